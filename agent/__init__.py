@@ -1,0 +1,1 @@
+"""A voice agent on Twilio ConversationRelay: one process, one actor per call."""

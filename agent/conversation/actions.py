@@ -1,0 +1,139 @@
+"""Everything the conversation can ask for.
+
+The session carries actions out in the order given. None of them answers: whatever comes of an
+action comes back as an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.conversation.history import Fact
+from agent.conversation.messages import Choice, Message, ToolCall, ToolChoice
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    """Ask the model. At most one reply runs at a time; `reply` is never used again."""
+
+    reply: int
+    messages: tuple[Message, ...]
+    choice: ToolChoice = Choice.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Close the model's stream now. Nothing of this reply is of interest any more."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a tool; answered by exactly one `ToolFinished`."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTool:
+    """Stop a tool without side effects; it still answers with a `ToolFinished`."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Say a piece of an utterance; each utterance is closed by exactly one `is_last`."""
+
+    utterance: int
+    text: str
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Play an audio file; what is said next cuts it off."""
+
+    source: str
+    """A URL that the relay can fetch."""
+    loop: int = 1
+    """0 = a thousand times."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Send keypad tones to the other side."""
+
+    digits: str
+    """Non-empty, of `0`-`9`, `*`, `#` and `w` (half a second of pause)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLanguage:
+    """Change speech-to-text and text-to-speech together."""
+
+    language: str
+    """BCP 47 tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Keep this fact at this position; replaces what stood there. Repeating it changes nothing."""
+
+    position: int
+    fact: Fact
+
+
+class Timer(StrEnum):
+    """The clocks of a call; each runs at most once at a time."""
+
+    FLUSH = "flush"
+    """No token came for a while: say the clause that is ready."""
+    HOLD = "hold"
+    """The caller seems not to have finished: answer only if nothing follows."""
+    FILLER = "filler"
+    """Somebody keeps the caller waiting: say so."""
+    PLAYBACK = "playback"
+    """The latest time at which what was said has been heard."""
+    IDLE = "idle"
+    """Nobody says anything."""
+    DIGITS = "digits"
+    """No further key: the entry is complete."""
+    DURATION = "duration"
+    """The longest a call may last."""
+    CLOSING = "closing"
+    """The relay was told to end and has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Fire `TimerFired(timer, serial)` then; replaces a running timer of the same name."""
+
+    timer: Timer
+    serial: int
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Stop a timer; harmless if it has just fired."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Give the call back to the carrier, which then asks the action URL what to do."""
+
+    handoff: str = ""
+    """JSON text for the action URL; empty = nothing to hand over."""
+
+
+LineAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
+"""What the line carries out."""
+
+Action = (
+    StartReply | CancelReply | RunTool | CancelTool | LineAction | Record | StartTimer | StopTimer
+)

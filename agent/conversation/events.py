@@ -1,0 +1,168 @@
+"""Everything that can happen to a call.
+
+One call has one inbox of these, and one `Conversation` that receives them in the order they were
+put in. Whoever learns of something (the line, a reply, a tool, a timer, the process) says so with
+an event and decides nothing itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.conversation.actions import Timer
+from agent.conversation.messages import StopReason, ToolCall, Usage
+from agent.conversation.outcome import ToolOutcome
+
+
+class EndReason(StrEnum):
+    """Why a call ended; every call has exactly one (practice section 15)."""
+
+    CALLER_HANGUP = "caller_hangup"
+    AGENT_END = "agent_end"
+    TRANSFER = "transfer"
+    IDLE = "idle"
+    MAX_DURATION = "max_duration"
+    ERROR_MODEL = "error_model"
+    ERROR_RELAY = "error_relay"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The line is open. The greeting, if there is one, is being played by the relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpoke:
+    """The caller's words as heard by speech-to-text."""
+
+    text: str
+    is_final: bool = True
+    """False for a partial transcript: cumulative, may still change."""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerInterrupted:
+    """The caller broke in; the playback has already stopped."""
+
+    heard: str
+    """What was played before the cut, as the relay reports it; may be empty."""
+    after_ms: int | None = None
+    """Playback time until the cut, if it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPressed:
+    """One key of the keypad: `0`-`9`, `*` or `#`."""
+
+    digit: str
+
+
+class Playback(StrEnum):
+    """What a playback report tells (relay reference section 2.7)."""
+
+    AGENT_ON = "agent_on"
+    AGENT_OFF = "agent_off"
+    CALLER_ON = "caller_on"
+    CALLER_OFF = "caller_off"
+    PLAYED = "played"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackReported:
+    """The relay tells who makes a sound, or which text it has just played."""
+
+    report: Playback
+    text: str = ""
+    """Only with `PLAYED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDelta:
+    """Some more text of a reply."""
+
+    reply: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished:
+    """A reply is complete; it asks for `calls`, in this order."""
+
+    reply: int
+    calls: tuple[ToolCall, ...] = ()
+    stop: StopReason = StopReason.END
+
+
+class ReplyFault(StrEnum):
+    """Why a reply could not be finished."""
+
+    TIMEOUT = "timeout"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    REFUSED = "refused"
+    """The provider will not accept this request, however often it is made."""
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """A reply ended early; nothing more of it will come."""
+
+    reply: int
+    fault: ReplyFault
+
+
+@dataclass(frozen=True, slots=True)
+class TokensCounted:
+    """What a reply has cost; may come after it was finished or left behind."""
+
+    reply: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool has run, failed or been cancelled; comes exactly once for each `RunTool`."""
+
+    call_id: str
+    outcome: ToolOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer started with this serial has run out."""
+
+    timer: Timer
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStopping:
+    """The process will go away: finish at the next quiet moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The line is gone; nothing can be said any more."""
+
+    reason: EndReason = EndReason.CALLER_HANGUP
+
+
+Event = (
+    CallStarted
+    | CallerSpoke
+    | CallerInterrupted
+    | CallerPressed
+    | PlaybackReported
+    | ReplyDelta
+    | ReplyFinished
+    | ReplyFailed
+    | TokensCounted
+    | ToolFinished
+    | TimerFired
+    | ServiceStopping
+    | CallEnded
+)

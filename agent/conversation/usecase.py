@@ -1,0 +1,142 @@
+"""A use case, a caller's profile, and the brief of one call.
+
+A `UseCase` is a record of the table after parsing and validation (seed section A8); a `Profile` is
+what is known about a caller (A9). A `Brief` is what the conversation itself needs of them, so that
+the core never sees a template, a voice or a model name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.conversation.messages import ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known about a caller; every field but `caller` may be empty."""
+
+    caller: str
+    """E.164 number or `client:identity`."""
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    use_case: str = ""
+    """The use case this caller is routed to."""
+
+    @property
+    def is_named(self) -> bool:
+        """Both names are known, so that the agent need not ask (seed section A6)."""
+        return bool(self.first_name and self.last_name)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """What a key does (seed section A13). Both empty: the model is told which key it was."""
+
+    reply_text: str = ""
+    function: str = ""
+    """Name of a tool of the use case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The sentences the agent says without asking a model. English unless the record has its
+    own."""
+
+    fillers: tuple[str, ...] = (
+        "One moment, please.",
+        "I am still on it.",
+        "Thank you for waiting, it will not be long.",
+    )
+    apology: str = "I am sorry, I could not get an answer just now. Could you say that again?"
+    lost_thread: str = "I am sorry, I lost my train of thought. What were you saying?"
+    not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
+    blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
+    still_there: tuple[str, ...] = (
+        "Are you still there?",
+        "I am still here if you need anything.",
+    )
+    goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
+    goodbye: str = "Thank you for calling. Goodbye."
+    goodbye_trouble: str = (
+        "I am sorry, we have technical trouble. Please call again later. Goodbye."
+    )
+    transfer: str = "I will connect you with a person now."
+    almost_over: str = "Just so you know, this call has to end in about a minute."
+    goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
+    goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times and counts of a call; the defaults are practice section 23."""
+
+    tool_rounds: int = 5
+    filler_after_ms: int = 800
+    filler_every_ms: int = 5_000
+    filler_count: int = 3
+    reply_filler_after_ms: int = 3_000
+    """As `filler_after_ms`, while the model has not said its first word."""
+    flush_after_ms: int = 300
+    hold_ms: int = 1_000
+    idle_ms: tuple[int, ...] = (8_000, 10_000)
+    """Silence before each re-prompt; after as much silence again the call ends."""
+    digits_ms: int = 3_000
+    duration_ms: int = 30 * 60_000
+    duration_warning_ms: int = 60_000
+    closing_ms: int = 10_000
+    characters_per_second: int = 15
+    history_characters: int = 32_000
+    """About 8,000 tokens: what a request may hold of the past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the conversation knows before the first word."""
+
+    greeting: str = ""
+    """Played by the relay; empty = the model speaks first."""
+    tools: Mapping[str, ToolSpec] = field(default_factory=dict)
+    keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
+    phrases: Phrases = Phrases()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which model answers, and how."""
+
+    identifier: str = ""
+    """Empty = the process's own `MODEL_IDENTIFIER`."""
+    max_tokens: int = 300
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """One agent: everything that makes it this one and not another."""
+
+    name: str
+    prompt: str
+    """System prompt with placeholders, see `agent.conversation.prompt`."""
+    title: str = ""
+    description: str = ""
+    greeting: str = ""
+    """`<<FIRST_NAME>>` is not filled here; it is for callers we do not know."""
+    greeting_known: str = ""
+    """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
+    tools: tuple[ToolSpec, ...] = ()
+    keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
+    relay: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
+    languages: tuple[Mapping[str, str], ...] = ()
+    """Attributes of each `<Language>`, validated."""
+    model: ModelSettings = ModelSettings()
+    phrases: Phrases = Phrases()
+    offline_script: str = ""
+    """JSON text: the rules of the offline model for this use case."""
+    handoff_number: str = ""
+    """E.164 number or SIP address a person answers; empty = nobody, the caller hears so."""

@@ -1,0 +1,155 @@
+"""What the service needs from the world, as small structural types.
+
+Adapters implement them, `app` chooses, everything else only knows these. Errors that cross a port:
+
+    AgentError
+    ├── RelayProtocolError   the relay sent what we cannot read
+    ├── ModelError           a reply could not be made; `fault` says why
+    ├── ToolError            raised by a tool; its text is for the model
+    ├── StoreError           the table cannot be reached or refuses
+    └── UseCaseError         a record is not a use case; names the field and the fault
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from agent.conversation.actions import LineAction
+from agent.conversation.events import Event, ReplyFault
+from agent.conversation.history import Fact
+from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
+from agent.conversation.outcome import ToolOutcome
+
+
+class AgentError(Exception):
+    """The root of every error of this service."""
+
+
+class RelayProtocolError(AgentError):
+    """A frame that cannot be read; the call goes on. `kind` is from a closed list, for counting."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+
+
+class ModelError(AgentError):
+    """A reply could not be made or not be finished."""
+
+    def __init__(self, fault: ReplyFault, detail: str = "") -> None:
+        super().__init__(f"{fault}: {detail}" if detail else fault)
+        self.fault = fault
+
+
+class ToolError(AgentError):
+    """A tool cannot do what it was asked; the text is told to the model in clear."""
+
+
+class StoreError(AgentError):
+    """The table cannot be reached, or refused the request."""
+
+
+class UseCaseError(AgentError):
+    """A use-case record is broken: `field: fault`, one line."""
+
+
+Item = dict[str, object]
+"""One item of the table: `pk`, `sk` and attributes of JSON's types (contract section 7)."""
+
+
+class Store(Protocol):
+    """The table: items by key, in the shapes of seed sections A7 and B5.
+
+    Every method raises `StoreError` when the table cannot be reached. Reads are strongly
+    consistent except `query_index`. An item whose `expireAt` (epoch seconds) has passed may be
+    absent or still there.
+    """
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        """The item with this key."""
+        ...
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        """Write an item whole. False, and nothing written, if it was there and must not be."""
+        ...
+
+    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
+        """Set these attributes and leave all others; creates the item."""
+        ...
+
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        """All items of a partition whose sort key begins so, in the order of `sk`."""
+        ...
+
+    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+        """The same on `index-1-full`, in the order of `sk1`."""
+        ...
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        """Delete one item and write another, in one step or not at all.
+
+        False, and nothing done, if the first is not there.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release files and connections; called once, at the end."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """A model bound to one use case."""
+
+    @property
+    def name(self) -> str:
+        """The model's identifier, for metrics: a bounded set."""
+        ...
+
+    def reply(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
+        """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
+
+        The iterator is an async generator: closing it closes the stream to the provider. A stream
+        that ends without `Stopped` was cut off. Raises `ModelError`, before or between pieces.
+        """
+        ...
+
+
+class Toolbox(Protocol):
+    """The tools of one call, with its context bound."""
+
+    async def run(self, call: ToolCall) -> ToolOutcome:
+        """Run one tool within its time limit. Never raises but for cancellation."""
+        ...
+
+
+class Journal(Protocol):
+    """Where the facts of one call are kept, off the speaking path."""
+
+    async def write(self, position: int, fact: Fact) -> None:
+        """Keep a fact at a position; idempotent. Raises `StoreError`."""
+        ...
+
+
+class Line(Protocol):
+    """The way to the caller: a relay socket, or a terminal."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens on the line, in order; ends when the line is gone."""
+        ...
+
+    async def send(self, action: LineAction) -> None:
+        """Carry out one action. Does nothing when the line is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up; harmless if it is gone."""
+        ...
+
+
+class Observer(Protocol):
+    """The one hook for metrics and logs: sees each event with what the conversation made of it."""
+
+    def observe(self, event: Event, actions: list[object]) -> None:
+        """Called after every step, on the loop: must not wait and must not raise."""
+        ...

@@ -1,0 +1,1 @@
+"""The wire between Twilio ConversationRelay and the conversation: pure translation."""

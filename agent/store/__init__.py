@@ -1,0 +1,1 @@
+"""The table behind `ports.Store`, and what it holds."""

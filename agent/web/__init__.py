@@ -1,0 +1,1 @@
+"""HTTP: Twilio's webhooks, the relay socket, health and metrics."""
