@@ -33,7 +33,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class KeyBinding:
-    """What a key does (seed section A13). With both fields empty the model is told the key."""
+    """What a key does (seed section A13); with no field set the model is told the key."""
 
     reply_text: str = ""
     function: str = ""
