@@ -42,8 +42,7 @@ class KeyBinding:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """The sentences the agent says without asking a model. English unless the record has its
-    own."""
+    """The sentences the agent says without asking a model; a record may have its own."""
 
     fillers: tuple[str, ...] = (
         "One moment, please.",
