@@ -63,7 +63,7 @@ def heard_until(
     for start in [0, *reversed(later)]:
         fit = _fit(words, report, start)
         if fit.share >= GOOD_FIT:
-            return fit.end
+            return len(sent) if fit.end == words[-1].end else fit.end
     return _by_time(words, after_ms or 0, characters_per_second)
 
 

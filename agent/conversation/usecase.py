@@ -67,6 +67,10 @@ class Phrases:
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
     goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
 
+    def __post_init__(self) -> None:
+        if not self.fillers or not self.still_there:
+            raise ValueError("fillers and still_there need at least one sentence each")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -83,6 +87,8 @@ class Limits:
     idle_ms: tuple[int, ...] = (8_000, 10_000)
     """Silence before each re-prompt; after as much silence again the call ends."""
     digits_ms: int = 3_000
+    goodbye_ms: int = 10_000
+    """The longest wait for the last words to be played before the call is ended."""
     duration_ms: int = 30 * 60_000
     duration_warning_ms: int = 60_000
     closing_ms: int = 10_000
@@ -101,6 +107,8 @@ class Brief:
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
+    can_hand_off: bool = False
+    """A person can be reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,629 @@
+"""One call, decided: `Conversation.receive` takes an event and returns what to do, in order.
+
+It awaits nothing and knows no clock, so each race between caller, model, tools, timers and line is
+a list of events. The promises it keeps are style section 3; `tests/conversation/test_rules.py`
+plays the world against it, `test_stories.py` tells the races that once mattered.
+
+How a call flows:
+
+    caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
+    turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
+
+At each moment of an open call something is under way that must lead to another event: a reply, an
+awaited tool, or one of the timers HOLD, PLAYBACK, IDLE, DIGITS. That is how the caller is never
+left in silence.
+
+Choices that are not obvious:
+
+- *Interrupt after prompt.* The order of the two on barge-in is undocumented (relay reference
+section 8,
+  item 6). An interrupt in a turn in which we have not spoken yet therefore belongs to the turn
+  before: it cuts that speech and the running reply is asked anew with the corrected history.
+  Otherwise the caller's words would stay unanswered.
+- *Unfinished words* delay the reply for a second instead of running it muted: a reply to half a
+sentence is
+  mostly thrown away, and its tools must not run.
+- *News.* A side effect that finishes after the caller has moved on is told when nobody speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from agent.conversation import events as ev
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    EndCall,
+    Record,
+    StartReply,
+    Timer,
+)
+from agent.conversation.clocks import Clocks
+from agent.conversation.events import EndReason, Event, Playback
+from agent.conversation.handoff import GOODBYE, HandoffData, ReasonCode
+from agent.conversation.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    Means,
+    Note,
+)
+from agent.conversation.keypad import Entry
+from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
+from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
+from agent.conversation.mouth import Mouth
+from agent.conversation.outcome import Effect, Handoff, HangUp
+from agent.conversation.speech import Speech
+from agent.conversation.toolruns import ToolRuns
+from agent.conversation.usecase import Brief, KeyBinding
+
+ANSWER_WITH = "Answer with this text, in the caller's language: {}"
+LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
+FAILURES_BEFORE_GIVING_UP = 2
+_PAUSE_MS = 1_000
+"""Between the estimated end of playback and what follows: the voice may be slower."""
+
+
+class _Phase(Enum):
+    NEW = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    """The carrier was told to end."""
+    GONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The call will end once the last words were played."""
+
+    reason: EndReason
+    handoff: HandoffData = GOODBYE
+    is_revocable: bool = False
+    """A caller who goes on speaking takes it back."""
+
+
+class Conversation:
+    """One call. `receive` is all that matters; the properties tell where it stands."""
+
+    def __init__(self, brief: Brief, facts: Iterable[Fact] = ()) -> None:
+        limits = brief.limits
+        self._brief = brief
+        self._history = History(facts)
+        self._mouth = Mouth(self._history, characters_per_second=limits.characters_per_second)
+        self._tools = ToolRuns(self._history, brief.tools)
+        self._clocks = Clocks()
+        self._actions: list[Action] = []
+        self._phase = _Phase.NEW
+        self._end_reason = EndReason.CALLER_HANGUP
+        self._ending: _Ending | None = None
+        self._is_stopping = False
+        # the reply
+        self._replies = 0
+        self._reply: int | None = None
+        self._choice: ToolChoice = Choice.AUTO
+        self._speech = Speech()
+        self._reply_spoke = False
+        self._failures = 0
+        # the turn
+        self._round = 0
+        self._has_retried = False
+        self._fillers = 0
+        self._entry = Entry()
+        self._has_news = False
+        self._is_agent_heard = False
+        self._has_caller_floor = False
+        self._silences = 0
+        self._is_warned = False
+
+    @property
+    def history(self) -> History:
+        """The facts so far; only the conversation may change them."""
+        return self._history
+
+    @property
+    def is_over(self) -> bool:
+        """The caller is gone and nothing that was started is unfinished."""
+        return self._phase is _Phase.GONE and not self._tools.is_unfinished
+
+    @property
+    def end_reason(self) -> EndReason:
+        """Why the call ended; final once it has."""
+        return self._end_reason
+
+    def receive(self, event: Event) -> list[Action]:
+        """Take one event; returns what to do now, in this order. Stale events change nothing."""
+        self._actions = []
+        if not self._is_stale(event):
+            self._decide(event)
+        return self._actions
+
+    def _is_stale(self, event: Event) -> bool:
+        """The event speaks of something that was left behind, or comes out of season."""
+        match event:
+            case ev.CallStarted():
+                return self._phase is not _Phase.NEW
+            case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
+                return reply != self._reply
+            case ev.ToolFinished(call_id):
+                return not self._tools.is_known(call_id)
+            case ev.TimerFired(timer, serial):
+                return not self._clocks.is_current(timer, serial)
+            case ev.CallEnded():
+                return self._phase is _Phase.GONE
+            case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
+                return self._phase in {_Phase.NEW, _Phase.GONE}
+            case ev.CallerPressed() | ev.PlaybackReported() | ev.ServiceStopping():
+                return self._phase is not _Phase.OPEN
+
+    def _decide(self, event: Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
+        match event:
+            case ev.CallStarted():
+                self._begin_call()
+            case ev.CallerSpoke(text, is_final):
+                self._hear(text, is_final=is_final)
+            case ev.CallerInterrupted(heard, after_ms):
+                self._yield_floor(heard, after_ms)
+            case ev.CallerPressed(digit):
+                self._take_key(digit)
+            case ev.PlaybackReported(report, text):
+                self._follow_playback(report, text)
+            case ev.ReplyDelta(_, text):
+                self._pass_on(text)
+            case ev.ReplyFinished(_, calls, stop):
+                self._finish_reply(calls, stop)
+            case ev.ReplyFailed():
+                self._survive_failure()
+            case ev.TokensCounted():
+                pass
+            case ev.ToolFinished():
+                self._finish_tool(event)
+            case ev.TimerFired(timer):
+                self._clocks.has_fired(timer)
+                self._wake(timer)
+            case ev.ServiceStopping():
+                self._stop_service()
+            case ev.CallEnded(reason):
+                self._lose_line(reason)
+
+    # Beginning and end
+
+    def _begin_call(self) -> None:
+        self._phase = _Phase.OPEN
+        limits = self._brief.limits
+        self._start(Timer.DURATION, limits.duration_ms - limits.duration_warning_ms)
+        if self._brief.greeting:
+            self._actions += self._mouth.greet(self._brief.greeting)
+            self._end_turn()
+        else:
+            self._ask()
+
+    def _leave_with(self, words: str, ending: _Ending) -> None:
+        self._actions += self._mouth.say_whole(words)
+        self._ending = ending
+        self._end_turn()
+
+    def _end_call(self, ending: _Ending) -> None:
+        self._phase = _Phase.CLOSING
+        self._end_reason = ending.reason
+        self._stop(*Timer)
+        self._actions.append(EndCall(ending.handoff.render()))
+        self._start(Timer.CLOSING, self._brief.limits.closing_ms)
+
+    def _lose_line(self, reason: EndReason) -> None:
+        if self._phase is not _Phase.CLOSING:
+            self._end_reason = self._ending.reason if self._ending else reason
+        self._record_entry()
+        self._phase = _Phase.GONE
+        self._drop_reply()
+        self._actions += self._tools.leave()
+        self._stop(*Timer)
+
+    def _stop_service(self) -> None:
+        self._is_stopping = True
+        if self._is_quiet:
+            self._say_goodbye_for_stopping()
+
+    def _say_goodbye_for_stopping(self) -> None:
+        drain = _Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
+        self._leave_with(self._brief.phrases.goodbye_stopping, drain)
+
+    # The caller
+
+    def _hear(self, text: str, *, is_final: bool) -> None:
+        if not is_final:
+            self._notice_caller()
+            return
+        if not has_words(text):
+            self._restart(Timer.IDLE, self._idle_ms)
+            return
+        is_typing = self._clocks.is_running(Timer.DIGITS)
+        self._record_entry()
+        self._keep(CallerSaid(text))
+        self._has_caller_floor = False
+        if self._is_leaving or (self._is_nod(text) and not is_typing):
+            return
+        self._begin_turn()
+        if is_unfinished(text):
+            self._start(Timer.HOLD, self._brief.limits.hold_ms)
+        else:
+            self._ask()
+
+    def _notice_caller(self) -> None:
+        """The caller is saying something; the words will follow."""
+        self._has_caller_floor = True
+        self._restart(Timer.HOLD, self._brief.limits.hold_ms)
+        self._restart(Timer.IDLE, self._idle_ms)
+
+    def _is_nod(self, text: str) -> bool:
+        """The caller only says "go on" while the agent speaks."""
+        is_speaking = self._mouth.is_open or self._is_agent_heard
+        return is_speaking and is_acknowledgement(text) and not asks(self._mouth.last_words)
+
+    def _yield_floor(self, heard: str, after_ms: int | None) -> None:
+        self._is_agent_heard = False
+        if self._phase is _Phase.CLOSING:
+            self._actions += self._mouth.cut(heard, after_ms, is_complete=True)
+        elif self._mouth.has_spoken:
+            is_complete = not self._mouth.is_open
+            self._abandon()
+            self._actions += self._mouth.cut(heard, after_ms, is_complete=is_complete)
+            self._listen_after_cut()
+        elif records := self._mouth.cut(heard, after_ms, is_complete=True):
+            self._actions += records
+            if self._reply is not None:
+                self._drop_reply()
+                self._ask(self._choice)
+
+    def _listen_after_cut(self) -> None:
+        self._has_caller_floor = True
+        if self._ending and not self._ending.is_revocable:
+            self._end_call(self._ending)
+        else:
+            self._ending = None
+            self._start(Timer.IDLE, self._idle_ms)
+
+    def _take_key(self, digit: str) -> None:
+        if self._is_leaving:
+            return
+        binding = self._brief.keypad.get(digit)
+        if binding is None:
+            self._collect(digit)
+            return
+        self._record_entry()
+        self._keep(CallerSaid(digit, Means.KEYPAD))
+        self._begin_turn()
+        self._obey(binding)
+
+    def _obey(self, binding: KeyBinding) -> None:
+        """Seed section A13: the four kinds of binding."""
+        if binding.reply_text and binding.function:
+            self._actions += self._mouth.say_whole(binding.reply_text)
+        elif binding.reply_text:
+            self._keep(Note(ANSWER_WITH.format(binding.reply_text)))
+        self._ask(ForcedTool(binding.function) if binding.function else Choice.AUTO)
+
+    def _collect(self, digit: str) -> None:
+        if not self._clocks.is_running(Timer.DIGITS):
+            self._begin_turn()
+        self._entry = self._entry.press(digit)
+        if self._entry.is_complete:
+            self._finish_entry()
+        else:
+            self._start(Timer.DIGITS, self._brief.limits.digits_ms)
+
+    def _finish_entry(self) -> None:
+        self._record_entry()
+        if len(self._history) and isinstance(self._history[-1], AgentSaid):
+            self._start(Timer.IDLE, self._idle_ms)
+        else:
+            self._ask()
+
+    def _record_entry(self) -> None:
+        """Keys typed so far become a fact of their own."""
+        entry, self._entry = self._entry, Entry()
+        self._stop(Timer.DIGITS)
+        if entry.text:
+            self._keep(CallerSaid(entry.text, Means.KEYPAD))
+
+    def _follow_playback(self, report: Playback, text: str) -> None:
+        match report:
+            case Playback.AGENT_ON:
+                self._is_agent_heard = True
+                if self._is_quiet:
+                    self._stop(Timer.IDLE)
+                    self._start(Timer.PLAYBACK, self._mouth.playing_ms + _PAUSE_MS)
+            case Playback.AGENT_OFF:
+                self._is_agent_heard = False
+                if self._clocks.is_running(Timer.PLAYBACK):
+                    self._stop(Timer.PLAYBACK)
+                    self._finish_playback()
+            case Playback.CALLER_ON:
+                self._notice_caller()
+            case Playback.CALLER_OFF:
+                pass
+            case Playback.PLAYED:
+                self._mouth.note_played(text)
+
+    # The turn
+
+    def _begin_turn(self) -> None:
+        """The caller has said something to answer: leave all else."""
+        self._abandon()
+        self._mouth.begin_turn()
+        self._ending = None
+        self._round = 0
+        self._has_retried = False
+        self._fillers = 0
+        self._silences = 0
+
+    def _abandon(self) -> None:
+        self._drop_reply()
+        self._actions += self._mouth.close()
+        self._actions += self._tools.leave()
+        self._stop(Timer.FILLER, Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)
+
+    def _drop_reply(self) -> None:
+        if self._reply is not None:
+            self._actions.append(CancelReply(self._reply))
+            self._reply = None
+            self._stop(Timer.FLUSH, Timer.FILLER)
+
+    def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
+        limits = self._brief.limits
+        self._stop(Timer.IDLE)
+        self._replies += 1
+        self._reply = self._replies
+        self._choice = choice
+        self._speech = Speech()
+        self._reply_spoke = False
+        messages = self._history.messages(limits.history_characters)
+        self._actions.append(StartReply(self._reply, messages, choice))
+        self._start_filler(limits.reply_filler_after_ms)
+
+    def _end_turn(self) -> None:
+        """All is said; what follows waits for the playback to end."""
+        self._stop(Timer.IDLE)
+        limit = self._brief.limits.goodbye_ms if self._ending else self._brief.limits.duration_ms
+        self._start(Timer.PLAYBACK, min(self._mouth.playing_ms + _PAUSE_MS, limit))
+
+    def _finish_playback(self) -> None:
+        self._mouth.note_silence()
+        if self._ending:
+            self._end_call(self._ending)
+        elif self._is_stopping:
+            self._say_goodbye_for_stopping()
+        elif self._has_news:
+            self._tell_news()
+        else:
+            self._start(Timer.IDLE, self._idle_ms)
+
+    def _tell_news(self) -> None:
+        self._has_news = False
+        self._ask()
+
+    # The reply
+
+    def _pass_on(self, delta: str) -> None:
+        words = self._speech.feed(delta)
+        if words:
+            self._say(words)
+        if not self._speech.is_pending:
+            self._stop(Timer.FLUSH)
+        elif not self._clocks.is_running(Timer.FLUSH):
+            self._start(Timer.FLUSH, self._brief.limits.flush_after_ms)
+
+    def _say(self, words: str) -> None:
+        self._reply_spoke = True
+        self._stop(Timer.FILLER)
+        self._actions += self._mouth.say(words)
+
+    def _finish_reply(self, calls: tuple[ToolCall, ...], stop: StopReason) -> None:
+        reply, self._reply = self._reply, None
+        self._stop(Timer.FLUSH, Timer.FILLER)
+        is_blocked = stop is StopReason.BLOCKED
+        rest = "" if is_blocked else self._speech.finish(is_cut_short=stop is StopReason.LENGTH)
+        self._reply_spoke = self._reply_spoke or bool(rest)
+        self._actions += self._mouth.close(rest)
+        if is_blocked:
+            self._actions += self._mouth.say_whole(self._brief.phrases.blocked)
+            self._end_turn()
+        elif calls and reply is not None and self._choice is not Choice.NONE:
+            self._use_tools(reply, calls)
+        elif self._reply_spoke:
+            self._failures = 0
+            self._end_turn()
+        else:
+            self._make_up_for_nothing()
+
+    def _make_up_for_nothing(self) -> None:
+        """The model gave neither words nor calls: once more, then a sentence of our own."""
+        if not self._has_retried:
+            self._has_retried = True
+            self._ask(self._choice)
+            return
+        self._actions += self._mouth.say_whole(self._farewell or self._brief.phrases.not_understood)
+        self._end_turn()
+
+    def _survive_failure(self) -> None:
+        self._reply = None
+        self._stop(Timer.FLUSH, Timer.FILLER)
+        has_begun = self._mouth.is_open
+        self._actions += self._mouth.close()
+        self._failures += 1
+        phrases = self._brief.phrases
+        if self._farewell:
+            self._actions += self._mouth.say_whole(self._farewell)
+            self._end_turn()
+        elif self._failures < FAILURES_BEFORE_GIVING_UP:
+            sorry = phrases.lost_thread if has_begun else phrases.apology
+            self._actions += self._mouth.say_whole(sorry)
+            self._end_turn()
+        elif self._brief.can_hand_off:
+            data = HandoffData(ReasonCode.LIVE_AGENT, reason="technical trouble")
+            self._leave_with(phrases.transfer, _Ending(EndReason.TRANSFER, data))
+        else:
+            self._leave_with(phrases.goodbye_trouble, _Ending(EndReason.ERROR_MODEL))
+
+    # Tools
+
+    def _use_tools(self, reply: int, calls: tuple[ToolCall, ...]) -> None:
+        limits = self._brief.limits
+        self._round += 1
+        confirmed = self._was_heard_out
+        self._actions += self._tools.take_up(reply, calls, is_confirmed=confirmed)
+        if self._tools.is_awaited:
+            spoke = self._reply_spoke
+            self._start_filler(limits.filler_every_ms if spoke else limits.filler_after_ms)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """All results are there."""
+        self._stop(Timer.FILLER)
+        if self._ending and self._reply_spoke:
+            self._end_turn()
+        elif self._ending or self._round >= self._brief.limits.tool_rounds:
+            self._ask(Choice.NONE)
+        else:
+            self._ask()
+
+    def _finish_tool(self, event: ev.ToolFinished) -> None:
+        run = self._tools.finish(event.call_id, event.outcome)
+        self._actions += run.records
+        if self._phase is not _Phase.OPEN:
+            return
+        self._take_effect(event.outcome.effect, was_awaited=run.was_awaited)
+        if not run.was_awaited:
+            self._keep(Note(LATE_RESULT.format(run.name, event.outcome.content)))
+            self._has_news = True
+            if self._is_quiet and not self._has_caller_floor:
+                self._tell_news()
+        elif not self._tools.is_awaited:
+            self._go_on()
+
+    def _take_effect(self, effect: Effect | None, *, was_awaited: bool) -> None:
+        match effect:
+            case None:
+                pass
+            case HangUp():
+                if was_awaited:
+                    self._ending = _Ending(EndReason.AGENT_END, is_revocable=True)
+            case Handoff(reason, summary):
+                data = HandoffData(ReasonCode.LIVE_AGENT, reason, summary)
+                self._ending = _Ending(EndReason.TRANSFER, data)
+            case _:
+                self._actions.append(effect)
+
+    @property
+    def _was_heard_out(self) -> bool:
+        """The agent's words before the caller's last were not cut off (practice section 5.11)."""
+        facts = iter(reversed(list(self._history)))
+        for fact in facts:
+            if isinstance(fact, CallerSaid):
+                break
+        said = next((fact for fact in facts if isinstance(fact, AgentSaid)), None)
+        return said is None or not said.is_cut
+
+    # Silence
+
+    def _wake(self, timer: Timer) -> None:
+        match timer:
+            case Timer.FLUSH:
+                self._say(self._speech.flush())
+            case Timer.HOLD:
+                self._ask()
+            case Timer.FILLER:
+                self._fill_in()
+            case Timer.PLAYBACK:
+                self._finish_playback()
+            case Timer.IDLE:
+                self._break_silence()
+            case Timer.DIGITS:
+                self._finish_entry()
+            case Timer.DURATION:
+                self._watch_duration()
+            case Timer.CLOSING:
+                self._lose_line(EndReason.CALLER_HANGUP)
+
+    def _start_filler(self, after_ms: int) -> None:
+        if self._fillers < self._brief.limits.filler_count:
+            self._start(Timer.FILLER, after_ms)
+
+    def _fill_in(self) -> None:
+        fillers = self._brief.phrases.fillers
+        self._actions += self._mouth.say_whole(fillers[self._fillers % len(fillers)])
+        self._fillers += 1
+        self._start_filler(self._brief.limits.filler_every_ms)
+
+    def _break_silence(self) -> None:
+        phrases, limits = self._brief.phrases, self._brief.limits
+        self._has_caller_floor = False
+        if self._has_news:
+            self._tell_news()
+        elif self._silences < len(limits.idle_ms):
+            words = phrases.still_there[self._silences % len(phrases.still_there)]
+            self._silences += 1
+            self._actions += self._mouth.say_whole(words)
+            self._end_turn()
+        else:
+            self._leave_with(phrases.goodbye_idle, _Ending(EndReason.IDLE, is_revocable=True))
+
+    def _watch_duration(self) -> None:
+        phrases = self._brief.phrases
+        if self._ending:
+            return
+        if self._is_warned:
+            self._abandon()
+            self._leave_with(phrases.goodbye_duration, _Ending(EndReason.MAX_DURATION))
+            return
+        self._is_warned = True
+        self._start(Timer.DURATION, self._brief.limits.duration_warning_ms)
+        if self._is_quiet:
+            self._actions += self._mouth.say_whole(phrases.almost_over)
+            self._end_turn()
+        else:
+            self._keep(Note(phrases.almost_over))
+
+    # Small words
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Nobody speaks, nothing runs."""
+        return self._clocks.is_running(Timer.IDLE)
+
+    @property
+    def _is_leaving(self) -> bool:
+        """The end stands, whatever the caller says."""
+        return self._phase is _Phase.CLOSING or (
+            self._ending is not None and not self._ending.is_revocable
+        )
+
+    @property
+    def _farewell(self) -> str:
+        """What we say ourselves when the model has no last words; empty while the call goes on."""
+        if self._ending is None:
+            return ""
+        is_transfer = self._ending.reason is EndReason.TRANSFER
+        return self._brief.phrases.transfer if is_transfer else self._brief.phrases.goodbye
+
+    @property
+    def _idle_ms(self) -> int:
+        idle_ms = self._brief.limits.idle_ms
+        return idle_ms[min(self._silences, len(idle_ms) - 1)]
+
+    def _keep(self, fact: Fact) -> None:
+        self._actions.append(Record(self._history.append(fact), fact))
+
+    def _start(self, timer: Timer, after_ms: int) -> None:
+        self._actions.append(self._clocks.start(timer, after_ms))
+
+    def _restart(self, timer: Timer, after_ms: int) -> None:
+        if self._clocks.is_running(timer):
+            self._start(timer, after_ms)
+
+    def _stop(self, *timers: Timer) -> None:
+        self._actions += self._clocks.stop(*timers)

@@ -1,0 +1,195 @@
+"""Tool calls of a conversation: taken up, run once, answered once.
+
+The table of practice section 7 (tool against interrupt) comes down to three rules:
+
+1. A call is a fact from the moment the reply that made it is complete, with one result for ever.
+2. When the caller moves on, a tool without side effects is cancelled and answered so at once. One
+with
+   side effects runs on; its result completes the fact and is news for the model.
+3. The same call of a tool with side effects (same name, same arguments) is not run again: it joins
+   the run in progress, or takes over the result of one that succeeded.
+
+What cannot be run is answered at once with an error the model can act on: an unknown tool,
+arguments that are no JSON object, or an order the caller cannot have agreed to because the
+sentence that asked was cut off (practice section 5, rule 11).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.conversation.actions import Action, CancelTool, Record, RunTool
+from agent.conversation.history import History, ToolUsed
+from agent.conversation.messages import SideEffect, ToolCall, ToolResult, ToolSpec
+from agent.conversation.outcome import ToolOutcome
+
+CANCELLED = "The caller went on before this was finished; it was cancelled and had no effect."
+NOT_AN_OBJECT = "The arguments were not a JSON object. Call the tool again with correct arguments."
+NOT_HEARD = (
+    "Not done: the caller interrupted your last sentence, so a yes may not mean this."
+    " Say again briefly what you are about to do and ask."
+)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One execution, and the facts that wait for it."""
+
+    name: str
+    side_effect: SideEffect
+    positions: list[int]
+    awaited: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What came of a run: facts to keep, and whether the present turn waited for it."""
+
+    records: Sequence[Action]
+    name: str
+    was_awaited: bool
+
+
+class ToolRuns:
+    """The tool runs of one call; writes facts into the history it is given."""
+
+    def __init__(self, history: History, specs: Mapping[str, ToolSpec]) -> None:
+        self._history = history
+        self._specs = specs
+        self._runs: dict[str, _Run] = {}
+        self._minted = 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """The present turn waits for a result."""
+        return any(run.awaited for run in self._runs.values())
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Something runs that will not be cancelled."""
+        return bool(self._runs)
+
+    def is_known(self, call_id: str) -> bool:
+        """A result for this call is expected."""
+        return call_id in self._runs
+
+    def take_up(self, reply: int, calls: Iterable[ToolCall], *, is_confirmed: bool) -> list[Action]:
+        """Make facts of the calls of one reply and start what has to run.
+
+        Args:
+            reply: The reply that made the calls.
+            calls: In the order of the reply.
+            is_confirmed: The caller has heard the agent out before answering.
+        """
+        actions: list[Action] = []
+        starts: list[Action] = []
+        for call in calls:
+            self._minted += 1
+            taken = ToolCall(
+                f"tool{self._minted:05d}", _safe_name(call.name), call.arguments or "{}"
+            )
+            record, start = self._take_up(reply, taken, is_confirmed=is_confirmed)
+            actions.append(record)
+            starts.extend(start)
+        return actions + starts
+
+    def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedRun:
+        """A run has ended: complete every fact that waited for it."""
+        run = self._runs.pop(call_id)
+        records = [
+            self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
+        ]
+        return FinishedRun(records, run.name, was_awaited=bool(run.awaited))
+
+    def leave(self) -> list[Action]:
+        """The caller moves on: cancel what has no side effect, let the rest run unawaited."""
+        actions: list[Action] = []
+        for call_id, run in list(self._runs.items()):
+            run.awaited.clear()
+            if run.side_effect is SideEffect.NONE:
+                del self._runs[call_id]
+                actions.append(CancelTool(call_id))
+                actions += [
+                    self._complete(at, error_content(CANCELLED), is_error=True)
+                    for at in run.positions
+                ]
+        return actions
+
+    def _take_up(
+        self, reply: int, call: ToolCall, *, is_confirmed: bool
+    ) -> tuple[Action, list[Action]]:
+        spec = self._specs.get(call.name)
+        arguments = canonical(call.arguments)
+        if arguments is None:
+            empty = ToolCall(call.id, call.name, "{}")
+            return self._answered(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
+        if spec is None:
+            fault = f"There is no tool {call.name}. Tools: {', '.join(self._specs) or 'none'}."
+            return self._answered(reply, call, error_content(fault), is_error=True)
+        if spec.side_effect is SideEffect.NONE:
+            return self._started(reply, call, spec)
+        for position, used in enumerate(self._history):
+            if isinstance(used, ToolUsed) and _is_same(used.call, call.name, arguments):
+                if used.result is None:
+                    return self._joined(reply, call, position)
+                if not used.result.is_error:
+                    return self._answered(reply, call, used.result.content, is_error=False)
+        if spec.side_effect is SideEffect.ONCE and not is_confirmed:
+            return self._answered(reply, call, error_content(NOT_HEARD), is_error=True)
+        return self._started(reply, call, spec)
+
+    def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
+        position = self._history.append(ToolUsed(reply, call))
+        self._runs[call.id] = _Run(spec.name, spec.side_effect, [position], {position})
+        return self._record(position), [RunTool(call)]
+
+    def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
+        position = self._history.append(ToolUsed(reply, call))
+        run = next(run for run in self._runs.values() if other in run.positions)
+        run.positions.append(position)
+        run.awaited.add(position)
+        return self._record(position), []
+
+    def _answered(
+        self, reply: int, call: ToolCall, content: str, *, is_error: bool
+    ) -> tuple[Action, list[Action]]:
+        result = ToolResult(call.id, content, is_error)
+        return self._record(self._history.append(ToolUsed(reply, call, result))), []
+
+    def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
+        used = self._history[position]
+        if not isinstance(used, ToolUsed):
+            raise TypeError(f"fact {position} is not a tool run")
+        self._history.complete_tool(position, ToolResult(used.call.id, content, is_error))
+        return self._record(position)
+
+    def _record(self, position: int) -> Record:
+        return Record(position, self._history[position])
+
+
+def canonical(arguments: str) -> str | None:
+    """The arguments in one spelling for all equal ones; None if they are not a JSON object."""
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def error_content(message: str) -> str:
+    """A result that tells the model what went wrong."""
+    return json.dumps({"error": message}, ensure_ascii=False)
+
+
+def _is_same(call: ToolCall, name: str, arguments: str) -> bool:
+    return call.name == name and canonical(call.arguments) == arguments
+
+
+def _safe_name(name: str) -> str:
+    """A name every provider takes back, also for a tool the model made up."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:64] or "unknown"
