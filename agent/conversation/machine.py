@@ -202,6 +202,7 @@ class Conversation:
             self._ask()
 
     def _leave_with(self, words: str, ending: _Ending) -> None:
+        self._record_entry()
         self._actions += self._mouth.say_whole(words)
         self._ending = ending
         self._end_turn()
@@ -284,7 +285,8 @@ class Conversation:
             self._end_call(self._ending)
         else:
             self._ending = None
-            self._start(Timer.IDLE, self._idle_ms)
+            if not self._clocks.is_running(Timer.DIGITS):
+                self._start(Timer.IDLE, self._idle_ms)
 
     def _take_key(self, digit: str) -> None:
         if self._is_leaving:
@@ -574,6 +576,7 @@ class Conversation:
 
     def _watch_duration(self) -> None:
         phrases = self._brief.phrases
+        self._start(Timer.DURATION, self._brief.limits.duration_warning_ms)
         if self._ending:
             return
         if self._is_warned:
@@ -581,7 +584,6 @@ class Conversation:
             self._leave_with(phrases.goodbye_duration, _Ending(EndReason.MAX_DURATION))
             return
         self._is_warned = True
-        self._start(Timer.DURATION, self._brief.limits.duration_warning_ms)
         if self._is_quiet:
             self._actions += self._mouth.say_whole(phrases.almost_over)
             self._end_turn()

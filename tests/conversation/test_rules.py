@@ -1,0 +1,174 @@
+"""The promises of style section 3, against an adversary.
+
+A Hypothesis state machine plays the caller, the relay, the model, the tools and the clock: every
+event at any time, twice, late, for replies and tools long left behind. `World` judges each answer.
+
+The number of runs comes from the profile: `dev` 200, `ci` 3,000, `nightly` 50,000 (see
+`tests/conftest.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from agent.conversation import events as ev
+from agent.conversation.actions import SwitchLanguage
+from agent.conversation.events import EndReason, Playback, ReplyFault
+from agent.conversation.messages import StopReason, ToolCall
+from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
+from agent.conversation.usecase import Brief
+from tests.conversation.world import World
+
+WORDS = st.sampled_from([
+    "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
+    "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
+])  # fmt: skip
+DELTAS = st.sampled_from([
+    "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
+    "hm", "</thinking>", "**",
+    "One large pizza, one small salad and a drink, is that right? ", "😀",
+])  # fmt: skip
+CALLS = st.lists(
+    st.builds(
+        ToolCall,
+        id=st.sampled_from(["a", "b", ""]),
+        name=st.sampled_from(["look_up", "mark", "order", "order", "leave", "no-such tool", ""]),
+        arguments=st.sampled_from(["{}", '{"a": 1, "b": 2}', '{"b":2,"a":1}', "", "[]", "{oops"]),
+    ),
+    max_size=3,
+).map(tuple)
+OUTCOMES = st.sampled_from(
+    [
+        ToolOutcome('{"ok":true}'),
+        ToolOutcome('{"ok":true}'),
+        ToolOutcome('{"error":"x"}', is_error=True),
+        ToolOutcome('{"bye":true}', effect=HangUp()),
+        ToolOutcome('{"t":1}', effect=Handoff("wish", "so")),
+        ToolOutcome('{"l":1}', effect=SwitchLanguage("es-US")),
+    ]
+)
+ANY = st.integers(min_value=0, max_value=10_000)
+
+
+class Adversary(RuleBasedStateMachine):
+    """Everything that can happen, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @initialize(is_prompt=st.booleans(), greeted=st.booleans())
+    def begin(self, is_prompt: bool, greeted: bool) -> None:
+        if not greeted:
+            self.world = World(brief=_silent(self.world.brief))
+        if is_prompt:
+            self.world.happen(ev.CallStarted())
+
+    @rule()
+    def call_starts(self) -> None:
+        self.world.happen(ev.CallStarted())
+
+    @rule(text=WORDS, is_final=st.sampled_from([True, True, False]))
+    def caller_speaks(self, text: str, is_final: bool) -> None:
+        self.world.happen(ev.CallerSpoke(text, is_final))
+
+    @rule(
+        words=st.integers(0, 30),
+        after_ms=st.none() | st.integers(0, 9_000),
+        skip=st.integers(0, 2),
+    )
+    def caller_interrupts(self, words: int, after_ms: int | None, skip: int) -> None:
+        said = " ".join(one.text for one in self.world.utterances[-1 - skip :])
+        heard = " ".join(said.split()[:words])
+        self.world.happen(ev.CallerInterrupted(heard, after_ms))
+
+    @rule(text=WORDS, after_ms=st.none() | st.integers(0, 9_000))
+    def relay_reports_nonsense(self, text: str, after_ms: int | None) -> None:
+        self.world.happen(ev.CallerInterrupted(text, after_ms))
+
+    @rule(digit=st.sampled_from("0123456789*#"))
+    def caller_presses(self, digit: str) -> None:
+        self.world.happen(ev.CallerPressed(digit))
+
+    @rule(report=st.sampled_from(Playback), text=WORDS)
+    def relay_reports(self, report: Playback, text: str) -> None:
+        self.world.happen(ev.PlaybackReported(report, text if report is Playback.PLAYED else ""))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, text=DELTAS, stale=st.sampled_from([False, False, False, True]))
+    def model_writes(self, pick: int, text: str, stale: bool) -> None:
+        self.world.happen(ev.ReplyDelta(self._reply(pick, stale=stale), text))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, calls=CALLS, stop=st.sampled_from(StopReason), stale=st.booleans())
+    def model_finishes(
+        self, pick: int, calls: tuple[ToolCall, ...], stop: StopReason, stale: bool
+    ) -> None:
+        self.world.happen(ev.ReplyFinished(self._reply(pick, stale=stale), calls, stop))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, fault=st.sampled_from(ReplyFault))
+    def model_fails(self, pick: int, fault: ReplyFault) -> None:
+        self.world.happen(ev.ReplyFailed(self._reply(pick, stale=False), fault))
+
+    @precondition(lambda self: self.world.tools)
+    @rule(pick=ANY, outcome=OUTCOMES)
+    def tool_finishes(self, pick: int, outcome: ToolOutcome) -> None:
+        running = [call for call, state in self.world.tools.items() if state == "running"]
+        calls = running or list(self.world.tools)
+        self.world.happen(ev.ToolFinished(calls[pick % len(calls)], outcome))
+
+    @precondition(lambda self: self.world.tools)
+    @rule(pick=ANY, outcome=OUTCOMES)
+    def tool_repeats_itself(self, pick: int, outcome: ToolOutcome) -> None:
+        calls = list(self.world.tools)
+        self.world.happen(ev.ToolFinished(calls[pick % len(calls)], outcome))
+
+    @precondition(lambda self: self.world.timers)
+    @rule(pick=ANY)
+    def timer_fires(self, pick: int) -> None:
+        running = sorted(self.world.timers.items())
+        self.world.happen(ev.TimerFired(*running[pick % len(running)]))
+
+    @precondition(lambda self: self.world.serials)
+    @rule(pick=ANY)
+    def old_timer_fires(self, pick: int) -> None:
+        serials = self.world.serials
+        self.world.happen(ev.TimerFired(*serials[pick % len(serials)]))
+
+    @precondition(lambda self: len(self.world.serials) > 12)
+    @rule()
+    def service_stops(self) -> None:
+        self.world.happen(ev.ServiceStopping())
+
+    @precondition(lambda self: len(self.world.serials) > 8)
+    @rule(reason=st.sampled_from([EndReason.CALLER_HANGUP, EndReason.ERROR_RELAY]))
+    def line_drops(self, reason: EndReason) -> None:
+        self.world.happen(ev.CallEnded(reason))
+
+    def _reply(self, pick: int, *, stale: bool) -> int:
+        if not stale and self.world.active is not None:
+            return self.world.active
+        replies = list(self.world.replies)
+        return replies[pick % len(replies)]
+
+    def teardown(self) -> None:
+        """Whatever happened, a hang-up and the end of what runs end the call."""
+        world = self.world
+        if world.is_broken:
+            return
+        world.happen(ev.CallEnded())
+        for call_id, state in list(world.tools.items()):
+            if state == "running":
+                world.happen(ev.ToolFinished(call_id, ToolOutcome('{"late":true}')))
+        assert world.conversation.is_over
+
+
+def _silent(brief: Brief) -> Brief:
+    return replace(brief, greeting="")
+
+
+TestPromises = Adversary.TestCase
