@@ -29,35 +29,21 @@ sentence is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from agent.conversation import events as ev
-from agent.conversation.actions import (
-    Action,
-    CancelReply,
-    EndCall,
-    Record,
-    StartReply,
-    Timer,
-)
+from agent.conversation.actions import Action, EndCall, Record, StartReply, Timer
 from agent.conversation.clocks import Clocks
+from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
 from agent.conversation.events import EndReason, Event, Playback
-from agent.conversation.handoff import GOODBYE, HandoffData, ReasonCode
-from agent.conversation.history import (
-    AgentSaid,
-    CallerSaid,
-    Fact,
-    History,
-    Means,
-    Note,
-)
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.conversation.mouth import Mouth
 from agent.conversation.outcome import Effect, Handoff, HangUp
-from agent.conversation.speech import Speech
+from agent.conversation.patience import Patience
+from agent.conversation.reply import Reply
 from agent.conversation.toolruns import ToolRuns
 from agent.conversation.usecase import Brief, KeyBinding
 
@@ -76,16 +62,6 @@ class _Phase(Enum):
     GONE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """The call will end once the last words were played."""
-
-    reason: EndReason
-    handoff: HandoffData = GOODBYE
-    is_revocable: bool = False
-    """A caller who goes on speaking takes it back."""
-
-
 class Conversation:
     """One call. `receive` is all that matters; the properties tell where it stands."""
 
@@ -99,24 +75,17 @@ class Conversation:
         self._actions: list[Action] = []
         self._phase = _Phase.NEW
         self._end_reason = EndReason.CALLER_HANGUP
-        self._ending: _Ending | None = None
-        self._is_stopping = False
-        # the reply
-        self._replies = 0
-        self._reply: int | None = None
-        self._choice: ToolChoice = Choice.AUTO
-        self._speech = Speech()
-        self._reply_spoke = False
-        self._failures = 0
-        # the turn
-        self._round = 0
-        self._has_retried = False
-        self._fillers = 0
+        self._ending: Ending | None = None
+        self._reply = Reply()
+        self._patience = Patience(brief.phrases, limits)
         self._entry = Entry()
+        self._round = 0
+        self._failures = 0
+        self._has_retried = False
         self._has_news = False
-        self._is_agent_heard = False
         self._has_caller_floor = False
-        self._silences = 0
+        self._is_agent_heard = False
+        self._is_stopping = False
         self._is_warned = False
 
     @property
@@ -147,7 +116,7 @@ class Conversation:
             case ev.CallStarted():
                 return self._phase is not _Phase.NEW
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
-                return reply != self._reply
+                return not self._reply.is_current(reply)
             case ev.ToolFinished(call_id):
                 return not self._tools.is_known(call_id)
             case ev.TimerFired(timer, serial):
@@ -189,8 +158,6 @@ class Conversation:
             case ev.CallEnded(reason):
                 self._lose_line(reason)
 
-    # Beginning and end
-
     def _begin_call(self) -> None:
         self._phase = _Phase.OPEN
         limits = self._brief.limits
@@ -201,13 +168,13 @@ class Conversation:
         else:
             self._ask()
 
-    def _leave_with(self, words: str, ending: _Ending) -> None:
+    def _leave_with(self, words: str, ending: Ending) -> None:
         self._record_entry()
         self._actions += self._mouth.say_whole(words)
         self._ending = ending
         self._end_turn()
 
-    def _end_call(self, ending: _Ending) -> None:
+    def _end_call(self, ending: Ending) -> None:
         self._phase = _Phase.CLOSING
         self._end_reason = ending.reason
         self._stop(*Timer)
@@ -229,17 +196,14 @@ class Conversation:
             self._say_goodbye_for_stopping()
 
     def _say_goodbye_for_stopping(self) -> None:
-        drain = _Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
-        self._leave_with(self._brief.phrases.goodbye_stopping, drain)
-
-    # The caller
+        self._leave_with(self._brief.phrases.goodbye_stopping, DRAIN)
 
     def _hear(self, text: str, *, is_final: bool) -> None:
         if not is_final:
             self._notice_caller()
             return
         if not has_words(text):
-            self._restart(Timer.IDLE, self._idle_ms)
+            self._restart(Timer.IDLE, self._patience.idle_ms)
             return
         is_typing = self._clocks.is_running(Timer.DIGITS)
         self._record_entry()
@@ -257,7 +221,7 @@ class Conversation:
         """The caller is saying something; the words will follow."""
         self._has_caller_floor = True
         self._restart(Timer.HOLD, self._brief.limits.hold_ms)
-        self._restart(Timer.IDLE, self._idle_ms)
+        self._restart(Timer.IDLE, self._patience.idle_ms)
 
     def _is_nod(self, text: str) -> bool:
         """The caller only says "go on" while the agent speaks."""
@@ -275,9 +239,9 @@ class Conversation:
             self._listen_after_cut()
         elif records := self._mouth.cut(heard, after_ms, is_complete=True):
             self._actions += records
-            if self._reply is not None:
+            if self._reply.is_active:
                 self._drop_reply()
-                self._ask(self._choice)
+                self._ask(self._reply.choice)
 
     def _listen_after_cut(self) -> None:
         self._has_caller_floor = True
@@ -286,7 +250,7 @@ class Conversation:
         else:
             self._ending = None
             if not self._clocks.is_running(Timer.DIGITS):
-                self._start(Timer.IDLE, self._idle_ms)
+                self._start(Timer.IDLE, self._patience.idle_ms)
 
     def _take_key(self, digit: str) -> None:
         if self._is_leaving:
@@ -320,7 +284,7 @@ class Conversation:
     def _finish_entry(self) -> None:
         self._record_entry()
         if len(self._history) and isinstance(self._history[-1], AgentSaid):
-            self._start(Timer.IDLE, self._idle_ms)
+            self._start(Timer.IDLE, self._patience.idle_ms)
         else:
             self._ask()
 
@@ -350,8 +314,6 @@ class Conversation:
             case Playback.PLAYED:
                 self._mouth.note_played(text)
 
-    # The turn
-
     def _begin_turn(self) -> None:
         """The caller has said something to answer: leave all else."""
         self._abandon()
@@ -359,31 +321,24 @@ class Conversation:
         self._ending = None
         self._round = 0
         self._has_retried = False
-        self._fillers = 0
-        self._silences = 0
+        self._patience.begin_turn()
 
     def _abandon(self) -> None:
         self._drop_reply()
         self._actions += self._mouth.close()
         self._actions += self._tools.leave()
-        self._stop(Timer.FILLER, Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)
+        self._stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)
 
     def _drop_reply(self) -> None:
-        if self._reply is not None:
-            self._actions.append(CancelReply(self._reply))
-            self._reply = None
-            self._stop(Timer.FLUSH, Timer.FILLER)
+        self._actions += self._reply.drop()
+        self._stop(Timer.FLUSH, Timer.FILLER)
 
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         limits = self._brief.limits
         self._stop(Timer.IDLE)
-        self._replies += 1
-        self._reply = self._replies
-        self._choice = choice
-        self._speech = Speech()
-        self._reply_spoke = False
+        number = self._reply.start(choice)
         messages = self._history.messages(limits.history_characters)
-        self._actions.append(StartReply(self._reply, messages, choice))
+        self._actions.append(StartReply(number, messages, choice))
         self._start_filler(limits.reply_filler_after_ms)
 
     def _end_turn(self) -> None:
@@ -401,41 +356,33 @@ class Conversation:
         elif self._has_news:
             self._tell_news()
         else:
-            self._start(Timer.IDLE, self._idle_ms)
+            self._start(Timer.IDLE, self._patience.idle_ms)
 
     def _tell_news(self) -> None:
         self._has_news = False
         self._ask()
 
-    # The reply
-
     def _pass_on(self, delta: str) -> None:
-        words = self._speech.feed(delta)
-        if words:
-            self._say(words)
-        if not self._speech.is_pending:
+        self._say(self._reply.feed(delta))
+        if not self._reply.is_pending:
             self._stop(Timer.FLUSH)
         elif not self._clocks.is_running(Timer.FLUSH):
             self._start(Timer.FLUSH, self._brief.limits.flush_after_ms)
 
     def _say(self, words: str) -> None:
-        self._reply_spoke = True
-        self._stop(Timer.FILLER)
-        self._actions += self._mouth.say(words)
+        if words:
+            self._stop(Timer.FILLER)
+            self._actions += self._mouth.say(words)
 
     def _finish_reply(self, calls: tuple[ToolCall, ...], stop: StopReason) -> None:
-        reply, self._reply = self._reply, None
         self._stop(Timer.FLUSH, Timer.FILLER)
-        is_blocked = stop is StopReason.BLOCKED
-        rest = "" if is_blocked else self._speech.finish(is_cut_short=stop is StopReason.LENGTH)
-        self._reply_spoke = self._reply_spoke or bool(rest)
-        self._actions += self._mouth.close(rest)
-        if is_blocked:
+        self._actions += self._mouth.close(self._reply.finish(stop))
+        if stop is StopReason.BLOCKED:
             self._actions += self._mouth.say_whole(self._brief.phrases.blocked)
             self._end_turn()
-        elif calls and reply is not None and self._choice is not Choice.NONE:
-            self._use_tools(reply, calls)
-        elif self._reply_spoke:
+        elif calls and self._reply.choice is not Choice.NONE:
+            self._use_tools(calls)
+        elif self._reply.has_spoken:
             self._failures = 0
             self._end_turn()
         else:
@@ -445,13 +392,13 @@ class Conversation:
         """The model gave neither words nor calls: once more, then a sentence of our own."""
         if not self._has_retried:
             self._has_retried = True
-            self._ask(self._choice)
+            self._ask(self._reply.choice)
             return
         self._actions += self._mouth.say_whole(self._farewell or self._brief.phrases.not_understood)
         self._end_turn()
 
     def _survive_failure(self) -> None:
-        self._reply = None
+        self._reply.fail()
         self._stop(Timer.FLUSH, Timer.FILLER)
         has_begun = self._mouth.is_open
         self._actions += self._mouth.close()
@@ -465,20 +412,17 @@ class Conversation:
             self._actions += self._mouth.say_whole(sorry)
             self._end_turn()
         elif self._brief.can_hand_off:
-            data = HandoffData(ReasonCode.LIVE_AGENT, reason="technical trouble")
-            self._leave_with(phrases.transfer, _Ending(EndReason.TRANSFER, data))
+            self._leave_with(phrases.transfer, transfer(Handoff("technical trouble")))
         else:
-            self._leave_with(phrases.goodbye_trouble, _Ending(EndReason.ERROR_MODEL))
+            self._leave_with(phrases.goodbye_trouble, TROUBLE)
 
-    # Tools
-
-    def _use_tools(self, reply: int, calls: tuple[ToolCall, ...]) -> None:
+    def _use_tools(self, calls: tuple[ToolCall, ...]) -> None:
         limits = self._brief.limits
         self._round += 1
         confirmed = self._was_heard_out
-        self._actions += self._tools.take_up(reply, calls, is_confirmed=confirmed)
+        self._actions += self._tools.take_up(self._reply.number, calls, is_confirmed=confirmed)
         if self._tools.is_awaited:
-            spoke = self._reply_spoke
+            spoke = self._reply.has_spoken
             self._start_filler(limits.filler_every_ms if spoke else limits.filler_after_ms)
         else:
             self._go_on()
@@ -486,7 +430,7 @@ class Conversation:
     def _go_on(self) -> None:
         """All results are there."""
         self._stop(Timer.FILLER)
-        if self._ending and self._reply_spoke:
+        if self._ending and self._reply.has_spoken:
             self._end_turn()
         elif self._ending or self._round >= self._brief.limits.tool_rounds:
             self._ask(Choice.NONE)
@@ -513,10 +457,9 @@ class Conversation:
                 pass
             case HangUp():
                 if was_awaited:
-                    self._ending = _Ending(EndReason.AGENT_END, is_revocable=True)
-            case Handoff(reason, summary):
-                data = HandoffData(ReasonCode.LIVE_AGENT, reason, summary)
-                self._ending = _Ending(EndReason.TRANSFER, data)
+                    self._ending = BY_AGENT
+            case Handoff():
+                self._ending = transfer(effect)
             case _:
                 self._actions.append(effect)
 
@@ -530,12 +473,10 @@ class Conversation:
         said = next((fact for fact in facts if isinstance(fact, AgentSaid)), None)
         return said is None or not said.is_cut
 
-    # Silence
-
     def _wake(self, timer: Timer) -> None:
         match timer:
             case Timer.FLUSH:
-                self._say(self._speech.flush())
+                self._say(self._reply.flush())
             case Timer.HOLD:
                 self._ask()
             case Timer.FILLER:
@@ -552,27 +493,22 @@ class Conversation:
                 self._lose_line(EndReason.CALLER_HANGUP)
 
     def _start_filler(self, after_ms: int) -> None:
-        if self._fillers < self._brief.limits.filler_count:
+        if self._patience.may_fill:
             self._start(Timer.FILLER, after_ms)
 
     def _fill_in(self) -> None:
-        fillers = self._brief.phrases.fillers
-        self._actions += self._mouth.say_whole(fillers[self._fillers % len(fillers)])
-        self._fillers += 1
+        self._actions += self._mouth.say_whole(self._patience.filler())
         self._start_filler(self._brief.limits.filler_every_ms)
 
     def _break_silence(self) -> None:
-        phrases, limits = self._brief.phrases, self._brief.limits
         self._has_caller_floor = False
         if self._has_news:
             self._tell_news()
-        elif self._silences < len(limits.idle_ms):
-            words = phrases.still_there[self._silences % len(phrases.still_there)]
-            self._silences += 1
+        elif words := self._patience.reprompt():
             self._actions += self._mouth.say_whole(words)
             self._end_turn()
         else:
-            self._leave_with(phrases.goodbye_idle, _Ending(EndReason.IDLE, is_revocable=True))
+            self._leave_with(self._brief.phrases.goodbye_idle, IDLE)
 
     def _watch_duration(self) -> None:
         phrases = self._brief.phrases
@@ -581,7 +517,7 @@ class Conversation:
             return
         if self._is_warned:
             self._abandon()
-            self._leave_with(phrases.goodbye_duration, _Ending(EndReason.MAX_DURATION))
+            self._leave_with(phrases.goodbye_duration, TIME_IS_UP)
             return
         self._is_warned = True
         if self._is_quiet:
@@ -589,8 +525,6 @@ class Conversation:
             self._end_turn()
         else:
             self._keep(Note(phrases.almost_over))
-
-    # Small words
 
     @property
     def _is_quiet(self) -> bool:
@@ -607,15 +541,7 @@ class Conversation:
     @property
     def _farewell(self) -> str:
         """What we say ourselves when the model has no last words; empty while the call goes on."""
-        if self._ending is None:
-            return ""
-        is_transfer = self._ending.reason is EndReason.TRANSFER
-        return self._brief.phrases.transfer if is_transfer else self._brief.phrases.goodbye
-
-    @property
-    def _idle_ms(self) -> int:
-        idle_ms = self._brief.limits.idle_ms
-        return idle_ms[min(self._silences, len(idle_ms) - 1)]
+        return self._ending.farewell(self._brief.phrases) if self._ending else ""
 
     def _keep(self, fact: Fact) -> None:
         self._actions.append(Record(self._history.append(fact), fact))

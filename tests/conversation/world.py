@@ -85,7 +85,6 @@ class World:
     tools: dict[str, str] = field(default_factory=dict)
     """Every tool run: `running`, `finished` or `cancelled`."""
     calls: dict[str, ToolCall] = field(default_factory=dict)
-    awaited: set[str] = field(default_factory=set)
     timers: dict[Timer, int] = field(default_factory=dict)
     serials: list[tuple[Timer, int]] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
@@ -103,8 +102,6 @@ class World:
     def __post_init__(self) -> None:
         self.conversation = Conversation(self.brief)
 
-    # Questions
-
     @property
     def active(self) -> int | None:
         """The one reply that runs."""
@@ -118,7 +115,13 @@ class World:
         assert len(still_open) <= 1, "6: one utterance at a time"
         return still_open[0] if still_open else None
 
-    # Events
+    @property
+    def _has_open_call(self) -> bool:
+        """A tool call of the latest reply has no result yet."""
+        return any(
+            isinstance(fact, ToolUsed) and fact.result is None and fact.reply == max(self.replies)
+            for fact in self.journal.values()
+        )
 
     def happen(self, event: ev.Event) -> list[Action]:
         """Hand over one event and judge the answer."""
@@ -163,7 +166,6 @@ class World:
                 self.replies[reply] = "finished"
             case ev.ToolFinished(call_id):
                 self.tools[call_id] = "finished"
-                self.awaited.discard(call_id)
             case ev.TimerFired(timer):
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
@@ -175,8 +177,6 @@ class World:
             case _:
                 pass
 
-    # Actions
-
     def _carry_out(self, action: Action) -> None:  # noqa: C901 (one case for each action)
         match action:
             case StartReply(reply, messages, choice):
@@ -185,7 +185,6 @@ class World:
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
                 self.replies[reply] = "active"
                 self.choices[reply] = choice
-                self.awaited.clear()
                 assert_acceptable(messages)
                 self._assert_nothing_forgotten(messages)
             case CancelReply(reply):
@@ -198,13 +197,11 @@ class World:
                 self._assert_first_run(call)
                 self.tools[call.id] = "running"
                 self.calls[call.id] = call
-                self.awaited.add(call.id)
             case CancelTool(call_id):
                 spec = self.brief.tools[self.calls[call_id].name]
                 assert spec.side_effect is SideEffect.NONE, "4: a side effect is not cancelled"
                 assert self.tools[call_id] == "running", "4: only what runs is cancelled"
                 self.tools[call_id] = "cancelled"
-                self.awaited.discard(call_id)
             case Speak():
                 self._listen(action)
             case Record(position, fact):
@@ -294,8 +291,6 @@ class World:
             assert at >= 0, f"5: the model reads {words!r}"
             at += len(words.strip())
 
-    # Promises that hold between events
-
     def _judge_event(self, event: ev.Event, before: dict[int, Fact]) -> None:
         self._judge_interrupt(event, before)
         self._judge_tools(event)
@@ -345,12 +340,6 @@ class World:
                 ]
                 expected = ToolResult(call_id, outcome.content, outcome.is_error)
                 assert results == [expected], "4: its result is recorded, also after hang-up"
-            case ev.CallerSpoke(text, True) if has_words(text):
-                if any(isinstance(action, CancelReply | StartReply) for action in self.actions):
-                    self.awaited.clear()
-            case ev.CallerInterrupted() | ev.CallerPressed():
-                if not any(isinstance(action, StartReply) for action in self.actions):
-                    self.awaited &= {c for c in self.awaited if self.tools[c] == "running"}
             case _:
                 pass
 
@@ -362,7 +351,7 @@ class World:
             assert Timer.CLOSING in self.timers, "7: the end comes even if the relay forgets"
             return
         leads_on = self.active is not None or bool(WAITING & self.timers.keys())
-        assert leads_on or self.awaited, "7: the caller is never left in silence"
+        assert leads_on or self._has_open_call, "7: the caller is never left in silence"
         assert Timer.DURATION in self.timers, "7: a call does not last for ever"
 
 
