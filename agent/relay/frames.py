@@ -234,7 +234,7 @@ def _setup(frame: wire.Setup) -> Setup:
 def _info(frame: wire.Info) -> Inbound:
     match frame.name:
         case "agentSpeaking" | "clientSpeaking":
-            report = _SPEAKING.get((frame.name, _text(frame.value).lower()))
+            report = _SPEAKING.get((frame.name, _text(frame.value)))
             return PlaybackReported(report) if report else Unheeded(Ignored.UNKNOWN_INFO)
         case "tokensPlayed":
             return PlaybackReported(Playback.PLAYED, _text(frame.value))

@@ -310,6 +310,11 @@ def test_further_languages_are_checked_in_the_same_way() -> None:
     [
         ({"voice": "Lupe-Neural"}, {}, "code: missing"),
         ({"code": ""}, {}, "code: missing"),
+        (
+            {"code": "multi"},
+            {},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
         ({"code": "Spanish (US)"}, {}, "code: must be a language tag such as en-US, or multi"),
         (
             {"code": "multi", "ttsProvider": "Google"},
@@ -336,6 +341,13 @@ def test_a_bad_language_names_its_field(
         language_settings([{"code": "en-US"}, language], inherited)
 
     assert str(raised.value) == f"languages[1].{fault}"
+
+
+def test_a_language_may_inherit_what_it_needs() -> None:
+    """Detection of languages with the providers that everything else uses as well."""
+    settings = language_settings([{"code": "multi", "voice": "abc"}], DEFAULT_ATTRIBUTES)
+
+    assert settings.languages == ({"code": "multi", "voice": "abc"},)
 
 
 _VALUES = st.one_of(

@@ -140,6 +140,7 @@ def test_a_proxy_may_take_the_prefix_away_or_leave_it(
     [
         ("/ws", "t+4zt7ELRftR6ezwL9EqUUPd/Y4="),  # wss://voice.example.com/ws
         ("/other/ws", "3UOc7k1EgZ9x81PTFn0IP66SibM="),  # wss://voice.example.com/other/ws
+        ("/prefixed/ws", "Xp/RqZo7U7A5WUxByX66U/Tdxj0="),  # wss://voice.example.com/prefixed/ws
     ],
 )
 def test_what_lies_outside_the_prefix_is_not_ours(raw_path: str, signature: str) -> None:

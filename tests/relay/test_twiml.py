@@ -122,6 +122,7 @@ _XML_TEXT = st.text(
 
 @given(_XML_TEXT, _XML_TEXT)
 @example("\r\n<&>\"']]>", "\U0010ffff")
+@example(" ", "\n")
 def test_any_text_survives_the_document(greeting: str, value: str) -> None:
     """Greeting and parameters arrive as they were, whatever characters they have."""
     document = connect(URL, ACTION, {}, parameters={"p": value}, greeting=greeting)
