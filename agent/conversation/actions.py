@@ -50,16 +50,25 @@ class Speak:
     utterance: int
     text: str
     is_last: bool = False
+    interruptible: bool | None = None
+    """Whether the caller can stop this text; None = as the use case says."""
+    preemptible: bool | None = None
+    """Whether what is said later cuts this text off; None = as the use case says. Never set it
+    for a streamed reply: its next piece would cut it off (relay reference section 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Play an audio file; what is said next cuts it off."""
+    """Play an audio file."""
 
     source: str
     """A URL that the relay can fetch."""
     loop: int = 1
     """0 = a thousand times."""
+    preemptible: bool = True
+    """Whether what is said next cuts it off."""
+    interruptible: bool | None = None
+    """Whether the caller can stop it; None = as the use case says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,115 @@
+"""TwiML documents: what a call does next, as the carrier reads it.
+
+Relay reference sections 1.1 to 1.8. Everything is built with the twilio helper, which escapes;
+nothing is put together from strings. Attributes are given to it in their own camelCase spelling:
+it turns snake_case into camelCase and leaves every other name alone, so this works for attributes
+it has never heard of as well (a test pins that), and the code uses the names of the reference.
+
+Two things the helper does not do are done here. Characters that XML 1.0 cannot hold are left out,
+for with one of them the whole document is unreadable and the call is lost. An empty attribute is
+left out, because the relay may refuse it (64101).
+
+Not made: `<Failover>`. Its attributes are not known (sections 1.6 and 8); an invented one would be
+ignored, or end the call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ships no types
+    VoiceResponse,
+)
+
+from agent.relay.attributes import ATTRIBUTES
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def connect(
+    url: str,
+    action_url: str,
+    attributes: Mapping[str, str],
+    *,
+    languages: Iterable[Mapping[str, str]] = (),
+    parameters: Mapping[str, str] | None = None,
+    greeting: str = "",
+) -> str:
+    """Connect the call to the relay.
+
+    Args:
+        url: Where the relay opens its socket, exactly as it will be signed.
+        action_url: What is asked when the session is over, by POST.
+        attributes: As `relay_attributes` gives them.
+        languages: As `language_settings` gives them.
+        parameters: What `Setup.parameters` will hold; never secrets, they are in the carrier's
+            logs. An empty value is left out.
+        greeting: Played at once by the relay; empty = none.
+
+    Raises:
+        ValueError: `url` is not one of a socket.
+    """
+    ours = {"url": ATTRIBUTES["url"](url), "welcomeGreeting": greeting}
+    response = VoiceResponse()
+    relay = response.connect(action=action_url, method="POST").conversation_relay(
+        **_present({**attributes, **ours})
+    )
+    for language in languages:
+        relay.language(**_present(language))
+    for name, value in _present(parameters or {}).items():
+        relay.parameter(name=name, value=value)
+    return str(response)
+
+
+def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
+    """Say a sentence without the relay, then end the call."""
+    response = VoiceResponse()
+    response.say(_characters(text), **_present({"language": language, "voice": voice}))
+    response.hangup()
+    return str(response)
+
+
+def dial(destination: str, *, caller_id: str, action_url: str, timeout_seconds: int = 20) -> str:
+    """Connect the call to a person.
+
+    Args:
+        destination: E.164 number, or SIP address that begins with `sip:` or `sips:`.
+        caller_id: What the person sees; empty = the caller's own number.
+        action_url: What is asked when the person has hung up or did not answer, by POST.
+        timeout_seconds: How long it rings.
+    """
+    response = VoiceResponse()
+    call = response.dial(
+        action=action_url,
+        method="POST",
+        timeout=timeout_seconds,
+        answer_on_bridge=True,
+        caller_id=caller_id or None,
+    )
+    if destination.lower().startswith(("sip:", "sips:")):
+        call.sip(destination)
+    else:
+        call.number(destination)
+    return str(response)
+
+
+def hang_up() -> str:
+    """End the call."""
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+def empty() -> str:
+    """Ask nothing; for a call that is over."""
+    return str(VoiceResponse())
+
+
+def _present(attributes: Mapping[str, str]) -> dict[str, str]:
+    texts = {_characters(name): _characters(text) for name, text in attributes.items()}
+    return {name: text for name, text in texts.items() if name and text.strip()}
+
+
+def _characters(text: str) -> str:
+    return _NOT_XML.sub("", text)

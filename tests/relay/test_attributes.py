@@ -1,0 +1,381 @@
+"""A use case's record is checked before a caller is on the line."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.ports import UseCaseError
+from agent.relay.attributes import (
+    ATTRIBUTES,
+    LANGUAGE_ATTRIBUTES,
+    LanguageSettings,
+    RelaySettings,
+    language_settings,
+    relay_attributes,
+)
+
+DEFAULT_ATTRIBUTES = {
+    "ttsProvider": "ElevenLabs",
+    "voice": "UgBBYS2sOqTuMpoF3BR0",
+    "transcriptionProvider": "Deepgram",
+    "interruptible": "any",
+    "interruptSensitivity": "medium",
+    "reportInputDuringAgentSpeech": "any",
+    "ignoreBackchannel": "true",
+    "dtmfDetection": "true",
+    "events": "speaker-events",
+}
+
+
+def _one(name: str, value: object) -> str | None:
+    return relay_attributes({name: value}).attributes.get(name)
+
+
+def test_everything_we_depend_on_is_written_out() -> None:
+    """A record without opinions gets the defaults of section 7.3."""
+    assert relay_attributes({}) == RelaySettings(DEFAULT_ATTRIBUTES, greeting="", warnings=())
+
+
+def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
+    """Booleans, lower-case providers, an invented attribute and the greeting are all there."""
+    settings = relay_attributes(
+        {
+            "dtmfDetection": True,
+            "interruptible": True,
+            "interruptByDtmf": True,
+            "ttsProvider": "google",
+            "voice": "en-US-Journey-O",
+            "transcriptionProvider": "deepgram",
+            "welcomeGreeting": "Hello, this is the booking line.",
+        }
+    )
+
+    assert settings == RelaySettings(
+        {
+            **DEFAULT_ATTRIBUTES,
+            "ttsProvider": "Google",
+            "voice": "en-US-Journey-O",
+            "interruptible": "true",
+        },
+        greeting="Hello, this is the booking line.",
+        warnings=(
+            "conversationRelayParams.interruptByDtmf: the relay has no such attribute, dropped",
+        ),
+    )
+
+
+def test_the_record_wins_over_every_default() -> None:
+    """No default replaces what a record says."""
+    record = {
+        "ttsProvider": "Amazon",
+        "voice": "Lupe-Neural",
+        "transcriptionProvider": "Google",
+        "interruptible": "none",
+        "interruptSensitivity": "high",
+        "reportInputDuringAgentSpeech": "none",
+        "ignoreBackchannel": "false",
+        "dtmfDetection": "false",
+        "events": "tokens-played",
+    }
+
+    assert relay_attributes(record).attributes == record
+
+
+@pytest.mark.parametrize(
+    ("params", "voice"),
+    [
+        ({"ttsProvider": "Google"}, "en-US-Journey-O"),
+        ({"ttsProvider": "amazon"}, "Joanna-Neural"),
+        ({"language": "es-US", "ttsLanguage": "en-us"}, "UgBBYS2sOqTuMpoF3BR0"),
+        ({"language": "es-US"}, None),
+        ({"ttsLanguage": "en-GB"}, None),
+    ],
+)
+def test_a_default_voice_fits_provider_and_language(
+    params: dict[str, object], voice: str | None
+) -> None:
+    """An English voice is never put on another language."""
+    assert relay_attributes(params).attributes.get("voice") == voice
+
+
+@pytest.mark.parametrize(
+    ("params", "ignored"),
+    [
+        ({"language": "fr-CA"}, "true"),
+        ({"language": "ja-JP", "transcriptionLanguage": "de-DE"}, "true"),
+        ({"language": "ja-JP"}, None),
+        ({"language": "en-US", "transcriptionLanguage": "multi"}, None),
+    ],
+)
+def test_backchannels_are_ignored_where_that_is_supported(
+    params: dict[str, object], ignored: str | None
+) -> None:
+    """The filter is switched on for the languages that are known to have it."""
+    assert relay_attributes(params).attributes.get("ignoreBackchannel") == ignored
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        ("partialPrompts", False, "false"),
+        ("partialPrompts", "True", "true"),
+        ("interruptible", False, "false"),
+        ("interruptible", "SPEECH", "speech"),
+        ("speechTimeout", "auto", "auto"),
+        ("speechTimeout", "Auto", "auto"),
+        ("speechTimeout", 600, "600"),
+        ("speechTimeout", 5000.0, "5000"),
+        ("speechTimeout", "1000", "1000"),
+        ("speechTimeout", Decimal("1E+3"), "1000"),
+        ("eotThreshold", 0.7, "0.7"),
+        ("eotThreshold", Decimal("0.50"), "0.5"),
+        ("eagerEotThreshold", "0.3", "0.3"),
+        ("language", " cmn-CN ", "cmn-CN"),
+        ("events", "tokens-played  speaker-events tokens-played", "tokens-played speaker-events"),
+        ("events", "config-updated", "config-updated"),
+        ("debug", "debugging speaker-events", "debugging speaker-events"),
+        ("includeInPrompt", "turn-state", "turn-state"),
+        ("ttsTextNormalization", "off", "off"),
+        ("customerName", 7, "7"),
+        ("hints", "Twilio, Zürich", "Twilio, Zürich"),
+        ("speechModel", "", None),
+        ("intelligenceService", "  ", None),
+        ("hints", None, None),
+    ],
+)
+def test_a_value_is_written_as_the_relay_reads_it(
+    name: str, value: object, written: str | None
+) -> None:
+    """Types of TOML and of the table become text; an empty value leaves the attribute out."""
+    assert _one(name, value) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("speechTimeout", 599, "must be auto or 600-5000"),
+        ("speechTimeout", 5001, "must be auto or 600-5000"),
+        ("speechTimeout", 700.5, "must be auto or 600-5000"),
+        ("speechTimeout", "fast", "must be auto or 600-5000"),
+        ("speechTimeout", True, "must be auto or 600-5000"),
+        ("eotThreshold", 0.4, "must be 0.5-0.9"),
+        ("eotThreshold", "0.91", "must be 0.5-0.9"),
+        ("eotThreshold", float("nan"), "must be 0.5-0.9"),
+        ("eotThreshold", float("inf"), "must be 0.5-0.9"),
+        ("eotThreshold", "auto", "must be 0.5-0.9"),
+        ("eagerEotThreshold", 0.2, "must be 0.3-0.9"),
+        ("eagerEotThreshold", 0.8, "must be below eotThreshold, which is 0.8"),
+        ("dtmfDetection", "yes", "must be one of true, false"),
+        ("dtmfDetection", 1, "must be one of true, false"),
+        ("ttsProvider", "Polly", "must be one of ElevenLabs, Google, Amazon"),
+        ("transcriptionProvider", "Amazon", "must be one of Deepgram, Google"),
+        ("interruptible", "always", "must be one of none, dtmf, speech, any, true, false"),
+        ("reportInputDuringAgentSpeech", True, "must be one of none, dtmf, speech, any"),
+        ("welcomeGreetingInterruptible", "both", "must be one of none, dtmf, speech, any"),
+        ("interruptSensitivity", "none", "must be one of high, medium, low"),
+        ("language", "English", None),
+        ("language", "en_US", "must be a language tag such as en-US, or multi"),
+        (
+            "events",
+            "speaker-events,tokens-played",
+            "must be some of speaker-events, tokens-played, config-updated, with spaces between",
+        ),
+        ("hints", ["Twilio"], "must be text, a number, true or false"),
+        ("customerName", {}, "must be text, a number, true or false"),
+    ],
+)
+def test_a_bad_value_names_its_field(name: str, value: object, fault: str | None) -> None:
+    """What the relay would refuse during a call stops the record, in one line."""
+    if fault is None:
+        assert _one(name, value) == value
+        return
+
+    with pytest.raises(UseCaseError) as raised:
+        relay_attributes({name: value})
+
+    assert str(raised.value) == f"conversationRelayParams.{name}: {fault}"
+
+
+def test_the_socket_is_not_for_a_record_to_choose() -> None:
+    """A record's `url` is dropped, and its author told."""
+    settings = relay_attributes({"url": "wss://elsewhere.example.com/"})
+
+    assert settings == RelaySettings(
+        DEFAULT_ATTRIBUTES,
+        greeting="",
+        warnings=("conversationRelayParams.url: is set by the service, dropped",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "fault"),
+    [
+        (
+            {"language": "multi", "ttsProvider": "Google"},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
+        (
+            {"ttsLanguage": "multi", "ttsProvider": "Amazon"},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
+        (
+            {"transcriptionLanguage": "multi", "transcriptionProvider": "Google"},
+            "transcriptionProvider: must be Deepgram where the language is multi",
+        ),
+        (
+            {"speechModel": "flux", "eotThreshold": 0.6, "eagerEotThreshold": 0.6},
+            "eagerEotThreshold: must be below eotThreshold, which is 0.6",
+        ),
+    ],
+)
+def test_a_certainly_wrong_combination_is_refused(params: dict[str, object], fault: str) -> None:
+    """The combinations of sections 1.4, 1.5 and 3.8 that cannot work."""
+    with pytest.raises(UseCaseError) as raised:
+        relay_attributes(params)
+
+    assert str(raised.value) == f"conversationRelayParams.{fault}"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"language": "multi"},
+        {"ttsLanguage": "multi", "transcriptionProvider": "Google"},
+        {"transcriptionLanguage": "multi", "ttsProvider": "Google"},
+        {"speechModel": "flux", "eotThreshold": 0.9, "eagerEotThreshold": 0.85},
+        {"speechModel": "flux-general-en", "eotThreshold": 0.7},
+    ],
+)
+def test_a_sound_combination_passes_without_remark(params: dict[str, object]) -> None:
+    """The checks above do not reach further than they should."""
+    assert relay_attributes(params).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"eotThreshold": 0.7},
+        {"eotThreshold": 0.7, "speechModel": "nova-3-general"},
+        {"eotThreshold": 0.7, "speechModel": "flux", "transcriptionProvider": "Google"},
+    ],
+)
+def test_an_end_of_turn_threshold_without_flux_is_remarked(params: dict[str, object]) -> None:
+    """It has no effect (section 7.2), and does no harm."""
+    assert relay_attributes(params).warnings == (
+        "conversationRelayParams.eotThreshold: has no effect without Deepgram and speechModel flux",
+    )
+
+
+def test_further_languages_are_checked_in_the_same_way() -> None:
+    """Providers are normalised, unknown keys dropped, empty values left out, gaps remarked."""
+    settings = language_settings(
+        [
+            {
+                "code": "es-US",
+                "ttsProvider": "amazon",
+                "voice": "Lupe-Neural",
+                "transcriptionProvider": "deepgram",
+                "speechModel": "",
+                "asrSmartFormat": True,
+            },
+            {"code": "fr-FR", "ttsProvider": "Google", "speed": 2},
+        ],
+        DEFAULT_ATTRIBUTES,
+    )
+
+    assert settings == LanguageSettings(
+        (
+            {
+                "code": "es-US",
+                "ttsProvider": "Amazon",
+                "voice": "Lupe-Neural",
+                "transcriptionProvider": "Deepgram",
+                "asrSmartFormat": "true",
+            },
+            {"code": "fr-FR", "ttsProvider": "Google"},
+        ),
+        warnings=(
+            "languages[1].speed: the relay has no such attribute, dropped",
+            "languages[1]: inherits a provider or voice that may not know the language",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "inherited", "fault"),
+    [
+        ({"voice": "Lupe-Neural"}, {}, "code: missing"),
+        ({"code": ""}, {}, "code: missing"),
+        (
+            {"code": "multi"},
+            {},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
+        ({"code": "Spanish (US)"}, {}, "code: must be a language tag such as en-US, or multi"),
+        (
+            {"code": "multi", "ttsProvider": "Google"},
+            {"ttsProvider": "ElevenLabs", "transcriptionProvider": "Deepgram"},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
+        (
+            {"code": "multi"},
+            {"ttsProvider": "Google", "transcriptionProvider": "Deepgram"},
+            "ttsProvider: must be ElevenLabs where the language is multi",
+        ),
+        (
+            {"code": "multi", "ttsProvider": "ElevenLabs"},
+            {"ttsProvider": "Google", "transcriptionProvider": "Google"},
+            "transcriptionProvider: must be Deepgram where the language is multi",
+        ),
+    ],
+)
+def test_a_bad_language_names_its_field(
+    language: dict[str, object], inherited: dict[str, str], fault: str
+) -> None:
+    """What a language inherits counts as its own."""
+    with pytest.raises(UseCaseError) as raised:
+        language_settings([{"code": "en-US"}, language], inherited)
+
+    assert str(raised.value) == f"languages[1].{fault}"
+
+
+def test_a_language_may_inherit_what_it_needs() -> None:
+    """Detection of languages with the providers that everything else uses as well."""
+    settings = language_settings([{"code": "multi", "voice": "abc"}], DEFAULT_ATTRIBUTES)
+
+    assert settings.languages == ({"code": "multi", "voice": "abc"},)
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.text(),
+    st.sampled_from(["multi", "en-US", "any", "flux", "0.8"]),
+    st.lists(st.text(), max_size=1),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(ATTRIBUTES)) | st.text(), _VALUES),
+    st.lists(st.dictionaries(st.sampled_from(sorted(LANGUAGE_ATTRIBUTES)), _VALUES), max_size=2),
+)
+def test_any_record_is_accepted_or_refused_in_one_line(
+    params: dict[str, object], languages: list[dict[str, object]]
+) -> None:
+    """Nothing but a `UseCaseError` comes of a record; what is accepted has no empty attribute."""
+    try:
+        settings = relay_attributes(params)
+        further = language_settings(languages, settings.attributes)
+    except UseCaseError as error:
+        assert "\n" not in str(error)  # noqa: PT017 # either outcome is right
+        return
+
+    written = [settings.attributes, *further.languages]
+    assert all(text.strip() for attributes in written for text in attributes.values())
