@@ -35,8 +35,8 @@ USE_CASE = "use-case"
 KEYS = frozenset("0123456789*#")
 
 
-class RelayCheck(Protocol):
-    """The relay attributes of a record after validation."""
+class RelaySettings(Protocol):
+    """A record's `conversationRelayParams` after validation."""
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -44,16 +44,44 @@ class RelayCheck(Protocol):
         ...
 
     @property
-    def dropped(self) -> tuple[str, ...]:
-        """Names the relay does not know."""
+    def greeting(self) -> str:
+        """The record's `welcomeGreeting`."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out or may not work, `field: remark`."""
         ...
 
 
-class CheckRelay(Protocol):
-    """Validates `conversationRelayParams`; raises `UseCaseError` as `attribute: fault`."""
+class LanguageSettings(Protocol):
+    """A record's `languages` after validation."""
 
-    def __call__(self, params: Mapping[str, object], /) -> RelayCheck:
-        """Check the attributes, without `welcomeGreeting`."""
+    @property
+    def languages(self) -> tuple[Mapping[str, str], ...]:
+        """The attributes of each, as they will stand in the TwiML."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """As in `RelaySettings`."""
+        ...
+
+
+class RelayRules(Protocol):
+    """What the relay accepts: the functions of `agent.relay.attributes`, which is passed as it is.
+
+    Both raise `UseCaseError` as `field: fault`, the field in the spelling of the record.
+    """
+
+    def relay_attributes(self, params: Mapping[str, object], /) -> RelaySettings:
+        """Check the attributes of the relay."""
+        ...
+
+    def language_settings(
+        self, records: Iterable[Mapping[str, object]], inherited: Mapping[str, str], /
+    ) -> LanguageSettings:
+        """Check the further languages."""
         ...
 
 
@@ -67,7 +95,7 @@ class _Record(msgspec.Struct):
     dtmfHandlers: Any = {}  # noqa: N815 the table's spelling, as all below
     conversationRelayParams: dict[str, Any] = {}  # noqa: N815
     greetingKnown: str = ""  # noqa: N815
-    languages: list[dict[str, str | bool]] = []
+    languages: list[dict[str, Any]] = []
     phrases: dict[str, Any] = {}
     llmModel: str = ""  # noqa: N815
     maxTokens: Annotated[int, Meta(ge=1)] = ModelSettings().max_tokens  # noqa: N815
@@ -144,7 +172,7 @@ async def use_cases(store: Store) -> list[tuple[str, str, str]]:
 
 
 async def use_case(
-    store: Store, name: str, tools: Mapping[str, ToolSpec], relay: CheckRelay
+    store: Store, name: str, tools: Mapping[str, ToolSpec], relay: RelayRules
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Read and parse a use case; see `parse_use_case`.
 
@@ -158,17 +186,17 @@ async def use_case(
 
 
 def parse_use_case(
-    item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: CheckRelay
+    item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Validate a record whole.
 
     Args:
         item: As it stands in the table.
         tools: What is implemented, by name.
-        relay: Validates the relay attributes.
+        relay: Validates the attributes of the relay.
 
     Returns:
-        The use case, and a line for each thing of the record that was left out.
+        The use case, and a line for each thing of the record that was left out or may not work.
 
     Raises:
         UseCaseError: The first fault.
@@ -214,45 +242,35 @@ def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
 
 
 def _use_case(
-    name: str, item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: CheckRelay
+    name: str, item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
 ) -> tuple[UseCase, tuple[str, ...]]:
     given = {field: value for field, value in item.items() if value is not None}
     record = convert(given, _Record)
-    params = record.conversationRelayParams
-    greeting = convert(
-        params.pop("welcomeGreeting", ""), str, "conversationRelayParams.welcomeGreeting"
-    )
-    try:
-        checked = relay(params)
-    except UseCaseError as error:
-        raise UseCaseError(f"conversationRelayParams.{error}") from error
+    spoken = relay.relay_attributes(record.conversationRelayParams)
+    further = relay.language_settings(record.languages, spoken.attributes)
     named = _named_tools(record.tools)
     decoded(record.offlineScript, "offlineScript")
     usable = tuple(_with_words(spec, tools[spec.name]) for spec in named if spec.name in tools)
-    warnings = [
-        *(f"conversationRelayParams.{field}: unknown, left out" for field in checked.dropped),
-        *(
-            f"tools.{spec.name}: not implemented, left out"
-            for spec in named
-            if spec.name not in tools
-        ),
+    unknown = [
+        f"tools.{spec.name}: not implemented, left out" for spec in named if spec.name not in tools
     ]
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
         title=record.title,
         description=record.description,
-        greeting=greeting,
+        greeting=spoken.greeting,
         greeting_known=record.greetingKnown,
         tools=usable,
         keypad=_keypad(record.dtmfHandlers, {spec.name for spec in usable}),
-        relay=dict(checked.attributes),
-        languages=tuple(_language(language) for language in record.languages),
+        relay=spoken.attributes,
+        languages=further.languages,
         model=ModelSettings(record.llmModel, record.maxTokens, record.temperature, record.topP),
         phrases=_phrases(record.phrases),
         offline_script=record.offlineScript,
         handoff_number=record.handoffNumber,
     )
+    warnings = (*spoken.warnings, *further.warnings, *unknown)
     return parsed, tuple(f"{name}.{warning}" for warning in warnings)
 
 
@@ -304,15 +322,6 @@ def _keypad(raw: object, tools: set[str]) -> dict[str, KeyBinding]:
             )
         keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
     return keypad
-
-
-def _language(raw: Mapping[str, str | bool]) -> dict[str, str]:
-    """The attributes of one `<Language>`, as they stand in the TwiML."""
-    if not raw.get("code"):
-        raise UseCaseError("languages: each needs a code")
-    return {
-        name: value if isinstance(value, str) else str(value).lower() for name, value in raw.items()
-    }
 
 
 def _phrases(raw: Mapping[str, object]) -> Phrases:

@@ -29,7 +29,7 @@ from agent.store.folders import (
     profile_files,
     use_case_folders,
 )
-from agent.store.records import PROFILE, CheckRelay, parse_use_case
+from agent.store.records import PROFILE, RelayRules, parse_use_case
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ async def seed_file(store: Store, path: Path, *, dry_run: bool = False) -> list[
     return await _write(store, [Planned(item)], dry_run=dry_run)
 
 
-def check(configuration: Path, tools: Mapping[str, ToolSpec], relay: CheckRelay) -> list[str]:
+def check(configuration: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
     """Every fault of every folder and profile that can be told, one line each, none if all is well.
 
     Stricter than reading a record: here what would be left out with a warning is a fault, too.
@@ -134,7 +134,7 @@ def _caught(look: Callable[[], list[str]]) -> list[str]:
         return [str(error)]
 
 
-def _record_faults(folder: Path, tools: Mapping[str, ToolSpec], relay: CheckRelay) -> list[str]:
+def _record_faults(folder: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
     record = load_record(folder, tools)
     file, name = folder / "use-case.toml", f"{folder.name}."
     try:

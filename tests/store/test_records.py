@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
@@ -23,6 +21,7 @@ from agent.store.records import (
     use_cases,
 )
 from tests.fakes import MemoryStore
+from tests.store.relay import Rules
 
 PLACE_ORDER = ToolSpec(
     "PlaceOrderFunction",
@@ -35,23 +34,7 @@ PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
 TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
 
 
-@dataclass
-class Checked:
-    """What the stand-in below answers."""
-
-    attributes: Mapping[str, str]
-    dropped: tuple[str, ...]
-
-
-def relay(params: Mapping[str, object], /) -> Checked:
-    """Stands in for the real check: knows three attributes, and refuses one voice."""
-    if params.get("voice") == "nobody":
-        raise UseCaseError("voice: there is no such voice")
-    known = {"voice", "ttsProvider", "interruptible"}
-    return Checked(
-        {name: str(value).lower() for name, value in params.items() if name in known},
-        tuple(name for name in params if name not in known),
-    )
+RELAY = Rules()
 
 
 def predecessor(**changes: object) -> dict[str, object]:
@@ -90,7 +73,6 @@ def predecessor(**changes: object) -> dict[str, object]:
         "dtmfHandlers": json.dumps(handlers),
         "conversationRelayParams": {
             "voice": "Anna",
-            "interruptible": True,
             "interruptByDtmf": True,
             "welcomeGreeting": "Welcome!",
         },
@@ -100,12 +82,12 @@ def predecessor(**changes: object) -> dict[str, object]:
 
 
 def parsed(**changes: object) -> UseCase:
-    return parse_use_case(predecessor(**changes), TOOLS, relay)[0]
+    return parse_use_case(predecessor(**changes), TOOLS, RELAY)[0]
 
 
 def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     """JSON text inside, an attribute the relay does not know, attributes nobody knows."""
-    read, warnings = parse_use_case(predecessor(), TOOLS, relay)
+    read, warnings = parse_use_case(predecessor(), TOOLS, RELAY)
 
     assert read == UseCase(
         name="pizzaUseCase",
@@ -127,17 +109,24 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
             "9": KeyBinding("You pressed nine."),
             "0": KeyBinding(),
         },
-        relay={"voice": "anna", "interruptible": "true"},
+        relay={"voice": "Anna"},
         model=ModelSettings("us.amazon.nova-lite-v1:0"),
     )
-    assert warnings == ("pizzaUseCase.conversationRelayParams.interruptByDtmf: unknown, left out",)
+    assert warnings == ("pizzaUseCase.conversationRelayParams.interruptByDtmf: unknown, dropped",)
+
+
+def test_warnings_of_languages_are_passed_on() -> None:
+    """They name the use case, too."""
+    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS, RELAY)
+
+    assert "pizzaUseCase.languages[0]: speaks with the voice Anna" in warnings
 
 
 def test_our_own_attributes_are_read() -> None:
     """All of them optional; numbers may be `Decimal`, as DynamoDB gives them."""
     read = parsed(
         greetingKnown="Hello <<FIRST_NAME>>!",
-        languages=[{"code": "es-US", "voice": "Lupe", "asrSmartFormat": True}],
+        languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
         phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
@@ -147,7 +136,7 @@ def test_our_own_attributes_are_read() -> None:
     )
 
     assert read.greeting_known == "Hello <<FIRST_NAME>>!"
-    assert read.languages == ({"code": "es-US", "voice": "Lupe", "asrSmartFormat": "true"},)
+    assert read.languages == ({"code": "es-US", "voice": "Lupe", "hints": "x"},)
     assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
     assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
     assert read.offline_script == '{"rules": []}'
@@ -157,7 +146,7 @@ def test_our_own_attributes_are_read() -> None:
 def test_a_record_needs_a_prompt_and_nothing_else() -> None:
     """Null counts as missing."""
     read, warnings = parse_use_case(
-        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}, relay
+        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}, RELAY
     )
 
     assert read == UseCase("small", "Be brief.")
@@ -200,7 +189,7 @@ def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
     read, warnings = parse_use_case(
         predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
         TOOLS,
-        relay,
+        RELAY,
     )
 
     assert read.tools == ()
@@ -244,10 +233,10 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
             "conversationRelayParams.voice: there is no such voice",
         ),
         (
-            {"conversationRelayParams": {"welcomeGreeting": 1}},
-            "conversationRelayParams.welcomeGreeting: Expected `str`, got `int`",
+            {"conversationRelayParams": []},
+            "conversationRelayParams: Expected `object`, got `array`",
         ),
-        ({"languages": [{"voice": "Lupe"}]}, "languages: each needs a code"),
+        ({"languages": [{"voice": "Lupe"}]}, "languages[0].code: missing"),
         ({"phrases": {"hello": "x"}}, "phrases.hello: there is no such sentence"),
         ({"phrases": {"goodbye": " "}}, "phrases.goodbye: is blank"),
         ({"phrases": {"fillers": []}}, "phrases.fillers: is blank"),
@@ -282,13 +271,13 @@ async def test_a_use_case_is_found_by_its_name() -> None:
     store = MemoryStore()
     await store.put(predecessor())
 
-    read, _ = await use_case(store, "pizzaUseCase", TOOLS, relay)
+    read, _ = await use_case(store, "pizzaUseCase", TOOLS, RELAY)
 
     assert read.name == "pizzaUseCase"
     with pytest.raises(UseCaseError, match=r"^pastaUseCase: there is no such use case$"):
-        await use_case(store, "pastaUseCase", TOOLS, relay)
+        await use_case(store, "pastaUseCase", TOOLS, RELAY)
     with pytest.raises(UseCaseError, match=r"^use case: there is no such use case$"):
-        await use_case(store, "", TOOLS, relay)
+        await use_case(store, "", TOOLS, RELAY)
 
 
 async def test_a_broken_record_does_not_hide_the_others() -> None:

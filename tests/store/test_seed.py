@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,6 +16,7 @@ from agent.store.folders import load_document, load_folder, load_profile
 from agent.store.records import parse_use_case
 from agent.store.seed import check, seed, seed_file
 from tests.fakes import MemoryStore
+from tests.store.relay import Rules
 
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
 BOOK = ToolSpec("ScheduleTourFunction", "Books a tour.", '{"type": "object"}')
@@ -39,7 +38,7 @@ top_p = 1
 
 [relay]
 voice = "Anna"
-interruptible = true
+hints = "flat"
 
 [[languages]]
 code = "es-US"
@@ -75,20 +74,7 @@ use_case = "flatsUseCase"
 """
 
 
-@dataclass
-class Checked:
-    """What the stand-in below answers."""
-
-    attributes: Mapping[str, str]
-    dropped: tuple[str, ...] = ()
-
-
-def relay(params: Mapping[str, object], /) -> Checked:
-    """Stands in for the real check."""
-    if params.get("voice") == "nobody":
-        raise UseCaseError("voice: there is no such voice")
-    dropped = ("invented",) if "invented" in params else ()
-    return Checked({"voice": str(params.get("voice", ""))}, dropped)
+RELAY = Rules()
 
 
 @pytest.fixture
@@ -143,7 +129,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         "prompt": "You know flats, größere too. <<USER_CONTEXT>>",
         "conversationRelayParams": {
             "voice": "Anna",
-            "interruptible": True,
+            "hints": "flat",
             "welcomeGreeting": "Welcome!",
         },
         "greetingKnown": "Hello <<FIRST_NAME>>!",
@@ -162,7 +148,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
     """The writer of records and their reader agree."""
     record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
 
-    assert parse_use_case(record, TOOLS, relay) == (
+    assert parse_use_case(record, TOOLS, RELAY) == (
         UseCase(
             name="flatsUseCase",
             prompt="You know flats, größere too. <<USER_CONTEXT>>",
@@ -172,7 +158,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             greeting_known="Hello <<FIRST_NAME>>!",
             tools=(BOOK,),
             keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
-            relay={"voice": "Anna"},
+            relay={"voice": "Anna", "hints": "flat"},
             languages=({"code": "es-US", "voice": "Lupe"},),
             model=ModelSettings("offline:", 250, 0.3, 1.0),
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
@@ -384,7 +370,7 @@ def test_a_profile_needs_its_caller(tmp_path: Path) -> None:
 
 def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
     """Nothing is said then."""
-    assert check(configuration, TOOLS, relay) == []
+    assert check(configuration, TOOLS, RELAY) == []
 
 
 @pytest.mark.parametrize(
@@ -432,7 +418,7 @@ def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
         (
             "use-case.toml",
             "[relay]\ninvented = true",
-            "use-case.toml: conversationRelayParams.invented: unknown, left out",
+            "use-case.toml: conversationRelayParams.invented: unknown, dropped",
         ),
         (
             "use-case.toml",
@@ -442,7 +428,7 @@ def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
         (
             "use-case.toml",
             "[[languages]]\nvoice = 'x'",
-            "use-case.toml: languages: each needs a code",
+            "use-case.toml: languages[0].code: missing",
         ),
         (
             "use-case.toml",
@@ -485,7 +471,7 @@ def test_a_fault_is_told_in_one_line(configuration: Path, file: str, text: str, 
     """File, field and fault, from the folder of the configuration on."""
     (configuration / "use-cases" / "flatsUseCase" / file).write_text(text)
 
-    [told] = check(configuration, TOOLS, relay)
+    [told] = check(configuration, TOOLS, RELAY)
 
     assert told.startswith(f"use-cases/flatsUseCase/{line}")
 
@@ -499,7 +485,7 @@ def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
     (flats / "items.json").write_text("[1]")
     (configuration / "profiles" / "bob.toml").write_text('caller = "+1"\nuse_case = "noUseCase"')
 
-    assert check(configuration, TOOLS, relay) == [
+    assert check(configuration, TOOLS, RELAY) == [
         "use-cases/emptyUseCase/use-case.toml: cannot be read: No such file or directory",
         "use-cases/flatsUseCase/prompt.md: cannot be read: is not UTF-8",
         "use-cases/flatsUseCase/items.json: [0]: Expected `object`, got `int`",
@@ -509,4 +495,4 @@ def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
 
 def test_a_folder_without_use_cases_is_a_fault(tmp_path: Path) -> None:
     """Rather the wrong folder than an empty service."""
-    assert check(tmp_path, TOOLS, relay) == ["use-cases: there is no use case"]
+    assert check(tmp_path, TOOLS, RELAY) == ["use-cases: there is no use case"]
