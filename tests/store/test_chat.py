@@ -206,6 +206,21 @@ def test_items_of_the_predecessor_are_read() -> None:
     ]
 
 
+def test_a_call_id_that_comes_again_is_another_call() -> None:
+    """Some models repeat their identifiers; a result is given once."""
+    items = [
+        chat("assistant", use("t1")),
+        chat("user", result("t1", content=[{"text": "first"}])),
+        chat("assistant", use("t1")),
+        chat("user", result("t1", content=[{"text": "second"}])),
+    ]
+
+    assert facts_from_items(items) == [
+        ToolUsed(0, ToolCall("t1", "F", "{}"), ToolResult("t1", '"first"')),
+        ToolUsed(1, ToolCall("t1", "F", "{}"), ToolResult("t1", '"second"')),
+    ]
+
+
 @pytest.mark.parametrize(
     "item",
     [{}, {"chat": "text"}, chat("system", {"text": "x"}), chat("user", 1, {"image": {}})],

@@ -214,11 +214,9 @@ async def test_a_new_file_that_another_process_holds_is_a_store_error(tmp_path: 
     with pytest.raises(StoreError, match="locked"):
         await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.02)
 
-    opening = asyncio.create_task(SqliteStore.open(tmp_path / "agent.db"))
-    await asyncio.sleep(0)
     other.execute("ROLLBACK")
     other.close()
-    store = await opening
+    store = await SqliteStore.open(tmp_path / "agent.db")
     assert await store.put({"pk": "a", "sk": "one"}) is True
     await store.close()
 
