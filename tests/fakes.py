@@ -25,8 +25,8 @@ class MemoryStore:
         return True
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        item = self._items.setdefault((pk, sk), {"pk": pk, "sk": sk})
-        item.update(deepcopy(dict(attributes)))
+        item = self._items.setdefault((pk, sk), {})
+        item.update(deepcopy(dict(attributes)) | {"pk": pk, "sk": sk})
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return [
@@ -39,7 +39,7 @@ class MemoryStore:
         found = [
             deepcopy(item)
             for item in self._items.values()
-            if item.get("pk1") == pk1 and str(item.get("sk1", "")).startswith(sk1_prefix)
+            if item.get("pk1") == pk1 and "sk1" in item and str(item["sk1"]).startswith(sk1_prefix)
         ]
         return sorted(found, key=lambda item: str(item["sk1"]))
 

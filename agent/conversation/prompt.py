@@ -1,0 +1,132 @@
+"""What a model is told, and what a caller is greeted with: a template with its gaps filled.
+
+A template is trusted, what fills it is not: names come from callers. Hence two rules. All gaps are
+filled in one pass, so that nothing filled in is read as a template again. And a value from a
+profile is one short line: control characters and markers are taken out, length is bounded.
+
+Placeholders (seed sections A6 and B3), every occurrence of each:
+
+    <<USER_CONTEXT>>      prompt     who is calling, or to ask for the name
+    <<CURRENT_DATE>>      prompt     March 05, 2026 at 6:40 PM
+    <<AVAILABLE_DEMOS>>   prompt     numbered list of the other use cases
+    <<FIRST_NAME>>        greeting   of callers with a name
+    <<LAST_NAME>>         greeting   of callers with a name
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from agent.conversation.usecase import Profile, UseCase
+
+DEFAULT_USE_CASE = "defaultUseCase"
+"""For callers who have no profile yet; it saves their name and their choice (seed section B4)."""
+
+PROMPT_PLACEHOLDERS = ("USER_CONTEXT", "CURRENT_DATE", "AVAILABLE_DEMOS")
+GREETING_PLACEHOLDERS = ("FIRST_NAME", "LAST_NAME")
+
+_PLACEHOLDER = re.compile(r"<<([A-Z_]+)>>")
+_NAME_LENGTH = 60
+_ADDRESS_LENGTH = 254
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
+_KNOWN = (
+    'The caller is {first} {last}, phone number "{caller}". You know the name already: do not ask'
+    " for it. {email}"
+)
+_EMAIL = 'The e-mail address on file is "{}"; you may offer to send an e-mail there.'
+_NO_EMAIL = "There is no e-mail address on file, so do not offer e-mails."
+_UNKNOWN = (
+    "You do not know yet who is calling. Before anything else, ask for the caller's first and last"
+    " name."
+)
+_SAVE_NAME = " As soon as you have both, save them with the tool DefaultSaveFirstAndLastName."
+_NO_DEMOS = "There are none at the moment."
+
+
+def system_prompt(
+    use_case: UseCase,
+    profile: Profile,
+    now: datetime,
+    available: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """Fill the prompt of a use case for one call.
+
+    Args:
+        use_case: Its prompt is the template.
+        profile: Of the caller; without names for one we do not know.
+        now: Aware; the date is told in its own zone.
+        available: Name, title and description of every use case a caller may choose. The default
+            use case is never offered.
+    """
+    return _fill(
+        use_case.prompt,
+        {
+            "USER_CONTEXT": lambda: _user_context(use_case, profile),
+            "CURRENT_DATE": lambda: _date(now),
+            "AVAILABLE_DEMOS": lambda: _demos(available),
+        },
+    )
+
+
+def greeting(use_case: UseCase, profile: Profile) -> str:
+    """What the relay says first; by name if the use case has such a greeting and we know it."""
+    first, last = _line(profile.first_name), _line(profile.last_name)
+    if not (first and last and use_case.greeting_known):
+        return use_case.greeting
+    fillings = {"FIRST_NAME": lambda: first, "LAST_NAME": lambda: last}
+    return _fill(use_case.greeting_known, fillings)
+
+
+def unknown_placeholders(template: str, known: Iterable[str]) -> list[str]:
+    """The markers of a template that nothing would fill, in order."""
+    return [found[0] for found in _PLACEHOLDER.finditer(template) if found[1] not in known]
+
+
+def _fill(template: str, fillings: Mapping[str, Callable[[], str]]) -> str:
+    """Fill in one pass; a marker that is not known stays as it is."""
+    return _PLACEHOLDER.sub(
+        lambda found: fillings[found[1]]() if found[1] in fillings else found[0], template
+    )
+
+
+def _user_context(use_case: UseCase, profile: Profile) -> str:
+    first, last = _line(profile.first_name), _line(profile.last_name)
+    if not (first and last):
+        return _UNKNOWN + (_SAVE_NAME if use_case.name == DEFAULT_USE_CASE else "")
+    email = _line(profile.email, _ADDRESS_LENGTH)
+    return _KNOWN.format(
+        first=first,
+        last=last,
+        caller=_line(profile.caller),
+        email=_EMAIL.format(email) if email else _NO_EMAIL,
+    )
+
+
+def _date(now: datetime) -> str:
+    """US English whatever the locale of the process."""
+    hour, half = now.hour % 12 or 12, "AM" if now.hour < 12 else "PM"
+    return f"{_MONTHS[now.month - 1]} {now:%d, %Y} at {hour}:{now:%M} {half}"
+
+
+def _demos(available: Sequence[tuple[str, str, str]]) -> str:
+    offered = [row for row in available if row[0] != DEFAULT_USE_CASE]
+    lines = [_demo(number, *row) for number, row in enumerate(offered, start=1)]
+    return "\n".join(lines) or _NO_DEMOS
+
+
+def _demo(number: int, name: str, title: str, description: str) -> str:
+    about = f": {' '.join(description.split())}" if description else ""
+    return f"{number}. {' '.join(title.split()) or name}{about} (key: {name})"
+
+
+def _line(value: str, most: int = _NAME_LENGTH) -> str:
+    """A value as one short line of plain words, which can be quoted and holds no marker."""
+    plain = "".join(character if character.isprintable() else " " for character in value)
+    plain = plain.replace('"', "'").replace("<", "").replace(">", "")
+    return " ".join(plain.split())[:most].strip()

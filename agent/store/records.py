@@ -1,0 +1,343 @@
+"""Use-case and profile records: items of the table ↔ values of the domain (seed sections A8, A9).
+
+Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
+`prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
+`languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
+`handoffNumber`. Attributes nobody knows are ignored.
+
+What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
+without harm (a tool that does not exist here, an attribute of the relay that does not exist at
+all) is left out with a warning. A key that runs a tool the use case does not have is wrong: the
+caller was told to press it (D23).
+
+A tool of a record is our implementation with the record's words: description and schema are what
+the model sees, side effect and filler are facts about our code and come from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from agent.conversation.messages import ToolSpec
+from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
+from agent.ports import Item, Store, UseCaseError
+from agent.store.validation import convert, decoded
+
+PROFILE = "profile"
+CONFIGURATION = "configuration"
+USE_CASE = "use-case"
+KEYS = frozenset("0123456789*#")
+
+
+class RelaySettings(Protocol):
+    """A record's `conversationRelayParams` after validation."""
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """As they will stand in the TwiML."""
+        ...
+
+    @property
+    def greeting(self) -> str:
+        """The record's `welcomeGreeting`."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out or may not work, `field: remark`."""
+        ...
+
+
+class LanguageSettings(Protocol):
+    """A record's `languages` after validation."""
+
+    @property
+    def languages(self) -> tuple[Mapping[str, str], ...]:
+        """The attributes of each, as they will stand in the TwiML."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """As in `RelaySettings`."""
+        ...
+
+
+class RelayRules(Protocol):
+    """What the relay accepts: the functions of `agent.relay.attributes`, which is passed as it is.
+
+    Both raise `UseCaseError` as `field: fault`, the field in the spelling of the record.
+    """
+
+    def relay_attributes(self, params: Mapping[str, object], /) -> RelaySettings:
+        """Check the attributes of the relay."""
+        ...
+
+    def language_settings(
+        self, records: Iterable[Mapping[str, object]], inherited: Mapping[str, str], /
+    ) -> LanguageSettings:
+        """Check the further languages."""
+        ...
+
+
+class _Record(msgspec.Struct):
+    """The attributes of a use-case item, in the spelling of the table."""
+
+    prompt: Any = ""
+    title: str = ""
+    description: str = ""
+    tools: Any = ()
+    dtmfHandlers: Any = {}  # noqa: N815 the table's spelling, as all below
+    conversationRelayParams: dict[str, Any] = {}  # noqa: N815
+    greetingKnown: str = ""  # noqa: N815
+    languages: list[dict[str, Any]] = []
+    phrases: dict[str, Any] = {}
+    llmModel: str = ""  # noqa: N815
+    maxTokens: Annotated[int, Meta(ge=1)] = ModelSettings().max_tokens  # noqa: N815
+    temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
+    topP: Annotated[float, Meta(ge=0, le=1)] | None = None  # noqa: N815
+    offlineScript: str = ""  # noqa: N815
+    handoffNumber: str = ""  # noqa: N815
+
+
+class _InputSchema(msgspec.Struct):
+    json: dict[str, Any]
+
+
+class _ToolSpec(msgspec.Struct):
+    name: str
+    description: str = ""
+    inputSchema: _InputSchema | None = None  # noqa: N815
+
+
+class _Tool(msgspec.Struct):
+    toolSpec: _ToolSpec  # noqa: N815
+
+
+class _Handler(msgspec.Struct):
+    replyWithText: bool = False  # noqa: N815
+    replyText: str = ""  # noqa: N815
+    replyWithFunction: bool = False  # noqa: N815
+    replyFunction: str = ""  # noqa: N815
+
+
+class _TextBlock(msgspec.Struct):
+    text: str
+
+
+async def profile(store: Store, caller: str) -> Profile | None:
+    """What is known about a caller; `None` for one who never was."""
+    item = await store.get(caller, PROFILE) if caller else None
+    return None if item is None else profile_from_item(item)
+
+
+def profile_from_item(item: Mapping[str, object]) -> Profile:
+    """A profile, with what is missing or no text left empty: it must never stop a call."""
+    return Profile(
+        caller=_text(item, "pk"),
+        first_name=_text(item, "firstName"),
+        last_name=_text(item, "lastName"),
+        email=_text(item, "email"),
+        use_case=_text(item, "useCase"),
+    )
+
+
+def profile_item(profile: Profile) -> Item:
+    """The item of a profile; what is empty is left out, so that merging it erases nothing."""
+    attributes = {
+        "firstName": profile.first_name,
+        "lastName": profile.last_name,
+        "email": profile.email,
+        "useCase": profile.use_case,
+    }
+    known = {name: value for name, value in attributes.items() if value}
+    caller = profile.caller
+    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}
+
+
+async def use_cases(store: Store) -> list[tuple[str, str, str]]:
+    """Name, title and description of all use cases, in the order of their names.
+
+    Records are not parsed, so that a broken one does not hide the others.
+    """
+    return [
+        (_text(item, "pk"), _text(item, "title"), _text(item, "description"))
+        for item in await store.query_index(USE_CASE)
+    ]
+
+
+async def use_case(
+    store: Store, name: str, tools: Mapping[str, ToolSpec], relay: RelayRules
+) -> tuple[UseCase, tuple[str, ...]]:
+    """Read and parse a use case; see `parse_use_case`.
+
+    Raises:
+        UseCaseError: There is none of this name, or it is broken.
+    """
+    item = await store.get(name, CONFIGURATION) if name else None
+    if item is None:
+        raise UseCaseError(f"{name or 'use case'}: there is no such use case")
+    return parse_use_case(item, tools, relay)
+
+
+def parse_use_case(
+    item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+) -> tuple[UseCase, tuple[str, ...]]:
+    """Validate a record whole.
+
+    Args:
+        item: As it stands in the table.
+        tools: What is implemented, by name.
+        relay: Validates the attributes of the relay.
+
+    Returns:
+        The use case, and a line for each thing of the record that was left out or may not work.
+
+    Raises:
+        UseCaseError: The first fault.
+    """
+    name = _text(item, "pk")
+    try:
+        return _use_case(name, item, tools, relay)
+    except UseCaseError as error:
+        raise UseCaseError(f"{name}.{error}") from error
+
+
+def tools_text(tools: Iterable[ToolSpec]) -> str:
+    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects."""
+    return json.dumps(
+        [
+            {
+                "toolSpec": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "inputSchema": {"json": json.loads(tool.parameters)},
+                }
+            }
+            for tool in tools
+        ],
+        ensure_ascii=False,
+    )
+
+
+def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
+    """Keys as the attribute `dtmfHandlers` holds them: JSON text, four fields each (A13)."""
+    return json.dumps(
+        {
+            key: {
+                "replyWithText": bool(binding.reply_text),
+                "replyText": binding.reply_text,
+                "replyWithFunction": bool(binding.function),
+                "replyFunction": binding.function,
+            }
+            for key, binding in keypad.items()
+        },
+        ensure_ascii=False,
+    )
+
+
+def _use_case(
+    name: str, item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+) -> tuple[UseCase, tuple[str, ...]]:
+    given = {field: value for field, value in item.items() if value is not None}
+    record = convert(given, _Record)
+    spoken = relay.relay_attributes(record.conversationRelayParams)
+    further = relay.language_settings(record.languages, spoken.attributes)
+    named = _named_tools(record.tools)
+    decoded(record.offlineScript, "offlineScript")
+    usable = tuple(_with_words(spec, tools[spec.name]) for spec in named if spec.name in tools)
+    unknown = [
+        f"tools.{spec.name}: not implemented, left out" for spec in named if spec.name not in tools
+    ]
+    parsed = UseCase(
+        name=name,
+        prompt=_prompt(record.prompt),
+        title=record.title,
+        description=record.description,
+        greeting=spoken.greeting,
+        greeting_known=record.greetingKnown,
+        tools=usable,
+        keypad=_keypad(record.dtmfHandlers, {spec.name for spec in usable}),
+        relay=spoken.attributes,
+        languages=further.languages,
+        model=ModelSettings(record.llmModel, record.maxTokens, record.temperature, record.topP),
+        phrases=_phrases(record.phrases),
+        offline_script=record.offlineScript,
+        handoff_number=record.handoffNumber,
+    )
+    warnings = (*spoken.warnings, *further.warnings, *unknown)
+    return parsed, tuple(f"{name}.{warning}" for warning in warnings)
+
+
+def _prompt(raw: object) -> str:
+    """Plain text; or a JSON string; or text blocks of Converse, as JSON or as they are."""
+    if isinstance(raw, str):
+        try:
+            decoded = json.loads(raw, strict=False)
+        except ValueError:
+            decoded = raw
+        raw = decoded if isinstance(decoded, str | list) else raw
+    if isinstance(raw, list):
+        raw = "\n".join(block.text for block in convert(raw, list[_TextBlock], "prompt"))
+    prompt = convert(raw, str, "prompt")
+    if not prompt.strip():
+        raise UseCaseError("prompt: is missing or blank")
+    return prompt
+
+
+def _named_tools(raw: object) -> list[_ToolSpec]:
+    named = [tool.toolSpec for tool in convert(decoded(raw, "tools") or [], list[_Tool], "tools")]
+    names = [spec.name for spec in named]
+    for name in names:
+        if names.count(name) > 1:
+            raise UseCaseError(f"tools.{name}: is named twice")
+    return named
+
+
+def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:
+    """Our tool, described to the model as the record does."""
+    described = replace(implemented, description=spec.description or implemented.description)
+    if spec.inputSchema is None:
+        return described
+    if spec.inputSchema.json.get("type") != "object":
+        raise UseCaseError(f"tools.{spec.name}.inputSchema.json.type: must be object")
+    return replace(described, parameters=json.dumps(spec.inputSchema.json, ensure_ascii=False))
+
+
+def _keypad(raw: object, tools: set[str]) -> dict[str, KeyBinding]:
+    handlers = convert(decoded(raw, "dtmfHandlers") or {}, dict[str, _Handler], "dtmfHandlers")
+    keypad = {}
+    for key, handler in handlers.items():
+        if key not in KEYS:
+            raise UseCaseError(f"dtmfHandlers.{key}: is not a key")
+        function = handler.replyFunction if handler.replyWithFunction else ""
+        if handler.replyWithFunction and function not in tools:
+            raise UseCaseError(
+                f"dtmfHandlers.{key}.replyFunction: no tool {function!r} in this use case"
+            )
+        keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
+    return keypad
+
+
+def _phrases(raw: Mapping[str, object]) -> Phrases:
+    """Our sentences with the record's own in their place; a blank one could not be spoken."""
+    phrases = convert(raw, Phrases, "phrases")
+    names = {field.name for field in fields(Phrases)}
+    for name in raw:
+        if name not in names:
+            raise UseCaseError(f"phrases.{name}: there is no such sentence")
+        said = getattr(phrases, name)
+        sentences = (said,) if isinstance(said, str) else said
+        if not (sentences and all(sentence.strip() for sentence in sentences)):
+            raise UseCaseError(f"phrases.{name}: is blank")
+    return phrases
+
+
+def _text(item: Mapping[str, object], field: str) -> str:
+    value = item.get(field)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,165 @@
+"""Loading configuration into a table, and checking it without one.
+
+Seeding again is harmless: a record replaces its older self, an example caller is merged into what
+callers have told about themselves meanwhile (D21), and a slot that was booked stays away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from agent.conversation.messages import ToolSpec
+from agent.conversation.prompt import (
+    GREETING_PLACEHOLDERS,
+    PROMPT_PLACEHOLDERS,
+    unknown_placeholders,
+)
+from agent.ports import Store, UseCaseError
+from agent.store.folders import (
+    Planned,
+    load_document,
+    load_folder,
+    load_further,
+    load_profile,
+    load_record,
+    profile_files,
+    use_case_folders,
+)
+from agent.store.records import PROFILE, RelayRules, parse_use_case
+
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def seed(
+    store: Store,
+    configuration: Path,
+    tools: Mapping[str, ToolSpec],
+    *,
+    now: datetime,
+    use_case: str = "",
+    dry_run: bool = False,
+) -> list[tuple[str, str]]:
+    """Load everything, or one use case.
+
+    Args:
+        store: The table.
+        configuration: The folder that holds `use-cases` and `profiles`.
+        tools: What is implemented, by name.
+        now: Aware; today, in the zone that decides when a day ends.
+        use_case: Load only this one, and no profiles.
+        dry_run: Read and tell, write nothing.
+
+    Returns:
+        The keys of what was written, or would be, in that order.
+
+    Raises:
+        UseCaseError: The first fault; then nothing at all was written.
+        StoreError: Some of it may have been written.
+    """
+    plan = await asyncio.to_thread(_plan, configuration, tools, now, use_case)
+    return await _write(store, plan, dry_run=dry_run)
+
+
+async def seed_file(store: Store, path: Path, *, dry_run: bool = False) -> list[tuple[str, str]]:
+    """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
+
+    Raises:
+        UseCaseError: It cannot be read.
+    """
+    load = load_profile if path.suffix == ".toml" else load_document
+    item = await asyncio.to_thread(load, path)
+    return await _write(store, [Planned(item)], dry_run=dry_run)
+
+
+def check(configuration: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
+    """Every fault of every folder and profile that can be told, one line each, none if all is well.
+
+    Stricter than reading a record: here what would be left out with a warning is a fault, too.
+    """
+    folders = use_case_folders(configuration)
+    lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
+    for folder in folders:
+        lines += _caught(partial(_record_faults, folder, tools, relay))
+        lines += _caught(partial(_items_faults, folder))
+    names = {folder.name for folder in folders}
+    for path in profile_files(configuration):
+        lines += _caught(partial(_profile_faults, path, names))
+    return [line.removeprefix(f"{configuration}/") for line in lines]
+
+
+def _plan(
+    configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
+) -> list[Planned]:
+    """All that is to be written, read and validated before the first write."""
+    folders = use_case_folders(configuration)
+    if use_case:
+        folders = [folder for folder in folders if folder.name == use_case]
+        if not folders:
+            raise UseCaseError(f"{configuration / 'use-cases' / use_case}: there is no such folder")
+    plan = [planned for folder in folders for planned in load_folder(folder, tools, now)]
+    if not use_case:
+        plan += [Planned(load_profile(path)) for path in profile_files(configuration)]
+    return plan
+
+
+async def _write(store: Store, plan: list[Planned], *, dry_run: bool) -> list[tuple[str, str]]:
+    written = []
+    for planned in plan:
+        if planned.unless is not None and await _is_indexed(store, *planned.unless):
+            continue
+        pk, sk = str(planned.item["pk"]), str(planned.item["sk"])
+        written.append((pk, sk))
+        if dry_run:
+            continue
+        if sk == PROFILE:
+            await store.merge(pk, sk, planned.item)
+        else:
+            await store.put(planned.item)
+    return written
+
+
+async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
+    return any(item["sk1"] == sk1 for item in await store.query_index(pk1, sk1))
+
+
+def _caught(look: Callable[[], list[str]]) -> list[str]:
+    """The faults found, or the one that stopped the search."""
+    try:
+        return look()
+    except UseCaseError as error:
+        return [str(error)]
+
+
+def _record_faults(folder: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
+    record = load_record(folder, tools)
+    file, name = folder / "use-case.toml", f"{folder.name}."
+    try:
+        use_case, warnings = parse_use_case(record, tools, relay)
+    except UseCaseError as error:
+        return [f"{file}: {str(error).removeprefix(name)}"]
+    templates = (
+        (folder / "prompt.md", use_case.prompt, PROMPT_PLACEHOLDERS),
+        (f"{file}: greeting", use_case.greeting, ()),
+        (f"{file}: greeting_known", use_case.greeting_known, GREETING_PLACEHOLDERS),
+    )
+    return [f"{file}: {warning.removeprefix(name)}" for warning in warnings] + [
+        f"{place}: {marker}: nothing fills this"
+        for place, template, known in templates
+        for marker in unknown_placeholders(template, known)
+    ]
+
+
+def _items_faults(folder: Path) -> list[str]:
+    load_further(folder, _ANY_DAY)
+    return []
+
+
+def _profile_faults(path: Path, names: set[str]) -> list[str]:
+    use_case = load_profile(path).get("useCase", "")
+    if use_case and use_case not in names:
+        return [f"{path}: use_case: there is no use case {use_case!r}"]
+    return []

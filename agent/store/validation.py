@@ -1,0 +1,52 @@
+"""Where values of tables and files become values of ours: msgspec, with faults in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+import msgspec
+
+from agent.ports import UseCaseError
+
+T = TypeVar("T")
+
+
+def convert(raw: object, wanted: type[T], field: str = "") -> T:
+    """Validate values of JSON or of a table (whose numbers may be `Decimal`).
+
+    Raises:
+        UseCaseError: `field: fault`, the field as a path from `field` on.
+    """
+    try:
+        return msgspec.convert(plain(raw), wanted)
+    except msgspec.ValidationError as error:
+        fault, _, path = str(error).partition(" - at `$")
+        inner = path.removesuffix("`").removeprefix("" if field else ".")
+        raise UseCaseError(f"{field}{inner}: {fault}" if field or inner else fault) from error
+
+
+def plain(value: object) -> object:
+    """A value of a table in JSON's types: whole `Decimal`s as int, others as float."""
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case Mapping():
+            return {key: plain(inner) for key, inner in value.items()}
+        case str():
+            return value
+        case Sequence():
+            return [plain(inner) for inner in value]
+        case _:
+            return value
+
+
+def decoded(raw: object, field: str) -> object:
+    """What JSON text says; lists and maps are taken as they are."""
+    if not isinstance(raw, str) or not raw.strip():
+        return raw or None
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise UseCaseError(f"{field}: is not JSON: {error}") from error

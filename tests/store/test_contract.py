@@ -1,0 +1,253 @@
+"""The contract of `ports.Store`: what every table promises, the stand-in included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.ports import Store
+from agent.store.sqlite import SqliteStore
+from tests.fakes import MemoryStore
+
+Opener = Callable[[Path], Awaitable[Store]]
+
+
+async def _memory(_folder: Path) -> Store:
+    return MemoryStore()
+
+
+async def _sqlite(folder: Path) -> Store:
+    return await SqliteStore.open(folder / "agent.db")
+
+
+@pytest.fixture(params=[_memory, _sqlite], ids=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    opener: Opener = request.param
+    opened = await opener(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def test_what_was_put_is_what_is_read(store: Store) -> None:
+    """Text in any script, numbers, nested maps and lists, booleans and null come back as put."""
+    item: dict[str, object] = {
+        "pk": "+15550100001",
+        "sk": "restaurantOrder::ab12::1772820000",
+        "order": {
+            "order_items": [{"line_item": "Große Pizza 🍕", "line_amount": 12.5}, {}],
+            "order_total": 25,
+            "paid": False,
+            "note": None,
+            "empty": [],
+        },
+    }
+
+    written = await store.put(item)
+
+    assert written is True
+    assert await store.get("+15550100001", "restaurantOrder::ab12::1772820000") == item
+
+
+async def test_an_item_that_is_not_there_is_none(store: Store) -> None:
+    """Reading a key nobody wrote is no error."""
+    await store.put({"pk": "a", "sk": "one"})
+
+    assert await store.get("a", "two") is None
+    assert await store.get("b", "one") is None
+    assert await store.query("b") == []
+    assert await store.query_index("b") == []
+
+
+async def test_put_replaces_the_whole_item(store: Store) -> None:
+    """Attributes that the new item lacks are gone."""
+    await store.put({"pk": "a", "sk": "one", "old": 1, "pk1": "kind", "sk1": "x"})
+
+    await store.put({"pk": "a", "sk": "one", "new": 2})
+
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "new": 2}
+    assert await store.query_index("kind") == []
+
+
+async def test_a_read_item_is_the_readers_own(store: Store) -> None:
+    """Changing what was read or put changes nothing in the table."""
+    item: dict[str, object] = {"pk": "a", "sk": "one", "list": [1]}
+    await store.put(item)
+    item["list"] = "changed after put"
+    read = await store.get("a", "one")
+    assert read is not None
+    read["list"] = "changed after get"
+
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "list": [1]}
+
+
+async def test_a_conditional_put_never_overwrites(store: Store) -> None:
+    """False and nothing written where an item is; written where none is."""
+    first = await store.put({"pk": "a", "sk": "one", "by": "first"}, only_if_absent=True)
+    second = await store.put({"pk": "a", "sk": "one", "by": "second"}, only_if_absent=True)
+
+    assert (first, second) == (True, False)
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "by": "first"}
+
+
+async def test_of_many_conditional_puts_exactly_one_wins(store: Store) -> None:
+    """However the writers interleave."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(store.put({"pk": "a", "sk": "one", "by": by}, only_if_absent=True))
+            for by in range(20)
+        ]
+
+    winners = [by for by, task in enumerate(tasks) if task.result()]
+    assert len(winners) == 1
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "by": winners[0]}
+
+
+async def test_merge_never_erases_other_attributes(store: Store) -> None:
+    """Saving a name keeps the e-mail address (D21)."""
+    await store.put({"pk": "+1", "sk": "profile", "email": "ada@example.com", "firstName": "A"})
+
+    await store.merge("+1", "profile", {"firstName": "Ada", "lastName": "Example"})
+
+    assert await store.get("+1", "profile") == {
+        "pk": "+1",
+        "sk": "profile",
+        "email": "ada@example.com",
+        "firstName": "Ada",
+        "lastName": "Example",
+    }
+
+
+async def test_many_merges_at_once_are_all_kept(store: Store) -> None:
+    """No writer undoes what another has just set."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(store.merge("a", "one", {f"n{number}": number}))
+
+    assert await store.get("a", "one") == {
+        "pk": "a",
+        "sk": "one",
+        **{f"n{number}": number for number in range(20)},
+    }
+
+
+async def test_merge_creates_the_item_and_its_place_in_the_index(store: Store) -> None:
+    """A caller without a profile gets one, and it is found by the index."""
+    await store.merge("+1", "profile", {"pk1": "profile", "sk1": "+1", "firstName": "Ada"})
+
+    item = {"pk": "+1", "sk": "profile", "pk1": "profile", "sk1": "+1", "firstName": "Ada"}
+    assert await store.get("+1", "profile") == item
+    assert await store.query_index("profile") == [item]
+
+
+async def test_a_query_gives_a_partition_in_the_order_of_the_sort_key(store: Store) -> None:
+    """The order is that of the bytes in UTF-8, whatever the order of writing."""
+    for sk in ["b", "ä", "a", "Z", "a::2", "a::10", "😀", "\uffee", "a:"]:
+        await store.put({"pk": "p", "sk": sk})
+    await store.put({"pk": "other", "sk": "a"})
+
+    found = await store.query("p")
+
+    assert [item["sk"] for item in found] == [
+        "Z", "a", "a:", "a::10", "a::2", "b", "ä", "\uffee", "😀",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "a%b", "*", "[ab]", "'", '"', "\\", "ä", "😀", "a_"])
+async def test_a_prefix_is_taken_literally(store: Store, prefix: str) -> None:
+    """No character of a prefix is a wildcard or ends a string."""
+    await store.put({"pk": "p", "sk": f"{prefix}::1", "pk1": "i", "sk1": f"{prefix}::1"})
+    await store.put({"pk": "p", "sk": "axb::1", "pk1": "i", "sk1": "axb::1"})
+    await store.put({"pk": "p", "sk": "zz", "pk1": "i", "sk1": "zz"})
+
+    assert [item["sk"] for item in await store.query("p", prefix)] == [f"{prefix}::1"]
+    assert [item["sk"] for item in await store.query_index("i", prefix)] == [f"{prefix}::1"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    keys=st.lists(st.text(min_size=1, max_size=3, alphabet="a:%_\U0010ffff\ue000é"), max_size=8),
+    prefix=st.text(max_size=2, alphabet="a:%_\U0010ffff\ue000é"),
+)
+def test_a_prefix_query_is_a_filter_and_a_sort(
+    tmp_path_factory: pytest.TempPathFactory, keys: list[str], prefix: str
+) -> None:
+    """For any keys: those that begin so, by bytes, each once."""
+
+    async def ask(opener: Opener) -> list[object]:
+        store = await opener(tmp_path_factory.mktemp("store"))
+        for key in keys:
+            await store.put({"pk": "p", "sk": key})
+        found = await store.query("p", prefix)
+        await store.close()
+        return [item["sk"] for item in found]
+
+    expected = sorted({key for key in keys if key.startswith(prefix)}, key=lambda key: key.encode())
+    for opener in (_memory, _sqlite):
+        assert asyncio.run(ask(opener)) == expected
+
+
+async def test_the_index_holds_items_of_all_partitions_in_its_own_order(store: Store) -> None:
+    """Orders of one restaurant, whoever ordered; items without both keys are not in it."""
+    await store.put({"pk": "+2", "sk": "x", "pk1": "restaurantOrder", "sk1": "+15550100099"})
+    await store.put({"pk": "+1", "sk": "y", "pk1": "restaurantOrder", "sk1": "+15550100098"})
+    await store.put({"pk": "+3", "sk": "z", "pk1": "restaurantOrder"})
+    await store.put({"pk": "+4", "sk": "z", "sk1": "+15550100097"})
+
+    found = await store.query_index("restaurantOrder")
+
+    assert [(item["pk"], item["sk1"]) for item in found] == [
+        ("+1", "+15550100098"),
+        ("+2", "+15550100099"),
+    ]
+
+
+async def test_move_takes_one_item_and_leaves_another(store: Store) -> None:
+    """A free slot becomes a booking."""
+    await store.put({"pk": "slots", "sk": "monday"})
+
+    moved = await store.move("slots", "monday", {"pk": "+1", "sk": "booking::monday"})
+
+    assert moved is True
+    assert await store.query("slots") == []
+    assert await store.query("+1") == [{"pk": "+1", "sk": "booking::monday"}]
+
+
+async def test_move_does_nothing_when_the_first_item_is_gone(store: Store) -> None:
+    """A slot that was taken is not booked, and an older booking is not replaced."""
+    await store.put({"pk": "+1", "sk": "booking::monday", "old": True})
+
+    moved = await store.move("slots", "monday", {"pk": "+1", "sk": "booking::monday"})
+
+    assert moved is False
+    assert await store.query("+1") == [{"pk": "+1", "sk": "booking::monday", "old": True}]
+
+
+async def test_of_many_moves_exactly_one_wins(store: Store) -> None:
+    """Twenty callers want one slot; one has it."""
+    await store.put({"pk": "slots", "sk": "monday"})
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(store.move("slots", "monday", {"pk": f"+{caller}", "sk": "booking"}))
+            for caller in range(20)
+        ]
+
+    winners = [caller for caller, task in enumerate(tasks) if task.result()]
+    assert len(winners) == 1
+    booked = [await store.query(f"+{caller}") for caller in range(20)]
+    assert [caller for caller, items in enumerate(booked) if items] == winners
+
+
+async def test_an_item_that_has_not_expired_is_there(store: Store) -> None:
+    """A time in the far future hides nothing."""
+    item: dict[str, object] = {"pk": "a", "sk": "one", "expireAt": 99_999_999_999}
+
+    await store.put(item)
+
+    assert await store.get("a", "one") == item
+    assert await store.query("a") == [item]

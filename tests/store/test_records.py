@@ -1,0 +1,323 @@
+"""Use cases and profiles: what is read from records, old and new."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from agent.conversation.messages import SideEffect, ToolSpec
+from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
+from agent.ports import UseCaseError
+from agent.store.records import (
+    handlers_text,
+    parse_use_case,
+    profile,
+    profile_from_item,
+    profile_item,
+    tools_text,
+    use_case,
+    use_cases,
+)
+from tests.fakes import MemoryStore
+from tests.store.relay import Rules
+
+PLACE_ORDER = ToolSpec(
+    "PlaceOrderFunction",
+    "Ours.",
+    '{"type": "object", "properties": {}}',
+    SideEffect.ONCE,
+    "I am placing your order.",
+)
+PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
+TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
+
+
+RELAY = Rules()
+
+
+def predecessor(**changes: object) -> dict[str, object]:
+    """A record as the predecessor's loader wrote it (A8)."""
+    order = {
+        "toolSpec": {
+            "name": "PlaceOrderFunction",
+            "description": "Stores a finished order.",
+            "inputSchema": {"json": {"type": "object", "properties": {"n": {"type": "number"}}}},
+        }
+    }
+    handlers = {
+        "1": {
+            "replyWithText": True,
+            "replyText": "One moment.",
+            "replyWithFunction": True,
+            "replyFunction": "PlaceOrderFunction",
+        },
+        "9": {
+            "replyWithText": True,
+            "replyText": "You pressed nine.",
+            "replyWithFunction": False,
+            "replyFunction": "",
+        },
+        "0": {"replyWithText": False, "replyText": "unused", "replyWithFunction": False},
+    }
+    return {
+        "pk": "pizzaUseCase",
+        "sk": "configuration",
+        "pk1": "use-case",
+        "sk1": "pizzaUseCase",
+        "title": "Pizza",
+        "description": "Takes orders.",
+        "prompt": "You take orders. <<USER_CONTEXT>>",
+        "tools": json.dumps([order]),
+        "dtmfHandlers": json.dumps(handlers),
+        "conversationRelayParams": {
+            "voice": "Anna",
+            "interruptByDtmf": True,
+            "welcomeGreeting": "Welcome!",
+        },
+        "llmModel": "us.amazon.nova-lite-v1:0",
+        "somethingElse": [1, 2],
+    } | changes
+
+
+def parsed(**changes: object) -> UseCase:
+    return parse_use_case(predecessor(**changes), TOOLS, RELAY)[0]
+
+
+def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
+    """JSON text inside, an attribute the relay does not know, attributes nobody knows."""
+    read, warnings = parse_use_case(predecessor(), TOOLS, RELAY)
+
+    assert read == UseCase(
+        name="pizzaUseCase",
+        prompt="You take orders. <<USER_CONTEXT>>",
+        title="Pizza",
+        description="Takes orders.",
+        greeting="Welcome!",
+        tools=(
+            ToolSpec(
+                "PlaceOrderFunction",
+                "Stores a finished order.",
+                '{"type": "object", "properties": {"n": {"type": "number"}}}',
+                SideEffect.ONCE,
+                "I am placing your order.",
+            ),
+        ),
+        keypad={
+            "1": KeyBinding("One moment.", "PlaceOrderFunction"),
+            "9": KeyBinding("You pressed nine."),
+            "0": KeyBinding(),
+        },
+        relay={"voice": "Anna"},
+        model=ModelSettings("us.amazon.nova-lite-v1:0"),
+    )
+    assert warnings == ("pizzaUseCase.conversationRelayParams.interruptByDtmf: unknown, dropped",)
+
+
+def test_warnings_of_languages_are_passed_on() -> None:
+    """They name the use case, too."""
+    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS, RELAY)
+
+    assert "pizzaUseCase.languages[0]: speaks with the voice Anna" in warnings
+
+
+def test_our_own_attributes_are_read() -> None:
+    """All of them optional; numbers may be `Decimal`, as DynamoDB gives them."""
+    read = parsed(
+        greetingKnown="Hello <<FIRST_NAME>>!",
+        languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
+        phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        maxTokens=Decimal("250"),
+        temperature=Decimal("0.3"),
+        topP=Decimal("1"),
+        offlineScript='{"rules": []}',
+        handoffNumber="+15550100098",
+    )
+
+    assert read.greeting_known == "Hello <<FIRST_NAME>>!"
+    assert read.languages == ({"code": "es-US", "voice": "Lupe", "hints": "x"},)
+    assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
+    assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
+    assert read.offline_script == '{"rules": []}'
+    assert read.handoff_number == "+15550100098"
+
+
+def test_a_record_needs_a_prompt_and_nothing_else() -> None:
+    """Null counts as missing."""
+    read, warnings = parse_use_case(
+        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}, RELAY
+    )
+
+    assert read == UseCase("small", "Be brief.")
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("stored", "prompt"),
+    [
+        ("Line one.\nLine two.", "Line one.\nLine two."),
+        ('"Line one.\\nLine two."', "Line one.\nLine two."),
+        ('"Line one.\nLine two."', "Line one.\nLine two."),
+        ('[{"text": "One."}, {"text": "Two."}]', "One.\nTwo."),
+        ([{"text": "One."}], "One."),
+        ("[Role] You are a guide.", "[Role] You are a guide."),
+        ('"Hello," you say.', '"Hello," you say.'),
+        ("42", "42"),
+    ],
+)
+def test_a_prompt_is_plain_text_or_json(stored: object, prompt: str) -> None:
+    """What is not JSON text of a prompt is the prompt."""
+    assert parsed(prompt=stored).prompt == prompt
+
+
+def test_tools_and_keys_may_be_lists_and_maps() -> None:
+    """A record need not hold JSON inside of its own types."""
+    read = parsed(
+        tools=[{"toolSpec": {"name": "CheckRestaurantPickUpTime"}}],
+        dtmfHandlers={
+            "*": {"replyWithFunction": True, "replyFunction": "CheckRestaurantPickUpTime"}
+        },
+    )
+
+    assert read.tools == (PICK_UP,)
+    assert read.keypad == {"*": KeyBinding(function="CheckRestaurantPickUpTime")}
+
+
+def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
+    """Old records name tools that never existed."""
+    read, warnings = parse_use_case(
+        predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
+        TOOLS,
+        RELAY,
+    )
+
+    assert read.tools == ()
+    assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
+
+
+ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"prompt": None}, "prompt: is missing or blank"),
+        ({"prompt": " \n"}, "prompt: is missing or blank"),
+        ({"prompt": 1}, "prompt: Expected `str`, got `int`"),
+        ({"prompt": '[{"text": 1}]'}, "prompt[0].text: Expected `str`, got `int`"),
+        ({"title": 1}, "title: Expected `str`, got `int`"),
+        ({"tools": "[{"}, "tools: is not JSON: Input data was truncated"),
+        ({"tools": '{"a": 1}'}, "tools: Expected `array`, got `object`"),
+        ({"tools": '[{"name": "x"}]'}, "tools[0]: Object missing required field `toolSpec`"),
+        ({"tools": [ORDER, ORDER]}, "tools.PlaceOrderFunction: is named twice"),
+        (
+            {"tools": [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}]},
+            "tools.PlaceOrderFunction.inputSchema.json.type: must be object",
+        ),
+        ({"dtmfHandlers": {"12": {}}}, "dtmfHandlers.12: is not a key"),
+        (
+            {"dtmfHandlers": {"1": {"replyWithText": "yes"}}},
+            "dtmfHandlers[...].replyWithText: Expected `bool`, got `str`",
+        ),
+        (
+            {"dtmfHandlers": {"1": {"replyWithFunction": True, "replyFunction": "Nothing"}}},
+            "dtmfHandlers.1.replyFunction: no tool 'Nothing' in this use case",
+        ),
+        (
+            {"dtmfHandlers": {"1": {"replyWithFunction": True}}},
+            "dtmfHandlers.1.replyFunction: no tool '' in this use case",
+        ),
+        (
+            {"conversationRelayParams": {"voice": "nobody"}},
+            "conversationRelayParams.voice: there is no such voice",
+        ),
+        (
+            {"conversationRelayParams": []},
+            "conversationRelayParams: Expected `object`, got `array`",
+        ),
+        ({"languages": [{"voice": "Lupe"}]}, "languages[0].code: missing"),
+        ({"phrases": {"hello": "x"}}, "phrases.hello: there is no such sentence"),
+        ({"phrases": {"goodbye": " "}}, "phrases.goodbye: is blank"),
+        ({"phrases": {"fillers": []}}, "phrases.fillers: is blank"),
+        ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
+        ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
+        ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
+        ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
+    ],
+)
+def test_a_broken_record_names_the_field_and_the_fault(
+    changes: dict[str, object], fault: str
+) -> None:
+    """One line, so that whoever wrote the record can find it (D23, D24)."""
+    with pytest.raises(UseCaseError) as caught:
+        parsed(**changes)
+
+    assert str(caught.value) == f"pizzaUseCase.{fault}"
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    """The texts of tools and keys come back as the same values."""
+    keypad = {"1": KeyBinding("Ein Moment, größer.", "PlaceOrderFunction"), "2": KeyBinding()}
+
+    read = parsed(tools=tools_text([PLACE_ORDER, PICK_UP]), dtmfHandlers=handlers_text(keypad))
+
+    assert read.tools == (PLACE_ORDER, PICK_UP)
+    assert read.keypad == keypad
+
+
+async def test_a_use_case_is_found_by_its_name() -> None:
+    """And one that does not exist is a fault like any other."""
+    store = MemoryStore()
+    await store.put(predecessor())
+
+    read, _ = await use_case(store, "pizzaUseCase", TOOLS, RELAY)
+
+    assert read.name == "pizzaUseCase"
+    with pytest.raises(UseCaseError, match=r"^pastaUseCase: there is no such use case$"):
+        await use_case(store, "pastaUseCase", TOOLS, RELAY)
+    with pytest.raises(UseCaseError, match=r"^use case: there is no such use case$"):
+        await use_case(store, "", TOOLS, RELAY)
+
+
+async def test_a_broken_record_does_not_hide_the_others() -> None:
+    """The list tells what is readable of each."""
+    store = MemoryStore()
+    await store.put(predecessor())
+    await store.put(
+        {"pk": "aUseCase", "sk": "configuration", "pk1": "use-case", "sk1": "aUseCase", "title": 1}
+    )
+
+    assert await use_cases(store) == [
+        ("aUseCase", "", ""),
+        ("pizzaUseCase", "Pizza", "Takes orders."),
+    ]
+
+
+async def test_a_profile_is_found_by_number_or_identity() -> None:
+    """Callers may be apps (part C); who never called is unknown, and so is an empty caller."""
+    store = MemoryStore()
+    ada = Profile("client:ada", "Ada", "Example", "ada@example.com", "pizzaUseCase")
+    await store.put(profile_item(ada))
+
+    assert await profile(store, "client:ada") == ada
+    assert await profile(store, "+15550100002") is None
+    assert await profile(store, "") is None
+
+
+def test_a_profile_tolerates_anything() -> None:
+    """What is missing or no text is empty; what is unknown is ignored."""
+    item = {"pk": "+15550100001", "sk": "profile", "firstName": 7, "lastName": None, "vip": True}
+
+    assert profile_from_item(item) == Profile("+15550100001")
+
+
+def test_an_empty_field_of_a_profile_is_not_written() -> None:
+    """So that merging it erases nothing (D21)."""
+    assert profile_item(Profile("+15550100001", first_name="Ada")) == {
+        "pk": "+15550100001",
+        "sk": "profile",
+        "pk1": "profile",
+        "sk1": "+15550100001",
+        "firstName": "Ada",
+    }

@@ -1,0 +1,147 @@
+"""The session item and the single-use token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from agent.conversation.messages import ToolSpec
+from agent.conversation.usecase import KeyBinding, UseCase
+from agent.store.session import Session, record_of_call, session_item, spend_token, token_attributes
+from tests.fakes import MemoryStore
+
+SESSION = Session(
+    call_sid="CA0123",
+    use_case=UseCase(
+        "pizzaUseCase",
+        "Template.",
+        tools=(ToolSpec("PlaceOrderFunction", "Stores.", '{"type": "object"}'),),
+        keypad={"1": KeyBinding("One.", "PlaceOrderFunction")},
+    ),
+    model="offline:",
+    system_prompt="Filled.",
+    profile={"pk": "+15550100001", "firstName": "Ada"},
+)
+
+
+def test_a_session_has_the_shape_of_the_predecessor() -> None:
+    """With the start of the call and the hash of the token beside it (A7.3)."""
+    item = session_item(
+        SESSION,
+        {"CallSid": "CA0123", "From": "+15550100001", "CallerCity": "SPRINGFIELD"},
+        token="secret",
+        now=1_772_733_600.25,
+    )
+
+    assert json.loads(str(item.pop("tools"))) == [
+        {
+            "toolSpec": {
+                "name": "PlaceOrderFunction",
+                "description": "Stores.",
+                "inputSchema": {"json": {"type": "object"}},
+            }
+        }
+    ]
+    assert json.loads(str(item.pop("dtmfHandlers"))) == {
+        "1": {
+            "replyWithText": True,
+            "replyText": "One.",
+            "replyWithFunction": True,
+            "replyFunction": "PlaceOrderFunction",
+        }
+    }
+    assert item == {
+        "pk": "CA0123",
+        "sk": "connection",
+        "llmModel": "offline:",
+        "useCase": "pizzaUseCase",
+        "userContext": {"pk": "+15550100001", "firstName": "Ada"},
+        "systemPrompt": [{"text": "Filled."}],
+        "startedMs": 1_772_733_600_250,
+        "expireAt": 1_772_820_000,
+        "socketToken": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+        "socketTokenExpireAt": 1_772_733_720,
+        "CallSid": "CA0123",
+        "From": "+15550100001",
+        "CallerCity": "SPRINGFIELD",
+    }
+
+
+def test_no_field_of_the_webhook_overwrites_ours() -> None:
+    """Client-supplied parameters reach the webhook as ordinary fields (D5)."""
+    honest = session_item(SESSION, {}, token="secret", now=1.0)
+    hostile = dict.fromkeys(honest, "forged") | {"admin": "true", "pk1": "profile"}
+
+    assert session_item(SESSION, hostile, token="secret", now=1.0) == honest
+
+
+async def stored() -> MemoryStore:
+    store = MemoryStore()
+    await store.put(session_item(SESSION, {}, token="secret", now=1_000.0))
+    return store
+
+
+async def test_a_token_opens_one_socket_once() -> None:
+    """Of many sockets at once, too (D4)."""
+    store = await stored()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(spend_token(store, "CA0123", "secret", 1_001.0)) for _ in range(5)
+        ]
+
+    assert sorted(task.result() for task in tasks) == [False, False, False, False, True]
+    assert await spend_token(store, "CA0123", "secret", 1_002.0) is False
+
+
+async def test_a_wrong_token_opens_nothing_and_spends_nothing() -> None:
+    """Neither for another call."""
+    store = await stored()
+
+    assert await spend_token(store, "CA0123", "guess", 1_001.0) is False
+    assert await spend_token(store, "CA0123", "", 1_001.0) is False
+    assert await spend_token(store, "CA9999", "secret", 1_001.0) is False
+    assert await spend_token(store, "CA0123", "secret", 1_001.0) is True
+
+
+async def test_a_token_expires() -> None:
+    """Twilio dials at once or not at all."""
+    store = await stored()
+
+    assert await spend_token(store, "CA0123", "secret", 1_120.0) is False
+    assert await spend_token(store, "CA0123", "secret", 1_119.9) is True
+
+
+async def test_a_session_without_a_token_opens_nothing() -> None:
+    """A session of the predecessor, or a broken one."""
+    store = MemoryStore()
+    await store.put({"pk": "CA0123", "sk": "connection", "useCase": "pizzaUseCase"})
+
+    assert await spend_token(store, "CA0123", "", 1_001.0) is False
+
+
+async def test_a_resumed_call_gets_a_new_token() -> None:
+    """The old one, spent or not, is worth nothing then."""
+    store = await stored()
+    await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
+
+    assert await spend_token(store, "CA0123", "secret", 2_001.0) is False
+    assert await spend_token(store, "CA0123", "fresh", 2_001.0) is True
+
+
+def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:
+    """Prompt, tools, keys and model of the session come first (A7.3)."""
+    session = session_item(SESSION, {}, token="secret", now=1.0) | {"llmModel": "other"}
+    record = {"pk": "pizzaUseCase", "prompt": "Template.", "title": "Pizza", "tools": "[]"}
+
+    merged = record_of_call(record, session)
+
+    assert merged == {
+        "pk": "pizzaUseCase",
+        "sk": "configuration",
+        "title": "Pizza",
+        "prompt": [{"text": "Filled."}],
+        "tools": session["tools"],
+        "dtmfHandlers": session["dtmfHandlers"],
+        "llmModel": "other",
+    }

@@ -1,0 +1,272 @@
+"""What only the embedded table promises: files, processes, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.ports import StoreError
+from agent.store.sqlite import SqliteStore
+
+
+class Clock:
+    """Epoch seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(tmp_path / "agent.db", now=clock)
+    yield opened
+    await opened.close()
+
+
+async def test_the_folder_is_made_and_items_outlive_the_store(tmp_path: Path) -> None:
+    """A first start needs no preparation; a second one finds what the first left."""
+    path = tmp_path / "deep" / ".agent" / "agent.db"
+    first = await SqliteStore.open(path)
+    await first.put({"pk": "a", "sk": "one"})
+    await first.close()
+
+    second = await SqliteStore.open(path)
+
+    assert await second.get("a", "one") == {"pk": "a", "sk": "one"}
+    await second.close()
+
+
+async def test_the_file_is_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
+    """Readers of other processes do not wait for a writer."""
+    connection = sqlite3.connect(tmp_path / "agent.db")
+    mode = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+
+    assert mode == ("wal",)
+
+
+async def test_an_expired_item_is_invisible_to_every_read(store: SqliteStore, clock: Clock) -> None:
+    """From the second of `expireAt` on, though it may still be in the file."""
+    await store.put({"pk": "a", "sk": "one", "pk1": "i", "sk1": "x", "expireAt": 1_010})
+    clock.seconds = 1_010.0
+
+    assert await store.get("a", "one") is None
+    assert await store.query("a") == []
+    assert await store.query_index("i") == []
+
+
+async def test_an_expired_item_is_absent_for_every_condition(
+    store: SqliteStore, clock: Clock
+) -> None:
+    """It can be put anew, cannot be moved, and gives nothing to a merge."""
+    for sk in ("put", "move", "merge"):
+        await store.put({"pk": "a", "sk": sk, "old": True, "expireAt": 1_010})
+    clock.seconds = 1_011.0
+
+    put = await store.put({"pk": "a", "sk": "put", "new": True}, only_if_absent=True)
+    moved = await store.move("a", "move", {"pk": "b", "sk": "moved"})
+    await store.merge("a", "merge", {"new": True})
+
+    assert (put, moved) == (True, False)
+    assert await store.query("a") == [
+        {"pk": "a", "sk": "merge", "new": True},
+        {"pk": "a", "sk": "put", "new": True},
+    ]
+
+
+async def test_any_write_purges_what_has_expired(
+    store: SqliteStore, clock: Clock, tmp_path: Path
+) -> None:
+    """The file does not grow with calls of last month."""
+    await store.put({"pk": "a", "sk": "one", "expireAt": 1_010.5})
+    await store.put({"pk": "a", "sk": "two", "expireAt": "not a time"})
+    clock.seconds = 1_011.0
+
+    await store.put({"pk": "b", "sk": "three"})
+
+    connection = sqlite3.connect(tmp_path / "agent.db")
+    rows = connection.execute("SELECT pk, sk FROM items ORDER BY pk, sk").fetchall()
+    connection.close()
+    assert rows == [("a", "two"), ("b", "three")]
+
+
+_RACER = """
+import asyncio, sys
+from pathlib import Path
+from agent.store.sqlite import SqliteStore
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), busy_seconds=30)
+    me = sys.argv[2]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(60):
+        if await store.put({"pk": "put", "sk": str(number), "by": me}, only_if_absent=True):
+            print("put", number)
+        if await store.move("slot", str(number), {"pk": "booking", "sk": f"{number}::{me}"}):
+            print("move", number)
+        await store.merge("merge", str(number), {me: True})
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def _racer(path: Path, name: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _RACER, str(path), name,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+async def test_of_two_processes_exactly_one_wins_each_race(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """Conditional puts and moves of two processes on one file: one winner each, no merge lost."""
+    for number in range(60):
+        await store.put({"pk": "slot", "sk": str(number)})
+    racers = [await _racer(tmp_path / "agent.db", name) for name in ("left", "right")]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert await racer.stdout.readline() == b"ready\n"
+
+    outputs = await asyncio.gather(*(racer.communicate(b"go\n") for racer in racers))
+
+    won = [line for output, _ in outputs for line in output.decode().splitlines()]
+    assert sorted(won) == sorted(
+        [f"put {number}" for number in range(60)] + [f"move {number}" for number in range(60)]
+    )
+    assert await store.query("slot") == []
+    assert len(await store.query("booking")) == 60
+    merged = await store.query("merge")
+    assert [(item["left"], item["right"]) for item in merged] == [(True, True)] * 60
+
+
+async def test_several_processes_can_make_the_same_new_file(tmp_path: Path) -> None:
+    """A service and a seed command started together both find a table."""
+    racers = [await _racer(tmp_path / "new" / "agent.db", str(name)) for name in range(4)]
+
+    outputs = await asyncio.gather(*(racer.communicate(b"go\n") for racer in racers))
+
+    assert [racer.returncode for racer in racers] == [0, 0, 0, 0]
+    won = [line for output, _ in outputs for line in output.decode().splitlines()]
+    assert won.count("ready") == 4
+    assert len([line for line in won if line.startswith("put")]) == 60
+
+
+async def test_a_file_that_stays_locked_is_a_store_error(tmp_path: Path) -> None:
+    """A writer waits a bounded time for another process, then says so; reads go on."""
+    store = await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.05)
+    await store.put({"pk": "a", "sk": "one"})
+    other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreError, match="the table"):
+        await store.put({"pk": "a", "sk": "two"})
+
+    assert await store.query("a") == [{"pk": "a", "sk": "one"}]
+    other.execute("ROLLBACK")
+    assert await store.put({"pk": "a", "sk": "two"}) is True
+    other.close()
+    await store.close()
+
+
+async def test_a_table_that_does_not_answer_is_a_store_error(tmp_path: Path) -> None:
+    """Nobody waits for a stuck disk; here the clock stands in for it."""
+    stuck = threading.Event()
+    is_stuck = False
+
+    def now() -> float:
+        if is_stuck:
+            stuck.wait()
+        return 1_000.0
+
+    store = await SqliteStore.open(tmp_path / "agent.db", now=now, busy_seconds=0.05)
+    is_stuck = True
+
+    with pytest.raises(StoreError, match="did not answer within"):
+        await store.get("a", "one")
+
+    stuck.set()
+    await store.close()
+
+
+async def test_a_new_file_that_another_process_holds_is_a_store_error(tmp_path: Path) -> None:
+    """Opening tries again for a bounded time, and works once the other is done."""
+    other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StoreError, match="locked"):
+        await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.02)
+
+    other.execute("ROLLBACK")
+    other.close()
+    store = await SqliteStore.open(tmp_path / "agent.db")
+    assert await store.put({"pk": "a", "sk": "one"}) is True
+    await store.close()
+
+
+async def test_a_file_that_is_no_table_is_a_store_error(tmp_path: Path) -> None:
+    """The fault is named when opening, not at the first call."""
+    path = tmp_path / "agent.db"
+    path.write_bytes(b"This is no database." * 100)
+
+    with pytest.raises(StoreError, match="not a database"):
+        await SqliteStore.open(path, busy_seconds=0.05)
+
+
+async def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    """A file where the folder should be."""
+    (tmp_path / "taken").write_text("")
+
+    with pytest.raises(StoreError, match="the table refused"):
+        await SqliteStore.open(tmp_path / "taken" / "agent.db")
+
+
+async def test_an_item_without_a_key_is_refused(store: SqliteStore) -> None:
+    """As DynamoDB refuses it."""
+    with pytest.raises(StoreError, match="needs pk and sk"):
+        await store.put({"pk": "a"})
+    with pytest.raises(StoreError, match="needs pk and sk"):
+        await store.put({"pk": "", "sk": "one"})
+
+
+async def test_a_value_that_is_not_of_json_is_refused(store: SqliteStore) -> None:
+    """Nothing is written for it, also by a merge."""
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.put({"pk": "a", "sk": "one", "bad": object()})
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.merge("a", "one", {"bad": float("nan")})
+
+    assert await store.get("a", "one") is None
+
+
+async def test_a_key_outside_of_unicode_is_refused(store: SqliteStore) -> None:
+    """Half a surrogate pair has no UTF-8 form."""
+    with pytest.raises(StoreError, match="the table refused"):
+        await store.get("a", "\ud800")
+
+
+async def test_a_closed_table_says_so(tmp_path: Path) -> None:
+    """Closing twice is harmless; using it afterwards is a store error."""
+    store = await SqliteStore.open(tmp_path / "agent.db")
+    await store.close()
+    await store.close()
+
+    with pytest.raises(StoreError, match="closed"):
+        await store.get("a", "one")
