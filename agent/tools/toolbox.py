@@ -129,5 +129,6 @@ def _cut(text: str, limit: int) -> str:
     kept, cut = text[:limit], text
     while len(cut) > limit:
         cut = msgspec.json.encode({"note": _CUT, "beginning": kept}).decode()
-        kept = kept[: len(kept) - max(len(cut) - limit, 0)]
+        # A character is written with two at the most, so this never takes too many.
+        kept = kept[: len(kept) - (len(cut) - limit + 1) // 2]
     return cut
