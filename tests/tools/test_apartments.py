@@ -266,6 +266,16 @@ async def test_booking_again_is_not_a_second_booking() -> None:
     }
 
 
+async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
+    """The one that loses the race finds that the caller has won it."""
+    call = call_of(await seeded())
+
+    async with asyncio.TaskGroup() as group:
+        racing = [group.create_task(told(call, "ScheduleTourFunction", **tour())) for _ in range(2)]
+
+    assert [task.result()["available"] for task in racing] == [True, True]
+
+
 async def test_a_slot_that_never_was_is_not_free() -> None:
     """And nothing is written."""
     store = await seeded()

@@ -267,6 +267,13 @@ async def test_what_is_not_on_the_menu_is_refused(line: dict[str, object], error
     assert await refuse(line) == error
 
 
+async def test_a_property_a_line_does_not_have_is_refused() -> None:
+    """A misspelled one would make a wrong order without a word."""
+    error = await refuse({"line_item": "Cheese", "size": "small", "topping": "bacon"})
+
+    assert error.endswith("unknown field `topping` - at `$.current_order[0]`")
+
+
 async def test_an_order_of_nothing_is_refused() -> None:
     """An empty list is a violation of the schema."""
     assert "current_order" in await refuse()
@@ -302,6 +309,18 @@ async def test_an_order_that_was_only_begun_is_completed_by_the_repeat() -> None
     await told(late, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
 
     assert await orders(begun) == [order]
+
+
+async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
+    """The order may have been worked on since."""
+    store = await seeded()
+    await place(LARGE_LIGHTHOUSE, store=store)
+    (order,) = await orders(store)
+    await store.merge(ADA, str(order["sk"]), {"status": "in the oven"})
+
+    await place(LARGE_LIGHTHOUSE, store=store)
+
+    assert await orders(store) == [{**order, "status": "in the oven"}]
 
 
 async def test_two_orders_in_one_second_are_two() -> None:

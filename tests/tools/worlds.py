@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import tomllib
@@ -35,9 +36,25 @@ def record(folder: Path) -> dict[str, Any]:
     return tomllib.loads((folder / "use-case.toml").read_text())
 
 
+class DistantStore(MemoryStore):
+    """A table that is not reached at once, so that tools running side by side do interleave."""
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        await asyncio.sleep(0)
+        return await super().get(pk, sk)
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        await asyncio.sleep(0)
+        return await super().put(item, only_if_absent=only_if_absent)
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        await asyncio.sleep(0)
+        return await super().move(pk, sk, item)
+
+
 async def seeded() -> MemoryStore:
     """The table with the items of every use case, as of `TODAY`."""
-    store = MemoryStore()
+    store = DistantStore()
     for folder in USE_CASES:
         await store.put({
             "pk": folder.name, "sk": "configuration", "pk1": "use-case", "sk1": folder.name,
