@@ -1,1 +1,23 @@
-"""What an agent can do besides talking."""
+"""What an agent can do: every tool there is, listed.
+
+A tool is one typed async function (`declare.tool`) in the tuple of its module; a use case names
+those it offers. `CallToolbox` runs them for one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from agent.conversation.messages import ToolSpec
+from agent.tools import apartments, calls, ordering, profiles
+from agent.tools.context import CallContext
+from agent.tools.declare import Tool, WithEffect, tool
+from agent.tools.toolbox import CallToolbox
+
+__all__ = ["SPECS", "TOOLS", "CallContext", "CallToolbox", "Tool", "WithEffect", "tool"]
+
+TOOLS: tuple[Tool, ...] = (*ordering.TOOLS, *apartments.TOOLS, *profiles.TOOLS, *calls.TOOLS)
+
+SPECS: Mapping[str, ToolSpec] = MappingProxyType({each.spec.name: each.spec for each in TOOLS})
+"""Every tool by name, as models and use cases know it."""

@@ -1,0 +1,94 @@
+"""Tools that act on the call itself: pass it to a person, end it, speak another language.
+
+They only say what should happen. The conversation does it at the right moment, once the words
+about it were heard.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.conversation.actions import SwitchLanguage
+from agent.conversation.messages import SideEffect
+from agent.conversation.outcome import Handoff, HangUp
+from agent.ports import ToolError
+from agent.tools.context import CallContext
+from agent.tools.declare import Tool, WithEffect, tool
+
+_REASON_CHARS = 200
+_SUMMARY_CHARS = 1_500
+
+
+@tool(
+    "LiveAgentHandoffFunction",
+    side_effect=SideEffect.IDEMPOTENT,
+    rename={"summary": "context"},
+)
+async def hand_off(
+    call: CallContext,
+    reason: Annotated[
+        str,
+        Meta(
+            description="Why: user-requested, legal, liability, financial, "
+            "or another sensitive matter in a few words."
+        ),
+    ],
+    summary: Annotated[
+        str, Meta(description="What was said and done so far, for the person who takes over.")
+    ] = "",
+) -> WithEffect:
+    """Pass the call to a person.
+
+    Use it when the caller asks for a person, or for legal, liability, financial or other
+    sensitive matters. Tell the caller in one short sentence; the call then leaves you.
+    """
+    # Cut, not refused: a caller who wants a person must not wait for a shorter summary.
+    why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
+    return WithEffect(
+        {"message": "The caller is connected to a person as soon as you have said so."},
+        Handoff(why, summary.strip()[:_SUMMARY_CHARS]),
+    )
+
+
+@tool("EndCallFunction")
+async def end_call(
+    call: CallContext,
+) -> WithEffect:
+    """End the call.
+
+    Use it once, alone, when the caller has said goodbye or needs nothing more; then say goodbye in
+    one short sentence.
+    """
+    return WithEffect({"message": "The call ends after your goodbye."}, HangUp())
+
+
+@tool("SwitchLanguageFunction", side_effect=SideEffect.IDEMPOTENT)
+async def switch_language(
+    call: CallContext,
+    language: Annotated[
+        str, Meta(description="The wanted language as a tag, for example es-US.", max_length=35)
+    ],
+) -> WithEffect:
+    """Listen and speak in another language.
+
+    Use it when the caller speaks or asks for another language; then go on in that language.
+    """
+    spoken = (call.language, *call.languages)
+    wanted = language.strip().casefold()
+    exact = [tag for tag in spoken if tag.casefold() == wanted]
+    similar = [tag for tag in spoken if _primary(tag) == _primary(wanted)]
+    if not (found := exact or similar):
+        raise ToolError(f"This agent speaks only: {', '.join(spoken)}.")
+    return WithEffect(
+        {"language": found[0], "message": f"Answer in {found[0]} from now on."},
+        SwitchLanguage(found[0]),
+    )
+
+
+def _primary(tag: str) -> str:
+    return tag.casefold().partition("-")[0]
+
+
+TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language)

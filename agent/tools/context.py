@@ -1,0 +1,65 @@
+"""The call a tool runs for.
+
+It is passed to every tool as its first argument and holds what the model must not decide: who is
+calling, what the time is, where things are kept (practice section 19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from hashlib import sha256
+
+import msgspec
+
+from agent.conversation.usecase import Profile
+from agent.ports import Store
+
+_WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "+266696687"})
+"""What stands for a number that is not shown; the last one spells ANONYMOUS on a keypad."""
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Who calls whom about what, and the means to serve them."""
+
+    call_id: str
+    caller: str
+    """E.164 number, `client:identity`, or whatever the carrier says when it is withheld."""
+    to: str
+    """The called number."""
+    use_case: str
+    profile: Profile
+    store: Store
+    clock: Callable[[], float]
+    """Seconds since the epoch."""
+    time_zone: tzinfo
+    language: str = "en-US"
+    """The language the call began in, BCP 47."""
+    languages: tuple[str, ...] = ()
+    """The other languages the use case speaks."""
+
+    @property
+    def is_caller_known(self) -> bool:
+        """The caller can be recognised when they ring again."""
+        return self.caller.strip().casefold() not in _WITHHELD
+
+    @property
+    def owner(self) -> str:
+        """The partition of what belongs to the caller: their number, else this call alone."""
+        return self.caller if self.is_caller_known else self.call_id
+
+    @property
+    def now(self) -> datetime:
+        """The time where the agent's business is."""
+        return datetime.fromtimestamp(self.clock(), self.time_zone)
+
+    def idempotency_key(self, effect: str, content: object) -> str:
+        """The same for the same effect with equal content in the same call; 64 hex digits.
+
+        `content` is what makes the effect this one and not another: arguments after they were
+        checked and brought to one form, so that a rewording of the same wish has the same key.
+        """
+        return sha256(_CANONICAL.encode([self.call_id, effect, content])).hexdigest()

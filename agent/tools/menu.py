@@ -1,0 +1,236 @@
+"""What an order costs, by the menu and not by the model.
+
+A line as a model writes it ("2 large Lighthouse pizzas with mushrooms") is read against the menu
+of the table: the item, its size, how many, and every topping. What is not on the menu is refused
+with the nearest names, so that the model can ask; amounts the model wrote are not looked at.
+
+A remark may say anything but name a topping, unless to leave it out: "double bacon" among the
+remarks would be made in the kitchen and not be paid for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.ports import Item, ToolError
+
+Size = Literal["small", "medium", "large"]
+
+_TOPPED = "pizza"
+"""The section whose items take toppings."""
+_NOISE = frozenset({"a", "an", "the", "of", "order", "size", "sized", "pizza", "x"})
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
+_SIZES: tuple[Size, ...] = ("small", "medium", "large")
+_ADDING = frozenset({"extra", "add", "added", "with", "plus", "topping", "some"})
+_LEAVING_OUT = frozenset({"no", "not", "without", "hold", "skip", "minus", "less", "light", "easy"})
+_PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
+_JOINED = re.compile(r"[,;.&()]|\band\b|\bwith\b|\bplus\b", re.IGNORECASE)
+
+
+class OrderLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One line of the order."""
+
+    line_item: Annotated[
+        str, Meta(description="Item name as on the menu.", min_length=1, max_length=200)
+    ]
+    size: Annotated[Size | None, Meta(description="Size; pizzas need one.")] = None
+    toppings: Annotated[
+        Annotated[list[str], Meta(max_length=20)] | None,
+        Meta(description="Extra toppings by name; name one twice for double."),
+    ] = None
+    quantity: Annotated[int, Meta(description="How many of this.", ge=1, le=50)] = 1
+    additional_details: Annotated[
+        str, Meta(description="Remarks for the kitchen, not toppings.", max_length=300)
+    ] = ""
+    additonal_details: Annotated[
+        str, Meta(description="Older name of additional_details; do not use.", max_length=300)
+    ] = ""
+    line_amount: Annotated[
+        float | None, Meta(description="Your sum for this line; the menu decides.")
+    ] = None
+
+
+class MenuItem(msgspec.Struct, frozen=True):
+    """Something to eat; `price` or `sizes` is set."""
+
+    name: str
+    section: str
+    price: Decimal | None = None
+    sizes: dict[Size, Decimal] = {}
+
+
+class Menu(msgspec.Struct, frozen=True, rename="camel"):
+    """The menu item of the table (`pk` = use case, `sk` = `menu`)."""
+
+    items: tuple[MenuItem, ...]
+    toppings: dict[str, Decimal] = {}
+    pickup_minutes: int = 15
+    delivery_minutes: int = 45
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """One line of an order, priced."""
+
+    name: str
+    size: str
+    toppings: tuple[str, ...]
+    quantity: int
+    remarks: str
+    amount: Decimal
+
+    @property
+    def title(self) -> str:
+        """The line in words: "2 Large Lighthouse with bacon and spinach"."""
+        count = f"{self.quantity} " if self.quantity > 1 else ""
+        size = f"{self.size.capitalize()} " if self.size else ""
+        added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
+        return f"{count}{size}{self.name}{added}"
+
+
+def read_menu(item: Item | None) -> Menu:
+    """The menu of a table item. Raises `ToolError` if there is none."""
+    if item is None:
+        raise ToolError("There is no menu for this restaurant, so no order can be taken.")
+    return msgspec.convert(item, Menu, strict=False)
+
+
+def price(line: OrderLine, menu: Menu) -> PricedLine:
+    """Read one line against the menu. Raises `ToolError` naming what does not fit."""
+    head, *parts = _PARTS.split(line.line_item)
+    counts, words = _take(_words(head), lambda word: word.isdigit() or word in _COUNTS)
+    sizes, words = _take(words, _SIZES.__contains__)
+    more_sizes, parts = _take([part.strip().casefold() for part in parts], _SIZES.__contains__)
+    item = _find_item(words, menu, line.line_item)
+    size, base = _sized(item, {*sizes, *more_sizes, *([line.size] if line.size else [])})
+    toppings, remarks = _additions(line, parts, item, menu)
+    if toppings and item.section != _TOPPED:
+        raise ToolError(f"Toppings go on pizzas only, not on {item.name}.")
+    quantity = _quantity(counts, line)
+    each = base + sum((menu.toppings[topping] for topping in toppings), Decimal())
+    return PricedLine(item.name, size, tuple(toppings), quantity, remarks, each * quantity)
+
+
+def _words(text: str) -> list[str]:
+    """Lower-case words in the singular, so that "Garlic knot" is "Garlic Knots"."""
+    words = re.findall(r"[a-z0-9']+", text.casefold())
+    return [word[:-1] if len(word) > 3 and word[-1] == "s" != word[-2] else word for word in words]
+
+
+def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The wanted words, and the others."""
+    return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
+
+
+def _find_item(words: list[str], menu: Menu, written: str) -> MenuItem:
+    wanted = set(words) - _NOISE
+    for item in menu.items:
+        if set(_words(item.name)) - _NOISE == wanted:
+            return item
+    names = [item.name for item in menu.items]
+    raise ToolError(f"{written!r} is not on the menu. {_near(wanted, names)}")
+
+
+def _sized(item: MenuItem, wanted: set[str]) -> tuple[str, Decimal]:
+    if item.price is not None:
+        if wanted:
+            raise ToolError(f"{item.name} comes in one size only; leave the size out.")
+        return "", item.price
+    priced = {str(size): amount for size, amount in item.sizes.items()}
+    found = wanted & priced.keys()
+    if len(wanted) != 1 or not found:
+        raise ToolError(f"{item.name} needs one size: {', '.join(priced)}. Ask the caller.")
+    size = found.pop()
+    return size, priced[size]
+
+
+def _quantity(counts: list[str], line: OrderLine) -> int:
+    said = {int(word) if word.isdigit() else _COUNTS[word] for word in counts}
+    said |= {line.quantity} if line.quantity > 1 or not said else set()
+    quantity = said.pop()
+    if said or not 1 <= quantity <= 50:
+        raise ToolError(f"How many of {line.line_item!r}? Write it once, in quantity, 1 to 50.")
+    return quantity
+
+
+def _additions(
+    line: OrderLine, parts: list[str], item: MenuItem, menu: Menu
+) -> tuple[list[str], str]:
+    """The toppings, each as often as it is paid for, and the remarks.
+
+    A topping named in `toppings` counts as often as it stands there; one that is also written
+    into the name or the remarks is the same again, not another portion.
+    """
+    listed = [_topping_named(each, menu) for each in line.toppings or ()]
+    written, left_out = _sort_pieces(", ".join(parts), item, menu)
+    details = dict.fromkeys([line.additional_details, line.additonal_details])
+    mentioned, remarks = _sort_pieces("; ".join(filter(None, details)), item, menu)
+    for piece in left_out:
+        if not _LEAVING_OUT.intersection(_words(piece)):
+            _topping_named(piece, menu)
+    also = [each for each in dict.fromkeys([*written, *mentioned]) if each not in listed]
+    return [*listed, *also], ", ".join([*left_out, *remarks])
+
+
+def _sort_pieces(text: str, item: MenuItem, menu: Menu) -> tuple[list[str], list[str]]:
+    """The toppings asked for in a text, and everything else it says."""
+    toppings: list[str] = []
+    remarks: list[str] = []
+    is_leaving_out = False
+    for piece in filter(None, map(str.strip, _JOINED.split(text))):
+        words = set(_words(piece))
+        if words & (_LEAVING_OUT | _ADDING):
+            is_leaving_out = bool(words & _LEAVING_OUT)
+        new = words - set(_words(item.name))
+        topping = _find_topping(words, menu) if new and not is_leaving_out else None
+        if topping is not None:
+            toppings.append(topping)
+        elif is_leaving_out or not _names_topping(new, menu):
+            remarks.append(piece)
+        else:
+            raise ToolError(
+                f"{piece!r} reads like a topping, which costs extra. "
+                f"Put it into toppings by its name, twice for double."
+            )
+    return toppings, remarks
+
+
+def _find_topping(words: set[str], menu: Menu) -> str | None:
+    """The topping of this name; a part of the name will do if it has the noun ("onion")."""
+    names = {name: _words(name) for name in menu.toppings}
+    wanted = words - _ADDING
+    for name, its_words in names.items():
+        if set(its_words) in (words, wanted):
+            return name
+    similar = [name for name, own in names.items() if own[-1] in wanted and wanted <= set(own)]
+    return similar[0] if len(similar) == 1 else None
+
+
+def _topping_named(text: str, menu: Menu) -> str:
+    if (topping := _find_topping(set(_words(text)), menu)) is None:
+        near = _near(set(_words(text)), list(menu.toppings))
+        raise ToolError(f"There is no topping {text!r}. {near}")
+    return topping
+
+
+def _names_topping(words: set[str], menu: Menu) -> bool:
+    return any(_words(name)[-1] in words for name in menu.toppings)
+
+
+def _near(wanted: set[str], names: list[str]) -> str:
+    """What to offer instead."""
+    sharing = [name for name in names if wanted & set(_words(name))]
+    alike = get_close_matches(" ".join(sorted(wanted)), [name.casefold() for name in names])
+    near = sharing or [name for name in names if name.casefold() in alike]
+    if near:
+        return f"Close to it: {', '.join(near)}."
+    return f"There is: {', '.join(names)}."

@@ -1,0 +1,227 @@
+"""Tools of the restaurant: take an order, tell times, look at past orders.
+
+An order is stored exactly once. What makes two requests the same is the priced order itself
+(items, sizes, toppings, how it is handed over), not the words or amounts the model used, so that a
+repeat with a corrected total is still the same order. The key of that content names a request item
+in the partition of the call; it holds the whole order and is written first, and only if absent.
+Whoever finds it already there stores the order found in it, again only if absent, and answers with
+it. So a repeat returns the first order, and a process that dies between both writes leaves an
+order that the repeat completes. Rejected: only the conditional write of the order itself, because
+its sort key has the time in it (`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section
+A7.2) and a repeat comes later. The sort key ends with a piece of the content's key, so that two
+different orders in one second do not meet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Literal, TypedDict
+
+import msgspec
+from msgspec import Meta
+
+from agent.conversation.messages import SideEffect
+from agent.ports import Item, ToolError
+from agent.tools.context import CallContext
+from agent.tools.declare import Tool, tool
+from agent.tools.menu import Menu, OrderLine, PricedLine, price, read_menu
+
+OrderType = Annotated[
+    Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
+]
+
+_DAY = 24 * 60 * 60
+_SHOWN_ORDERS = 3
+
+
+class StoredOrder(msgspec.Struct):
+    """`order` of an order item (seed section A7.5), also as the predecessor wrote it."""
+
+    order_items: list[dict[str, object]] = []
+    order_type: str = ""
+    order_total: float = 0
+    delivery_address: str = ""
+
+
+class PastOrder(TypedDict):
+    """One order as the model is told of it."""
+
+    ordered: str
+    order_items: list[object]
+    order_type: str
+    order_total: float
+
+
+@tool(
+    "PlaceOrderFunction",
+    side_effect=SideEffect.ONCE,
+    filler="One moment, I am sending your order to the kitchen.",
+)
+async def place_order(
+    call: CallContext,
+    current_order: Annotated[
+        list[OrderLine], Meta(description="All items of the order.", min_length=1, max_length=50)
+    ],
+    order_type: OrderType,
+    order_total: Annotated[
+        float | None, Meta(description="Your sum of all lines; the menu decides.")
+    ] = None,
+    delivery_address: Annotated[
+        str,
+        Meta(description="Full postal address when the order is delivered.", max_length=300),
+    ] = "",
+) -> dict[str, object]:
+    """Store a finished order.
+
+    Use it once and alone, after you have read back all items with the total and the caller has
+    agreed. Prices and the total come from the menu: tell the caller the total of the result.
+    """
+    address = " ".join(delivery_address.split()) if order_type == "delivery" else ""
+    if order_type == "delivery" and not address:
+        raise ToolError("A delivery needs an address. Ask the caller for it.")
+    menu = await _menu(call)
+    lines = [price(line, menu) for line in current_order]
+    order = _order(lines, order_type, address)
+    stored = await _store_once(call, order)
+    return _answer(stored, order_total)
+
+
+@tool("CheckRestaurantPickUpTime")
+async def check_pickup_time(call: CallContext, order_type: OrderType) -> dict[str, str]:
+    """Tell when a pickup order will be ready."""
+    if order_type == "delivery":
+        raise ToolError("This is for pickup. Use CheckRestaurantDeliveryTime for a delivery.")
+    minutes = (await _menu(call)).pickup_minutes + _rush(call.now)
+    said = _duration(minutes)
+    message = f"The order will be ready in {said}, at about {_clock(call.now, minutes)}."
+    return {"pickupTime": said, "message": message}
+
+
+@tool("CheckRestaurantDeliveryTime")
+async def check_delivery_time(call: CallContext, order_type: OrderType) -> dict[str, str]:
+    """Tell when a delivery order will arrive."""
+    if order_type == "pickup":
+        raise ToolError("This is for delivery. Use CheckRestaurantPickUpTime for a pickup.")
+    minutes = (await _menu(call)).delivery_minutes + _rush(call.now)
+    said = _duration(minutes)
+    message = f"The order will arrive in {said}, at about {_clock(call.now, minutes)}."
+    return {"deliveryTime": said, "message": message}
+
+
+@tool("CheckPastOrdersFunction")
+async def check_past_orders(call: CallContext) -> dict[str, object]:
+    """Look up the caller's latest orders of the past days, the newest first."""
+    items = await call.store.query(call.owner, "restaurantOrder::")
+    newest = sorted(items, key=_ordered_at, reverse=True)[:_SHOWN_ORDERS]
+    orders = [_told(item, call) for item in newest]
+    if not orders:
+        return {"orders": [], "message": "There are no past orders of this caller."}
+    return {"orders": orders, "message": "These are the latest orders of this caller."}
+
+
+async def _menu(call: CallContext) -> Menu:
+    return read_menu(await call.store.get(call.use_case, "menu"))
+
+
+def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, object]:
+    """The `order` map: amounts as numbers, as the predecessor wrote them."""
+    items = [
+        {
+            "line_item": line.title,
+            "additional_details": line.remarks,
+            "line_amount": float(line.amount),
+        }
+        for line in lines
+    ]
+    total = sum((line.amount for line in lines), Decimal())
+    order: dict[str, object] = {
+        "order_items": items,
+        "order_type": order_type,
+        "order_total": float(total),
+    }
+    return {**order, "delivery_address": address} if address else order
+
+
+async def _store_once(call: CallContext, order: dict[str, object]) -> StoredOrder:
+    """Store the order unless this call has; either way, the order that stands."""
+    key = call.idempotency_key("restaurantOrder", order)
+    now = int(call.clock())
+    item: Item = {
+        "pk": call.owner,
+        "sk": f"restaurantOrder::{call.call_id[-4:]}::{now}::{key[:8]}",
+        "pk1": "restaurantOrder",
+        "sk1": call.to,
+        "order": order,
+        "idempotencyKey": key,
+        "expireAt": now + 7 * _DAY,
+    }
+    request: Item = {
+        "pk": call.call_id,
+        "sk": f"orderRequest::{key}",
+        "item": item,
+        "expireAt": now + _DAY,
+    }
+    if not await call.store.put(request, only_if_absent=True):
+        first = await call.store.get(call.call_id, f"orderRequest::{key}") or request
+        item = msgspec.convert(first["item"], Item)
+    await call.store.put(item, only_if_absent=True)
+    return msgspec.convert(item["order"], StoredOrder, strict=False)
+
+
+def _answer(order: StoredOrder, named_total: float | None) -> dict[str, object]:
+    total = Decimal(str(order.order_total)).quantize(Decimal("0.01"))
+    message = f"The order is placed. The total is {total} dollars."
+    if named_total is not None and round(named_total, 2) != order.order_total:
+        message += f" The total of {named_total:g} was wrong: tell the caller the right one."
+    return {
+        "message": message,
+        "order_total": total,
+        "order_type": order.order_type,
+        "order_items": order.order_items,
+    }
+
+
+def _ordered_at(item: Item) -> int:
+    """Seconds since the epoch, from the sort key."""
+    seconds = str(item["sk"]).split("::")[2:3]
+    return int(seconds[0]) if seconds and seconds[0].isdecimal() else 0
+
+
+def _told(item: Item, call: CallContext) -> PastOrder:
+    order = msgspec.convert(item.get("order", {}), StoredOrder, strict=False)
+    day = datetime.fromtimestamp(_ordered_at(item), call.time_zone)
+    return {
+        "ordered": f"{day:%A, %B} {day.day}",
+        "order_items": [line.get("line_item", "") for line in order.order_items],
+        "order_type": order.order_type,
+        "order_total": order.order_total,
+    }
+
+
+def _rush(now: datetime) -> int:
+    """Minutes more at dinner time, and again on Friday and Saturday."""
+    if not 17 <= now.hour < 20:
+        return 0
+    return 30 if now.weekday() in {4, 5} else 15
+
+
+def _duration(minutes: int) -> str:
+    hours, rest = divmod(minutes, 60)
+    said = [f"{hours} hour{'s' if hours > 1 else ''}"] if hours else []
+    if rest or not hours:
+        said.append(f"{rest} minutes")
+    return " ".join(said)
+
+
+def _clock(now: datetime, minutes: int) -> str:
+    then = now + timedelta(minutes=minutes)
+    return f"{then:%I:%M %p}".lstrip("0")
+
+
+TOOLS: tuple[Tool, ...] = (
+    place_order,
+    check_pickup_time,
+    check_delivery_time,
+    check_past_orders,
+)

@@ -1,0 +1,63 @@
+"""What tools ask to be done with the call."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.conversation.actions import SwitchLanguage
+from agent.conversation.outcome import Handoff, HangUp
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of, refused, run
+
+
+async def test_a_handoff_carries_reason_and_summary() -> None:
+    """The person who takes over knows what was said."""
+    outcome = await run(
+        call_of(MemoryStore()),
+        "LiveAgentHandoffFunction",
+        reason="legal",
+        context=" Asked about a contract. ",
+    )
+
+    assert outcome.effect == Handoff("legal", "Asked about a contract.")
+    assert not outcome.is_error
+
+
+async def test_a_handoff_is_never_refused_for_its_length() -> None:
+    """Too much is cut, and no reason is the caller's wish."""
+    call = call_of(MemoryStore())
+
+    long = await run(call, "LiveAgentHandoffFunction", reason="r" * 900, context="c" * 9_000)
+    blank = await run(call, "LiveAgentHandoffFunction", reason=" ")
+
+    assert long.effect == Handoff("r" * 200, "c" * 1_500)
+    assert blank.effect == Handoff("user-requested")
+
+
+async def test_the_agent_can_hang_up() -> None:
+    """After the goodbye, which is the conversation's business (D22)."""
+    outcome = await run(call_of(MemoryStore()), "EndCallFunction")
+
+    assert outcome.effect == HangUp()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [("es-US", "es-US"), ("ES-es", "es-ES"), ("es", "es-US"), ("es-MX", "es-US"), ("en", "en-US")],
+)
+async def test_a_language_of_the_use_case_is_spoken(wanted: str, language: str) -> None:
+    """The exact tag, or another one of the same language; and back again."""
+    call = call_of(MemoryStore(), languages=("es-US", "es-ES"))
+
+    outcome = await run(call, "SwitchLanguageFunction", language=wanted)
+
+    assert outcome.effect == SwitchLanguage(language)
+
+
+async def test_another_language_is_refused() -> None:
+    """A language without a voice would end the call."""
+    call = call_of(MemoryStore(), languages=("es-US",))
+
+    error = await refused(call, "SwitchLanguageFunction", language="de-DE")
+
+    assert error == "This agent speaks only: en-US, es-US."

@@ -1,0 +1,211 @@
+"""What every tool promises, whatever it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+
+from agent.conversation.messages import SideEffect, ToolCall
+from agent.conversation.outcome import ToolOutcome
+from agent.tools import SPECS, TOOLS, CallToolbox, Tool
+from tests.tools.worlds import call_of, contents, seeded
+
+SLOT: dict[str, object] = {
+    "date": "2026-03-06",
+    "time": "4:30 PM",
+    "type": "in-person",
+    "apartmentType": "studio",
+}
+
+FITTING: Mapping[str, dict[str, object]] = {
+    "PlaceOrderFunction": {
+        "current_order": [{"line_item": "Lighthouse", "size": "large", "line_amount": 24}],
+        "order_type": "pickup",
+        "order_total": 24,
+    },
+    "CheckRestaurantPickUpTime": {"order_type": "pickup"},
+    "CheckRestaurantDeliveryTime": {"order_type": "delivery"},
+    "CheckPastOrdersFunction": {},
+    "ListAvailableApartmentsFunction": {},
+    "CheckAvailabilityFunction": SLOT,
+    "ScheduleTourFunction": SLOT,
+    "CheckExistingAppointmentsFunction": {},
+    "CommonInquiriesFunction": {"inquiryType": "parking"},
+    "DefaultSaveFirstAndLastName": {"firstName": "Ada", "lastName": "Example"},
+    "DefaultSaveUseCase": {"useCase": "albertEinsteinUseCase"},
+    "LiveAgentHandoffFunction": {"reason": "user-requested"},
+    "EndCallFunction": {},
+    "SwitchLanguageFunction": {"language": "en-US"},
+}
+
+GARBAGE = [
+    "{",
+    "null",
+    "[]",
+    '"text"',
+    "3",
+    "{} trailing",
+    '{"a": NaN}',
+    '{"nobody_knows_this": 1}',
+    "[" * 100_000,
+    '{"n": ' + "9" * 5_000 + "}",
+    '{"a": "\ud800"}',
+]
+
+every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.spec.name)
+
+
+def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, node in schema.get("properties", {}).items():
+        yield name, node
+        yield from properties(node)
+    if "items" in schema:
+        yield from properties(schema["items"])
+
+
+async def run(tool: Tool, arguments: str) -> ToolOutcome:
+    toolbox = CallToolbox(TOOLS, call_of(await seeded()))
+    return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
+
+
+def test_every_tool_has_an_example_here() -> None:
+    """A new tool is under this contract from its first day."""
+    assert FITTING.keys() == SPECS.keys()
+
+
+def test_no_two_tools_share_a_name() -> None:
+    """A name means one tool."""
+    assert len(SPECS) == len(TOOLS)
+
+
+@every_tool
+def test_the_schema_is_one_object_that_every_model_family_reads(tool: Tool) -> None:
+    """An object schema with nothing to look up elsewhere, and no null to choose."""
+    schema = json.loads(tool.spec.parameters)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert not re.search(r'"(\$defs|\$ref|anyOf|title)"', tool.spec.parameters)
+
+
+@every_tool
+def test_the_model_is_told_what_everything_is_for(tool: Tool) -> None:
+    """The tool and every property at any depth have a description and a type."""
+    assert tool.spec.description
+    for name, node in properties(json.loads(tool.spec.parameters)):
+        assert node.get("description"), name
+        assert node.get("type"), name
+
+
+@every_tool
+def test_the_name_is_accepted_by_every_model_family(tool: Tool) -> None:
+    """Letters, digits and underscores, 64 at most."""
+    assert re.fullmatch(r"[A-Za-z0-9_]{1,64}", tool.spec.name)
+
+
+@every_tool
+async def test_fitting_arguments_give_an_answer(tool: Tool) -> None:
+    """The example fits the schema, and the answer is a JSON object within its size."""
+    arguments = FITTING[tool.spec.name]
+    jsonschema.validate(arguments, json.loads(tool.spec.parameters))
+
+    outcome = await run(tool, json.dumps(arguments))
+
+    assert not outcome.is_error, outcome.content
+    assert json.loads(outcome.content)
+    assert len(outcome.content) <= tool.max_result_chars
+
+
+@every_tool
+async def test_garbage_is_an_error_the_model_can_read(tool: Tool) -> None:
+    """Whatever a model writes, the tool never raises and names the problem."""
+    for text in GARBAGE:
+        outcome = await run(tool, text)
+
+        assert outcome.is_error, text[:40]
+        assert tool.spec.name in json.loads(outcome.content)["error"]
+
+
+@every_tool
+async def test_empty_arguments_are_an_empty_object(tool: Tool) -> None:
+    """Nothing written is `{}`: fine without required properties, else they are named."""
+    required = json.loads(tool.spec.parameters)["required"]
+
+    for text in ("", " ", "{}"):
+        outcome = await run(tool, text)
+
+        assert outcome.is_error == bool(required)
+        assert json.loads(outcome.content).get("missing_fields", []) == required
+
+
+@every_tool
+async def test_values_of_a_wrong_type_are_an_error(tool: Tool) -> None:
+    """Each property in turn with an object in its place."""
+    for name in json.loads(tool.spec.parameters)["properties"]:
+        arguments = {**FITTING[tool.spec.name], name: {"unexpected": True}}
+
+        outcome = await run(tool, json.dumps(arguments))
+
+        assert outcome.is_error
+        assert f"$.{name}" in outcome.content
+
+
+@every_tool
+async def test_null_for_what_may_be_left_out_is_left_out(tool: Tool) -> None:
+    """Some models write null for every optional property."""
+    schema = json.loads(tool.spec.parameters)
+    nulls = dict.fromkeys(schema["properties"].keys() - set(schema["required"]))
+    fitting = FITTING[tool.spec.name]
+
+    outcome = await run(tool, json.dumps({**nulls, **fitting}))
+
+    assert not outcome.is_error, outcome.content
+
+
+@every_tool
+async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
+    """The same call again leaves the table as it was, one after the other or at once."""
+    store = await seeded()
+    once = await seeded()
+    call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
+    await CallToolbox(TOOLS, call_of(once)).run(call)
+
+    toolbox = CallToolbox(TOOLS, call_of(store))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(toolbox.run(call))
+    await CallToolbox(TOOLS, call_of(store, at=call_of(store).clock() + 600)).run(call)
+
+    assert await contents(store) == await contents(once)
+
+
+@every_tool
+async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None:
+    """A tool that says it only looks may be cancelled and repeated, so it must only look."""
+    store = await seeded()
+    before = await contents(store)
+    call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
+
+    await CallToolbox(TOOLS, call_of(store)).run(call)
+
+    if tool.spec.side_effect is SideEffect.NONE:
+        assert await contents(store) == before
+
+
+async def test_all_tools_run_side_by_side() -> None:
+    """The calls of one reply run at once; each gets its own answer."""
+    toolbox = CallToolbox(TOOLS, call_of(await seeded()))
+
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(toolbox.run(ToolCall(name, name, json.dumps(arguments))))
+            for name, arguments in FITTING.items()
+        ]
+
+    assert [task.result().is_error for task in running] == [False] * len(TOOLS)

@@ -1,0 +1,121 @@
+"""The folders of use cases agree with the tools and with their own data."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.conversation.usecase import Phrases
+from agent.tools import SPECS
+from agent.tools.menu import Menu
+from tests.tools.worlds import CONFIGURATION, USE_CASES, record
+
+every_folder = pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: folder.name)
+
+
+def test_the_predecessors_use_cases_are_all_here() -> None:
+    """Callers are routed by these names."""
+    assert [folder.name for folder in USE_CASES] == [
+        "albertEinsteinUseCase",
+        "apartmentSearchUseCase",
+        "defaultUseCase",
+        "restaurantOrderingUseCase",
+    ]
+
+
+@every_folder
+def test_a_record_names_tools_that_exist(folder: Path) -> None:
+    """Each once; a key runs a tool of its own use case."""
+    tools = record(folder)["tools"]
+
+    assert len(set(tools)) == len(tools)
+    assert set(tools) <= SPECS.keys()
+    for key in record(folder)["keypad"].values():
+        assert key.get("function", tools[0]) in tools
+
+
+@every_folder
+def test_every_digit_does_something(folder: Path) -> None:
+    """0 to 9, as in the predecessor's tables; each is answered with words."""
+    keypad = record(folder)["keypad"]
+
+    assert sorted(keypad) == list("0123456789")
+    assert all(key["reply_text"] for key in keypad.values())
+
+
+@every_folder
+def test_a_record_has_only_what_a_record_has(folder: Path) -> None:
+    """A greeting for everybody, the provider and voice named, phrases that exist."""
+    told = record(folder)
+
+    assert told["title"]
+    assert "<<" not in told["greeting"]
+    assert "<<FIRST_NAME>>" in told["greeting_known"]
+    assert {"ttsProvider", "voice", "transcriptionProvider", "language"} <= told["relay"].keys()
+    assert told.get("phrases", {}).keys() <= {field.name for field in fields(Phrases)}
+
+
+@every_folder
+def test_a_prompt_mentions_exactly_the_tools_of_its_use_case(folder: Path) -> None:
+    """A tool the model is not offered cannot be promised, and none is left unexplained."""
+    prompt = (folder / "prompt.md").read_text()
+    words = set(re.findall(r"\b[A-Z]\w+(?:[A-Z]\w*)+\b", prompt))
+    mentioned = {word for word in words if word in SPECS or word.endswith("Function")}
+
+    assert mentioned == set(record(folder)["tools"])
+
+
+@every_folder
+def test_a_prompt_has_the_placeholders_and_no_markdown_to_imitate(folder: Path) -> None:
+    """Name and date are filled in; headings and bold type would be copied into speech."""
+    prompt = (folder / "prompt.md").read_text()
+    placeholders = {"<<USER_CONTEXT>>", "<<CURRENT_DATE>>"}
+    if folder.name == "defaultUseCase":
+        placeholders.add("<<AVAILABLE_DEMOS>>")
+
+    assert set(re.findall(r"<<[^>]*>>", prompt)) == placeholders
+    assert not re.search(r"^#|\*\*|`", prompt, re.MULTILINE)
+
+
+def test_the_prompt_and_the_menu_agree() -> None:
+    """The model speaks of what the server sells, at the same prices, section by section."""
+    folder = CONFIGURATION / "use-cases" / "restaurantOrderingUseCase"
+    prompt = (folder / "prompt.md").read_text()
+    menu = msgspec.convert(json.loads((folder / "items.json").read_text())[0], Menu, strict=False)
+
+    for item in menu.items:
+        prices = [item.price] if item.price else [*item.sizes.values()]
+        assert f"{item.name} {', '.join(map(str, prices))}, " in prompt
+    for price in (2, 3):
+        names = [name for name, amount in menu.toppings.items() if amount == price]
+        assert f"{price}.00 each: {', '.join(names)}." in prompt
+
+
+def test_the_menu_has_the_size_of_the_predecessors() -> None:
+    """Four starters, three salads, four pizzas, four calzones, thirteen toppings."""
+    folder = CONFIGURATION / "use-cases" / "restaurantOrderingUseCase"
+    menu = msgspec.convert(json.loads((folder / "items.json").read_text())[0], Menu, strict=False)
+    sections = [item.section for item in menu.items]
+
+    assert {section: sections.count(section) for section in sections} == {
+        "starter": 4,
+        "salad": 3,
+        "pizza": 4,
+        "calzone": 4,
+    }
+    assert len(menu.toppings) == 13
+
+
+def test_the_example_callers_are_routed_to_use_cases_that_exist() -> None:
+    """Two numbers that belong to nobody."""
+    files = sorted((CONFIGURATION / "profiles").glob("*.toml"))
+    profiles = [tomllib.loads(file.read_text()) for file in files]
+
+    assert [profile["caller"] for profile in profiles] == ["+15550100001", "+15550100002"]
+    assert {profile["use_case"] for profile in profiles} <= {f.name for f in USE_CASES}

@@ -1,0 +1,421 @@
+"""What the restaurant's tools do to the table, and what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from agent.ports import Item
+from tests.fakes import MemoryStore
+from tests.tools.worlds import (
+    ADA,
+    AFTERNOON,
+    CALL_ID,
+    RESTAURANT,
+    ZONE,
+    call_of,
+    refused,
+    run,
+    seeded,
+    told,
+)
+
+LARGE_LIGHTHOUSE: dict[str, object] = {
+    "line_item": "Lighthouse",
+    "size": "large",
+    "toppings": ["bacon", "spinach"],
+}
+
+
+async def place(*lines: dict[str, object], store: MemoryStore | None = None) -> Any:
+    call = call_of(store or await seeded())
+    return await told(call, "PlaceOrderFunction", current_order=lines, order_type="pickup")
+
+
+async def refuse(*lines: dict[str, object]) -> str:
+    call = call_of(await seeded())
+    return await refused(call, "PlaceOrderFunction", current_order=lines, order_type="pickup")
+
+
+async def orders(store: MemoryStore, owner: str = ADA) -> list[Item]:
+    return await store.query(owner, "restaurantOrder::")
+
+
+async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
+    """Keys, index, expiry, and the order with the prices of the menu (seed A7)."""
+    store = await seeded()
+
+    answer = await told(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[
+            {**LARGE_LIGHTHOUSE, "additional_details": "well done", "line_amount": 29},
+            {"line_item": "Garlic Knots", "quantity": 2, "line_amount": 16},
+        ],
+        order_type="pickup",
+        order_total=45,
+    )
+
+    order_items = [
+        {
+            "line_item": "Large Lighthouse with bacon and spinach",
+            "additional_details": "well done",
+            "line_amount": 29.0,
+        },
+        {"line_item": "2 Garlic Knots", "additional_details": "", "line_amount": 16.0},
+    ]
+    assert answer == {
+        "message": "The order is placed. The total is 45.00 dollars.",
+        "order_total": "45.00",
+        "order_type": "pickup",
+        "order_items": order_items,
+    }
+    (item,) = await orders(store)
+    key = str(item["idempotencyKey"])
+    assert item == {
+        "pk": ADA,
+        "sk": f"restaurantOrder::1234::{int(AFTERNOON)}::{key[:8]}",
+        "pk1": "restaurantOrder",
+        "sk1": RESTAURANT,
+        "order": {"order_items": order_items, "order_type": "pickup", "order_total": 45.0},
+        "idempotencyKey": key,
+        "expireAt": int(AFTERNOON) + 7 * 24 * 60 * 60,
+    }
+
+
+async def test_a_delivery_keeps_its_address() -> None:
+    """D19; for a pickup there is none to keep."""
+    store = await seeded()
+    address = " 7 Elm Road,\n Port Maple "
+
+    for order_type in ("delivery", "pickup"):
+        await told(
+            call_of(store),
+            "PlaceOrderFunction",
+            current_order=[LARGE_LIGHTHOUSE],
+            order_type=order_type,
+            delivery_address=address,
+        )
+
+    kept: list[Any] = [item["order"] for item in await orders(store)]
+    assert {order["order_type"]: order.get("delivery_address") for order in kept} == {
+        "delivery": "7 Elm Road, Port Maple",
+        "pickup": None,
+    }
+
+
+async def test_a_delivery_without_address_is_refused() -> None:
+    """And nothing is stored."""
+    store = await seeded()
+
+    error = await refused(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[LARGE_LIGHTHOUSE],
+        order_type="delivery",
+        delivery_address="  ",
+    )
+
+    assert error == "A delivery needs an address. Ask the caller for it."
+    assert await orders(store) == []
+
+
+async def test_a_wrong_total_is_corrected_and_told() -> None:
+    """The model cannot change a price, and the caller hears the right one."""
+    store = await seeded()
+
+    answer = await told(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "Pepperoni", "size": "small", "line_amount": 1}],
+        order_type="pickup",
+        order_total=1,
+    )
+
+    assert answer["message"] == (
+        "The order is placed. The total is 12.50 dollars. "
+        "The total of 1 was wrong: tell the caller the right one."
+    )
+    assert answer["order_items"][0]["line_amount"] == 12.5
+
+
+@pytest.mark.parametrize(
+    ("line", "title", "amount"),
+    [
+        ({"line_item": "small cheese pizza"}, "Small Cheese", 11.0),
+        ({"line_item": "2 Large Lighthouse Pizzas"}, "2 Large Lighthouse", 48.0),
+        ({"line_item": "two garlic knot", "quantity": 2}, "2 Garlic Knots", 16.0),
+        ({"line_item": "Cheese, large"}, "Large Cheese", 19.0),
+        (
+            {"line_item": "Medium Garden pizza with olives and extra cheese"},
+            "Medium Garden with black olives and extra cheese",
+            22.5,
+        ),
+        (
+            {"line_item": "Cheese (small, bacon)", "toppings": ["bacon"]},
+            "Small Cheese with bacon",
+            14.0,
+        ),
+        (
+            {"line_item": "Cheese", "size": "small", "toppings": ["bacon", "bacon"]},
+            "Small Cheese with bacon and bacon",
+            17.0,
+        ),
+        (
+            {"line_item": "Cheese", "size": "small", "additonal_details": "extra mushrooms"},
+            "Small Cheese with mushrooms",
+            13.0,
+        ),
+    ],
+)
+async def test_a_line_is_read_as_people_say_it(
+    line: dict[str, object], title: str, amount: float
+) -> None:
+    """The size, the number and the toppings may stand in the name or in their own places."""
+    answer = await place(line)
+
+    assert answer["order_items"] == [
+        {"line_item": title, "additional_details": "", "line_amount": amount}
+    ]
+
+
+@pytest.mark.parametrize(
+    "remark",
+    ["well done", "no onions and olives", "cut in squares, without basil", "extra crispy", "fresh"],
+)
+async def test_a_remark_costs_nothing(remark: str) -> None:
+    """Also one that leaves something out."""
+    answer = await place({"line_item": "Garden", "size": "small", "additional_details": remark})
+
+    assert answer["order_total"] == "13.00"
+    assert answer["order_items"][0]["additional_details"] == remark.replace(" and ", ", ")
+
+
+async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
+    """A Garden with no onions is a Garden."""
+    answer = await place({"line_item": "Garden with no red onion", "size": "small"})
+
+    assert answer["order_items"] == [
+        {"line_item": "Small Garden", "additional_details": "no red onion", "line_amount": 13.0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (
+            {"line_item": "Hawaiian pizza", "size": "small"},
+            "'Hawaiian pizza' is not on the menu. There is: Garlic Knots, Baked Ricotta, "
+            "Tomato Soup, Crispy Calamari, House Salad, Caesar Salad, Harvest Salad, Cheese, "
+            "Lighthouse, Garden, Pepperoni, Classic Calzone, Ham Calzone, Spinach Calzone, "
+            "Dockside Calzone.",
+        ),
+        (
+            {"line_item": "Lighthaus", "size": "small"},
+            "'Lighthaus' is not on the menu. Close to it: Lighthouse.",
+        ),
+        (
+            {"line_item": "Caesar"},
+            "'Caesar' is not on the menu. Close to it: Caesar Salad.",
+        ),
+        (
+            {"line_item": "Cheese"},
+            "Cheese needs one size: small, medium, large. Ask the caller.",
+        ),
+        (
+            {"line_item": "Large Cheese", "size": "small"},
+            "Cheese needs one size: small, medium, large. Ask the caller.",
+        ),
+        (
+            {"line_item": "Tomato Soup", "size": "small"},
+            "Tomato Soup comes in one size only; leave the size out.",
+        ),
+        (
+            {"line_item": "Cheese", "size": "small", "toppings": ["peppers of green colour"]},
+            "There is no topping 'peppers of green colour'. Close to it: green peppers.",
+        ),
+        (
+            {"line_item": "Small Cheese with truffle"},
+            "There is no topping 'truffle'. There is: mushrooms, black olives, red onion, "
+            "green peppers, spinach, fresh basil, jalapenos, pineapple, pepperoni, sausage, "
+            "bacon, chicken, extra cheese.",
+        ),
+        (
+            {"line_item": "Caesar Salad", "toppings": ["chicken"]},
+            "Toppings go on pizzas only, not on Caesar Salad.",
+        ),
+        (
+            {"line_item": "Cheese", "size": "small", "additional_details": "double bacon"},
+            "'double bacon' reads like a topping, which costs extra. "
+            "Put it into toppings by its name, twice for double.",
+        ),
+        (
+            {"line_item": "2 Garlic Knots", "quantity": 3},
+            "How many of '2 Garlic Knots'? Write it once, in quantity, 1 to 50.",
+        ),
+        (
+            {"line_item": "900 Garlic Knots"},
+            "How many of '900 Garlic Knots'? Write it once, in quantity, 1 to 50.",
+        ),
+    ],
+)
+async def test_what_is_not_on_the_menu_is_refused(line: dict[str, object], error: str) -> None:
+    """With what there is, so that the model can ask the caller."""
+    assert await refuse(line) == error
+
+
+async def test_a_property_a_line_does_not_have_is_refused() -> None:
+    """A misspelled one would make a wrong order without a word."""
+    error = await refuse({"line_item": "Cheese", "size": "small", "topping": "bacon"})
+
+    assert error.endswith("unknown field `topping` - at `$.current_order[0]`")
+
+
+async def test_an_order_of_nothing_is_refused() -> None:
+    """An empty list is a violation of the schema."""
+    assert "current_order" in await refuse()
+
+
+async def test_the_same_order_in_other_words_is_stored_once() -> None:
+    """The content counts: not the words, not the amounts, not the time."""
+    store = await seeded()
+
+    first = await place(LARGE_LIGHTHOUSE, store=store)
+    again = await told(
+        call_of(store, at=AFTERNOON + 90),
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "large lighthouse pizza with bacon and spinach"}],
+        order_type="pickup",
+        order_total=29,
+    )
+
+    assert again == first
+    assert len(await orders(store)) == 1
+
+
+async def test_an_order_that_was_only_begun_is_completed_by_the_repeat() -> None:
+    """A process may die between the request and the order."""
+    store = await seeded()
+    await place(LARGE_LIGHTHOUSE, store=store)
+    (order,) = await orders(store)
+    (request,) = await store.query(CALL_ID, "orderRequest::")
+    begun = await seeded()
+    await begun.put(request)
+
+    late = call_of(begun, at=AFTERNOON + 90)
+    await told(late, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
+
+    assert await orders(begun) == [order]
+
+
+async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
+    """The order may have been worked on since."""
+    store = await seeded()
+    await place(LARGE_LIGHTHOUSE, store=store)
+    (order,) = await orders(store)
+    await store.merge(ADA, str(order["sk"]), {"status": "in the oven"})
+
+    await place(LARGE_LIGHTHOUSE, store=store)
+
+    assert await orders(store) == [{**order, "status": "in the oven"}]
+
+
+async def test_two_orders_in_one_second_are_two() -> None:
+    """Different content never meets in a key."""
+    store = await seeded()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(place(LARGE_LIGHTHOUSE, store=store))
+        group.create_task(place({"line_item": "Tomato Soup"}, store=store))
+
+    assert len(await orders(store)) == 2
+
+
+async def test_a_caller_without_number_can_order() -> None:
+    """The order is kept with the call (seed A7.2)."""
+    store = await seeded()
+    call = call_of(store, caller="anonymous")
+
+    await told(call, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
+
+    assert len(await orders(store, CALL_ID)) == 1
+    assert len((await told(call, "CheckPastOrdersFunction"))["orders"]) == 1
+
+
+async def test_without_a_menu_nothing_can_be_ordered() -> None:
+    """A restaurant whose items were not seeded says so."""
+    call = call_of(MemoryStore())
+
+    error = await refused(call, "CheckRestaurantPickUpTime", order_type="pickup")
+
+    assert error == "There is no menu for this restaurant, so no order can be taken."
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "pickup", "delivery", "ready", "arrives"),
+    [
+        (5, 14, "15 minutes", "45 minutes", "2:15 PM", "2:45 PM"),
+        (5, 17, "30 minutes", "1 hour", "5:30 PM", "6:00 PM"),
+        (6, 19, "45 minutes", "1 hour 15 minutes", "7:45 PM", "8:15 PM"),
+        (6, 20, "15 minutes", "45 minutes", "8:15 PM", "8:45 PM"),
+    ],
+)
+async def test_times_depend_on_how_busy_the_kitchen_is(
+    day: int, hour: int, pickup: str, delivery: str, ready: str, arrives: str
+) -> None:
+    """The predecessor's values, but the same answer to the same question."""
+    call = call_of(await seeded(), at=datetime(2026, 3, day, hour, tzinfo=ZONE).timestamp())
+
+    assert await told(call, "CheckRestaurantPickUpTime", order_type="pickup") == {
+        "pickupTime": pickup,
+        "message": f"The order will be ready in {pickup}, at about {ready}.",
+    }
+    assert await told(call, "CheckRestaurantDeliveryTime", order_type="delivery") == {
+        "deliveryTime": delivery,
+        "message": f"The order will arrive in {delivery}, at about {arrives}.",
+    }
+
+
+async def test_a_time_of_the_other_kind_is_refused() -> None:
+    """The model is sent to the right tool."""
+    call = call_of(await seeded())
+
+    pickup = await run(call, "CheckRestaurantPickUpTime", order_type="delivery")
+    delivery = await run(call, "CheckRestaurantDeliveryTime", order_type="pickup")
+
+    assert "Use CheckRestaurantDeliveryTime" in pickup.content
+    assert "Use CheckRestaurantPickUpTime" in delivery.content
+
+
+async def test_past_orders_are_told_newest_first() -> None:
+    """Three at most, with those the predecessor wrote, without addresses."""
+    store = await seeded()
+    for number, day in enumerate((1, 4, 2, 3)):
+        at = datetime(2026, 3, day, 12, tzinfo=ZONE).timestamp()
+        order = {"order_items": [{"line_item": f"Pizza {day}"}], "order_type": "pickup"}
+        sk = f"restaurantOrder::{number}::{int(at)}"
+        await store.put({"pk": ADA, "sk": sk, "order": {**order, "order_total": day}})
+    await store.put({"pk": ADA, "sk": "restaurantOrder::odd"})
+
+    answer = await told(call_of(store), "CheckPastOrdersFunction")
+
+    assert answer["message"] == "These are the latest orders of this caller."
+    assert answer["orders"] == [
+        {
+            "ordered": f"{name}, March {day}",
+            "order_items": [f"Pizza {day}"],
+            "order_type": "pickup",
+            "order_total": day,
+        }
+        for name, day in (("Wednesday", 4), ("Tuesday", 3), ("Monday", 2))
+    ]
+
+
+async def test_a_caller_without_orders_is_told_so() -> None:
+    """An empty list and a sentence."""
+    answer = await told(call_of(await seeded()), "CheckPastOrdersFunction")
+
+    assert answer == {"orders": [], "message": "There are no past orders of this caller."}

@@ -1,0 +1,119 @@
+"""The table and the calls that tests of tools start from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tomllib
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from agent.conversation.messages import ToolCall
+from agent.conversation.outcome import ToolOutcome
+from agent.conversation.usecase import Profile
+from agent.ports import Item
+from agent.tools import TOOLS, CallContext, CallToolbox
+from tests.fakes import MemoryStore
+
+CONFIGURATION = Path(__file__).parents[2] / "configuration"
+USE_CASES = sorted(path for path in (CONFIGURATION / "use-cases").iterdir() if path.is_dir())
+
+ZONE = ZoneInfo("America/Los_Angeles")
+TODAY = date(2026, 3, 5)
+"""A Thursday."""
+AFTERNOON = datetime(2026, 3, 5, 14, 0, tzinfo=ZONE).timestamp()
+
+ADA = "+15550100001"
+GRACE = "+15550100002"
+RESTAURANT = "+15550100099"
+CALL_ID = "CA00000000000000000000000000001234"
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "use-case.toml").read_text())
+
+
+class DistantStore(MemoryStore):
+    """A table that is not reached at once, so that tools running side by side do interleave."""
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        await asyncio.sleep(0)
+        return await super().get(pk, sk)
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        await asyncio.sleep(0)
+        return await super().put(item, only_if_absent=only_if_absent)
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        await asyncio.sleep(0)
+        return await super().move(pk, sk, item)
+
+
+async def seeded() -> MemoryStore:
+    """The table with the items of every use case, as of `TODAY`."""
+    store = DistantStore()
+    for folder in USE_CASES:
+        await store.put({
+            "pk": folder.name, "sk": "configuration", "pk1": "use-case", "sk1": folder.name,
+        })  # fmt: skip
+        if (file := folder / "items.json").exists():
+            text = re.sub(r"<<DAY\+(\d+)>>", _day, file.read_text())
+            for item in json.loads(text):
+                await store.put({k: v for k, v in item.items() if k != "onlyUnlessIndexed"})
+    return store
+
+
+def _day(found: re.Match[str]) -> str:
+    return str(TODAY + timedelta(days=int(found[1])))
+
+
+async def contents(store: MemoryStore) -> list[Item]:
+    """Everything tools may write: what belongs to the caller, to the call, and the free slots."""
+    partitions = (ADA, CALL_ID, "availableApartmentAppointments")
+    return [item for pk in partitions for item in await store.query(pk)]
+
+
+def call_of(
+    store: MemoryStore,
+    *,
+    caller: str = ADA,
+    call_id: str = CALL_ID,
+    use_case: str = "restaurantOrderingUseCase",
+    at: float = AFTERNOON,
+    language: str = "en-US",
+    languages: tuple[str, ...] = (),
+) -> CallContext:
+    return CallContext(
+        call_id=call_id,
+        caller=caller,
+        to=RESTAURANT,
+        use_case=use_case,
+        profile=Profile(caller),
+        store=store,
+        clock=lambda: at,
+        time_zone=ZONE,
+        language=language,
+        languages=languages,
+    )
+
+
+async def run(call: CallContext, name: str, **arguments: object) -> ToolOutcome:
+    """Run a tool as the model would: by name, with JSON text."""
+    return await CallToolbox(TOOLS, call).run(ToolCall("call00001", name, json.dumps(arguments)))
+
+
+async def told(call: CallContext, name: str, **arguments: object) -> Any:
+    """What the model reads of a tool that did not fail."""
+    outcome = await run(call, name, **arguments)
+    assert not outcome.is_error, outcome.content
+    return json.loads(outcome.content)
+
+
+async def refused(call: CallContext, name: str, **arguments: object) -> str:
+    """What the model reads of a tool that did fail."""
+    outcome = await run(call, name, **arguments)
+    assert outcome.is_error, outcome.content
+    return str(json.loads(outcome.content)["error"])
