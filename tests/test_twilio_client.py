@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # no stu
 )
 from twilio.twiml.voice_response import Connect, VoiceResponse  # type: ignore[import-untyped]
 
+from tests import dialogues
 from tests.twilio.call import Manner, UnansweredError
 from tests.twilio.client import CallRefusedError, Twilio, call_fields
 from tests.twilio.ledger import Fault, Ledger
@@ -461,3 +463,90 @@ def test_frames_that_twilio_rejects(frame: str) -> None:
     ledger.received(frame, 0.0)
 
     assert [violation.fault for violation in ledger.violations] == [Fault.BAD_FRAME]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with invented records: one conversation a file, or a few utterances."""
+    for source in ("tm4_coffee_orders", "multidogo_pizza_orders", "tm1_dialogs", "sgd_homes"):
+        turns = [
+            {"speaker": "user", "text": f"caller of {source}"},
+            {"speaker": "assistant", "text": "yes?"},
+        ]
+        write(tmp_path, source, {"id": source, "turns": turns})
+    for source in ("star_apartments", "sgd_restaurants", "star_restaurants", "spc_persona_chat"):
+        write(tmp_path, source, {"id": source, "turns": []})
+    guesses = [{"text": "best", "score": -1}, {"text": "second", "score": -2}]
+    spoken = {"speaker": "user", "text": "best", "asr_nbest": guesses}
+    write(tmp_path, "dstc10_spoken", {"id": "d", "turns": [spoken]})
+    segments = [
+        {"speaker": "user", "text": "later", "start_ms": 900},
+        {"speaker": "user", "text": "[noise]", "start_ms": 10},
+    ]
+    write(tmp_path, "harpervalley_calls", {"id": "h", "turns": segments})
+    write(tmp_path, "disflqa_pairs", {"id": "q", "fluent": "B?", "disfluent": "A no wait B?"})
+    utterances = [{"id": f"u{number}", "text": f"item {number}"} for number in range(12)]
+    write(tmp_path, "multidogo_order_utterances", *utterances)
+    write(tmp_path, "slurp_takeaway", utterances[0])
+    return tmp_path
+
+
+def write(folder: Path, source: str, *records: dict[str, Any]) -> None:
+    lines = "".join(f"{json.dumps(record)}\n" for record in records)
+    (folder / f"{source}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def test_dialogues_keep_what_the_caller_says(data: Path) -> None:
+    """Segments follow the clock, single utterances are grouped, empty records are left out."""
+    found = {(each.source, each.id): each.turns for each in dialogues.dialogues(data)}
+
+    assert found[("sgd_homes", "sgd_homes")] == ("caller of sgd_homes",)
+    assert found[("harpervalley_calls", "h")] == ("[noise]", "later")
+    assert found[("disflqa_pairs", "q")] == ("A no wait B?", "B?")
+    assert found[("multidogo_order_utterances", "u10")] == ("item 10", "item 11")
+    assert ("star_apartments", "star_apartments") not in found
+
+
+def test_second_hypothesis_is_what_speech_recognition_heard_next(data: Path) -> None:
+    """Other hypotheses are available where the source has them."""
+    found = {each.id: each.turns for each in dialogues.dialogues(data, hypothesis=7)}
+
+    assert found["d"] == ("second",)
+
+
+def test_each_file_has_the_use_case_of_its_subject(data: Path) -> None:
+    """Orders, apartments, small talk, and everything else."""
+    cases = {each.source: each.use_case for each in dialogues.dialogues(data)}
+
+    assert cases["tm4_coffee_orders"] == "restaurantOrderingUseCase"
+    assert cases["sgd_homes"] == "apartmentSearchUseCase"
+    assert cases["disflqa_pairs"] == "albertEinsteinUseCase"
+    assert cases["dstc10_spoken"] == "defaultUseCase"
+
+
+def test_sample_takes_from_every_file_and_is_reproducible(data: Path) -> None:
+    """A sample as large as the number of files has one dialogue of each."""
+    everything = list(dialogues.dialogues(data))
+
+    first = dialogues.sample(everything, 9, seed=1)
+
+    assert first == dialogues.sample(everything, 9, seed=1)
+    assert len({each.source for each in first}) == 9
+    assert len(dialogues.sample(everything, 1000, seed=1)) == len(everything)
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [("hello", True), ("2", True), ("[noise]", False), ("<unk> ...", False), ("", False)],
+)
+def test_noise_is_no_turn(turn: str, expected: bool) -> None:
+    """Marks and punctuation are not words."""
+    assert dialogues.has_words(turn) is expected
+
+
+def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One sentence that says what to set."""
+    monkeypatch.setenv("SHARED_DATA", str(tmp_path / "nowhere"))
+
+    with pytest.raises(FileNotFoundError, match="set SHARED_DATA"):
+        dialogues.shared_data()
