@@ -18,7 +18,9 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # no stu
 )
 from twilio.twiml.voice_response import Connect, VoiceResponse  # type: ignore[import-untyped]
 
+from benchmarks.replay import Options, replay
 from tests import dialogues
+from tests.dialogues import Dialogue
 from tests.twilio.call import Manner, UnansweredError
 from tests.twilio.client import CallRefusedError, Twilio, call_fields
 from tests.twilio.ledger import Fault, Ledger
@@ -550,3 +552,47 @@ def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     with pytest.raises(FileNotFoundError, match="set SHARED_DATA"):
         dialogues.shared_data()
+
+
+async def test_replay_counts_and_finds_nothing_wrong(twilio: Twilio) -> None:
+    """Turns, noise, a call ended by the agent and continued, interrupts: all add up."""
+    said = (
+        Dialogue("a", "sgd_homes", ("hello", "[noise]", "", "bye", "again", "tool")),
+        Dialogue("b", "dstc10_spoken", ("first", "and more", "last words")),
+    )
+
+    report = await replay(twilio, said, Options(interrupt_probability=1.0, seed=3))
+
+    assert report.dialogues == 2
+    assert report.calls == 3
+    assert report.caller_turns == 7
+    assert report.answered == 7
+    assert report.noise_turns == 2
+    assert report.interrupts > 0
+    assert report.violations == ()
+
+
+async def test_words_that_cross_the_end_are_said_in_the_next_call(twilio: Twilio) -> None:
+    """An agent that ends the call once its goodbye was heard does not lose a turn."""
+    said = (Dialogue("a", "sgd_homes", ("farewell", "one more thing", "farewell")),)
+
+    report = await replay(twilio, said, Options(interrupt_probability=0.0))
+
+    assert (report.calls, report.caller_turns, report.answered) == (2, 3, 3)
+    assert report.said_again == 1
+    assert report.violations == ()
+
+
+async def test_replay_reports_what_is_wrong(twilio: Twilio) -> None:
+    """An unanswered turn, a second closer and a slammed line are violations of their dialogue."""
+    said = (Dialogue("a", "sgd_homes", ("silence", "bare", "slam", "hello")),)
+
+    report = await replay(twilio, said, Options())
+
+    assert report.caller_turns == 4
+    assert report.answered == 2
+    assert {(each.dialogue, each.fault) for each in report.violations} == {
+        ("a", "unanswered"),
+        ("a", "no_words"),
+        ("a", "hung_up_on"),
+    }
