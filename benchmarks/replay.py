@@ -60,9 +60,12 @@ CALLERS = {
     ORDERING: "+15550100011",
     APARTMENTS: "+15550100012",
     PERSONA: "+15550100013",
-    DEFAULT: "+15550100014",
 }
-"""Numbers with a profile that routes them to the use case."""
+"""Numbers with a profile that routes them to the use case.
+
+The default use case is for callers nobody knows, and its tools write their profile: each of its
+calls comes from a fresh number, so that no call changes where the next one goes.
+"""
 
 _TOKEN = "replay-token"  # noqa: S105 - of a server that lives for this run
 _WARM_UP = 26
