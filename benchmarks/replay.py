@@ -1,0 +1,531 @@
+"""Says every caller's turn of the dialogue data to the running service and checks what comes back.
+
+    python benchmarks/replay.py [--sample N] [--seed S] [--concurrency C] [--json FILE]
+
+Starts `python -m agent serve` as a child process on free loopback ports with the offline model, an
+embedded store in a temporary folder and a test token, and plays Twilio to it. Nobody knows what the
+right answer to a real caller is, so what is checked are promises that hold for every answer: each
+turn with words is answered, each talk cycle is closed once, no frame is one Twilio would drop, an
+interrupted cycle is closed soon, noise is not answered, no call is refused or hung up on, nothing
+is logged as an error, no call is left behind. One token may be under way when the caller breaks in;
+on average it must not be more. Exit status 1 if one of them is broken.
+
+`replay` is the part that knows nothing of processes: a test gives it a server of its own.
+
+A call the agent ends is followed by another one with the turns that are left. Latency is measured
+at the client, on the machine that also runs the service: compare it with itself only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+
+ROOT = Path(__file__).parents[1]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from agent.conversation.usecase import Phrases  # noqa: E402 - as the next one
+from tests.dialogues import (  # noqa: E402 - a script finds the repository only by the line above
+    APARTMENTS,
+    DEFAULT,
+    ORDERING,
+    PERSONA,
+    Dialogue,
+    dialogues,
+    has_words,
+    sample,
+    shared_data,
+)
+from tests.twilio.call import Manner, TwilioCall, UnansweredError  # noqa: E402
+from tests.twilio.client import CallRefusedError, Twilio  # noqa: E402
+from tests.twilio.playback import Reading  # noqa: E402
+
+CALLERS = {
+    ORDERING: "+15550100011",
+    APARTMENTS: "+15550100012",
+    PERSONA: "+15550100013",
+}
+"""Numbers with a profile that routes them to the use case.
+
+The default use case is for callers nobody knows, and its tools write their profile: each of its
+calls comes from a fresh number, so that no call changes where the next one goes.
+"""
+
+_TOKEN = "replay-token"  # noqa: S105 - of a server that lives for this run
+_WARM_UP = 26
+"""Dialogues said before memory is measured: two of each file."""
+_NOISE_SECONDS = 0.3
+"""Quiet before and after noise, long enough that nothing of an earlier turn is still to come."""
+_HEARD_AT_MOST = 120
+"""Characters of a reply after which an impatient caller has broken in."""
+_START_SECONDS, _STOP_SECONDS, _TOTAL_SECONDS = 30, 30, 3_600
+_FINDINGS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the dialogues are said."""
+
+    seed: int = 0
+    concurrency: int = 8
+    interrupt_probability: float = 0.2
+    """Of a turn: that the caller breaks into its answer, and goes on with the next turn."""
+    callers: Mapping[str, str] = field(default_factory=dict)
+    """The number to call from, by use case; any other is called from a number nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken promise; `detail` holds no words of a conversation."""
+
+    dialogue: str
+    fault: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replay came to."""
+
+    dialogues: int
+    calls: int
+    caller_turns: int
+    """Turns with words."""
+    answered: int
+    said_again: int
+    """Turns that crossed the agent's `end` and were said in the next call."""
+    noise_turns: int
+    interrupts: int
+    frames: int
+    late_tokens: int
+    late_cycles: int
+    first_text_seconds: tuple[float, ...]
+    """Sorted; of the turns that were answered without an interrupt."""
+    cut_seconds: tuple[float, ...]
+    """Sorted; how long an interrupted cycle stayed open."""
+    seconds: float
+    violations: tuple[Finding, ...]
+
+
+@dataclass(slots=True)
+class _Tally:
+    calls: int = 0
+    caller_turns: int = 0
+    answered: int = 0
+    said_again: int = 0
+    noise_turns: int = 0
+    interrupts: int = 0
+    frames: int = 0
+    late_tokens: int = 0
+    late_cycles: int = 0
+    first_text_seconds: list[float] = field(default_factory=list)
+    cut_seconds: list[float] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def enter(self, dialogue: Dialogue, call: TwilioCall) -> None:
+        """Add the accounts of a call that is over."""
+        ledger, answer = call.ledger, call.ending.answer if call.ending else None
+        self.frames += ledger.frames
+        self.late_tokens += ledger.late_tokens
+        self.late_cycles += ledger.late_cycles
+        self.cut_seconds += ledger.cut_seconds
+        self.findings += [
+            Finding(dialogue.id, each.fault, each.detail) for each in ledger.violations
+        ]
+        if answer is None or answer.status != 200:
+            status = "no action URL" if answer is None else str(answer.status)
+            self.findings.append(Finding(dialogue.id, "action", status))
+
+
+async def replay(twilio: Twilio, said: Sequence[Dialogue], options: Options) -> Report:
+    """Say all dialogues, `concurrency` calls at a time; what is said where depends on the seed."""
+    started = time.monotonic()
+    tally = _Tally()
+    queue = iter(said)
+
+    async def worker() -> None:
+        for dialogue in queue:
+            await _Speaker(twilio, dialogue, options, tally).speak()
+
+    async with asyncio.TaskGroup() as workers:
+        for number in range(options.concurrency):
+            workers.create_task(worker(), name=f"caller {number}")
+    if tally.late_tokens > tally.interrupts:
+        detail = f"{tally.late_tokens} after {tally.interrupts} interrupts"
+        tally.findings.append(Finding("all", "late_tokens", detail))
+    return Report(
+        dialogues=len(said),
+        calls=tally.calls,
+        caller_turns=tally.caller_turns,
+        answered=tally.answered,
+        said_again=tally.said_again,
+        noise_turns=tally.noise_turns,
+        interrupts=tally.interrupts,
+        frames=tally.frames,
+        late_tokens=tally.late_tokens,
+        late_cycles=tally.late_cycles,
+        first_text_seconds=tuple(sorted(tally.first_text_seconds)),
+        cut_seconds=tuple(sorted(tally.cut_seconds)),
+        seconds=time.monotonic() - started,
+        violations=tuple(tally.findings),
+    )
+
+
+class _Speaker:
+    """The caller of one dialogue, over as many calls as it takes."""
+
+    def __init__(self, twilio: Twilio, dialogue: Dialogue, options: Options, tally: _Tally) -> None:
+        self._twilio = twilio
+        self._dialogue = dialogue
+        self._options = options
+        self._tally = tally
+        self._chance = random.Random(f"{options.seed}:{dialogue.source}:{dialogue.id}")
+        self._turns = deque(dialogue.turns)
+
+    async def speak(self) -> None:
+        while self._turns:
+            turns_left = len(self._turns)
+            try:
+                await self._call()
+            except CallRefusedError as refusal:
+                self._find("refused", str(refusal))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self._find("connection", type(error).__name__)
+            if len(self._turns) == turns_left:
+                self._find("gave_up", "a call without progress")
+                return
+
+    async def _call(self) -> None:
+        number = f"+1555{self._chance.randrange(10**7):07}"
+        caller = self._options.callers.get(self._dialogue.use_case, number)
+        reading = self._chance.choice(list(Reading))
+        manner = replace(self._twilio.manner, reading=reading)
+        self._tally.calls += 1
+        async with self._twilio.call(manner=manner, From=caller) as call:
+            while self._turns and call.ending is None:
+                await self._turn(call, self._turns.popleft())
+            await call.play_out()  # now a goodbye has been heard, and the agent may end the call
+            await call.settle()
+        self._tally.enter(self._dialogue, call)
+
+    async def _turn(self, call: TwilioCall, turn: str) -> None:
+        if not has_words(turn):
+            await self._noise(call, turn)
+            return
+        try:
+            if self._breaks_in():
+                await self._break_in(call, turn)
+            else:
+                reply = await call.say(turn)
+                self._tally.first_text_seconds.append(reply.first_text_seconds)
+        except UnansweredError as error:
+            if call.ending is not None and call.ending.status == "ended":
+                self._tally.said_again += 1
+                self._turns.appendleft(turn)
+                return
+            self._find("unanswered", str(error))
+        else:
+            self._tally.answered += 1
+        self._tally.caller_turns += 1
+
+    def _breaks_in(self) -> bool:
+        """A caller breaks in with words; noise after an interrupt is another story."""
+        may = not self._turns or has_words(self._turns[0])
+        return may and self._chance.random() < self._options.interrupt_probability
+
+    async def _break_in(self, call: TwilioCall, turn: str) -> None:
+        """Say it, and break into the answer, which may be complete by then or still growing."""
+        await call.play_out()
+        await call.prompt(turn)
+        wanted = self._chance.randint(1, _HEARD_AT_MOST)
+        arrived = await call.hear(wanted)
+        if arrived == 0:
+            raise UnansweredError("nothing to break into")
+        if call.ending is not None:
+            return
+        await call.interrupt(characters=self._chance.randint(0, min(arrived, wanted)))
+        self._tally.interrupts += 1
+        if not self._turns or self._chance.random() < 0.5:
+            await call.settle()
+
+    async def _noise(self, call: TwilioCall, noise: str) -> None:
+        """What speech-to-text makes of a cough. A mark has letters, and may be answered."""
+        self._tally.noise_turns += 1
+        await call.settle(_NOISE_SECONDS)
+        await call.play_out()
+        cycles = len(call.ledger.cycles)
+        await call.prompt(noise)
+        await call.settle(_NOISE_SECONDS)
+        is_blank = not any(letter.isalnum() for letter in noise)
+        if is_blank and len(call.ledger.cycles) > cycles:
+            self._find("noise_answered")
+
+    def _find(self, fault: str, detail: str = "") -> None:
+        self._tally.findings.append(Finding(self._dialogue.id, fault, detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The service as a child process."""
+
+    process: asyncio.subprocess.Process
+    base: str
+    metrics: str
+    folder: Path
+
+    def rss_bytes(self) -> int:
+        """Resident memory, from `/proc`; 0 where there is none."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            return 0
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def store_bytes(self) -> int:
+        """The embedded store on disk, with its journal files."""
+        return sum(file.stat().st_size for file in self.folder.glob("agent.db*"))
+
+    def log_findings(self) -> Iterator[Finding]:
+        """What the log calls an error, and every traceback."""
+        for line in _read_lines(self.folder / "log"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {}
+            level = str(entry.get("level", "")).lower() if isinstance(entry, dict) else ""
+            if level in {"error", "critical"} or "Traceback" in line:
+                yield Finding("server log", level or "traceback", line[:300])
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Server]:
+    """Load the configuration and the callers, serve until ready; stop at the end."""
+    port, metrics_port = _free_ports()
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "PORT": str(port),
+        "METRICS_PORT": str(metrics_port),
+        "STORE_PATH": str(folder / "agent.db"),
+        "WS_URL": f"ws://127.0.0.1:{port}/",
+        "TWILIO_AUTH_TOKEN": _TOKEN,
+        "MODEL_IDENTIFIER": "offline:",
+        "STACK_USE_CASE": DEFAULT,
+        "LOG_FORMAT": "json",
+    }
+    await _agent(folder, environment, "seed", "--all")
+    for profile in _write_profiles(folder):
+        await _agent(folder, environment, "seed", "--profile", str(profile))
+    process = await _start(folder, environment, "serve")
+    base = f"http://127.0.0.1:{port}"
+    try:
+        await _until_ready(process, base)
+        yield Server(process, base, f"http://127.0.0.1:{metrics_port}/metrics", folder)
+    finally:
+        await _stop(process)
+
+
+def _write_profiles(folder: Path) -> list[Path]:
+    paths = []
+    for use_case, caller in CALLERS.items():
+        path = folder / f"{use_case}.toml"
+        path.write_text(
+            f'caller = "{caller}"\nfirstName = "Robin"\nlastName = "Doe"\nuseCase = "{use_case}"\n',
+            encoding="utf-8",
+        )
+        paths.append(path)
+    return paths
+
+
+async def _agent(folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+    """Run a command of the service to its end; raises `RuntimeError` if it fails."""
+    process = await _start(folder, environment, *arguments)
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            status = await process.wait()
+    finally:
+        await _stop(process)
+    if status:
+        tail = "\n".join(_read_lines(folder / "log")[-20:])
+        raise RuntimeError(f"{' '.join(arguments[:2])} ended with status {status}:\n{tail}")
+
+
+async def _start(
+    folder: Path, environment: Mapping[str, str], *arguments: str
+) -> asyncio.subprocess.Process:
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent", *arguments,
+            cwd=ROOT, env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
+    finally:
+        os.close(log)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def _until_ready(process: asyncio.subprocess.Process, base: str) -> None:
+    """Ask until it is ready: a process that starts has no other way to tell us."""
+    async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
+        while process.returncode is None:
+            try:
+                async with http.get(f"{base}/health/ready") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.05)
+    raise RuntimeError(f"the service ended with status {process.returncode}")
+
+
+async def _calls_left(http: aiohttp.ClientSession, url: str) -> float:
+    """Calls the service counts as active, once that is none or five seconds have passed."""
+    active = 0.0
+    for _ in range(50):
+        async with http.get(url) as response:
+            lines = (await response.text()).splitlines()
+        active = sum(
+            float(line.split()[-1]) for line in lines if line.startswith("agent_active_calls")
+        )
+        if not active:
+            break
+        await asyncio.sleep(0.1)
+    return active
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes the service takes: in memory, and on disk at the end."""
+
+    rss_idle: int
+    rss_warm: int
+    rss_end: int
+    store: int
+    log: int
+
+
+async def _measure(
+    folder: Path, said: Sequence[Dialogue], options: Options
+) -> tuple[Report, Footprint]:
+    """Serve, warm up, replay, stop, read the log."""
+    async with serving(folder) as server, aiohttp.ClientSession() as http:
+        manner = Manner(fillers=frozenset(Phrases().fillers))
+        twilio = Twilio(http, server.base, _TOKEN, manner=manner)
+        idle = server.rss_bytes()
+        warm_up = await replay(twilio, sample(said, _WARM_UP, options.seed), options)
+        warm = server.rss_bytes()
+        report = await replay(twilio, said, options)
+        end = server.rss_bytes()
+        left = await _calls_left(http, server.metrics)
+    findings = [*warm_up.violations, *report.violations, *server.log_findings()]
+    if left:
+        findings.append(Finding("server", "calls_left", f"{left:g} active"))
+    if server.process.returncode:
+        findings.append(Finding("server", "exit", f"status {server.process.returncode}"))
+    sizes = Footprint(idle, warm, end, server.store_bytes(), (folder / "log").stat().st_size)
+    return replace(report, violations=tuple(findings)), sizes
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Nearest-rank percentile of sorted values; 0 of none."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def figures(report: Report, sizes: Footprint) -> dict[str, float]:
+    """The table, by name and with units in the names."""
+    counts = {
+        name: value for name, value in asdict(report).items() if isinstance(value, int | float)
+    }
+    latencies = {
+        f"{name}_p{share}_ms": round(percentile(values, share / 100) * 1000, 1)
+        for name, values in (("first_text", report.first_text_seconds), ("cut", report.cut_seconds))
+        for share in (50, 95, 99)
+    }
+    memory = {f"{name}_mib": round(size / 2**20, 1) for name, size in asdict(sizes).items()}
+    return {
+        **counts,
+        "violations": len(report.violations),
+        **latencies,
+        **memory,
+        "seconds": round(report.seconds, 1),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Replay the dialogue data against the service.")
+    parser.add_argument("--sample", type=int, help="say only so many dialogues, of every file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--concurrency", type=int, default=8, choices=range(1, 65), metavar="1-64")
+    parser.add_argument("--interrupt-probability", type=float, default=0.2, metavar="P")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the replay and print its figures; 1 if a promise was broken."""
+    arguments = _arguments()
+    options = Options(
+        arguments.seed, arguments.concurrency, arguments.interrupt_probability, CALLERS
+    )
+    said = list(dialogues(shared_data()))
+    if arguments.sample is not None:
+        said = sample(said, arguments.sample, arguments.seed)
+
+    async def bounded(folder: Path) -> tuple[Report, Footprint]:
+        async with asyncio.timeout(_TOTAL_SECONDS):
+            return await _measure(folder, said, options)
+
+    with TemporaryDirectory() as folder:
+        report, sizes = asyncio.run(bounded(Path(folder)))
+    table = figures(report, sizes)
+    for name, value in table.items():
+        print(f"{name:24} {value:>12,g}")
+    for finding in report.violations[:_FINDINGS_SHOWN]:
+        print(f"{finding.dialogue}: {finding.fault} {finding.detail}")
+    if arguments.json:
+        findings = [asdict(finding) for finding in report.violations]
+        arguments.json.write_text(json.dumps({**table, "findings": findings}, indent=1))
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

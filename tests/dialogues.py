@@ -1,0 +1,148 @@
+"""The caller's side of published dialogues, ready to be said to the service.
+
+Reads the JSON Lines files of the shared data folder; their `README.md` has the formats, sources and
+licences. Nothing of them is copied here. Only what a caller says is kept, as it was said: blank
+turns and noise marks too, because speech-to-text hears them as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ORDERING = "restaurantOrderingUseCase"
+APARTMENTS = "apartmentSearchUseCase"
+PERSONA = "albertEinsteinUseCase"
+DEFAULT = "defaultUseCase"
+
+_GROUP = 10
+"""Records of a single-utterance file that make one call."""
+_MARK = re.compile(r"\[[^\]]*\]|<[^>]*>")
+"""What transcribers write instead of words: `[noise]`, `<unk>`."""
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What one caller says, in order."""
+
+    id: str
+    source: str
+    """Name of the file without its ending."""
+    turns: tuple[str, ...]
+
+    @property
+    def use_case(self) -> str:
+        """The use case whose subject this is."""
+        return _FILES[self.source].use_case
+
+
+def has_words(turn: str) -> bool:
+    """Whether a caller's turn holds more than blanks, punctuation and noise marks."""
+    return any(letter.isalnum() for letter in _MARK.sub("", turn))
+
+
+def shared_data() -> Path:
+    """The data folder: `SHARED_DATA`, or `shared/data` beside the repository.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    named = os.environ.get("SHARED_DATA")
+    folder = Path(named) if named else Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"the dialogue data is not at {folder}: set SHARED_DATA to the folder that holds it"
+        )
+    return folder
+
+
+def dialogues(root: Path, *, hypothesis: int = 0) -> Iterator[Dialogue]:
+    """Every dialogue of every file, in a fixed order; records without a caller's turn are left out.
+
+    Args:
+        root: the data folder.
+        hypothesis: which recogniser hypothesis to take, 0 = best; the last where there are fewer.
+    """
+    for source, file in _FILES.items():
+        text = (root / f"{source}.jsonl").read_text(encoding="utf-8")
+        records = [json.loads(line) for line in text.splitlines() if line]
+        for name, turns in file.read(records, hypothesis):
+            if turns:
+                yield Dialogue(name, source, tuple(turns))
+
+
+def sample(everything: Iterable[Dialogue], count: int, seed: int) -> list[Dialogue]:
+    """A reproducible choice that takes from each file in turn, so that none is left out early."""
+    chooser = random.Random(seed)  # noqa: S311 - a choice of test data, no secret
+    by_source: dict[str, list[Dialogue]] = {}
+    for dialogue in everything:
+        by_source.setdefault(dialogue.source, []).append(dialogue)
+    for stack in by_source.values():
+        chooser.shuffle(stack)
+    chosen: list[Dialogue] = []
+    while len(chosen) < count and any(by_source.values()):
+        chosen += [stack.pop() for stack in by_source.values() if stack]
+    return chosen[:count]
+
+
+def _conversations(records: Sequence[Record], hypothesis: int) -> Iterator[tuple[str, list[str]]]:
+    for record in records:
+        turns = [turn for turn in record["turns"] if turn["speaker"] == "user"]
+        turns.sort(key=lambda turn: turn.get("start_ms", 0))  # segments follow the clock
+        yield record["id"], [_heard(turn, hypothesis) for turn in turns]
+
+
+def _heard(turn: Record, hypothesis: int) -> str:
+    """The words as the recogniser has them, where the source has a recogniser's list."""
+    guesses = turn.get("asr_nbest", [])
+    if not guesses:
+        return str(turn["text"])
+    return str(guesses[min(hypothesis, len(guesses) - 1)]["text"])
+
+
+def _utterances(records: Sequence[Record], _: int) -> Iterator[tuple[str, list[str]]]:
+    yield from _groups(records, lambda record: [record["text"]])
+
+
+def _pairs(records: Sequence[Record], _: int) -> Iterator[tuple[str, list[str]]]:
+    yield from _groups(records, lambda record: [record["disfluent"], record["fluent"]])
+
+
+def _groups(
+    records: Sequence[Record], turns: Callable[[Record], list[str]]
+) -> Iterator[tuple[str, list[str]]]:
+    """Unrelated requests, some of them to a call; the call is named after the first."""
+    for start in range(0, len(records), _GROUP):
+        group = records[start : start + _GROUP]
+        yield group[0]["id"], [turn for record in group for turn in turns(record)]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    use_case: str
+    read: Callable[[Sequence[Record], int], Iterator[tuple[str, list[str]]]] = _conversations
+
+
+_FILES = {
+    "tm4_coffee_orders": _File(ORDERING),
+    "multidogo_pizza_orders": _File(ORDERING),
+    "multidogo_order_utterances": _File(ORDERING, _utterances),
+    "tm1_dialogs": _File(ORDERING),
+    "slurp_takeaway": _File(ORDERING, _utterances),
+    "sgd_homes": _File(APARTMENTS),
+    "star_apartments": _File(APARTMENTS),
+    "sgd_restaurants": _File(ORDERING),
+    "star_restaurants": _File(ORDERING),
+    "dstc10_spoken": _File(DEFAULT),
+    "harpervalley_calls": _File(DEFAULT),
+    "disflqa_pairs": _File(PERSONA, _pairs),
+    "spc_persona_chat": _File(PERSONA),
+}
