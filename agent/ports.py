@@ -12,10 +12,10 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from agent.conversation.actions import LineAction
+from agent.conversation.actions import Action, LineAction
 from agent.conversation.events import Event, ReplyFault
 from agent.conversation.history import Fact
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
@@ -106,10 +106,10 @@ class LanguageModel(Protocol):
         """The model's identifier, for metrics: a bounded set."""
         ...
 
-    def reply(self, request: ReplyRequest) -> AsyncIterator[ReplyPiece]:
+    def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
 
-        The iterator is an async generator: closing it closes the stream to the provider. A stream
+        Closing the generator closes the stream to the provider. A stream
         that ends without `Stopped` was cut off. Raises `ModelError`, before or between pieces.
         """
         ...
@@ -134,7 +134,7 @@ class Journal(Protocol):
 class Line(Protocol):
     """The way to the caller: a relay socket, or a terminal."""
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """What happens on the line, in order; ends when the line is gone."""
         ...
 
@@ -150,6 +150,12 @@ class Line(Protocol):
 class Observer(Protocol):
     """The one hook for metrics and logs: sees each event with what the conversation made of it."""
 
-    def observe(self, event: Event, actions: list[object]) -> None:
-        """Called after every step, on the loop: must not wait and must not raise."""
+    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+        """Called on the loop after the actions were carried out: must not wait and not raise.
+
+        Args:
+            event: What has happened.
+            actions: What was done about it, in order.
+            received_at: When the event entered the inbox, on the loop's clock, in seconds.
+        """
         ...

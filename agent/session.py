@@ -1,0 +1,246 @@
+"""One live call: feeds the conversation with events and carries out its actions.
+
+One inbox, one loop, one task group. The loop alone receives events, and it alone writes to the
+line, so nothing here needs a lock and no decision is taken after an `await`: decisions are
+`Conversation.receive`.
+
+Around the loop run children: the reader of the line, at most one reply, tools, timers, the
+journal. A child never raises; its last act is to put an event. It is cancelled when the
+conversation says so (a reply, a tool that only looks) or when the call is over (the rest). A
+hang-up is an event like any other: what has a side effect is finished first, and only then is the
+call over.
+
+Facts are written by the journal task, in the order they were recorded and off the speaking path.
+Facts that change again before they are written are written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    EndCall,
+    Play,
+    Record,
+    RunTool,
+    SendDigits,
+    Speak,
+    StartReply,
+    StartTimer,
+    StopTimer,
+    SwitchLanguage,
+    Timer,
+)
+from agent.conversation.events import (
+    CallEnded,
+    CallStarted,
+    EndReason,
+    Event,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFault,
+    ReplyFinished,
+    ServiceStopping,
+    TimerFired,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.conversation.history import Fact
+from agent.conversation.machine import Conversation
+from agent.conversation.messages import ReplyRequest, Stopped, TextPiece, ToolCall, Usage
+from agent.ports import Journal, LanguageModel, Line, ModelError, Observer, StoreError, Toolbox
+
+log = structlog.get_logger(__name__)
+
+REPLY_SECONDS = 20.0
+"""The longest a whole reply may take (practice section 10)."""
+JOURNAL_RETRY_SECONDS = 0.5
+JOURNAL_FLUSH_SECONDS = 5.0
+"""How long the end of a call waits for its facts to be written."""
+_INBOX_SIZE = 256
+"""Events; who has more to say waits until the loop has caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What one call has around it."""
+
+    line: Line
+    model: LanguageModel
+    toolbox: Toolbox
+    journal: Journal
+    observer: Observer
+    request: Callable[[StartReply], ReplyRequest]
+    """Completes a request with what the conversation does not know: prompt, tools, model
+    settings."""
+
+
+class Session:
+    """One call from its first to its last event. `run` may be called once."""
+
+    def __init__(self, conversation: Conversation, around: Surroundings) -> None:
+        self._conversation = conversation
+        self._around = around
+        self._inbox: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(_INBOX_SIZE)
+        self._unwritten: dict[int, Fact] = {}
+        self._has_unwritten = asyncio.Event()
+        self._children: dict[int | str, asyncio.Task[None]] = {}
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._is_over = False
+
+    async def run(self) -> EndReason:
+        """Live through the call; returns when it is over and written down, or cannot be."""
+        await self._put(CallStarted())
+        async with self._tasks:
+            reader = self._tasks.create_task(self._read_line(), name="line")
+            journal = self._tasks.create_task(self._keep_journal(), name="journal")
+            try:
+                while not self._conversation.is_over:
+                    await self._step()
+            finally:
+                self._is_over = True
+                self._stop_children(reader)
+            await self._around.line.close()
+            self._has_unwritten.set()
+            await self._finish_journal(journal)
+        return self._conversation.end_reason
+
+    def stop(self) -> None:
+        """The process will go away; the conversation decides when to say so."""
+        if not self._is_over:
+            self._tasks.create_task(self._put(ServiceStopping()), name="stopping")
+
+    async def _step(self) -> None:
+        received_at, event = await self._inbox.get()
+        actions = self._conversation.receive(event)
+        for action in actions:
+            await self._carry_out(action)
+        self._around.observer.observe(event, actions, received_at)
+
+    async def _put(self, event: Event) -> None:
+        await self._inbox.put((asyncio.get_running_loop().time(), event))
+
+    async def _carry_out(self, action: Action) -> None:
+        match action:
+            case Speak() | Play() | SendDigits() | SwitchLanguage() | EndCall():
+                await self._around.line.send(action)
+            case Record(position, fact):
+                self._unwritten[position] = fact
+                self._has_unwritten.set()
+            case StartReply(reply):
+                self._start(reply, self._reply(action), name="reply")
+            case RunTool(call):
+                self._start(call.id, self._run_tool(call), name="tool")
+            case CancelReply(child) | CancelTool(child):
+                if (task := self._children.pop(child, None)) is not None:
+                    task.cancel()
+            case StartTimer(timer, serial, after_ms):
+                self._stop_timer(timer)
+                loop = asyncio.get_running_loop()
+                self._timers[timer] = loop.call_later(after_ms / 1000, self._ring, timer, serial)
+            case StopTimer(timer):
+                self._stop_timer(timer)
+
+    def _start(self, child: int | str, work: Coroutine[object, object, None], name: str) -> None:
+        task = self._tasks.create_task(work, name=name)
+        self._children[child] = task
+        task.add_done_callback(lambda _: self._children.pop(child, None))
+
+    def _stop_timer(self, timer: Timer) -> None:
+        if (handle := self._timers.pop(timer, None)) is not None:
+            handle.cancel()
+
+    def _ring(self, timer: Timer, serial: int) -> None:
+        """A timer has run out; with a full inbox it rings again a moment later."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._inbox.put_nowait((loop.time(), TimerFired(timer, serial)))
+        except asyncio.QueueFull:
+            self._timers[timer] = loop.call_later(0.01, self._ring, timer, serial)
+
+    def _stop_children(self, reader: asyncio.Task[None]) -> None:
+        reader.cancel()
+        for task in list(self._children.values()):
+            task.cancel()
+        for timer in list(self._timers):
+            self._stop_timer(timer)
+
+    async def _read_line(self) -> None:
+        async with aclosing(self._around.line.events()) as events:
+            async for event in events:
+                await self._put(event)
+        await self._put(CallEnded())
+
+    async def _reply(self, action: StartReply) -> None:
+        """One reply, to an event that says how it ended."""
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                has_finished = await self._stream(action)
+            if not has_finished:
+                log.warning("reply.truncated", model=self._around.model.name)
+                await self._put(ReplyFailed(action.reply, ReplyFault.UNAVAILABLE))
+        except TimeoutError:
+            log.warning("reply.timed_out", model=self._around.model.name)
+            await self._put(ReplyFailed(action.reply, ReplyFault.TIMEOUT))
+        except ModelError as error:
+            log.warning("reply.failed", model=self._around.model.name, fault=error.fault)
+            await self._put(ReplyFailed(action.reply, error.fault))
+        except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
+            log.exception("reply.crashed", model=self._around.model.name)
+            await self._put(ReplyFailed(action.reply, ReplyFault.INTERNAL))
+
+    async def _stream(self, action: StartReply) -> bool:
+        """Pass a reply on; whether it came to its end."""
+        reply, calls, has_finished = action.reply, list[ToolCall](), False
+        async with aclosing(self._around.model.reply(self._around.request(action))) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case TextPiece(text):
+                        await self._put(ReplyDelta(reply, text))
+                    case ToolCall():
+                        calls.append(piece)
+                    case Stopped(reason):
+                        has_finished = True
+                        await self._put(ReplyFinished(reply, tuple(calls), reason))
+                    case Usage():
+                        await self._put(TokensCounted(reply, piece))
+        return has_finished
+
+    async def _run_tool(self, call: ToolCall) -> None:
+        outcome = await self._around.toolbox.run(call)
+        await self._put(ToolFinished(call.id, outcome))
+
+    async def _keep_journal(self) -> None:
+        """Write facts in order until the call is over and all are written."""
+        while not self._is_over or self._unwritten:
+            await self._has_unwritten.wait()
+            self._has_unwritten.clear()
+            while self._unwritten:
+                position = next(iter(self._unwritten))
+                if not await self._write(position, self._unwritten.pop(position)):
+                    await asyncio.sleep(JOURNAL_RETRY_SECONDS)
+
+    async def _write(self, position: int, fact: Fact) -> bool:
+        try:
+            await self._around.journal.write(position, fact)
+        except StoreError as error:
+            log.warning("journal.delayed", position=position, error=type(error).__name__)
+            later = self._unwritten
+            self._unwritten = {position: later.pop(position, fact), **later}
+            return False
+        return True
+
+    async def _finish_journal(self, journal: asyncio.Task[None]) -> None:
+        done, _ = await asyncio.wait({journal}, timeout=JOURNAL_FLUSH_SECONDS)
+        if not done:
+            journal.cancel()
+            log.error("journal.lost", facts=len(self._unwritten))

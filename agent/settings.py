@@ -1,0 +1,209 @@
+"""Every environment variable of the service, read once into a frozen `Settings`.
+
+The variables are contract section 4. A bad value stops start-up with one line that names the
+variable; `python -m agent check --settings` lists them all with what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from agent.ports import AgentError
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class SettingsError(AgentError):
+    """A variable has a value that cannot be used; one line that begins with its name."""
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ValueError("must be a port number from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise ValueError("must be a whole number from 1 to 100000")
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError("must be an IANA time zone, for example Europe/Zurich") from error
+
+
+def _socket_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname or not text.endswith("/"):
+        raise ValueError("must be wss://host/ (or ws://localhost:PORT/), with the final slash")
+    if parts.query or parts.fragment:
+        raise ValueError("must have neither a query nor a fragment")
+    return text
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        raise ValueError("must be https://host (or http://localhost:PORT)")
+    return text.rstrip("/")
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text.lower()
+
+    return parse
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,255}", text):
+        raise ValueError("must be a name of letters, digits, dots, dashes and underscores")
+    return text
+
+
+def _variable(
+    names: str, default: object, meaning: str, parse: Callable[[str], object] = str
+) -> Any:
+    """A field read from the first of these variables that is set and not empty."""
+    metadata = {"names": tuple(names.split()), "meaning": meaning, "parse": parse}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the process was told by its environment."""
+
+    port: int = _variable("PORT", 3000, "TwiML routes, WebSocket, health", _port)
+    metrics_port: int = _variable("METRICS_PORT", 9090, "metrics; 0 switches it off", _port)
+    ws_url: str = _variable(
+        "WS_URL", "ws://localhost:3000/", "public WebSocket base, as Twilio dials it", _socket_url
+    )
+    public_url: str = _variable(
+        "PUBLIC_URL", "", "public origin of the webhooks; unset = derived from WS_URL", _origin
+    )
+    table_name: str = _variable(
+        "TABLE_NAME", "", "DynamoDB table; unset = the file at STORE_PATH", _name
+    )
+    store_path: Path = _variable(
+        "STORE_PATH", Path(".agent/agent.db"), "file of the embedded store", Path
+    )
+    model_identifier: str = _variable(
+        "MODEL_IDENTIFIER INFERENCE_PROFILE_ARN", "offline:", "model when the use case names none"
+    )
+    stack_use_case: str = _variable(
+        "STACK_USE_CASE",
+        "restaurantOrderingUseCase",
+        "use case when the caller's profile names none",
+        _name,
+    )
+    time_zone: ZoneInfo = _variable(
+        "TIME_ZONE timeZone", ZoneInfo("UTC"), "IANA name, for dates and opening hours", _zone
+    )
+    twilio_account_sid: str = _variable(
+        "TWILIO_ACCOUNT_SID", "", "calls of any other account are refused"
+    )
+    twilio_auth_token: str = _variable(
+        "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
+    )
+    allow_unsigned_requests: bool = _variable(
+        "ALLOW_UNSIGNED_REQUESTS",
+        False,
+        "serve a public WS_URL without TWILIO_AUTH_TOKEN",
+        _switch,
+    )
+    max_calls: int = _variable("MAX_CALLS", 100, "admission limit of this process", _count)
+    log_level: str = _variable(
+        "LOG_LEVEL",
+        "info",
+        "debug, info, warning or error",
+        _choice("debug", "info", "warning", "error"),
+    )
+    log_format: str = _variable(
+        "LOG_FORMAT",
+        "",
+        "json or console; unset = console on a terminal",
+        _choice("json", "console"),
+    )
+
+    @property
+    def origin(self) -> str:
+        """Public origin of the webhooks, without a final slash."""
+        if self.public_url:
+            return self.public_url
+        return re.sub(r"^ws", "http", self.ws_url).rstrip("/")
+
+    @property
+    def is_public(self) -> bool:
+        """Others than this machine can reach the service."""
+        return urlsplit(self.ws_url).hostname not in _LOOPBACK
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check all variables.
+
+        Raises:
+            SettingsError: The first value that cannot be used, or a combination that is unsafe.
+        """
+        values: dict[str, object] = {}
+        for one in fields(cls):
+            for name in one.metadata["names"]:
+                if text := environment.get(name, "").strip():
+                    values[one.name] = _parsed(name, text, one.metadata["parse"])
+                    break
+        settings = cls(**cast("dict[str, Any]", values))
+        settings._check()
+        return settings
+
+    @classmethod
+    def describe(cls) -> list[tuple[str, str, str]]:
+        """Each variable with its default and its meaning; older names stand in its meaning."""
+        rows = []
+        for one in fields(cls):
+            name, *older = one.metadata["names"]
+            also = f" (older name: {', '.join(older)})" if older else ""
+            rows.append((name, str(one.default), one.metadata["meaning"] + also))
+        return rows
+
+    def _check(self) -> None:
+        if self.is_public and not self.twilio_auth_token and not self.allow_unsigned_requests:
+            raise SettingsError(
+                "TWILIO_AUTH_TOKEN: must be set when WS_URL is public,"
+                " or ALLOW_UNSIGNED_REQUESTS must be true"
+            )
+        if self.is_public and not self.ws_url.startswith("wss://"):
+            raise SettingsError("WS_URL: a public address must be wss://")
+        if self.table_name:
+            raise SettingsError("TABLE_NAME: this version keeps its data in STORE_PATH only")
+        if not self.model_identifier.startswith("offline:"):
+            raise SettingsError("MODEL_IDENTIFIER: this version has only the model offline:")
+
+
+def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error
+
+
+def log_format_for(settings: Settings) -> str:
+    """What was asked for; otherwise readable on a terminal, JSON elsewhere."""
+    return settings.log_format or ("console" if sys.stderr.isatty() else "json")

@@ -1,0 +1,360 @@
+"""What operators see of a call: metrics and logs, both fed from one hook.
+
+`CallObserver.observe` sees each event with the actions it led to; every number about calls is
+derived there, so that nothing on the path of a call measures itself. Labels are bounded sets,
+never a call id or a number (contract section 6). Log values that may be personal have keys that
+begin with `pii_` and are dropped.
+
+Definitions (practice section 21; all on the event loop's clock):
+
+- *time to first token*: request handed to the model -> first text or tool call of the reply.
+- *time to first speech*: caller's final words received -> first text written to the line.
+- *overhead*: time to first speech without the time spent waiting for the model and for tools.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from time import monotonic
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    Record,
+    RunTool,
+    Speak,
+    StartReply,
+)
+from agent.conversation.events import (
+    CallerInterrupted,
+    CallerPressed,
+    CallerSpoke,
+    EndReason,
+    Event,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFinished,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.ports import Item, Store, StoreError
+
+Clock = Callable[[], float]
+
+_VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Set up structlog for the process.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        log_format: `json` or `console`.
+    """
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    tracebacks: structlog.types.Processor = structlog.processors.format_exc_info
+    if log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        tracebacks = structlog.stdlib.add_log_level
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            drop_personal,
+            tracebacks,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def drop_personal(
+    _: object, __: str, values: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Leave out every value that may be personal."""
+    for key in [key for key in values if key.startswith("pii_")]:
+        del values[key]
+    return values
+
+
+class Telemetry:
+    """All metrics of one process."""
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._registry = CollectorRegistry()
+
+        def histogram(
+            name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _FINE
+        ) -> Histogram:
+            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self._registry)
+
+        self.first_token = histogram(
+            "agent_llm_time_to_first_token_seconds",
+            "Request sent to the model until the first text or tool call.",
+            ("model", "use_case"),
+            _VOICE,
+        )
+        self.first_speech = histogram(
+            "agent_turn_time_to_first_speech_seconds",
+            "Caller's final words received until the first text is written.",
+            ("use_case",),
+            _VOICE,
+        )
+        self.overhead = histogram(
+            "agent_turn_overhead_seconds",
+            "Part of the time to first speech that is neither the model's nor a tool's.",
+        )
+        self.active_calls = Gauge(
+            "agent_active_calls", "Calls in progress.", registry=self._registry
+        )
+        self.calls = counter("agent_calls", "Calls ended.", "use_case", "end_reason")
+        self.calls_refused = counter("agent_calls_refused", "Calls not taken.", "reason")
+        self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
+        self.tool_duration = histogram(
+            "agent_tool_duration_seconds", "Tool started until it ended.", ("tool", "outcome")
+        )
+        self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
+        self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
+        self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.webhook_duration = histogram(
+            "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
+        )
+        self.store_duration = histogram(
+            "agent_store_duration_seconds", "One table operation.", ("operation", "outcome")
+        )
+        self.frames_ignored = counter(
+            "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"
+        )
+        self.relay_errors = counter(
+            "agent_relay_errors", "Errors the relay has reported on the socket."
+        )
+        self.draining = Gauge(
+            "agent_draining", "1 while the process lets its calls end.", registry=self._registry
+        )
+        self.loop_lag = histogram(
+            "agent_event_loop_lag_seconds", "How late a scheduled callback ran."
+        )
+
+    def call(self, use_case: str, model: str) -> CallObserver:
+        """A new call begins; its observer counts it until `ended`."""
+        return CallObserver(self, use_case, model)
+
+    def now(self) -> float:
+        """Seconds on the clock of all durations."""
+        return self._clock()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the form a scraper accepts, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class CallObserver:
+    """`ports.Observer` of one call."""
+
+    def __init__(self, telemetry: Telemetry, use_case: str, model: str) -> None:
+        self._telemetry = telemetry
+        self._use_case = use_case
+        self._model = model
+        self._asked: dict[int, float] = {}
+        self._answering: set[int] = set()
+        self._tools: dict[str, tuple[str, float]] = {}
+        self._turn_began: float | None = None
+        self._outside = _Waits()
+        telemetry.active_calls.inc()
+
+    def ended(self, reason: EndReason) -> None:
+        """The call is over; called once."""
+        self._telemetry.active_calls.dec()
+        self._telemetry.calls.labels(self._use_case, reason).inc()
+
+    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+        """See `ports.Observer`."""
+        now = self._telemetry.now()
+        self._observe_event(event, actions, received_at)
+        for action in actions:
+            self._observe_action(action, now)
+
+    def _observe_event(  # noqa: C901 (one case for each event that counts)
+        self, event: Event, actions: Sequence[Action], received_at: float
+    ) -> None:
+        match event:
+            case CallerSpoke(_, True) | CallerPressed():
+                self._turn_began = received_at if self._turn_began is None else self._turn_began
+                self._count_cut(event, actions)
+            case CallerInterrupted():
+                self._count_cut(event, actions)
+            case ReplyDelta(reply, text) if text:
+                self._note_first_token(reply, received_at)
+            case ReplyFinished(reply, calls):
+                if calls:
+                    self._note_first_token(reply, received_at)
+                self._end_reply(reply, received_at, "finished")
+            case ReplyFailed(reply, fault):
+                if self._end_reply(reply, received_at, "failed"):
+                    self._telemetry.llm_errors.labels(self._model, fault).inc()
+            case ToolFinished(call_id, outcome):
+                self._end_tool(call_id, received_at, "error" if outcome.is_error else "ok")
+            case TokensCounted(_, usage):
+                for kind in ("input", "output", "cache_read", "cache_write"):
+                    tokens = self._telemetry.llm_tokens.labels(self._model, kind)
+                    tokens.inc(getattr(usage, kind))
+            case _:
+                pass
+
+    def _observe_action(self, action: Action, now: float) -> None:
+        match action:
+            case StartReply(reply):
+                self._asked[reply] = now
+                self._answering.add(reply)
+                self._outside.begin(reply, now)
+            case CancelReply(reply):
+                self._end_reply(reply, now, "cancelled")
+            case RunTool(call):
+                self._tools[call.id] = (call.name, now)
+                self._outside.begin(call.id, now)
+            case CancelTool(call_id):
+                self._end_tool(call_id, now, "cancelled")
+            case Speak(_, text) if text:
+                self._note_first_speech(now)
+            case _:
+                pass
+
+    def _count_cut(self, event: Event, actions: Sequence[Action]) -> None:
+        is_cut = any(isinstance(action, CancelReply) for action in actions)
+        match event:
+            case CallerInterrupted():
+                is_real = is_cut or any(isinstance(action, Record) for action in actions)
+                self._telemetry.interrupts.labels("speech" if is_real else "empty").inc()
+            case CallerSpoke() if is_cut:
+                self._telemetry.interrupts.labels("new_words").inc()
+            case CallerPressed() if is_cut:
+                self._telemetry.interrupts.labels("keypad").inc()
+            case _:
+                pass
+
+    def _note_first_token(self, reply: int, at: float) -> None:
+        if (asked := self._asked.pop(reply, None)) is not None:
+            histogram = self._telemetry.first_token.labels(self._model, self._use_case)
+            histogram.observe(at - asked)
+            self._outside.end(reply, at)
+
+    def _note_first_speech(self, now: float) -> None:
+        if self._turn_began is not None:
+            seconds = now - self._turn_began
+            self._telemetry.first_speech.labels(self._use_case).observe(seconds)
+            self._telemetry.overhead.observe(max(0.0, seconds - self._outside.take(now)))
+            self._turn_began = None
+
+    def _end_reply(self, reply: int, at: float, outcome: str) -> bool:
+        """The reply is no more; false if that was known."""
+        self._asked.pop(reply, None)
+        self._outside.end(reply, at)
+        if reply not in self._answering:
+            return False
+        self._answering.remove(reply)
+        self._telemetry.llm_requests.labels(self._model, outcome).inc()
+        return True
+
+    def _end_tool(self, call_id: str, at: float, outcome: str) -> None:
+        self._outside.end(call_id, at)
+        if (run := self._tools.pop(call_id, None)) is not None:
+            name, began = run
+            self._telemetry.tool_duration.labels(name, outcome).observe(at - began)
+
+
+class _Waits:
+    """Time in which at least one thing outside was waited for."""
+
+    def __init__(self) -> None:
+        self._waiting: set[int | str] = set()
+        self._since = 0.0
+        self._total = 0.0
+
+    def begin(self, what: int | str, at: float) -> None:
+        if not self._waiting:
+            self._since = at
+        self._waiting.add(what)
+
+    def end(self, what: int | str, at: float) -> None:
+        if what in self._waiting:
+            self._waiting.remove(what)
+            if not self._waiting:
+                self._total += at - self._since
+
+    def take(self, now: float) -> float:
+        """The time so far; counting starts anew."""
+        total = self._total + (now - self._since if self._waiting else 0.0)
+        self._since, self._total = now, 0.0
+        return total
+
+
+class MeasuredStore:
+    """A `ports.Store` that counts what another one does."""
+
+    def __init__(self, store: Store, telemetry: Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "get"):
+            return await self._store.get(pk, sk)
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "put"):
+            return await self._store.put(item, only_if_absent=only_if_absent)
+
+    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "merge"):
+            await self._store.merge(pk, sk, attributes)
+
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "query"):
+            return await self._store.query(pk, sk_prefix)
+
+    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "query_index"):
+            return await self._store.query_index(pk1, sk1_prefix)
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "move"):
+            return await self._store.move(pk, sk, item)
+
+    async def close(self) -> None:
+        """See `ports.Store`."""
+        await self._store.close()
+
+
+class _Measured:
+    def __init__(self, telemetry: Telemetry, operation: str) -> None:
+        self._telemetry = telemetry
+        self._operation = operation
+        self._began = telemetry.now()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
+        histogram = self._telemetry.store_duration.labels(self._operation, outcome)
+        histogram.observe(self._telemetry.now() - self._began)
