@@ -1,7 +1,8 @@
 """Tools that act on the call itself: pass it to a person, end it, speak another language.
 
 They only say what should happen. The conversation does it at the right moment, once the words
-about it were heard.
+about it were heard. So they have no side effect of their own, and each call of them counts anew: a
+caller may go to another language, back, and there again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.conversation.actions import SwitchLanguage
-from agent.conversation.messages import SideEffect
 from agent.conversation.outcome import Handoff, HangUp
 from agent.ports import ToolError
 from agent.tools.context import CallContext
@@ -21,11 +21,7 @@ _REASON_CHARS = 200
 _SUMMARY_CHARS = 1_500
 
 
-@tool(
-    "LiveAgentHandoffFunction",
-    side_effect=SideEffect.IDEMPOTENT,
-    rename={"summary": "context"},
-)
+@tool("LiveAgentHandoffFunction", rename={"summary": "context"})
 async def hand_off(
     call: CallContext,
     reason: Annotated[
@@ -64,7 +60,7 @@ async def end_call(
     return WithEffect({"message": "The call ends after your goodbye."}, HangUp())
 
 
-@tool("SwitchLanguageFunction", side_effect=SideEffect.IDEMPOTENT)
+@tool("SwitchLanguageFunction")
 async def switch_language(
     call: CallContext,
     language: Annotated[

@@ -16,8 +16,6 @@ import msgspec
 from agent.conversation.usecase import Profile
 from agent.ports import Store
 
-_WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "+266696687"})
-"""What stands for a number that is not shown; the last one spells ANONYMOUS on a keypad."""
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -27,7 +25,7 @@ class CallContext:
 
     call_id: str
     caller: str
-    """E.164 number, `client:identity`, or whatever the carrier says when it is withheld."""
+    """E.164 number or `client:identity`; empty for a caller who cannot be recognised."""
     to: str
     """The called number."""
     use_case: str
@@ -44,7 +42,7 @@ class CallContext:
     @property
     def is_caller_known(self) -> bool:
         """The caller can be recognised when they ring again."""
-        return self.caller.strip().casefold() not in _WITHHELD
+        return bool(self.caller)
 
     @property
     def owner(self) -> str:

@@ -309,7 +309,7 @@ async def test_a_caller_without_number_can_book() -> None:
     """The booking is kept with the call."""
     store = await seeded()
 
-    await told(call_of(store, caller="anonymous"), "ScheduleTourFunction", **tour())
+    await told(call_of(store, caller=""), "ScheduleTourFunction", **tour())
 
     (booking,) = await store.query_index("apartmentAppointment")
     assert booking["pk"] == CALL_ID

@@ -337,7 +337,7 @@ async def test_two_orders_in_one_second_are_two() -> None:
 async def test_a_caller_without_number_can_order() -> None:
     """The order is kept with the call (seed A7.2)."""
     store = await seeded()
-    call = call_of(store, caller="anonymous")
+    call = call_of(store, caller="")
 
     await told(call, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
 

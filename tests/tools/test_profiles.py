@@ -103,7 +103,7 @@ async def test_nothing_is_saved_for_a_withheld_number(
     """All of them would share one profile."""
     store = await seeded()
 
-    error = await refused(call_of(store, caller="anonymous"), name, **arguments)
+    error = await refused(call_of(store, caller=""), name, **arguments)
 
     assert error.startswith("The caller's number is withheld")
     assert await store.query_index("profile") == []

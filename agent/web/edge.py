@@ -1,0 +1,68 @@
+"""What all routes share: typed application keys, who may ask, and the last line of defence.
+
+Twilio never gets a 5xx from a webhook: it would drop the caller without a word. Whatever goes wrong behind a
+TwiML route is logged and answered with a sentence (contract section 5). This is the third and last place
+where any exception is caught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from agent.calls import Calls
+from agent.ports import AgentError
+from agent.relay import twiml
+from agent.relay.signature import Signatures
+from agent.settings import Settings
+from agent.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+CALLS = web.AppKey("calls", Calls)
+SETTINGS = web.AppKey("settings", Settings)
+TELEMETRY = web.AppKey("telemetry", Telemetry)
+SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")
+"""None: requests are not checked, because no auth token was given."""
+
+SIGNATURE_HEADER = "X-Twilio-Signature"
+TROUBLE = "I am sorry, we have a technical problem. Please call again in a few minutes. Goodbye."
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def answer(document: str) -> web.Response:
+    """A TwiML document as response."""
+    return web.Response(text=document, content_type="text/xml", charset="utf-8")
+
+
+def refuse(request: web.Request, reason: str, status: int) -> web.Response:
+    """Turn a call away, counted. `reason` is one of a few words of ours."""
+    request.app[TELEMETRY].calls_refused.labels(reason).inc()
+    log.warning("call.refused", reason=reason, status=status)
+    return web.Response(status=status, text=f"{reason}\n")
+
+
+@web.middleware
+async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Measure each TwiML route, and let no failure of it reach Twilio as one."""
+    if not request.path.startswith("/twiml"):
+        return await handler(request)
+    telemetry = request.app[TELEMETRY]
+    began = telemetry.now()
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        response = refusal
+    except AgentError as error:
+        log.error("webhook.failed", error=type(error).__name__, fault=str(error))
+        response = answer(twiml.say_and_hang_up(TROUBLE))
+    except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
+        log.exception("webhook.crashed")
+        response = answer(twiml.say_and_hang_up(TROUBLE))
+    route = getattr(request.match_info.route.resource, "canonical", "unknown")
+    seconds = telemetry.now() - began
+    telemetry.webhook_duration.labels(route, str(response.status)).observe(seconds)
+    return response

@@ -1,0 +1,32 @@
+"""For balancers, orchestrators and scrapers: is it alive, may it have calls, what does it measure."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from agent.web.edge import CALLS, TELEMETRY
+
+public_routes = web.RouteTableDef()
+private_routes = web.RouteTableDef()
+
+
+@public_routes.get("/health")
+@public_routes.get("/health/live")
+async def live(_: web.Request) -> web.Response:
+    """The event loop answers."""
+    return web.Response(text="Healthy")
+
+
+@public_routes.get("/health/ready")
+async def ready(request: web.Request) -> web.Response:
+    """New calls are welcome. A full process is ready: it tells callers so itself."""
+    if request.app[CALLS].is_draining:
+        return web.Response(status=503, text="Draining")
+    return web.Response(text="Ready")
+
+
+@private_routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    """All metrics, as text or OpenMetrics."""
+    body, content_type = request.app[TELEMETRY].render(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
