@@ -1,0 +1,101 @@
+"""The offline model: answers from the script of a use case, without account, network or chance.
+
+It takes the place of a language model when somebody tries the service in a terminal, and in tests.
+It understands only what its script lists and says so when it does not; `agent.llm.script` has the
+language and the engine. It keeps no state: the same request always gives the same reply, and the
+caller's words are read anew each time. Rejected: replaying recorded replies. They fit one
+conversation and no other, and say nothing about tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from datetime import date
+
+from agent.conversation.messages import (
+    Message,
+    ReplyPiece,
+    ReplyRequest,
+    Stopped,
+    StopReason,
+    TextPiece,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from agent.llm.script.dialogue import Answer, Dialogue
+from agent.llm.script.rules import load
+
+OFFLINE_NOTICE = (
+    "This is the offline model: a script that recognises some sentences, not a language model."
+)
+"""For whoever starts a conversation with it."""
+
+_WORD = re.compile(r"\S+\s*")
+
+
+class OfflineModel:
+    """`ports.LanguageModel` by script; deterministic, and never raises once it is built.
+
+    Args:
+        script_json: The script. Raises `UseCaseError` if it is broken.
+        name: For metrics.
+        today: The day it is when the system prompt does not say.
+        seconds_per_piece: Pause before each piece of a reply, to speak at a human pace.
+    """
+
+    def __init__(
+        self,
+        script_json: str,
+        *,
+        name: str = "offline:",
+        today: date | None = None,
+        seconds_per_piece: float = 0.0,
+    ) -> None:
+        self._rules = load(script_json)
+        self._name = name
+        self._today = today
+        self._seconds_per_piece = seconds_per_piece
+
+    @property
+    def name(self) -> str:
+        """Always the same for a model, whatever its script."""
+        return self._name
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        """Stream the one answer to this request, word by word, then the tool call if there is one.
+
+        Between pieces it gives way, so that an interrupt gets in. Words count as tokens.
+        """
+        answer = Dialogue(self._rules, request, self._today).answer()
+        for piece in _pieces(answer, len(request.messages)):
+            await asyncio.sleep(self._seconds_per_piece)
+            yield piece
+        written = answer.text.split() + answer.arguments.split() * bool(answer.call)
+        yield Usage(_words_in(request), len(written))
+
+
+def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:
+    pieces: list[ReplyPiece] = [TextPiece(word) for word in _WORD.findall(answer.text)]
+    if not answer.call:
+        return [*pieces, Stopped(StopReason.END)]
+    call = ToolCall(f"offline-{message_count}", answer.call, answer.arguments)
+    return [*pieces, call, Stopped(StopReason.TOOLS)]
+
+
+def _words_in(request: ReplyRequest) -> int:
+    texts = [request.system, *(text for each in request.messages for text in _texts(each))]
+    return sum(len(text.split()) for text in texts)
+
+
+def _texts(message: Message) -> list[str]:
+    return [
+        part.arguments
+        if isinstance(part, ToolCall)
+        else part.content
+        if isinstance(part, ToolResult)
+        else part.text
+        for part in message.parts
+    ]
