@@ -1,6 +1,7 @@
 """The composition root: settings -> adapters -> a running service.
 
-The only place that knows every part. Nothing is global: two services can run in one process, as the tests do.
+The only place that knows every part. Nothing is global: two services can run in one process, as
+the tests do.
 """
 
 from __future__ import annotations
@@ -73,9 +74,7 @@ async def open_calls(
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
-        public = web.Application(
-            client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks]
-        )
+        public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
         public.add_routes([*voice.routes, *call.routes, *ops.public_routes])
         private = web.Application()
         private.add_routes(ops.private_routes)
@@ -117,11 +116,15 @@ async def serve(settings: Settings) -> None:
 async def _until_quiet(
     calls: Calls, signals: asyncio.Queue[signal.Signals], seconds: float
 ) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while calls.active and signals.empty():
-                await asyncio.sleep(0.1)
-    except TimeoutError:
+    """Wait for the calls to end, for another signal, or for so long."""
+    waits = {
+        asyncio.create_task(calls.until_quiet(), name="quiet"),
+        asyncio.create_task(signals.get(), name="signal"),
+    }
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if calls.active:
         log.warning("service.calls_cut", calls=calls.active)
 
 
@@ -132,9 +135,7 @@ def _signatures(settings: Settings) -> Signatures | None:
 
 
 @asynccontextmanager
-async def _site(
-    application: web.Application, host: str | None, port: int
-) -> AsyncIterator[int]:
+async def _site(application: web.Application, host: str | None, port: int) -> AsyncIterator[int]:
     """An application on a port; port 0 takes a free one. Yields the port."""
     runner = web.AppRunner(
         application, handler_cancellation=False, access_log=None, shutdown_timeout=2.0

@@ -6,6 +6,7 @@ Set-up and line may meet different processes, so all that the second needs is in
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Calls:
         self._open_model = open_model
         self._clock = clock
         self._running: set[Session] = set()
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
         self.is_draining = False
         """No further call is taken."""
 
@@ -87,6 +90,7 @@ class Calls:
         item = await self._store.get(caller, records.PROFILE) if caller else None
         profile = records.profile_from_item(item) if item else Profile(caller)
         use_case = await self._use_case_for(profile)
+        self._open_model(use_case.model.identifier, use_case.offline_script)
         now = self._clock()
         prepared = Prepared(
             call_sid=webhook["CallSid"],
@@ -131,10 +135,13 @@ class Calls:
         reason = EndReason.ERROR_RELAY
         running = self._session(call_sid, item, use_case, line, model, observer)
         self._running.add(running)
+        self._is_quiet.clear()
         try:
             reason = await running.run()
         finally:
             self._running.discard(running)
+            if not self._running:
+                self._is_quiet.set()
             observer.ended(reason)
         return reason
 
@@ -143,6 +150,10 @@ class Calls:
         self.is_draining = True
         for running in list(self._running):
             running.stop()
+
+    async def until_quiet(self) -> None:
+        """Wait until no call is in progress."""
+        await self._is_quiet.wait()
 
     async def use_case(self, name: str) -> UseCase:
         """A use case of the table; what had to be left out of it is logged.

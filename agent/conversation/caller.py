@@ -1,8 +1,8 @@
 """Who is calling: the carrier's `From`, brought to an identity we can keep things under.
 
-An identity is an E.164 number or `client:` with a name. Everything else (a withheld number in any of the
-carriers' spellings, a SIP address, another channel) is the unknown caller, the empty identity: such
-callers must not share one profile because they share one word.
+An identity is an E.164 number or `client:` with a name. Everything else (a withheld number in any
+of the carriers' spellings, a SIP address, another channel) is the unknown caller, the empty
+identity: such callers must not share one profile because they share one word.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from agent.llm.offline import OFFLINE_NOTICE, OfflineModel
-from agent.ports import LanguageModel
+from agent.ports import LanguageModel, UseCaseError
 
 __all__ = ["OFFLINE_NOTICE", "OfflineModel", "open_model"]
 
@@ -19,9 +19,9 @@ def _open_offline(_: str, offline_script: str) -> LanguageModel:
 
 def _refuse(family: str) -> Callable[[str, str], LanguageModel]:
     def open_unavailable(identifier: str, _: str) -> LanguageModel:
-        raise ValueError(
-            f"MODEL_IDENTIFIER: {identifier!r} is a model of {family}, "
-            "which this version cannot use; leave it empty or set offline:"
+        raise UseCaseError(
+            f"llmModel: {identifier!r} is a model of {family}, "
+            "which this version cannot use; leave it out or set offline:"
         )
 
     return open_unavailable
@@ -42,8 +42,7 @@ def open_model(identifier: str, *, offline_script: str) -> LanguageModel:
         offline_script: JSON text of the use case's script, for the offline model.
 
     Raises:
-        ValueError: This version has no such models; the text names the variable.
-        UseCaseError: The offline script is broken.
+        UseCaseError: This version has no such models, or the offline script is broken.
     """
     scheme, colon, _ = (identifier or "offline:").partition(":")
     opened = _SCHEMES.get(scheme if colon else _BARE, _SCHEMES[_BARE])

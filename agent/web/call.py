@@ -1,10 +1,11 @@
 """The relay socket: one WebSocket is one call's line.
 
-A handshake is refused before the upgrade if it is not signed, if its single-use token does not open this
-call, or if the process drains; afterwards `setup` must name the same call (relay reference section 4). aiohttp
-answers Twilio's pings and sends its own, so that a balancer never sees a silent socket. Handlers are
-not cancelled when the peer goes away (`handler_cancellation=False` in `agent.app`): that the line is gone is an
-event for the conversation, which may have an order to finish.
+A handshake is refused before the upgrade if it is not signed, if its single-use token does not
+open this call, or if the process drains; afterwards `setup` must name the same call (relay
+reference section 4). aiohttp answers Twilio's pings and sends its own, so that a balancer never
+sees a silent socket. Handlers are not cancelled when the peer goes away
+(`handler_cancellation=False` in `agent.app`): that the line is gone is an event for the
+conversation, which may have an order to finish.
 """
 
 from __future__ import annotations
@@ -71,11 +72,7 @@ async def _is_set_up(request: web.Request, line: RelayLine, call_sid: str) -> bo
     """The relay has said that this is the call the token was made for, of our account."""
     setup = await line.set_up()
     account = request.app[SETTINGS].twilio_account_sid
-    return (
-        setup is not None
-        and setup.call_sid == call_sid
-        and account in {"", setup.account_sid}
-    )
+    return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
 async def _lead(request: web.Request, line: RelayLine, call_sid: str) -> None:

@@ -1,8 +1,8 @@
 """What all routes share: typed application keys, who may ask, and the last line of defence.
 
-Twilio never gets a 5xx from a webhook: it would drop the caller without a word. Whatever goes wrong behind a
-TwiML route is logged and answered with a sentence (contract section 5). This is the third and last place
-where any exception is caught.
+Twilio never gets a 5xx from a webhook: it would drop the caller without a word. Whatever goes
+wrong behind a TwiML route is logged and answered with a sentence (contract section 5). This is the
+third and last place where any exception is caught.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""For balancers, orchestrators and scrapers: is it alive, may it have calls, what does it measure."""
+"""For balancers, orchestrators and scrapers: is it alive, may it have calls, what it measures."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Twilio's voice webhooks: what happens to a call before and after its relay session.
 
-`POST /twiml` sets a call up and connects it to the relay. `POST /twiml/action` is asked when a relay session
-is over, and again when a person it was handed to is done (relay reference section 1.9): it decides by the
-status, and uses the handoff data only as data. Both verify the signature first; nothing is stored for a
-request that is not Twilio's.
+`POST /twiml` sets a call up and connects it to the relay. `POST /twiml/action` is asked when a
+relay session is over, and again when a person it was handed to is done (relay reference section
+1.9): it decides by the status, and uses the handoff data only as data. Both verify the signature
+first; nothing is stored for a request that is not Twilio's.
 """
 
 from __future__ import annotations

@@ -516,7 +516,7 @@ def test_offline_model_is_the_default(identifier: str) -> None:
 )
 def test_other_families_are_named_when_they_are_refused(identifier: str, family: str) -> None:
     """The message names the variable and what to do."""
-    with pytest.raises(ValueError, match=rf"MODEL_IDENTIFIER: .*{family}"):
+    with pytest.raises(UseCaseError, match=rf"llmModel: .*{family}"):
         open_model(identifier, offline_script=lamps())
 
 

@@ -1,0 +1,135 @@
+"""The commands: `python -m agent serve | talk | seed | check`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from agent import app, talk
+from agent.conversation.caller import identify
+from agent.llm.offline import OFFLINE_NOTICE
+from agent.ports import AgentError
+from agent.relay import attributes as relay_rules
+from agent.settings import Settings, log_format_for
+from agent.store import seed
+from agent.telemetry import configure_logging
+from agent.tools import SPECS
+
+CONFIGURATION = Path(__file__).parent.parent / "configuration"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        status: int = asked.run(asked)
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="take calls until SIGTERM")
+    serve.set_defaults(run=_serve)
+
+    talking = commands.add_parser("talk", help="talk to an agent in this terminal")
+    talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
+    talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
+    talking.set_defaults(run=_talk)
+
+    seeding = commands.add_parser("seed", help="load configuration into the table")
+    what = seeding.add_mutually_exclusive_group()
+    what.add_argument("--all", action="store_true", help="everything (the default)")
+    what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
+    what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
+    seeding.add_argument("--dry-run", action="store_true", help="write nothing")
+    seeding.set_defaults(run=_seed)
+
+    checking = commands.add_parser("check", help="validate settings and configuration")
+    checking.add_argument("--settings", action="store_true", help="list every variable instead")
+    checking.set_defaults(run=_check)
+    return parser
+
+
+def _serve(_: argparse.Namespace) -> int:
+    settings = _settings()
+    configure_logging(settings.log_level, log_format_for(settings))
+    asyncio.run(app.serve(settings))
+    return 0
+
+
+def _talk(asked: argparse.Namespace) -> int:
+    settings = _settings()
+    configure_logging("error", "console")
+    if asked.use_case:
+        settings = replace(settings, stack_use_case=asked.use_case)
+    if asked.caller and not identify(asked.caller):
+        print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
+        return 1
+    asyncio.run(_converse(settings, asked.caller))
+    return 0
+
+
+async def _converse(settings: Settings, caller: str) -> None:
+    if settings.model_identifier.startswith("offline:"):
+        print(OFFLINE_NOTICE)
+    print(talk.HELP)
+    async with app.open_calls(settings) as (calls, _, _):
+        line = talk.TerminalLine(talk.show)
+        reason = await talk.talk(calls, line, talk.keyboard(), caller)
+    print(f"\n[{reason}]")
+
+
+def _seed(asked: argparse.Namespace) -> int:
+    settings = _settings()
+    written = asyncio.run(_load(settings, asked))
+    verb = "would write" if asked.dry_run else "wrote"
+    for pk, sk in written:
+        print(f"{verb} {pk} / {sk}")
+    return 0
+
+
+async def _load(settings: Settings, asked: argparse.Namespace) -> list[tuple[str, str]]:
+    async with app.open_calls(settings) as (_, store, _):
+        if asked.profile is not None:
+            return await seed.seed_file(store, asked.profile, dry_run=asked.dry_run)
+        return await seed.seed(
+            store,
+            CONFIGURATION,
+            SPECS,
+            now=datetime.now(settings.time_zone),
+            use_case=asked.use_case,
+            dry_run=asked.dry_run,
+        )
+
+
+def _check(asked: argparse.Namespace) -> int:
+    if asked.settings:
+        for name, default, meaning in Settings.describe():
+            print(f"{name:32} {default or '-':28} {meaning}")
+        return 0
+    faults = seed.check(CONFIGURATION, SPECS, relay_rules)
+    try:
+        _settings()
+    except AgentError as error:
+        faults.insert(0, str(error))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+def _settings() -> Settings:
+    return Settings.read(os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
