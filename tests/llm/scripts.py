@@ -22,9 +22,9 @@ SHIPPED = (
     "restaurantOrderingUseCase",
 )
 SYSTEM = """You are an assistant on the phone. It is March 05, 2026 at 6:40 PM.
-1. Restaurant ordering: order a meal by phone (restaurantOrderingUseCase)
-2. Apartment search: find a home (apartmentSearchUseCase)
-3. Albert Einstein: talk about physics (albertEinsteinUseCase)"""
+1. Restaurant ordering: order a meal by phone (key: restaurantOrderingUseCase)
+2. Apartment search: find a home (key: apartmentSearchUseCase)
+3. Albert Einstein (key: albertEinsteinUseCase)"""
 ROUNDS = 6
 
 Result = Mapping[str, object] | str

@@ -217,6 +217,7 @@ async def test_lines_are_read_from_one_utterance(spoken: str, answer: str) -> No
         ("red desk lamp, red floor lamp", "without timer to the desk lamp",
          "1 red desk lamp no timer and 1 red tall lamp: $50."),
         ("candles", "without timer", "1 candles: $2."),
+        ("a desk lamp", "red, remove the desk lamp, blue", "Gone: 1 desk lamp."),
         ("candles", "timer and candles", "1 candles and 1 candles: $4."),
         ("red desk lamp", "timer and blue", "1 red desk lamp and timer: $23."),
         ("3 candles", "empty it, no, cheerful", "Good mood"),
@@ -339,6 +340,26 @@ LOOKED = (caller("look"), agent(ToolCall("1", "Look", "{}")))
 async def test_tool_result_becomes_a_sentence(result: ToolResult, answer: str) -> None:
     """By a rule, or by what is always true; a broken result does no harm."""
     assert await words(*LOOKED, caller(result)) == answer
+
+
+async def test_late_failure_in_a_note_is_told_as_one() -> None:
+    """An error is an error, also when it comes late."""
+    late = '[Look has finished meanwhile, with this result: {"error":"x"} Tell the caller.]'
+
+    heard = await words(
+        *LOOKED, caller(ToolResult("1", STILL_RUNNING)), agent("Still looking."), caller(late)
+    )
+
+    assert heard == "Broken."
+
+
+async def test_text_dictated_by_a_note_is_said() -> None:
+    """A key with a fixed answer is spoken by the model, once."""
+    note = "[Answer with this text, in the caller's language: We close: at nine.]"
+    pressed = caller(KEYS_PRESSED.format("2"), note)
+
+    assert await words(pressed) == "We close: at nine."
+    assert await words(pressed, agent("We close: at nine."), caller("hm")) == "What?"
 
 
 async def test_request_without_new_words_does_not_act_on_old_ones() -> None:
@@ -576,6 +597,20 @@ REQUESTS = st.builds(
     ),
     choice=st.sampled_from([Choice.AUTO, Choice.NONE]) | NAMES.map(ForcedTool),
 )
+HEADS = ["desk lamp", "floor lamp", "candles", "dimmer"]
+OTHERS = ["timer", "red", "blue", "a", "3", "add", "remove", "without", "with", "make", "to the"]
+DICTATED = st.sampled_from([*HEADS, *OTHERS, "both", "and"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(DICTATED, max_size=8), st.lists(DICTATED, min_size=3, max_size=12))
+async def test_any_dictation_can_be_read(earlier: list[str], now: list[str]) -> None:
+    """However often a caller changes their mind in one breath."""
+    first, second = " ".join(["hm", *earlier]), " ".join(now)
+
+    assert await words(caller(first), agent("Fine."), caller(second))
+
+
 MODELS = [OfflineModel(script(name)) for name in SHIPPED]
 
 

@@ -39,6 +39,8 @@ class Dialogue:
         view = self._view()
         if self._forced in self._offered:
             return Answer("", self._forced, self._arguments(self._forced, view))
+        if self._state.dictated:
+            return Answer(self._state.dictated)
         for rule in self._rules.rules:
             if self._is_possible(rule) and rule.when.holds(view):
                 text = self._word(rule.say, view)

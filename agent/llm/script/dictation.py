@@ -225,7 +225,8 @@ class _Utterance:
             self._lines[known] = replace(line, quantity=line.quantity - self._quantity)
         else:
             del self._lines[known]
-        self._one, self._many, self._current, self._target = {}, [], None, None
+        self._one, self._many, self._completed = {}, [], {}
+        self._current = self._target = None
 
     def _modify_one(self, mention: Mention, *, is_for_next: bool) -> None:
         name, entry = mention.name, mention.entry

@@ -28,6 +28,8 @@ _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
 _PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
+_ANSWER_WITH = "Answer with this text"
+"""How the note of a key with a fixed answer begins."""
 _MAX_LISTED = 50
 
 
@@ -46,6 +48,8 @@ class State:
     asked: str = ""
     heard: str = ""
     keys: str = ""
+    dictated: str = ""
+    """What a note tells to say."""
     intents: dict[str, bool] = field(default_factory=dict)
     fresh: dict[str, bool] = field(default_factory=dict)
     pending: dict[str, ToolCall] = field(default_factory=dict)
@@ -116,7 +120,7 @@ class Recall:
     def _begin_turn(self) -> None:
         state = self.state
         state.tool, state.result, state.has_failed, state.is_running = "", {}, False, False
-        state.heard, state.keys, state.intents, state.fresh = "", "", {}, {}
+        state.heard, state.keys, state.dictated, state.intents, state.fresh = "", "", "", {}, {}
         state.lists = {name: each.at_rest for name, each in state.lists.items()}
 
     def _read_agent(self, message: Message) -> None:
@@ -168,12 +172,16 @@ class Recall:
         self._update()
 
     def _read_notes(self, notes: list[str]) -> None:
-        """The result of a tool that came late is told in a note (style section 13, rule 1)."""
+        """A text to say, or the result of a tool that came late (style section 13, rule 1)."""
         for note in notes:
+            if note.startswith(_ANSWER_WITH):
+                self.state.dictated = note.partition(": ")[2].strip()
             start, end = note.find("{"), note.rfind("}") + 1
             name = next((name for name in self.state.called if name in note), "")
             if name and 0 <= start < end:
-                self._read_result(ToolCall("", name, "{}"), note[start:end], is_error=False)
+                content = note[start:end]
+                is_error = "error" in _json(content)
+                self._read_result(ToolCall("", name, "{}"), content, is_error=is_error)
 
     def _read_lists(self) -> None:
         state = self.state
