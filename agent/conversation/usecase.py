@@ -67,10 +67,6 @@ class Phrases:
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
     goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
 
-    def __post_init__(self) -> None:
-        if not self.fillers or not self.still_there:
-            raise ValueError("fillers and still_there need at least one sentence each")
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

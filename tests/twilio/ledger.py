@@ -25,12 +25,7 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-try:
-    from tests.relay.schemas import (  # type: ignore[import-not-found, unused-ignore]  # see below
-        check_outbound,
-    )
-except ModuleNotFoundError:  # while the relay's own schemas are not in this tree
-    from tests.twilio.wire import check_outbound
+from tests.relay.schemas import check_outbound
 
 
 class Fault(StrEnum):
