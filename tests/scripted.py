@@ -1,0 +1,177 @@
+"""What stands around a session in tests: line, model, tools and journal that follow a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from agent.conversation.actions import Action, EndCall, LineAction, Speak, StartReply
+from agent.conversation.events import EndReason, Event
+from agent.conversation.history import Fact
+from agent.conversation.machine import Conversation
+from agent.conversation.messages import (
+    ReplyPiece,
+    ReplyRequest,
+    Stopped,
+    StopReason,
+    TextPiece,
+    ToolCall,
+)
+from agent.conversation.outcome import ToolOutcome
+from agent.conversation.usecase import Brief
+from agent.ports import ModelError, StoreError
+from agent.session import Session, Surroundings
+
+DONE = ToolOutcome('{"ok":true}')
+GREETING = Brief(greeting="Hello.")
+
+
+@dataclass(slots=True)
+class ScriptedLine:
+    """`ports.Line` that tells what happens when, in seconds, and keeps what is sent."""
+
+    happenings: Sequence[tuple[float, Event]] = ()
+    stays_open: bool = False
+    """After the last happening the line waits to be closed, like a silent caller."""
+    hangs_up_at: float = 0.0
+    """Else the caller hangs up then, or after the last happening if that is later."""
+    sent: list[tuple[float, LineAction]] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        loop = asyncio.get_running_loop()
+        for at, event in self.happenings:
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            yield event
+        if self.stays_open:
+            await self.closed.wait()
+        else:
+            await asyncio.sleep(max(0.0, self.hangs_up_at - loop.time()))
+
+    async def send(self, action: LineAction) -> None:
+        self.sent.append((round(asyncio.get_running_loop().time(), 3), action))
+        if isinstance(action, EndCall):
+            self.closed.set()
+
+    async def close(self) -> None:
+        self.closed.set()
+
+    @property
+    def said(self) -> str:
+        """All words, one utterance a line."""
+        pieces = [action for _, action in self.sent if isinstance(action, Speak)]
+        return "".join(piece.text + "\n" * piece.is_last for piece in pieces)
+
+
+Step = str | float | ToolCall | StopReason | ModelError
+"""Of a reply: say this, wait so many seconds, call, stop for this reason, fail."""
+
+
+@dataclass(slots=True)
+class ScriptedModel:
+    """`ports.LanguageModel` that gives these replies in turn, the last one for ever."""
+
+    replies: Sequence[Sequence[Step]]
+    name: str = "scripted:"
+    requests: list[ReplyRequest] = field(default_factory=list)
+    open_streams: int = 0
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        script = self.replies[min(len(self.requests), len(self.replies) - 1)]
+        self.requests.append(request)
+        self.open_streams += 1
+        try:
+            for step in script:
+                match step:
+                    case StopReason():
+                        yield Stopped(step)
+                    case str():
+                        yield TextPiece(step)
+                    case ToolCall():
+                        yield step
+                    case ModelError():
+                        raise step
+                    case seconds:
+                        await asyncio.sleep(seconds)
+        finally:
+            self.open_streams -= 1
+
+
+@dataclass(slots=True)
+class ScriptedToolbox:
+    """`ports.Toolbox` in which each tool takes its time and then gives its outcome."""
+
+    seconds: float = 0.0
+    outcome: ToolOutcome = DONE
+    runs: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+
+    async def run(self, call: ToolCall) -> ToolOutcome:
+        self.runs.append(call.name)
+        await asyncio.sleep(self.seconds)
+        self.finished.append(call.name)
+        return self.outcome
+
+
+@dataclass(slots=True)
+class ListJournal:
+    """`ports.Journal` in a list; fails as often as it is told to first."""
+
+    failures: int = 0
+    written: list[tuple[int, Fact]] = field(default_factory=list)
+
+    async def write(self, position: int, fact: Fact) -> None:
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the table is away")
+        self.written.append((position, fact))
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What a reader would find."""
+        kept = dict(self.written)
+        return [kept[position] for position in sorted(kept)]
+
+
+@dataclass(slots=True)
+class ListObserver:
+    """`ports.Observer` that keeps everything."""
+
+    seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
+
+    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+        assert received_at <= asyncio.get_running_loop().time()
+        self.seen.append((event, actions))
+
+
+@dataclass(slots=True)
+class Stage:
+    """One session with everything around it."""
+
+    line: ScriptedLine
+    model: ScriptedModel
+    toolbox: ScriptedToolbox = field(default_factory=ScriptedToolbox)
+    journal: ListJournal = field(default_factory=ListJournal)
+    observer: ListObserver = field(default_factory=ListObserver)
+    brief: Brief = GREETING
+
+    def session(self) -> Session:
+        around = Surroundings(
+            self.line, self.model, self.toolbox, self.journal, self.observer, _request
+        )
+        return Session(Conversation(self.brief), around)
+
+    async def play(self) -> EndReason:
+        """Run the call to its end; nothing may be left over."""
+        before = asyncio.all_tasks()
+        reason = await self.session().run()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= before, "no task outlives the call"
+        assert self.model.open_streams == 0, "no stream outlives the call"
+        return reason
+
+
+def _request(action: StartReply) -> ReplyRequest:
+    return ReplyRequest("You are helpful.", action.messages, choice=action.choice)

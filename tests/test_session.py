@@ -1,0 +1,258 @@
+"""A session carries out what the conversation decides, whatever its children do."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agent.conversation.actions import EndCall, Speak
+from agent.conversation.events import (
+    CallerInterrupted,
+    CallerSpoke,
+    EndReason,
+    ReplyFault,
+)
+from agent.conversation.handoff import HandoffData, ReasonCode
+from agent.conversation.history import AgentSaid, CallerSaid, ToolUsed, Voice
+from agent.conversation.messages import SideEffect, StopReason, ToolCall, ToolResult, ToolSpec
+from agent.conversation.outcome import HangUp, ToolOutcome
+from agent.conversation.usecase import Brief, Phrases
+from agent.ports import ModelError
+from tests.scripted import ListJournal, ScriptedLine, ScriptedModel, ScriptedToolbox, Stage
+from tests.virtual_time import run_virtually
+
+END = StopReason.END
+ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
+LOOK = ToolSpec("look", "Looks.", '{"type":"object"}')
+WITH_TOOLS = Brief(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
+
+
+def test_caller_is_answered_and_all_is_written_down() -> None:
+    """A turn goes from words to words, and the journal holds what was said."""
+    stage = Stage(
+        ScriptedLine(
+            [(1.0, CallerSpoke("Are you open?")), (3.0, CallerSpoke("Thanks."))], hangs_up_at=4.0
+        ),
+        ScriptedModel([["Yes, ", "until nine. ", END], ["You are welcome.", END]]),
+    )
+
+    reason = run_virtually(stage.play())
+
+    assert reason is EndReason.CALLER_HANGUP
+    assert stage.line.said == "Yes, until nine.\nYou are welcome.\n"
+    assert stage.journal.facts == [
+        AgentSaid("Hello.", Voice.GREETING),
+        CallerSaid("Are you open?"),
+        AgentSaid("Yes, until nine."),
+        CallerSaid("Thanks."),
+        AgentSaid("You are welcome."),
+    ]
+
+
+def test_interrupt_closes_the_stream_at_once() -> None:
+    """Leaving a reply closes the stream to the provider, and nothing of it is said any more."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Tell me.")), (2.0, CallerInterrupted("Well"))], True),
+        ScriptedModel([["Well, ", 10.0, "too late. ", END]]),
+    )
+
+    async def watch() -> int:
+        running = asyncio.create_task(stage.session().run())
+        await asyncio.sleep(2.01)
+        streams = stage.model.open_streams
+        await stage.line.close()
+        await running
+        return streams
+
+    assert run_virtually(watch()) == 0
+    assert stage.line.said == "Well, \n"
+
+
+def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
+    """A reply has a limit of time; the caller hears fillers and then an apology."""
+    stage = Stage(
+        ScriptedLine(
+            [(1.0, CallerSpoke("Hello?")), (40.0, CallerSpoke("Again."))], hangs_up_at=41.0
+        ),
+        ScriptedModel([[3_600.0], ["Here I am.", END]]),
+    )
+
+    run_virtually(stage.play())
+
+    phrases = Phrases()
+    assert stage.line.said.splitlines() == [
+        *phrases.fillers,
+        phrases.apology,
+        phrases.still_there[0],
+        "Here I am.",
+    ]
+
+
+def test_stream_that_breaks_off_is_a_failure() -> None:
+    """A stream without its end was cut off, also without an exception."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hello?"))], True),
+        ScriptedModel([["I was just "], [ModelError(ReplyFault.THROTTLED)]]),
+    )
+
+    reason = run_virtually(stage.play())
+
+    phrases = Phrases()
+    assert reason is EndReason.IDLE
+    assert stage.line.said.splitlines()[:2] == ["I ", phrases.lost_thread]
+
+
+def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
+    """Whatever a model raises becomes a sentence."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hello?")), (5.0, CallerSpoke("Hello?"))], True),
+        ScriptedModel([[{}], [{}]]),  # type: ignore[list-item] # a step no model knows
+    )
+
+    reason = run_virtually(stage.play())
+
+    phrases = Phrases()
+    assert reason is EndReason.ERROR_MODEL
+    assert stage.line.said.splitlines() == [phrases.apology, phrases.goodbye_trouble]
+
+
+def test_order_outlives_the_caller() -> None:
+    """A tool with side effects finishes after the hang-up and its result is written (promise 4)."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Order it.")), (2.0, CallerSpoke("Bye"))]),
+        ScriptedModel([[ToolCall("x", "order", "{}"), END], ["Bye.", END]]),
+        toolbox=ScriptedToolbox(seconds=6.0),
+        brief=WITH_TOOLS,
+    )
+
+    reason = run_virtually(stage.play())
+
+    assert reason is EndReason.CALLER_HANGUP
+    assert stage.toolbox.finished == ["order"]
+    call = ToolCall("tool00001", "order", "{}")
+    assert stage.journal.facts[2] == ToolUsed(1, call, ToolResult("tool00001", '{"ok":true}'))
+
+
+def test_look_up_does_not_outlive_the_caller() -> None:
+    """A tool that only looks is cancelled when nobody waits for it."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Look."))], hangs_up_at=2.0),
+        ScriptedModel([[ToolCall("x", "look", "{}"), END]]),
+        toolbox=ScriptedToolbox(seconds=6.0),
+        brief=WITH_TOOLS,
+    )
+
+    run_virtually(stage.play())
+
+    assert (stage.toolbox.runs, stage.toolbox.finished) == (["look"], [])
+
+
+def test_goodbye_is_played_before_the_call_is_ended() -> None:
+    """The end waits for the last words (practice section 15)."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Bye."))], True),
+        ScriptedModel([["Goodbye, and thank you. ", ToolCall("x", "look", "{}"), END]]),
+        toolbox=ScriptedToolbox(outcome=ToolOutcome('{"bye":1}', effect=HangUp())),
+        brief=WITH_TOOLS,
+    )
+
+    reason = run_virtually(stage.play())
+
+    assert reason is EndReason.AGENT_END
+    assert stage.line.sent[-2:] == [
+        (1.0, Speak(2, "and thank you.", is_last=True)),
+        (3.533, EndCall(HandoffData(ReasonCode.GOODBYE).render())),
+    ]
+
+
+def test_silent_caller_is_asked_twice_and_then_let_go() -> None:
+    """Silence has an end, and words in between."""
+    stage = Stage(ScriptedLine([], True), ScriptedModel([[END]]))
+
+    reason = run_virtually(stage.play())
+
+    phrases = Phrases()
+    assert reason is EndReason.IDLE
+    assert stage.line.said.splitlines() == [*phrases.still_there, phrases.goodbye_idle]
+
+
+def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
+    """After `end` the line has ten seconds."""
+
+    class Deaf(ScriptedLine):
+        async def send(self, action: object) -> None:
+            assert action
+
+    stage = Stage(Deaf([], True), ScriptedModel([[END]]))
+
+    assert run_virtually(stage.play()) is EndReason.IDLE
+
+
+def test_table_that_is_away_for_a_while_loses_nothing() -> None:
+    """Facts are written in order once the table is back; the call does not wait."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hi.")), (9.0, CallerSpoke("Bye."))]),
+        ScriptedModel([["Hello you.", END], ["Bye.", END]]),
+        journal=ListJournal(failures=5),
+    )
+
+    run_virtually(stage.play())
+
+    positions = [position for position, _ in stage.journal.written]
+    assert positions == sorted(positions)
+    assert [fact.text for fact in stage.journal.facts if isinstance(fact, CallerSaid)] == [
+        "Hi.",
+        "Bye.",
+    ]
+
+
+def test_table_that_stays_away_does_not_hold_the_call() -> None:
+    """The end of a call waits for its facts for a few seconds only, and says how many are lost."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hi."))]),
+        ScriptedModel([["Hello you.", END]]),
+        journal=ListJournal(failures=10_000),
+    )
+
+    assert run_virtually(stage.play()) is EndReason.CALLER_HANGUP
+    assert stage.journal.written == []
+
+
+def test_stopping_service_ends_a_call_at_a_quiet_moment() -> None:
+    """What is being said is said; then a sentence, then the end with the reason."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hi."))], True),
+        ScriptedModel([["One. ", 1.0, "Two and a good deal more. ", END]]),
+    )
+
+    async def stop_in_between() -> EndReason:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(1.5)
+        session.stop()
+        return await running
+
+    assert run_virtually(stop_in_between()) is EndReason.DRAIN
+    phrases = Phrases()
+    assert stage.line.said == f"One. Two and a good deal more. \n{phrases.goodbye_stopping}\n"
+    assert stage.line.sent[-1][1] == EndCall(HandoffData(ReasonCode.SERVER_DRAIN).render())
+
+
+def test_stopping_a_session_that_is_over_does_nothing() -> None:
+    """A call may end while the process begins to stop."""
+    stage = Stage(ScriptedLine(), ScriptedModel([[END]]))
+
+    async def stop_afterwards() -> EndReason:
+        session = stage.session()
+        reason = await session.run()
+        session.stop()
+        return reason
+
+    assert run_virtually(stop_afterwards()) is EndReason.CALLER_HANGUP
+
+
+def test_flood_of_frames_stops_no_timer() -> None:
+    """A timer that finds the inbox full rings again."""
+    words = [(0.0, CallerSpoke(f"number {n}", is_final=False)) for n in range(2_000)]
+    stage = Stage(ScriptedLine([*words, (1.0, CallerSpoke("And"))], True), ScriptedModel([[END]]))
+
+    assert run_virtually(stage.play()) is EndReason.IDLE
