@@ -71,7 +71,7 @@ def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
     """A reply has a limit of time; the caller hears fillers and then an apology."""
     stage = Stage(
         ScriptedLine(
-            [(1.0, CallerSpoke("Hello?")), (40.0, CallerSpoke("Again."))], hangs_up_at=41.0
+            [(1.0, CallerSpoke("Hello?")), (44.0, CallerSpoke("Again."))], hangs_up_at=45.0
         ),
         ScriptedModel([[3_600.0], ["Here I am.", END]]),
     )
