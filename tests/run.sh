@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every check and every test, in an environment this script makes itself. CI runs just this.
+#
+#   bash tests/run.sh            all of it
+#   bash tests/run.sh -k word    the checks, and the tests pytest selects with these arguments
+#
+# HYPOTHESIS_PROFILE chooses how hard the promises are tested: dev (200 runs), ci (3,000, the default
+# here), nightly (50,000).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# shellcheck source=tests/environment.sh
+. tests/environment.sh
+ensure_environment requirements-dev.txt
+
+run() {
+    printf '\n== %s\n' "$*"
+    "$@"
+}
+
+bin=.venv/bin
+run "$bin/ruff" format --check .
+run "$bin/ruff" check .
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh run-local.sh.sample .ci/run
+run "$bin/mypy" agent tests benchmarks
+run "$bin/lint-imports"
+run "$bin/python" -m agent check
+
+export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
+run "$bin/pytest" -q --numprocesses 2 --dist worksteal \
+    --cov=agent --cov-branch --cov-report=term "$@"
