@@ -209,7 +209,11 @@ class Conversation:
         self._record_entry()
         self._keep(CallerSaid(text))
         self._has_caller_floor = False
-        if self._is_leaving or (self._is_nod(text) and not is_typing):
+        if self._is_leaving:
+            if is_typing:  # nothing else was under way
+                self._ask(Choice.NONE)
+            return
+        if self._is_nod(text) and not is_typing:
             return
         self._begin_turn()
         if is_unfinished(text):

@@ -1649,3 +1649,19 @@ def test_one_reply_at_a_time() -> None:
 
     replies = [action for action in actions if isinstance(action, (StartReply, CancelReply))]
     assert [type(one) for one in replies] == [CancelReply, StartReply]
+
+
+# What an adversary, or a second look, has found
+
+
+def test_words_while_typing_do_not_strand_a_handoff() -> None:
+    """Promise 7: found by the state machine after thousands of runs."""
+    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", brief=brief)
+    call.happens(pressed("5"), done(1, effect=Handoff("wish")))
+
+    actions = call.happens(spoke("Two pizzas please."))
+    ended = call.happens(delta(2, "One moment."), finished(2), agent_off())
+
+    assert question(actions).choice is Choice.NONE
+    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in ended
