@@ -353,6 +353,7 @@ class Conversation:
 
     def _finish_playback(self) -> None:
         self._mouth.note_silence()
+        self._is_agent_heard = False
         if self._ending:
             self._end_call(self._ending)
         elif self._is_stopping:

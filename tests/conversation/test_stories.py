@@ -1665,3 +1665,12 @@ def test_words_while_typing_do_not_strand_a_handoff() -> None:
 
     assert question(actions).choice is Choice.NONE
     assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in ended
+
+
+def test_a_lost_report_of_silence_does_not_turn_answers_into_nods() -> None:
+    """Practice section 3: a missing "off" is cleared by a time limit."""
+    call = answered("We have three kinds of pizza today.")
+    call.happens(agent_on())
+    call.fires(Timer.PLAYBACK)
+
+    assert caller_text(call.happens(spoke("okay"))) == "okay"
