@@ -93,7 +93,7 @@ class Mouth:
 
     def note_played(self, text: str) -> None:
         """The relay has played this much more."""
-        self._played += text
+        self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
         """Cut what is audible to what was heard; what was cut before stays as it is.

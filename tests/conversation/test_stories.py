@@ -1674,3 +1674,29 @@ def test_a_lost_report_of_silence_does_not_turn_answers_into_nods() -> None:
     call.fires(Timer.PLAYBACK)
 
     assert caller_text(call.happens(spoke("okay"))) == "okay"
+
+
+def test_two_texts_reported_as_played_are_two() -> None:
+    """Relay reference section 2.7: one report for each text that was sent."""
+    call = using("look_up")
+    call.fires(Timer.FILLER)
+    call.happens(done(1), delta(2, "Done."), finished(2))
+    call.happens(played("One moment, please."), played("Done."))
+
+    call.happens(interrupted(""))
+
+    assert call.facts[3:] == [
+        AgentSaid("One moment, please.", Voice.SERVICE),
+        AgentSaid("Done."),
+    ]
+
+
+def test_short_texts_reported_as_played_are_heard() -> None:
+    """Glued together they would fit nothing."""
+    call = listening(keyed({"1": KeyBinding("Sure.", "look_up")}))
+    call.happens(pressed("1"), delta(1, "Done."), finished(1))
+    call.happens(played("Sure."), played("Done."))
+
+    call.happens(interrupted(""))
+
+    assert call.facts[2:] == [AgentSaid("Sure.", Voice.SERVICE), AgentSaid("Done.")]
