@@ -36,7 +36,7 @@ from agent.conversation.actions import Action, EndCall, Record, StartReply, Time
 from agent.conversation.clocks import Clocks
 from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
 from agent.conversation.events import EndReason, Event, Playback
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note, Voice
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
@@ -470,13 +470,14 @@ class Conversation:
 
     @property
     def _was_heard_out(self) -> bool:
-        """The agent's words before the caller's last were not cut off (practice section 5.11)."""
+        """The model's words before the caller's last were not cut off (practice section 5.11)."""
         facts = iter(reversed(list(self._history)))
         for fact in facts:
             if isinstance(fact, CallerSaid):
                 break
-        said = next((fact for fact in facts if isinstance(fact, AgentSaid)), None)
-        return said is None or not said.is_cut
+        said = (fact for fact in facts if isinstance(fact, AgentSaid))
+        last = next((fact for fact in said if fact.voice is Voice.MODEL), None)
+        return last is None or not last.is_cut
 
     def _wake(self, timer: Timer) -> None:
         match timer:

@@ -1700,3 +1700,26 @@ def test_short_texts_reported_as_played_are_heard() -> None:
     call.happens(interrupted(""))
 
     assert call.facts[2:] == [AgentSaid("Sure.", Voice.SERVICE), AgentSaid("Done.")]
+
+
+def test_yes_to_a_re_prompt_does_not_confirm_a_cut_read_back() -> None:
+    """Practice section 5, rule 11: the caller is still there, no more."""
+    call = answered(READ_BACK)
+    call.happens(interrupted("One large pizza"))
+    call.fires(Timer.IDLE)
+    call.happens(agent_off(), spoke("Yes."))
+
+    call.happens(finished(2, wants("order")))
+
+    refused = result(1, error_content(NOT_HEARD), is_error=True)
+    assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
+
+
+def test_an_order_after_a_cut_greeting_is_run() -> None:
+    """A greeting asks for no confirmation."""
+    call = started()
+    call.happens(interrupted(""), spoke("One pizza, I confirm it."))
+
+    actions = call.happens(finished(1, wants("order")))
+
+    assert RunTool(use(1, "order")) in actions
