@@ -383,7 +383,7 @@ class Conversation:
         self._stop(Timer.FLUSH, Timer.FILLER)
         self._actions += self._mouth.close(self._reply.finish(stop))
         if stop is StopReason.BLOCKED:
-            self._actions += self._mouth.say_whole(self._brief.phrases.blocked)
+            self._actions += self._mouth.say_whole(self._farewell or self._brief.phrases.blocked)
             self._end_turn()
         elif calls and self._reply.choice is not Choice.NONE:
             self._use_tools(calls)

@@ -1723,3 +1723,13 @@ def test_an_order_after_a_cut_greeting_is_run() -> None:
     actions = call.happens(finished(1, wants("order")))
 
     assert RunTool(use(1, "order")) in actions
+
+
+def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
+    """Nobody is asked a question and then hung up on."""
+    call = using("leave")
+    call.happens(done(1, effect=HangUp()))
+
+    actions = call.happens(finished(2, stop=StopReason.BLOCKED))
+
+    assert spoken(actions) == [HELLO.phrases.goodbye]
