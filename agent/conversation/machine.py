@@ -339,6 +339,7 @@ class Conversation:
 
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         limits = self._brief.limits
+        self._has_news = False
         self._stop(Timer.IDLE)
         number = self._reply.start(choice)
         messages = self._history.messages(limits.history_characters)
@@ -359,13 +360,9 @@ class Conversation:
         elif self._is_stopping:
             self._say_goodbye_for_stopping()
         elif self._has_news:
-            self._tell_news()
+            self._ask()
         else:
             self._start(Timer.IDLE, self._patience.idle_ms)
-
-    def _tell_news(self) -> None:
-        self._has_news = False
-        self._ask()
 
     def _pass_on(self, delta: str) -> None:
         self._say(self._reply.feed(delta))
@@ -452,7 +449,7 @@ class Conversation:
             self._keep(Note(LATE_RESULT.format(run.name, event.outcome.content)))
             self._has_news = True
             if self._is_quiet and not self._has_caller_floor:
-                self._tell_news()
+                self._ask()
         elif not self._tools.is_awaited:
             self._go_on()
 
@@ -509,7 +506,7 @@ class Conversation:
     def _break_silence(self) -> None:
         self._has_caller_floor = False
         if self._has_news:
-            self._tell_news()
+            self._ask()
         elif words := self._patience.reprompt():
             self._actions += self._mouth.say_whole(words)
             self._end_turn()

@@ -1733,3 +1733,15 @@ def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
     actions = call.happens(finished(2, stop=StopReason.BLOCKED))
 
     assert spoken(actions) == [HELLO.phrases.goodbye]
+
+
+def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
+    """The note came before the reply was asked for."""
+    call = using("order")
+    call.happens(spoke("How long will the"), done(1))
+
+    asked = call.fires(Timer.HOLD)
+    after = call.happens(delta(2, "It is done."), finished(2), agent_off())
+
+    assert caller_text(asked) == f"How long will the [{LATE}]"
+    assert after == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
