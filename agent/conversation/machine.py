@@ -303,7 +303,7 @@ class Conversation:
         match report:
             case Playback.AGENT_ON:
                 self._is_agent_heard = True
-                if self._is_quiet:
+                if self._clocks.is_running(Timer.IDLE):
                     self._stop(Timer.IDLE)
                     self._start(Timer.PLAYBACK, self._mouth.playing_ms + _PAUSE_MS)
             case Playback.AGENT_OFF:
@@ -448,7 +448,7 @@ class Conversation:
         if not run.was_awaited:
             self._keep(Note(LATE_RESULT.format(run.name, event.outcome.content)))
             self._has_news = True
-            if self._is_quiet and not self._has_caller_floor:
+            if self._is_quiet:
                 self._ask()
         elif not self._tools.is_awaited:
             self._go_on()
@@ -505,7 +505,9 @@ class Conversation:
 
     def _break_silence(self) -> None:
         self._has_caller_floor = False
-        if self._has_news:
+        if self._is_stopping:
+            self._say_goodbye_for_stopping()
+        elif self._has_news:
             self._ask()
         elif words := self._patience.reprompt():
             self._actions += self._mouth.say_whole(words)
@@ -532,7 +534,7 @@ class Conversation:
     @property
     def _is_quiet(self) -> bool:
         """Nobody speaks, nothing runs."""
-        return self._clocks.is_running(Timer.IDLE)
+        return self._clocks.is_running(Timer.IDLE) and not self._has_caller_floor
 
     @property
     def _is_leaving(self) -> bool:

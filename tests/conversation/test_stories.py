@@ -1745,3 +1745,26 @@ def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
 
     assert caller_text(asked) == f"How long will the [{LATE}]"
     assert after == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
+
+
+def test_a_stopping_service_does_not_talk_over_the_caller() -> None:
+    """Nobody speaks in a quiet moment; the caller does here."""
+    call = listening()
+    call.happens(partial("I would like"))
+
+    at_once = call.happens(ev.ServiceStopping())
+    later = call.fires(Timer.IDLE)
+
+    assert at_once == []
+    assert spoken(later) == [HELLO.phrases.goodbye_stopping]
+
+
+def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
+    """The model passes it on."""
+    call = listening()
+    call.happens(caller_on())
+
+    actions = call.fires(Timer.DURATION)
+
+    assert spoken(actions) == []
+    assert call.facts[-1] == Note(HELLO.phrases.almost_over)
