@@ -125,8 +125,10 @@ class Conversation:
                 return self._phase is _Phase.GONE
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
                 return self._phase in {_Phase.NEW, _Phase.GONE}
-            case ev.CallerPressed() | ev.PlaybackReported() | ev.ServiceStopping():
+            case ev.CallerPressed() | ev.PlaybackReported():
                 return self._phase is not _Phase.OPEN
+            case ev.ServiceStopping():
+                return self._phase not in {_Phase.NEW, _Phase.OPEN}
 
     def _decide(self, event: Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:

@@ -1768,3 +1768,15 @@ def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
 
     assert spoken(actions) == []
     assert call.facts[-1] == Note(HELLO.phrases.almost_over)
+
+
+def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
+    """The first quiet moment is the one after the greeting."""
+    call = Call()
+
+    before = call.happens(ev.ServiceStopping())
+    call.happens(ev.CallStarted())
+    said = call.happens(agent_off())
+
+    assert before == []
+    assert spoken(said) == [HELLO.phrases.goodbye_stopping]
