@@ -502,7 +502,8 @@ class Conversation:
             self._start(Timer.FILLER, after_ms)
 
     def _fill_in(self) -> None:
-        self._actions += self._mouth.say_whole(self._patience.filler())
+        own = "" if self._reply.has_spoken else self._tools.filler
+        self._actions += self._mouth.say_whole(self._patience.filler(own))
         self._start_filler(self._brief.limits.filler_every_ms)
 
     def _break_silence(self) -> None:

@@ -1780,3 +1780,26 @@ def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
 
     assert before == []
     assert spoken(said) == [HELLO.phrases.goodbye_stopping]
+
+
+def test_a_slow_tool_says_its_own_filler_first() -> None:
+    """Practice section 6: then those of the use case."""
+    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = using("look_up", brief=replace(HELLO, tools={"look_up": look}))
+
+    fillers = [call.fires(Timer.FILLER) for _ in range(3)]
+
+    assert [spoken(filler) for filler in fillers] == [
+        ["Let me check the oven."],
+        ["I am still on it."],
+        ["Thank you for waiting, it will not be long."],
+    ]
+
+
+def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
+    """`ToolSpec.filler`: only if nothing else was said."""
+    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = thinking(brief=replace(HELLO, tools={"look_up": look}))
+    call.happens(delta(1, "I will check the oven."), finished(1, wants("look_up")))
+
+    assert spoken(call.fires(Timer.FILLER)) == ["One moment, please."]
