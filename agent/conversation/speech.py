@@ -49,6 +49,7 @@ class Speech:
         self._word = ""
         self._ready: list[str] = []
         self._hidden_by = ""
+        self._depth = 0
         self._at_line_start = True
         self._has_begun = False
         self._joint = ""
@@ -141,12 +142,10 @@ class Speech:
 
     def _enter_or_leave(self, tag: re.Match[str]) -> None:
         is_closing, name = bool(tag.group(1)), tag.group(2).lower()
-        if name not in _HIDDEN:
+        if name not in _HIDDEN or tag.group().endswith("/>") or self._hidden_by not in {"", name}:
             return
-        if not is_closing:
-            self._hidden_by = self._hidden_by or name
-        elif name == self._hidden_by:
-            self._hidden_by = ""
+        self._depth = max(0, self._depth + (-1 if is_closing else 1))
+        self._hidden_by = name if self._depth else ""
 
 
 def clean_word(word: str) -> str:

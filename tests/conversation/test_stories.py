@@ -1803,3 +1803,21 @@ def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
     call.happens(delta(1, "I will check the oven."), finished(1, wants("look_up")))
 
     assert spoken(call.fires(Timer.FILLER)) == ["One moment, please."]
+
+
+def test_thinking_inside_thinking_is_not_spoken() -> None:
+    """Seed part D, condition 17."""
+    call = thinking()
+
+    call.happens(delta(1, "<think>a <think>b</think> c</think> Sure."), finished(1))
+
+    assert call.facts[-1] == AgentSaid("Sure.")
+
+
+def test_an_empty_thinking_tag_hides_nothing() -> None:
+    """It is closed where it is opened."""
+    call = thinking()
+
+    call.happens(delta(1, "<thinking/> Sure."), finished(1))
+
+    assert call.facts[-1] == AgentSaid("Sure.")
