@@ -164,10 +164,8 @@ class ToolRuns:
         return self._record(self._history.append(ToolUsed(reply, call, result))), []
 
     def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
-        used = self._history[position]
-        if not isinstance(used, ToolUsed):
-            raise TypeError(f"fact {position} is not a tool run")
-        self._history.complete_tool(position, ToolResult(used.call.id, content, is_error))
+        call = self._history.tool_run(position).call
+        self._history.complete_tool(position, ToolResult(call.id, content, is_error))
         return self._record(position)
 
     def _record(self, position: int) -> Record:

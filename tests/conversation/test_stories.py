@@ -153,6 +153,15 @@ def test_a_clause_that_is_complete_goes_out_without_waiting() -> None:
     ]
 
 
+def test_the_flush_timer_is_not_put_off_by_more_words() -> None:
+    """A slow trickle must not keep ready words back for ever."""
+    call = thinking()
+    call.happens(delta(1, "Sure, two "))
+
+    assert call.happens(delta(1, "large ")) == []
+    assert spoken(call.fires(Timer.FLUSH)) == ["two large "]
+
+
 def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
     """Practice section 3: nothing was heard of the first reply, so both are one turn."""
     call = thinking("Two pizzas please.")
