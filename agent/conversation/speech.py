@@ -27,14 +27,14 @@ _HIDDEN = ("thinking", "think", "reasoning", "scratchpad", "reflection")
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^<>]*>")
 _OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*$")
 _LONGEST_TAG = 80
-_WORD_END = re.compile(r"\s|(?<=[。！？、，；])")  # noqa: RUF001 (full-width marks end words there)
+_WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _CLAUSE_END = re.compile(r"[,;:—、，；]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _ABBREVIATION = re.compile(
     r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd|Rd|No|Nr|vs|etc|approx|apt|e\.g|i\.e|a\.m|p\.m"
     r"|(?:[A-Z]\.)+[A-Z])\.$"
 )
-_LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}\w*)$")  # noqa: RUF001 (a dash)
+_LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$")  # noqa: RUF001 (dash)
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
 _URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
