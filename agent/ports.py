@@ -106,6 +106,10 @@ class LanguageModel(Protocol):
         """The model's identifier, for metrics: a bounded set."""
         ...
 
+    async def warm(self) -> None:
+        """Have a connection ready soon; cheap if there is one, never raises."""
+        ...
+
     def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
 

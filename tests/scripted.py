@@ -76,6 +76,10 @@ class ScriptedModel:
     name: str = "scripted:"
     requests: list[ReplyRequest] = field(default_factory=list)
     open_streams: int = 0
+    warmed: int = 0
+
+    async def warm(self) -> None:
+        self.warmed += 1
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         script = self.replies[min(len(self.requests), len(self.replies) - 1)]

@@ -104,6 +104,10 @@ class ReplyFault(StrEnum):
     UNAVAILABLE = "unavailable"
     REFUSED = "refused"
     """The provider will not accept this request, however often it is made."""
+    TOO_LONG = "too_long"
+    """The request is larger than the model reads."""
+    DENIED = "denied"
+    """This model is not to be had: no access, no such model, no valid credentials."""
     INTERNAL = "internal"
 
 

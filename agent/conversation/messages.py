@@ -150,9 +150,12 @@ class ReplyRequest:
     """Everything a model needs to answer once."""
 
     system: str
+    """The part of the prompt that is the same for all calls of a use case."""
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     choice: ToolChoice = Choice.AUTO
+    context: str = ""
+    """The rest of the prompt, from the first part on that is this call's own (caller, clock)."""
     max_tokens: int = 300
     temperature: float | None = None
     """0-1; `None` = the model's own."""

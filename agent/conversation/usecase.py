@@ -116,6 +116,14 @@ class ModelSettings:
     max_tokens: int = 300
     temperature: float | None = None
     top_p: float | None = None
+    additional: str = ""
+    """JSON object: Bedrock's `additionalModelRequestFields`; empty = none."""
+    guardrail: str = ""
+    """Bedrock guardrail as `ID:VERSION`; empty = none."""
+    latency: str = ""
+    """Bedrock's `performanceConfig.latency`: `standard` or `optimized`; empty = unset."""
+    service_tier: str = ""
+    """Bedrock's `serviceTier.type`; empty = unset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,8 @@ class UseCase:
     name: str
     prompt: str
     """System prompt with placeholders, see `agent.conversation.prompt`."""
+    context: str = ""
+    """In a use case set up for one call: the rest of its filled prompt, see `ReplyRequest`."""
     title: str = ""
     description: str = ""
     greeting: str = ""

@@ -64,6 +64,9 @@ class OfflineModel:
         """Always the same for a model, whatever its script."""
         return self._name
 
+    async def warm(self) -> None:
+        """Nothing to connect to."""
+
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """Stream the one answer to this request, word by word, then the tool call if there is one.
 
