@@ -100,6 +100,17 @@ def test_several_utterances_are_one_list_of_words() -> None:
     ]
 
 
+def test_a_cut_in_the_third_utterance_is_at_its_own_word() -> None:
+    """The words are counted with the joints between them."""
+    mouth = mouth_with(History())
+    for text in ("One two.", "Three four.", "Five six."):
+        mouth.say_whole(text)
+
+    assert mouth.cut("One two. Three four. Five", None, is_complete=True) == [
+        Record(2, AgentSaid("Five", Voice.SERVICE, is_cut=True))
+    ]
+
+
 def test_only_the_last_utterance_of_an_unfinished_reply_is_open_ended() -> None:
     """All was heard, and more would have come."""
     mouth = mouth_with(History())
