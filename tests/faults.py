@@ -40,7 +40,6 @@ class Fault:
 
 
 FAULTS = (
-    # Turns and replies
     Fault(
         "machine",
         "        self._actions += self._mouth.close()\n"
@@ -127,7 +126,6 @@ FAULTS = (
         "        self._mouth.note_silence()\n",
         "practice 3: a missing off is cleared by a time limit",
     ),
-    # Interruptions
     Fault(
         "machine",
         "            if self._reply.is_active:\n                self._drop_reply()\n"
@@ -201,7 +199,6 @@ FAULTS = (
         "        at += 1  # the cut",
         "practice 5: a word that was cut in half was not heard",
     ),
-    # Tools
     Fault(
         "toolruns",
         "            if run.spec.side_effect is SideEffect.NONE:\n                del",
@@ -306,7 +303,6 @@ FAULTS = (
         "                if not was_awaited:\n                    self._ending",
         "practice 7: a hang-up counts while the caller waits for it",
     ),
-    # History
     Fault(
         "history",
         "            self._caller(CALLER_WAITS)\n",
@@ -331,7 +327,6 @@ FAULTS = (
         "        return not isinstance(self._facts[position], AgentSaid) and not (",
         "1: a request begins with the caller, and tool pairs stay whole",
     ),
-    # Silence, time and ends
     Fault(
         "machine",
         "        else:\n            self._start(Timer.IDLE, self._patience.idle_ms)\n\n"
@@ -405,7 +400,6 @@ FAULTS = (
         "return self._phase is _Phase.GONE",
         "8: the call is over when nothing started is unfinished",
     ),
-    # Keys and speech
     Fault(
         "machine",
         "        self._record_entry()\n        self._keep(CallerSaid(text))",
@@ -498,8 +492,8 @@ def _run(tree: Path) -> str:
 
 def _turn(tests: Path) -> tuple[int, str]:
     """Stories first, they are quick; the adversary late; the list of faults last."""
-    late = {"test_stories.py": -1, "test_rules.py": 1, "test_faults.py": 2}
-    return late.get(tests.name, 0), tests.name
+    late = {"test_rules.py": 1, "test_faults.py": 2}
+    return late.get(tests.name, -tests.match("*_stories.py")), tests.name
 
 
 def main() -> int:
