@@ -2,7 +2,7 @@
 
 It awaits nothing and knows no clock, so each race between caller, model, tools, timers and line is
 a list of events. The promises it keeps are style section 3; `tests/conversation/test_rules.py`
-plays the world against it, `test_stories.py` tells the races that once mattered.
+plays the world against it, `test_*_stories.py` tell the races that once mattered.
 
 How a call flows:
 

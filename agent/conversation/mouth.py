@@ -96,7 +96,7 @@ class Mouth:
         self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
-        """Cut what is audible to what was heard; what was cut before stays as it is.
+        """Cut what is audible to what was heard; nothing is audible any more then.
 
         Args:
             heard: The relay's report.
@@ -104,7 +104,7 @@ class Mouth:
             is_complete: The agent had nothing to add; only then is a reply heard to the end not
             cut.
         """
-        positions = [at for at in self._audible if not self._history.speech(at).is_cut]
+        positions = tuple(self._audible)
         texts = [self._history.speech(at).text for at in positions]
         sent = " ".join(texts)
         rate = self._characters_per_second
