@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversation.usecase import Phrases, Profile
+from agent.conversation.usecase import Profile
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,3 @@ from agent.conversation.usecase import Phrases, Profile
 def test_a_caller_is_named_with_both_names(first: str, last: str, *, expected: bool) -> None:
     """Otherwise the agent asks (seed section A6)."""
     assert Profile("+15550100", first, last).is_named is expected
-
-
-def test_phrases_that_vary_need_at_least_one() -> None:
-    """A record cannot take them all away."""
-    with pytest.raises(ValueError, match="at least one sentence"):
-        Phrases(fillers=())
-    with pytest.raises(ValueError, match="at least one sentence"):
-        Phrases(still_there=())
