@@ -75,6 +75,32 @@ def test_the_call_ends_also_without_playback_reports() -> None:
     assert EndCall('{"reasonCode": "goodbye"}') in actions
 
 
+def test_the_end_of_an_earlier_playback_does_not_end_the_call() -> None:
+    """The filler's "off" comes after the goodbye was sent; the goodbye is still to be heard."""
+    call = thinking("That is all.")
+    call.fires(Timer.FILLER)
+    call.happens(agent_on(), delta(1, "Thank you, goodbye."), finished(1, wants("leave")))
+    call.happens(done(1, effect=HangUp()))
+
+    at_first = call.happens(agent_off())
+    at_last = call.happens(agent_on(), agent_off())
+
+    assert at_first == []
+    assert EndCall('{"reasonCode": "goodbye"}') in at_last
+
+
+def test_a_caller_who_begins_to_speak_holds_the_end_back() -> None:
+    """Their words are on the way: neither the end of the playback nor its estimate cuts them off."""
+    call = leaving(HangUp())
+
+    begun = call.happens(partial("Wait, one"))
+    played = call.happens(agent_off())
+
+    assert begun == [starts(Timer.PLAYBACK, 10_000)]
+    assert played == []
+    assert question(call.happens(spoke("Wait, one more thing."))).reply == 2
+
+
 def test_the_wait_for_the_goodbye_is_limited() -> None:
     """Practice section 15: at most ten seconds."""
     call = thinking("That is all.")
