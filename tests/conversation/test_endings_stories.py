@@ -90,7 +90,7 @@ def test_the_end_of_an_earlier_playback_does_not_end_the_call() -> None:
 
 
 def test_a_caller_who_begins_to_speak_holds_the_end_back() -> None:
-    """Their words are on the way: neither the end of the playback nor its estimate cuts them off."""
+    """Their words are on the way: neither the end of the playback nor its estimate cuts them."""
     call = leaving(HangUp())
 
     begun = call.happens(partial("Wait, one"))
