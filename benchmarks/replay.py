@@ -347,7 +347,8 @@ def _write_profiles(folder: Path) -> list[Path]:
     for use_case, caller in CALLERS.items():
         path = folder / f"{use_case}.toml"
         path.write_text(
-            f'caller = "{caller}"\nfirst_name = "Robin"\nlast_name = "Doe"\nuse_case = "{use_case}"\n',
+            f'caller = "{caller}"\nfirst_name = "Robin"\nlast_name = "Doe"\n'
+            f'use_case = "{use_case}"\n',
             encoding="utf-8",
         )
         paths.append(path)

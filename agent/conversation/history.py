@@ -103,26 +103,40 @@ class History:
         self._facts.append(fact)
         return len(self._facts) - 1
 
+    def speech(self, position: int) -> AgentSaid:
+        """The speech at this position; a ValueError if something else is there."""
+        said = self._facts[position]
+        if not isinstance(said, AgentSaid):
+            raise ValueError(f"fact {position} is not speech")  # noqa: TRY004 (a wrong position)
+        return said
+
+    def tool_run(self, position: int) -> ToolUsed:
+        """The tool run at this position; a ValueError if something else is there."""
+        used = self._facts[position]
+        if not isinstance(used, ToolUsed):
+            raise ValueError(f"fact {position} is not a tool run")  # noqa: TRY004 (likewise)
+        return used
+
     def extend_speech(self, position: int, text: str) -> None:
         """Add words to speech in progress; it must not have been cut."""
-        said = self._speech(position)
+        said = self._uncut(position)
         self._facts[position] = replace(said, text=said.text + text)
 
     def cut_speech(self, position: int, heard: str) -> None:
         """Cut speech to what was heard, once."""
-        self._facts[position] = replace(self._speech(position), text=heard, is_cut=True)
+        self._facts[position] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
         """Give a tool run its result, once."""
-        used = self._facts[position]
-        if not isinstance(used, ToolUsed) or used.result is not None:
+        used = self.tool_run(position)
+        if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
         self._facts[position] = replace(used, result=result)
 
-    def _speech(self, position: int) -> AgentSaid:
-        said = self._facts[position]
-        if not isinstance(said, AgentSaid) or said.is_cut:
-            raise ValueError(f"fact {position} is not speech that can still change")
+    def _uncut(self, position: int) -> AgentSaid:
+        said = self.speech(position)
+        if said.is_cut:
+            raise ValueError(f"fact {position} was cut")
         return said
 
     def messages(self, limit: int) -> tuple[Message, ...]:
@@ -170,7 +184,7 @@ class _Projection:
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
-            case ToolUsed():
+            case _:  # by now the tool runs of one reply
                 used = [fact for fact in facts if isinstance(fact, ToolUsed)]
                 for fact in used:
                     self._put(Role.AGENT, fact.call)
@@ -219,5 +233,5 @@ def _size(fact: Fact) -> int:
     match fact:
         case CallerSaid(text) | AgentSaid(text) | Note(text):
             return len(text)
-        case ToolUsed(_, call, result):
-            return len(call.arguments) + (len(result.content) if result else 0)
+        case _:  # by now a ToolUsed; mypy complains here of any fact added and forgotten
+            return len(fact.call.arguments) + len(fact.result.content if fact.result else "")

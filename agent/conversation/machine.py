@@ -36,7 +36,7 @@ from agent.conversation.actions import Action, EndCall, Record, StartReply, Time
 from agent.conversation.clocks import Clocks
 from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
 from agent.conversation.events import EndReason, Event, Playback
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note, Voice
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
@@ -125,8 +125,10 @@ class Conversation:
                 return self._phase is _Phase.GONE
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
                 return self._phase in {_Phase.NEW, _Phase.GONE}
-            case ev.CallerPressed() | ev.PlaybackReported() | ev.ServiceStopping():
+            case ev.CallerPressed() | ev.PlaybackReported():
                 return self._phase is not _Phase.OPEN
+            case _:  # by now a ServiceStopping; a forgotten event is found in `_decide`
+                return self._phase not in {_Phase.NEW, _Phase.OPEN}
 
     def _decide(self, event: Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:
@@ -155,8 +157,8 @@ class Conversation:
                 self._wake(timer)
             case ev.ServiceStopping():
                 self._stop_service()
-            case ev.CallEnded(reason):
-                self._lose_line(reason)
+            case _:  # by now a CallEnded; mypy complains here of any event added and forgotten
+                self._lose_line(event.reason)
 
     def _begin_call(self) -> None:
         self._phase = _Phase.OPEN
@@ -209,7 +211,11 @@ class Conversation:
         self._record_entry()
         self._keep(CallerSaid(text))
         self._has_caller_floor = False
-        if self._is_leaving or (self._is_nod(text) and not is_typing):
+        if self._is_leaving:
+            if is_typing:  # nothing else was under way
+                self._ask(Choice.NONE)
+            return
+        if self._is_nod(text) and not is_typing:
             return
         self._begin_turn()
         if is_unfinished(text):
@@ -249,8 +255,7 @@ class Conversation:
             self._end_call(self._ending)
         else:
             self._ending = None
-            if not self._clocks.is_running(Timer.DIGITS):
-                self._start(Timer.IDLE, self._patience.idle_ms)
+            self._start(Timer.IDLE, self._patience.idle_ms)
 
     def _take_key(self, digit: str) -> None:
         if self._is_leaving:
@@ -299,7 +304,7 @@ class Conversation:
         match report:
             case Playback.AGENT_ON:
                 self._is_agent_heard = True
-                if self._is_quiet:
+                if self._clocks.is_running(Timer.IDLE):
                     self._stop(Timer.IDLE)
                     self._start(Timer.PLAYBACK, self._mouth.playing_ms + _PAUSE_MS)
             case Playback.AGENT_OFF:
@@ -309,10 +314,10 @@ class Conversation:
                     self._finish_playback()
             case Playback.CALLER_ON:
                 self._notice_caller()
-            case Playback.CALLER_OFF:
-                pass
             case Playback.PLAYED:
                 self._mouth.note_played(text)
+            case _:  # by now CALLER_OFF: the words follow
+                pass
 
     def _begin_turn(self) -> None:
         """The caller has said something to answer: leave all else."""
@@ -335,6 +340,7 @@ class Conversation:
 
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         limits = self._brief.limits
+        self._has_news = False
         self._stop(Timer.IDLE)
         number = self._reply.start(choice)
         messages = self._history.messages(limits.history_characters)
@@ -349,18 +355,15 @@ class Conversation:
 
     def _finish_playback(self) -> None:
         self._mouth.note_silence()
+        self._is_agent_heard = False
         if self._ending:
             self._end_call(self._ending)
         elif self._is_stopping:
             self._say_goodbye_for_stopping()
         elif self._has_news:
-            self._tell_news()
+            self._ask()
         else:
             self._start(Timer.IDLE, self._patience.idle_ms)
-
-    def _tell_news(self) -> None:
-        self._has_news = False
-        self._ask()
 
     def _pass_on(self, delta: str) -> None:
         self._say(self._reply.feed(delta))
@@ -378,7 +381,7 @@ class Conversation:
         self._stop(Timer.FLUSH, Timer.FILLER)
         self._actions += self._mouth.close(self._reply.finish(stop))
         if stop is StopReason.BLOCKED:
-            self._actions += self._mouth.say_whole(self._brief.phrases.blocked)
+            self._actions += self._mouth.say_whole(self._farewell or self._brief.phrases.blocked)
             self._end_turn()
         elif calls and self._reply.choice is not Choice.NONE:
             self._use_tools(calls)
@@ -446,8 +449,8 @@ class Conversation:
         if not run.was_awaited:
             self._keep(Note(LATE_RESULT.format(run.name, event.outcome.content)))
             self._has_news = True
-            if self._is_quiet and not self._has_caller_floor:
-                self._tell_news()
+            if self._is_quiet:
+                self._ask()
         elif not self._tools.is_awaited:
             self._go_on()
 
@@ -465,13 +468,14 @@ class Conversation:
 
     @property
     def _was_heard_out(self) -> bool:
-        """The agent's words before the caller's last were not cut off (practice section 5.11)."""
+        """The model's words before the caller's last were not cut off (practice section 5.11)."""
         facts = iter(reversed(list(self._history)))
         for fact in facts:
             if isinstance(fact, CallerSaid):
                 break
-        said = next((fact for fact in facts if isinstance(fact, AgentSaid)), None)
-        return said is None or not said.is_cut
+        said = (fact for fact in facts if isinstance(fact, AgentSaid))
+        last = next((fact for fact in said if fact.voice is Voice.MODEL), None)
+        return last is None or not last.is_cut
 
     def _wake(self, timer: Timer) -> None:
         match timer:
@@ -489,7 +493,7 @@ class Conversation:
                 self._finish_entry()
             case Timer.DURATION:
                 self._watch_duration()
-            case Timer.CLOSING:
+            case _:  # by now CLOSING
                 self._lose_line(EndReason.CALLER_HANGUP)
 
     def _start_filler(self, after_ms: int) -> None:
@@ -497,13 +501,16 @@ class Conversation:
             self._start(Timer.FILLER, after_ms)
 
     def _fill_in(self) -> None:
-        self._actions += self._mouth.say_whole(self._patience.filler())
+        own = "" if self._reply.has_spoken else self._tools.filler
+        self._actions += self._mouth.say_whole(self._patience.filler(own))
         self._start_filler(self._brief.limits.filler_every_ms)
 
     def _break_silence(self) -> None:
         self._has_caller_floor = False
-        if self._has_news:
-            self._tell_news()
+        if self._is_stopping:
+            self._say_goodbye_for_stopping()
+        elif self._has_news:
+            self._ask()
         elif words := self._patience.reprompt():
             self._actions += self._mouth.say_whole(words)
             self._end_turn()
@@ -529,7 +536,7 @@ class Conversation:
     @property
     def _is_quiet(self) -> bool:
         """Nobody speaks, nothing runs."""
-        return self._clocks.is_running(Timer.IDLE)
+        return self._clocks.is_running(Timer.IDLE) and not self._has_caller_floor
 
     @property
     def _is_leaving(self) -> bool:

@@ -43,13 +43,13 @@ class Mouth:
     def playing_ms(self) -> int:
         """The longest time that what was said since the last silence can take to be read out."""
         playing = self._audible[self._quiet_since :]
-        characters = sum(len(self._said(position).text) for position in playing)
+        characters = sum(len(self._history.speech(position).text) for position in playing)
         return characters * 1000 // self._characters_per_second
 
     @property
     def last_words(self) -> str:
         """What was said last."""
-        return self._said(self._audible[-1]).text if self._audible else ""
+        return self._history.speech(self._audible[-1]).text if self._audible else ""
 
     def begin_turn(self) -> None:
         """The caller has the floor. What was said before stays audible until we speak again."""
@@ -93,7 +93,7 @@ class Mouth:
 
     def note_played(self, text: str) -> None:
         """The relay has played this much more."""
-        self._played += text
+        self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
         """Cut what is audible to what was heard; what was cut before stays as it is.
@@ -104,8 +104,8 @@ class Mouth:
             is_complete: The agent had nothing to add; only then is a reply heard to the end not
             cut.
         """
-        positions = [at for at in self._audible if not self._said(at).is_cut]
-        texts = [self._said(at).text for at in positions]
+        positions = [at for at in self._audible if not self._history.speech(at).is_cut]
+        texts = [self._history.speech(at).text for at in positions]
         sent = " ".join(texts)
         rate = self._characters_per_second
         end = max(
@@ -142,9 +142,3 @@ class Mouth:
 
     def _record(self, position: int) -> Record:
         return Record(position, self._history[position])
-
-    def _said(self, position: int) -> AgentSaid:
-        said = self._history[position]
-        if not isinstance(said, AgentSaid):
-            raise TypeError(f"fact {position} is not speech")
-        return said

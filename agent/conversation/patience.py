@@ -33,9 +33,11 @@ class Patience:
         self._fillers = 0
         self._silences = 0
 
-    def filler(self) -> str:
-        """The next filler; never the same twice in a row if there are two."""
+    def filler(self, own: str) -> str:
+        """The next filler, the tool's `own` first; never the same twice in a row."""
         self._fillers += 1
+        if own and self._fillers == 1:
+            return own
         return self._phrases.fillers[(self._fillers - 1) % len(self._phrases.fillers)]
 
     def reprompt(self) -> str:

@@ -27,14 +27,14 @@ _HIDDEN = ("thinking", "think", "reasoning", "scratchpad", "reflection")
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^<>]*>")
 _OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*$")
 _LONGEST_TAG = 80
-_WORD_END = re.compile(r"\s|(?<=[。！？、，；])")  # noqa: RUF001 (full-width marks end words there)
+_WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _CLAUSE_END = re.compile(r"[,;:—、，；]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _ABBREVIATION = re.compile(
     r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd|Rd|No|Nr|vs|etc|approx|apt|e\.g|i\.e|a\.m|p\.m"
     r"|(?:[A-Z]\.)+[A-Z])\.$"
 )
-_LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}\w*)$")  # noqa: RUF001 (a dash)
+_LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$")  # noqa: RUF001 (dash)
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
 _URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
@@ -49,6 +49,7 @@ class Speech:
         self._word = ""
         self._ready: list[str] = []
         self._hidden_by = ""
+        self._depth = 0
         self._at_line_start = True
         self._has_begun = False
         self._joint = ""
@@ -141,12 +142,10 @@ class Speech:
 
     def _enter_or_leave(self, tag: re.Match[str]) -> None:
         is_closing, name = bool(tag.group(1)), tag.group(2).lower()
-        if name not in _HIDDEN:
+        if name not in _HIDDEN or tag.group().endswith("/>") or self._hidden_by not in {"", name}:
             return
-        if not is_closing:
-            self._hidden_by = self._hidden_by or name
-        elif name == self._hidden_by:
-            self._hidden_by = ""
+        self._depth = max(0, self._depth + (-1 if is_closing else 1))
+        self._hidden_by = name if self._depth else ""
 
 
 def clean_word(word: str) -> str:

@@ -38,8 +38,7 @@ NOT_HEARD = (
 class _Run:
     """One execution, and the facts that wait for it."""
 
-    name: str
-    side_effect: SideEffect
+    spec: ToolSpec
     positions: list[int]
     awaited: set[int] = field(default_factory=set)
 
@@ -66,6 +65,11 @@ class ToolRuns:
     def is_awaited(self) -> bool:
         """The present turn waits for a result."""
         return any(run.awaited for run in self._runs.values())
+
+    @property
+    def filler(self) -> str:
+        """What an awaited tool has to say to a caller who waits; empty = nothing."""
+        return next((run.spec.filler for run in self._runs.values() if run.awaited), "")
 
     @property
     def is_unfinished(self) -> bool:
@@ -102,14 +106,14 @@ class ToolRuns:
         records = [
             self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
         ]
-        return FinishedRun(records, run.name, was_awaited=bool(run.awaited))
+        return FinishedRun(records, run.spec.name, was_awaited=bool(run.awaited))
 
     def leave(self) -> list[Action]:
         """The caller moves on: cancel what has no side effect, let the rest run unawaited."""
         actions: list[Action] = []
         for call_id, run in list(self._runs.items()):
             run.awaited.clear()
-            if run.side_effect is SideEffect.NONE:
+            if run.spec.side_effect is SideEffect.NONE:
                 del self._runs[call_id]
                 actions.append(CancelTool(call_id))
                 actions += [
@@ -143,7 +147,7 @@ class ToolRuns:
 
     def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
         position = self._history.append(ToolUsed(reply, call))
-        self._runs[call.id] = _Run(spec.name, spec.side_effect, [position], {position})
+        self._runs[call.id] = _Run(spec, [position], {position})
         return self._record(position), [RunTool(call)]
 
     def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
@@ -160,10 +164,8 @@ class ToolRuns:
         return self._record(self._history.append(ToolUsed(reply, call, result))), []
 
     def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
-        used = self._history[position]
-        if not isinstance(used, ToolUsed):
-            raise TypeError(f"fact {position} is not a tool run")
-        self._history.complete_tool(position, ToolResult(used.call.id, content, is_error))
+        call = self._history.tool_run(position).call
+        self._history.complete_tool(position, ToolResult(call.id, content, is_error))
         return self._record(position)
 
     def _record(self, position: int) -> Record:

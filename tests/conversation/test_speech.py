@@ -1,0 +1,222 @@
+"""Tokens in, words out: what a voice may be given."""
+
+# ruff: noqa: RUF001 (full-width marks and typography are what is tested)
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conversation.speech import MAXIMUM_PIECE, Speech, clean_word
+
+FRAGMENTS = st.sampled_from([
+    "One ", "large", "pizza, ", "for $24.50 ", "at 7:30 p.m. ", "Dr. ", "mail a_b@x.io ", "e.g. ",
+    "<thinking>", "</thinking>", "<think>", "</think>", "<b>", "</b>", "<", ">", "< 5 ", "\n",
+    "\n- ", "# ", "```", "[menu](https://x.io/9) ", "https://www.example.com/a?b=1 ", "_so_ ",
+    "你好。", "三个，", "**bold** ", "😀", " ", "  ", "& ", "...", "! ", "? ", "555 0100", "3️⃣ ",
+])  # fmt: skip
+REPLIES = st.lists(FRAGMENTS, max_size=30).map("".join) | st.text(max_size=60)
+
+
+def say(*chunks: str, is_cut_short: bool = False) -> list[str]:
+    """The pieces a reply of these chunks gives, none of them empty."""
+    speech = Speech()
+    pieces = [speech.feed(chunk) for chunk in chunks]
+    return [piece for piece in [*pieces, speech.finish(is_cut_short=is_cut_short)] if piece]
+
+
+def whole(*chunks: str, is_cut_short: bool = False) -> str:
+    return "".join(say(*chunks, is_cut_short=is_cut_short))
+
+
+@st.composite
+def cut_replies(draw: st.DrawFn) -> list[str]:
+    """A reply in chunks, as a provider happens to cut it."""
+    text = draw(REPLIES)
+    ends = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
+@given(chunks=cut_replies(), is_cut_short=st.booleans())
+def test_what_is_said_does_not_depend_on_how_the_tokens_were_cut(
+    chunks: list[str], is_cut_short: bool
+) -> None:
+    """The rule of the module: decisions fall when a word is complete."""
+    at_once = whole("".join(chunks), is_cut_short=is_cut_short)
+
+    assert whole(*chunks, is_cut_short=is_cut_short) == at_once
+    assert whole(*"".join(chunks), is_cut_short=is_cut_short) == at_once
+
+
+@given(chunks=cut_replies())
+def test_flushing_changes_the_pieces_and_not_the_words(chunks: list[str]) -> None:
+    """The flush timer only hurries."""
+    speech = Speech()
+
+    pieces = [speech.feed(chunk) + speech.flush() for chunk in chunks]
+
+    assert "".join([*pieces, speech.finish()]).rstrip() == whole("".join(chunks)).rstrip()
+
+
+@given(text=st.text(alphabet="ab1290 .,:;!?$%&*_#~`|'\"()\n-+=/@", max_size=80))
+def test_no_digit_is_lost(text: str) -> None:
+    """Practice section 14: never outside of tags, links and hidden blocks."""
+    assert re.sub(r"\D", "", whole(text)) == re.sub(r"\D", "", text)
+
+
+@given(
+    before=st.sampled_from(["", "Sure. "]),
+    name=st.sampled_from(["thinking", "think", "reasoning", "scratchpad", "reflection", "THINK"]),
+    hidden=st.lists(st.sampled_from(["secret ", "\n", "<b>", "1 < 2 ", "secret."])).map("".join),
+    is_closed=st.booleans(),
+    size=st.integers(1, 9),
+)
+def test_thinking_is_never_spoken(
+    before: str, name: str, hidden: str, is_closed: bool, size: int
+) -> None:
+    """Seed part D, condition 17: closed or not, however it is cut."""
+    text = f"{before}<{name}>{hidden}" + (f"</{name}> Done." if is_closed else "")
+
+    said = whole(*(text[at : at + size] for at in range(0, len(text), size)))
+
+    assert said.rstrip() == (before + ("Done." if is_closed else "")).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<thinking>a<thinking>b</thinking>c</thinking>Yes.", "Yes."),
+        ("<thinking>a<think>b</think>c</thinking>Yes.", "Yes."),
+        ("<thinking>a</think>b</thinking>Yes.", "Yes."),
+        ("Yes.</thinking> No.", "Yes. No."),
+        ("</thinking><thinking>a</thinking>Yes.", "Yes."),
+        ("<thinking/>Yes.", "Yes."),
+        ("<speak>Yes.</speak>", "Yes."),
+        ('<a href="x y">Yes</a> <br/>', "Yes"),
+        ("It is < 5 and > 3", "It is less than 5 and greater than 3"),
+        ("<" + "a " * 60, " ".join(["less than a", *["a"] * 59])),
+    ],
+)
+def test_tags_are_not_spoken(text: str, said: str) -> None:
+    """Nested, crossed, orphaned, with blanks inside; a sign is no tag."""
+    assert whole(text).rstrip() == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("**Two** _large_ `pizzas`", "Two large pizzas"),
+        ("# Menu\n- pizza\n- salad", "Menu pizza salad"),
+        ("1. pizza\n2. salad", "1. pizza 2. salad"),
+        ("---\nYes\n```json\nNo\n```", "Yes No"),
+        ("5 - 3", "5 - 3"),
+        ("[the menu](https://x.io/a) is", "the menu is"),
+        ("See https://www.example.com/a?b=1 now", "See example.com now"),
+        ("Pizza & salad", "Pizza and salad"),
+        ("Great 😀 choice 👍🏽!", "Great choice !"),
+        ("21°C in snake_case_name", "21°C in snake_case_name"),
+        ("a\u200bb 3\ufe0f\u20e3", "ab 3"),
+        ("```3 pizzas", "3 pizzas"),
+    ],
+)
+def test_marks_for_readers_are_left_out(text: str, said: str) -> None:
+    """Practice section 14: plain spoken language."""
+    assert whole(text) == said
+
+
+def test_the_first_word_goes_out_at_once_then_clauses() -> None:
+    """The caller waits for the first word; the rest costs a handful of frames."""
+    pieces = say(
+        *"Sure, we have three kinds of pizza today, and two salads. Which one do you want?"
+    )
+
+    assert pieces == [
+        "Sure, ",
+        "we have three kinds of pizza today, ",
+        "and two salads. Which one do you want?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "please write to anna.maria@example.com today",
+        "that will be exactly 24.50 dollars today",
+        "we open tomorrow morning at 7:30 a.m. today",
+        "your doctor this morning is Dr. Smith today",
+        "bring things such as these, e.g. Salad today",
+        "you are talking to J. R. Smith from today",
+    ],
+)
+def test_a_piece_does_not_end_inside_a_number_or_an_abbreviation(sentence: str) -> None:
+    """Practice section 14."""
+    pieces = say("So ", *f"{sentence} on. Bye")
+
+    assert all(not piece.rstrip().endswith(("Dr.", "e.g.", "J.", "R.", "a.m.")) for piece in pieces)
+    assert "".join(pieces) == f"So {sentence} on. Bye"
+    assert not any(re.search(r"[@:]$|\d\.$", piece.rstrip()) for piece in pieces)
+
+
+def test_a_text_without_marks_is_given_out_in_bounded_pieces() -> None:
+    """A voice cannot wait for ever."""
+    pieces = say(*("word " * 80))
+
+    assert len(pieces) == 4
+    assert all(len(piece) <= MAXIMUM_PIECE + 5 for piece in pieces)
+
+
+def test_languages_without_spaces_have_their_own_marks() -> None:
+    """Full-width marks end words and clauses."""
+    pieces = say(*"好的。我们今天有三种比萨，一共二十四点五元，还有两种沙拉可以选择。您要哪一种？")
+
+    assert pieces[0] == "好的。"
+    assert len(pieces) > 2
+    assert "".join(pieces) == (
+        "好的。我们今天有三种比萨，一共二十四点五元，还有两种沙拉可以选择。您要哪一种？"
+    )
+
+
+def test_a_line_end_is_a_clause_end() -> None:
+    """Lists have no marks."""
+    assert say("Here: ", "one large pizza with ham\n", "two") == [
+        "Here: ",
+        "one large pizza with ham ",
+        "two",
+    ]
+
+
+def test_ready_words_can_be_flushed() -> None:
+    """The incomplete word stays."""
+    speech = Speech()
+    speech.feed("Sure, two large piz")
+
+    was_pending = speech.is_pending
+    piece = speech.flush()
+
+    assert (was_pending, piece, speech.is_pending) == (True, "two large ", False)
+    assert speech.finish() == "piz"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("We have pizza. It is good. And it com", "We have pizza. It is good. "),
+        ("Sure, we have many kinds of piz", "Sure, "),
+        ("Certainl", "Certainl"),
+        ("Ask Dr. Smi", "Ask "),
+        ("", ""),
+    ],
+)
+def test_a_reply_that_was_cut_short_ends_with_a_sentence(text: str, said: str) -> None:
+    """Unless that would leave nothing at all."""
+    assert whole(text, is_cut_short=True) == said
+
+
+def test_a_word_is_cleaned_by_itself() -> None:
+    """Digits and signs stay, what cannot be said goes."""
+    assert clean_word("**$24.50**") == "$24.50"
+    assert clean_word("©") == "©"
+    assert clean_word("😀") == ""
