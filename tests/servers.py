@@ -54,6 +54,7 @@ PATIENT = Manner(
 
 OpenModel = Callable[[str, str], LanguageModel]
 _SETTLED_SECONDS = 3.0
+_ENDED_SECONDS = 15.0
 
 
 def settings_for(store_path: Path, **environment: str) -> Settings:
@@ -176,9 +177,10 @@ async def staged(
 
 async def heard_out(call: TwilioCall) -> Ending:
     """Listen until the service gives the call back."""
-    await call.play_out()
-    await call.reply(cycles=1_000)  # more than will come: only the end stops it
-    assert call.ending is not None
+    async with asyncio.timeout(_ENDED_SECONDS):
+        while call.ending is None:
+            await call.play_out()
+            await call.settle()
     return call.ending
 
 
@@ -186,7 +188,7 @@ async def until(holds: Callable[[], bool]) -> None:
     """Wait for a condition, within a limit."""
     async with asyncio.timeout(_SETTLED_SECONDS):
         while not holds():  # what is waited for has no event: a file, a thread, a counter
-            await asyncio.sleep(0.005)  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
