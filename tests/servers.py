@@ -54,7 +54,6 @@ PATIENT = Manner(
 
 OpenModel = Callable[[str, str], LanguageModel]
 _SETTLED_SECONDS = 3.0
-_ENDED_SECONDS = 15.0
 
 
 def settings_for(store_path: Path, **environment: str) -> Settings:
@@ -175,9 +174,9 @@ async def staged(
         await runner.cleanup()
 
 
-async def heard_out(call: TwilioCall) -> Ending:
-    """Listen until the service gives the call back."""
-    async with asyncio.timeout(_ENDED_SECONDS):
+async def heard_out(call: TwilioCall, *, seconds: float = 15.0) -> Ending:
+    """Listen until the service gives the call back, so long at most."""
+    async with asyncio.timeout(seconds):
         while call.ending is None:
             await call.play_out()
             await call.settle()
@@ -187,7 +186,7 @@ async def heard_out(call: TwilioCall) -> Ending:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for a condition, within a limit."""
     async with asyncio.timeout(_SETTLED_SECONDS):
-        while not holds():  # what is waited for has no event: a file, a thread, a counter
+        while not holds():  # noqa: ASYNC110 (a file, a thread or a counter has no event)
             await asyncio.sleep(0.005)
 
 

@@ -195,7 +195,7 @@ async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> Non
 
 async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
     """The model has no choice: the request names the tool (D23)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     listed = ToolCall("x", "ListAvailableApartmentsFunction", "{}")
     model = ScriptedModel([[listed, StopReason.TOOLS], ["A studio is free.", StopReason.END]])
 
@@ -245,7 +245,7 @@ async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) ->
 
 async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) -> None:
     """The stream is closed, the cycle is closed, and nothing of the reply comes late (D6, D9)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     endless: list[Step] = ["Well, that is a long story. ", 3_600.0, "Too late. ", StopReason.END]
     model = ScriptedModel([endless, ["Short, then.", StopReason.END]])
 
@@ -267,7 +267,7 @@ async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) 
 
 async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None:
     """One turn at a time, also when Twilio reports no interrupt (D6)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     model = ScriptedModel([[3_600.0], ["Yes, we are open.", StopReason.END]])
 
     async with (
@@ -285,7 +285,7 @@ async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None
 
 async def test_partial_words_start_no_turn(tmp_path: Path) -> None:
     """Only final words are a turn: one request, one entry of the caller (D8)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     model = ScriptedModel([["Yes.", StopReason.END]])
 
     async with (
@@ -321,11 +321,11 @@ async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
     """The clock may stand still: each fact has a place of its own (D12)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused", STACK_USE_CASE="albertEinsteinUseCase")
 
     async with (
-        staged(settings, store, _offline, clock=lambda: 1_900_000_000.0) as server,
+        staged(settings, store, offline, clock=lambda: 1_900_000_000.0) as server,
         server.twilio.call(From=STRANGER) as call,
     ):
         await call.say("what is relativity")
@@ -357,9 +357,9 @@ class _GatedStore(MemoryStore):
 async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) -> None:
     """An order outlives the line, and its result is written down."""
     store = _GatedStore()
-    await _seeded(store)
+    await seeded(store)
 
-    async with staged(settings_for(tmp_path / "unused"), store, _offline) as server:
+    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
         async with server.twilio.call(From=ADA) as call:
             await call.say("a house salad for pickup")
             await call.say("that's all")
@@ -448,7 +448,7 @@ async def test_keys_and_words_are_written_down_alike(server: Server) -> None:
 
 async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
     """The caller hears a sentence, closed like every other, and the call goes on (D9)."""
-    store = await _seeded(MemoryStore())
+    store = await seeded(MemoryStore())
     fault = ModelError(ReplyFault.UNAVAILABLE)
     model = ScriptedModel([[fault], ["Now it works.", StopReason.END]])
     async with (
@@ -475,11 +475,11 @@ async def test_relay_that_loses_the_line_is_told_what_to_say(server: Server) -> 
     assert await server.metric("agent_active_calls") == 0
 
 
-def _offline(_: str, script: str) -> LanguageModel:
+def offline(_: str, script: str) -> LanguageModel:
     return OfflineModel(script)
 
 
-async def _seeded(store: MemoryStore) -> MemoryStore:
+async def seeded(store: MemoryStore) -> MemoryStore:
     await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
     return store
 
