@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from agent.settings import Settings
@@ -65,3 +66,10 @@ async def server(service_settings: Settings) -> AsyncIterator[Server]:
     """The service as production wires it, with the shipped configuration."""
     async with serving(service_settings) as running:
         yield running
+
+
+@pytest.fixture
+def plain_logging() -> Iterator[None]:
+    """Logging is afterwards as it was before."""
+    yield
+    structlog.reset_defaults()

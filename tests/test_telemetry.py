@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import structlog
@@ -291,13 +291,6 @@ async def test_table_is_measured_and_otherwise_untouched() -> None:
         "count get error": 1.0,
         "sum get error": 2.0,
     }
-
-
-@pytest.fixture
-def plain_logging() -> Iterator[None]:
-    """Logging as it was before."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("plain_logging")
