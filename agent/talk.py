@@ -92,6 +92,8 @@ class TerminalLine:
                     await self._show(text)
                     if is_last and self._unspoken.empty():
                         self._fall_silent()
+                    elif is_last and self._is_speaking:
+                        await self._show(" ")
                 case EndCall(handoff):
                     self._write(f"\n[the call ends: {handoff}]\n")
                     self._events.put_nowait(CallEnded())

@@ -69,6 +69,19 @@ class Terminal:
             self.happened.append(event)
 
 
+def test_utterances_that_follow_each_other_are_told_apart() -> None:
+    """A pause on the telephone is a space in the terminal."""
+    terminal = Terminal()
+
+    async def script(line: TerminalLine) -> None:
+        await line.send(Speak(1, "One.", is_last=True))
+        await line.send(Speak(2, "Two.", is_last=True))
+
+    terminal.run(script)
+
+    assert terminal.text == "\nagent: One. Two.\nyou: "
+
+
 def test_words_appear_at_speaking_pace() -> None:
     """One character after the other, so that there is time to break in."""
     terminal = Terminal()
