@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -19,20 +18,21 @@ from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from tests.servers import Server, serving, settings_for
 
-_SLOW_MACHINE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 _CONFIGURATION = Path(__file__).parents[1] / "configuration"
 
-for name, runs in {"dev": 200, "ci": 3_000, "nightly": 50_000}.items():
-    settings.register_profile(
-        name,
-        max_examples=runs,
-        stateful_step_count=40,
-        deadline=None,
-        print_blob=True,
-        report_multiple_bugs=False,
-        suppress_health_check=_SLOW_MACHINE,
-    )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+settings.register_profile(
+    "everywhere",
+    max_examples=150,
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=(
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ),
+)
+settings.load_profile("everywhere")
 
 
 @pytest.fixture(scope="session")
