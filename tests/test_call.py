@@ -319,6 +319,46 @@ async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
     assert facts[-1].text.startswith("It will be ready")
 
 
+async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -> None:
+    """Empty arguments, percent signs and two calls at once do no harm (D10, D14)."""
+    store = await seeded(MemoryStore())
+    calls: list[Step] = [
+        "Let me look. ",
+        ToolCall("a", "CheckExistingAppointmentsFunction", ""),
+        ToolCall("b", "ListAvailableApartmentsFunction", '{"date": "100% sure"}'),
+        StopReason.TOOLS,
+    ]
+    model = ScriptedModel([calls, ["You have 100% choice.", StopReason.END]])
+
+    async with (
+        staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server,
+        server.twilio.call(From=GRACE) as call,
+    ):
+        reply = await call.say("what is free", cycles=2)
+
+    facts = await chat.facts(store, call.relay.fields["CallSid"])
+    tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
+    assert reply.cycles == ("Let me look.", "You have 100% choice.")
+    assert [fact.result and fact.result.is_error for fact in tools] == [False, True]
+    assert len({fact.reply for fact in tools}) == 1
+
+
+async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
+    """A model that has nothing to call is not told of calling (D15)."""
+    store = await seeded(MemoryStore())
+    record = {"tools": "[]", "dtmfHandlers": "{}"}
+    await store.merge("restaurantOrderingUseCase", "configuration", record)
+    model = ScriptedModel([["Yes.", StopReason.END]])
+
+    async with (
+        staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server,
+        server.twilio.call(From=ADA) as call,
+    ):
+        await call.say("are you open")
+
+    assert model.requests[0].tools == ()
+
+
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
     """The clock may stand still: each fact has a place of its own (D12)."""
     store = await seeded(MemoryStore())

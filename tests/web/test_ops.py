@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from agent.conversation.usecase import Phrases
-from tests.servers import Server, heard_out
+from tests.servers import Server, heard_out, serving, settings_for
 from tests.twilio.client import call_fields
 
 ADA = "+15550100001"
@@ -89,6 +93,19 @@ async def test_metrics_are_not_on_the_public_port(server: Server) -> None:
     status, _ = await server.get(server.url("/metrics"))
 
     assert status == 404
+
+
+async def test_metrics_can_be_switched_off(table: Path) -> None:
+    """`METRICS_PORT=0` opens no second port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+
+    async with serving(replace(settings_for(table), port=port)) as server:
+        health = await server.get(server.url("/health"))
+
+        assert (server.service.port, server.service.metrics_port) == (port, 0)
+        assert health == (200, "Healthy")
 
 
 async def test_call_leaves_its_figures(server: Server) -> None:
