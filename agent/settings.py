@@ -64,6 +64,8 @@ def _socket_url(text: str) -> str:
         raise ValueError("must be wss://host/ (or ws://localhost:PORT/), with the final slash")
     if parts.query or parts.fragment:
         raise ValueError("must have neither a query nor a fragment")
+    if parts.path.endswith("/conversation-relay/"):
+        raise ValueError("is the base of the socket's address; leave out /conversation-relay/")
     return text
 
 

@@ -94,6 +94,7 @@ def test_every_variable_is_read() -> None:
         ("WS_URL", "wss://user:word@voice.example.com/"),
         ("WS_URL", "wss://voice.example.com:port/"),
         ("WS_URL", "wss://voice.example.com:0/"),
+        ("WS_URL", "wss://voice.example.com/conversation-relay/"),
         ("PUBLIC_URL", "voice.example.com"),
         ("PUBLIC_URL", "https://"),
         ("PUBLIC_URL", "https://voice.example.com?a"),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.ports import Item
+from agent.conversation.usecase import Phrases
+from agent.ports import Item, StoreError
 from agent.web.voice import LOST
 from tests.fakes import MemoryStore
-from tests.servers import Server, serving, settings_for, staged
+from tests.servers import Server, heard_out, serving, settings_for, staged
 from tests.test_call import offline, seeded
 from tests.twilio.call import Manner
 from tests.twilio.ledger import Fault
@@ -33,6 +34,36 @@ async def test_handshake_without_twilios_signature_is_refused(
     assert await server.metric("agent_calls_refused_total", reason="signature") == 1
     async with server.twilio.connect(relay) as call:
         assert (await call.say("are you open")).text
+
+
+async def test_call_that_begins_while_the_service_drains_hears_why_it_ends(
+    server: Server,
+) -> None:
+    """The socket was there before the drain, its `setup` comes after it."""
+    relay = await server.relay(From=ADA)
+    async with server.twilio.dial(relay) as call:
+        server.calls.drain()
+        await call.set_up()
+        ending = await heard_out(call)
+
+    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
+
+
+async def test_handshake_while_the_table_is_away_is_refused_and_counted(tmp_path: Path) -> None:
+    """Twilio asks the action URL then; a 500 of the server would say nothing."""
+
+    class Away(MemoryStore):
+        async def get(self, pk: str, sk: str) -> Item | None:
+            raise StoreError("the table is away")
+
+    url = f"{BARE}?callSid=CA0&token=abc"
+    async with staged(settings_for(tmp_path / "t.db"), Away(), offline) as server:
+        status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
+
+        assert status == 503
+        _, metrics = await server.get(server.url("/metrics"))
+        assert 'agent_calls_refused_total{reason="store"} 1.0' in metrics
 
 
 async def test_signature_of_a_webhook_opens_no_socket(server: Server) -> None:

@@ -282,6 +282,20 @@ async def test_person_at_a_sip_address_is_dialled_there(server: Server) -> None:
     assert f'action="{ACTION_URL}"' in answer.xml
 
 
+@pytest.mark.parametrize(
+    ("called", "shown"), [("+15550009999", 'callerId="+15550009999"'), ("client:desk", "")]
+)
+async def test_person_sees_a_number_or_none(server: Server, called: str, shown: str) -> None:
+    """An app has called no number, and only a number can be shown."""
+    await server.store.merge(RESTAURANT, "configuration", {"handoffNumber": "+15550007777"})
+
+    answer = await _given_back(server, HandoffData(ReasonCode.LIVE_AGENT), RESTAURANT, To=called)
+
+    assert answer.verbs == ("Dial",)
+    assert shown in answer.xml
+    assert bool(shown) == ("callerId" in answer.xml)
+
+
 @pytest.mark.parametrize("use_case", ["", "noSuchUseCase"])
 async def test_handoff_of_a_use_case_that_is_gone_is_an_apology(
     server: Server, use_case: str
@@ -345,9 +359,12 @@ async def _stored(server: Server, fields: Mapping[str, str]) -> Item:
     return item
 
 
-async def _given_back(server: Server, handoff: HandoffData, use_case: str) -> Answer:
+async def _given_back(server: Server, handoff: HandoffData, use_case: str, **fields: str) -> Answer:
     fields = call_fields(
-        CallStatus="in-progress", SessionStatus="ended", HandoffData=handoff.render()
+        CallStatus="in-progress",
+        SessionStatus="ended",
+        HandoffData=handoff.render(),
+        **fields,
     )
     return await server.twilio.post(f"{ACTION_URL}?useCase={use_case}", fields)
 
