@@ -24,6 +24,7 @@ from agent.conversation.history import (
     ToolUsed,
 )
 from agent.conversation.messages import Choice, ToolCall
+from agent.conversation.outcome import HangUp
 from agent.conversation.toolruns import CANCELLED, NOT_AN_OBJECT, NOT_HEARD, error_content
 from agent.conversation.usecase import Limits
 from tests.conversation.builders import (
@@ -206,6 +207,18 @@ def test_a_late_result_waits_while_the_caller_speaks() -> None:
 
     assert late[1:] == [Record(5, Note(LATE))]
     assert caller_text(told) == f"[{LATE}]"
+
+
+def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
+    """The caller has gone on, so nobody says goodbye any more (practice section 15)."""
+    call = using("order")
+    call.happens(spoke("How long will it take?"), done(1, effect=HangUp()))
+    call.happens(delta(2, "About an hour."), finished(2), agent_off())
+    call.happens(delta(3, "And your order is done."), finished(3))
+
+    actions = call.happens(agent_off())
+
+    assert actions == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
 
 
 def test_a_late_result_is_told_once() -> None:
