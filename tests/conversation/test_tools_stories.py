@@ -5,6 +5,8 @@ Every story also passes through `World`, which holds it to the promises of style
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.conversation import events as ev
@@ -207,6 +209,15 @@ def test_a_late_result_waits_while_the_caller_speaks() -> None:
 
     assert late[1:] == [Record(5, Note(LATE))]
     assert caller_text(told) == f"[{LATE}]"
+
+
+def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
+    """Nothing was said that could have been cut off."""
+    call = started(replace(HELLO, greeting=""))
+
+    actions = call.happens(finished(1, wants("order")))
+
+    assert RunTool(use(1, "order")) in actions
 
 
 def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
