@@ -22,7 +22,7 @@ from agent.llm import open_model
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import LanguageModel, Store
 from agent.relay.signature import Signatures
-from agent.settings import Settings
+from agent.settings import Settings, SettingsError
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.web import call, ops, voice
@@ -142,7 +142,12 @@ async def _site(application: web.Application, host: str | None, port: int) -> As
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise SettingsError(
+                f"PORT or METRICS_PORT: cannot listen on {port}: {error}"
+            ) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

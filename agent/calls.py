@@ -136,6 +136,8 @@ class Calls:
         running = self._session(call_sid, item, use_case, line, model, observer)
         self._running.add(running)
         self._is_quiet.clear()
+        if self.is_draining:
+            running.stop()
         try:
             reason = await running.run()
         finally:

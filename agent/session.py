@@ -65,6 +65,7 @@ REPLY_SECONDS = 20.0
 JOURNAL_RETRY_SECONDS = 0.5
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
+_OFFER_AGAIN_SECONDS = 0.01
 _INBOX_SIZE = 256
 """Events; who has more to say waits until the loop has caught up."""
 
@@ -116,8 +117,7 @@ class Session:
 
     def stop(self) -> None:
         """The process will go away; the conversation decides when to say so."""
-        if not self._is_over:
-            self._tasks.create_task(self._put(ServiceStopping()), name="stopping")
+        self._offer(ServiceStopping())
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
@@ -146,7 +146,9 @@ class Session:
             case StartTimer(timer, serial, after_ms):
                 self._stop_timer(timer)
                 loop = asyncio.get_running_loop()
-                self._timers[timer] = loop.call_later(after_ms / 1000, self._ring, timer, serial)
+                self._timers[timer] = loop.call_later(
+                    after_ms / 1000, self._offer, TimerFired(timer, serial)
+                )
             case StopTimer(timer):
                 self._stop_timer(timer)
 
@@ -159,13 +161,14 @@ class Session:
         if (handle := self._timers.pop(timer, None)) is not None:
             handle.cancel()
 
-    def _ring(self, timer: Timer, serial: int) -> None:
-        """A timer has run out; with a full inbox it rings again a moment later."""
+    def _offer(self, event: Event) -> None:
+        """Put an event from outside a task; with a full inbox it is offered again in a moment."""
         loop = asyncio.get_running_loop()
         try:
-            self._inbox.put_nowait((loop.time(), TimerFired(timer, serial)))
+            self._inbox.put_nowait((loop.time(), event))
         except asyncio.QueueFull:
-            self._timers[timer] = loop.call_later(0.01, self._ring, timer, serial)
+            if not self._is_over:
+                loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
 
     def _stop_children(self, reader: asyncio.Task[None]) -> None:
         reader.cancel()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.ports import AgentError
@@ -49,17 +49,28 @@ def _zone(text: str) -> ZoneInfo:
         raise ValueError("must be an IANA time zone, for example Europe/Zurich") from error
 
 
-def _socket_url(text: str) -> str:
+def _address(text: str) -> SplitResult:
     parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError("must have no user name")
+    if parts.port == 0:  # asking for a port that is none raises, too
+        raise ValueError("must have a port that can be dialled")
+    return parts
+
+
+def _socket_url(text: str) -> str:
+    parts = _address(text)
     if parts.scheme not in {"ws", "wss"} or not parts.hostname or not text.endswith("/"):
         raise ValueError("must be wss://host/ (or ws://localhost:PORT/), with the final slash")
     if parts.query or parts.fragment:
         raise ValueError("must have neither a query nor a fragment")
+    if parts.path.endswith("/conversation-relay/"):
+        raise ValueError("is the base of the socket's address; leave out /conversation-relay/")
     return text
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
+    parts = _address(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise ValueError("must be https://host (or http://localhost:PORT)")
     return text.rstrip("/")
@@ -154,7 +165,7 @@ class Settings:
     @property
     def is_public(self) -> bool:
         """Others than this machine can reach the service."""
-        return urlsplit(self.ws_url).hostname not in _LOOPBACK
+        return any(urlsplit(url).hostname not in _LOOPBACK for url in (self.ws_url, self.origin))
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:

@@ -8,7 +8,9 @@ the relay. `/dtmf 1` presses a key, `/hangup` ends the call.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
 
@@ -90,6 +92,8 @@ class TerminalLine:
                     await self._show(text)
                     if is_last and self._unspoken.empty():
                         self._fall_silent()
+                    elif is_last and self._is_speaking:
+                        await self._show(" ")
                 case EndCall(handoff):
                     self._write(f"\n[the call ends: {handoff}]\n")
                     self._events.put_nowait(CallEnded())
@@ -183,12 +187,20 @@ async def talk(
 
 
 async def keyboard() -> AsyncGenerator[str, None]:
-    """Lines from standard input, without blocking the loop."""
+    """Lines from standard input, without blocking the loop; closes it in the end."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (sys.stdin.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        for typed in sys.stdin:  # a file: the loop cannot watch it, and it never makes us wait
+            yield typed
+        return
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        yield line.decode(errors="replace")
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        while line := await reader.readline():
+            yield line.decode(errors="replace")
+    finally:
+        pipe.close()
 
 
 def show(text: str) -> None:

@@ -1,21 +1,75 @@
-"""Settings every test shares."""
+"""Settings and fixtures every test shares."""
 
 from __future__ import annotations
 
-import os
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
-_SLOW_MACHINE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+from agent.settings import Settings
+from agent.store import seed
+from agent.store.sqlite import SqliteStore
+from agent.tools import SPECS
+from tests.servers import Server, serving, settings_for
 
-for name, runs in {"dev": 200, "ci": 3_000, "nightly": 50_000}.items():
-    settings.register_profile(
-        name,
-        max_examples=runs,
-        stateful_step_count=40,
-        deadline=None,
-        print_blob=True,
-        report_multiple_bugs=False,
-        suppress_health_check=_SLOW_MACHINE,
-    )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+_CONFIGURATION = Path(__file__).parents[1] / "configuration"
+
+settings.register_profile(
+    "everywhere",
+    max_examples=150,
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=(
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ),
+)
+settings.load_profile("everywhere")
+
+
+@pytest.fixture(scope="session")
+def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with the shipped configuration, to be copied and not to be written."""
+    path = tmp_path_factory.mktemp("seeded") / "agent.db"
+
+    async def load() -> None:
+        store = await SqliteStore.open(path)
+        await seed.seed(store, _CONFIGURATION, SPECS, now=datetime.now(UTC))
+        await store.close()
+
+    asyncio.run(load())
+    return path
+
+
+@pytest.fixture
+def table(seeded_file: Path, tmp_path: Path) -> Path:
+    """A table of this test, with the shipped configuration."""
+    return Path(shutil.copy(seeded_file, tmp_path / "agent.db"))
+
+
+@pytest.fixture
+def service_settings(table: Path) -> Settings:
+    """Settings of a service with that table."""
+    return settings_for(table)
+
+
+@pytest.fixture
+async def server(service_settings: Settings) -> AsyncIterator[Server]:
+    """The service as production wires it, with the shipped configuration."""
+    async with serving(service_settings) as running:
+        yield running
+
+
+@pytest.fixture
+def plain_logging() -> Iterator[None]:
+    """Logging is afterwards as it was before."""
+    yield
+    structlog.reset_defaults()

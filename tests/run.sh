@@ -27,5 +27,10 @@ run "$bin/lint-imports"
 run "$bin/python" -m agent check
 
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
-run "$bin/pytest" -q --numprocesses 2 --dist worksteal \
-    --cov=agent --cov-branch --cov-report=term "$@"
+if [ $# -gt 0 ]; then
+    run "$bin/pytest" -q "$@"
+    exit
+fi
+run "$bin/pytest" -q --numprocesses 2 --dist worksteal --cov=agent --cov-branch --cov-report=
+run "$bin/coverage" report --fail-under=95
+run "$bin/coverage" report --fail-under=100 --include='agent/conversation/*,agent/relay/*'

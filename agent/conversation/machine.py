@@ -2,7 +2,7 @@
 
 It awaits nothing and knows no clock, so each race between caller, model, tools, timers and line is
 a list of events. The promises it keeps are style section 3; `tests/conversation/test_rules.py`
-plays the world against it, `test_stories.py` tells the races that once mattered.
+plays the world against it, `test_*_stories.py` tell the races that once mattered.
 
 How a call flows:
 
@@ -28,7 +28,6 @@ sentence is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum, auto
 
 from agent.conversation import events as ev
@@ -65,10 +64,10 @@ class _Phase(Enum):
 class Conversation:
     """One call. `receive` is all that matters; the properties tell where it stands."""
 
-    def __init__(self, brief: Brief, facts: Iterable[Fact] = ()) -> None:
+    def __init__(self, brief: Brief) -> None:
         limits = brief.limits
         self._brief = brief
-        self._history = History(facts)
+        self._history = History()
         self._mouth = Mouth(self._history, characters_per_second=limits.characters_per_second)
         self._tools = ToolRuns(self._history, brief.tools)
         self._clocks = Clocks()
@@ -226,6 +225,8 @@ class Conversation:
     def _notice_caller(self) -> None:
         """The caller is saying something; the words will follow."""
         self._has_caller_floor = True
+        if self._ending and self._ending.is_revocable:
+            self._restart(Timer.PLAYBACK, self._brief.limits.goodbye_ms)
         self._restart(Timer.HOLD, self._brief.limits.hold_ms)
         self._restart(Timer.IDLE, self._patience.idle_ms)
 
@@ -304,20 +305,27 @@ class Conversation:
         match report:
             case Playback.AGENT_ON:
                 self._is_agent_heard = True
+                self._mouth.note_playing()
                 if self._clocks.is_running(Timer.IDLE):
                     self._stop(Timer.IDLE)
                     self._start(Timer.PLAYBACK, self._mouth.playing_ms + _PAUSE_MS)
             case Playback.AGENT_OFF:
                 self._is_agent_heard = False
-                if self._clocks.is_running(Timer.PLAYBACK):
-                    self._stop(Timer.PLAYBACK)
-                    self._finish_playback()
+                self._hear_silence()
             case Playback.CALLER_ON:
                 self._notice_caller()
             case Playback.PLAYED:
                 self._mouth.note_played(text)
             case _:  # by now CALLER_OFF: the words follow
                 pass
+
+    def _hear_silence(self) -> None:
+        """The playback is over, unless it was an earlier one or the caller is taking the floor."""
+        is_interrupted = self._ending is not None and self._has_caller_floor
+        is_over = self._mouth.note_played_out() and not is_interrupted
+        if is_over and self._clocks.is_running(Timer.PLAYBACK):
+            self._stop(Timer.PLAYBACK)
+            self._finish_playback()
 
     def _begin_turn(self) -> None:
         """The caller has said something to answer: leave all else."""

@@ -28,6 +28,8 @@ class Mouth:
         self._quiet_since = 0
         self._played = ""
         self._has_spoken = False
+        self._is_playing = False
+        self._is_behind = False
 
     @property
     def is_open(self) -> bool:
@@ -87,6 +89,16 @@ class Mouth:
         record = self._keep(AgentSaid(text, voice))
         return [*closing, Speak(self._utterance, text, is_last=True), record]
 
+    def note_playing(self) -> None:
+        """The relay has begun to play."""
+        self._is_playing = True
+
+    def note_played_out(self) -> bool:
+        """The relay has stopped playing; whether that was the last utterance, not one before it."""
+        was_behind, self._is_behind = self._is_behind, False
+        self._is_playing = False
+        return not was_behind
+
     def note_silence(self) -> None:
         """All that was said has been played."""
         self._quiet_since = len(self._audible)
@@ -96,7 +108,7 @@ class Mouth:
         self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
-        """Cut what is audible to what was heard; what was cut before stays as it is.
+        """Cut what is audible to what was heard; nothing is audible any more then.
 
         Args:
             heard: The relay's report.
@@ -104,7 +116,7 @@ class Mouth:
             is_complete: The agent had nothing to add; only then is a reply heard to the end not
             cut.
         """
-        positions = [at for at in self._audible if not self._history.speech(at).is_cut]
+        positions = tuple(self._audible)
         texts = [self._history.speech(at).text for at in positions]
         sent = " ".join(texts)
         rate = self._characters_per_second
@@ -133,6 +145,7 @@ class Mouth:
         if not self._has_spoken:
             self._clear_audible()
         self._has_spoken = True
+        self._is_behind = self._is_playing
         self._utterance += 1
 
     def _keep(self, said: AgentSaid) -> Record:

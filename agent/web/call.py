@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from agent.conversation.actions import EndCall, LineAction
 from agent.conversation.events import Event
-from agent.ports import AgentError, RelayProtocolError
+from agent.ports import AgentError, RelayProtocolError, StoreError
 from agent.relay import frames
 from agent.telemetry import Telemetry
 from agent.web.edge import (
@@ -56,7 +56,11 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     if calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    if not await calls.admit(call_sid, request.query.get("token", "")):
+    try:
+        is_admitted = await calls.admit(call_sid, request.query.get("token", ""))
+    except StoreError:
+        return refuse(request, "store", 503)
+    if not is_admitted:
         return refuse(request, "token", 403)
     await socket.prepare(request)
     line = RelayLine(socket, request.app[TELEMETRY])

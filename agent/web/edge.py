@@ -50,19 +50,23 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
     """Measure each TwiML route, and let no failure of it reach Twilio as one."""
     if not request.path.startswith("/twiml"):
         return await handler(request)
-    telemetry = request.app[TELEMETRY]
-    began = telemetry.now()
+    began = request.app[TELEMETRY].now()
     try:
         response = await handler(request)
     except web.HTTPException as refusal:
-        response = refusal
+        _measure(request, refusal.status, began)
+        raise
     except AgentError as error:
         log.error("webhook.failed", error=type(error).__name__, fault=str(error))
         response = answer(twiml.say_and_hang_up(TROUBLE))
     except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
         log.exception("webhook.crashed")
         response = answer(twiml.say_and_hang_up(TROUBLE))
-    route = getattr(request.match_info.route.resource, "canonical", "unknown")
-    seconds = telemetry.now() - began
-    telemetry.webhook_duration.labels(route, str(response.status)).observe(seconds)
+    _measure(request, response.status, began)
     return response
+
+
+def _measure(request: web.Request, status: int, began: float) -> None:
+    telemetry = request.app[TELEMETRY]
+    route = getattr(request.match_info.route.resource, "canonical", "unknown")
+    telemetry.webhook_duration.labels(route, str(status)).observe(telemetry.now() - began)

@@ -85,9 +85,10 @@ async def follow_up(request: web.Request) -> web.Response:
 def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
     if not use_case.handoff_number:
         return twiml.say_and_hang_up(NOBODY)
+    called = fields.get("To", "")
     return twiml.dial(
         use_case.handoff_number,
-        caller_id=fields.get("To", ""),
+        caller_id=called if called.startswith("+") else "",
         action_url=f"{request.app[SETTINGS].origin}/twiml/action",
     )
 

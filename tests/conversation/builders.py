@@ -23,7 +23,7 @@ from agent.conversation.messages import (
     ToolChoice,
     ToolResult,
 )
-from agent.conversation.outcome import Effect, ToolOutcome
+from agent.conversation.outcome import Effect, Handoff, HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, KeyBinding, Limits
 from tests.conversation.world import BRIEF, World
 
@@ -105,6 +105,14 @@ def using(name: str, arguments: str = "{}", brief: Brief = HELLO) -> Call:
     """Reply 1 has called this tool without a word; as `tool00001` it runs."""
     call = thinking(brief=brief)
     call.happens(finished(1, wants(name, arguments)))
+    return call
+
+
+def leaving(effect: HangUp | Handoff) -> Call:
+    """The model has said goodbye and its tool has run; the goodbye is being played."""
+    call = thinking("That is all.")
+    call.happens(delta(1, "Thank you, goodbye."), finished(1, wants("leave")))
+    call.happens(done(1, effect=effect))
     return call
 
 

@@ -2,15 +2,14 @@
 
 A Hypothesis state machine plays the caller, the relay, the model, the tools and the clock: every
 event at any time, twice, late, for replies and tools long left behind. `World` judges each answer.
-
-The number of runs comes from the profile: `dev` 200, `ci` 3,000, `nightly` 50,000 (see
-`tests/conftest.py`).
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -171,4 +170,16 @@ def _silent(brief: Brief) -> Brief:
     return replace(brief, greeting="")
 
 
+RUNS = {"dev": 200, "ci": 3_000, "nightly": 50_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]
+"""In all; half of them in each test, so that two processors can share the work."""
+
 TestPromises = Adversary.TestCase
+TestPromises.settings = settings(max_examples=RUNS // 2, stateful_step_count=40)
+
+
+class _OtherAdversary(Adversary):
+    """The same with other luck: Hypothesis seeds each test by its name."""
+
+
+TestPromisesAgain = _OtherAdversary.TestCase
+TestPromisesAgain.settings = TestPromises.settings

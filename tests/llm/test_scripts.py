@@ -409,6 +409,21 @@ async def test_newcomer_gives_a_name_and_chooses_from_the_prompts_list() -> None
     )
 
 
+@pytest.mark.parametrize("said", ["hello", "hi there", "yes", "can you hear me", "who is this"])
+async def test_what_is_no_name_is_not_taken_for_one(said: str) -> None:
+    """A greeting answers a greeting; nobody is saved as Hello."""
+    call = call_to("defaultUseCase", DEFAULT)
+    call.history.append(AgentSaid("Hello and welcome. May I have your first and last name?"))
+
+    first = await call.says(said)
+    await call.says("ada lovelace")
+
+    assert "last name?" not in first.replace("first and last name?", "")
+    assert call.called == [
+        ("DefaultSaveFirstAndLastName", {"firstName": "Ada", "lastName": "Lovelace"})
+    ]
+
+
 @pytest.mark.parametrize(
     ("chosen", "key"),
     [("3", "albertEinsteinUseCase"), ("the restaurant", "restaurantOrderingUseCase")],

@@ -1,0 +1,192 @@
+"""Replies that give nothing, fail, are blocked or are cut short.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.conversation.actions import (
+    EndCall,
+    Record,
+    RunTool,
+    Speak,
+    StopTimer,
+    Timer,
+)
+from agent.conversation.events import EndReason
+from agent.conversation.history import (
+    AgentSaid,
+    Voice,
+)
+from agent.conversation.messages import StopReason
+from agent.conversation.outcome import HangUp
+from tests.conversation.builders import (
+    HELLO,
+    agent_off,
+    delta,
+    done,
+    failed,
+    finished,
+    question,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    using,
+    wants,
+)
+
+
+@pytest.mark.parametrize("text", ["", "<thinking>They want pizza.</thinking>", " \n"])
+def test_a_reply_without_words_is_tried_once_more(text: str) -> None:
+    """Promise 7: then a sentence of our own."""
+    call = thinking()
+
+    again = call.happens(delta(1, text), finished(1))
+    sentence = call.happens(delta(2, text), finished(2))
+
+    assert question(again).reply == 2
+    assert spoken(again) == []
+    assert spoken(sentence) == [HELLO.phrases.not_understood]
+    assert Timer.PLAYBACK in call.running
+
+
+def test_each_turn_may_be_tried_once_more() -> None:
+    """The second chance belongs to the turn."""
+    call = thinking()
+    call.happens(finished(1), finished(2), spoke("Two pizzas."))
+
+    actions = call.happens(finished(3))
+
+    assert question(actions).reply == 4
+
+
+def test_a_failed_reply_is_followed_by_an_apology() -> None:
+    """Promise 7."""
+    call = thinking()
+
+    actions = call.happens(failed(1))
+
+    assert actions == [
+        StopTimer(Timer.FILLER),
+        Speak(2, HELLO.phrases.apology, is_last=True),
+        Record(2, AgentSaid(HELLO.phrases.apology, Voice.SERVICE)),
+        starts(Timer.PLAYBACK, 5_866),
+    ]
+
+
+def test_a_failure_in_mid_sentence_closes_the_utterance() -> None:
+    """Promise 6."""
+    call = speaking("We have three kinds, ")
+
+    actions = call.happens(failed(1))
+
+    assert actions[:3] == [
+        Speak(2, "", is_last=True),
+        Speak(3, HELLO.phrases.lost_thread, is_last=True),
+        Record(3, AgentSaid(HELLO.phrases.lost_thread, Voice.SERVICE)),
+    ]
+
+
+def test_a_second_failure_ends_the_call() -> None:
+    """Nobody can be reached: say so and go."""
+    call = thinking()
+    call.happens(failed(1), spoke("Two pizzas."))
+
+    said = call.happens(failed(2))
+    ended = call.happens(agent_off())
+
+    assert spoken(said) == [HELLO.phrases.goodbye_trouble]
+    assert EndCall('{"reasonCode": "goodbye"}') in ended
+    assert call.world.conversation.end_reason is EndReason.ERROR_MODEL
+
+
+def test_a_second_failure_passes_the_call_to_a_person() -> None:
+    """If there is one."""
+    call = thinking(brief=replace(HELLO, can_hand_off=True))
+    call.happens(failed(1), spoke("Two pizzas."))
+
+    said = call.happens(failed(2))
+    ended = call.happens(agent_off())
+
+    assert spoken(said) == [HELLO.phrases.transfer]
+    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "technical trouble"}') in ended
+    assert call.world.conversation.end_reason is EndReason.TRANSFER
+
+
+def test_a_reply_that_succeeds_forgives_a_failure() -> None:
+    """Two failures in a row, not in a call."""
+    call = thinking()
+    call.happens(failed(1), spoke("Two pizzas."), delta(2, "Sure."), finished(2))
+    call.happens(spoke("And a salad."))
+
+    assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
+
+
+def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
+    """What was not said yet never is."""
+    call = speaking("Well, first you ")
+
+    actions = call.happens(delta(1, "take a "), finished(1, stop=StopReason.BLOCKED))
+
+    assert actions[-4:] == [
+        Speak(2, "", is_last=True),
+        Speak(3, HELLO.phrases.blocked, is_last=True),
+        Record(3, AgentSaid(HELLO.phrases.blocked, Voice.SERVICE)),
+        starts(Timer.PLAYBACK, 7_266),
+    ]
+
+
+def test_a_blocked_reply_runs_no_tools() -> None:
+    """Its calls are blocked as well."""
+    call = thinking()
+
+    actions = call.happens(finished(1, wants("order"), stop=StopReason.BLOCKED))
+
+    assert spoken(actions) == [HELLO.phrases.blocked]
+    assert not [action for action in actions if isinstance(action, RunTool)]
+
+
+def test_a_reply_that_was_too_long_loses_its_unfinished_sentence() -> None:
+    """Practice section 9: it may stop inside a word."""
+    call = thinking()
+    call.happens(delta(1, "We have pizza. It is good. And it com"))
+
+    actions = call.happens(finished(1, stop=StopReason.LENGTH))
+
+    assert call.facts[-1] == AgentSaid("We have pizza. It is good. ")
+    assert Timer.PLAYBACK in call.running
+    assert spoken(actions) == [""]
+
+
+def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
+    """Nobody is asked a question and then hung up on."""
+    call = using("leave")
+    call.happens(done(1, effect=HangUp()))
+
+    actions = call.happens(finished(2, stop=StopReason.BLOCKED))
+
+    assert spoken(actions) == [HELLO.phrases.goodbye]
+
+
+def test_thinking_inside_thinking_is_not_spoken() -> None:
+    """Seed part D, condition 17."""
+    call = thinking()
+
+    call.happens(delta(1, "<think>a <think>b</think> c</think> Sure."), finished(1))
+
+    assert call.facts[-1] == AgentSaid("Sure.")
+
+
+def test_an_empty_thinking_tag_hides_nothing() -> None:
+    """It is closed where it is opened."""
+    call = thinking()
+
+    call.happens(delta(1, "<thinking/> Sure."), finished(1))
+
+    assert call.facts[-1] == AgentSaid("Sure.")

@@ -1,0 +1,157 @@
+"""Utterances: opened by words, closed once, cut once."""
+
+from __future__ import annotations
+
+from agent.conversation.actions import Record, Speak
+from agent.conversation.history import AgentSaid, CallerSaid, History, Voice
+from agent.conversation.mouth import Mouth
+
+
+def mouth_with(history: History) -> Mouth:
+    return Mouth(history, characters_per_second=10)
+
+
+def test_an_utterance_grows_and_is_closed_once() -> None:
+    """Promise 6."""
+    mouth = mouth_with(History())
+
+    said = [mouth.say("One "), mouth.say("two "), mouth.close("three."), mouth.close()]
+
+    assert said == [
+        [Speak(1, "One "), Record(0, AgentSaid("One "))],
+        [Speak(1, "two "), Record(0, AgentSaid("One two "))],
+        [Speak(1, "three.", is_last=True), Record(0, AgentSaid("One two three."))],
+        [],
+    ]
+
+
+def test_last_words_alone_are_a_whole_utterance() -> None:
+    """None is opened empty."""
+    mouth = mouth_with(History())
+
+    assert mouth.close() == []
+    assert mouth.close("Yes.") == [
+        Speak(1, "Yes.", is_last=True),
+        Record(0, AgentSaid("Yes.", Voice.MODEL)),
+    ]
+    assert not mouth.is_open
+
+
+def test_a_whole_utterance_closes_an_open_one_first() -> None:
+    """One utterance at a time."""
+    mouth = mouth_with(History())
+    mouth.say("One ")
+
+    assert mouth.say_whole("Sorry.") == [
+        Speak(1, "", is_last=True),
+        Speak(2, "Sorry.", is_last=True),
+        Record(1, AgentSaid("Sorry.", Voice.SERVICE)),
+    ]
+
+
+def test_playing_time_counts_since_the_last_silence() -> None:
+    """Ten characters a second here."""
+    mouth = mouth_with(History())
+    mouth.say_whole("0123456789")
+    before = mouth.playing_ms
+    mouth.note_silence()
+    silent = mouth.playing_ms
+    mouth.say_whole("01234")
+
+    assert (before, silent, mouth.playing_ms) == (1_000, 0, 500)
+
+
+def test_what_was_said_stays_audible_until_we_speak_after_the_caller() -> None:
+    """An interrupt usually comes long after the text was complete."""
+    history = History()
+    mouth = mouth_with(history)
+    mouth.say_whole("One two three.")
+    history.append(CallerSaid("Hm."))
+    mouth.begin_turn()
+
+    late = mouth.cut("One two", None, is_complete=True)
+
+    assert late == [Record(0, AgentSaid("One two", Voice.SERVICE, is_cut=True))]
+
+
+def test_what_was_said_before_the_last_turn_is_not_cut() -> None:
+    """It was heard to its end, or cut then."""
+    history = History()
+    mouth = mouth_with(history)
+    mouth.say_whole("One two three.")
+    mouth.begin_turn()
+    mouth.say_whole("Four five.")
+
+    assert mouth.cut("Four", None, is_complete=True) == [
+        Record(1, AgentSaid("Four", Voice.SERVICE, is_cut=True))
+    ]
+    assert mouth.cut("", None, is_complete=True) == []
+
+
+def test_several_utterances_are_one_list_of_words() -> None:
+    """Practice section 5, rule 6; a whole one is not cut, a later one is cut to nothing."""
+    mouth = mouth_with(History())
+    for text in ("One two.", "Three four.", "Five six."):
+        mouth.say_whole(text)
+
+    assert mouth.cut("One two. Three", None, is_complete=True) == [
+        Record(1, AgentSaid("Three", Voice.SERVICE, is_cut=True)),
+        Record(2, AgentSaid("", Voice.SERVICE, is_cut=True)),
+    ]
+
+
+def test_a_cut_in_the_third_utterance_is_at_its_own_word() -> None:
+    """The words are counted with the joints between them."""
+    mouth = mouth_with(History())
+    for text in ("One two.", "Three four.", "Five six."):
+        mouth.say_whole(text)
+
+    assert mouth.cut("One two. Three four. Five", None, is_complete=True) == [
+        Record(2, AgentSaid("Five", Voice.SERVICE, is_cut=True))
+    ]
+
+
+def test_only_the_last_utterance_of_an_unfinished_reply_is_open_ended() -> None:
+    """All was heard, and more would have come."""
+    mouth = mouth_with(History())
+    mouth.say_whole("One two.")
+    mouth.say_whole("Three.")
+
+    assert mouth.cut("One two. Three.", None, is_complete=False) == [
+        Record(1, AgentSaid("Three.", Voice.SERVICE, is_cut=True))
+    ]
+
+
+def test_played_texts_of_a_turn_before_do_not_count() -> None:
+    """Reports belong to what is audible now."""
+    mouth = mouth_with(History())
+    mouth.say_whole("One two three.")
+    mouth.note_played("One two three.")
+    mouth.begin_turn()
+    mouth.say_whole("One two three four.")
+
+    assert mouth.cut("One", None, is_complete=True) == [
+        Record(1, AgentSaid("One", Voice.SERVICE, is_cut=True))
+    ]
+
+
+def test_last_words_are_those_said_last() -> None:
+    """None before the first, none after a cut."""
+    mouth = mouth_with(History())
+    before = mouth.last_words
+    mouth.say_whole("One.")
+    mouth.say("Two?")
+    said = mouth.last_words
+    mouth.close()
+    mouth.cut("", None, is_complete=True)
+
+    assert (before, said, mouth.last_words) == ("", "Two?", "")
+
+
+def test_a_greeting_is_remembered_and_not_sent() -> None:
+    """The relay plays it."""
+    mouth = mouth_with(History())
+
+    assert mouth.greet("Hello.") == [Record(0, AgentSaid("Hello.", Voice.GREETING))]
+    assert mouth.has_spoken
+    assert not mouth.is_open

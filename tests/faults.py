@@ -1,0 +1,522 @@
+"""Break the core one line at a time, and see that a test notices each time.
+
+A test that cannot fail proves nothing. This list holds mistakes somebody could really make, each
+with the promise it breaks (style section 3, or the section named). The script makes each of them
+in a copy of the tree and runs the tests of the core there:
+
+    python tests/faults.py [--list] [--jobs 2]
+
+It exits with 1 if a fault survives or no longer applies. The ordinary suite only checks that each
+still applies (`tests/conversation/test_faults.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "agent" / "conversation"
+_COPIED = ("agent", "tests", "pyproject.toml")
+_LIMIT_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake: in this module of the core, this text became that."""
+
+    module: str
+    old: str
+    new: str
+    promise: str
+
+
+FAULTS = (
+    Fault(
+        "machine",
+        "        self._actions += self._mouth.close()\n"
+        "        self._actions += self._tools.leave()",
+        "        self._actions += self._tools.leave()",
+        "6: an abandoned utterance is closed",
+    ),
+    Fault(
+        "machine",
+        "    def _abandon(self) -> None:\n        self._drop_reply()\n",
+        "    def _abandon(self) -> None:\n",
+        "2: a new prompt cancels the running reply",
+    ),
+    Fault(
+        "machine",
+        "return not self._reply.is_current(reply)",
+        "return False",
+        "2: output of an abandoned reply changes nothing",
+    ),
+    Fault(
+        "reply",
+        "return self._is_active and number == self._number",
+        "return self._is_active",
+        "2: a stale number is not current",
+    ),
+    Fault("reply", "self._number += 1", "self._number = 1", "2: ids are never reused"),
+    Fault(
+        "machine",
+        "return not self._clocks.is_current(timer, serial)",
+        "return not self._clocks.is_running(timer)",
+        "2: a timer that was replaced is stale",
+    ),
+    Fault(
+        "machine",
+        "        self._round = 0\n        self._has_retried",
+        "        self._has_retried",
+        "practice 6: each turn has its own rounds",
+    ),
+    Fault(
+        "machine",
+        "        self._has_retried = False\n        self._patience",
+        "        self._patience",
+        "7: each turn may be tried once more",
+    ),
+    Fault(
+        "machine",
+        "self._ask(self._reply.choice)\n            return",
+        "self._ask()\n            return",
+        "practice 6: a final round stays one without tools",
+    ),
+    Fault(
+        "machine",
+        "        if not is_final:\n            self._notice_caller()\n            return\n",
+        "        if not is_final:\n            self._notice_caller()\n",
+        "practice 3: partials never act",
+    ),
+    Fault(
+        "machine",
+        "        if not has_words(text):",
+        "        if not text:",
+        "practice 3: marks alone are no turn",
+    ),
+    Fault(
+        "machine",
+        "        if is_unfinished(text):",
+        "        if False:",
+        "practice 4.4: unfinished words are held",
+    ),
+    Fault(
+        "machine",
+        "        self._stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)",
+        "        self._stop(Timer.PLAYBACK, Timer.IDLE)",
+        "2: words that join do not leave a second reply to come",
+    ),
+    Fault(
+        "machine",
+        "is_acknowledgement(text) and not asks(self._mouth.last_words)",
+        "is_acknowledgement(text)",
+        "practice 4.2: yes after a question is an answer",
+    ),
+    Fault(
+        "machine",
+        "        self._mouth.note_silence()\n        self._is_agent_heard = False\n",
+        "        self._mouth.note_silence()\n",
+        "practice 3: a missing off is cleared by a time limit",
+    ),
+    Fault(
+        "machine",
+        "            if self._reply.is_active:\n                self._drop_reply()\n"
+        "                self._ask(self._reply.choice)",
+        "            if self._reply.is_active:\n                self._drop_reply()",
+        "7: an interrupt after its prompt does not leave the words unanswered",
+    ),
+    Fault(
+        "machine",
+        "is_complete = not self._mouth.is_open\n",
+        "is_complete = True\n",
+        "3: a reply that went on is marked as cut",
+    ),
+    Fault(
+        "mouth",
+        "        self._clear_audible()\n        records",
+        "        records",
+        "3: a cut is made once",
+    ),
+    Fault(
+        "mouth",
+        "if end < start + len(text) or is_open_ended:",
+        "if end <= start + len(text) or is_open_ended:",
+        "3: what was heard to its end is not cut",
+    ),
+    Fault(
+        "mouth",
+        "start += len(text) + 1",
+        "start += len(text)",
+        "3: the position counts the joints",
+    ),
+    Fault(
+        "mouth",
+        "        if not self._has_spoken:\n            self._clear_audible()\n",
+        "",
+        "3: what an earlier turn said is not cut",
+    ),
+    Fault(
+        "mouth",
+        '        self._played = ""\n\n    def _speak_up',
+        "\n    def _speak_up",
+        "practice 5.5: played texts of an older turn do not count",
+    ),
+    Fault(
+        "mouth",
+        'return [Speak(self._utterance, "", is_last=True)]',
+        "return []",
+        "6: each utterance is closed by exactly one last",
+    ),
+    Fault(
+        "mouth",
+        "        self._history.extend_speech(position, rest)\n        return [Speak(",
+        "        return [Speak(",
+        "5: every word spoken is recorded",
+    ),
+    Fault(
+        "history",
+        "text=heard, is_cut=True)",
+        "text=heard)",
+        "practice 4.1: the model is told that it was cut off",
+    ),
+    Fault(
+        "heard",
+        "for start in [0, *reversed(later)]:",
+        "for start in [0]:",
+        "style 13.2: a report may begin with a later message",
+    ),
+    Fault(
+        "heard",
+        "        found += 1  # the cut",
+        "        at += 1  # the cut",
+        "practice 5: a word that was cut in half was not heard",
+    ),
+    Fault(
+        "toolruns",
+        "            if run.spec.side_effect is SideEffect.NONE:\n                del",
+        "            if run.spec.side_effect is not SideEffect.ONCE:\n                del",
+        "4: a side effect is never cancelled",
+    ),
+    Fault(
+        "toolruns",
+        "                actions.append(CancelTool(call_id))\n",
+        "",
+        "4: what was left without side effects is cancelled",
+    ),
+    Fault(
+        "toolruns",
+        "            run.awaited.clear()\n",
+        "",
+        "4: a run that was left is news, not the answer of this turn",
+    ),
+    Fault(
+        "toolruns",
+        "                if used.result is None:\n"
+        "                    return self._joined(reply, call, position)\n"
+        "                if not used.result.is_error:",
+        "                if used.result and not used.result.is_error:",
+        "4: the same call joins the run in progress",
+    ),
+    Fault(
+        "toolruns",
+        "                if not used.result.is_error:\n",
+        "",
+        "4: what has failed may be tried again",
+    ),
+    Fault(
+        "toolruns",
+        "return call.name == name and canonical(call.arguments) == arguments",
+        "return call.name == name and call.arguments == arguments",
+        "4: equal arguments in another spelling are the same call",
+    ),
+    Fault(
+        "toolruns",
+        "if spec.side_effect is SideEffect.ONCE and not is_confirmed:",
+        "if False:",
+        "practice 5.11: yes confirms only what was heard",
+    ),
+    Fault(
+        "toolruns",
+        "        run.awaited.add(position)\n",
+        "",
+        "7: the turn waits for the run it joined",
+    ),
+    Fault(
+        "toolruns",
+        "        return actions + starts",
+        "        return starts + actions",
+        "4: a run is recorded before it starts",
+    ),
+    Fault(
+        "machine",
+        "self._round >= self._brief.limits.tool_rounds:",
+        "self._round > self._brief.limits.tool_rounds:",
+        "practice 6: five rounds",
+    ),
+    Fault(
+        "machine",
+        "            self._has_news = True\n",
+        "",
+        "4: the caller is told of a late result",
+    ),
+    Fault(
+        "machine",
+        "            self._keep(Note(LATE_RESULT.format(run.name, event.outcome.content)))\n",
+        "",
+        "4: the model learns of a late result",
+    ),
+    Fault(
+        "machine",
+        "        self._has_news = False\n        self._stop(Timer.IDLE)",
+        "        self._stop(Timer.IDLE)",
+        "4: a late result is told once",
+    ),
+    Fault(
+        "machine",
+        "        elif not self._tools.is_awaited:\n            self._go_on()\n\n    def _take",
+        "        else:\n            self._go_on()\n\n    def _take",
+        "1: the model is asked when all results are there",
+    ),
+    Fault(
+        "machine",
+        "last = next((fact for fact in said if fact.voice is Voice.MODEL), None)",
+        "last = next(said, None)",
+        "practice 5.11: a re-prompt is not what the caller confirms",
+    ),
+    Fault(
+        "machine",
+        "        self._actions += run.records\n        if self._phase",
+        "        if self._phase",
+        "4: a result is recorded even after hang-up",
+    ),
+    Fault(
+        "machine",
+        "                if was_awaited:\n                    self._ending",
+        "                if not was_awaited:\n                    self._ending",
+        "practice 7: a hang-up counts while the caller waits for it",
+    ),
+    Fault(
+        "history",
+        "            self._caller(CALLER_WAITS)\n",
+        "            pass\n",
+        "1: a request ends with the caller",
+    ),
+    Fault(
+        "history",
+        '("reply", fact.reply) if isinstance(fact, ToolUsed)',
+        '("reply",) if isinstance(fact, ToolUsed)',
+        "1: calls of two replies are two messages",
+    ),
+    Fault(
+        "history",
+        "            if size > limit and start:\n",
+        "            if size >= limit and start:\n",
+        "practice 8.11: what fits is kept",
+    ),
+    Fault(
+        "history",
+        "        return isinstance(self._facts[position], CallerSaid) and not (",
+        "        return not isinstance(self._facts[position], AgentSaid) and not (",
+        "1: a request begins with the caller, and tool pairs stay whole",
+    ),
+    Fault(
+        "machine",
+        "        else:\n            self._start(Timer.IDLE, self._patience.idle_ms)\n\n"
+        "    def _pass_on",
+        "\n    def _pass_on",
+        "7: silence after the playback is watched",
+    ),
+    Fault(
+        "machine",
+        "        self._stop(Timer.FLUSH, Timer.FILLER)\n        has_begun",
+        "        has_begun",
+        "practice 13: no filler follows an apology",
+    ),
+    Fault(
+        "machine",
+        "            self._stop(Timer.FILLER)\n            self._actions += self._mouth.say(words)",
+        "            self._actions += self._mouth.say(words)",
+        "practice 13: no filler when words came",
+    ),
+    Fault(
+        "patience",
+        "        self._fillers = 0\n        self._silences = 0\n\n    def filler",
+        "        self._fillers = 0\n\n    def filler",
+        "practice 15: any sign of the caller resets the count",
+    ),
+    Fault(
+        "patience",
+        "return self._fillers < self._limits.filler_count",
+        "return self._fillers <= self._limits.filler_count",
+        "practice 13: at most three fillers",
+    ),
+    Fault(
+        "patience",
+        "        if self._silences >= len(self._limits.idle_ms):",
+        "        if self._silences > len(self._limits.idle_ms):",
+        "practice 15: two re-prompts, then goodbye",
+    ),
+    Fault(
+        "machine",
+        "        self._ending = None\n        self._round",
+        "        self._round",
+        "practice 15: a caller who speaks takes the end back",
+    ),
+    Fault(
+        "ending",
+        "return Ending(EndReason.TRANSFER, data)",
+        "return Ending(EndReason.TRANSFER, data, is_revocable=True)",
+        "practice 7: a handoff stands",
+    ),
+    Fault(
+        "machine",
+        "        self._start(Timer.CLOSING, self._brief.limits.closing_ms)\n",
+        "",
+        "8: a relay that does not close is not waited for",
+    ),
+    Fault(
+        "machine",
+        "        elif self._is_stopping:\n            self._say_goodbye_for_stopping()\n",
+        "",
+        "practice 20: a stopping service ends the call at the next quiet moment",
+    ),
+    Fault(
+        "machine",
+        "            self._failures = 0\n",
+        "",
+        "practice 10: two failures in a row, not in a call",
+    ),
+    Fault(
+        "machine",
+        "return self._phase is _Phase.GONE and not self._tools.is_unfinished",
+        "return self._phase is _Phase.GONE",
+        "8: the call is over when nothing started is unfinished",
+    ),
+    Fault(
+        "machine",
+        "        self._record_entry()\n        self._keep(CallerSaid(text))",
+        "        self._keep(CallerSaid(text))",
+        "practice 16: words complete an entry",
+    ),
+    Fault(
+        "keypad",
+        'return Entry() if digit == "*" else',
+        'return Entry() if digit == "#" else',
+        "practice 16: the star takes back, the hash completes",
+    ),
+    Fault(
+        "speech",
+        "        if not self._hidden_by:\n            shown.append(word[position:])",
+        "        shown.append(word[position:])",
+        "D17: thinking is never spoken",
+    ),
+    Fault(
+        "speech",
+        "if end.start() > _LONGEST_TAG or not _OPEN_TAG.search(self._word[: end.start()]):",
+        "if True:",
+        "practice 14: a tag with blanks in it is not spoken",
+    ),
+    Fault(
+        "speech",
+        "and _ABBREVIATION.match(word) is None",
+        "",
+        "practice 14: an abbreviation ends no sentence",
+    ),
+)
+
+
+def applied(fault: Fault, core: Path) -> str:
+    """The module with the fault in it; a ValueError unless its text is there exactly once."""
+    text = (core / f"{fault.module}.py").read_text(encoding="utf-8")
+    count = text.count(fault.old)
+    if count != 1:
+        raise ValueError(f"{fault.module}.py holds {count} times: {fault.old!r}")
+    return text.replace(fault.old, fault.new)
+
+
+def outcome(fault: Fault) -> str:
+    """Which test notices the fault; `SURVIVED` if none does."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        _copy(tree)
+        core = tree / "agent" / "conversation"
+        try:
+            broken = applied(fault, core)
+        except ValueError as error:
+            return f"DOES NOT APPLY: {error}"
+        (core / f"{fault.module}.py").write_text(broken, encoding="utf-8")
+        return _run(tree)
+
+
+def _copy(tree: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
+    for name in _COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=ignored)
+        else:
+            shutil.copy(source, tree / name)
+
+
+def _run(tree: Path) -> str:
+    options = ("-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE")
+    tests = sorted(tree.glob("tests/conversation/test_*.py"), key=_turn)[:-1]
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        ran = subprocess.run(  # noqa: S603 (our own interpreter, our own tests)
+            [sys.executable, "-m", "pytest", *options, *map(str, tests)],
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "caught by the time limit"
+    if ran.returncode == 0:
+        return "SURVIVED"
+    found = re.search(
+        r"^(?:FAILED|ERROR) tests/conversation/(.+?)(?: - .*)?$", ran.stdout, re.MULTILINE
+    )
+    return f"caught by {found[1]}" if found else f"NOT RUN: {ran.stdout[-300:]}{ran.stderr[-300:]}"
+
+
+def _turn(tests: Path) -> tuple[int, str]:
+    """Stories first, they are quick; the adversary late; the list of faults last."""
+    late = {"test_rules.py": 1, "test_faults.py": 2}
+    return late.get(tests.name, -tests.match("*_stories.py")), tests.name
+
+
+def main() -> int:
+    """Run all faults; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Break the core one line at a time.")
+    parser.add_argument("--list", action="store_true", help="only list the faults")
+    parser.add_argument("--jobs", type=int, default=2, help="faults tried at the same time")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for number, fault in enumerate(FAULTS, start=1):
+            sys.stdout.write(f"{number:3} {fault.module:9} {fault.promise}\n")
+        return 0
+    missed = 0
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for number, (fault, said) in enumerate(
+            zip(FAULTS, pool.map(outcome, FAULTS), strict=True), start=1
+        ):
+            missed += not said.startswith("caught")
+            sys.stdout.write(f"{number:3} {fault.module:9} {fault.promise:70} {said}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(FAULTS) - missed} of {len(FAULTS)} faults are caught\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""A service to be called: the production wiring on free ports, or the same routes on a stage.
+
+`serving` is the service as `python -m agent serve` runs it, with a table of its own. `staged` puts
+the routes in front of a model, a table and a clock that the test chooses. Both look to Twilio as
+if they were behind a balancer: signatures are made for `ORIGIN`, the socket is at a local port.
+
+On leaving, nothing may be left behind: no task, no call, no open file or socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent import app
+from agent.app import Service
+from agent.calls import Calls
+from agent.conversation.usecase import Phrases
+from agent.ports import Item, LanguageModel, Store
+from agent.relay.signature import Signatures
+from agent.settings import Settings
+from agent.telemetry import MeasuredStore, Telemetry
+from agent.tools import SPECS
+from agent.web import call as relay
+from agent.web import ops, voice
+from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from tests.twilio.call import Ending, Manner, TwilioCall
+from tests.twilio.client import Answer, Relay, Twilio, call_fields
+
+TOKEN = "12345678901234567890123456789012"
+ORIGIN = "https://voice.example.com"
+VOICE_URL = f"{ORIGIN}/twiml"
+ACTION_URL = f"{ORIGIN}/twiml/action"
+
+PATIENT = Manner(
+    fillers=frozenset(
+        {
+            *Phrases().fillers,
+            *(spec.filler for spec in SPECS.values()),
+            "I am still checking that with the kitchen.",
+        }
+    )
+)
+"""Takes no filler for an answer."""
+
+OpenModel = Callable[[str, str], LanguageModel]
+_SETTLED_SECONDS = 3.0
+
+
+def settings_for(store_path: Path, **environment: str) -> Settings:
+    """Settings of a service behind a balancer, from variables as an operator sets them."""
+    variables = {
+        "PORT": "0",
+        "METRICS_PORT": "0",
+        "WS_URL": "wss://voice.example.com/",
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "STORE_PATH": str(store_path),
+        **environment,
+    }
+    return Settings.read(variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A service that listens, and the Twilio that calls it."""
+
+    service: Service
+    twilio: Twilio
+
+    @property
+    def store(self) -> Store:
+        return self.service.store
+
+    @property
+    def calls(self) -> Calls:
+        return self.service.calls
+
+    def url(self, path: str) -> str:
+        return f"{self.twilio.base}{path}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://127.0.0.1:{self.service.metrics_port}/metrics"
+
+    async def get(self, url: str) -> tuple[int, str]:
+        """Status and text."""
+        async with self.twilio.http.get(url) as response:
+            return response.status, await response.text()
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample as a scraper reads it; 0 if there is none yet."""
+        _, text = await self.get(self.metrics_url)
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return sample.value
+        return 0.0
+
+    async def ring(self, fields: Mapping[str, str]) -> Answer:
+        """The voice webhook, signed; whatever it answers."""
+        return await self.twilio.post(VOICE_URL, fields)
+
+    async def relay(self, **fields: str) -> Relay:
+        """A call that was set up and waits for its socket."""
+        return await self.twilio.webhook(call_fields(**fields))
+
+    async def know(self, caller: str, **profile: str) -> None:
+        """Give a caller a profile."""
+        await self.store.merge(caller, "profile", profile)
+
+    async def items(self, pk: str, prefix: str = "") -> list[Item]:
+        return await self.store.query(pk, prefix)
+
+    async def said(self, call: TwilioCall) -> list[tuple[str, str]]:
+        """What the table holds of a call's words, in order: kind and text."""
+        items = await self.items(call.relay.fields["CallSid"], "chat::")
+        facts: list[Any] = [item["fact"] for item in items]
+        return [(fact["kind"], fact["text"]) for fact in facts if "text" in fact]
+
+    async def orders(self, caller: str) -> list[Any]:
+        """`order` of each order item of a caller."""
+        return [item["order"] for item in await self.items(caller, "restaurantOrder::")]
+
+
+@asynccontextmanager
+async def serving(settings: Settings, manner: Manner = PATIENT) -> AsyncIterator[Server]:
+    """The service as production wires it."""
+    async with (
+        _nothing_left(),
+        app.running(settings, "127.0.0.1") as service,
+        _twilio(service, manner) as server,
+    ):
+        yield server
+        await _quiet(server)
+
+
+@asynccontextmanager
+async def staged(
+    settings: Settings,
+    store: Store,
+    open_model: OpenModel,
+    *,
+    clock: Callable[[], float] = time,
+    manner: Manner = PATIENT,
+) -> AsyncIterator[Server]:
+    """The production routes in front of this model and this table; the table stays open."""
+    telemetry = Telemetry()
+    calls = Calls(settings, MeasuredStore(store, telemetry), telemetry, open_model, clock)
+    application = web.Application(middlewares=[guard_webhooks])
+    application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
+    application[CALLS] = calls
+    application[SETTINGS] = settings
+    application[TELEMETRY] = telemetry
+    application[SIGNATURES] = Signatures([TOKEN], settings.origin, settings.ws_url)
+    runner = web.AppRunner(application, handler_cancellation=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        service = Service(calls, store, telemetry, port, port)
+        async with _twilio(service, manner) as server:
+            yield server
+            await _quiet(server)
+    finally:
+        await runner.cleanup()
+
+
+async def heard_out(call: TwilioCall, *, seconds: float = 15.0) -> Ending:
+    """Listen until the service gives the call back, so long at most."""
+    async with asyncio.timeout(seconds):
+        while call.ending is None:
+            await call.play_out()
+            await call.settle()
+    return call.ending
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition, within a limit."""
+    async with asyncio.timeout(_SETTLED_SECONDS):
+        while not holds():  # noqa: ASYNC110 (a file, a thread or a counter has no event)
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def _twilio(service: Service, manner: Manner) -> AsyncIterator[Server]:
+    base = f"http://127.0.0.1:{service.port}"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http:
+        yield Server(service, Twilio(http, base, TOKEN, ORIGIN, manner))
+
+
+async def _quiet(server: Server) -> None:
+    async with asyncio.timeout(_SETTLED_SECONDS):
+        await server.calls.until_quiet()
+
+
+@asynccontextmanager
+async def _nothing_left() -> AsyncIterator[None]:
+    """Every task that was begun is over, and every file and socket is closed."""
+    tasks, files = asyncio.all_tasks(), _open_files()
+    yield
+    tasks |= {task for task in [asyncio.current_task()] if task}
+    await until(lambda: asyncio.all_tasks() <= tasks and _open_files() <= files)
+
+
+def _open_files() -> int:
+    """How many files and sockets this process has open; 0 where nobody can say."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0

@@ -1,0 +1,317 @@
+"""The commands, in this process; and the service once as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from agent import app
+from agent.__main__ import main
+from agent.conversation.usecase import Phrases
+from agent.settings import Settings
+from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out, until
+from tests.twilio.call import TwilioCall
+from tests.twilio.client import Twilio, call_fields
+
+ROOT = Path(__file__).parents[1]
+ADA = "+15550100001"
+
+pytestmark = pytest.mark.usefixtures("plain_logging")
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No variable of ours is set but the file of the store."""
+    for name, _, _ in Settings.describe():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("STORE_PATH", str(tmp_path / "agent.db"))
+    return monkeypatch
+
+
+@pytest.mark.parametrize("command", ["", "serve", "talk", "seed", "check"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` is the first thing people try."""
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), "--help"])
+
+    assert caught.value.code == 0
+    assert f"usage: python -m agent {command}".rstrip() in capsys.readouterr().out
+
+
+def test_command_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is done by accident."""
+    with pytest.raises(SystemExit) as caught:
+        main([])
+
+    assert caught.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("environment")
+def test_shipped_configuration_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    """What we ship is sound (D24)."""
+    assert main(["check"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_check_tells_a_bad_variable(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 1, and one line for each fault (D25)."""
+    environment.setenv("MAX_CALLS", "many")
+
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err == "MAX_CALLS: must be a whole number from 1 to 100000\n"
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_lists_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, default and meaning (D25)."""
+    assert main(["check", "--settings"]) == 0
+
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [name for name, _, _ in Settings.describe()]
+
+
+@pytest.mark.parametrize("command", ["serve", "talk", "seed"])
+def test_bad_variable_stops_every_command_with_its_name(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """One line instead of a traceback (D25)."""
+    environment.setenv("PORT", "web")
+
+    assert main([command]) == 1
+    assert capsys.readouterr().err == "PORT: must be a port number from 0 to 65535\n"
+
+
+@pytest.mark.usefixtures("environment")
+def test_seed_loads_everything_and_says_what(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second time finds the same to do: nothing is added twice."""
+    assert main(["seed", "--all"]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert main(["seed"]) == 0
+    second = capsys.readouterr().out.splitlines()
+
+    assert "wrote restaurantOrderingUseCase / configuration" in first
+    assert f"wrote {ADA} / profile" in first
+    assert first == second
+
+
+@pytest.mark.usefixtures("environment")
+def test_seed_can_tell_without_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run names what would be written; one use case or one file can be chosen."""
+    profile = tmp_path / "ada.toml"
+    profile.write_text(f'caller = "{ADA}"\nfirst_name = "Ada"\n', encoding="utf-8")
+
+    assert main(["seed", "--use-case", "albertEinsteinUseCase", "--dry-run"]) == 0
+    assert main(["seed", "--profile", str(profile), "--dry-run"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "would write albertEinsteinUseCase / configuration",
+        f"would write {ADA} / profile",
+    ]
+
+
+@pytest.mark.usefixtures("environment")
+def test_seed_of_a_use_case_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A slip of the pen is told."""
+    assert main(["seed", "--use-case", "noSuchUseCase"]) == 1
+    assert capsys.readouterr().err.endswith("noSuchUseCase: there is no such folder\n")
+
+
+@contextmanager
+def _typed(text: str) -> Iterator[Any]:
+    """A standard input in which this was typed, through a pipe."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        yield pipe
+
+
+def test_talk_opens_a_conversation(
+    environment: pytest.MonkeyPatch, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Greeted by name, in the use case that was asked for; an empty keyboard hangs up."""
+    environment.setenv("STORE_PATH", str(table))
+
+    with _typed("/help\n") as pipe:
+        environment.setattr(sys, "stdin", pipe)
+        status = main(["talk", "--use-case", "albertEinsteinUseCase", "--from", "+15550100050"])
+
+    shown = capsys.readouterr().out
+    assert status == 0
+    assert "This is the offline model" in shown
+    assert "/hangup ends the call." in shown
+    assert shown.endswith("[caller_hangup]\n")
+
+
+@pytest.mark.parametrize("stdin", ["file", os.devnull])
+def test_talk_reads_from_a_file_as_well(
+    environment: pytest.MonkeyPatch,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stdin: str,
+) -> None:
+    """Input that no loop can watch is input nevertheless."""
+    environment.setenv("STORE_PATH", str(table))
+    (tmp_path / "file").write_text("/hangup\n", encoding="utf-8")
+
+    with (tmp_path / stdin).open(encoding="utf-8") as file:
+        environment.setattr(sys, "stdin", file)
+        status = main(["talk"])
+
+    assert status == 0
+    assert capsys.readouterr().out.endswith("[caller_hangup]\n")
+
+
+@pytest.mark.usefixtures("environment")
+def test_talk_needs_a_caller_that_can_be_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip in the number is told before anything begins."""
+    assert main(["talk", "--from", "555"]) == 1
+    assert "--from: 555 is neither" in capsys.readouterr().out
+
+
+def test_talk_without_configuration_says_so(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody has forgotten to seed."""
+    with _typed("") as pipe:
+        environment.setattr(sys, "stdin", pipe)
+        status = main(["talk"])
+
+    assert status == 1
+    assert "restaurantOrderingUseCase: there is no such use case" in capsys.readouterr().err
+
+
+def _free_port() -> int:
+    """A port nobody has; port 0 would be another one for each family of addresses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def _served(settings: Settings) -> AsyncIterator[tuple[Twilio, asyncio.Task[None]]]:
+    """`app.serve` in a task, once it listens."""
+    port = _free_port()
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(app.serve(replace(settings, port=port)), name="serve")
+        await until(lambda: any(entry["event"] == "service.started" for entry in logs))
+        async with aiohttp.ClientSession() as http:
+            yield Twilio(http, f"http://127.0.0.1:{port}", TOKEN, ORIGIN, PATIENT), task
+        async with asyncio.timeout(10):
+            await task
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_idle_service_stops_at_once_when_told(
+    service_settings: Settings, number: signal.Signals
+) -> None:
+    """An orchestrator waits for nothing."""
+    async with _served(service_settings) as (twilio, _):
+        async with twilio.http.get(f"{twilio.base}/health/ready") as response:
+            assert response.status == 200
+        signal.raise_signal(number)
+
+
+async def test_caller_hears_that_the_service_stops(service_settings: Settings) -> None:
+    """A call in progress ends with a sentence and `end`, and the service waits for it."""
+    async with _served(service_settings) as (twilio, _), _call(twilio) as call:
+        await call.say("are you open")
+        signal.raise_signal(signal.SIGTERM)
+        ending = await heard_out(call)
+
+    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
+    assert ending.status == "ended"
+    assert call.ledger.violations == []
+
+
+async def test_second_signal_waits_for_nobody(service_settings: Settings) -> None:
+    """Who presses Ctrl-C twice means it."""
+    async with _served(service_settings) as (twilio, task), _call(twilio) as call:
+        await call.play_out()
+        await call.prompt("are you open")
+        await call.hear(1)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            await task
+
+    assert call.ending is not None
+
+
+@asynccontextmanager
+async def _call(twilio: Twilio) -> AsyncIterator[TwilioCall]:
+    """A call after which nothing is asked: another process would answer, and there is none."""
+    relay = await twilio.webhook(call_fields(From=ADA))
+    async with twilio.connect(replace(relay, action="")) as call:
+        yield call
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """`python -m agent serve` as an operator starts it."""
+
+    process: asyncio.subprocess.Process
+    port: int
+
+
+@asynccontextmanager
+async def _child(table: Path) -> AsyncIterator[Child]:
+    port = _free_port()
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "PORT": str(port),
+        "METRICS_PORT": "0",
+        "WS_URL": "wss://voice.example.com/",
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "STORE_PATH": str(table),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "serve",
+        cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            while json.loads(await process.stderr.readline())["event"] != "service.started":
+                pass
+        yield Child(process, port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_process_that_is_told_to_stop_ends_its_call_and_then_itself(table: Path) -> None:
+    """SIGTERM during a call: the caller hears a sentence, `end` arrives, exit status 0."""
+    async with _child(table) as child, aiohttp.ClientSession() as http:
+        twilio = Twilio(http, f"http://127.0.0.1:{child.port}", TOKEN, ORIGIN, PATIENT)
+        async with _call(twilio) as call:
+            await call.say("are you open")
+            child.process.send_signal(signal.SIGTERM)
+            ending = await heard_out(call)
+        async with asyncio.timeout(20):
+            status = await child.process.wait()
+
+    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
+    assert status == 0

@@ -1,0 +1,202 @@
+"""Every variable is read, checked and described; a bad one stops the start with one line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.relay.signature import Signatures
+from agent.settings import Settings, SettingsError, log_format_for
+
+PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
+
+
+def test_service_starts_without_any_variable() -> None:
+    """The defaults are those of the contract."""
+    assert Settings.read({}) == Settings(
+        port=3000,
+        metrics_port=9090,
+        ws_url="ws://localhost:3000/",
+        public_url="",
+        table_name="",
+        store_path=Path(".agent/agent.db"),
+        model_identifier="offline:",
+        stack_use_case="restaurantOrderingUseCase",
+        time_zone=ZoneInfo("UTC"),
+        twilio_account_sid="",
+        twilio_auth_token="",
+        allow_unsigned_requests=False,
+        max_calls=100,
+        log_level="info",
+        log_format="",
+    )
+
+
+def test_every_variable_is_read() -> None:
+    """What is set is what holds."""
+    environment = {
+        "PORT": "3001",
+        "METRICS_PORT": "0",
+        "WS_URL": "wss://voice.example.com/",
+        "PUBLIC_URL": "https://hooks.example.com/",
+        "TABLE_NAME": "",
+        "STORE_PATH": "/tmp/agent.db",  # noqa: S108 (never opened)
+        "MODEL_IDENTIFIER": "offline:slow",
+        "STACK_USE_CASE": "albertEinsteinUseCase",
+        "TIME_ZONE": "Europe/Zurich",
+        "TWILIO_ACCOUNT_SID": "AC0",
+        "TWILIO_AUTH_TOKEN": " secret ",
+        "ALLOW_UNSIGNED_REQUESTS": "TRUE",
+        "MAX_CALLS": "7",
+        "LOG_LEVEL": "Debug",
+        "LOG_FORMAT": "console",
+    }
+
+    settings = Settings.read(environment)
+
+    assert {row[0] for row in Settings.describe()} == environment.keys()
+    assert settings == Settings(
+        port=3001,
+        metrics_port=0,
+        ws_url="wss://voice.example.com/",
+        public_url="https://hooks.example.com",
+        store_path=Path("/tmp/agent.db"),  # noqa: S108 (never opened)
+        model_identifier="offline:slow",
+        stack_use_case="albertEinsteinUseCase",
+        time_zone=ZoneInfo("Europe/Zurich"),
+        twilio_account_sid="AC0",
+        twilio_auth_token="secret",
+        allow_unsigned_requests=True,
+        max_calls=7,
+        log_level="debug",
+        log_format="console",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "web"),
+        ("METRICS_PORT", "1.5"),
+        ("WS_URL", "https://voice.example.com/"),
+        ("WS_URL", "wss:///"),
+        ("WS_URL", "wss://voice.example.com"),
+        ("WS_URL", "wss://voice.example.com/?a=/"),
+        ("WS_URL", "wss://voice.example.com/#/"),
+        ("WS_URL", "ws://voice.example.com/"),
+        ("WS_URL", "wss://[voice/"),
+        ("WS_URL", "wss://user:word@voice.example.com/"),
+        ("WS_URL", "wss://voice.example.com:port/"),
+        ("WS_URL", "wss://voice.example.com:0/"),
+        ("WS_URL", "wss://voice.example.com/conversation-relay/"),
+        ("PUBLIC_URL", "voice.example.com"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://voice.example.com?a"),
+        ("PUBLIC_URL", "https://user@voice.example.com"),
+        ("PUBLIC_URL", "https://voice.example.com:99999"),
+        ("TABLE_NAME", "a table"),
+        ("TABLE_NAME", "table"),
+        ("MODEL_IDENTIFIER", "openai:gpt"),
+        ("STACK_USE_CASE", "../secrets"),
+        ("TIME_ZONE", "Mars/Olympus"),
+        ("TIME_ZONE", "../etc/passwd"),
+        ("ALLOW_UNSIGNED_REQUESTS", "yes"),
+        ("MAX_CALLS", "0"),
+        ("MAX_CALLS", "100001"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
+    """Whoever starts the service sees at once what to correct (D25)."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({**PUBLIC, name: value})
+
+    line = str(caught.value)
+    assert line.startswith(f"{name}: ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "older", "value", "read"),
+    [
+        ("TIME_ZONE", "timeZone", "Asia/Tokyo", "time_zone"),
+        ("MODEL_IDENTIFIER", "INFERENCE_PROFILE_ARN", "offline:older", "model_identifier"),
+    ],
+)
+def test_older_name_is_read_where_the_new_one_is_not_set(
+    name: str, older: str, value: str, read: str
+) -> None:
+    """Users move over with their environment unchanged (D25)."""
+    alone = Settings.read({older: value, name: ""})
+    both = Settings.read({older: "offline:unused", name: value})
+
+    assert str(getattr(alone, read)) == value
+    assert str(getattr(both, read)) == value
+
+
+def test_fault_of_an_older_name_names_it() -> None:
+    """The line names the variable that was set."""
+    with pytest.raises(SettingsError, match=r"^timeZone: "):
+        Settings.read({"timeZone": "Mars/Olympus"})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"WS_URL": "wss://voice.example.com/"},
+        {"PUBLIC_URL": "https://voice.example.com"},
+    ],
+)
+def test_public_service_without_a_token_is_refused(environment: Mapping[str, str]) -> None:
+    """Nobody serves strangers unchecked by mistake (D4)."""
+    with pytest.raises(SettingsError, match=r"^TWILIO_AUTH_TOKEN: "):
+        Settings.read(environment)
+
+    served = {**environment, "WS_URL": "wss://voice.example.com/"}
+    assert Settings.read({**served, "ALLOW_UNSIGNED_REQUESTS": "true"}).is_public
+    assert Settings.read({**served, "TWILIO_AUTH_TOKEN": "secret"}).is_public
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_service_on_this_machine_needs_no_token(host: str) -> None:
+    """The first try needs no account (D29)."""
+    assert not Settings.read({"WS_URL": f"ws://{host}:3000/"}).is_public
+
+
+@pytest.mark.parametrize(
+    ("ws_url", "origin"),
+    [
+        ("wss://voice.example.com/", "https://voice.example.com"),
+        ("wss://voice.example.com:8443/", "https://voice.example.com:8443"),
+        ("ws://localhost:3000/", "http://localhost:3000"),
+    ],
+)
+def test_origin_follows_from_the_socket(ws_url: str, origin: str) -> None:
+    """One public address is enough; signatures can be checked with both."""
+    settings = Settings.read({"WS_URL": ws_url, "TWILIO_AUTH_TOKEN": "secret"})
+
+    assert settings.origin == origin
+    Signatures(["secret"], settings.origin, settings.ws_url)  # raises no error
+
+
+def test_every_setting_is_described() -> None:
+    """`check --settings` tells name, default and meaning of each (D25)."""
+    rows = Settings.describe()
+
+    assert len(rows) == len(dataclasses.fields(Settings))
+    assert all(name.isupper() and meaning for name, _, meaning in rows)
+    assert ("PORT", "3000", "TwiML routes, WebSocket, health") in rows
+    assert any("older name: timeZone" in meaning for _, _, meaning in rows)
+
+
+def test_log_is_json_unless_somebody_looks() -> None:
+    """Tests have no terminal, like containers."""
+    assert log_format_for(Settings()) == "json"
+    assert log_format_for(Settings(log_format="console")) == "console"

@@ -1,0 +1,333 @@
+"""Metrics and logs of calls, from literal events on a literal clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    Record,
+    RunTool,
+    Speak,
+    StartReply,
+)
+from agent.conversation.events import (
+    CallerInterrupted,
+    CallerPressed,
+    CallerSpoke,
+    CallStarted,
+    EndReason,
+    Event,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFault,
+    ReplyFinished,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.conversation.history import AgentSaid, CallerSaid
+from agent.conversation.messages import StopReason, ToolCall, Usage
+from agent.conversation.outcome import ToolOutcome
+from agent.ports import Item, StoreError
+from agent.telemetry import MeasuredStore, Telemetry, configure_logging
+from tests.fakes import MemoryStore
+
+SPOKE = CallerSpoke("Are you open?")
+LOOK = ToolCall("tool00001", "look_up", "{}")
+Step = tuple[float, Event, Sequence[Action]]
+"""When the event came and was dealt with, the event, and what was done."""
+
+
+class Clock:
+    """Shows the time it is set to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _observed(*steps: Step) -> dict[str, float]:
+    """What the metrics say after these events of one call: sums, counts and values that are set.
+
+    A sample is named with the values of its labels, in the order of the labels' names.
+    """
+    clock = Clock()
+    telemetry = Telemetry(clock)
+    observer = telemetry.call("pizza", "scripted:")
+    for at, event, actions in steps:
+        clock.now = at
+        observer.observe(event, actions, at)
+    observer.ended(EndReason.CALLER_HANGUP)
+    return _samples(telemetry)
+
+
+def _samples(telemetry: Telemetry) -> dict[str, float]:
+    text, _ = telemetry.render("")
+    return {
+        " ".join([sample.name.removeprefix("agent_"), *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.value and not sample.name.endswith(("_bucket", "_created"))
+    }
+
+
+def _start(reply: int) -> StartReply:
+    return StartReply(reply, ())
+
+
+ONE_CALL = {"calls_total caller_hangup pizza": 1.0}
+
+
+def test_turn_is_measured_from_words_to_words() -> None:
+    """First token, first speech, and the part between that is ours."""
+    samples = _observed(
+        (0.0, CallStarted(), []),
+        (10.0, SPOKE, [Record(1, CallerSaid("Are you open?")), _start(1)]),
+        (10.5, ReplyDelta(1, "Yes, "), []),
+        (10.75, ReplyDelta(1, "we are. "), [Speak(1, "Yes, we are. ")]),
+        (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
+    )
+
+    assert samples == {
+        **ONE_CALL,
+        "llm_time_to_first_token_seconds_count scripted: pizza": 1.0,
+        "llm_time_to_first_token_seconds_sum scripted: pizza": 0.5,
+        "turn_time_to_first_speech_seconds_count pizza": 1.0,
+        "turn_time_to_first_speech_seconds_sum pizza": 0.75,
+        "turn_overhead_seconds_count": 1.0,
+        "turn_overhead_seconds_sum": 0.25,
+        "llm_requests_total scripted: finished": 1.0,
+    }
+
+
+def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
+    """Overhead leaves out every wait for the outside; a tool call is a first token."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+        (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [_start(2)]),
+        (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+    )
+
+    assert samples == {
+        **ONE_CALL,
+        "llm_time_to_first_token_seconds_count scripted: pizza": 2.0,
+        "llm_time_to_first_token_seconds_sum scripted: pizza": 2.0,
+        "turn_time_to_first_speech_seconds_count pizza": 1.0,
+        "turn_time_to_first_speech_seconds_sum pizza": 4.0,
+        "turn_overhead_seconds_count": 1.0,
+        "tool_duration_seconds_count ok look_up": 1.0,
+        "tool_duration_seconds_sum ok look_up": 2.0,
+        "llm_requests_total scripted: finished": 1.0,
+    }
+
+
+def test_filler_is_the_first_speech_of_a_turn() -> None:
+    """The caller hears it; the wait that still runs is counted up to it."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (13.0, CallStarted(), [Speak(1, "One moment, please.")]),
+        (14.0, ReplyDelta(1, "Yes. "), [Speak(2, "Yes. ")]),
+    )
+
+    assert samples["turn_time_to_first_speech_seconds_sum pizza"] == 3.0
+    assert samples["turn_time_to_first_speech_seconds_count pizza"] == 1.0
+    assert "turn_overhead_seconds_sum" not in samples
+
+
+@pytest.mark.parametrize(
+    ("event", "actions", "kind"),
+    [
+        (CallerInterrupted("Yes"), [CancelReply(1)], "speech"),
+        (CallerInterrupted("Yes"), [Record(2, AgentSaid("Yes"))], "speech"),
+        (CallerInterrupted(""), [], "empty"),
+        (CallerSpoke("And when?"), [CancelReply(1), _start(2)], "new_words"),
+        (CallerPressed("1"), [CancelReply(1)], "keypad"),
+    ],
+)
+def test_interrupt_is_counted_by_its_kind(
+    event: Event, actions: Sequence[Action], kind: str
+) -> None:
+    """Four ways to break in."""
+    samples = _observed((10.0, SPOKE, [_start(1)]), (11.0, event, actions))
+
+    interrupts = {name: value for name, value in samples.items() if "interrupts" in name}
+    assert interrupts == {f"interrupts_total {kind}": 1.0}
+
+
+def test_words_and_keys_that_cut_nothing_are_no_interrupts() -> None:
+    """A caller who waits for the end interrupts nobody."""
+    samples = _observed((10.0, SPOKE, []), (11.0, CallerPressed("1"), []))
+
+    assert samples == ONE_CALL
+
+
+def test_reply_that_is_left_is_counted_once() -> None:
+    """What comes of it later changes nothing."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (11.0, CallerInterrupted("Yes"), [CancelReply(1)]),
+        (12.0, ReplyDelta(1, "late"), []),
+        (12.0, ReplyFinished(1, (), StopReason.END), []),
+        (12.0, ReplyFailed(1, ReplyFault.TIMEOUT), []),
+    )
+
+    assert samples == {
+        **ONE_CALL,
+        "llm_requests_total scripted: cancelled": 1.0,
+        "interrupts_total speech": 1.0,
+    }
+
+
+def test_reply_that_fails_is_counted_with_its_fault() -> None:
+    """Errors have a closed list of kinds."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]), (12.0, ReplyFailed(1, ReplyFault.THROTTLED), [])
+    )
+
+    assert samples == {
+        **ONE_CALL,
+        "llm_requests_total scripted: failed": 1.0,
+        "llm_errors_total throttled scripted:": 1.0,
+    }
+
+
+def test_tools_are_measured_by_how_they_ended() -> None:
+    """A failing tool, one that is left, and one nobody knows of."""
+    other = ToolCall("tool00002", "order", "{}")
+    samples = _observed(
+        (1.0, SPOKE, [RunTool(LOOK), RunTool(other)]),
+        (3.0, ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), []),
+        (4.0, CallerInterrupted(""), [CancelTool(other.id)]),
+        (5.0, ToolFinished("tool00003", ToolOutcome("{}")), []),
+    )
+
+    tools = {name: value for name, value in samples.items() if "tool" in name}
+    assert tools == {
+        "tool_duration_seconds_count error look_up": 1.0,
+        "tool_duration_seconds_sum error look_up": 2.0,
+        "tool_duration_seconds_count cancelled order": 1.0,
+        "tool_duration_seconds_sum cancelled order": 3.0,
+    }
+
+
+def test_tokens_are_counted_by_kind() -> None:
+    """What a provider bills."""
+    samples = _observed((1.0, TokensCounted(1, Usage(100, 20, 30, 40)), []))
+
+    tokens = {name: value for name, value in samples.items() if "tokens" in name}
+    assert tokens == {
+        "llm_tokens_total input scripted:": 100.0,
+        "llm_tokens_total output scripted:": 20.0,
+        "llm_tokens_total cache_read scripted:": 30.0,
+        "llm_tokens_total cache_write scripted:": 40.0,
+    }
+
+
+def test_calls_in_progress_go_up_and_down() -> None:
+    """A gauge of what is running."""
+    telemetry = Telemetry(Clock())
+    first, _ = telemetry.call("pizza", "m"), telemetry.call("pizza", "m")
+
+    during = _samples(telemetry)["active_calls"]
+    first.ended(EndReason.AGENT_END)
+
+    assert (during, _samples(telemetry)["active_calls"]) == (2.0, 1.0)
+
+
+class _SlowStore(MemoryStore):
+    """Takes two seconds of the clock for a look, and fails for one key."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def get(self, pk: str, sk: str) -> dict[str, object] | None:
+        self._clock.now += 2.0
+        if pk == "away":
+            raise StoreError("away")
+        return await super().get(pk, sk)
+
+
+async def test_table_is_measured_and_otherwise_untouched() -> None:
+    """Each operation has its duration and outcome; values pass through (D28)."""
+    clock = Clock()
+    telemetry = Telemetry(clock)
+    store = MeasuredStore(_SlowStore(clock), telemetry)
+    item: Item = {"pk": "a", "sk": "b", "pk1": "i", "sk1": "j"}
+
+    assert await store.put(item)
+    assert not await store.put(item, only_if_absent=True)
+    await store.merge("a", "b", {"c": 1})
+    assert await store.get("a", "b") == {**item, "c": 1}
+    assert await store.query("a") == await store.query_index("i") == [{**item, "c": 1}]
+    assert await store.move("a", "b", {"pk": "a", "sk": "z"})
+    with pytest.raises(StoreError):
+        await store.get("away", "b")
+    await store.close()
+
+    durations = {
+        name.removeprefix("store_duration_seconds_"): value
+        for name, value in _samples(telemetry).items()
+        if name.startswith("store_")
+    }
+    assert durations == {
+        "count put ok": 2.0,
+        "count merge ok": 1.0,
+        "count get ok": 1.0,
+        "sum get ok": 2.0,
+        "count query ok": 1.0,
+        "count query_index ok": 1.0,
+        "count move ok": 1.0,
+        "count get error": 1.0,
+        "sum get error": 2.0,
+    }
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """One object a line; what may be personal is dropped, tracebacks are kept (D28)."""
+    configure_logging("info", "json")
+    log = structlog.get_logger("test")
+
+    log.debug("too.fine")
+    with structlog.contextvars.bound_contextvars(call_sid="CA0", pii_caller="+15550100001"):
+        log.info("call.started", kind="inbound", pii_words="my name is Ada")
+    try:
+        int("fault")
+    except ValueError:
+        log.exception("call.crashed")
+
+    started, crashed = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    del started["timestamp"]
+    assert started == {
+        "event": "call.started",
+        "level": "info",
+        "call_sid": "CA0",
+        "kind": "inbound",
+    }
+    assert "ValueError: invalid literal" in crashed["exception"]
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_log_on_a_terminal_is_readable_without_personal_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same, for eyes (D28)."""
+    configure_logging("warning", "console")
+
+    structlog.get_logger("test").info("too.fine")
+    structlog.get_logger("test").warning("call.refused", reason="busy", pii_caller="+1555")
+
+    written = capsys.readouterr().err
+    assert "call.refused" in written and "reason=busy" in written
+    assert "+1555" not in written and "too.fine" not in written
