@@ -13,9 +13,7 @@ block, and a text block has no start event.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -31,16 +29,16 @@ from tests.emulators.replies import (
     Json,
     Part,
     Reply,
-    Request,
-    Script,
     Stall,
     Thought,
     Unknown,
     Words,
     say,
 )
-from tests.emulators.server import Emulator, Refused, Send, Step
-from tests.emulators.sigv4 import Keys, Signed, is_fresh, read_claim, signature
+from tests.emulators.scripts import Request, Script
+from tests.emulators.server import Emulator, Refused, Validator
+from tests.emulators.sigv4 import Claim, Keys, Signed, is_fresh, read_claim, signature
+from tests.emulators.streaming import Dialect, Send, Step
 from tests.emulators.validate import faults
 
 STATUS = {
@@ -65,9 +63,6 @@ STATUS = {
 """The HTTP status of each error Bedrock documents or its front door gives."""
 
 _NAMESPACE = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
-_CITED = "citation"
-
-Validator = Callable[[Mapping[str, Any], str], list[str]]
 
 
 class BedrockEmulator(Emulator):
@@ -80,6 +75,7 @@ class BedrockEmulator(Emulator):
         validator: What is wrong with a request; strict Bedrock by default.
     """
 
+    invalid = "ValidationException"
     content_type = "application/vnd.amazon.eventstream"
 
     def __init__(
@@ -90,12 +86,11 @@ class BedrockEmulator(Emulator):
         region: str = "",
         validator: Validator = faults,
     ) -> None:
-        super().__init__(script)
+        super().__init__(script, validator)
         self.expired_tokens: set[str] = set()
         """Session tokens answered with `ExpiredTokenException`; tests add to it."""
         self._keys = keys
         self._region = region
-        self._validator = validator
 
     def _model(self, incoming: web.Request, body: Json) -> str:
         match incoming.raw_path.split("/"):
@@ -120,31 +115,11 @@ class BedrockEmulator(Emulator):
         if claim.service != "bedrock" or self._region not in ("", claim.region):
             raise Refused(
                 "InvalidSignatureException",
-                f"Credential should be scoped to a valid region and to service 'bedrock', "
+                "Credential should be scoped to a valid region and to service 'bedrock', "
                 f"not '{claim.region}/{claim.service}'.",
             )
-        if self._keys is None:
-            return
-        if claim.key != self._keys.access_key:
-            raise Refused(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-            )
-        request = Signed(incoming.method, incoming.raw_path, headers, raw)
-        if not is_fresh(request, claim):
-            raise Refused("InvalidSignatureException", "Signature expired or not yet current.")
-        if claim.signature != signature(request, claim, self._keys.secret_key):
-            raise Refused(
-                "InvalidSignatureException",
-                "The request signature we calculated does not match the signature you provided. "
-                "Check your AWS Secret Access Key and signing method.",
-            )
-
-    def _faults(self, body: Json, model: str) -> list[str]:
-        return self._validator(body, model)
-
-    def _invalid(self, faults: list[str]) -> Refused:
-        return Refused("ValidationException", faults[0])
+        if self._keys is not None:
+            _verify(Signed(incoming.method, incoming.raw_path, headers, raw), claim, self._keys)
 
     def _error(self, fault: Fault) -> web.Response:
         status = fault.status or STATUS[fault.kind]
@@ -154,57 +129,99 @@ class BedrockEmulator(Emulator):
     def _headers(self, request: Request) -> Mapping[str, str]:
         return {"x-amzn-requestid": f"emulated-{request.index}"}
 
-    def _steps(self, reply: Reply, request: Request) -> Iterator[Step]:
-        return _steps(reply, request.index)
+    def _dialect(self, request: Request) -> Dialect:
+        return _Message(request.index)
 
 
-def _steps(reply: Reply, index: int) -> Iterator[Step]:
-    start = event("messageStart", {"role": "assistant"})
-    is_started = reply.starts_early
-    if is_started:
-        yield Send(start)
-    blocks = _Blocks(index)
-    for part in reply.parts:
-        if not is_started and _hides_start(part):
-            yield from _part(part, blocks)
-            return
-        if not is_started:
-            yield Send(start, part.after)
-            part = replace(part, after=0.0)  # noqa: PLW2901 - its pause is over
-            is_started = True
-        yield from _part(part, blocks)
-        if isinstance(part, Stall | HangUp | HalfFrame | Fault):
-            return
-    if not is_started:
-        yield Send(start)
-    yield from blocks.close()
-    yield Send(event("messageStop", {"stopReason": reply.stop_reason}))
-    yield Send(event("metadata", _metadata(reply)), reply.metadata_after)
+def _verify(request: Signed, claim: Claim, keys: Keys) -> None:
+    if claim.key != keys.access_key:
+        raise Refused(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )
+    if not is_fresh(request, claim):
+        raise Refused("InvalidSignatureException", "Signature expired or not yet current.")
+    if claim.signature != signature(request, claim, keys.secret_key):
+        raise Refused(
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method.",
+        )
 
 
-def _hides_start(part: Part) -> bool:
-    """Whether a part that comes first also takes the message's start away."""
-    return isinstance(part, HangUp) or (isinstance(part, Stall) and part.reach != "started")
+class _Message:
+    """One answer as events: numbers the content blocks and keeps at most one open."""
 
+    def __init__(self, index: int) -> None:
+        self._request = index
+        self._number = -1
+        self._kind = ""
 
-def _part(part: Part, blocks: _Blocks) -> Iterator[Step]:
-    match part:
-        case Words(text, after):
-            yield from blocks.delta("text", {"text": text}, after)
-        case Thought():
-            yield from _thought(part, blocks)
-        case Citation(title, source, after):
-            cited = {_CITED: {"title": title, "sourceContent": [{"text": source}]}}
-            yield from blocks.delta("text", cited, after)
-        case Unknown(kind, payload, is_delta, after):
-            if is_delta:
-                yield from blocks.delta("text", {kind: payload}, after)
-            else:
-                yield Send(event(kind, payload), after)
-        case Call():
-            yield from _call(part, blocks)
-        case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
-            yield _broken(part)
+    def start(self) -> bytes:
+        return event("messageStart", {"role": "assistant"})
+
+    def part(self, part: Part) -> Iterator[Step]:
+        match part:
+            case Words(text, after):
+                yield self._delta("text", {"text": text}, after)
+            case Thought():
+                yield from self._thought(part)
+            case Citation(title, source, after):
+                cited = {"title": title, "sourceContent": [{"text": source}]}
+                yield self._delta("text", {"citation": cited}, after)
+            case Unknown(kind, payload, is_delta, after):
+                made = self._delta("text", {kind: payload}, after) if is_delta else None
+                yield made or Send(event(kind, payload), after)
+            case Call():
+                yield from self._call(part)
+            case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
+                yield _broken(part)
+
+    def finish(self, reply: Reply) -> Iterator[Step]:
+        yield Send(self._close() + event("messageStop", {"stopReason": reply.stop_reason}))
+        yield Send(event("metadata", _metadata(reply)), reply.metadata_after)
+
+    def _call(self, call: Call) -> Iterator[Step]:
+        before = self._enter("call")
+        tool = {
+            "toolUseId": call.id or f"tooluse_emulated{self._request}-{self._number}",
+            "name": call.name,
+        }
+        payload = {"contentBlockIndex": self._number, "start": {"toolUse": tool}}
+        yield Send(before + event("contentBlockStart", payload), call.after)
+        for piece in call.pieces:
+            yield self._delta("call", {"toolUse": {"input": piece}}, call.gap)
+        if call.is_closed:
+            yield Send(self._close())
+        self._kind = ""
+
+    def _thought(self, thought: Thought) -> Iterator[Step]:
+        members = {
+            "text": thought.text,
+            "redactedContent": base64.b64encode(thought.redacted.encode()).decode(),
+            "signature": thought.signature,
+        }
+        after = thought.after
+        for member, value in members.items():
+            if value:
+                yield self._delta("reasoning", {"reasoningContent": {member: value}}, after)
+                after = 0.0
+
+    def _delta(self, kind: str, delta: Json, after: float) -> Send:
+        """A delta in the open block, or in a new one when that is of another kind."""
+        before = b"" if self._kind == kind else self._enter(kind)
+        payload = {"contentBlockIndex": self._number, "delta": delta}
+        return Send(before + event("contentBlockDelta", payload), after)
+
+    def _enter(self, kind: str) -> bytes:
+        closing = self._close()
+        self._kind = kind
+        self._number += 1
+        return closing
+
+    def _close(self) -> bytes:
+        is_open, self._kind = bool(self._kind), ""
+        return event("contentBlockStop", {"contentBlockIndex": self._number}) if is_open else b""
 
 
 def _broken(part: Fault | BadFrame | HalfFrame | Stall | HangUp) -> Step:
@@ -224,75 +241,6 @@ def _broken(part: Fault | BadFrame | HalfFrame | Stall | HangUp) -> Step:
 def _sample() -> bytes:
     payload = {"contentBlockIndex": 0, "delta": {"text": "unreadable"}}
     return event("contentBlockDelta", payload)
-
-
-class _Blocks:
-    """Numbers the content blocks of one message and keeps at most one open."""
-
-    def __init__(self, index: int) -> None:
-        self._request = index
-        self._number = -1
-        self._kind = ""
-
-    def delta(self, kind: str, delta: Mapping[str, Any], after: float) -> Iterator[Step]:
-        """Send a delta in the open block, or in a new one when that is of another kind."""
-        yield from self._enter(kind)
-        payload = {"contentBlockIndex": self._number, "delta": delta}
-        yield Send(event("contentBlockDelta", payload), after)
-
-    def tool(self, call: Call) -> Iterator[Step]:
-        """Open the block of a tool call."""
-        yield from self.close()
-        yield from self._enter("tool")
-        tool = {
-            "toolUseId": call.id or f"tooluse_emulated{self._request}-{self._number}",
-            "name": call.name,
-        }
-        payload = {"contentBlockIndex": self._number, "start": {"toolUse": tool}}
-        yield Send(event("contentBlockStart", payload), call.after)
-
-    def close(self) -> Iterator[Step]:
-        """Stop the open block, if any."""
-        if self._kind:
-            yield Send(event("contentBlockStop", {"contentBlockIndex": self._number}))
-        self._kind = ""
-
-    def abandon(self) -> None:
-        """Leave the open block without its stop."""
-        self._kind = ""
-
-    def _enter(self, kind: str) -> Iterator[Step]:
-        if self._kind != kind:
-            yield from self.close()
-            self._kind = kind
-            self._number += 1
-
-
-def _call(call: Call, blocks: _Blocks) -> Iterator[Step]:
-    yield from blocks.tool(call)
-    for piece in call.pieces:
-        yield from blocks.delta("tool", {"toolUse": {"input": piece}}, call.gap)
-    if call.is_closed:
-        yield from blocks.close()
-    else:
-        blocks.abandon()
-
-
-def _thought(thought: Thought, blocks: _Blocks) -> Iterator[Step]:
-    after = thought.after
-    for member in ("text", "redactedContent", "signature"):
-        value = {
-            "text": thought.text,
-            "redactedContent": thought.redacted and _base64(thought.redacted),
-            "signature": thought.signature,
-        }[member]
-        if value:
-            yield from blocks.delta("reasoning", {"reasoningContent": {member: value}}, after)
-            after = 0.0
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def _metadata(reply: Reply) -> Json:

@@ -120,7 +120,8 @@ def _block_shape(block: Json, at: str) -> Iterator[str]:
     needs = {"toolUse": ("toolUseId", "name", "input"), "toolResult": ("toolUseId", "content")}
     for kind, names in needs.items():
         for name in names if kind in block else ():
-            if not is_object(block[kind]) or block[kind].get(name) is None:
+            value = as_object(block[kind]).get(name)
+            if value is None or not (isinstance(value, str) or name in ("input", "content")):
                 yield _null(f"{at}.{kind}.{name}")
 
 
@@ -134,6 +135,16 @@ def _union(values: Any, kinds: frozenset[str], at: str) -> Iterator[str]:
                 f"Malformed input request: #/{at}/{i}: exactly one of "
                 f"[{', '.join(sorted(kinds))}] must be set, please reformat your input"
             )
+
+
+def as_object(value: Any) -> Json:
+    """The value, or an empty object in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value, or an empty list in place of anything else."""
+    return value if isinstance(value, list) else []
 
 
 def unfit(value: str, at: str, pattern: re.Pattern[str]) -> str:

@@ -9,18 +9,15 @@ too, so one way of writing covers a fault at any position:
     say("Well, ") + fail("ThrottlingException")         the same fault inside the stream
     say("Well, ") + stall()                             nothing more until the client leaves
 
-A `Script` picks the reply to each request. `in_turn`, `by_model`, `by_text`, `by_index` and
-`sometimes` build scripts and take scripts, so they nest.
+`scripts` says which request gets which reply.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any, Literal
 
 Json = dict[str, Any]
@@ -60,7 +57,7 @@ class Thought:
     text: str = ""
     signature: str = ""
     redacted: str = ""
-    """Base64, as on the wire."""
+    """Text the provider encrypted; the wire has it in base64."""
     after: float = 0.0
 
 
@@ -75,7 +72,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something newer than the client. `kind` names the event, or the delta when `is_delta`."""
+    """Something newer than the client, or anything the other parts cannot say.
+
+    `kind` names the event, or the delta when `is_delta`; `payload` is sent as it is.
+    """
 
     kind: str
     payload: Json = field(default_factory=dict)
@@ -274,78 +274,3 @@ def garble() -> Reply:
 def empty(stop: str = "") -> Reply:
     """Say nothing at all."""
     return Reply(stop=stop)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it came in."""
-
-    index: int
-    """Counts the requests of one emulator, from 0, refused ones too."""
-    model: str
-    body: Json
-    headers: Mapping[str, str]
-    """By lower-case name."""
-    at: float
-    """`time.monotonic()` when it was read."""
-    faults: tuple[str, ...] = ()
-    """What the validator found; such a request was refused."""
-
-    @property
-    def last_text(self) -> str:
-        """The last words of the user, or nothing when the last message has none."""
-        content = self.body["messages"][-1]["content"]
-        if isinstance(content, str):
-            return content
-        return " ".join(block["text"] for block in content if "text" in block)
-
-
-Rule = Callable[[Request], Reply]
-Script = Rule | Sequence[Reply] | Reply
-"""A rule, the replies in turn (the last one again and again), or one reply for ever."""
-
-
-def as_rule(script: Script) -> Rule:
-    if isinstance(script, Reply):
-        return in_turn(script)
-    return script if callable(script) else in_turn(*script)
-
-
-def in_turn(*replies: Reply) -> Rule:
-    """One reply after the other, the last one again and again."""
-    turns = count()
-    return lambda _: replies[min(next(turns), len(replies) - 1)]
-
-
-def by_index(chosen: Mapping[int, Script], otherwise: Script) -> Rule:
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-    return lambda request: rules.get(request.index, rest)(request)
-
-
-def by_model(chosen: Mapping[str, Script], otherwise: Script) -> Rule:
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-    return lambda request: rules.get(request.model, rest)(request)
-
-
-def by_text(chosen: Mapping[str, Script], otherwise: Script) -> Rule:
-    """The first whose key is part of the user's last words."""
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-
-    def rule(request: Request) -> Reply:
-        words = request.last_text
-        return next((r for key, r in rules.items() if key in words), rest)(request)
-
-    return rule
-
-
-def sometimes(otherwise: Script, *odds: tuple[float, Script], seed: int = 0) -> Rule:
-    """Each script of `odds` with its probability, else `otherwise`; the same for the same seed."""
-    draws = random.Random(seed)  # noqa: S311 - reproducible choices, no secret
-    shares, rules = [share for share, _ in odds], [as_rule(script) for _, script in odds]
-    shares, rules = [*shares, 1 - sum(shares)], [*rules, as_rule(otherwise)]
-
-    def rule(request: Request) -> Reply:
-        (drawn,) = draws.choices(rules, shares)
-        return drawn(request)
-
-    return rule

@@ -11,22 +11,15 @@ import asyncio
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from tests.emulators.replies import (
-    Fault,
-    HangUp,
-    Json,
-    Reply,
-    Request,
-    Script,
-    Stall,
-    as_rule,
-)
+from tests.emulators.replies import Fault, HangUp, Json, Stall
+from tests.emulators.scripts import Request, Script, as_rule
+from tests.emulators.streaming import Dialect, Send, steps
 
 _STALL_SECONDS = 60.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -42,15 +35,8 @@ class ClosedEarly:
     """`time.monotonic()` when the server noticed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Bytes of the stream."""
-
-    data: bytes
-    after: float = 0.0
-
-
-Step = Send | Stall | HangUp
+Validator = Callable[[Mapping[str, Any], str], list[str]]
+"""From the body and the model, what is wrong with a request, the worst first."""
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the emulator
@@ -68,8 +54,10 @@ class Emulator(ABC):
     """
 
     content_type: str
+    invalid: str
+    """The kind of error an invalid request gets, with the first thing found."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, validator: Validator) -> None:
         self.requests: list[Request] = []
         """Every request a known caller made, invalid ones too."""
         self.refused: list[Fault] = []
@@ -79,6 +67,7 @@ class Emulator(ABC):
         """The most answers ever open at one time."""
         self.url = ""
         self._rule = as_rule(script)
+        self._validator = validator
         self._open: set[int] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -130,20 +119,12 @@ class Emulator(ABC):
         """Raise `Refused` for a caller who may not ask."""
 
     @abstractmethod
-    def _faults(self, body: Json, model: str) -> list[str]:
-        """Name what is wrong with a request, the worst first."""
-
-    @abstractmethod
-    def _invalid(self, faults: list[str]) -> Refused:
-        """Give the error that says so."""
-
-    @abstractmethod
     def _error(self, fault: Fault) -> web.Response:
         """Put an error before the stream into the provider's words."""
 
     @abstractmethod
-    def _steps(self, reply: Reply, request: Request) -> Iterator[Step]:
-        """Put a reply into the provider's words."""
+    def _dialect(self, request: Request) -> Dialect:
+        """How this answer is written."""
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
         try:
@@ -170,12 +151,12 @@ class Emulator(ABC):
         body = _json(raw)
         model = self._model(incoming, body)
         self._authorize(incoming, raw)
-        found = self._faults(body, model)
+        found = self._validator(body, model)
         headers = {name.lower(): value for name, value in incoming.headers.items()}
         index, now = len(self.requests), time.monotonic()
         self.requests.append(Request(index, model, body, headers, now, tuple(found)))
         if found:
-            raise self._invalid(found)
+            raise Refused(self.invalid, found[0])
         return self.requests[index]
 
     async def _answer(self, incoming: web.Request, request: Request) -> web.StreamResponse:
@@ -186,7 +167,7 @@ class Emulator(ABC):
         response = web.StreamResponse(headers=self._headers(request))
         response.content_type = self.content_type
         response.enable_chunked_encoding()
-        for step in self._steps(reply, request):
+        for step in steps(reply, self._dialect(request)):
             if step.after:
                 await asyncio.sleep(step.after)
             match step:

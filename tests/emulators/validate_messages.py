@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.emulators.converse import Asked, Json, is_object, unfit
+from tests.emulators.converse import Asked, Json, as_object, is_object, unfit
 from tests.emulators.families import Family
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -147,9 +147,11 @@ def _values(asked: Asked) -> Iterator[str]:
             continue
         for j, block in enumerate(content):
             inside = f"{at}.toolResult.content.{j}"
-            if "json" in block and not is_object(block["json"]):
+            if not is_object(block):
+                yield _not_object(inside)
+            elif "json" in block and not is_object(block["json"]):
                 yield _not_object(f"{inside}.json")
-            if "text" in block and not str(block["text"]).strip():
+            elif "text" in block and not str(block["text"]).strip():
                 yield f"The text field in the ToolResultContentBlock object at {inside} is blank."
         yield from _status(result, at, asked.family)
 
@@ -179,9 +181,9 @@ def _status(result: Json, at: str, rules: Family) -> Iterator[str]:
 def _signatures(asked: Asked) -> Iterator[str]:
     """Reasoning goes back signed to those who sign it, and to nobody else."""
     for at, _, reasoning in asked.blocks("reasoningContent"):
-        signed = is_object(reasoning) and (
-            "redactedContent" in reasoning or reasoning.get("reasoningText", {}).get("signature")
-        )
+        thought = as_object(reasoning)
+        words = as_object(thought.get("reasoningText"))
+        signed = "redactedContent" in thought or words.get("signature")
         if not asked.family.signs_reasoning:
             yield "This model doesn't support the reasoningContent field. Remove it and try again."
         elif not signed:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.emulators.converse import Asked, Json, is_object, unfit
+from tests.emulators.converse import Asked, Json, as_list, as_object, is_object, unfit
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MOST_CACHE_POINTS = 4
@@ -48,7 +48,7 @@ def _specs(asked: Asked) -> Iterator[str]:
         if name in seen:
             yield f"The tool {name} is already defined at {at}."
         seen.add(name)
-        if not spec.get("description", "-").strip():
+        if not str(spec.get("description", "-")).strip():
             yield (
                 f"1 validation error detected: Value '' at '{at}.description' failed to satisfy "
                 "constraint: Member must have length greater than or equal to 1"
@@ -90,7 +90,7 @@ def _choice(asked: Asked) -> Iterator[str]:
             f"This model doesn't support the toolConfig.toolChoice.{kind} field. Remove "
             f"toolConfig.toolChoice.{kind} and try again."
         )
-    if is_named and choice["tool"]["name"] not in {spec["name"] for _, spec in _declared(asked)}:
+    if is_named and choice["tool"]["name"] not in [spec["name"] for _, spec in _declared(asked)]:
         yield (
             f"The tool {choice['tool']['name']} at toolConfig.toolChoice.tool.name is not defined "
             "in toolConfig.tools."
@@ -103,7 +103,7 @@ def _choice(asked: Asked) -> Iterator[str]:
 
 
 def _thinks(body: Json) -> bool:
-    thinking = body.get("additionalModelRequestFields", {}).get("thinking", {})
+    thinking = as_object(as_object(body.get("additionalModelRequestFields")).get("thinking"))
     return bool(thinking.get("type", "disabled") != "disabled")
 
 
@@ -136,7 +136,7 @@ def _sampling(asked: Asked) -> Iterator[str]:
             "The model returned the following errors: `temperature` and `top_p` cannot both be "
             "specified for this model. Please use only one."
         )
-    for i, stop in enumerate(config.get("stopSequences", [])):
+    for i, stop in enumerate(as_list(config.get("stopSequences"))):
         if not str(stop).strip():
             yield (
                 "The model returned the following errors: stop_sequences: each stop sequence must "
@@ -191,7 +191,7 @@ def _caching(asked: Asked) -> Iterator[tuple[str, str, list[Json], Any]]:
 def _lives(points: list[tuple[str, Any]]) -> Iterator[str]:
     shortest = 0
     for at, point in points:
-        life = point.get("ttl", "5m") if is_object(point) else ""
+        life = str(as_object(point).get("ttl", "5m"))
         if not is_object(point) or point.get("type") != "default" or life not in _TTL_ORDER:
             yield f"Malformed input request: #/{at}/cachePoint: type is default, ttl is 5m or 1h"
             continue
