@@ -166,6 +166,7 @@ RULES: list[tuple[str, str, Change]] = [
         lambda b: results(b)[0].update(content=[{"text": " "}], status="error"),
     ),
     ("0.json is invalid", CLAUDE, lambda b: results(b)[0].update(content=[{"json": [1]}])),
+    ("content.0 is invalid", CLAUDE, lambda b: results(b)[0].update(content=["Soup"])),
     ("[success, error]", CLAUDE, lambda b: results(b)[0].update(status="fine")),
     ("toolResult.status field", LLAMA, lambda b: results(b)[0].update(status="error")),
     ("toolConfig field must be defined", CLAUDE, lambda b: b.pop("toolConfig")),
