@@ -137,14 +137,20 @@ class Emulator(ABC):
         self.max_open = max(self.max_open, len(self._open))
         try:
             return await self._answer(incoming, request)
-        except (asyncio.CancelledError, ConnectionResetError):
-            if not self._is_closing:
-                self.closed_early.append(ClosedEarly(request.index, time.monotonic()))
+        except asyncio.CancelledError:
+            self._note_closed(request)
             raise
+        except ConnectionResetError:  # between the client's leaving and our being told
+            self._note_closed(request)
+            return web.Response()
         finally:
             self._open.discard(request.index)
             if not self._open:
                 self._idle.set()
+
+    def _note_closed(self, request: Request) -> None:
+        if not self._is_closing:
+            self.closed_early.append(ClosedEarly(request.index, time.monotonic()))
 
     async def _read(self, incoming: web.Request) -> Request:
         raw = await incoming.read()
