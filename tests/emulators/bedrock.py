@@ -1,0 +1,264 @@
+"""Bedrock's ConverseStream on a loopback port, as strict as the service or stricter.
+
+    async with BedrockEmulator(say("Hello there")) as bedrock:
+        ...  # any client with endpoint_url=bedrock.url and any static credentials
+        assert bedrock.requests[0].body["messages"] == [...]
+
+Guessed, because the service does not document it: the message's start comes together with the
+first part (`Reply.starts_early` changes that); an error type carries a namespace after a colon, as
+AWS protocols allow and clients must strip; all text of a reply up to another kind of part is one
+block, and a text block has no start event.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from tests.emulators.eventstream import event, exception, with_bad_checksum
+from tests.emulators.replies import (
+    BadFrame,
+    Call,
+    Citation,
+    Fault,
+    HalfFrame,
+    HangUp,
+    Json,
+    Part,
+    Reply,
+    Stall,
+    Thought,
+    Unknown,
+    Words,
+    say,
+)
+from tests.emulators.scripts import Request, Script
+from tests.emulators.server import Emulator, Refused, Validator
+from tests.emulators.sigv4 import Claim, Keys, Signed, is_fresh, read_claim, signature
+from tests.emulators.streaming import Dialect, Send, Step
+from tests.emulators.validate import faults
+
+STATUS = {
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "IncompleteSignatureException": 403,
+    "InternalServerException": 500,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "ModelErrorException": 424,
+    "ModelNotReadyException": 429,
+    "ModelStreamErrorException": 424,
+    "ModelTimeoutException": 408,
+    "ResourceNotFoundException": 404,
+    "ServiceQuotaExceededException": 400,
+    "ServiceUnavailableException": 503,
+    "ThrottlingException": 429,
+    "UnknownOperationException": 404,
+    "UnrecognizedClientException": 403,
+    "ValidationException": 400,
+}
+"""The HTTP status of each error Bedrock documents or its front door gives."""
+
+_NAMESPACE = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
+
+
+class BedrockEmulator(Emulator):
+    """`POST /model/{modelId}/converse-stream`, answered by a script.
+
+    Args:
+        script: What to answer (see `replies`).
+        keys: When given, the only credentials accepted, and signatures are verified.
+        region: When given, the only region accepted in a signature.
+        validator: What is wrong with a request; strict Bedrock by default.
+    """
+
+    invalid = "ValidationException"
+    content_type = "application/vnd.amazon.eventstream"
+
+    def __init__(
+        self,
+        script: Script = say("Hello there."),  # noqa: B008 - a frozen value
+        *,
+        keys: Keys | None = None,
+        region: str = "",
+        validator: Validator = faults,
+    ) -> None:
+        super().__init__(script, validator)
+        self.expired_tokens: set[str] = set()
+        """Session tokens answered with `ExpiredTokenException`; tests add to it."""
+        self._keys = keys
+        self._region = region
+
+    def _model(self, incoming: web.Request, body: Json) -> str:
+        match incoming.raw_path.split("/"):
+            case ["", "model", model, "converse-stream"] if incoming.method == "POST" and model:
+                return unquote(model)
+        raise Refused("UnknownOperationException", "Unknown operation.")
+
+    def _authorize(self, incoming: web.Request, raw: bytes) -> None:
+        headers = {name.lower(): value for name, value in incoming.headers.items()}
+        if "authorization" not in headers:
+            raise Refused("MissingAuthenticationTokenException", "Missing Authentication Token")
+        claim = read_claim(headers["authorization"])
+        if claim is None or not {"host", "x-amz-date"} <= set(claim.signed):
+            raise Refused(
+                "IncompleteSignatureException",
+                "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders'.",
+            )
+        if headers.get("x-amz-security-token", "") in self.expired_tokens:
+            raise Refused(
+                "ExpiredTokenException", "The security token included in the request is expired"
+            )
+        if claim.service != "bedrock" or self._region not in ("", claim.region):
+            raise Refused(
+                "InvalidSignatureException",
+                "Credential should be scoped to a valid region and to service 'bedrock', "
+                f"not '{claim.region}/{claim.service}'.",
+            )
+        if self._keys is not None:
+            _verify(Signed(incoming.method, incoming.raw_path, headers, raw), claim, self._keys)
+
+    def _error(self, fault: Fault) -> web.Response:
+        status = fault.status or STATUS[fault.kind]
+        headers = {"x-amzn-errortype": fault.kind + _NAMESPACE, **dict(fault.headers)}
+        return web.json_response(_explained(fault, status), status=status, headers=headers)
+
+    def _headers(self, request: Request) -> Mapping[str, str]:
+        return {"x-amzn-requestid": f"emulated-{request.index}"}
+
+    def _dialect(self, request: Request) -> Dialect:
+        return _Message(request.index)
+
+
+def _verify(request: Signed, claim: Claim, keys: Keys) -> None:
+    if claim.key != keys.access_key:
+        raise Refused(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )
+    if not is_fresh(request, claim):
+        raise Refused("InvalidSignatureException", "Signature expired or not yet current.")
+    if claim.signature != signature(request, claim, keys.secret_key):
+        raise Refused(
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method.",
+        )
+
+
+class _Message:
+    """One answer as events: numbers the content blocks and keeps at most one open."""
+
+    def __init__(self, index: int) -> None:
+        self._request = index
+        self._number = -1
+        self._kind = ""
+
+    def start(self) -> bytes:
+        return event("messageStart", {"role": "assistant"})
+
+    def part(self, part: Part) -> Iterator[Step]:
+        match part:
+            case Words(text, after):
+                yield self._delta("text", {"text": text}, after)
+            case Thought():
+                yield from self._thought(part)
+            case Citation(title, source, after):
+                cited = {"title": title, "sourceContent": [{"text": source}]}
+                yield self._delta("text", {"citation": cited}, after)
+            case Unknown(kind, payload, is_delta, after):
+                made = self._delta("text", {kind: payload}, after) if is_delta else None
+                yield made or Send(event(kind, payload), after)
+            case Call():
+                yield from self._call(part)
+            case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
+                yield _broken(part)
+
+    def finish(self, reply: Reply) -> Iterator[Step]:
+        yield Send(self._close() + event("messageStop", {"stopReason": reply.stop_reason}))
+        yield Send(event("metadata", _metadata(reply)), reply.metadata_after)
+
+    def _call(self, call: Call) -> Iterator[Step]:
+        before = self._enter("call")
+        tool = {
+            "toolUseId": call.id or f"tooluse_emulated{self._request}-{self._number}",
+            "name": call.name,
+        }
+        payload = {"contentBlockIndex": self._number, "start": {"toolUse": tool}}
+        yield Send(before + event("contentBlockStart", payload), call.after)
+        for piece in call.pieces:
+            yield self._delta("call", {"toolUse": {"input": piece}}, call.gap)
+        if call.is_closed:
+            yield Send(self._close())
+        self._kind = ""
+
+    def _thought(self, thought: Thought) -> Iterator[Step]:
+        members = {
+            "text": thought.text,
+            "redactedContent": base64.b64encode(thought.redacted.encode()).decode(),
+            "signature": thought.signature,
+        }
+        after = thought.after
+        for member, value in members.items():
+            if value:
+                yield self._delta("reasoning", {"reasoningContent": {member: value}}, after)
+                after = 0.0
+
+    def _delta(self, kind: str, delta: Json, after: float) -> Send:
+        """A delta in the open block, or in a new one when that is of another kind."""
+        before = b"" if self._kind == kind else self._enter(kind)
+        payload = {"contentBlockIndex": self._number, "delta": delta}
+        return Send(before + event("contentBlockDelta", payload), after)
+
+    def _enter(self, kind: str) -> bytes:
+        closing = self._close()
+        self._kind = kind
+        self._number += 1
+        return closing
+
+    def _close(self) -> bytes:
+        is_open, self._kind = bool(self._kind), ""
+        return event("contentBlockStop", {"contentBlockIndex": self._number}) if is_open else b""
+
+
+def _broken(part: Fault | BadFrame | HalfFrame | Stall | HangUp) -> Step:
+    match part:
+        case Fault():
+            kind = part.kind[0].lower() + part.kind[1:]
+            status = part.status or STATUS.get(part.kind, 500)
+            return Send(exception(kind, _explained(part, status)), part.after)
+        case BadFrame(after):
+            return Send(with_bad_checksum(_sample()), after)
+        case HalfFrame(after):
+            return Send(_sample()[: len(_sample()) // 2], after)
+        case Stall() | HangUp():
+            return part
+
+
+def _sample() -> bytes:
+    payload = {"contentBlockIndex": 0, "delta": {"text": "unreadable"}}
+    return event("contentBlockDelta", payload)
+
+
+def _metadata(reply: Reply) -> Json:
+    tokens = reply.tokens
+    return {
+        "usage": {
+            "inputTokens": tokens.input,
+            "outputTokens": tokens.output,
+            "totalTokens": tokens.input + tokens.output + tokens.cache_read + tokens.cache_write,
+            "cacheReadInputTokens": tokens.cache_read,
+            "cacheWriteInputTokens": tokens.cache_write,
+        },
+        "metrics": {"latencyMs": reply.latency_ms},
+    }
+
+
+def _explained(fault: Fault, status: int) -> Json:
+    body: Json = {"message": fault.message}
+    if fault.kind.lower() == "modelstreamerrorexception":
+        body |= {"originalStatusCode": status, "originalMessage": fault.message}
+    return body
