@@ -249,6 +249,14 @@ def test_tool_is_forced_by_choice_when_thinking_is_off() -> None:
     assert asked["toolConfig"]["toolChoice"] == {"tool": {"name": "Look"}}
 
 
+@pytest.mark.parametrize("model", [CLAUDE, LLAMA])
+def test_forced_tool_that_is_not_offered_is_not_named(model: str) -> None:
+    """Bedrock would refuse the request."""
+    asked = body(model, replace(REQUEST, choice=ForcedTool("Other")))
+
+    assert "toolChoice" not in asked["toolConfig"]
+
+
 @pytest.mark.parametrize("model", EVERY)
 def test_tools_of_the_past_are_declared(model: str) -> None:
     """Bedrock wants `toolConfig` with any tool block (section 8, rule 8)."""

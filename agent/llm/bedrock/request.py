@@ -68,8 +68,9 @@ def body_of(
         metadata: To filter the provider's logs by; it must not be personal.
     """
     additional: Block = json.loads(settings.additional) if settings.additional else {}
-    can_force = family.named_choice and not _thinks(additional)
     tools = request.tools or _tools_of_old(request.messages)
+    is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
+    can_force = is_offered and family.named_choice and not _thinks(additional)
     optional: Block = {
         "system": _system(request, family, _instruction(request, tools, can_force=can_force)),
         "toolConfig": _tool_config(request, tools, family, can_force=can_force),
