@@ -7,10 +7,12 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import aioboto3  # type: ignore[import-untyped] # ships no types
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import Stopped, StopReason, TextPiece, Usage
@@ -18,7 +20,7 @@ from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock import BedrockModel, BedrockRuntime, Patience
 from agent.ports import ModelError
 from tests.llm import contract
-from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta
+from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta, fault
 
 NOVA = "us.amazon.nova-lite-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
@@ -144,6 +146,31 @@ async def test_without_credentials_a_reply_is_denied(monkeypatch: pytest.MonkeyP
     assert server.asked == []
 
 
+async def test_credentials_that_cannot_be_had_are_told_and_do_not_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The cause in the log, what the source said only as a personal value."""
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    with capture_logs() as logged:
+        async with served(monkeypatch) as (_, runtime):
+            with pytest.raises(ModelError, match="no AWS credentials were found"):
+                await contract.pieces_of(nova(runtime), ASKED)
+
+    assert [{**line, "pii_detail": ""} for line in logged] == [
+        {
+            "event": "bedrock.credentials_not_renewed",
+            "log_level": "error",
+            "cause": "CredentialRetrievalError",
+            "pii_detail": "",
+        }
+    ]
+
+
 async def test_complete_reply_leaves_its_connection_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -187,6 +214,17 @@ async def test_warming_replaces_a_connection_that_was_closed(
         server.answers = [Answer((START + delta("Well"), server.until_left))]
         await runtime.warm()
         await contract.tasks_left_after_closing(nova(runtime), ASKED)
+        await runtime.warm()
+
+        assert server.opened == 2
+
+
+async def test_connection_the_other_side_closes_is_no_spare_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Warming sees to another."""
+    async with served(monkeypatch, Answer(headers={"Connection": "close"})) as (server, runtime):
+        await contract.pieces_of(nova(runtime), ASKED)
         await runtime.warm()
 
         assert server.opened == 2
@@ -286,6 +324,64 @@ async def test_silence_after_the_message_is_the_end(monkeypatch: pytest.MonkeyPa
 
         assert await contract.pieces_of(nova(runtime), ASKED) == PIECES[:2]
         assert await server.left.get() == "left"
+
+
+@pytest.mark.parametrize("sent", [b"", START, START + delta("Well"), MESSAGE[:-1]])
+async def test_stream_that_ends_before_its_message_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Cut off, though nobody says so."""
+    async with served(monkeypatch, Answer((sent,))) as (_, runtime):
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(nova(runtime), ASKED)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "status"),
+    [
+        (
+            Answer((b'{"message": "Said: 1234."}',), 429, {"x-amzn-errortype": "Throttling:x"}),
+            "Throttling",
+            429,
+        ),
+        (
+            Answer((START + delta("Well") + fault("throttlingException", "Said: 1234."),)),
+            "throttlingException",
+            0,
+        ),
+    ],
+)
+async def test_refusal_is_logged_without_the_providers_words(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: str, status: int
+) -> None:
+    """They may be the caller's: only under a key that is dropped by default."""
+    with capture_logs() as logged:
+        async with served(monkeypatch, answer) as (_, runtime):
+            with pytest.raises(ModelError) as caught:
+                await contract.pieces_of(nova(runtime), ASKED)
+
+    assert caught.value.fault is ReplyFault.THROTTLED
+    assert "1234" not in str(caught.value)
+    assert logged == [
+        {
+            "event": "bedrock.refused",
+            "log_level": "warning",
+            "model": NOVA,
+            "fault": "throttled",
+            "kind": kind,
+            "status": status,
+            "pii_detail": "Said: 1234.",
+        }
+    ]
+
+
+async def test_error_after_the_message_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply is complete."""
+    sent = MESSAGE + fault("internalServerException")
+    async with served(monkeypatch, Answer((sent,))) as (_, runtime):
+        assert await contract.pieces_of(nova(runtime), ASKED) == PIECES[:2]
 
 
 async def test_connection_lost_in_a_reply_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

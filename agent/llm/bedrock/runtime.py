@@ -152,8 +152,7 @@ class BedrockRuntime:
         try:
             yield response
         finally:
-            if response.content.at_eof():
-                self._spares.give_back(asyncio.get_running_loop().time())
+            self._count_spare(response)
             response.close()
 
     def _signed(self, url: str, body: bytes) -> dict[str, str]:
@@ -168,9 +167,14 @@ class BedrockRuntime:
                 self._http.get(URL(self.endpoint + "/"), allow_redirects=False) as response,
             ):
                 await response.read()
+                self._count_spare(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("bedrock.not_warm", cause=type(error).__name__)
-        else:
+
+    def _count_spare(self, response: aiohttp.ClientResponse) -> None:
+        """What was read to its end has gone back to the pool, if the other side keeps it, too."""
+        is_kept = response.headers.get("Connection", "").lower() != "close"
+        if response.content.at_eof() and is_kept:
             self._spares.give_back(asyncio.get_running_loop().time())
 
 
@@ -222,8 +226,16 @@ class _Spares:
 
 
 async def _place(session: aioboto3.Session, region: str | None) -> tuple[str, str]:
-    """Region and endpoint as the SDK finds them: its client knows all rules and variables."""
-    async with session.client("bedrock-runtime", region_name=region) as client:
+    """Region and endpoint as the SDK finds them: its client knows all rules and variables.
+
+    The client signs nothing. With keys of its own it looks for no others, which may fail.
+    """
+    async with session.client(
+        "bedrock-runtime",
+        region_name=region,
+        aws_access_key_id="unused",
+        aws_secret_access_key="unused",  # noqa: S106 no secret
+    ) as client:
         return client.meta.region_name, client.meta.endpoint_url.rstrip("/")
 
 
