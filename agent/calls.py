@@ -246,6 +246,7 @@ def _brief(use_case: UseCase, profile: Profile) -> Brief:
 def _request(use_case: UseCase, action: StartReply) -> ReplyRequest:
     return ReplyRequest(
         system=use_case.prompt,
+        context=use_case.context,
         messages=action.messages,
         tools=use_case.tools,
         choice=action.choice,

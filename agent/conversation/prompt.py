@@ -4,6 +4,9 @@ A template is trusted, what fills it is not: names come from callers. Hence two 
 filled in one pass, so that nothing filled in is read as a template again. And a value from a
 profile is one short line: control characters and markers are taken out, length is bounded.
 
+A prompt has two parts: up to the paragraph that first speaks of this caller or this moment it is
+the same for all calls of a use case, and a model can keep it; so such paragraphs belong at its end.
+
 Placeholders (seed sections A6 and B3), every occurrence of each:
 
     <<USER_CONTEXT>>      prompt     who is calling, or to ask for the name
@@ -25,6 +28,8 @@ DEFAULT_USE_CASE = "defaultUseCase"
 """For callers who have no profile yet; it saves their name and their choice (seed section B4)."""
 
 PROMPT_PLACEHOLDERS = ("USER_CONTEXT", "CURRENT_DATE", "AVAILABLE_DEMOS")
+PER_CALL_PLACEHOLDERS = frozenset({"USER_CONTEXT", "CURRENT_DATE"})
+"""From the paragraph of the first of these on, a prompt is one call's own."""
 GREETING_PLACEHOLDERS = ("FIRST_NAME", "LAST_NAME")
 
 _PLACEHOLDER = re.compile(r"<<([A-Z_]+)>>")
@@ -54,7 +59,7 @@ def system_prompt(
     profile: Profile,
     now: datetime,
     available: Sequence[tuple[str, str, str]] = (),
-) -> str:
+) -> tuple[str, str]:
     """Fill the prompt of a use case for one call.
 
     Args:
@@ -63,15 +68,18 @@ def system_prompt(
         now: Aware; the date is told in its own zone.
         available: Name, title and description of every use case a caller may choose. The default
             use case is never offered.
+
+    Returns:
+        The part that is the same for all calls, and the rest. The rest is empty if nothing or
+        all is this call's own.
     """
-    return _fill(
-        use_case.prompt,
-        {
-            "USER_CONTEXT": lambda: _user_context(use_case, profile),
-            "CURRENT_DATE": lambda: _date(now),
-            "AVAILABLE_DEMOS": lambda: _demos(available),
-        },
-    )
+    fillings = {
+        "USER_CONTEXT": lambda: _user_context(use_case, profile),
+        "CURRENT_DATE": lambda: _date(now),
+        "AVAILABLE_DEMOS": lambda: _demos(available),
+    }
+    same, own = _parts(use_case.prompt)
+    return _fill(same, fillings), _fill(own, fillings)
 
 
 def greeting(use_case: UseCase, profile: Profile) -> str:
@@ -86,6 +94,18 @@ def greeting(use_case: UseCase, profile: Profile) -> str:
 def unknown_placeholders(template: str, known: Iterable[str]) -> list[str]:
     """The markers of a template that nothing would fill, in order."""
     return [found[0] for found in _PLACEHOLDER.finditer(template) if found[1] not in known]
+
+
+def _parts(template: str) -> tuple[str, str]:
+    """Cut before the first paragraph that is one call's own, unless nothing comes before it."""
+    own = (
+        found.start()
+        for found in _PLACEHOLDER.finditer(template)
+        if found[1] in PER_CALL_PLACEHOLDERS
+    )
+    border = template.rfind("\n\n", 0, next(own, 0))
+    same, rest = template[: max(border, 0)], template[max(border, 0) :]
+    return (same.rstrip(), rest.lstrip()) if same.strip() else (template, "")
 
 
 def _fill(template: str, fillings: Mapping[str, Callable[[], str]]) -> str:

@@ -89,7 +89,8 @@ def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:
 
 
 def _words_in(request: ReplyRequest) -> int:
-    texts = [request.system, *(text for each in request.messages for text in _texts(each))]
+    told = (request.system, request.context)
+    texts = [*told, *(text for each in request.messages for text in _texts(each))]
     return sum(len(text.split()) for text in texts)
 
 

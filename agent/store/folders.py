@@ -36,6 +36,9 @@ from agent.store.records import (
     CONFIGURATION,
     KEYS,
     USE_CASE,
+    Guardrail,
+    Latency,
+    ServiceTier,
     handlers_text,
     profile_item,
     tools_text,
@@ -67,6 +70,10 @@ class _Model(_Strict):
     max_tokens: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     temperature: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    additional: dict[str, Any] = {}
+    guardrail: Guardrail = ""
+    latency: Latency = ""
+    service_tier: ServiceTier = ""
 
 
 class _Key(_Strict):
@@ -159,6 +166,10 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "maxTokens": file.model.max_tokens,
         "temperature": file.model.temperature,
         "topP": file.model.top_p,
+        "additionalModelRequestFields": _json_text(file.model.additional),
+        "guardrail": file.model.guardrail,
+        "performanceLatency": file.model.latency,
+        "serviceTier": file.model.service_tier,
         "offlineScript": _offline(folder / "offline.json"),
     }
     return record | {
@@ -237,6 +248,11 @@ def _offline(path: Path) -> str:
     return (
         json.dumps(_parsed(path, json.loads, object), ensure_ascii=False) if path.exists() else ""
     )
+
+
+def _json_text(table: Mapping[str, object]) -> str:
+    """As text, since tables of a database do not keep every number."""
+    return msgspec.json.encode(table).decode() if table else ""
 
 
 def _planned(path: Path, number: int, item: Item) -> Planned:

@@ -3,7 +3,9 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`. Attributes nobody knows are ignored.
+`handoffNumber`, and for Bedrock `additionalModelRequestFields` (a map, or JSON text),
+`guardrail`, `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
+`promptContext` stands only in a record as one call has it (`session.record_of_call`).
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
 without harm (a tool that does not exist here, an attribute of the relay that does not exist at
@@ -19,7 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +35,12 @@ PROFILE = "profile"
 CONFIGURATION = "configuration"
 USE_CASE = "use-case"
 KEYS = frozenset("0123456789*#")
+
+Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
+"""`ID:VERSION`, the id perhaps an ARN."""
+Latency = Literal["", "standard", "optimized"]
+ServiceTier = Literal["", "default", "priority", "reserved"]
+"""Without `flex`, which is cheap because it waits."""
 
 
 class RelaySettings(Protocol):
@@ -85,14 +93,19 @@ class RelayRules(Protocol):
         ...
 
 
+class _TextBlock(msgspec.Struct):
+    text: str
+
+
 class _Record(msgspec.Struct):
     """The attributes of a use-case item, in the spelling of the table."""
 
     prompt: Any = ""
+    promptContext: list[_TextBlock] = []  # noqa: N815 the table's spelling, as all below
     title: str = ""
     description: str = ""
     tools: Any = ()
-    dtmfHandlers: Any = {}  # noqa: N815 the table's spelling, as all below
+    dtmfHandlers: Any = {}  # noqa: N815
     conversationRelayParams: dict[str, Any] = {}  # noqa: N815
     greetingKnown: str = ""  # noqa: N815
     languages: list[dict[str, Any]] = []
@@ -101,6 +114,10 @@ class _Record(msgspec.Struct):
     maxTokens: Annotated[int, Meta(ge=1)] = ModelSettings().max_tokens  # noqa: N815
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     topP: Annotated[float, Meta(ge=0, le=1)] | None = None  # noqa: N815
+    additionalModelRequestFields: Any = None  # noqa: N815
+    guardrail: Guardrail = ""
+    performanceLatency: Latency = ""  # noqa: N815
+    serviceTier: ServiceTier = ""  # noqa: N815
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
 
@@ -124,10 +141,6 @@ class _Handler(msgspec.Struct):
     replyText: str = ""  # noqa: N815
     replyWithFunction: bool = False  # noqa: N815
     replyFunction: str = ""  # noqa: N815
-
-
-class _TextBlock(msgspec.Struct):
-    text: str
 
 
 async def profile(store: Store, caller: str) -> Profile | None:
@@ -257,6 +270,7 @@ def _use_case(
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
+        context="\n".join(block.text for block in record.promptContext),
         title=record.title,
         description=record.description,
         greeting=spoken.greeting,
@@ -265,7 +279,7 @@ def _use_case(
         keypad=_keypad(record.dtmfHandlers, {spec.name for spec in usable}),
         relay=spoken.attributes,
         languages=further.languages,
-        model=ModelSettings(record.llmModel, record.maxTokens, record.temperature, record.topP),
+        model=_model(record),
         phrases=_phrases(record.phrases),
         offline_script=record.offlineScript,
         handoff_number=record.handoffNumber,
@@ -288,6 +302,26 @@ def _prompt(raw: object) -> str:
     if not prompt.strip():
         raise UseCaseError("prompt: is missing or blank")
     return prompt
+
+
+def _model(record: _Record) -> ModelSettings:
+    return ModelSettings(
+        identifier=record.llmModel,
+        max_tokens=record.maxTokens,
+        temperature=record.temperature,
+        top_p=record.topP,
+        additional=_additional(record.additionalModelRequestFields),
+        guardrail=record.guardrail,
+        latency=record.performanceLatency,
+        service_tier=record.serviceTier,
+    )
+
+
+def _additional(raw: object) -> str:
+    """JSON text of an object, or nothing."""
+    field = "additionalModelRequestFields"
+    options = convert(decoded(raw, field) or {}, dict[str, Any], field)
+    return json.dumps(options, ensure_ascii=False) if options else ""
 
 
 def _named_tools(raw: object) -> list[_ToolSpec]:

@@ -48,8 +48,8 @@ class Session:
     use_case: UseCase
     model: str
     """Identifier of the model that answers."""
-    system_prompt: str
-    """With its placeholders filled."""
+    system_prompt: tuple[str, str]
+    """With its placeholders filled: what is the same for all calls, and the rest."""
     profile: Mapping[str, object]
     """The caller's profile item, or nothing."""
 
@@ -70,7 +70,7 @@ def session_item(session: Session, webhook: Mapping[str, str], *, token: str, no
         "llmModel": session.model,
         "useCase": session.use_case.name,
         "userContext": dict(session.profile),
-        "systemPrompt": [{"text": session.system_prompt}],
+        "systemPrompt": [{"text": part} for part in session.system_prompt if part],
         "tools": tools_text(session.use_case.tools),
         "dtmfHandlers": handlers_text(session.use_case.keypad),
         "startedMs": int(now * 1000),
@@ -111,12 +111,17 @@ def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) 
     """A use case's record as one call has it, to be parsed like any record.
 
     A session item may be rewritten while the call runs; its prompt (filled), tools, keys and
-    model come before those of the record.
+    model come before those of the record. The prompt's first block is the part that is the same
+    for all calls.
     """
+    prompt, context = session.get("systemPrompt"), None
+    if isinstance(prompt, list):
+        prompt, context = prompt[:1], prompt[1:] or None
     return {
         **record,
         "sk": CONFIGURATION,
-        "prompt": session.get("systemPrompt"),
+        "prompt": prompt,
+        "promptContext": context,
         "tools": session.get("tools"),
         "dtmfHandlers": session.get("dtmfHandlers"),
         "llmModel": session.get("llmModel"),

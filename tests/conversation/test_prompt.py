@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,7 +25,17 @@ STRANGER = Profile("+15550100002")
 
 
 def fill(template: str, profile: Profile = STRANGER, now: datetime = NOW) -> str:
-    return system_prompt(UseCase("pizzaUseCase", template), profile, now)
+    return together(UseCase("pizzaUseCase", template), profile, now)
+
+
+def together(
+    use_case: UseCase,
+    profile: Profile,
+    now: datetime,
+    available: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    same, own = system_prompt(use_case, profile, now, available)
+    return f"{same}\n\n{own}" if own else same
 
 
 def test_a_known_caller_is_named_and_not_asked() -> None:
@@ -60,7 +71,7 @@ def test_the_default_use_case_saves_the_name_with_its_tool() -> None:
     """Only there: other use cases have no such tool (B3)."""
     use_case = UseCase("defaultUseCase", "<<USER_CONTEXT>>")
 
-    assert system_prompt(use_case, STRANGER, NOW) == (
+    assert together(use_case, STRANGER, NOW) == (
         "You do not know yet who is calling. Before anything else, ask for the caller's first and"
         " last name. As soon as you have both, save them with the tool DefaultSaveFirstAndLastName."
     )
@@ -93,7 +104,7 @@ def test_every_occurrence_of_a_placeholder_is_filled() -> None:
 
 def test_the_choice_of_use_cases_is_a_numbered_list_without_the_default() -> None:
     """Title, description and the key to save (B3); what is missing is left out."""
-    filled = system_prompt(
+    filled = together(
         UseCase("defaultUseCase", "Choose:\n<<AVAILABLE_DEMOS>>"),
         STRANGER,
         NOW,
@@ -114,6 +125,37 @@ def test_the_choice_of_use_cases_is_a_numbered_list_without_the_default() -> Non
 def test_an_empty_choice_is_said() -> None:
     """The model is not left with a heading and nothing below."""
     assert fill("<<AVAILABLE_DEMOS>>") == "There are none at the moment."
+
+
+@pytest.mark.parametrize(
+    ("template", "parts"),
+    [
+        ("One.\n\nTwo.", ("One.\n\nTwo.", "")),
+        (
+            "One.\n\nTwo.\n\nNow\nit is <<CURRENT_DATE>>.\n\nThree.",
+            ("One.\n\nTwo.", "Now\nit is March 05, 2026 at 6:40 PM.\n\nThree."),
+        ),
+        (
+            "It is <<CURRENT_DATE>>.\n\nThree.",
+            ("It is March 05, 2026 at 6:40 PM.\n\nThree.", ""),
+        ),
+        (
+            "One.\n\n<<AVAILABLE_DEMOS>>\n\n<<CURRENT_DATE>>",
+            ("One.\n\nThere are none at the moment.", "March 05, 2026 at 6:40 PM"),
+        ),
+    ],
+)
+def test_what_is_one_calls_own_is_told_apart(template: str, parts: tuple[str, str]) -> None:
+    """From its paragraph on; the part before it is the same for all calls."""
+    assert system_prompt(UseCase("pizzaUseCase", template), STRANGER, NOW) == parts
+
+
+def test_names_never_reach_the_part_that_is_the_same() -> None:
+    """Two callers share it letter by letter, at whatever time they call."""
+    use_case = UseCase("pizzaUseCase", "Be kind.\n\n<<USER_CONTEXT>> <<CURRENT_DATE>>")
+    later = NOW + timedelta(days=1)
+
+    assert system_prompt(use_case, ADA, NOW)[0] == system_prompt(use_case, STRANGER, later)[0]
 
 
 def test_a_marker_nobody_knows_stays() -> None:

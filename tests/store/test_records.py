@@ -196,6 +196,38 @@ def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
     assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
 
 
+@pytest.mark.parametrize(
+    "additional",
+    [
+        {"inferenceConfig": {"topK": Decimal("1")}, "p": Decimal("0.5")},
+        '{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+    ],
+)
+def test_options_of_bedrock_are_read(additional: object) -> None:
+    """Further fields as a map or as JSON text."""
+    read = parsed(
+        additionalModelRequestFields=additional,
+        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+        performanceLatency="optimized",
+        serviceTier="priority",
+    )
+
+    assert read.model == ModelSettings(
+        "us.amazon.nova-lite-v1:0",
+        additional='{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+        latency="optimized",
+        service_tier="priority",
+    )
+
+
+def test_a_prompt_of_one_call_has_two_parts() -> None:
+    """As `record_of_call` gives them."""
+    read = parsed(prompt=[{"text": "A."}], promptContext=[{"text": "B."}, {"text": "C."}])
+
+    assert (read.prompt, read.context) == ("A.", "B.\nC.")
+
+
 ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
 
 
@@ -243,6 +275,17 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
         ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
         ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
         ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
+        (
+            {"additionalModelRequestFields": "[1]"},
+            "additionalModelRequestFields: Expected `object`, got `array`",
+        ),
+        (
+            {"additionalModelRequestFields": "{"},
+            "additionalModelRequestFields: is not JSON: Input data was truncated",
+        ),
+        ({"guardrail": "g"}, r"guardrail: Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
+        ({"performanceLatency": "fast"}, "performanceLatency: Invalid enum value 'fast'"),
+        ({"serviceTier": "flex"}, "serviceTier: Invalid enum value 'flex'"),
         ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
     ],
 )

@@ -34,6 +34,10 @@ handoff_number = "+15550100098"
 identifier = "offline:"
 max_tokens = 250
 temperature = 0.3
+additional = { inferenceConfig = { topK = 1 } }
+guardrail = "g:1"
+latency = "standard"
+service_tier = "default"
 top_p = 1
 
 [relay]
@@ -139,6 +143,10 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         "llmModel": "offline:",
         "maxTokens": 250,
         "temperature": 0.3,
+        "additionalModelRequestFields": '{"inferenceConfig":{"topK":1}}',
+        "guardrail": "g:1",
+        "performanceLatency": "standard",
+        "serviceTier": "default",
         "topP": 1.0,
         "offlineScript": '{"rules": ["ü"]}',
     }
@@ -160,7 +168,16 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
             relay={"voice": "Anna", "hints": "flat"},
             languages=({"code": "es-US", "voice": "Lupe"},),
-            model=ModelSettings("offline:", 250, 0.3, 1.0),
+            model=ModelSettings(
+                "offline:",
+                250,
+                0.3,
+                1.0,
+                '{"inferenceConfig": {"topK": 1}}',
+                "g:1",
+                "standard",
+                "default",
+            ),
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
             offline_script='{"rules": ["ü"]}',
             handoff_number="+15550100098",
@@ -388,6 +405,11 @@ def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
             "use-case.toml",
             "[model]\ntop_p = 2",
             "use-case.toml: model.top_p: Expected `float` <= 1.0",
+        ),
+        (
+            "use-case.toml",
+            "[model]\nservice_tier = 'flex'",
+            "use-case.toml: model.service_tier: Invalid enum value 'flex'",
         ),
         (
             "use-case.toml",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+
+import pytest
 
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, UseCase
@@ -19,7 +22,7 @@ SESSION = Session(
         keypad={"1": KeyBinding("One.", "PlaceOrderFunction")},
     ),
     model="offline:",
-    system_prompt="Filled.",
+    system_prompt=("Filled.", "Own."),
     profile={"pk": "+15550100001", "firstName": "Ada"},
 )
 
@@ -56,7 +59,7 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
         "llmModel": "offline:",
         "useCase": "pizzaUseCase",
         "userContext": {"pk": "+15550100001", "firstName": "Ada"},
-        "systemPrompt": [{"text": "Filled."}],
+        "systemPrompt": [{"text": "Filled."}, {"text": "Own."}],
         "startedMs": 1_772_733_600_250,
         "expireAt": 1_772_820_000,
         "socketToken": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
@@ -129,6 +132,35 @@ async def test_a_resumed_call_gets_a_new_token() -> None:
     assert await spend_token(store, "CA0123", "fresh", 2_001.0) is True
 
 
+@pytest.mark.parametrize(
+    ("stored", "prompt", "context"),
+    [
+        ([{"text": "Filled."}], [{"text": "Filled."}], None),
+        ("Filled.", "Filled.", None),
+        ('[{"text": "Filled."}]', '[{"text": "Filled."}]', None),
+        (
+            [{"text": "A."}, {"text": "B."}, {"text": "C."}],
+            [{"text": "A."}],
+            [{"text": "B."}, {"text": "C."}],
+        ),
+    ],
+)
+def test_a_prompt_of_any_shape_is_found_again(
+    stored: object, prompt: object, context: object
+) -> None:
+    """One block or plain text is what the predecessor wrote."""
+    merged = record_of_call({}, {"systemPrompt": stored})
+
+    assert (merged["prompt"], merged["promptContext"]) == (prompt, context)
+
+
+def test_a_prompt_without_a_part_of_its_own_is_one_block() -> None:
+    """An empty block would be refused by a model."""
+    whole = replace(SESSION, system_prompt=("Filled.", ""))
+
+    assert session_item(whole, {}, token="secret", now=1.0)["systemPrompt"] == [{"text": "Filled."}]
+
+
 def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:
     """Prompt, tools, keys and model of the session come first (A7.3)."""
     session = session_item(SESSION, {}, token="secret", now=1.0) | {"llmModel": "other"}
@@ -141,6 +173,7 @@ def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:
         "sk": "configuration",
         "title": "Pizza",
         "prompt": [{"text": "Filled."}],
+        "promptContext": [{"text": "Own."}],
         "tools": session["tools"],
         "dtmfHandlers": session["dtmfHandlers"],
         "llmModel": "other",

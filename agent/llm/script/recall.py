@@ -94,11 +94,10 @@ class Recall:
         self._questions = {
             plain(text): name for name, texts in rules.questions.items() for text in texts
         }
+        told = f"{request.system}\n\n{request.context}"
         self.state = State(
-            today=date_of_prompt(request.system) or today,
-            prompt={
-                name: _groups(pattern, request.system) for name, pattern in rules.prompt.items()
-            },
+            today=date_of_prompt(told) or today,
+            prompt={name: _groups(pattern, told) for name, pattern in rules.prompt.items()},
             lists={name: LineList() for name in rules.lines},
         )
         for message in request.messages:

@@ -1,0 +1,16 @@
+"""Models of Amazon Bedrock over ConverseStream.
+
+families.py   what each family of models accepts: one table
+request.py    PURE: a `ReplyRequest` → the body of a request
+stream.py     PURE: bytes of an event stream → pieces of a reply
+faults.py     PURE: what Bedrock answers instead → `ModelError`
+runtime.py    credentials, endpoint, connections: one per process
+model.py      `ports.LanguageModel` over these
+"""
+
+from __future__ import annotations
+
+from agent.llm.bedrock.model import BedrockModel
+from agent.llm.bedrock.runtime import BedrockRuntime, Patience
+
+__all__ = ["BedrockModel", "BedrockRuntime", "Patience"]

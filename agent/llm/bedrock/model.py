@@ -1,0 +1,116 @@
+"""A model of Bedrock as `ports.LanguageModel`.
+
+A reply is one request, made once. Who asked has it when `Stopped` comes; the rest of the stream is
+read for the usage and so that the connection can serve again. If that rest fails, the reply is not
+the worse for it, and nobody is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+
+import aiohttp
+import structlog
+
+from agent.conversation.events import ReplyFault
+from agent.conversation.messages import ReplyPiece, ReplyRequest
+from agent.conversation.usecase import ModelSettings
+from agent.llm.bedrock.families import family_of
+from agent.llm.bedrock.faults import Complaint, complaint
+from agent.llm.bedrock.request import body_of
+from agent.llm.bedrock.runtime import BedrockRuntime, network_faults
+from agent.llm.bedrock.stream import Reading, UpstreamError
+from agent.ports import ModelError
+
+log = structlog.get_logger(__name__)
+
+_OK = 200
+
+
+class BedrockModel:
+    """`ports.LanguageModel` over ConverseStream.
+
+    Args:
+        identifier: Model id, inference profile, or ARN of one.
+        settings: Bedrock's own options of the use case, validated.
+        runtime: Shared by all models; outlives them.
+        metadata: Sent along for the provider's logs; must not be personal.
+    """
+
+    def __init__(
+        self,
+        identifier: str,
+        settings: ModelSettings,
+        runtime: BedrockRuntime,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._identifier = identifier
+        self._settings = settings
+        self._runtime = runtime
+        self._metadata = metadata
+        self._family = family_of(identifier)
+
+    @property
+    def name(self) -> str:
+        """The identifier as it was given."""
+        return self._identifier
+
+    async def warm(self) -> None:
+        """Have one connection ready."""
+        await self._runtime.warm()
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        """One request and its answer; the connection is closed if this is closed before the end."""
+        body = body_of(request, self._family, self._settings, self._metadata)
+        written = json.dumps(body).encode()
+        loop, patience, reading = asyncio.get_running_loop(), self._runtime.patience, Reading()
+        deadline, events = loop.time() + patience.first_event, 0
+        async with self._runtime.converse(self._identifier, written, deadline) as response:
+            if response.status != _OK:
+                raise self._told(await _complaint(response, deadline))
+            with self._faults_until_complete(reading):
+                while data := await _read(response, deadline):
+                    for piece in reading.feed(data):
+                        yield piece
+                    if reading.events > events:
+                        deadline, events = loop.time() + patience.gap, reading.events
+        if not reading.is_complete:
+            raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
+
+    @contextmanager
+    def _faults_until_complete(self, reading: Reading) -> Iterator[None]:
+        try:
+            yield
+        except UpstreamError as error:
+            if not reading.is_complete:
+                raise self._told(error.complaint) from error
+        except ModelError:
+            if not reading.is_complete:
+                raise
+
+    def _told(self, said: Complaint) -> ModelError:
+        log.warning(
+            "bedrock.refused",
+            model=self._identifier,
+            fault=said.fault.value,
+            kind=said.kind,
+            status=said.status,
+            pii_detail=said.message,
+        )
+        return said.error()
+
+
+async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    with network_faults():
+        async with asyncio.timeout_at(deadline):
+            return await response.content.readany()
+
+
+async def _complaint(response: aiohttp.ClientResponse, deadline: float) -> Complaint:
+    with network_faults():
+        async with asyncio.timeout_at(deadline):
+            body = await response.read()
+    return complaint(response.headers.get("x-amzn-errortype", ""), body, response.status)

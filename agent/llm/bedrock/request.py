@@ -1,0 +1,250 @@
+"""A `ReplyRequest` as the body of a ConverseStream request; the rules of practice section 8.
+
+The conversation's history already is what every provider demands (`agent.conversation.history`).
+Here remain Bedrock's own form and what single families refuse (`families`).
+
+- The stable part comes first: tools, static instructions, then what is this call's own, then
+  messages, so that the prompt cache can serve it. Cache points stand after the tools, after the
+  static instructions and after the last two messages of the caller: the earlier of these is where
+  the request before put its last one. That is four, the most there may be.
+- Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks.
+  So the tools stay and an instruction forbids them. The same way a tool is forced where the family
+  cannot be made to.
+- With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
+  whole history again each time, and one bad turn would block the rest of the call.
+- Identifiers of tool calls are the conversation's own, nine of `[a-z0-9]`, which all accept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from agent.conversation.messages import (
+    Choice,
+    ForcedTool,
+    Message,
+    Part,
+    ReplyRequest,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+from agent.conversation.usecase import ModelSettings
+from agent.llm.bedrock.families import Family
+
+Block = dict[str, Any]
+"""One JSON object of a request."""
+
+WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
+FORCED = "In this answer you must call the tool {} first, before any words."
+RESULTS_READ = "I have the result."
+"""Said by nobody: stands between tool results and words where one message cannot hold both."""
+
+_CACHE_POINT: Block = {"cachePoint": {"type": "default"}}
+_CACHED_MESSAGES = 2
+_ROLES = {Role.CALLER: "user", Role.AGENT: "assistant"}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
+_NAME_LENGTH = 64
+
+
+def body_of(
+    request: ReplyRequest,
+    family: Family,
+    settings: ModelSettings,
+    metadata: Mapping[str, str] | None = None,
+) -> Block:
+    """The body of a request.
+
+    Args:
+        request: What is asked.
+        family: What the model accepts.
+        settings: Bedrock's own options of the use case; sampling is taken from the request.
+        metadata: To filter the provider's logs by; it must not be personal.
+    """
+    additional: Block = json.loads(settings.additional) if settings.additional else {}
+    tools = request.tools or _tools_of_old(request.messages)
+    is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
+    can_force = is_offered and family.named_choice and not _thinks(additional)
+    optional: Block = {
+        "system": _system(request, family, _instruction(request, tools, can_force=can_force)),
+        "toolConfig": _tool_config(request, tools, family, can_force=can_force),
+        "additionalModelRequestFields": additional,
+        "guardrailConfig": _guardrail(settings.guardrail),
+        "performanceConfig": {"latency": settings.latency} if settings.latency else {},
+        "serviceTier": {"type": settings.service_tier} if settings.service_tier else {},
+        "requestMetadata": dict(metadata or {}),
+    }
+    return {
+        "messages": _messages(request.messages, family, is_guarded=bool(settings.guardrail)),
+        "inferenceConfig": _inference(request, family, has_tools=bool(tools)),
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _inference(request: ReplyRequest, family: Family, *, has_tools: bool) -> Block:
+    """`temperature` or `topP`, never both, and only if set."""
+    config: Block = {"maxTokens": request.max_tokens}
+    if request.temperature is not None:
+        return config | {"temperature": request.temperature}
+    if request.top_p is not None:
+        return config | {"topP": request.top_p}
+    return config | ({"temperature": 0} if has_tools and family.greedy_tools else {})
+
+
+def _system(request: ReplyRequest, family: Family, instruction: str) -> list[Block]:
+    blocks: list[Block] = []
+    if request.system.strip():
+        blocks.append({"text": request.system})
+        if family.caches_prompt:
+            blocks.append(_CACHE_POINT)
+    return blocks + [{"text": text} for text in (request.context, instruction) if text.strip()]
+
+
+def _instruction(request: ReplyRequest, tools: Sequence[ToolSpec], *, can_force: bool) -> str:
+    """What a tool choice that Bedrock does not offer says in words."""
+    match request.choice:
+        case Choice.NONE:
+            return WORDS_ONLY if tools else ""
+        case ForcedTool(name) if not can_force:
+            return FORCED.format(name)
+        case _:
+            return ""
+
+
+def _tool_config(
+    request: ReplyRequest, tools: tuple[ToolSpec, ...], family: Family, *, can_force: bool
+) -> Block:
+    if not tools:
+        return {}
+    config: Block = {"tools": list(_specs(tools))}
+    if family.caches_tools:
+        config["tools"].append(_CACHE_POINT)
+    match request.choice:
+        case ForcedTool(name) if can_force:
+            config["toolChoice"] = {"tool": {"name": name}}
+        case _:
+            pass
+    return config
+
+
+@lru_cache(maxsize=256)
+def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Block, ...]:
+    """Tools in Bedrock's form; kept, as they are the same for all turns of a use case."""
+    return tuple(
+        {
+            "toolSpec": {
+                "name": tool.name,
+                "description": tool.description or tool.name,
+                "inputSchema": {"json": json.loads(tool.parameters)},
+            }
+        }
+        for tool in tools
+    )
+
+
+def _tools_of_old(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
+    """Tools that were called and are offered no more; Bedrock wants them declared all the same."""
+    names = (
+        _name(part.name)
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolCall)
+    )
+    return tuple(
+        ToolSpec(name, "No longer available.", '{"type":"object"}') for name in dict.fromkeys(names)
+    )
+
+
+def _messages(messages: Sequence[Message], family: Family, *, is_guarded: bool) -> list[Block]:
+    guarded = _latest_words(messages) if is_guarded else None
+    written = [
+        {"role": role, "content": [_block(part, family, guarded) for part in parts]}
+        for message in messages
+        for role, parts in _split(message, family)
+    ]
+    if family.caches_prompt:
+        _add_cache_points(written, family)
+    return written
+
+
+def _split(message: Message, family: Family) -> Iterator[tuple[str, Sequence[Part]]]:
+    """One message, or three where tool results must stand alone."""
+    role = _ROLES[message.role]
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    words = [part for part in message.parts if not isinstance(part, ToolResult)]
+    if family.text_beside_results or not (results and words):
+        yield role, message.parts
+        return
+    yield role, results
+    yield _ROLES[Role.AGENT], (Text(RESULTS_READ),)
+    yield role, words
+
+
+def _block(part: Part, family: Family, guarded: Text | None) -> Block:
+    match part:
+        case Text(text):
+            return {"guardContent": {"text": {"text": text}}} if part is guarded else {"text": text}
+        case ToolCall(identifier, name, arguments):
+            call = {"toolUseId": identifier, "name": _name(name), "input": _input(arguments)}
+            return {"toolUse": call}
+        case ToolResult(call_id, content, is_error):
+            status = {"status": "error" if is_error else "success"} if family.result_status else {}
+            result = {"toolUseId": call_id, "content": [{"text": content}], **status}
+            return {"toolResult": result}
+
+
+def _latest_words(messages: Sequence[Message]) -> Text | None:
+    """The last words of the caller; a tool's results may follow them."""
+    words = (
+        part
+        for message in reversed(messages)
+        if message.role is Role.CALLER
+        for part in reversed(message.parts)
+        if isinstance(part, Text)
+    )
+    return next(words, None)
+
+
+def _add_cache_points(written: list[Block], family: Family) -> None:
+    of_caller = [message for message in written if message["role"] == "user"]
+    for message in of_caller[-_CACHED_MESSAGES:]:
+        if family.caches_tools or "toolResult" not in message["content"][-1]:
+            message["content"].append(_CACHE_POINT)
+
+
+def _guardrail(guardrail: str) -> Block:
+    """`ID:VERSION`, where the id may be an ARN; asynchronous, so that no word waits for it."""
+    identifier, _, version = guardrail.rpartition(":")
+    if not identifier:
+        return {}
+    return {
+        "guardrailIdentifier": identifier,
+        "guardrailVersion": version,
+        "streamProcessingMode": "async",
+    }
+
+
+def _thinks(additional: Block) -> bool:
+    """Reasoning is switched on, and then no tool can be forced."""
+    modes = (additional.get("thinking"), additional.get("reasoningConfig"))
+    return any(isinstance(mode, dict) and mode.get("type") != "disabled" for mode in modes)
+
+
+def _name(name: str) -> str:
+    """A name the model invented may have characters that Bedrock refuses when told it again."""
+    return _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH] or "unknown"
+
+
+def _input(arguments: str) -> Block:
+    """An object, as Bedrock demands; what cannot be read is passed on as text."""
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        read = arguments
+    return read if isinstance(read, dict) else {"unreadable": read}

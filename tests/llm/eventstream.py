@@ -1,0 +1,163 @@
+"""A server that speaks the wire of ConverseStream, byte by byte as a test wants it.
+
+`botocore` reads event streams but writes none, so frames are written here: lengths, CRC of these,
+headers (kind 7 is text), payload, CRC of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from struct import pack
+from typing import Any
+from zlib import crc32
+
+from aiohttp import web
+
+Sent = bytes | Callable[[web.Request], Awaitable[None]]
+"""Some bytes of an answer, or something to do between them."""
+
+
+def frame(payload: bytes, **headers: str) -> bytes:
+    """One message; `event_type` becomes `:event-type`."""
+    head = b"".join(
+        pack("!B", len(name) + 1)
+        + b":"
+        + name.replace("_", "-").encode()
+        + pack("!BH", 7, len(value.encode()))
+        + value.encode()
+        for name, value in headers.items()
+    )
+    prelude = pack("!II", 12 + len(head) + len(payload) + 4, len(head))
+    message = prelude + pack("!I", crc32(prelude)) + head + payload
+    return message + pack("!I", crc32(message))
+
+
+def event(kind: str, **payload: Any) -> bytes:
+    return frame(json.dumps(payload).encode(), event_type=kind, message_type="event")
+
+
+def fault(kind: str, message: str = "Words.") -> bytes:
+    body = json.dumps({"message": message}).encode()
+    return frame(body, exception_type=kind, message_type="exception")
+
+
+def delta(text: str, index: int = 0) -> bytes:
+    return event("contentBlockDelta", contentBlockIndex=index, delta={"text": text})
+
+
+def tool(index: int, name: str, *inputs: str, is_closed: bool = True) -> bytes:
+    used = {"toolUse": {"toolUseId": f"tooluse_{index}", "name": name}}
+    return b"".join(
+        (
+            event("contentBlockStart", contentBlockIndex=index, start=used),
+            *(
+                event("contentBlockDelta", contentBlockIndex=index, delta={"toolUse": {"input": i}})
+                for i in inputs
+            ),
+            closed(index) if is_closed else b"",
+        )
+    )
+
+
+def closed(index: int) -> bytes:
+    return event("contentBlockStop", contentBlockIndex=index)
+
+
+def stop(reason: str) -> bytes:
+    return event("messageStop", stopReason=reason)
+
+
+def usage(**tokens: int) -> bytes:
+    return event("metadata", usage=tokens, metrics={"latencyMs": 1})
+
+
+START = event("messageStart", role="assistant")
+USAGE = usage(inputTokens=7, outputTokens=2, totalTokens=9)
+MESSAGE = START + delta("Hello") + closed(0) + stop("end_turn")
+HELLO = MESSAGE + USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server sends to one request."""
+
+    sent: tuple[Sent, ...] = (HELLO,)
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    """Raw: as on the wire."""
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+    port: int
+    """The client's: the same for requests on one connection."""
+
+
+@dataclass(slots=True)
+class Bedrock:
+    """A running server; answers in turn, the last one again and again."""
+
+    answers: list[Answer] = field(default_factory=lambda: [Answer()])
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    """Requests to a model."""
+    opened: int = 0
+    left: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    """A word for each answer the client did not stay for."""
+    _ports: set[int] = field(default_factory=set)
+
+    async def until_left(self, _: web.Request) -> None:
+        """Wait, in the middle of an answer, until the client closes the connection."""
+        try:
+            await asyncio.Event().wait()
+        finally:  # a disconnect cancels the handler
+            self.left.put_nowait("left")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        port = request.get_extra_info("peername")[1]
+        self._ports.add(port)
+        self.opened = len(self._ports)
+        if request.method == "GET":
+            return web.Response(status=404)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.asked.append(
+            Asked(request.method, request.raw_path, headers, await request.read(), port)
+        )
+        answer = self.answers[min(len(self.asked), len(self.answers)) - 1]
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        await response.prepare(request)
+        for part in answer.sent:
+            if isinstance(part, bytes):
+                await response.write(part)
+            else:
+                await part(request)
+        return response
+
+
+@asynccontextmanager
+async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
+    """A server on a free port of the loopback."""
+    serving = Bedrock(list(answers) or [Answer()])
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", serving.handle)
+    runner = web.AppRunner(
+        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    serving.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield serving
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,248 @@
+"""Event streams of Bedrock, however they are cut, and what they mean (practice section 9)."""
+
+from __future__ import annotations
+
+import base64
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conversation.events import ReplyFault
+from agent.conversation.messages import (
+    ReplyPiece,
+    Stopped,
+    StopReason,
+    TextPiece,
+    ToolCall,
+    Usage,
+)
+from agent.llm.bedrock.stream import Reading, UpstreamError
+from agent.ports import ModelError
+from tests.llm.eventstream import (
+    HELLO,
+    START,
+    closed,
+    delta,
+    event,
+    fault,
+    frame,
+    stop,
+    tool,
+    usage,
+)
+
+LOOK = tool(0, "Look", '{"day":', ' "fri', 'day"}')
+LOOKED = ToolCall("tooluse_0", "Look", '{"day": "friday"}')
+
+
+def read(*data: bytes) -> list[ReplyPiece]:
+    reading = Reading()
+    return [piece for each in data for piece in reading.feed(each)]
+
+
+def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
+    """Each piece comes as soon as its event does."""
+    assert read(HELLO) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("end_turn", StopReason.END),
+        ("stop_sequence", StopReason.END),
+        ("tool_use", StopReason.MALFORMED),
+        ("max_tokens", StopReason.LENGTH),
+        ("guardrail_intervened", StopReason.BLOCKED),
+        ("content_filtered", StopReason.BLOCKED),
+        ("model_context_window_exceeded", StopReason.LENGTH),
+        ("malformed_tool_use", StopReason.MALFORMED),
+        ("malformed_model_output", StopReason.MALFORMED),
+        ("something_new", StopReason.UNKNOWN),
+    ],
+)
+def test_stop_reasons_of_a_reply_in_words(word: str, reason: StopReason) -> None:
+    """`tool_use` without a tool is nothing the conversation could act upon."""
+    assert read(START, delta("Well"), closed(0), stop(word)) == [
+        TextPiece("Well"), Stopped(reason),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "pieces"),
+    [
+        ("tool_use", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("end_turn", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("something_new", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("max_tokens", [LOOKED, Stopped(StopReason.LENGTH)]),
+        ("guardrail_intervened", [Stopped(StopReason.BLOCKED)]),
+        ("content_filtered", [Stopped(StopReason.BLOCKED)]),
+        ("malformed_tool_use", [Stopped(StopReason.MALFORMED)]),
+    ],
+)
+def test_stop_reasons_of_a_reply_with_a_tool(word: str, pieces: list[ReplyPiece]) -> None:
+    """A whole call is run, unless the answer is refused or broken."""
+    assert read(START, LOOK, stop(word)) == pieces
+
+
+def test_window_that_is_full_before_the_first_word_is_too_long() -> None:
+    """So that the conversation can be shortened."""
+    with pytest.raises(ModelError) as caught:
+        read(START, stop("model_context_window_exceeded"))
+
+    assert caught.value.fault is ReplyFault.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        tool(1, "Look", '{"day": "fr'),
+        tool(1, "Look", '{"day": "fr', is_closed=False),
+        tool(1, "Look"),
+        tool(1, "Look", '"day"'),
+    ],
+)
+def test_call_cut_by_the_limit_of_tokens_is_dropped(cut: bytes) -> None:
+    """Closed or not; whole calls before it stay."""
+    assert read(START, LOOK, cut, stop("max_tokens")) == [LOOKED, Stopped(StopReason.LENGTH)]
+    assert read(START, cut, stop("max_tokens")) == [Stopped(StopReason.LENGTH)]
+
+
+def test_tools_come_at_any_index_and_several_in_one_message() -> None:
+    """Interleaved with each other and with words, given in the order of their blocks."""
+    second = tool(3, "Second", is_closed=False)
+    pieces = read(
+        START,
+        tool(1, "First", '{"n":', is_closed=False),
+        second,
+        event("contentBlockDelta", contentBlockIndex=1, delta={"toolUse": {"input": "1}"}}),
+        delta("One moment.", 2),
+        closed(3),
+        closed(1),
+        stop("tool_use"),
+    )
+
+    assert pieces == [
+        TextPiece("One moment."),
+        ToolCall("tooluse_1", "First", '{"n":1}'),
+        ToolCall("tooluse_3", "Second", "{}"),
+        Stopped(StopReason.TOOLS),
+    ]
+
+
+def test_only_words_are_spoken() -> None:
+    """Reasoning, citations, and whatever is newer than we are say nothing."""
+    reasoning = ({"text": "Hm."}, {"signature": "c2ln"}, {"redactedContent": "eA=="})
+    unspoken = [
+        *({"reasoningContent": kind} for kind in reasoning),
+        {"citation": {"title": "A book", "location": {}}},
+        {"image": {"source": {"bytes": base64.b64encode(b"x").decode()}}},
+    ]
+    pieces = read(
+        START,
+        event("initial-response"),
+        *(event("contentBlockDelta", contentBlockIndex=0, delta=each) for each in unspoken),
+        event("contentBlockStart", contentBlockIndex=1, start={"image": {"format": "png"}}),
+        event("somethingNew", contentBlockIndex=1, more=[1]),
+        delta("", 1),
+        delta("Yes.", 1),
+        stop("end_turn"),
+    )
+
+    assert pieces == [TextPiece("Yes."), Stopped(StopReason.END)]
+
+
+def test_usage_counts_the_cache_apart() -> None:
+    """`input` excludes both."""
+    tokens = usage(
+        inputTokens=3, outputTokens=5, cacheReadInputTokens=1024, cacheWriteInputTokens=64
+    )
+
+    assert read(tokens) == [Usage(3, 5, cache_read=1024, cache_write=64)]
+    assert read(event("metadata", metrics={})) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        ("throttlingException", ReplyFault.THROTTLED),
+        ("modelStreamErrorException", ReplyFault.UNAVAILABLE),
+        ("internalServerException", ReplyFault.UNAVAILABLE),
+        ("serviceUnavailableException", ReplyFault.UNAVAILABLE),
+        ("modelTimeoutException", ReplyFault.TIMEOUT),
+        ("validationException", ReplyFault.REFUSED),
+        ("newException", ReplyFault.UNAVAILABLE),
+    ],
+)
+def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
+    """Without the provider's words in it, which may be the caller's."""
+    with pytest.raises(UpstreamError) as caught:
+        read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
+
+    error = caught.value.complaint.error()
+    assert (error.fault, str(error)) == (meaning, f"{meaning}: {kind} (in the stream)")
+
+
+def test_error_without_a_type_of_exception() -> None:
+    """The general form of event streams."""
+    with pytest.raises(UpstreamError) as caught:
+        read(frame(b"", message_type="error", error_code="InternalServerError"))
+
+    assert caught.value.complaint.fault is ReplyFault.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        START[:-1] + bytes([START[-1] ^ 255]),
+        bytes([255]) * 40,
+        frame(b'{"delta":', event_type="contentBlockDelta", message_type="event"),
+        frame(b'{"delta": 7}', event_type="contentBlockDelta", message_type="event"),
+    ],
+)
+def test_what_cannot_be_read_is_unavailable(broken: bytes) -> None:
+    """A broken line, not a reply."""
+    with pytest.raises(ModelError) as caught:
+        read(broken)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
+
+
+WHOLE = b"".join(
+    (
+        START,
+        delta("Grüße, "),
+        delta("one moment."),
+        closed(0),
+        tool(1, "Look", '{"day":', '"frïday"}'),
+        tool(2, "Count"),
+        stop("tool_use"),
+        usage(inputTokens=1, outputTokens=2),
+    )
+)
+
+
+@given(cuts=st.lists(st.integers(0, len(WHOLE))))
+def test_chunks_of_any_size_give_the_same_pieces(cuts: list[int]) -> None:
+    """The network cuts where it likes."""
+    borders = [0, *sorted(cuts), len(WHOLE)]
+    chunks = [WHOLE[start:end] for start, end in pairwise(borders)]
+
+    assert read(*chunks) == read(WHOLE)
+    assert len(read(WHOLE)) == 6
+
+
+ARGUMENTS = '{"note": "a \\"quoted\\" word", "days": [1, 2]}'
+
+
+@given(cuts=st.lists(st.integers(0, len(ARGUMENTS))))
+def test_input_of_a_tool_may_be_split_anywhere(cuts: list[int]) -> None:
+    """Its pieces are no JSON by themselves."""
+    borders = [0, *sorted(cuts), len(ARGUMENTS)]
+    parts = [ARGUMENTS[start:end] for start, end in pairwise(borders)]
+
+    assert read(START, tool(0, "Look", *parts), stop("tool_use")) == [
+        ToolCall("tooluse_0", "Look", ARGUMENTS),
+        Stopped(StopReason.TOOLS),
+    ]
