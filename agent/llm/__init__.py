@@ -81,11 +81,11 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
 
 
 @asynccontextmanager
-async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
+async def _bedrock(_: ModelOptions) -> AsyncIterator[_Build]:
     def refuse(settings: ModelSettings, _: str) -> LanguageModel:
         raise UseCaseError(
-            f"llmModel: {settings.identifier!r} is a model of Amazon Bedrock, which this version"
-            f" cannot use for its {options.max_calls} calls; set offline: or openai:NAME"
+            f"llmModel: {settings.identifier!r} is a model of Amazon Bedrock, "
+            "which this version cannot use; leave it out or set offline: or openai:NAME"
         )
 
     yield refuse

@@ -238,14 +238,6 @@ async def test_closing_after_the_end_loses_only_the_usage() -> None:
         await server.until_idle()
 
 
-async def test_fault_after_the_end_is_no_fault() -> None:
-    """Usage is missing, nothing else."""
-    async with served(say("Hi.", metadata_after=0.0)) as (model, _):
-        pieces = await contract.pieces_of(model, ASKED)
-
-    assert Stopped(StopReason.END) in pieces
-
-
 HISTORY = (
     Message(Role.CALLER, (Text("Are you open?"),)),
     Message(Role.AGENT, (Text("Let me see."), ToolCall("tool00001", "hours", '{"day":1}'))),
