@@ -11,16 +11,15 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from time import time
 
 import structlog
 from aiohttp import web
 
 from agent.calls import Calls
-from agent.llm import open_model
+from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
-from agent.ports import LanguageModel, Store
+from agent.ports import Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
 from agent.store.sqlite import SqliteStore
@@ -36,7 +35,6 @@ DRAIN_SECONDS = 110.0
 INTERRUPT_SECONDS = 5.0
 """The same after Ctrl-C."""
 _LAG_SECONDS = 0.5
-_KEPT_MODELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +57,17 @@ async def open_calls(
     telemetry = Telemetry()
     store = MeasuredStore(await SqliteStore.open(settings.store_path), telemetry)
 
-    @lru_cache(maxsize=_KEPT_MODELS)
-    def model_for(identifier: str, offline_script: str) -> LanguageModel:
-        chosen = identifier or settings.model_identifier
-        return open_model(chosen, offline_script=offline_script)
-
+    options = ModelOptions(
+        identifier=settings.model_identifier,
+        fallbacks=settings.fallback_model_identifiers,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        max_calls=settings.max_calls,
+        events=telemetry.models,
+    )
     try:
-        yield Calls(settings, store, telemetry, model_for, clock), store, telemetry
+        async with open_models(options) as open_model:
+            yield Calls(settings, store, telemetry, open_model, clock), store, telemetry
     finally:
         await store.close()
 

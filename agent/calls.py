@@ -21,6 +21,7 @@ from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import ReplyRequest
 from agent.conversation.usecase import Brief, Profile, UseCase
+from agent.llm import OpenModel
 from agent.ports import Item, LanguageModel, Line, Store, UseCaseError
 from agent.relay import attributes as relay_rules
 from agent.session import Session, Surroundings
@@ -52,7 +53,7 @@ class Calls:
         settings: Settings,
         store: Store,
         telemetry: Telemetry,
-        open_model: Callable[[str, str], LanguageModel],
+        open_model: OpenModel,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -90,7 +91,7 @@ class Calls:
         item = await self._store.get(caller, records.PROFILE) if caller else None
         profile = records.profile_from_item(item) if item else Profile(caller)
         use_case = await self._use_case_for(profile)
-        self._open_model(use_case.model.identifier, use_case.offline_script)
+        await self._open_model(use_case)
         now = self._clock()
         prepared = Prepared(
             call_sid=webhook["CallSid"],
@@ -130,7 +131,7 @@ class Calls:
         if item is None:
             raise UseCaseError("call: it was never set up")
         use_case = await self._use_case_of(item)
-        model = self._open_model(use_case.model.identifier, use_case.offline_script)
+        model = await self._open_model(use_case)
         observer = self._telemetry.call(use_case.name, model.name)
         reason = EndReason.ERROR_RELAY
         running = self._session(call_sid, item, use_case, line, model, observer)

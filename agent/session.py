@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -41,6 +41,7 @@ from agent.conversation.actions import (
 )
 from agent.conversation.events import (
     CallEnded,
+    CallerSpoke,
     CallStarted,
     EndReason,
     Event,
@@ -62,10 +63,14 @@ log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
 """The longest a whole reply may take (practice section 10)."""
+WARM_SECONDS = 5.0
+"""The longest a connection may take to be made ready."""
 JOURNAL_RETRY_SECONDS = 0.5
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
 _OFFER_AGAIN_SECONDS = 0.01
+_WARMING = "warming"
+"""The one child of its kind; identifiers of tool calls are minted otherwise."""
 _INBOX_SIZE = 256
 """Events; who has more to say waits until the loop has caught up."""
 
@@ -97,6 +102,7 @@ class Session:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
         self._is_over = False
+        self._is_turn_warmed = False
 
     async def run(self) -> EndReason:
         """Live through the call; returns when it is over and written down, or cannot be."""
@@ -121,6 +127,7 @@ class Session:
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
+        self._warm_before_words(event)
         actions = self._conversation.receive(event)
         for action in actions:
             await self._carry_out(action)
@@ -151,6 +158,27 @@ class Session:
                 )
             case StopTimer(timer):
                 self._stop_timer(timer)
+
+    def _warm_before_words(self, event: Event) -> None:
+        """Have a connection when the caller begins: with the call, and with each first partial."""
+        match event:
+            case CallStarted():
+                self._warm_once()
+            case CallerSpoke(is_final=is_final):
+                if not is_final and not self._is_turn_warmed:
+                    self._warm_once()
+                self._is_turn_warmed = not is_final
+            case _:
+                pass
+
+    def _warm_once(self) -> None:
+        if _WARMING not in self._children:
+            self._start(_WARMING, self._warm(), name=_WARMING)
+
+    async def _warm(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WARM_SECONDS):
+                await self._around.model.warm()
 
     def _start(self, child: int | str, work: Coroutine[object, object, None], name: str) -> None:
         task = self._tasks.create_task(work, name=name)

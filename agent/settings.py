@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from agent.ports import AgentError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
+_MODEL_ARN = re.compile(r"arn:aws[a-z-]*:(bedrock|sagemaker):[a-z0-9-]+:[0-9]*:[a-z-]+/.+")
 
 
 class SettingsError(AgentError):
@@ -76,6 +78,13 @@ def _origin(text: str) -> str:
     return text.rstrip("/")
 
 
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be https://host/path (or http://localhost:PORT/path)")
+    return text
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -83,6 +92,28 @@ def _choice(*allowed: str) -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def _identifier(text: str) -> str:
+    """A model: `offline:`, `openai:NAME`, or what Amazon Bedrock calls it."""
+    scheme, colon, rest = text.partition(":")
+    if scheme == "arn":
+        if not _MODEL_ARN.fullmatch(text):
+            raise ValueError("must be a whole ARN, arn:aws:bedrock:REGION:ACCOUNT:KIND/NAME")
+    elif scheme == "openai" and colon:
+        if not rest:
+            raise ValueError("must name a model, openai:NAME")
+    elif text != "offline:" and ((scheme.isalpha() and colon) or not _MODEL_ID.fullmatch(text)):
+        raise ValueError("must be offline:, openai:NAME, or an id or ARN of Amazon Bedrock")
+    return text
+
+
+def _needs_region(identifier: str) -> bool:
+    return not identifier.startswith(("offline:", "openai:"))
+
+
+def _identifiers(text: str) -> tuple[str, ...]:
+    return tuple(_identifier(each.strip()) for each in text.split(",") if each.strip())
 
 
 def _name(text: str) -> str:
@@ -118,7 +149,26 @@ class Settings:
         "STORE_PATH", Path(".agent/agent.db"), "file of the embedded store", Path
     )
     model_identifier: str = _variable(
-        "MODEL_IDENTIFIER INFERENCE_PROFILE_ARN", "offline:", "model when the use case names none"
+        "MODEL_IDENTIFIER INFERENCE_PROFILE_ARN",
+        "offline:",
+        "model when the use case names none: offline:, openai:NAME, or a Bedrock id or ARN",
+        _identifier,
+    )
+    fallback_model_identifiers: tuple[str, ...] = _variable(
+        "FALLBACK_MODEL_IDENTIFIERS", (), "comma list, tried in order", _identifiers
+    )
+    openai_api_key: str = _variable(
+        "OPENAI_API_KEY", "", "for openai: models; unset = the server wants none; secret"
+    )
+    openai_base_url: str = _variable(
+        "OPENAI_BASE_URL", "", "server of openai: models; unset = OpenAI itself", _base_url
+    )
+    aws_region: str = _variable(
+        "AWS_REGION AWS_DEFAULT_REGION", "", "region of Bedrock; unset = the profile's"
+    )
+    aws_profile: str = _variable("AWS_PROFILE", "", "profile of the AWS configuration files")
+    aws_config_file: Path = _variable(
+        "AWS_CONFIG_FILE", Path("~/.aws/config"), "where profiles name their region", Path
     )
     stack_use_case: str = _variable(
         "STACK_USE_CASE",
@@ -163,6 +213,11 @@ class Settings:
         return re.sub(r"^ws", "http", self.ws_url).rstrip("/")
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The identifiers of the process, the first choice first."""
+        return (self.model_identifier, *self.fallback_model_identifiers)
+
+    @property
     def is_public(self) -> bool:
         """Others than this machine can reach the service."""
         return any(urlsplit(url).hostname not in _LOOPBACK for url in (self.ws_url, self.origin))
@@ -204,8 +259,12 @@ class Settings:
             raise SettingsError("WS_URL: a public address must be wss://")
         if self.table_name:
             raise SettingsError("TABLE_NAME: this version keeps its data in STORE_PATH only")
-        if not self.model_identifier.startswith("offline:"):
-            raise SettingsError("MODEL_IDENTIFIER: this version has only the model offline:")
+        uses_openai = any(each.startswith("openai:") for each in self.models)
+        if uses_openai and not self.openai_api_key and not self.openai_base_url:
+            raise SettingsError("OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:")
+        knows_region = self.aws_region or self.aws_config_file.expanduser().is_file()
+        if not knows_region and any(map(_needs_region, self.models)):
+            raise SettingsError("AWS_REGION: must be set for a model of Amazon Bedrock")
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:

@@ -18,6 +18,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from time import monotonic
+from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -40,6 +41,7 @@ from agent.conversation.events import (
     Event,
     ReplyDelta,
     ReplyFailed,
+    ReplyFault,
     ReplyFinished,
     TokensCounted,
     ToolFinished,
@@ -130,6 +132,7 @@ class Telemetry:
         self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
         self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.models = ModelCounters(self._registry, self.llm_errors)
         self.webhook_duration = histogram(
             "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
         )
@@ -161,6 +164,45 @@ class Telemetry:
         """All metrics in the form a scraper accepts, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+
+class ModelCounters:
+    """What went wrong with models and was made good, so that no call tells of it."""
+
+    def __init__(self, registry: CollectorRegistry, errors: Counter) -> None:
+        self._errors = errors
+        self._retries = Counter(
+            "agent_llm_retries", "Models asked again.", ("model",), registry=registry
+        )
+        self._fallbacks = Counter(
+            "agent_llm_fallbacks", "Models asked for another one.", ("model",), registry=registry
+        )
+        self._hedges = Counter(
+            "agent_llm_hedges", "Second requests.", ("outcome",), registry=registry
+        )
+        self._breaker = Gauge(
+            "agent_llm_breaker_open", "1 while passed over.", ("model",), registry=registry
+        )
+
+    def failed(self, model: str, fault: ReplyFault) -> None:
+        """A request failed, and another one will be made for it."""
+        self._errors.labels(model, fault).inc()
+
+    def retried(self, model: str) -> None:
+        """The same model is asked again."""
+        self._retries.labels(model).inc()
+
+    def fell_back(self, model: str) -> None:
+        """This model is asked in the place of one before it."""
+        self._fallbacks.labels(model).inc()
+
+    def hedged(self, outcome: Literal["started", "won"]) -> None:
+        """A second request was started, or it was the one that answered."""
+        self._hedges.labels(outcome).inc()
+
+    def breaker(self, model: str, *, is_open: bool) -> None:
+        """A model is passed over from now on, or asked again."""
+        self._breaker.labels(model).set(int(is_open))
 
 
 class CallObserver:

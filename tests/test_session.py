@@ -250,6 +250,41 @@ def test_stopping_a_session_that_is_over_does_nothing() -> None:
     assert run_virtually(stop_afterwards()) is EndReason.CALLER_HANGUP
 
 
+def test_connection_is_warmed_with_the_call_and_with_each_turn() -> None:
+    """A turn pays no handshake: the first partial of each has the model made ready, once."""
+    words = ["I", "I would", "I would like"]
+    turn = [CallerSpoke(text, is_final=False) for text in words] + [CallerSpoke("I would like two")]
+    stage = Stage(
+        ScriptedLine([(at, event) for at in (1.0, 5.0) for event in turn], hangs_up_at=9.0),
+        ScriptedModel([["Two. ", END]]),
+    )
+
+    run_virtually(stage.play())
+
+    assert stage.model.warmed == 3
+
+
+def test_connection_that_is_slow_to_warm_is_not_asked_for_twice() -> None:
+    """One at a time, within a limit; the caller is answered meanwhile."""
+
+    class Slow(ScriptedModel):
+        async def warm(self) -> None:
+            self.warmed += 1
+            await asyncio.sleep(60.0)
+
+    partials = [(at, CallerSpoke("Well", is_final=False)) for at in (1.0, 7.0)]
+    answered = [(at + 0.5, CallerSpoke("Well then")) for at, _ in partials]
+    stage = Stage(
+        ScriptedLine(sorted([*partials, *answered], key=lambda each: each[0]), hangs_up_at=9.0),
+        Slow([["Yes. ", END]]),
+    )
+
+    run_virtually(stage.play())
+
+    assert stage.model.warmed == 2
+    assert stage.line.said.split() == ["Yes.", "Yes."]
+
+
 def test_flood_of_frames_stops_no_timer() -> None:
     """A timer that finds the inbox full rings again."""
     words = [(0.0, CallerSpoke(f"number {n}", is_final=False)) for n in range(2_000)]

@@ -1,49 +1,208 @@
-"""Language models, chosen by the scheme of an identifier."""
+"""Language models, chosen by the scheme of an identifier.
+
+    offline:       the script of the use case (`agent.llm.offline`)
+    openai:NAME    chat completions (`agent.llm.openai`)
+    anything else  a model, inference profile or ARN of Amazon Bedrock
+
+A use case's own identifier wins over the process's, also in a process that is `offline:`
+otherwise (contract section 4, seed section A8). What a scheme needs is opened at start for the
+identifiers of the process, so that a wrong one stops the start, and for any other when a use
+case first names it. Until then its libraries are not even imported: an offline process has no
+AWS. One task opens and closes them all, because what is entered in one task must be left in it.
+
+Every model but the offline one, which cannot fail, is wrapped: `agent.llm.resilient`, with the
+process's fallbacks behind it. A fallback answers with the use case's settings, guardrail included,
+but without the options that belong to a family of models.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
+import structlog
+
+from agent.conversation.usecase import ModelSettings, UseCase
 from agent.llm.offline import OFFLINE_NOTICE, OfflineModel
-from agent.ports import LanguageModel, UseCaseError
+from agent.llm.resilient import Candidate, ResilientModel
+from agent.llm.resilient_health import HedgeBudget, ModelEvents, ModelHealth, Uncounted
+from agent.ports import AgentError, LanguageModel, UseCaseError
 
-__all__ = ["OFFLINE_NOTICE", "OfflineModel", "open_model"]
+__all__ = ["OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "open_models"]
 
-_BARE = ""
-"""The scheme of an identifier without one."""
+log = structlog.get_logger(__name__)
 
+OpenModel = Callable[[UseCase], Awaitable[LanguageModel]]
+"""Gives the model that answers for a use case. Raises `UseCaseError` if there is none."""
 
-def _open_offline(_: str, offline_script: str) -> LanguageModel:
-    return OfflineModel(offline_script)
-
-
-def _refuse(family: str) -> Callable[[str, str], LanguageModel]:
-    def open_unavailable(identifier: str, _: str) -> LanguageModel:
-        raise UseCaseError(
-            f"llmModel: {identifier!r} is a model of {family}, "
-            "which this version cannot use; leave it out or set offline:"
-        )
-
-    return open_unavailable
+_OFFLINE = "offline"
+_BEDROCK = ""
+"""Has no scheme."""
+_KEPT_MODELS = 64
 
 
-_SCHEMES: Mapping[str, Callable[[str, str], LanguageModel]] = {
-    "offline": _open_offline,
-    "openai": _refuse("a chat-completions endpoint"),
-    _BARE: _refuse("Amazon Bedrock"),
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the process was told of its models."""
+
+    identifier: str = "offline:"
+    """When a use case names none."""
+    fallbacks: tuple[str, ...] = ()
+    """Tried in order when a model fails."""
+    openai_api_key: str = ""
+    openai_base_url: str = ""
+    max_calls: int = 100
+    events: ModelEvents = field(default_factory=Uncounted)
+
+
+_Build = Callable[[ModelSettings, str], LanguageModel]
+"""Makes the model these settings name; the second is the offline script of the use case."""
+
+
+@asynccontextmanager
+async def _offline(_: ModelOptions) -> AsyncIterator[_Build]:
+    yield lambda _, script: OfflineModel(script)
+
+
+@asynccontextmanager
+async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
+    from agent.llm.openai import OpenAIModel, OpenAIRuntime  # noqa: PLC0415 (see the module)
+
+    async with OpenAIRuntime.open(
+        api_key=options.openai_api_key,
+        base_url=options.openai_base_url,
+        max_calls=options.max_calls,
+    ) as runtime:
+        yield lambda settings, _: OpenAIModel(settings.identifier, runtime)
+
+
+@asynccontextmanager
+async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
+    from agent.llm.bedrock import BedrockModel, BedrockRuntime  # noqa: PLC0415 (see the module)
+
+    async with BedrockRuntime.open(max_calls=options.max_calls) as runtime:
+        yield lambda settings, _: BedrockModel(settings.identifier, settings, runtime)
+
+
+_SCHEMES: Mapping[str, Callable[[ModelOptions], AbstractAsyncContextManager[_Build]]] = {
+    _OFFLINE: _offline,
+    "openai": _openai,
+    _BEDROCK: _bedrock,
 }
 
 
-def open_model(identifier: str, *, offline_script: str) -> LanguageModel:
-    """The model an identifier names; empty is `offline:`.
-
-    Args:
-        identifier: `offline:`, `openai:NAME`, or a bare Bedrock id or ARN.
-        offline_script: JSON text of the use case's script, for the offline model.
+@asynccontextmanager
+async def open_models(options: ModelOptions) -> AsyncIterator[OpenModel]:
+    """The models of this process; on leaving, their connections are closed.
 
     Raises:
-        UseCaseError: This version has no such models, or the offline script is broken.
+        UseCaseError: An identifier of the process has an unknown scheme.
+        ModelError: What a scheme of the process needs is not there, as a region.
     """
-    scheme, colon, _ = (identifier or "offline:").partition(":")
-    opened = _SCHEMES.get(scheme if colon else _BARE, _SCHEMES[_BARE])
-    return opened(identifier, offline_script)
+    models = _Models(options)
+    try:
+        for identifier in (options.identifier, *options.fallbacks):
+            await models.ready(identifier)
+        yield models.open
+    finally:
+        await models.close()
+
+
+def _scheme_of(identifier: str) -> str:
+    scheme, colon, _ = identifier.partition(":")
+    if not colon or scheme not in _SCHEMES:
+        if colon and scheme != "arn" and scheme.isalpha():
+            raise UseCaseError(f"llmModel: {identifier!r} has an unknown scheme")
+        return _BEDROCK
+    return scheme
+
+
+class _Models:
+    """What all models of the process share: connections, health, budget, and the tasks of these."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self._options = options
+        self._budget = HedgeBudget()
+        self._health: dict[str, ModelHealth] = {}
+        self._builds: dict[str, asyncio.Future[_Build]] = {}
+        self._asked: asyncio.Queue[str] = asyncio.Queue()
+        self._make = lru_cache(maxsize=_KEPT_MODELS)(self._made)
+        self._owner = asyncio.create_task(self._own(), name="models")
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def open(self, use_case: UseCase) -> LanguageModel:
+        """See `OpenModel`."""
+        identifier = use_case.model.identifier or self._options.identifier
+        try:
+            await self.ready(identifier)
+        except UseCaseError:
+            raise
+        except AgentError as error:
+            raise UseCaseError(f"llmModel: {identifier!r} cannot be used: {error}") from error
+        return self._make(replace(use_case.model, identifier=identifier), use_case.offline_script)
+
+    async def ready(self, identifier: str) -> None:
+        """Have what this identifier needs; a failure is not remembered."""
+        scheme = _scheme_of(identifier)
+        if scheme not in self._builds:
+            self._builds[scheme] = asyncio.get_running_loop().create_future()
+            self._asked.put_nowait(scheme)
+        opened = self._builds[scheme]
+        ends: set[asyncio.Future[Any]] = {opened, self._owner}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self._owner.done():
+            self._owner.result()
+        opened.result()
+
+    async def close(self) -> None:
+        """End all tasks, and with them all connections."""
+        tasks = [self._owner, *self._watches]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _own(self) -> None:
+        """Open what is asked for, and close all of it on being cancelled."""
+        async with AsyncExitStack() as stack:
+            while True:
+                scheme = await self._asked.get()
+                opened = self._builds[scheme]
+                try:
+                    build = await stack.enter_async_context(_SCHEMES[scheme](self._options))
+                except AgentError as error:
+                    del self._builds[scheme]
+                    opened.set_exception(error)
+                else:
+                    opened.set_result(build)
+
+    def _made(self, settings: ModelSettings, script: str) -> LanguageModel:
+        model = self._built(settings, script)
+        if _scheme_of(settings.identifier) == _OFFLINE:
+            return model
+        candidates = [self._candidate(settings.identifier, model)]
+        for identifier in self._options.fallbacks:
+            if identifier == settings.identifier:
+                continue
+            other = replace(
+                settings, identifier=identifier, additional="", latency="", service_tier=""
+            )
+            try:
+                candidates.append(self._candidate(identifier, self._built(other, script)))
+            except UseCaseError as error:
+                log.warning("model.no_fallback", model=identifier, fault=str(error))
+        return ResilientModel(candidates, self._budget, self._options.events)
+
+    def _built(self, settings: ModelSettings, script: str) -> LanguageModel:
+        return self._builds[_scheme_of(settings.identifier)].result()(settings, script)
+
+    def _candidate(self, identifier: str, model: LanguageModel) -> Candidate:
+        if identifier not in self._health:
+            health = ModelHealth(identifier, self._options.events)
+            self._health[identifier] = health
+            watch = asyncio.create_task(health.watch(model), name="model probe")
+            self._watches.append(watch)
+        return Candidate(model, self._health[identifier])

@@ -8,14 +8,14 @@ from functools import partial
 import pytest
 
 from agent.conversation.messages import Choice, ForcedTool, Stopped, StopReason
-from agent.llm import open_model
+from agent.llm import OfflineModel
 from agent.ports import LanguageModel
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, script
 
 
 def _offline(name: str) -> LanguageModel:
-    return open_model("offline:", offline_script=script(name))
+    return OfflineModel(script(name))
 
 
 MODELS: dict[str, Callable[[], LanguageModel]] = {

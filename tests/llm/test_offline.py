@@ -31,7 +31,7 @@ from agent.conversation.messages import (
     ToolSpec,
     Usage,
 )
-from agent.llm import OFFLINE_NOTICE, OfflineModel, open_model
+from agent.llm import OFFLINE_NOTICE, OfflineModel
 from agent.ports import UseCaseError
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, SYSTEM, script
@@ -519,26 +519,6 @@ def test_text_that_is_no_script_is_refused(text: str) -> None:
     """Whatever stands in the file, the error is ours."""
     with pytest.raises(UseCaseError):
         OfflineModel(text)
-
-
-@pytest.mark.parametrize("identifier", ["", "offline:"])
-def test_offline_model_is_the_default(identifier: str) -> None:
-    """No setting is needed to start."""
-    assert open_model(identifier, offline_script=lamps()).name == "offline:"
-
-
-@pytest.mark.parametrize(
-    ("identifier", "family"),
-    [
-        ("openai:some-model", "chat-completions"),
-        ("amazon.nova-lite-v1:0", "Bedrock"),
-        ("nova", "Bedrock"),
-    ],
-)
-def test_other_families_are_named_when_they_are_refused(identifier: str, family: str) -> None:
-    """The message names the variable and what to do."""
-    with pytest.raises(UseCaseError, match=rf"llmModel: .*{family}"):
-        open_model(identifier, offline_script=lamps())
 
 
 def test_notice_says_that_it_is_a_script() -> None:

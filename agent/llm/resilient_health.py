@@ -1,0 +1,249 @@
+"""How the models of this process are doing: what all calls have learned of each.
+
+Every call has its own `ResilientModel`; what one call learns at the cost of a silence the others
+shall know. So there is one `ModelHealth` for each identifier and one `HedgeBudget`, shared by all.
+
+**Breaker.** Closed, a model is asked. It opens when at least half of its recent requests failed
+or came late, or at once when the model is not to be had (`DENIED`). Open, it is passed over while
+another model is there. It closes when a probe of `watch` was answered: a request of one word in the
+background, because a live call must not pay for finding out. `warm` would not do as a probe: a
+throttled or broken model accepts connections. Faults that are the request's own (`REFUSED`,
+`TOO_LONG`) say nothing about a model.
+
+**Hedges.** The second request is due when the first is later than nineteen in twenty were lately,
+and never outside 0.8-1.5 s. Only times of streams that did begin are known: the stall that hedges
+are for would otherwise move the mark it is to be found by. That a model which became slow
+altogether is not asked twice for ever is the budget's doing: it allows one in twenty, so nearly
+all requests still run alone and move the mark. It fills with requests and not with time, so that a
+quiet night saves up no storm, and stands still for a while after throttling (practice section 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal, Protocol
+
+import structlog
+
+from agent.conversation.events import ReplyFault
+from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text
+from agent.ports import LanguageModel, ModelError
+
+log = structlog.get_logger(__name__)
+
+HedgeOutcome = Literal["started", "won"]
+Chance = Callable[[float, float], float]
+"""A number between two others."""
+
+_FAULTS_OF_THE_REQUEST = frozenset({ReplyFault.REFUSED, ReplyFault.TOO_LONG})
+_PROBE = ReplyRequest(
+    system="Answer with one word.",
+    messages=(Message(Role.CALLER, (Text("Hello?"),)),),
+    choice=Choice.NONE,
+    max_tokens=16,
+)
+
+
+class ModelEvents(Protocol):
+    """What is counted of models; `model` is an identifier."""
+
+    def failed(self, model: str, fault: ReplyFault) -> None:
+        """A request failed, and another one will be made for it."""
+        ...
+
+    def retried(self, model: str) -> None:
+        """The same model is asked again."""
+        ...
+
+    def fell_back(self, model: str) -> None:
+        """This model is asked in the place of one before it."""
+        ...
+
+    def hedged(self, outcome: HedgeOutcome) -> None:
+        """A second request was started, or it was the one that answered."""
+        ...
+
+    def breaker(self, model: str, *, is_open: bool) -> None:
+        """A model is passed over from now on, or asked again."""
+        ...
+
+
+class Uncounted:
+    """`ModelEvents` for nobody."""
+
+    def failed(self, model: str, fault: ReplyFault) -> None:
+        """See `ModelEvents`."""
+
+    def retried(self, model: str) -> None:
+        """See `ModelEvents`."""
+
+    def fell_back(self, model: str) -> None:
+        """See `ModelEvents`."""
+
+    def hedged(self, outcome: HedgeOutcome) -> None:
+        """See `ModelEvents`."""
+
+    def breaker(self, model: str, *, is_open: bool) -> None:
+        """See `ModelEvents`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLimits:
+    """When a model is slow, and when it is given up for a while; seconds and counts."""
+
+    slow: float = 2.0
+    """A first event later than this counts as a failure."""
+    window: float = 60.0
+    window_requests: int = 20
+    enough: int = 6
+    """Fewer outcomes than this prove nothing."""
+    bad_share: float = 0.5
+    probe_after: float = 5.0
+    denied_probe_after: float = 60.0
+    probe_at_most: float = 60.0
+    """The wait for the next probe doubles up to this."""
+    probe: float = 2.5
+    """The longest wait for the first event of a probe."""
+    hedge_earliest: float = 0.8
+    hedge_latest: float = 1.5
+    hedge_percentile: float = 0.95
+    hedge_samples: int = 20
+    """Fewer first events than this say nothing: `hedge_latest` counts."""
+
+
+class ModelHealth:
+    """What this process knows of one model. Times are those of the running loop."""
+
+    def __init__(
+        self, name: str, events: ModelEvents | None = None, limits: HealthLimits | None = None
+    ) -> None:
+        self.name = name
+        self._events = events or Uncounted()
+        self._limits = limits or HealthLimits()
+        self._first_events: deque[float] = deque(maxlen=100)
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=self._limits.window_requests)
+        self._opened = asyncio.Event()
+        self._probe_after = self._limits.probe_after
+
+    @property
+    def is_open(self) -> bool:
+        """The model is to be passed over."""
+        return self._opened.is_set()
+
+    @property
+    def hedge_after(self) -> float:
+        """Seconds after which a request without any event is late."""
+        limits = self._limits
+        if len(self._first_events) < limits.hedge_samples:
+            return limits.hedge_latest
+        ordered = sorted(self._first_events)
+        usual = ordered[ceil(len(ordered) * limits.hedge_percentile) - 1]
+        return min(max(usual, limits.hedge_earliest), limits.hedge_latest)
+
+    def began(self, seconds: float) -> None:
+        """The first event of a stream came after so long."""
+        self._first_events.append(seconds)
+        self._note(is_bad=seconds > self._limits.slow)
+
+    def overtaken(self) -> None:
+        """A hedge has answered while this model had not given a sign of life."""
+        self._note(is_bad=True)
+
+    def failed(self, fault: ReplyFault) -> None:
+        """A request of this model failed."""
+        if fault is ReplyFault.DENIED:
+            self._open(self._limits.denied_probe_after)
+        elif fault not in _FAULTS_OF_THE_REQUEST:
+            self._note(is_bad=True)
+
+    async def watch(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
+        """Probe the model in the background whenever its breaker is open; runs until cancelled.
+
+        Args:
+            model: Any model of this identifier.
+            chance: Spreads the probes of many processes.
+        """
+        while True:
+            await self._opened.wait()
+            wait = self._probe_after
+            while self.is_open:
+                await asyncio.sleep(wait * chance(0.8, 1.2))
+                if await self._answers(model):
+                    self._close()
+                wait = min(wait * 2, self._limits.probe_at_most)
+
+    def _note(self, *, is_bad: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        self._outcomes.append((now, is_bad))
+        recent = [bad for at, bad in self._outcomes if at > now - self._limits.window]
+        if len(recent) >= self._limits.enough and sum(recent) >= len(recent) * (
+            self._limits.bad_share
+        ):
+            self._open(self._limits.probe_after)
+
+    def _open(self, probe_after: float) -> None:
+        if self.is_open:
+            return
+        self._probe_after = probe_after
+        self._opened.set()
+        self._events.breaker(self.name, is_open=True)
+        log.warning("model.passed_over", model=self.name)
+
+    def _close(self) -> None:
+        self._outcomes.clear()
+        self._opened.clear()
+        self._events.breaker(self.name, is_open=False)
+        log.info("model.back", model=self.name)
+
+    async def _answers(self, model: LanguageModel) -> bool:
+        try:
+            async with (
+                asyncio.timeout(self._limits.probe),
+                aclosing(model.reply(_PROBE)) as pieces,
+            ):
+                return await anext(pieces, None) is not None
+        except (ModelError, TimeoutError):
+            return False
+        except Exception:  # a probe is a reply: what it stumbles over must not end the process
+            log.exception("model.probe_crashed", model=self.name)
+            return False
+
+
+class HedgeBudget:
+    """How many second requests this process may make: a share of all requests.
+
+    Args:
+        share: Of the requests, in the long run; the bucket begins half full.
+        capacity: Hedges that can be saved up.
+        pause: Seconds without hedges after a model was throttled.
+    """
+
+    def __init__(self, share: float = 0.05, capacity: float = 10.0, pause: float = 30.0) -> None:
+        self._share = share
+        self._capacity = capacity
+        self._pause = pause
+        self._saved = capacity / 2 if share else 0.0
+        self._paused_until = float("-inf")
+
+    def earn(self) -> None:
+        """A request was made."""
+        self._saved = min(self._saved + self._share, self._capacity)
+
+    def pause(self) -> None:
+        """A model was throttled: more requests would make it worse."""
+        self._paused_until = asyncio.get_running_loop().time() + self._pause
+
+    def spend(self) -> bool:
+        """Whether a hedge may be made now; it is then taken off the budget."""
+        is_paused = asyncio.get_running_loop().time() < self._paused_until
+        # Twenty times a twentieth is a little less than one in binary.
+        if is_paused or self._saved < 1.0 - 1e-9:
+            return False
+        self._saved -= 1.0
+        return True

@@ -1,0 +1,228 @@
+"""Models are found by identifier, share what they should, and leave nothing open."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from agent.conversation.events import ReplyFault
+from agent.conversation.usecase import ModelSettings, UseCase
+from agent.llm import ModelOptions, OfflineModel, open_models
+from agent.llm.resilient_health import ModelEvents
+from agent.ports import LanguageModel, ModelError, UseCaseError
+from agent.settings import Settings, SettingsError
+from agent.telemetry import Telemetry
+from tests.llm import contract
+from tests.llm.scripts import SHIPPED, script
+
+SCRIPT = script(next(iter(SHIPPED)))
+NOBODY = "http://127.0.0.1:9/v1"
+NO_AWS = {"AWS_CONFIG_FILE": "/nowhere/at/all"}
+
+
+def use_case(identifier: str = "", offline_script: str = SCRIPT) -> UseCase:
+    return UseCase(
+        "test", "Be kind.", model=ModelSettings(identifier), offline_script=offline_script
+    )
+
+
+async def test_offline_is_the_default() -> None:
+    """No setting is needed to start; what cannot fail is not wrapped."""
+    async with open_models(ModelOptions()) as open_model:
+        model = await open_model(use_case())
+
+        assert isinstance(model, OfflineModel)
+        assert await open_model(use_case()) is model
+
+
+async def test_use_case_has_the_last_word() -> None:
+    """Its own model answers, also in a process that is offline otherwise."""
+    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+        model = await open_model(use_case("openai:small"))
+
+    assert model.name == "openai:small"
+
+
+async def test_process_decides_when_the_use_case_does_not() -> None:
+    """And the offline script of a use case can be asked for by name."""
+    options = ModelOptions("openai:small", openai_base_url=NOBODY)
+
+    async with open_models(options) as open_model:
+        names = [(await open_model(use_case(each))).name for each in ("", "offline:")]
+
+    assert names == ["openai:small", "offline:"]
+
+
+async def test_fallback_answers_for_a_model_that_is_away() -> None:
+    """Nobody listens at the first; the script does."""
+    options = ModelOptions("openai:small", ("openai:small", "offline:"), openai_base_url=NOBODY)
+
+    async with open_models(options) as open_model:
+        model = await open_model(use_case())
+        pieces = await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
+
+    assert contract.said(pieces)
+
+
+async def test_fallback_that_cannot_be_made_is_left_out() -> None:
+    """A use case without a script has no offline fallback; its own model is asked all the same."""
+    options = ModelOptions("openai:small", ("offline:",), openai_base_url=NOBODY)
+
+    async with open_models(options) as open_model:
+        model = await open_model(use_case(offline_script=""))
+        async with aclosing(model.reply(contract.request("Hi"))) as pieces:
+            with pytest.raises(ModelError):
+                await anext(pieces)
+
+
+async def test_nothing_is_left_open() -> None:
+    """Connections, probes and their owner end with the context."""
+    before = asyncio.all_tasks()
+
+    async with open_models(ModelOptions("openai:small", openai_base_url=NOBODY)) as open_model:
+        await open_model(use_case())
+        assert len(asyncio.all_tasks() - before) == 2
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_many_calls_open_a_scheme_once() -> None:
+    """Calls that begin together wait for the same opening; one that leaves disturbs no other."""
+    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+
+        async def call() -> LanguageModel:
+            return await open_model(use_case("openai:small"))
+
+        async with asyncio.TaskGroup() as tasks:
+            leaving = tasks.create_task(call())
+            staying = [tasks.create_task(call()) for _ in range(3)]
+            await asyncio.sleep(0)
+            leaving.cancel()
+
+        assert len({id(task.result()) for task in staying}) == 1
+
+
+@pytest.mark.parametrize("identifier", ["opnai:small", "bedrock:nova"])
+async def test_unknown_scheme_is_named(identifier: str) -> None:
+    """At start for the process, at the call for a use case."""
+    with pytest.raises(UseCaseError, match="unknown scheme"):
+        async with open_models(ModelOptions(identifier)):
+            pass
+    async with open_models(ModelOptions()) as open_model:
+        with pytest.raises(UseCaseError, match="unknown scheme"):
+            await open_model(use_case(identifier))
+
+
+async def test_broken_script_is_a_broken_use_case() -> None:
+    """The message says so before the call is taken."""
+    async with open_models(ModelOptions()) as open_model:
+        with pytest.raises(UseCaseError):
+            await open_model(use_case(offline_script="{"))
+
+
+def test_offline_process_loads_no_client_library() -> None:
+    """Starting takes no time for what is not used."""
+    program = (
+        "import asyncio, sys; from agent.llm import ModelOptions, open_models\n"
+        "async def main():\n"
+        "    async with open_models(ModelOptions()): pass\n"
+        "asyncio.run(main())\n"
+        "print(sorted({'openai', 'httpx2', 'aioboto3', 'botocore'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parent.parent.parent
+
+    ran = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout == "[]\n"
+
+
+def test_settings_know_the_models() -> None:
+    """The first choice first; blanks between commas do not count."""
+    read = Settings.read(
+        NO_AWS
+        | {
+            "MODEL_IDENTIFIER": "us.amazon.nova-lite-v1:0",
+            "FALLBACK_MODEL_IDENTIFIERS": " openai:small, ,offline: ",
+            "OPENAI_BASE_URL": "http://localhost:11434/v1",
+            "AWS_REGION": "us-east-1",
+        }
+    )
+
+    assert read.models == ("us.amazon.nova-lite-v1:0", "openai:small", "offline:")
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "offline:",
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "amazon.nova-lite-v1:0:24k",
+        "nova",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+        "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/amazon.nova-lite-v1:0",
+    ],
+)
+def test_identifiers_that_may_be_right(identifier: str) -> None:
+    """Whether the model exists is known only by asking."""
+    read = Settings.read({"MODEL_IDENTIFIER": identifier, "AWS_REGION": "us-east-1"})
+
+    assert read.model_identifier == identifier
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"MODEL_IDENTIFIER": "opnai:small"}, "MODEL_IDENTIFIER: must be offline:"),
+        ({"MODEL_IDENTIFIER": "offline:script"}, "MODEL_IDENTIFIER: must be offline:"),
+        ({"MODEL_IDENTIFIER": "two words"}, "MODEL_IDENTIFIER: must be offline:"),
+        ({"MODEL_IDENTIFIER": "openai:"}, "MODEL_IDENTIFIER: must name a model"),
+        ({"MODEL_IDENTIFIER": "arn:aws:bedrock:us-east-1"}, "MODEL_IDENTIFIER: must be a whole"),
+        ({"INFERENCE_PROFILE_ARN": "arn:aws:s3:::bucket"}, "INFERENCE_PROFILE_ARN: must be a"),
+        (
+            {"FALLBACK_MODEL_IDENTIFIERS": "nova,opnai:x"},
+            "FALLBACK_MODEL_IDENTIFIERS: must be offline:",
+        ),
+        ({"MODEL_IDENTIFIER": "openai:small"}, "OPENAI_API_KEY: must be set"),
+        ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL: must be"),
+        ({"FALLBACK_MODEL_IDENTIFIERS": "nova"}, "AWS_REGION: must be set"),
+    ],
+)
+def test_settings_that_cannot_work_stop_the_start(
+    environment: dict[str, str], message: str
+) -> None:
+    """One line that begins with the variable."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(NO_AWS | environment)
+
+    assert str(caught.value).startswith(message)
+
+
+def test_what_was_made_good_is_counted() -> None:
+    """Per model, as no call tells of it."""
+    telemetry = Telemetry()
+    models: ModelEvents = telemetry.models
+
+    models.failed("openai:small", ReplyFault.THROTTLED)
+    models.retried("openai:small")
+    models.fell_back("nova")
+    models.hedged("started")
+    models.breaker("openai:small", is_open=True)
+    models.breaker("nova", is_open=False)
+
+    page, _ = telemetry.render("")
+    lines = page.decode().splitlines()
+    assert [line for line in lines if line.startswith("agent_llm") and "created" not in line] == [
+        'agent_llm_errors_total{kind="throttled",model="openai:small"} 1.0',
+        'agent_llm_retries_total{model="openai:small"} 1.0',
+        'agent_llm_fallbacks_total{model="nova"} 1.0',
+        'agent_llm_hedges_total{outcome="started"} 1.0',
+        'agent_llm_breaker_open{model="openai:small"} 1.0',
+        'agent_llm_breaker_open{model="nova"} 0.0',
+    ]
