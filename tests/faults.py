@@ -299,8 +299,8 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "                if was_awaited:\n                    self._ending",
-        "                if not was_awaited:\n                    self._ending",
+        "BY_AGENT if was_awaited else self._ending",
+        "BY_AGENT if not was_awaited else self._ending",
         "practice 7: a hang-up counts while the caller waits for it",
     ),
     Fault(

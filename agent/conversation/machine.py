@@ -466,9 +466,8 @@ class Conversation:
         match effect:
             case None:
                 pass
-            case HangUp():
-                if was_awaited:
-                    self._ending = BY_AGENT
+            case HangUp():  # late, it is dropped: the caller has gone on
+                self._ending = BY_AGENT if was_awaited else self._ending
             case Handoff():
                 self._ending = transfer(effect)
             case _:
