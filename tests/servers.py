@@ -10,7 +10,7 @@ On leaving, nothing may be left behind: no task, no call, no open file or socket
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent import app
 from agent.app import Service
 from agent.calls import Calls
-from agent.conversation.usecase import Phrases
+from agent.conversation.usecase import Phrases, UseCase
 from agent.ports import Item, LanguageModel, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
@@ -53,6 +53,7 @@ PATIENT = Manner(
 """Takes no filler for an answer."""
 
 OpenModel = Callable[[str, str], LanguageModel]
+"""From a use case's model and offline script, at once: what a test chooses."""
 _SETTLED_SECONDS = 3.0
 
 
@@ -143,6 +144,15 @@ async def serving(settings: Settings, manner: Manner = PATIENT) -> AsyncIterator
         await _quiet(server)
 
 
+def opening(open_model: OpenModel) -> Callable[[UseCase], Awaitable[LanguageModel]]:
+    """The test's choice, as `Calls` asks for it."""
+
+    async def open_for(use_case: UseCase) -> LanguageModel:
+        return open_model(use_case.model.identifier, use_case.offline_script)
+
+    return open_for
+
+
 @asynccontextmanager
 async def staged(
     settings: Settings,
@@ -154,7 +164,7 @@ async def staged(
 ) -> AsyncIterator[Server]:
     """The production routes in front of this model and this table; the table stays open."""
     telemetry = Telemetry()
-    calls = Calls(settings, MeasuredStore(store, telemetry), telemetry, open_model, clock)
+    calls = Calls(settings, MeasuredStore(store, telemetry), telemetry, opening(open_model), clock)
     application = web.Application(middlewares=[guard_webhooks])
     application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
     application[CALLS] = calls

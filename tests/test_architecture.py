@@ -14,7 +14,7 @@ import pytest
 import agent.tools
 from agent.conversation import prompt
 from agent.conversation.usecase import Profile
-from agent.llm import open_model
+from agent.llm import OfflineModel
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings
 from agent.store.folders import load_profile, load_record, profile_files, use_case_folders
@@ -32,7 +32,7 @@ _CONTRACT_NAMES = {
     "ALLOW_UNSIGNED_REQUESTS", "MAX_CALLS", "LOG_LEVEL", "LOG_FORMAT",
     "FALLBACK_MODEL_IDENTIFIERS", "OPENAI_API_KEY", "OPENAI_BASE_URL", "TWILIO_API_KEY_SID",
     "TWILIO_API_KEY_SECRET", "TWILIO_TWIML_APP_SID", "TWILIO_PUSH_CREDENTIAL_SID",
-    "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS",
+    "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)
@@ -92,7 +92,7 @@ def test_shipped_use_case_is_complete(folder: Path) -> None:
     assert prompt.greeting(use_case, Profile("")) == use_case.greeting != ""
     assert {spec.name for spec in use_case.tools} <= SPECS.keys()
     assert "LiveAgentHandoffFunction" in {spec.name for spec in use_case.tools}
-    assert open_model("offline:", offline_script=use_case.offline_script).name == "offline:"
+    assert OfflineModel(use_case.offline_script).name == "offline:"
 
 
 @pytest.mark.parametrize("file", profile_files(CONFIGURATION), ids=lambda file: file.stem)

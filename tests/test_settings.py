@@ -45,7 +45,13 @@ def test_every_variable_is_read() -> None:
         "PUBLIC_URL": "https://hooks.example.com/",
         "TABLE_NAME": "",
         "STORE_PATH": "/tmp/agent.db",  # noqa: S108 (never opened)
-        "MODEL_IDENTIFIER": "offline:slow",
+        "MODEL_IDENTIFIER": "us.amazon.nova-lite-v1:0",
+        "FALLBACK_MODEL_IDENTIFIERS": "openai:gpt, offline:",
+        "OPENAI_API_KEY": "key",
+        "OPENAI_BASE_URL": "http://localhost:8000/v1",
+        "AWS_REGION": "us-east-1",
+        "AWS_PROFILE": "work",
+        "AWS_CONFIG_FILE": "/tmp/config",  # noqa: S108 (never opened)
         "STACK_USE_CASE": "albertEinsteinUseCase",
         "TIME_ZONE": "Europe/Zurich",
         "TWILIO_ACCOUNT_SID": "AC0",
@@ -65,7 +71,13 @@ def test_every_variable_is_read() -> None:
         ws_url="wss://voice.example.com/",
         public_url="https://hooks.example.com",
         store_path=Path("/tmp/agent.db"),  # noqa: S108 (never opened)
-        model_identifier="offline:slow",
+        model_identifier="us.amazon.nova-lite-v1:0",
+        fallback_model_identifiers=("openai:gpt", "offline:"),
+        openai_api_key="key",
+        openai_base_url="http://localhost:8000/v1",
+        aws_region="us-east-1",
+        aws_profile="work",
+        aws_config_file=Path("/tmp/config"),  # noqa: S108 (never opened)
         stack_use_case="albertEinsteinUseCase",
         time_zone=ZoneInfo("Europe/Zurich"),
         twilio_account_sid="AC0",
@@ -102,7 +114,11 @@ def test_every_variable_is_read() -> None:
         ("PUBLIC_URL", "https://voice.example.com:99999"),
         ("TABLE_NAME", "a table"),
         ("TABLE_NAME", "table"),
-        ("MODEL_IDENTIFIER", "openai:gpt"),
+        ("MODEL_IDENTIFIER", "openai:"),
+        ("MODEL_IDENTIFIER", "azure:gpt"),
+        ("MODEL_IDENTIFIER", "arn:aws:bedrock"),
+        ("FALLBACK_MODEL_IDENTIFIERS", "offline:,azure:gpt"),
+        ("OPENAI_BASE_URL", "localhost:8000"),
         ("STACK_USE_CASE", "../secrets"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../etc/passwd"),
@@ -127,15 +143,18 @@ def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) ->
     ("name", "older", "value", "read"),
     [
         ("TIME_ZONE", "timeZone", "Asia/Tokyo", "time_zone"),
-        ("MODEL_IDENTIFIER", "INFERENCE_PROFILE_ARN", "offline:older", "model_identifier"),
+        ("MODEL_IDENTIFIER", "INFERENCE_PROFILE_ARN", "amazon.nova-lite-v1:0", "model_identifier"),
+        ("AWS_REGION", "AWS_DEFAULT_REGION", "eu-central-2", "aws_region"),
     ],
 )
 def test_older_name_is_read_where_the_new_one_is_not_set(
     name: str, older: str, value: str, read: str
 ) -> None:
     """Users move over with their environment unchanged (D25)."""
-    alone = Settings.read({older: value, name: ""})
-    both = Settings.read({older: "offline:unused", name: value})
+    region = {"AWS_REGION": "us-east-1"} if name == "MODEL_IDENTIFIER" else {}
+
+    alone = Settings.read({**region, older: value, name: ""})
+    both = Settings.read({**region, older: "offline:", name: value})
 
     assert str(getattr(alone, read)) == value
     assert str(getattr(both, read)) == value

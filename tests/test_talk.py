@@ -25,7 +25,7 @@ from agent.conversation.events import (
 from agent.talk import HELP, TerminalLine, show, talk
 from agent.telemetry import Telemetry
 from tests.fakes import MemoryStore
-from tests.servers import settings_for
+from tests.servers import opening, settings_for
 from tests.test_call import offline, seeded
 from tests.virtual_time import run_virtually
 
@@ -251,7 +251,7 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
 
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
-        calls = Calls(settings, store, Telemetry(), offline, lambda: 1_900_000_000.0)
+        calls = Calls(settings, store, Telemetry(), opening(offline), lambda: 1_900_000_000.0)
         return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
 
     reason = run_virtually(main())
@@ -274,7 +274,7 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
 
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
-        calls = Calls(settings, store, Telemetry(), offline, lambda: 1_900_000_000.0)
+        calls = Calls(settings, store, Telemetry(), opening(offline), lambda: 1_900_000_000.0)
         return await talk(calls, TerminalLine(terminal.write), typed(), "")
 
     assert run_virtually(main()) is EndReason.CALLER_HANGUP

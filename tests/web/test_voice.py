@@ -155,7 +155,7 @@ async def test_profile_that_names_what_cannot_answer_falls_back(
 
 async def test_use_case_of_a_model_we_do_not_have_is_an_apology(server: Server) -> None:
     """The fault is found while the caller can still be told (D24)."""
-    await server.store.merge(RESTAURANT, "configuration", {"llmModel": "openai:other"})
+    await server.store.merge(RESTAURANT, "configuration", {"llmModel": "azure:other"})
 
     answer = await server.ring(call_fields(From=STRANGER))
 
