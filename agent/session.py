@@ -65,6 +65,9 @@ REPLY_SECONDS = 20.0
 """The longest a whole reply may take (practice section 10)."""
 WARM_SECONDS = 5.0
 """The longest a connection may take to be made ready."""
+JOURNAL_DELAY_SECONDS = 0.05
+"""Between a fact and its writing: what changes again meanwhile is written once, and not in the
+moment in which the caller waits for the model to be asked."""
 JOURNAL_RETRY_SECONDS = 0.5
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
@@ -254,6 +257,8 @@ class Session:
         """Write facts in order until the call is over and all are written."""
         while not self._is_over or self._unwritten:
             await self._has_unwritten.wait()
+            if not self._is_over:
+                await asyncio.sleep(JOURNAL_DELAY_SECONDS)
             self._has_unwritten.clear()
             while self._unwritten:
                 position = next(iter(self._unwritten))
