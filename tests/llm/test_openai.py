@@ -33,7 +33,7 @@ from tests.emulators.replies import Reply, call, fail, say
 from tests.llm import contract
 
 ASKED = contract.request(contract.SMALL_TALK)
-LIFE = TextPiece("")
+LIFE = contract.SIGN_OF_LIFE
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ async def served(
 async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]:
     """A whole reply, without its signs of life."""
     async with served(script) as (model, _):
-        return [piece for piece in await contract.pieces_of(model, asked) if piece != LIFE]
+        return contract.without_signs_of_life(await contract.pieces_of(model, asked))
 
 
 def _is_the_servers(task: asyncio.Task[object]) -> bool:
