@@ -20,6 +20,7 @@ from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock import BedrockModel, BedrockRuntime, Patience
 from agent.ports import ModelError
 from tests.llm import contract
+from tests.llm.accounts import set_account
 from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta, fault
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -40,15 +41,8 @@ SENT = (
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account that does not exist, and none of this machine's own."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "nowhere")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    """An account that does not exist, and an endpoint only where a test names one."""
+    set_account(monkeypatch)
 
 
 @asynccontextmanager

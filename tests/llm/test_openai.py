@@ -54,10 +54,6 @@ async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]
         return contract.without_signs_of_life(await contract.pieces_of(model, asked))
 
 
-def _is_the_servers(task: asyncio.Task[object]) -> bool:
-    return "RequestHandler" in repr(task.get_coro())
-
-
 async def test_words_come_as_they_are_written() -> None:
     """Then the end, then what it has cost."""
     assert await answer(say("Hello there.")) == [
@@ -211,7 +207,7 @@ async def test_closing_early_closes_the_stream_to_the_server() -> None:
         await server.until_idle()
 
         assert [left.index for left in server.closed_early] == [0]
-        assert not {task for task in asyncio.all_tasks() - before if not _is_the_servers(task)}
+        assert contract.tasks_of_ours() <= before
 
 
 async def test_cancelling_closes_the_stream_to_the_server() -> None:
