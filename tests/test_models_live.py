@@ -297,12 +297,12 @@ async def assert_nothing_streams(
     await emulator.until_idle()
     asked, cut = len(emulator.requests), len(emulator.closed_early)
     await until(lambda: emulator.connections <= min(AT_ONCE, asked - cut))
-    tell("asked", asked)
-    tell("ended", leaving.ended)
-    tell("left", leaving.left)
-    tell("closed early", cut)
-    tell("most open", emulator.max_open)
-    tell("kept connections", emulator.connections)
+    tell(
+        "streams left early",
+        f"{type(emulator).__name__}: {leaving.left} left and {leaving.ended} ended of {asked} asked"
+        f" for; {cut} cut off, at most {emulator.max_open} at once; afterwards"
+        f" {emulator.open_streams} streams and {emulator.connections} kept connections",
+    )
     assert emulator.open_streams == 0
     assert emulator.refused == []
     assert cut > 0
