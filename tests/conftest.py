@@ -18,6 +18,8 @@ from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from tests.servers import Server, serving, settings_for
 
+TABLES = ("fault matrix", "streams left early")
+"""Names of the properties that are shown at the end of a run."""
 _CONFIGURATION = Path(__file__).parents[1] / "configuration"
 
 settings.register_profile(
@@ -66,6 +68,20 @@ async def server(service_settings: Settings) -> AsyncIterator[Server]:
     """The service as production wires it, with the shipped configuration."""
     async with serving(service_settings) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded of a table, also when they ran in other processes.
+
+    Reports carry their properties from one process to the other; what is printed there is lost.
+    """
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    recorded = [one for report in reports for one in report.user_properties]
+    for name in TABLES:
+        rows = sorted(str(row) for title, row in recorded if title == name)
+        if rows:
+            terminalreporter.section(name)
+            terminalreporter.write_line("\n".join(rows))
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The promises of style section 3, against an adversary.
 
 A Hypothesis state machine plays the caller, the relay, the model, the tools and the clock: every
-event at any time, twice, late, for replies and tools long left behind. `World` judges each answer.
+event at any time, twice, late, for replies and tools long left behind. `World` judges each answer,
+and the validators of the emulators judge each request as a provider would.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent.conversation.events import EndReason, Playback, ReplyFault
 from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
 from agent.conversation.usecase import Brief
+from tests.conversation.providers import assert_no_provider_refuses
 from tests.conversation.world import World
 
 WORDS = st.sampled_from([
@@ -57,12 +59,12 @@ class Adversary(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(check_request=assert_no_provider_refuses)
 
     @initialize(is_prompt=st.booleans(), greeted=st.booleans())
     def begin(self, is_prompt: bool, greeted: bool) -> None:
         if not greeted:
-            self.world = World(brief=_silent(self.world.brief))
+            self.world = World(_silent(self.world.brief), assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
 

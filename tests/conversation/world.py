@@ -8,6 +8,7 @@ that names it by its number in style section 3.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.conversation import events as ev
@@ -78,6 +79,8 @@ class World:
     """Plays everything around the call; see the module docstring."""
 
     brief: Brief = BRIEF
+    check_request: Callable[[StartReply], None] | None = None
+    """Judges each request beyond what `assert_acceptable` does."""
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
     """Every reply ever asked for: `active`, `finished` or `cancelled`."""
@@ -186,6 +189,8 @@ class World:
                 self.replies[reply] = "active"
                 self.choices[reply] = choice
                 assert_acceptable(messages)
+                if self.check_request is not None:
+                    self.check_request(action)
                 self._assert_nothing_forgotten(messages)
             case CancelReply(reply):
                 assert self.replies[reply] == "active", "2: only what runs is cancelled"

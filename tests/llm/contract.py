@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 from agent.conversation.messages import (
@@ -23,6 +23,7 @@ from agent.conversation.messages import (
 )
 from agent.ports import LanguageModel
 
+SIGN_OF_LIFE = TextPiece("")
 SMALL_TALK = "hello, how are you?"
 ASKS_FOR_A_PERSON = "can i talk to a human please"
 TOOLS = (
@@ -48,6 +49,11 @@ async def pieces_of(model: LanguageModel, asked: ReplyRequest) -> list[ReplyPiec
     """A whole reply."""
     async with aclosing(stream(model, asked)) as reply:
         return [piece async for piece in reply]
+
+
+def without_signs_of_life(pieces: Iterable[ReplyPiece]) -> list[ReplyPiece]:
+    """What a reply says, without the pieces that only tell that the model is at work."""
+    return [piece for piece in pieces if piece != SIGN_OF_LIFE]
 
 
 def said(pieces: list[ReplyPiece]) -> str:
@@ -76,7 +82,12 @@ def assert_well_formed(pieces: list[ReplyPiece], asked: ReplyRequest) -> None:
 
 async def tasks_left_after_closing(model: LanguageModel, asked: ReplyRequest) -> int:
     """Take one piece, close, and count tasks that were not there before."""
-    before = asyncio.all_tasks()
+    before = tasks_of_ours()
     async with aclosing(stream(model, asked)) as reply:
         await anext(reply)
-    return len(asyncio.all_tasks() - before)
+    return len(tasks_of_ours() - before)
+
+
+def tasks_of_ours() -> set[asyncio.Task[object]]:
+    """All tasks but those of a server in this process, which live with its connections."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())}

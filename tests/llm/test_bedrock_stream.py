@@ -20,6 +20,7 @@ from agent.conversation.messages import (
 )
 from agent.llm.bedrock.stream import Reading, UpstreamError
 from agent.ports import ModelError
+from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,
     START,
@@ -38,6 +39,11 @@ LOOKED = ToolCall("tooluse_0", "Look", '{"day": "friday"}')
 
 
 def read(*data: bytes) -> list[ReplyPiece]:
+    """What the events say, without the signs of life between."""
+    return contract.without_signs_of_life(read_all(*data))
+
+
+def read_all(*data: bytes) -> list[ReplyPiece]:
     reading = Reading()
     return [piece for each in data for piece in reading.feed(each)]
 
@@ -45,6 +51,31 @@ def read(*data: bytes) -> list[ReplyPiece]:
 def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
     """Each piece comes as soon as its event does."""
     assert read(HELLO) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
+
+
+@pytest.mark.parametrize(
+    "unspoken",
+    [
+        START,
+        event("contentBlockStart", contentBlockIndex=0, start={"image": {"format": "png"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": "{"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"text": "H"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"newer": {}}),
+        delta(""),
+    ],
+)
+def test_event_without_words_is_a_sign_of_life(unspoken: bytes) -> None:
+    """A tool call that takes long to write must not be taken for a stall."""
+    assert read_all(unspoken) == [contract.SIGN_OF_LIFE]
+
+
+def test_each_part_of_a_call_is_a_sign_of_life() -> None:
+    """The call itself comes at the end of the message."""
+    assert read_all(START, LOOK, stop("tool_use")) == [
+        *[contract.SIGN_OF_LIFE] * 5,
+        LOOKED,
+        Stopped(StopReason.TOOLS),
+    ]
 
 
 @pytest.mark.parametrize(

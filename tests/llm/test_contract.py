@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import pytest
 
 from agent.conversation.messages import Choice, ForcedTool, Stopped, StopReason
+from agent.conversation.usecase import ModelSettings
 from agent.llm import OfflineModel
+from agent.llm.bedrock import BedrockModel, BedrockRuntime
+from agent.llm.openai import OpenAIModel, OpenAIRuntime
 from agent.ports import LanguageModel
+from tests.emulators.bedrock import BedrockEmulator
+from tests.emulators.openai import OpenAIEmulator
 from tests.llm import contract
+from tests.llm.accounts import set_account
+from tests.llm.obliging import oblige
 from tests.llm.scripts import SHIPPED, script
 
-
-def _offline(name: str) -> LanguageModel:
-    return OfflineModel(script(name))
+OpenModel = Callable[[pytest.MonkeyPatch], AbstractAsyncContextManager[LanguageModel]]
 
 
-MODELS: dict[str, Callable[[], LanguageModel]] = {
-    f"offline:{name}": partial(_offline, name) for name in SHIPPED
+@asynccontextmanager
+async def _offline(name: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
+    yield OfflineModel(script(name))
+
+
+@asynccontextmanager
+async def _bedrock(identifier: str, patch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
+    async with BedrockEmulator(oblige) as emulator:
+        set_account(patch, emulator.url)
+        async with BedrockRuntime.open() as runtime:
+            yield BedrockModel(identifier, ModelSettings(), runtime)
+    assert emulator.refused == []
+
+
+@asynccontextmanager
+async def _openai(identifier: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
+    async with (
+        OpenAIEmulator(oblige) as emulator,
+        OpenAIRuntime.open(base_url=emulator.base_url) as runtime,
+    ):
+        yield OpenAIModel(identifier, runtime)
+    assert emulator.refused == []
+
+
+BEDROCK = (
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "us.amazon.nova-lite-v1:0",
+    "us.meta.llama3-3-70b-instruct-v1:0",
+    "mistral.mistral-large-2407-v1:0",
+)
+"""One of each family."""
+MODELS: dict[str, tuple[str, OpenModel]] = {
+    **{f"offline:{name}": ("offline:", partial(_offline, name)) for name in SHIPPED},
+    **{f"bedrock:{name}": (name, partial(_bedrock, name)) for name in BEDROCK},
+    "openai:small": ("openai:small", partial(_openai, "openai:small")),
 }
 
 
 @pytest.fixture(params=MODELS)
-def model(request: pytest.FixtureRequest) -> LanguageModel:
-    return MODELS[request.param]()
+async def model(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LanguageModel]:
+    _, opened = MODELS[request.param]
+    async with opened(monkeypatch) as one:
+        yield one
 
 
 @pytest.mark.parametrize("text", [contract.SMALL_TALK, contract.ASKS_FOR_A_PERSON])
@@ -85,6 +128,9 @@ async def test_closing_early_leaves_nothing_running(model: LanguageModel) -> Non
     assert await contract.tasks_left_after_closing(model, asked) == 0
 
 
-async def test_name_is_the_identifier(model: LanguageModel) -> None:
+@pytest.mark.parametrize("chosen", MODELS)
+async def test_name_is_the_identifier(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Metrics have a bounded set of names."""
-    assert model.name == "offline:"
+    name, opened = MODELS[chosen]
+    async with opened(monkeypatch) as model:
+        assert model.name == name

@@ -33,7 +33,7 @@ from tests.emulators.replies import Reply, call, fail, say
 from tests.llm import contract
 
 ASKED = contract.request(contract.SMALL_TALK)
-LIFE = TextPiece("")
+LIFE = contract.SIGN_OF_LIFE
 
 
 @asynccontextmanager
@@ -51,11 +51,7 @@ async def served(
 async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]:
     """A whole reply, without its signs of life."""
     async with served(script) as (model, _):
-        return [piece for piece in await contract.pieces_of(model, asked) if piece != LIFE]
-
-
-def _is_the_servers(task: asyncio.Task[object]) -> bool:
-    return "RequestHandler" in repr(task.get_coro())
+        return contract.without_signs_of_life(await contract.pieces_of(model, asked))
 
 
 async def test_words_come_as_they_are_written() -> None:
@@ -211,7 +207,7 @@ async def test_closing_early_closes_the_stream_to_the_server() -> None:
         await server.until_idle()
 
         assert [left.index for left in server.closed_early] == [0]
-        assert not {task for task in asyncio.all_tasks() - before if not _is_the_servers(task)}
+        assert contract.tasks_of_ours() <= before
 
 
 async def test_cancelling_closes_the_stream_to_the_server() -> None:

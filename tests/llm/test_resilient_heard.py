@@ -1,9 +1,12 @@
-"""What a caller hears of each fault, and after how long, through the whole session."""
+"""What a caller hears of each fault, and after how long, through the whole session.
+
+The rows are recorded as properties; `tests/conftest.py` prints them as one table.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -79,7 +82,7 @@ def is_settled(text: str) -> bool:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("second", ["answers", "fails", "is missing"])
 def test_no_fault_is_heard_as_silence(
-    position: str, fault: str, second: str, capsys: pytest.CaptureFixture[str]
+    position: str, fault: str, second: str, record_property: Callable[[str, object], None]
 ) -> None:
     """Every five seconds at most something is said, until there is an answer or an apology."""
     failing = [*POSITIONS[position], FAULTS[fault]]
@@ -89,8 +92,7 @@ def test_no_fault_is_heard_as_silence(
 
     settled = next(number for number, (_, text) in enumerate(said, 1) if is_settled(text))
     row = "  ".join(f"{at:4} s {text!r}" for at, text in said[:settled])
-    with capsys.disabled():
-        print(f"{fault:12}{position:18} second {second:11} {row}")  # noqa: T201 (the matrix)
+    record_property("fault matrix", f"{fault:12}{position:18} second {second:11} {row}")
     times = [0.0, *(at for at, _ in said[:settled])]
     assert max(later - earlier for earlier, later in pairwise(times)) <= LONGEST_SILENCE
     has_answer = second == "answers" and position.startswith("before")

@@ -5,7 +5,9 @@ msgspec, by the name in `:event-type`: botocore's parser walks its service model
 which costs several times as much and drops what the pinned model does not know yet.
 
 - Everything goes by the index of its block; a tool may be at any index, and several in a message.
-- Reasoning, citations, and all that is newer than this file say nothing: they are passed over.
+- Reasoning, citations, and all that is newer than this file say nothing. Like the start of the
+  message, of a block, and each part of a call's input, such a delta becomes a `TextPiece` without
+  text: it tells `agent.llm.resilient` that a model which writes a long call has not stalled.
 - Tool calls are given out at the end of the message. Only the stop reason tells whether the last
   one is whole: Bedrock closes the block of a call that `maxTokens` has cut like any other.
 - What comes after `messageStop` and is no usage, also an error, is without meaning for the reply.
@@ -102,6 +104,7 @@ _STOPS = {
     "malformed_model_output": StopReason.MALFORMED,
 }
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
+_SIGN_OF_LIFE = TextPiece("")
 _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
 
 
@@ -160,6 +163,9 @@ class Reading:
             yield from self._add(_BLOCK_DELTA.decode(payload))
         elif kind == "contentBlockStart":
             self._start(_BLOCK_START.decode(payload))
+            yield _SIGN_OF_LIFE
+        elif kind == "messageStart":
+            yield _SIGN_OF_LIFE
         elif kind == "contentBlockStop":
             self._close(_BLOCK_STOP.decode(payload))
         elif kind == "messageStop":
@@ -180,7 +186,7 @@ class Reading:
         self._last_index = block.contentBlockIndex
         if block.delta.text:
             self._has_text = True
-            yield TextPiece(block.delta.text)
+        yield TextPiece(block.delta.text) if block.delta.text else _SIGN_OF_LIFE
         call = self._calls.get(block.contentBlockIndex)
         if call is not None and block.delta.toolUse is not None:
             call.pieces.append(block.delta.toolUse.input)
