@@ -43,6 +43,8 @@ _OFFLINE = "offline"
 _BEDROCK = ""
 """Has no scheme."""
 _KEPT_MODELS = 64
+_WARM_AT_START = 4
+"""Connections that are there before the first call is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
     from agent.llm.bedrock import BedrockModel, BedrockRuntime  # noqa: PLC0415 (see the module)
 
     async with BedrockRuntime.open(max_calls=options.max_calls) as runtime:
+        await runtime.warm(_WARM_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, runtime)
 
 
