@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from collections.abc import AsyncGenerator
 from itertools import pairwise
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import (
     ReplyPiece,
+    ReplyRequest,
     Stopped,
     StopReason,
     TextPiece,
@@ -19,6 +22,8 @@ from agent.conversation.messages import (
     Usage,
 )
 from agent.llm.bedrock.stream import Reading, UpstreamError
+from agent.llm.resilient import Candidate, ResilientModel
+from agent.llm.resilient_health import HedgeBudget, ModelHealth
 from agent.ports import ModelError
 from tests.llm import contract
 from tests.llm.eventstream import (
@@ -33,6 +38,7 @@ from tests.llm.eventstream import (
     tool,
     usage,
 )
+from tests.virtual_time import run_virtually
 
 LOOK = tool(0, "Look", '{"day":', ' "fri', 'day"}')
 LOOKED = ToolCall("tooluse_0", "Look", '{"day": "friday"}')
@@ -63,6 +69,7 @@ def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
         event("contentBlockDelta", contentBlockIndex=0, delta={"newer": {}}),
         delta(""),
     ],
+    ids=["message", "block", "call", "reasoning", "newer", "no words"],
 )
 def test_event_without_words_is_a_sign_of_life(unspoken: bytes) -> None:
     """A tool call that takes long to write must not be taken for a stall."""
@@ -76,6 +83,45 @@ def test_each_part_of_a_call_is_a_sign_of_life() -> None:
         LOOKED,
         Stopped(StopReason.TOOLS),
     ]
+
+
+class _Writing:
+    """A model that writes one event every two seconds."""
+
+    name = "writing"
+
+    def __init__(self, *events: bytes) -> None:
+        self._events = events
+        self.asked = 0
+
+    async def warm(self) -> None:
+        """There is nothing to warm."""
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        del request
+        self.asked += 1
+        reading = Reading()
+        for each in self._events:
+            await asyncio.sleep(2.0)
+            for piece in reading.feed(each):
+                yield piece
+
+
+def test_call_that_takes_long_to_write_is_no_stall() -> None:
+    """Longer than any limit on silence; asked for once, and the breaker hears of nothing."""
+    parts = [
+        event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": each}})
+        for each in ('{"day":', ' "fri', 'day"}')
+    ]
+    begun = tool(0, "Look", is_closed=False)
+    model = _Writing(START, begun, *parts, closed(0) + stop("tool_use"))
+    health = ModelHealth(model.name)
+    resilient = ResilientModel([Candidate(model, health)], HedgeBudget(0.0))
+
+    pieces = run_virtually(contract.pieces_of(resilient, contract.request("Hi")))
+
+    assert pieces == [LOOKED, Stopped(StopReason.TOOLS)]
+    assert (model.asked, health.is_open) == (1, False)
 
 
 @pytest.mark.parametrize(
