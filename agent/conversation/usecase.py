@@ -118,6 +118,8 @@ class ModelSettings:
     top_p: float | None = None
     additional: str = ""
     """JSON object: Bedrock's `additionalModelRequestFields`; empty = none."""
+    metadata: str = ""
+    """JSON object of texts: Bedrock's `requestMetadata`, for its logs; empty = none."""
     guardrail: str = ""
     """Bedrock guardrail as `ID:VERSION`; empty = none."""
     latency: str = ""

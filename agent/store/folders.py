@@ -71,6 +71,7 @@ class _Model(_Strict):
     temperature: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     additional: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
     guardrail: Guardrail = ""
     latency: Latency = ""
     service_tier: ServiceTier = ""
@@ -167,6 +168,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "temperature": file.model.temperature,
         "topP": file.model.top_p,
         "additionalModelRequestFields": _json_text(file.model.additional),
+        "requestMetadata": _json_text(file.model.metadata),
         "guardrail": file.model.guardrail,
         "performanceLatency": file.model.latency,
         "serviceTier": file.model.service_tier,

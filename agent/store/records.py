@@ -3,8 +3,8 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, and for Bedrock `additionalModelRequestFields` (a map, or JSON text),
-`guardrail`, `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
+`handoffNumber`, and for Bedrock `additionalModelRequestFields` and `requestMetadata` (maps, or
+JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
@@ -115,6 +115,7 @@ class _Record(msgspec.Struct):
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     topP: Annotated[float, Meta(ge=0, le=1)] | None = None  # noqa: N815
     additionalModelRequestFields: Any = None  # noqa: N815
+    requestMetadata: Any = None  # noqa: N815
     guardrail: Guardrail = ""
     performanceLatency: Latency = ""  # noqa: N815
     serviceTier: ServiceTier = ""  # noqa: N815
@@ -310,17 +311,19 @@ def _model(record: _Record) -> ModelSettings:
         max_tokens=record.maxTokens,
         temperature=record.temperature,
         top_p=record.topP,
-        additional=_additional(record.additionalModelRequestFields),
+        additional=_object_text(
+            "additionalModelRequestFields", record.additionalModelRequestFields, dict[str, Any]
+        ),
+        metadata=_object_text("requestMetadata", record.requestMetadata, dict[str, str]),
         guardrail=record.guardrail,
         latency=record.performanceLatency,
         service_tier=record.serviceTier,
     )
 
 
-def _additional(raw: object) -> str:
+def _object_text(field: str, raw: object, wanted: type[dict[str, Any]]) -> str:
     """JSON text of an object, or nothing."""
-    field = "additionalModelRequestFields"
-    options = convert(decoded(raw, field) or {}, dict[str, Any], field)
+    options = convert(decoded(raw, field) or {}, wanted, field)
     return json.dumps(options, ensure_ascii=False) if options else ""
 
 

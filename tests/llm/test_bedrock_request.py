@@ -303,11 +303,12 @@ def test_options_of_bedrock_are_passed_on() -> None:
     """As the use case set them."""
     settings = ModelSettings(
         additional='{"inferenceConfig": {"topK": 1}}',
+        metadata='{"useCase": "pizza"}',
         latency="optimized",
         service_tier="priority",
     )
 
-    asked = body_of(REQUEST, family_of(NOVA), settings, {"useCase": "pizza"})
+    asked = body_of(REQUEST, family_of(NOVA), settings)
 
     assert {name: value for name, value in asked.items() if name not in body(NOVA)} == {
         "additionalModelRequestFields": {"inferenceConfig": {"topK": 1}},

@@ -207,6 +207,7 @@ def test_options_of_bedrock_are_read(additional: object) -> None:
     """Further fields as a map or as JSON text."""
     read = parsed(
         additionalModelRequestFields=additional,
+        requestMetadata={"team": "pizza"},
         guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
         performanceLatency="optimized",
         serviceTier="priority",
@@ -215,6 +216,7 @@ def test_options_of_bedrock_are_read(additional: object) -> None:
     assert read.model == ModelSettings(
         "us.amazon.nova-lite-v1:0",
         additional='{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+        metadata='{"team": "pizza"}',
         guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
         latency="optimized",
         service_tier="priority",
@@ -275,6 +277,10 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
         ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
         ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
         ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
+        (
+            {"requestMetadata": {"team": 1}},
+            "requestMetadata[...]: Expected `str`, got `int`",
+        ),
         (
             {"additionalModelRequestFields": "[1]"},
             "additionalModelRequestFields: Expected `object`, got `array`",

@@ -35,6 +35,7 @@ identifier = "offline:"
 max_tokens = 250
 temperature = 0.3
 additional = { inferenceConfig = { topK = 1 } }
+metadata = { team = "pizza" }
 guardrail = "g:1"
 latency = "standard"
 service_tier = "default"
@@ -144,6 +145,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         "maxTokens": 250,
         "temperature": 0.3,
         "additionalModelRequestFields": '{"inferenceConfig":{"topK":1}}',
+        "requestMetadata": '{"team":"pizza"}',
         "guardrail": "g:1",
         "performanceLatency": "standard",
         "serviceTier": "default",
@@ -174,6 +176,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
                 0.3,
                 1.0,
                 '{"inferenceConfig": {"topK": 1}}',
+                '{"team": "pizza"}',
                 "g:1",
                 "standard",
                 "default",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 import aiohttp
@@ -37,20 +37,12 @@ class BedrockModel:
         identifier: Model id, inference profile, or ARN of one.
         settings: Bedrock's own options of the use case, validated.
         runtime: Shared by all models; outlives them.
-        metadata: Sent along for the provider's logs; must not be personal.
     """
 
-    def __init__(
-        self,
-        identifier: str,
-        settings: ModelSettings,
-        runtime: BedrockRuntime,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, identifier: str, settings: ModelSettings, runtime: BedrockRuntime) -> None:
         self._identifier = identifier
         self._settings = settings
         self._runtime = runtime
-        self._metadata = metadata
         self._family = family_of(identifier)
 
     @property
@@ -64,7 +56,7 @@ class BedrockModel:
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """One request and its answer; the connection is closed if this is closed before the end."""
-        body = body_of(request, self._family, self._settings, self._metadata)
+        body = body_of(request, self._family, self._settings)
         written = json.dumps(body).encode()
         loop, patience, reading = asyncio.get_running_loop(), self._runtime.patience, Reading()
         deadline, events = loop.time() + patience.first_event, 0

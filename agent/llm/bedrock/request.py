@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,6 @@ def body_of(
     request: ReplyRequest,
     family: Family,
     settings: ModelSettings,
-    metadata: Mapping[str, str] | None = None,
 ) -> Block:
     """The body of a request.
 
@@ -65,7 +64,6 @@ def body_of(
         request: What is asked.
         family: What the model accepts.
         settings: Bedrock's own options of the use case; sampling is taken from the request.
-        metadata: To filter the provider's logs by; it must not be personal.
     """
     additional: Block = json.loads(settings.additional) if settings.additional else {}
     tools = request.tools or _tools_of_old(request.messages)
@@ -78,7 +76,7 @@ def body_of(
         "guardrailConfig": _guardrail(settings.guardrail),
         "performanceConfig": {"latency": settings.latency} if settings.latency else {},
         "serviceTier": {"type": settings.service_tier} if settings.service_tier else {},
-        "requestMetadata": dict(metadata or {}),
+        "requestMetadata": json.loads(settings.metadata) if settings.metadata else {},
     }
     return {
         "messages": _messages(request.messages, family, is_guarded=bool(settings.guardrail)),
