@@ -246,7 +246,8 @@ class Settings:
         for one in fields(cls):
             name, *older = one.metadata["names"]
             also = f" (older name: {', '.join(older)})" if older else ""
-            rows.append((name, str(one.default), one.metadata["meaning"] + also))
+            default = "" if one.default == () else str(one.default)
+            rows.append((name, default, one.metadata["meaning"] + also))
         return rows
 
     def _check(self) -> None:
