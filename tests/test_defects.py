@@ -21,6 +21,7 @@ _HISTORY, _SPEECH = "tests/conversation/test_history.py::", "tests/conversation/
 _TOOLBOX, _ORDERING = "tests/tools/test_toolbox.py::", "tests/tools/test_ordering.py::"
 _SETTINGS, _COMMANDS = "tests/test_settings.py::", "tests/test_commands.py::"
 _ARCHITECTURE = "tests/test_architecture.py::"
+_STREAM, _MODELS = "tests/llm/test_bedrock_stream.py::", "tests/test_models_live.py::"
 
 SHOWN: dict[int, tuple[str, ...]] = {
     1: (
@@ -74,8 +75,20 @@ SHOWN: dict[int, tuple[str, ...]] = {
         f"{_HISTORY}test_the_latest_whole_turns_within_the_limit_are_kept",
         "tests/store/test_chat.py::test_every_fact_comes_back_exactly",
     ),
-    14: (f"{_CALL}test_several_tools_of_one_reply_are_run_and_answered",),
-    15: (f"{_CALL}test_use_case_without_tools_offers_none",),
+    14: (
+        f"{_CALL}test_several_tools_of_one_reply_are_run_and_answered",
+        f"{_STREAM}test_tools_come_at_any_index_and_several_in_one_message",
+        f"{_STREAM}test_input_of_a_tool_may_be_split_anywhere",
+    ),
+    15: (
+        f"{_CALL}test_use_case_without_tools_offers_none",
+        "tests/llm/test_bedrock_request.py::test_a_first_turn_without_tools_is_small",
+    ),
+    16: (
+        f"{_MODELS}test_fallback_answers_for_a_throttled_model",
+        f"{_MODELS}test_denied_model_is_apologised_for_and_named",
+        "tests/llm/test_resilient_heard.py::test_no_fault_is_heard_as_silence",
+    ),
     17: (f"{_SPEECH}test_thinking_is_never_spoken",),
     18: (
         f"{_TOOLBOX}test_any_other_error_is_logged_and_kept_from_the_model",
@@ -127,7 +140,6 @@ SHOWN: dict[int, tuple[str, ...]] = {
 """By number: what shows that the condition is met."""
 
 LATER = {
-    16: "arrives with models that are retried and have a fallback",
     20: "arrives with the tools that send messages and e-mails",
     26: "arrives with calls that are resumed after a drain",
     27: "arrives with the templates",
