@@ -212,7 +212,7 @@ async def test_a_new_file_that_another_process_holds_is_a_store_error(tmp_path: 
     other.execute("BEGIN EXCLUSIVE")
 
     with pytest.raises(StoreError, match="locked"):
-        await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.02)
+        await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.5)
 
     other.execute("ROLLBACK")
     other.close()
@@ -227,7 +227,7 @@ async def test_a_file_that_is_no_table_is_a_store_error(tmp_path: Path) -> None:
     path.write_bytes(b"This is no database." * 100)
 
     with pytest.raises(StoreError, match="not a database"):
-        await SqliteStore.open(path, busy_seconds=0.05)
+        await SqliteStore.open(path)
 
 
 async def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
