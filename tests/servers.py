@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -55,6 +55,8 @@ PATIENT = Manner(
 OpenModel = Callable[[str, str], LanguageModel]
 """From a use case's model and offline script, at once: what a test chooses."""
 _SETTLED_SECONDS = 3.0
+_WRITTEN_SECONDS = 1.0
+"""Facts are written off the speaking path, a moment after they happen."""
 
 
 def settings_for(store_path: Path, **environment: str) -> Settings:
@@ -119,6 +121,10 @@ class Server:
         await self.store.merge(caller, "profile", profile)
 
     async def items(self, pk: str, prefix: str = "") -> list[Item]:
+        """What the table holds once the calls are over, or have had time to write it down."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WRITTEN_SECONDS):
+                await self.calls.until_quiet()
         return await self.store.query(pk, prefix)
 
     async def said(self, call: TwilioCall) -> list[tuple[str, str]]:
