@@ -17,7 +17,7 @@ from agent.conversation.messages import SideEffect, StopReason, ToolCall, ToolRe
 from agent.conversation.outcome import HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, Phrases
 from agent.ports import ModelError
-from tests.scripted import ListJournal, ScriptedLine, ScriptedModel, ScriptedToolbox, Stage
+from tests.scripted import ListJournal, ScriptedLine, ScriptedModel, ScriptedToolbox, Stage, Step
 from tests.virtual_time import run_virtually
 
 END = StopReason.END
@@ -185,6 +185,20 @@ def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
     stage = Stage(Deaf([], True), ScriptedModel([[END]]))
 
     assert run_virtually(stage.play()) is EndReason.IDLE
+
+
+def test_words_of_one_utterance_are_written_once() -> None:
+    """The table is not asked for each piece while the caller waits."""
+    pieces: list[Step] = ["One. ", 0.01, "Two and a good deal more. ", 0.01, "Three.", END]
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Tell me."))], hangs_up_at=3.0),
+        ScriptedModel([pieces]),
+    )
+
+    run_virtually(stage.play())
+
+    assert [position for position, _ in stage.journal.written] == [0, 1, 2]
+    assert stage.line.said == "One. Two and a good deal more. Three.\n"
 
 
 def test_table_that_is_away_for_a_while_loses_nothing() -> None:

@@ -31,14 +31,14 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
-    """Run a tool; answered by exactly one `ToolFinished`."""
+    """Run a tool; answered by exactly one `ToolFinished`, unless it is cancelled."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTool:
-    """Stop a tool without side effects; it still answers with a `ToolFinished`."""
+    """Stop a tool without side effects. Nothing more of this call is of interest."""
 
     call_id: str
 

@@ -129,7 +129,7 @@ class TokensCounted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool has run, failed or been cancelled; comes exactly once for each `RunTool`."""
+    """A tool has run or failed; comes once for each `RunTool` that is not cancelled."""
 
     call_id: str
     outcome: ToolOutcome
