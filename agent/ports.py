@@ -56,22 +56,37 @@ class UseCaseError(AgentError):
 
 Item = dict[str, object]
 """One item of the table: `pk`, `sk` and attributes of JSON's types (contract section 7)."""
+Key = tuple[str, str]
+"""`pk` and `sk` of an item, neither empty."""
 
 
 class Store(Protocol):
     """The table: items by key, in the shapes of seed sections A7 and B5.
 
-    Every method raises `StoreError` when the table cannot be reached. Reads are strongly
-    consistent except `query_index`. An item whose `expireAt` (epoch seconds) has passed may be
-    absent or still there.
+    Every method raises `StoreError` when the table cannot be reached, or refuses. Reads are
+    strongly consistent except `query_index`. An item whose `expireAt` (epoch seconds) has passed is
+    absent, for reads and for conditions. A key is text and not empty, also one of the index: an
+    item with an empty `pk1` or `sk1` is refused, one without them is not in the index.
     """
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """The item with this key."""
         ...
 
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """The items with these keys, in their order, in one round trip; 100 at the most."""
+        ...
+
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """Write an item whole. False, and nothing written, if it was there and must not be."""
+        ...
+
+    async def put_newer(self, item: Item) -> bool:
+        """Write an item whole, unless it is there with an equal or greater `sequence`.
+
+        So writings of one item that overtake each other, or are repeated after a doubtful answer,
+        leave the latest. `sequence` is an int; an item without one counts as older.
+        """
         ...
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:

@@ -46,7 +46,7 @@ from agent.conversation.events import (
     TokensCounted,
     ToolFinished,
 )
-from agent.ports import Item, Store, StoreError
+from agent.ports import Item, Key, Store, StoreError
 
 Clock = Callable[[], float]
 
@@ -357,10 +357,20 @@ class MeasuredStore:
         with _Measured(self._telemetry, "get"):
             return await self._store.get(pk, sk)
 
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "get_many"):
+            return await self._store.get_many(keys)
+
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """See `ports.Store`."""
         with _Measured(self._telemetry, "put"):
             return await self._store.put(item, only_if_absent=only_if_absent)
+
+    async def put_newer(self, item: Item) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "put_newer"):
+            return await self._store.put_newer(item)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         """See `ports.Store`."""

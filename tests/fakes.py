@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.ports import Item
+from agent.ports import Item, Key, StoreError
+from agent.store.validation import keys, sequence
+
+
+class Clock:
+    """Epoch seconds, moved by hand."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 class MemoryStore:
-    """`ports.Store` in a dictionary."""
+    """`ports.Store` in a dictionary; nothing expires unless it is given a clock."""
 
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, str], Item] = {}
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
+        self._items: dict[Key, Item] = {}
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        return deepcopy(self._items.get((pk, sk)))
+        return deepcopy(self._there((pk, sk)))
+
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        return [await self.get(*key) for key in keys]
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        key = (str(item["pk"]), str(item["sk"]))
-        if only_if_absent and key in self._items:
+        key = keys(item)
+        if only_if_absent and self._there(key) is not None:
             return False
+        try:
+            json.dumps(item, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"an item cannot be written: {error}") from error
         self._items[key] = deepcopy(item)
         return True
 
+    async def put_newer(self, item: Item) -> bool:
+        there = self._there(keys(item))
+        if there is not None and sequence(there) >= sequence(item):
+            return False
+        return await self.put(item)
+
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        item = self._items.setdefault((pk, sk), {})
-        item.update(deepcopy(dict(attributes)) | {"pk": pk, "sk": sk})
+        await self.put({**(self._there((pk, sk)) or {}), **attributes, "pk": pk, "sk": sk})
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return [
             deepcopy(item)
-            for (item_pk, sk), item in sorted(self._items.items())
-            if item_pk == pk and sk.startswith(sk_prefix)
+            for key, item in sorted(self._items.items())
+            if key[0] == pk and key[1].startswith(sk_prefix) and self._there(key)
         ]
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
         found = [
             deepcopy(item)
-            for item in self._items.values()
-            if item.get("pk1") == pk1 and "sk1" in item and str(item["sk1"]).startswith(sk1_prefix)
+            for key, item in self._items.items()
+            if item.get("pk1") == pk1
+            and str(item.get("sk1", "")).startswith(sk1_prefix)
+            and "sk1" in item
+            and self._there(key)
         ]
         return sorted(found, key=lambda item: str(item["sk1"]))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        if self._items.pop((pk, sk), None) is None:
+        if self._there((pk, sk)) is None:
             return False
+        del self._items[pk, sk]
         return await self.put(item)
 
     async def close(self) -> None:
         self._items.clear()
+
+    def _there(self, key: Key) -> Item | None:
+        item = self._items.get(key)
+        expire_at = item.get("expireAt") if item else None
+        has_expired = isinstance(expire_at, int | float) and expire_at <= self._now()
+        return None if has_expired else item

@@ -23,7 +23,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -31,7 +31,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.ports import Item, StoreError
+from agent.ports import Item, Key, StoreError
+from agent.store.validation import keys, sequence
 
 _RETRY_SECONDS = 0.02
 
@@ -89,10 +90,18 @@ class SqliteStore:
         """See `ports.Store`."""
         return await self._run(partial(self._table.get, pk, sk))
 
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """See `ports.Store`."""
+        return await self._run(lambda: [self._table.get(*key) for key in keys])
+
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """See `ports.Store`."""
         row = _row(item)
         return await self._run(partial(self._table.put, row, only_if_absent=only_if_absent))
+
+    async def put_newer(self, item: Item) -> bool:
+        """See `ports.Store`."""
+        return await self._run(partial(self._table.put_newer, _row(item), sequence(item)))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         """See `ports.Store`."""
@@ -179,6 +188,15 @@ class _Table:
             self._write(row)
             return True
 
+    def put_newer(self, row: _Row, number: int) -> bool:
+        """Write a row whole, unless there is one that is not older."""
+        with self._writing():
+            there = self.get(row[0], row[1])
+            if there is not None and sequence(there) >= number:
+                return False
+            self._write(row)
+            return True
+
     def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         """Set some attributes of an item; the key is not one of them."""
         with self._writing():
@@ -249,15 +267,13 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
     connection.executescript(_SCHEMA)
 
 
-def _row(item: Mapping[str, object]) -> _Row:
+def _row(item: Item) -> _Row:
     """An item with the columns it is found by.
 
     Raises:
-        StoreError: It holds what a table cannot, or has no key.
+        StoreError: It holds what a table cannot, or a key is none.
     """
-    pk, sk = item.get("pk"), item.get("sk")
-    if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
-        raise StoreError("an item needs pk and sk, not empty")
+    pk, sk = keys(item)
     pk1, sk1 = item.get("pk1"), item.get("sk1")
     indexed = (pk1, sk1) if isinstance(pk1, str) and isinstance(sk1, str) else (None, None)
     expire_at = item.get("expireAt")

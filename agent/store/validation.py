@@ -1,4 +1,7 @@
-"""Where values of tables and files become values of ours: msgspec, with faults in one line."""
+"""Where values of tables and files become values of ours: msgspec, with faults in one line.
+
+And what every table asks of an item before it is written.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.ports import UseCaseError
+from agent.ports import Item, Key, StoreError, UseCaseError
 
 T = TypeVar("T")
 
@@ -40,6 +43,27 @@ def plain(value: object) -> object:
             return [plain(inner) for inner in value]
         case _:
             return value
+
+
+def keys(item: Item) -> Key:
+    """The key of an item to be written.
+
+    Raises:
+        StoreError: A key is missing, or one of the index is not text, or empty.
+    """
+    pk, sk = item.get("pk"), item.get("sk")
+    if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
+        raise StoreError("an item needs pk and sk, not empty")
+    for name in ("pk1", "sk1"):
+        if name in item and not (isinstance(item[name], str) and item[name]):
+            raise StoreError(f"{name} of an item must be text and not empty")
+    return pk, sk
+
+
+def sequence(item: Item) -> int:
+    """How new an item is, see `ports.Store.put_newer`; what has no number is older than any."""
+    number = item.get("sequence")
+    return number if isinstance(number, int) else -1
 
 
 def decoded(raw: object, field: str) -> object:

@@ -151,7 +151,7 @@ async def _store_once(call: CallContext, order: dict[str, object]) -> StoredOrde
         "pk": call.owner,
         "sk": f"restaurantOrder::{call.call_id[-4:]}::{now}::{key[:8]}",
         "pk1": "restaurantOrder",
-        "sk1": call.to,
+        "sk1": call.to or "unknown",
         "order": order,
         "idempotencyKey": key,
         "expireAt": now + 7 * _DAY,

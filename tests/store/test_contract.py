@@ -10,25 +10,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ports import Store
+from agent.ports import Item, Store, StoreError
 from agent.store.sqlite import SqliteStore
-from tests.fakes import MemoryStore
+from tests.fakes import Clock, MemoryStore
 
-Opener = Callable[[Path], Awaitable[Store]]
-
-
-async def _memory(_folder: Path) -> Store:
-    return MemoryStore()
+Opener = Callable[[Path, Callable[[], float]], Awaitable[Store]]
 
 
-async def _sqlite(folder: Path) -> Store:
-    return await SqliteStore.open(folder / "agent.db")
+async def _memory(_folder: Path, now: Callable[[], float]) -> Store:
+    return MemoryStore(now)
+
+
+async def _sqlite(folder: Path, now: Callable[[], float]) -> Store:
+    return await SqliteStore.open(folder / "agent.db", now=now)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1_000.0)
 
 
 @pytest.fixture(params=[_memory, _sqlite], ids=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> AsyncIterator[Store]:
     opener: Opener = request.param
-    opened = await opener(tmp_path)
+    opened = await opener(tmp_path, clock)
     yield opened
     await opened.close()
 
@@ -179,7 +186,7 @@ def test_a_prefix_query_is_a_filter_and_a_sort(
     """For any keys: those that begin so, by bytes, each once."""
 
     async def ask(opener: Opener) -> list[object]:
-        store = await opener(tmp_path_factory.mktemp("store"))
+        store = await opener(tmp_path_factory.mktemp("store"), Clock(0))
         for key in keys:
             await store.put({"pk": "p", "sk": key})
         found = await store.query("p", prefix)
@@ -241,6 +248,110 @@ async def test_of_many_moves_exactly_one_wins(store: Store) -> None:
     assert len(winners) == 1
     booked = [await store.query(f"+{caller}") for caller in range(20)]
     assert [caller for caller, items in enumerate(booked) if items] == winners
+
+
+async def test_many_items_are_read_in_the_order_of_their_keys(store: Store) -> None:
+    """One answer for each key asked, also where nothing is and for a key asked twice."""
+    for pk in ("a", "b"):
+        await store.put({"pk": pk, "sk": "one"})
+
+    found = await store.get_many([("b", "one"), ("c", "one"), ("a", "one"), ("b", "one")])
+
+    there: list[Item | None] = [{"pk": "b", "sk": "one"}, None, {"pk": "a", "sk": "one"}]
+    assert found == [*there, {"pk": "b", "sk": "one"}]
+    assert await store.get_many([]) == []
+
+
+async def test_an_older_writing_never_replaces_a_newer_one(store: Store) -> None:
+    """However writings overtake each other, the one with the greatest sequence stands."""
+    versions: list[Item] = [
+        {"pk": "a", "sk": "one", "sequence": number, "text": f"version {number}"}
+        for number in (3, 1, 7, 7, 5)
+    ]
+
+    written = [await store.put_newer(version) for version in versions]
+
+    assert written == [True, False, True, False, False]
+    assert await store.get("a", "one") == versions[2]
+
+
+async def test_an_item_without_a_sequence_is_older_than_any(store: Store) -> None:
+    """What the predecessor wrote gives way."""
+    await store.put({"pk": "a", "sk": "one", "old": True})
+
+    written = await store.put_newer({"pk": "a", "sk": "one", "sequence": 0})
+
+    assert written is True
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "sequence": 0}
+
+
+async def test_of_many_writings_with_one_sequence_exactly_one_wins(store: Store) -> None:
+    """So a sequence can be taken."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                store.put_newer({"pk": "a", "sk": "one", "sequence": 1, "by": number})
+            )
+            for number in range(20)
+        ]
+
+    winners = [number for number, task in enumerate(tasks) if task.result()]
+    assert len(winners) == 1
+    assert await store.get("a", "one") == {"pk": "a", "sk": "one", "sequence": 1, "by": winners[0]}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"pk": "a"},
+        {"sk": "one"},
+        {"pk": "", "sk": "one"},
+        {"pk": "a", "sk": ""},
+        {"pk": "a", "sk": 1},
+        {"pk": "a", "sk": "one", "pk1": ""},
+        {"pk": "a", "sk": "one", "pk1": "i", "sk1": ""},
+        {"pk": "a", "sk": "one", "sk1": 5},
+        {"pk": "a", "sk": "one", "value": float("inf")},
+        {"pk": "a", "sk": "one", "value": b"bytes"},
+    ],
+    ids=str,
+)
+async def test_what_no_table_can_hold_is_refused(store: Store, item: Item) -> None:
+    """With the error of the port, and nothing is written."""
+    with pytest.raises(StoreError):
+        await store.put(item)
+
+    assert await store.query("a") == []
+
+
+async def test_an_expired_item_is_invisible_to_every_read(store: Store, clock: Clock) -> None:
+    """From the second of `expireAt` on, though it may still be in the table."""
+    await store.put({"pk": "a", "sk": "one", "pk1": "i", "sk1": "x", "expireAt": 1_010})
+    clock.seconds = 1_010.0
+
+    assert await store.get("a", "one") is None
+    assert await store.get_many([("a", "one")]) == [None]
+    assert await store.query("a") == []
+    assert await store.query_index("i") == []
+
+
+async def test_an_expired_item_is_absent_for_every_condition(store: Store, clock: Clock) -> None:
+    """It can be put anew, cannot be moved, and gives nothing to a merge."""
+    for sk in ("put", "newer", "move", "merge"):
+        await store.put({"pk": "a", "sk": sk, "old": True, "sequence": 9, "expireAt": 1_010})
+    clock.seconds = 1_011.0
+
+    put = await store.put({"pk": "a", "sk": "put", "new": True}, only_if_absent=True)
+    newer = await store.put_newer({"pk": "a", "sk": "newer", "sequence": 1})
+    moved = await store.move("a", "move", {"pk": "b", "sk": "moved"})
+    await store.merge("a", "merge", {"new": True})
+
+    assert (put, newer, moved) == (True, True, False)
+    assert await store.query("a") == [
+        {"pk": "a", "sk": "merge", "new": True},
+        {"pk": "a", "sk": "newer", "sequence": 1},
+        {"pk": "a", "sk": "put", "new": True},
+    ]
 
 
 async def test_an_item_that_has_not_expired_is_there(store: Store) -> None:

@@ -13,21 +13,12 @@ import pytest
 
 from agent.ports import StoreError
 from agent.store.sqlite import SqliteStore
-
-
-class Clock:
-    """Epoch seconds, moved by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.fakes import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000.0)
 
 
 @pytest.fixture
@@ -57,35 +48,6 @@ async def test_the_file_is_in_wal_mode(store: SqliteStore, tmp_path: Path) -> No
     connection.close()
 
     assert mode == ("wal",)
-
-
-async def test_an_expired_item_is_invisible_to_every_read(store: SqliteStore, clock: Clock) -> None:
-    """From the second of `expireAt` on, though it may still be in the file."""
-    await store.put({"pk": "a", "sk": "one", "pk1": "i", "sk1": "x", "expireAt": 1_010})
-    clock.seconds = 1_010.0
-
-    assert await store.get("a", "one") is None
-    assert await store.query("a") == []
-    assert await store.query_index("i") == []
-
-
-async def test_an_expired_item_is_absent_for_every_condition(
-    store: SqliteStore, clock: Clock
-) -> None:
-    """It can be put anew, cannot be moved, and gives nothing to a merge."""
-    for sk in ("put", "move", "merge"):
-        await store.put({"pk": "a", "sk": sk, "old": True, "expireAt": 1_010})
-    clock.seconds = 1_011.0
-
-    put = await store.put({"pk": "a", "sk": "put", "new": True}, only_if_absent=True)
-    moved = await store.move("a", "move", {"pk": "b", "sk": "moved"})
-    await store.merge("a", "merge", {"new": True})
-
-    assert (put, moved) == (True, False)
-    assert await store.query("a") == [
-        {"pk": "a", "sk": "merge", "new": True},
-        {"pk": "a", "sk": "put", "new": True},
-    ]
 
 
 async def test_any_write_purges_what_has_expired(
