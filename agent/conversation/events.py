@@ -13,6 +13,7 @@ from enum import StrEnum
 from agent.conversation.actions import Timer
 from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
+from agent.conversation.usecase import Brief
 
 
 class EndReason(StrEnum):
@@ -144,6 +145,13 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class BriefChanged:
+    """The use case was edited; what is begun from now on follows the new brief."""
+
+    brief: Brief
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceStopping:
     """The process will go away: finish at the next quiet moment."""
 
@@ -167,6 +175,7 @@ Event = (
     | TokensCounted
     | ToolFinished
     | TimerFired
+    | BriefChanged
     | ServiceStopping
     | CallEnded
 )

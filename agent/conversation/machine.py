@@ -126,6 +126,8 @@ class Conversation:
                 return self._phase in {_Phase.NEW, _Phase.GONE}
             case ev.CallerPressed() | ev.PlaybackReported():
                 return self._phase is not _Phase.OPEN
+            case ev.BriefChanged():
+                return False
             case _:  # by now a ServiceStopping; a forgotten event is found in `_decide`
                 return self._phase not in {_Phase.NEW, _Phase.OPEN}
 
@@ -154,6 +156,8 @@ class Conversation:
             case ev.TimerFired(timer):
                 self._clocks.has_fired(timer)
                 self._wake(timer)
+            case ev.BriefChanged(brief):
+                self._follow(brief)
             case ev.ServiceStopping():
                 self._stop_service()
             case _:  # by now a CallEnded; mypy complains here of any event added and forgotten
@@ -168,6 +172,11 @@ class Conversation:
             self._end_turn()
         else:
             self._ask()
+
+    def _follow(self, brief: Brief) -> None:
+        self._brief = brief
+        self._tools.offer(brief.tools)
+        self._patience.speak(brief.phrases)
 
     def _leave_with(self, words: str, ending: Ending) -> None:
         self._record_entry()

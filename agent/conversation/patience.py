@@ -17,6 +17,10 @@ class Patience:
         self._fillers = 0
         self._silences = 0
 
+    def speak(self, phrases: Phrases) -> None:
+        """From now on say it in these words."""
+        self._phrases = phrases
+
     @property
     def may_fill(self) -> bool:
         """Another filler would not get on the caller's nerves yet."""

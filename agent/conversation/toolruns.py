@@ -61,6 +61,10 @@ class ToolRuns:
         self._runs: dict[str, _Run] = {}
         self._minted = 0
 
+    def offer(self, specs: Mapping[str, ToolSpec]) -> None:
+        """From now on these are the tools; what runs goes on."""
+        self._specs = specs
+
     @property
     def is_awaited(self) -> bool:
         """The present turn waits for a result."""

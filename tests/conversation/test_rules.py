@@ -21,7 +21,7 @@ from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
 from agent.conversation.usecase import Brief
 from tests.conversation.providers import assert_no_provider_refuses
-from tests.conversation.world import World
+from tests.conversation.world import BRIEF, World
 
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
@@ -139,6 +139,18 @@ class Adversary(RuleBasedStateMachine):
     def old_timer_fires(self, pick: int) -> None:
         serials = self.world.serials
         self.world.happen(ev.TimerFired(*serials[pick % len(serials)]))
+
+    @rule(
+        tools=st.frozensets(st.sampled_from(sorted(BRIEF.tools))),
+        keys=st.frozensets(st.sampled_from(sorted(BRIEF.keypad))),
+    )
+    def use_case_is_edited(self, tools: frozenset[str], keys: frozenset[str]) -> None:
+        brief = replace(
+            BRIEF,
+            tools={name: BRIEF.tools[name] for name in tools},
+            keypad={key: BRIEF.keypad[key] for key in keys},
+        )
+        self.world.happen(ev.BriefChanged(brief))
 
     @precondition(lambda self: len(self.world.serials) > 12)
     @rule()

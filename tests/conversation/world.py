@@ -175,6 +175,8 @@ class World:
                     self.is_gone = True
             case ev.CallerSpoke(text, True) if has_words(text):
                 self.heard_words.append(text)
+            case ev.BriefChanged(brief):
+                self.brief = brief
             case ev.CallEnded():
                 self.is_gone = self.is_started = True
             case _:
@@ -199,11 +201,12 @@ class World:
                     one.is_stale = True
             case RunTool(call):
                 assert call.id not in self.tools, "4: a call is run once"
+                assert call.name in self.brief.tools, "only what is offered is run"
                 self._assert_first_run(call)
                 self.tools[call.id] = "running"
                 self.calls[call.id] = call
             case CancelTool(call_id):
-                spec = self.brief.tools[self.calls[call_id].name]
+                spec = SPECS[self.calls[call_id].name]
                 assert spec.side_effect is SideEffect.NONE, "4: a side effect is not cancelled"
                 assert self.tools[call_id] == "running", "4: only what runs is cancelled"
                 self.tools[call_id] = "cancelled"
@@ -260,7 +263,7 @@ class World:
 
     def _assert_first_run(self, call: ToolCall) -> None:
         """Promise 4, for tools with side effects: not the same again, unless it has failed."""
-        if self.brief.tools[call.name].side_effect is SideEffect.NONE:
+        if SPECS[call.name].side_effect is SideEffect.NONE:
             return
         for position in range(len(self.journal)):
             used = self.journal[position]
