@@ -10,26 +10,25 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 
 import structlog
 
+from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
-from agent.conversation.actions import StartReply
 from agent.conversation.caller import identify
 from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
-from agent.conversation.messages import ReplyRequest
-from agent.conversation.usecase import Brief, Profile, UseCase
+from agent.conversation.usecase import UseCase
 from agent.llm import OpenModel
-from agent.ports import Item, LanguageModel, Line, Store, UseCaseError
-from agent.relay import attributes as relay_rules
+from agent.ports import Item, Journal, Line, Store, StoreError, UseCaseError
 from agent.session import Session, Surroundings
 from agent.settings import Settings
-from agent.store import records, session
+from agent.setup import Setups
+from agent.store import session
 from agent.store.chat import StoreJournal
-from agent.telemetry import CallObserver, Telemetry
-from agent.tools import SPECS, TOOLS, CallContext, CallToolbox
+from agent.telemetry import Telemetry
+from agent.tools import TOOLS, CallContext, CallToolbox
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +60,8 @@ class Calls:
         self._telemetry = telemetry
         self._open_model = open_model
         self._clock = clock
+        self._setups = Setups(settings, store, clock)
+        self._writings: set[asyncio.Task[None]] = set()
         self._running: set[Session] = set()
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -80,6 +81,9 @@ class Calls:
     async def prepare(self, webhook: Mapping[str, str]) -> Prepared:
         """Set a call up: who calls, which use case answers, what it is told.
 
+        Takes one round trip to the table: the item that opens the line is written while the rest is
+        read, and what was read is added to it afterwards.
+
         Args:
             webhook: The fields of the voice webhook, with `CallSid` and `From`.
 
@@ -87,32 +91,13 @@ class Calls:
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
-        caller = identify(webhook["From"])
-        item = await self._store.get(caller, records.PROFILE) if caller else None
-        profile = records.profile_from_item(item) if item else Profile(caller)
-        use_case = await self._use_case_for(profile)
-        await self._open_model(use_case)
-        now = self._clock()
-        prepared = Prepared(
-            call_sid=webhook["CallSid"],
-            use_case=use_case,
-            greeting=prompt.greeting(use_case, profile),
-            token=secrets.token_urlsafe(24),
-        )
-        call = session.Session(
-            call_sid=prepared.call_sid,
-            use_case=use_case,
-            model=use_case.model.identifier or self._settings.model_identifier,
-            system_prompt=prompt.system_prompt(
-                use_case,
-                profile,
-                datetime.fromtimestamp(now, self._settings.time_zone),
-                await records.use_cases(self._store),
-            ),
-            profile=item or {},
-        )
-        await self._store.put(session.session_item(call, webhook, token=prepared.token, now=now))
-        return prepared
+        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
+        opening = session.opening_item(call_sid, webhook, token=token, now=self._clock())
+        setup, _ = await asyncio.gather(self._setups.read(webhook), self._store.put(opening))
+        await self._open_model(setup.use_case)
+        self._write_later(call_sid, session.set_up_attributes(setup.session))
+        greeting = prompt.greeting(setup.use_case, setup.profile)
+        return Prepared(call_sid, setup.use_case, greeting, token)
 
     async def admit(self, call_sid: str, token: str) -> bool:
         """Whether this token opens the line of this call: true once."""
@@ -130,11 +115,18 @@ class Calls:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             raise UseCaseError("call: it was never set up")
-        use_case = await self._use_case_of(item)
-        model = await self._open_model(use_case)
-        observer = self._telemetry.call(use_case.name, model.name)
+        if not session.is_set_up(item):
+            attributes = session.set_up_attributes((await self._setups.read(item)).session)
+            self._write_later(call_sid, attributes)
+            item = {**item, **attributes}
+        means = Means(self._store, self._setups, self._open_model, partial(self._toolbox, item))
+        configuration = await LiveConfiguration.open(means, item)
+        observer = self._telemetry.call(
+            configuration.use_case.name, lambda: configuration.model.name
+        )
         reason = EndReason.ERROR_RELAY
-        running = self._session(call_sid, item, use_case, line, model, observer)
+        around = Surroundings(line, configuration, self._journal(item), observer)
+        running = Session(Conversation(configuration.brief), around)
         self._running.add(running)
         self._is_quiet.clear()
         if self.is_draining:
@@ -155,56 +147,41 @@ class Calls:
             running.stop()
 
     async def until_quiet(self) -> None:
-        """Wait until no call is in progress."""
+        """Wait until no call is in progress and all that was set up is written."""
         await self._is_quiet.wait()
+        if self._writings:
+            await asyncio.wait(self._writings)
 
     async def use_case(self, name: str) -> UseCase:
-        """A use case of the table; what had to be left out of it is logged.
+        """See `Setups.use_case`."""
+        return await self._setups.use_case(name)
 
-        Raises:
-            UseCaseError: There is none of this name, or it is broken.
-        """
-        use_case, warnings = await records.use_case(self._store, name, SPECS, relay_rules)
-        for warning in warnings:
-            log.warning("use_case.warning", use_case=name, warning=warning)
-        return use_case
+    def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
+        """Add to a session item while the caller is connected."""
+        writing = asyncio.create_task(self._write(call_sid, attributes), name="session item")
+        self._writings.add(writing)
+        writing.add_done_callback(self._writings.discard)
 
-    async def _use_case_for(self, profile: Profile) -> UseCase:
-        """The caller's own use case; if it cannot answer, the one of this process."""
-        if profile.use_case and profile.use_case != self._settings.stack_use_case:
-            try:
-                return await self.use_case(profile.use_case)
-            except UseCaseError as error:
-                log.error("use_case.broken", use_case=profile.use_case, fault=str(error))
-        return await self.use_case(self._settings.stack_use_case)
+    async def _write(self, call_sid: str, attributes: Mapping[str, object]) -> None:
+        """Without it the call is set up again when the line is there."""
+        try:
+            await self._store.merge(call_sid, session.CONNECTION, attributes)
+        except StoreError as error:
+            log.warning("session.not_written", error=type(error).__name__)
 
-    async def _use_case_of(self, item: Item) -> UseCase:
-        """The use case as it was set up for this call: its prompt is filled."""
-        name = str(item.get("useCase", ""))
-        record = await self._store.get(name, records.CONFIGURATION)
-        if record is None:
-            raise UseCaseError(f"{name}: there is no such use case")
-        as_set_up = session.record_of_call(record, item)
-        use_case, _ = records.parse_use_case(as_set_up, SPECS, relay_rules)
-        return use_case
+    def _journal(self, item: Item) -> Journal:
+        started_ms = item.get("startedMs")
+        started_ms = started_ms if isinstance(started_ms, int) else 0
+        return StoreJournal(self._store, str(item["pk"]), started_ms, self._clock)
 
-    def _session(
-        self,
-        call_sid: str,
-        item: Item,
-        use_case: UseCase,
-        line: Line,
-        model: LanguageModel,
-        observer: CallObserver,
-    ) -> Session:
-        caller = identify(str(item.get("From", "")))
-        profile = _profile(item, caller)
+    def _toolbox(self, item: Item, use_case: UseCase) -> CallToolbox:
+        """The tools a use case offers, for one call."""
         context = CallContext(
-            call_id=call_sid,
-            caller=caller,
+            call_id=str(item["pk"]),
+            caller=identify(str(item.get("From", ""))),
             to=str(item.get("To", "")),
             use_case=use_case.name,
-            profile=profile,
+            profile=session.profile_of(item),
             store=self._store,
             clock=self._clock,
             time_zone=self._settings.time_zone,
@@ -212,46 +189,4 @@ class Calls:
             languages=tuple(language["code"] for language in use_case.languages),
         )
         offered = {spec.name for spec in use_case.tools}
-        started_ms = item.get("startedMs")
-        around = Surroundings(
-            line=line,
-            model=model,
-            toolbox=CallToolbox((tool for tool in TOOLS if tool.spec.name in offered), context),
-            journal=StoreJournal(
-                self._store, call_sid, started_ms if isinstance(started_ms, int) else 0, self._clock
-            ),
-            observer=observer,
-            request=lambda action: _request(use_case, action),
-        )
-        return Session(Conversation(_brief(use_case, profile)), around)
-
-
-def _profile(item: Item, caller: str) -> Profile:
-    """The profile as it was when the call was set up."""
-    context = item.get("userContext")
-    if isinstance(context, dict) and context:
-        return records.profile_from_item(context)
-    return Profile(caller)
-
-
-def _brief(use_case: UseCase, profile: Profile) -> Brief:
-    return Brief(
-        greeting=prompt.greeting(use_case, profile),
-        tools={spec.name: spec for spec in use_case.tools},
-        keypad=use_case.keypad,
-        phrases=use_case.phrases,
-        can_hand_off=bool(use_case.handoff_number),
-    )
-
-
-def _request(use_case: UseCase, action: StartReply) -> ReplyRequest:
-    return ReplyRequest(
-        system=use_case.prompt,
-        context=use_case.context,
-        messages=action.messages,
-        tools=use_case.tools,
-        choice=action.choice,
-        max_tokens=use_case.model.max_tokens,
-        temperature=use_case.model.temperature,
-        top_p=use_case.model.top_p,
-    )
+        return CallToolbox((tool for tool in TOOLS if tool.spec.name in offered), context)

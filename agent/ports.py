@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from agent.conversation.actions import Action, LineAction
+from agent.conversation.actions import Action, LineAction, StartReply
 from agent.conversation.events import Event, ReplyFault
 from agent.conversation.history import Fact
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
 from agent.conversation.outcome import ToolOutcome
+from agent.conversation.usecase import Brief
 
 
 class AgentError(Exception):
@@ -131,6 +132,28 @@ class LanguageModel(Protocol):
         Closing the generator closes the stream to the provider. A stream
         that ends without `Stopped` was cut off. Raises `ModelError`, before or between pieces.
         """
+        ...
+
+
+class Configuration(Protocol):
+    """What answers one call; may be edited while it runs."""
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model in force."""
+        ...
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """The tools in force."""
+        ...
+
+    def request(self, action: StartReply) -> ReplyRequest:
+        """Complete a request with what the conversation does not know: prompt, tools, settings."""
+        ...
+
+    async def refresh(self) -> Brief | None:
+        """Take over what was edited; the new brief, None if nothing is new. Never raises."""
         ...
 
 

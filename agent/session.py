@@ -40,7 +40,9 @@ from agent.conversation.actions import (
     Timer,
 )
 from agent.conversation.events import (
+    BriefChanged,
     CallEnded,
+    CallerPressed,
     CallerSpoke,
     CallStarted,
     EndReason,
@@ -56,8 +58,16 @@ from agent.conversation.events import (
 )
 from agent.conversation.history import Fact
 from agent.conversation.machine import Conversation
-from agent.conversation.messages import ReplyRequest, Stopped, TextPiece, ToolCall, Usage
-from agent.ports import Journal, LanguageModel, Line, ModelError, Observer, StoreError, Toolbox
+from agent.conversation.messages import Stopped, TextPiece, ToolCall, Usage
+from agent.ports import (
+    Configuration,
+    Journal,
+    LanguageModel,
+    Line,
+    ModelError,
+    Observer,
+    StoreError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +82,11 @@ JOURNAL_RETRY_SECONDS = 0.5
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
 _OFFER_AGAIN_SECONDS = 0.01
+REFRESH_SECONDS = 0.1
+"""How long the caller's words wait for edits of the use case, read since the first of them."""
 _WARMING = "warming"
-"""The one child of its kind; identifiers of tool calls are minted otherwise."""
+_REFRESHING = "refreshing"
+"""Children of which there is one; identifiers of tool calls are minted otherwise."""
 _INBOX_SIZE = 256
 """Events; who has more to say waits until the loop has caught up."""
 
@@ -83,13 +96,9 @@ class Surroundings:
     """What one call has around it."""
 
     line: Line
-    model: LanguageModel
-    toolbox: Toolbox
+    configuration: Configuration
     journal: Journal
     observer: Observer
-    request: Callable[[StartReply], ReplyRequest]
-    """Completes a request with what the conversation does not know: prompt, tools, model
-    settings."""
 
 
 class Session:
@@ -105,12 +114,12 @@ class Session:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
         self._is_over = False
-        self._is_turn_warmed = False
 
     async def run(self) -> EndReason:
         """Live through the call; returns when it is over and written down, or cannot be."""
         await self._put(CallStarted())
         async with self._tasks:
+            self._start_once(_WARMING, self._warm)
             reader = self._tasks.create_task(self._read_line(), name="line")
             journal = self._tasks.create_task(self._keep_journal(), name="journal")
             try:
@@ -130,7 +139,6 @@ class Session:
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
-        self._warm_before_words(event)
         actions = self._conversation.receive(event)
         for action in actions:
             await self._carry_out(action)
@@ -162,26 +170,14 @@ class Session:
             case StopTimer(timer):
                 self._stop_timer(timer)
 
-    def _warm_before_words(self, event: Event) -> None:
-        """Have a connection when the caller begins: with the call, and with each first partial."""
-        match event:
-            case CallStarted():
-                self._warm_once()
-            case CallerSpoke(is_final=is_final):
-                if not is_final and not self._is_turn_warmed:
-                    self._warm_once()
-                self._is_turn_warmed = not is_final
-            case _:
-                pass
-
-    def _warm_once(self) -> None:
-        if _WARMING not in self._children:
-            self._start(_WARMING, self._warm(), name=_WARMING)
-
     async def _warm(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(WARM_SECONDS):
-                await self._around.model.warm()
+                await self._around.configuration.model.warm()
+
+    def _start_once(self, child: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        if child not in self._children:
+            self._start(child, work(), name=child)
 
     def _start(self, child: int | str, work: Coroutine[object, object, None], name: str) -> None:
         task = self._tasks.create_task(work, name=name)
@@ -209,33 +205,58 @@ class Session:
             self._stop_timer(timer)
 
     async def _read_line(self) -> None:
+        is_turn_prepared = False
         async with aclosing(self._around.line.events()) as events:
             async for event in events:
+                match event:
+                    case CallerSpoke(is_final=False):
+                        if not is_turn_prepared:
+                            self._start_once(_WARMING, self._warm)
+                            self._start_once(_REFRESHING, self._refresh)
+                        is_turn_prepared = True
+                    case CallerSpoke() | CallerPressed():
+                        await self._be_up_to_date(is_asked=is_turn_prepared)
+                        is_turn_prepared = False
+                    case _:
+                        pass
                 await self._put(event)
         await self._put(CallEnded())
 
+    async def _be_up_to_date(self, *, is_asked: bool) -> None:
+        """Have edits of the use case in the inbox before what the caller has just said."""
+        if not is_asked:
+            self._start_once(_REFRESHING, self._refresh)
+        if (refreshing := self._children.get(_REFRESHING)) is not None:
+            await asyncio.wait([refreshing], timeout=REFRESH_SECONDS)
+
+    async def _refresh(self) -> None:
+        if (brief := await self._around.configuration.refresh()) is not None:
+            await self._put(BriefChanged(brief))
+
     async def _reply(self, action: StartReply) -> None:
         """One reply, to an event that says how it ended."""
+        model = self._around.configuration.model
         try:
             async with asyncio.timeout(REPLY_SECONDS):
-                has_finished = await self._stream(action)
+                has_finished = await self._stream(model, action)
             if not has_finished:
-                log.warning("reply.truncated", model=self._around.model.name)
+                log.warning("reply.truncated", model=model.name)
                 await self._put(ReplyFailed(action.reply, ReplyFault.UNAVAILABLE))
         except TimeoutError:
-            log.warning("reply.timed_out", model=self._around.model.name)
+            log.warning("reply.timed_out", model=model.name)
             await self._put(ReplyFailed(action.reply, ReplyFault.TIMEOUT))
         except ModelError as error:
-            log.warning("reply.failed", model=self._around.model.name, fault=error.fault)
+            log.warning("reply.failed", model=model.name, fault=error.fault)
             await self._put(ReplyFailed(action.reply, error.fault))
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
-            log.exception("reply.crashed", model=self._around.model.name)
+            log.exception("reply.crashed", model=model.name)
             await self._put(ReplyFailed(action.reply, ReplyFault.INTERNAL))
 
-    async def _stream(self, action: StartReply) -> bool:
+    async def _stream(self, model: LanguageModel, action: StartReply) -> bool:
         """Pass a reply on; whether it came to its end."""
         reply, calls, has_finished = action.reply, list[ToolCall](), False
-        async with aclosing(self._around.model.reply(self._around.request(action))) as pieces:
+        request = self._around.configuration.request(action)
+        async with aclosing(model.reply(request)) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextPiece(text):
@@ -250,7 +271,7 @@ class Session:
         return has_finished
 
     async def _run_tool(self, call: ToolCall) -> None:
-        outcome = await self._around.toolbox.run(call)
+        outcome = await self._around.configuration.toolbox.run(call)
         await self._put(ToolFinished(call.id, outcome))
 
     async def _keep_journal(self) -> None:

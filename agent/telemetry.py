@@ -152,8 +152,13 @@ class Telemetry:
             "agent_event_loop_lag_seconds", "How late a scheduled callback ran."
         )
 
-    def call(self, use_case: str, model: str) -> CallObserver:
-        """A new call begins; its observer counts it until `ended`."""
+    def call(self, use_case: str, model: Callable[[], str]) -> CallObserver:
+        """A new call begins; its observer counts it until `ended`.
+
+        Args:
+            use_case: Its name.
+            model: Tells the name of the model that answers now.
+        """
         return CallObserver(self, use_case, model)
 
     def now(self) -> float:
@@ -208,7 +213,7 @@ class ModelCounters:
 class CallObserver:
     """`ports.Observer` of one call."""
 
-    def __init__(self, telemetry: Telemetry, use_case: str, model: str) -> None:
+    def __init__(self, telemetry: Telemetry, use_case: str, model: Callable[[], str]) -> None:
         self._telemetry = telemetry
         self._use_case = use_case
         self._model = model
@@ -248,12 +253,12 @@ class CallObserver:
                 self._end_reply(reply, received_at, "finished")
             case ReplyFailed(reply, fault):
                 if self._end_reply(reply, received_at, "failed"):
-                    self._telemetry.llm_errors.labels(self._model, fault).inc()
+                    self._telemetry.llm_errors.labels(self._model(), fault).inc()
             case ToolFinished(call_id, outcome):
                 self._end_tool(call_id, received_at, "error" if outcome.is_error else "ok")
             case TokensCounted(_, usage):
                 for kind in ("input", "output", "cache_read", "cache_write"):
-                    tokens = self._telemetry.llm_tokens.labels(self._model, kind)
+                    tokens = self._telemetry.llm_tokens.labels(self._model(), kind)
                     tokens.inc(getattr(usage, kind))
             case _:
                 pass
@@ -291,7 +296,7 @@ class CallObserver:
 
     def _note_first_token(self, reply: int, at: float) -> None:
         if (asked := self._asked.pop(reply, None)) is not None:
-            histogram = self._telemetry.first_token.labels(self._model, self._use_case)
+            histogram = self._telemetry.first_token.labels(self._model(), self._use_case)
             histogram.observe(at - asked)
             self._outside.end(reply, at)
 
@@ -309,7 +314,7 @@ class CallObserver:
         if reply not in self._answering:
             return False
         self._answering.remove(reply)
-        self._telemetry.llm_requests.labels(self._model, outcome).inc()
+        self._telemetry.llm_requests.labels(self._model(), outcome).inc()
         return True
 
     def _end_tool(self, call_id: str, at: float, outcome: str) -> None:

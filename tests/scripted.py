@@ -20,7 +20,7 @@ from agent.conversation.messages import (
 )
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
-from agent.ports import ModelError, StoreError
+from agent.ports import LanguageModel, ModelError, StoreError, Toolbox
 from agent.session import Session, Surroundings
 
 DONE = ToolOutcome('{"ok":true}')
@@ -118,6 +118,29 @@ class ScriptedToolbox:
         return self.outcome
 
 
+Edit = tuple[float, Brief | None]
+"""How long reading takes in seconds, and what is found."""
+
+
+@dataclass(slots=True)
+class ScriptedConfiguration:
+    """`ports.Configuration` that finds these edits in turn, and then none."""
+
+    model: LanguageModel
+    toolbox: Toolbox
+    edits: list[Edit] = field(default_factory=list)
+
+    def request(self, action: StartReply) -> ReplyRequest:
+        return ReplyRequest("You are helpful.", action.messages, choice=action.choice)
+
+    async def refresh(self) -> Brief | None:
+        if not self.edits:
+            return None
+        seconds, brief = self.edits.pop(0)
+        await asyncio.sleep(seconds)
+        return brief
+
+
 @dataclass(slots=True)
 class ListJournal:
     """`ports.Journal` in a list; fails as often as it is told to first."""
@@ -160,11 +183,11 @@ class Stage:
     journal: ListJournal = field(default_factory=ListJournal)
     observer: ListObserver = field(default_factory=ListObserver)
     brief: Brief = GREETING
+    edits: list[Edit] = field(default_factory=list)
 
     def session(self) -> Session:
-        around = Surroundings(
-            self.line, self.model, self.toolbox, self.journal, self.observer, _request
-        )
+        configuration = ScriptedConfiguration(self.model, self.toolbox, self.edits)
+        around = Surroundings(self.line, configuration, self.journal, self.observer)
         return Session(Conversation(self.brief), around)
 
     async def play(self) -> EndReason:
@@ -175,7 +198,3 @@ class Stage:
         assert asyncio.all_tasks() <= before, "no task outlives the call"
         assert self.model.open_streams == 0, "no stream outlives the call"
         return reason
-
-
-def _request(action: StartReply) -> ReplyRequest:
-    return ReplyRequest("You are helpful.", action.messages, choice=action.choice)

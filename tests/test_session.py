@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from agent.conversation.actions import EndCall, Speak
 from agent.conversation.events import (
+    BriefChanged,
     CallerInterrupted,
+    CallerPressed,
     CallerSpoke,
     EndReason,
+    Event,
     ReplyFault,
 )
 from agent.conversation.handoff import HandoffData, ReasonCode
@@ -17,7 +23,15 @@ from agent.conversation.messages import SideEffect, StopReason, ToolCall, ToolRe
 from agent.conversation.outcome import HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, Phrases
 from agent.ports import ModelError
-from tests.scripted import ListJournal, ScriptedLine, ScriptedModel, ScriptedToolbox, Stage, Step
+from tests.scripted import (
+    GREETING,
+    ListJournal,
+    ScriptedLine,
+    ScriptedModel,
+    ScriptedToolbox,
+    Stage,
+    Step,
+)
 from tests.virtual_time import run_virtually
 
 END = StopReason.END
@@ -305,3 +319,44 @@ def test_flood_of_frames_stops_no_timer() -> None:
     stage = Stage(ScriptedLine([*words, (1.0, CallerSpoke("And"))], True), ScriptedModel([[END]]))
 
     assert run_virtually(stage.play()) is EndReason.IDLE
+
+
+@pytest.mark.parametrize(
+    ("seconds", "happenings", "known"),
+    [
+        (0.09, [(1.0, CallerSpoke("Hello?"))], [True]),
+        (0.09, [(1.0, CallerPressed("1")), (1.0, CallerSpoke("Hello?"))], [True]),
+        (0.9, [(1.0, CallerSpoke("Hel", False)), (2.0, CallerSpoke("Hello?"))], [True]),
+        (0.9, [(1.0, CallerSpoke("Hello?")), (3.0, CallerSpoke("Well?"))], [False, True]),
+    ],
+    ids=["read at the words", "read at a key", "read since the first word", "read too slowly"],
+)
+def test_edits_are_read_when_a_turn_begins(
+    seconds: float, happenings: list[tuple[float, Event]], known: list[bool]
+) -> None:
+    """They come before the caller's words, which wait for them a moment and no longer."""
+    stage = Stage(
+        ScriptedLine(happenings, hangs_up_at=6.0),
+        ScriptedModel([["Yes. ", END]]),
+        edits=[(seconds, replace(GREETING, phrases=Phrases(apology="Pardon.")))],
+    )
+
+    run_virtually(stage.play())
+
+    events = [event for event, _ in stage.observer.seen]
+    edit = [type(event) for event in events].index(BriefChanged)
+    finals = [at for at, one in enumerate(events) if isinstance(one, CallerSpoke) and one.is_final]
+    assert [edit < at for at in finals] == known
+
+
+def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
+    """The caller is answered with what is in force."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Hello?"))], hangs_up_at=3.0),
+        ScriptedModel([["Yes. ", END]]),
+        edits=[(3_600.0, None)],
+    )
+
+    run_virtually(stage.play())
+
+    assert stage.line.sent[0][0] == 1.1

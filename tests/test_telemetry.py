@@ -62,7 +62,7 @@ def _observed(*steps: Step) -> dict[str, float]:
     """
     clock = Clock()
     telemetry = Telemetry(clock)
-    observer = telemetry.call("pizza", "scripted:")
+    observer = telemetry.call("pizza", lambda: "scripted:")
     for at, event, actions in steps:
         clock.now = at
         observer.observe(event, actions, at)
@@ -236,7 +236,7 @@ def test_tokens_are_counted_by_kind() -> None:
 def test_calls_in_progress_go_up_and_down() -> None:
     """A gauge of what is running."""
     telemetry = Telemetry(Clock())
-    first, _ = telemetry.call("pizza", "m"), telemetry.call("pizza", "m")
+    first, _ = (telemetry.call("pizza", lambda: "m") for _ in range(2))
 
     during = _samples(telemetry)["active_calls"]
     first.ended(EndReason.AGENT_END)

@@ -82,6 +82,11 @@ def system_prompt(
     return _fill(same, fillings), _fill(own, fillings)
 
 
+def lists_use_cases(use_case: UseCase) -> bool:
+    """Whether `system_prompt` makes use of those that are available."""
+    return "<<AVAILABLE_DEMOS>>" in use_case.prompt
+
+
 def greeting(use_case: UseCase, profile: Profile) -> str:
     """What the relay says first; by name if the use case has such a greeting and we know it."""
     first, last = _line(profile.first_name), _line(profile.last_name)

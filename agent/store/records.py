@@ -3,8 +3,9 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, and for Bedrock `additionalModelRequestFields` and `requestMetadata` (maps, or
-JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
+`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), and for Bedrock
+`additionalModelRequestFields` and `requestMetadata` (maps, or JSON text), `guardrail`,
+`performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
@@ -185,18 +186,9 @@ async def use_cases(store: Store) -> list[tuple[str, str, str]]:
     ]
 
 
-async def use_case(
-    store: Store, name: str, tools: Mapping[str, ToolSpec], relay: RelayRules
-) -> tuple[UseCase, tuple[str, ...]]:
-    """Read and parse a use case; see `parse_use_case`.
-
-    Raises:
-        UseCaseError: There is none of this name, or it is broken.
-    """
-    item = await store.get(name, CONFIGURATION) if name else None
-    if item is None:
-        raise UseCaseError(f"{name or 'use case'}: there is no such use case")
-    return parse_use_case(item, tools, relay)
+def has_live_edits(record: Mapping[str, object]) -> bool:
+    """Calls follow edits of this record while they run."""
+    return record.get("liveEdits") is True
 
 
 def parse_use_case(

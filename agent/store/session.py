@@ -3,6 +3,11 @@
 The webhook that set a call up and the socket that carries it may meet different processes: what
 the second needs, the first leaves in this item.
 
+- It is written twice. When the call rings, it is put beside the reading of all that the call needs,
+  so that both take one round trip; it opens the socket and names the caller. What was read is
+  merged into it afterwards, while Twilio already has its answer. A socket that is quicker than
+  that, or that finds the second half lost with its process, has the call set up again from the
+  first.
 - Fields of the webhook are attributes beside ours, so they are taken from a closed list and ours
   are written over them: a parameter called `systemPrompt` never becomes one (D5).
 - The socket's token is known to Twilio alone; the item holds its hash. It is spent by a marker
@@ -17,9 +22,10 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.conversation.usecase import UseCase
+from agent.conversation.caller import identify
+from agent.conversation.usecase import Profile, UseCase
 from agent.ports import Item, Store
-from agent.store.records import CONFIGURATION, handlers_text, tools_text
+from agent.store.records import CONFIGURATION, handlers_text, profile_from_item, tools_text
 from agent.store.validation import plain
 
 CONNECTION = "connection"
@@ -28,6 +34,7 @@ CALL_SECONDS = 24 * 3600
 TOKEN_SECONDS = 120
 """How long after the webhook Twilio may open the socket."""
 
+_EDITABLE = ("systemPrompt", "tools", "dtmfHandlers", "llmModel")
 _PLACE = ("City", "State", "Zip", "Country")
 WEBHOOK_FIELDS = frozenset(
     {
@@ -44,39 +51,75 @@ WEBHOOK_FIELDS = frozenset(
 class Session:
     """How a call was set up."""
 
-    call_sid: str
     use_case: UseCase
+    version: int
+    """Of the use case, to which the call is pinned; 0 = the record as it stands."""
     model: str
     """Identifier of the model that answers."""
     system_prompt: tuple[str, str]
     """With its placeholders filled: what is the same for all calls, and the rest."""
-    profile: Mapping[str, object]
-    """The caller's profile item, or nothing."""
+    profile_item: Mapping[str, object]
+    """The caller's, or nothing."""
 
 
-def session_item(session: Session, webhook: Mapping[str, str], *, token: str, now: float) -> Item:
-    """The item of a call.
+def opening_item(call_sid: str, webhook: Mapping[str, str], *, token: str, now: float) -> Item:
+    """The item of a call that rings: what is known before anything is read.
 
     Args:
-        session: How the call is set up.
+        call_sid: Not empty.
         webhook: All fields of the request; the known ones are kept.
         token: The socket's secret, in clear.
         now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
     """
     return {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
-        "pk": session.call_sid,
+        "pk": call_sid,
         "sk": CONNECTION,
-        "llmModel": session.model,
-        "useCase": session.use_case.name,
-        "userContext": dict(session.profile),
-        "systemPrompt": [{"text": part} for part in session.system_prompt if part],
-        "tools": tools_text(session.use_case.tools),
-        "dtmfHandlers": handlers_text(session.use_case.keypad),
         "startedMs": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
         **token_attributes(token, now),
     }
+
+
+def set_up_attributes(session: Session) -> dict[str, object]:
+    """What is merged into the item when the call was set up."""
+    return {
+        "llmModel": session.model,
+        "useCase": session.use_case.name,
+        "useCaseVersion": session.version,
+        "userContext": dict(session.profile_item),
+        "systemPrompt": [{"text": part} for part in session.system_prompt if part],
+        "tools": tools_text(session.use_case.tools),
+        "dtmfHandlers": handlers_text(session.use_case.keypad),
+    }
+
+
+def profile_item_of(item: Mapping[str, object]) -> Item:
+    """The caller's profile item as it was when the call was set up, or nothing."""
+    context = item.get("userContext")
+    return context if isinstance(context, dict) else {}
+
+
+def profile_of(item: Mapping[str, object]) -> Profile:
+    """What was known about the caller then."""
+    known = profile_item_of(item)
+    return profile_from_item(known) if known else Profile(identify(str(item.get("From", ""))))
+
+
+def version_of(item: Mapping[str, object]) -> int:
+    """The version of the use case the call is pinned to; 0 = the record as it stands."""
+    version = item.get("useCaseVersion")
+    return version if isinstance(version, int) else 0
+
+
+def is_edited(item: Mapping[str, object], before: Mapping[str, object]) -> bool:
+    """Somebody has changed what may be changed while the call runs."""
+    return any(item.get(name) != before.get(name) for name in _EDITABLE)
+
+
+def is_set_up(item: Mapping[str, object]) -> bool:
+    """The item holds more than the opening."""
+    return "systemPrompt" in item
 
 
 def token_attributes(token: str, now: float) -> dict[str, object]:

@@ -14,7 +14,7 @@ import pytest
 from agent.conversation.actions import Speak
 from agent.conversation.events import CallerSpoke, ReplyFault
 from agent.conversation.machine import Conversation
-from agent.conversation.messages import ReplyRequest, StopReason, ToolCall
+from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.usecase import Brief, Phrases
 from agent.llm.resilient import Candidate, ResilientModel
 from agent.llm.resilient_health import HedgeBudget, ModelHealth
@@ -23,6 +23,7 @@ from agent.session import Session, Surroundings
 from tests.scripted import (
     ListJournal,
     ListObserver,
+    ScriptedConfiguration,
     ScriptedLine,
     ScriptedModel,
     ScriptedToolbox,
@@ -54,14 +55,9 @@ def heard(*scripts: Sequence[Step], hedges: float = 0.0) -> list[tuple[float, st
 
     async def call() -> None:
         candidates = [Candidate(model, ModelHealth(model.name)) for model in models]
-        around = Surroundings(
-            line=line,
-            model=ResilientModel(candidates, HedgeBudget(hedges)),
-            toolbox=ScriptedToolbox(),
-            journal=ListJournal(),
-            observer=ListObserver(),
-            request=lambda action: ReplyRequest("Be kind.", action.messages),
-        )
+        model = ResilientModel(candidates, HedgeBudget(hedges))
+        configuration = ScriptedConfiguration(model, ScriptedToolbox())
+        around = Surroundings(line, configuration, ListJournal(), ListObserver())
         before = asyncio.all_tasks()
         await Session(Conversation(Brief(greeting="Hello.")), around).run()
         await asyncio.sleep(0)

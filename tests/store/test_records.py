@@ -17,7 +17,6 @@ from agent.store.records import (
     profile_from_item,
     profile_item,
     tools_text,
-    use_case,
     use_cases,
 )
 from tests.fakes import MemoryStore
@@ -313,20 +312,6 @@ def test_what_is_written_is_what_is_read() -> None:
 
     assert read.tools == (PLACE_ORDER, PICK_UP)
     assert read.keypad == keypad
-
-
-async def test_a_use_case_is_found_by_its_name() -> None:
-    """And one that does not exist is a fault like any other."""
-    store = MemoryStore()
-    await store.put(predecessor())
-
-    read, _ = await use_case(store, "pizzaUseCase", TOOLS, RELAY)
-
-    assert read.name == "pizzaUseCase"
-    with pytest.raises(UseCaseError, match=r"^pastaUseCase: there is no such use case$"):
-        await use_case(store, "pastaUseCase", TOOLS, RELAY)
-    with pytest.raises(UseCaseError, match=r"^use case: there is no such use case$"):
-        await use_case(store, "", TOOLS, RELAY)
 
 
 async def test_a_broken_record_does_not_hide_the_others() -> None:

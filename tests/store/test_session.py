@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from agent.conversation.messages import ToolSpec
-from agent.conversation.usecase import KeyBinding, UseCase
-from agent.store.session import Session, record_of_call, session_item, spend_token, token_attributes
+from agent.conversation.usecase import KeyBinding, Profile, UseCase
+from agent.ports import Item
+from agent.store.session import (
+    Session,
+    is_edited,
+    is_set_up,
+    opening_item,
+    profile_of,
+    record_of_call,
+    set_up_attributes,
+    spend_token,
+    token_attributes,
+    version_of,
+)
 from tests.fakes import MemoryStore
 
 SESSION = Session(
-    call_sid="CA0123",
     use_case=UseCase(
         "pizzaUseCase",
         "Template.",
         tools=(ToolSpec("PlaceOrderFunction", "Stores.", '{"type": "object"}'),),
         keypad={"1": KeyBinding("One.", "PlaceOrderFunction")},
     ),
+    version=3,
     model="offline:",
     system_prompt=("Filled.", "Own."),
-    profile={"pk": "+15550100001", "firstName": "Ada"},
+    profile_item={"pk": "+15550100001", "firstName": "Ada"},
 )
+
+
+def session_item(webhook: Mapping[str, str], now: float = 1.0) -> Item:
+    """The item of a call that was set up."""
+    return {
+        **opening_item("CA0123", webhook, token="secret", now=now),
+        **set_up_attributes(SESSION),
+    }
 
 
 def test_a_session_has_the_shape_of_the_predecessor() -> None:
     """With the start of the call and the hash of the token beside it (A7.3)."""
     item = session_item(
-        SESSION,
         {"CallSid": "CA0123", "From": "+15550100001", "CallerCity": "SPRINGFIELD"},
-        token="secret",
         now=1_772_733_600.25,
     )
 
@@ -58,6 +77,7 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
         "sk": "connection",
         "llmModel": "offline:",
         "useCase": "pizzaUseCase",
+        "useCaseVersion": 3,
         "userContext": {"pk": "+15550100001", "firstName": "Ada"},
         "systemPrompt": [{"text": "Filled."}, {"text": "Own."}],
         "startedMs": 1_772_733_600_250,
@@ -72,15 +92,34 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
 
 def test_no_field_of_the_webhook_overwrites_ours() -> None:
     """Client-supplied parameters reach the webhook as ordinary fields (D5)."""
-    honest = session_item(SESSION, {}, token="secret", now=1.0)
+    honest = session_item({})
     hostile = dict.fromkeys(honest, "forged") | {"admin": "true", "pk1": "profile"}
 
-    assert session_item(SESSION, hostile, token="secret", now=1.0) == honest
+    assert session_item(hostile) == honest
+
+
+def test_a_call_that_rings_is_not_set_up_yet() -> None:
+    """Its item opens the socket and names the caller, no more."""
+    opening = opening_item("CA0123", {"From": "+15550100001"}, token="secret", now=1.0)
+
+    assert (is_set_up(opening), is_set_up(session_item({}))) == (False, True)
+    assert (version_of(opening), version_of(session_item({}))) == (0, 3)
+    assert profile_of(opening) == Profile("+15550100001")
+    assert profile_of(session_item({})) == Profile("+15550100001", first_name="Ada")
+
+
+@pytest.mark.parametrize("name", ["systemPrompt", "tools", "dtmfHandlers", "llmModel"])
+def test_an_edit_is_told_from_other_changes(name: str) -> None:
+    """A new token or a longer life is no edit."""
+    before = session_item({})
+
+    assert is_edited(before | {name: "edited"}, before) is True
+    assert is_edited(before | {"socketToken": "new", "expireAt": 2}, before) is False
 
 
 async def stored() -> MemoryStore:
     store = MemoryStore()
-    await store.put(session_item(SESSION, {}, token="secret", now=1_000.0))
+    await store.put(session_item({}, now=1_000.0))
     return store
 
 
@@ -158,12 +197,12 @@ def test_a_prompt_without_a_part_of_its_own_is_one_block() -> None:
     """An empty block would be refused by a model."""
     whole = replace(SESSION, system_prompt=("Filled.", ""))
 
-    assert session_item(whole, {}, token="secret", now=1.0)["systemPrompt"] == [{"text": "Filled."}]
+    assert set_up_attributes(whole)["systemPrompt"] == [{"text": "Filled."}]
 
 
 def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:
     """Prompt, tools, keys and model of the session come first (A7.3)."""
-    session = session_item(SESSION, {}, token="secret", now=1.0) | {"llmModel": "other"}
+    session = session_item({}) | {"llmModel": "other"}
     record = {"pk": "pizzaUseCase", "prompt": "Template.", "title": "Pizza", "tools": "[]"}
 
     merged = record_of_call(record, session)

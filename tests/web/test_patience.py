@@ -13,7 +13,7 @@ import pytest
 
 from agent.conversation.usecase import Phrases
 from agent.web.call import HEARTBEAT_SECONDS, SETUP_SECONDS
-from tests.fakes import MemoryStore
+from tests.fakes import Clock, MemoryStore
 from tests.servers import Server, heard_out, settings_for, staged
 from tests.test_call import offline, seeded
 from tests.virtual_time import run_virtually
@@ -118,12 +118,11 @@ def test_socket_without_setup_is_closed_in_time(tmp_path: Path) -> None:
 async def test_token_expires(tmp_path: Path, seconds: int, status: int) -> None:
     """A URL of two minutes ago opens nothing (D4)."""
     store = await seeded(MemoryStore())
-    clock = iter([1_900_000_000.0, 1_900_000_000.0 + seconds])
+    clock = Clock(1_900_000_000.0)
 
-    async with staged(
-        settings_for(tmp_path / "unused"), store, offline, clock=lambda: next(clock)
-    ) as server:
+    async with staged(settings_for(tmp_path / "unused"), store, offline, clock=clock) as server:
         relay = await server.relay(From=ADA)
+        clock.seconds += seconds
         signature = server.twilio.sign(relay.url)
 
         assert await server.twilio.handshake(relay.url, signature=signature) == status

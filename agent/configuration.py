@@ -1,0 +1,164 @@
+"""What answers one call, also while somebody edits it.
+
+Two items can be edited during a call (seed section A13):
+
+- the session item: prompt, tools, keys and model of this one call. What is written there counts at
+  the next turn.
+- the use case's record, if it says `liveEdits`. A change sets the call up anew and is written into
+  the session item, over what was edited there: the last edit wins.
+
+Both are read when a turn begins, in one round trip, while the caller is still speaking if the relay
+sends partial prompts (`agent.session`). What cannot be read leaves everything as it is. An edit
+that is broken is refused, logged once, and the call goes on as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agent.conversation import prompt
+from agent.conversation.actions import StartReply
+from agent.conversation.messages import ReplyRequest
+from agent.conversation.usecase import Brief, UseCase
+from agent.llm import OpenModel
+from agent.ports import Item, Key, LanguageModel, Store, StoreError, Toolbox, UseCaseError
+from agent.relay import attributes as relay_rules
+from agent.setup import Setups
+from agent.store import records, session
+from agent.tools import SPECS
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the configuration of a call is made with."""
+
+    store: Store
+    setups: Setups
+    open_model: OpenModel
+    toolbox: Callable[[UseCase], Toolbox]
+    """The tools of this call that a use case offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """One state of the configuration; replaced whole."""
+
+    use_case: UseCase
+    model: LanguageModel
+    toolbox: Toolbox
+
+
+class LiveConfiguration:
+    """`ports.Configuration` of one call; made by `open`."""
+
+    def __init__(self, means: Means, record: Item, item: Item, in_force: _InForce) -> None:
+        self._means = means
+        self._record = record
+        self._item = item
+        self._in_force = in_force
+
+    @classmethod
+    async def open(cls, means: Means, item: Item) -> LiveConfiguration:
+        """The configuration of a call that was set up.
+
+        Args:
+            means: Of this call.
+            item: Its session item.
+
+        Raises:
+            UseCaseError: What was set up cannot be read any more.
+            StoreError: The table cannot be reached.
+        """
+        record = await means.setups.record_of(item)
+        return cls(means, record, item, await _in_force(means, record, item))
+
+    @property
+    def use_case(self) -> UseCase:
+        """The use case in force, its prompt filled."""
+        return self._in_force.use_case
+
+    @property
+    def model(self) -> LanguageModel:
+        """See `ports.Configuration`."""
+        return self._in_force.model
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """See `ports.Configuration`."""
+        return self._in_force.toolbox
+
+    @property
+    def brief(self) -> Brief:
+        """What the conversation needs to know of it."""
+        use_case = self._in_force.use_case
+        return Brief(
+            greeting=prompt.greeting(use_case, session.profile_of(self._item)),
+            tools={spec.name: spec for spec in use_case.tools},
+            keypad=use_case.keypad,
+            phrases=use_case.phrases,
+            can_hand_off=bool(use_case.handoff_number),
+        )
+
+    def request(self, action: StartReply) -> ReplyRequest:
+        """See `ports.Configuration`."""
+        use_case = self._in_force.use_case
+        return ReplyRequest(
+            system=use_case.prompt,
+            context=use_case.context,
+            messages=action.messages,
+            tools=use_case.tools,
+            choice=action.choice,
+            max_tokens=use_case.model.max_tokens,
+            temperature=use_case.model.temperature,
+            top_p=use_case.model.top_p,
+        )
+
+    async def refresh(self) -> Brief | None:
+        """See `ports.Configuration`."""
+        try:
+            return self.brief if await self._take_edits() else None
+        except UseCaseError as error:
+            log.error("use_case.edit_refused", fault=str(error))
+        except StoreError as error:
+            log.warning("use_case.not_read", error=type(error).__name__)
+        return None
+
+    async def _take_edits(self) -> bool:
+        """Whether there was one; each is tried once."""
+        record, item = await self._read()
+        if record is not None and record != self._record:
+            self._record = record
+            await self._follow_record(record)
+            return True
+        if item is not None and session.is_edited(item, self._item):
+            self._item = item
+            self._in_force = await _in_force(self._means, self._record, item)
+            return True
+        return False
+
+    async def _read(self) -> tuple[Item | None, Item | None]:
+        """The record, if the call follows its edits, and the session item."""
+        keys: list[Key] = [(str(self._item["pk"]), session.CONNECTION)]
+        if records.has_live_edits(self._record) and not session.version_of(self._item):
+            keys.append((str(self._record["pk"]), records.CONFIGURATION))
+        item, *record = await self._means.store.get_many(keys)
+        return record[0] if record else None, item
+
+    async def _follow_record(self, record: Item) -> None:
+        attributes = session.set_up_attributes(await self._means.setups.renew(record, self._item))
+        item = {**self._item, **attributes}
+        in_force = await _in_force(self._means, record, item)
+        await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
+        self._item, self._in_force = item, in_force
+
+
+async def _in_force(means: Means, record: Item, item: Item) -> _InForce:
+    """What a record and a session item say together."""
+    as_set_up = session.record_of_call(record, item)
+    use_case, _ = records.parse_use_case(as_set_up, SPECS, relay_rules)
+    return _InForce(use_case, await means.open_model(use_case), means.toolbox(use_case))

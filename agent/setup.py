@@ -1,0 +1,169 @@
+"""How a call is set up: who calls, which use case answers, in which version, and what it is told.
+
+Reading for it is one round trip to the table (`agent.store.prefetch`). The use case is the one the
+caller's profile names; if that cannot answer, the one of the process. A share of the callers may be
+answered by another version of it (`agent.store.versions`). A call stays with the version it began
+with, unless its record says `liveEdits` (`agent.configuration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agent.conversation import prompt
+from agent.conversation.caller import identify
+from agent.conversation.usecase import Profile, UseCase
+from agent.ports import Item, Store, UseCaseError
+from agent.relay import attributes as relay_rules
+from agent.settings import Settings
+from agent.store import records, session, versions
+from agent.store.prefetch import Prefetch, Reading
+from agent.tools import SPECS
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What answers one call."""
+
+    use_case: UseCase
+    """As its record has it: the placeholders of its prompt are not filled."""
+    profile: Profile
+    session: session.Session
+    """What is kept of it, the prompt filled."""
+
+
+class Setups:
+    """Sets up the calls of one process."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        default = (settings.stack_use_case, records.CONFIGURATION)
+        self._prefetch = Prefetch(store, clock, always=[default])
+
+    async def read(self, webhook: Mapping[str, object]) -> Setup:
+        """Set a call up.
+
+        Args:
+            webhook: `From` and `CallSid`, of the request or of the session item.
+
+        Raises:
+            UseCaseError: No use case can answer.
+            StoreError: The table cannot be reached.
+        """
+        caller = identify(str(webhook.get("From", "")))
+        reading = await self._prefetch.read(caller)
+        item = reading.profile or {}
+        profile = records.profile_from_item(item) if item else Profile(caller)
+        whom = caller or str(webhook.get("CallSid", ""))
+        use_case, version = await self._answering(reading, profile.use_case, whom)
+        return Setup(
+            use_case,
+            profile,
+            session.Session(
+                use_case=use_case,
+                version=version,
+                model=use_case.model.identifier or self._settings.model_identifier,
+                system_prompt=await self._filled(use_case, profile, reading),
+                profile_item=item,
+            ),
+        )
+
+    async def renew(self, record: Item, item: Mapping[str, object]) -> session.Session:
+        """Set a call up anew with a record that was edited while it runs.
+
+        Args:
+            record: As it stands now.
+            item: The session item of the call.
+
+        Raises:
+            UseCaseError: The record is broken.
+            StoreError: The table cannot be reached.
+        """
+        use_case = _parse(record)
+        return session.Session(
+            use_case=use_case,
+            version=0,
+            model=use_case.model.identifier or self._settings.model_identifier,
+            system_prompt=await self._filled(
+                use_case, session.profile_of(item), self._prefetch.nothing_read()
+            ),
+            profile_item=session.profile_item_of(item),
+        )
+
+    async def record_of(self, item: Mapping[str, object]) -> Item:
+        """The record that answers a call which was set up, in the version it is pinned to.
+
+        Raises:
+            UseCaseError: There is none any more.
+            StoreError: The table cannot be reached.
+        """
+        name = str(item.get("useCase", ""))
+        if number := session.version_of(item):
+            pinned = await self._store.get(*versions.version_key(name, number))
+            if pinned is not None:
+                return versions.as_record(pinned)
+        return await self._record(name)
+
+    async def use_case(self, name: str) -> UseCase:
+        """A use case as it stands in the table.
+
+        Raises:
+            UseCaseError: There is none of this name, or it is broken.
+            StoreError: The table cannot be reached.
+        """
+        return _parse(await self._record(name))
+
+    async def _record(self, name: str) -> Item:
+        record = await self._store.get(name, records.CONFIGURATION) if name else None
+        return _existing(record, name)
+
+    async def _answering(self, reading: Reading, wanted: str, whom: str) -> tuple[UseCase, int]:
+        """The caller's own use case; if it cannot answer, the one of this process."""
+        default = self._settings.stack_use_case
+        if wanted and wanted != default:
+            try:
+                return await _chosen(reading, wanted, whom)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=wanted, fault=str(error))
+        return await _chosen(reading, default, whom)
+
+    async def _filled(
+        self, use_case: UseCase, profile: Profile, reading: Reading
+    ) -> tuple[str, str]:
+        now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
+        demos = await reading.use_cases() if prompt.lists_use_cases(use_case) else []
+        return prompt.system_prompt(use_case, profile, now, demos)
+
+
+async def _chosen(reading: Reading, name: str, whom: str) -> tuple[UseCase, int]:
+    """A use case and its version, as this caller gets it; version 0 is the record as it stands."""
+    record = _existing(await reading.get((name, records.CONFIGURATION)), name)
+    if number := versions.canary_version(record, whom):
+        canary = await reading.get(versions.version_key(name, number))
+        if canary is not None:
+            return _parse(versions.as_record(canary)), number
+        log.error("use_case.version_missing", use_case=name, version=number)
+    is_pinned = not records.has_live_edits(record)
+    return _parse(record), versions.intact_version(record) if is_pinned else 0
+
+
+def _existing(record: Item | None, name: str) -> Item:
+    if record is None:
+        raise UseCaseError(f"{name or 'use case'}: there is no such use case")
+    return record
+
+
+def _parse(record: Item) -> UseCase:
+    """A record's use case; what had to be left out of it is logged."""
+    use_case, warnings = records.parse_use_case(record, SPECS, relay_rules)
+    for warning in warnings:
+        log.warning("use_case.warning", use_case=use_case.name, warning=warning)
+    return use_case

@@ -1,0 +1,103 @@
+"""One round trip for all that a call needs."""
+
+from __future__ import annotations
+
+from agent.ports import Item
+from agent.store.prefetch import Prefetch
+from tests.fakes import Clock, MemoryStore
+from tests.stores import CountingStore
+
+ADA = "+15550100001"
+PROFILE: Item = {"pk": ADA, "sk": "profile", "firstName": "Ada"}
+PIZZA: Item = {"pk": "pizza", "sk": "configuration", "pk1": "use-case", "sk1": "pizza"}
+TOURS: Item = {"pk": "tours", "sk": "configuration", "pk1": "use-case", "sk1": "tours"}
+
+
+async def prefetch(clock: Clock) -> tuple[Prefetch, CountingStore]:
+    store = MemoryStore()
+    for item in (PROFILE, PIZZA, TOURS):
+        await store.put(item)
+    counting = CountingStore(store)
+    return Prefetch(counting, clock, always=[("pizza", "configuration")]), counting
+
+
+async def test_what_every_call_needs_comes_with_the_profile() -> None:
+    """In one request."""
+    ahead, store = await prefetch(Clock(0))
+
+    reading = await ahead.read(ADA)
+
+    assert reading.profile == PROFILE
+    assert await reading.get(("pizza", "configuration")) == PIZZA
+    assert store.asked == ["get_many"]
+
+
+async def test_what_one_call_had_to_ask_for_is_read_ahead_for_the_next() -> None:
+    """Also that it is not there."""
+    ahead, store = await prefetch(Clock(0))
+    first = await ahead.read(ADA)
+    await first.get(("tours", "configuration"))
+    await first.get(("tours", "version::000002"))
+    store.asked.clear()
+
+    second = await ahead.read("")
+
+    assert second.profile is None
+    assert await second.get(("tours", "configuration")) == TOURS
+    assert await second.get(("tours", "version::000002")) is None
+    assert store.asked == ["get_many"]
+
+
+async def test_a_change_is_seen_by_the_next_call() -> None:
+    """Only keys are remembered."""
+    ahead, store = await prefetch(Clock(0))
+    await (await ahead.read(ADA)).get(("tours", "configuration"))
+    await store.put({**TOURS, "title": "New"})
+
+    reading = await ahead.read(ADA)
+
+    assert await reading.get(("tours", "configuration")) == {**TOURS, "title": "New"}
+
+
+async def test_the_list_of_use_cases_is_read_ahead_once_a_call_has_needed_it() -> None:
+    """Beside the rest, and once for each call."""
+    ahead, store = await prefetch(Clock(0))
+    first = await ahead.read(ADA)
+    assert [name for name, _, _ in await first.use_cases()] == ["pizza", "tours"]
+    store.asked.clear()
+
+    second = await ahead.read(ADA)
+
+    assert await second.use_cases() == await first.use_cases()
+    assert sorted(store.asked) == ["get_many", "query_index"]
+
+
+async def test_what_was_not_needed_for_long_is_not_read_ahead() -> None:
+    """A use case of last week costs nothing today."""
+    clock = Clock(0)
+    ahead, store = await prefetch(clock)
+    first = await ahead.read(ADA)
+    await first.get(("tours", "configuration"))
+    await first.use_cases()
+    clock.seconds = 601.0
+    store.asked.clear()
+
+    later = await ahead.read(ADA)
+    await later.get(("tours", "configuration"))
+
+    assert store.asked == ["get_many", "get"]
+
+
+async def test_no_more_is_read_ahead_than_fits_one_request() -> None:
+    """Those needed last are kept."""
+    ahead, store = await prefetch(Clock(0))
+    first = await ahead.read(ADA)
+    for number in range(200):
+        await first.get((f"case{number}", "configuration"))
+    store.asked.clear()
+
+    second = await ahead.read(ADA)
+    await second.get(("case199", "configuration"))
+    await second.get(("case0", "configuration"))
+
+    assert store.asked == ["get_many", "get"]

@@ -1,0 +1,172 @@
+"""Setting a call up: how often the table is asked, and which version of a use case answers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.calls import Calls
+from agent.ports import Item, Store, StoreError
+from agent.store import session
+from agent.store.versions import Versions
+from agent.telemetry import Telemetry
+from tests.fakes import MemoryStore
+from tests.scripted import ScriptedModel
+from tests.servers import opening, settings_for
+from tests.stores import CountingStore
+from tests.virtual_time import run_virtually
+
+ADA, GRACE = "+15550100001", "+15550100002"
+NOW = 1_900_000_000.0
+PIZZA: Item = {"pk": "restaurantOrderingUseCase", "prompt": "You sell pizza.", "title": "Pizza"}
+TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title": "Tours"}
+
+
+def calls_over(store: Store) -> Calls:
+    settings = settings_for(Path("unused"))
+    return Calls(
+        settings,
+        store,
+        Telemetry(),
+        opening(lambda identifier, _: ScriptedModel([], identifier)),
+        lambda: NOW,
+    )
+
+
+async def configured() -> MemoryStore:
+    """Two use cases, and Grace who is routed to the second."""
+    store = MemoryStore()
+    for record in (PIZZA, TOURS):
+        await publish(store, record)
+    await store.put({"pk": GRACE, "sk": "profile", "firstName": "Grace", "useCase": "tours"})
+    return store
+
+
+async def publish(store: Store, record: Item) -> Versions:
+    versions = Versions(store, str(record["pk"]), datetime(2030, 1, 1, tzinfo=UTC))
+    await versions.publish(record)
+    return versions
+
+
+async def ring(calls: Calls, call_sid: str, caller: str) -> str:
+    """Set a call up; the prompt it is led by."""
+    await calls.prepare({"CallSid": call_sid, "From": caller})
+    await calls.until_quiet()
+    return call_sid
+
+
+async def prompt_of(store: Store, call_sid: str) -> object:
+    item = await store.get(call_sid, session.CONNECTION)
+    assert item is not None
+    return item["systemPrompt"]
+
+
+@pytest.mark.parametrize("caller", [ADA, GRACE, "anonymous"])
+def test_a_call_is_set_up_in_one_round_trip(caller: str) -> None:
+    """Reading and writing go side by side, whoever calls and whichever use case answers.
+
+    Each request takes a second of virtual time. The first call of a kind in a process may have to
+    ask twice; what it learned is not kept, but read ahead from then on.
+    """
+
+    async def main() -> tuple[float, list[str]]:
+        store = CountingStore(await configured(), seconds=1.0)
+        calls = calls_over(store)
+        await ring(calls, "CA01", caller)
+        store.asked.clear()
+        began = asyncio.get_running_loop().time()
+        await calls.prepare({"CallSid": "CA02", "From": caller})
+        ended = asyncio.get_running_loop().time()
+        await calls.until_quiet()
+        return ended - began, store.asked
+
+    seconds, asked = run_virtually(main())
+
+    assert seconds == 1.0
+    assert sorted(asked) == ["get_many", "merge", "put", *["query_index"] * (caller == GRACE)]
+
+
+def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
+    """The socket may reach another process at once."""
+
+    async def main() -> tuple[Item | None, Item | None]:
+        store = await configured()
+        calls = calls_over(CountingStore(store, seconds=1.0))
+        await calls.prepare({"CallSid": "CA01", "From": ADA, "CallerCity": "SPRINGFIELD"})
+        at_once = await store.get("CA01", session.CONNECTION)
+        await calls.until_quiet()
+        return at_once, await store.get("CA01", session.CONNECTION)
+
+    at_once, later = run_virtually(main())
+
+    assert at_once is not None and later is not None
+    assert (at_once["From"], at_once["CallerCity"]) == (ADA, "SPRINGFIELD")
+    assert "systemPrompt" not in at_once
+    assert later["systemPrompt"] == [{"text": "You sell pizza."}]
+
+
+async def test_what_could_not_be_added_to_the_session_is_no_fault_of_the_call() -> None:
+    """It is set up again when the line is there."""
+
+    class Refusing(MemoryStore):
+        async def merge(self, pk: str, sk: str, attributes: object) -> None:
+            raise StoreError("throttled")
+
+    store = Refusing()
+    await publish(store, PIZZA)
+    calls = calls_over(store)
+
+    prepared = await calls.prepare({"CallSid": "CA01", "From": ADA})
+    await calls.until_quiet()
+
+    assert await calls.admit("CA01", prepared.token) is True
+
+
+async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -> None:
+    """And a call stays with the version it began with."""
+    store = await configured()
+    versions = Versions(store, "restaurantOrderingUseCase", datetime(2030, 1, 1, tzinfo=UTC))
+    await versions.try_out({**PIZZA, "prompt": "You sell pasta."}, percent=50)
+    calls = calls_over(store)
+    callers = [f"+1555020{number:04d}" for number in range(40)]
+
+    first = [await prompt_of(store, await ring(calls, f"CA1{one}", one)) for one in callers]
+    again = [await prompt_of(store, await ring(calls, f"CA2{one}", one)) for one in callers]
+
+    pasta = first.count([{"text": "You sell pasta."}])
+    assert first == again
+    assert 5 < pasta < 35
+    assert pasta + first.count([{"text": "You sell pizza."}]) == 40
+    kept = [await store.get(f"CA1{one}", session.CONNECTION) for one in callers]
+    assert {item["useCaseVersion"] for item in kept if item} == {1, 2}
+
+
+async def test_an_edited_record_answers_though_its_version_is_older() -> None:
+    """Somebody changed the record in place: that is what they want to hear."""
+    store = await configured()
+    await store.merge("restaurantOrderingUseCase", "configuration", {"prompt": "You sell soup."})
+    calls = calls_over(store)
+
+    call_sid = await ring(calls, "CA01", ADA)
+
+    item = await store.get(call_sid, session.CONNECTION)
+    assert item is not None
+    assert (item["useCaseVersion"], item["systemPrompt"]) == (0, [{"text": "You sell soup."}])
+
+
+async def test_a_canary_whose_version_is_missing_is_not_answered_with_silence() -> None:
+    """The record itself answers."""
+    store = await configured()
+    canary = {"canary": {"version": 9, "percent": 99}}
+    await store.merge("restaurantOrderingUseCase", "configuration", canary)
+    calls = calls_over(store)
+
+    prompts = [
+        await prompt_of(store, await ring(calls, f"CA{number}", f"+1555020{number:04d}"))
+        for number in range(5)
+    ]
+
+    assert prompts == [[{"text": "You sell pizza."}]] * 5
