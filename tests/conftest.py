@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from agent.settings import Settings
 from agent.store import seed
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
+from tests import dynamodb as engines
 from tests.servers import Server, serving, settings_for
 
-TABLES = ("fault matrix", "streams left early")
+TABLES = ("fault matrix", "streams left early", "DynamoDB")
 """Names of the properties that are shown at the end of a run."""
 _CONFIGURATION = Path(__file__).parents[1] / "configuration"
 
@@ -70,6 +71,27 @@ async def server(service_settings: Settings) -> AsyncIterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[engines.Engine]:
+    """A DynamoDB of this process; whoever stops it starts it again."""
+    with engines.running() as engine:
+        yield engine
+
+
+@pytest.fixture
+def table_name(
+    dynamodb: engines.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> Iterator[str]:
+    """An empty table of this test, where this process looks for DynamoDB."""
+    record_property("DynamoDB", dynamodb.description)
+    engines.set_account(monkeypatch, dynamodb)
+    name = dynamodb.create_table()
+    yield name
+    dynamodb.delete_table(name)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have recorded of a table, also when they ran in other processes.
 
@@ -78,7 +100,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     recorded = [one for report in reports for one in report.user_properties]
     for name in TABLES:
-        rows = sorted(str(row) for title, row in recorded if title == name)
+        rows = sorted({str(row) for title, row in recorded if title == name})
         if rows:
             terminalreporter.section(name)
             terminalreporter.write_line("\n".join(rows))

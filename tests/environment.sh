@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Makes .venv in the current folder from a file of locked requirements. Sourced, not run.
+# Makes virtual environments in the current folder from locked requirements. Sourced, not run.
 
 # Find a Python of at least 3.11 that can make virtual environments; on a bare Debian as root, install
 # what Debian splits off. Prints the interpreter.
@@ -30,18 +30,19 @@ install_venv() {
     } >&2
 }
 
-# ensure_environment FILE: .venv holds exactly what FILE says, hashes checked; quick when it does.
+# ensure_environment FILE [FOLDER]: FOLDER (.venv) holds exactly what FILE says, hashes checked; quick
+# when it does.
 ensure_environment() {
-    local file=$1 stamp wanted python
-    stamp=.venv/.$file.sha256
+    local file=$1 folder=${2:-.venv} stamp wanted python
+    stamp=$folder/.${file##*/}.sha256
     wanted=$(sha256sum "$file")
-    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x .venv/bin/python ] && return
-    echo "Making .venv from $file ..." >&2
-    if [ ! -x .venv/bin/python ]; then
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$folder/bin/python" ] && return
+    echo "Making $folder from $file ..." >&2
+    if [ ! -x "$folder/bin/python" ]; then
         python=$(find_python)
-        "$python" -m venv .venv
+        "$python" -m venv "$folder"
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
         --no-deps -r "$file"
     echo "$wanted" >"$stamp"
 }

@@ -4,6 +4,7 @@
 #   bash tests/run.sh            all of it
 #   bash tests/run.sh -k word    the checks, and the tests pytest selects with these arguments
 #
+# DYNAMODB_IMAGE and DYNAMODB_WAY choose the DynamoDB of tests (tests/engine.sh).
 # HYPOTHESIS_PROFILE chooses how hard the promises are tested: dev (200 runs), ci (3,000, the default
 # here), nightly (50,000).
 set -euo pipefail
@@ -12,6 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/environment.sh
 . tests/environment.sh
 ensure_environment requirements-dev.txt
+# shellcheck source=tests/engine.sh
+. tests/engine.sh
 
 run() {
     printf '\n== %s\n' "$*"
@@ -21,11 +24,14 @@ run() {
 bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh run-local.sh.sample .ci/run
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh \
+    run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check
 
+trap leave_engine EXIT
+run prepare_engine "$bin/python"
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"
