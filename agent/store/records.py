@@ -3,8 +3,9 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, and for Bedrock `additionalModelRequestFields` and `requestMetadata` (maps, or
-JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
+`handoffNumber`, `liveEdits` (for those who read the record while a call runs), and for Bedrock
+`additionalModelRequestFields` and `requestMetadata` (maps, or JSON text), `guardrail`,
+`performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
@@ -121,6 +122,7 @@ class _Record(msgspec.Struct):
     serviceTier: ServiceTier = ""  # noqa: N815
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
+    liveEdits: bool = False  # noqa: N815
 
 
 class _InputSchema(msgspec.Struct):
