@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
     talking.set_defaults(run=_talk)
 
-    seeding = commands.add_parser("seed", help="load configuration into the table")
+    seeding = commands.add_parser(
+        "seed", help="load configuration, as a new version, try it, go back"
+    )
     what = seeding.add_mutually_exclusive_group()
     what.add_argument("--all", action="store_true", help="everything (the default)")
     what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")

@@ -12,9 +12,10 @@ AWS. One task opens and closes them all, because what is entered in one task mus
 
 Every model but the offline one, which cannot fail, is wrapped: `agent.llm.resilient`, with the
 process's fallbacks behind it. A fallback answers with the use case's settings, guardrail included,
-but without the options that belong to a family of models. Records of the predecessor have no script:
-the offline model then says that it has no lines, where it is the one that was chosen; as a
-fallback it is left out, for callers are better served by an apology.
+but without the options that belong to a family of models.
+
+Records of the predecessor have no script. Where the offline model is the one that was chosen, it
+then says that it has no lines; as a fallback it is left out, an apology serves callers better.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -30,7 +30,7 @@ from tests.fakes import MemoryStore
 
 NAME = "flatsUseCase"
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
-CALLERS = [f"+1555{number:07d}" for number in range(4_000)]
+CALLERS = [f"+1555{number:07d}" for number in range(1_500)]
 
 
 async def _memory(_folder: Path) -> Store:
@@ -369,6 +369,7 @@ def share(version: int, percent: int, name: str = NAME) -> set[str]:
     return {caller for caller in CALLERS if canary_version(tried, caller) == version}
 
 
+@settings(max_examples=60)
 @given(version=st.integers(1, 50), percent=st.integers(1, 99))
 def test_a_canary_answers_its_share_of_callers(version: int, percent: int) -> None:
     """Near the percentage over many callers (four standard deviations), the same ones each time."""
@@ -529,3 +530,4 @@ class Operators(RuleBasedStateMachine):
 
 
 TestOperators = Operators.TestCase
+TestOperators.settings = settings(max_examples=80, stateful_step_count=25)
