@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     talking.set_defaults(run=_talk)
 
     seeding = commands.add_parser(
-        "seed", help="load configuration, as a new version, try it, go back"
+        "seed", help="load configuration into the table, try a version, go back"
     )
     what = seeding.add_mutually_exclusive_group()
     what.add_argument("--all", action="store_true", help="everything (the default)")
