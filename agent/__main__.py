@@ -17,6 +17,7 @@ from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
 from agent.store import seed
+from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
 
@@ -46,11 +47,27 @@ def _parser() -> argparse.ArgumentParser:
     talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
     talking.set_defaults(run=_talk)
 
-    seeding = commands.add_parser("seed", help="load configuration into the table")
+    seeding = commands.add_parser(
+        "seed", help="load configuration into the table, try a version, go back"
+    )
     what = seeding.add_mutually_exclusive_group()
     what.add_argument("--all", action="store_true", help="everything (the default)")
     what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
     what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
+    change = seeding.add_mutually_exclusive_group()
+    change.add_argument(
+        "--canary",
+        type=int,
+        metavar="PERCENT",
+        help="with --use-case: let so many callers have the folder's version, the others the "
+        "present one; 0 ends it",
+    )
+    change.add_argument(
+        "--rollback",
+        action="store_true",
+        help="with --use-case: end the canary, or go back to the version before",
+    )
+    seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
     seeding.add_argument("--dry-run", action="store_true", help="write nothing")
     seeding.set_defaults(run=_seed)
 
@@ -90,23 +107,43 @@ async def _converse(settings: Settings, caller: str) -> None:
 
 
 def _seed(asked: argparse.Namespace) -> int:
+    if fault := _fault_of_change(asked):
+        print(fault, file=sys.stderr)
+        return 1
     settings = _settings()
     written = asyncio.run(_load(settings, asked))
     verb = "would write" if asked.dry_run else "wrote"
-    for pk, sk in written:
-        print(f"{verb} {pk} / {sk}")
+    for item in written:
+        print(f"{verb} {item}")
     return 0
 
 
-async def _load(settings: Settings, asked: argparse.Namespace) -> list[tuple[str, str]]:
+def _fault_of_change(asked: argparse.Namespace) -> str:
+    """What is wrong about `--canary`, `--rollback` and `--to` together; empty if nothing."""
+    if asked.canary is not None and not 0 <= asked.canary <= 99:
+        return "--canary: must be 1 to 99, or 0 to end it"
+    if asked.to is not None and not asked.rollback:
+        return "--to: needs --rollback"
+    if (asked.rollback or asked.canary is not None) and not asked.use_case:
+        return f"{'--rollback' if asked.rollback else '--canary'}: needs --use-case"
+    return ""
+
+
+async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Written]:
+    now = datetime.now(settings.time_zone)
     async with app.open_calls(settings) as (_, store, _):
         if asked.profile is not None:
-            return await seed.seed_file(store, asked.profile, dry_run=asked.dry_run)
+            return await seed.seed_file(store, asked.profile, now=now, dry_run=asked.dry_run)
+        versions = Versions(store, asked.use_case, now, asked.dry_run)
+        if asked.rollback:
+            return await seed.roll_back(versions, asked.to)
+        if asked.canary is not None:
+            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
         return await seed.seed(
             store,
             CONFIGURATION,
             SPECS,
-            now=datetime.now(settings.time_zone),
+            now=now,
             use_case=asked.use_case,
             dry_run=asked.dry_run,
         )

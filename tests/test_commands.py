@@ -105,7 +105,7 @@ def test_seed_loads_everything_and_says_what(capsys: pytest.CaptureFixture[str])
     assert main(["seed"]) == 0
     second = capsys.readouterr().out.splitlines()
 
-    assert "wrote restaurantOrderingUseCase / configuration" in first
+    assert "wrote restaurantOrderingUseCase / configuration (version 1)" in first
     assert f"wrote {ADA} / profile" in first
     assert first == second
 
@@ -120,7 +120,7 @@ def test_seed_can_tell_without_writing(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["seed", "--profile", str(profile), "--dry-run"]) == 0
 
     assert capsys.readouterr().out.splitlines() == [
-        "would write albertEinsteinUseCase / configuration",
+        "would write albertEinsteinUseCase / configuration (version 1)",
         f"would write {ADA} / profile",
     ]
 
@@ -132,6 +132,63 @@ def test_seed_of_a_use_case_that_is_not_there_is_one_line(
     """A slip of the pen is told."""
     assert main(["seed", "--use-case", "noSuchUseCase"]) == 1
     assert capsys.readouterr().err.endswith("noSuchUseCase: there is no such folder\n")
+
+
+EINSTEIN = ("--use-case", "albertEinsteinUseCase")
+
+
+@pytest.mark.usefixtures("environment")
+def test_version_can_be_tried_and_taken_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The numbers an operator needs are on the lines that tell what was written."""
+    record = tmp_path / "record.json"
+    record.write_text(
+        '{"pk": {"S": "albertEinsteinUseCase"}, "sk": {"S": "configuration"},'
+        ' "prompt": {"S": "You are brief."}}',
+        encoding="utf-8",
+    )
+
+    statuses = [
+        main(["seed", "--profile", str(record)]),
+        main(["seed", *EINSTEIN, "--canary", "10"]),
+        main(["seed", *EINSTEIN, "--rollback", "--dry-run"]),
+        main(["seed", *EINSTEIN]),
+        main(["seed", *EINSTEIN, "--rollback"]),
+        main(["seed", *EINSTEIN, "--rollback", "--to", "2"]),
+    ]
+
+    line = "albertEinsteinUseCase / configuration"
+    assert statuses == [0] * 6
+    assert capsys.readouterr().out.splitlines() == [
+        f"wrote {line} (version 1)",
+        f"wrote {line} (version 1, canary 2 for 10 %)",
+        f"would write {line} (version 1)",
+        f"wrote {line} (version 2)",
+        f"wrote {line} (version 1)",
+        f"wrote {line} (version 2)",
+    ]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--canary", "10"], "--canary: needs --use-case"),
+        (["--rollback"], "--rollback: needs --use-case"),
+        ([*EINSTEIN, "--canary", "100"], "--canary: must be 1 to 99, or 0 to end it"),
+        ([*EINSTEIN, "--canary", "-1"], "--canary: must be 1 to 99, or 0 to end it"),
+        ([*EINSTEIN, "--to", "1"], "--to: needs --rollback"),
+        ([*EINSTEIN, "--canary", "5"], "albertEinsteinUseCase: there is no such use case"),
+        ([*EINSTEIN, "--rollback"], "albertEinsteinUseCase: there is no such use case"),
+    ],
+)
+def test_change_that_cannot_be_made_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], fault: str
+) -> None:
+    """Exit status 1, as with every other fault."""
+    assert main(["seed", *arguments]) == 1
+    assert capsys.readouterr() == ("", f"{fault}\n")
 
 
 @contextmanager

@@ -13,6 +13,9 @@ AWS. One task opens and closes them all, because what is entered in one task mus
 Every model but the offline one, which cannot fail, is wrapped: `agent.llm.resilient`, with the
 process's fallbacks behind it. A fallback answers with the use case's settings, guardrail included,
 but without the options that belong to a family of models.
+
+Records of the predecessor have no script. Where the offline model is the one that was chosen, it
+then says that it has no lines; as a fallback it is left out, an apology serves callers better.
 """
 
 from __future__ import annotations
@@ -27,12 +30,19 @@ from typing import Any
 import structlog
 
 from agent.conversation.usecase import ModelSettings, UseCase
-from agent.llm.offline import OFFLINE_NOTICE, OfflineModel
+from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.resilient import Candidate, ResilientModel
 from agent.llm.resilient_health import HedgeBudget, ModelEvents, ModelHealth, Uncounted
 from agent.ports import AgentError, LanguageModel, UseCaseError
 
-__all__ = ["OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "open_models"]
+__all__ = [
+    "NO_SCRIPT",
+    "OFFLINE_NOTICE",
+    "ModelOptions",
+    "OfflineModel",
+    "OpenModel",
+    "open_models",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -183,9 +193,9 @@ class _Models:
                     opened.set_result(build)
 
     def _made(self, settings: ModelSettings, script: str) -> LanguageModel:
-        model = self._built(settings, script)
         if _scheme_of(settings.identifier) == _OFFLINE:
-            return model
+            return self._built(settings, script or NO_SCRIPT)
+        model = self._built(settings, script)
         candidates = [self._candidate(settings.identifier, model)]
         for identifier in self._options.fallbacks:
             if identifier == settings.identifier:

@@ -33,6 +33,16 @@ OFFLINE_NOTICE = (
 )
 """For whoever starts a conversation with it."""
 
+NO_SCRIPT = """{
+  "rules": [{"when": ["tool", "result.message"], "say": "{result.message}"}],
+  "fallback": [
+    "I am a script, and for this agent I have no lines. A language model would answer you here.",
+    "I have no lines for this agent. Only a language model can answer you."
+  ],
+  "trouble": ["That did not work."],
+  "done": ["That is done."]
+}"""
+"""For a use case that has none: it says so, and tells what a tool has answered."""
 _WORD = re.compile(r"\S+\s*")
 
 

@@ -10,8 +10,11 @@ Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandl
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
 without harm (a tool that does not exist here, an attribute of the relay that does not exist at
-all) is left out with a warning. A key that runs a tool the use case does not have is wrong: the
-caller was told to press it (D23).
+all) is left out with a warning. A key that was to run a tool that does not exist here is a key
+like any other, told to the model: the predecessor's sibling has such keys, and its line ("one
+moment, I look") would promise what never comes. A key that runs a tool we have and the use case
+has not is wrong: somebody forgot the tool, and the caller was told to press the key (D23). In a
+folder both are refused.
 
 A tool of a record is our implementation with the record's words: description and schema are what
 the model sees, side effect and filler are facts about our code and come from it.
@@ -122,6 +125,7 @@ class _Record(msgspec.Struct):
     serviceTier: ServiceTier = ""  # noqa: N815
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
+    liveEdits: bool = False  # noqa: N815
 
 
 class _InputSchema(msgspec.Struct):
@@ -260,6 +264,7 @@ def _use_case(
     unknown = [
         f"tools.{spec.name}: not implemented, left out" for spec in named if spec.name not in tools
     ]
+    keypad, silent = _keypad(record.dtmfHandlers, {spec.name for spec in usable}, tools)
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
@@ -269,7 +274,7 @@ def _use_case(
         greeting=spoken.greeting,
         greeting_known=record.greetingKnown,
         tools=usable,
-        keypad=_keypad(record.dtmfHandlers, {spec.name for spec in usable}),
+        keypad=keypad,
         relay=spoken.attributes,
         languages=further.languages,
         model=_model(record),
@@ -277,7 +282,7 @@ def _use_case(
         offline_script=record.offlineScript,
         handoff_number=record.handoffNumber,
     )
-    warnings = (*spoken.warnings, *further.warnings, *unknown)
+    warnings = (*spoken.warnings, *further.warnings, *unknown, *silent)
     return parsed, tuple(f"{name}.{warning}" for warning in warnings)
 
 
@@ -338,19 +343,27 @@ def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:
     return replace(described, parameters=json.dumps(spec.inputSchema.json, ensure_ascii=False))
 
 
-def _keypad(raw: object, tools: set[str]) -> dict[str, KeyBinding]:
+def _keypad(
+    raw: object, usable: set[str], tools: Mapping[str, ToolSpec]
+) -> tuple[dict[str, KeyBinding], list[str]]:
+    """The keys, and a remark on each that was to run what does not exist here."""
     handlers = convert(decoded(raw, "dtmfHandlers") or {}, dict[str, _Handler], "dtmfHandlers")
-    keypad = {}
+    keypad, remarks = {}, []
     for key, handler in handlers.items():
         if key not in KEYS:
             raise UseCaseError(f"dtmfHandlers.{key}: is not a key")
         function = handler.replyFunction if handler.replyWithFunction else ""
-        if handler.replyWithFunction and function not in tools:
+        is_missing = handler.replyWithFunction and function not in usable
+        if is_missing and (not function or function in tools):
             raise UseCaseError(
                 f"dtmfHandlers.{key}.replyFunction: no tool {function!r} in this use case"
             )
-        keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
-    return keypad
+        if is_missing:
+            keypad[key] = KeyBinding()
+            remarks.append(f"dtmfHandlers.{key}.replyFunction: {function} is not implemented")
+        else:
+            keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
+    return keypad, remarks
 
 
 def _phrases(raw: Mapping[str, object]) -> Phrases:

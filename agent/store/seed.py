@@ -1,13 +1,15 @@
 """Loading configuration into a table, and checking it without one.
 
-Seeding again is harmless: a record replaces its older self, an example caller is merged into what
-callers have told about themselves meanwhile (D21), and a slot that was booked stays away.
+Seeding again is harmless: a record replaces its older self, which stays as a version
+(`agent.store.versions`), an example caller is merged into what callers have told about themselves
+meanwhile (D21), and a slot that was booked stays away.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from agent.conversation.prompt import (
     PROMPT_PLACEHOLDERS,
     unknown_placeholders,
 )
-from agent.ports import Store, UseCaseError
+from agent.ports import Item, Store, UseCaseError
 from agent.store.folders import (
     Planned,
     load_document,
@@ -29,9 +31,24 @@ from agent.store.folders import (
     profile_files,
     use_case_folders,
 )
-from agent.store.records import PROFILE, RelayRules, parse_use_case
+from agent.store.records import CONFIGURATION, PROFILE, RelayRules, parse_use_case
+from agent.store.versions import InForce, Versions
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An item that was written, or would be."""
+
+    pk: str
+    sk: str
+    in_force: InForce | None = None
+    """Of the record of a use case."""
+
+    def __str__(self) -> str:
+        """As an operator reads it."""
+        return f"{self.pk} / {self.sk}" + (f" ({self.in_force})" if self.in_force else "")
 
 
 async def seed(
@@ -42,8 +59,8 @@ async def seed(
     now: datetime,
     use_case: str = "",
     dry_run: bool = False,
-) -> list[tuple[str, str]]:
-    """Load everything, or one use case.
+) -> list[Written]:
+    """Load everything, or one use case; records are then in force for all callers.
 
     Args:
         store: The table.
@@ -54,17 +71,19 @@ async def seed(
         dry_run: Read and tell, write nothing.
 
     Returns:
-        The keys of what was written, or would be, in that order.
+        What was written, or would be, in that order.
 
     Raises:
         UseCaseError: The first fault; then nothing at all was written.
         StoreError: Some of it may have been written.
     """
     plan = await asyncio.to_thread(_plan, configuration, tools, now, use_case)
-    return await _write(store, plan, dry_run=dry_run)
+    return await _write(store, plan, now, dry_run=dry_run)
 
 
-async def seed_file(store: Store, path: Path, *, dry_run: bool = False) -> list[tuple[str, str]]:
+async def seed_file(
+    store: Store, path: Path, *, now: datetime, dry_run: bool = False
+) -> list[Written]:
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
     Raises:
@@ -72,7 +91,33 @@ async def seed_file(store: Store, path: Path, *, dry_run: bool = False) -> list[
     """
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
-    return await _write(store, [Planned(item)], dry_run=dry_run)
+    return await _write(store, [Planned(item)], now, dry_run=dry_run)
+
+
+async def try_out(
+    versions: Versions, configuration: Path, tools: Mapping[str, ToolSpec], percent: int
+) -> list[Written]:
+    """Let the folder's record answer a share of the callers; see `Versions.try_out`.
+
+    Args:
+        versions: Of the use case.
+        configuration: As for `seed`.
+        tools: As for `seed`.
+        percent: From 0 to 99; 0 ends the canary and does not look at the folder.
+
+    Raises:
+        UseCaseError: The folder is broken, or there is nothing beside which to try it.
+    """
+    if percent == 0:
+        return [_told(versions, await versions.end_canary())]
+    folder = _one_folder(configuration, versions.name)
+    record = await asyncio.to_thread(load_record, folder, tools)
+    return [_told(versions, await versions.try_out(record, percent))]
+
+
+async def roll_back(versions: Versions, to: int | None) -> list[Written]:
+    """Put an earlier version in force; see `Versions.roll_back`."""
+    return [_told(versions, await versions.roll_back(to))]
 
 
 def check(configuration: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
@@ -95,31 +140,46 @@ def _plan(
     configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
 ) -> list[Planned]:
     """All that is to be written, read and validated before the first write."""
-    folders = use_case_folders(configuration)
-    if use_case:
-        folders = [folder for folder in folders if folder.name == use_case]
-        if not folders:
-            raise UseCaseError(f"{configuration / 'use-cases' / use_case}: there is no such folder")
+    folders = (
+        [_one_folder(configuration, use_case)] if use_case else use_case_folders(configuration)
+    )
     plan = [planned for folder in folders for planned in load_folder(folder, tools, now)]
     if not use_case:
         plan += [Planned(load_profile(path)) for path in profile_files(configuration)]
     return plan
 
 
-async def _write(store: Store, plan: list[Planned], *, dry_run: bool) -> list[tuple[str, str]]:
-    written = []
-    for planned in plan:
-        if planned.unless is not None and await _is_indexed(store, *planned.unless):
-            continue
-        pk, sk = str(planned.item["pk"]), str(planned.item["sk"])
-        written.append((pk, sk))
-        if dry_run:
-            continue
-        if sk == PROFILE:
-            await store.merge(pk, sk, planned.item)
-        else:
-            await store.put(planned.item)
-    return written
+def _one_folder(configuration: Path, use_case: str) -> Path:
+    for folder in use_case_folders(configuration):
+        if folder.name == use_case:
+            return folder
+    raise UseCaseError(f"{configuration / 'use-cases' / use_case}: there is no such folder")
+
+
+async def _write(
+    store: Store, plan: list[Planned], now: datetime, *, dry_run: bool
+) -> list[Written]:
+    return [
+        await _write_item(store, planned.item, now, dry_run=dry_run)
+        for planned in plan
+        if planned.unless is None or not await _is_indexed(store, *planned.unless)
+    ]
+
+
+async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool) -> Written:
+    pk, sk = str(item["pk"]), str(item["sk"])
+    if sk == CONFIGURATION:
+        versions = Versions(store, pk, now, dry_run)
+        return _told(versions, await versions.publish(item))
+    if not dry_run and sk == PROFILE:
+        await store.merge(pk, sk, item)
+    elif not dry_run:
+        await store.put(item)
+    return Written(pk, sk)
+
+
+def _told(versions: Versions, in_force: InForce) -> Written:
+    return Written(versions.name, CONFIGURATION, in_force)
 
 
 async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:

@@ -69,6 +69,15 @@ async def test_fallback_answers_for_a_model_that_is_away() -> None:
     assert contract.said(pieces)
 
 
+async def test_use_case_without_a_script_is_answered_offline() -> None:
+    """Records of the predecessor have none; a first start with their table takes calls."""
+    async with open_models(ModelOptions()) as open_model:
+        model = await open_model(use_case(offline_script=""))
+        pieces = await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
+
+    assert "A language model would answer you here." in contract.said(pieces)
+
+
 async def test_fallback_that_cannot_be_made_is_left_out() -> None:
     """A use case without a script has no offline fallback; its own model is asked all the same."""
     options = ModelOptions("openai:small", ("offline:",), openai_base_url=NOBODY)

@@ -31,7 +31,7 @@ from agent.conversation.messages import (
     ToolSpec,
     Usage,
 )
-from agent.llm import OFFLINE_NOTICE, OfflineModel
+from agent.llm import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.ports import UseCaseError
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, SYSTEM, script
@@ -519,6 +519,23 @@ def test_text_that_is_no_script_is_refused(text: str) -> None:
     """Whatever stands in the file, the error is ours."""
     with pytest.raises(UseCaseError):
         OfflineModel(text)
+
+
+async def test_use_case_without_a_script_is_answered_nevertheless() -> None:
+    """It says so, and still tells what a key has run."""
+    model = OfflineModel(NO_SCRIPT)
+
+    said = contract.said(await contract.pieces_of(model, asking(caller("are you open"))))
+    told = contract.said(
+        await contract.pieces_of(
+            model, asking(*LOOKED, caller(ToolResult("1", '{"message":"It will rain."}')))
+        )
+    )
+
+    assert said == (
+        "I am a script, and for this agent I have no lines. A language model would answer you here."
+    )
+    assert told == "It will rain."
 
 
 def test_notice_says_that_it_is_a_script() -> None:

@@ -195,6 +195,23 @@ def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
     assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
 
 
+def test_a_key_of_a_tool_that_is_not_implemented_is_told_to_the_model() -> None:
+    """Its line would promise what never comes."""
+    handler = {
+        "replyWithText": True,
+        "replyText": "One moment.",
+        "replyWithFunction": True,
+        "replyFunction": "LookUpFunction",
+    }
+
+    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS, RELAY)
+
+    assert read.keypad == {"3": KeyBinding()}
+    assert "pizzaUseCase.dtmfHandlers.3.replyFunction: LookUpFunction is not implemented" in (
+        warnings
+    )
+
+
 @pytest.mark.parametrize(
     "additional",
     [
@@ -240,6 +257,7 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
         ({"prompt": 1}, "prompt: Expected `str`, got `int`"),
         ({"prompt": '[{"text": 1}]'}, "prompt[0].text: Expected `str`, got `int`"),
         ({"title": 1}, "title: Expected `str`, got `int`"),
+        ({"liveEdits": 1}, "liveEdits: Expected `bool`, got `int`"),
         ({"tools": "[{"}, "tools: is not JSON: Input data was truncated"),
         ({"tools": '{"a": 1}'}, "tools: Expected `array`, got `object`"),
         ({"tools": '[{"name": "x"}]'}, "tools[0]: Object missing required field `toolSpec`"),
@@ -254,8 +272,8 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
             "dtmfHandlers[...].replyWithText: Expected `bool`, got `str`",
         ),
         (
-            {"dtmfHandlers": {"1": {"replyWithFunction": True, "replyFunction": "Nothing"}}},
-            "dtmfHandlers.1.replyFunction: no tool 'Nothing' in this use case",
+            {"dtmfHandlers": {"1": {"replyWithFunction": True, "replyFunction": PICK_UP.name}}},
+            "dtmfHandlers.1.replyFunction: no tool 'CheckRestaurantPickUpTime' in this use case",
         ),
         (
             {"dtmfHandlers": {"1": {"replyWithFunction": True}}},

@@ -14,7 +14,8 @@ from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, UseCa
 from agent.ports import UseCaseError
 from agent.store.folders import load_document, load_folder, load_profile
 from agent.store.records import parse_use_case
-from agent.store.seed import check, seed, seed_file
+from agent.store.seed import Written, check, roll_back, seed, seed_file, try_out
+from agent.store.versions import InForce, Versions
 from tests.fakes import MemoryStore
 from tests.store.relay import Rules
 
@@ -29,6 +30,7 @@ greeting = "Welcome!"
 greeting_known = "Hello <<FIRST_NAME>>!"
 tools = ["ScheduleTourFunction"]
 handoff_number = "+15550100098"
+live_edits = true
 
 [model]
 identifier = "offline:"
@@ -139,6 +141,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         },
         "greetingKnown": "Hello <<FIRST_NAME>>!",
         "handoffNumber": "+15550100098",
+        "liveEdits": True,
         "languages": [{"code": "es-US", "voice": "Lupe"}],
         "phrases": {"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
         "llmModel": "offline:",
@@ -209,10 +212,10 @@ async def test_everything_is_written_and_told(configuration: Path) -> None:
     written = await seed(store, configuration, TOOLS, now=NOW)
 
     assert written == [
-        ("flatsUseCase", "configuration"),
-        ("apartments", "database"),
-        ("slots", "2026-03-06::10:00 AM"),
-        ("+15550100001", "profile"),
+        Written("flatsUseCase", "configuration", InForce(1)),
+        Written("apartments", "database"),
+        Written("slots", "2026-03-06::10:00 AM"),
+        Written("+15550100001", "profile"),
     ]
     assert await store.get("slots", "2026-03-06::10:00 AM") == {
         "pk": "slots",
@@ -252,6 +255,7 @@ async def test_a_dry_run_tells_and_writes_nothing(configuration: Path) -> None:
 
     assert told == await seed(MemoryStore(), configuration, TOOLS, now=NOW)
     assert await store.query_index("use-case") == []
+    assert await store.query("flatsUseCase") == []
     assert await store.query("slots") == []
 
 
@@ -261,7 +265,7 @@ async def test_one_use_case_comes_without_the_profiles(configuration: Path) -> N
 
     written = await seed(store, configuration, TOOLS, now=NOW, use_case="flatsUseCase")
 
-    assert [pk for pk, _ in written] == ["flatsUseCase", "apartments", "slots"]
+    assert [item.pk for item in written] == ["flatsUseCase", "apartments", "slots"]
     with pytest.raises(UseCaseError, match="noUseCase: there is no such folder"):
         await seed(store, configuration, TOOLS, now=NOW, use_case="noUseCase")
 
@@ -276,8 +280,8 @@ async def test_a_booked_slot_does_not_come_back(configuration: Path) -> None:
 
     second = await seed(store, configuration, TOOLS, now=NOW)
 
-    assert ("slots", "2026-03-06::10:00 AM") in first
-    assert ("slots", "2026-03-06::10:00 AM") not in second
+    assert Written("slots", "2026-03-06::10:00 AM") in first
+    assert Written("slots", "2026-03-06::10:00 AM") not in second
     assert await store.query("slots") == []
 
 
@@ -308,6 +312,36 @@ async def test_nothing_is_written_when_one_file_is_broken(configuration: Path) -
     assert await store.query_index("use-case") == []
 
 
+async def test_a_record_that_was_not_seeded_here_can_be_gone_back_to(configuration: Path) -> None:
+    """Whoever moves over with a table keeps what they had."""
+    store = MemoryStore()
+    theirs: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": "Theirs."}
+    await store.put(theirs)
+    versions = Versions(store, "flatsUseCase", NOW)
+
+    [written, *_] = await seed(store, configuration, TOOLS, now=NOW)
+    [back] = await roll_back(versions, None)
+
+    record = await store.get("flatsUseCase", "configuration")
+    assert (written.in_force, back.in_force) == (InForce(2), InForce(1))
+    assert record is not None
+    assert record["prompt"] == "Theirs."
+
+
+async def test_a_folder_is_tried_out_without_its_items(configuration: Path) -> None:
+    """The record stays as it is, and so does the data all callers share."""
+    store = MemoryStore()
+    versions = Versions(store, "flatsUseCase", NOW)
+    await versions.publish({"prompt": "Before."})
+
+    tried = await try_out(versions, configuration, TOOLS, 10)
+    ended = await try_out(versions, configuration / "nowhere", TOOLS, 0)
+
+    assert tried == [Written("flatsUseCase", "configuration", InForce(1, 2, 10))]
+    assert ended == [Written("flatsUseCase", "configuration", InForce(1))]
+    assert await store.query("apartments") == []
+
+
 async def test_one_file_can_be_loaded_alone(configuration: Path, tmp_path: Path) -> None:
     """A profile of ours, or a document for `put-item` of the predecessor."""
     store = MemoryStore()
@@ -315,15 +349,15 @@ async def test_one_file_can_be_loaded_alone(configuration: Path, tmp_path: Path)
     document.write_text('{"pk": {"S": "client:bob"}, "sk": {"S": "profile"}}')
 
     written = [
-        *await seed_file(store, configuration / "profiles" / "ada.toml"),
-        *await seed_file(store, document),
-        *await seed_file(store, document, dry_run=True),
+        *await seed_file(store, configuration / "profiles" / "ada.toml", now=NOW),
+        *await seed_file(store, document, now=NOW),
+        *await seed_file(store, document, now=NOW, dry_run=True),
     ]
 
     assert written == [
-        ("+15550100001", "profile"),
-        ("client:bob", "profile"),
-        ("client:bob", "profile"),
+        Written("+15550100001", "profile"),
+        Written("client:bob", "profile"),
+        Written("client:bob", "profile"),
     ]
     assert await store.get("client:bob", "profile") == {"pk": "client:bob", "sk": "profile"}
 
