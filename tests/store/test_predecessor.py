@@ -24,7 +24,7 @@ from agent.conversation.messages import (
     ToolCall,
     ToolResult,
 )
-from agent.conversation.usecase import KeyBinding, Profile
+from agent.conversation.usecase import KeyBinding, Profile, UseCase
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.relay import attributes as relay_rules
@@ -131,6 +131,13 @@ VOICES = {
 """Provider, voice and greeting of each record."""
 
 
+async def parsed(store: Store, name: str) -> tuple[UseCase, tuple[str, ...]]:
+    """A record of the table as the service reads it, and what is remarked about it."""
+    record = await store.get(name, records.CONFIGURATION)
+    assert record is not None
+    return records.parse_use_case(record, SPECS, relay_rules)
+
+
 async def test_every_record_is_listed(store: Store) -> None:
     """By the index, with nothing else in it; so this file misses none."""
     names = [name for name, _, _ in await records.use_cases(store)]
@@ -141,7 +148,7 @@ async def test_every_record_is_listed(store: Store) -> None:
 @pytest.mark.parametrize("name", WARNINGS)
 async def test_every_record_is_read_with_these_remarks_only(store: Store, name: str) -> None:
     """Tools and keys as JSON text, an attribute the relay does not know (A8, B4, B5)."""
-    use_case, warnings = await records.use_case(store, name, SPECS, relay_rules)
+    use_case, warnings = await parsed(store, name)
 
     assert list(warnings) == [f"{name}.{warning}" for warning in WARNINGS[name]]
     assert sorted(use_case.keypad) == list("0123456789")
@@ -150,7 +157,7 @@ async def test_every_record_is_read_with_these_remarks_only(store: Store, name: 
 
 async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
     """With its quotes and lines."""
-    use_case, _ = await records.use_case(store, "encodedPromptUseCase", SPECS, relay_rules)
+    use_case, _ = await parsed(store, "encodedPromptUseCase")
 
     assert use_case.prompt == (
         'You answer the phone of "Lanternfish Pizza".\nBe brief.\n\n<<USER_CONTEXT>>'
@@ -159,8 +166,8 @@ async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
 
 async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
     """The guide keeps its one odd tool; a key of a tool that is not here is told to the model."""
-    guide, _ = await records.use_case(store, "albertEinsteinUseCase", SPECS, relay_rules)
-    reception, _ = await records.use_case(store, "defaultUseCase", SPECS, relay_rules)
+    guide, _ = await parsed(store, "albertEinsteinUseCase")
+    reception, _ = await parsed(store, "defaultUseCase")
 
     assert [tool.name for tool in guide.tools] == ["CheckRestaurantDeliveryTime"]
     assert reception.keypad["3"] == KeyBinding()
