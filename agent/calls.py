@@ -29,7 +29,7 @@ from agent.settings import Settings
 from agent.store import records, session
 from agent.store.chat import StoreJournal
 from agent.telemetry import CallObserver, Telemetry
-from agent.tools import SPECS, TOOLS, CallContext, CallToolbox
+from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -206,6 +206,7 @@ class Calls:
             use_case=use_case.name,
             profile=profile,
             store=self._store,
+            ledger=Ledger(self._store, call_sid, self._clock),
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
