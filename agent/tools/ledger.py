@@ -29,9 +29,9 @@ attempts, so that whoever finishes an effect does what was begun, to the letter.
 | was cancelled, or its process died | stays started | nobody is left to write anything |
 
 If the table cannot be reached before *started* is written, nothing is done. If it cannot be reached
-after, the result is told all the same: it is true. What this process knows better than the table
-(results it could not write down; attempts that came to nothing) it remembers, for as long as it
-lives.
+after, the result is told all the same: it is true. What this process may know better than the table
+(its results, also those it could not write down; its attempts that came to nothing) it remembers
+and writes when it is asked again. Only if it dies before that do others find *started*.
 
 All writes go through `Store.put_newer`, whose `sequence` grows with each attempt and state, and is
 greatest for *done*. So a write that overtakes another, is repeated by a client of the table, or
@@ -143,8 +143,8 @@ class Ledger:
         self._clock = clock
         self._idle: set[str] = set()
         """Owners of this process whose attempt is over and has done nothing."""
-        self._unwritten: dict[str, Entry] = {}
-        """By key, what was done and could not be written down."""
+        self._done: dict[str, Entry] = {}
+        """By key, what this process has done, whether it could be written down or not."""
 
     def key(self, effect: str, content: object) -> str:
         """The same for the same effect with equal content in the same call; 64 hex digits.
@@ -180,8 +180,8 @@ class Ledger:
             ToolError: It was refused; or was not begun, is in doubt, or is unknown, and says which.
         """
         key = self.key(effect, content)
-        if key in self._unwritten:
-            return (await self._settled(key, self._unwritten[key])).result
+        if key in self._done:
+            return (await self._settled(key, self._done[key])).result
         mine = Entry(effect, State.STARTED, 1, token_hex(8), self._clock(), plan)
         entry = await self._begun(key, mine, repeatable=repeatable)
         if entry.state is State.DONE:
@@ -258,22 +258,17 @@ class Ledger:
                 raise ToolError(IN_DOUBT) from error
             await self._settled(key, replace(entry, state=State.UNKNOWN))
             raise ToolError(UNKNOWN) from error
-        done = replace(entry, state=State.DONE, result=result)
+        done = self._done[key] = replace(entry, state=State.DONE, result=result)
         return (await self._settled(key, done)).result
 
     async def _settled(self, key: str, entry: Entry) -> Entry:
         """The entry that stands now; this one if the table does not tell in time."""
-        if entry.state is State.DONE:
-            self._unwritten[key] = entry
         try:
             async with asyncio.timeout(_NOTE_SECONDS):
-                standing = await self._offer(key, entry)
+                return await self._offer(key, entry)
         except (StoreError, TimeoutError):
             log.warning("effect.unwritten", effect=entry.effect, state=entry.state, exc_info=True)
             return entry
-        if entry.state is State.DONE:
-            self._unwritten.pop(key, None)
-        return standing
 
     async def _offer(self, key: str, entry: Entry) -> Entry:
         """Write an entry unless a later one is there; the one that stands."""

@@ -41,7 +41,7 @@ class Fate(StrEnum):
     LANDS_LATE = "lands late"
     """The process is told that it failed, and later it is done all the same."""
     REFUSES = "refuses"
-    """Nothing is done, and the process is told why."""
+    """An effect is not performed, and the process is told why; a table never does this."""
 
 
 DEATHS = (Fate.DIES_BEFORE, Fate.DIES_AFTER)
@@ -63,14 +63,14 @@ class Mortal:
         self._is_dead = False
         self.touches = 0
 
-    async def touch(self, act: Callable[[], Awaitable[T]]) -> T:
+    async def touch(self, act: Callable[[], Awaitable[T]], *, is_effect: bool = False) -> T:
         number, self.touches = self.touches, self.touches + 1
         fate = self._fates.get(number, Fate.LIVES)
         await self._pause(number)
         if fate is Fate.DIES_BEFORE:
             self._is_dead = True
         self._live()
-        if fate is Fate.REFUSES:
+        if fate is Fate.REFUSES and is_effect:
             raise ToolError(REFUSED)
         if fate is Fate.LANDS_LATE and self._late is not None:
             self._late.create_task(_later(act), name="late")
@@ -159,7 +159,7 @@ class Texts:
             self.sent.append(plan)
             return {"sid": f"SM{len(self.sent)}", "by": plan["by"]}
 
-        return await process.touch(send)
+        return await process.touch(send, is_effect=True)
 
     async def happened(self) -> list[dict[str, object]]:
         return self.sent
@@ -175,7 +175,7 @@ class Orders:
 
     async def perform(self, plan: dict[str, object], process: Mortal) -> dict[str, object]:
         item: Item = {"pk": "orders", "sk": str(plan["by"])}
-        await MortalStore(self._store, process).put(item, only_if_absent=True)
+        await process.touch(lambda: self._store.put(item, only_if_absent=True), is_effect=True)
         return {"order": plan["by"]}
 
     async def happened(self) -> list[dict[str, object]]:

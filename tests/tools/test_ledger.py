@@ -299,8 +299,10 @@ def test_an_effect_that_broke_off_is_not_called_a_failure(
             asker = world.asker("one", Mortal({SEND: fate}, late=late))
             with capture_logs() as logs:
                 told = [await asker.ask(), await asker.ask()]
+            waited = asyncio.get_running_loop().time()
 
         assert [each.kind for each in told] == kinds
+        assert waited == 0.0
         assert (await world.entry())["state"] == kinds[-1]
         assert await world.happened() <= 1
         assert logs[0]["event"] == "effect.in_doubt"
@@ -343,6 +345,91 @@ def test_a_late_result_wins_over_unknown() -> None:
         assert done.result().kind == "done"
         assert await hasty.ask() == done.result()
         assert await world.happened() == 1
+
+    run_virtually(main())
+
+
+def test_a_late_refusal_wins_over_unknown() -> None:
+    """Now it is known that nothing has happened, so it may be tried again."""
+
+    async def main() -> None:
+        world = World(is_repeatable=False)
+        slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 2.0, 0.0]))
+        hasty = world.asker("two", Mortal(), skew=60.0)
+
+        async with asyncio.TaskGroup() as group:
+            refused = group.create_task(slow.ask())
+            await asyncio.sleep(0.1)
+            early = await hasty.ask()
+        state = (await world.entry())["state"]
+        again = await hasty.ask()
+
+        assert (early, refused.result(), state) == (Told("unknown"), Told("refused"), "refused")
+        assert again.kind == "done"
+        assert await world.happened() == 1
+
+    run_virtually(main())
+
+
+def test_who_is_refused_what_a_twin_has_done_is_told_that_it_was_done() -> None:
+    """Both perform one plan; what one of them achieves, the other has not failed at."""
+
+    async def main() -> None:
+        world = World(is_repeatable=True)
+        slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
+
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(slow.ask())
+            await asyncio.sleep(0.1)
+            twin = await world.ask("two")
+        again = await slow.ask()
+
+        assert twin.kind == "done"
+        assert first.result() == again == twin
+        assert await world.happened() == 1
+
+    run_virtually(main())
+
+
+def test_of_two_results_the_first_stands_for_both() -> None:
+    """Nobody is told two stories, even where performing again reads differently."""
+
+    async def main() -> None:
+        store = MemoryStore()
+        one, two = (Ledger(store, CALL, virtual_clock) for _ in range(2))
+
+        async def slow(plan: dict[str, object]) -> dict[str, object]:
+            await asyncio.sleep(1)
+            return {"message": "booked"}
+
+        async def quick(plan: dict[str, object]) -> dict[str, object]:
+            return {"message": "booked already"}
+
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(one.once("tour", 1, {}, slow, repeatable=True))
+            await asyncio.sleep(0.1)
+            second = await two.once("tour", 1, {}, quick, repeatable=True)
+
+        assert first.result() == second == {"message": "booked already"}
+        assert await one.once("tour", 1, {}, slow, repeatable=True) == second
+
+    run_virtually(main())
+
+
+def test_a_result_does_not_wait_long_for_the_table() -> None:
+    """The caller hears what was done; the process writes it when it is asked again."""
+
+    async def main() -> None:
+        world = World(is_repeatable=False)
+        asker = world.asker("one", Mortal(pauses=[0.0, 0.0, 30.0, 0.0]))
+
+        told = await asker.ask()
+        waited = asyncio.get_running_loop().time()
+        states = [(await world.entry())["state"], await asker.ask(), (await world.entry())["state"]]
+
+        assert told.kind == "done"
+        assert waited <= 1.0
+        assert states == ["started", told, "done"]
 
     run_virtually(main())
 
