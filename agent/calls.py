@@ -28,7 +28,7 @@ from agent.setup import Setups
 from agent.store import session
 from agent.store.chat import StoreJournal
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS, CallContext, CallToolbox
+from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,9 @@ class Calls:
             attributes = session.set_up_attributes((await self._setups.read(item)).session)
             self._write_later(call_sid, attributes)
             item = {**item, **attributes}
-        means = Means(self._store, self._setups, self._open_model, partial(self._toolbox, item))
+        ledger = Ledger(self._store, call_sid, self._clock)
+        toolbox = partial(self._toolbox, item, ledger)
+        means = Means(self._store, self._setups, self._open_model, toolbox)
         configuration = await LiveConfiguration.open(means, item)
         observer = self._telemetry.call(
             configuration.use_case.name, lambda: configuration.model.name
@@ -174,7 +176,7 @@ class Calls:
         started_ms = started_ms if isinstance(started_ms, int) else 0
         return StoreJournal(self._store, str(item["pk"]), started_ms, self._clock)
 
-    def _toolbox(self, item: Item, use_case: UseCase) -> CallToolbox:
+    def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -183,6 +185,7 @@ class Calls:
             use_case=use_case.name,
             profile=session.profile_of(item),
             store=self._store,
+            ledger=ledger,
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),

@@ -388,7 +388,7 @@ class _GatedStore(MemoryStore):
         self.gate = asyncio.Event()
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        if str(item["sk"]).startswith("orderRequest::"):
+        if str(item["sk"]).startswith("restaurantOrder::"):
             self.is_reached.set()
             await self.gate.wait()
         return await super().put(item, only_if_absent=only_if_absent)

@@ -13,9 +13,10 @@ from agent.conversation.messages import ToolSpec
 from agent.tools import apartments, calls, ordering, profiles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, WithEffect, tool
+from agent.tools.ledger import Ledger
 from agent.tools.toolbox import CallToolbox
 
-__all__ = ["SPECS", "TOOLS", "CallContext", "CallToolbox", "Tool", "WithEffect", "tool"]
+__all__ = ["SPECS", "TOOLS", "CallContext", "CallToolbox", "Ledger", "Tool", "WithEffect", "tool"]
 
 TOOLS: tuple[Tool, ...] = (*ordering.TOOLS, *apartments.TOOLS, *profiles.TOOLS, *calls.TOOLS)
 

@@ -2,18 +2,24 @@
 
 A free slot is an item, and booking moves it: the slot's item is deleted and the booking written in
 one step, or neither. So two callers never get the same slot, and nothing has to be locked. The
-booking's key holds the slot's, which makes booking it again by the same caller a look-up. Its
-index attributes name the slot too, so that seeding free slots again can leave out those taken.
+booking's key holds the slot's, which makes booking it again by the same caller a look-up, also in
+another call. Its index attributes name the slot too, so that seeding free slots again can leave out
+those taken.
+
+The ledger (`agent.tools.ledger`) adds that a repeat within the call hears what the first was told,
+and leaves a trace of what was tried. A slot that is taken or past is a refusal there, not a result:
+it may be free again the next moment.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
-from agent.ports import Item
+from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.house import Apartment, Subject, read_apartments
@@ -29,6 +35,10 @@ _FREE = "availableApartmentAppointments"
 _BOOKED = "apartmentAppointment"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
+
+
+class _NotFreeError(ToolError):
+    """A slot cannot be booked; the text says why."""
 
 
 @tool("ListAvailableApartmentsFunction", rename=_NAMES)
@@ -92,17 +102,12 @@ async def schedule_tour(
     Use it alone, after availability was confirmed and the caller has agreed to day and time.
     """
     slot = Slot(read_day(day, call.now), read_time(start), layout, kind)
-    booking = _booking(slot, call)
-    if await _has(call, booking):
-        return {"available": True, "message": "The caller has booked this tour already."}
-    if slot.is_past(call.now):
-        return {"available": False, "message": "This time has passed. Offer another slot."}
-    if await call.store.move(_FREE, slot.key, booking) or await _has(call, booking):
-        return {"available": True, "message": f"The tour is booked: {_said(slot)}."}
-    return {
-        "available": False,
-        "message": "This slot is not free. Check the availability again and offer another.",
-    }
+    try:
+        return await call.ledger.once(
+            _BOOKED, slot.key, _booking(slot, call), partial(_book, call), repeatable=True
+        )
+    except _NotFreeError as error:
+        return {"available": False, "message": str(error)}
 
 
 @tool("CheckExistingAppointmentsFunction")
@@ -164,6 +169,20 @@ def _booking(slot: Slot, call: CallContext) -> Item:
         "appointment": slot.appointment,
         "expireAt": slot.day_ends(call.now) + _KEPT_SECONDS,
     }
+
+
+async def _book(call: CallContext, booking: Item) -> dict[str, object]:
+    """Move a slot into its booking, unless that is done."""
+    if await _has(call, booking):
+        return {"available": True, "message": "The caller has booked this tour already."}
+    slot = read_slot(booking)
+    if slot.is_past(call.now):
+        raise _NotFreeError("This time has passed. Offer another slot.")
+    if not (await call.store.move(_FREE, slot.key, booking) or await _has(call, booking)):
+        raise _NotFreeError(
+            "This slot is not free. Check the availability again and offer another."
+        )
+    return {"available": True, "message": f"The tour is booked: {_said(slot)}."}
 
 
 async def _has(call: CallContext, booking: Item) -> bool:

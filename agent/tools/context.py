@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from hashlib import sha256
-
-import msgspec
 
 from agent.conversation.usecase import Profile
 from agent.ports import Store
-
-_CANONICAL = msgspec.json.Encoder(order="sorted")
+from agent.tools.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +27,8 @@ class CallContext:
     use_case: str
     profile: Profile
     store: Store
+    ledger: Ledger
+    """What the call has done to the world; whatever must not be done twice goes through it."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
     time_zone: tzinfo
@@ -53,11 +51,3 @@ class CallContext:
     def now(self) -> datetime:
         """The time where the agent's business is."""
         return datetime.fromtimestamp(self.clock(), self.time_zone)
-
-    def idempotency_key(self, effect: str, content: object) -> str:
-        """The same for the same effect with equal content in the same call; 64 hex digits.
-
-        `content` is what makes the effect this one and not another: arguments after they were
-        checked and brought to one form, so that a rewording of the same wish has the same key.
-        """
-        return sha256(_CANONICAL.encode([self.call_id, effect, content])).hexdigest()

@@ -1,21 +1,23 @@
 """Tools of the restaurant: take an order, tell times, look at past orders.
 
-An order is stored exactly once. What makes two requests the same is the priced order itself
-(items, sizes, toppings, how it is handed over), not the words or amounts the model used, so that a
-repeat with a corrected total is still the same order. The key of that content names a request item
-in the partition of the call; it holds the whole order and is written first, and only if absent.
-Whoever finds it already there stores the order found in it, again only if absent, and answers with
-it. So a repeat returns the first order, and a process that dies between both writes leaves an
-order that the repeat completes. Rejected: only the conditional write of the order itself, because
-its sort key has the time in it (`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section
-A7.2) and a repeat comes later. The sort key ends with a piece of the content's key, so that two
-different orders in one second do not meet.
+An order is stored exactly once, by the ledger (`agent.tools.ledger`). What makes two requests the
+same is the order itself (items, sizes, toppings, remarks, how it is handed over, the address), not
+the words the model used, nor the sequence of lines. Prices are no part of it: they come from the
+menu, which may change between two attempts, and a repeat with a corrected total is the same order.
+
+The plan is the whole item of the order. Its sort key has the time in it
+(`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section A7.2) and its prices are those of
+the first attempt, so a repeat, even one that completes what another process began, stores and
+answers the first order. It is written only if absent: the kitchen may have noted something in it
+since. The sort key ends with a piece of the content's key, so that two different orders in one
+second do not meet.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Literal, TypedDict
 
 import msgspec
@@ -31,6 +33,7 @@ OrderType = Annotated[
     Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
 ]
 
+_ORDER = "restaurantOrder"
 _DAY = 24 * 60 * 60
 _SHOWN_ORDERS = 3
 
@@ -82,9 +85,11 @@ async def place_order(
         raise ToolError("A delivery needs an address. Ask the caller for it.")
     menu = await _menu(call)
     lines = [price(line, menu) for line in current_order]
-    order = _order(lines, order_type, address)
-    stored = await _store_once(call, order)
-    return _answer(stored, order_total)
+    content = [sorted(map(_wanted, lines)), order_type, address]
+    key = call.ledger.key(_ORDER, content)
+    item = _item(call, key, _order(lines, order_type, address))
+    order = await call.ledger.once(_ORDER, content, item, partial(_store, call), repeatable=True)
+    return _answer(msgspec.convert(order, StoredOrder, strict=False), order_total)
 
 
 @tool("CheckRestaurantPickUpTime")
@@ -112,7 +117,7 @@ async def check_delivery_time(call: CallContext, order_type: OrderType) -> dict[
 @tool("CheckPastOrdersFunction")
 async def check_past_orders(call: CallContext) -> dict[str, object]:
     """Look up the caller's latest orders of the past days, the newest first."""
-    items = await call.store.query(call.owner, "restaurantOrder::")
+    items = await call.store.query(call.owner, f"{_ORDER}::")
     newest = sorted(items, key=_ordered_at, reverse=True)[:_SHOWN_ORDERS]
     orders = [_told(item, call) for item in newest]
     if not orders:
@@ -143,30 +148,28 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
     return {**order, "delivery_address": address} if address else order
 
 
-async def _store_once(call: CallContext, order: dict[str, object]) -> StoredOrder:
-    """Store the order unless this call has; either way, the order that stands."""
-    key = call.idempotency_key("restaurantOrder", order)
+def _wanted(line: PricedLine) -> list[object]:
+    """What the caller wants of a line, without its price and in one form."""
+    return [line.name, line.size, sorted(line.toppings), line.quantity, line.remarks]
+
+
+def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
     now = int(call.clock())
-    item: Item = {
+    return {
         "pk": call.owner,
-        "sk": f"restaurantOrder::{call.call_id[-4:]}::{now}::{key[:8]}",
-        "pk1": "restaurantOrder",
+        "sk": f"{_ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
+        "pk1": _ORDER,
         "sk1": call.to or "unknown",
         "order": order,
         "idempotencyKey": key,
         "expireAt": now + 7 * _DAY,
     }
-    request: Item = {
-        "pk": call.call_id,
-        "sk": f"orderRequest::{key}",
-        "item": item,
-        "expireAt": now + _DAY,
-    }
-    if not await call.store.put(request, only_if_absent=True):
-        first = await call.store.get(call.call_id, f"orderRequest::{key}") or request
-        item = msgspec.convert(first["item"], Item)
+
+
+async def _store(call: CallContext, item: Item) -> dict[str, object]:
+    """Store an order; the order."""
     await call.store.put(item, only_if_absent=True)
-    return msgspec.convert(item["order"], StoredOrder, strict=False)
+    return msgspec.convert(item["order"], dict[str, object])
 
 
 def _answer(order: StoredOrder, named_total: float | None) -> dict[str, object]:

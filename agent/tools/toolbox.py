@@ -8,9 +8,10 @@ Unknown properties are refused, not ignored: a misspelled `topping` would otherw
 order without a word. A null for a parameter that may be left out counts as left out, and "3" as 3;
 nothing else is made to fit.
 
-That a repeat does nothing twice is kept in the table by each tool (`CallContext.idempotency_key`
-and a conditional write), not in a memory here: that would be lost with the process, and with it
-the promise that a reconnect cannot repeat an order.
+That a repeat does nothing twice is kept in the table by each tool (`CallContext.ledger`), not in a
+memory here: that would be lost with the process, and with it the promise that a reconnect cannot
+repeat an order. So a tool with side effects that was stopped or failed may be called again, and the
+model is told so instead of that nothing happened.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class CallToolbox:
             return _failure({"error": str(error) or _FAILED})
         except Exception:  # the tool boundary: the call goes on whatever a tool does
             log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
-            return _failure({"error": _FAILED})
+            return _failure({"error": _in_doubt(_FAILED, self._tools[call.name])})
 
     async def _run(self, call: ToolCall) -> ToolOutcome:
         if (tool := self._tools.get(call.name)) is None:
@@ -108,6 +109,10 @@ def _parse(tool: Tool, text: str) -> msgspec.Struct:
 
 def _too_slow(tool: Tool) -> str:
     said = f"{tool.spec.name} took longer than {tool.timeout:g} seconds and was stopped."
+    return _in_doubt(said, tool)
+
+
+def _in_doubt(said: str, tool: Tool) -> str:
     if tool.spec.side_effect is SideEffect.NONE:
         return said
     return f"{said} It is not known whether it took effect; calling it again the same way is safe."

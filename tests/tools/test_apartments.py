@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import MemoryStore
+from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
 from tests.tools.worlds import (
     ADA,
     CALL_ID,
@@ -24,6 +25,8 @@ from tests.tools.worlds import (
 
 FREE = "availableApartmentAppointments"
 TOMORROW = str(TODAY + timedelta(days=1))
+SLOT = f"{TOMORROW}::4:30 PM::studio::in-person"
+"""The key of the slot of `tour()`."""
 
 
 def tour(time: str = "4:30 PM", day: str = TOMORROW) -> dict[str, object]:
@@ -216,8 +219,7 @@ async def test_a_day_or_time_that_is_none_is_refused(
 async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
     """The shape of seed B5, and the index that keeps seeding from bringing the slot back."""
     store = await seeded()
-    key = f"{TOMORROW}::4:30 PM::studio::in-person"
-    assert await store.get(FREE, key)
+    assert await store.get(FREE, SLOT)
 
     answer = await told(call_of(store), "ScheduleTourFunction", **tour("16:30"))
 
@@ -225,13 +227,13 @@ async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
         "available": True,
         "message": "The tour is booked: Friday, March 6 at 4:30 PM, studio, in-person.",
     }
-    assert await store.get(FREE, key) is None
-    assert await store.query_index("apartmentAppointment", key) == [
+    assert await store.get(FREE, SLOT) is None
+    assert await store.query_index("apartmentAppointment", SLOT) == [
         {
             "pk": ADA,
-            "sk": f"apartmentAppointment::{key}",
+            "sk": f"apartmentAppointment::{SLOT}",
             "pk1": "apartmentAppointment",
-            "sk1": key,
+            "sk1": SLOT,
             "appointment": tour(),
             # Seven days after its day has ended; one of them has 23 hours here.
             "expireAt": int(datetime(2026, 3, 14, 1, tzinfo=ZONE).timestamp()),
@@ -266,6 +268,60 @@ async def test_booking_again_is_not_a_second_booking() -> None:
     }
 
 
+async def test_a_repeat_in_the_call_hears_what_the_first_was_told() -> None:
+    """Also when the tour has begun meanwhile."""
+    store = await seeded()
+    after = datetime(2026, 3, 6, 20, tzinfo=ZONE).timestamp()
+
+    first = await told(call_of(store), "ScheduleTourFunction", **tour())
+    again = await told(call_of(store, at=after), "ScheduleTourFunction", **tour("16:30"))
+
+    assert again == first
+    assert first["message"] == "The tour is booked: Friday, March 6 at 4:30 PM, studio, in-person."
+
+
+async def test_a_slot_that_was_taken_may_be_free_again() -> None:
+    """That it was not free is true only for the moment."""
+    store = await seeded()
+    call = call_of(store)
+    slot = await store.get(FREE, SLOT) or {}
+    await store.move(FREE, SLOT, {"pk": GRACE, "sk": f"apartmentAppointment::{SLOT}"})
+
+    taken = await told(call, "ScheduleTourFunction", **tour())
+    await store.move(GRACE, f"apartmentAppointment::{SLOT}", slot)
+    booked = await told(call, "ScheduleTourFunction", **tour())
+
+    assert [taken["available"], booked["available"]] == [False, True]
+    assert await store.get(FREE, SLOT) is None
+    assert await store.get(ADA, f"apartmentAppointment::{SLOT}")
+
+
+@pytest.mark.parametrize("touch", range(4))
+@pytest.mark.parametrize("fate", DEATHS)
+async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
+    """The repeat completes it, unless somebody was faster before it was taken.
+
+    The touches are: the entry of the ledger, the booking that may be there, the move, the entry.
+    """
+    store = await seeded()
+    dying = Mortal({touch: fate})
+
+    with pytest.raises(DiedError):
+        await told(call_of(MortalStore(store, dying)), "ScheduleTourFunction", **tour())
+    other = await told(
+        call_of(store, caller=GRACE, call_id="CA2"), "ScheduleTourFunction", **tour()
+    )
+    answers = [await told(call_of(store), "ScheduleTourFunction", **tour()) for _ in range(2)]
+
+    assert dying.touches == touch + 1
+    is_taken = touch == 3 or (touch == 2 and fate is Fate.DIES_AFTER)
+    assert other["available"] is not is_taken
+    assert [answer["available"] for answer in answers] == [is_taken] * 2
+    (booking,) = await store.query_index("apartmentAppointment")
+    assert booking["pk"] == (ADA if is_taken else GRACE)
+    assert await store.get(FREE, SLOT) is None
+
+
 async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
     """The one that loses the race finds that the caller has won it."""
     call = call_of(await seeded())
@@ -277,7 +333,7 @@ async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
 
 
 async def test_a_slot_that_never_was_is_not_free() -> None:
-    """And nothing is written."""
+    """And nothing is booked."""
     store = await seeded()
 
     answer = await told(call_of(store), "ScheduleTourFunction", **tour("5:15 PM"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from agent.ports import Item
+from agent.tools import CallContext
 from tests.fakes import MemoryStore
+from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
 from tests.tools.worlds import (
     ADA,
     AFTERNOON,
@@ -30,8 +33,10 @@ LARGE_LIGHTHOUSE: dict[str, object] = {
 }
 
 
-async def place(*lines: dict[str, object], store: MemoryStore | None = None) -> Any:
-    call = call_of(store or await seeded())
+async def place(
+    *lines: dict[str, object], store: MemoryStore | None = None, call: CallContext | None = None
+) -> Any:
+    call = call or call_of(store or await seeded())
     return await told(call, "PlaceOrderFunction", current_order=lines, order_type="pickup")
 
 
@@ -296,19 +301,97 @@ async def test_the_same_order_in_other_words_is_stored_once() -> None:
     assert len(await orders(store)) == 1
 
 
-async def test_an_order_that_was_only_begun_is_completed_by_the_repeat() -> None:
-    """A process may die between the request and the order."""
+@pytest.mark.parametrize("touch", range(4))
+@pytest.mark.parametrize("fate", DEATHS)
+async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
+    """What was begun is completed as it was begun; before that, it is an order of the repeat.
+
+    The touches are: the menu, the entry of the ledger, the order, the entry again.
+    """
     store = await seeded()
-    await place(LARGE_LIGHTHOUSE, store=store)
+    dying = Mortal({touch: fate})
+    late = call_of(store, at=AFTERNOON + 90)
+
+    with pytest.raises(DiedError):
+        await place(LARGE_LIGHTHOUSE, call=call_of(MortalStore(store, dying)))
+    answers = [await place(LARGE_LIGHTHOUSE, call=late) for _ in range(2)]
+
+    assert dying.touches == touch + 1
     (order,) = await orders(store)
-    (request,) = await store.query(CALL_ID, "orderRequest::")
-    begun = await seeded()
-    await begun.put(request)
+    is_begun = touch > 1 or (touch == 1 and fate is Fate.DIES_AFTER)
+    begun_at = int(AFTERNOON) if is_begun else int(AFTERNOON) + 90
+    assert str(order["sk"]).split("::")[2] == str(begun_at)
+    assert answers == [await place(LARGE_LIGHTHOUSE, call=call_of(await seeded()))] * 2
 
-    late = call_of(begun, at=AFTERNOON + 90)
-    await told(late, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
 
-    assert await orders(begun) == [order]
+async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
+    """The same wish is the same order, and costs what the caller was told first."""
+    store = await seeded()
+    first = await place(LARGE_LIGHTHOUSE, store=store)
+    menu = await store.get("restaurantOrderingUseCase", "menu") or {}
+    dearer = json.loads(json.dumps(menu).replace("24", "99"))
+    await store.put(dearer)
+
+    again = await place(LARGE_LIGHTHOUSE, store=store)
+    other = await place({**LARGE_LIGHTHOUSE, "toppings": ["bacon"]}, store=store)
+
+    assert again == first
+    assert first["order_total"] == "29.00"
+    assert other["order_total"] == "102.00"
+    assert len(await orders(store)) == 2
+
+
+async def test_the_sequence_of_lines_and_toppings_does_not_matter() -> None:
+    """The same things are the same order."""
+    store = await seeded()
+    soup: dict[str, object] = {"line_item": "Tomato Soup"}
+
+    first = await place(LARGE_LIGHTHOUSE, soup, store=store)
+    again = await place(soup, {**LARGE_LIGHTHOUSE, "toppings": ["spinach", "bacon"]}, store=store)
+
+    assert again == first
+    assert len(await orders(store)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**LARGE_LIGHTHOUSE, "size": "small"},
+        {**LARGE_LIGHTHOUSE, "toppings": ["bacon"]},
+        {**LARGE_LIGHTHOUSE, "toppings": ["bacon", "spinach", "spinach"]},
+        {**LARGE_LIGHTHOUSE, "quantity": 2},
+        {**LARGE_LIGHTHOUSE, "additional_details": "well done"},
+        {**LARGE_LIGHTHOUSE, "line_item": "Garden"},
+    ],
+)
+async def test_whatever_is_wanted_otherwise_is_another_order(other: dict[str, object]) -> None:
+    """Size, toppings, number, remarks and dish each make a difference."""
+    store = await seeded()
+
+    await place(LARGE_LIGHTHOUSE, store=store)
+    await place(other, store=store)
+
+    assert len(await orders(store)) == 2
+
+
+async def test_another_address_is_another_order() -> None:
+    """And pickup is not delivery."""
+    store = await seeded()
+
+    for order_type, address in (
+        ("delivery", "7 Elm Road"),
+        ("delivery", "8 Elm Road"),
+        ("pickup", ""),
+    ):
+        await told(
+            call_of(store),
+            "PlaceOrderFunction",
+            current_order=[LARGE_LIGHTHOUSE],
+            order_type=order_type,
+            delivery_address=address,
+        )
+
+    assert len(await orders(store)) == 3
 
 
 async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from agent.conversation.messages import ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Profile
-from agent.ports import Item
-from agent.tools import TOOLS, CallContext, CallToolbox
+from agent.ports import Item, Store
+from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
 from tests.fakes import MemoryStore
 
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
@@ -71,13 +71,17 @@ def _day(found: re.Match[str]) -> str:
 
 
 async def contents(store: MemoryStore) -> list[Item]:
-    """Everything tools may write: what belongs to the caller, to the call, and the free slots."""
+    """Everything tools may write: what belongs to the caller, to the call, and the free slots.
+
+    Without the owners of entries of the ledger: those are numbers by chance.
+    """
     partitions = (ADA, CALL_ID, "availableApartmentAppointments")
-    return [item for pk in partitions for item in await store.query(pk)]
+    items = [item for pk in partitions for item in await store.query(pk)]
+    return [{key: item[key] for key in item if key != "owner"} for item in items]
 
 
 def call_of(
-    store: MemoryStore,
+    store: Store,
     *,
     caller: str = ADA,
     call_id: str = CALL_ID,
@@ -93,6 +97,7 @@ def call_of(
         use_case=use_case,
         profile=Profile(caller),
         store=store,
+        ledger=Ledger(store, call_id, lambda: at),
         clock=lambda: at,
         time_zone=ZONE,
         language=language,
