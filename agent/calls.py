@@ -27,7 +27,7 @@ from agent.relay import attributes as relay_rules
 from agent.session import Session, Surroundings
 from agent.settings import Settings
 from agent.store import records, session
-from agent.store.chat import StoreJournal
+from agent.store.journal import Journals
 from agent.telemetry import CallObserver, Telemetry
 from agent.tools import SPECS, TOOLS, CallContext, CallToolbox
 
@@ -55,12 +55,14 @@ class Calls:
         telemetry: Telemetry,
         open_model: OpenModel,
         clock: Callable[[], float],
+        journals: Journals,
     ) -> None:
         self._settings = settings
         self._store = store
         self._telemetry = telemetry
         self._open_model = open_model
         self._clock = clock
+        self._journals = journals
         self._running: set[Session] = set()
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -217,9 +219,7 @@ class Calls:
             line=line,
             model=model,
             toolbox=CallToolbox((tool for tool in TOOLS if tool.spec.name in offered), context),
-            journal=StoreJournal(
-                self._store, call_sid, started_ms if isinstance(started_ms, int) else 0, self._clock
-            ),
+            journal=self._journals.open(call_sid, started_ms if isinstance(started_ms, int) else 0),
             observer=observer,
             request=lambda action: _request(use_case, action),
         )

@@ -28,6 +28,7 @@ from agent.conversation.usecase import Phrases, UseCase
 from agent.ports import Item, LanguageModel, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
+from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import SPECS
 from agent.web import call as relay
@@ -170,7 +171,17 @@ async def staged(
 ) -> AsyncIterator[Server]:
     """The production routes in front of this model and this table; the table stays open."""
     telemetry = Telemetry()
-    calls = Calls(settings, MeasuredStore(store, telemetry), telemetry, opening(open_model), clock)
+    table = MeasuredStore(store, telemetry)
+    async with open_journals(table, clock, telemetry.journals) as journals:
+        calls = Calls(settings, table, telemetry, opening(open_model), clock, journals)
+        async with _on_stage(settings, calls, store, telemetry, manner) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _on_stage(
+    settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
+) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
     application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
     application[CALLS] = calls

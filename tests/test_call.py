@@ -15,7 +15,8 @@ from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall
 from agent.llm import OfflineModel
 from agent.ports import Item, LanguageModel, ModelError
 from agent.settings import Settings
-from agent.store import chat, seed
+from agent.store import seed
+from agent.store.readback import read_items
 from agent.tools import SPECS
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
@@ -309,7 +310,7 @@ async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
         await call.say("that's all")
         await call.say("yes", cycles=2)
 
-    facts = await chat.facts(server.store, call.relay.fields["CallSid"])
+    facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
     tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
     assert [(fact.call.name, fact.result is not None) for fact in tools] == [
         ("PlaceOrderFunction", True),
@@ -335,8 +336,8 @@ async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -
         server.twilio.call(From=GRACE) as call,
     ):
         reply = await call.say("what is free", cycles=2)
+        facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
 
-    facts = await chat.facts(store, call.relay.fields["CallSid"])
     tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
     assert reply.cycles == ("Let me look.", "You have 100% choice.")
     assert [fact.result and fact.result.is_error for fact in tools] == [False, True]
