@@ -70,7 +70,7 @@ class _Entry:
     fact: Fact
     sequence: int
     since: float
-    """On the loop's clock; when its position began to wait."""
+    """On the loop's clock."""
 
 
 class CallJournal:
@@ -113,11 +113,11 @@ class CallJournal:
 
     def record(self, position: int, fact: Fact) -> None:
         """See `ports.Journal`."""
-        before = self._unwritten.get(position)
-        since = before.since if before else asyncio.get_running_loop().time()
-        self._unwritten[position] = _Entry(fact, next(self._sequences), since)
+        is_new = position not in self._unwritten
+        now = asyncio.get_running_loop().time()
+        self._unwritten[position] = _Entry(fact, next(self._sequences), now)
         self._is_written.clear()
-        if before is None:
+        if is_new:
             self._backlog.add(self)
         self._employ(self)
 
@@ -193,16 +193,14 @@ class CallJournal:
         return True
 
     def _take_off(self, position: int, entry: _Entry) -> bool:
-        """This waits no longer; what was recorded over it meanwhile goes to the end."""
-        current = self._unwritten.pop(position, None)
-        if current is not None and current is not entry:
-            self._unwritten[position] = current
+        """This waits no longer; false if it had been replaced or dropped meanwhile."""
+        if self._unwritten.get(position) is not entry:
             return False
-        if current is not None:
-            self._backlog.remove(self)
+        del self._unwritten[position]
+        self._backlog.remove(self)
         if not self._unwritten:
             self._is_written.set()
-        return current is not None
+        return True
 
     def _drop(self, position: int, entry: _Entry, reason: Loss) -> None:
         if self._take_off(position, entry):
@@ -212,9 +210,8 @@ class CallJournal:
     def _drop_aged(self) -> None:
         oldest = asyncio.get_running_loop().time() - OLDEST_SECONDS
         for position, entry in list(self._unwritten.items()):
-            if entry.since > oldest:
-                break
-            self._drop(position, entry, "too_old")
+            if entry.since <= oldest:
+                self._drop(position, entry, "too_old")
 
     def _note_failure(self, error: StoreError) -> None:
         self._failures += 1
