@@ -22,6 +22,7 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
+from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.web import call, ops, voice
@@ -66,8 +67,15 @@ async def open_calls(
         events=telemetry.models,
     )
     try:
-        async with open_models(options) as open_model:
-            yield Calls(settings, store, telemetry, open_model, clock), store, telemetry
+        async with (
+            open_journals(store, clock, telemetry.journals) as journals,
+            open_models(options) as open_model,
+        ):
+            calls = Calls(settings, store, telemetry, open_model, clock, journals)
+            try:
+                yield calls, store, telemetry
+            finally:
+                await calls.close()
     finally:
         await store.close()
 

@@ -26,7 +26,7 @@ from agent.session import Session, Surroundings
 from agent.settings import Settings
 from agent.setup import Setups
 from agent.store import session
-from agent.store.chat import StoreJournal
+from agent.store.journal import Journals
 from agent.telemetry import Telemetry
 from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
 
@@ -54,6 +54,7 @@ class Calls:
         telemetry: Telemetry,
         open_model: OpenModel,
         clock: Callable[[], float],
+        journals: Journals,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -62,6 +63,7 @@ class Calls:
         self._clock = clock
         self._setups = Setups(settings, store, clock)
         self._writings: set[asyncio.Task[None]] = set()
+        self._journals = journals
         self._running: set[Session] = set()
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -151,6 +153,10 @@ class Calls:
     async def until_quiet(self) -> None:
         """Wait until no call is in progress and all that was set up is written."""
         await self._is_quiet.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait until what was set up is written, or refused; the table ends that in time."""
         if self._writings:
             await asyncio.wait(self._writings)
 
@@ -174,7 +180,7 @@ class Calls:
     def _journal(self, item: Item) -> Journal:
         started_ms = item.get("startedMs")
         started_ms = started_ms if isinstance(started_ms, int) else 0
-        return StoreJournal(self._store, str(item["pk"]), started_ms, self._clock)
+        return self._journals.open(str(item["pk"]), started_ms)
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

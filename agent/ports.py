@@ -7,6 +7,7 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
     ├── ModelError           a reply could not be made; `fault` says why
     ├── ToolError            raised by a tool; its text is for the model
     ├── StoreError           the table cannot be reached or refuses
+    │   └── StoreRefusedError    and will refuse the same again for ever
     └── UseCaseError         a record is not a use case; names the field and the fault
 """
 
@@ -48,7 +49,19 @@ class ToolError(AgentError):
 
 
 class StoreError(AgentError):
-    """The table cannot be reached, or refused the request."""
+    """The table cannot be reached, or refused the request.
+
+    Whether a writing was made is then unknown. Asking again may help.
+    """
+
+
+class StoreRefusedError(StoreError):
+    """The table takes no such item or key, and nothing was written: asking again is useless.
+
+    The narrow class is the one that gives up: an adapter that does not know why a request failed
+    raises `StoreError`, and nothing is thrown away for that. Rejected: a class for a table that
+    cannot be reached, beside which every fault nobody thought of would cost what was to be written.
+    """
 
 
 class UseCaseError(AgentError):
@@ -64,10 +77,11 @@ Key = tuple[str, str]
 class Store(Protocol):
     """The table: items by key, in the shapes of seed sections A7 and B5.
 
-    Every method raises `StoreError` when the table cannot be reached, or refuses. Reads are
-    strongly consistent except `query_index`. An item whose `expireAt` (epoch seconds) has passed is
-    absent, for reads and for conditions. A key is text and not empty, also one of the index: an
-    item with an empty `pk1` or `sk1` is refused, one without them is not in the index.
+    Every method raises `StoreError` when the table cannot be reached, or refuses, and
+    `StoreRefusedError` for an item or key that no table can hold. Reads are strongly consistent
+    except `query_index`. An item whose `expireAt` (epoch seconds) has passed is absent, for reads
+    and for conditions. A key is text and not empty, also one of the index: an item with an empty
+    `pk1` or `sk1` is refused, one without them is not in the index.
     """
 
     async def get(self, pk: str, sk: str) -> Item | None:
@@ -168,8 +182,15 @@ class Toolbox(Protocol):
 class Journal(Protocol):
     """Where the facts of one call are kept, off the speaking path."""
 
-    async def write(self, position: int, fact: Fact) -> None:
-        """Keep a fact at a position; idempotent. Raises `StoreError`."""
+    def record(self, position: int, fact: Fact) -> None:
+        """Have a fact kept; returns at once, never raises.
+
+        Recording a position again replaces what is not yet written.
+        """
+        ...
+
+    async def flush(self, seconds: float) -> int:
+        """Wait until all is written, at most so long; how many facts are not."""
         ...
 
 

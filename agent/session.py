@@ -4,14 +4,14 @@ One inbox, one loop, one task group. The loop alone receives events, and it alon
 line, so nothing here needs a lock and no decision is taken after an `await`: decisions are
 `Conversation.receive`.
 
-Around the loop run children: the reader of the line, at most one reply, tools, timers, the
-journal. A child never raises; its last act is to put an event. It is cancelled when the
+Around the loop run children: the reader of the line, at most one reply, tools, timers. A child
+never raises; its last act is to put an event. It is cancelled when the
 conversation says so (a reply, a tool that only looks) or when the call is over (the rest). A
 hang-up is an event like any other: what has a side effect is finished first, and only then is the
 call over.
 
-Facts are written by the journal task, in the order they were recorded and off the speaking path.
-Facts that change again before they are written are written once.
+Facts are handed to the journal, which writes them off the speaking path and outlives the call. The
+end of a call waits for its facts a few seconds; a table that stays away longer does not hold it.
 """
 
 from __future__ import annotations
@@ -56,18 +56,9 @@ from agent.conversation.events import (
     TokensCounted,
     ToolFinished,
 )
-from agent.conversation.history import Fact
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import Stopped, TextPiece, ToolCall, Usage
-from agent.ports import (
-    Configuration,
-    Journal,
-    LanguageModel,
-    Line,
-    ModelError,
-    Observer,
-    StoreError,
-)
+from agent.ports import Configuration, Journal, LanguageModel, Line, ModelError, Observer
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +66,6 @@ REPLY_SECONDS = 20.0
 """The longest a whole reply may take (practice section 10)."""
 WARM_SECONDS = 5.0
 """The longest a connection may take to be made ready."""
-JOURNAL_DELAY_SECONDS = 0.05
-"""Between a fact and its writing: what changes again meanwhile is written once, and not in the
-moment in which the caller waits for the model to be asked."""
-JOURNAL_RETRY_SECONDS = 0.5
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
 _OFFER_AGAIN_SECONDS = 0.01
@@ -108,8 +95,6 @@ class Session:
         self._conversation = conversation
         self._around = around
         self._inbox: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(_INBOX_SIZE)
-        self._unwritten: dict[int, Fact] = {}
-        self._has_unwritten = asyncio.Event()
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
@@ -121,7 +106,6 @@ class Session:
         async with self._tasks:
             self._start_once(_WARMING, self._warm)
             reader = self._tasks.create_task(self._read_line(), name="line")
-            journal = self._tasks.create_task(self._keep_journal(), name="journal")
             try:
                 while not self._conversation.is_over:
                     await self._step()
@@ -129,8 +113,8 @@ class Session:
                 self._is_over = True
                 self._stop_children(reader)
             await self._around.line.close()
-            self._has_unwritten.set()
-            await self._finish_journal(journal)
+            if unwritten := await self._around.journal.flush(JOURNAL_FLUSH_SECONDS):
+                log.warning("call.unwritten", facts=unwritten)
         return self._conversation.end_reason
 
     def stop(self) -> None:
@@ -152,8 +136,7 @@ class Session:
             case Speak() | Play() | SendDigits() | SwitchLanguage() | EndCall():
                 await self._around.line.send(action)
             case Record(position, fact):
-                self._unwritten[position] = fact
-                self._has_unwritten.set()
+                self._around.journal.record(position, fact)
             case StartReply(reply):
                 self._start(reply, self._reply(action), name="reply")
             case RunTool(call):
@@ -273,31 +256,3 @@ class Session:
     async def _run_tool(self, call: ToolCall) -> None:
         outcome = await self._around.configuration.toolbox.run(call)
         await self._put(ToolFinished(call.id, outcome))
-
-    async def _keep_journal(self) -> None:
-        """Write facts in order until the call is over and all are written."""
-        while not self._is_over or self._unwritten:
-            await self._has_unwritten.wait()
-            if not self._is_over:
-                await asyncio.sleep(JOURNAL_DELAY_SECONDS)
-            self._has_unwritten.clear()
-            while self._unwritten:
-                position = next(iter(self._unwritten))
-                if not await self._write(position, self._unwritten.pop(position)):
-                    await asyncio.sleep(JOURNAL_RETRY_SECONDS)
-
-    async def _write(self, position: int, fact: Fact) -> bool:
-        try:
-            await self._around.journal.write(position, fact)
-        except StoreError as error:
-            log.warning("journal.delayed", position=position, error=type(error).__name__)
-            later = self._unwritten
-            self._unwritten = {position: later.pop(position, fact), **later}
-            return False
-        return True
-
-    async def _finish_journal(self, journal: asyncio.Task[None]) -> None:
-        done, _ = await asyncio.wait({journal}, timeout=JOURNAL_FLUSH_SECONDS)
-        if not done:
-            journal.cancel()
-            log.error("journal.lost", facts=len(self._unwritten))

@@ -139,6 +139,7 @@ class Telemetry:
         self.store_duration = histogram(
             "agent_store_duration_seconds", "One table operation.", ("operation", "outcome")
         )
+        self.journals = JournalCounters(self._registry)
         self.frames_ignored = counter(
             "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"
         )
@@ -208,6 +209,35 @@ class ModelCounters:
     def breaker(self, model: str, *, is_open: bool) -> None:
         """A model is passed over from now on, or asked again."""
         self._breaker.labels(model).set(int(is_open))
+
+
+class JournalCounters:
+    """Facts that are not in the table, so that calls go on from memory."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waiting = Gauge(
+            "agent_journal_facts_waiting", "Facts of calls not yet written.", registry=registry
+        )
+        self._delayed = Gauge(
+            "agent_journal_calls_delayed",
+            "Calls, also ended ones, whose facts wait for a table that has failed.",
+            registry=registry,
+        )
+        self._lost = Counter(
+            "agent_journal_facts_lost", "Facts given up.", ("reason",), registry=registry
+        )
+
+    def waiting(self, facts: int) -> None:
+        """So many facts are recorded and not written."""
+        self._waiting.set(facts)
+
+    def delayed(self, calls: int) -> None:
+        """So many calls have facts that the table could not take yet."""
+        self._delayed.set(calls)
+
+    def lost(self, facts: int, reason: str) -> None:
+        """So many more facts will not be written; the reasons are a closed list."""
+        self._lost.labels(reason).inc(facts)
 
 
 class CallObserver:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.ports import Item, Key, StoreError
+from agent.ports import Item, Key, StoreRefusedError
 from agent.store.validation import keys, sequence
 
 
@@ -39,8 +39,8 @@ class MemoryStore:
             return False
         try:
             json.dumps(item, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"an item cannot be written: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StoreRefusedError(f"an item cannot be written: {error}") from error
         self._items[key] = deepcopy(item)
         return True
 

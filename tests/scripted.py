@@ -20,7 +20,7 @@ from agent.conversation.messages import (
 )
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
-from agent.ports import LanguageModel, ModelError, StoreError, Toolbox
+from agent.ports import LanguageModel, ModelError, Toolbox
 from agent.session import Session, Surroundings
 
 DONE = ToolOutcome('{"ok":true}')
@@ -143,22 +143,25 @@ class ScriptedConfiguration:
 
 @dataclass(slots=True)
 class ListJournal:
-    """`ports.Journal` in a list; fails as often as it is told to first."""
+    """`ports.Journal` in a list; writes at once, or never."""
 
-    failures: int = 0
-    written: list[tuple[int, Fact]] = field(default_factory=list)
+    is_away: bool = False
+    recorded: list[tuple[int, Fact]] = field(default_factory=list)
+    flushed: list[float] = field(default_factory=list)
+    """How long each flush was ready to wait."""
 
-    async def write(self, position: int, fact: Fact) -> None:
-        await asyncio.sleep(0)
-        if self.failures:
-            self.failures -= 1
-            raise StoreError("the table is away")
-        self.written.append((position, fact))
+    def record(self, position: int, fact: Fact) -> None:
+        self.recorded.append((position, fact))
+
+    async def flush(self, seconds: float) -> int:
+        self.flushed.append(seconds)
+        await asyncio.sleep(seconds if self.is_away else 0)
+        return len(self.facts) if self.is_away else 0
 
     @property
     def facts(self) -> list[Fact]:
         """What a reader would find."""
-        kept = dict(self.written)
+        kept = dict(self.recorded)
         return [kept[position] for position in sorted(kept)]
 
 

@@ -28,6 +28,7 @@ from agent.conversation.usecase import Phrases, UseCase
 from agent.ports import Item, LanguageModel, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
+from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import SPECS
 from agent.web import call as relay
@@ -102,11 +103,12 @@ class Server:
     async def metric(self, name: str, **labels: str) -> float:
         """The value of one sample as a scraper reads it; 0 if there is none yet."""
         _, text = await self.get(self.metrics_url)
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return sample.value
-        return 0.0
+        return _sample(text, name, labels)
+
+    async def until_metric(self, name: str, value: float) -> None:
+        """Wait until a sample has this value, within a limit; also after the service."""
+        telemetry = self.service.telemetry
+        await until(lambda: _sample(telemetry.render("")[0].decode(), name, {}) == value)
 
     async def ring(self, fields: Mapping[str, str]) -> Answer:
         """The voice webhook, signed; whatever it answers."""
@@ -121,10 +123,11 @@ class Server:
         await self.store.merge(caller, "profile", profile)
 
     async def items(self, pk: str, prefix: str = "") -> list[Item]:
-        """What the table holds once the calls are over, or have had time to write it down."""
+        """What the table holds once the calls are over, or have had time to say and write it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_WRITTEN_SECONDS):
                 await self.calls.until_quiet()
+        await self.until_metric("agent_journal_facts_waiting", 0)
         return await self.store.query(pk, prefix)
 
     async def said(self, call: TwilioCall) -> list[tuple[str, str]]:
@@ -136,6 +139,14 @@ class Server:
     async def orders(self, caller: str) -> list[Any]:
         """`order` of each order item of a caller."""
         return [item["order"] for item in await self.items(caller, "restaurantOrder::")]
+
+
+def _sample(text: str, name: str, labels: Mapping[str, str]) -> float:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return 0.0
 
 
 @asynccontextmanager
@@ -170,7 +181,17 @@ async def staged(
 ) -> AsyncIterator[Server]:
     """The production routes in front of this model and this table; the table stays open."""
     telemetry = Telemetry()
-    calls = Calls(settings, MeasuredStore(store, telemetry), telemetry, opening(open_model), clock)
+    table = MeasuredStore(store, telemetry)
+    async with open_journals(table, clock, telemetry.journals) as journals:
+        calls = Calls(settings, table, telemetry, opening(open_model), clock, journals)
+        async with _on_stage(settings, calls, store, telemetry, manner) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _on_stage(
+    settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
+) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
     application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
     application[CALLS] = calls

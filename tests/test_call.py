@@ -13,9 +13,10 @@ from agent.conversation.events import ReplyFault
 from agent.conversation.history import KEYS_PRESSED, AgentSaid, ToolUsed
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall
 from agent.llm import OfflineModel
-from agent.ports import Item, LanguageModel, ModelError
+from agent.ports import Item, LanguageModel, ModelError, StoreError
 from agent.settings import Settings
-from agent.store import chat, seed
+from agent.store import seed
+from agent.store.readback import read_items
 from agent.tools import SPECS
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
@@ -309,7 +310,7 @@ async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
         await call.say("that's all")
         await call.say("yes", cycles=2)
 
-    facts = await chat.facts(server.store, call.relay.fields["CallSid"])
+    facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
     tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
     assert [(fact.call.name, fact.result is not None) for fact in tools] == [
         ("PlaceOrderFunction", True),
@@ -317,6 +318,41 @@ async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
     ]
     assert isinstance(facts[-1], AgentSaid)
     assert facts[-1].text.startswith("It will be ready")
+
+
+class LeavingStore(MemoryStore):
+    """A table that facts do not reach while it is away."""
+
+    is_away = False
+
+    async def put_newer(self, item: Item) -> bool:
+        if self.is_away:
+            raise StoreError("the table is away")
+        return await super().put_newer(item)
+
+
+async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) -> None:
+    """Operators see it, the caller does not, and all is written once the table is back."""
+    store = LeavingStore()
+    await seeded(store)
+    model = ScriptedModel([["Yes.", StopReason.END], ["You are welcome.", StopReason.END]])
+
+    async with (
+        staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server,
+        server.twilio.call(From=ADA) as call,
+    ):
+        store.is_away = True
+        first = await call.say("are you open")
+        second = await call.say("thank you")
+        await server.until_metric("agent_journal_calls_delayed", 1)
+        store.is_away = False
+        said = await server.said(call)
+        await server.until_metric("agent_journal_calls_delayed", 0)
+
+    assert (first.cycles, second.cycles) == (("Yes.",), ("You are welcome.",))
+    assert [text for _, text in said][-4:] == [
+        *("are you open", "Yes.", "thank you", "You are welcome.")
+    ]
 
 
 async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -> None:
@@ -335,8 +371,8 @@ async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -
         server.twilio.call(From=GRACE) as call,
     ):
         reply = await call.say("what is free", cycles=2)
+        facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
 
-    facts = await chat.facts(store, call.relay.fields["CallSid"])
     tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
     assert reply.cycles == ("Let me look.", "You have 100% choice.")
     assert [fact.result and fact.result.is_error for fact in tools] == [False, True]

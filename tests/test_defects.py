@@ -73,7 +73,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     ),
     13: (
         f"{_HISTORY}test_the_latest_whole_turns_within_the_limit_are_kept",
-        "tests/store/test_chat.py::test_every_fact_comes_back_exactly",
+        "tests/store/test_readback.py::test_every_fact_comes_back_exactly",
     ),
     14: (
         f"{_CALL}test_several_tools_of_one_reply_are_run_and_answered",

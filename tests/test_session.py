@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from agent.conversation.actions import EndCall, Speak
 from agent.conversation.events import (
@@ -30,7 +31,6 @@ from tests.scripted import (
     ScriptedModel,
     ScriptedToolbox,
     Stage,
-    Step,
 )
 from tests.virtual_time import run_virtually
 
@@ -201,48 +201,23 @@ def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
     assert run_virtually(stage.play()) is EndReason.IDLE
 
 
-def test_words_of_one_utterance_are_written_once() -> None:
-    """The table is not asked for each piece while the caller waits."""
-    pieces: list[Step] = ["One. ", 0.01, "Two and a good deal more. ", 0.01, "Three.", END]
+def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
+    """A table that stays away does not hold the call; the journal keeps the facts and goes on."""
     stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Tell me."))], hangs_up_at=3.0),
-        ScriptedModel([pieces]),
-    )
-
-    run_virtually(stage.play())
-
-    assert [position for position, _ in stage.journal.written] == [0, 1, 2]
-    assert stage.line.said == "One. Two and a good deal more. Three.\n"
-
-
-def test_table_that_is_away_for_a_while_loses_nothing() -> None:
-    """Facts are written in order once the table is back; the call does not wait."""
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hi.")), (9.0, CallerSpoke("Bye."))]),
-        ScriptedModel([["Hello you.", END], ["Bye.", END]]),
-        journal=ListJournal(failures=5),
-    )
-
-    run_virtually(stage.play())
-
-    positions = [position for position, _ in stage.journal.written]
-    assert positions == sorted(positions)
-    assert [fact.text for fact in stage.journal.facts if isinstance(fact, CallerSaid)] == [
-        "Hi.",
-        "Bye.",
-    ]
-
-
-def test_table_that_stays_away_does_not_hold_the_call() -> None:
-    """The end of a call waits for its facts for a few seconds only, and says how many are lost."""
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hi."))]),
+        ScriptedLine([(1.0, CallerSpoke("Hi."))], hangs_up_at=2.0),
         ScriptedModel([["Hello you.", END]]),
-        journal=ListJournal(failures=10_000),
+        journal=ListJournal(is_away=True),
     )
 
-    assert run_virtually(stage.play()) is EndReason.CALLER_HANGUP
-    assert stage.journal.written == []
+    async def play() -> tuple[EndReason, float]:
+        reason = await stage.play()
+        return reason, asyncio.get_running_loop().time()
+
+    with structlog.testing.capture_logs() as logs:
+        assert run_virtually(play()) == (EndReason.CALLER_HANGUP, 7.0)
+
+    assert stage.journal.flushed == [5.0]
+    assert logs == [{"event": "call.unwritten", "facts": 3, "log_level": "warning"}]
 
 
 def test_stopping_service_ends_a_call_at_a_quiet_moment() -> None:

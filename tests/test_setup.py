@@ -11,6 +11,8 @@ import pytest
 from agent.calls import Calls
 from agent.ports import Item, Store, StoreError
 from agent.store import session
+from agent.store.backlog import Uncounted
+from agent.store.journal import Journals
 from agent.store.versions import Versions
 from agent.telemetry import Telemetry
 from tests.fakes import MemoryStore
@@ -26,6 +28,7 @@ TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title"
 
 
 def calls_over(store: Store) -> Calls:
+    """Nobody talks on them, so they have no facts to keep."""
     settings = settings_for(Path("unused"))
     return Calls(
         settings,
@@ -33,6 +36,7 @@ def calls_over(store: Store) -> Calls:
         Telemetry(),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
         lambda: NOW,
+        Journals(store, lambda: NOW, Uncounted(), max),
     )
 
 

@@ -22,6 +22,7 @@ from agent.conversation.events import (
     Playback,
     PlaybackReported,
 )
+from agent.store.journal import open_journals
 from agent.talk import HELP, TerminalLine, show, talk
 from agent.telemetry import Telemetry
 from tests.fakes import MemoryStore
@@ -237,6 +238,10 @@ def test_what_a_terminal_cannot_play_is_told() -> None:
     ]
 
 
+def _now() -> float:
+    return 1_900_000_000.0
+
+
 def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
     """Greeting, words, tools and the end are those of a call on the phone."""
     terminal = Terminal(pace=40.0)
@@ -251,8 +256,9 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
 
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
-        calls = Calls(settings, store, Telemetry(), opening(offline), lambda: 1_900_000_000.0)
-        return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
+        async with open_journals(store, _now) as journals:
+            calls = Calls(settings, store, Telemetry(), opening(offline), _now, journals)
+            return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
 
     reason = run_virtually(main())
 
@@ -274,8 +280,9 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
 
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
-        calls = Calls(settings, store, Telemetry(), opening(offline), lambda: 1_900_000_000.0)
-        return await talk(calls, TerminalLine(terminal.write), typed(), "")
+        async with open_journals(store, _now) as journals:
+            calls = Calls(settings, store, Telemetry(), opening(offline), _now, journals)
+            return await talk(calls, TerminalLine(terminal.write), typed(), "")
 
     assert run_virtually(main()) is EndReason.CALLER_HANGUP
 

@@ -244,6 +244,24 @@ def test_calls_in_progress_go_up_and_down() -> None:
     assert (during, _samples(telemetry)["active_calls"]) == (2.0, 1.0)
 
 
+def test_facts_that_are_not_in_the_table_are_counted() -> None:
+    """What waits, the calls that go on from memory, and what is lost by its reason."""
+    telemetry = Telemetry(Clock())
+
+    telemetry.journals.waiting(3)
+    telemetry.journals.waiting(2)
+    telemetry.journals.delayed(1)
+    telemetry.journals.lost(4, "stopped")
+    telemetry.journals.lost(1, "stopped")
+
+    counted = {name: value for name, value in _samples(telemetry).items() if "journal" in name}
+    assert counted == {
+        "journal_facts_waiting": 2.0,
+        "journal_calls_delayed": 1.0,
+        "journal_facts_lost_total stopped": 5.0,
+    }
+
+
 class _SlowStore(MemoryStore):
     """Takes two seconds of the clock for a look, and fails for one key."""
 

@@ -97,7 +97,7 @@ class ToolRuns:
         for call in calls:
             self._minted += 1
             taken = ToolCall(
-                f"tool{self._minted:05d}", _safe_name(call.name), call.arguments or "{}"
+                f"tool{self._minted:05d}", safe_name(call.name), call.arguments or "{}"
             )
             record, start = self._take_up(reply, taken, is_confirmed=is_confirmed)
             actions.append(record)
@@ -196,6 +196,6 @@ def _is_same(call: ToolCall, name: str, arguments: str) -> bool:
     return call.name == name and canonical(call.arguments) == arguments
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """A name every provider takes back, also for a tool the model made up."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:64] or "unknown"

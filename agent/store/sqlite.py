@@ -31,7 +31,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.ports import Item, Key, StoreError
+from agent.ports import Item, Key, StoreError, StoreRefusedError
 from agent.store.validation import keys, sequence
 
 _RETRY_SECONDS = 0.02
@@ -142,7 +142,9 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
             return await asyncio.get_running_loop().run_in_executor(worker, work)
     except TimeoutError as error:
         raise StoreError(f"the table did not answer within {seconds:g} s") from error
-    except (sqlite3.Error, OSError, UnicodeError) as error:
+    except (sqlite3.DataError, UnicodeError) as error:
+        raise StoreRefusedError(f"the table refused: {error}") from error
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"the table refused: {error}") from error
 
 
@@ -271,7 +273,7 @@ def _row(item: Item) -> _Row:
     """An item with the columns it is found by.
 
     Raises:
-        StoreError: It holds what a table cannot, or a key is none.
+        StoreRefusedError: It holds what a table cannot, or a key is none.
     """
     pk, sk = keys(item)
     pk1, sk1 = item.get("pk1"), item.get("sk1")
@@ -280,8 +282,8 @@ def _row(item: Item) -> _Row:
     expires = float(expire_at) if isinstance(expire_at, int | float) else None
     try:
         return (pk, sk, *indexed, expires, json.dumps(item, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"an item cannot be written: {error}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreRefusedError(f"an item cannot be written: {error}") from error
 
 
 def _item(text: str) -> Item:

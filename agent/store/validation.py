@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.ports import Item, Key, StoreError, UseCaseError
+from agent.ports import Item, Key, StoreRefusedError, UseCaseError
 
 T = TypeVar("T")
 
@@ -49,14 +49,14 @@ def keys(item: Item) -> Key:
     """The key of an item to be written.
 
     Raises:
-        StoreError: A key is missing, or one of the index is not text, or empty.
+        StoreRefusedError: A key is missing, or one of the index is not text, or empty.
     """
     pk, sk = item.get("pk"), item.get("sk")
     if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
-        raise StoreError("an item needs pk and sk, not empty")
+        raise StoreRefusedError("an item needs pk and sk, not empty")
     for name in ("pk1", "sk1"):
         if name in item and not (isinstance(item[name], str) and item[name]):
-            raise StoreError(f"{name} of an item must be text and not empty")
+            raise StoreRefusedError(f"{name} of an item must be text and not empty")
     return pk, sk
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ports import Item, Store, StoreError
+from agent.ports import Item, Store, StoreRefusedError
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, MemoryStore
 
@@ -317,9 +317,11 @@ async def test_of_many_writings_with_one_sequence_exactly_one_wins(store: Store)
     ids=str,
 )
 async def test_what_no_table_can_hold_is_refused(store: Store, item: Item) -> None:
-    """With the error of the port, and nothing is written."""
-    with pytest.raises(StoreError):
+    """With the error that says: never; and nothing is written."""
+    with pytest.raises(StoreRefusedError):
         await store.put(item)
+    with pytest.raises(StoreRefusedError):
+        await store.put_newer(item)
 
     assert await store.query("a") == []
 

@@ -28,13 +28,14 @@ from agent.conversation.usecase import KeyBinding, Profile, UseCase
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.relay import attributes as relay_rules
-from agent.store import chat, records
+from agent.store import records
 from agent.store.folders import load_document
+from agent.store.readback import read_back
 from agent.store.seed import seed_file
 from agent.store.session import record_of_call, spend_token
 from agent.store.sqlite import SqliteStore
 from agent.store.versions import canary_in_progress, intact_version
-from agent.tools import SPECS, TOOLS, CallContext, CallToolbox
+from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
 from tests.fakes import Clock, MemoryStore
 from tests.servers import Server, settings_for, staged
 
@@ -286,7 +287,7 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store
 
 
 ORDER = ToolCall(
-    "tooluse_kq81Zx",
+    "old000002",
     "PlaceOrderFunction",
     json.dumps(
         {
@@ -302,16 +303,19 @@ ORDER = ToolCall(
         }
     ),
 )
-TIME = ToolCall("tooluse_p07bTw", "CheckRestaurantPickUpTime", '{"order_type": "pickup"}')
-PLACED = ToolResult("tooluse_kq81Zx", '{"message": "The kitchen has it."}')
+TIME = ToolCall("old000003", "CheckRestaurantPickUpTime", '{"order_type": "pickup"}')
+PLACED = ToolResult("old000002", '{"message": "The kitchen has it."}')
 TOLD = ToolResult(
-    "tooluse_p07bTw", '{"pickupTime": "30 minutes", "message": "It is ready in 30 minutes."}'
+    "old000003", '{"pickupTime": "30 minutes", "message": "It is ready in 30 minutes."}'
 )
 
 
 async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
-    """One item per tool result, found by its key's suffix after the message that asked (A7.4)."""
-    facts = await chat.facts(store, CALL)
+    """One item per tool result, found by its key's suffix after the message that asked (A7.4).
+
+    Ids are brought to the form every provider accepts.
+    """
+    facts = (await read_back(store, CALL)).facts
 
     assert facts == [
         CallerSaid("One small Lanternfish to go, how long does it take?"),
@@ -325,7 +329,7 @@ async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
 
 async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) -> None:
     """Both results stand in one message, which the predecessor stored as two (D10)."""
-    history = History(await chat.facts(store, CALL))
+    history = History((await read_back(store, CALL)).facts)
 
     history.append(CallerSaid("One thing more."))
 
@@ -344,7 +348,7 @@ async def test_chat_of_the_sibling_is_passed_over(store: Store) -> None:
     They are gone after a day. Reading them would be a second reader for what nobody can take up.
     """
     assert len(await store.query(CONNECTION, "chat::")) == 5
-    assert await chat.facts(store, CONNECTION) == []
+    assert (await read_back(store, CONNECTION)).facts == []
 
 
 def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolbox:
@@ -355,6 +359,7 @@ def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) 
         use_case=use_case,
         profile=Profile(caller),
         store=store,
+        ledger=Ledger(store, call_id, clock),
         clock=clock,
         time_zone=UTC,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ports import StoreError
+from agent.ports import StoreError, StoreRefusedError
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock
 
@@ -202,17 +202,17 @@ async def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> 
 
 async def test_an_item_without_a_key_is_refused(store: SqliteStore) -> None:
     """As DynamoDB refuses it."""
-    with pytest.raises(StoreError, match="needs pk and sk"):
+    with pytest.raises(StoreRefusedError, match="needs pk and sk"):
         await store.put({"pk": "a"})
-    with pytest.raises(StoreError, match="needs pk and sk"):
+    with pytest.raises(StoreRefusedError, match="needs pk and sk"):
         await store.put({"pk": "", "sk": "one"})
 
 
 async def test_a_value_that_is_not_of_json_is_refused(store: SqliteStore) -> None:
     """Nothing is written for it, also by a merge."""
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreRefusedError, match="cannot be written"):
         await store.put({"pk": "a", "sk": "one", "bad": object()})
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreRefusedError, match="cannot be written"):
         await store.merge("a", "one", {"bad": float("nan")})
 
     assert await store.get("a", "one") is None
@@ -220,7 +220,7 @@ async def test_a_value_that_is_not_of_json_is_refused(store: SqliteStore) -> Non
 
 async def test_a_key_outside_of_unicode_is_refused(store: SqliteStore) -> None:
     """Half a surrogate pair has no UTF-8 form."""
-    with pytest.raises(StoreError, match="the table refused"):
+    with pytest.raises(StoreRefusedError, match="the table refused"):
         await store.get("a", "\ud800")
 
 

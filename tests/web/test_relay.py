@@ -246,13 +246,13 @@ async def test_named_route_of_the_socket_serves_as_well(server: Server) -> None:
 
 
 class _ForgetfulStore(MemoryStore):
-    """Loses the record of use cases once a call was set up, or fails in another way."""
+    """Loses all but the session once a call was set up, or fails in another way."""
 
     fault: Exception | None = None
     is_forgetful = False
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        if self.is_forgetful and sk == "configuration":
+        if self.is_forgetful and sk != "connection":
             if self.fault:
                 raise self.fault
             return None
