@@ -16,7 +16,7 @@ from time import time
 import structlog
 from aiohttp import web
 
-from agent.calls import Calls
+from agent.calls import Calls, Resources
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import Store
@@ -25,6 +25,7 @@ from agent.settings import Settings, SettingsError
 from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
+from agent.tools import TOOLS, Toolkit
 from agent.web import call, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
@@ -71,7 +72,8 @@ async def open_calls(
             open_journals(store, clock, telemetry.journals) as journals,
             open_models(options) as open_model,
         ):
-            calls = Calls(settings, store, telemetry, open_model, clock, journals)
+            resources = Resources(store, journals, open_model, Toolkit(TOOLS), telemetry)
+            calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry
             finally:

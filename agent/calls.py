@@ -28,7 +28,7 @@ from agent.setup import Setups
 from agent.store import session
 from agent.store.journal import Journals
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from agent.tools import CallContext, CallToolbox, Ledger, Toolkit
 
 log = structlog.get_logger(__name__)
 
@@ -44,26 +44,30 @@ class Prepared:
     """Opens the line once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all calls of a process share."""
+
+    store: Store
+    journals: Journals
+    open_model: OpenModel
+    toolkit: Toolkit
+    telemetry: Telemetry
+
+
 class Calls:
     """Sets calls up and runs them."""
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        telemetry: Telemetry,
-        open_model: OpenModel,
-        clock: Callable[[], float],
-        journals: Journals,
+        self, settings: Settings, resources: Resources, clock: Callable[[], float]
     ) -> None:
         self._settings = settings
-        self._store = store
-        self._telemetry = telemetry
-        self._open_model = open_model
+        self._resources = resources
+        self._store = resources.store
+        self._open_model = resources.open_model
         self._clock = clock
-        self._setups = Setups(settings, store, clock)
+        self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
-        self._journals = journals
         self._running: set[Session] = set()
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -125,7 +129,7 @@ class Calls:
         toolbox = partial(self._toolbox, item, ledger)
         means = Means(self._store, self._setups, self._open_model, toolbox)
         configuration = await LiveConfiguration.open(means, item)
-        observer = self._telemetry.call(
+        observer = self._resources.telemetry.call(
             configuration.use_case.name, lambda: configuration.model.name
         )
         reason = EndReason.ERROR_RELAY
@@ -180,7 +184,7 @@ class Calls:
     def _journal(self, item: Item) -> Journal:
         started_ms = item.get("startedMs")
         started_ms = started_ms if isinstance(started_ms, int) else 0
-        return self._journals.open(str(item["pk"]), started_ms)
+        return self._resources.journals.open(str(item["pk"]), started_ms)
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""
@@ -197,5 +201,4 @@ class Calls:
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        offered = {spec.name for spec in use_case.tools}
-        return CallToolbox((tool for tool in TOOLS if tool.spec.name in offered), context)
+        return self._resources.toolkit.toolbox(use_case, context)

@@ -25,10 +25,8 @@ from agent.conversation.messages import ReplyRequest
 from agent.conversation.usecase import Brief, UseCase
 from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, StoreError, Toolbox, UseCaseError
-from agent.relay import attributes as relay_rules
 from agent.setup import Setups
 from agent.store import records, session
-from agent.tools import SPECS
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +157,5 @@ class LiveConfiguration:
 
 async def _in_force(means: Means, record: Item, item: Item) -> _InForce:
     """What a record and a session item say together."""
-    as_set_up = session.record_of_call(record, item)
-    use_case, _ = records.parse_use_case(as_set_up, SPECS, relay_rules)
+    use_case = means.setups.parse(session.record_of_call(record, item))
     return _InForce(use_case, await means.open_model(use_case), means.toolbox(use_case))

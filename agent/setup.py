@@ -22,7 +22,7 @@ from agent.relay import attributes as relay_rules
 from agent.settings import Settings
 from agent.store import records, session, versions
 from agent.store.prefetch import Prefetch, Reading
-from agent.tools import SPECS
+from agent.tools import Toolkit
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +41,16 @@ class Setup:
 class Setups:
     """Sets up the calls of one process."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        toolkit: Toolkit,
+        clock: Callable[[], float],
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._toolkit = toolkit
         self._clock = clock
         default = (settings.stack_use_case, records.CONFIGURATION)
         self._prefetch = Prefetch(store, clock, always=[default])
@@ -87,7 +94,7 @@ class Setups:
             UseCaseError: The record is broken.
             StoreError: The table cannot be reached.
         """
-        use_case = _parse(record)
+        use_case = self.parse(record)
         return session.Session(
             use_case=use_case,
             version=0,
@@ -119,7 +126,18 @@ class Setups:
             UseCaseError: There is none of this name, or it is broken.
             StoreError: The table cannot be reached.
         """
-        return _parse(await self._record(name))
+        return self.parse(await self._record(name))
+
+    def parse(self, record: Item) -> UseCase:
+        """A record's use case; what had to be left out of it is logged.
+
+        Raises:
+            UseCaseError: It is broken.
+        """
+        use_case, warnings = records.parse_use_case(record, self._toolkit.specs, relay_rules)
+        for warning in warnings:
+            log.warning("use_case.warning", use_case=use_case.name, warning=warning)
+        return use_case
 
     async def _record(self, name: str) -> Item:
         record = await self._store.get(name, records.CONFIGURATION) if name else None
@@ -130,10 +148,21 @@ class Setups:
         default = self._settings.stack_use_case
         if wanted and wanted != default:
             try:
-                return await _chosen(reading, wanted, whom)
+                return await self._chosen(reading, wanted, whom)
             except UseCaseError as error:
                 log.error("use_case.broken", use_case=wanted, fault=str(error))
-        return await _chosen(reading, default, whom)
+        return await self._chosen(reading, default, whom)
+
+    async def _chosen(self, reading: Reading, name: str, whom: str) -> tuple[UseCase, int]:
+        """A use case as this caller gets it, and its version; 0 is the record as it stands."""
+        record = _existing(await reading.get((name, records.CONFIGURATION)), name)
+        if number := versions.canary_version(record, whom):
+            canary = await reading.get(versions.version_key(name, number))
+            if canary is not None:
+                return self.parse(versions.as_record(canary)), number
+            log.error("use_case.version_missing", use_case=name, version=number)
+        is_pinned = not records.has_live_edits(record)
+        return self.parse(record), versions.intact_version(record) if is_pinned else 0
 
     async def _filled(
         self, use_case: UseCase, profile: Profile, reading: Reading
@@ -143,27 +172,7 @@ class Setups:
         return prompt.system_prompt(use_case, profile, now, demos)
 
 
-async def _chosen(reading: Reading, name: str, whom: str) -> tuple[UseCase, int]:
-    """A use case and its version, as this caller gets it; version 0 is the record as it stands."""
-    record = _existing(await reading.get((name, records.CONFIGURATION)), name)
-    if number := versions.canary_version(record, whom):
-        canary = await reading.get(versions.version_key(name, number))
-        if canary is not None:
-            return _parse(versions.as_record(canary)), number
-        log.error("use_case.version_missing", use_case=name, version=number)
-    is_pinned = not records.has_live_edits(record)
-    return _parse(record), versions.intact_version(record) if is_pinned else 0
-
-
 def _existing(record: Item | None, name: str) -> Item:
     if record is None:
         raise UseCaseError(f"{name or 'use case'}: there is no such use case")
     return record
-
-
-def _parse(record: Item) -> UseCase:
-    """A record's use case; what had to be left out of it is logged."""
-    use_case, warnings = records.parse_use_case(record, SPECS, relay_rules)
-    for warning in warnings:
-        log.warning("use_case.warning", use_case=use_case.name, warning=warning)
-    return use_case

@@ -23,14 +23,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent import app
 from agent.app import Service
-from agent.calls import Calls
+from agent.calls import Calls, Resources
 from agent.conversation.usecase import Phrases, UseCase
 from agent.ports import Item, LanguageModel, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
-from agent.tools import SPECS
+from agent.tools import SPECS, TOOLS, Toolkit
 from agent.web import call as relay
 from agent.web import ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -183,7 +183,8 @@ async def staged(
     telemetry = Telemetry()
     table = MeasuredStore(store, telemetry)
     async with open_journals(table, clock, telemetry.journals) as journals:
-        calls = Calls(settings, table, telemetry, opening(open_model), clock, journals)
+        resources = Resources(table, journals, opening(open_model), Toolkit(TOOLS), telemetry)
+        calls = Calls(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:
             yield server
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import Calls
+from agent.calls import Calls, Resources
 from agent.ports import Item, Store, StoreError
 from agent.store import session
 from agent.store.backlog import Uncounted
 from agent.store.journal import Journals
 from agent.store.versions import Versions
 from agent.telemetry import Telemetry
+from agent.tools import TOOLS, Toolkit
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
@@ -29,15 +30,14 @@ TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title"
 
 def calls_over(store: Store) -> Calls:
     """Nobody talks on them, so they have no facts to keep."""
-    settings = settings_for(Path("unused"))
-    return Calls(
-        settings,
+    resources = Resources(
         store,
-        Telemetry(),
-        opening(lambda identifier, _: ScriptedModel([], identifier)),
-        lambda: NOW,
         Journals(store, lambda: NOW, Uncounted(), max),
+        opening(lambda identifier, _: ScriptedModel([], identifier)),
+        Toolkit(TOOLS),
+        Telemetry(),
     )
+    return Calls(settings_for(Path("unused")), resources, lambda: NOW)
 
 
 async def configured() -> MemoryStore:

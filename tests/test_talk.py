@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.calls import Calls
+from agent.calls import Calls, Resources
 from agent.conversation.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage
 from agent.conversation.events import (
     CallEnded,
@@ -25,6 +25,7 @@ from agent.conversation.events import (
 from agent.store.journal import open_journals
 from agent.talk import HELP, TerminalLine, show, talk
 from agent.telemetry import Telemetry
+from agent.tools import TOOLS, Toolkit
 from tests.fakes import MemoryStore
 from tests.servers import opening, settings_for
 from tests.test_call import offline, seeded
@@ -257,7 +258,8 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
         async with open_journals(store, _now) as journals:
-            calls = Calls(settings, store, Telemetry(), opening(offline), _now, journals)
+            resources = Resources(store, journals, opening(offline), Toolkit(TOOLS), Telemetry())
+            calls = Calls(settings, resources, _now)
             return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
 
     reason = run_virtually(main())
@@ -281,7 +283,8 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
         async with open_journals(store, _now) as journals:
-            calls = Calls(settings, store, Telemetry(), opening(offline), _now, journals)
+            resources = Resources(store, journals, opening(offline), Toolkit(TOOLS), Telemetry())
+            calls = Calls(settings, resources, _now)
             return await talk(calls, TerminalLine(terminal.write), typed(), "")
 
     assert run_virtually(main()) is EndReason.CALLER_HANGUP

@@ -24,6 +24,8 @@ def convert(raw: object, wanted: type[T], field: str = "") -> T:
     """
     try:
         return msgspec.convert(plain(raw), wanted)
+    except UnicodeError as error:
+        raise UseCaseError(f"{field}: holds half a character") from error
     except msgspec.ValidationError as error:
         fault, _, path = str(error).partition(" - at `$")
         inner = path.removesuffix("`").removeprefix("" if field else ".")

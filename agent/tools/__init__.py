@@ -1,7 +1,8 @@
 """What an agent can do: every tool there is, listed.
 
 A tool is one typed async function (`declare.tool`) in the tuple of its module; a use case names
-those it offers. `CallToolbox` runs them for one call.
+those it offers. `Toolkit` has those that can be used in this process, `CallToolbox` runs them for
+one call.
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ from agent.conversation.messages import ToolSpec
 from agent.tools import apartments, calls, ordering, profiles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, WithEffect, tool
+from agent.tools.kit import Toolkit
 from agent.tools.ledger import Ledger
 from agent.tools.toolbox import CallToolbox
 
-__all__ = ["SPECS", "TOOLS", "CallContext", "CallToolbox", "Ledger", "Tool", "WithEffect", "tool"]
+__all__ = [
+    "SPECS",
+    "TOOLS",
+    "CallContext",
+    "CallToolbox",
+    "Ledger",
+    "Tool",
+    "Toolkit",
+    "WithEffect",
+    "tool",
+]
 
 TOOLS: tuple[Tool, ...] = (*ordering.TOOLS, *apartments.TOOLS, *profiles.TOOLS, *calls.TOOLS)
 

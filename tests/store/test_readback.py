@@ -418,6 +418,18 @@ our_calls = st.lists(odd_facts, max_size=8).map(
 any_item = our_items | messages_of_old | st.dictionaries(odd_texts, odd_values, max_size=2)
 
 
+def test_half_a_character_costs_its_fact_only() -> None:
+    """JSON may hold a lone surrogate, which no text of ours is."""
+    call = {"id": "tool00001", "name": "look", "arguments": "{}", "\ud800": 1}
+    broken = {"kind": "toolUsed", "reply": 0, "call": call, "result": None}
+    items: list[Item] = [
+        {"position": 0, "fact": broken},
+        {"position": 1, "fact": {"kind": "callerSaid", "text": "Hello."}},
+    ]
+
+    assert read_items(items).facts == [SILENCE, CallerSaid("Hello.")]
+
+
 @settings(max_examples=300)
 @given(
     items=our_calls | st.lists(messages_of_old, max_size=8) | st.lists(any_item, max_size=8),
