@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
     what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
     seeding.add_argument("--dry-run", action="store_true", help="write nothing")
+    seeding.add_argument(
+        "--create-table", action="store_true", help="before, make TABLE_NAME if it is missing"
+    )
     seeding.set_defaults(run=_seed)
 
     checking = commands.add_parser("check", help="validate settings and configuration")
@@ -91,6 +94,8 @@ async def _converse(settings: Settings, caller: str) -> None:
 
 def _seed(asked: argparse.Namespace) -> int:
     settings = _settings()
+    if asked.create_table and asyncio.run(app.make_table(settings)):
+        print(f"made the table {settings.table_name}")
     written = asyncio.run(_load(settings, asked))
     verb = "would write" if asked.dry_run else "wrote"
     for pk, sk in written:
