@@ -146,9 +146,13 @@ class _Container:
             DockerContainer(image)
             .with_command(_COMMAND)
             .with_env("DDB_LOCAL_TELEMETRY", "0")
-            .with_bind_ports(_PORT_INSIDE, port)
             .with_kwargs(labels={_LABEL: "dynamodb"})
         )
+        self.host = self._container.get_container_host_ip()
+        """Where published ports are reached."""
+        # An address too is taken by the engine, though the library declares a port alone.
+        published: Any = (self.host, port) if self.host == "127.0.0.1" else port
+        self._container.ports[f"{_PORT_INSIDE}/tcp"] = published
         self._is_created = False
 
     def start(self) -> None:
@@ -157,10 +161,6 @@ class _Container:
         else:
             self._container.start()
             self._is_created = True
-
-    def host(self) -> str:
-        """Where published ports are reached."""
-        return self._container.get_container_host_ip()
 
     def stop(self) -> None:
         self._container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
@@ -248,7 +248,7 @@ def stand_in() -> str:
 def _best_server() -> tuple[_Server, str, str]:
     port = _free_port()
     if os.environ.get("DYNAMODB_WAY") == "process":
-        return _process(port, "no container engine, or asked for")
+        return _process(port, os.environ.get("DYNAMODB_ENGINE", "as DYNAMODB_WAY asks"))
     if not _is_engine_there():
         return _process(port, "no container engine answers")
     image = _image_that_is_there()
@@ -257,7 +257,7 @@ def _best_server() -> tuple[_Server, str, str]:
     _find_containers_at_this_host()
     container = _Container(image, port)
     origin = os.environ.get("DYNAMODB_ENGINE", "container engine found here")
-    return container, f"http://{container.host()}:{port}", f"{origin}, image {image}"
+    return container, f"http://{container.host}:{port}", f"{origin}, image {image}"
 
 
 def _process(port: int, reason: str) -> tuple[_Server, str, str]:

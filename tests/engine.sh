@@ -41,8 +41,8 @@ prepare_engine() {
         export DOCKER_HOST="unix://$engine_home/docker.sock"
         export DYNAMODB_ENGINE="container engine installed here"
     else
-        export DYNAMODB_WAY=process
-        engine_says "no container engine; a child process."
+        export DYNAMODB_WAY=process DYNAMODB_ENGINE="no container engine works here"
+        engine_says "$DYNAMODB_ENGINE; a child process."
         return
     fi
     read -r default_image stand_in < <("$python" -m tests.dynamodb)
@@ -54,8 +54,8 @@ prepare_engine() {
         engine_says "$DYNAMODB_ENGINE, image $stand_in, for $DYNAMODB_IMAGE cannot be pulled."
         DYNAMODB_IMAGE=$stand_in
     else
-        export DYNAMODB_WAY=process
-        engine_says "no image for the $DYNAMODB_ENGINE; a child process."
+        export DYNAMODB_WAY=process DYNAMODB_ENGINE="no image for the $DYNAMODB_ENGINE"
+        engine_says "$DYNAMODB_ENGINE; a child process."
     fi
 }
 
@@ -124,10 +124,30 @@ own_engine_answers() {
     DOCKER_HOST="unix://$engine_home/docker.sock" engine_answers
 }
 
-own_engine_runs() {
+# own_process NAME PIDFILE: prints the pid in the file while that program runs under it. One that is
+# dead and not yet reaped has no program.
+own_process() {
     local pid
-    pid=$(cat "$engine_home/docker.pid" 2>/dev/null) &&
-        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]
+    pid=$(cat "$2" 2>/dev/null) || return
+    case $(readlink "/proc/$pid/exe") in
+        */"$1" | */"$1 (deleted)") echo "$pid" ;;
+        *) return 1 ;;
+    esac
+}
+
+# stop_own_process NAME PIDFILE: end it in an orderly way, and wait for the end.
+stop_own_process() {
+    local pid tries=0
+    pid=$(own_process "$1" "$2") || return 0
+    kill "$pid"
+    while own_process "$1" "$2" >/dev/null; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 300 ]; then
+            engine_says "$1 ($pid) does not stop." >&2
+            return
+        fi
+        sleep 0.2
+    done
 }
 
 start_engine() {
@@ -138,7 +158,9 @@ start_engine() {
     fi
     docker=/usr/bin/docker # another client on the path may be too new for Debian's engine
     own_engine_answers && return
-    own_engine_runs || rm -f "$engine_home/docker.pid"
+    # What a killed engine has left would stop this one.
+    own_process dockerd "$engine_home/docker.pid" >/dev/null || rm -f "$engine_home/docker.pid"
+    stop_own_process containerd "$engine_home/run/containerd/containerd.pid"
     setsid dockerd --data-root "$engine_home/data" --exec-root "$engine_home/run" \
         --pidfile "$engine_home/docker.pid" --storage-driver "$(storage_driver)" \
         --ip 127.0.0.1 -H "unix://$engine_home/docker.sock" \
@@ -180,11 +202,7 @@ leave_engine() {
 }
 
 stop_engine() {
-    local pid
-    own_engine_runs || return 0
-    pid=$(cat "$engine_home/docker.pid")
-    kill "$pid"
-    timeout 60 tail --pid="$pid" -f /dev/null || engine_says "dockerd ($pid) does not stop." >&2
+    stop_own_process dockerd "$engine_home/docker.pid"
 }
 
 image_is_there() {
