@@ -324,6 +324,38 @@ async def test_what_a_predecessor_wrote_can_be_read(
     }
 
 
+async def test_a_store_asks_for_little_and_reads_what_was_just_written(
+    proxy: Proxy, table_name: str
+) -> None:
+    """No operation beyond the permissions a service has; only the index may lag behind."""
+    asked: list[tuple[str, bool]] = []
+
+    def note(exchange: Exchange) -> Fault | None:
+        body = exchange.body
+        of_table = body.get("RequestItems", {}).get(table_name, body)
+        asked.append((exchange.operation, of_table.get("ConsistentRead", False)))
+        return None
+
+    proxy.each = note
+    store = await DynamoDBStore.open(table_name, region=REGION)
+    await store.put({"pk": "a", "sk": "one"})
+    await store.put_newer({"pk": "a", "sk": "one", "sequence": 1})
+    await store.merge("a", "one", {"note": "merged"})
+    await store.get("a", "one")
+    await store.get_many([("a", "one")])
+    await store.query("a")
+    await store.query_index("a")
+    await store.move("a", "one", {"pk": "a", "sk": "two"})
+    await store.close()
+
+    assert asked == [
+        ("GetItem", True), ("Query", False),
+        ("PutItem", False), ("PutItem", False), ("UpdateItem", False),
+        ("GetItem", True), ("BatchGetItem", True), ("Query", True), ("Query", False),
+        ("TransactWriteItems", False),
+    ]  # fmt: skip
+
+
 async def test_attributes_with_reserved_names_are_merged(store: Store) -> None:
     """DynamoDB knows hundreds of words that an expression may not hold."""
     await store.merge("a", "one", {"name": "Ada", "status": "new", "data.x": 1, "size of": None})
