@@ -128,7 +128,7 @@ own_engine_answers() {
 # dead and not yet reaped has no program.
 own_process() {
     local pid
-    pid=$(cat "$2" 2>/dev/null) || return
+    pid=$(cat "$2" 2>/dev/null) || return 1 # in a trap a bare one would say 0
     case $(readlink "/proc/$pid/exe") in
         */"$1" | */"$1 (deleted)") echo "$pid" ;;
         *) return 1 ;;
