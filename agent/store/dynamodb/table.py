@@ -38,6 +38,7 @@ from agent.store.schema import INDEX
 from agent.store.validation import keys, sequence
 
 _WRITE_ID = "writeId"
+_HAS_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
 _PATIENCE = Patience()
 
 
@@ -246,10 +247,10 @@ class DynamoDBStore:
         return self._condition("attribute_not_exists(pk) OR #expireAt <= :now")
 
     def _is_there(self) -> _Condition:
-        return self._condition("attribute_exists(pk) AND NOT #expireAt <= :now")
+        return self._condition(f"attribute_exists(pk) AND ({_HAS_NOT_EXPIRED})")
 
     def _has_not_expired(self) -> _Condition:
-        return self._condition("NOT #expireAt <= :now")
+        return self._condition(_HAS_NOT_EXPIRED)
 
     def _is_older_than(self, number: int) -> _Condition:
         """By `validation.sequence`, for which what has no number is number -1."""
