@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
     seeding.add_argument("--dry-run", action="store_true", help="write nothing")
+    seeding.add_argument(
+        "--create-table", action="store_true", help="before, make TABLE_NAME if it is missing"
+    )
     seeding.set_defaults(run=_seed)
 
     checking = commands.add_parser("check", help="validate settings and configuration")
@@ -111,6 +114,8 @@ def _seed(asked: argparse.Namespace) -> int:
         print(fault, file=sys.stderr)
         return 1
     settings = _settings()
+    if asked.create_table and asyncio.run(app.make_table(settings)):
+        print(f"made the table {settings.table_name}")
     written = asyncio.run(_load(settings, asked))
     verb = "would write" if asked.dry_run else "wrote"
     for item in written:

@@ -22,8 +22,8 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
+from agent.store import create_table, open_store
 from agent.store.journal import open_journals
-from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
 from agent.web import call, ops, voice
@@ -57,7 +57,13 @@ async def open_calls(
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
-    store = MeasuredStore(await SqliteStore.open(settings.store_path), telemetry)
+    table = await open_store(
+        settings.table_name,
+        settings.store_path,
+        region=settings.aws_region,
+        max_calls=settings.max_calls,
+    )
+    store = MeasuredStore(table, telemetry)
 
     options = ModelOptions(
         identifier=settings.model_identifier,
@@ -80,6 +86,18 @@ async def open_calls(
                 await calls.close()
     finally:
         await store.close()
+
+
+async def make_table(settings: Settings) -> bool:
+    """Make the table in DynamoDB if it is missing; tells whether it was.
+
+    Raises:
+        SettingsError: None is named.
+        StoreError: It cannot be made.
+    """
+    if not settings.table_name:
+        raise SettingsError("TABLE_NAME: must be set to make a table")
+    return await create_table(settings.table_name, region=settings.aws_region)
 
 
 @asynccontextmanager

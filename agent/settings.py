@@ -164,11 +164,17 @@ class Settings:
         "OPENAI_BASE_URL", "", "server of openai: models; unset = OpenAI itself", _base_url
     )
     aws_region: str = _variable(
-        "AWS_REGION AWS_DEFAULT_REGION", "", "region of Bedrock; unset = the profile's"
+        "AWS_REGION AWS_DEFAULT_REGION", "", "of Bedrock and DynamoDB; unset = the profile's"
     )
     aws_profile: str = _variable("AWS_PROFILE", "", "profile of the AWS configuration files")
     aws_config_file: Path = _variable(
         "AWS_CONFIG_FILE", Path("~/.aws/config"), "where profiles name their region", Path
+    )
+    aws_endpoint_url_dynamodb: str = _variable(
+        "AWS_ENDPOINT_URL_DYNAMODB", "", "unset = the region's own", _base_url
+    )
+    aws_endpoint_url_bedrock_runtime: str = _variable(
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "", "unset = the region's own", _base_url
     )
     stack_use_case: str = _variable(
         "STACK_USE_CASE",
@@ -258,14 +264,14 @@ class Settings:
             )
         if self.is_public and not self.ws_url.startswith("wss://"):
             raise SettingsError("WS_URL: a public address must be wss://")
-        if self.table_name:
-            raise SettingsError("TABLE_NAME: this version keeps its data in STORE_PATH only")
         uses_openai = any(each.startswith("openai:") for each in self.models)
         if uses_openai and not self.openai_api_key and not self.openai_base_url:
             raise SettingsError("OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:")
         knows_region = self.aws_region or self.aws_config_file.expanduser().is_file()
         if not knows_region and any(map(_needs_region, self.models)):
             raise SettingsError("AWS_REGION: must be set for a model of Amazon Bedrock")
+        if not knows_region and self.table_name:
+            raise SettingsError("AWS_REGION: must be set for TABLE_NAME, a table in DynamoDB")
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:

@@ -43,7 +43,7 @@ def test_every_variable_is_read() -> None:
         "METRICS_PORT": "0",
         "WS_URL": "wss://voice.example.com/",
         "PUBLIC_URL": "https://hooks.example.com/",
-        "TABLE_NAME": "",
+        "TABLE_NAME": "demo-ConversationRelayAppDatabase",
         "STORE_PATH": "/tmp/agent.db",  # noqa: S108 (never opened)
         "MODEL_IDENTIFIER": "us.amazon.nova-lite-v1:0",
         "FALLBACK_MODEL_IDENTIFIERS": "openai:gpt, offline:",
@@ -52,6 +52,8 @@ def test_every_variable_is_read() -> None:
         "AWS_REGION": "us-east-1",
         "AWS_PROFILE": "work",
         "AWS_CONFIG_FILE": "/tmp/config",  # noqa: S108 (never opened)
+        "AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:8001",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "https://bedrock.example.com",
         "STACK_USE_CASE": "albertEinsteinUseCase",
         "TIME_ZONE": "Europe/Zurich",
         "TWILIO_ACCOUNT_SID": "AC0",
@@ -70,6 +72,7 @@ def test_every_variable_is_read() -> None:
         metrics_port=0,
         ws_url="wss://voice.example.com/",
         public_url="https://hooks.example.com",
+        table_name="demo-ConversationRelayAppDatabase",
         store_path=Path("/tmp/agent.db"),  # noqa: S108 (never opened)
         model_identifier="us.amazon.nova-lite-v1:0",
         fallback_model_identifiers=("openai:gpt", "offline:"),
@@ -78,6 +81,8 @@ def test_every_variable_is_read() -> None:
         aws_region="us-east-1",
         aws_profile="work",
         aws_config_file=Path("/tmp/config"),  # noqa: S108 (never opened)
+        aws_endpoint_url_dynamodb="http://localhost:8001",
+        aws_endpoint_url_bedrock_runtime="https://bedrock.example.com",
         stack_use_case="albertEinsteinUseCase",
         time_zone=ZoneInfo("Europe/Zurich"),
         twilio_account_sid="AC0",
@@ -113,7 +118,8 @@ def test_every_variable_is_read() -> None:
         ("PUBLIC_URL", "https://user@voice.example.com"),
         ("PUBLIC_URL", "https://voice.example.com:99999"),
         ("TABLE_NAME", "a table"),
-        ("TABLE_NAME", "table"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8001"),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "localhost"),
         ("MODEL_IDENTIFIER", "openai:"),
         ("MODEL_IDENTIFIER", "azure:gpt"),
         ("MODEL_IDENTIFIER", "arn:aws:bedrock"),
@@ -219,3 +225,19 @@ def test_log_is_json_unless_somebody_looks() -> None:
     """Tests have no terminal, like containers."""
     assert log_format_for(Settings()) == "json"
     assert log_format_for(Settings(log_format="console")) == "console"
+
+
+@pytest.mark.parametrize(
+    "environment", [{"TABLE_NAME": "table"}, {"MODEL_IDENTIFIER": "amazon.nova-lite-v1:0"}]
+)
+def test_what_is_in_aws_needs_a_region(environment: Mapping[str, str], tmp_path: Path) -> None:
+    """From a variable, or from a profile in the configuration of AWS."""
+    profiles = tmp_path / "config"
+    nowhere = {"AWS_CONFIG_FILE": str(profiles)}
+    with pytest.raises(SettingsError, match=r"^AWS_REGION: must be set for ") as caught:
+        Settings.read({**nowhere, **environment})
+    profiles.touch()
+
+    assert "\n" not in str(caught.value)
+    assert Settings.read({**nowhere, **environment}).aws_region == ""
+    assert Settings.read({"AWS_REGION": "eu-central-2", **environment}).is_public is False

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ports import Item, Store, StoreRefusedError
+from agent.store.dynamodb import DynamoDBStore
+from agent.store.overflow import OverflowStore
 from agent.store.sqlite import SqliteStore
+from tests.dynamodb import REGION
 from tests.fakes import Clock, MemoryStore
 
 Opener = Callable[[Path, Callable[[], float]], Awaitable[Store]]
@@ -25,16 +28,29 @@ async def _sqlite(folder: Path, now: Callable[[], float]) -> Store:
     return await SqliteStore.open(folder / "agent.db", now=now)
 
 
+async def _overflow(_folder: Path, now: Callable[[], float]) -> Store:
+    return OverflowStore(MemoryStore(now), limit=8)
+
+
+async def _dynamodb(folder: Path, now: Callable[[], float]) -> Store:
+    return OverflowStore(await DynamoDBStore.open(folder.name, region=REGION, now=now))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock(1_000.0)
 
 
-@pytest.fixture(params=[_memory, _sqlite], ids=["memory", "sqlite"])
+@pytest.fixture(
+    params=[_memory, _sqlite, _overflow, _dynamodb],
+    ids=["memory", "sqlite", "overflow", "dynamodb"],
+)
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Store]:
     opener: Opener = request.param
+    if opener is _dynamodb:
+        tmp_path /= request.getfixturevalue("table_name")
     opened = await opener(tmp_path, clock)
     yield opened
     await opened.close()
@@ -194,7 +210,7 @@ def test_a_prefix_query_is_a_filter_and_a_sort(
         return [item["sk"] for item in found]
 
     expected = sorted({key for key in keys if key.startswith(prefix)}, key=lambda key: key.encode())
-    for opener in (_memory, _sqlite):
+    for opener in (_memory, _sqlite, _overflow):
         assert asyncio.run(ask(opener)) == expected
 
 

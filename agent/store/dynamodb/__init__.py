@@ -1,0 +1,17 @@
+"""The table in DynamoDB: for more than one machine, and for the data of the predecessor.
+
+    attributes   PURE: values of JSON <-> attribute values of DynamoDB
+    connection   one client of the SDK: time limits, repetitions, errors of the port
+    table        `ports.Store` on it
+    startup      can this process use that table? and making one for a local engine
+
+The permissions it needs are GetItem, BatchGetItem, Query (also on the index), PutItem, UpdateItem
+and, for the first half of `move`, DeleteItem. Only `create_table`, which no deployment runs, needs
+more.
+"""
+
+from agent.store.dynamodb.connection import Patience
+from agent.store.dynamodb.startup import create_table
+from agent.store.dynamodb.table import DynamoDBStore
+
+__all__ = ["DynamoDBStore", "Patience", "create_table"]

@@ -1,0 +1,268 @@
+"""A table that cannot be used stops the start, with one line that says what to correct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import aioboto3  # type: ignore[import-untyped] # ships no types
+import pytest
+
+from agent.__main__ import main
+from agent.ports import StoreError
+from agent.settings import Settings
+from agent.store.dynamodb import DynamoDBStore, Patience, create_table
+from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
+from tests.dynamodb import REGION, Engine
+from tests.store import proxy as faults
+from tests.store.proxy import Fault, Proxy
+
+PATIENCE = Patience(connect=0.5, read=0.2, operation=4.0)
+
+
+async def _line(name: str, region: str = REGION) -> str:
+    """What whoever starts the service is told."""
+    with pytest.raises(StoreError) as caught:
+        await DynamoDBStore.open(name, region=region, patience=PATIENCE)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def _other_keys(table: Any) -> None:
+    table["KeySchema"] = [{"AttributeName": "pk1", "KeyType": "HASH"}]
+
+
+def _no_sort_key(table: Any) -> None:
+    del table["KeySchema"][1]
+
+
+def _number_as_key(table: Any) -> None:
+    table["AttributeDefinitions"][1]["AttributeType"] = "N"
+
+
+def _other_name(table: Any) -> None:
+    table["GlobalSecondaryIndexes"][0]["IndexName"] = "index-2"
+
+
+def _other_index_keys(table: Any) -> None:
+    table["GlobalSecondaryIndexes"][0]["KeySchema"][0]["AttributeName"] = "sk"
+
+
+def _no_index_sort_key(table: Any) -> None:
+    del table["GlobalSecondaryIndexes"][0]["KeySchema"][1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (_other_keys, "its keys are not pk and sk, both text"),
+        (_no_sort_key, "its keys are not pk and sk, both text"),
+        (_number_as_key, "its keys are not pk and sk, both text"),
+        (_other_name, f"it has no index {INDEX} on pk1 and sk1, both text"),
+        (_other_index_keys, f"it has no index {INDEX} on pk1 and sk1, both text"),
+        (_no_index_sort_key, f"it has no index {INDEX} on pk1 and sk1, both text"),
+    ],
+)
+async def test_a_table_of_another_shape_is_refused(
+    sdk: Any, table_name: str, spoil: Callable[[Any], None], fault: str
+) -> None:
+    """Before the first call, and not by it."""
+    spoiled = deepcopy(dict(TABLE))
+    spoil(spoiled)
+    _declare_keys_only(spoiled)
+    await sdk.create_table(TableName=f"{table_name}-spoiled", **spoiled)
+
+    line = await _line(f"{table_name}-spoiled")
+
+    await sdk.delete_table(TableName=f"{table_name}-spoiled")
+    assert line == f"TABLE_NAME: table {table_name}-spoiled in {REGION}: {fault}"
+
+
+def _declare_keys_only(table: Any) -> None:
+    """DynamoDB refuses a declared attribute that is no key."""
+    schemas = [table["KeySchema"], table["GlobalSecondaryIndexes"][0]["KeySchema"]]
+    used = {key["AttributeName"] for schema in schemas for key in schema}
+    table["AttributeDefinitions"] = [
+        each for each in table["AttributeDefinitions"] if each["AttributeName"] in used
+    ]
+
+
+@pytest.mark.usefixtures("table_name")
+async def test_a_table_that_is_not_there_is_refused() -> None:
+    """A slip of the pen, or a stack that was not deployed."""
+    assert (
+        await _line("nothing") == f"TABLE_NAME: table nothing in {REGION}: there is no such table"
+    )
+
+
+async def test_a_table_in_another_region_is_refused(table_name: str) -> None:
+    """The line tells where it was looked for."""
+    line = await _line(table_name, "eu-central-2")
+
+    assert line == f"TABLE_NAME: table {table_name} in eu-central-2: there is no such table"
+
+
+@pytest.mark.parametrize(
+    ("operation", "planned", "fault"),
+    [
+        (
+            "GetItem",
+            [faults.refuse("AccessDeniedException")],
+            "these credentials have no permission for GetItem",
+        ),
+        (
+            "Query",
+            [faults.refuse("AccessDeniedException")],
+            "these credentials have no permission for Query",
+        ),
+        (
+            "GetItem",
+            [faults.refuse("UnrecognizedClientException")],
+            "the credentials are refused: UnrecognizedClientException",
+        ),
+        (
+            "GetItem",
+            [faults.refuse("ExpiredTokenException")],
+            "the credentials are refused: ExpiredTokenException",
+        ),
+        (
+            "GetItem",
+            [faults.refuse("ThrottlingException")] * 3,
+            "it cannot be used now: GetItem: ThrottlingException",
+        ),
+        ("GetItem", [faults.fail] * 3, "it cannot be used now: GetItem: 503"),
+        ("Query", [faults.hang_up] * 3, "it cannot be reached now: ConnectionClosedError"),
+        ("GetItem", [faults.keep_answer] * 3, "it cannot be reached now: ReadTimeoutError"),
+    ],
+)
+async def test_a_table_that_does_not_serve_us_stops_the_start(
+    proxy: Proxy, table_name: str, operation: str, planned: list[Fault], fault: str
+) -> None:
+    """Whether that will pass or not."""
+    proxy.plan(operation, *planned)
+
+    assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}"
+
+
+@pytest.mark.parametrize(
+    ("unset", "set_to", "region", "fault"),
+    [
+        ("AWS_ACCESS_KEY_ID", {}, REGION, f"in {REGION}: no AWS credentials were found"),
+        ("", {}, "", "in no region: AWS_REGION must be set"),
+        (
+            "",
+            {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9"},
+            REGION,
+            f'in {REGION}: Could not connect to the endpoint URL: "http://127.0.0.1:9/"',
+        ),
+        (
+            "",
+            {"AWS_PROFILE": "nobody"},
+            REGION,
+            f"in {REGION}: The config profile (nobody) could not be found",
+        ),
+        (
+            "",
+            {},
+            "eu_central",
+            "in eu_central: Provided region_name 'eu_central' doesn't match a supported format.",
+        ),
+    ],
+)
+async def test_a_process_without_access_is_told_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+    table_name: str,
+    unset: str,
+    set_to: dict[str, str],
+    region: str,
+    fault: str,
+) -> None:
+    """Credentials, region, endpoint, profile."""
+    for name in filter(None, [unset, "AWS_REGION", "AWS_DEFAULT_REGION"]):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+
+    assert await _line(table_name, region) == f"TABLE_NAME: table {table_name} {fault}"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, dynamodb: Engine, table_name: str) -> str:
+    """The variables of a process with a table that is not there; gives its name."""
+    for name, _, _ in Settings.describe():
+        if not name.startswith("AWS_"):
+            monkeypatch.delenv(name, raising=False)
+    name = f"{table_name}-made"
+    monkeypatch.setenv("TABLE_NAME", name)
+    return name
+
+
+def test_a_missing_table_is_exit_status_1(
+    environment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one line, no traceback (D25)."""
+    assert main(["serve"]) == 1
+
+    line = f"TABLE_NAME: table {environment} in {REGION}: there is no such table\n"
+    assert capsys.readouterr().err == line
+
+
+async def _described(name: str, url: str) -> tuple[Any, Any]:
+    async with aioboto3.Session().client("dynamodb", region_name=REGION, endpoint_url=url) as sdk:
+        table = await sdk.describe_table(TableName=name)
+        expiry = await sdk.describe_time_to_live(TableName=name)
+        return table["Table"], expiry["TimeToLiveDescription"]
+
+
+async def test_a_table_is_made_as_the_schema_has_it(environment: str, dynamodb: Engine) -> None:
+    """Making it again changes nothing."""
+    made = [await create_table(environment, region=REGION) for _ in range(2)]
+    store = await DynamoDBStore.open(environment, region=REGION)
+    await store.close()
+
+    table, expiry = await _described(environment, dynamodb.url)
+    dynamodb.delete_table(environment)
+    assert made == [True, False]
+    assert table["TableStatus"] == "ACTIVE"
+    assert table["KeySchema"] == TABLE["KeySchema"]
+    assert table["GlobalSecondaryIndexes"][0]["IndexName"] == INDEX
+    assert expiry["AttributeName"] == TTL_ATTRIBUTE
+    assert expiry["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
+
+
+async def test_a_table_that_cannot_be_made_is_one_line(proxy: Proxy) -> None:
+    """As one that cannot be used."""
+    proxy.plan("CreateTable", faults.refuse("AccessDeniedException"))
+
+    with pytest.raises(StoreError) as caught:
+        await create_table("new", region=REGION)
+
+    fault = "these credentials have no permission for CreateTable"
+    assert str(caught.value) == f"TABLE_NAME: table new in {REGION}: {fault}"
+
+
+def test_seed_makes_the_table_and_fills_it(
+    environment: str, dynamodb: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second time it is only filled."""
+    assert main(["seed", "--create-table"]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert main(["seed", "--create-table"]) == 0
+    second = capsys.readouterr().out.splitlines()
+
+    dynamodb.delete_table(environment)
+    assert first == [f"made the table {environment}", *second]
+    assert "wrote restaurantOrderingUseCase / configuration (version 1)" in second
+
+
+@pytest.mark.usefixtures("environment")
+def test_seed_makes_no_table_where_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file needs no making."""
+    monkeypatch.delenv("TABLE_NAME")
+
+    assert main(["seed", "--create-table"]) == 1
+    assert capsys.readouterr().err == "TABLE_NAME: must be set to make a table\n"
