@@ -199,6 +199,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, dynamodb: Engine, table_name: s
     return name
 
 
+@pytest.mark.usefixtures("plain_logging")
 def test_a_missing_table_is_exit_status_1(
     environment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
