@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Lints both CloudFormation templates; fails on any finding.
+#
+#   bash tests/templates/lint.sh                 make what is missing, run every linter
+#   bash tests/templates/lint.sh environments    only make what is missing
+#
+# The linters fight over versions of what they share, also with the service: each has an environment
+# of its own in .tools/, made from a file of locked requirements. "cloudformation" (cfn-lint, moto) also
+# serves the tests in this folder. Nothing here needs an account or, once made, a network.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# shellcheck source=tests/environment.sh
+. tests/environment.sh
+
+environments=(cloudformation checkov sam)
+templates=(cloud-deploy-infra-template.yml local-dev-cloud-infra-template.yml)
+
+# The linters believe they may call AWS; they must not find credentials, nor ask for any.
+export AWS_ACCESS_KEY_ID=lint AWS_SECRET_ACCESS_KEY=lint AWS_DEFAULT_REGION=us-east-1
+export AWS_EC2_METADATA_DISABLED=true SAM_CLI_TELEMETRY=0 CKV_SKIP_PACKAGE_UPDATE_CHECK=true
+unset AWS_PROFILE
+
+# ensure_tool NAME: .tools/NAME holds exactly what its file says, hashes checked; quick when it does.
+ensure_tool() {
+    local name=$1 file=tests/templates/requirements-$1.txt folder=.tools/$1 wanted python
+    wanted=$(sha256sum "$file")
+    [ -f "$folder/.sha256" ] && [ "$(cat "$folder/.sha256")" = "$wanted" ] && return
+    echo "Making $folder from $file ..." >&2
+    python=$(find_python)
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --no-deps -r "$file"
+    echo "$wanted" >"$folder/.sha256"
+}
+
+# One after the other: on two cores they are no quicker side by side, and the output stays readable.
+for name in "${environments[@]}"; do
+    ensure_tool "$name"
+done
+[ "${1:-}" = environments ] && exit
+
+failed=0
+lint() {
+    local log
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        printf 'ok      %s\n' "$*"
+    else
+        failed=1
+        printf 'FAILED  %s\n' "$*"
+        cat "$log"
+    fi
+    rm -f "$log"
+}
+
+lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}"
+for template in "${templates[@]}"; do
+    lint .tools/sam/bin/sam validate --lint --template-file "$template"
+    lint .tools/checkov/bin/checkov --skip-download --framework cloudformation --compact --quiet \
+        --file "$template"
+done
+exit "$failed"
