@@ -21,10 +21,12 @@ run() {
 bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh run-local.sh.sample .ci/run
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/templates/lint.sh \
+    run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check
+run bash tests/templates/lint.sh
 
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then

@@ -35,24 +35,35 @@ ensure_tool() {
     echo "$wanted" >"$folder/.sha256"
 }
 
-# One after the other: on two cores they are no quicker side by side, and the output stays readable.
 for name in "${environments[@]}"; do
     ensure_tool "$name"
 done
 [ "${1:-}" = environments ] && exit
 
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+running=()
 failed=0
+
+# lint PROGRAM ARGUMENT ...: runs beside the others; report tells what came of it.
 lint() {
-    local log
-    log=$(mktemp)
-    if "$@" >"$log" 2>&1; then
-        printf 'ok      %s\n' "$*"
-    else
-        failed=1
-        printf 'FAILED  %s\n' "$*"
-        cat "$log"
-    fi
-    rm -f "$log"
+    local log="$logs/${#running[@]}"
+    printf '%s\n' "$*" >"$log.command"
+    "$@" >"$log" 2>&1 &
+    running+=($!)
+}
+
+report() {
+    local number
+    for number in "${!running[@]}"; do
+        if wait "${running[$number]}"; then
+            printf 'ok      %s\n' "$(cat "$logs/$number.command")"
+        else
+            failed=1
+            printf 'FAILED  %s\n' "$(cat "$logs/$number.command")"
+            cat "$logs/$number"
+        fi
+    done
 }
 
 # switched_on TEMPLATE COPY: the template with its options on by default. Checkov looks at what the
@@ -65,12 +76,17 @@ switched_on() {
         "$1" >"$2"
 }
 
+scanned=()
+for template in "${templates[@]}"; do
+    switched_on "$template" ".tools/switched-on-$template"
+    scanned+=("$template" ".tools/switched-on-$template")
+done
+
+lint .tools/checkov/bin/checkov --skip-download --framework cloudformation --compact --quiet \
+    --file "${scanned[@]}"
 lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}"
-checkov=(.tools/checkov/bin/checkov --skip-download --framework cloudformation --compact --quiet)
 for template in "${templates[@]}"; do
     lint .tools/sam/bin/sam validate --lint --template-file "$template"
-    lint "${checkov[@]}" --file "$template"
-    switched_on "$template" ".tools/switched-on-$template"
-    lint "${checkov[@]}" --file ".tools/switched-on-$template"
 done
+report
 exit "$failed"
