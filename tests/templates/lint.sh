@@ -23,11 +23,10 @@ unset AWS_PROFILE
 
 # ensure_tool NAME: .tools/NAME holds exactly what its file says, hashes checked; quick when it does.
 ensure_tool() {
-    local name=$1 file=tests/templates/requirements-$1.txt folder=.tools/$1 wanted python
+    local name=$1 file=tests/templates/requirements-$1.txt folder=.tools/$1 wanted
     wanted=$(sha256sum "$file")
     [ -f "$folder/.sha256" ] && [ "$(cat "$folder/.sha256")" = "$wanted" ] && return
     echo "Making $folder from $file ..." >&2
-    python=$(find_python)
     rm -rf "$folder"
     "$python" -m venv "$folder"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -35,8 +34,14 @@ ensure_tool() {
     echo "$wanted" >"$folder/.sha256"
 }
 
+python=$(find_python)
+making=()
 for name in "${environments[@]}"; do
-    ensure_tool "$name"
+    ensure_tool "$name" &
+    making+=($!)
+done
+for each in "${making[@]}"; do
+    wait "$each"
 done
 [ "${1:-}" = environments ] && exit
 

@@ -199,6 +199,29 @@ def test_a_value_that_cannot_work_is_refused(name: str, good: str, bad: str) -> 
     assert not re.fullmatch(pattern, bad)
 
 
+def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
+    """CPU and memory come in pairs; each offered CPU has a rule, and each rule Fargate's pairs."""
+    fargate = {
+        "256": range(512, 2049, 512),
+        "512": range(1024, 4097, 1024),
+        "1024": range(2048, 8193, 1024),
+        "2048": range(4096, 16385, 1024),
+        "4096": range(8192, 30721, 1024),
+    }
+
+    allowed = {}
+    for rule in cloud()["Rules"].values():
+        parameter, value = rule["RuleCondition"]["Fn::Equals"]
+        if parameter == {"Ref": "pTaskCpu"}:
+            [assertion] = rule["Assertions"]
+            test = assertion["Assert"]
+            allowed[value] = (test.get("Fn::Contains") or [[test["Fn::Equals"][1]]])[0]
+
+    assert set(allowed) == set(fargate) == set(cloud()["Parameters"]["pTaskCpu"]["AllowedValues"])
+    for cpu, memories in allowed.items():
+        assert memories and all(int(memory) in fargate[cpu] for memory in memories), cpu
+
+
 def test_the_container_is_locked_down() -> None:
     """No root, no capabilities, nothing to write but /tmp; exec alone makes the root writable."""
     for agent in agents():

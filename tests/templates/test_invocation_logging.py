@@ -110,6 +110,18 @@ def set_by_somebody(account: Account) -> None:
     )
 
 
+@pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
+def test_callers_words_are_logged_only_when_asked_for(path: Path) -> None:
+    """Off by default, and nothing of it is made then."""
+    template = load(path)
+    parts = [name for name in template["Resources"] if "Invocation" in name or "rBedrock" in name]
+
+    assert template["Parameters"]["pEnableInvocationLogging"]["Default"] == "false"
+    assert len(parts) == 8
+    for name in parts:
+        assert template["Resources"][name]["Condition"] in {"LogsInvocations", "TellsOfLogging"}
+
+
 def test_both_templates_have_the_same_function_small_enough_to_stand_in_them() -> None:
     """CloudFormation takes 4,096 characters of code in a template."""
     cloud, local = (
