@@ -7,6 +7,9 @@
 # The linters fight over versions of what they share, also with the service: each has an environment
 # of its own in .tools/, made from a file of locked requirements. "cloudformation" (cfn-lint, moto) also
 # serves the tests in this folder. Nothing here needs an account or, once made, a network.
+# A locked file is made from the .in beside it, from the top of the repository:
+#   uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+#       tests/templates/requirements-NAME.in -o tests/templates/requirements-NAME.txt
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
