@@ -24,11 +24,12 @@ run() {
 bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh \
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/templates/lint.sh \
     run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check
+run bash tests/templates/lint.sh
 
 trap leave_engine EXIT
 run prepare_engine "$bin/python"

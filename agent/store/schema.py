@@ -15,6 +15,10 @@ from typing import Literal, TypedDict
 
 INDEX = "index-1-full"
 """Name of the index on `pk1` and `sk1`."""
+ACTIONS = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
+"""What the service must be allowed to do with the table; `Query` also with the index."""
+MOVE_ACTION = "DeleteItem"
+"""And this inside of a transaction, which writes elsewhere what it deletes."""
 TTL_ATTRIBUTE = "expireAt"
 """When an item may be deleted, in epoch seconds. DynamoDB does so late: readers look themselves."""
 

@@ -1,0 +1,95 @@
+"""Reads the CloudFormation templates for tests.
+
+The service's own environment has no YAML reader, and needs none. The linters' environment has
+cfn-lint, whose reader knows CloudFormation's tags; it prints JSON, which is read here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
+CLOUD = ROOT / "cloud-deploy-infra-template.yml"
+LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
+
+
+def tool(name: str) -> str:
+    """A program of the linters' environment, which `lint.sh` makes."""
+    path = TOOLS / name
+    assert path.exists(), f"{path} is missing; run: bash tests/templates/lint.sh environments"
+    return str(path)
+
+
+@cache
+def load(path: Path) -> dict[str, Any]:
+    """A template as plain data, its short tags written out; to be read, not changed."""
+    command = [tool("python"), str(Path(__file__).with_name("decode.py")), str(path)]
+    run = subprocess.run(  # noqa: S603 (our own program and file)
+        command, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    template: dict[str, Any] = json.loads(run.stdout)
+    return template
+
+
+def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of one type, by their names."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def table_schema(path: Path) -> dict[str, Any]:
+    """What a template says of the table's keys, index and expiry."""
+    table: dict[str, Any] = resources(load(path), "AWS::DynamoDB::Table")["PrimaryDynamoDBTable"]
+    kept = (
+        "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "TimeToLiveSpecification",
+    )  # fmt: skip
+    return {name: table[name] for name in kept}
+
+
+def texts(node: object) -> Iterator[str]:
+    """Every text in a piece of a template, keys of maps included."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from texts(value)
+
+
+def maps(node: object) -> Iterator[dict[str, Any]]:
+    """Every map in a piece of a template, at any depth."""
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from maps(child)
+
+
+def as_list(value: Any) -> list[Any]:
+    """What may be one thing or a list of them, as in policies."""
+    return value if isinstance(value, list) else [value]
+
+
+def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every statement by which the template gives permissions to a role or a person."""
+    return [
+        statement
+        for kind in ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for properties in resources(template, kind).values()
+        for each in maps(properties)
+        if "PolicyDocument" in each
+        for statement in each["PolicyDocument"]["Statement"]
+    ]

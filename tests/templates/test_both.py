@@ -1,0 +1,256 @@
+"""What holds for both templates."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.store.schema import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
+from tests.templates.loading import (
+    CLOUD,
+    LOCAL,
+    as_list,
+    load,
+    resources,
+    statements,
+    table_schema,
+    texts,
+)
+
+BOTH = pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
+
+_KEEPS_DATA = {
+    "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::Logs::LogGroup",
+    "AWS::APS::Workspace",
+}  # fmt: skip
+_NAMING = re.compile(
+    r"(TableName|LogGroupName|BucketName|RoleName|ManagedPolicyName|ServiceName|ClusterName"
+    r"|FunctionName|AlarmName|DashboardName|TopicName|Name|Family|GroupName|InferenceProfileName)"
+)
+_KNOW_NO_RESOURCES = {
+    "ecr:GetAuthorizationToken",
+    "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+    "bedrock:GetModelInvocationLoggingConfiguration",
+    "bedrock:PutModelInvocationLoggingConfiguration",
+    "bedrock:DeleteModelInvocationLoggingConfiguration",
+}  # fmt: skip
+"""Actions for which IAM accepts no narrower resource than `*`."""
+
+
+@BOTH
+def test_a_template_begins_with_its_version_and_transform(path: Path) -> None:
+    """The first lines are those the deployment tools look for."""
+    assert path.read_text().splitlines()[:2] == [
+        "AWSTemplateFormatVersion: '2010-09-09'",
+        "Transform: AWS::Serverless-2016-10-31",
+    ]
+
+
+@BOTH
+def test_a_template_works_in_any_partition_region_and_account(path: Path) -> None:
+    """None is written into a resource; they come from pseudo parameters."""
+    template = load(path)
+    fixed = re.compile(r"arn:aws|\b(us|eu|ap|sa|ca|me|af|cn|il)(-gov)?-[a-z]+-\d\b|\b\d{12}\b")
+
+    found = list(texts([template["Resources"], template["Outputs"]]))
+
+    assert [text for text in found if fixed.search(text)] == []
+
+
+@BOTH
+def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> None:
+    """A bad value fails before anything is created."""
+    constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
+
+    for name, parameter in load(path)["Parameters"].items():
+        assert parameter["Description"], name
+        assert constraints & set(parameter), name
+
+
+@BOTH
+def test_a_default_satisfies_its_own_constraint(path: Path) -> None:
+    """A stack with the defaults is not refused."""
+    for name, parameter in load(path)["Parameters"].items():
+        if "Default" not in parameter:
+            continue
+        default = parameter["Default"]
+        if "AllowedPattern" in parameter:
+            assert re.fullmatch(parameter["AllowedPattern"], default), name
+        if "AllowedValues" in parameter:
+            assert default in parameter["AllowedValues"], name
+        if "MinValue" in parameter:
+            assert parameter["MinValue"] <= default <= parameter.get("MaxValue", default), name
+
+
+@BOTH
+def test_what_keeps_data_says_what_becomes_of_it(path: Path) -> None:
+    """Nothing is deleted or kept by an oversight when a stack goes or a resource is replaced."""
+    for name, resource in load(path)["Resources"].items():
+        if resource["Type"] in _KEEPS_DATA:
+            assert {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource), name
+
+
+def test_the_table_of_production_outlives_its_stack() -> None:
+    """Deleting the stack deletes neither the calls nor the key to read them."""
+    for name in ("PrimaryDynamoDBTable", "EncryptionKey"):
+        resource = load(CLOUD)["Resources"][name]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert resources(load(CLOUD), "AWS::DynamoDB::Table")["PrimaryDynamoDBTable"][
+        "DeletionProtectionEnabled"
+    ]
+
+
+@BOTH
+def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
+    """Several stacks fit in one account; a name that must be given begins with the stack's."""
+    permitted = {
+        ("PrimaryDynamoDBTable", "TableName"),
+        ("WebAclLogGroup", "LogGroupName"),
+        ("ClusterInsightsLogGroup", "LogGroupName"),
+        ("InferenceProfile", "InferenceProfileName"),
+        ("Guardrail", "Name"),
+    }
+    refers = {"AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog", "Custom::BedrockInvocationLogging"}
+
+    named = {
+        (name, key)
+        for name, resource in load(path)["Resources"].items()
+        for key in resource.get("Properties", {})
+        if _NAMING.fullmatch(key) and resource["Type"] not in refers
+    }
+
+    assert named <= permitted
+    for name, key in named:
+        value = load(path)["Resources"][name]["Properties"][key]
+        assert "${AWS::StackName}" in value["Fn::Sub"] or "${Cluster}" in value["Fn::Sub"]
+
+
+@BOTH
+def test_logs_expire_and_are_encrypted(path: Path) -> None:
+    """No log group is kept for ever, and each names the stack's key."""
+    for name, group in resources(load(path), "AWS::Logs::LogGroup").items():
+        assert group["RetentionInDays"], name
+        assert "EncryptionKey" in list(texts(group["KmsKeyId"])), name
+
+
+@BOTH
+def test_only_its_service_takes_a_role_and_for_this_account_only(path: Path) -> None:
+    """No service can be talked into using the role for somebody else (confused deputy)."""
+    for name, role in resources(load(path), "AWS::IAM::Role").items():
+        document = role["AssumeRolePolicyDocument"]
+        assert document["Version"] == "2012-10-17"
+        for statement in document["Statement"]:
+            assert list(statement["Principal"]) == ["Service"], name
+            account = statement["Condition"]["StringEquals"]["aws:SourceAccount"]
+            assert account == {"Ref": "AWS::AccountId"}, name
+
+
+@BOTH
+def test_permissions_are_the_least_that_work(path: Path) -> None:
+    """No managed policy, no wildcard in an action, no resource `*` where IAM knows resources."""
+    template = load(path)
+    assert "ManagedPolicyArns" not in list(texts(template["Resources"]))
+
+    for statement in statements(template):
+        actions = as_list(statement["Action"])
+        assert not any("*" in action for action in actions), statement
+        if "*" in as_list(statement["Resource"]):
+            assert set(actions) <= _KNOW_NO_RESOURCES, statement
+
+
+@BOTH
+def test_the_service_may_use_the_table_and_its_index_and_not_scan_it(path: Path) -> None:
+    """A query of the index asks for permission on the index's own ARN."""
+    [statement] = [each for each in statements(load(path)) if each.get("Sid") == "Table"]
+
+    [moves] = [each for each in statements(load(path)) if each.get("Sid") == "TableMoves"]
+
+    assert statement["Action"] == [f"dynamodb:{action}" for action in ACTIONS]
+    assert statement["Resource"] == [
+        {"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]},
+        {"Fn::Sub": "${PrimaryDynamoDBTable.Arn}/index/" + INDEX},
+    ]
+    assert moves["Action"] == f"dynamodb:{MOVE_ACTION}"
+    assert moves["Condition"]["ForAllValues:StringEquals"] == {
+        "dynamodb:EnclosingOperation": "TransactWriteItems"
+    }
+
+
+@BOTH
+def test_a_profile_may_use_its_model_in_every_region(path: Path) -> None:
+    """A forgotten region would fail at random; the models are reached through the profile only."""
+    [statement] = [each for each in statements(load(path)) if "RegionsOf" in each.get("Sid", "")]
+
+    assert statement["Action"] == "bedrock:InvokeModelWithResponseStream"
+    assert statement["Resource"] == [
+        {"Fn::Sub": "arn:${AWS::Partition}:bedrock:*::foundation-model/*"},
+        {"Fn::Sub": "arn:${AWS::Partition}:bedrock:::foundation-model/*"},
+    ]
+    assert list(statement["Condition"]["StringLike"]) == ["bedrock:InferenceProfileArn"]
+
+
+def test_a_developer_may_do_what_the_service_in_the_cloud_may() -> None:
+    """What works at home works in the cloud, and the reverse."""
+
+    def runtime(path: Path) -> dict[str, Any]:
+        shared = {"Table", "TableMoves", "TableKey", "Models", "RegionsOfTheProfiles"}
+        return {each["Sid"]: each for each in statements(load(path)) if each.get("Sid") in shared}
+
+    cloud, local = runtime(CLOUD), runtime(LOCAL)
+    for each in (cloud, local):
+        each["TableKey"] = {**each["TableKey"], "Resource": "the key of the table"}
+
+    assert local == cloud
+
+
+@BOTH
+def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
+    """The same as the code's own schema, so that a table of either serves all."""
+    schema = {name: value for name, value in TABLE.items() if name != "BillingMode"}
+
+    assert table_schema(path) == {
+        **schema,
+        "TimeToLiveSpecification": {"AttributeName": TTL_ATTRIBUTE, "Enabled": True},
+    }
+
+
+@BOTH
+def test_the_table_can_be_restored_and_is_encrypted(path: Path) -> None:
+    """Back to any second of the last 35 days; by a key of the stack's own."""
+    [table] = resources(load(path), "AWS::DynamoDB::Table").values()
+
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"]["SSEType"] == "KMS"
+    assert "EncryptionKey" in list(texts(table["SSESpecification"]))
+
+
+def test_few_security_checks_are_skipped_and_each_says_why() -> None:
+    """At most three in both templates together."""
+    skips = [
+        skip
+        for path in (CLOUD, LOCAL)
+        for resource in load(path)["Resources"].values()
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    ]
+
+    assert len(skips) <= 3
+    assert all(len(skip["comment"]) > 20 for skip in skips)
+
+
+def test_the_local_template_costs_nothing_while_nobody_calls() -> None:
+    """No network, no load balancer, no tasks; only what a developer's machine cannot make."""
+    kinds = {resource["Type"].split("::")[1] for resource in load(LOCAL)["Resources"].values()}
+
+    assert kinds <= {
+        "KMS",
+        "DynamoDB",
+        "IAM",
+        "Bedrock",
+        "Logs",
+        "Lambda",
+        "BedrockInvocationLogging",
+    }

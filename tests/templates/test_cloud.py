@@ -1,0 +1,409 @@
+"""What the cloud template promises: who reaches the service, how it starts, drains and scales."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from agent.settings import Settings
+from agent.web import call, ops, voice
+from tests.templates.loading import CLOUD, load, maps, resources, statements, texts
+
+
+def cloud() -> dict[str, Any]:
+    return load(CLOUD)
+
+
+def only(kind: str) -> dict[str, Any]:
+    [properties] = resources(cloud(), kind).values()
+    return properties
+
+
+def agents() -> list[dict[str, Any]]:
+    """The service's container: without and with a collector beside it."""
+    _, beside, alone = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
+    return [alone[0], beside[0]]
+
+
+def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["Key"]: each["Value"] for each in of}
+
+
+def routes(*tables: web.RouteTableDef) -> set[str]:
+    return {each.path for table in tables for each in table if isinstance(each, web.RouteDef)}
+
+
+# Who reaches the service.
+
+
+def test_tasks_have_no_public_address() -> None:
+    """Tasks stand in private subnets, and no subnet gives addresses away."""
+    network = only("AWS::ECS::Service")["NetworkConfiguration"]["AwsvpcConfiguration"]
+    subnets = resources(cloud(), "AWS::EC2::Subnet").values()
+
+    assert network["AssignPublicIp"] == "DISABLED"
+    assert network["Subnets"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
+    assert [each["MapPublicIpOnLaunch"] for each in subnets] == [False] * 4
+
+
+def test_only_the_load_balancer_is_open_to_the_world_and_on_one_port() -> None:
+    """Tasks take connections from the load balancer's group, to the service's port, alone."""
+    groups = resources(cloud(), "AWS::EC2::SecurityGroup")
+    rules = resources(cloud(), "AWS::EC2::SecurityGroupIngress")
+    opened = {
+        name: [rule["FromPort"] for rule in group["SecurityGroupIngress"] if "CidrIp" in rule]
+        for name, group in groups.items()
+        if "SecurityGroupIngress" in group
+    }
+
+    assert opened == {"PublicHTTPSecurityGroup": [443], "EndpointSecurityGroup": []}
+    [rule] = rules.values()
+    assert (rule["FromPort"], rule["ToPort"]) == (Settings().port, Settings().port)
+    assert rule["GroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
+    assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": ["PublicHTTPSecurityGroup", "GroupId"]}
+
+
+def test_every_security_group_says_where_it_may_go() -> None:
+    """A group without egress may go anywhere; tasks leave by HTTPS only."""
+    groups = resources(cloud(), "AWS::EC2::SecurityGroup")
+
+    ports = {
+        name: [(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]]
+        for name, group in groups.items()
+    }
+
+    assert ports == {
+        "PublicHTTPSecurityGroup": [(3000, 3000)],
+        "TaskSecurityGroup": [(443, 443)],
+        "EndpointSecurityGroup": [(443, 443)],
+    }
+
+
+def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
+    """CloudFormation's default policy would allow TLS 1.0."""
+    listener = only("AWS::ElasticLoadBalancingV2::Listener")
+
+    assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
+    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2-Res")
+
+
+def test_what_no_rule_names_reaches_no_task() -> None:
+    """The listener's default is an answer of its own, not a forward."""
+    [default] = only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
+
+    assert default["Type"] == "fixed-response"
+    assert default["FixedResponseConfig"]["StatusCode"] == "404"
+
+
+def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_other() -> None:
+    """Liveness, readiness and metrics stay inside; every other route can be reached."""
+    rules = resources(cloud(), "AWS::ElasticLoadBalancingV2::ListenerRule").values()
+    patterns = [
+        value
+        for rule in rules
+        for condition in rule["Conditions"]
+        if condition["Field"] == "path-pattern"
+        for value in condition["PathPatternConfig"]["Values"]
+    ]
+    public = routes(voice.routes, call.routes) | {"/health"}
+
+    def forwarded(path: str) -> bool:
+        return any(re.fullmatch(each.replace("*", ".*"), path) for each in patterns)
+
+    assert {path for path in public if not forwarded(path)} == set()
+    private = routes(ops.public_routes, ops.private_routes) - {"/health"}
+    assert {path for path in private if forwarded(path)} == set()
+    assert [path for path in patterns if "*" not in path and path not in public] == []
+    assert all(len(texts_of(rule)) <= 5 for rule in rules), "the most a rule can hold"
+
+
+def texts_of(rule: dict[str, Any]) -> list[str]:
+    return [
+        value
+        for condition in maps(rule["Conditions"])
+        if "Values" in condition
+        for value in condition["Values"]
+    ]
+
+
+def test_the_firewall_blocks_what_twilio_has_not_signed() -> None:
+    """All but the health page needs a signature header; whether it is right, the service checks."""
+    rules = {rule["Name"]: rule for rule in only("AWS::WAFv2::WebACL")["Rules"]}
+
+    assert rules["unsigned"]["Action"] == {"Block": {}}
+    unsigned, elsewhere = rules["unsigned"]["Statement"]["AndStatement"]["Statements"]
+    header = unsigned["NotStatement"]["Statement"]["SizeConstraintStatement"]
+    assert header["FieldToMatch"] == {"SingleHeader": {"Name": "x-twilio-signature"}}
+    path = elsewhere["NotStatement"]["Statement"]["ByteMatchStatement"]
+    assert (path["PositionalConstraint"], path["SearchString"]) == ("EXACTLY", "/health")
+
+
+def test_the_firewall_does_not_count_twilios_calls_against_it() -> None:
+    """All calls come from a few addresses; rates are limited for unsigned requests only."""
+    rates = [each for each in maps(only("AWS::WAFv2::WebACL")) if "RateBasedStatement" in each]
+
+    assert rates
+    for each in rates:
+        scope = each["RateBasedStatement"]["ScopeDownStatement"]
+        assert "x-twilio-signature" in list(texts(scope["NotStatement"]))
+
+
+# How a task starts.
+
+
+def test_no_image_can_change_behind_a_tag() -> None:
+    """`latest` is refused, digests are taken, and no image in the file floats."""
+    pattern = cloud()["Parameters"]["pImageTag"]["AllowedPattern"]
+    images = [
+        cloud()["Parameters"]["pCollectorImage"]["Default"],
+        *(text for text in texts(cloud()["Resources"]) if ".ecr." in text),
+    ]
+
+    assert "Default" not in cloud()["Parameters"]["pImageTag"]
+    assert not re.fullmatch(pattern, "latest")
+    assert re.fullmatch(pattern, "1.2.0") and re.fullmatch(pattern, "sha256:" + "0" * 64)
+    assert not any("latest" in image for image in images)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com"),
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "ws://voice.example.com/"),
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/path/"),
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/?a=1/"),
+        ("pECRRepoURL", "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "docker.io/library"),
+        (
+            "pTwilioAuthTokenSecretArn",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::",
+            "twilio-AbCdEf",
+        ),
+        (
+            "pTwilioAuthTokenSecretArn",
+            "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token",
+        ),
+        ("pTwilioAccountSid", "AC" + "0" * 32, "SK" + "0" * 32),
+        ("pAlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", "alarms"),
+        ("pTimeZone", "America/Argentina/Buenos_Aires", "Europe/"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(name: str, good: str, bad: str) -> None:
+    """CloudFormation tells before it creates anything."""
+    pattern = cloud()["Parameters"][name]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, good)
+    assert not re.fullmatch(pattern, bad)
+
+
+def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
+    """CPU and memory come in pairs; each offered CPU has a rule, and each rule Fargate's pairs."""
+    fargate = {
+        "256": range(512, 2049, 512),
+        "512": range(1024, 4097, 1024),
+        "1024": range(2048, 8193, 1024),
+        "2048": range(4096, 16385, 1024),
+        "4096": range(8192, 30721, 1024),
+    }
+
+    allowed = {}
+    for rule in cloud()["Rules"].values():
+        parameter, value = rule["RuleCondition"]["Fn::Equals"]
+        if parameter == {"Ref": "pTaskCpu"}:
+            [assertion] = rule["Assertions"]
+            test = assertion["Assert"]
+            allowed[value] = (test.get("Fn::Contains") or [[test["Fn::Equals"][1]]])[0]
+
+    assert set(allowed) == set(fargate) == set(cloud()["Parameters"]["pTaskCpu"]["AllowedValues"])
+    for cpu, memories in allowed.items():
+        assert memories and all(int(memory) in fargate[cpu] for memory in memories), cpu
+
+
+def test_the_container_is_locked_down() -> None:
+    """No root, no capabilities, nothing to write but /tmp; exec alone makes the root writable."""
+    for agent in agents():
+        assert agent["User"] == "10001:10001"
+        assert agent["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
+        assert agent["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+        assert [each["ContainerPath"] for each in agent["MountPoints"]] == ["/tmp"]  # noqa: S108 (the container's)
+        assert "Privileged" not in agent
+
+
+def test_the_agent_is_the_same_with_a_collector_beside_it() -> None:
+    """The file writes it down twice; only what it waits for may differ."""
+    alone, beside = agents()
+
+    assert beside == {
+        **alone,
+        "DependsOn": [{"ContainerName": "collector", "Condition": "START"}],
+    }
+
+
+def test_the_service_knows_every_variable_it_is_given() -> None:
+    """A misspelt variable would be ignored, and the default used in its place."""
+    known = {name for name, _, _ in Settings.describe()}
+
+    for agent in agents():
+        given = [each["Name"] for each in [*agent["Environment"], *agent["Secrets"]]]
+        assert set(given) <= known
+        assert len(given) == len(set(given))
+
+
+def test_the_service_is_given_what_it_cannot_do_without() -> None:
+    """Public address, token, table, region and model; and nothing that weakens it."""
+    needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
+
+    for agent in agents():
+        given = {each["Name"] for each in [*agent["Environment"], *agent["Secrets"]]}
+        assert needed <= given
+        assert "ALLOW_UNSIGNED_REQUESTS" not in given
+
+
+def test_secrets_are_given_as_references() -> None:
+    """No value that `Settings` calls a secret stands in the plain environment."""
+    secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
+
+    for agent in agents():
+        assert secret & {each["Name"] for each in agent["Environment"]} == set()
+        assert {each["Name"] for each in agent["Secrets"]} <= secret
+
+
+def test_name_and_port_agree_between_container_target_group_and_service() -> None:
+    """The load balancer finds the process, and asks a route that exists whether it is ready."""
+    [attached] = only("AWS::ECS::Service")["LoadBalancers"]
+    group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
+
+    assert group["Port"] == attached["ContainerPort"] == Settings().port
+    assert group["HealthCheckPath"] == "/health/ready"
+    assert group["HealthCheckPath"] in routes(ops.public_routes)
+    for agent in agents():
+        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
+        assert agent["Name"] == attached["ContainerName"]
+        assert [each["ContainerPort"] for each in agent["PortMappings"]] == [Settings().port]
+        assert environment["PORT"] == str(Settings().port)
+        assert environment["METRICS_PORT"] == str(Settings().metrics_port)
+
+
+def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
+    """No port is opened for metrics."""
+    _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
+    collector = beside[1]
+
+    assert f"localhost:{Settings().metrics_port}" in "".join(texts(collector["Environment"]))
+    assert not collector["Essential"]
+    assert "PortMappings" not in collector
+
+
+def test_logging_never_stops_the_event_loop() -> None:
+    """A blocking log driver would freeze every call when CloudWatch is slow."""
+    for agent in agents():
+        assert agent["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+
+
+# How it drains and scales.
+
+
+def test_calls_in_progress_have_time_to_end() -> None:
+    """The load balancer waits before a task is told to stop; no parameter makes that nothing."""
+    drain = cloud()["Parameters"]["pDrainSeconds"]
+    group = attributes(only("AWS::ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
+
+    assert group["deregistration_delay.timeout_seconds"] == {"Fn::Sub": "${pDrainSeconds}"}
+    assert drain["MinValue"] > 0
+    assert drain["Default"] == 900
+
+
+def test_a_stopped_task_has_as_long_as_fargate_gives() -> None:
+    """SIGTERM to SIGKILL: 120 s, the most there is."""
+    assert [agent["StopTimeout"] for agent in agents()] == [120, 120]
+
+
+def test_an_update_of_the_stack_does_not_change_the_number_of_tasks() -> None:
+    """With a count in the template each update would reset what scaling has set."""
+    assert "DesiredCount" not in only("AWS::ECS::Service")
+
+
+def test_a_deployment_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
+    """Never fewer tasks than before; broken images and errors roll back."""
+    deployment = only("AWS::ECS::Service")["DeploymentConfiguration"]
+
+    assert deployment == {
+        "MinimumHealthyPercent": 100,
+        "MaximumPercent": 200,
+        "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+        "Alarms": {
+            "AlarmNames": [{"Ref": "TargetErrorsAlarm"}], "Enable": True, "Rollback": True,
+        },
+    }  # fmt: skip
+
+
+def test_the_service_waits_for_its_way_in_and_its_permissions() -> None:
+    """ECS refuses a target group without a listener; a task without permissions fails calls."""
+    rules = resources(cloud(), "AWS::ElasticLoadBalancingV2::ListenerRule")
+
+    waits = cloud()["Resources"]["Service"]["DependsOn"]
+
+    assert {*rules, "ECSTaskPolicy"} <= set(waits)
+
+
+def test_scaling_follows_calls_and_leaves_head_room() -> None:
+    """At the target a task still takes three tenths of its limit, while new ones start."""
+    policies = resources(cloud(), "AWS::ApplicationAutoScaling::ScalingPolicy")
+    wanted = policies["ScaleOnCalls"]["TargetTrackingScalingPolicyConfiguration"]
+    limits = cloud()["Parameters"]
+
+    metric = wanted["CustomizedMetricSpecification"]
+
+    assert (metric["Namespace"], metric["MetricName"], metric["Statistic"]) == (
+        "VoiceAgent", "ActiveCalls", "Average",
+    )  # fmt: skip
+    assert [each["Name"] for each in metric["Dimensions"]] == ["Service"]
+    assert limits["pTargetCallsPerTask"]["Default"] <= 0.7 * limits["pMaxCallsPerTask"]["Default"]
+    assert limits["pMaxCallsPerTask"]["Default"] == Settings().max_calls
+
+
+def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() -> None:
+    """A ping each 20 s and a limit of 300 s never race."""
+    settings = attributes(
+        only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
+    )
+
+    assert settings["idle_timeout.timeout_seconds"] == "300"
+    assert settings["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert settings["access_logs.s3.enabled"] == "true"
+
+
+# Permissions.
+
+
+def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
+    """ECS Exec and all it needs hang on one switch that is off."""
+    assert cloud()["Parameters"]["pEnableExec"]["Default"] == "false"
+    assert only("AWS::ECS::Service")["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
+    policies = [
+        resource
+        for resource in cloud()["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy"
+        and any(text.startswith("ssmmessages:") for text in texts(resource))
+    ]
+    assert [policy["Condition"] for policy in policies] == ["HasExec"]
+
+
+def test_a_task_may_read_one_secret_and_pull_one_repository() -> None:
+    """The execution role knows neither other secrets nor other images."""
+    given = {each.get("Sid"): each for each in statements(cloud())}
+
+    assert given["PullTheImage"]["Resource"]["Fn::Sub"][0].endswith(":repository/${pImageName}")
+    assert given["ReadTheTwilioToken"]["Resource"]["Fn::Sub"][0].endswith(":secret:${Name}")
+
+
+def test_the_stack_tells_what_the_next_steps_need() -> None:
+    """Names of the predecessor are kept; the webhook's address is there to be pasted."""
+    assert {
+        "DynamoDBTable", "ClusterName", "ServiceName", "VPCID", "PublicSubnet1", "PublicSubnet2",
+        "PrivateSubnet1", "PrivateSubnet2", "TwimlAPI", "HealthUrl", "AlbDnsName",
+        "TaskSecurityGroup", "LogGroupName", "KmsKeyArn",
+    } <= set(cloud()["Outputs"])  # fmt: skip

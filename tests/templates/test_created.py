@@ -1,0 +1,180 @@
+"""Both stacks are created in a simulated account, and what comes out is what the service needs.
+
+moto knows no firewall, scaling, alarm, guardrail or bucket policy, and no expiry or encryption of a
+table made by a template: the other tests here and the linters judge those.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.settings import Settings
+from tests.templates.conftest import Account
+from tests.templates.loading import CLOUD, LOCAL
+
+_GIVEN = {
+    "pECRRepoURL": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+    "pImageTag": "1.0.0",
+    "pPublicWSSEndpoint": "wss://voice.example.com/",
+    "pTwilioAuthTokenSecretArn": (
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::"
+    ),
+}
+
+
+def create(account: Account, path: Path, name: str, **chosen: str) -> dict[str, str]:
+    """Make a stack of a template and give its outputs."""
+    parameters = dict(chosen)
+    if path == CLOUD:
+        certificate = account("acm").request_certificate(DomainName="voice.example.com")
+        parameters = {
+            **_GIVEN,
+            "pCustomerDomainCertificateArn": certificate["CertificateArn"],
+            **chosen,
+        }
+    client = account("cloudformation")
+    client.create_stack(
+        StackName=name,
+        TemplateBody=path.read_text(),
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    [stack] = client.describe_stacks(StackName=name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def agent_container(account: Account) -> dict[str, Any]:
+    client = account("ecs")
+    [arn] = client.list_task_definitions()["taskDefinitionArns"]
+    definition = client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    container: dict[str, Any] = definition["containerDefinitions"][0]
+    return container
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container["environment"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [(CLOUD, "voice"), (LOCAL, "CR-local")], ids=["cloud", "local"]
+)
+def test_the_table_comes_out_as_documented(account: Account, path: Path, name: str) -> None:
+    """Name, keys and index, as DynamoDB tells them."""
+    outputs = create(account, path, name)
+
+    assert outputs["DynamoDBTable"] == f"{name}-ConversationRelayAppDatabase"
+    client = account("dynamodb")
+    table = client.describe_table(TableName=outputs["DynamoDBTable"])["Table"]
+    assert table["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+    [index] = table["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], index["Projection"]) == (
+        "index-1-full",
+        {"ProjectionType": "ALL"},
+    )
+    assert [each["AttributeName"] for each in index["KeySchema"]] == ["pk1", "sk1"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["DeletionProtectionEnabled"] is (path == CLOUD)
+
+
+def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
+    """Addresses are those of the user's own host name, which the certificate is for."""
+    outputs = create(account, CLOUD, "voice")
+
+    assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
+    assert outputs["HealthUrl"] == "https://voice.example.com/health"
+    assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
+
+
+def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
+    """`Settings` reads every value, and each arrives where it belongs."""
+    create(account, CLOUD, "voice", pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
+
+    given = environment(agent_container(account))
+    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
+
+    assert settings.table_name == "voice-ConversationRelayAppDatabase"
+    assert settings.ws_url == "wss://voice.example.com/"
+    assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
+    assert settings.fallback_model_identifiers == ()
+    assert (settings.max_calls, str(settings.time_zone)) == (80, "Europe/Zurich")
+    assert (settings.log_format, settings.metrics_port) == ("json", 9090)
+    assert settings.is_public
+
+
+def test_the_developers_line_starts_the_service(account: Account) -> None:
+    """The output is made of variables that `Settings` knows."""
+    outputs = create(account, LOCAL, "CR-local")
+
+    line = dict(each.split("=", 1) for each in outputs["EnvironmentLine"].split())
+    settings = Settings.read(line)
+
+    assert settings.table_name == outputs["DynamoDBTable"]
+    assert settings.table_name == "CR-local-ConversationRelayAppDatabase"
+    assert settings.model_identifier == outputs["ModelIdentifier"] == "us.amazon.nova-lite-v1:0"
+    assert settings.aws_region == outputs["Region"] == "us-east-1"
+
+
+def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
+    """A digest is joined with @, a tag with a colon."""
+    digest = "sha256:" + "0" * 64
+
+    create(account, CLOUD, "voice", pImageTag=digest)
+
+    assert agent_container(account)["image"] == (
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/"
+        f"twilio-conversation-relay-bedrock-services@{digest}"
+    )
+
+
+def test_listed_models_are_permitted_beside_the_default(account: Account) -> None:
+    """The default model's profile, the list, and their regions; nothing else."""
+    listed = (
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/a,"
+        "arn:aws:bedrock:us-east-1::foundation-model/b"
+    )
+
+    policy = create(account, LOCAL, "CR-local", pBedrockInvokeResourceArns=listed)["PolicyArn"]
+
+    document = account("iam").get_policy_version(PolicyArn=policy, VersionId="v1")
+    by_sid = {each["Sid"]: each for each in document["PolicyVersion"]["Document"]["Statement"]}
+    expected = [
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+        "arn:aws:bedrock:us-east-1::foundation-model/us.amazon.nova-lite-v1:0",
+        *listed.split(","),
+    ]
+    assert by_sid["Models"]["Resource"] == expected
+    condition = by_sid["RegionsOfTheProfiles"]["Condition"]
+    assert condition == {"StringLike": {"bedrock:InferenceProfileArn": expected}}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"pNatMode": "none", "pAccessLogBucket": "logs-of-mine", "pEnableWaf": "false"},
+        {
+            "pNatMode": "per-az",
+            "pEnableVpcEndpoints": "false",
+            "pEnableExec": "true",
+            "pAlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
+            "pSecretKmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0a1b",
+        },
+    ],
+    ids=["bare", "rich"],
+)
+def test_options_can_be_chosen(account: Account, chosen: dict[str, str]) -> None:
+    """Each way of the conditions that moto can walk leads to a stack."""
+    outputs = create(account, CLOUD, "voice", **chosen)
+
+    gateways = account("ec2").describe_nat_gateways()["NatGateways"]
+    wanted = {"none": 0, "per-az": 2}.get(chosen.get("pNatMode", ""), 1)
+    assert len(gateways) == wanted
+    assert outputs["LogGroupName"].startswith("voice-LogGroup-")

@@ -1,0 +1,117 @@
+"""Alarms, dashboard and scaling look at metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.templates.loading import CLOUD, load, resources
+
+_PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
+    "AWS/ApplicationELB": {
+        "HTTPCode_ELB_5XX_Count": {("LoadBalancer",)},
+        "HTTPCode_Target_5XX_Count": {("LoadBalancer", "TargetGroup")},
+        "UnHealthyHostCount": {("LoadBalancer", "TargetGroup")},
+        "TargetResponseTime": {("LoadBalancer", "TargetGroup")},
+    },
+    "ECS/ContainerInsights": {"RunningTaskCount": {("ClusterName", "ServiceName")}},
+    "AWS/ECS": {"CPUUtilization": {("ClusterName", "ServiceName")}},
+    "AWS/Bedrock": {
+        "InvocationThrottles": {("ModelId",)},
+        "TimeToFirstToken": {("ModelId",)},
+        "EstimatedTPMQuotaUsage": {("ModelId",)},
+    },
+    "AWS/DynamoDB": {
+        "ReadThrottleEvents": {("TableName",)},
+        "WriteThrottleEvents": {("TableName",), ("TableName", "GlobalSecondaryIndexName")},
+        "SystemErrors": {("TableName", "Operation")},
+    },
+    # Written by the service in CloudWatch's embedded metric format.
+    "VoiceAgent": {"ActiveCalls": {("Service",)}, "CallsRefused": {("Service",)}},
+}
+"""Metrics with the sets of dimensions under which they appear; others are empty for ever."""
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    return resources(load(CLOUD), "AWS::CloudWatch::Alarm")
+
+
+def metrics(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The metrics of an alarm, be it on one or on an expression."""
+    if "MetricName" in alarm:
+        yield alarm
+    for each in alarm.get("Metrics", []):
+        if "MetricStat" in each:
+            yield each["MetricStat"]["Metric"]
+
+
+def exists(namespace: str, name: str, dimensions: tuple[str, ...]) -> bool:
+    return dimensions in _PUBLISHED.get(namespace, {}).get(name, set())
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard with numbers and words in the places of what CloudFormation fills in."""
+    [properties] = resources(load(CLOUD), "AWS::CloudWatch::Dashboard").values()
+    text, values = properties["DashboardBody"]["Fn::Sub"]
+    assert set(values) <= set(re.findall(r"\$\{(\w+)\}", text))
+    body: dict[str, Any] = json.loads(re.sub(r"\$\{[\w.:]+\}", "1", text))
+    return body
+
+
+def test_every_alarm_watches_a_metric_that_exists() -> None:
+    """An alarm on a misspelt metric or dimension never rings."""
+    watched = [
+        (name, each["Namespace"], each["MetricName"], tuple(d["Name"] for d in each["Dimensions"]))
+        for name, alarm in alarms().items()
+        for each in metrics(alarm)
+    ]
+
+    assert len({name for name, *_ in watched}) == len(alarms())
+    assert [each for each in watched if not exists(*each[1:])] == []
+
+
+def test_the_dashboard_shows_metrics_that_exist() -> None:
+    """It is valid JSON, and no graph is empty for ever."""
+    shown = [
+        line
+        for widget in dashboard()["widgets"]
+        for line in widget["properties"]["metrics"]
+        if line[0] != "..."
+    ]
+
+    named = [(line[0], line[1], tuple(each for each in line[2:] if isinstance(each, str))[::2])
+             for line in shown]  # fmt: skip
+
+    assert len(named) >= 10
+    assert [each for each in named if not exists(*each)] == []
+
+
+def test_scaling_and_alarms_look_at_the_same_calls() -> None:
+    """One metric with one dimension, or the number of tasks follows something else."""
+    policies = resources(load(CLOUD), "AWS::ApplicationAutoScaling::ScalingPolicy")
+    scaled = policies["ScaleOnCalls"]["TargetTrackingScalingPolicyConfiguration"]
+
+    of_calls = [each for alarm in alarms().values() for each in metrics(alarm)
+                if each["Namespace"] == "VoiceAgent"]  # fmt: skip
+
+    assert {each["MetricName"] for each in of_calls} == {"ActiveCalls", "CallsRefused"}
+    dimensions = scaled["CustomizedMetricSpecification"]["Dimensions"]
+    assert all(each["Dimensions"] == dimensions for each in of_calls)
+
+
+def test_silence_is_no_fault_but_missing_tasks_are() -> None:
+    """At night no metrics arrive; tasks that run always report."""
+    alarming = {name for name, alarm in alarms().items()
+                if alarm["TreatMissingData"] != "notBreaching"}  # fmt: skip
+
+    assert alarming == {"RunningTasksAlarm"}
+    assert alarms()["RunningTasksAlarm"]["TreatMissingData"] == "breaching"
+
+
+def test_every_alarm_says_what_it_means_and_tells_the_topic() -> None:
+    """Whoever is woken reads why; without a topic alarms only show."""
+    for name, alarm in alarms().items():
+        assert alarm["AlarmDescription"].endswith((".", "%.")), name
+        assert alarm["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}]]
