@@ -1,14 +1,15 @@
 """Says every caller's turn of the dialogue data to the running service and checks what comes back.
 
-    python benchmarks/replay.py [--sample N] [--seed S] [--concurrency C] [--json FILE]
+    python benchmarks/replay.py [--sample N] [--seed S] [--concurrency C] [--dynamodb] [--json FILE]
 
 Starts `python -m agent serve` as a child process on free loopback ports with the offline model, an
-embedded store in a temporary folder and a test token, and plays Twilio to it. Nobody knows what the
-right answer to a real caller is, so what is checked are promises that hold for every answer: each
-turn with words is answered, each talk cycle is closed once, no frame is one Twilio would drop, an
-interrupted cycle is closed soon, noise is not answered, no call is refused or hung up on, nothing
-is logged as an error, no call is left behind. One token may be under way when the caller breaks in;
-on average it must not be more. Exit status 1 if one of them is broken.
+embedded store in a temporary folder or a DynamoDB started for it, and a test token, and plays
+Twilio to it. Nobody knows what the right answer to a real caller is, so what is checked are
+promises that hold for every answer: each turn with words is answered, each talk cycle is closed
+once, no frame is one Twilio would drop, an interrupted cycle is closed soon, noise is not answered,
+no call is refused or hung up on, nothing is logged as an error, no call is left behind. One token
+may be under way when the caller breaks in; on average it must not be more. Exit status 1 if one of
+them is broken.
 
 `replay` is the part that knows nothing of processes: a test gives it a server of its own.
 
@@ -21,15 +22,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import signal
-import socket
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +39,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from agent.conversation.usecase import Phrases  # noqa: E402 - as the next one
+from benchmarks.service import serving  # noqa: E402 - as the next one
+from tests import dynamodb as engines  # noqa: E402 - as the next one
 from tests.dialogues import (  # noqa: E402 - a script finds the repository only by the line above
     APARTMENTS,
     DEFAULT,
@@ -121,6 +121,8 @@ class Report:
     """Sorted; how long an interrupted cycle stayed open."""
     seconds: float
     violations: tuple[Finding, ...]
+    cpu_seconds: float = 0.0
+    """Of the service, where it is a process of its own."""
 
 
 @dataclass(slots=True)
@@ -280,131 +282,16 @@ class _Speaker:
         self._tally.findings.append(Finding(self._dialogue.id, fault, detail))
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The service as a child process."""
-
-    process: asyncio.subprocess.Process
-    base: str
-    metrics: str
-    folder: Path
-
-    def rss_bytes(self) -> int:
-        """Resident memory, from `/proc`; 0 where there is none."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        if not status.exists():
-            return 0
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        return 0
-
-    def store_bytes(self) -> int:
-        """The embedded store on disk, with its journal files."""
-        return sum(file.stat().st_size for file in self.folder.glob("agent.db*"))
-
-    def log_findings(self) -> Iterator[Finding]:
-        """What the log calls an error, and every traceback."""
-        for line in _read_lines(self.folder / "log"):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = {}
-            level = str(entry.get("level", "")).lower() if isinstance(entry, dict) else ""
-            if level in {"error", "critical"} or "Traceback" in line:
-                yield Finding("server log", level or "traceback", line[:300])
-
-
-@asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Server]:
-    """Load the configuration and the callers, serve until ready; stop at the end."""
-    port, metrics_port = _free_ports()
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "PORT": str(port),
-        "METRICS_PORT": str(metrics_port),
-        "STORE_PATH": str(folder / "agent.db"),
-        "WS_URL": f"ws://127.0.0.1:{port}/",
-        "TWILIO_AUTH_TOKEN": _TOKEN,
-        "MODEL_IDENTIFIER": "offline:",
-        "STACK_USE_CASE": DEFAULT,
-        "LOG_FORMAT": "json",
-    }
-    await _agent(folder, environment, "seed", "--all")
-    for profile in _write_profiles(folder):
-        await _agent(folder, environment, "seed", "--profile", str(profile))
-    process = await _start(folder, environment, "serve")
-    base = f"http://127.0.0.1:{port}"
-    try:
-        await _until_ready(process, base)
-        yield Server(process, base, f"http://127.0.0.1:{metrics_port}/metrics", folder)
-    finally:
-        await _stop(process)
-
-
-def _write_profiles(folder: Path) -> list[Path]:
-    paths = []
-    for use_case, caller in CALLERS.items():
-        path = folder / f"{use_case}.toml"
-        path.write_text(
-            f'caller = "{caller}"\nfirst_name = "Robin"\nlast_name = "Doe"\n'
-            f'use_case = "{use_case}"\n',
-            encoding="utf-8",
-        )
-        paths.append(path)
-    return paths
-
-
-async def _agent(folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
-    """Run a command of the service to its end; raises `RuntimeError` if it fails."""
-    process = await _start(folder, environment, *arguments)
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            status = await process.wait()
-    finally:
-        await _stop(process)
-    if status:
-        tail = "\n".join(_read_lines(folder / "log")[-20:])
-        raise RuntimeError(f"{' '.join(arguments[:2])} ended with status {status}:\n{tail}")
-
-
-async def _start(
-    folder: Path, environment: Mapping[str, str], *arguments: str
-) -> asyncio.subprocess.Process:
-    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent", *arguments,
-            cwd=ROOT, env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
-    finally:
-        os.close(log)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-async def _until_ready(process: asyncio.subprocess.Process, base: str) -> None:
-    """Ask until it is ready: a process that starts has no other way to tell us."""
-    async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
-        while process.returncode is None:
-            try:
-                async with http.get(f"{base}/health/ready") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass
-            await asyncio.sleep(0.05)
-    raise RuntimeError(f"the service ended with status {process.returncode}")
+def log_findings(lines: Sequence[str]) -> Iterator[Finding]:
+    """What the log calls an error, and every traceback."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = {}
+        level = str(entry.get("level", "")).lower() if isinstance(entry, dict) else ""
+        if level in {"error", "critical"} or "Traceback" in line:
+            yield Finding("server log", level or "traceback", line[:300])
 
 
 async def _calls_left(http: aiohttp.ClientSession, url: str) -> float:
@@ -422,17 +309,6 @@ async def _calls_left(http: aiohttp.ClientSession, url: str) -> float:
     return active
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-def _read_lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes the service takes: in memory, and on disk at the end."""
@@ -445,25 +321,29 @@ class Footprint:
 
 
 async def _measure(
-    folder: Path, said: Sequence[Dialogue], options: Options
+    folder: Path, said: Sequence[Dialogue], options: Options, environment: Mapping[str, str]
 ) -> tuple[Report, Footprint]:
     """Serve, warm up, replay, stop, read the log."""
-    async with serving(folder) as server, aiohttp.ClientSession() as http:
+    profiles = {caller: use_case for use_case, caller in CALLERS.items()}
+    async with (
+        serving(folder, _TOKEN, profiles, STACK_USE_CASE=DEFAULT, **environment) as server,
+        aiohttp.ClientSession() as http,
+    ):
         manner = Manner(fillers=frozenset(Phrases().fillers))
         twilio = Twilio(http, server.base, _TOKEN, manner=manner)
         idle = server.rss_bytes()
         warm_up = await replay(twilio, sample(said, _WARM_UP, options.seed), options)
-        warm = server.rss_bytes()
+        warm, busy = server.rss_bytes(), server.cpu_seconds()
         report = await replay(twilio, said, options)
-        end = server.rss_bytes()
+        end, cpu = server.rss_bytes(), server.cpu_seconds() - busy
         left = await _calls_left(http, server.metrics)
-    findings = [*warm_up.violations, *report.violations, *server.log_findings()]
+    findings = [*warm_up.violations, *report.violations, *log_findings(server.log_lines())]
     if left:
         findings.append(Finding("server", "calls_left", f"{left:g} active"))
     if server.process.returncode:
         findings.append(Finding("server", "exit", f"status {server.process.returncode}"))
     sizes = Footprint(idle, warm, end, server.store_bytes(), (folder / "log").stat().st_size)
-    return replace(report, violations=tuple(findings)), sizes
+    return replace(report, violations=tuple(findings), cpu_seconds=cpu), sizes
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -488,7 +368,19 @@ def figures(report: Report, sizes: Footprint) -> dict[str, float]:
         **latencies,
         **memory,
         "seconds": round(report.seconds, 1),
+        "cpu_ms_per_turn": round(1000 * report.cpu_seconds / max(1, report.caller_turns), 2),
     }
+
+
+@contextmanager
+def table_of(is_dynamodb: bool) -> Iterator[dict[str, str]]:
+    """Environment of a service with that table; the file is what it takes by itself."""
+    if not is_dynamodb:
+        yield {}
+        return
+    with engines.running() as engine:
+        print(f"DynamoDB: {engine.description}")
+        yield engines.environment(engine.create_table(), engine.url)
 
 
 def _arguments() -> argparse.Namespace:
@@ -497,6 +389,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=8, choices=range(1, 65), metavar="1-64")
     parser.add_argument("--interrupt-probability", type=float, default=0.2, metavar="P")
+    parser.add_argument(
+        "--dynamodb", action="store_true", help="keep the data in a DynamoDB started for this"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     return parser.parse_args()
 
@@ -511,12 +406,12 @@ def main() -> int:
     if arguments.sample is not None:
         said = sample(said, arguments.sample, arguments.seed)
 
-    async def bounded(folder: Path) -> tuple[Report, Footprint]:
+    async def bounded(folder: Path, environment: Mapping[str, str]) -> tuple[Report, Footprint]:
         async with asyncio.timeout(_TOTAL_SECONDS):
-            return await _measure(folder, said, options)
+            return await _measure(folder, said, options, environment)
 
-    with TemporaryDirectory() as folder:
-        report, sizes = asyncio.run(bounded(Path(folder)))
+    with TemporaryDirectory() as folder, table_of(arguments.dynamodb) as environment:
+        report, sizes = asyncio.run(bounded(Path(folder), environment))
     table = figures(report, sizes)
     for name, value in table.items():
         print(f"{name:24} {value:>12,g}")

@@ -242,6 +242,18 @@ def set_account(patch: pytest.MonkeyPatch, engine: Engine) -> None:
     patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", engine.url)
 
 
+def environment(table: str, url: str) -> dict[str, str]:
+    """What a process of its own needs to keep its data in that table."""
+    return {
+        "TABLE_NAME": table,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "example",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 def stand_in() -> str:
     """The image that `tests/engine.sh` builds where no registry is reachable."""
     return f"localhost/ministack:{_version()}"

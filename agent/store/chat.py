@@ -30,6 +30,10 @@ from agent.ports import Item, UseCaseError
 from agent.store.validation import convert
 
 CHAT = "chat::"
+_DEEPEST = 20
+"""Levels inside of a message; a table takes 32 in all."""
+_SMALLEST, _GREATEST = 1e-100, 1e37
+"""Numbers every table keeps exactly: DynamoDB has 38 digits and 125 powers of ten."""
 MOST_FACTS = 1_000_000
 """As many as six digits of the sort key can tell apart."""
 _KINDS: dict[str, type[Fact]] = {
@@ -92,7 +96,7 @@ def _message(fact: Fact) -> dict[str, object]:
             tool_use = {
                 "toolUseId": call.id,
                 "name": call.name,
-                "input": json_object(call.arguments) or {},
+                "input": _storable(call.arguments) or {},
             }
             return {"role": "assistant", "content": [{"toolUse": tool_use}]}
 
@@ -103,13 +107,32 @@ def _said(role: str, text: str) -> dict[str, object]:
 
 
 def _result_message(result: ToolResult) -> dict[str, object]:
-    value = json_object(result.content)
+    value = _storable(result.content)
     tool_result = {
         "toolUseId": result.call_id,
         "content": [{"text": result.content} if value is None else {"json": value}],
         **({"status": "error"} if result.is_error else {}),
     }
     return {"role": "user", "content": [{"toolResult": tool_result}]}
+
+
+def _storable(text: str) -> dict[str, object] | None:
+    """JSON text as a map that a table takes; `fact` has what is none as the text it is."""
+    value = json_object(text)
+    return value if value is not None and _fits(value, _DEEPEST) else None
+
+
+def _fits(value: object, depth: int) -> bool:
+    """No deeper, with names that are none but text, and numbers of a size DynamoDB keeps."""
+    match value:
+        case dict():
+            return depth > 0 and all(name and _fits(v, depth - 1) for name, v in value.items())
+        case list():
+            return depth > 0 and all(_fits(inner, depth - 1) for inner in value)
+        case int() | float():
+            return value == 0 or _SMALLEST <= abs(value) <= _GREATEST
+        case _:
+            return True
 
 
 def json_object(text: str) -> dict[str, object] | None:

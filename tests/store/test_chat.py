@@ -6,7 +6,7 @@ import pytest
 
 from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note, ToolUsed
 from agent.conversation.messages import ToolCall, ToolResult
-from agent.store.chat import fact_item
+from agent.store.chat import fact_from_item, fact_item
 
 CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
 
@@ -84,3 +84,31 @@ def test_the_key_of_a_fact_is_its_position() -> None:
     assert item["pk"] == "CA1"
     assert item["sk"] == "chat::1772733600000000012"
     assert (item["sequence"], item["expireAt"]) == (40, 1_772_820_000)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        '{"a":' * 30 + "1" + "}" * 30,
+        '{"n": 1e200}',
+        '{"n": 1e-200}',
+        f'{{"n": {10**50}}}',
+        '{"": 1}',
+    ],
+    ids=["deep", "large", "small", "long", "nameless"],
+)
+def test_what_no_table_keeps_as_a_map_is_kept_as_text(hostile: str) -> None:
+    """A model or a tool may write anything; the fact is not lost for it."""
+    used = ToolUsed(1, ToolCall("tool00001", "look", hostile), ToolResult("tool00001", hostile))
+
+    item = fact_item("CA01", 0, 0, used, 0, 1)
+
+    assert item["chat"] == {
+        "role": "assistant",
+        "content": [{"toolUse": {"toolUseId": "tool00001", "name": "look", "input": {}}}],
+    }
+    assert item["chatResult"] == {
+        "role": "user",
+        "content": [{"toolResult": {"toolUseId": "tool00001", "content": [{"text": hostile}]}}],
+    }
+    assert fact_from_item(item) == used
