@@ -76,7 +76,7 @@ class Cycle:
 class Ledger:
     """One socket's accounts. Times are seconds of one monotonic clock."""
 
-    in_flight_seconds: float = 0.25
+    in_flight_seconds: float = 1.0
     closing_seconds: float = 2.0
     turn: int = 0
     frames: int = 0
