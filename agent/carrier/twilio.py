@@ -2,9 +2,10 @@
 
 The library's client is asynchronous if its HTTP client is. Its own one, `AsyncTwilioHttpClient`, is
 not used: it waits for ever, as it hands aiohttp `timeout=None` and never looks at the limit it was
-made with (twilio-python issue 925), and keeps the last request, with number and words, as an
-attribute. So `TwilioHttp` implements the interface the library has for this, over a session whose
-limits tell a connection that failed from an answer that was lost (`agent.carrier.http`).
+made with (twilio-python issue 925), keeps the last request, with number and words, as an attribute,
+and logs in by what aiohttp has deprecated. So `TwilioHttp` implements the interface the library has
+for this, over a session whose limits tell a connection that failed from an answer that was lost
+(`agent.carrier.http`).
 
 The library reads `TWILIO_REGION` and `TWILIO_EDGE` by itself; they choose where its API is reached.
 """
@@ -65,9 +66,9 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
         allow_redirects: bool = False,
     ) -> Response:
         """One request; raises what aiohttp raises."""
-        login = aiohttp.BasicAuth(*auth) if auth else None
+        login = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
         async with self._http.request(
-            method, url, params=params, data=data, headers=headers, auth=login,
+            method, url, params=params, data=data, headers={**(headers or {}), **login},
             allow_redirects=False,
         ) as answer:  # fmt: skip
             return Response(answer.status, await answer.text(), answer.headers)

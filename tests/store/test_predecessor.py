@@ -36,7 +36,7 @@ from agent.store.session import record_of_call, spend_token
 from agent.store.sqlite import SqliteStore
 from agent.store.versions import canary_in_progress, intact_version
 from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
-from tests.fakes import Clock, MemoryStore
+from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import Server, settings_for, staged
 
 FOLDER = Path(__file__).parent / "predecessor"
@@ -360,6 +360,7 @@ def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) 
         profile=Profile(caller),
         store=store,
         ledger=Ledger(store, call_id, clock),
+        messenger=MemoryMessenger(),
         clock=clock,
         time_zone=UTC,
     )
