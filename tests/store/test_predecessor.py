@@ -92,7 +92,6 @@ async def serving(folder: Path, store: Store, clock: Clock) -> AsyncIterator[Ser
 
 
 DROPPED = "conversationRelayParams.interruptByDtmf: the relay has no such attribute, dropped"
-LEFT_OUT = "not implemented, left out"
 WARNINGS = {
     "restaurantOrderingUseCase": [DROPPED],
     "albertEinsteinUseCase": [DROPPED],
@@ -101,17 +100,10 @@ WARNINGS = {
         DROPPED,
         "dtmfHandlers.3.replyFunction: DefaultSampleFunction is not implemented",
     ],
-    "apartmentSearchUseCase": [
-        DROPPED,
-        f"tools.SendAppointmentConfirmationSmsFunction: {LEFT_OUT}",
-    ],
-    "restaurantMessagesUseCase": [
-        DROPPED,
-        f"tools.SendRestaurantSmsFunction: {LEFT_OUT}",
-        f"tools.SendRestaurantEmailFunction: {LEFT_OUT}",
-    ],
+    "apartmentSearchUseCase": [DROPPED],
+    "restaurantMessagesUseCase": [DROPPED],
 }
-"""What may be remarked about each record; a tool that is written one day goes from here."""
+"""What may be remarked about each record."""
 
 VOICES = {
     "restaurantOrderingUseCase": (
