@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from agent.calls import Calls, Resources
+from agent.carrier import MessengerOptions, TwilioAccount, open_messenger
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import Store
@@ -24,9 +25,9 @@ from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
 from agent.store import create_table, open_store
 from agent.store.journal import open_journals
-from agent.telemetry import MeasuredStore, Telemetry
+from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
-from agent.web import call, ops, voice
+from agent.web import call, messages, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
 log = structlog.get_logger(__name__)
@@ -77,8 +78,11 @@ async def open_calls(
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
             open_models(options) as open_model,
+            open_messenger(messenger_options(settings)) as carrier,
         ):
-            resources = Resources(store, journals, open_model, Toolkit(TOOLS), telemetry)
+            messenger = MeasuredMessenger(carrier, telemetry)
+            toolkit = Toolkit(TOOLS, messenger.lacking)
+            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
             calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry
@@ -105,7 +109,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
-        public.add_routes([*voice.routes, *call.routes, *ops.public_routes])
+        public.add_routes([*voice.routes, *messages.routes, *call.routes, *ops.public_routes])
         private = web.Application()
         private.add_routes(ops.private_routes)
         for application in (public, private):
@@ -156,6 +160,22 @@ async def _until_quiet(
         wait.cancel()
     if calls.active:
         log.warning("service.calls_cut", calls=calls.active)
+
+
+def messenger_options(settings: Settings) -> MessengerOptions:
+    """What messages are sent with. Only an address that Twilio can reach is told to it."""
+    callback = f"{settings.origin}{messages.STATUS_PATH}" if settings.is_public else ""
+    return MessengerOptions(
+        account=TwilioAccount(
+            sid=settings.twilio_account_sid,
+            auth_token=settings.twilio_auth_token,
+            key_sid=settings.twilio_api_key_sid,
+            key_secret=settings.twilio_api_key_secret,
+        ),
+        status_callback=callback,
+        sendgrid_api_key=settings.sendgrid_api_key,
+        email_sender=settings.email_from_address,
+    )
 
 
 def _signatures(settings: Settings) -> Signatures | None:

@@ -21,7 +21,7 @@ from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.usecase import UseCase
 from agent.llm import OpenModel
-from agent.ports import Item, Journal, Line, Store, StoreError, UseCaseError
+from agent.ports import Item, Journal, Line, Messenger, Store, StoreError, UseCaseError
 from agent.session import Session, Surroundings
 from agent.settings import Settings
 from agent.setup import Setups
@@ -52,6 +52,7 @@ class Resources:
     journals: Journals
     open_model: OpenModel
     toolkit: Toolkit
+    messenger: Messenger
     telemetry: Telemetry
 
 
@@ -196,6 +197,7 @@ class Calls:
             profile=session.profile_of(item),
             store=self._store,
             ledger=ledger,
+            messenger=self._resources.messenger,
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),

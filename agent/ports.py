@@ -8,13 +8,17 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
     ├── ToolError            raised by a tool; its text is for the model
     ├── StoreError           the table cannot be reached or refuses
     │   └── StoreRefusedError    and will refuse the same again for ever
+    ├── MessageError         nobody knows whether a message was sent
+    │   └── MessageRefusedError  it was not, that is certain; `refusal` says why
     └── UseCaseError         a record is not a use case; names the field and the fault
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
 
 from agent.conversation.actions import Action, LineAction, StartReply
 from agent.conversation.events import Event, ReplyFault
@@ -62,6 +66,32 @@ class StoreRefusedError(StoreError):
     raises `StoreError`, and nothing is thrown away for that. Rejected: a class for a table that
     cannot be reached, beside which every fault nobody thought of would cost what was to be written.
     """
+
+
+class Refusal(StrEnum):
+    """Why a message was not sent."""
+
+    OPTED_OUT = "opted out"
+    """The recipient wants none."""
+    RECIPIENT = "recipient"
+    """It cannot be sent there, now or ever."""
+    OTHER = "other"
+    """Nothing about the recipient; it may go another time."""
+
+
+class MessageError(AgentError):
+    """A message was handed over, and whether it was taken is not known.
+
+    To send it again may send it twice, so nobody does. The text has no personal data.
+    """
+
+
+class MessageRefusedError(MessageError):
+    """Nothing was sent. As with `StoreError`, the narrow class is the one that is sure."""
+
+    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+        super().__init__(f"{refusal}: {detail}" if detail else refusal)
+        self.refusal = refusal
 
 
 class UseCaseError(AgentError):
@@ -125,6 +155,55 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release files and connections; called once, at the end."""
+        ...
+
+
+Channel = Literal["sms", "email"]
+"""How a caller is reached outside of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextMessage:
+    """An SMS."""
+
+    sender: str
+    """E.164, as `recipient`."""
+    recipient: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An e-mail, from the address of this service."""
+
+    recipient: str
+    """An address that was checked."""
+    name: str
+    """The recipient's; may be empty."""
+    subject: str
+    html: str
+    """Escaped."""
+
+
+class Messenger(Protocol):
+    """The way to people outside of a call.
+
+    Both methods send at most once, never try again, and end within seconds. They raise
+    `MessageRefusedError` if nothing was sent, also where the channel is lacking, and `MessageError`
+    if that is not known.
+    """
+
+    @property
+    def lacking(self) -> Mapping[Channel, str]:
+        """What cannot be sent here, each with the variable that is not set for it."""
+        ...
+
+    async def text(self, message: TextMessage) -> str:
+        """Send an SMS; the carrier's id for it."""
+        ...
+
+    async def mail(self, mail: Mail) -> None:
+        """Send an e-mail."""
         ...
 
 

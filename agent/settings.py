@@ -15,6 +15,7 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.conversation.caller import is_email_address
 from agent.ports import AgentError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -108,6 +109,12 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _email(text: str) -> str:
+    if not is_email_address(text):
+        raise ValueError("must be an e-mail address, for example orders@example.com")
+    return text
+
+
 def _needs_region(identifier: str) -> bool:
     return not identifier.startswith(("offline:", "openai:"))
 
@@ -191,6 +198,16 @@ class Settings:
     twilio_auth_token: str = _variable(
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
     )
+    twilio_api_key_sid: str = _variable(
+        "TWILIO_API_KEY_SID", "", "for requests to Twilio; unset = the account's own token"
+    )
+    twilio_api_key_secret: str = _variable("TWILIO_API_KEY_SECRET", "", "of that key; secret")
+    sendgrid_api_key: str = _variable(
+        "SENDGRID_API_KEY", "", "for e-mails; unset = none are offered; secret"
+    )
+    email_from_address: str = _variable(
+        "EMAIL_FROM_ADDRESS TWILIO_EMAIL_FROM_ADDRESS", "", "sender of e-mails", _email
+    )
     allow_unsigned_requests: bool = _variable(
         "ALLOW_UNSIGNED_REQUESTS",
         False,
@@ -264,6 +281,7 @@ class Settings:
             )
         if self.is_public and not self.ws_url.startswith("wss://"):
             raise SettingsError("WS_URL: a public address must be wss://")
+        self._check_pairs()
         uses_openai = any(each.startswith("openai:") for each in self.models)
         if uses_openai and not self.openai_api_key and not self.openai_base_url:
             raise SettingsError("OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:")
@@ -272,6 +290,21 @@ class Settings:
             raise SettingsError("AWS_REGION: must be set for a model of Amazon Bedrock")
         if not knows_region and self.table_name:
             raise SettingsError("AWS_REGION: must be set for TABLE_NAME, a table in DynamoDB")
+
+    def _check_pairs(self) -> None:
+        """A credential without its other half would fail in the middle of a call."""
+        pairs = (
+            ("TWILIO_API_KEY_SID", self.twilio_api_key_sid),
+            ("TWILIO_API_KEY_SECRET", self.twilio_api_key_secret),
+            ("SENDGRID_API_KEY", self.sendgrid_api_key),
+            ("EMAIL_FROM_ADDRESS", self.email_from_address),
+        )
+        for one, other in (pairs[:2], pairs[2:]):
+            for (name, value), (counterpart, its_value) in ((one, other), (other, one)):
+                if its_value and not value:
+                    raise SettingsError(f"{name}: must be set together with {counterpart}")
+        if self.twilio_api_key_sid and not self.twilio_account_sid:
+            raise SettingsError("TWILIO_ACCOUNT_SID: must be set together with TWILIO_API_KEY_SID")
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:

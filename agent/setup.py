@@ -53,6 +53,7 @@ class Setups:
         self._toolkit = toolkit
         self._clock = clock
         default = (settings.stack_use_case, records.CONFIGURATION)
+        self._warned: set[str] = set()
         self._prefetch = Prefetch(store, clock, always=[default])
 
     async def read(self, webhook: Mapping[str, object]) -> Setup:
@@ -129,14 +130,18 @@ class Setups:
         return self.parse(await self._record(name))
 
     def parse(self, record: Item) -> UseCase:
-        """A record's use case; what had to be left out of it is logged.
+        """A record's use case; what had to be left out of it is logged, once in a process.
 
         Raises:
             UseCaseError: It is broken.
         """
-        use_case, warnings = records.parse_use_case(record, self._toolkit.specs, relay_rules)
+        use_case, warnings = records.parse_use_case(
+            record, self._toolkit.specs, relay_rules, self._toolkit.absent
+        )
         for warning in warnings:
-            log.warning("use_case.warning", use_case=use_case.name, warning=warning)
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("use_case.warning", use_case=use_case.name, warning=warning)
         return use_case
 
     async def _record(self, name: str) -> Item:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Literal
 
@@ -46,7 +47,17 @@ from agent.conversation.events import (
     TokensCounted,
     ToolFinished,
 )
-from agent.ports import Item, Key, Store, StoreError
+from agent.ports import (
+    Channel,
+    Item,
+    Key,
+    Mail,
+    MessageRefusedError,
+    Messenger,
+    Store,
+    StoreError,
+    TextMessage,
+)
 
 Clock = Callable[[], float]
 
@@ -138,6 +149,11 @@ class Telemetry:
         )
         self.store_duration = histogram(
             "agent_store_duration_seconds", "One table operation.", ("operation", "outcome")
+        )
+        self.messages = counter(
+            "agent_messages",
+            "Messages by what has become of them; one message may be counted in several states.",
+            *("channel", "status"),
         )
         self.journals = JournalCounters(self._registry)
         self.frames_ignored = counter(
@@ -378,6 +394,41 @@ class _Waits:
         total = self._total + (now - self._since if self._waiting else 0.0)
         self._since, self._total = now, 0.0
         return total
+
+
+class MeasuredMessenger:
+    """A `ports.Messenger` that counts what another one sends."""
+
+    def __init__(self, messenger: Messenger, telemetry: Telemetry) -> None:
+        self._messenger = messenger
+        self._messages = telemetry.messages
+
+    @property
+    def lacking(self) -> Mapping[Channel, str]:
+        """See `ports.Messenger`."""
+        return self._messenger.lacking
+
+    async def text(self, message: TextMessage) -> str:
+        """See `ports.Messenger`."""
+        with self._counted("sms"):
+            return await self._messenger.text(message)
+
+    async def mail(self, mail: Mail) -> None:
+        """See `ports.Messenger`."""
+        with self._counted("email"):
+            await self._messenger.mail(mail)
+
+    @contextmanager
+    def _counted(self, channel: Channel) -> Iterator[None]:
+        status = "unknown"
+        try:
+            yield
+            status = "accepted"
+        except MessageRefusedError:
+            status = "refused"
+            raise
+        finally:
+            self._messages.labels(channel, status).inc()
 
 
 class MeasuredStore:

@@ -6,7 +6,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.ports import Item, Key, StoreRefusedError
+from agent.ports import (
+    Channel,
+    Item,
+    Key,
+    Mail,
+    MessageError,
+    MessageRefusedError,
+    Refusal,
+    StoreRefusedError,
+    TextMessage,
+)
 from agent.store.validation import keys, sequence
 
 
@@ -34,24 +44,20 @@ class MemoryStore:
         return [await self.get(*key) for key in keys]
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        key = keys(item)
-        if only_if_absent and self._there(key) is not None:
+        if only_if_absent and self._there(keys(item)) is not None:
             return False
-        try:
-            json.dumps(item, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StoreRefusedError(f"an item cannot be written: {error}") from error
-        self._items[key] = deepcopy(item)
+        self._write(item)
         return True
 
     async def put_newer(self, item: Item) -> bool:
         there = self._there(keys(item))
         if there is not None and sequence(there) >= sequence(item):
             return False
-        return await self.put(item)
+        self._write(item)
+        return True
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        await self.put({**(self._there((pk, sk)) or {}), **attributes, "pk": pk, "sk": sk})
+        self._write({**(self._there((pk, sk)) or {}), **attributes, "pk": pk, "sk": sk})
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return [
@@ -75,13 +81,53 @@ class MemoryStore:
         if self._there((pk, sk)) is None:
             return False
         del self._items[pk, sk]
-        return await self.put(item)
+        self._write(item)
+        return True
 
     async def close(self) -> None:
         self._items.clear()
+
+    def _write(self, item: Item) -> None:
+        """At once, as a table does: whoever is slow must not come between looking and writing."""
+        key = keys(item)
+        try:
+            json.dumps(item, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StoreRefusedError(f"an item cannot be written: {error}") from error
+        self._items[key] = deepcopy(item)
 
     def _there(self, key: Key) -> Item | None:
         item = self._items.get(key)
         expire_at = item.get("expireAt") if item else None
         has_expired = isinstance(expire_at, int | float) and expire_at <= self._now()
         return None if has_expired else item
+
+
+class MemoryMessenger:
+    """`ports.Messenger` that keeps what is sent, or fails as it is told."""
+
+    def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
+        self.lacking: Mapping[Channel, str] = lacking or {}
+        self.fault: MessageError | None = None
+        """What the next messages come to."""
+        self.texts: list[TextMessage] = []
+        self.mails: list[Mail] = []
+
+    async def text(self, message: TextMessage) -> str:
+        self._fail("sms")
+        self.texts.append(message)
+        return f"SM{len(self.texts)}"
+
+    async def mail(self, mail: Mail) -> None:
+        self._fail("email")
+        self.mails.append(mail)
+
+    def _fail(self, channel: Channel) -> None:
+        if channel in self.lacking:
+            raise MessageRefusedError(Refusal.OTHER, f"{self.lacking[channel]} is not set")
+        if self.fault is not None:
+            raise self.fault
+
+
+UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
+"""What a service lacks that nobody has configured for messages."""

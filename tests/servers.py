@@ -25,15 +25,16 @@ from agent import app
 from agent.app import Service
 from agent.calls import Calls, Resources
 from agent.conversation.usecase import Phrases, UseCase
-from agent.ports import Item, LanguageModel, Store
+from agent.ports import Item, LanguageModel, Messenger, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
-from agent.telemetry import MeasuredStore, Telemetry
+from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import SPECS, TOOLS, Toolkit
 from agent.web import call as relay
-from agent.web import ops, voice
+from agent.web import messages, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from tests.fakes import UNREACHABLE, MemoryMessenger
 from tests.twilio.call import Ending, Manner, TwilioCall
 from tests.twilio.client import Answer, Relay, Twilio, call_fields
 
@@ -178,12 +179,18 @@ async def staged(
     *,
     clock: Callable[[], float] = time,
     manner: Manner = PATIENT,
+    messenger: Messenger | None = None,
 ) -> AsyncIterator[Server]:
-    """The production routes in front of this model and this table; the table stays open."""
+    """The production routes in front of this model and this table; the table stays open.
+
+    Without a messenger, messages are not configured.
+    """
     telemetry = Telemetry()
     table = MeasuredStore(store, telemetry)
     async with open_journals(table, clock, telemetry.journals) as journals:
-        resources = Resources(table, journals, opening(open_model), Toolkit(TOOLS), telemetry)
+        sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
+        toolkit = Toolkit(TOOLS, sender.lacking)
+        resources = Resources(table, journals, opening(open_model), toolkit, sender, telemetry)
         calls = Calls(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:
             yield server
@@ -194,7 +201,8 @@ async def _on_stage(
     settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
-    application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
+    application.add_routes([*voice.routes, *messages.routes, *relay.routes])
+    application.add_routes([*ops.public_routes, *ops.private_routes])
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

@@ -58,6 +58,10 @@ def test_every_variable_is_read() -> None:
         "TIME_ZONE": "Europe/Zurich",
         "TWILIO_ACCOUNT_SID": "AC0",
         "TWILIO_AUTH_TOKEN": " secret ",
+        "TWILIO_API_KEY_SID": "SK0",
+        "TWILIO_API_KEY_SECRET": "key secret",
+        "SENDGRID_API_KEY": "SG.0",
+        "EMAIL_FROM_ADDRESS": "orders@example.com",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
@@ -87,6 +91,10 @@ def test_every_variable_is_read() -> None:
         time_zone=ZoneInfo("Europe/Zurich"),
         twilio_account_sid="AC0",
         twilio_auth_token="secret",
+        twilio_api_key_sid="SK0",
+        twilio_api_key_secret="key secret",
+        sendgrid_api_key="SG.0",
+        email_from_address="orders@example.com",
         allow_unsigned_requests=True,
         max_calls=7,
         log_level="debug",
@@ -125,6 +133,8 @@ def test_every_variable_is_read() -> None:
         ("MODEL_IDENTIFIER", "arn:aws:bedrock"),
         ("FALLBACK_MODEL_IDENTIFIERS", "offline:,azure:gpt"),
         ("OPENAI_BASE_URL", "localhost:8000"),
+        ("EMAIL_FROM_ADDRESS", "orders"),
+        ("EMAIL_FROM_ADDRESS", "Harbor Oven <orders@example.com>"),
         ("STACK_USE_CASE", "../secrets"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../etc/passwd"),
@@ -143,6 +153,22 @@ def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) ->
     line = str(caught.value)
     assert line.startswith(f"{name}: ")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        ({"TWILIO_API_KEY_SID": "SK0", "TWILIO_ACCOUNT_SID": "AC0"}, "TWILIO_API_KEY_SECRET"),
+        ({"TWILIO_API_KEY_SECRET": "x", "TWILIO_ACCOUNT_SID": "AC0"}, "TWILIO_API_KEY_SID"),
+        ({"TWILIO_API_KEY_SID": "SK0", "TWILIO_API_KEY_SECRET": "x"}, "TWILIO_ACCOUNT_SID"),
+        ({"SENDGRID_API_KEY": "SG.0"}, "EMAIL_FROM_ADDRESS"),
+        ({"TWILIO_EMAIL_FROM_ADDRESS": "a@example.com"}, "SENDGRID_API_KEY"),
+    ],
+)
+def test_half_of_a_pair_stops_the_start(environment: Mapping[str, str], missing: str) -> None:
+    """A message that cannot be sent is noticed here, not by a caller (D25)."""
+    with pytest.raises(SettingsError, match=rf"^{missing}: must be set together with [A-Z_]+$"):
+        Settings.read(environment)
 
 
 @pytest.mark.parametrize(

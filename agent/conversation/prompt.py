@@ -44,7 +44,10 @@ _KNOWN = (
     'The caller is {first} {last}, phone number "{caller}". You know the name already: do not ask'
     " for it. {email}"
 )
-_EMAIL = 'The e-mail address on file is "{}"; you may offer to send an e-mail there.'
+_EMAIL = (
+    'The e-mail address on file is "{}"; you may offer an e-mail there if you have a tool to send'
+    " one."
+)
 _NO_EMAIL = "There is no e-mail address on file, so do not offer e-mails."
 _UNKNOWN = (
     "You do not know yet who is calling. Before anything else, ask for the caller's first and last"

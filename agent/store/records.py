@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -196,14 +197,18 @@ def has_live_edits(record: Mapping[str, object]) -> bool:
 
 
 def parse_use_case(
-    item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+    item: Mapping[str, object],
+    tools: Mapping[str, ToolSpec],
+    relay: RelayRules,
+    absent: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Validate a record whole.
 
     Args:
         item: As it stands in the table.
-        tools: What is implemented, by name.
+        tools: What can be used here, by name.
         relay: Validates the attributes of the relay.
+        absent: Why a tool that exists cannot be used here, by name; any other does not exist.
 
     Returns:
         The use case, and a line for each thing of the record that was left out or may not work.
@@ -213,7 +218,7 @@ def parse_use_case(
     """
     name = _text(item, "pk")
     try:
-        return _use_case(name, item, tools, relay)
+        return _use_case(name, item, _Tools(tools, absent), relay)
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
 
@@ -251,8 +256,18 @@ def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    usable: Mapping[str, ToolSpec]
+    absent: Mapping[str, str]
+
+    def missing(self, name: str) -> str:
+        """Why there is no such tool here."""
+        return self.absent.get(name, "not implemented")
+
+
 def _use_case(
-    name: str, item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+    name: str, item: Mapping[str, object], tools: _Tools, relay: RelayRules
 ) -> tuple[UseCase, tuple[str, ...]]:
     given = {field: value for field, value in item.items() if value is not None}
     record = convert(given, _Record)
@@ -260,9 +275,13 @@ def _use_case(
     further = relay.language_settings(record.languages, spoken.attributes)
     named = _named_tools(record.tools)
     decoded(record.offlineScript, "offlineScript")
-    usable = tuple(_with_words(spec, tools[spec.name]) for spec in named if spec.name in tools)
+    usable = tuple(
+        _with_words(spec, tools.usable[spec.name]) for spec in named if spec.name in tools.usable
+    )
     unknown = [
-        f"tools.{spec.name}: not implemented, left out" for spec in named if spec.name not in tools
+        f"tools.{spec.name}: {tools.missing(spec.name)}, left out"
+        for spec in named
+        if spec.name not in tools.usable
     ]
     keypad, silent = _keypad(record.dtmfHandlers, {spec.name for spec in usable}, tools)
     parsed = UseCase(
@@ -344,7 +363,7 @@ def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:
 
 
 def _keypad(
-    raw: object, usable: set[str], tools: Mapping[str, ToolSpec]
+    raw: object, usable: set[str], tools: _Tools
 ) -> tuple[dict[str, KeyBinding], list[str]]:
     """The keys, and a remark on each that was to run what does not exist here."""
     handlers = convert(decoded(raw, "dtmfHandlers") or {}, dict[str, _Handler], "dtmfHandlers")
@@ -354,13 +373,15 @@ def _keypad(
             raise UseCaseError(f"dtmfHandlers.{key}: is not a key")
         function = handler.replyFunction if handler.replyWithFunction else ""
         is_missing = handler.replyWithFunction and function not in usable
-        if is_missing and (not function or function in tools):
+        if is_missing and (not function or function in tools.usable):
             raise UseCaseError(
                 f"dtmfHandlers.{key}.replyFunction: no tool {function!r} in this use case"
             )
         if is_missing:
             keypad[key] = KeyBinding()
-            remarks.append(f"dtmfHandlers.{key}.replyFunction: {function} is not implemented")
+            remarks.append(
+                f"dtmfHandlers.{key}.replyFunction: {function} is {tools.missing(function)}"
+            )
         else:
             keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
     return keypad, remarks

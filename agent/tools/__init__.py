@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from agent.conversation.messages import ToolSpec
-from agent.tools import apartments, calls, ordering, profiles
+from agent.tools import apartments, calls, messaging, ordering, profiles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, WithEffect, tool
 from agent.tools.kit import Toolkit
@@ -30,7 +30,13 @@ __all__ = [
     "tool",
 ]
 
-TOOLS: tuple[Tool, ...] = (*ordering.TOOLS, *apartments.TOOLS, *profiles.TOOLS, *calls.TOOLS)
+TOOLS: tuple[Tool, ...] = (
+    *ordering.TOOLS,
+    *apartments.TOOLS,
+    *messaging.TOOLS,
+    *profiles.TOOLS,
+    *calls.TOOLS,
+)
 
 SPECS: Mapping[str, ToolSpec] = MappingProxyType({each.spec.name: each.spec for each in TOOLS})
 """Every tool by name, as models and use cases know it."""

@@ -136,6 +136,18 @@ async def answer_inquiry(
     return {"inquiryDetails": answers, "message": f"This is what we have on: {subject}."}
 
 
+async def has_booked(call: CallContext, slot: Slot) -> bool:
+    """The tour is booked by this caller."""
+    return await _has(call, _booking(slot, call))
+
+
+async def address_of(call: CallContext, layout: str) -> str:
+    """Where an apartment is; empty if that is not known."""
+    item = await call.store.get("apartments", "database")
+    apartment = read_apartments(item).get(layout) if item else None
+    return apartment.address if apartment else ""
+
+
 async def _apartments(call: CallContext) -> dict[str, Apartment]:
     return read_apartments(await call.store.get("apartments", "database"))
 

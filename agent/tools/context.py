@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from agent.conversation.usecase import Profile
-from agent.ports import Store
+from agent.ports import Messenger, Store
 from agent.tools.ledger import Ledger
 
 
@@ -29,6 +29,7 @@ class CallContext:
     store: Store
     ledger: Ledger
     """What the call has done to the world; whatever must not be done twice goes through it."""
+    messenger: Messenger
     clock: Callable[[], float]
     """Seconds since the epoch."""
     time_zone: tzinfo

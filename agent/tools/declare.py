@@ -21,6 +21,7 @@ import msgspec
 
 from agent.conversation.messages import SideEffect, ToolSpec
 from agent.conversation.outcome import Effect
+from agent.ports import Channel
 from agent.tools.context import CallContext
 
 ToolFunction = Callable[..., Awaitable[object]]
@@ -47,9 +48,11 @@ class Tool:
     timeout: float
     """Seconds."""
     max_result_chars: int
+    needs: Channel | None = None
+    """What must be configured; where it is not, the tool is not offered."""
 
 
-def tool(
+def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
     name: str,
     *,
     side_effect: SideEffect = SideEffect.NONE,
@@ -57,6 +60,7 @@ def tool(
     filler: str = "",
     max_result_chars: int = 4_000,
     rename: Mapping[str, str] | None = None,
+    needs: Channel | None = None,
 ) -> Callable[[ToolFunction], Tool]:
     """Make a tool of an async function.
 
@@ -67,6 +71,7 @@ def tool(
         filler: Said to the caller when it takes long; empty = one of the use case's own.
         max_result_chars: A longer result is cut, and says so; at least 200.
         rename: Parameter → property, where the schema's name is not one for Python.
+        needs: The channel without which it cannot be offered.
 
     Raises:
         ValueError: The name cannot be used with every model family.
@@ -84,7 +89,7 @@ def tool(
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(_schema(name, arguments)).decode()
         spec = ToolSpec(name, description, parameters, side_effect, filler)
-        return Tool(spec, arguments, function, timeout, max_result_chars)
+        return Tool(spec, arguments, function, timeout, max_result_chars, needs)
 
     return make
 

@@ -66,6 +66,14 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
             "specials": self.specials,
         }
 
+    @property
+    def address(self) -> str:
+        """As one would write it; empty if it is not known."""
+        where = self.location
+        if not where.street:
+            return ""
+        return f"{where.street}, {where.city}, {where.state} {where.zip_code}"
+
     def answer(self, subject: Subject) -> object:
         """What the data says about a subject; the location as one would say an address."""
         match subject:
@@ -82,8 +90,7 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
             case "utilities":
                 return self.utilities
             case "location":
-                where = self.location
-                return f"{where.street}, {where.city}, {where.state} {where.zip_code}"
+                return self.address
 
 
 def read_apartments(item: Item | None) -> dict[str, Apartment]:

@@ -125,6 +125,18 @@ async def check_past_orders(call: CallContext) -> dict[str, object]:
     return {"orders": orders, "message": "These are the latest orders of this caller."}
 
 
+async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
+    """The latest order that was placed in this call, with the key that tells it from others."""
+    prefix = f"{_ORDER}::{call.call_id[-4:]}::"
+    items = await call.store.query(call.owner, prefix)
+    placed = [item for item in items if item.get("callSid") == call.call_id]
+    if not placed:
+        return None
+    latest = max(placed, key=_ordered_at)
+    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
+    return str(latest["sk"]), order
+
+
 async def _menu(call: CallContext) -> Menu:
     return read_menu(await call.store.get(call.use_case, "menu"))
 
@@ -161,6 +173,7 @@ def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
         "pk1": _ORDER,
         "sk1": call.to or "unknown",
         "order": order,
+        "callSid": call.call_id,
         "idempotencyKey": key,
         "expireAt": now + 7 * _DAY,
     }

@@ -1,13 +1,14 @@
 """What all routes share: typed application keys, who may ask, and the last line of defence.
 
 Twilio never gets a 5xx from a webhook: it would drop the caller without a word. Whatever goes
-wrong behind a TwiML route is logged and answered with a sentence (contract section 5). This is the
-third and last place where any exception is caught.
+wrong behind a TwiML route is logged and answered with a sentence (contract section 5); what Twilio
+only reports has no caller to talk to, and is answered with nothing. This is the third and last
+place where any exception is caught.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -45,10 +46,40 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n")
 
 
+async def genuine_form(request: web.Request) -> dict[str, str] | None:
+    """The fields of a request that Twilio has signed; None for any other."""
+    form = await request.post()
+    signatures = request.app[SIGNATURES]
+    header = request.headers.get(SIGNATURE_HEADER)
+    if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
+        return None
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def error_code(text: str) -> int:
+    """An error code of Twilio's; 0 for what is none."""
+    return int(text) if text.isdecimal() and len(text) <= 6 else 0
+
+
+def _apology() -> web.Response:
+    return answer(twiml.say_and_hang_up(TROUBLE))
+
+
+def _nothing() -> web.Response:
+    return web.Response(status=204)
+
+
+_IN_TROUBLE: Mapping[str, Callable[[], web.Response]] = {"/twiml": _apology, "/messages": _nothing}
+"""The webhooks by the beginning of their path, and what is answered where one fails."""
+
+
 @web.middleware
 async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Measure each TwiML route, and let no failure of it reach Twilio as one."""
-    if not request.path.startswith("/twiml"):
+    """Measure each webhook, and let no failure of it reach Twilio as one."""
+    in_trouble = next(
+        (say for path, say in _IN_TROUBLE.items() if request.path.startswith(path)), None
+    )
+    if in_trouble is None:
         return await handler(request)
     began = request.app[TELEMETRY].now()
     try:
@@ -58,10 +89,10 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
         raise
     except AgentError as error:
         log.error("webhook.failed", error=type(error).__name__, fault=str(error))
-        response = answer(twiml.say_and_hang_up(TROUBLE))
+        response = in_trouble()
     except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
         log.exception("webhook.crashed")
-        response = answer(twiml.say_and_hang_up(TROUBLE))
+        response = in_trouble()
     _measure(request, response.status, began)
     return response
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.usecase import UseCase
 from agent.relay import twiml
-from agent.web.edge import CALLS, SETTINGS, SIGNATURE_HEADER, SIGNATURES, answer, refuse
+from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ NOBODY = "I am sorry, nobody can take your call at the moment. Please call again
 @routes.post("/twiml")
 async def set_up(request: web.Request) -> web.Response:
     """Connect a call to the relay, personally."""
-    fields = await _genuine_form(request)
+    fields = await genuine_form(request)
     if fields is None:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid") or not fields.get("From"):
@@ -58,7 +58,7 @@ async def set_up(request: web.Request) -> web.Response:
 @routes.post("/twiml/action")
 async def follow_up(request: web.Request) -> web.Response:
     """Say what happens to a call whose relay session, or whose talk to a person, is over."""
-    fields = await _genuine_form(request)
+    fields = await genuine_form(request)
     if fields is None:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid"):
@@ -70,7 +70,7 @@ async def follow_up(request: web.Request) -> web.Response:
         return answer(twiml.hang_up() if was_answered else twiml.say_and_hang_up(NOBODY))
     handoff = HandoffData.read(fields.get("HandoffData", ""))
     if fields.get("SessionStatus") != "ended" or handoff is None:
-        log.warning("session.failed", error_code=_number(fields.get("ErrorCode", "")))
+        log.warning("session.failed", error_code=error_code(fields.get("ErrorCode", "")))
         return answer(twiml.say_and_hang_up(LOST))
     match handoff.code:
         case ReasonCode.GOODBYE:
@@ -91,17 +91,3 @@ def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str
         caller_id=called if called.startswith("+") else "",
         action_url=f"{request.app[SETTINGS].origin}/twiml/action",
     )
-
-
-async def _genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other."""
-    form = await request.post()
-    signatures = request.app[SIGNATURES]
-    header = request.headers.get(SIGNATURE_HEADER)
-    if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
-        return None
-    return {name: value for name, value in form.items() if isinstance(value, str)}
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) <= 6 else 0

@@ -42,8 +42,8 @@ def test_a_known_caller_is_named_and_not_asked() -> None:
     """Name, number and address are told to the model (B3)."""
     assert fill("Hello. <<USER_CONTEXT>>", ADA) == (
         'Hello. The caller is Ada Example, phone number "+15550100001". You know the name already:'
-        ' do not ask for it. The e-mail address on file is "ada@example.com"; you may offer to'
-        " send an e-mail there."
+        ' do not ask for it. The e-mail address on file is "ada@example.com"; you may offer'
+        " an e-mail there if you have a tool to send one."
     )
 
 

@@ -244,12 +244,10 @@ async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
 async def test_two_callers_never_get_the_same_slot() -> None:
     """Exactly one wins, and the other is told."""
     store = await seeded()
+    calls = (call_of(store, caller=ADA), call_of(store, caller=GRACE, call_id="CA2"))
 
     async with asyncio.TaskGroup() as group:
-        racing = [
-            group.create_task(told(call_of(store, caller=caller), "ScheduleTourFunction", **tour()))
-            for caller in (ADA, GRACE)
-        ]
+        racing = [group.create_task(told(call, "ScheduleTourFunction", **tour())) for call in calls]
 
     assert sorted(task.result()["available"] for task in racing) == [False, True]
     assert len(await store.query_index("apartmentAppointment")) == 1

@@ -14,7 +14,8 @@ import pytest
 from agent.conversation.messages import SideEffect, ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.tools import SPECS, TOOLS, CallToolbox, Tool
-from tests.tools.worlds import call_of, contents, seeded
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {
     "date": "2026-03-06",
@@ -22,6 +23,8 @@ SLOT: dict[str, object] = {
     "type": "in-person",
     "apartmentType": "studio",
 }
+
+TOUR: dict[str, object] = {**SLOT, "time": "10:30 AM"}
 
 FITTING: Mapping[str, dict[str, object]] = {
     "PlaceOrderFunction": {
@@ -37,6 +40,9 @@ FITTING: Mapping[str, dict[str, object]] = {
     "ScheduleTourFunction": SLOT,
     "CheckExistingAppointmentsFunction": {},
     "CommonInquiriesFunction": {"inquiryType": "parking"},
+    "SendRestaurantSmsFunction": {"message_type": "order confirmation"},
+    "SendRestaurantEmailFunction": {"to_email": "ada@example.com"},
+    "SendAppointmentConfirmationSmsFunction": {"appointmentDetails": TOUR},
     "DefaultSaveFirstAndLastName": {"firstName": "Ada", "lastName": "Example"},
     "DefaultSaveUseCase": {"useCase": "albertEinsteinUseCase"},
     "LiveAgentHandoffFunction": {"reason": "user-requested"},
@@ -69,8 +75,17 @@ def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         yield from properties(schema["items"])
 
 
+async def served() -> MemoryStore:
+    """The table in the middle of a call that has placed an order and booked a tour."""
+    store = await seeded()
+    salad = [{"line_item": "House Salad"}]
+    await told(call_of(store), "PlaceOrderFunction", current_order=salad, order_type="pickup")
+    await told(call_of(store), "ScheduleTourFunction", **TOUR)
+    return store
+
+
 async def run(tool: Tool, arguments: str) -> ToolOutcome:
-    toolbox = CallToolbox(TOOLS, call_of(await seeded()))
+    toolbox = CallToolbox(TOOLS, call_of(await served()))
     return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
 
 
@@ -171,8 +186,8 @@ async def test_null_for_what_may_be_left_out_is_left_out(tool: Tool) -> None:
 @every_tool
 async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     """The same call again leaves the table as it was, one after the other or at once."""
-    store = await seeded()
-    once = await seeded()
+    store = await served()
+    once = await served()
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
     await CallToolbox(TOOLS, call_of(once)).run(call)
 
@@ -188,7 +203,7 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
 @every_tool
 async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None:
     """A tool that says it only looks may be cancelled and repeated, so it must only look."""
-    store = await seeded()
+    store = await served()
     before = await contents(store)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
 
@@ -200,7 +215,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
 
 async def test_all_tools_run_side_by_side() -> None:
     """The calls of one reply run at once; each gets its own answer."""
-    toolbox = CallToolbox(TOOLS, call_of(await seeded()))
+    toolbox = CallToolbox(TOOLS, call_of(await served()))
 
     async with asyncio.TaskGroup() as group:
         running = [

@@ -86,6 +86,7 @@ async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
         "pk1": "restaurantOrder",
         "sk1": RESTAURANT,
         "order": {"order_items": order_items, "order_type": "pickup", "order_total": 45.0},
+        "callSid": CALL_ID,
         "idempotencyKey": key,
         "expireAt": int(AFTERNOON) + 7 * 24 * 60 * 60,
     }

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from agent.conversation.messages import ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Profile
-from agent.ports import Item, Store
+from agent.ports import Item, Messenger, Store
 from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryMessenger, MemoryStore
 
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
 USE_CASES = sorted(path for path in (CONFIGURATION / "use-cases").iterdir() if path.is_dir())
@@ -46,6 +46,10 @@ class DistantStore(MemoryStore):
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         await asyncio.sleep(0)
         return await super().put(item, only_if_absent=only_if_absent)
+
+    async def put_newer(self, item: Item) -> bool:
+        await asyncio.sleep(0)
+        return await super().put_newer(item)
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         await asyncio.sleep(0)
@@ -89,15 +93,19 @@ def call_of(
     at: float = AFTERNOON,
     language: str = "en-US",
     languages: tuple[str, ...] = (),
+    messenger: Messenger | None = None,
+    profile: Profile | None = None,
+    to: str = RESTAURANT,
 ) -> CallContext:
     return CallContext(
         call_id=call_id,
         caller=caller,
-        to=RESTAURANT,
+        to=to,
         use_case=use_case,
-        profile=Profile(caller),
+        profile=profile or Profile(caller),
         store=store,
         ledger=Ledger(store, call_id, lambda: at),
+        messenger=messenger or MemoryMessenger(),
         clock=lambda: at,
         time_zone=ZONE,
         language=language,

@@ -26,6 +26,7 @@ from agent.store import open_store
 from agent.store.journal import CallJournal, Journals, open_journals
 from agent.store.readback import read_back
 from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from tests.fakes import MemoryMessenger
 from tests.torture import script
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ class Worker:
             profile=Profile(script.caller(call)),
             store=self._store,
             ledger=Ledger(self._store, script.call_sid(call), time.time),
+            messenger=MemoryMessenger(),
             clock=time.time,
             time_zone=UTC,
         )

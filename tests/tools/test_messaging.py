@@ -1,0 +1,380 @@
+"""What callers are sent: the right words, to the right place, once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.conversation.usecase import Profile
+from agent.ports import (
+    Mail,
+    MessageError,
+    MessageRefusedError,
+    Refusal,
+    StoreError,
+    TextMessage,
+)
+from agent.tools import TOOLS, CallContext, Toolkit
+from agent.tools.ledger import UNKNOWN
+from agent.tools.letters import MAX_SMS, Restaurant, order_text
+from agent.tools.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
+from agent.tools.ordering import StoredOrder
+from tests.fakes import MemoryMessenger, MemoryStore
+from tests.tools.worlds import ADA, CALL_ID, RESTAURANT, call_of, refused, seeded, told
+
+SMS, EMAIL = "SendRestaurantSmsFunction", "SendRestaurantEmailFunction"
+TOUR_SMS = "SendAppointmentConfirmationSmsFunction"
+ORDER = [
+    {
+        "line_item": "Pepperoni",
+        "size": "large",
+        "toppings": ["mushrooms"],
+        "additional_details": "well done",
+    },
+    {"line_item": "House Salad", "quantity": 2},
+]
+ORDER_TEXT = (
+    "Harbor Oven: thank you for your order for pickup.\n"
+    "Large Pepperoni with mushrooms (well done): $23.50\n"
+    "2 House Salad: $20.00\n"
+    "Total: $43.50"
+)
+TOUR = {
+    "date": "2026-03-06",
+    "time": "10:30 AM",
+    "type": "in-person",
+    "apartmentType": "studio",
+}
+
+
+async def ordering(messenger: MemoryMessenger, caller: str = ADA) -> CallContext:
+    """A call that has placed an order for pickup."""
+    call = call_of(await seeded(), caller=caller, messenger=messenger)
+    await told(call, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+    return call
+
+
+async def test_order_is_texted_to_who_calls_from_who_was_called() -> None:
+    """Items, way of handing over and total are those of the table, with two digits."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+
+    answer = await told(call, SMS, message_type="order confirmation")
+
+    assert answer == {"status": "sent", "sid": "SM1", "message": "The text message is on its way."}
+    assert messenger.texts == [TextMessage(RESTAURANT, ADA, ORDER_TEXT)]
+
+
+async def test_delivery_names_its_address() -> None:
+    """The caller sees where it will be brought."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), messenger=messenger)
+    await told(
+        call,
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "House Salad"}],
+        order_type="delivery",
+        delivery_address="12 Main Street",
+    )
+
+    await told(call, SMS)
+
+    assert messenger.texts[0].body == (
+        "Harbor Oven: thank you for your order for delivery to 12 Main Street.\n"
+        "House Salad: $10.00\n"
+        "Total: $10.00"
+    )
+
+
+async def test_order_of_another_call_is_not_sent() -> None:
+    """Also not one of the same caller whose call ends with the same characters."""
+    store = await seeded()
+    other = call_of(store, call_id="CA99999999999999999999999999991234")
+    await told(other, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+    messenger = MemoryMessenger()
+    call = call_of(store, messenger=messenger)
+
+    said = [await refused(call, SMS), await refused(call, EMAIL, to_email="ada@example.com")]
+
+    assert said == [NO_ORDER, NO_ORDER]
+    assert (messenger.texts, messenger.mails) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (
+            {"message_type": "hours", "restaurant_hours": "Daily  from 9\nto 5"},
+            "Harbor Oven, opening hours: Daily from 9 to 5",
+        ),
+        (
+            {"message_type": "hours"},
+            "Harbor Oven, opening hours: Monday closed, Tuesday 11 AM to 9 PM, "
+            "Wednesday 11 AM to 9 PM, Thursday 11 AM to 9 PM, Friday 11 AM to 11 PM, "
+            "Saturday 11 AM to 11 PM, Sunday closed",
+        ),
+        (
+            {"message_type": "location", "restaurant_location": "At the harbor"},
+            "Harbor Oven, address: At the harbor",
+        ),
+        (
+            {"message_type": "location"},
+            "Harbor Oven, address: 214 Lantern Street, Port Maple, Oregon 97000",
+        ),
+    ],
+)
+async def test_hours_and_place_come_from_the_arguments_else_from_the_table(
+    arguments: dict[str, str], body: str
+) -> None:
+    """No order is needed for them."""
+    messenger = MemoryMessenger()
+
+    await told(call_of(await seeded(), messenger=messenger), SMS, **arguments)
+
+    assert [text.body for text in messenger.texts] == [body]
+
+
+async def test_hours_nobody_knows_are_asked_of_the_model() -> None:
+    """A table without them is no reason to send an empty message."""
+    messenger = MemoryMessenger()
+    call = call_of(MemoryStore(), messenger=messenger)
+
+    said = await refused(call, SMS, message_type="hours")
+
+    assert said == "The opening hours of the restaurant are not known here. Give them yourself."
+    assert messenger.texts == []
+
+
+def test_long_order_is_cut_and_keeps_its_total() -> None:
+    """A message that is too long would be refused whole."""
+    line = {"line_item": "Garden with " + "basil " * 10, "line_amount": 22}
+    order = StoredOrder([dict(line) for _ in range(50)], "pickup", 1100)
+
+    body = order_text(order, Restaurant("Harbor Oven"))
+
+    assert len(body) <= MAX_SMS
+    assert body.endswith(" more\nTotal: $1100.00")
+
+
+async def test_email_has_what_sendgrid_is_given() -> None:
+    """To the address as it was given, with the caller's name, escaped."""
+    messenger = MemoryMessenger()
+    store = await seeded()
+    profile = Profile(ADA, "Ada", "<b>Example", "ada@example.com")
+    call = call_of(store, messenger=messenger, profile=profile)
+    remarks = [{"line_item": "House Salad", "additional_details": "no <i>nuts</i> & seeds"}]
+    await told(call, "PlaceOrderFunction", current_order=remarks, order_type="pickup")
+
+    answer = await told(
+        call,
+        EMAIL,
+        to_email=" Ada.Lovelace@Example.org ",
+        order_type="delivery",
+        message_type="order confirmation",
+    )
+
+    assert answer["to_email"] == "Ada.Lovelace@Example.org"
+    assert messenger.mails == [
+        Mail(
+            "Ada.Lovelace@Example.org",
+            "Ada <b>Example",
+            "Your order at Harbor Oven",
+            "<body><p>Hello Ada,</p>"
+            "<p>thank you for your order at Harbor Oven, for pickup.</p>"
+            "<ul><li>House Salad (no &lt;i&gt;nuts&lt;/i&gt;, seeds): $10.00</li></ul>"
+            "<p>Total: $10.00</p></body>",
+        )
+    ]
+    assert (await store.get(ADA, "profile") or {}).get("email") != "Ada.Lovelace@Example.org"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ada", "ada@example", "ada at example.com", "a@b.c,d@e.fg", "<a@b.cd>", "a@b.cd\nBcc: x@y.zz"],
+)
+async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
+    """Nothing is handed over that a mail server might read otherwise."""
+    messenger = MemoryMessenger()
+
+    said = await refused(await ordering(messenger), EMAIL, to_email=address)
+
+    assert said.endswith("is not an e-mail address. Ask the caller to spell it.")
+    assert messenger.mails == []
+
+
+async def test_caller_without_a_number_gets_an_email_but_no_sms() -> None:
+    """The order of an unknown caller is that of this call."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger, caller="")
+
+    said = await refused(call, SMS)
+    await told(call, EMAIL, to_email="ada@example.com")
+
+    assert said == NO_NUMBER
+    assert messenger.texts == []
+    assert [(mail.recipient, mail.name) for mail in messenger.mails] == [("ada@example.com", "")]
+
+
+@pytest.mark.parametrize(("caller", "to"), [("client:ada", RESTAURANT), (ADA, "terminal")])
+async def test_only_telephone_numbers_are_texted(caller: str, to: str) -> None:
+    """A caller from an app has none, nor has a call that reached us otherwise."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), caller=caller, to=to, messenger=messenger)
+
+    assert await refused(call, SMS, message_type="hours") == NO_NUMBER
+    assert messenger.texts == []
+
+
+async def test_tour_is_texted_with_day_and_address() -> None:
+    """Only one that this caller has booked."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), use_case="apartmentSearchUseCase", messenger=messenger)
+    before = await refused(call, TOUR_SMS, appointmentDetails=TOUR)
+    await told(call, "ScheduleTourFunction", **TOUR)
+
+    await told(call, TOUR_SMS, appointmentDetails={**TOUR, "time": "10:30"})
+
+    assert before.startswith("This caller has not booked this tour")
+    assert messenger.texts == [
+        TextMessage(
+            RESTAURANT,
+            ADA,
+            "Your tour is booked: Friday, March 6 at 10:30 AM, studio, in-person. "
+            "Address: 500 Alder Way, Port Maple, Oregon 97000.",
+        )
+    ]
+
+
+async def test_tour_of_somebody_else_is_not_texted() -> None:
+    """Its details are theirs."""
+    store = await seeded()
+    await told(call_of(store, caller="+15550100002"), "ScheduleTourFunction", **TOUR)
+
+    said = await refused(call_of(store), TOUR_SMS, appointmentDetails=TOUR)
+
+    assert said.startswith("This caller has not booked this tour")
+
+
+async def test_repeats_send_nothing_more() -> None:
+    """Reworded, at once, or by another process: one message; each is told the first result."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    other_process = call_of(call.store, messenger=messenger)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(told(call, SMS))
+    again = await told(other_process, SMS, message_type="order confirmation")
+    await told(call, SMS, message_type="hours", restaurant_hours="Daily from 9")
+    await told(call, SMS, message_type="hours", restaurant_hours="Every day from nine")
+    await told(call, EMAIL, to_email="ada@example.com")
+    await told(call, EMAIL, to_email="ADA@example.com")
+
+    assert again["sid"] == "SM1"
+    assert len(messenger.texts) == 2
+    assert len(messenger.mails) == 1
+
+
+async def test_corrected_address_and_new_order_are_new_messages() -> None:
+    """What was sent to a wrong address must not keep the right one from getting it."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await told(call, EMAIL, to_email="adda@example.com")
+    await told(call, EMAIL, to_email="ada@example.com")
+    await told(call, SMS)
+    later = call_of(call.store, messenger=messenger, at=call.clock() + 60)
+    soup = [{"line_item": "Tomato Soup"}]
+    await told(later, "PlaceOrderFunction", current_order=soup, order_type="pickup")
+    await told(later, SMS)
+
+    assert [mail.recipient for mail in messenger.mails] == ["adda@example.com", "ada@example.com"]
+    assert [text.body.splitlines()[1] for text in messenger.texts] == [
+        "Large Pepperoni with mushrooms (well done): $23.50",
+        "Tomato Soup: $8.50",
+    ]
+
+
+@pytest.mark.parametrize("tool", [SMS, EMAIL])
+async def test_doubt_is_never_sent_again(tool: str) -> None:
+    """Nobody knows whether it came through; the caller is told so, each time."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    arguments = {"to_email": "ada@example.com"} if tool == EMAIL else {}
+    messenger.fault = MessageError("TimeoutError")
+    first = await refused(call, tool, **arguments)
+    messenger.fault = None
+
+    second = await refused(call, tool, **arguments)
+
+    assert (first, second) == (UNKNOWN, UNKNOWN)
+    assert (messenger.texts, messenger.mails) == ([], [])
+
+
+@pytest.mark.parametrize("refusal", [Refusal.OTHER, Refusal.RECIPIENT])
+async def test_refusal_may_be_tried_again(refusal: Refusal) -> None:
+    """Nothing was sent, that is certain, so a second attempt sends the first message."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    messenger.fault = MessageRefusedError(refusal)
+    said = await refused(call, SMS)
+    messenger.fault = None
+
+    await told(call, SMS)
+
+    assert said.startswith("Nothing was sent: ")
+    assert len(messenger.texts) == 1
+
+
+async def test_who_has_opted_out_is_not_texted_again() -> None:
+    """Twilio's refusal is remembered beside what is known already, for this and later calls."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await call.store.merge(ADA, "profile", {"firstName": "Ada"})
+    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    first = await refused(call, SMS)
+    messenger.fault = None
+
+    same_call = await refused(call, SMS, message_type="hours")
+    next_call = call_of(call.store, call_id="CA2", messenger=messenger)
+    later = await refused(next_call, SMS, message_type="location")
+
+    assert [first, same_call, later] == [OPTED_OUT] * 3
+    assert messenger.texts == []
+    profile = await call.store.get(ADA, "profile")
+    assert profile is not None
+    assert (profile["smsOptedOut"], profile["firstName"]) == (True, "Ada")
+
+
+class _ForgetfulStore(MemoryStore):
+    async def merge(self, pk: str, sk: str, attributes: object) -> None:
+        raise StoreError("the table is away")
+
+
+async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
+    """It is a refusal, not a doubt: nothing was sent."""
+    messenger = MemoryMessenger()
+    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    call = call_of(_ForgetfulStore(), messenger=messenger)
+
+    said = await refused(call, SMS, message_type="hours", restaurant_hours="Daily")
+
+    assert said == OPTED_OUT
+
+
+async def test_tools_that_are_not_configured_are_not_offered() -> None:
+    """The kit leaves them out, and says which variable it was for."""
+    kit = Toolkit(TOOLS, {"email": "SENDGRID_API_KEY"})
+
+    assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
+    assert SMS in kit.specs
+    assert EMAIL not in kit.specs
+
+
+async def test_key_of_an_order_names_its_call() -> None:
+    """That is how the order of this call is told from others."""
+    call = await ordering(MemoryMessenger())
+
+    (item,) = await call.store.query(ADA, "restaurantOrder::")
+
+    assert item["callSid"] == CALL_ID
