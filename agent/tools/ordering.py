@@ -4,6 +4,8 @@ An order is stored exactly once, by the ledger (`agent.tools.ledger`). What make
 same is the order itself (items, sizes, toppings, remarks, how it is handed over, the address), not
 the words the model used, nor the sequence of lines. Prices are no part of it: they come from the
 menu, which may change between two attempts, and a repeat with a corrected total is the same order.
+Nor are they where there is no menu (`agent.tools.menu`): a model that is unsure of a price must not
+make two orders of one wish.
 
 The plan is the whole item of the order. Its sort key has the time in it
 (`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section A7.2) and its prices are those of
@@ -21,13 +23,16 @@ from functools import partial
 from typing import Annotated, Literal, TypedDict
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
 from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
-from agent.tools.menu import Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.menu import NO_MENU, Menu, OrderLine, PricedLine, price, read_menu
+
+log = structlog.get_logger(__name__)
 
 OrderType = Annotated[
     Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
@@ -84,6 +89,8 @@ async def place_order(
     if order_type == "delivery" and not address:
         raise ToolError("A delivery needs an address. Ask the caller for it.")
     menu = await _menu(call)
+    if menu is NO_MENU:
+        log.warning("order.without_menu", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
     content = [sorted(map(_wanted, lines)), order_type, address]
     key = call.ledger.key(_ORDER, content)
@@ -150,7 +157,7 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
 
 def _wanted(line: PricedLine) -> list[object]:
     """What the caller wants of a line, without its price and in one form."""
-    return [line.name, line.size, sorted(line.toppings), line.quantity, line.remarks]
+    return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
 
 
 def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:

@@ -431,6 +431,43 @@ async def test_order_of_the_sibling_is_told(store: Store, clock: Clock) -> None:
     assert [order["order_items"] for order in told["orders"]] == [["calzone"]]
 
 
+async def test_order_is_taken_by_the_old_record(store: Store, clock: Clock) -> None:
+    """It has no menu: the lines are those of the model, the total is ours (A12, D19)."""
+    toolbox = _call(store, clock, IDA, "restaurantOrderingUseCase", "CA1")
+    line = {"line_item": "small Lanternfish", "additonal_details": "olives", "line_amount": 14}
+
+    placed = await _told(
+        toolbox,
+        "PlaceOrderFunction",
+        current_order=[line],
+        order_type="delivery",
+        order_total=12,
+        delivery_address="7 Elm Road",
+    )
+    ready = await _told(toolbox, "CheckRestaurantPickUpTime", order_type="pickup")
+
+    assert placed["message"] == (
+        "The order is placed. The total is 14.00 dollars. "
+        "The total of 12 was wrong: tell the caller the right one."
+    )
+    assert ready["pickupTime"] == "30 minutes"
+    kept = [order["order"] for order in await store.query(IDA, "restaurantOrder::CA1::")]
+    assert kept == [
+        {
+            "order_items": [
+                {
+                    "line_item": "small Lanternfish",
+                    "additional_details": "olives",
+                    "line_amount": 14.0,
+                }
+            ],
+            "order_type": "delivery",
+            "order_total": 14.0,
+            "delivery_address": "7 Elm Road",
+        }
+    ]
+
+
 async def test_apartments_are_found(store: Store, clock: Clock) -> None:
     """In the data as JSON text (B5)."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
