@@ -7,10 +7,10 @@ with the nearest names, so that the model can ask; amounts the model wrote are n
 A remark may say anything but name a topping, unless to leave it out: "double bacon" among the
 remarks would be made in the kitchen and not be paid for.
 
-A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A12). Such
-a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must be
-there and plausible; what the code still does is add up. Rejected: refusing the order, as an earlier
-version did. It kept every price right and left a restaurant open that could not sell anything.
+A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A14).
+Such a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must
+be there and plausible; what the code still does is add up. Rejected: refusing the order, as an
+earlier version did. That kept every price right, at a restaurant that could not sell anything.
 """
 
 from __future__ import annotations
