@@ -20,6 +20,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from typing import Annotated, Literal, TypedDict
 
 import msgspec
@@ -31,6 +32,7 @@ from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.menu import NO_MENU, Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.past import ORDER, PlacedOrder, ordered_at, read_order
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +40,12 @@ OrderType = Annotated[
     Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
 ]
 
-_ORDER = "restaurantOrder"
 _DAY = 24 * 60 * 60
 _SHOWN_ORDERS = 3
 
 
 class StoredOrder(msgspec.Struct):
-    """`order` of an order item (seed section A7.5), also as the predecessor wrote it."""
+    """`order` of an order item that was placed here (seed section A7.5)."""
 
     order_items: list[dict[str, object]] = []
     order_type: str = ""
@@ -56,7 +57,7 @@ class PastOrder(TypedDict):
     """One order as the model is told of it."""
 
     ordered: str
-    order_items: list[object]
+    order_items: list[str]
     order_type: str
     order_total: float
 
@@ -93,9 +94,9 @@ async def place_order(
         log.warning("order.without_menu", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
     content = [sorted(map(_wanted, lines)), order_type, address]
-    key = call.ledger.key(_ORDER, content)
+    key = call.ledger.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
-    order = await call.ledger.once(_ORDER, content, item, partial(_store, call), repeatable=True)
+    order = await call.ledger.once(ORDER, content, item, partial(_store, call), repeatable=True)
     return _answer(msgspec.convert(order, StoredOrder, strict=False), order_total)
 
 
@@ -124,9 +125,10 @@ async def check_delivery_time(call: CallContext, order_type: OrderType) -> dict[
 @tool("CheckPastOrdersFunction")
 async def check_past_orders(call: CallContext) -> dict[str, object]:
     """Look up the caller's latest orders of the past days, the newest first."""
-    items = await call.store.query(call.owner, f"{_ORDER}::")
-    newest = sorted(items, key=_ordered_at, reverse=True)[:_SHOWN_ORDERS]
-    orders = [_told(item, call) for item in newest]
+    items = await call.store.query(call.owner, f"{ORDER}::")
+    newest = sorted(items, key=ordered_at, reverse=True)
+    readable = ((item, order) for item in newest if (order := read_order(item)) is not None)
+    orders = [_told(item, order, call) for item, order in islice(readable, _SHOWN_ORDERS)]
     if not orders:
         return {"orders": [], "message": "There are no past orders of this caller."}
     return {"orders": orders, "message": "These are the latest orders of this caller."}
@@ -164,8 +166,8 @@ def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
     now = int(call.clock())
     return {
         "pk": call.owner,
-        "sk": f"{_ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
-        "pk1": _ORDER,
+        "sk": f"{ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
+        "pk1": ORDER,
         "sk1": call.to or "unknown",
         "order": order,
         "idempotencyKey": key,
@@ -192,18 +194,11 @@ def _answer(order: StoredOrder, named_total: float | None) -> dict[str, object]:
     }
 
 
-def _ordered_at(item: Item) -> int:
-    """Seconds since the epoch, from the sort key."""
-    seconds = str(item["sk"]).split("::")[2:3]
-    return int(seconds[0]) if seconds and seconds[0].isdecimal() else 0
-
-
-def _told(item: Item, call: CallContext) -> PastOrder:
-    order = msgspec.convert(item.get("order", {}), StoredOrder, strict=False)
-    day = datetime.fromtimestamp(_ordered_at(item), call.time_zone)
+def _told(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
+    day = datetime.fromtimestamp(ordered_at(item), call.time_zone)
     return {
         "ordered": f"{day:%A, %B} {day.day}",
-        "order_items": [line.get("line_item", "") for line in order.order_items],
+        "order_items": [line.words for line in order.order_items],
         "order_type": order.order_type,
         "order_total": order.order_total,
     }

@@ -648,6 +648,36 @@ async def test_past_orders_are_told_newest_first() -> None:
     ]
 
 
+async def test_past_orders_are_told_with_their_remarks() -> None:
+    """The same as last time is without onion, as last time."""
+    store = await seeded()
+    await place(
+        {"line_item": "Garden", "size": "small", "additional_details": "no red onion"}, store=store
+    )
+
+    answer = await told(call_of(store), "CheckPastOrdersFunction")
+    again = await place({"line_item": answer["orders"][0]["order_items"][0]}, store=store)
+
+    assert answer["orders"][0]["order_items"] == ["Small Garden (no red onion)"]
+    assert len(await orders(store)) == 1
+    assert again["order_items"][0]["additional_details"] == "no red onion"
+
+
+async def test_a_past_order_that_cannot_be_read_is_passed_over() -> None:
+    """The others are told."""
+    store = await seeded()
+    await place(LARGE_LIGHTHOUSE, store=store)
+    await store.put(
+        {"pk": ADA, "sk": "restaurantOrder::0000::1900000000", "order": {"order_items": 3}}
+    )
+
+    answer = await told(call_of(store), "CheckPastOrdersFunction")
+
+    assert [order["order_items"] for order in answer["orders"]] == [
+        ["Large Lighthouse with bacon and spinach"]
+    ]
+
+
 async def test_a_caller_without_orders_is_told_so() -> None:
     """An empty list and a sentence."""
     answer = await told(call_of(await seeded()), "CheckPastOrdersFunction")
