@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import Mapping
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.ports import Item
 from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
 
@@ -146,6 +152,56 @@ async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
 
     assert error.startswith("The caller has not heard this address yet.")
     assert await store.get(ADA, "profile") is None
+
+
+SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    "a name": (
+        "DefaultSaveFirstAndLastName",
+        {"firstName": "Ada", "lastName": "Example"},
+        {"firstName": "Ada", "lastName": "Example"},
+    ),
+    "another name": (
+        "DefaultSaveFirstAndLastName",
+        {"firstName": "Eda", "lastName": "Other"},
+        {"firstName": "Eda", "lastName": "Other"},
+    ),
+    "an address": (
+        "SaveEmailFunction",
+        {"email": "ada@example.com", "confirmed": True},
+        {"email": "ada@example.com"},
+    ),
+    "an address unheard": ("SaveEmailFunction", {"email": "eda@example.com"}, {}),
+    "a choice": (
+        "DefaultSaveUseCase",
+        {"useCase": "albertEinsteinUseCase"},
+        {"useCase": "albertEinsteinUseCase"},
+    ),
+}
+"""Tool, arguments, and what it writes."""
+
+
+@given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))
+def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) -> None:
+    """Each field is as it was saved last; those of others stay as they were (D21)."""
+    kept: dict[str, object] = {"pk": ADA, "sk": "profile", "useCase": "defaultUseCase", "vip": 1}
+
+    async def main() -> Item | None:
+        store = await seeded()
+        await store.put(kept)
+        call = call_of(store)
+        await told(call, "SaveEmailFunction", email="ada@example.com")
+        for step in steps:
+            name, arguments, _ = SAVES[step]
+            await told(call, name, **arguments)
+        return await store.get(ADA, "profile")
+
+    expected = dict(kept)
+    for step in steps:
+        expected |= SAVES[step][2]
+        if SAVES[step][2]:
+            expected |= {"pk1": "profile", "sk1": ADA}
+
+    assert asyncio.run(main()) == expected
 
 
 async def test_what_is_no_address_is_asked_for_again() -> None:
