@@ -4,6 +4,9 @@ Reading for it is one round trip to the table (`agent.store.prefetch`). The use 
 caller's profile names; if that cannot answer, the one of the process. A share of the callers may be
 answered by another version of it (`agent.store.versions`). A call stays with the version it began
 with, unless its record says `liveEdits` (`agent.configuration`).
+
+A prompt that asks for it is told what this caller has ordered or booked last, as far as the tools
+of the use case could look it up (`agent.tools.past`). That never fails or holds up a call.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import structlog
 
 from agent.conversation import prompt
 from agent.conversation.caller import identify
+from agent.conversation.past import Dealing
 from agent.conversation.usecase import Profile, UseCase
 from agent.ports import Item, Store, UseCaseError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings
 from agent.store import records, session, versions
 from agent.store.prefetch import Prefetch, Reading
-from agent.tools import Toolkit
+from agent.tools import Toolkit, past
 
 log = structlog.get_logger(__name__)
 
@@ -95,13 +99,13 @@ class Setups:
             UseCaseError: The record is broken.
             StoreError: The table cannot be reached.
         """
-        use_case = self.parse(record)
+        use_case, caller = self.parse(record), session.profile_of(item)
         return session.Session(
             use_case=use_case,
             version=0,
             model=use_case.model.identifier or self._settings.model_identifier,
             system_prompt=await self._filled(
-                use_case, session.profile_of(item), self._prefetch.nothing_read()
+                use_case, caller, self._prefetch.nothing_read(caller.caller)
             ),
             profile_item=session.profile_item_of(item),
         )
@@ -174,7 +178,13 @@ class Setups:
     ) -> tuple[str, str]:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         demos = await reading.use_cases() if prompt.lists_use_cases(use_case) else []
-        return prompt.system_prompt(use_case, profile, now, demos)
+        before = await self._past(use_case, reading) if prompt.tells_history(use_case) else ()
+        return prompt.system_prompt(use_case, profile, now, demos, before)
+
+    async def _past(self, use_case: UseCase, reading: Reading) -> tuple[Dealing, ...]:
+        prefixes = past.prefixes([tool.name for tool in use_case.tools])
+        items = [item for prefix in prefixes for item in await reading.past(prefix)]
+        return past.dealings(items, self._settings.time_zone)
 
 
 def _existing(record: Item | None, name: str) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,6 +82,83 @@ async def test_order_said_yes_to_twice_is_stored_once(server: Server) -> None:
         await call.say("place the order please")
 
     assert len(await server.orders(ADA)) == 1
+
+
+async def ordered_before(server: Server, *lines: Mapping[str, object]) -> None:
+    """An order of Ada's of yesterday."""
+    at = int(datetime.now(UTC).timestamp()) - 24 * 3600
+    order = {"order_items": list(lines), "order_type": "pickup", "order_total": 99}
+    await server.store.put(
+        {
+            "pk": ADA,
+            "sk": f"restaurantOrder::0000::{at}",
+            "pk1": "restaurantOrder",
+            "sk1": "+15550100000",
+            "order": order,
+            "expireAt": at + 7 * 24 * 3600,
+        }
+    )
+
+
+async def test_same_as_last_time_is_ordered_again_at_prices_of_today(server: Server) -> None:
+    """The caller hears what it was and what it costs now, and says yes to that."""
+    line = {"line_item": "Large Pepperoni with mushrooms", "additonal_details": "no red onion"}
+    await ordered_before(server, line)
+
+    async with server.twilio.call(From=ADA) as call:
+        heard = await call.say("the same as last time please", cycles=2)
+        placed = await call.say("yes", cycles=2)
+        (item,) = await server.items(call.relay.fields["CallSid"], "connection")
+
+    assert '"Large Pepperoni with mushrooms (no red onion)"; 99.00 dollars' in str(item)
+    assert "1 large Pepperoni pizza with mushrooms without red onion, for pickup" in heard.text
+    assert "Today the total is $23.50" in heard.text
+    assert "the total is $23.50" in placed.text
+    assert await server.orders(ADA) == [
+        {"order_items": [line], "order_type": "pickup", "order_total": 99},
+        {
+            "order_items": [
+                {
+                    "line_item": "Large Pepperoni with mushrooms",
+                    "additional_details": "no red onion",
+                    "line_amount": 23.5,
+                }
+            ],
+            "order_type": "pickup",
+            "order_total": 23.5,
+        },
+    ]
+    assert call.ledger.violations == []
+
+
+async def test_what_is_gone_from_the_menu_since_last_time_is_said(server: Server) -> None:
+    """And what is left is offered."""
+    await ordered_before(server, {"line_item": "Small Hawaiian"}, {"line_item": "Tomato Soup"})
+
+    async with server.twilio.call(From=ADA) as call:
+        heard = await call.say("the same as last time please", cycles=2)
+
+    assert "I am sorry, Small Hawaiian is not on our menu any more." in heard.text
+    assert "I have 1 Tomato Soup, for pickup. Today the total is $8.50" in heard.text
+
+
+async def test_address_that_was_spelled_is_saved_and_told_in_the_next_call(server: Server) -> None:
+    """After it was read back; nothing else of the profile is lost (D21)."""
+    await server.know(GRACE, useCase="restaurantOrderingUseCase")
+
+    async with server.twilio.call(From=GRACE) as call:
+        heard = await call.say("my email is g r a c e dot double o at example dot com")
+        between = await server.items(GRACE, "profile")
+        await call.say("yes that is right")
+    (profile,) = await server.items(GRACE, "profile")
+    next_call = await server.relay(From=GRACE)
+    (item,) = await server.items(next_call.fields["CallSid"], "connection")
+
+    assert "g, r, a, c, e, dot, o, o, at, e, x, a, m, p, l, e, dot, c, o, m." in heard.text
+    assert between[0].get("email") is None
+    assert (profile["firstName"], profile["email"]) == ("Grace", "grace.oo@example.com")
+    assert profile["useCase"] == "restaurantOrderingUseCase"
+    assert 'The e-mail address on file is "grace.oo@example.com"' in str(item["systemPrompt"])
 
 
 async def test_tour_is_booked_and_found_again(server: Server) -> None:

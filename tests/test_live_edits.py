@@ -141,6 +141,22 @@ async def test_a_record_may_ask_that_calls_follow_its_edits(stage: Stage) -> Non
     assert item is not None and item["systemPrompt"] == [{"text": second}]
 
 
+async def test_a_record_that_begins_to_ask_is_told_what_the_caller_did(stage: Stage) -> None:
+    """An edit may bring the placeholder into a running call."""
+    tools = json.dumps([{"toolSpec": {"name": "CheckPastOrdersFunction"}}])
+    await stage.publish({**RECORD, "tools": tools, "liveEdits": True})
+    order = {"order_items": [{"line_item": "Tomato Soup"}], "order_total": 8.5}
+    caller = "+15550100001"
+    await stage.store.put({"pk": caller, "sk": "restaurantOrder::1::1772733606", "order": order})
+
+    async with stage.server.twilio.call(From=caller) as call:
+        await call.say("hello")
+        await stage.store.merge(NAME, "configuration", {"prompt": "<<CALLER_HISTORY>>"})
+        await call.say("what do you sell")
+
+    assert '1. Thursday, March 5, 2026, order: "Tomato Soup"; 8.50 dollars' in stage.told()[1]
+
+
 async def test_an_edit_of_the_session_outlasts_an_unchanged_record(stage: Stage) -> None:
     """The last edit wins, and only a change is one."""
     await stage.publish({**RECORD, "liveEdits": True})

@@ -6,6 +6,10 @@ needed is read together with the profile: the record of the use case that answer
 always among it. A call that needs something else reads it, and from then on it is among it, too,
 until it has not been needed for a while.
 
+What the caller has done before is a query of their partition, by the beginning of the sort key, and
+goes the same way. It is good to have and no more: when it fails or is late, the call goes on as if
+there were nothing.
+
 Nothing is kept but the keys. Every call sees the table as it is: a record that was changed a moment
 ago answers the next call. Rejected: keeping records for some seconds, which saves the table a read
 and makes whoever edits a prompt and rings at once doubt their eyes.
@@ -16,14 +20,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from agent.ports import Item, Key, Store
+import structlog
+
+from agent.ports import Item, Key, Store, StoreError
 from agent.store import records
+
+log = structlog.get_logger(__name__)
 
 UseCaseList = list[tuple[str, str, str]]
 """Name, title and description of each."""
 
 _MOST_KEYS = 12
 _KEPT_SECONDS = 600.0
+_PAST_SECONDS = 1.5
+"""How long a call waits for what its caller has done before."""
 
 
 class Prefetch:
@@ -41,6 +51,8 @@ class Prefetch:
         self._always = tuple(always)
         self._needed: dict[Key, float] = {}
         self._list_needed_at: float | None = None
+        self._past_needed: dict[str, float] = {}
+        """By the beginning of the sort key."""
 
     async def read(self, caller: str) -> Reading:
         """All that a call of this caller will probably need.
@@ -53,13 +65,17 @@ class Prefetch:
         """
         profile: list[Key] = [(caller, records.PROFILE)] if caller else []
         keys = list(dict.fromkeys([*profile, *self._always, *self._likely()]))
-        items, use_cases = await self._together(keys)
+        prefixes = [each for each, at in self._past_needed.items() if self._is_recent(at)]
+        (items, use_cases), past = await asyncio.gather(
+            self._together(keys), self._all_past(caller, prefixes)
+        )
         found = dict(zip(keys, items, strict=True))
-        return Reading(self, found.pop(profile[0]) if profile else None, found, use_cases)
+        profile_item = found.pop(profile[0]) if profile else None
+        return Reading(self, caller, profile_item, found, use_cases, past)
 
-    def nothing_read(self) -> Reading:
+    def nothing_read(self, caller: str) -> Reading:
         """A reading for which everything is read when it is asked for."""
-        return Reading(self, None, {}, None)
+        return Reading(self, caller, None, {}, None, {})
 
     async def get(self, key: Key) -> Item | None:
         """An item that was not read ahead."""
@@ -68,6 +84,17 @@ class Prefetch:
     async def list_use_cases(self) -> UseCaseList:
         """All use cases, where they were not read ahead."""
         return await records.use_cases(self._store)
+
+    async def past(self, caller: str, prefix: str) -> list[Item]:
+        """What a caller has done before, where it was not read ahead; never raises."""
+        if not caller:
+            return []
+        try:
+            async with asyncio.timeout(_PAST_SECONDS):
+                return await self._store.query(caller, prefix)
+        except (StoreError, TimeoutError) as error:
+            log.warning("past.not_read", error=type(error).__name__)
+            return []
 
     def note(self, key: Key) -> None:
         """A call has needed this; the next one may."""
@@ -80,6 +107,10 @@ class Prefetch:
         """A call has needed the list of use cases."""
         self._list_needed_at = self._clock()
 
+    def note_past(self, prefix: str) -> None:
+        """A call has needed items of its caller; the next one may."""
+        self._past_needed[prefix] = self._clock()
+
     def _likely(self) -> list[Key]:
         return [key for key, at in self._needed.items() if self._is_recent(at)]
 
@@ -91,6 +122,10 @@ class Prefetch:
             return await self._store.get_many(keys), None
         return await asyncio.gather(self._store.get_many(keys), self.list_use_cases())
 
+    async def _all_past(self, caller: str, prefixes: list[str]) -> dict[str, list[Item]]:
+        found = await asyncio.gather(*(self.past(caller, prefix) for prefix in prefixes))
+        return dict(zip(prefixes, found, strict=True))
+
 
 class Reading:
     """What was read for one call; whatever is missing is read when it is asked for."""
@@ -98,14 +133,18 @@ class Reading:
     def __init__(
         self,
         prefetch: Prefetch,
+        caller: str,
         profile: Item | None,
         items: Mapping[Key, Item | None],
         use_cases: UseCaseList | None,
+        past: Mapping[str, list[Item]],
     ) -> None:
         self.profile = profile
         """The caller's profile item."""
         self._prefetch = prefetch
+        self._caller = caller
         self._items = items
+        self._past = past
         self._use_cases = use_cases
 
     async def get(self, key: Key) -> Item | None:
@@ -119,3 +158,10 @@ class Reading:
         if self._use_cases is None:
             self._use_cases = await self._prefetch.list_use_cases()
         return self._use_cases
+
+    async def past(self, prefix: str) -> list[Item]:
+        """Items of the caller whose sort key begins so; none for one who is not recognised."""
+        self._prefetch.note_past(prefix)
+        if prefix in self._past:
+            return self._past[prefix]
+        return await self._prefetch.past(self._caller, prefix)

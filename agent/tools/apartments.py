@@ -23,6 +23,7 @@ from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.house import Apartment, Subject, read_apartments
+from agent.tools.past import BOOKING
 from agent.tools.slots import Kind, Layout, Slot, read_day, read_slot, read_time
 
 _Layout = Annotated[Layout, Meta(description="Layout.")]
@@ -32,7 +33,6 @@ _Time = Annotated[str, Meta(description="Time, e.g. 10:00 AM.", max_length=40)]
 _NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentType"}
 
 _FREE = "availableApartmentAppointments"
-_BOOKED = "apartmentAppointment"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
 
@@ -104,7 +104,7 @@ async def schedule_tour(
     slot = Slot(read_day(day, call.now), read_time(start), layout, kind)
     try:
         return await call.ledger.once(
-            _BOOKED, slot.key, _booking(slot, call), partial(_book, call), repeatable=True
+            BOOKING, slot.key, _booking(slot, call), partial(_book, call), repeatable=True
         )
     except _NotFreeError as error:
         return {"available": False, "message": str(error)}
@@ -113,7 +113,7 @@ async def schedule_tour(
 @tool("CheckExistingAppointmentsFunction")
 async def check_appointments(call: CallContext) -> dict[str, object]:
     """List the caller's booked tours."""
-    items = await call.store.query(call.owner, f"{_BOOKED}::")
+    items = await call.store.query(call.owner, f"{BOOKING}::")
     coming = [slot for slot in _in_order(items) if not slot.is_past(call.now)]
     message = "These tours are booked." if coming else "No tour is booked for this caller."
     return {"appointments": [slot.appointment for slot in coming], "message": message}
@@ -175,8 +175,8 @@ def _slots(free: list[Slot], message: str) -> dict[str, object]:
 def _booking(slot: Slot, call: CallContext) -> Item:
     return {
         "pk": call.owner,
-        "sk": f"{_BOOKED}::{slot.key}",
-        "pk1": _BOOKED,
+        "sk": f"{BOOKING}::{slot.key}",
+        "pk1": BOOKING,
         "sk1": slot.key,
         "appointment": slot.appointment,
         "expireAt": slot.day_ends(call.now) + _KEPT_SECONDS,

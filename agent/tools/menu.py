@@ -6,6 +6,11 @@ with the nearest names, so that the model can ask; amounts the model wrote are n
 
 A remark may say anything but name a topping, unless to leave it out: "double bacon" among the
 remarks would be made in the kitchen and not be paid for.
+
+A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A14).
+Such a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must
+be there and plausible; what the code still does is add up. Rejected: refusing the order, as an
+earlier version did. That kept every price right, at a restaurant that could not sell anything.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
@@ -32,6 +37,9 @@ _COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
 _SIZES: tuple[Size, ...] = ("small", "medium", "large")
 _ADDING = frozenset({"extra", "add", "added", "with", "plus", "topping", "some"})
 _LEAVING_OUT = frozenset({"no", "not", "without", "hold", "skip", "minus", "less", "light", "easy"})
+_CENT = Decimal("0.01")
+_MOST_AMOUNT = Decimal(1_000)
+"""Of a line whose price nobody can look up, dollars."""
 _PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
 _JOINED = re.compile(r"[,;.&()]|\band\b|\bwith\b|\bplus\b", re.IGNORECASE)
 
@@ -55,7 +63,8 @@ class OrderLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="Older name of additional_details; do not use.", max_length=300)
     ] = ""
     line_amount: Annotated[
-        float | None, Meta(description="Your sum for this line; the menu decides.")
+        float | None,
+        Meta(description="Your sum for this line, all pieces of it; the menu decides."),
     ] = None
 
 
@@ -97,15 +106,22 @@ class PricedLine:
         return f"{count}{size}{self.name}{added}"
 
 
+NO_MENU = Menu(())
+"""Of a restaurant that has none: the usual times, and prices as the model says them."""
+
+
 def read_menu(item: Item | None) -> Menu:
-    """The menu of a table item. Raises `ToolError` if there is none."""
-    if item is None:
-        raise ToolError("There is no menu for this restaurant, so no order can be taken.")
-    return msgspec.convert(item, Menu, strict=False)
+    """The menu of a table item; `NO_MENU` if there is none."""
+    return NO_MENU if item is None else msgspec.convert(item, Menu, strict=False)
 
 
 def price(line: OrderLine, menu: Menu) -> PricedLine:
-    """Read one line against the menu. Raises `ToolError` naming what does not fit."""
+    """Read one line against the menu, or as it is without one.
+
+    Raises `ToolError` naming what does not fit.
+    """
+    if menu is NO_MENU:
+        return _as_written(line)
     head, *parts = _PARTS.split(line.line_item)
     counts, words = _take(_words(head), lambda word: word.isdigit() or word in _COUNTS)
     sizes, words = _take(words, _SIZES.__contains__)
@@ -118,6 +134,29 @@ def price(line: OrderLine, menu: Menu) -> PricedLine:
     quantity = _quantity(counts, line)
     each = base + sum((menu.toppings[topping] for topping in toppings), Decimal())
     return PricedLine(item.name, size, tuple(toppings), quantity, remarks, each * quantity)
+
+
+def _as_written(line: OrderLine) -> PricedLine:
+    """A line nobody can look up, with the model's amount for all of it."""
+    words = line.line_item.split()
+    name = " ".join(words[1:] if words[:1] == [str(line.quantity)] else words)
+    size = line.size if line.size and line.size not in name.casefold().split() else ""
+    details = dict.fromkeys([line.additional_details, line.additonal_details])
+    remarks = ", ".join(filter(None, (" ".join(text.split()) for text in details)))
+    return PricedLine(
+        name, size, tuple(line.toppings or ()), line.quantity, remarks, _amount(line, name)
+    )
+
+
+def _amount(line: OrderLine, name: str) -> Decimal:
+    if not name:
+        raise ToolError("A line has no name. Ask the caller what it is.")
+    amount = Decimal(str(line.line_amount or 0))
+    if not (0 < amount <= _MOST_AMOUNT and (cents := amount.quantize(_CENT, ROUND_HALF_UP))):
+        raise ToolError(
+            f"{name!r} needs its line_amount in dollars, more than 0 and at most {_MOST_AMOUNT}."
+        )
+    return cents
 
 
 def _words(text: str) -> list[str]:

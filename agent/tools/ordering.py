@@ -4,6 +4,8 @@ An order is stored exactly once, by the ledger (`agent.tools.ledger`). What make
 same is the order itself (items, sizes, toppings, remarks, how it is handed over, the address), not
 the words the model used, nor the sequence of lines. Prices are no part of it: they come from the
 menu, which may change between two attempts, and a repeat with a corrected total is the same order.
+Nor are they where there is no menu (`agent.tools.menu`): a model that is unsure of a price must not
+make two orders of one wish.
 
 The plan is the whole item of the order. Its sort key has the time in it
 (`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section A7.2) and its prices are those of
@@ -18,28 +20,32 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from typing import Annotated, Literal, TypedDict
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
 from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
-from agent.tools.menu import Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.menu import NO_MENU, Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.past import ORDER, PlacedOrder, ordered_at, read_order
+
+log = structlog.get_logger(__name__)
 
 OrderType = Annotated[
     Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
 ]
 
-_ORDER = "restaurantOrder"
 _DAY = 24 * 60 * 60
 _SHOWN_ORDERS = 3
 
 
 class StoredOrder(msgspec.Struct):
-    """`order` of an order item (seed section A7.5), also as the predecessor wrote it."""
+    """`order` of an order item that was placed here (seed section A7.5)."""
 
     order_items: list[dict[str, object]] = []
     order_type: str = ""
@@ -51,7 +57,7 @@ class PastOrder(TypedDict):
     """One order as the model is told of it."""
 
     ordered: str
-    order_items: list[object]
+    order_items: list[str]
     order_type: str
     order_total: float
 
@@ -84,11 +90,13 @@ async def place_order(
     if order_type == "delivery" and not address:
         raise ToolError("A delivery needs an address. Ask the caller for it.")
     menu = await _menu(call)
+    if menu is NO_MENU:
+        log.warning("order.without_menu", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
     content = [sorted(map(_wanted, lines)), order_type, address]
-    key = call.ledger.key(_ORDER, content)
+    key = call.ledger.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
-    order = await call.ledger.once(_ORDER, content, item, partial(_store, call), repeatable=True)
+    order = await call.ledger.once(ORDER, content, item, partial(_store, call), repeatable=True)
     return _answer(msgspec.convert(order, StoredOrder, strict=False), order_total)
 
 
@@ -117,9 +125,10 @@ async def check_delivery_time(call: CallContext, order_type: OrderType) -> dict[
 @tool("CheckPastOrdersFunction")
 async def check_past_orders(call: CallContext) -> dict[str, object]:
     """Look up the caller's latest orders of the past days, the newest first."""
-    items = await call.store.query(call.owner, f"{_ORDER}::")
-    newest = sorted(items, key=_ordered_at, reverse=True)[:_SHOWN_ORDERS]
-    orders = [_told(item, call) for item in newest]
+    items = await call.store.query(call.owner, f"{ORDER}::")
+    newest = sorted(items, key=ordered_at, reverse=True)
+    readable = ((item, order) for item in newest if (order := read_order(item)) is not None)
+    orders = [_told(item, order, call) for item, order in islice(readable, _SHOWN_ORDERS)]
     if not orders:
         return {"orders": [], "message": "There are no past orders of this caller."}
     return {"orders": orders, "message": "These are the latest orders of this caller."}
@@ -127,12 +136,12 @@ async def check_past_orders(call: CallContext) -> dict[str, object]:
 
 async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
     """The latest order that was placed in this call, with the key that tells it from others."""
-    prefix = f"{_ORDER}::{call.call_id[-4:]}::"
+    prefix = f"{ORDER}::{call.call_id[-4:]}::"
     items = await call.store.query(call.owner, prefix)
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
         return None
-    latest = max(placed, key=_ordered_at)
+    latest = max(placed, key=ordered_at)
     order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
     return str(latest["sk"]), order
 
@@ -162,15 +171,15 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
 
 def _wanted(line: PricedLine) -> list[object]:
     """What the caller wants of a line, without its price and in one form."""
-    return [line.name, line.size, sorted(line.toppings), line.quantity, line.remarks]
+    return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
 
 
 def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
     now = int(call.clock())
     return {
         "pk": call.owner,
-        "sk": f"{_ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
-        "pk1": _ORDER,
+        "sk": f"{ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
+        "pk1": ORDER,
         "sk1": call.to or "unknown",
         "order": order,
         "callSid": call.call_id,
@@ -198,18 +207,11 @@ def _answer(order: StoredOrder, named_total: float | None) -> dict[str, object]:
     }
 
 
-def _ordered_at(item: Item) -> int:
-    """Seconds since the epoch, from the sort key."""
-    seconds = str(item["sk"]).split("::")[2:3]
-    return int(seconds[0]) if seconds and seconds[0].isdecimal() else 0
-
-
-def _told(item: Item, call: CallContext) -> PastOrder:
-    order = msgspec.convert(item.get("order", {}), StoredOrder, strict=False)
-    day = datetime.fromtimestamp(_ordered_at(item), call.time_zone)
+def _told(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
+    day = datetime.fromtimestamp(ordered_at(item), call.time_zone)
     return {
         "ordered": f"{day:%A, %B} {day.day}",
-        "order_items": [line.get("line_item", "") for line in order.order_items],
+        "order_items": [line.words for line in order.order_items],
         "order_type": order.order_type,
         "order_total": order.order_total,
     }

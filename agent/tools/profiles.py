@@ -2,6 +2,13 @@
 
 They set single attributes and leave all others (D21). A caller whose number is withheld cannot be
 recognised when they ring again, so nothing is kept and the model is told why.
+
+An e-mail address is where confirmations go, and speech spoils it easily. So it is saved in two
+steps, as a consequential thing should be (practice section 19): the first reads it and answers how
+to read it back, the second saves it. The second is refused for any address that was not read in
+this call, which is written down in the partition of the call. Whether the caller said yes to it
+only the model knows. Rejected: `confirmed` without the first step, which a model in a hurry sets at
+once.
 """
 
 from __future__ import annotations
@@ -11,9 +18,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
-from agent.ports import ToolError
+from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
+from agent.tools.spelling import read_address, spelled
+
+_READ_BACK = "emailReadBack"
+_KEPT_SECONDS = 24 * 60 * 60
+"""As long as the other items of a call."""
 
 
 @tool(
@@ -65,6 +77,55 @@ async def save_use_case(
     }
 
 
+@tool("SaveEmailFunction", side_effect=SideEffect.IDEMPOTENT)
+async def save_email(
+    call: CallContext,
+    email: Annotated[
+        str,
+        Meta(
+            description="The address alone, as the caller says or spells it.",
+            min_length=1,
+            max_length=600,
+        ),
+    ],
+    confirmed: Annotated[
+        bool, Meta(description="The caller has heard it letter by letter and said yes.")
+    ] = False,
+) -> dict[str, object]:
+    """Store the caller's e-mail address in their profile, in two steps.
+
+    First call it without confirmed and read back what it returns, letter by letter. Only after a
+    clear yes to that call it again, with confirmed true.
+    """
+    _recognised(call)
+    if (address := read_address(email)) is None:
+        raise ToolError(
+            "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
+        )
+    if not confirmed:
+        await call.store.put(_read_back(call, address), only_if_absent=True)
+        return {
+            "saved": False,
+            "email": address,
+            "read_back": spelled(address),
+            "message": "It is not saved yet. Read it back letter by letter, ask whether it is "
+            "right, and after a clear yes call this again with confirmed true.",
+        }
+    if await call.store.get(call.call_id, f"{_READ_BACK}::{address}") is None:
+        raise ToolError(
+            "The caller has not heard this address yet. Call this without confirmed first, and "
+            "read back what it returns."
+        )
+    await _remember(call, {"email": address})
+    return {"saved": True, "email": address, "message": "The e-mail address is saved."}
+
+
+def _read_back(call: CallContext, address: str) -> Item:
+    """That an address was given to the model to be read back."""
+    expire_at = int(call.clock()) + _KEPT_SECONDS
+    return {"pk": call.call_id, "sk": f"{_READ_BACK}::{address}", "expireAt": expire_at}
+
+
 def _recognised(call: CallContext) -> str:
     if not call.is_caller_known:
         raise ToolError(
@@ -79,4 +140,4 @@ async def _remember(call: CallContext, attributes: dict[str, str]) -> None:
     await call.store.merge(call.caller, "profile", {**attributes, **index})
 
 
-TOOLS: tuple[Tool, ...] = (save_name, save_use_case)
+TOOLS: tuple[Tool, ...] = (save_name, save_use_case, save_email)

@@ -241,6 +241,69 @@ async def test_line_said_again_while_confirming_is_not_added_twice() -> None:
     )
 
 
+AGAIN: Mapping[str, object] = {
+    "updates": [{"when": ["tool = Look"], "read": {"basket": "{result.past}"}}],
+    "rules": [
+        {"hears": ["look"], "call": "Look"},
+        {
+            "when": ["tool = Look"],
+            "say": "[New: {basket.added|each line}. ][No {basket.unread|or}. ]"
+            "[All: {basket.lines|each line}.]",
+        },
+        {"when": ["basket.changed"], "say": "[New: {basket.added|each line}. ]"},
+        {"when": ["not basket.unread"], "say": "Still {basket.count}."},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "past", "answer"),
+    [
+        ("look", ["2 Red desk lamp (with timer)", "candles"],
+         "New: 2 red desk lamps and timer and 1 candles. "
+         "All: 2 red desk lamps and timer and 1 candles."),
+        ("look", ["candles", "candles"], "New: 1 candles and 1 candles. "
+         "All: 1 candles and 1 candles."),
+        ("look", ["red sofa", "desk lamp"], "New: 1 desk lamp. No red sofa. All: 1 desk lamp."),
+        ("a desk lamp, look", ["red desk lamp"],
+         "New: 1 red desk lamp. All: 1 desk lamp and 1 red desk lamp."),
+        ("candles, look", ["sofa"], "No sofa. All: 1 candles."),
+        ("candles, look", "red desk lamp", "All: 1 candles."),
+        ("candles, look", [{"what": "red desk lamp"}, None], "All: 1 candles."),
+    ],
+)  # fmt: skip
+async def test_lines_of_a_tool_are_read_as_if_the_caller_had_said_them(
+    before: str, past: object, answer: str
+) -> None:
+    """Each text for itself; what no line comes of is known, and leaves nothing behind."""
+    model = OfflineModel(lamps(**AGAIN))
+    messages = (
+        caller(before),
+        agent(ToolCall("a", "Look", "{}")),
+        caller(ToolResult("a", json.dumps({"past": past}))),
+    )
+
+    pieces = await contract.pieces_of(model, asking(*messages))
+
+    assert contract.said(pieces).strip() == answer
+
+
+async def test_what_was_read_stays_and_is_new_once() -> None:
+    """On the next turn it is part of the list."""
+    model = OfflineModel(lamps(**AGAIN))
+    messages = (
+        caller("look"),
+        agent(ToolCall("a", "Look", "{}")),
+        caller(ToolResult("a", '{"past": ["red desk lamp", "sofa"]}')),
+        agent("Fine."),
+        caller("hello"),
+    )
+
+    pieces = await contract.pieces_of(model, asking(*messages))
+
+    assert contract.said(pieces) == "Still 1."
+
+
 async def test_list_that_is_frozen_does_not_change() -> None:
     """What was bought is bought."""
     bought = (
@@ -496,6 +559,8 @@ async def test_pause_between_pieces_can_be_set() -> None:
         ({"intents": {"no": [], "dump": []}}, "intents.no: "),
         ({"questions": {**LAMPS["questions"], "x": ["{a}"]}}, "questions.x: "),  # type: ignore[dict-item]  # JSON
         ({"updates": [{"clear": ["no"]}]}, "updates[0].clear: "),
+        ({"updates": [{"read": {"no": "{slot.day}"}}]}, "updates[0].read: "),
+        ({"updates": [{"read": {"basket": "{slot.no}"}}]}, "updates[0].read.basket: "),
         ({"slots": {"x": {"kind": "date", "answers": ["no"]}}}, "slots.x.answers: "),
         ({"slots": {"x": {"kind": "listed", "listed": "no"}}}, "slots.x.listed: "),
         ({"slots": {"x": {"kind": "vocabulary", "vocabulary": "no"}}}, "slots.x: "),

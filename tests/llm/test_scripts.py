@@ -167,6 +167,143 @@ async def test_delivery_order_needs_sizes_and_an_address() -> None:
     )
 
 
+def earlier(*order_items: str, order_type: str = "pickup") -> Mapping[str, Result]:
+    """The tools of the restaurant, for somebody who ordered this on Monday."""
+    order = {"ordered": "Monday, March 2", "order_items": order_items, "order_type": order_type}
+    return {**RESTAURANT, "CheckPastOrdersFunction": {"orders": [order], "message": "These."}}
+
+
+PAST: Called = ("CheckPastOrdersFunction", {})
+
+
+async def test_same_as_last_time_is_read_back_and_placed() -> None:
+    """At the prices of today, as an order like any other."""
+    placed = {
+        "current_order": [
+            {
+                "line_item": "Garden",
+                "size": "large",
+                "toppings": ["bacon"],
+                "quantity": 2,
+                "additional_details": "no red onion",
+                "line_amount": 50.0,
+            },
+            {"line_item": "Tomato Soup", "quantity": 1, "line_amount": 8.5},
+        ],
+        "order_type": "pickup",
+        "order_total": 58.5,
+    }
+
+    await _hold(
+        "restaurantOrderingUseCase",
+        earlier("2 Large Garden with bacon (no red onion)", "Tomato Soup"),
+        [
+            Turn(
+                "the same as last time please",
+                (
+                    "As on Monday, March 2, I have 2 large Garden pizzas with bacon without red "
+                    "onion and 1 Tomato Soup, for pickup. Today the total is $58.50.",
+                ),
+                (PAST,),
+            ),
+            Turn(
+                "yes",
+                ("Your order is placed",),
+                (
+                    ("PlaceOrderFunction", placed),
+                    ("CheckRestaurantPickUpTime", {"order_type": "pickup"}),
+                ),
+            ),
+        ],
+    )
+
+
+async def test_same_as_last_time_can_be_changed_before_it_is_placed() -> None:
+    """It is an order that was dictated at once."""
+    await _hold(
+        "restaurantOrderingUseCase",
+        earlier("Tomato Soup", order_type="delivery"),
+        [
+            Turn("like last time", ("1 Tomato Soup. What is the delivery address?",), (PAST,)),
+            Turn("it's twelve main street", ("So that is 1 Tomato Soup, for delivery",)),
+            Turn("add a house salad", ("1 House Salad",)),
+            Turn("that's all", ("1 Tomato Soup and 1 House Salad", "12 Main Street", "$18.50")),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "heard"),
+    [
+        (
+            ("Small Hawaiian", "Tomato Soup"),
+            "I am sorry, Small Hawaiian is not on our menu any more. "
+            "As on Monday, March 2, I have 1 Tomato Soup, for pickup. Today the total is $8.50.",
+        ),
+        (("small Lanternfish",), "I am sorry, small Lanternfish is not on our menu any more. What"),
+        (("Cheese",), "For the Cheese pizza, what size would you like"),
+    ],
+)
+async def test_what_is_gone_since_last_time_is_said(items: tuple[str, ...], heard: str) -> None:
+    """Nothing is left out in silence."""
+    call = call_to("restaurantOrderingUseCase", earlier(*items))
+
+    assert heard in await call.says("i'd like the same as last time")
+
+
+async def test_same_as_last_time_is_refused_by_the_menu_of_today() -> None:
+    """What the script does not know the tool does."""
+    results = {**earlier("Tomato Soup"), "PlaceOrderFunction": "'Tomato Soup' is not on the menu."}
+    call = call_to("restaurantOrderingUseCase", results)
+    await call.says("the usual")
+
+    heard = await call.says("yes")
+
+    assert heard == (
+        "I am sorry, the order did not go through. Something of last time may be gone from our "
+        "menu. What would you like to change?"
+    )
+
+
+async def test_who_never_ordered_has_no_last_time() -> None:
+    """And can order now."""
+    none: Result = {"orders": [], "message": "There are no past orders."}
+    results = {**RESTAURANT, "CheckPastOrdersFunction": none}
+    call = call_to("restaurantOrderingUseCase", results)
+
+    heard = await call.says("the same as last time")
+    placing = await call.says("a tomato soup for pickup")
+
+    assert "I find no earlier orders of yours." in heard
+    assert "1 Tomato Soup" in placing
+
+
+@pytest.mark.parametrize("use_case", ["restaurantOrderingUseCase", "defaultUseCase"])
+async def test_address_is_read_back_before_it_is_saved(use_case: str) -> None:
+    """A no asks for it again, a yes saves it."""
+    heard: Result = {"saved": False, "read_back": "a, d, a, at, x, dot, c, o, m", "message": "No."}
+    saving = ("SaveEmailFunction", {"email": "ada at x dot com"})
+    first = call_to(use_case, {**DEFAULT, "SaveEmailFunction": heard})
+    await first.says("i am ada lovelace")
+
+    asked = await first.says("my email is ada at x dot com")
+    assert (asked, first.called) == (
+        "I heard a, d, a, at, x, dot, c, o, m. Is that address right?",
+        [saving],
+    )
+    refused = await first.says("no")
+    assert "Could you spell the e-mail address for me" in refused
+    again = await first.says("a d a at x dot com")
+    assert "Did I get the address right?" in again
+    first.results = {**DEFAULT, "SaveEmailFunction": {"saved": True, "message": "Saved."}}
+    saved = await first.says("yes")
+
+    assert saved.startswith("Thank you, the address is saved.")
+    assert first.called == [
+        ("SaveEmailFunction", {"email": "a d a at x dot com", "confirmed": "true"})
+    ]
+
+
 async def test_restaurant_answers_questions_about_itself() -> None:
     """Hours, place, menu, prices, dishes and earlier orders are known."""
     await _hold(
@@ -182,7 +319,9 @@ async def test_restaurant_answers_questions_about_itself() -> None:
             Turn("do you deliver", ("we deliver",)),
             Turn("two sodas", ("not on our menu",)),
             Turn(
-                "the usual", ("Large Cheese and Tomato Soup",), (("CheckPastOrdersFunction", {}),)
+                "what were my last orders",
+                ("Large Cheese and Tomato Soup",),
+                (("CheckPastOrdersFunction", {}),),
             ),
         ],
     )

@@ -45,6 +45,7 @@ FITTING: Mapping[str, dict[str, object]] = {
     "SendAppointmentConfirmationSmsFunction": {"appointmentDetails": TOUR},
     "DefaultSaveFirstAndLastName": {"firstName": "Ada", "lastName": "Example"},
     "DefaultSaveUseCase": {"useCase": "albertEinsteinUseCase"},
+    "SaveEmailFunction": {"email": "ada at example dot com"},
     "LiveAgentHandoffFunction": {"reason": "user-requested"},
     "EndCallFunction": {},
     "SwitchLanguageFunction": {"language": "en-US"},

@@ -14,6 +14,7 @@ import pytest
 from agent.conversation.usecase import Phrases
 from agent.tools import SPECS
 from agent.tools.menu import Menu
+from agent.tools.past import prefixes
 from tests.tools.worlds import CONFIGURATION, USE_CASES, record
 
 every_folder = pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: folder.name)
@@ -73,11 +74,13 @@ def test_a_prompt_mentions_exactly_the_tools_of_its_use_case(folder: Path) -> No
 
 @every_folder
 def test_a_prompt_has_the_placeholders_and_no_markdown_to_imitate(folder: Path) -> None:
-    """Name and date are filled in; headings and bold type would be copied into speech."""
+    """Name, date and history are filled in; headings and bold type would be copied into speech."""
     prompt = (folder / "prompt.md").read_text()
     placeholders = {"<<USER_CONTEXT>>", "<<CURRENT_DATE>>"}
     if folder.name == "defaultUseCase":
         placeholders.add("<<AVAILABLE_DEMOS>>")
+    if prefixes(record(folder)["tools"]):
+        placeholders.add("<<CALLER_HISTORY>>")
 
     assert set(re.findall(r"<<[^>]*>>", prompt)) == placeholders
     assert not re.search(r"^#|\*\*|`", prompt, re.MULTILINE)

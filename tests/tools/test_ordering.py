@@ -429,13 +429,164 @@ async def test_a_caller_without_number_can_order() -> None:
     assert len((await told(call, "CheckPastOrdersFunction"))["orders"]) == 1
 
 
-async def test_without_a_menu_nothing_can_be_ordered() -> None:
-    """A restaurant whose items were not seeded says so."""
+async def sell(*lines: dict[str, object], **arguments: object) -> Any:
+    """Order where nobody has written a menu."""
     call = call_of(MemoryStore())
+    return await told(
+        call, "PlaceOrderFunction", current_order=lines, order_type="pickup", **arguments
+    )
 
-    error = await refused(call, "CheckRestaurantPickUpTime", order_type="pickup")
 
-    assert error == "There is no menu for this restaurant, so no order can be taken."
+async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
+    """A table of the predecessor has no menu, its prices stand in the prompt (A12).
+
+    An earlier version refused every order there, so that such a restaurant was served and could
+    sell nothing. The amounts of the lines are the model's; the total is computed here.
+    """
+    store = MemoryStore()
+
+    answer = await told(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[
+            {
+                "line_item": " small  Lanternfish",
+                "additonal_details": "well done",
+                "line_amount": 12,
+            },
+            {"line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1},
+        ],
+        order_type="delivery",
+        order_total=21.1,
+        delivery_address="7 Elm Road",
+    )
+
+    order = {
+        "order_items": [
+            {
+                "line_item": "small Lanternfish",
+                "additional_details": "well done",
+                "line_amount": 12.0,
+            },
+            {"line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1},
+        ],
+        "order_type": "delivery",
+        "order_total": 21.1,
+    }
+    assert answer == {
+        **order,
+        "message": "The order is placed. The total is 21.10 dollars.",
+        "order_total": "21.10",
+    }
+    (item,) = await orders(store)
+    assert item["order"] == {**order, "delivery_address": "7 Elm Road"}
+
+
+async def test_without_a_menu_a_wrong_total_is_corrected_and_told() -> None:
+    """The sum of the lines counts, to the cent."""
+    dime: dict[str, object] = {"line_item": "dip", "line_amount": 0.1}
+
+    answer = await sell(dime, {**dime, "line_item": "bread", "line_amount": 0.2}, order_total=3)
+
+    assert answer["message"] == (
+        "The order is placed. The total is 0.30 dollars. "
+        "The total of 3 was wrong: tell the caller the right one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ({"line_item": "Calzone", "quantity": 2}, "2 Calzone"),
+        ({"line_item": "2 calzones", "quantity": 2}, "2 calzones"),
+        ({"line_item": "Lanternfish", "size": "large"}, "Large Lanternfish"),
+        ({"line_item": "large Lanternfish", "size": "large"}, "large Lanternfish"),
+        (
+            {"line_item": "Lanternfish", "toppings": ["bacon", "basil"]},
+            "Lanternfish with bacon and basil",
+        ),
+    ],
+)
+async def test_without_a_menu_the_amount_is_that_of_the_whole_line(
+    line: dict[str, object], title: str
+) -> None:
+    """Number, size and toppings are kept in the words of the line and do not change its amount."""
+    answer = await sell({**line, "line_amount": 18.5})
+
+    assert answer["order_items"] == [
+        {"line_item": title, "additional_details": "", "line_amount": 18.5}
+    ]
+
+
+@pytest.mark.parametrize("amount", [None, 0, -12, 0.004, 1000.01, 1e300])
+async def test_without_a_menu_every_line_needs_a_plausible_amount(amount: float | None) -> None:
+    """Nobody else knows what it costs."""
+    store = MemoryStore()
+
+    error = await refused(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "Calzone", "line_amount": amount}],
+        order_type="pickup",
+    )
+
+    assert error == ("'Calzone' needs its line_amount in dollars, more than 0 and at most 1000.")
+    assert await orders(store) == []
+
+
+async def test_without_a_menu_a_line_needs_a_name() -> None:
+    """Blanks are none."""
+    error = await refused(
+        call_of(MemoryStore()),
+        "PlaceOrderFunction",
+        current_order=[{"line_item": " ", "line_amount": 5}],
+        order_type="pickup",
+    )
+
+    assert error == "A line has no name. Ask the caller what it is."
+
+
+async def test_without_a_menu_an_order_is_stored_once_whatever_the_amounts() -> None:
+    """A model that corrects a price makes no second order of one wish."""
+    store = MemoryStore()
+    line: dict[str, object] = {"line_item": "Small Lanternfish", "line_amount": 12}
+
+    first = await place(line, store=store)
+    again = await place(
+        {"line_item": "small lanternfish", "line_amount": 13}, call=call_of(store, at=AFTERNOON + 9)
+    )
+
+    assert again == first
+    assert len(await orders(store)) == 1
+
+
+async def test_without_a_menu_the_times_are_the_usual_ones() -> None:
+    """Also in the rush."""
+    call = call_of(MemoryStore(), at=datetime(2026, 3, 5, 17, tzinfo=ZONE).timestamp())
+
+    assert (await told(call, "CheckRestaurantPickUpTime", order_type="pickup")) == {
+        "pickupTime": "30 minutes",
+        "message": "The order will be ready in 30 minutes, at about 5:30 PM.",
+    }
+    assert (await told(call, "CheckRestaurantDeliveryTime", order_type="delivery")) == {
+        "deliveryTime": "1 hour",
+        "message": "The order will arrive in 1 hour, at about 6:00 PM.",
+    }
+
+
+async def test_a_menu_with_nothing_on_it_is_not_a_missing_one() -> None:
+    """Whoever empties a menu sells nothing, at no price."""
+    store = MemoryStore()
+    await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "items": []})
+
+    error = await refused(
+        call_of(store),
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "Calzone", "line_amount": 5}],
+        order_type="pickup",
+    )
+
+    assert error.startswith("'Calzone' is not on the menu.")
 
 
 @pytest.mark.parametrize(
@@ -495,6 +646,36 @@ async def test_past_orders_are_told_newest_first() -> None:
             "order_total": day,
         }
         for name, day in (("Wednesday", 4), ("Tuesday", 3), ("Monday", 2))
+    ]
+
+
+async def test_past_orders_are_told_with_their_remarks() -> None:
+    """The same as last time is without onion, as last time."""
+    store = await seeded()
+    await place(
+        {"line_item": "Garden", "size": "small", "additional_details": "no red onion"}, store=store
+    )
+
+    answer = await told(call_of(store), "CheckPastOrdersFunction")
+    again = await place({"line_item": answer["orders"][0]["order_items"][0]}, store=store)
+
+    assert answer["orders"][0]["order_items"] == ["Small Garden (no red onion)"]
+    assert len(await orders(store)) == 1
+    assert again["order_items"][0]["additional_details"] == "no red onion"
+
+
+async def test_a_past_order_that_cannot_be_read_is_passed_over() -> None:
+    """The others are told."""
+    store = await seeded()
+    await place(LARGE_LIGHTHOUSE, store=store)
+    await store.put(
+        {"pk": ADA, "sk": "restaurantOrder::0000::1900000000", "order": {"order_items": 3}}
+    )
+
+    answer = await told(call_of(store), "CheckPastOrdersFunction")
+
+    assert [order["order_items"] for order in answer["orders"]] == [
+        ["Large Lighthouse with bacon and spinach"]
     ]
 
 

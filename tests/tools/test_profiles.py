@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import Mapping
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.ports import Item
 from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
 
@@ -90,11 +96,130 @@ async def test_a_use_case_that_is_none_is_refused() -> None:
     )
 
 
+async def test_an_address_is_saved_after_it_was_read_back() -> None:
+    """In two steps, and nothing else of the profile is lost (D21)."""
+    store = MemoryStore()
+    kept: dict[str, object] = {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA}
+    kept |= {"firstName": "Ada", "email": "old@example.com", "useCase": "apartmentSearchUseCase"}
+    await store.put(kept)
+    call = call_of(store)
+
+    heard = await told(call, "SaveEmailFunction", email="a d a dot l at example dot com")
+    between = await store.get(ADA, "profile")
+    answer = await told(call, "SaveEmailFunction", email=heard["email"], confirmed=True)
+
+    assert heard == {
+        "saved": False,
+        "email": "ada.l@example.com",
+        "read_back": "a, d, a, dot, l, at, e, x, a, m, p, l, e, dot, c, o, m",
+        "message": "It is not saved yet. Read it back letter by letter, ask whether it is right, "
+        "and after a clear yes call this again with confirmed true.",
+    }
+    assert between == kept
+    assert answer == {
+        "saved": True,
+        "email": "ada.l@example.com",
+        "message": "The e-mail address is saved.",
+    }
+    assert await store.get(ADA, "profile") == {**kept, "email": "ada.l@example.com"}
+
+
+async def test_an_address_may_be_confirmed_in_the_words_it_was_said_in() -> None:
+    """What counts is the address they mean."""
+    store = MemoryStore()
+    call = call_of(store)
+    await told(call, "SaveEmailFunction", email="ada at example dot com")
+
+    await told(call, "SaveEmailFunction", email="a, d, a, at, example.com", confirmed=True)
+
+    assert await store.query_index("profile") == [
+        {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA, "email": "ada@example.com"}
+    ]
+
+
+@pytest.mark.parametrize("heard_in", ["nowhere", "another address", "another call"])
+async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
+    """A model cannot confirm for the caller at once, or what it has changed since."""
+    store = MemoryStore()
+    if heard_in == "another address":
+        await told(call_of(store), "SaveEmailFunction", email="eda@example.com")
+    if heard_in == "another call":
+        await told(call_of(store, call_id="CA2"), "SaveEmailFunction", email="ada@example.com")
+
+    error = await refused(
+        call_of(store), "SaveEmailFunction", email="ada@example.com", confirmed=True
+    )
+
+    assert error.startswith("The caller has not heard this address yet.")
+    assert await store.get(ADA, "profile") is None
+
+
+SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    "a name": (
+        "DefaultSaveFirstAndLastName",
+        {"firstName": "Ada", "lastName": "Example"},
+        {"firstName": "Ada", "lastName": "Example"},
+    ),
+    "another name": (
+        "DefaultSaveFirstAndLastName",
+        {"firstName": "Eda", "lastName": "Other"},
+        {"firstName": "Eda", "lastName": "Other"},
+    ),
+    "an address": (
+        "SaveEmailFunction",
+        {"email": "ada@example.com", "confirmed": True},
+        {"email": "ada@example.com"},
+    ),
+    "an address unheard": ("SaveEmailFunction", {"email": "eda@example.com"}, {}),
+    "a choice": (
+        "DefaultSaveUseCase",
+        {"useCase": "albertEinsteinUseCase"},
+        {"useCase": "albertEinsteinUseCase"},
+    ),
+}
+"""Tool, arguments, and what it writes."""
+
+
+@given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))
+def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) -> None:
+    """Each field is as it was saved last; those of others stay as they were (D21)."""
+    kept: dict[str, object] = {"pk": ADA, "sk": "profile", "useCase": "defaultUseCase", "vip": 1}
+
+    async def main() -> Item | None:
+        store = await seeded()
+        await store.put(kept)
+        call = call_of(store)
+        await told(call, "SaveEmailFunction", email="ada@example.com")
+        for step in steps:
+            name, arguments, _ = SAVES[step]
+            await told(call, name, **arguments)
+        return await store.get(ADA, "profile")
+
+    expected = dict(kept)
+    for step in steps:
+        expected |= SAVES[step][2]
+        if SAVES[step][2]:
+            expected |= {"pk1": "profile", "sk1": ADA}
+
+    assert asyncio.run(main()) == expected
+
+
+async def test_what_is_no_address_is_asked_for_again() -> None:
+    """The caller is asked to spell it."""
+    error = await refused(call_of(MemoryStore()), "SaveEmailFunction", email="ada at home")
+
+    assert error == (
+        "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("DefaultSaveFirstAndLastName", {"firstName": "Ada", "lastName": "Example"}),
         ("DefaultSaveUseCase", {"useCase": "defaultUseCase"}),
+        ("SaveEmailFunction", {"email": "ada@example.com"}),
+        ("SaveEmailFunction", {"email": "ada@example.com", "confirmed": True}),
     ],
 )
 async def test_nothing_is_saved_for_a_withheld_number(

@@ -6,9 +6,10 @@ A script is JSON, `offline.json` in the folder of a use case. It declares
   filled from the caller's words), `lines` (lists such as an order, see `dictation`) and `prompt`
   (patterns that read the system prompt);
 - what to say: `questions`, `phrases`, and the lists `fallback`, `trouble` and `done`;
-- what to do: `calls` (arguments of each tool), `updates` (slots set or cleared on every turn) and
-  `rules`, of which the first whose `when` and `hears` hold and whose call is offered answers. Only
-  rules with the condition `tool` answer a tool result, or else `trouble` or `done`.
+- what to do: `calls` (arguments of each tool), `updates` (on every turn slots are set or cleared,
+  and what a tool told is read into a list of lines) and `rules`, of which the first whose `when`
+  and `hears` hold and whose call is offered answers. Only rules with the condition `tool` answer a
+  tool result, or else `trouble` or `done`.
 
 A **path** such as `slot.size` or `done.PlaceOrderFunction.message` looks a value up in what is
 known. A **condition** is `[not] path`, or `path = value` (also `!=`, `<`, `>`); all conditions of a

@@ -5,7 +5,7 @@ How the words of an utterance become lines is in `agent.llm.script.dictation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.llm.script.record import Entry
@@ -86,6 +86,8 @@ class LineList:
     added: tuple[Line, ...] = ()
     removed: tuple[Line, ...] = ()
     is_changed: bool = False
+    unread: tuple[str, ...] = ()
+    """What was to be read into it, and no line came of it."""
 
     @property
     def at_rest(self) -> LineList:
@@ -104,5 +106,24 @@ class LineList:
             "added": [line.view() for line in self.added],
             "removed": [line.view() for line in self.removed],
             "changed": self.is_changed,
+            "unread": list(self.unread),
             "waiting": {name: entry.value for name, entry in self.one.items()},
         }
+
+
+def read_all(
+    texts: Iterable[str], before: LineList, read: Callable[[str, LineList], LineList]
+) -> LineList:
+    """The list with the lines of texts that stand each for itself, as those of an earlier order.
+
+    A text from which no line comes leaves nothing behind, and is kept as unread.
+    """
+    found = [(text, read(text, LineList()).lines) for text in texts]
+    added = tuple(line for _, lines in found for line in lines)
+    return replace(
+        before.at_rest,
+        lines=(*before.lines, *added),
+        added=added,
+        is_changed=bool(added),
+        unread=tuple(text for text, lines in found if not lines),
+    )

@@ -18,9 +18,10 @@ import msgspec
 
 from agent.conversation.history import STILL_RUNNING
 from agent.conversation.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult
-from agent.llm.script.lines import LineList
+from agent.llm.script.lines import LineList, read_all
 from agent.llm.script.record import Entry
 from agent.llm.script.rules import CompiledSlot, Rules
+from agent.llm.script.templates import texts_in
 from agent.llm.script.words import date_of_prompt, find_date, find_time, normalise
 
 _WORD = re.compile(r"[^\W_]+")
@@ -235,6 +236,15 @@ class Recall:
                 if name in state.lists:
                     state.lists[name] = LineList()
                     view = self.state.view()
+            for name, template in update.read.items():
+                self._read_into(name, template.value(view, self._rules.phrases))
+                view = self.state.view()
+
+    def _read_into(self, name: str, texts: object) -> None:
+        reader, lines = self._rules.lines[name].reader, self.state.lists[name]
+        self.state.lists[name] = read_all(
+            texts_in(texts), lines, lambda text, into: reader.read(normalise(text), into)
+        )
 
 
 def _groups(pattern: re.Pattern[str], text: str) -> list[dict[str, str]]:

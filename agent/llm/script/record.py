@@ -70,6 +70,8 @@ class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     """Slot → template."""
     clear: tuple[str, ...] = ()
     """Slots or lists."""
+    read: dict[str, str] = {}
+    """List → template: texts that mean one line each, read as if the caller had said them."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):

@@ -69,6 +69,7 @@ class CompiledUpdate:
     when: When
     set: Mapping[str, Template]
     clear: tuple[str, ...]
+    read: Mapping[str, Template]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +232,13 @@ class _Compiler:
         for name in update.clear:
             if name not in self._known["slot"] and name not in self._record.lines:
                 fault(f"{where}.clear", f"there is no slot or list {name!r}")
+        for name in update.read.keys() - self._record.lines.keys():
+            fault(f"{where}.read", f"there is no list {name!r}")
         return CompiledUpdate(
             self._when(update.when, update.hears, where),
             {n: self._template(text, f"{where}.set.{n}") for n, text in update.set.items()},
             update.clear,
+            {n: self._template(text, f"{where}.read.{n}") for n, text in update.read.items()},
         )
 
     def _rule(self, number: int, rule: Rule) -> CompiledRule:

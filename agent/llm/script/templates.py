@@ -125,6 +125,12 @@ def rows(value: object) -> list[dict[str, object]]:
     return [row for row in found if isinstance(row, dict)]
 
 
+def texts_in(value: object) -> list[str]:
+    """What can be spoken of a list; at most fifty."""
+    found = value[:50] if isinstance(value, list | tuple) else []
+    return list(filter(None, map(as_text, found)))
+
+
 def as_text(value: object) -> str:
     """A value as it is spoken; what cannot be spoken is empty."""
     match value:
@@ -146,7 +152,7 @@ def join(value: object, word: str) -> str:
     """As people list things: "one, two and three"."""
     if not isinstance(value, list | tuple):
         return as_text(value)
-    texts = [text for each in value[:50] if (text := as_text(each))]
+    texts = texts_in(value)
     return f" {word} ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
 
 
