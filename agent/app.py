@@ -11,12 +11,13 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 
 import structlog
 from aiohttp import web
 
 from agent.calls import Calls, Resources
+from agent.carrier.access import VoiceAccess
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import Store
@@ -26,7 +27,7 @@ from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
-from agent.web import call, ops, voice
+from agent.web import call, ops, token, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,8 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
-        public.add_routes([*voice.routes, *call.routes, *ops.public_routes])
+        public.add_routes([*voice.routes, *call.routes, *token.routes, *ops.public_routes])
+        public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
         private.add_routes(ops.private_routes)
         for application in (public, private):
@@ -144,6 +146,21 @@ def _signatures(settings: Settings) -> Signatures | None:
     if not settings.twilio_auth_token:
         return None
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
+
+
+def _token_desk(settings: Settings) -> token.TokenDesk | None:
+    """None where a secret to ask with, or what tokens are made of, is not configured."""
+    if not settings.token_api_keys:
+        return None
+    access = VoiceAccess(
+        settings.twilio_account_sid,
+        settings.twilio_api_key_sid,
+        settings.twilio_api_key_secret,
+        settings.twilio_twiml_app_sid,
+        settings.twilio_push_credential_sid,
+        clock=time,
+    )
+    return token.open_desk(access, settings.token_api_keys, monotonic)
 
 
 @asynccontextmanager

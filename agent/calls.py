@@ -191,7 +191,7 @@ class Calls:
         context = CallContext(
             call_id=str(item["pk"]),
             caller=identify(str(item.get("From", ""))),
-            to=str(item.get("To", "")),
+            to=session.our_number(item),
             use_case=use_case.name,
             profile=session.profile_of(item),
             store=self._store,

@@ -179,6 +179,23 @@ class Toolbox(Protocol):
         ...
 
 
+class Access(Protocol):
+    """Makes the tokens with which an app may call."""
+
+    @property
+    def seconds(self) -> int:
+        """How long a token can be used."""
+        ...
+
+    def issue(self, identity: str) -> str:
+        """A token for this identity, whose calls then come from `client:<identity>`.
+
+        Args:
+            identity: As `identify` accepts it after `client:`.
+        """
+        ...
+
+
 class Journal(Protocol):
     """Where the facts of one call are kept, off the speaking path."""
 

@@ -85,6 +85,22 @@ def _base_url(text: str) -> str:
     return text
 
 
+def _sid(prefix: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(f"{prefix}[A-Za-z0-9]{{1,64}}", text):
+            raise ValueError(f"must be a SID that begins with {prefix}")
+        return text
+
+    return parse
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not secrets or any(len(each) < 16 for each in secrets):
+        raise ValueError("must be secrets of at least 16 characters, with commas between")
+    return secrets
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -185,6 +201,27 @@ class Settings:
     twilio_auth_token: str = _variable(
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
     )
+    twilio_api_key_sid: str = _variable(
+        "TWILIO_API_KEY_SID", "", "API key of the account, for access tokens", _sid("SK")
+    )
+    twilio_api_key_secret: str = _variable(
+        "TWILIO_API_KEY_SECRET", "", "its secret, which signs the tokens; secret"
+    )
+    twilio_twiml_app_sid: str = _variable(
+        "TWILIO_TWIML_APP_SID", "", "TwiML application that apps call", _sid("AP")
+    )
+    twilio_push_credential_sid: str = _variable(
+        "TWILIO_PUSH_CREDENTIAL_SID",
+        "",
+        "push credential; unset = tokens do not let apps be called",
+        _sid("CR"),
+    )
+    token_api_keys: tuple[str, ...] = _variable(
+        "TOKEN_API_KEYS",
+        (),
+        "comma list of secrets that may ask for access tokens; unset = nobody; secret",
+        _secrets,
+    )
     allow_unsigned_requests: bool = _variable(
         "ALLOW_UNSIGNED_REQUESTS",
         False,
@@ -251,6 +288,7 @@ class Settings:
         return rows
 
     def _check(self) -> None:
+        self._check_access()
         if self.is_public and not self.twilio_auth_token and not self.allow_unsigned_requests:
             raise SettingsError(
                 "TWILIO_AUTH_TOKEN: must be set when WS_URL is public,"
@@ -266,6 +304,25 @@ class Settings:
         knows_region = self.aws_region or self.aws_config_file.expanduser().is_file()
         if not knows_region and any(map(_needs_region, self.models)):
             raise SettingsError("AWS_REGION: must be set for a model of Amazon Bedrock")
+
+    def _check_access(self) -> None:
+        """What belongs together for access tokens is there together, or not at all."""
+        if bool(self.twilio_api_key_sid) != bool(self.twilio_api_key_secret):
+            missing = "SECRET" if self.twilio_api_key_sid else "SID"
+            raise SettingsError(f"TWILIO_API_KEY_{missing}: must be set with the other half")
+        needed = {
+            "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
+            "TWILIO_API_KEY_SID": self.twilio_api_key_sid,
+            "TWILIO_TWIML_APP_SID": self.twilio_twiml_app_sid,
+        }
+        wants_tokens = {
+            "TWILIO_TWIML_APP_SID": self.twilio_twiml_app_sid,
+            "TWILIO_PUSH_CREDENTIAL_SID": self.twilio_push_credential_sid,
+            "TOKEN_API_KEYS": self.token_api_keys,
+        }
+        for reason in (name for name, value in wants_tokens.items() if value):
+            for name in (name for name, value in needed.items() if not value):
+                raise SettingsError(f"{name}: must be set for access tokens ({reason} is)")
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:

@@ -32,7 +32,7 @@ from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import SPECS, TOOLS, Toolkit
 from agent.web import call as relay
-from agent.web import ops, voice
+from agent.web import ops, token, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from tests.twilio.call import Ending, Manner, TwilioCall
 from tests.twilio.client import Answer, Relay, Twilio, call_fields
@@ -194,7 +194,9 @@ async def _on_stage(
     settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
-    application.add_routes([*voice.routes, *relay.routes, *ops.public_routes, *ops.private_routes])
+    application.add_routes([*voice.routes, *relay.routes, *token.routes, *ops.public_routes])
+    application.add_routes(ops.private_routes)
+    application[token.TOKEN_DESK] = None
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

@@ -56,6 +56,11 @@ def test_every_variable_is_read() -> None:
         "TIME_ZONE": "Europe/Zurich",
         "TWILIO_ACCOUNT_SID": "AC0",
         "TWILIO_AUTH_TOKEN": " secret ",
+        "TWILIO_API_KEY_SID": "SK0",
+        "TWILIO_API_KEY_SECRET": "signing",
+        "TWILIO_TWIML_APP_SID": "AP0",
+        "TWILIO_PUSH_CREDENTIAL_SID": "CR0",
+        "TOKEN_API_KEYS": "first-secret-of-the-app, second-secret-of-it,",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
@@ -82,6 +87,11 @@ def test_every_variable_is_read() -> None:
         time_zone=ZoneInfo("Europe/Zurich"),
         twilio_account_sid="AC0",
         twilio_auth_token="secret",
+        twilio_api_key_sid="SK0",
+        twilio_api_key_secret="signing",
+        twilio_twiml_app_sid="AP0",
+        twilio_push_credential_sid="CR0",
+        token_api_keys=("first-secret-of-the-app", "second-secret-of-it"),
         allow_unsigned_requests=True,
         max_calls=7,
         log_level="debug",
@@ -122,6 +132,11 @@ def test_every_variable_is_read() -> None:
         ("STACK_USE_CASE", "../secrets"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../etc/passwd"),
+        ("TWILIO_API_KEY_SID", "AC0"),
+        ("TWILIO_TWIML_APP_SID", "https://voice.example.com"),
+        ("TWILIO_PUSH_CREDENTIAL_SID", "CR"),
+        ("TOKEN_API_KEYS", ","),
+        ("TOKEN_API_KEYS", "first-secret-of-the-app,short"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
@@ -181,6 +196,32 @@ def test_public_service_without_a_token_is_refused(environment: Mapping[str, str
     served = {**environment, "WS_URL": "wss://voice.example.com/"}
     assert Settings.read({**served, "ALLOW_UNSIGNED_REQUESTS": "true"}).is_public
     assert Settings.read({**served, "TWILIO_AUTH_TOKEN": "secret"}).is_public
+
+
+_ACCESS = {
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_API_KEY_SID": "SK0",
+    "TWILIO_API_KEY_SECRET": "signing",
+    "TWILIO_TWIML_APP_SID": "AP0",
+    "TOKEN_API_KEYS": "first-secret-of-the-app",
+}
+
+
+@pytest.mark.parametrize("missing", [name for name in _ACCESS if name != "TOKEN_API_KEYS"])
+def test_half_of_what_access_tokens_need_is_refused(missing: str) -> None:
+    """One line that names what is missing, instead of tokens nobody can use."""
+    rest = {name: value for name, value in _ACCESS.items() if name != missing}
+
+    with pytest.raises(SettingsError, match=f"^{missing}: must be set"):
+        Settings.read(rest)
+
+
+def test_account_without_a_secret_to_ask_with_starts() -> None:
+    """The key is not for access tokens alone; `/token` then refuses everybody."""
+    environment = {**_ACCESS, "TOKEN_API_KEYS": ""}
+
+    assert Settings.read(environment).token_api_keys == ()
+    assert Settings.read(_ACCESS).token_api_keys == ("first-secret-of-the-app",)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

@@ -106,6 +106,11 @@ def profile_of(item: Mapping[str, object]) -> Profile:
     return profile_from_item(known) if known else Profile(identify(str(item.get("From", ""))))
 
 
+def our_number(item: Mapping[str, object]) -> str:
+    """The number that was called; empty where an app has called, which chooses its `To` freely."""
+    return "" if str(item.get("From", "")).startswith("client:") else str(item.get("To", ""))
+
+
 def version_of(item: Mapping[str, object]) -> int:
     """The version of the use case the call is pinned to; 0 = the record as it stands."""
     version = item.get("useCaseVersion")

@@ -17,6 +17,8 @@ from aiohttp import web
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.usecase import UseCase
 from agent.relay import twiml
+from agent.relay.parameters import app_parameters
+from agent.store.session import WEBHOOK_FIELDS, our_number
 from agent.web.edge import CALLS, SETTINGS, SIGNATURE_HEADER, SIGNATURES, answer, refuse
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,9 @@ routes = web.RouteTableDef()
 BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
 LOST = "I am sorry, the connection was lost. Please call again. Goodbye."
 NOBODY = "I am sorry, nobody can take your call at the moment. Please call again later. Goodbye."
+
+_ONCE = WEBHOOK_FIELDS | {"SessionStatus", "HandoffData", "DialCallStatus", "ErrorCode"}
+"""Fields that decide something."""
 
 
 @routes.post("/twiml")
@@ -49,7 +54,7 @@ async def set_up(request: web.Request) -> web.Response:
         f"{settings.origin}/twiml/action?{urlencode({'useCase': prepared.use_case.name})}",
         prepared.use_case.relay,
         languages=prepared.use_case.languages,
-        parameters={"callSid": prepared.call_sid},
+        parameters={**app_parameters(fields), "callSid": prepared.call_sid},
         greeting=prepared.greeting,
     )
     return answer(document)
@@ -85,20 +90,26 @@ async def follow_up(request: web.Request) -> web.Response:
 def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
     if not use_case.handoff_number:
         return twiml.say_and_hang_up(NOBODY)
-    called = fields.get("To", "")
+    ours = our_number(fields)
     return twiml.dial(
         use_case.handoff_number,
-        caller_id=called if called.startswith("+") else "",
+        caller_id=ours if ours.startswith("+") else "",
         action_url=f"{request.app[SETTINGS].origin}/twiml/action",
     )
 
 
 async def _genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other."""
+    """The fields of a request that Twilio has signed; None for any other.
+
+    An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
+    same name, nobody could say which of the two counts.
+    """
     form = await request.post()
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
+        return None
+    if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
         return None
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
