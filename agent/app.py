@@ -18,8 +18,11 @@ from aiohttp import web
 
 from agent.calls import Calls, Resources
 from agent.carrier.access import VoiceAccess
+from agent.carrier.dialing import TwilioDialer
+from agent.carrier.rest import open_client
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
+from agent.outbound import Outbound
 from agent.ports import Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
@@ -27,7 +30,8 @@ from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
-from agent.web import call, ops, token, voice
+from agent.web import answered, call, dial, ops, token, voice
+from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
 log = structlog.get_logger(__name__)
@@ -84,16 +88,38 @@ async def open_calls(
 
 
 @asynccontextmanager
+async def open_outbound(
+    settings: Settings, calls: Calls, store: Store, clock: Callable[[], float] = time
+) -> AsyncIterator[Outbound]:
+    """What calls are made with; connections to the carrier are closed on leaving."""
+    credentials = settings.api_credentials
+    if credentials is None:
+        yield Outbound(settings, store, None, calls.use_case, clock)
+        return
+    async with open_client(
+        settings.twilio_account_sid, *credentials, settings.twilio_api_url
+    ) as client:
+        yield Outbound(settings, store, TwilioDialer(client), calls.use_case, clock)
+
+
+@asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
-    async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
+    async with (
+        open_calls(settings) as (calls, store, telemetry),
+        open_outbound(settings, calls, store) as outbound,
+        asyncio.TaskGroup() as tasks,
+    ):
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
-        public.add_routes([*voice.routes, *call.routes, *token.routes, *ops.public_routes])
+        public.add_routes([*voice.routes, *answered.routes, *call.routes, *token.routes])
+        public.add_routes(ops.public_routes)
         public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
-        private.add_routes(ops.private_routes)
+        private.add_routes([*ops.private_routes, *dial.routes])
+        private[dial.DIAL_KEYS] = Keys(settings.dial_api_keys) if settings.dial_api_keys else None
         for application in (public, private):
             application[CALLS] = calls
+            application[dial.OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)

@@ -8,12 +8,14 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
     ├── ToolError            raised by a tool; its text is for the model
     ├── StoreError           the table cannot be reached or refuses
     │   └── StoreRefusedError    and will refuse the same again for ever
+    ├── DialError            a call may not be made, or was not; `fault` says why
     └── UseCaseError         a record is not a use case; names the field and the fault
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from agent.conversation.actions import Action, LineAction, StartReply
@@ -62,6 +64,29 @@ class StoreRefusedError(StoreError):
     raises `StoreError`, and nothing is thrown away for that. Rejected: a class for a table that
     cannot be reached, beside which every fault nobody thought of would cost what was to be written.
     """
+
+
+class DialFault(StrEnum):
+    """Why somebody is not called."""
+
+    UNCONFIGURED = "unconfigured"
+    NUMBER = "number"
+    CALLER_ID = "caller_id"
+    USE_CASE = "use_case"
+    LIMITED = "limited"
+    REFUSED = "refused"
+    """By the carrier; nobody's telephone rings."""
+    UNREACHABLE = "unreachable"
+    """The carrier; whether it rings is not known."""
+
+
+class DialError(AgentError):
+    """Somebody is not called; `detail` is one line for the operator, without numbers."""
+
+    def __init__(self, fault: DialFault, detail: str) -> None:
+        super().__init__(f"{fault}: {detail}")
+        self.fault = fault
+        self.detail = detail
 
 
 class UseCaseError(AgentError):
@@ -193,6 +218,25 @@ class Access(Protocol):
         Args:
             identity: As `identify` accepts it after `client:`.
         """
+        ...
+
+
+class Dialer(Protocol):
+    """Makes calls. Every method raises `DialError`."""
+
+    async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
+        """Have the carrier call a number; the SID of the call, which then rings.
+
+        Args:
+            to: E.164 number.
+            caller_id: E.164 number of the account.
+            url: Asked for TwiML when the call is answered and it is known by whom.
+            status_url: Told how the call ended.
+        """
+        ...
+
+    async def status(self, call_sid: str) -> str:
+        """What has become of a call, in the carrier's word."""
         ...
 
 

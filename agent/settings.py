@@ -101,6 +101,19 @@ def _secrets(text: str) -> tuple[str, ...]:
     return secrets
 
 
+def _numbers(text: str) -> tuple[str, ...]:
+    numbers = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not numbers or not all(re.fullmatch(r"\+[1-9]\d{0,14}", each) for each in numbers):
+        raise ValueError("must be numbers or their beginnings, +1555, with commas between")
+    return numbers
+
+
+def _number(text: str) -> str:
+    if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
+        raise ValueError("must be an E.164 number, +15550100000")
+    return text
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -202,7 +215,7 @@ class Settings:
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
     )
     twilio_api_key_sid: str = _variable(
-        "TWILIO_API_KEY_SID", "", "API key of the account, for access tokens", _sid("SK")
+        "TWILIO_API_KEY_SID", "", "API key of the account, for access tokens and calls", _sid("SK")
     )
     twilio_api_key_secret: str = _variable(
         "TWILIO_API_KEY_SECRET", "", "its secret, which signs the tokens; secret"
@@ -220,6 +233,30 @@ class Settings:
         "TOKEN_API_KEYS",
         (),
         "comma list of secrets that may ask for access tokens; unset = nobody; secret",
+        _secrets,
+    )
+    twilio_api_url: str = _variable(
+        "TWILIO_API_URL",
+        "https://api.twilio.com",
+        "Twilio's API, for calls that we make; another one for other regions",
+        _origin,
+    )
+    outbound_numbers: tuple[str, ...] = _variable(
+        "OUTBOUND_NUMBERS",
+        (),
+        "who may be called: comma list of numbers and of beginnings like +1555; unset = nobody",
+        _numbers,
+    )
+    outbound_from: str = _variable(
+        "OUTBOUND_FROM",
+        "",
+        "number of the account that calls are made from; also when an app's caller is handed over",
+        _number,
+    )
+    dial_api_keys: tuple[str, ...] = _variable(
+        "DIAL_API_KEYS",
+        (),
+        "comma list of secrets that may ask POST /dial; unset = nobody; secret",
         _secrets,
     )
     allow_unsigned_requests: bool = _variable(
@@ -287,12 +324,26 @@ class Settings:
             rows.append((name, default, one.metadata["meaning"] + also))
         return rows
 
+    @property
+    def api_credentials(self) -> tuple[str, str] | None:
+        """User and secret for Twilio's API: the key if there is one, or else the account."""
+        if self.twilio_account_sid and self.twilio_api_key_sid:
+            return self.twilio_api_key_sid, self.twilio_api_key_secret
+        if self.twilio_account_sid and self.twilio_auth_token:
+            return self.twilio_account_sid, self.twilio_auth_token
+        return None
+
     def _check(self) -> None:
         self._check_access()
         if self.is_public and not self.twilio_auth_token and not self.allow_unsigned_requests:
             raise SettingsError(
                 "TWILIO_AUTH_TOKEN: must be set when WS_URL is public,"
                 " or ALLOW_UNSIGNED_REQUESTS must be true"
+            )
+        if self.outbound_numbers and self.api_credentials is None:
+            raise SettingsError(
+                "TWILIO_ACCOUNT_SID: must be set for OUTBOUND_NUMBERS,"
+                " with TWILIO_AUTH_TOKEN or an API key"
             )
         if self.is_public and not self.ws_url.startswith("wss://"):
             raise SettingsError("WS_URL: a public address must be wss://")

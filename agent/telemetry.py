@@ -128,6 +128,9 @@ class Telemetry:
         self.access_tokens = counter(
             "agent_access_tokens", "Access tokens that were asked for.", "outcome"
         )
+        self.outbound_calls = counter(
+            "agent_outbound_calls", "Calls that we make: asked for, answered, ended.", "outcome"
+        )
         self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
         self.tool_duration = histogram(
             "agent_tool_duration_seconds", "Tool started until it ended.", ("tool", "outcome")

@@ -25,14 +25,15 @@ from agent import app
 from agent.app import Service
 from agent.calls import Calls, Resources
 from agent.conversation.usecase import Phrases, UseCase
+from agent.outbound import Outbound
 from agent.ports import Item, LanguageModel, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import SPECS, TOOLS, Toolkit
+from agent.web import answered, dial, ops, token, voice
 from agent.web import call as relay
-from agent.web import ops, token, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from tests.twilio.call import Ending, Manner, TwilioCall
 from tests.twilio.client import Answer, Relay, Twilio, call_fields
@@ -194,9 +195,12 @@ async def _on_stage(
     settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
-    application.add_routes([*voice.routes, *relay.routes, *token.routes, *ops.public_routes])
+    application.add_routes(
+        [*voice.routes, *answered.routes, *relay.routes, *token.routes, *ops.public_routes]
+    )
     application.add_routes(ops.private_routes)
     application[token.TOKEN_DESK] = None
+    application[dial.OUTBOUND] = Outbound(settings, store, None, calls.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

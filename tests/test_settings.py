@@ -61,6 +61,10 @@ def test_every_variable_is_read() -> None:
         "TWILIO_TWIML_APP_SID": "AP0",
         "TWILIO_PUSH_CREDENTIAL_SID": "CR0",
         "TOKEN_API_KEYS": "first-secret-of-the-app, second-secret-of-it,",
+        "TWILIO_API_URL": "https://api.dublin.ie1.twilio.com/",
+        "OUTBOUND_NUMBERS": "+1555, +4144",
+        "OUTBOUND_FROM": "+15550100000",
+        "DIAL_API_KEYS": "a-secret-of-the-operator",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
@@ -92,6 +96,10 @@ def test_every_variable_is_read() -> None:
         twilio_twiml_app_sid="AP0",
         twilio_push_credential_sid="CR0",
         token_api_keys=("first-secret-of-the-app", "second-secret-of-it"),
+        twilio_api_url="https://api.dublin.ie1.twilio.com",
+        outbound_numbers=("+1555", "+4144"),
+        outbound_from="+15550100000",
+        dial_api_keys=("a-secret-of-the-operator",),
         allow_unsigned_requests=True,
         max_calls=7,
         log_level="debug",
@@ -137,6 +145,13 @@ def test_every_variable_is_read() -> None:
         ("TWILIO_PUSH_CREDENTIAL_SID", "CR"),
         ("TOKEN_API_KEYS", ","),
         ("TOKEN_API_KEYS", "first-secret-of-the-app,short"),
+        ("TWILIO_API_URL", "api.twilio.com"),
+        ("OUTBOUND_NUMBERS", "*"),
+        ("OUTBOUND_NUMBERS", "911"),
+        ("OUTBOUND_NUMBERS", "+"),
+        ("OUTBOUND_NUMBERS", ","),
+        ("OUTBOUND_FROM", "client:ada"),
+        ("DIAL_API_KEYS", "short"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
@@ -222,6 +237,25 @@ def test_account_without_a_secret_to_ask_with_starts() -> None:
 
     assert Settings.read(environment).token_api_keys == ()
     assert Settings.read(_ACCESS).token_api_keys == ("first-secret-of-the-app",)
+
+
+@pytest.mark.parametrize(
+    ("environment", "credentials"),
+    [
+        ({"TWILIO_AUTH_TOKEN": "secret"}, None),
+        ({"TWILIO_ACCOUNT_SID": "AC0"}, None),
+        ({"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_AUTH_TOKEN": "secret"}, ("AC0", "secret")),
+        ({**_ACCESS, "TWILIO_AUTH_TOKEN": "secret"}, ("SK0", "signing")),
+    ],
+)
+def test_calls_are_made_with_the_key_or_the_token_of_an_account(
+    environment: Mapping[str, str], credentials: tuple[str, str] | None
+) -> None:
+    """Who lists numbers to call and has no account is told so at start."""
+    assert Settings.read(environment).api_credentials == credentials
+    if credentials is None:
+        with pytest.raises(SettingsError, match=r"^TWILIO_ACCOUNT_SID: must be set for OUTBOUND"):
+            Settings.read({**environment, "OUTBOUND_NUMBERS": "+1555"})
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

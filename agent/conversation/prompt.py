@@ -51,6 +51,7 @@ _UNKNOWN = (
     " name."
 )
 _SAVE_NAME = " As soon as you have both, save them with the tool DefaultSaveFirstAndLastName."
+_OUTBOUND = "You have called this person, they did not call you: say who you are and why you call."
 _NO_DEMOS = "There are none at the moment."
 
 
@@ -59,6 +60,8 @@ def system_prompt(
     profile: Profile,
     now: datetime,
     available: Sequence[tuple[str, str, str]] = (),
+    *,
+    is_outbound: bool = False,
 ) -> tuple[str, str]:
     """Fill the prompt of a use case for one call.
 
@@ -68,6 +71,7 @@ def system_prompt(
         now: Aware; the date is told in its own zone.
         available: Name, title and description of every use case a caller may choose. The default
             use case is never offered.
+        is_outbound: We have called; the prompt then says so at its end.
 
     Returns:
         The part that is the same for all calls, and the rest. The rest is empty if nothing or
@@ -79,7 +83,10 @@ def system_prompt(
         "AVAILABLE_DEMOS": lambda: _demos(available),
     }
     same, own = _parts(use_case.prompt)
-    return _fill(same, fillings), _fill(own, fillings)
+    filled = _fill(own, fillings)
+    if is_outbound:
+        filled = f"{filled}\n\n{_OUTBOUND}".lstrip()
+    return _fill(same, fillings), filled
 
 
 def lists_use_cases(use_case: UseCase) -> bool:

@@ -4,6 +4,10 @@
 relay session is over, and again when a person it was handed to is done (relay reference section
 1.9): it decides by the status, and uses the handoff data only as data. Both verify the signature
 first; nothing is stored for a request that is not Twilio's.
+
+A call that we made comes with a token in its URL, which the signature covers, and which belongs to
+this call and to the number that was called (`agent.store.dials`). Nothing else makes it one: a call
+of some other program, which has no token, is answered like one that came in.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.usecase import UseCase
 from agent.relay import twiml
 from agent.relay.parameters import app_parameters
-from agent.store.session import WEBHOOK_FIELDS, our_number
-from agent.web.edge import CALLS, SETTINGS, SIGNATURE_HEADER, SIGNATURES, answer, refuse
+from agent.store.session import our_number
+from agent.web.answered import answerer, message
+from agent.web.dial import OUTBOUND
+from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, refuse
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +35,11 @@ BUSY = "All our lines are busy at the moment. Please call again in a few minutes
 LOST = "I am sorry, the connection was lost. Please call again. Goodbye."
 NOBODY = "I am sorry, nobody can take your call at the moment. Please call again later. Goodbye."
 
-_ONCE = WEBHOOK_FIELDS | {"SessionStatus", "HandoffData", "DialCallStatus", "ErrorCode"}
-"""Fields that decide something."""
-
 
 @routes.post("/twiml")
 async def set_up(request: web.Request) -> web.Response:
     """Connect a call to the relay, personally."""
-    fields = await _genuine_form(request)
+    fields = await genuine_form(request)
     if fields is None:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid") or not fields.get("From"):
@@ -44,10 +47,13 @@ async def set_up(request: web.Request) -> web.Response:
     settings, calls = request.app[SETTINGS], request.app[CALLS]
     if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:
         return refuse(request, "account", 403)
+    made_for = await _made_for(request, fields)
+    if isinstance(made_for, web.Response):
+        return made_for
     if calls.is_full or calls.is_draining:
         refuse(request, "busy", 503)
         return answer(twiml.say_and_hang_up(BUSY))
-    prepared = await calls.prepare(fields)
+    prepared = await calls.prepare(fields, made_for)
     query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
     document = twiml.connect(
         f"{settings.ws_url}?{query}",
@@ -63,7 +69,7 @@ async def set_up(request: web.Request) -> web.Response:
 @routes.post("/twiml/action")
 async def follow_up(request: web.Request) -> web.Response:
     """Say what happens to a call whose relay session, or whose talk to a person, is over."""
-    fields = await _genuine_form(request)
+    fields = await genuine_form(request)
     if fields is None:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid"):
@@ -87,31 +93,34 @@ async def follow_up(request: web.Request) -> web.Response:
             return answer(_hand_over(request, use_case, fields))
 
 
+async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
+    """The use case a call of ours was made for, empty for one that came in.
+
+    What is answered instead if no person took the call, or it is none of ours.
+    """
+    if "dial" not in request.query:
+        return ""
+    dial = await request.app[OUTBOUND].claim(request.query["dial"], fields)
+    if dial is None:
+        return refuse(request, "dial", 403)
+    kind = answerer(fields)
+    request.app[TELEMETRY].outbound_calls.labels(kind).inc()
+    if kind == "fax":
+        return answer(twiml.hang_up())
+    if kind == "machine":
+        return answer(message(await request.app[CALLS].use_case(dial.use_case)))
+    return dial.use_case
+
+
 def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
     if not use_case.handoff_number:
         return twiml.say_and_hang_up(NOBODY)
-    ours = our_number(fields)
+    ours = our_number(fields) or request.app[SETTINGS].outbound_from
     return twiml.dial(
         use_case.handoff_number,
         caller_id=ours if ours.startswith("+") else "",
         action_url=f"{request.app[SETTINGS].origin}/twiml/action",
     )
-
-
-async def _genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other.
-
-    An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
-    same name, nobody could say which of the two counts.
-    """
-    form = await request.post()
-    signatures = request.app[SIGNATURES]
-    header = request.headers.get(SIGNATURE_HEADER)
-    if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
-        return None
-    if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
-        return None
-    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def _number(text: str) -> int:
