@@ -67,5 +67,5 @@ async def dial(request: web.Request) -> web.Response:
 def _refuse(request: web.Request, reason: str, status: int, detail: str) -> web.Response:
     request.app[TELEMETRY].outbound_calls.labels("refused").inc()
     log.warning("dial.refused", reason=reason, status=status)
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return web.json_response({"error": reason, "detail": detail}, status=status, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ from agent.carrier.dialing import TwilioDialer
 from agent.carrier.rest import open_client
 from agent.ports import DialError, DialFault
 from tests.twilio.api import ACCOUNT, TwilioApi, twilio_api
+from tests.virtual_time import run_virtually
 
 ADA, OURS = "+15550100001", "+15550100000"
 URL, STATUS_URL = "https://voice.example.com/twiml?dial=T", "https://voice.example.com/calls/status"
@@ -114,6 +116,29 @@ async def test_api_that_is_away_is_a_fault() -> None:
 
     assert caught.value.fault is DialFault.UNREACHABLE
     assert caught.value.detail == "Twilio gave no answer; whether it rings is not known"
+
+
+class SilentCalls:
+    """Twilio's client, when nothing comes back."""
+
+    @property
+    def calls(self) -> SilentCalls:
+        return self
+
+    async def create_async(self, **_: object) -> None:
+        await asyncio.sleep(24 * 3600)
+
+
+def test_api_that_does_not_answer_is_not_waited_for_long() -> None:
+    """Ten seconds."""
+
+    async def main() -> tuple[DialFault, float]:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DialError) as caught:
+            await TwilioDialer(SilentCalls()).dial(ADA, OURS, URL, STATUS_URL)
+        return caught.value.fault, asyncio.get_running_loop().time() - began
+
+    assert run_virtually(main()) == (DialFault.UNREACHABLE, 10.0)
 
 
 async def test_status_is_twilios_word(api: TwilioApi) -> None:

@@ -126,6 +126,22 @@ async def test_order_of_somebody_we_called_is_theirs(office: Office) -> None:
     assert await office.server.orders(OURS) == []
 
 
+async def test_agent_that_is_edited_still_knows_that_it_has_called(office: Office) -> None:
+    """An operator changes the prompt while they talk."""
+    await office.server.store.merge(EINSTEIN, "configuration", {"liveEdits": True})
+    answer = await office.answered("human")
+    assert answer.relay is not None
+
+    async with office.server.twilio.connect(answer.relay) as call:
+        await call.say("Who is there?")
+        await office.server.store.merge(EINSTEIN, "configuration", {"prompt": "You are brief."})
+        await call.say("And why do you call?")
+
+    [item] = await office.server.items(answer.relay.fields["CallSid"], "connection")
+    prompt: Any = item["systemPrompt"]
+    assert [part["text"][:20] for part in prompt] == ["You are brief.", "You have called this"]
+
+
 @pytest.mark.parametrize("by", ["human", "unknown", "", "somebody_else"])
 async def test_whoever_may_be_a_person_is_talked_to(office: Office, by: str) -> None:
     """Never hang up on an unknown answer."""
@@ -149,17 +165,22 @@ async def test_machine_hears_one_message_and_no_agent(office: Office, by: str) -
     assert await office.count("machine") == 1
 
 
-async def test_use_case_has_its_own_message_for_machines(office: Office) -> None:
-    """In the language its agent speaks."""
+@pytest.mark.parametrize(
+    ("language", "say"), [("de-DE", '<Say language="de-DE">'), ("multi", "<Say>")]
+)
+async def test_use_case_has_its_own_message_for_machines(
+    office: Office, language: str, say: str
+) -> None:
+    """In the language its agent speaks, where `<Say>` knows it."""
     record = {
         "voicemail": "Hier ist Albert. <Bitte> rufen Sie an.",
-        "conversationRelayParams": {"language": "de-DE"},
+        "conversationRelayParams": {"language": language},
     }
     await office.server.store.merge(EINSTEIN, "configuration", record)
 
     answer = await office.answered("machine_end_beep")
 
-    assert '<Say language="de-DE">Hier ist Albert. &lt;Bitte&gt; rufen Sie an.</Say>' in answer.xml
+    assert f"{say}Hier ist Albert. &lt;Bitte&gt; rufen Sie an.</Say>" in answer.xml
 
 
 async def test_fax_hears_nothing(office: Office) -> None:

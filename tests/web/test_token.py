@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from pytest_aiohttp import AiohttpClient
 from structlog.testing import capture_logs
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
 
+from agent.carrier.access import VoiceAccess
+from agent.telemetry import Telemetry
+from agent.web import token
 from agent.web.bearer import Keys
+from agent.web.edge import TELEMETRY
 from agent.web.token import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY
 from tests.servers import Server, serving, settings_for
 
@@ -73,11 +79,11 @@ async def test_token_is_for_the_identity_that_was_asked_for(
     """It can be verified with the account's key; any of the secrets may ask, in either form."""
     reply = await ask(desk, body, authorization=f"Bearer {secret}", content_type=content_type)
 
-    token = AccessToken.from_jwt(reply.body.pop("token"), SECRET)
+    issued = AccessToken.from_jwt(reply.body.pop("token"), SECRET)
     assert (reply.status, reply.body) == (200, {"identity": "ada_1", "expiresIn": 600})
     assert reply.headers["Cache-Control"] == "no-store"
-    assert token.payload["exp"] - token.payload["nbf"] == 600
-    assert token.payload["grants"] == {
+    assert issued.payload["exp"] - issued.payload["nbf"] == 600
+    assert issued.payload["grants"] == {
         "identity": "ada_1",
         "voice": {"outgoing": {"application_sid": "AP" + "2" * 32}},
     }
@@ -113,7 +119,7 @@ async def test_without_a_secret_of_ours_there_is_no_token(
 
 
 async def test_token_route_is_closed_unless_a_secret_is_set(table: Path) -> None:
-    """Never open: without `TOKEN_API_KEYS` nobody gets a token, and the log says so once."""
+    """Never open: without `TOKEN_API_KEYS` nobody gets a token, and the log says why."""
     async with serving(settings_for(table, **{**ACCESS, "TOKEN_API_KEYS": ""})) as server:
         with capture_logs() as logs:
             replies = [await ask(server, authorization=one) for one in (None, "Bearer ")]
@@ -179,6 +185,40 @@ async def test_identity_has_its_limit_and_others_are_served(desk: Server) -> Non
     assert replies[-1].body == {"error": "limited"}
     assert 1 <= int(replies[-1].headers["Retry-After"]) <= 6
     assert other.status == 200
+
+
+async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: AiohttpClient) -> None:
+    """Whoever is lost in a loop does not stop the company's other server."""
+    access = VoiceAccess("AC0", "SK0", SECRET, "AP0", "", clock=lambda: 1_900_000_000.0)
+    application = web.Application()
+    application.add_routes(token.routes)
+    application[TELEMETRY] = Telemetry()
+    application[token.TOKEN_DESK] = token.open_desk(access, [FIRST, SECOND], lambda: 0.0)
+    client = await aiohttp_client(application)
+
+    async def status(secret: str, number: int) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        body = {"identity": f"user_{number}"}
+        async with client.post("/token", json=body, headers=headers) as response:
+            return response.status
+
+    statuses = [await status(FIRST, number) for number in range(token.TOKENS_OF_A_KEY + 1)]
+    other = await status(SECOND, 0)
+
+    assert statuses == [200] * token.TOKENS_OF_A_KEY + [429]
+    assert other == 200
+
+
+async def test_push_credential_lets_the_app_be_called(table: Path) -> None:
+    """As in the quick-start: with it, a telephone rings."""
+    push = "CR" + "3" * 32
+    settings = settings_for(table, **ACCESS, TWILIO_PUSH_CREDENTIAL_SID=push)
+
+    async with serving(settings) as server:
+        reply = await ask(server)
+
+    voice = AccessToken.from_jwt(reply.body["token"], SECRET).payload["grants"]["voice"]
+    assert (voice["incoming"], voice["push_credential_sid"]) == ({"allow": True}, push)
 
 
 async def test_guessing_has_its_limit_and_locks_nobody_out(desk: Server) -> None:
