@@ -1,4 +1,4 @@
-"""The commands: `python -m agent serve | talk | seed | check`."""
+"""The commands: `python -m agent serve | talk | dial | seed | check`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ def _parser() -> argparse.ArgumentParser:
     talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
     talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
     talking.set_defaults(run=_talk)
+
+    dialling = commands.add_parser("dial", help="have an agent call somebody")
+    dialling.add_argument("number", metavar="NUMBER", help="who is called; see OUTBOUND_NUMBERS")
+    dialling.add_argument("--use-case", required=True, metavar="NAME", help="which agent calls")
+    dialling.add_argument(
+        "--from", dest="caller_id", default="", metavar="NUMBER", help="instead of OUTBOUND_FROM"
+    )
+    dialling.add_argument("--wait", action="store_true", help="until the call is over")
+    dialling.set_defaults(run=_dial)
 
     seeding = commands.add_parser(
         "seed", help="load configuration into the table, try a version, go back"
@@ -107,6 +116,26 @@ async def _converse(settings: Settings, caller: str) -> None:
         line = talk.TerminalLine(talk.show)
         reason = await talk.talk(calls, line, talk.keyboard(), caller)
     print(f"\n[{reason}]")
+
+
+def _dial(asked: argparse.Namespace) -> int:
+    settings = _settings()
+    configure_logging("error", "console")
+    return asyncio.run(_call(settings, asked))
+
+
+async def _call(settings: Settings, asked: argparse.Namespace) -> int:
+    async with (
+        app.open_calls(settings) as (calls, store, _),
+        app.open_outbound(settings, calls, store) as outbound,
+    ):
+        call_sid = await outbound.dial(asked.number, asked.use_case, asked.caller_id)
+        print(call_sid)
+        if not asked.wait:
+            return 0
+        status = await outbound.until_over(call_sid)
+    print(status)
+    return 0 if status == "completed" else 1
 
 
 def _seed(asked: argparse.Namespace) -> int:

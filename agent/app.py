@@ -11,15 +11,20 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 
 import structlog
 from aiohttp import web
 
 from agent.calls import Calls, Resources
 from agent.carrier import MessengerOptions, TwilioAccount, open_messenger
+from agent.carrier.access import VoiceAccess
+from agent.carrier.dialing import TwilioDialer
+from agent.carrier.http import open_http
+from agent.carrier.twilio import twilio_client
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
+from agent.outbound import Outbound
 from agent.ports import Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
@@ -27,7 +32,8 @@ from agent.store import create_table, open_store
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
-from agent.web import call, messages, ops, voice
+from agent.web import answered, call, dial, messages, ops, token, voice
+from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
 log = structlog.get_logger(__name__)
@@ -105,15 +111,37 @@ async def make_table(settings: Settings) -> bool:
 
 
 @asynccontextmanager
+async def open_outbound(
+    settings: Settings, calls: Calls, store: Store, clock: Callable[[], float] = time
+) -> AsyncIterator[Outbound]:
+    """What calls are made with; connections to the carrier are closed on leaving."""
+    account = twilio_account(settings)
+    if account.lacking:
+        yield Outbound(settings, store, None, calls.use_case, clock)
+        return
+    async with open_http() as http:
+        dialer = TwilioDialer(twilio_client(account, http))
+        yield Outbound(settings, store, dialer, calls.use_case, clock)
+
+
+@asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
-    async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
+    async with (
+        open_calls(settings) as (calls, store, telemetry),
+        open_outbound(settings, calls, store) as outbound,
+        asyncio.TaskGroup() as tasks,
+    ):
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
-        public.add_routes([*voice.routes, *messages.routes, *call.routes, *ops.public_routes])
+        public.add_routes([*voice.routes, *messages.routes, *answered.routes, *call.routes])
+        public.add_routes([*token.routes, *ops.public_routes])
+        public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
-        private.add_routes(ops.private_routes)
+        private.add_routes([*ops.private_routes, *dial.routes])
+        private[dial.DIAL_KEYS] = Keys(settings.dial_api_keys) if settings.dial_api_keys else None
         for application in (public, private):
             application[CALLS] = calls
+            application[dial.OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)
@@ -162,16 +190,22 @@ async def _until_quiet(
         log.warning("service.calls_cut", calls=calls.active)
 
 
+def twilio_account(settings: Settings) -> TwilioAccount:
+    """Whose name requests to Twilio are made in."""
+    return TwilioAccount(
+        sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token,
+        key_sid=settings.twilio_api_key_sid,
+        key_secret=settings.twilio_api_key_secret,
+        api_url=settings.twilio_api_url,
+    )
+
+
 def messenger_options(settings: Settings) -> MessengerOptions:
     """What messages are sent with. Only an address that Twilio can reach is told to it."""
     callback = f"{settings.origin}{messages.STATUS_PATH}" if settings.is_public else ""
     return MessengerOptions(
-        account=TwilioAccount(
-            sid=settings.twilio_account_sid,
-            auth_token=settings.twilio_auth_token,
-            key_sid=settings.twilio_api_key_sid,
-            key_secret=settings.twilio_api_key_secret,
-        ),
+        account=twilio_account(settings),
         status_callback=callback,
         sendgrid_api_key=settings.sendgrid_api_key,
         email_sender=settings.email_from_address,
@@ -182,6 +216,21 @@ def _signatures(settings: Settings) -> Signatures | None:
     if not settings.twilio_auth_token:
         return None
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
+
+
+def _token_desk(settings: Settings) -> token.TokenDesk | None:
+    """None where a secret to ask with, or what tokens are made of, is not configured."""
+    if not settings.token_api_keys:
+        return None
+    access = VoiceAccess(
+        settings.twilio_account_sid,
+        settings.twilio_api_key_sid,
+        settings.twilio_api_key_secret,
+        settings.twilio_twiml_app_sid,
+        settings.twilio_push_credential_sid,
+        clock=time,
+    )
+    return token.open_desk(access, settings.token_api_keys, monotonic)
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ import structlog
 
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
-from agent.conversation.caller import identify
 from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.usecase import UseCase
@@ -85,7 +84,7 @@ class Calls:
         """One more call would be too many."""
         return self.active >= self._settings.max_calls
 
-    async def prepare(self, webhook: Mapping[str, str]) -> Prepared:
+    async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> Prepared:
         """Set a call up: who calls, which use case answers, what it is told.
 
         Takes one round trip to the table: the item that opens the line is written while the rest is
@@ -93,14 +92,17 @@ class Calls:
 
         Args:
             webhook: The fields of the voice webhook, with `CallSid` and `From`.
+            outbound: Use case of a call that we made, to `To`; empty = one that came in.
 
         Raises:
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
-        opening = session.opening_item(call_sid, webhook, token=token, now=self._clock())
-        setup, _ = await asyncio.gather(self._setups.read(webhook), self._store.put(opening))
+        opening = session.opening_item(
+            call_sid, webhook, token=token, now=self._clock(), outbound=outbound
+        )
+        setup, _ = await asyncio.gather(self._setups.read(opening), self._store.put(opening))
         await self._open_model(setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
         greeting = prompt.greeting(setup.use_case, setup.profile)
@@ -191,8 +193,8 @@ class Calls:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
-            caller=identify(str(item.get("From", ""))),
-            to=str(item.get("To", "")),
+            caller=session.identity_of(item),
+            to=session.our_number(item),
             use_case=use_case.name,
             profile=session.profile_of(item),
             store=self._store,

@@ -10,6 +10,7 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
     │   └── StoreRefusedError    and will refuse the same again for ever
     ├── MessageError         nobody knows whether a message was sent
     │   └── MessageRefusedError  it was not, that is certain; `refusal` says why
+    ├── DialError            a call may not be made, or was not; `fault` says why
     └── UseCaseError         a record is not a use case; names the field and the fault
 """
 
@@ -92,6 +93,29 @@ class MessageRefusedError(MessageError):
     def __init__(self, refusal: Refusal, detail: str = "") -> None:
         super().__init__(f"{refusal}: {detail}" if detail else refusal)
         self.refusal = refusal
+
+
+class DialFault(StrEnum):
+    """Why somebody is not called."""
+
+    UNCONFIGURED = "unconfigured"
+    NUMBER = "number"
+    CALLER_ID = "caller_id"
+    USE_CASE = "use_case"
+    LIMITED = "limited"
+    REFUSED = "refused"
+    """By the carrier; nobody's telephone rings."""
+    UNREACHABLE = "unreachable"
+    """The carrier; whether it rings is not known."""
+
+
+class DialError(AgentError):
+    """Somebody is not called; `detail` is one line for the operator, without numbers."""
+
+    def __init__(self, fault: DialFault, detail: str) -> None:
+        super().__init__(f"{fault}: {detail}")
+        self.fault = fault
+        self.detail = detail
 
 
 class UseCaseError(AgentError):
@@ -255,6 +279,42 @@ class Toolbox(Protocol):
 
     async def run(self, call: ToolCall) -> ToolOutcome:
         """Run one tool within its time limit. Never raises but for cancellation."""
+        ...
+
+
+class Access(Protocol):
+    """Makes the tokens with which an app may call."""
+
+    @property
+    def seconds(self) -> int:
+        """How long a token can be used."""
+        ...
+
+    def issue(self, identity: str) -> str:
+        """A token for this identity, whose calls then come from `client:<identity>`.
+
+        Args:
+            identity: As `identify` accepts it after `client:`.
+        """
+        ...
+
+
+class Dialer(Protocol):
+    """Makes calls. Every method raises `DialError`."""
+
+    async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
+        """Have the carrier call a number; the SID of the call, which then rings.
+
+        Args:
+            to: E.164 number.
+            caller_id: E.164 number of the account.
+            url: Asked for TwiML when the call is answered and it is known by whom.
+            status_url: Told how the call ended.
+        """
+        ...
+
+    async def status(self, call_sid: str) -> str:
+        """What has become of a call, in the carrier's word."""
         ...
 
 

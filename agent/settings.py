@@ -86,6 +86,35 @@ def _base_url(text: str) -> str:
     return text
 
 
+def _sid(prefix: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(f"{prefix}[A-Za-z0-9]{{1,64}}", text):
+            raise ValueError(f"must be a SID that begins with {prefix}")
+        return text
+
+    return parse
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not secrets or any(len(each) < 16 for each in secrets):
+        raise ValueError("must be secrets of at least 16 characters, with commas between")
+    return secrets
+
+
+def _numbers(text: str) -> tuple[str, ...]:
+    numbers = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not numbers or not all(re.fullmatch(r"\+[1-9]\d{0,14}", each) for each in numbers):
+        raise ValueError("must be numbers or their beginnings, +1555, with commas between")
+    return numbers
+
+
+def _number(text: str) -> str:
+    if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
+        raise ValueError("must be an E.164 number, +15550100000")
+    return text
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -199,14 +228,58 @@ class Settings:
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
     )
     twilio_api_key_sid: str = _variable(
-        "TWILIO_API_KEY_SID", "", "for requests to Twilio; unset = the account's own token"
+        "TWILIO_API_KEY_SID",
+        "",
+        "API key for requests to Twilio and access tokens; unset = the account's own token",
+        _sid("SK"),
     )
-    twilio_api_key_secret: str = _variable("TWILIO_API_KEY_SECRET", "", "of that key; secret")
+    twilio_api_key_secret: str = _variable(
+        "TWILIO_API_KEY_SECRET", "", "of that key, signs access tokens; secret"
+    )
     sendgrid_api_key: str = _variable(
         "SENDGRID_API_KEY", "", "for e-mails; unset = none are offered; secret"
     )
     email_from_address: str = _variable(
         "EMAIL_FROM_ADDRESS TWILIO_EMAIL_FROM_ADDRESS", "", "sender of e-mails", _email
+    )
+    twilio_twiml_app_sid: str = _variable(
+        "TWILIO_TWIML_APP_SID", "", "TwiML application that apps call", _sid("AP")
+    )
+    twilio_push_credential_sid: str = _variable(
+        "TWILIO_PUSH_CREDENTIAL_SID",
+        "",
+        "push credential; unset = tokens do not let apps be called",
+        _sid("CR"),
+    )
+    token_api_keys: tuple[str, ...] = _variable(
+        "TOKEN_API_KEYS",
+        (),
+        "comma list of secrets that may ask for access tokens; unset = nobody; secret",
+        _secrets,
+    )
+    twilio_api_url: str = _variable(
+        "TWILIO_API_URL",
+        "https://api.twilio.com",
+        "Twilio's API, for calls that we make; another one for other regions",
+        _origin,
+    )
+    outbound_numbers: tuple[str, ...] = _variable(
+        "OUTBOUND_NUMBERS",
+        (),
+        "who may be called: comma list of numbers and of beginnings like +1555; unset = nobody",
+        _numbers,
+    )
+    outbound_from: str = _variable(
+        "OUTBOUND_FROM",
+        "",
+        "number of the account that calls are made from; also when an app's caller is handed over",
+        _number,
+    )
+    dial_api_keys: tuple[str, ...] = _variable(
+        "DIAL_API_KEYS",
+        (),
+        "comma list of secrets that may ask POST /dial; unset = nobody; secret",
+        _secrets,
     )
     allow_unsigned_requests: bool = _variable(
         "ALLOW_UNSIGNED_REQUESTS",
@@ -274,10 +347,17 @@ class Settings:
         return rows
 
     def _check(self) -> None:
+        self._check_access()
         if self.is_public and not self.twilio_auth_token and not self.allow_unsigned_requests:
             raise SettingsError(
                 "TWILIO_AUTH_TOKEN: must be set when WS_URL is public,"
                 " or ALLOW_UNSIGNED_REQUESTS must be true"
+            )
+        has_credentials = self.twilio_auth_token or self.twilio_api_key_sid
+        if self.outbound_numbers and not (self.twilio_account_sid and has_credentials):
+            raise SettingsError(
+                "TWILIO_ACCOUNT_SID: must be set for OUTBOUND_NUMBERS,"
+                " with TWILIO_AUTH_TOKEN or an API key"
             )
         if self.is_public and not self.ws_url.startswith("wss://"):
             raise SettingsError("WS_URL: a public address must be wss://")
@@ -305,6 +385,22 @@ class Settings:
                     raise SettingsError(f"{name}: must be set together with {counterpart}")
         if self.twilio_api_key_sid and not self.twilio_account_sid:
             raise SettingsError("TWILIO_ACCOUNT_SID: must be set together with TWILIO_API_KEY_SID")
+
+    def _check_access(self) -> None:
+        """What belongs together for access tokens is there together, or not at all."""
+        needed = {
+            "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
+            "TWILIO_API_KEY_SID": self.twilio_api_key_sid,
+            "TWILIO_TWIML_APP_SID": self.twilio_twiml_app_sid,
+        }
+        wants_tokens = {
+            "TWILIO_TWIML_APP_SID": self.twilio_twiml_app_sid,
+            "TWILIO_PUSH_CREDENTIAL_SID": self.twilio_push_credential_sid,
+            "TOKEN_API_KEYS": self.token_api_keys,
+        }
+        for reason in (name for name, value in wants_tokens.items() if value):
+            for name in (name for name, value in needed.items() if not value):
+                raise SettingsError(f"{name}: must be set for access tokens ({reason} is)")
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> object:

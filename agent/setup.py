@@ -3,7 +3,8 @@
 Reading for it is one round trip to the table (`agent.store.prefetch`). The use case is the one the
 caller's profile names; if that cannot answer, the one of the process. A share of the callers may be
 answered by another version of it (`agent.store.versions`). A call stays with the version it began
-with, unless its record says `liveEdits` (`agent.configuration`).
+with, unless its record says `liveEdits` (`agent.configuration`). A call that we make is for the use
+case it was asked for, and no other takes its place.
 
 A prompt that asks for it is told what this caller has ordered or booked last, as far as the tools
 of the use case could look it up (`agent.tools.past`). That never fails or holds up a call.
@@ -18,7 +19,6 @@ from datetime import datetime
 import structlog
 
 from agent.conversation import prompt
-from agent.conversation.caller import identify
 from agent.conversation.past import Dealing
 from agent.conversation.usecase import Profile, UseCase
 from agent.ports import Item, Store, UseCaseError
@@ -64,18 +64,21 @@ class Setups:
         """Set a call up.
 
         Args:
-            webhook: `From` and `CallSid`, of the request or of the session item.
+            webhook: The session item, at least with what was known when the call rang.
 
         Raises:
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
-        caller = identify(str(webhook.get("From", "")))
+        caller, made_for = session.identity_of(webhook), session.outbound_use_case(webhook)
         reading = await self._prefetch.read(caller)
         item = reading.profile or {}
         profile = records.profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
-        use_case, version = await self._answering(reading, profile.use_case, whom)
+        if made_for:
+            use_case, version = await self._chosen(reading, made_for, whom)
+        else:
+            use_case, version = await self._answering(reading, profile.use_case, whom)
         return Setup(
             use_case,
             profile,
@@ -83,7 +86,9 @@ class Setups:
                 use_case=use_case,
                 version=version,
                 model=use_case.model.identifier or self._settings.model_identifier,
-                system_prompt=await self._filled(use_case, profile, reading),
+                system_prompt=await self._filled(
+                    use_case, profile, reading, is_outbound=bool(made_for)
+                ),
                 profile_item=item,
             ),
         )
@@ -105,7 +110,10 @@ class Setups:
             version=0,
             model=use_case.model.identifier or self._settings.model_identifier,
             system_prompt=await self._filled(
-                use_case, caller, self._prefetch.nothing_read(caller.caller)
+                use_case,
+                caller,
+                self._prefetch.nothing_read(caller.caller),
+                is_outbound=bool(session.outbound_use_case(item)),
             ),
             profile_item=session.profile_item_of(item),
         )
@@ -174,12 +182,12 @@ class Setups:
         return self.parse(record), versions.intact_version(record) if is_pinned else 0
 
     async def _filled(
-        self, use_case: UseCase, profile: Profile, reading: Reading
+        self, use_case: UseCase, profile: Profile, reading: Reading, *, is_outbound: bool
     ) -> tuple[str, str]:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         demos = await reading.use_cases() if prompt.lists_use_cases(use_case) else []
         before = await self._past(use_case, reading) if prompt.tells_history(use_case) else ()
-        return prompt.system_prompt(use_case, profile, now, demos, before)
+        return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
     async def _past(self, use_case: UseCase, reading: Reading) -> tuple[Dealing, ...]:
         prefixes = past.prefixes([tool.name for tool in use_case.tools])

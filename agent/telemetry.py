@@ -136,6 +136,12 @@ class Telemetry:
         )
         self.calls = counter("agent_calls", "Calls ended.", "use_case", "end_reason")
         self.calls_refused = counter("agent_calls_refused", "Calls not taken.", "reason")
+        self.access_tokens = counter(
+            "agent_access_tokens", "Access tokens that were asked for.", "outcome"
+        )
+        self.outbound_calls = counter(
+            "agent_outbound_calls", "Calls that we make: asked for, answered, ended.", "outcome"
+        )
         self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
         self.tool_duration = histogram(
             "agent_tool_duration_seconds", "Tool started until it ended.", ("tool", "outcome")

@@ -25,14 +25,15 @@ from agent import app
 from agent.app import Service
 from agent.calls import Calls, Resources
 from agent.conversation.usecase import Phrases, UseCase
+from agent.outbound import Outbound
 from agent.ports import Item, LanguageModel, Messenger, Store
 from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import SPECS, TOOLS, Toolkit
+from agent.web import answered, dial, messages, ops, token, voice
 from agent.web import call as relay
-from agent.web import messages, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from tests.fakes import UNREACHABLE, MemoryMessenger
 from tests.twilio.call import Ending, Manner, TwilioCall
@@ -201,8 +202,10 @@ async def _on_stage(
     settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
-    application.add_routes([*voice.routes, *messages.routes, *relay.routes])
-    application.add_routes([*ops.public_routes, *ops.private_routes])
+    application.add_routes([*voice.routes, *messages.routes, *answered.routes, *relay.routes])
+    application.add_routes([*token.routes, *ops.public_routes, *ops.private_routes])
+    application[token.TOKEN_DESK] = None
+    application[dial.OUTBOUND] = Outbound(settings, store, None, calls.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

@@ -23,6 +23,7 @@ from agent.__main__ import main
 from agent.conversation.usecase import Phrases
 from agent.settings import Settings
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out, until
+from tests.twilio.api import ACCOUNT, twilio_api
 from tests.twilio.call import TwilioCall
 from tests.twilio.client import Twilio, call_fields
 
@@ -41,7 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
-@pytest.mark.parametrize("command", ["", "serve", "talk", "seed", "check"])
+@pytest.mark.parametrize("command", ["", "serve", "talk", "dial", "seed", "check"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` is the first thing people try."""
     with pytest.raises(SystemExit) as caught:
@@ -372,3 +373,84 @@ async def test_process_that_is_told_to_stop_ends_its_call_and_then_itself(table:
     assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
     assert status == 0
+
+
+@pytest.fixture
+def calling(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An account that may call."""
+    for name, value in {
+        "WS_URL": "wss://voice.example.com/",
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "OUTBOUND_NUMBERS": "+1555",
+        "OUTBOUND_FROM": "+15550100000",
+    }.items():
+        environment.setenv(name, value)
+    return environment
+
+
+EINSTEIN_CALLS_ADA = ["dial", ADA, *EINSTEIN]
+
+
+async def test_dial_calls_and_waits_for_the_end(
+    calling: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints the SID of the call, and with `--wait` how it ended; only `completed` is 0."""
+    async with twilio_api(ACCOUNT, TOKEN) as api:
+        calling.setenv("TWILIO_API_URL", api.url)
+        await asyncio.to_thread(main, ["seed", "--all"])
+        capsys.readouterr()
+        called = await asyncio.to_thread(main, EINSTEIN_CALLS_ADA)
+        completed = await asyncio.to_thread(main, [*EINSTEIN_CALLS_ADA, "--wait"])
+        api.statuses = ["busy"]
+        own = ["--wait", "--from", "+15550100009"]
+        busy = await asyncio.to_thread(main, [*EINSTEIN_CALLS_ADA, *own])
+        limited = await asyncio.to_thread(main, EINSTEIN_CALLS_ADA)
+
+    out, err = capsys.readouterr()
+    first, second, third = (f"CA{number:032}" for number in (1, 2, 3))
+    assert [called, completed, busy, limited] == [0, 0, 1, 1]
+    assert out.splitlines() == [first, second, "completed", third, "busy"]
+    assert err == "limited: no more than 3 calls to the number in 3600 seconds\n"
+    assert [(one["To"], one["From"]) for one in api.asked] == [
+        (ADA, "+15550100000"),
+        (ADA, "+15550100000"),
+        (ADA, "+15550100009"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        (
+            "TWILIO_ACCOUNT_SID",
+            "",
+            "TWILIO_ACCOUNT_SID: must be set for OUTBOUND_NUMBERS, with TWILIO_AUTH_TOKEN or an"
+            " API key",
+        ),
+        ("OUTBOUND_NUMBERS", "", "number: OUTBOUND_NUMBERS does not list the number"),
+        (
+            "OUTBOUND_FROM",
+            "",
+            "caller_id: the number to call from must be E.164, +15550100000; see OUTBOUND_FROM",
+        ),
+        (
+            "WS_URL",
+            "ws://localhost:3000/",
+            "unconfigured: WS_URL must be public, so that Twilio finds us",
+        ),
+    ],
+)
+def test_dial_says_in_one_line_why_nobody_is_called(
+    calling: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    line: str,
+) -> None:
+    """Exit status 1, and no request: the API of these settings is a port nobody listens on."""
+    calling.setenv("TWILIO_API_URL", "http://127.0.0.1:9")
+    calling.setenv(variable, value)
+
+    assert main(EINSTEIN_CALLS_ADA) == 1
+    assert capsys.readouterr().err == f"{line}\n"

@@ -62,6 +62,13 @@ def test_every_variable_is_read() -> None:
         "TWILIO_API_KEY_SECRET": "key secret",
         "SENDGRID_API_KEY": "SG.0",
         "EMAIL_FROM_ADDRESS": "orders@example.com",
+        "TWILIO_TWIML_APP_SID": "AP0",
+        "TWILIO_PUSH_CREDENTIAL_SID": "CR0",
+        "TOKEN_API_KEYS": "first-secret-of-the-app, second-secret-of-it,",
+        "TWILIO_API_URL": "https://api.dublin.ie1.twilio.com/",
+        "OUTBOUND_NUMBERS": "+1555, +4144",
+        "OUTBOUND_FROM": "+15550100000",
+        "DIAL_API_KEYS": "a-secret-of-the-operator",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
@@ -95,6 +102,13 @@ def test_every_variable_is_read() -> None:
         twilio_api_key_secret="key secret",
         sendgrid_api_key="SG.0",
         email_from_address="orders@example.com",
+        twilio_twiml_app_sid="AP0",
+        twilio_push_credential_sid="CR0",
+        token_api_keys=("first-secret-of-the-app", "second-secret-of-it"),
+        twilio_api_url="https://api.dublin.ie1.twilio.com",
+        outbound_numbers=("+1555", "+4144"),
+        outbound_from="+15550100000",
+        dial_api_keys=("a-secret-of-the-operator",),
         allow_unsigned_requests=True,
         max_calls=7,
         log_level="debug",
@@ -138,6 +152,18 @@ def test_every_variable_is_read() -> None:
         ("STACK_USE_CASE", "../secrets"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../etc/passwd"),
+        ("TWILIO_API_KEY_SID", "AC0"),
+        ("TWILIO_TWIML_APP_SID", "https://voice.example.com"),
+        ("TWILIO_PUSH_CREDENTIAL_SID", "CR"),
+        ("TOKEN_API_KEYS", ","),
+        ("TOKEN_API_KEYS", "first-secret-of-the-app,short"),
+        ("TWILIO_API_URL", "api.twilio.com"),
+        ("OUTBOUND_NUMBERS", "*"),
+        ("OUTBOUND_NUMBERS", "911"),
+        ("OUTBOUND_NUMBERS", "+"),
+        ("OUTBOUND_NUMBERS", ","),
+        ("OUTBOUND_FROM", "client:ada"),
+        ("DIAL_API_KEYS", "short"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
@@ -213,6 +239,47 @@ def test_public_service_without_a_token_is_refused(environment: Mapping[str, str
     served = {**environment, "WS_URL": "wss://voice.example.com/"}
     assert Settings.read({**served, "ALLOW_UNSIGNED_REQUESTS": "true"}).is_public
     assert Settings.read({**served, "TWILIO_AUTH_TOKEN": "secret"}).is_public
+
+
+_ACCESS = {
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_API_KEY_SID": "SK0",
+    "TWILIO_API_KEY_SECRET": "signing",
+    "TWILIO_TWIML_APP_SID": "AP0",
+    "TOKEN_API_KEYS": "first-secret-of-the-app",
+}
+
+
+@pytest.mark.parametrize("missing", [name for name in _ACCESS if name != "TOKEN_API_KEYS"])
+def test_half_of_what_access_tokens_need_is_refused(missing: str) -> None:
+    """One line that names what is missing, instead of tokens nobody can use."""
+    rest = {name: value for name, value in _ACCESS.items() if name != missing}
+
+    with pytest.raises(SettingsError, match=f"^{missing}: must be set"):
+        Settings.read(rest)
+
+
+def test_account_without_a_secret_to_ask_with_starts() -> None:
+    """The key is not for access tokens alone; `/token` then refuses everybody."""
+    environment = {**_ACCESS, "TOKEN_API_KEYS": ""}
+
+    assert Settings.read(environment).token_api_keys == ()
+    assert Settings.read(_ACCESS).token_api_keys == ("first-secret-of-the-app",)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"TWILIO_AUTH_TOKEN": "secret"}, {"TWILIO_ACCOUNT_SID": "AC0"}]
+)
+def test_who_lists_numbers_to_call_needs_an_account(environment: Mapping[str, str]) -> None:
+    """And the token or a key of it; told at start."""
+    with pytest.raises(SettingsError, match=r"^TWILIO_ACCOUNT_SID: must be set for OUTBOUND"):
+        Settings.read({**environment, "OUTBOUND_NUMBERS": "+1555"})
+
+
+def test_calls_are_made_with_the_token_or_a_key_of_the_account() -> None:
+    """Either will do."""
+    for given in ({"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_AUTH_TOKEN": "secret"}, _ACCESS):
+        assert Settings.read({**given, "OUTBOUND_NUMBERS": "+1555"}).outbound_numbers == ("+1555",)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

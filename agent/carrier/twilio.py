@@ -7,7 +7,8 @@ and logs in by what aiohttp has deprecated. So `TwilioHttp` implements the inter
 for this, over a session whose limits tell a connection that failed from an answer that was lost
 (`agent.carrier.http`).
 
-The library reads `TWILIO_REGION` and `TWILIO_EDGE` by itself; they choose where its API is reached.
+Where the API is reached is `TWILIO_API_URL` alone: what the library makes of `TWILIO_REGION` and
+`TWILIO_EDGE` is overwritten with it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class TwilioAccount:
     auth_token: str = ""
     key_sid: str = ""
     key_secret: str = ""
+    api_url: str = "https://api.twilio.com"
+    """Without a final slash."""
 
     @property
     def lacking(self) -> str:
@@ -77,4 +80,6 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
 def twilio_client(account: TwilioAccount, http: aiohttp.ClientSession) -> Client:
     """The library's client for an account that lacks nothing."""
     user, password = account.credentials
-    return Client(user, password, account.sid, http_client=TwilioHttp(http))
+    client = Client(user, password, account.sid, http_client=TwilioHttp(http))
+    client.api.base_url = account.api_url
+    return client

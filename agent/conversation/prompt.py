@@ -70,6 +70,7 @@ _HISTORY = (
     " have changed since."
 )
 _NO_HISTORY = "Nothing is known of earlier orders or appointments of this caller."
+_OUTBOUND = "You have called this person, they did not call you: say who you are and why you call."
 _NO_DEMOS = "There are none at the moment."
 
 
@@ -79,6 +80,8 @@ def system_prompt(
     now: datetime,
     available: Sequence[tuple[str, str, str]] = (),
     past: Sequence[Dealing] = (),
+    *,
+    is_outbound: bool = False,
 ) -> tuple[str, str]:
     """Fill the prompt of a use case for one call.
 
@@ -89,6 +92,7 @@ def system_prompt(
         available: Name, title and description of every use case a caller may choose. The default
             use case is never offered.
         past: What the caller has ordered or booked before, the newest first; no more than a few.
+        is_outbound: We have called; the prompt then says so at its end.
 
     Returns:
         The part that is the same for all calls, and the rest. The rest is empty if nothing or
@@ -101,7 +105,10 @@ def system_prompt(
         "AVAILABLE_DEMOS": lambda: _demos(available),
     }
     same, own = _parts(use_case.prompt)
-    return _fill(same, fillings), _fill(own, fillings)
+    filled = _fill(own, fillings)
+    if is_outbound:
+        filled = f"{filled}\n\n{_OUTBOUND}".lstrip()
+    return _fill(same, fillings), filled
 
 
 def lists_use_cases(use_case: UseCase) -> bool:

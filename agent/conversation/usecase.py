@@ -155,3 +155,5 @@ class UseCase:
     """JSON text: the rules of the offline model for this use case."""
     handoff_number: str = ""
     """E.164 number or SIP address a person answers; empty = nobody, the caller hears so."""
+    voicemail: str = ""
+    """What a machine is told that answers a call of ours; empty = a sentence for everybody."""

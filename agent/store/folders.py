@@ -89,6 +89,7 @@ class _UseCaseFile(_Strict):
     greeting_known: str = ""
     tools: list[str] = []
     handoff_number: str = ""
+    voicemail: str = ""
     live_edits: bool = False
     model: _Model = msgspec.field(default_factory=_Model)
     relay: dict[str, str | bool | int | float] = {}
@@ -162,6 +163,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     optional = {
         "greetingKnown": file.greeting_known,
         "handoffNumber": file.handoff_number,
+        "voicemail": file.voicemail,
         "liveEdits": file.live_edits or UNSET,
         "languages": file.languages,
         "phrases": _phrases(path, file),

@@ -126,6 +126,7 @@ class _Record(msgspec.Struct):
     serviceTier: ServiceTier = ""  # noqa: N815
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
+    voicemail: str = ""
     liveEdits: bool = False  # noqa: N815
 
 
@@ -300,6 +301,7 @@ def _use_case(
         phrases=_phrases(record.phrases),
         offline_script=record.offlineScript,
         handoff_number=record.handoffNumber,
+        voicemail=record.voicemail,
     )
     warnings = (*spoken.warnings, *further.warnings, *unknown, *silent)
     return parsed, tuple(f"{name}.{warning}" for warning in warnings)

@@ -62,7 +62,9 @@ class Session:
     """The caller's, or nothing."""
 
 
-def opening_item(call_sid: str, webhook: Mapping[str, str], *, token: str, now: float) -> Item:
+def opening_item(
+    call_sid: str, webhook: Mapping[str, str], *, token: str, now: float, outbound: str = ""
+) -> Item:
     """The item of a call that rings: what is known before anything is read.
 
     Args:
@@ -70,7 +72,9 @@ def opening_item(call_sid: str, webhook: Mapping[str, str], *, token: str, now: 
         webhook: All fields of the request; the known ones are kept.
         token: The socket's secret, in clear.
         now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
+        outbound: Use case of a call that we made; empty = one that came in.
     """
+    made = {"outboundUseCase": outbound} if outbound else {}
     return {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
         "pk": call_sid,
@@ -78,6 +82,7 @@ def opening_item(call_sid: str, webhook: Mapping[str, str], *, token: str, now: 
         "startedMs": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
         **token_attributes(token, now),
+        **made,
     }
 
 
@@ -103,7 +108,29 @@ def profile_item_of(item: Mapping[str, object]) -> Item:
 def profile_of(item: Mapping[str, object]) -> Profile:
     """What was known about the caller then."""
     known = profile_item_of(item)
-    return profile_from_item(known) if known else Profile(identify(str(item.get("From", ""))))
+    return profile_from_item(known) if known else Profile(identity_of(item))
+
+
+def outbound_use_case(item: Mapping[str, object]) -> str:
+    """The use case a call of ours was made for; empty for a call that came in."""
+    return str(item.get("outboundUseCase", ""))
+
+
+def identity_of(item: Mapping[str, object]) -> str:
+    """Who is at the other end of a session item's call; empty for one we cannot recognise."""
+    return identify(str(item.get("To" if outbound_use_case(item) else "From", "")))
+
+
+def our_number(item: Mapping[str, object]) -> str:
+    """Our number; empty where an app has called, which chooses its `To` freely.
+
+    Args:
+        item: Fields of a webhook, or a session item.
+    """
+    caller, called = str(item.get("From", "")), str(item.get("To", ""))
+    if caller.startswith("client:"):
+        return ""
+    return caller if str(item.get("Direction", "")).startswith("outbound") else called
 
 
 def version_of(item: Mapping[str, object]) -> int:

@@ -18,6 +18,7 @@ from agent.ports import AgentError
 from agent.relay import twiml
 from agent.relay.signature import Signatures
 from agent.settings import Settings
+from agent.store.session import WEBHOOK_FIELDS
 from agent.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,11 @@ SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 TROUBLE = "I am sorry, we have a technical problem. Please call again in a few minutes. Goodbye."
+
+_ONCE = WEBHOOK_FIELDS | {
+    "SessionStatus", "HandoffData", "DialCallStatus", "ErrorCode", "AnsweredBy",
+}  # fmt: skip
+"""Fields that decide something."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,11 +53,17 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
 
 
 async def genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other."""
+    """The fields of a request that Twilio has signed; None for any other.
+
+    An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
+    same name, nobody could say which of the two counts.
+    """
     form = await request.post()
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
+        return None
+    if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
         return None
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
@@ -69,7 +81,11 @@ def _nothing() -> web.Response:
     return web.Response(status=204)
 
 
-_IN_TROUBLE: Mapping[str, Callable[[], web.Response]] = {"/twiml": _apology, "/messages": _nothing}
+_IN_TROUBLE: Mapping[str, Callable[[], web.Response]] = {
+    "/twiml": _apology,
+    "/messages": _nothing,
+    "/calls": _nothing,
+}
 """The webhooks by the beginning of their path, and what is answered where one fails."""
 
 

@@ -4,6 +4,10 @@
 relay session is over, and again when a person it was handed to is done (relay reference section
 1.9): it decides by the status, and uses the handoff data only as data. Both verify the signature
 first; nothing is stored for a request that is not Twilio's.
+
+A call that we made comes with a token in its URL, which the signature covers, and which belongs to
+this call and to the number that was called (`agent.store.dials`). Nothing else makes it one: a call
+of some other program, which has no token, is answered like one that came in.
 """
 
 from __future__ import annotations
@@ -17,7 +21,11 @@ from aiohttp import web
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.usecase import UseCase
 from agent.relay import twiml
-from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
+from agent.relay.parameters import app_parameters
+from agent.store.session import our_number
+from agent.web.answered import answerer, message
+from agent.web.dial import OUTBOUND
+from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, error_code, genuine_form, refuse
 
 log = structlog.get_logger(__name__)
 
@@ -39,17 +47,20 @@ async def set_up(request: web.Request) -> web.Response:
     settings, calls = request.app[SETTINGS], request.app[CALLS]
     if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:
         return refuse(request, "account", 403)
+    made_for = await _made_for(request, fields)
+    if isinstance(made_for, web.Response):
+        return made_for
     if calls.is_full or calls.is_draining:
         refuse(request, "busy", 503)
         return answer(twiml.say_and_hang_up(BUSY))
-    prepared = await calls.prepare(fields)
+    prepared = await calls.prepare(fields, made_for)
     query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
     document = twiml.connect(
         f"{settings.ws_url}?{query}",
         f"{settings.origin}/twiml/action?{urlencode({'useCase': prepared.use_case.name})}",
         prepared.use_case.relay,
         languages=prepared.use_case.languages,
-        parameters={"callSid": prepared.call_sid},
+        parameters={**app_parameters(fields), "callSid": prepared.call_sid},
         greeting=prepared.greeting,
     )
     return answer(document)
@@ -82,12 +93,31 @@ async def follow_up(request: web.Request) -> web.Response:
             return answer(_hand_over(request, use_case, fields))
 
 
+async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
+    """The use case a call of ours was made for, empty for one that came in.
+
+    What is answered instead if no person took the call, or it is none of ours.
+    """
+    if "dial" not in request.query:
+        return ""
+    dial = await request.app[OUTBOUND].claim(request.query["dial"], fields)
+    if dial is None:
+        return refuse(request, "dial", 403)
+    kind = answerer(fields)
+    request.app[TELEMETRY].outbound_calls.labels(kind).inc()
+    if kind == "fax":
+        return answer(twiml.hang_up())
+    if kind == "machine":
+        return answer(message(await request.app[CALLS].use_case(dial.use_case)))
+    return dial.use_case
+
+
 def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
     if not use_case.handoff_number:
         return twiml.say_and_hang_up(NOBODY)
-    called = fields.get("To", "")
+    ours = our_number(fields) or request.app[SETTINGS].outbound_from
     return twiml.dial(
         use_case.handoff_number,
-        caller_id=called if called.startswith("+") else "",
+        caller_id=ours if ours.startswith("+") else "",
         action_url=f"{request.app[SETTINGS].origin}/twiml/action",
     )

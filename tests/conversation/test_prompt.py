@@ -50,6 +50,25 @@ def test_a_known_caller_is_named_and_not_asked() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "parts"),
+    [
+        ("You sell pizza.", ("You sell pizza.", "{}")),
+        (
+            "You sell pizza.\n\n<<CURRENT_DATE>>",
+            ("You sell pizza.", "March 05, 2026 at 6:40 PM\n\n{}"),
+        ),
+    ],
+)
+def test_a_call_that_we_make_is_told_as_one(template: str, parts: tuple[str, str]) -> None:
+    """In the part that is one call's own: the other stays the same for all calls."""
+    told = "You have called this person, they did not call you: say who you are and why you call."
+
+    filled = system_prompt(UseCase("pizza", template), ADA, NOW, is_outbound=True)
+
+    assert filled == (parts[0], parts[1].format(told))
+
+
 def test_a_known_caller_without_an_address_is_offered_no_email() -> None:
     """The model cannot promise what cannot be sent (B3)."""
     assert fill("<<USER_CONTEXT>>", Profile("client:ada", "Ada", "Example")) == (

@@ -132,6 +132,7 @@ def test_our_own_attributes_are_read() -> None:
         topP=Decimal("1"),
         offlineScript='{"rules": []}',
         handoffNumber="+15550100098",
+        voicemail="We have called.",
     )
 
     assert read.greeting_known == "Hello <<FIRST_NAME>>!"
@@ -140,6 +141,7 @@ def test_our_own_attributes_are_read() -> None:
     assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
     assert read.offline_script == '{"rules": []}'
     assert read.handoff_number == "+15550100098"
+    assert read.voicemail == "We have called."
 
 
 def test_a_record_needs_a_prompt_and_nothing_else() -> None:

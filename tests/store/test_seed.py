@@ -30,6 +30,7 @@ greeting = "Welcome!"
 greeting_known = "Hello <<FIRST_NAME>>!"
 tools = ["ScheduleTourFunction"]
 handoff_number = "+15550100098"
+voicemail = "We have called."
 live_edits = true
 
 [model]
@@ -141,6 +142,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         },
         "greetingKnown": "Hello <<FIRST_NAME>>!",
         "handoffNumber": "+15550100098",
+        "voicemail": "We have called.",
         "liveEdits": True,
         "languages": [{"code": "es-US", "voice": "Lupe"}],
         "phrases": {"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
@@ -187,6 +189,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
             offline_script='{"rules": ["ü"]}',
             handoff_number="+15550100098",
+            voicemail="We have called.",
         ),
         (),
     )

@@ -1,0 +1,86 @@
+"""Twilio's API for calls, as far as we use it: a local server that keeps what it was asked.
+
+As strict as the real one where a slip would not be noticed otherwise: credentials, path, form, and
+a request that names neither `Url` nor `Twiml` (21205) are refused.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+ACCOUNT = "AC" + "0" * 32
+
+
+@dataclass(slots=True)
+class TwilioApi:
+    """What was asked, and what is answered."""
+
+    user: str
+    secret: str
+    url: str = ""
+    asked: list[dict[str, str]] = field(default_factory=list)
+    """The form of each call that was asked for."""
+    refusal: tuple[int, int] | None = None
+    """HTTP status and code; None = calls are made."""
+    body: str = ""
+    """Answered instead of a call, with 201."""
+    statuses: list[str] = field(default_factory=lambda: ["completed"])
+    """Of a call each time it is looked at; the last one stays."""
+    looked_at: list[str] = field(default_factory=list)
+
+    async def create(self, request: web.Request) -> web.Response:
+        if fault := self._fault(request):
+            return fault
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.asked.append(form)
+        if self.refusal:
+            return _error(*self.refusal)
+        if "Url" not in form:
+            return _error(400, 21205)
+        if self.body:
+            return web.Response(status=201, text=self.body)
+        return web.json_response(self._call(f"CA{len(self.asked):032}", "queued"), status=201)
+
+    async def fetch(self, request: web.Request) -> web.Response:
+        if fault := self._fault(request):
+            return fault
+        call_sid = request.match_info["call"]
+        self.looked_at.append(call_sid)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return web.json_response(self._call(call_sid, status))
+
+    def _fault(self, request: web.Request) -> web.Response | None:
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Basic" or b64decode(given).decode() != f"{self.user}:{self.secret}":
+            return _error(401, 20003)
+        return None if request.match_info["account"] == ACCOUNT else _error(404, 20404)
+
+    def _call(self, call_sid: str, status: str) -> dict[str, str]:
+        return {"sid": call_sid, "account_sid": ACCOUNT, "status": status}
+
+
+def _error(status: int, code: int) -> web.Response:
+    body = {"status": status, "code": code, "message": "The number +15550100001 is not valid."}
+    return web.json_response(body, status=status)
+
+
+@asynccontextmanager
+async def twilio_api(user: str, secret: str) -> AsyncIterator[TwilioApi]:
+    """The API of one account on a free port."""
+    api = TwilioApi(user, secret)
+    application = web.Application()
+    application.router.add_post("/2010-04-01/Accounts/{account}/Calls.json", api.create)
+    application.router.add_get("/2010-04-01/Accounts/{account}/Calls/{call}.json", api.fetch)
+    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield api
+    finally:
+        await runner.cleanup()
