@@ -25,7 +25,7 @@ from agent.settings import Settings, SettingsError
 from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
-from agent.tools import TOOLS, Toolkit
+from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.web import call, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
@@ -71,8 +71,10 @@ async def open_calls(
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
             open_models(options) as open_model,
+            Outside.open(settings.http_tool_hosts) as outside,
         ):
-            resources = Resources(store, journals, open_model, Toolkit(TOOLS), telemetry)
+            toolkit = Toolkit(TOOLS, HttpTools(outside, settings.http_tool_secrets))
+            resources = Resources(store, journals, open_model, toolkit, telemetry)
             calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry
@@ -86,6 +88,7 @@ async def open_calls(
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with open_calls(settings) as (calls, store, telemetry), asyncio.TaskGroup() as tasks:
+        await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
         public.add_routes([*voice.routes, *call.routes, *ops.public_routes])
         private = web.Application()

@@ -6,8 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
+from agent.hosts import Hosts
 from agent.ports import Item, Key, StoreRefusedError
 from agent.store.validation import keys, sequence
+from agent.tools import TOOLS, HttpTools, Toolkit
+from agent.tools.http.answer import Answer
+from agent.tools.http.connection import Request, UnreachableError
 
 
 class Clock:
@@ -18,6 +22,19 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class Nowhere:
+    """`requests.Sender` without a way out."""
+
+    hosts = Hosts()
+
+    async def send(self, request: Request, seconds: float) -> Answer:
+        raise UnreachableError("there is no way out")
+
+
+TOOLKIT = Toolkit(TOOLS, HttpTools(Nowhere(), {}))
+"""All that is built in, in a process that sends no requests."""
 
 
 class MemoryStore:

@@ -30,7 +30,7 @@ from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredStore, Telemetry
-from agent.tools import SPECS, TOOLS, Toolkit
+from agent.tools import SPECS, TOOLS, HttpTools, Outside, Toolkit
 from agent.web import call as relay
 from agent.web import ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -182,8 +182,12 @@ async def staged(
     """The production routes in front of this model and this table; the table stays open."""
     telemetry = Telemetry()
     table = MeasuredStore(store, telemetry)
-    async with open_journals(table, clock, telemetry.journals) as journals:
-        resources = Resources(table, journals, opening(open_model), Toolkit(TOOLS), telemetry)
+    async with (
+        open_journals(table, clock, telemetry.journals) as journals,
+        Outside.open(settings.http_tool_hosts) as outside,
+    ):
+        toolkit = Toolkit(TOOLS, HttpTools(outside, settings.http_tool_secrets))
+        resources = Resources(table, journals, opening(open_model), toolkit, telemetry)
         calls = Calls(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:
             yield server

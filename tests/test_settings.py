@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from agent.hosts import HostRule, Hosts
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError, log_format_for
 
@@ -57,12 +59,14 @@ def test_every_variable_is_read() -> None:
         "TWILIO_ACCOUNT_SID": "AC0",
         "TWILIO_AUTH_TOKEN": " secret ",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
+        "HTTP_TOOL_HOSTS": "api.example.com, http://localhost:8080=127.0.0.0/8",
+        "HTTP_TOOL_SECRETS": "ORDERS_TOKEN, NOT_SET",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
         "LOG_FORMAT": "console",
     }
 
-    settings = Settings.read(environment)
+    settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
     assert {row[0] for row in Settings.describe()} == environment.keys()
     assert settings == Settings(
@@ -83,6 +87,20 @@ def test_every_variable_is_read() -> None:
         twilio_account_sid="AC0",
         twilio_auth_token="secret",
         allow_unsigned_requests=True,
+        http_tool_hosts=Hosts(
+            (
+                HostRule("api.example.com", "https", "api.example.com", 443),
+                HostRule(
+                    "http://localhost:8080=127.0.0.0/8",
+                    "http",
+                    "localhost",
+                    8080,
+                    ip_network("127.0.0.0/8"),
+                ),
+            )
+        ),
+        http_tool_secret_names=("ORDERS_TOKEN", "NOT_SET"),
+        http_tool_secrets={"ORDERS_TOKEN": "t0ken", "NOT_SET": ""},
         max_calls=7,
         log_level="debug",
         log_format="console",
@@ -123,6 +141,9 @@ def test_every_variable_is_read() -> None:
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../etc/passwd"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
+        ("HTTP_TOOL_HOSTS", "https://api.example.com/path"),
+        ("HTTP_TOOL_HOSTS", "api.example.com,169.254.169.254"),
+        ("HTTP_TOOL_SECRETS", "Bearer token"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
         ("LOG_LEVEL", "loud"),
@@ -209,7 +230,8 @@ def test_every_setting_is_described() -> None:
     """`check --settings` tells name, default and meaning of each (D25)."""
     rows = Settings.describe()
 
-    assert len(rows) == len(dataclasses.fields(Settings))
+    variables = [each for each in dataclasses.fields(Settings) if each.metadata["names"]]
+    assert len(rows) == len(variables)
     assert all(name.isupper() and meaning for name, _, meaning in rows)
     assert ("PORT", "3000", "TwiML routes, WebSocket, health") in rows
     assert any("older name: timeZone" in meaning for _, _, meaning in rows)

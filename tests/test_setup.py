@@ -15,8 +15,7 @@ from agent.store.backlog import Uncounted
 from agent.store.journal import Journals
 from agent.store.versions import Versions
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS, Toolkit
-from tests.fakes import MemoryStore
+from tests.fakes import TOOLKIT, MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
@@ -34,7 +33,7 @@ def calls_over(store: Store) -> Calls:
         store,
         Journals(store, lambda: NOW, Uncounted(), max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
-        Toolkit(TOOLS),
+        TOOLKIT,
         Telemetry(),
     )
     return Calls(settings_for(Path("unused")), resources, lambda: NOW)

@@ -3,7 +3,8 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), and for Bedrock
+`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), `httpTools` (tools
+it declares, see `agent.store.http_tools`; `tools` names those it offers), and for Bedrock
 `additionalModelRequestFields` and `requestMetadata` (maps, or JSON text), `guardrail`,
 `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
@@ -17,22 +18,25 @@ has not is wrong: somebody forgot the tool, and the caller was told to press the
 folder both are refused.
 
 A tool of a record is our implementation with the record's words: description and schema are what
-the model sees, side effect and filler are facts about our code and come from it.
+the model sees, side effect and filler are facts about our code and come from it. The same holds for
+a declared tool; one that cannot be used in this process is left out with a warning.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
 from agent.ports import Item, Store, UseCaseError
+from agent.store.http_tools import read_http_tools
 from agent.store.validation import convert, decoded
 
 PROFILE = "profile"
@@ -126,6 +130,7 @@ class _Record(msgspec.Struct):
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
     liveEdits: bool = False  # noqa: N815
+    httpTools: Any = None  # noqa: N815
 
 
 class _InputSchema(msgspec.Struct):
@@ -195,8 +200,16 @@ def has_live_edits(record: Mapping[str, object]) -> bool:
     return record.get("liveEdits") is True
 
 
+def usable_everywhere(_: HttpTool) -> str:
+    """For whoever only looks at a record and sends nothing."""
+    return ""
+
+
 def parse_use_case(
-    item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+    item: Mapping[str, object],
+    tools: Mapping[str, ToolSpec],
+    relay: RelayRules,
+    fault_of: Callable[[HttpTool], str] = usable_everywhere,
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Validate a record whole.
 
@@ -204,6 +217,7 @@ def parse_use_case(
         item: As it stands in the table.
         tools: What is implemented, by name.
         relay: Validates the attributes of the relay.
+        fault_of: Why a declared tool cannot be used here, `field: fault`; empty if it can.
 
     Returns:
         The use case, and a line for each thing of the record that was left out or may not work.
@@ -213,26 +227,28 @@ def parse_use_case(
     """
     name = _text(item, "pk")
     try:
-        return _use_case(name, item, tools, relay)
+        return _use_case(name, item, tools, relay, fault_of)
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
 
 
-def tools_text(tools: Iterable[ToolSpec]) -> str:
-    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects."""
-    return json.dumps(
-        [
-            {
-                "toolSpec": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "inputSchema": {"json": json.loads(tool.parameters)},
-                }
-            }
-            for tool in tools
-        ],
-        ensure_ascii=False,
-    )
+def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
+    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
+
+    Args:
+        tools: With their words.
+        declared: Further ones by name, whose words are in `httpTools` alone.
+    """
+    with_words = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "inputSchema": {"json": json.loads(tool.parameters)},
+        }
+        for tool in tools
+    ]
+    specs = [*with_words, *({"name": name} for name in declared)]
+    return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
 
 
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
@@ -252,19 +268,34 @@ def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
 
 
 def _use_case(
-    name: str, item: Mapping[str, object], tools: Mapping[str, ToolSpec], relay: RelayRules
+    name: str,
+    item: Mapping[str, object],
+    tools: Mapping[str, ToolSpec],
+    relay: RelayRules,
+    fault_of: Callable[[HttpTool], str],
 ) -> tuple[UseCase, tuple[str, ...]]:
     given = {field: value for field, value in item.items() if value is not None}
     record = convert(given, _Record)
     spoken = relay.relay_attributes(record.conversationRelayParams)
     further = relay.language_settings(record.languages, spoken.attributes)
     named = _named_tools(record.tools)
+    declared = declared_tools(record.httpTools, "httpTools", tools)
+    barred = {tool.spec.name: fault for tool in declared if (fault := fault_of(tool))}
+    tools = {
+        **tools,
+        **{tool.spec.name: tool.spec for tool in declared if tool.spec.name not in barred},
+    }
     decoded(record.offlineScript, "offlineScript")
     usable = tuple(_with_words(spec, tools[spec.name]) for spec in named if spec.name in tools)
     unknown = [
-        f"tools.{spec.name}: not implemented, left out" for spec in named if spec.name not in tools
+        f"httpTools.{spec.name}.{barred[spec.name]}; left out"
+        if spec.name in barred
+        else f"tools.{spec.name}: not implemented, left out"
+        for spec in named
+        if spec.name not in tools
     ]
-    keypad, silent = _keypad(record.dtmfHandlers, {spec.name for spec in usable}, tools)
+    offered = {spec.name for spec in usable}
+    keypad, silent = _keypad(record.dtmfHandlers, offered, tools)
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
@@ -274,6 +305,7 @@ def _use_case(
         greeting=spoken.greeting,
         greeting_known=record.greetingKnown,
         tools=usable,
+        http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
         keypad=keypad,
         relay=spoken.attributes,
         languages=further.languages,
@@ -331,6 +363,19 @@ def _named_tools(raw: object) -> list[_ToolSpec]:
         if names.count(name) > 1:
             raise UseCaseError(f"tools.{name}: is named twice")
     return named
+
+
+def declared_tools(raw: object, field: str, tools: Mapping[str, ToolSpec]) -> tuple[HttpTool, ...]:
+    """The tools a use case declares, none by the name of one that is built in.
+
+    Raises:
+        UseCaseError: The first fault, `field.NAME.…: fault`.
+    """
+    declared = read_http_tools(raw, field)
+    for tool in declared:
+        if tool.spec.name in tools:
+            raise UseCaseError(f"{field}.{tool.spec.name}: is the name of a built-in tool")
+    return declared
 
 
 def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:
