@@ -37,6 +37,7 @@ Values = Mapping[str, Argument]
 """By the name of the placeholder."""
 
 _NOT_IN_PATHS = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
+_HALF = "This cannot be sent: it holds half a character."
 _ABSENT = object()
 
 
@@ -55,7 +56,7 @@ def target(url: UrlTemplate, values: Values) -> str:
     """Path and query of a request.
 
     Raises:
-        ToolError: A value cannot stand in the path.
+        ToolError: A value cannot stand in its place, or a fact of the call is not known.
     """
     path = "/" + "/".join(_segment(template, values) for template in url.path)
     query = "&".join(
@@ -67,11 +68,14 @@ def target(url: UrlTemplate, values: Values) -> str:
 
 
 def body(tool: HttpTool, values: Values) -> str:
-    """The body of a request as JSON text; empty = none."""
+    """The body of a request as JSON text; empty = none. Raises as `target`."""
     if not tool.body:
         return ""
     filled = _filled(msgspec.json.decode(tool.body), values)
-    return msgspec.json.encode({} if filled is _ABSENT else filled).decode()
+    try:
+        return msgspec.json.encode({} if filled is _ABSENT else filled).decode()
+    except UnicodeEncodeError as error:
+        raise ToolError(_HALF) from error
 
 
 def _is_given(template: Template, values: Values) -> bool:
@@ -103,10 +107,13 @@ def _placeholders(template: Template) -> list[Placeholder]:
 
 
 def _encoded(template: Template, values: Values) -> str:
-    return "".join(
-        piece if isinstance(piece, str) else quote(_text(values[piece.name]), safe="")
-        for piece in template
-    )
+    try:
+        return "".join(
+            piece if isinstance(piece, str) else quote(_text(values[piece.name]), safe="")
+            for piece in template
+        )
+    except UnicodeEncodeError as error:
+        raise ToolError(_HALF) from error
 
 
 def _text(value: Argument) -> str:
