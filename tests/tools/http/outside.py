@@ -93,7 +93,7 @@ async def standing_in(*answers: bytes) -> AsyncIterator[StandIn]:
         server.close()
 
 
-def declared(name: str = "T", **table: object) -> HttpTool:
+def declared(name: str = "T", /, **table: object) -> HttpTool:
     """A tool as an author would write it."""
     (tool,) = read_http_tools({name: {"description": "Looks.", **table}}, "http_tools")
     return tool
@@ -108,7 +108,7 @@ async def offering(
         yield CallToolbox([HttpTools(outside, SECRETS).tool(tool)], call)
 
 
-async def run(toolbox: CallToolbox, name: str = "T", **arguments: object) -> ToolOutcome:
+async def run(toolbox: CallToolbox, name: str = "T", /, **arguments: object) -> ToolOutcome:
     """Run a tool as the model would."""
     return await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
 
