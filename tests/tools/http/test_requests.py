@@ -250,13 +250,16 @@ async def test_deed_with_a_bad_answer_is_done(answer: bytes, fault: str) -> None
 async def test_long_result_is_cut_for_the_model_and_for_the_ledger() -> None:
     """Within the limit of every tool."""
     body = json.dumps({"a": "x" * 50_000})
+    store = MemoryStore()
     async with standing_in(reply(body=body)) as other:
         look, deed = declared(url=other.origin), declared(url=other.origin, method="POST")
         async with offering(look, call_of(MemoryStore())) as toolbox:
             looked = await run(toolbox)
-        async with offering(deed, call_of(MemoryStore())) as toolbox:
+        async with offering(deed, call_of(store)) as toolbox:
             done = await run(toolbox)
 
+    (entry,) = await store.query(CALL_ID, "effect::")
+    assert len(json.dumps(entry)) < 6_000
     assert [len(each.content) <= 4_000 for each in (looked, done)] == [True, True]
     assert not looked.is_error and not done.is_error
 
@@ -459,6 +462,20 @@ async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
     assert said(back) == {"ok": True}
 
 
+def test_failures_with_answers_between_them_are_no_outage() -> None:
+    """Only so many in a row are."""
+    circuit = Circuit(Clock(0.0))
+
+    for _ in range(FAILURES):
+        with pytest.raises(AgentError), circuit.asking():
+            raise AgentError
+        with circuit.asking():
+            pass
+
+    with circuit.asking():
+        pass
+
+
 def test_one_request_tries_whether_a_host_is_back() -> None:
     """The others go on waiting; if it fails, the rest begins anew; cancelled, it says nothing."""
     clock = Clock(0.0)
@@ -525,16 +542,38 @@ class Rebinding(AbstractResolver):
 
 
 async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only() -> None:
-    """What was looked at is what is connected to, in each request anew."""
+    """What was looked at is what is connected to, in each request anew; somebody listens there."""
     async with standing_in() as other:
-        hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.1/32")
-        resolver = Rebinding(("127.0.0.2", "127.0.0.1"), ("127.0.0.2",), ("169.254.169.254",))
+        hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.2/32")
+        resolver = Rebinding(("127.0.0.2",), ("127.0.0.1",), ("127.0.0.2", "127.0.0.1"))
         request = Request("GET", "http", "orders.test", other.port, "/", {})
         async with Outside.open(hosts, resolver) as outside:
-            answer = await outside.send(request, 2.0)
-            for _ in range(2):
+            for _ in range(3):
                 with pytest.raises(UnreachableError):
                     await outside.send(request, 2.0)
 
+    assert other.asked == []
+
+
+async def test_name_is_connected_to_where_it_may_lead() -> None:
+    """The test above would mean nothing if no name were."""
+    async with standing_in() as other:
+        hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.1/32")
+        request = Request("GET", "http", "orders.test", other.port, "/", {})
+        async with Outside.open(hosts, Rebinding(("127.0.0.1",))) as outside:
+            answer = await outside.send(request, 2.0)
+
     assert answer.status == 200
     assert [asked.headers["host"] for asked in other.asked] == [f"orders.test:{other.port}"]
+
+
+async def test_address_that_leads_to_another_is_not_connected_to() -> None:
+    """A mapped address is no other way to one that is not listed."""
+    async with standing_in() as other:
+        hosts = Hosts.read(f"http://[::ffff:127.0.0.1]:{other.port}")
+        request = Request("GET", "http", "::ffff:7f00:1", other.port, "/", {})
+        async with Outside.open(hosts) as outside:
+            with pytest.raises(UnreachableError, match="address is not admitted"):
+                await outside.send(request, 2.0)
+
+    assert other.asked == []
