@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolCall
@@ -91,6 +94,31 @@ async def standing_in(*answers: bytes) -> AsyncIterator[StandIn]:
         yield stand_in
     finally:
         server.close()
+
+
+class Names(AbstractResolver):
+    """A name server that says something else each time."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self._answers = list(answers)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in self._answers.pop(0)
+        ]
+
+    async def close(self) -> None:
+        pass
 
 
 def declared(name: str = "T", /, **table: object) -> HttpTool:

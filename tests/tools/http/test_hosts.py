@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.hosts import Hosts, read_host
 from agent.ports import UseCaseError
 from agent.store.http_tools import read_http_tools
 from agent.tools.http.connection import Outside, Request, UnreachableError
 from agent.tools.http.offer import fault_of
+from tests.tools.http.outside import Names
 
 HOSTS = Hosts.read("api.example.com, *.shop.example:8443, http://orders.test:8080=10.1.0.0/16")
 
@@ -193,35 +191,10 @@ def test_list_reads_back_as_it_was_written() -> None:
     assert not Hosts().lists("https", "api.example.com", 443)
 
 
-class Answers(AbstractResolver):
-    """A name server that says something else each time."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self._answers = list(answers)
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
-            for address in self._answers.pop(0)
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254"])
 async def test_name_that_leads_inside_is_not_connected_to(address: str) -> None:
     """Nothing is sent; the fault is that of a host that cannot be reached."""
-    async with Outside.open(HOSTS, Answers([address])) as outside:
+    async with Outside.open(HOSTS, Names([address])) as outside:
         with pytest.raises(UnreachableError):
             await outside.send(Request("GET", "https", "api.example.com", 443, "/", {}), 2.0)
 
@@ -239,6 +212,6 @@ async def test_name_that_leads_inside_is_not_connected_to(address: str) -> None:
 )
 async def test_host_is_looked_up_again_when_something_is_sent(request_: Request) -> None:
     """Whatever a record or a plan of the ledger says."""
-    async with Outside.open(HOSTS, Answers()) as outside:
+    async with Outside.open(HOSTS, Names()) as outside:
         with pytest.raises(UnreachableError, match="not listed"):
             await outside.send(request_, 2.0)

@@ -9,7 +9,6 @@ import socket
 
 import pytest
 import structlog
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.hosts import Hosts
 from agent.ports import AgentError
@@ -22,6 +21,7 @@ from tests.tools.http.outside import (
     DROP,
     HANG,
     Asked,
+    Names,
     declared,
     offering,
     reply,
@@ -521,31 +521,11 @@ async def test_failure_is_logged_by_host_and_reason_alone() -> None:
     ]
 
 
-class Rebinding(AbstractResolver):
-    """A name that leads somewhere else each time."""
-
-    def __init__(self, *answers: tuple[str, ...]) -> None:
-        self._answers = list(answers)
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host, host=each, port=port, family=socket.AF_INET, proto=0, flags=0
-            )
-            for each in self._answers.pop(0)
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only() -> None:
     """What was looked at is what is connected to, in each request anew; somebody listens there."""
     async with standing_in() as other:
         hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.2/32")
-        resolver = Rebinding(("127.0.0.2",), ("127.0.0.1",), ("127.0.0.2", "127.0.0.1"))
+        resolver = Names(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"])
         request = Request("GET", "http", "orders.test", other.port, "/", {})
         async with Outside.open(hosts, resolver) as outside:
             for _ in range(3):
@@ -560,7 +540,7 @@ async def test_name_is_connected_to_where_it_may_lead() -> None:
     async with standing_in() as other:
         hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.1/32")
         request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with Outside.open(hosts, Rebinding(("127.0.0.1",))) as outside:
+        async with Outside.open(hosts, Names(["127.0.0.1"])) as outside:
             answer = await outside.send(request, 2.0)
 
     assert answer.status == 200
