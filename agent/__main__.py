@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from agent import app, talk
@@ -16,10 +17,11 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
-from agent.store import seed
+from agent.store import records, seed
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
+from agent.tools.http import fault_of
 
 CONFIGURATION = Path(__file__).parent.parent / "configuration"
 
@@ -188,11 +190,16 @@ def _check(asked: argparse.Namespace) -> int:
         for name, default, meaning in Settings.describe():
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
-    faults = seed.check(CONFIGURATION, SPECS, relay_rules)
+    faults = []
+    usable = records.usable_everywhere
     try:
-        _settings()
+        settings = _settings()
     except AgentError as error:
-        faults.insert(0, str(error))
+        faults.append(str(error))
+    else:
+        hosts, secrets = settings.http_tool_hosts, settings.http_tool_secrets
+        usable = partial(fault_of, hosts=hosts, secrets=secrets)
+    faults += seed.check(CONFIGURATION, SPECS, relay_rules, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

@@ -31,7 +31,7 @@ from agent.settings import Settings, SettingsError
 from agent.store import create_table, open_store
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
-from agent.tools import TOOLS, Toolkit
+from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.web import answered, call, dial, messages, ops, token, voice
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -85,9 +85,11 @@ async def open_calls(
             open_journals(store, clock, telemetry.journals) as journals,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
+            Outside.open(settings.http_tool_hosts) as outside,
         ):
             messenger = MeasuredMessenger(carrier, telemetry)
-            toolkit = Toolkit(TOOLS, messenger.lacking)
+            http = HttpTools(outside, settings.http_tool_secrets)
+            toolkit = Toolkit(TOOLS, messenger.lacking, http)
             resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
             calls = Calls(settings, resources, clock)
             try:
@@ -132,6 +134,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         open_outbound(settings, calls, store) as outbound,
         asyncio.TaskGroup() as tasks,
     ):
+        await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
         public.add_routes([*voice.routes, *messages.routes, *answered.routes, *call.routes])
         public.add_routes([*token.routes, *ops.public_routes])

@@ -167,6 +167,17 @@ class Calls:
         if self._writings:
             await asyncio.wait(self._writings)
 
+    async def survey(self) -> None:
+        """See `Setups.survey`."""
+        await self._setups.survey()
+
+    @property
+    def remarks(self) -> list[str]:
+        """What had to be left out of use cases, one line each; names no caller and no secret."""
+        return [
+            remark for name in sorted(self._setups.remarks) for remark in self._setups.remarks[name]
+        ]
+
     async def use_case(self, name: str) -> UseCase:
         """See `Setups.use_case`."""
         return await self._setups.use_case(name)

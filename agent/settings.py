@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.conversation.caller import is_email_address
+from agent.hosts import Hosts
 from agent.ports import AgentError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -158,6 +159,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
+        raise ValueError("must be a comma list of names of variables")
+    return names
+
+
 def _variable(
     names: str, default: object, meaning: str, parse: Callable[[str], object] = str
 ) -> Any:
@@ -287,6 +295,22 @@ class Settings:
         "serve a public WS_URL without TWILIO_AUTH_TOKEN",
         _switch,
     )
+    http_tool_hosts: Hosts = _variable(
+        "HTTP_TOOL_HOSTS",
+        Hosts(),
+        "hosts HTTP tools may talk to, a comma list: api.example.com, *.example.com:8443",
+        Hosts.read,
+    )
+    http_tool_secret_names: tuple[str, ...] = _variable(
+        "HTTP_TOOL_SECRETS",
+        (),
+        "variables whose values their headers may hold, a comma list",
+        _names,
+    )
+    http_tool_secrets: Mapping[str, str] = field(
+        default_factory=dict, repr=False, hash=False, metadata={"names": ()}
+    )
+    """The values of those; empty = not set."""
     max_calls: int = _variable("MAX_CALLS", 100, "admission limit of this process", _count)
     log_level: str = _variable(
         "LOG_LEVEL",
@@ -331,6 +355,8 @@ class Settings:
                 if text := environment.get(name, "").strip():
                     values[one.name] = _parsed(name, text, one.metadata["parse"])
                     break
+        named = cast("tuple[str, ...]", values.get("http_tool_secret_names", ()))
+        values["http_tool_secrets"] = {name: environment.get(name, "").strip() for name in named}
         settings = cls(**cast("dict[str, Any]", values))
         settings._check()
         return settings
@@ -339,7 +365,7 @@ class Settings:
     def describe(cls) -> list[tuple[str, str, str]]:
         """Each variable with its default and its meaning; older names stand in its meaning."""
         rows = []
-        for one in fields(cls):
+        for one in (each for each in fields(cls) if each.metadata["names"]):
             name, *older = one.metadata["names"]
             also = f" (older name: {', '.join(older)})" if older else ""
             default = "" if one.default == () else str(one.default)

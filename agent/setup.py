@@ -21,7 +21,7 @@ import structlog
 from agent.conversation import prompt
 from agent.conversation.past import Dealing
 from agent.conversation.usecase import Profile, UseCase
-from agent.ports import Item, Store, UseCaseError
+from agent.ports import Item, Store, StoreError, UseCaseError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings
 from agent.store import records, session, versions
@@ -56,6 +56,8 @@ class Setups:
         self._store = store
         self._toolkit = toolkit
         self._clock = clock
+        self.remarks: dict[str, tuple[str, ...]] = {}
+        """By use case, what had to be left out of it or makes it unusable, as last read."""
         default = (settings.stack_use_case, records.CONFIGURATION)
         self._warned: set[str] = set()
         self._prefetch = Prefetch(store, clock, always=[default])
@@ -148,13 +150,32 @@ class Setups:
             UseCaseError: It is broken.
         """
         use_case, warnings = records.parse_use_case(
-            record, self._toolkit.specs, relay_rules, self._toolkit.absent
+            record,
+            self._toolkit.specs,
+            relay_rules,
+            self._toolkit.absent,
+            self._toolkit.fault_of,
         )
+        self.remarks[use_case.name] = warnings
         for warning in warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
                 log.warning("use_case.warning", use_case=use_case.name, warning=warning)
         return use_case
+
+    async def survey(self) -> None:
+        """Read every use case once, so that `remarks` are known before the first call."""
+        try:
+            found = await self._store.query_index(records.USE_CASE)
+        except StoreError as error:
+            log.warning("use_case.not_surveyed", error=type(error).__name__)
+            return
+        for record in found:
+            try:
+                self.parse(record)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=record["pk"], fault=str(error))
+                self.remarks[str(record["pk"])] = (str(error),)
 
     async def _record(self, name: str) -> Item:
         record = await self._store.get(name, records.CONFIGURATION) if name else None

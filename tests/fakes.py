@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
+from agent.hosts import Hosts
 from agent.ports import (
     Channel,
     Item,
@@ -18,6 +19,9 @@ from agent.ports import (
     TextMessage,
 )
 from agent.store.validation import keys, sequence
+from agent.tools import TOOLS, HttpTools, Toolkit
+from agent.tools.http.answer import Answer
+from agent.tools.http.connection import Request, UnreachableError
 
 
 class Clock:
@@ -28,6 +32,22 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class Nowhere:
+    """`requests.Sender` without a way out."""
+
+    hosts = Hosts()
+
+    async def send(self, request: Request, seconds: float) -> Answer:
+        raise UnreachableError("there is no way out")
+
+
+UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
+"""What a service lacks that nobody has configured for messages."""
+
+TOOLKIT = Toolkit(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+"""All that is built in, in a process that sends no requests."""
 
 
 class MemoryStore:
@@ -127,7 +147,3 @@ class MemoryMessenger:
             raise MessageRefusedError(Refusal.OTHER, f"{self.lacking[channel]} is not set")
         if self.fault is not None:
             raise self.fault
-
-
-UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
-"""What a service lacks that nobody has configured for messages."""

@@ -31,7 +31,7 @@ from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
-from agent.tools import SPECS, TOOLS, Toolkit
+from agent.tools import SPECS, TOOLS, HttpTools, Outside, Toolkit
 from agent.web import answered, dial, messages, ops, token, voice
 from agent.web import call as relay
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -188,9 +188,13 @@ async def staged(
     """
     telemetry = Telemetry()
     table = MeasuredStore(store, telemetry)
-    async with open_journals(table, clock, telemetry.journals) as journals:
+    async with (
+        open_journals(table, clock, telemetry.journals) as journals,
+        Outside.open(settings.http_tool_hosts) as outside,
+    ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
-        toolkit = Toolkit(TOOLS, sender.lacking)
+        http = HttpTools(outside, settings.http_tool_secrets)
+        toolkit = Toolkit(TOOLS, sender.lacking, http)
         resources = Resources(table, journals, opening(open_model), toolkit, sender, telemetry)
         calls = Calls(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:

@@ -35,6 +35,7 @@ _CONTRACT_NAMES = {
     "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE",
     "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
     "TOKEN_API_KEYS", "DIAL_API_KEYS", "OUTBOUND_NUMBERS", "OUTBOUND_FROM", "TWILIO_API_URL",
+    "HTTP_TOOL_HOSTS", "HTTP_TOOL_SECRETS",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

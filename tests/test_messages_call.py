@@ -210,6 +210,8 @@ async def test_service_that_cannot_send_promises_nothing(service_settings: Setti
 
     warnings = [log["warning"] for log in logs if log["event"] == "use_case.warning"]
     assert warnings == [
+        "apartmentSearchUseCase.tools.SendAppointmentConfirmationSmsFunction:"
+        " not configured here: TWILIO_ACCOUNT_SID, left out",
         "restaurantOrderingUseCase.tools.SendRestaurantSmsFunction:"
         " not configured here: TWILIO_ACCOUNT_SID, left out",
         "restaurantOrderingUseCase.tools.SendRestaurantEmailFunction:"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from agent.hosts import HostRule, Hosts
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError, log_format_for
 
@@ -70,12 +72,14 @@ def test_every_variable_is_read() -> None:
         "OUTBOUND_FROM": "+15550100000",
         "DIAL_API_KEYS": "a-secret-of-the-operator",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
+        "HTTP_TOOL_HOSTS": "api.example.com, http://localhost:8080=127.0.0.0/8",
+        "HTTP_TOOL_SECRETS": "ORDERS_TOKEN, NOT_SET",
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
         "LOG_FORMAT": "console",
     }
 
-    settings = Settings.read(environment)
+    settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
     assert {row[0] for row in Settings.describe()} == environment.keys()
     assert settings == Settings(
@@ -110,6 +114,20 @@ def test_every_variable_is_read() -> None:
         outbound_from="+15550100000",
         dial_api_keys=("a-secret-of-the-operator",),
         allow_unsigned_requests=True,
+        http_tool_hosts=Hosts(
+            (
+                HostRule("api.example.com", "https", "api.example.com", 443),
+                HostRule(
+                    "http://localhost:8080=127.0.0.0/8",
+                    "http",
+                    "localhost",
+                    8080,
+                    ip_network("127.0.0.0/8"),
+                ),
+            )
+        ),
+        http_tool_secret_names=("ORDERS_TOKEN", "NOT_SET"),
+        http_tool_secrets={"ORDERS_TOKEN": "t0ken", "NOT_SET": ""},
         max_calls=7,
         log_level="debug",
         log_format="console",
@@ -165,6 +183,9 @@ def test_every_variable_is_read() -> None:
         ("OUTBOUND_FROM", "client:ada"),
         ("DIAL_API_KEYS", "short"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
+        ("HTTP_TOOL_HOSTS", "https://api.example.com/path"),
+        ("HTTP_TOOL_HOSTS", "api.example.com,169.254.169.254"),
+        ("HTTP_TOOL_SECRETS", "Bearer token"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
         ("LOG_LEVEL", "loud"),
@@ -308,7 +329,8 @@ def test_every_setting_is_described() -> None:
     """`check --settings` tells name, default and meaning of each (D25)."""
     rows = Settings.describe()
 
-    assert len(rows) == len(dataclasses.fields(Settings))
+    variables = [each for each in dataclasses.fields(Settings) if each.metadata["names"]]
+    assert len(rows) == len(variables)
     assert all(name.isupper() and meaning for name, _, meaning in rows)
     assert ("PORT", "3000", "TwiML routes, WebSocket, health") in rows
     assert any("older name: timeZone" in meaning for _, _, meaning in rows)

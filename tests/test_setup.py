@@ -16,8 +16,7 @@ from agent.store.backlog import Uncounted
 from agent.store.journal import Journals
 from agent.store.versions import Versions
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS, Toolkit
-from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
@@ -35,7 +34,7 @@ def calls_over(store: Store) -> Calls:
         store,
         Journals(store, lambda: NOW, Uncounted(), max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
-        Toolkit(TOOLS, UNREACHABLE),
+        TOOLKIT,
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )

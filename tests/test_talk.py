@@ -25,8 +25,7 @@ from agent.conversation.events import (
 from agent.store.journal import open_journals
 from agent.talk import HELP, TerminalLine, show, talk
 from agent.telemetry import Telemetry
-from agent.tools import TOOLS, Toolkit
-from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.servers import opening, settings_for
 from tests.test_call import offline, seeded
 from tests.virtual_time import run_virtually
@@ -258,9 +257,9 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
         async with open_journals(store, _now) as journals:
-            toolkit, messenger = Toolkit(TOOLS, UNREACHABLE), MemoryMessenger(UNREACHABLE)
+            messenger = MemoryMessenger(UNREACHABLE)
             resources = Resources(
-                store, journals, opening(offline), toolkit, messenger, Telemetry()
+                store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
             )
             calls = Calls(settings, resources, _now)
             return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
@@ -286,9 +285,9 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
     async def main() -> EndReason:
         settings = settings_for(tmp_path / "unused")
         async with open_journals(store, _now) as journals:
-            toolkit, messenger = Toolkit(TOOLS, UNREACHABLE), MemoryMessenger(UNREACHABLE)
+            messenger = MemoryMessenger(UNREACHABLE)
             resources = Resources(
-                store, journals, opening(offline), toolkit, messenger, Telemetry()
+                store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
             )
             calls = Calls(settings, resources, _now)
             return await talk(calls, TerminalLine(terminal.write), typed(), "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 
 
@@ -144,6 +145,8 @@ class UseCase:
     greeting_known: str = ""
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
+    http_tools: tuple[HttpTool, ...] = ()
+    """How those of the tools work that are configuration."""
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     relay: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""

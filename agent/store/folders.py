@@ -39,6 +39,7 @@ from agent.store.records import (
     Guardrail,
     Latency,
     ServiceTier,
+    declared_tools,
     handlers_text,
     profile_item,
     tools_text,
@@ -88,6 +89,7 @@ class _UseCaseFile(_Strict):
     greeting: str = ""
     greeting_known: str = ""
     tools: list[str] = []
+    http_tools: dict[str, Any] = {}
     handoff_number: str = ""
     voicemail: str = ""
     live_edits: bool = False
@@ -148,6 +150,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     """The record alone; see `load_folder`."""
     path = folder / "use-case.toml"
     file = _parsed(path, tomllib.loads, _UseCaseFile)
+    http_tools = _http_tools(path, file, tools)
     record: Item = {
         "pk": folder.name,
         "sk": CONFIGURATION,
@@ -156,7 +159,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "title": file.title,
         "description": file.description,
         "prompt": _prompt(folder / "prompt.md"),
-        "tools": tools_text(_tools(path, file, tools)),
+        "tools": tools_text(_tools(path, file, tools), file.http_tools),
         "dtmfHandlers": handlers_text(_keypad(path, file)),
         "conversationRelayParams": _relay(path, file),
     }
@@ -165,6 +168,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "handoffNumber": file.handoff_number,
         "voicemail": file.voicemail,
         "liveEdits": file.live_edits or UNSET,
+        "httpTools": http_tools,
         "languages": file.languages,
         "phrases": _phrases(path, file),
         "llmModel": file.model.identifier,
@@ -223,11 +227,21 @@ def _tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> lis
     return [tools[name] for name in file.tools]
 
 
+def _http_tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> str:
+    """The declared tools as the record holds them, once they are known to be sound."""
+    text = _json_text(file.http_tools)
+    try:
+        declared_tools(text, "http_tools", tools)
+    except UseCaseError as error:
+        raise UseCaseError(f"{path}: {error}") from error
+    return text
+
+
 def _keypad(path: Path, file: _UseCaseFile) -> dict[str, KeyBinding]:
     for key, binding in file.keypad.items():
         if key not in KEYS:
             raise UseCaseError(f"{path}: keypad.{key}: is not a key")
-        if binding.function and binding.function not in file.tools:
+        if binding.function and binding.function not in {*file.tools, *file.http_tools}:
             raise UseCaseError(
                 f"{path}: keypad.{key}.function: {binding.function!r} is not in tools"
             )

@@ -3,7 +3,8 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), and for Bedrock
+`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), `httpTools` (tools
+it declares, see `agent.store.http_tools`; `tools` names those it offers), and for Bedrock
 `additionalModelRequestFields` and `requestMetadata` (maps, or JSON text), `guardrail`,
 `performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
@@ -17,23 +18,26 @@ has not is wrong: somebody forgot the tool, and the caller was told to press the
 folder both are refused.
 
 A tool of a record is our implementation with the record's words: description and schema are what
-the model sees, side effect and filler are facts about our code and come from it.
+the model sees, side effect and filler are facts about our code and come from it. The same holds for
+a declared tool; one that cannot be used in this process is left out with a warning.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
 from agent.ports import Item, Store, UseCaseError
+from agent.store.http_tools import read_http_tools
 from agent.store.validation import convert, decoded
 
 PROFILE = "profile"
@@ -128,6 +132,7 @@ class _Record(msgspec.Struct):
     handoffNumber: str = ""  # noqa: N815
     voicemail: str = ""
     liveEdits: bool = False  # noqa: N815
+    httpTools: Any = None  # noqa: N815
 
 
 class _InputSchema(msgspec.Struct):
@@ -197,11 +202,17 @@ def has_live_edits(record: Mapping[str, object]) -> bool:
     return record.get("liveEdits") is True
 
 
+def usable_everywhere(_: HttpTool) -> str:
+    """For whoever only looks at a record and sends nothing."""
+    return ""
+
+
 def parse_use_case(
     item: Mapping[str, object],
     tools: Mapping[str, ToolSpec],
     relay: RelayRules,
     absent: Mapping[str, str] = MappingProxyType({}),
+    fault_of: Callable[[HttpTool], str] = usable_everywhere,
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Validate a record whole.
 
@@ -210,6 +221,7 @@ def parse_use_case(
         tools: What can be used here, by name.
         relay: Validates the attributes of the relay.
         absent: Why a tool that exists cannot be used here, by name; any other does not exist.
+        fault_of: Why a declared tool cannot be used here, `field: fault`; empty if it can.
 
     Returns:
         The use case, and a line for each thing of the record that was left out or may not work.
@@ -219,26 +231,28 @@ def parse_use_case(
     """
     name = _text(item, "pk")
     try:
-        return _use_case(name, item, _Tools(tools, absent), relay)
+        return _use_case(name, item, _Tools(tools, absent, fault_of), relay)
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
 
 
-def tools_text(tools: Iterable[ToolSpec]) -> str:
-    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects."""
-    return json.dumps(
-        [
-            {
-                "toolSpec": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "inputSchema": {"json": json.loads(tool.parameters)},
-                }
-            }
-            for tool in tools
-        ],
-        ensure_ascii=False,
-    )
+def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
+    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
+
+    Args:
+        tools: With their words.
+        declared: Further ones by name, whose words are in `httpTools` alone.
+    """
+    with_words = [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "inputSchema": {"json": json.loads(tool.parameters)},
+        }
+        for tool in tools
+    ]
+    specs = [*with_words, *({"name": name} for name in declared)]
+    return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
 
 
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
@@ -259,12 +273,30 @@ def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
+    """What a record may name."""
+
     usable: Mapping[str, ToolSpec]
     absent: Mapping[str, str]
+    fault_of: Callable[[HttpTool], str]
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Declared, and of no use here: name and fault."""
+
+    def with_declared(self, declared: Iterable[HttpTool]) -> _Tools:
+        """These and those that the record itself declares."""
+        faults = {tool.spec.name: self.fault_of(tool) for tool in declared}
+        specs = {tool.spec.name: tool.spec for tool in declared if not faults[tool.spec.name]}
+        barred = {name: fault for name, fault in faults.items() if fault}
+        return replace(self, usable={**self.usable, **specs}, barred=barred)
 
     def missing(self, name: str) -> str:
         """Why there is no such tool here."""
         return self.absent.get(name, "not implemented")
+
+    def remark(self, name: str) -> str:
+        """That a tool is left out, and why."""
+        if name in self.barred:
+            return f"httpTools.{name}.{self.barred[name]}; left out"
+        return f"tools.{name}: {self.missing(name)}, left out"
 
 
 def _use_case(
@@ -275,16 +307,15 @@ def _use_case(
     spoken = relay.relay_attributes(record.conversationRelayParams)
     further = relay.language_settings(record.languages, spoken.attributes)
     named = _named_tools(record.tools)
+    declared = declared_tools(record.httpTools, "httpTools", {*tools.usable, *tools.absent})
+    tools = tools.with_declared(declared)
     decoded(record.offlineScript, "offlineScript")
     usable = tuple(
         _with_words(spec, tools.usable[spec.name]) for spec in named if spec.name in tools.usable
     )
-    unknown = [
-        f"tools.{spec.name}: {tools.missing(spec.name)}, left out"
-        for spec in named
-        if spec.name not in tools.usable
-    ]
-    keypad, silent = _keypad(record.dtmfHandlers, {spec.name for spec in usable}, tools)
+    unknown = [tools.remark(spec.name) for spec in named if spec.name not in tools.usable]
+    offered = {spec.name for spec in usable}
+    keypad, silent = _keypad(record.dtmfHandlers, offered, tools)
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
@@ -294,6 +325,7 @@ def _use_case(
         greeting=spoken.greeting,
         greeting_known=record.greetingKnown,
         tools=usable,
+        http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
         keypad=keypad,
         relay=spoken.attributes,
         languages=further.languages,
@@ -352,6 +384,19 @@ def _named_tools(raw: object) -> list[_ToolSpec]:
         if names.count(name) > 1:
             raise UseCaseError(f"tools.{name}: is named twice")
     return named
+
+
+def declared_tools(raw: object, field: str, built_in: Container[str]) -> tuple[HttpTool, ...]:
+    """The tools a use case declares, none by the name of one that is built in.
+
+    Raises:
+        UseCaseError: The first fault, `field.NAME.…: fault`.
+    """
+    declared = read_http_tools(raw, field)
+    for tool in declared:
+        if tool.spec.name in built_in:
+            raise UseCaseError(f"{field}.{tool.spec.name}: is the name of a built-in tool")
+    return declared
 
 
 def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:

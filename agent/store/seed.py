@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.prompt import (
     GREETING_PLACEHOLDERS,
@@ -31,7 +32,13 @@ from agent.store.folders import (
     profile_files,
     use_case_folders,
 )
-from agent.store.records import CONFIGURATION, PROFILE, RelayRules, parse_use_case
+from agent.store.records import (
+    CONFIGURATION,
+    PROFILE,
+    RelayRules,
+    parse_use_case,
+    usable_everywhere,
+)
 from agent.store.versions import InForce, Versions
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,15 +127,21 @@ async def roll_back(versions: Versions, to: int | None) -> list[Written]:
     return [_told(versions, await versions.roll_back(to))]
 
 
-def check(configuration: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
+def check(
+    configuration: Path,
+    tools: Mapping[str, ToolSpec],
+    relay: RelayRules,
+    fault_of: Callable[[HttpTool], str] = usable_everywhere,
+) -> list[str]:
     """Every fault of every folder and profile that can be told, one line each, none if all is well.
 
     Stricter than reading a record: here what would be left out with a warning is a fault, too.
+    `fault_of` says why a declared tool could not be used with the present settings.
     """
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
     for folder in folders:
-        lines += _caught(partial(_record_faults, folder, tools, relay))
+        lines += _caught(partial(_record_faults, folder, tools, relay, fault_of))
         lines += _caught(partial(_items_faults, folder))
     names = {folder.name for folder in folders}
     for path in profile_files(configuration):
@@ -194,19 +207,30 @@ def _caught(look: Callable[[], list[str]]) -> list[str]:
         return [str(error)]
 
 
-def _record_faults(folder: Path, tools: Mapping[str, ToolSpec], relay: RelayRules) -> list[str]:
+def _record_faults(
+    folder: Path,
+    tools: Mapping[str, ToolSpec],
+    relay: RelayRules,
+    fault_of: Callable[[HttpTool], str],
+) -> list[str]:
     record = load_record(folder, tools)
     file, name = folder / "use-case.toml", f"{folder.name}."
     try:
         use_case, warnings = parse_use_case(record, tools, relay)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
+    barred = [
+        f"{file}: http_tools.{tool.spec.name}.{fault}"
+        for tool in use_case.http_tools
+        if (fault := fault_of(tool))
+    ]
     templates = (
         (folder / "prompt.md", use_case.prompt, PROMPT_PLACEHOLDERS),
         (f"{file}: greeting", use_case.greeting, ()),
         (f"{file}: greeting_known", use_case.greeting_known, GREETING_PLACEHOLDERS),
     )
-    return [f"{file}: {warning.removeprefix(name)}" for warning in warnings] + [
+    remarks = [f"{file}: {warning.removeprefix(name)}" for warning in warnings]
+    return [*remarks, *barred] + [
         f"{place}: {marker}: nothing fills this"
         for place, template, known in templates
         for marker in unknown_placeholders(template, known)

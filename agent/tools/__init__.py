@@ -1,8 +1,8 @@
 """What an agent can do: every tool there is, listed.
 
 A tool is one typed async function (`declare.tool`) in the tuple of its module; a use case names
-those it offers. `Toolkit` has those that can be used in this process, `CallToolbox` runs them for
-one call.
+those it offers, and may declare others that are HTTP requests (`agent.tools.http`). `Toolkit` has
+those that can be used in this process, `CallToolbox` runs them for one call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from agent.conversation.messages import ToolSpec
 from agent.tools import apartments, calls, messaging, ordering, profiles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, WithEffect, tool
+from agent.tools.http import HttpTools, Outside
 from agent.tools.kit import Toolkit
 from agent.tools.ledger import Ledger
 from agent.tools.toolbox import CallToolbox
@@ -23,7 +24,9 @@ __all__ = [
     "TOOLS",
     "CallContext",
     "CallToolbox",
+    "HttpTools",
     "Ledger",
+    "Outside",
     "Tool",
     "Toolkit",
     "WithEffect",

@@ -87,7 +87,7 @@ def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
         if not description:
             raise TypeError(f"{name}: the docstring is what the model reads, and it is missing")
         arguments = _arguments(name, function, rename or {})
-        parameters = msgspec.json.encode(_schema(name, arguments)).decode()
+        parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
         spec = ToolSpec(name, description, parameters, side_effect, filler)
         return Tool(spec, arguments, function, timeout, max_result_chars, needs)
 
@@ -110,7 +110,12 @@ def _arguments(
     return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)
 
 
-def _schema(name: str, arguments: type[msgspec.Struct]) -> dict[str, Any]:
+def schema_of(name: str, arguments: type[msgspec.Struct]) -> dict[str, Any]:
+    """What a model is told of the arguments of a tool.
+
+    Raises:
+        TypeError: A property has no description.
+    """
     (reference,), definitions = msgspec.json.schema_components([arguments], ref_template="{name}")
     schema: dict[str, Any] = _inline(reference, definitions)
     _refuse_undescribed(name, schema)

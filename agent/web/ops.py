@@ -25,6 +25,14 @@ async def ready(request: web.Request) -> web.Response:
     return web.Response(text="Ready")
 
 
+@private_routes.get("/health/detail")
+async def detail(request: web.Request) -> web.Response:
+    """What had to be left out of the use cases: calls are taken nevertheless."""
+    calls = request.app[CALLS]
+    lines = ["Draining" if calls.is_draining else "Ready", *calls.remarks]
+    return web.Response(text="\n".join(lines))
+
+
 @private_routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     """All metrics, as text or OpenMetrics."""

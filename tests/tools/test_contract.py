@@ -13,8 +13,13 @@ import pytest
 
 from agent.conversation.messages import SideEffect, ToolCall
 from agent.conversation.outcome import ToolOutcome
-from agent.tools import SPECS, TOOLS, CallToolbox, Tool
+from agent.hosts import Hosts
+from agent.tools import SPECS, TOOLS, CallToolbox, HttpTools, Tool
+from agent.tools.declare import schema_of
+from agent.tools.http.answer import Answer
+from agent.tools.http.connection import Request
 from tests.fakes import MemoryStore
+from tests.tools.http.outside import declared
 from tests.tools.worlds import call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {
@@ -49,7 +54,58 @@ FITTING: Mapping[str, dict[str, object]] = {
     "LiveAgentHandoffFunction": {"reason": "user-requested"},
     "EndCallFunction": {},
     "SwitchLanguageFunction": {"language": "en-US"},
+    "ConfiguredLook": {"number": "123456"},
+    "ConfiguredDeed": {"number": "123456"},
+    "ConfiguredRepeatable": {"number": "123456", "urgent": True},
 }
+
+
+class Agreeing:
+    """`requests.Sender` whose other side says yes to everything."""
+
+    hosts = Hosts.read("api.example.com")
+
+    async def send(self, request: Request, seconds: float) -> Answer:
+        await asyncio.sleep(0)
+        return Answer(200, "application/json", body=b'{"ok": true}')
+
+
+_HTTP = HttpTools(Agreeing(), {})
+_NUMBER = {"number": {"description": "The number."}}
+CONFIGURED = (
+    _HTTP.tool(
+        declared(
+            "ConfiguredLook",
+            url="https://api.example.com/orders/{number}?lang={language}&n={count}",
+            parameters={
+                **_NUMBER,
+                "language": {"description": "Of the answer.", "required": False},
+                "count": {"description": "How many.", "type": "integer", "required": False},
+            },
+        )
+    ),
+    _HTTP.tool(
+        declared(
+            "ConfiguredDeed",
+            url="https://api.example.com/orders",
+            method="POST",
+            body={"number": "{number}"},
+            parameters=_NUMBER,
+        )
+    ),
+    _HTTP.tool(
+        declared(
+            "ConfiguredRepeatable",
+            url="https://api.example.com/orders/{number}",
+            method="PUT",
+            side_effect="idempotent",
+            body={"from": "{call.caller}", "urgent": "{urgent}"},
+            parameters={**_NUMBER, "urgent": {"description": "Now?", "type": "boolean"}},
+        )
+    ),
+)
+"""Tools that are configuration keep the same promises."""
+EVERY = (*TOOLS, *CONFIGURED)
 
 GARBAGE = [
     "{",
@@ -65,7 +121,7 @@ GARBAGE = [
     '{"a": "\ud800"}',
 ]
 
-every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.spec.name)
+every_tool = pytest.mark.parametrize("tool", EVERY, ids=lambda tool: tool.spec.name)
 
 
 def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -86,13 +142,13 @@ async def served() -> MemoryStore:
 
 
 async def run(tool: Tool, arguments: str) -> ToolOutcome:
-    toolbox = CallToolbox(TOOLS, call_of(await served()))
+    toolbox = CallToolbox(EVERY, call_of(await served()))
     return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
 
 
 def test_every_tool_has_an_example_here() -> None:
     """A new tool is under this contract from its first day."""
-    assert FITTING.keys() == SPECS.keys()
+    assert list(FITTING) == [tool.spec.name for tool in EVERY]
 
 
 def test_no_two_tools_share_a_name() -> None:
@@ -123,6 +179,12 @@ def test_the_model_is_told_what_everything_is_for(tool: Tool) -> None:
 def test_the_name_is_accepted_by_every_model_family(tool: Tool) -> None:
     """Letters, digits and underscores, 64 at most."""
     assert re.fullmatch(r"[A-Za-z0-9_]{1,64}", tool.spec.name)
+
+
+@every_tool
+def test_the_schema_is_what_arguments_are_checked_against(tool: Tool) -> None:
+    """The model is told exactly what will be accepted, however a tool was declared."""
+    assert json.loads(tool.spec.parameters) == schema_of(tool.spec.name, tool.arguments)
 
 
 @every_tool
@@ -190,13 +252,13 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     store = await served()
     once = await served()
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
-    await CallToolbox(TOOLS, call_of(once)).run(call)
+    await CallToolbox(EVERY, call_of(once)).run(call)
 
-    toolbox = CallToolbox(TOOLS, call_of(store))
+    toolbox = CallToolbox(EVERY, call_of(store))
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(toolbox.run(call))
-    await CallToolbox(TOOLS, call_of(store, at=call_of(store).clock() + 600)).run(call)
+    await CallToolbox(EVERY, call_of(store, at=call_of(store).clock() + 600)).run(call)
 
     assert await contents(store) == await contents(once)
 
@@ -208,7 +270,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
     before = await contents(store)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
 
-    await CallToolbox(TOOLS, call_of(store)).run(call)
+    await CallToolbox(EVERY, call_of(store)).run(call)
 
     if tool.spec.side_effect is SideEffect.NONE:
         assert await contents(store) == before
@@ -216,7 +278,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
 
 async def test_all_tools_run_side_by_side() -> None:
     """The calls of one reply run at once; each gets its own answer."""
-    toolbox = CallToolbox(TOOLS, call_of(await served()))
+    toolbox = CallToolbox(EVERY, call_of(await served()))
 
     async with asyncio.TaskGroup() as group:
         running = [
@@ -224,4 +286,4 @@ async def test_all_tools_run_side_by_side() -> None:
             for name, arguments in FITTING.items()
         ]
 
-    assert [task.result().is_error for task in running] == [False] * len(TOOLS)
+    assert [task.result().is_error for task in running] == [False] * len(EVERY)

@@ -15,12 +15,12 @@ from agent.ports import (
     StoreError,
     TextMessage,
 )
-from agent.tools import TOOLS, CallContext, Toolkit
+from agent.tools import TOOLS, CallContext, HttpTools, Toolkit
 from agent.tools.ledger import UNKNOWN
 from agent.tools.letters import MAX_SMS, Restaurant, order_text
 from agent.tools.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
 from agent.tools.ordering import StoredOrder
-from tests.fakes import MemoryMessenger, MemoryStore
+from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
 from tests.tools.worlds import ADA, CALL_ID, RESTAURANT, call_of, refused, seeded, told
 
 SMS, EMAIL = "SendRestaurantSmsFunction", "SendRestaurantEmailFunction"
@@ -364,7 +364,7 @@ async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
 
 async def test_tools_that_are_not_configured_are_not_offered() -> None:
     """The kit leaves them out, and says which variable it was for."""
-    kit = Toolkit(TOOLS, {"email": "SENDGRID_API_KEY"})
+    kit = Toolkit(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
 
     assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
     assert SMS in kit.specs

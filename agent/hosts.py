@@ -1,0 +1,189 @@
+"""Which hosts tools that are configuration may talk to, and at which addresses.
+
+A record of the table may name a URL. So that nobody who edits one can reach what this process can
+reach and they cannot (the metadata service, a database, this service itself), the operator lists
+the hosts, and each address is looked at when a connection is made:
+
+    api.example.com                 https, port 443
+    api.example.com:8443            https, that port
+    *.example.com                   every name below it, not itself
+    http://orders.internal:8080=10.1.0.0/16
+                                    without TLS, and at private addresses of that range
+    https://192.0.2.7               an address, exactly this
+
+A public address is admitted for every listed host. Any other (private, loopback, shared, reserved)
+only within a range listed with the host, or if it is listed itself. Link-local addresses, those of
+metadata services, multicast and "this network" are never admitted: nothing an agent may ask for is
+there. IPv4 addresses inside of IPv6 ones (mapped, NAT64) count as what they lead to; 6to4 and
+Teredo lead anywhere and are refused.
+
+A name that some resolvers read as a number (`2130706433`, `0x7f.1`, `127.1`) is no name here.
+Rejected: a list of forbidden hosts. There is always one more way to write an address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAME = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*"
+    r"(?![0-9]+$|0x[0-9a-f]*$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+_ENTRY = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:=(?P<range>[0-9a-fA-F:./]+))?"
+)
+DEFAULT_PORTS = {"https": 443, "http": 80}
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",
+        "100.100.100.200/32",
+        "192.0.0.192/32",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "::/128",
+        "fe80::/10",
+        "fec0::/10",
+        "fd00:ec2::/32",
+        "ff00::/8",
+        "2001::/32",
+        "2002::/16",
+    )
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def read_host(text: str) -> str:
+    """A host in the one form in which hosts are compared: a name, or an address without brackets.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    lowered = bare.lower()
+    if bare == text and _NAME.fullmatch(lowered):
+        return lowered
+    address = ipaddress.ip_address(bare)
+    if getattr(address, "scope_id", None) or (address.version == 6) != (bare != text):
+        raise ValueError(f"{text!r} is no host")
+    return str(address)
+
+
+def address_of(host: str) -> Address | None:
+    """The address a host is written as; `None` for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """One entry of the list."""
+
+    text: str
+    scheme: str
+    host: str
+    """A name, an address, or `*.` and a name."""
+    port: int
+    network: Network | None = None
+    """Admitted besides public addresses."""
+
+    @classmethod
+    def read(cls, text: str) -> HostRule:
+        """Parse an entry; `ValueError` if it is none."""
+        found = _ENTRY.fullmatch(text)
+        if not found:
+            raise ValueError(f"{text!r} is no host, as api.example.com or http://localhost:8080")
+        scheme = found["scheme"] or "https"
+        port = int(found["port"] or DEFAULT_PORTS[scheme])
+        if not 1 <= port <= 65_535:
+            raise ValueError(f"{text!r} has no port that can be dialled")
+        host = _pattern(found["host"])
+        address = address_of(host)
+        listed = found["range"] or (host if address else "")
+        network = ipaddress.ip_network(listed) if listed else None
+        if network is not None and any(_is_within(network, never) for never in _NEVER):
+            raise ValueError(f"{text!r} lists an address nothing may be sent to")
+        return cls(text, scheme, host, port, network)
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether this entry is about that host and port."""
+        if self.port != port:
+            return False
+        if self.host.startswith("*."):
+            return host.endswith(self.host[1:]) and address_of(host) is None
+        return self.host == host
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The list; empty = no host at all."""
+
+    rules: tuple[HostRule, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> Hosts:
+        """Parse a comma list; `ValueError` names the first entry that is none."""
+        return cls(tuple(HostRule.read(each.strip()) for each in text.split(",") if each.strip()))
+
+    def __str__(self) -> str:
+        """As it was listed."""
+        return ",".join(rule.text for rule in self.rules)
+
+    def lists(self, scheme: str, host: str, port: int) -> bool:
+        """Whether requests may be sent there, wherever it is."""
+        return any(rule.scheme == scheme and rule.names(host, port) for rule in self.rules)
+
+    def admits(self, host: str, port: int, address: str) -> bool:
+        """Whether a listed host may be spoken to at this address."""
+        found = address_of(address)
+        if found is None:
+            return False
+        led_to = _led_to(found)
+        if any(_is_in(each, never) for never in _NEVER for each in (found, led_to)):
+            return False
+        rules = [rule for rule in self.rules if rule.names(host, port)]
+        return bool(rules) and (
+            _is_public(led_to)
+            or any(rule.network and _is_in(led_to, rule.network) for rule in rules)
+        )
+
+
+def _pattern(text: str) -> str:
+    if not text.startswith("*."):
+        return read_host(text)
+    below = read_host(text[2:])
+    if address_of(below) or "." not in below:
+        raise ValueError(f"{text!r} is too wide")
+    return f"*.{below}"
+
+
+def _led_to(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to, or itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
+
+
+def _is_public(address: Address) -> bool:
+    return address.is_global and not address.is_reserved
+
+
+def _is_in(address: Address, network: Network) -> bool:
+    return address.version == network.version and address in network
+
+
+def _is_within(network: Network, other: Network) -> bool:
+    return _is_in(network[0], other) and _is_in(network[-1], other)

@@ -1,0 +1,17 @@
+"""Tools that are configuration: a use case describes an HTTP request, and no code is written.
+
+fill.py         PURE: arguments and facts of the call → a request
+answer.py       PURE: what came back → what the model is told
+circuit.py      whether a host is worth asking at the moment
+offer.py        PURE: whether a tool can be used in this process
+connection.py   the one way out: guarded addresses, limits of time and size
+requests.py     a declaration → a `Tool`: repetition, the ledger, words for the model
+"""
+
+from __future__ import annotations
+
+from agent.tools.http.connection import Outside
+from agent.tools.http.offer import fault_of
+from agent.tools.http.requests import HttpTools
+
+__all__ = ["HttpTools", "Outside", "fault_of"]
