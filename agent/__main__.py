@@ -20,6 +20,7 @@ from agent.store import seed
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
+from agent.tools.mcp import survey
 
 CONFIGURATION = Path(__file__).parent.parent / "configuration"
 
@@ -110,7 +111,7 @@ def _seed(asked: argparse.Namespace) -> int:
     if fault := _fault_of_change(asked):
         print(fault, file=sys.stderr)
         return 1
-    settings = _settings()
+    settings = replace(_settings(), mcp_config="")
     written = asyncio.run(_load(settings, asked))
     verb = "would write" if asked.dry_run else "wrote"
     for item in written:
@@ -154,11 +155,17 @@ def _check(asked: argparse.Namespace) -> int:
         for name, default, meaning in Settings.describe():
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
-    faults = seed.check(CONFIGURATION, SPECS, relay_rules)
+    configure_logging("error", "console")
+    specs, faults = dict(SPECS), []
     try:
-        _settings()
+        found, away, remarks = asyncio.run(survey(_settings().mcp_config))
     except AgentError as error:
-        faults.insert(0, str(error))
+        faults.append(str(error))
+    else:
+        specs |= found
+        faults += away
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+    faults += seed.check(CONFIGURATION, specs, relay_rules)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

@@ -26,6 +26,7 @@ from agent.store.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import MeasuredStore, Telemetry
 from agent.tools import TOOLS, Toolkit
+from agent.tools.mcp import open_sources
 from agent.web import call, ops, voice
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
@@ -71,8 +72,10 @@ async def open_calls(
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
             open_models(options) as open_model,
+            open_sources(settings.mcp_config, telemetry.tool_sources) as sources,
         ):
-            resources = Resources(store, journals, open_model, Toolkit(TOOLS), telemetry)
+            toolkit = Toolkit(TOOLS, sources)
+            resources = Resources(store, journals, open_model, toolkit, telemetry)
             calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry

@@ -191,6 +191,9 @@ class Settings:
         "serve a public WS_URL without TWILIO_AUTH_TOKEN",
         _switch,
     )
+    mcp_config: str = _variable(
+        "MCP_CONFIG", "", "JSON file of MCP servers whose tools use cases may name; unset = none"
+    )
     max_calls: int = _variable("MAX_CALLS", 100, "admission limit of this process", _count)
     log_level: str = _variable(
         "LOG_LEVEL",

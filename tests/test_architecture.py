@@ -33,6 +33,7 @@ _CONTRACT_NAMES = {
     "FALLBACK_MODEL_IDENTIFIERS", "OPENAI_API_KEY", "OPENAI_BASE_URL", "TWILIO_API_KEY_SID",
     "TWILIO_API_KEY_SECRET", "TWILIO_TWIML_APP_SID", "TWILIO_PUSH_CREDENTIAL_SID",
     "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE",
+    "MCP_CONFIG",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

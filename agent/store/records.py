@@ -38,6 +38,8 @@ from agent.store.validation import convert, decoded
 PROFILE = "profile"
 CONFIGURATION = "configuration"
 USE_CASE = "use-case"
+OTHERS = "__"
+"""In the name of a tool that is not ours and may come and go: `server__tool`."""
 KEYS = frozenset("0123456789*#")
 
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
@@ -219,20 +221,21 @@ def parse_use_case(
 
 
 def tools_text(tools: Iterable[ToolSpec]) -> str:
-    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects."""
-    return json.dumps(
-        [
-            {
-                "toolSpec": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "inputSchema": {"json": json.loads(tool.parameters)},
-                }
-            }
-            for tool in tools
-        ],
-        ensure_ascii=False,
-    )
+    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
+
+    Of a tool without a schema only the name is written: what it is, is known when a call begins.
+    """
+    return json.dumps([{"toolSpec": _tool_spec(tool)} for tool in tools], ensure_ascii=False)
+
+
+def _tool_spec(tool: ToolSpec) -> dict[str, object]:
+    if not tool.parameters:
+        return {"name": tool.name}
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "inputSchema": {"json": json.loads(tool.parameters)},
+    }
 
 
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
