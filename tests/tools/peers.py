@@ -18,6 +18,7 @@ from typing import Any
 
 import mcp_types as types
 import uvicorn
+from mcp import MCPError
 from mcp.server import Server, ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 
@@ -71,6 +72,11 @@ class Peer:
         self.tools.append(tool)
         self.runs[tool.name] = always if isinstance(answer, types.CallToolResult) else answer
 
+    def withdraws(self, name: str) -> None:
+        """Have a tool no longer; nobody is told."""
+        self.tools = [tool for tool in self.tools if tool.name != name]
+        del self.runs[name]
+
     async def tell_of_changes(self) -> None:
         await self._bus.publish(ToolsListChanged())
 
@@ -86,8 +92,8 @@ class Peer:
         application = server.streamable_http_app(stateless_http=False)
 
         async def noted(scope: Any, receive: Any, send: Any) -> None:
-            headers = dict(scope.get("headers", []))
-            self.headers.append(headers.get(b"authorization", b"").decode())
+            if scope["type"] == "http":
+                self.headers.append(dict(scope["headers"]).get(b"authorization", b"").decode())
             await application(scope, receive, send)
 
         config = uvicorn.Config(
@@ -105,7 +111,7 @@ class Peer:
             return
         running, task = self._serving
         self._serving = None
-        running.force_exit = running.should_exit = True
+        running.should_exit = True
         with suppress(asyncio.CancelledError):
             await task
 
@@ -120,6 +126,8 @@ class Peer:
     async def _call(self, _: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         arguments = dict(params.arguments or {})
         self.calls.append((params.name, arguments))
+        if params.name not in self.runs:
+            raise MCPError(types.INVALID_PARAMS, "Unknown tool.")
         return await self.runs[params.name](arguments)
 
 

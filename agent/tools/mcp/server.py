@@ -140,11 +140,11 @@ class Server:
 
     def _lose(self, fault: str) -> None:
         self._connection, self._offer = None, _NOTHING
-        if fault != self.fault:
+        is_news, self.fault = fault != self.fault, fault
+        self._tried.set()
+        if is_news:
             self._events.changed(self.name, is_up=False)
             log.warning("tool_source.away", source=self.name, fault=fault)
-        self.fault = fault
-        self._tried.set()
 
     async def _ask(self, tool: str, arguments: Mapping[str, object]) -> Answer:
         """Have a tool run. See `offers.Ask`."""

@@ -47,6 +47,8 @@ _CONNECT_SECONDS = 10.0
 _ASK_SECONDS = 10.0
 """For anything but a call of a tool, which has a limit of its own."""
 _DIAL_SECONDS = 5.0
+_GRACE_SECONDS = 1.0
+"""Who asks has a limit of their own, and words for it: that one comes first."""
 _MOST_BYTES = 1024 * 1024
 _MOST_PAGES = 20
 _MOST_TOOLS = 200
@@ -104,7 +106,7 @@ class Connection:
             result = await self._client.session.send_request(
                 types.CallToolRequest(params=params),
                 types.CallToolResult,
-                request_read_timeout_seconds=seconds,
+                request_read_timeout_seconds=seconds + _GRACE_SECONDS,
             )
         except MCPError as error:
             if error.code in _NOT_BEGUN:
