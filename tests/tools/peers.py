@@ -1,7 +1,8 @@
 """MCP servers made with the official library: on a port of this process, or a child over pipes.
 
 `Peer` is what a test scripts: its tools and what they answer may change while it runs, and it can
-be killed and started again on the same port. The child is `market.py`.
+be killed and started again on the same port. The children are `market.py`
+and `elder.py`.
 """
 
 from __future__ import annotations
@@ -148,13 +149,10 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def over_pipes(**environment: str) -> dict[str, Any]:
-    """The entry of a child that is `market.py`."""
-    return {
-        "command": sys.executable,
-        "args": [str(Path(__file__).with_name("market.py"))],
-        "env": environment,
-    }
+def over_pipes(program: str = "market.py", **environment: str) -> dict[str, Any]:
+    """The entry of a child that is one of the programs in this folder."""
+    file = Path(__file__).with_name(program)
+    return {"command": sys.executable, "args": [str(file)], "env": environment}
 
 
 def written(folder: Path, **servers: dict[str, Any]) -> str:

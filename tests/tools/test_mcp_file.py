@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
             side_effects={"order": SideEffect.ONCE},
         ),
     }
+
+
+def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
+    """People copy it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```json\n(\{\"mcpServers\".*?)```", readme, re.DOTALL)
+    path = tmp_path / "mcp.json"
+    path.write_text(example)
+
+    servers, left_out = read(path, {"CRM_TOKEN": "t", "STOCK_KEY": "k"})
+
+    assert (list(servers), left_out) == (["crm", "stock"], {})
 
 
 def test_server_without_its_secret_is_left_out_alone(tmp_path: Path) -> None:

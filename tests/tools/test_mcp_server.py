@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -72,6 +73,11 @@ def _children() -> set[str]:
     return {
         number for task in folder.iterdir() for number in (task / "children").read_text().split()
     }
+
+
+def _is_alive(child: str) -> bool:
+    stat = Path(f"/proc/{child}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -145,6 +151,37 @@ async def test_change_notice_is_followed(tmp_path: Path, peer: Peer) -> None:
         outcome = await before.run(ToolCall("call00001", "shop__old", "{}"))
 
     assert json.loads(outcome.content) == {"error": "Unknown tool."}
+
+
+async def test_server_of_an_older_protocol_is_served_as_well(tmp_path: Path) -> None:
+    """Its change notice is followed, and its tools, of which it says little, are offered."""
+    async with opened(tmp_path, elder=over_pipes("elder.py")) as sources:
+        elder = sources["elder"]
+        before = {name: tool.spec.description for name, tool in elder.tools.items()}
+        answer = await told(elder, "elder__ping")
+        await until(lambda: len(elder.tools) == 2)
+        after = sorted(elder.tools)
+
+    assert before == {"elder__ping": "The tool elder__ping."}
+    assert answer == {"result": "ping"}
+    assert after == ["elder__ping", "elder__pong"]
+
+
+async def test_child_that_dies_unseen_is_missed_with_the_next_call(tmp_path: Path) -> None:
+    """An older protocol has no sign of it; the call is told, and the child is begun again."""
+    async with opened(tmp_path, elder=over_pipes("elder.py")) as sources:
+        elder = sources["elder"]
+        toolbox = CallToolbox(elder.tools.values(), call_of(MemoryStore()))
+        (child,) = _children()
+        os.kill(int(child), signal.SIGKILL)
+        await until(lambda: not _is_alive(child))
+        lost = await toolbox.run(ToolCall("call00001", "elder__ping", "{}"))
+        await until(lambda: not elder.is_up)
+        await until(lambda: elder.is_up)
+        (heir,) = _children()
+
+    assert lost.is_error
+    assert heir != child
 
 
 async def test_dead_server_takes_away_its_own_tools_only(tmp_path: Path, peer: Peer) -> None:
