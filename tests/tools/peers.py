@@ -56,6 +56,7 @@ class Peer:
         self.headers: list[str] = []
         """`Authorization` of each request."""
         self._bus = InMemorySubscriptionBus()
+        self._listeners = ListenHandler(self._bus)
         self._serving: tuple[uvicorn.Server, asyncio.Task[None]] | None = None
 
     @property
@@ -81,6 +82,10 @@ class Peer:
     async def tell_of_changes(self) -> None:
         await self._bus.publish(ToolsListChanged())
 
+    def ends_subscriptions(self) -> None:
+        """As a proxy does with a stream on which nothing moves."""
+        self._listeners.close()
+
     async def start(self) -> None:
         for name in ("mcp", "uvicorn", "sse_starlette"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -88,7 +93,7 @@ class Peer:
             "peer",
             on_list_tools=self._list,
             on_call_tool=self._call,
-            on_subscriptions_listen=ListenHandler(self._bus),
+            on_subscriptions_listen=self._listeners,
         )
         application = server.streamable_http_app(stateless_http=False)
 

@@ -57,11 +57,11 @@ def _nested(depth: int) -> dict[str, Any]:
 
 
 def _laughs() -> dict[str, Any]:
-    """Ten references to ten references to …: a million nodes in a few lines."""
+    """Thirty references to thirty references to thirty: 27,000 nodes in a few lines."""
     levels: dict[str, Any] = {
-        f"L{n}": {"anyOf": [{"$ref": f"#/$defs/L{n + 1}"}] * 10} for n in range(6)
+        f"L{n}": {"anyOf": [{"$ref": f"#/$defs/L{n + 1}"}] * 30} for n in range(3)
     }
-    return about({"$ref": "#/$defs/L0"}, **levels, L6={"type": "string"})
+    return about({"$ref": "#/$defs/L0"}, **levels, L3={"type": "string"})
 
 
 @pytest.mark.parametrize(
