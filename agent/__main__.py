@@ -22,6 +22,7 @@ from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
 from agent.tools.http import fault_of
+from agent.tools.mcp import survey
 
 CONFIGURATION = Path(__file__).parent.parent / "configuration"
 
@@ -144,7 +145,7 @@ def _seed(asked: argparse.Namespace) -> int:
     if fault := _fault_of_change(asked):
         print(fault, file=sys.stderr)
         return 1
-    settings = _settings()
+    settings = replace(_settings(), mcp_config="")
     if asked.create_table and asyncio.run(app.make_table(settings)):
         print(f"made the table {settings.table_name}")
     written = asyncio.run(_load(settings, asked))
@@ -190,16 +191,21 @@ def _check(asked: argparse.Namespace) -> int:
         for name, default, meaning in Settings.describe():
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
-    faults = []
+    configure_logging("error", "console")
+    specs, faults = dict(SPECS), list[str]()
     usable = records.usable_everywhere
     try:
         settings = _settings()
+        found, away, remarks = asyncio.run(survey(settings.mcp_config))
     except AgentError as error:
         faults.append(str(error))
     else:
         hosts, secrets = settings.http_tool_hosts, settings.http_tool_secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
-    faults += seed.check(CONFIGURATION, SPECS, relay_rules, usable)
+        specs |= found
+        faults += away
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+    faults += seed.check(CONFIGURATION, specs, relay_rules, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

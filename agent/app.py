@@ -32,6 +32,7 @@ from agent.store import create_table, open_store
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
+from agent.tools.mcp import open_sources
 from agent.web import answered, call, dial, messages, ops, token, voice
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -86,10 +87,11 @@ async def open_calls(
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
             Outside.open(settings.http_tool_hosts) as outside,
+            open_sources(settings.mcp_config, telemetry.tool_sources) as sources,
         ):
             messenger = MeasuredMessenger(carrier, telemetry)
             http = HttpTools(outside, settings.http_tool_secrets)
-            toolkit = Toolkit(TOOLS, messenger.lacking, http)
+            toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
             resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
             calls = Calls(settings, resources, clock)
             try:

@@ -84,6 +84,11 @@ class Calls:
         """One more call would be too many."""
         return self.active >= self._settings.max_calls
 
+    @property
+    def tool_sources_away(self) -> tuple[str, ...]:
+        """Sources of tools that cannot be reached; calls are taken, and do without them."""
+        return self._resources.toolkit.away
+
     async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> Prepared:
         """Set a call up: who calls, which use case answers, what it is told.
 

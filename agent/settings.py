@@ -311,6 +311,9 @@ class Settings:
         default_factory=dict, repr=False, hash=False, metadata={"names": ()}
     )
     """The values of those; empty = not set."""
+    mcp_config: str = _variable(
+        "MCP_CONFIG", "", "JSON file of MCP servers whose tools use cases may name; unset = none"
+    )
     max_calls: int = _variable("MAX_CALLS", 100, "admission limit of this process", _count)
     log_level: str = _variable(
         "LOG_LEVEL",

@@ -162,6 +162,7 @@ class Telemetry:
             *("channel", "status"),
         )
         self.journals = JournalCounters(self._registry)
+        self.tool_sources = SourceGauge(self._registry)
         self.frames_ignored = counter(
             "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"
         )
@@ -260,6 +261,19 @@ class JournalCounters:
     def lost(self, facts: int, reason: str) -> None:
         """So many more facts will not be written; the reasons are a closed list."""
         self._lost.labels(reason).inc(facts)
+
+
+class SourceGauge:
+    """Which of those who offer tools can be reached."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._up = Gauge(
+            "agent_tool_source_up", "1 while its tools are there.", ("source",), registry=registry
+        )
+
+    def changed(self, source: str, *, is_up: bool) -> None:
+        """A source offers its tools from now on, or does not."""
+        self._up.labels(source).set(int(is_up))
 
 
 class CallObserver:

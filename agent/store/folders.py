@@ -35,6 +35,7 @@ from agent.ports import Item, UseCaseError
 from agent.store.records import (
     CONFIGURATION,
     KEYS,
+    OTHERS,
     USE_CASE,
     Guardrail,
     Latency,
@@ -222,9 +223,9 @@ def _prompt(path: Path) -> str:
 
 def _tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> list[ToolSpec]:
     for name in file.tools:
-        if name not in tools:
+        if name not in tools and OTHERS not in name:
             raise UseCaseError(f"{path}: tools: there is no tool {name!r}")
-    return [tools[name] for name in file.tools]
+    return [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
 
 
 def _http_tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> str:

@@ -43,6 +43,8 @@ from agent.store.validation import convert, decoded
 PROFILE = "profile"
 CONFIGURATION = "configuration"
 USE_CASE = "use-case"
+OTHERS = "__"
+"""In the name of a tool that is not ours and may come and go: `server__tool`."""
 KEYS = frozenset("0123456789*#")
 
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
@@ -240,19 +242,22 @@ def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
     """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
 
     Args:
-        tools: With their words.
+        tools: With their words; of one without a schema only the name is written, as what it is, is
+            known when a call begins.
         declared: Further ones by name, whose words are in `httpTools` alone.
     """
-    with_words = [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "inputSchema": {"json": json.loads(tool.parameters)},
-        }
-        for tool in tools
-    ]
-    specs = [*with_words, *({"name": name} for name in declared)]
+    specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
+
+
+def _tool_spec(tool: ToolSpec) -> dict[str, object]:
+    if not tool.parameters:
+        return {"name": tool.name}
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "inputSchema": {"json": json.loads(tool.parameters)},
+    }
 
 
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:

@@ -19,10 +19,14 @@ async def live(_: web.Request) -> web.Response:
 
 @public_routes.get("/health/ready")
 async def ready(request: web.Request) -> web.Response:
-    """New calls are welcome. A full process is ready: it tells callers so itself."""
+    """New calls are welcome. A full process is ready: it tells callers so itself.
+
+    So is one whose sources of tools are away: the second line names them.
+    """
     if request.app[CALLS].is_draining:
         return web.Response(status=503, text="Draining")
-    return web.Response(text="Ready")
+    away = request.app[CALLS].tool_sources_away
+    return web.Response(text=f"Ready\ntool sources away: {', '.join(away)}" if away else "Ready")
 
 
 @private_routes.get("/health/detail")

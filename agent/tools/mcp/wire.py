@@ -1,0 +1,284 @@
+"""One connection to an MCP server: the only module that knows the library.
+
+It is imported when the first server is connected, and not before: importing takes most of a
+second.
+
+What is entered in one task must be left in it (the library's cancel scopes belong to tasks), so
+`connect` is entered by the task that owns the connection and by nobody else. `Connection.call` may
+be used from any task: when the connection breaks, the library cancels the owner and gives the
+callers an error. In a caller that were the owner, the two could not be told apart.
+
+What the library does by default and is not wanted here:
+
+- It checks results against the schema the server published for them. That schema is the server's
+  promise to itself; checking it costs our loop what the server likes. `send_request` does not.
+- It reads an answer of any length. An HTTP answer is cut off at `_MOST_BYTES`, and is refused if
+  it is compressed, because then its length says nothing. Over pipes nothing is bounded: the child
+  is a program the operator chose to run on this machine.
+- It logs what it could not read, which may hold personal words. Its loggers are silenced.
+- A child's standard error would be ours. It is dropped, for the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import mcp_types as types
+import structlog
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import SubscriptionLost
+
+from agent.ports import ToolError
+from agent.tools.mcp.file import Entry
+from agent.tools.mcp.peer import Answer, AwayError, Listed
+
+log = structlog.get_logger(__name__)
+
+_CONNECT_SECONDS = 10.0
+_ASK_SECONDS = 10.0
+"""For anything but a call of a tool, which has a limit of its own."""
+_DIAL_SECONDS = 5.0
+_GRACE_SECONDS = 1.0
+"""Who asks has a limit of their own, and words for it: that one comes first."""
+_MOST_BYTES = 1024 * 1024
+_MOST_PAGES = 20
+_MOST_TOOLS = 200
+_ERROR_CHARS = 500
+
+_FAULTS = (
+    ExceptionGroup, MCPError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError,
+    ValueError, RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)  # fmt: skip
+"""What the library raises for a server that is not as it should be."""
+_NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
+"""The server refused the request as such. All other codes may also be the library's own."""
+
+Heard = Callable[[], Awaitable[bool]]
+"""Waits for a notice that the tools have changed; false if none can come any more."""
+
+
+class Connection:
+    """A server that answers."""
+
+    def __init__(self, client: Client, changed: asyncio.Event) -> None:
+        self._client = client
+        self._changed = changed
+
+    async def tools(self) -> list[Listed]:
+        """All tools of the server, `_MOST_TOOLS` at most.
+
+        Raises:
+            AwayError: It does not tell.
+        """
+        listed: list[types.Tool] = []
+        cursor: str | None = None
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                for _ in range(_MOST_PAGES):
+                    page = await self._client.list_tools(cursor=cursor)
+                    listed += page.tools
+                    cursor = page.next_cursor
+                    if not cursor or len(listed) >= _MOST_TOOLS:
+                        break
+        except _FAULTS as error:
+            raise AwayError(_reason(error)) from error
+        return [_listed(tool) for tool in listed[:_MOST_TOOLS]]
+
+    async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> Answer:
+        """Have a tool run.
+
+        Raises:
+            ToolError: The server did not begin it.
+            AwayError: It is not known whether it ran.
+        """
+        params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        try:
+            result = await self._client.session.send_request(
+                types.CallToolRequest(params=params),
+                types.CallToolResult,
+                request_read_timeout_seconds=seconds + _GRACE_SECONDS,
+            )
+        except MCPError as error:
+            if error.code in _NOT_BEGUN:
+                raise ToolError(error.message[:_ERROR_CHARS]) from error
+            self._changed.set()
+            raise AwayError(_reason(error)) from error
+        except _FAULTS as error:
+            self._changed.set()
+            raise AwayError(_reason(error)) from error
+        return Answer(_told(result), is_error=result.is_error)
+
+    @asynccontextmanager
+    async def notices(self) -> AsyncIterator[Heard]:
+        """Listen for changes; for the owner of the connection."""
+        async with AsyncExitStack() as stack:
+            try:
+                subscription = await stack.enter_async_context(
+                    self._client.listen(tools_list_changed=True)
+                )
+            except (MCPError, RuntimeError, TimeoutError):
+                # The protocol is older, or the server will not: then notices come by themselves.
+                yield self._notice
+                return
+
+            async def event() -> bool:
+                try:
+                    await anext(subscription)
+                except (StopAsyncIteration, SubscriptionLost):
+                    return False
+                return True
+
+            yield event
+
+    async def _notice(self) -> bool:
+        await self._changed.wait()
+        self._changed.clear()
+        return True
+
+
+@asynccontextmanager
+async def connect(entry: Entry) -> AsyncIterator[Connection]:
+    """A connection to this server, closed on leaving; its process, if any, is ended then.
+
+    Raises:
+        AwayError: The server cannot be reached, or went away while the connection was used.
+    """
+    for name in ("mcp", "client", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    refusals = _Refusals()
+    changed = asyncio.Event()
+
+    async def notified(message: object) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            changed.set()
+
+    try:
+        async with AsyncExitStack() as stack:
+            transport = await _transport(stack, entry, refusals)
+            client = Client(
+                transport,
+                client_info=types.Implementation(name="voice-agent", version="1"),
+                message_handler=notified,
+                read_timeout_seconds=_ASK_SECONDS,
+                cache=None,
+            )
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await stack.enter_async_context(client)
+            yield Connection(client, changed)
+    except _FAULTS as error:
+        raise AwayError(refusals.reason or _reason(error)) from error
+
+
+async def _transport(stack: AsyncExitStack, entry: Entry, refusals: _Refusals) -> Any:
+    """The library's transport, not entered; what it needs is closed with the stack."""
+    if entry.command:
+        dropped = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115, ASYNC230, PTH123 (the stack closes it)
+        child = StdioServerParameters(command=entry.command, args=entry.args, env=entry.env)
+        return stdio_client(child, errlog=dropped)
+    http = httpx2.AsyncClient(
+        headers={**entry.headers, "Accept-Encoding": "identity"},
+        timeout=httpx2.Timeout(_DIAL_SECONDS, read=None),
+        event_hooks={"response": [refusals.note, _bound]},
+    )
+    await stack.enter_async_context(http)
+    return streamable_http_client(entry.url, http_client=http, max_sse_event_size=_MOST_BYTES)
+
+
+class _Refusals:
+    """Remembers how a server over HTTP refused us last: the library does not tell."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    async def note(self, response: httpx2.Response) -> None:
+        """A hook for every response."""
+        refused = response.status_code in {401, 403} or response.status_code >= 500
+        self.reason = f"it answers with HTTP {response.status_code}" if refused else ""
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """A hook for every response: read no more of it than is good."""
+    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    is_packed = response.headers.get("content-encoding", "identity") != "identity"
+    if is_packed or not is_stream:
+        limit = 0 if is_packed else _MOST_BYTES
+        response.stream = _Bounded(response.stream, limit)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise httpx2.StreamError("the answer is too long, or compressed")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _listed(tool: types.Tool) -> Listed:
+    hints = tool.annotations or types.ToolAnnotations()
+    return Listed(
+        name=tool.name,
+        description=tool.description or tool.title or hints.title or "",
+        schema=tool.input_schema,
+        is_read_only=hints.read_only_hint is True,
+        is_idempotent=hints.idempotent_hint is True,
+    )
+
+
+def _told(result: types.CallToolResult) -> object:
+    """What the server said: its structured answer, otherwise its words."""
+    if result.structured_content is not None and not result.is_error:
+        return result.structured_content
+    return "\n".join(map(_words, result.content))
+
+
+def _words(block: types.ContentBlock) -> str:
+    """A block as text; what a caller cannot hear is named, and not included."""
+    match block:
+        case types.TextContent():
+            return block.text
+        case types.ImageContent() | types.AudioContent():
+            return f"[{block.type}: {block.mime_type[:100]}, not included]"
+        case types.ResourceLink():
+            return f"[link: {block.name[:100]}, not included]"
+        case types.EmbeddedResource():
+            if isinstance(block.resource, types.TextResourceContents):
+                return block.resource.text
+            return "[resource, not included]"
+
+
+def _reason(error: BaseException) -> str:
+    """Why, for operators: never the text of an error, which may hold anything."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case AwayError():
+            return str(error)
+        case FileNotFoundError() | PermissionError():
+            return "its command cannot be run"
+        case TimeoutError():
+            return "it does not answer in time"
+        case MCPError():
+            return f"it answers with an error ({error.code})"
+        case httpx2.HTTPError() | OSError():
+            return f"it cannot be reached ({type(error).__name__})"
+        case _:
+            log.error("tool_source.unexpected", exc_info=error)
+            return f"it does not behave as it should ({type(error).__name__})"
