@@ -33,7 +33,7 @@ from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
-from agent.web import answered, call, dial, messages, ops, token, voice
+from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, dial, messages, token
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 
@@ -138,11 +138,10 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
     ):
         await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
-        public.add_routes([*voice.routes, *messages.routes, *answered.routes, *call.routes])
-        public.add_routes([*token.routes, *ops.public_routes])
+        public.add_routes(PUBLIC_ROUTES)
         public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
-        private.add_routes([*ops.private_routes, *dial.routes])
+        private.add_routes(PRIVATE_ROUTES)
         private[dial.DIAL_KEYS] = Keys(settings.dial_api_keys) if settings.dial_api_keys else None
         for application in (public, private):
             application[CALLS] = calls

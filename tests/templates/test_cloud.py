@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from agent.settings import Settings
-from agent.web import call, ops, voice
+from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES
 from tests.templates.loading import CLOUD, load, maps, resources, statements, texts
 
 
@@ -32,8 +33,8 @@ def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["Key"]: each["Value"] for each in of}
 
 
-def routes(*tables: web.RouteTableDef) -> set[str]:
-    return {each.path for table in tables for each in table if isinstance(each, web.RouteDef)}
+def paths(routes: Iterable[web.AbstractRouteDef]) -> set[str]:
+    return {each.path for each in routes if isinstance(each, web.RouteDef)}
 
 
 # Who reaches the service.
@@ -108,13 +109,14 @@ def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_othe
         if condition["Field"] == "path-pattern"
         for value in condition["PathPatternConfig"]["Values"]
     ]
-    public = routes(voice.routes, call.routes) | {"/health"}
+    inside = {"/health/live", "/health/ready"}
+    public = paths(PUBLIC_ROUTES) - inside
 
     def forwarded(path: str) -> bool:
         return any(re.fullmatch(each.replace("*", ".*"), path) for each in patterns)
 
     assert {path for path in public if not forwarded(path)} == set()
-    private = routes(ops.public_routes, ops.private_routes) - {"/health"}
+    private = paths(PRIVATE_ROUTES) | inside
     assert {path for path in private if forwarded(path)} == set()
     assert [path for path in patterns if "*" not in path and path not in public] == []
     assert all(len(texts_of(rule)) <= 5 for rule in rules), "the most a rule can hold"
@@ -130,15 +132,18 @@ def texts_of(rule: dict[str, Any]) -> list[str]:
 
 
 def test_the_firewall_blocks_what_twilio_has_not_signed() -> None:
-    """All but the health page needs a signature header; whether it is right, the service checks."""
+    """Whether the header is right, the service checks; health has none, tokens have a secret."""
     rules = {rule["Name"]: rule for rule in only("AWS::WAFv2::WebACL")["Rules"]}
 
     assert rules["unsigned"]["Action"] == {"Block": {}}
-    unsigned, elsewhere = rules["unsigned"]["Statement"]["AndStatement"]["Statements"]
+    unsigned, *elsewhere = rules["unsigned"]["Statement"]["AndStatement"]["Statements"]
     header = unsigned["NotStatement"]["Statement"]["SizeConstraintStatement"]
     assert header["FieldToMatch"] == {"SingleHeader": {"Name": "x-twilio-signature"}}
-    path = elsewhere["NotStatement"]["Statement"]["ByteMatchStatement"]
-    assert (path["PositionalConstraint"], path["SearchString"]) == ("EXACTLY", "/health")
+    free = [each["NotStatement"]["Statement"]["ByteMatchStatement"] for each in elsewhere]
+    assert [(each["PositionalConstraint"], each["SearchString"]) for each in free] == [
+        ("EXACTLY", "/health"),
+        ("EXACTLY", "/token"),
+    ]
 
 
 def test_the_firewall_does_not_count_twilios_calls_against_it() -> None:
@@ -278,7 +283,7 @@ def test_name_and_port_agree_between_container_target_group_and_service() -> Non
 
     assert group["Port"] == attached["ContainerPort"] == Settings().port
     assert group["HealthCheckPath"] == "/health/ready"
-    assert group["HealthCheckPath"] in routes(ops.public_routes)
+    assert group["HealthCheckPath"] in paths(PUBLIC_ROUTES)
     for agent in agents():
         environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
         assert agent["Name"] == attached["ContainerName"]
