@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from agent.app import messenger_options
 from agent.carrier import CarrierMessenger
+from agent.carrier.http import TOTAL_SECONDS
 from agent.llm import OfflineModel
 from agent.ports import LanguageModel
 from agent.settings import Settings
 from agent.store import seed
 from agent.tools import SPECS
-from tests.emulators.carrier import ACCOUNT, CarrierStandIn, Conduct, Refused
+from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
 from tests.fakes import MemoryStore
 from tests.servers import TOKEN, Server, serving, settings_for, staged
 from tests.twilio.call import TwilioCall
@@ -76,12 +77,18 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+def patience() -> float:
+    """Seconds that sending may take."""
+    return TIME_LIMIT_SECONDS
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
     """A service with the shipped configuration that can send messages."""
     settings = settings_for(tmp_path / "unused", **CONFIGURED)
     store = MemoryStore()
     await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    async with CarrierStandIn() as carrier, carrier.session() as http:
+    async with CarrierStandIn() as carrier, carrier.session(patience) as http:
         messenger = CarrierMessenger(messenger_options(settings), http)
         async with staged(settings, store, offline, messenger=messenger) as server:
             yield Stage(server, carrier)
@@ -139,6 +146,26 @@ async def test_caller_who_breaks_in_gets_one_sms(stage: Stage) -> None:
         await call.prompt("text me the order")
         stage.carrier.gate.set()
         await call.reply()
+        again = await call.say("text me the order please")
+
+    assert "I have sent you the text message." in again.text
+    assert stage.carrier.texts == [ORDER_SMS]
+    assert call.ledger.violations == []
+
+
+@pytest.mark.parametrize("patience", [TOTAL_SECONDS])
+async def test_caller_who_interrupts_while_it_is_sent_gets_one_sms(stage: Stage) -> None:
+    """Breaking into a sentence that asks for patience undoes nothing and sends nothing twice."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        await call.play_out()
+        stage.carrier.next = [Conduct.WAITS]
+        await call.prompt("yes please")
+        await stage.carrier.reached.wait()
+        await call.hear(characters=3)
+        await call.interrupt(characters=3)
+        stage.carrier.gate.set()
+        await call.settle()
         again = await call.say("text me the order please")
 
     assert "I have sent you the text message." in again.text

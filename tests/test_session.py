@@ -31,6 +31,7 @@ from tests.scripted import (
     ScriptedModel,
     ScriptedToolbox,
     Stage,
+    Step,
 )
 from tests.virtual_time import run_virtually
 
@@ -335,3 +336,20 @@ def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
     run_virtually(stage.play())
 
     assert stage.line.sent[0][0] == 1.1
+
+
+def test_tools_of_one_reply_overlap_in_time() -> None:
+    """Three that take two seconds each take two seconds together."""
+    calls: list[Step] = [ToolCall(f"c{n}", "look", f'{{"n":{n}}}') for n in range(3)]
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Look at all."))], hangs_up_at=5.0),
+        ScriptedModel([[*calls, StopReason.TOOLS], ["All seen. ", END]]),
+        toolbox=ScriptedToolbox(seconds=2.0),
+        brief=WITH_TOOLS,
+    )
+
+    run_virtually(stage.play())
+
+    seen = [at for at, one in stage.line.sent if isinstance(one, Speak) and "seen" in one.text]
+    assert stage.toolbox.finished == ["look"] * 3
+    assert seen == [3.0]

@@ -99,9 +99,9 @@ class CarrierStandIn:
         """The JSON of all mails."""
         return [each.content for each in self.taken if each.url == MAIL]
 
-    def session(self) -> aiohttp.ClientSession:
-        """A session that arrives here, with short limits; the caller closes it."""
-        return rerouted(self._base)
+    def session(self, seconds: float = TIME_LIMIT_SECONDS) -> aiohttp.ClientSession:
+        """A session that arrives here, with this limit; the caller closes it."""
+        return rerouted(self._base, seconds)
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
@@ -145,7 +145,7 @@ class CarrierStandIn:
         return success
 
 
-def rerouted(base: URL) -> aiohttp.ClientSession:
+def rerouted(base: URL, seconds: float = TIME_LIMIT_SECONDS) -> aiohttp.ClientSession:
     """A session like the service's own, whose requests go to another address."""
 
     async def reroute(
@@ -155,7 +155,7 @@ def rerouted(base: URL) -> aiohttp.ClientSession:
         request.url = base.join(request.url.relative())
         return await handler(request)
 
-    timeout = aiohttp.ClientTimeout(total=TIME_LIMIT_SECONDS, connect=_CONNECT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(force_close=True)
     return aiohttp.ClientSession(connector=connector, timeout=timeout, middlewares=(reroute,))
 
