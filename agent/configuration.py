@@ -7,8 +7,8 @@ Two items can be edited during a call (seed section A13):
 - the use case's record, if it says `liveEdits`. A change sets the call up anew and is written into
   the session item, over what was edited there: the last edit wins.
 
-Both are read when a turn begins, in one round trip, while the caller is still speaking if the relay
-sends partial prompts (`agent.session`). What cannot be read leaves everything as it is. An edit
+Both are read when a turn begins, in one round trip, while the caller is still speaking
+(`agent.session`). What cannot be read leaves everything as it is. An edit
 that is broken is refused, logged once, and the call goes on as before.
 """
 

@@ -47,6 +47,8 @@ from agent.conversation.events import (
     CallStarted,
     EndReason,
     Event,
+    Playback,
+    PlaybackReported,
     ReplyDelta,
     ReplyFailed,
     ReplyFault,
@@ -192,10 +194,12 @@ class Session:
         async with aclosing(self._around.line.events()) as events:
             async for event in events:
                 match event:
+                    case PlaybackReported(Playback.CALLER_ON):
+                        self._prepare_turn()
+                        is_turn_prepared = True
                     case CallerSpoke(is_final=False):
                         if not is_turn_prepared:
-                            self._start_once(_WARMING, self._warm)
-                            self._start_once(_REFRESHING, self._refresh)
+                            self._prepare_turn()
                         is_turn_prepared = True
                     case CallerSpoke() | CallerPressed():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
@@ -204,6 +208,11 @@ class Session:
                         pass
                 await self._put(event)
         await self._put(CallEnded())
+
+    def _prepare_turn(self) -> None:
+        """The caller begins to speak: use the time until the words are there."""
+        self._start_once(_WARMING, self._warm)
+        self._start_once(_REFRESHING, self._refresh)
 
     async def _be_up_to_date(self, *, is_asked: bool) -> None:
         """Have edits of the use case in the inbox before what the caller has just said."""

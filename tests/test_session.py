@@ -16,6 +16,8 @@ from agent.conversation.events import (
     CallerSpoke,
     EndReason,
     Event,
+    Playback,
+    PlaybackReported,
     ReplyFault,
 )
 from agent.conversation.handoff import HandoffData, ReasonCode
@@ -36,6 +38,7 @@ from tests.scripted import (
 from tests.virtual_time import run_virtually
 
 END = StopReason.END
+ON = Playback.CALLER_ON
 ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
 LOOK = ToolSpec("look", "Looks.", '{"type":"object"}')
 WITH_TOOLS = Brief(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
@@ -303,9 +306,16 @@ def test_flood_of_frames_stops_no_timer() -> None:
         (0.09, [(1.0, CallerSpoke("Hello?"))], [True]),
         (0.09, [(1.0, CallerPressed("1")), (1.0, CallerSpoke("Hello?"))], [True]),
         (0.9, [(1.0, CallerSpoke("Hel", False)), (2.0, CallerSpoke("Hello?"))], [True]),
+        (0.9, [(1.0, PlaybackReported(ON)), (2.0, CallerSpoke("Hello?"))], [True]),
         (0.9, [(1.0, CallerSpoke("Hello?")), (3.0, CallerSpoke("Well?"))], [False, True]),
     ],
-    ids=["read at the words", "read at a key", "read since the first word", "read too slowly"],
+    ids=[
+        "read at the words",
+        "read at a key",
+        "read since the first word",
+        "read since the caller speaks",
+        "read too slowly",
+    ],
 )
 def test_edits_are_read_when_a_turn_begins(
     seconds: float, happenings: list[tuple[float, Event]], known: list[bool]
