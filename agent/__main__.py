@@ -156,9 +156,11 @@ def _seed(asked: argparse.Namespace) -> int:
 
 
 def _fault_of_change(asked: argparse.Namespace) -> str:
-    """What is wrong about `--canary`, `--rollback` and `--to` together; empty if nothing."""
+    """What is wrong about the options of `seed` together; empty if nothing."""
     if asked.canary is not None and not 0 <= asked.canary <= 99:
         return "--canary: must be 1 to 99, or 0 to end it"
+    if asked.create_table and asked.dry_run:
+        return "--create-table: makes a table, so not with --dry-run"
     if asked.to is not None and not asked.rollback:
         return "--to: needs --rollback"
     if (asked.rollback or asked.canary is not None) and not asked.use_case:

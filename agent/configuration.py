@@ -56,8 +56,8 @@ class LiveConfiguration:
 
     def __init__(self, means: Means, record: Item, item: Item, in_force: _InForce) -> None:
         self._means = means
-        self._record = record
-        self._item = item
+        self._record = self._seen_record = record
+        self._item = self._seen_item = item
         self._in_force = in_force
 
     @classmethod
@@ -127,15 +127,16 @@ class LiveConfiguration:
         return None
 
     async def _take_edits(self) -> bool:
-        """Whether there was one; each is tried once."""
+        """Whether there was one; each is tried once, and what is broken is never built upon."""
         record, item = await self._read()
-        if record is not None and record != self._record:
-            self._record = record
+        if record is not None and record != self._seen_record:
+            self._seen_record = record
             await self._follow_record(record)
             return True
-        if item is not None and session.is_edited(item, self._item):
-            self._item = item
+        if item is not None and session.is_edited(item, self._seen_item):
+            self._seen_item = item
             self._in_force = await _in_force(self._means, self._record, item)
+            self._item = item
             return True
         return False
 
@@ -152,7 +153,8 @@ class LiveConfiguration:
         item = {**self._item, **attributes}
         in_force = await _in_force(self._means, record, item)
         await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
-        self._item, self._in_force = item, in_force
+        self._record, self._item, self._in_force = record, item, in_force
+        self._seen_item = item
 
 
 async def _in_force(means: Means, record: Item, item: Item) -> _InForce:

@@ -201,9 +201,11 @@ class Session:
                         if not is_turn_prepared:
                             self._prepare_turn()
                         is_turn_prepared = True
-                    case CallerSpoke() | CallerPressed():
+                    case CallerSpoke():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
                         is_turn_prepared = False
+                    case CallerPressed():  # nobody is heard before a key
+                        await self._be_up_to_date(is_asked=False)
                     case _:
                         pass
                 await self._put(event)

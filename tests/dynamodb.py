@@ -106,7 +106,7 @@ class Engine:
             if time.monotonic() > deadline:
                 message = f"no answer at {self.url}: {self.description}\n{self._server.log()}"
                 raise EngineError(message)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)  # a server that starts has no event for us
 
     def stop(self) -> None:
         """Stop it; return when it is gone. What was acknowledged is kept for `start`."""

@@ -413,6 +413,24 @@ FAULTS = (
         "practice 16: the star takes back, the hash completes",
     ),
     Fault(
+        "machine",
+        "        self._tools.offer(brief.tools)\n",
+        "",
+        "live edits: what is offered is what the edit says",
+    ),
+    Fault(
+        "machine",
+        "        self._patience.speak(brief.phrases)\n",
+        "",
+        "live edits: sentences are the edited ones",
+    ),
+    Fault(
+        "machine",
+        "        self._brief = brief\n        self._tools.offer",
+        "        self._tools.offer",
+        "live edits: keys mean what the edited table says",
+    ),
+    Fault(
         "speech",
         "        if not self._hidden_by:\n            shown.append(word[position:])",
         "        shown.append(word[position:])",

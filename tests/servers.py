@@ -238,7 +238,7 @@ async def until(holds: Callable[[], bool]) -> None:
     """Wait for a condition, within a limit."""
     async with asyncio.timeout(_SETTLED_SECONDS):
         while not holds():  # noqa: ASYNC110 (a file, a thread or a counter has no event)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the same reason
 
 
 @asynccontextmanager

@@ -180,6 +180,10 @@ def test_version_can_be_tried_and_taken_back(
         ([*EINSTEIN, "--canary", "100"], "--canary: must be 1 to 99, or 0 to end it"),
         ([*EINSTEIN, "--canary", "-1"], "--canary: must be 1 to 99, or 0 to end it"),
         ([*EINSTEIN, "--to", "1"], "--to: needs --rollback"),
+        (
+            ["--create-table", "--dry-run"],
+            "--create-table: makes a table, so not with --dry-run",
+        ),
         ([*EINSTEIN, "--canary", "5"], "albertEinsteinUseCase: there is no such use case"),
         ([*EINSTEIN, "--rollback"], "albertEinsteinUseCase: there is no such use case"),
     ],

@@ -169,3 +169,23 @@ async def test_an_edit_of_the_session_outlasts_an_unchanged_record(stage: Stage)
         await call.say("really")
 
     assert stage.told() == ["You sell pizza.", "You sell soup.", "You sell soup."]
+
+
+async def test_a_broken_record_does_not_keep_good_edits_out(stage: Stage) -> None:
+    """What is broken never is in force: neither for an edit of the session, nor for `liveEdits`."""
+    await stage.publish({**RECORD, "liveEdits": True})
+
+    async with stage.server.twilio.call() as call:
+        await call.say("hello")
+        broken = {"conversationRelayParams": "none", "liveEdits": False}
+        await stage.store.merge(NAME, "configuration", broken)
+        await call.say("and now")
+        prompt = {"systemPrompt": [{"text": "You sell soup."}]}
+        await stage.store.merge(call.relay.fields["CallSid"], "connection", prompt)
+        await call.say("what do you sell")
+        await stage.store.put({**RECORD, "sk": "configuration", "prompt": "You sell tea."})
+        await call.say("and now")
+
+    assert stage.told() == [
+        "You sell pizza.", "You sell pizza.", "You sell soup.", "You sell tea.",
+    ]  # fmt: skip

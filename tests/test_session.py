@@ -24,7 +24,7 @@ from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.history import AgentSaid, CallerSaid, ToolUsed, Voice
 from agent.conversation.messages import SideEffect, StopReason, ToolCall, ToolResult, ToolSpec
 from agent.conversation.outcome import HangUp, ToolOutcome
-from agent.conversation.usecase import Brief, Phrases
+from agent.conversation.usecase import Brief, KeyBinding, Phrases
 from agent.ports import ModelError
 from tests.scripted import (
     GREETING,
@@ -333,6 +333,21 @@ def test_edits_are_read_when_a_turn_begins(
     edit = [type(event) for event in events].index(BriefChanged)
     finals = [at for at, one in enumerate(events) if isinstance(one, CallerSpoke) and one.is_final]
     assert [edit < at for at in finals] == known
+
+
+def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
+    """A cough long ago is not the beginning of this turn."""
+    edited = replace(GREETING, keypad={"1": KeyBinding("One.")})
+    stage = Stage(
+        ScriptedLine([(1.0, PlaybackReported(ON)), (5.0, CallerPressed("1"))], hangs_up_at=6.0),
+        ScriptedModel([["Yes. ", END]]),
+        edits=[(0.0, None), (0.0, edited)],
+    )
+
+    run_virtually(stage.play())
+
+    events = [type(event) for event, _ in stage.observer.seen]
+    assert events.index(BriefChanged) < events.index(CallerPressed)
 
 
 def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:

@@ -143,7 +143,7 @@ def torment(workers: Workers, engine: Engine) -> tuple[int, int]:
             engine.stop()
             workers.kill(chance.choice(living))
             engine.start()
-        time.sleep(0.02)
+        time.sleep(0.02)  # processes tell of their progress in files
     return len(KILLS) - len(kills) + len(FAILURES), len(FAILURES) - len(failures)
 
 

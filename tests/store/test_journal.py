@@ -138,7 +138,7 @@ def test_what_changes_again_before_it_is_written_is_written_once() -> None:
             journal = at.journals.open("CA1", STARTED)
             for text in ("One. ", "One. Two. ", "One. Two. Three."):
                 journal.record(0, AgentSaid(text))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # of virtual time
             await journal.flush(1.0)
 
     run_virtually(main())
@@ -156,7 +156,7 @@ def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -
             journal = at.journals.open("CA1", STARTED)
             journal.record(0, AgentSaid("One."))
             journal.record(1, words(1))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # of virtual time
             journal.record(0, AgentSaid("One. Two."))
             await journal.flush(5.0)
 
@@ -206,7 +206,7 @@ def test_table_that_was_away_has_all_facts_afterwards() -> None:
             store.is_away = False
             await asyncio.sleep(6.0)
             journal.record(8, words(8))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # of virtual time
             return unwritten, ended, delayed, at.counted.calls, at.counted.facts
 
     with structlog.testing.capture_logs() as logs:
@@ -327,7 +327,7 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
                 for position in range(100):
                     journal.record(position, words(position))
             journals[2].record(100, Note("One more."))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # of virtual time
             waiting = [journal.unwritten for journal in journals[:3]]
             return waiting, at.counted.facts, dict(at.counted.losses)
 
@@ -443,9 +443,9 @@ def test_what_changes_while_it_waits_for_its_turn_is_written_once() -> None:
             journals = [at.journals.open(f"CA{call:02d}", STARTED) for call in range(33)]
             for journal in journals[:-1]:
                 journal.record(0, words(0))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # of virtual time
             journals[-1].record(0, AgentSaid("One."))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # of virtual time
             journals[-1].record(0, AgentSaid("One. Two."))
             await journals[-1].flush(5.0)
 

@@ -72,7 +72,7 @@ class Worker:
                 for text in script.pieces(call, position):
                     fact = AgentSaid(text)
                     journal.record(position, fact)
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # as long as a model takes for some words
             case ToolUsed():
                 await self._acknowledged(journal, call, position, fact)
                 fact = await self._used(call, fact)
