@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from aiohttp.web import AbstractRouteDef
 
-from agent.web import answered, call, dial, messages, ops, token, voice
+from agent.web import action, answered, call, dial, messages, ops, token, voice
 
 __all__ = ["PRIVATE_ROUTES", "PUBLIC_ROUTES"]
 
 PUBLIC_ROUTES: tuple[AbstractRouteDef, ...] = (
     *voice.routes,
+    *action.routes,
     *answered.routes,
     *messages.routes,
     *call.routes,

@@ -10,7 +10,7 @@ import pytest
 
 from agent.conversation.usecase import Phrases
 from agent.ports import Item, StoreError
-from agent.web.voice import LOST
+from agent.web.action import LOST
 from tests.fakes import MemoryStore
 from tests.servers import Server, heard_out, serving, settings_for, staged
 from tests.test_call import offline, seeded
