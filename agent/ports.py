@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 
 from agent.conversation.actions import Action, LineAction, StartReply
 from agent.conversation.events import Event, ReplyFault
-from agent.conversation.history import Fact
+from agent.conversation.history import Recorded
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
@@ -321,7 +321,7 @@ class Dialer(Protocol):
 class Journal(Protocol):
     """Where the facts of one call are kept, off the speaking path."""
 
-    def record(self, position: int, fact: Fact) -> None:
+    def record(self, position: int, fact: Recorded) -> None:
         """Have a fact kept; returns at once, never raises.
 
         Recording a position again replaces what is not yet written.

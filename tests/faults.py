@@ -384,9 +384,9 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "        elif self._is_stopping:\n            self._say_goodbye_for_stopping()\n",
+        "        elif self._is_stopping:\n            self._end_call(HANDED_OVER)\n",
         "",
-        "practice 20: a stopping service ends the call at the next quiet moment",
+        "practice 20: a stopping service hands over at the next quiet moment",
     ),
     Fault(
         "machine",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.conversation.history import Fact
+from agent.conversation.history import Recorded
 from agent.conversation.messages import Choice, Message, ToolCall, ToolChoice
 
 
@@ -34,6 +34,8 @@ class RunTool:
     """Run a tool; answered by exactly one `ToolFinished`, unless it is cancelled."""
 
     call: ToolCall
+    is_lasting: bool = False
+    """It may change the world: that it was begun must be kept before it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Record:
     """Keep this fact at this position; replaces what stood there. Repeating it changes nothing."""
 
     position: int
-    fact: Fact
+    fact: Recorded
 
 
 class Timer(StrEnum):

@@ -28,7 +28,11 @@ BY_AGENT = Ending(EndReason.AGENT_END, is_revocable=True)
 IDLE = Ending(EndReason.IDLE, is_revocable=True)
 TIME_IS_UP = Ending(EndReason.MAX_DURATION)
 TROUBLE = Ending(EndReason.ERROR_MODEL)
-DRAIN = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
+HANDED_OVER = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, "quiet"))
+TORN_OFF = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
+"""Given up in whatever moment: nobody knows what was heard."""
+STOPPED = Ending(EndReason.DRAIN)
+"""Over, because the service is."""
 
 
 def transfer(handoff: Handoff) -> Ending:

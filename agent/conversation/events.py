@@ -151,9 +151,22 @@ class BriefChanged:
     brief: Brief
 
 
+class Departure(StrEnum):
+    """How a process leaves its calls."""
+
+    WHEN_QUIET = "when_quiet"
+    """Another process takes the call over at the next quiet moment."""
+    AT_ONCE = "at_once"
+    """The same, whatever is going on: there is no more time."""
+    GOODBYE = "goodbye"
+    """Nobody takes it over: the caller is told that the call ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceStopping:
-    """The process will go away: finish at the next quiet moment."""
+    """The process will go away."""
+
+    departure: Departure = Departure.WHEN_QUIET
 
 
 @dataclass(frozen=True, slots=True)

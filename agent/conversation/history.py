@@ -76,6 +76,18 @@ class Note:
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note
 
+
+@dataclass(frozen=True, slots=True)
+class CallerBegan:
+    """The caller was heard to speak, and the words have not come yet.
+
+    No fact of a history: it is recorded at the position of the next one, which takes its place.
+    It stays there only if the line is lost before the words come, and then tells so.
+    """
+
+
+Recorded = Fact | CallerBegan
+
 CALL_BEGINS = "[The call begins.]"
 CALLER_WAITS = "[The caller is waiting for you to speak.]"
 KEYS_PRESSED = "[The caller pressed on the keypad: {}]"

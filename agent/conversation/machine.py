@@ -31,11 +31,38 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from agent.conversation import events as ev
-from agent.conversation.actions import Action, EndCall, Record, StartReply, Timer
+from agent.conversation.actions import (
+    Action,
+    EndCall,
+    Record,
+    StartReply,
+    SwitchLanguage,
+    Timer,
+)
 from agent.conversation.clocks import Clocks
-from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
-from agent.conversation.events import EndReason, Event, Playback
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note, Voice
+from agent.conversation.ending import (
+    BY_AGENT,
+    HANDED_OVER,
+    IDLE,
+    STOPPED,
+    TIME_IS_UP,
+    TORN_OFF,
+    TROUBLE,
+    Ending,
+    transfer,
+)
+from agent.conversation.events import Departure, EndReason, Event, Playback
+from agent.conversation.history import (
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Fact,
+    History,
+    Means,
+    Note,
+    ToolUsed,
+    Voice,
+)
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
@@ -43,6 +70,7 @@ from agent.conversation.mouth import Mouth
 from agent.conversation.outcome import Effect, Handoff, HangUp
 from agent.conversation.patience import Patience
 from agent.conversation.reply import Reply
+from agent.conversation.resuming import Resumption, first_words
 from agent.conversation.toolruns import ToolRuns
 from agent.conversation.usecase import Brief, KeyBinding
 
@@ -64,10 +92,12 @@ class _Phase(Enum):
 class Conversation:
     """One call. `receive` is all that matters; the properties tell where it stands."""
 
-    def __init__(self, brief: Brief) -> None:
+    def __init__(self, brief: Brief, resumption: Resumption | None = None) -> None:
+        """Begin a call, or go on with one that was led before."""
         limits = brief.limits
         self._brief = brief
-        self._history = History()
+        self._resumption = resumption
+        self._history = History(resumption.facts if resumption else ())
         self._mouth = Mouth(self._history, characters_per_second=limits.characters_per_second)
         self._tools = ToolRuns(self._history, brief.tools)
         self._clocks = Clocks()
@@ -75,7 +105,7 @@ class Conversation:
         self._phase = _Phase.NEW
         self._end_reason = EndReason.CALLER_HANGUP
         self._ending: Ending | None = None
-        self._reply = Reply()
+        self._reply = Reply(_last_reply(self._history))
         self._patience = Patience(brief.phrases, limits)
         self._entry = Entry()
         self._round = 0
@@ -158,20 +188,42 @@ class Conversation:
                 self._wake(timer)
             case ev.BriefChanged(brief):
                 self._follow(brief)
-            case ev.ServiceStopping():
-                self._stop_service()
+            case ev.ServiceStopping(departure):
+                self._stop_service(departure)
             case _:  # by now a CallEnded; mypy complains here of any event added and forgotten
                 self._lose_line(event.reason)
 
     def _begin_call(self) -> None:
         self._phase = _Phase.OPEN
-        limits = self._brief.limits
-        self._start(Timer.DURATION, limits.duration_ms - limits.duration_warning_ms)
-        if self._brief.greeting:
+        limits, elapsed_ms = self._brief.limits, 0
+        if self._resumption is not None:
+            elapsed_ms = self._resumption.elapsed_ms
+        until_warning_ms = limits.duration_ms - limits.duration_warning_ms - elapsed_ms
+        self._start(Timer.DURATION, max(1, until_warning_ms))
+        if self._resumption is not None:
+            self._take_up(self._resumption)
+        elif self._brief.greeting:
             self._actions += self._mouth.greet(self._brief.greeting)
             self._end_turn()
         else:
             self._ask()
+
+    def _take_up(self, resumption: Resumption) -> None:
+        """Go on with a call, see `agent.conversation.resuming`."""
+        if resumption.language:
+            self._actions.append(SwitchLanguage(resumption.language))
+        self._actions += self._tools.resume()
+        first = first_words(resumption, self._brief.phrases)
+        if first.sentence:
+            self._actions += self._mouth.say_whole(first.sentence)
+        if first.note:
+            self._keep(Note(first.note))
+        if self._tools.is_awaited:
+            self._start_filler(self._brief.limits.filler_every_ms)
+        elif first.asks_model:
+            self._ask()
+        else:
+            self._end_turn()
 
     def _follow(self, brief: Brief) -> None:
         self._brief = brief
@@ -200,13 +252,18 @@ class Conversation:
         self._actions += self._tools.leave()
         self._stop(*Timer)
 
-    def _stop_service(self) -> None:
-        self._is_stopping = True
-        if self._is_quiet:
-            self._say_goodbye_for_stopping()
-
-    def _say_goodbye_for_stopping(self) -> None:
-        self._leave_with(self._brief.phrases.goodbye_stopping, DRAIN)
+    def _stop_service(self, departure: Departure) -> None:
+        if departure is Departure.WHEN_QUIET:
+            self._is_stopping = True
+            if self._is_quiet:
+                self._end_call(HANDED_OVER)
+            return
+        self._abandon()
+        self._record_entry()
+        if departure is Departure.GOODBYE and not self._ending:
+            self._actions += self._mouth.say_whole(self._brief.phrases.goodbye_stopping)
+            self._ending = STOPPED
+        self._end_call(self._ending or TORN_OFF)
 
     def _hear(self, text: str, *, is_final: bool) -> None:
         if not is_final:
@@ -233,7 +290,7 @@ class Conversation:
 
     def _notice_caller(self) -> None:
         """The caller is saying something; the words will follow."""
-        self._has_caller_floor = True
+        self._give_floor()
         if self._ending and self._ending.is_revocable:
             self._restart(Timer.PLAYBACK, self._brief.limits.goodbye_ms)
         self._restart(Timer.HOLD, self._brief.limits.hold_ms)
@@ -259,8 +316,14 @@ class Conversation:
                 self._drop_reply()
                 self._ask(self._reply.choice)
 
-    def _listen_after_cut(self) -> None:
+    def _give_floor(self) -> None:
+        """To the caller; should the line be lost before the words are there, this is known."""
+        if not self._has_caller_floor:
+            self._actions.append(Record(len(self._history), CallerBegan()))
         self._has_caller_floor = True
+
+    def _listen_after_cut(self) -> None:
+        self._give_floor()
         if self._ending and not self._ending.is_revocable:
             self._end_call(self._ending)
         else:
@@ -375,10 +438,10 @@ class Conversation:
         self._is_agent_heard = False
         if self._ending:
             self._end_call(self._ending)
-        elif self._is_stopping:
-            self._say_goodbye_for_stopping()
         elif self._has_news:
             self._ask()
+        elif self._is_stopping:
+            self._end_call(HANDED_OVER)
         else:
             self._start(Timer.IDLE, self._patience.idle_ms)
 
@@ -524,7 +587,7 @@ class Conversation:
     def _break_silence(self) -> None:
         self._has_caller_floor = False
         if self._is_stopping:
-            self._say_goodbye_for_stopping()
+            self._end_call(HANDED_OVER)
         elif self._has_news:
             self._ask()
         elif words := self._patience.reprompt():
@@ -578,3 +641,8 @@ class Conversation:
 
     def _stop(self, *timers: Timer) -> None:
         self._actions += self._clocks.stop(*timers)
+
+
+def _last_reply(history: History) -> int:
+    """The latest reply that is in the history; the next one must not be taken for it."""
+    return max((fact.reply for fact in history if isinstance(fact, ToolUsed)), default=0)

@@ -10,8 +10,9 @@ from agent.conversation.speech import Speech
 class Reply:
     """The reply in progress, and what is still of interest of the last one."""
 
-    def __init__(self) -> None:
-        self._number = 0
+    def __init__(self, number: int = 0) -> None:
+        """Begin to count after this number."""
+        self._number = number
         self._is_active = False
         self._speech = Speech()
         self.choice: ToolChoice = Choice.AUTO

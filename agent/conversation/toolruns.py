@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.conversation.actions import Action, CancelTool, Record, RunTool
-from agent.conversation.history import History, ToolUsed
+from agent.conversation.history import CallerSaid, Fact, History, ToolUsed
 from agent.conversation.messages import SideEffect, ToolCall, ToolResult, ToolSpec
 from agent.conversation.outcome import ToolOutcome
 
@@ -32,6 +32,7 @@ NOT_HEARD = (
     "Not done: the caller interrupted your last sentence, so a yes may not mean this."
     " Say again briefly what you are about to do and ask."
 )
+_MINTED = re.compile(r"tool(\d{5})")
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class ToolRuns:
         self._history = history
         self._specs = specs
         self._runs: dict[str, _Run] = {}
-        self._minted = 0
+        self._minted = max(map(_minted_number, history), default=0)
 
     def offer(self, specs: Mapping[str, ToolSpec]) -> None:
         """From now on these are the tools; what runs goes on."""
@@ -103,6 +104,25 @@ class ToolRuns:
             actions.append(record)
             starts.extend(start)
         return actions + starts
+
+    def resume(self) -> list[Action]:
+        """Take up what ran when the line was lost.
+
+        What the caller waits for, and what may have changed the world, is run again under its old
+        identifier: the tool knows what it has done (`agent.tools.ledger`). The rest is answered as
+        cancelled; so is what is not offered any more.
+        """
+        open_runs = [
+            (position, used)
+            for position, used in enumerate(self._history)
+            if isinstance(used, ToolUsed) and used.result is None
+        ]
+        turn = self._last_turn
+        return [
+            action
+            for position, used in open_runs
+            for action in self._resume(position, used, is_awaited=position > turn)
+        ]
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedRun:
         """A run has ended: complete every fact that waited for it."""
@@ -151,8 +171,37 @@ class ToolRuns:
 
     def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
         position = self._history.append(ToolUsed(reply, call))
-        self._runs[call.id] = _Run(spec, [position], {position})
-        return self._record(position), [RunTool(call)]
+        return self._record(position), [self._run(position, call, spec, is_awaited=True)]
+
+    def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
+        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
+        return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE)
+
+    @property
+    def _last_turn(self) -> int:
+        """Position of the caller's last words; -1 if there are none."""
+        facts = list(enumerate(self._history))
+        return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
+
+    def _resume(self, position: int, used: ToolUsed, *, is_awaited: bool) -> list[Action]:
+        spec, call = self._specs.get(used.call.name), used.call
+        is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
+        if spec is None or not (is_awaited or is_lasting):
+            return [self._complete(position, error_content(CANCELLED), is_error=True)]
+        twin = self._twin(call) if is_lasting else None
+        if twin is None:
+            return [self._run(position, call, spec, is_awaited=is_awaited)]
+        twin.positions.append(position)
+        twin.awaited |= {position} if is_awaited else set()
+        return []
+
+    def _twin(self, call: ToolCall) -> _Run | None:
+        """The run of the same call that is going on."""
+        arguments = canonical(call.arguments) or ""
+        for run in self._runs.values():
+            if _is_same(self._history.tool_run(run.positions[0]).call, call.name, arguments):
+                return run
+        return None
 
     def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
         position = self._history.append(ToolUsed(reply, call))
@@ -190,6 +239,12 @@ def canonical(arguments: str) -> str | None:
 def error_content(message: str) -> str:
     """A result that tells the model what went wrong."""
     return json.dumps({"error": message}, ensure_ascii=False)
+
+
+def _minted_number(fact: Fact) -> int:
+    """The number in an identifier of ours; 0 if there is none."""
+    found = _MINTED.fullmatch(fact.call.id) if isinstance(fact, ToolUsed) else None
+    return int(found[1]) if found else 0
 
 
 def _is_same(call: ToolCall, name: str, arguments: str) -> bool:

@@ -67,6 +67,14 @@ class Phrases:
     almost_over: str = "Just so you know, this call has to end in about a minute."
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
     goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
+    resumed: str = "I am sorry, the line broke off for a moment."
+    resumed_quiet: str = "I am still here, please go on."
+    resumed_unheard: str = (
+        "I am sorry, the line broke off while you were speaking. What were you saying?"
+    )
+    nobody_free: str = (
+        "I am sorry, nobody is free to take your call just now. Can I help you with anything else?"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ import msgspec
 from agent.conversation.history import (
     KEYS_PRESSED,
     AgentSaid,
+    CallerBegan,
     CallerSaid,
-    Fact,
     Means,
     Note,
+    Recorded,
     ToolUsed,
 )
 from agent.conversation.messages import ToolResult
@@ -36,7 +37,8 @@ _SMALLEST, _GREATEST = 1e-100, 1e37
 """Numbers every table keeps exactly: DynamoDB has 38 digits and 125 powers of ten."""
 MOST_FACTS = 1_000_000
 """As many as six digits of the sort key can tell apart."""
-_KINDS: dict[str, type[Fact]] = {
+_KINDS: dict[str, type[Recorded]] = {
+    "callerBegan": CallerBegan,
     "callerSaid": CallerSaid,
     "agentSaid": AgentSaid,
     "toolUsed": ToolUsed,
@@ -46,7 +48,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def fact_item(
-    call_sid: str, started_ms: int, position: int, fact: Fact, sequence: int, expire_at: int
+    call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int, expire_at: int
 ) -> Item:
     """The item of a fact.
 
@@ -72,7 +74,7 @@ def fact_item(
     return item
 
 
-def fact_from_item(item: Mapping[str, object]) -> Fact | None:
+def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
     """The fact of one of our items; `None` if it holds none that can be read."""
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
@@ -84,8 +86,10 @@ def fact_from_item(item: Mapping[str, object]) -> Fact | None:
             return None
 
 
-def _message(fact: Fact) -> dict[str, object]:
+def _message(fact: Recorded) -> dict[str, object]:
     match fact:
+        case CallerBegan():
+            return _said("user", "")
         case CallerSaid(text, means):
             return _said("user", KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
         case Note(text):

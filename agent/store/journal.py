@@ -40,7 +40,7 @@ from itertools import count
 
 import structlog
 
-from agent.conversation.history import Fact
+from agent.conversation.history import AgentSaid, Recorded
 from agent.ports import Store, StoreError, StoreRefusedError
 from agent.store.backlog import Backlog, JournalEvents, Loss, Uncounted
 from agent.store.chat import fact_item
@@ -51,6 +51,9 @@ log = structlog.get_logger(__name__)
 WRITE_DELAY_SECONDS = 0.05
 """Between a fact and its writing: what changes again meanwhile is written once, and not in the
 moment in which the caller waits for the model to be asked."""
+EARLY_SECONDS = 0.01
+"""The same for what does not grow piece by piece, as speech does: the caller's words cannot be had
+again should the process die. By then the model has been asked."""
 CLOSE_SECONDS = 3.0
 """How long the end of the process waits for facts to be written."""
 OLDEST_SECONDS = 3600.0
@@ -67,7 +70,7 @@ Chance = Callable[[float, float], float]
 class _Entry:
     """A fact that waits."""
 
-    fact: Fact
+    fact: Recorded
     sequence: int
     since: float
     """On the loop's clock."""
@@ -88,7 +91,7 @@ class CallJournal:
         self,
         backlog: Backlog,
         employ: Callable[[CallJournal], None],
-        put: Callable[[int, Fact, int], Awaitable[object]],
+        put: Callable[[int, Recorded, int], Awaitable[object]],
         chance: Chance,
         first_sequence: int,
     ) -> None:
@@ -111,7 +114,7 @@ class CallJournal:
         """How many facts wait."""
         return len(self._unwritten)
 
-    def record(self, position: int, fact: Fact) -> None:
+    def record(self, position: int, fact: Recorded) -> None:
         """See `ports.Journal`."""
         is_new = position not in self._unwritten
         now = asyncio.get_running_loop().time()
@@ -120,6 +123,8 @@ class CallJournal:
         if is_new:
             self._backlog.add(self)
         self._employ(self)
+        if not isinstance(fact, AgentSaid):
+            asyncio.get_running_loop().call_later(EARLY_SECONDS, self._is_hurried.set)
 
     async def flush(self, seconds: float) -> int:
         """See `ports.Journal`; tries at once, whenever the last attempt was."""
@@ -280,7 +285,7 @@ class Journals:
             log.error("journal.lost", facts=self._backlog.facts, calls=calls)
 
     async def _put(
-        self, call_sid: str, started_ms: int, position: int, fact: Fact, sequence: int
+        self, call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int
     ) -> None:
         expire_at = int(self._clock()) + CALL_SECONDS
         item = fact_item(call_sid, started_ms, position, fact, sequence, expire_at)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, ToolUsed
+from agent.conversation.history import AgentSaid, CallerBegan, CallerSaid, Fact, ToolUsed
 from agent.conversation.messages import ToolCall, ToolResult
 from agent.ports import Store
 from agent.store.chat import CHAT, MOST_FACTS, fact_from_item
@@ -34,6 +34,8 @@ class ReadBack:
     repairs: list[Repair]
     open_calls: list[int]
     """Positions of tool runs whose result is not known: they ran when the process died."""
+    is_caller_cut_off: bool
+    """The caller had begun to speak, and the words never came."""
     next_sequence: int
     """Where the next process that leads this call begins to count: above all the earlier one has
     written or, as it may still be at it, will ever write. It is only seen to have been there if it
@@ -71,6 +73,7 @@ def read_items(items: Iterable[Mapping[str, object]]) -> ReadBack:
             for position, fact in enumerate(whole)
             if isinstance(fact, ToolUsed) and fact.result is None
         ],
+        is_caller_cut_off=reading.began_at == len(whole),
         next_sequence=(greatest // GENERATION + 1) * GENERATION,
     )
 
@@ -81,6 +84,8 @@ class _Reading:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
         self.repairs: list[Repair] = []
+        self.began_at: int | None = None
+        """Where it was recorded last that the caller had begun to speak."""
         self._placed: set[int] = set()
 
     def add(self, item: Mapping[str, object]) -> None:
@@ -94,12 +99,15 @@ class _Reading:
                 self._add_message(item.get("chat"))
 
     def _place(self, position: int, item: Mapping[str, object]) -> None:
+        fact = fact_from_item(item)
+        if isinstance(fact, CallerBegan):  # a fact may still take its place
+            self.began_at = position
+            return
         if position > len(self.facts):
             self.repairs.append(Repair(RepairKind.MISSING, len(self.facts)))
         elif position < len(self.facts) and position in self._placed:
             self.repairs.append(Repair(RepairKind.TAKEN, position))
         self.facts.extend([SILENCE] * (position + 1 - len(self.facts)))
-        fact = fact_from_item(item)
         if fact is None:
             self.repairs.append(Repair(RepairKind.UNREADABLE, position))
         self.facts[position] = fact or SILENCE

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.conversation import events as ev
-from agent.conversation.actions import Action, Speak, StartReply, StartTimer, Timer
+from agent.conversation.actions import Action, Record, Speak, StartReply, StartTimer, Timer
 from agent.conversation.events import Playback
-from agent.conversation.history import Fact, History
+from agent.conversation.history import CallerBegan, Fact, History
 from agent.conversation.messages import (
     Choice,
     Message,
@@ -24,6 +24,7 @@ from agent.conversation.messages import (
     ToolResult,
 )
 from agent.conversation.outcome import Effect, Handoff, HangUp, ToolOutcome
+from agent.conversation.resuming import Cause
 from agent.conversation.usecase import Brief, KeyBinding, Limits
 from tests.conversation.world import BRIEF, World
 
@@ -49,14 +50,23 @@ class Call:
     def running(self) -> set[Timer]:
         return set(self.world.timers)
 
+    def resumes(self, cause: Cause = Cause.LOST) -> list[Action]:
+        """The line is lost, and the call goes on from what was recorded."""
+        self.world.resume(cause)
+        return self.happens(ev.CallStarted())
+
     def happens(self, *events: ev.Event) -> list[Action]:
-        """Hand over events; returns the answer to the last, every timer with serial 0."""
+        """Hand over events; returns the answer to the last, every timer with serial 0.
+
+        Without the mark that the caller has begun to speak, which `world.began_at` tells.
+        """
         actions: list[Action] = []
         for event in events:
             actions = self.world.happen(event)
         return [
             replace(action, serial=0) if isinstance(action, StartTimer) else action
             for action in actions
+            if not (isinstance(action, Record) and isinstance(action.fact, CallerBegan))
         ]
 
     def fires(self, timer: Timer) -> list[Action]:

@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from agent.conversation import events as ev
 from agent.conversation.actions import SwitchLanguage
-from agent.conversation.events import EndReason, Playback, ReplyFault
+from agent.conversation.events import Departure, EndReason, Playback, ReplyFault
 from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
+from agent.conversation.resuming import Cause
 from agent.conversation.usecase import Brief
 from tests.conversation.providers import assert_no_provider_refuses
 from tests.conversation.world import BRIEF, World
@@ -153,9 +154,15 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.BriefChanged(brief))
 
     @precondition(lambda self: len(self.world.serials) > 12)
-    @rule()
-    def service_stops(self) -> None:
-        self.world.happen(ev.ServiceStopping())
+    @rule(departure=st.sampled_from(Departure))
+    def service_stops(self, departure: Departure) -> None:
+        self.world.happen(ev.ServiceStopping(departure))
+
+    @precondition(lambda self: len(self.world.serials) > 4)
+    @rule(cause=st.sampled_from(Cause))
+    def call_is_resumed(self, cause: Cause) -> None:
+        self.world.resume(cause)
+        self.world.happen(ev.CallStarted())
 
     @precondition(lambda self: len(self.world.serials) > 8)
     @rule(reason=st.sampled_from([EndReason.CALLER_HANGUP, EndReason.ERROR_RELAY]))

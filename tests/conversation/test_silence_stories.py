@@ -7,22 +7,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from agent.conversation import events as ev
 from agent.conversation.actions import (
     CancelReply,
     EndCall,
     Record,
     Speak,
+    StartReply,
     StopTimer,
     Timer,
 )
-from agent.conversation.events import EndReason
+from agent.conversation.events import Departure, EndReason
 from agent.conversation.history import (
     AgentSaid,
+    CallerSaid,
+    Means,
     Note,
     Voice,
 )
-from agent.conversation.outcome import HangUp
+from agent.conversation.outcome import Handoff, HangUp
 from agent.conversation.usecase import Limits
 from tests.conversation.builders import (
     HELLO,
@@ -31,11 +36,13 @@ from tests.conversation.builders import (
     agent_on,
     caller_on,
     delta,
+    done,
     finished,
     leaving,
     limited,
     listening,
     partial,
+    pressed,
     speaking,
     spoke,
     spoken,
@@ -202,17 +209,20 @@ def test_a_call_that_ends_anyway_is_not_warned() -> None:
     assert call.fires(Timer.DURATION) == [starts(Timer.DURATION, 60_000)]
 
 
-def test_a_stopping_service_ends_a_quiet_call() -> None:
-    """The action URL is told, so that another process can go on."""
+HAND_OVER = EndCall('{"reasonCode": "server-drain", "reason": "quiet"}')
+TEAR_OFF = EndCall('{"reasonCode": "server-drain"}')
+
+
+def test_a_stopping_service_hands_a_quiet_call_over() -> None:
+    """Without a word: another process goes on."""
     call = listening()
 
-    said = call.happens(ev.ServiceStopping())
+    ended = call.happens(ev.ServiceStopping())
     again = call.happens(ev.ServiceStopping())
-    ended = call.happens(agent_off())
 
-    assert spoken(said) == [HELLO.phrases.goodbye_stopping]
+    assert spoken(ended) == []
+    assert HAND_OVER in ended
     assert again == []
-    assert EndCall('{"reasonCode": "server-drain"}') in ended
     assert call.world.conversation.end_reason is EndReason.DRAIN
 
 
@@ -225,10 +235,23 @@ def test_a_stopping_service_lets_the_turn_finish() -> None:
     later = call.happens(agent_off())
 
     assert at_once == []
-    assert spoken(later) == [HELLO.phrases.goodbye_stopping]
+    assert HAND_OVER in later
 
 
-def test_a_stopping_service_does_not_talk_over_the_caller() -> None:
+def test_a_stopping_service_tells_what_is_new_before_it_goes() -> None:
+    """The result of an order that came while the caller was talking about something else."""
+    call = using("order")
+    call.happens(spoke("And a drink?"), delta(2, "Sure."), finished(2), ev.ServiceStopping())
+    call.happens(done(1))
+
+    news = call.happens(agent_off())
+    call.happens(delta(3, "It is ordered."), finished(3))
+
+    assert [action.reply for action in news if isinstance(action, StartReply)] == [3]
+    assert HAND_OVER in call.happens(agent_off())
+
+
+def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
     """Nobody speaks in a quiet moment; the caller does here."""
     call = listening()
     call.happens(partial("I would like"))
@@ -237,7 +260,50 @@ def test_a_stopping_service_does_not_talk_over_the_caller() -> None:
     later = call.fires(Timer.IDLE)
 
     assert at_once == []
-    assert spoken(later) == [HELLO.phrases.goodbye_stopping]
+    assert HAND_OVER in later
+
+
+def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
+    """What was said stands; the process that takes over knows that it may not have been heard."""
+    call = speaking("We have three kinds, ")
+
+    actions = call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+
+    assert CancelReply(1) in actions
+    assert TEAR_OFF in actions
+    assert AgentSaid("We have three kinds, ") in call.facts
+
+
+def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
+    """Promise 5."""
+    call = listening()
+    call.happens(pressed("5"), pressed("7"))
+
+    call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+
+    assert call.facts[-1] == CallerSaid("5 7", Means.KEYPAD)
+
+
+def test_a_service_that_nobody_follows_says_goodbye() -> None:
+    """At once, also to a caller who is waiting for an answer."""
+    call = thinking()
+
+    actions = call.happens(ev.ServiceStopping(Departure.GOODBYE))
+
+    assert spoken(actions) == [HELLO.phrases.goodbye_stopping]
+    assert EndCall('{"reasonCode": "goodbye"}') in actions
+    assert call.world.conversation.end_reason is EndReason.DRAIN
+
+
+@pytest.mark.parametrize("departure", [Departure.AT_ONCE, Departure.GOODBYE])
+def test_a_call_that_was_being_passed_on_is_passed_on(departure: Departure) -> None:
+    """The caller was told so, and needs nothing of us any more."""
+    call = leaving(Handoff("wish"))
+
+    actions = call.happens(ev.ServiceStopping(departure))
+
+    assert spoken(actions) == []
+    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in actions
 
 
 def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
@@ -257,10 +323,10 @@ def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
 
     before = call.happens(ev.ServiceStopping())
     call.happens(ev.CallStarted())
-    said = call.happens(agent_off())
+    ended = call.happens(agent_off())
 
     assert before == []
-    assert spoken(said) == [HELLO.phrases.goodbye_stopping]
+    assert HAND_OVER in ended
 
 
 def test_a_slow_tool_says_its_own_filler_first() -> None:

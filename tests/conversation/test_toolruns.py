@@ -62,7 +62,7 @@ def test_all_calls_are_recorded_before_any_is_run() -> None:
         Record(0, ToolUsed(1, use(1, "look_up"))),
         Record(1, ToolUsed(1, use(2, "mark"))),
         RunTool(use(1, "look_up")),
-        RunTool(use(2, "mark")),
+        RunTool(use(2, "mark"), is_lasting=True),
     ]
 
 
@@ -113,7 +113,9 @@ def test_the_same_call_twice_in_one_reply_runs_once(first: str, second: str) -> 
     actions = take_up(runs, wants("order", first), wants("order", second))
     finished = runs.finish("tool00001", DONE)
 
-    assert [one for one in actions if isinstance(one, RunTool)] == [RunTool(use(1, "order", first))]
+    assert [one for one in actions if isinstance(one, RunTool)] == [
+        RunTool(use(1, "order", first), is_lasting=True)
+    ]
     assert finished.records == [
         Record(0, ToolUsed(1, use(1, "order", first), result(1))),
         Record(1, ToolUsed(1, use(2, "order", second), result(2))),
@@ -153,7 +155,7 @@ def test_only_what_cannot_be_repeated_waits_for_a_confirmation() -> None:
         Record(1, ToolUsed(1, use(2, "mark"))),
         Record(2, ToolUsed(1, use(3, "order"), refused)),
         RunTool(use(1, "look_up")),
-        RunTool(use(2, "mark")),
+        RunTool(use(2, "mark"), is_lasting=True),
     ]
 
 

@@ -217,7 +217,7 @@ def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
 
     actions = call.happens(finished(1, wants("order")))
 
-    assert RunTool(use(1, "order")) in actions
+    assert RunTool(use(1, "order"), is_lasting=True) in actions
 
 
 def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
@@ -380,7 +380,7 @@ def test_an_order_that_failed_may_be_tried_again() -> None:
 
     actions = call.happens(finished(2, wants("order")))
 
-    assert RunTool(use(2, "order")) in actions
+    assert RunTool(use(2, "order"), is_lasting=True) in actions
 
 
 def test_another_order_is_run() -> None:
@@ -390,7 +390,7 @@ def test_another_order_is_run() -> None:
 
     actions = call.happens(finished(2, wants("order", '{"size":"small"}')))
 
-    assert RunTool(use(2, "order", '{"size":"small"}')) in actions
+    assert RunTool(use(2, "order", '{"size":"small"}'), is_lasting=True) in actions
 
 
 def test_looking_twice_is_no_duplicate() -> None:
@@ -422,7 +422,7 @@ def test_yes_confirms_what_was_heard_to_the_end() -> None:
 
     actions = call.happens(finished(2, wants("order")))
 
-    assert RunTool(use(1, "order")) in actions
+    assert RunTool(use(1, "order"), is_lasting=True) in actions
 
 
 def test_a_read_back_that_was_heard_the_second_time_is_confirmed() -> None:
@@ -433,7 +433,7 @@ def test_a_read_back_that_was_heard_the_second_time_is_confirmed() -> None:
 
     actions = call.happens(delta(3, "Right. "), finished(3, wants("order")))
 
-    assert RunTool(use(1, "order")) in actions
+    assert RunTool(use(1, "order"), is_lasting=True) in actions
 
 
 def test_what_can_be_repeated_needs_no_confirmation() -> None:
@@ -443,7 +443,7 @@ def test_what_can_be_repeated_needs_no_confirmation() -> None:
 
     actions = call.happens(finished(2, wants("mark")))
 
-    assert RunTool(use(1, "mark")) in actions
+    assert RunTool(use(1, "mark"), is_lasting=True) in actions
 
 
 def test_an_effect_of_a_tool_is_carried_out() -> None:
@@ -488,7 +488,7 @@ def test_an_order_after_a_cut_greeting_is_run() -> None:
 
     actions = call.happens(finished(1, wants("order")))
 
-    assert RunTool(use(1, "order")) in actions
+    assert RunTool(use(1, "order"), is_lasting=True) in actions
 
 
 def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:

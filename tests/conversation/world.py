@@ -28,7 +28,16 @@ from agent.conversation.actions import (
     SwitchLanguage,
     Timer,
 )
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, Note, ToolUsed, Voice
+from agent.conversation.history import (
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Fact,
+    Note,
+    Recorded,
+    ToolUsed,
+    Voice,
+)
 from agent.conversation.listening import has_words
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import (
@@ -42,6 +51,7 @@ from agent.conversation.messages import (
     ToolResult,
     ToolSpec,
 )
+from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.toolruns import canonical
 from agent.conversation.usecase import Brief, KeyBinding
 
@@ -92,6 +102,8 @@ class World:
     serials: list[tuple[Timer, int]] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
     journal: dict[int, Fact] = field(default_factory=dict)
+    began_at: int | None = None
+    """The position at which it was last recorded that the caller had begun to speak."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
     typed: str = ""
@@ -125,6 +137,18 @@ class World:
             isinstance(fact, ToolUsed) and fact.result is None and fact.reply == max(self.replies)
             for fact in self.journal.values()
         )
+
+    def resume(self, cause: Cause) -> None:
+        """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
+        facts = [self.journal[at] for at in range(len(self.journal))]
+        is_cut_off = self.began_at == len(facts)
+        self.conversation = Conversation(self.brief, Resumption(facts, cause, is_cut_off))
+        last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
+        self.replies = {last: "cancelled"}
+        self.tools = {call: state for call, state in self.tools.items() if state != "running"}
+        self.timers, self.serials = {}, []
+        self.utterances = [Utterance(0, one.text, is_closed=True) for one in self.utterances]
+        self.is_started = self.is_ending = self.is_gone = False
 
     def happen(self, event: ev.Event) -> list[Action]:
         """Hand over one event and judge the answer."""
@@ -186,7 +210,7 @@ class World:
         match action:
             case StartReply(reply, messages, choice):
                 assert self.active is None, "2: one reply at a time"
-                assert reply not in self.replies, "2: a reply id is never used again"
+                assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
                 self.replies[reply] = "active"
                 self.choices[reply] = choice
@@ -199,9 +223,11 @@ class World:
                 self.replies[reply] = "cancelled"
                 if (one := self.open_utterance) is not None:
                     one.is_stale = True
-            case RunTool(call):
+            case RunTool(call, is_lasting):
                 assert call.id not in self.tools, "4: a call is run once"
                 assert call.name in self.brief.tools, "only what is offered is run"
+                effect = self.brief.tools[call.name].side_effect
+                assert is_lasting == (effect is not SideEffect.NONE), "4: kept before it begins"
                 self._assert_first_run(call)
                 self.tools[call.id] = "running"
                 self.calls[call.id] = call
@@ -244,8 +270,12 @@ class World:
         current.text += piece.text
         current.is_closed = piece.is_last
 
-    def _write(self, position: int, fact: Fact) -> None:
+    def _write(self, position: int, fact: Recorded) -> None:
         """A fact is appended, or completed once."""
+        if isinstance(fact, CallerBegan):
+            assert position == len(self.journal), "5: in the place of the next fact"
+            self.began_at = position
+            return
         assert position <= len(self.journal), "5: no gap"
         old = self.journal.get(position)
         match old, fact:

@@ -117,7 +117,7 @@ def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
             return at.counted.facts
 
     assert run_virtually(main()) == 0
-    assert store.attempts == [(0.05, 0), (0.06, 1), (0.07, 2)]
+    assert store.attempts == [(0.01, 0), (0.02, 1), (0.03, 2)]
     assert run_virtually(store.query("CA1"))[2] == {
         "pk": "CA1",
         "sk": "chat::1772733600000000002",
@@ -234,7 +234,7 @@ def test_attempts_become_rarer_until_somebody_waits() -> None:
     run_virtually(main())
 
     assert [at for at, _ in store.attempts] == [
-        *(0.05, 0.55, 1.55, 3.55, 7.55, 11.55),
+        *(0.01, 0.51, 1.51, 3.51, 7.51, 11.51),
         *(13.0, 13.5, 14.5),
         *(15.0, 15.5, 16.5),  # the process ends
     ]
