@@ -22,6 +22,7 @@ from agent.carrier.access import VoiceAccess
 from agent.carrier.dialing import TwilioDialer
 from agent.carrier.http import open_http
 from agent.carrier.twilio import twilio_client
+from agent.conversation.events import Departure
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.outbound import Outbound
@@ -40,10 +41,10 @@ from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhook
 log = structlog.get_logger(__name__)
 
 LARGEST_FORM_BYTES = 64 * 1024
-DRAIN_SECONDS = 110.0
-"""How long calls may take to end after SIGTERM; Fargate kills at 120."""
-INTERRUPT_SECONDS = 5.0
-"""The same after Ctrl-C."""
+AT_ONCE_SHARE = 0.8
+"""Of the time calls may take to be handed over: after that no quiet moment is waited for."""
+GOODBYE_SECONDS = 5.0
+"""How long calls may take to end when they are told to end at once."""
 _LAG_SECONDS = 0.5
 
 
@@ -172,26 +173,47 @@ async def serve(settings: Settings) -> None:
         log.info("service.started", port=service.port, metrics_port=service.metrics_port)
         first = await signals.get()
         service.telemetry.draining.set(1)
-        service.calls.drain()
-        limit = DRAIN_SECONDS if first is signal.SIGTERM else INTERRUPT_SECONDS
-        log.info("service.draining", calls=service.calls.active, seconds=limit)
-        await _until_quiet(service.calls, signals, limit)
+        await _leave(service.calls, first, signals, settings.drain_seconds)
     log.info("service.stopped")
 
 
-async def _until_quiet(
-    calls: Calls, signals: asyncio.Queue[signal.Signals], seconds: float
+async def _leave(
+    calls: Calls,
+    first: signal.Signals,
+    signals: asyncio.Queue[signal.Signals],
+    seconds: float,
 ) -> None:
-    """Wait for the calls to end, for another signal, or for so long."""
-    waits = {
-        asyncio.create_task(calls.until_quiet(), name="quiet"),
-        asyncio.create_task(signals.get(), name="signal"),
-    }
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    """Hand the calls over, or end them, until none is left; another signal ends them at once."""
+    stages = [
+        (Departure.WHEN_QUIET, seconds * AT_ONCE_SHARE),
+        (Departure.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
+    ]
+    if first is signal.SIGINT:
+        stages = []
+    for departure, limit in stages:
+        log.info("service.draining", calls=calls.active, departure=departure, seconds=limit)
+        calls.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not calls.active:
+            break
+    if calls.active:
+        log.info("service.ending_calls", calls=calls.active)
+        calls.drain(Departure.GOODBYE)
+        await _is_interrupted(calls, signals, GOODBYE_SECONDS)
+    calls.is_draining = True
     if calls.active:
         log.warning("service.calls_cut", calls=calls.active)
+
+
+async def _is_interrupted(
+    calls: Calls, signals: asyncio.Queue[signal.Signals], seconds: float
+) -> bool:
+    """Wait for the calls to end, so long at most; whether another signal came first."""
+    quiet = asyncio.create_task(calls.until_quiet(), name="quiet")
+    interrupted = asyncio.create_task(signals.get(), name="signal")
+    await asyncio.wait({quiet, interrupted}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in (quiet, interrupted):
+        wait.cancel()
+    return interrupted.done() and not interrupted.cancelled()
 
 
 def twilio_account(settings: Settings) -> TwilioAccount:

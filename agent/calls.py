@@ -16,16 +16,20 @@ import structlog
 
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
-from agent.conversation.events import EndReason
+from agent.conversation.events import Departure, EndReason
 from agent.conversation.machine import Conversation
+from agent.conversation.resuming import Cause
 from agent.conversation.usecase import UseCase
 from agent.llm import OpenModel
-from agent.ports import Item, Journal, Line, Messenger, Store, StoreError, UseCaseError
+from agent.ports import Item, Line, Messenger, Store, StoreError, UseCaseError
+from agent.recovery import Recovered, recover, started_ms
 from agent.session import Session, Surroundings
 from agent.settings import Settings
 from agent.setup import Setups
 from agent.store import session
 from agent.store.journal import Journals
+from agent.store.reentry import Reentry, enter_again, reentry_of
+from agent.store.session import TokenUse
 from agent.telemetry import Telemetry
 from agent.tools import CallContext, CallToolbox, Ledger, Toolkit
 
@@ -69,6 +73,10 @@ class Calls:
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._running: set[Session] = set()
+        self._lines: dict[str, Session] = {}
+        """The latest session of each call."""
+        self._departure = Departure.WHEN_QUIET
+        self._resumes = resources.telemetry.call_resumes
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
         self.is_draining = False
@@ -113,14 +121,53 @@ class Calls:
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return Prepared(call_sid, setup.use_case, greeting, token)
 
-    async def admit(self, call_sid: str, token: str) -> bool:
-        """Whether this token opens the line of this call: true once."""
+    async def take_back(
+        self, webhook: Mapping[str, str], cause: Cause, session_id: str
+    ) -> Prepared | None:
+        """Give a call a new line; None if it has had too many lately.
+
+        A call of which nothing is known, as after a switch to another region, is set up like a new
+        one.
+
+        Args:
+            webhook: The fields of the request of the action URL, with `CallSid`.
+            cause: Why it needs one.
+            session_id: Of the relay session that is over; empty = not known.
+
+        Raises:
+            UseCaseError: No use case can answer.
+            StoreError: The table cannot be reached.
+        """
+        call_sid = webhook["CallSid"]
+        item = await self._store.get(call_sid, session.CONNECTION)
+        if item is None:
+            return await self.prepare(webhook)
+        now = self._clock()
+        reentry = await enter_again(self._store, call_sid, cause, session_id, now)
+        if reentry is None:
+            self._resumes.labels(cause, "refused").inc()
+            return None
+        token = secrets.token_urlsafe(24)
+        attributes = {**session.token_attributes(token, now), **reentry.attributes}
+        await self._store.merge(call_sid, session.CONNECTION, attributes)
+        item = await self._set_up(item)
+        record = await self._setups.record_of(item)
+        use_case = self._setups.parse(session.record_of_call(record, item))
+        return Prepared(call_sid, use_case, "", token)
+
+    async def admit(self, call_sid: str, token: str) -> TokenUse:
+        """What this token is good for: it opens the line of its call."""
         if not call_sid or not token:
-            return False
+            return TokenUse.REFUSED
         return await session.spend_token(self._store, call_sid, token, self._clock())
 
-    async def run(self, call_sid: str, line: Line) -> EndReason:
-        """Lead a call that was set up, until it is over.
+    async def run(self, call_sid: str, line: Line, use: TokenUse = TokenUse.FIRST) -> EndReason:
+        """Lead a call that was set up, until it is over or its line is.
+
+        Args:
+            call_sid: The call.
+            line: To the caller.
+            use: For what the token was good that has opened the line.
 
         Raises:
             UseCaseError: What was set up cannot be read any more.
@@ -129,10 +176,15 @@ class Calls:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             raise UseCaseError("call: it was never set up")
-        if not session.is_set_up(item):
-            attributes = session.set_up_attributes((await self._setups.read(item)).session)
-            self._write_later(call_sid, attributes)
-            item = {**item, **attributes}
+        item = await self._set_up(item)
+        reentry = reentry_of(item)
+        if use is TokenUse.AGAIN:
+            now = self._clock()
+            reentry = await enter_again(self._store, call_sid, Cause.RECONNECTED, "", now)
+            if reentry is None:
+                self._resumes.labels(Cause.RECONNECTED, "refused").inc()
+                return EndReason.ERROR_RELAY
+        recovered = await self._recovered(item, reentry) if reentry else None
         ledger = Ledger(self._store, call_sid, self._clock)
         toolbox = partial(self._toolbox, item, ledger)
         means = Means(self._store, self._setups, self._open_model, toolbox)
@@ -141,26 +193,34 @@ class Calls:
             configuration.use_case.name, lambda: configuration.model.name
         )
         reason = EndReason.ERROR_RELAY
-        around = Surroundings(line, configuration, self._journal(item), observer)
-        running = Session(Conversation(configuration.brief), around)
+        journal = self._resources.journals.open(
+            call_sid, started_ms(item), recovered.first_sequence if recovered else 0
+        )
+        around = Surroundings(line, configuration, journal, observer)
+        resumption = recovered.resumption if recovered else None
+        running = Session(Conversation(configuration.brief, resumption), around)
         self._running.add(running)
+        self._lines[call_sid] = running
         self._is_quiet.clear()
         if self.is_draining:
-            running.stop()
+            running.stop(self._departure)
         try:
             reason = await running.run()
         finally:
             self._running.discard(running)
+            if self._lines.get(call_sid) is running:
+                del self._lines[call_sid]
             if not self._running:
                 self._is_quiet.set()
             observer.ended(reason)
         return reason
 
-    def drain(self) -> None:
-        """Take no further call and let those in progress come to an end."""
+    def drain(self, departure: Departure = Departure.WHEN_QUIET) -> None:
+        """Take no further call and leave those in progress, in this way."""
         self.is_draining = True
+        self._departure = departure
         for running in list(self._running):
-            running.stop()
+            running.stop(departure)
 
     async def until_quiet(self) -> None:
         """Wait until no call is in progress and all that was set up is written."""
@@ -200,10 +260,27 @@ class Calls:
         except StoreError as error:
             log.warning("session.not_written", error=type(error).__name__)
 
-    def _journal(self, item: Item) -> Journal:
-        started_ms = item.get("startedMs")
-        started_ms = started_ms if isinstance(started_ms, int) else 0
-        return self._resources.journals.open(str(item["pk"]), started_ms)
+    async def _set_up(self, item: Item) -> Item:
+        """The session item with all it needs; set up again if that was not kept."""
+        if session.is_set_up(item):
+            return item
+        attributes = session.set_up_attributes((await self._setups.read(item)).session)
+        self._write_later(str(item["pk"]), attributes)
+        return {**item, **attributes}
+
+    async def _recovered(self, item: Item, reentry: Reentry) -> Recovered:
+        """A call as it stands, when nobody here leads it any more."""
+        call_sid = str(item["pk"])
+        if (before := self._lines.get(call_sid)) is not None:
+            await before.lose_line()
+        outcome = "failed"
+        try:
+            recovered = await recover(self._store, item, reentry, self._clock())
+            outcome = "resumed"
+        finally:
+            self._resumes.labels(reentry.cause, outcome).inc()
+        log.info("call.resumed", cause=reentry.cause, number=reentry.number)
+        return recovered
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

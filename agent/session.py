@@ -45,6 +45,7 @@ from agent.conversation.events import (
     CallerPressed,
     CallerSpoke,
     CallStarted,
+    Departure,
     EndReason,
     Event,
     Playback,
@@ -70,6 +71,8 @@ WARM_SECONDS = 5.0
 """The longest a connection may take to be made ready."""
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
+BEGINNING_SECONDS = 1.0
+"""How long a tool with side effects waits until it is written down that it begins."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's words wait for edits of the use case, read since the first of them."""
@@ -119,9 +122,14 @@ class Session:
                 log.warning("call.unwritten", facts=unwritten)
         return self._conversation.end_reason
 
-    def stop(self) -> None:
-        """The process will go away; the conversation decides when to say so."""
-        self._offer(ServiceStopping())
+    def stop(self, departure: Departure = Departure.WHEN_QUIET) -> None:
+        """The process will go away; the conversation decides what to say and when."""
+        self._offer(ServiceStopping(departure))
+
+    async def lose_line(self) -> None:
+        """Another line has taken this one's place: the call goes on there, from what is kept."""
+        await self._put(CallEnded(EndReason.ERROR_RELAY))
+        await self._around.journal.flush(BEGINNING_SECONDS)
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
@@ -141,8 +149,8 @@ class Session:
                 self._around.journal.record(position, fact)
             case StartReply(reply):
                 self._start(reply, self._reply(action), name="reply")
-            case RunTool(call):
-                self._start(call.id, self._run_tool(call), name="tool")
+            case RunTool(call, is_lasting):
+                self._start(call.id, self._run_tool(call, is_lasting=is_lasting), name="tool")
             case CancelReply(child) | CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
@@ -264,6 +272,13 @@ class Session:
                         await self._put(TokensCounted(reply, piece))
         return has_finished
 
-    async def _run_tool(self, call: ToolCall) -> None:
+    async def _run_tool(self, call: ToolCall, *, is_lasting: bool) -> None:
+        """Run a tool; one that may change the world once its beginning is written down.
+
+        A process that takes the call over then knows of it. A table that is away is not waited for
+        long: the tool itself does nothing without it.
+        """
+        if is_lasting:
+            await self._around.journal.flush(BEGINNING_SECONDS)
         outcome = await self._around.configuration.toolbox.run(call)
         await self._put(ToolFinished(call.id, outcome))

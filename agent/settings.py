@@ -315,6 +315,13 @@ class Settings:
         "MCP_CONFIG", "", "JSON file of MCP servers whose tools use cases may name; unset = none"
     )
     max_calls: int = _variable("MAX_CALLS", 100, "admission limit of this process", _count)
+    drain_seconds: int = _variable(
+        "DRAIN_SECONDS",
+        110,
+        "how long calls may take to be handed over after SIGTERM; less than the stop limit of"
+        " whatever runs the process",
+        _count,
+    )
     log_level: str = _variable(
         "LOG_LEVEL",
         "info",

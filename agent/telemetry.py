@@ -135,6 +135,9 @@ class Telemetry:
             "agent_active_calls", "Calls in progress.", registry=self._registry
         )
         self.calls = counter("agent_calls", "Calls ended.", "use_case", "end_reason")
+        self.call_resumes = counter(
+            "agent_call_resumes", "Calls that were given a new line.", "cause", "outcome"
+        )
         self.calls_refused = counter("agent_calls_refused", "Calls not taken.", "reason")
         self.access_tokens = counter(
             "agent_access_tokens", "Access tokens that were asked for.", "outcome"

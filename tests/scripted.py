@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from agent.conversation.actions import Action, EndCall, LineAction, Speak, StartReply
 from agent.conversation.events import EndReason, Event
-from agent.conversation.history import Fact
+from agent.conversation.history import CallerBegan, Fact, Recorded
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import (
     ReplyPiece,
@@ -146,11 +146,11 @@ class ListJournal:
     """`ports.Journal` in a list; writes at once, or never."""
 
     is_away: bool = False
-    recorded: list[tuple[int, Fact]] = field(default_factory=list)
+    recorded: list[tuple[int, Recorded]] = field(default_factory=list)
     flushed: list[float] = field(default_factory=list)
     """How long each flush was ready to wait."""
 
-    def record(self, position: int, fact: Fact) -> None:
+    def record(self, position: int, fact: Recorded) -> None:
         self.recorded.append((position, fact))
 
     async def flush(self, seconds: float) -> int:
@@ -161,7 +161,7 @@ class ListJournal:
     @property
     def facts(self) -> list[Fact]:
         """What a reader would find."""
-        kept = dict(self.recorded)
+        kept = {at: fact for at, fact in self.recorded if not isinstance(fact, CallerBegan)}
         return [kept[position] for position in sorted(kept)]
 
 

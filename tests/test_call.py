@@ -13,6 +13,7 @@ import pytest
 from agent.conversation.events import ReplyFault
 from agent.conversation.history import KEYS_PRESSED, AgentSaid, ToolUsed
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall
+from agent.conversation.usecase import Phrases
 from agent.llm import OfflineModel
 from agent.ports import Item, LanguageModel, ModelError, StoreError
 from agent.settings import Settings
@@ -252,13 +253,15 @@ async def test_caller_who_asks_for_a_person_gets_one(server: Server) -> None:
 
 
 async def test_caller_who_asks_for_a_person_where_nobody_is_hears_so(server: Server) -> None:
-    """Without a number of a person the caller hears a sentence, not silence."""
+    """Without a number of a person the agent takes the caller back and says why."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("i want to talk to a person")
         ending = await heard_out(call)
+    assert ending.answer and ending.answer.relay
+    async with server.twilio.connect(ending.answer.relay) as call:
+        reply = await call.reply()
 
-    assert ending.answer and ending.answer.verbs == ("Say", "Hangup")
-    assert "nobody can take your call" in ending.answer.xml
+    assert reply.text == Phrases().nobody_free
 
 
 async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> None:
@@ -618,13 +621,12 @@ async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
 
 
 async def test_relay_that_loses_the_line_is_told_what_to_say(server: Server) -> None:
-    """A broken connection ends the call here and leads to a sentence there."""
+    """A broken connection ends the session here and leads to another one."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
         ending = await call.fail()
 
-    assert ending.answer and ending.answer.verbs == ("Say", "Hangup")
-    assert "connection was lost" in ending.answer.xml
+    assert ending.answer and ending.answer.verbs == ("Connect",)
     await server.calls.until_quiet()
     assert await server.metric("agent_active_calls") == 0
 

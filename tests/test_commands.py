@@ -294,30 +294,37 @@ async def test_idle_service_stops_at_once_when_told(
         signal.raise_signal(number)
 
 
-async def test_caller_hears_that_the_service_stops(service_settings: Settings) -> None:
-    """A call in progress ends with a sentence and `end`, and the service waits for it."""
+async def test_call_is_handed_over_when_the_service_stops(service_settings: Settings) -> None:
+    """A call in progress ends with `end`, in a quiet moment, and the service waits for it."""
     async with _served(service_settings) as (twilio, _), _call(twilio) as call:
         await call.say("are you open")
         signal.raise_signal(signal.SIGTERM)
         ending = await heard_out(call)
 
-    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
     assert ending.status == "ended"
     assert call.ledger.violations == []
 
 
-async def test_second_signal_waits_for_nobody(service_settings: Settings) -> None:
-    """Who presses Ctrl-C twice means it."""
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+async def test_who_will_not_wait_has_the_calls_ended_with_a_sentence(
+    service_settings: Settings, signals: list[signal.Signals]
+) -> None:
+    """Ctrl-C in a terminal, or a second SIGTERM: at once, in mid-sentence, and politely."""
     async with _served(service_settings) as (twilio, task), _call(twilio) as call:
         await call.play_out()
         await call.prompt("are you open")
         await call.hear(1)
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+        for number in signals:
+            signal.raise_signal(number)
+            await asyncio.sleep(0)  # let the loop take each signal by itself
+        ending = await heard_out(call)
         async with asyncio.timeout(10):
             await task
 
-    assert call.ending is not None
+    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
+    assert ending.fields["HandoffData"] == '{"reasonCode": "goodbye"}'
+    assert call.ledger.violations == []
 
 
 @asynccontextmanager
@@ -363,8 +370,8 @@ async def _child(table: Path) -> AsyncIterator[Child]:
         await process.communicate()
 
 
-async def test_process_that_is_told_to_stop_ends_its_call_and_then_itself(table: Path) -> None:
-    """SIGTERM during a call: the caller hears a sentence, `end` arrives, exit status 0."""
+async def test_process_that_is_told_to_stop_hands_over_its_call_and_ends(table: Path) -> None:
+    """SIGTERM during a call: `end` arrives in a quiet moment, exit status 0."""
     async with _child(table) as child, aiohttp.ClientSession() as http:
         twilio = Twilio(http, f"http://127.0.0.1:{child.port}", TOKEN, ORIGIN, PATIENT)
         async with _call(twilio) as call:
@@ -374,8 +381,7 @@ async def test_process_that_is_told_to_stop_ends_its_call_and_then_itself(table:
         async with asyncio.timeout(20):
             status = await child.process.wait()
 
-    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
-    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
     assert status == 0
 
 

@@ -224,8 +224,8 @@ def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
     assert logs == [{"event": "call.unwritten", "facts": 3, "log_level": "warning"}]
 
 
-def test_stopping_service_ends_a_call_at_a_quiet_moment() -> None:
-    """What is being said is said; then a sentence, then the end with the reason."""
+def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
+    """What is being said is said; then the end with the reason."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hi."))], True),
         ScriptedModel([["One. ", 1.0, "Two and a good deal more. ", END]]),
@@ -239,9 +239,9 @@ def test_stopping_service_ends_a_call_at_a_quiet_moment() -> None:
         return await running
 
     assert run_virtually(stop_in_between()) is EndReason.DRAIN
-    phrases = Phrases()
-    assert stage.line.said == f"One. Two and a good deal more. \n{phrases.goodbye_stopping}\n"
-    assert stage.line.sent[-1][1] == EndCall(HandoffData(ReasonCode.SERVER_DRAIN).render())
+    assert stage.line.said == "One. Two and a good deal more. \n"
+    handed_over = HandoffData(ReasonCode.SERVER_DRAIN, "quiet").render()
+    assert stage.line.sent[-1][1] == EndCall(handed_over)
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:

@@ -14,6 +14,7 @@ from agent.ports import Item, Store, StoreError
 from agent.store import session
 from agent.store.backlog import Uncounted
 from agent.store.journal import Journals
+from agent.store.session import TokenUse
 from agent.store.versions import Versions
 from agent.telemetry import Telemetry
 from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
@@ -202,7 +203,7 @@ async def test_what_could_not_be_added_to_the_session_is_no_fault_of_the_call() 
     prepared = await calls.prepare({"CallSid": "CA01", "From": ADA})
     await calls.until_quiet()
 
-    assert await calls.admit("CA01", prepared.token) is True
+    assert await calls.admit("CA01", prepared.token) is TokenUse.FIRST
 
 
 async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -> None:

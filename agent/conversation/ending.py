@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.conversation.events import EndReason
-from agent.conversation.handoff import GOODBYE, HandoffData, ReasonCode
+from agent.conversation.handoff import GOODBYE, QUIET, HandoffData, ReasonCode
 from agent.conversation.outcome import Handoff
 from agent.conversation.usecase import Phrases
 
@@ -28,7 +28,7 @@ BY_AGENT = Ending(EndReason.AGENT_END, is_revocable=True)
 IDLE = Ending(EndReason.IDLE, is_revocable=True)
 TIME_IS_UP = Ending(EndReason.MAX_DURATION)
 TROUBLE = Ending(EndReason.ERROR_MODEL)
-HANDED_OVER = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, "quiet"))
+HANDED_OVER = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
 TORN_OFF = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
 """Given up in whatever moment: nobody knows what was heard."""
 STOPPED = Ending(EndReason.DRAIN)

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+QUIET = "quiet"
+"""Reason of a `SERVER_DRAIN` in a quiet moment."""
 LONGEST_TEXT = 500
 """Characters of a reason or a summary; the relay's limit is not published."""
 
@@ -30,6 +32,11 @@ class HandoffData:
     code: ReasonCode = ReasonCode.GOODBYE
     reason: str = ""
     summary: str = ""
+
+    @property
+    def was_quiet(self) -> bool:
+        """The call was given up when nobody spoke and nothing was under way."""
+        return self.reason == QUIET
 
     def render(self) -> str:
         """JSON text; empty texts are left out."""

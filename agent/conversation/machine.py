@@ -213,7 +213,7 @@ class Conversation:
         if resumption.language:
             self._actions.append(SwitchLanguage(resumption.language))
         self._actions += self._tools.resume()
-        first = first_words(resumption, self._brief.phrases)
+        first = first_words(resumption, self._brief.phrases, self._brief.greeting)
         if first.sentence:
             self._actions += self._mouth.say_whole(first.sentence)
         if first.note:

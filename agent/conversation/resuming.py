@@ -13,6 +13,7 @@ agent says one sentence about the break, and the model takes up the thread.
 | came back by itself | whole words of the agent | nothing: the silence was theirs |
 | any of these | the caller had begun to speak | a question for these words |
 | came back from a person nobody answered for | any | that nobody is free |
+| was never there | none | the greeting |
 
 Rejected: a break that is passed over in silence. For a second or more nobody was listening, and
 a caller who has spoken meanwhile waits for an answer that will not come.
@@ -73,9 +74,11 @@ class FirstWords:
     asks_model: bool = False
 
 
-def first_words(resumption: Resumption, phrases: Phrases) -> FirstWords:
+def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> FirstWords:
     """The table of the header."""
     cause, last = resumption.cause, _last_fact(resumption.facts)
+    if last is None and greeting:
+        return FirstWords(greeting)
     if cause is Cause.NOBODY:
         return FirstWords(phrases.nobody_free)
     if resumption.is_caller_cut_off:

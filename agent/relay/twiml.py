@@ -70,6 +70,16 @@ def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
     return str(response)
 
 
+def wait_and_redirect(url: str, text: str = "", *, seconds: int) -> str:
+    """Say something, or nothing, wait, and have another document asked for, by POST."""
+    response = VoiceResponse()
+    if text:
+        response.say(_characters(text))
+    response.pause(length=seconds)
+    response.redirect(url, method="POST")
+    return str(response)
+
+
 def dial(destination: str, *, caller_id: str, action_url: str, timeout_seconds: int = 20) -> str:
     """Connect the call to a person.
 

@@ -21,6 +21,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from agent.conversation.caller import identify
 from agent.conversation.usecase import Profile, UseCase
@@ -33,6 +34,18 @@ CALL_SECONDS = 24 * 3600
 """How long items of a call are kept."""
 TOKEN_SECONDS = 120
 """How long after the webhook Twilio may open the socket."""
+
+
+class TokenUse(StrEnum):
+    """What a token that came with an upgrade request is good for."""
+
+    FIRST = "first"
+    """It opens the socket."""
+    AGAIN = "again"
+    """It has done so, and the relay may open the socket again by itself (`applicationReconnect`,
+    relay reference section 4.5)."""
+    REFUSED = "refused"
+
 
 _EDITABLE = ("systemPrompt", "tools", "dtmfHandlers", "llmModel")
 _PLACE = ("City", "State", "Zip", "Country")
@@ -90,6 +103,7 @@ def set_up_attributes(session: Session) -> dict[str, object]:
     """What is merged into the item when the call was set up."""
     return {
         "llmModel": session.model,
+        "mayReconnect": session.use_case.relay.get("applicationReconnect") == "true",
         "useCase": session.use_case.name,
         "useCaseVersion": session.version,
         "userContext": dict(session.profile_item),
@@ -154,8 +168,8 @@ def token_attributes(token: str, now: float) -> dict[str, object]:
     return {"socketToken": _hash(token), "socketTokenExpireAt": int(now) + TOKEN_SECONDS}
 
 
-async def spend_token(store: Store, call_sid: str, token: str, now: float) -> bool:
-    """Whether this token opens the socket of this call: true at most once.
+async def spend_token(store: Store, call_sid: str, token: str, now: float) -> TokenUse:
+    """Whether this token opens the socket of this call: for the first time at most once.
 
     Args:
         store: The table.
@@ -164,17 +178,23 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> bo
         now: Epoch seconds.
     """
     match plain(await store.get(call_sid, CONNECTION)):
-        case {"socketToken": str(known), "socketTokenExpireAt": int(expire_at)}:
-            if not hmac.compare_digest(known, _hash(token)) or now >= expire_at:
-                return False
+        case {"socketToken": str(known), "socketTokenExpireAt": int(expire_at), **item}:
+            if not hmac.compare_digest(known, _hash(token)):
+                return TokenUse.REFUSED
         case _:
-            return False
+            return TokenUse.REFUSED
     marker: Item = {
         "pk": call_sid,
         "sk": f"token::{known}",
         "expireAt": int(now) + CALL_SECONDS,
     }
-    return await store.put(marker, only_if_absent=True)
+    is_late = now >= expire_at
+    if not is_late and await store.put(marker, only_if_absent=True):
+        return TokenUse.FIRST
+    if item.get("mayReconnect") is not True:
+        return TokenUse.REFUSED
+    was_spent = not is_late or await store.get(call_sid, str(marker["sk"])) is not None
+    return TokenUse.AGAIN if was_spent else TokenUse.REFUSED
 
 
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from agent.conversation.messages import ToolSpec
 from agent.tools import apartments, calls, messaging, ordering, profiles
+from agent.tools.calls import language_of
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, WithEffect, tool
 from agent.tools.http import HttpTools, Outside
@@ -30,6 +31,7 @@ __all__ = [
     "Tool",
     "Toolkit",
     "WithEffect",
+    "language_of",
     "tool",
 ]
 

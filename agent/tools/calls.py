@@ -7,11 +7,15 @@ caller may go to another language, back, and there again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from agent.conversation.actions import SwitchLanguage
+from agent.conversation.history import Fact, ToolUsed
+from agent.conversation.messages import ToolResult
 from agent.conversation.outcome import Handoff, HangUp
 from agent.ports import ToolError
 from agent.tools.context import CallContext
@@ -19,6 +23,10 @@ from agent.tools.declare import Tool, WithEffect, tool
 
 _REASON_CHARS = 200
 _SUMMARY_CHARS = 1_500
+
+
+class _Switched(msgspec.Struct, frozen=True):
+    language: str = ""
 
 
 @tool("LiveAgentHandoffFunction", rename={"summary": "context"})
@@ -81,6 +89,25 @@ async def switch_language(
         {"language": found[0], "message": f"Answer in {found[0]} from now on."},
         SwitchLanguage(found[0]),
     )
+
+
+def language_of(facts: Iterable[Fact]) -> str:
+    """The language a call has switched to last; empty if it never did."""
+    language = ""
+    for fact in facts:
+        if isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name:
+            language = _switched_to(fact.result) or language
+    return language
+
+
+def _switched_to(result: ToolResult | None) -> str:
+    """What the result of a switch tells; empty for one that failed, or that tells nothing."""
+    if result is None or result.is_error:
+        return ""
+    try:
+        return msgspec.json.decode(result.content, type=_Switched).language
+    except msgspec.MsgspecError:
+        return ""
 
 
 def _primary(tag: str) -> str:

@@ -3,6 +3,17 @@
 Twilio asks when a session has ended or failed, and again when a person it was handed to is done
 (relay reference section 1.9). It is decided by the status; handoff data is used only as data. The
 signature is verified first.
+
+| the session | the call |
+|---|---|
+| is over because the caller hung up | is over |
+| was ended by us, with a goodbye | is hung up |
+| was ended by us, for a person | goes to the person; comes back if there is nobody |
+| was ended by us, because the process stops | is given a new line, see `agent.calls` |
+| failed | is given a new line, unless the error says that a new one would fail as well |
+
+A call that was given too many lines goes to a person, or hears an apology. While the table is away
+nobody can tell where a call stands: the caller is asked for patience, and Twilio to ask again.
 """
 
 from __future__ import annotations
@@ -13,9 +24,12 @@ import structlog
 from aiohttp import web
 
 from agent.conversation.handoff import HandoffData, ReasonCode
+from agent.conversation.resuming import Cause
 from agent.conversation.usecase import UseCase
-from agent.relay import twiml
+from agent.ports import StoreError
+from agent.relay import faults, twiml
 from agent.store.session import our_number
+from agent.web.connection import action_url, connection
 from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
 
 log = structlog.get_logger(__name__)
@@ -24,6 +38,10 @@ routes = web.RouteTableDef()
 
 LOST = "I am sorry, the connection was lost. Please call again. Goodbye."
 NOBODY = "I am sorry, nobody can take your call at the moment. Please call again later. Goodbye."
+PATIENCE = "One moment, please."
+PATIENCE_SECONDS = 2
+MOST_ATTEMPTS = 15
+"""How often a caller is asked for patience: some 30 seconds, and more if the table is slow."""
 
 
 @routes.post("/twiml/action")
@@ -38,27 +56,103 @@ async def follow_up(request: web.Request) -> web.Response:
         return answer(twiml.empty())
     if "DialCallStatus" in fields:
         was_answered = fields["DialCallStatus"] in {"completed", "answered"}
-        return answer(twiml.hang_up() if was_answered else twiml.say_and_hang_up(NOBODY))
+        if was_answered:
+            return answer(twiml.hang_up())
+        return await _go_on(request, fields, Cause.NOBODY)
+    if request.query.get("cause", "") in set(Cause):
+        return await _go_on(request, fields, Cause(request.query["cause"]))
+    return await _after_session(request, fields)
+
+
+async def _after_session(request: web.Request, fields: Mapping[str, str]) -> web.Response:
+    """The caller is still there."""
     handoff = HandoffData.read(fields.get("HandoffData", ""))
     if fields.get("SessionStatus") != "ended" or handoff is None:
-        log.warning("session.failed", error_code=error_code(fields.get("ErrorCode", "")))
-        return answer(twiml.say_and_hang_up(LOST))
+        return await _recover(request, fields)
     match handoff.code:
         case ReasonCode.GOODBYE:
             return answer(twiml.hang_up())
         case ReasonCode.SERVER_DRAIN:
-            return answer(twiml.hang_up())
+            cause = Cause.HANDED_OVER if handoff.was_quiet else Cause.LOST
+            return await _go_on(request, fields, cause)
         case ReasonCode.LIVE_AGENT:
-            use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
-            return answer(_hand_over(request, use_case, fields))
+            return await _pass_on(request, fields)
+
+
+async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Response:
+    """A session has failed."""
+    code = error_code(fields.get("ErrorCode", ""))
+    remedy = faults.remedy(code)
+    log.warning("session.failed", error_code=code, remedy=remedy)
+    match remedy:
+        case faults.Remedy.NEW_LINE:
+            return await _go_on(request, fields, Cause.LOST)
+        case faults.Remedy.PLAIN_LINE:
+            return await _go_on(request, fields, Cause.LOST, is_plain=True)
+        case faults.Remedy.OTHERS:
+            return await _give_up(request, fields)
+        case faults.Remedy.NONE:
+            return answer(twiml.hang_up())
+
+
+async def _go_on(
+    request: web.Request, fields: Mapping[str, str], cause: Cause, *, is_plain: bool = False
+) -> web.Response:
+    """Connect the call to the relay again.
+
+    Args:
+        request: Of the action URL.
+        fields: Of the request.
+        cause: Why the call needs a new line.
+        is_plain: With the carrier's own voice, for those of the use case were refused.
+    """
+    session_id = fields.get("SessionId", "") or request.query.get("session", "")
+    try:
+        prepared = await request.app[CALLS].take_back(fields, cause, session_id)
+    except StoreError as error:
+        log.warning("resume.delayed", error=type(error).__name__)
+        return _ask_again(request, cause, session_id)
+    if prepared is None:
+        log.warning("resume.refused", cause=cause)
+        return await _give_up(request, fields)
+    return answer(connection(request.app[SETTINGS], prepared, fields, is_plain=is_plain))
+
+
+def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Response:
+    """Have the carrier ask again in a moment: what it told this time is in the address."""
+    attempt = error_code(request.query.get("attempt", "")) + 1
+    if attempt > MOST_ATTEMPTS:
+        return answer(twiml.say_and_hang_up(LOST))
+    use_case = request.query.get("useCase", "")
+    where = action_url(
+        request.app[SETTINGS], use_case, cause=cause, session=session_id, attempt=str(attempt)
+    )
+    sentence = PATIENCE if attempt == 1 else ""
+    return answer(twiml.wait_and_redirect(where, sentence, seconds=PATIENCE_SECONDS))
+
+
+async def _give_up(request: web.Request, fields: Mapping[str, str]) -> web.Response:
+    """A new line would fail as well: a person, if there is one, or an apology."""
+    if fields.get("DialCallStatus"):
+        return answer(twiml.say_and_hang_up(NOBODY))
+    use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
+    if not use_case.handoff_number:
+        return answer(twiml.say_and_hang_up(LOST))
+    return answer(_hand_over(request, use_case, fields))
+
+
+async def _pass_on(request: web.Request, fields: Mapping[str, str]) -> web.Response:
+    """The caller wants, or needs, a person."""
+    use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
+    if not use_case.handoff_number:
+        return await _go_on(request, fields, Cause.NOBODY)
+    return answer(_hand_over(request, use_case, fields))
 
 
 def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
-    if not use_case.handoff_number:
-        return twiml.say_and_hang_up(NOBODY)
     ours = our_number(fields) or request.app[SETTINGS].outbound_from
     return twiml.dial(
         use_case.handoff_number,
         caller_id=ours if ours.startswith("+") else "",
-        action_url=f"{request.app[SETTINGS].origin}/twiml/action",
+        action_url=action_url(request.app[SETTINGS], use_case.name),
     )

@@ -2,10 +2,12 @@
 
 A handshake is refused before the upgrade if it is not signed, if its single-use token does not
 open this call, or if the process drains; afterwards `setup` must name the same call (relay
-reference section 4). aiohttp answers Twilio's pings and sends its own, so that a balancer never
-sees a silent socket. Handlers are not cancelled when the peer goes away
-(`handler_cancellation=False` in `agent.app`): that the line is gone is an event for the
-conversation, which may have an order to finish.
+reference section 4). A socket that the relay opens again by itself (`applicationReconnect`) brings
+the token that was spent, and perhaps no `setup`: then the token alone says whose call it is.
+
+aiohttp answers Twilio's pings and sends its own, so that a balancer never sees a silent socket.
+Handlers are not cancelled when the peer goes away (`handler_cancellation=False` in `agent.app`):
+that the line is gone is an event for the conversation, which may have an order to finish.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from agent.conversation.actions import EndCall, LineAction
-from agent.conversation.events import Event
+from agent.conversation.events import CallEnded, EndReason, Event
 from agent.ports import AgentError, RelayProtocolError, StoreError
 from agent.relay import frames
+from agent.store.session import TokenUse
 from agent.telemetry import Telemetry
 from agent.web.edge import (
     CALLS,
@@ -38,6 +41,8 @@ HEARTBEAT_SECONDS = 20.0
 """Between our pings; well below the idle limit of any balancer."""
 SETUP_SECONDS = 10.0
 """How long the relay may take to say whose call it is."""
+_CLEAN_CLOSES = {WSCloseCode.OK, WSCloseCode.GOING_AWAY}
+"""Of a caller who hung up; after any other the relay asks the action URL for another line."""
 SEND_SECONDS = 5.0
 """How long one frame may take to leave; a line slower than that is given up."""
 
@@ -57,15 +62,15 @@ async def take_call(request: web.Request) -> web.StreamResponse:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
     try:
-        is_admitted = await calls.admit(call_sid, request.query.get("token", ""))
+        use = await calls.admit(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
-    if not is_admitted:
+    if use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
     line = RelayLine(socket, request.app[TELEMETRY])
-    if await _is_set_up(request, line, call_sid):
-        await _lead(request, line, call_sid)
+    if use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
+        await _lead(request, line, call_sid, use)
     else:
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
@@ -79,11 +84,11 @@ async def _is_set_up(request: web.Request, line: RelayLine, call_sid: str) -> bo
     return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
-async def _lead(request: web.Request, line: RelayLine, call_sid: str) -> None:
+async def _lead(request: web.Request, line: RelayLine, call_sid: str, use: TokenUse) -> None:
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
-            reason = await request.app[CALLS].run(call_sid, line)
+            reason = await request.app[CALLS].run(call_sid, line, use)
         except AgentError as error:
             log.error("call.failed", error=type(error).__name__, fault=str(error))
         except Exception:  # the web boundary: one call must not take others with it
@@ -128,6 +133,8 @@ class RelayLine:
                     pass
                 case _:
                     yield inbound
+        if self._socket.close_code not in _CLEAN_CLOSES and not self._has_ended:
+            yield CallEnded(EndReason.ERROR_RELAY)
 
     async def send(self, action: LineAction) -> None:
         """See `ports.Line`."""

@@ -11,14 +11,13 @@ of some other program, which has no token, is answered like one that came in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
 
 from agent.relay import twiml
-from agent.relay.parameters import app_parameters
 from agent.web.answered import answerer, message
+from agent.web.connection import connection
 from agent.web.dial import OUTBOUND
 from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, refuse
 
@@ -46,17 +45,7 @@ async def set_up(request: web.Request) -> web.Response:
     if calls.is_full or calls.is_draining:
         refuse(request, "busy", 503)
         return answer(twiml.say_and_hang_up(BUSY))
-    prepared = await calls.prepare(fields, made_for)
-    query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
-    document = twiml.connect(
-        f"{settings.ws_url}?{query}",
-        f"{settings.origin}/twiml/action?{urlencode({'useCase': prepared.use_case.name})}",
-        prepared.use_case.relay,
-        languages=prepared.use_case.languages,
-        parameters={**app_parameters(fields), "callSid": prepared.call_sid},
-        greeting=prepared.greeting,
-    )
-    return answer(document)
+    return answer(connection(settings, await calls.prepare(fields, made_for), fields))
 
 
 async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:

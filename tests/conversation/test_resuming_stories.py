@@ -156,23 +156,32 @@ def test_after_a_reconnection_only_a_broken_sentence_is_spoken_of(
     last: AgentSaid | CallerSaid | Note, words: FirstWords
 ) -> None:
     """The relay has told us nothing, so the marks of the sentence decide."""
-    assert first_words(Resumption([last], Cause.RECONNECTED), PHRASES) == words
+    assert first_words(Resumption([last], Cause.RECONNECTED), PHRASES, "Hello.") == words
 
 
 def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
     """The caller's words before it wait."""
-    facts = [CallerSaid("Two."), AgentSaid("", is_cut=True)]
+    facts: list[Fact] = [CallerSaid("Two."), AgentSaid("", is_cut=True)]
 
-    assert first_words(Resumption(facts, Cause.HANDED_OVER), PHRASES).asks_model
+    assert first_words(Resumption(facts, Cause.HANDED_OVER), PHRASES, "").asks_model
 
 
-def test_a_call_of_which_nothing_is_known_begins_anew() -> None:
-    """It died before the greeting was written."""
+def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
+    """The relay found nobody at the first address, and plays no greeting at the second."""
     conversation = Conversation(HELLO, Resumption([], Cause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
 
-    assert spoken(actions) == [PHRASES.resumed]
+    assert spoken(actions) == ["Hello."]
+
+
+def test_where_the_model_speaks_first_it_does() -> None:
+    """There is no greeting to say."""
+    silent = replace(HELLO, greeting="")
+    conversation = Conversation(silent, Resumption([], Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
 
 

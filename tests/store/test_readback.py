@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agent.conversation.actions import StartReply
 from agent.conversation.history import (
     AgentSaid,
+    CallerBegan,
     CallerSaid,
     Fact,
     History,
@@ -221,6 +222,19 @@ def test_the_next_process_counts_above_everything_written_before() -> None:
     assert read_items([]).next_sequence == GENERATION
     assert read_items([item_of(0, Note("x"), 7)]).next_sequence == GENERATION
     assert read_items([item_of(0, Note("x"), GENERATION)]).next_sequence == 2 * GENERATION
+
+
+def test_a_caller_who_began_to_speak_is_known_unless_the_words_came() -> None:
+    """The mark stands where the next fact would, and is none itself."""
+    said = item_of(0, CallerSaid("Two pizzas."))
+    began = item_of(1, CallerBegan())
+
+    cut_off = read_items([said, began])
+    answered = read_items([said, began, item_of(2, Note("x"))])
+
+    assert (cut_off.facts, cut_off.is_caller_cut_off) == ([CallerSaid("Two pizzas.")], True)
+    assert (cut_off.repairs, answered.is_caller_cut_off) == ([], False)
+    assert not read_items([said]).is_caller_cut_off
 
 
 def test_tools_that_ran_when_the_process_died_are_told() -> None:

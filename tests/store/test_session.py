@@ -14,6 +14,7 @@ from agent.conversation.usecase import KeyBinding, Profile, UseCase
 from agent.ports import Item
 from agent.store.session import (
     Session,
+    TokenUse,
     is_edited,
     is_set_up,
     opening_item,
@@ -75,6 +76,7 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
     assert item == {
         "pk": "CA0123",
         "sk": "connection",
+        "mayReconnect": False,
         "llmModel": "offline:",
         "useCase": "pizzaUseCase",
         "useCaseVersion": 3,
@@ -132,26 +134,26 @@ async def test_a_token_opens_one_socket_once() -> None:
             group.create_task(spend_token(store, "CA0123", "secret", 1_001.0)) for _ in range(5)
         ]
 
-    assert sorted(task.result() for task in tasks) == [False, False, False, False, True]
-    assert await spend_token(store, "CA0123", "secret", 1_002.0) is False
+    assert sorted(task.result() for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
+    assert await spend_token(store, "CA0123", "secret", 1_002.0) is TokenUse.REFUSED
 
 
 async def test_a_wrong_token_opens_nothing_and_spends_nothing() -> None:
     """Neither for another call."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "guess", 1_001.0) is False
-    assert await spend_token(store, "CA0123", "", 1_001.0) is False
-    assert await spend_token(store, "CA9999", "secret", 1_001.0) is False
-    assert await spend_token(store, "CA0123", "secret", 1_001.0) is True
+    assert await spend_token(store, "CA0123", "guess", 1_001.0) is TokenUse.REFUSED
+    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
+    assert await spend_token(store, "CA9999", "secret", 1_001.0) is TokenUse.REFUSED
+    assert await spend_token(store, "CA0123", "secret", 1_001.0) is TokenUse.FIRST
 
 
 async def test_a_token_expires() -> None:
     """Twilio dials at once or not at all."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "secret", 1_120.0) is False
-    assert await spend_token(store, "CA0123", "secret", 1_119.9) is True
+    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
+    assert await spend_token(store, "CA0123", "secret", 1_119.9) is TokenUse.FIRST
 
 
 async def test_a_session_without_a_token_opens_nothing() -> None:
@@ -159,7 +161,7 @@ async def test_a_session_without_a_token_opens_nothing() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA0123", "sk": "connection", "useCase": "pizzaUseCase"})
 
-    assert await spend_token(store, "CA0123", "", 1_001.0) is False
+    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
 
 
 async def test_a_resumed_call_gets_a_new_token() -> None:
@@ -167,8 +169,29 @@ async def test_a_resumed_call_gets_a_new_token() -> None:
     store = await stored()
     await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
 
-    assert await spend_token(store, "CA0123", "secret", 2_001.0) is False
-    assert await spend_token(store, "CA0123", "fresh", 2_001.0) is True
+    assert await spend_token(store, "CA0123", "secret", 2_001.0) is TokenUse.REFUSED
+    assert await spend_token(store, "CA0123", "fresh", 2_001.0) is TokenUse.FIRST
+
+
+@pytest.mark.parametrize("now", [1_001.0, 9_000.0])
+async def test_a_relay_that_reconnects_brings_the_spent_token(now: float) -> None:
+    """Where the use case lets it (`applicationReconnect`), for as long as the call is kept."""
+    store = await stored()
+    await store.merge("CA0123", "connection", {"mayReconnect": True})
+    first = await spend_token(store, "CA0123", "secret", 1_000.0)
+
+    again = await spend_token(store, "CA0123", "secret", now)
+
+    assert (first, again) == (TokenUse.FIRST, TokenUse.AGAIN)
+    assert await spend_token(store, "CA0123", "guess", now) is TokenUse.REFUSED
+
+
+async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() -> None:
+    """A token that was never spent expires."""
+    store = await stored()
+    await store.merge("CA0123", "connection", {"mayReconnect": True})
+
+    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.conversation.actions import SwitchLanguage
+from agent.conversation.history import CallerSaid, ToolUsed
+from agent.conversation.messages import ToolCall, ToolResult
 from agent.conversation.outcome import Handoff, HangUp
+from agent.tools import language_of
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of, refused, run
 
@@ -61,3 +64,23 @@ async def test_another_language_is_refused() -> None:
     error = await refused(call, "SwitchLanguageFunction", language="de-DE")
 
     assert error == "This agent speaks only: en-US, es-US."
+
+
+def test_the_language_of_a_call_is_the_one_it_switched_to_last() -> None:
+    """A switch that failed, or is not finished, or tells nothing, changes nothing."""
+
+    def switch(number: int, content: str | None, *, is_error: bool = False) -> ToolUsed:
+        call = ToolCall(f"tool{number:05d}", "SwitchLanguageFunction", "{}")
+        return ToolUsed(number, call, (content and ToolResult(call.id, content, is_error)) or None)
+
+    facts = [
+        CallerSaid("Hola."),
+        switch(1, '{"language": "es-US"}'),
+        switch(2, '{"language": "fr-FR"}', is_error=True),
+        switch(3, "{}"),
+        switch(4, "["),
+        switch(5, None),
+    ]
+
+    assert language_of(facts) == "es-US"
+    assert language_of(facts[:1]) == ""

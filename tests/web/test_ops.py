@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.usecase import Phrases
 from tests.servers import Server, heard_out, serving, settings_for
 from tests.twilio.client import call_fields
 
@@ -42,8 +41,8 @@ async def test_running_service_is_healthy_and_ready(server: Server, path: str, t
     assert await server.get(server.url(path)) == (200, text)
 
 
-async def test_draining_service_takes_no_call_and_ends_those_it_has(server: Server) -> None:
-    """No new call, no new socket; who is talking hears a sentence (D28)."""
+async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server: Server) -> None:
+    """No new call, no new socket; who is talking goes on elsewhere (D28)."""
     waiting = await server.relay(From="+15550100050")
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
@@ -59,8 +58,8 @@ async def test_draining_service_takes_no_call_and_ends_those_it_has(server: Serv
     assert (ready, live) == ((503, "Draining"), 200)
     assert socket == 503
     assert refused.verbs == ("Say", "Hangup")
-    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
-    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+    assert ending.answer and ending.answer.verbs == ("Connect",)
     assert await server.metric("agent_calls_refused_total", reason="draining") == 1
     assert await server.metric("agent_calls_total", end_reason="drain") == 1
 

@@ -54,7 +54,7 @@ def test_peer_that_answers_no_ping_is_gone(tmp_path: Path) -> None:
         await server.calls.until_quiet()
 
         assert asyncio.get_running_loop().time() <= 2 * HEARTBEAT_SECONDS
-        reason = await server.metric("agent_calls_total", end_reason="caller_hangup")
+        reason = await server.metric("agent_calls_total", end_reason="error_relay")
         assert reason == 1
 
     _play(tmp_path, play_dead)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.usecase import Phrases
 from agent.ports import Item, StoreError
-from agent.web.action import LOST
+from agent.web.edge import TROUBLE
 from tests.fakes import MemoryStore
 from tests.servers import Server, heard_out, serving, settings_for, staged
 from tests.test_call import offline, seeded
@@ -36,9 +35,7 @@ async def test_handshake_without_twilios_signature_is_refused(
         assert (await call.say("are you open")).text
 
 
-async def test_call_that_begins_while_the_service_drains_hears_why_it_ends(
-    server: Server,
-) -> None:
+async def test_call_that_begins_while_the_service_drains_is_handed_over(server: Server) -> None:
     """The socket was there before the drain, its `setup` comes after it."""
     relay = await server.relay(From=ADA)
     async with server.twilio.dial(relay) as call:
@@ -46,8 +43,7 @@ async def test_call_that_begins_while_the_service_drains_hears_why_it_ends(
         await call.set_up()
         ending = await heard_out(call)
 
-    assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
-    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
 
 
 async def test_handshake_while_the_table_is_away_is_refused_and_counted(tmp_path: Path) -> None:
@@ -124,7 +120,7 @@ async def test_setup_that_names_another_call_is_hung_up_on(server: Server) -> No
 
     assert [violation.fault for violation in call.ledger.violations] == [Fault.HUNG_UP_ON]
     assert ending.status == "failed"
-    assert ending.answer and LOST in ending.answer.xml
+    assert ending.answer and ending.answer.verbs == ("Connect",)
     assert await server.metric("agent_calls_refused_total", reason="setup") == 1
     assert await server.items(other.fields["CallSid"], "chat::") == []
 
@@ -275,5 +271,5 @@ async def test_call_that_cannot_begin_is_given_back(
         active = await server.metric("agent_active_calls")
 
     assert call.ending and call.ending.status == "failed"
-    assert call.ending.answer and LOST in call.ending.answer.xml
+    assert call.ending.answer and TROUBLE in call.ending.answer.xml
     assert active == 0

@@ -12,7 +12,6 @@ from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.llm import OfflineModel
 from agent.ports import Item, StoreError
 from agent.settings import Settings
-from agent.web.action import LOST, NOBODY
 from agent.web.edge import TROUBLE
 from agent.web.voice import BUSY
 from tests.fakes import MemoryStore
@@ -239,15 +238,15 @@ async def test_whatever_fails_behind_a_webhook_is_an_apology(
         ({"CallStatus": "completed", "SessionStatus": "completed"}, (), ""),
         ({"CallStatus": "completed", "SessionStatus": "ended"}, (), ""),
         ({"SessionStatus": "completed"}, (), ""),
-        ({"SessionStatus": "failed", "ErrorCode": "39001"}, ("Say", "Hangup"), LOST),
-        ({"SessionStatus": "failed", "ErrorCode": "x" * 99}, ("Say", "Hangup"), LOST),
-        ({}, ("Say", "Hangup"), LOST),
-        ({"SessionStatus": "ended"}, ("Say", "Hangup"), LOST),
-        ({"SessionStatus": "ended", "HandoffData": "["}, ("Say", "Hangup"), LOST),
+        ({"SessionStatus": "failed", "ErrorCode": "39001"}, ("Connect",), ""),
+        ({"SessionStatus": "failed", "ErrorCode": "x" * 99}, ("Connect",), ""),
+        ({}, ("Connect",), ""),
+        ({"SessionStatus": "ended"}, ("Connect",), ""),
+        ({"SessionStatus": "ended", "HandoffData": "["}, ("Connect",), ""),
         ({"DialCallStatus": "completed"}, ("Hangup",), ""),
         ({"DialCallStatus": "answered"}, ("Hangup",), ""),
-        ({"DialCallStatus": "busy"}, ("Say", "Hangup"), NOBODY),
-        ({"DialCallStatus": "no-answer"}, ("Say", "Hangup"), NOBODY),
+        ({"DialCallStatus": "busy"}, ("Connect",), ""),
+        ({"DialCallStatus": "no-answer"}, ("Connect",), ""),
     ],
 )
 async def test_action_decides_by_the_status(
@@ -262,12 +261,9 @@ async def test_action_decides_by_the_status(
     assert words in answer.xml
 
 
-@pytest.mark.parametrize("code", [ReasonCode.GOODBYE, ReasonCode.SERVER_DRAIN])
-async def test_call_that_was_ended_by_the_agent_is_hung_up(
-    server: Server, code: ReasonCode
-) -> None:
+async def test_call_that_was_ended_by_the_agent_is_hung_up(server: Server) -> None:
     """Nothing is left to say."""
-    answer = await _given_back(server, HandoffData(code), RESTAURANT)
+    answer = await _given_back(server, HandoffData(ReasonCode.GOODBYE), RESTAURANT)
 
     assert answer.verbs == ("Hangup",)
 
@@ -280,7 +276,7 @@ async def test_person_at_a_sip_address_is_dialled_there(server: Server) -> None:
     answer = await _given_back(server, HandoffData(ReasonCode.LIVE_AGENT), RESTAURANT)
 
     assert "<Sip>sip:desk@example.com</Sip>" in answer.xml
-    assert f'action="{ACTION_URL}"' in answer.xml
+    assert f'action="{ACTION_URL}?useCase={RESTAURANT}"' in answer.xml
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from itertools import islice
 
 import msgspec
 
-from agent.conversation.history import STILL_RUNNING
+from agent.conversation.history import CALLER_WAITS, STILL_RUNNING
 from agent.conversation.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult
+from agent.conversation.resuming import BROKEN_OFF
 from agent.llm.script.lines import LineList, read_all
 from agent.llm.script.record import Entry
 from agent.llm.script.rules import CompiledSlot, Rules
@@ -108,6 +109,8 @@ class Recall:
         """One message: first its tool results, then its words."""
         if message.role is Role.AGENT:
             self._read_agent(message)
+            return
+        if _says_nothing_new(message):
             return
         self._begin_turn()
         for part in message.parts:
@@ -250,6 +253,13 @@ class Recall:
 def _groups(pattern: re.Pattern[str], text: str) -> list[dict[str, str]]:
     found = islice(pattern.finditer(text), _MAX_LISTED)
     return [each.groupdict(default="") for each in found]
+
+
+def _says_nothing_new(message: Message) -> bool:
+    """Only that the caller waits, or that the line broke: what was to be answered still is."""
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    said = " ".join(texts).replace(CALLER_WAITS, "").replace(f"[{BROKEN_OFF}]", "")
+    return len(texts) == len(message.parts) and not said.strip()
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,114 @@
+"""How often a call was taken up again, and for what.
+
+Each new line of a call is an entry of its own in the call's partition, numbered from 1 and written
+only if absent: two processes that take a call up at once get two numbers. The number is the call's
+*generation*: facts that are written under it are newer than all that any earlier line has written
+or will write (`agent.store.readback`).
+
+A call is given three new lines in two minutes. A fault that comes with every line would otherwise
+keep a caller listening to apologies for ever. Lines after a person who was not to be had do not
+count: the caller has asked for each of them.
+
+Twilio may ask twice for what follows one relay session; the second time it is given the same entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.conversation.resuming import Cause
+from agent.ports import Item, Store, StoreError
+from agent.store.session import CALL_SECONDS
+from agent.store.validation import plain
+
+MOST_ENTRIES = 3
+WITHIN_SECONDS = 120.0
+_PREFIX = "resume::"
+_MOST_RIVALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reentry:
+    """One more line of a call."""
+
+    number: int
+    """From 1; 0 is the first line of the call."""
+    cause: Cause
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What the session item tells of the line that is to come."""
+        return {"resumeNumber": self.number, "resumeCause": self.cause}
+
+
+def reentry_of(item: Mapping[str, object]) -> Reentry | None:
+    """What a session item tells of its latest line; None if that is the first."""
+    match plain(item.get("resumeNumber")), item.get("resumeCause"):
+        case int(number), str(cause) if number > 0 and cause in set(Cause):
+            return Reentry(number, Cause(cause))
+        case _:
+            return None
+
+
+async def enter_again(
+    store: Store, call_sid: str, cause: Cause, session_id: str, now: float
+) -> Reentry | None:
+    """One more line for a call; None if it has had too many lately.
+
+    Args:
+        store: The table.
+        call_sid: The partition.
+        cause: Why it needs one.
+        session_id: Of the relay session that is over; empty = not known.
+        now: Epoch seconds.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    for _ in range(_MOST_RIVALS):
+        earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
+        same = [one for one in earlier if session_id and one.session_id == session_id]
+        if same:
+            return Reentry(same[0].number, cause)
+        if _is_too_often(earlier, cause, now):
+            return None
+        number = max((one.number for one in earlier), default=0) + 1
+        if await store.put(_item(call_sid, number, cause, session_id, now), only_if_absent=True):
+            return Reentry(number, cause)
+    raise StoreError("too many processes take up one call")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    number: int
+    cause: str
+    session_id: str
+    at: float
+
+
+def _is_too_often(earlier: list[_Entry], cause: Cause, now: float) -> bool:
+    if cause is Cause.NOBODY:
+        return False
+    counted = [one for one in earlier if one.cause != Cause.NOBODY]
+    return sum(now - one.at < WITHIN_SECONDS for one in counted) >= MOST_ENTRIES
+
+
+def _read(item: Item) -> _Entry:
+    """An entry; one that is broken still has its number, which is in its key."""
+    numeral = str(item["sk"]).removeprefix(_PREFIX)
+    number = int(numeral) if numeral.isdecimal() else 0
+    at = item.get("at")
+    seconds = float(at) if isinstance(at, int | float) else 0.0
+    return _Entry(number, str(item.get("cause")), str(item.get("sessionId")), seconds)
+
+
+def _item(call_sid: str, number: int, cause: Cause, session_id: str, now: float) -> Item:
+    return {
+        "pk": call_sid,
+        "sk": f"{_PREFIX}{number:06d}",
+        "cause": cause,
+        "sessionId": session_id,
+        "at": now,
+        "expireAt": int(now) + CALL_SECONDS,
+    }

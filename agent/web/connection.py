@@ -1,0 +1,43 @@
+"""The document that connects a call to the relay, at first and whenever its line was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from agent.calls import Prepared
+from agent.relay import twiml
+from agent.relay.faults import VOICE_ATTRIBUTES
+from agent.relay.parameters import app_parameters
+from agent.settings import Settings
+
+
+def connection(
+    settings: Settings, prepared: Prepared, fields: Mapping[str, str], *, is_plain: bool = False
+) -> str:
+    """TwiML for a call that was prepared.
+
+    Args:
+        settings: Where the socket and the action URL are.
+        prepared: The call.
+        fields: Of the webhook that asks, verified.
+        is_plain: Without the use case's settings of voice and recognition, which were refused.
+    """
+    relay, languages = prepared.use_case.relay, prepared.use_case.languages
+    if is_plain:
+        relay = {name: text for name, text in relay.items() if name not in VOICE_ATTRIBUTES}
+        languages = ()
+    query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
+    return twiml.connect(
+        f"{settings.ws_url}?{query}",
+        action_url(settings, prepared.use_case.name),
+        relay,
+        languages=languages,
+        parameters={**app_parameters(fields), "callSid": prepared.call_sid},
+        greeting=prepared.greeting,
+    )
+
+
+def action_url(settings: Settings, use_case: str, **more: str) -> str:
+    """What is asked when a relay session, or a talk to a person, is over."""
+    return f"{settings.origin}/twiml/action?{urlencode({'useCase': use_case, **more})}"
