@@ -100,6 +100,7 @@ class LiveConfiguration:
             keypad=use_case.keypad,
             phrases=use_case.phrases,
             can_hand_off=bool(use_case.handoff_number),
+            language=use_case.relay.get("language", "en-US"),
         )
 
     def request(self, action: StartReply) -> ReplyRequest:

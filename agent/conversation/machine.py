@@ -31,7 +31,14 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from agent.conversation import events as ev
-from agent.conversation.actions import Action, EndCall, Record, StartReply, Timer
+from agent.conversation.actions import (
+    Action,
+    EndCall,
+    Record,
+    StartReply,
+    SwitchLanguage,
+    Timer,
+)
 from agent.conversation.clocks import Clocks
 from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
 from agent.conversation.events import EndReason, Event, Playback
@@ -86,6 +93,7 @@ class Conversation:
         self._is_agent_heard = False
         self._is_stopping = False
         self._is_warned = False
+        self._language = ""
 
     @property
     def history(self) -> History:
@@ -432,7 +440,7 @@ class Conversation:
             self._actions += self._mouth.say_whole(sorry)
             self._end_turn()
         elif self._brief.can_hand_off:
-            self._leave_with(phrases.transfer, transfer(Handoff("technical trouble")))
+            self._leave_with(phrases.transfer, self._transfer(Handoff("technical trouble")))
         else:
             self._leave_with(phrases.goodbye_trouble, TROUBLE)
 
@@ -478,9 +486,14 @@ class Conversation:
             case HangUp():  # late, it is dropped: the caller has gone on
                 self._ending = BY_AGENT if was_awaited else self._ending
             case Handoff():
-                self._ending = transfer(effect)
+                self._ending = self._transfer(effect)
             case _:
+                if isinstance(effect, SwitchLanguage):
+                    self._language = effect.language
                 self._actions.append(effect)
+
+    def _transfer(self, handoff: Handoff) -> Ending:
+        return transfer(handoff, self._history, self._language or self._brief.language)
 
     @property
     def _was_heard_out(self) -> bool:

@@ -106,6 +106,8 @@ class Brief:
     limits: Limits = Limits()
     can_hand_off: bool = False
     """A person can be reached."""
+    language: str = ""
+    """What is spoken when the call begins, BCP 47."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,38 @@ async def test_a_handoff_is_never_refused_for_its_length() -> None:
     assert blank.effect == Handoff("user-requested")
 
 
+async def test_a_handoff_carries_what_was_found_out() -> None:
+    """Each detail by its name; one without a name is a note, and nothing is nothing."""
+    details = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
+
+    outcome = await run(
+        call_of(MemoryStore()), "LiveAgentHandoffFunction", reason="legal", details=details
+    )
+
+    assert outcome.effect == Handoff(
+        "legal",
+        slots={
+            "order": "two pizzas",
+            "time": "4:30 PM",
+            "note 3": "wants a person",
+            "note 4": "name",
+            "note 6": "Ada",
+        },
+    )
+
+
+async def test_a_handoff_carries_ten_details_at_most() -> None:
+    """Cut, not refused; the same name again is the latest."""
+    details = [f"n{number}: {number}" for number in range(50)]
+    call = call_of(MemoryStore())
+
+    many = await run(call, "LiveAgentHandoffFunction", reason="legal", details=details)
+    twice = await run(call, "LiveAgentHandoffFunction", reason="legal", details=["a: 1", "a: 2"])
+
+    assert many.effect == Handoff("legal", slots={f"n{n}": str(n) for n in range(10)})
+    assert twice.effect == Handoff("legal", slots={"a": "2"})
+
+
 async def test_the_agent_can_hang_up() -> None:
     """After the goodbye, which is the conversation's business (D22)."""
     outcome = await run(call_of(MemoryStore()), "EndCallFunction")
