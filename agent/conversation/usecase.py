@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.conversation.desk import Desk
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 
@@ -158,7 +159,7 @@ class UseCase:
     phrases: Phrases = Phrases()
     offline_script: str = ""
     """JSON text: the rules of the offline model for this use case."""
-    handoff_number: str = ""
-    """E.164 number or SIP address a person answers; empty = nobody, the caller hears so."""
+    desk: Desk | None = None
+    """Where a person is reached; None = nowhere, the caller hears so."""
     voicemail: str = ""
     """What a machine is told that answers a call of ours; empty = a sentence for everybody."""

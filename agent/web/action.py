@@ -13,10 +13,10 @@ import structlog
 from aiohttp import web
 
 from agent.conversation.handoff import HandoffData, ReasonCode
-from agent.conversation.usecase import UseCase
 from agent.relay import twiml
-from agent.store.session import our_number
+from agent.web import people
 from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
+from agent.web.people import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +36,8 @@ async def follow_up(request: web.Request) -> web.Response:
         return refuse(request, "bad_request", 400)
     if fields.get("CallStatus") == "completed" or fields.get("SessionStatus") == "completed":
         return answer(twiml.empty())
-    if "DialCallStatus" in fields:
-        was_answered = fields["DialCallStatus"] in {"completed", "answered"}
-        return answer(twiml.hang_up() if was_answered else twiml.say_and_hang_up(NOBODY))
+    if (result := people.outcome(fields)) is not None:
+        return answer(_after_a_person(result))
     handoff = HandoffData.read(fields.get("HandoffData", ""))
     if fields.get("SessionStatus") != "ended" or handoff is None:
         log.warning("session.failed", error_code=error_code(fields.get("ErrorCode", "")))
@@ -49,16 +48,21 @@ async def follow_up(request: web.Request) -> web.Response:
         case ReasonCode.SERVER_DRAIN:
             return answer(twiml.hang_up())
         case ReasonCode.LIVE_AGENT:
-            use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
-            return answer(_hand_over(request, use_case, fields))
+            return answer(await _hand_over(request, handoff, fields))
 
 
-def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
-    if not use_case.handoff_number:
-        return twiml.say_and_hang_up(NOBODY)
-    ours = our_number(fields) or request.app[SETTINGS].outbound_from
-    return twiml.dial(
-        use_case.handoff_number,
-        caller_id=ours if ours.startswith("+") else "",
-        action_url=f"{request.app[SETTINGS].origin}/twiml/action",
-    )
+def _after_a_person(result: Outcome) -> str:
+    match result:
+        case Outcome.DONE:
+            return twiml.hang_up()
+        case Outcome.NOBODY:
+            return twiml.say_and_hang_up(NOBODY)
+        case Outcome.GONE:
+            return twiml.empty()
+
+
+async def _hand_over(request: web.Request, handoff: HandoffData, fields: Mapping[str, str]) -> str:
+    use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
+    settings = request.app[SETTINGS]
+    passed_on = people.document(use_case.desk, handoff, fields, settings, use_case.name)
+    return passed_on or twiml.say_and_hang_up(NOBODY)

@@ -280,7 +280,7 @@ async def test_person_at_a_sip_address_is_dialled_there(server: Server) -> None:
     answer = await _given_back(server, HandoffData(ReasonCode.LIVE_AGENT), RESTAURANT)
 
     assert "<Sip>sip:desk@example.com</Sip>" in answer.xml
-    assert f'action="{ACTION_URL}"' in answer.xml
+    assert f'action="{ACTION_URL}?useCase={RESTAURANT}"' in answer.xml
 
 
 @pytest.mark.parametrize(
