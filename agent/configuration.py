@@ -99,7 +99,8 @@ class LiveConfiguration:
             tools={spec.name: spec for spec in use_case.tools},
             keypad=use_case.keypad,
             phrases=use_case.phrases,
-            can_hand_off=bool(use_case.handoff_number),
+            can_hand_off=use_case.desk is not None,
+            language=use_case.relay.get("language", "en-US"),
         )
 
     def request(self, action: StartReply) -> ReplyRequest:

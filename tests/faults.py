@@ -448,6 +448,54 @@ FAULTS = (
         "",
         "practice 14: an abbreviation ends no sentence",
     ),
+    Fault(
+        "machine",
+        "                    self._language = effect.language\n",
+        "                    pass\n",
+        "17 (practice): a person is told the language switched to last",
+    ),
+    Fault(
+        "machine",
+        "self._language or self._brief.language",
+        "self._language",
+        "17 (practice): a person is told the language of the use case",
+    ),
+    Fault(
+        "ending",
+        "isinstance(fact, CallerSaid) and fact.means is Means.SPEECH",
+        "isinstance(fact, CallerSaid)",
+        "17 (practice): keys are never told to the person",
+    ),
+    Fault(
+        "ending",
+        "handoff.summary or _in_the_callers_words(facts)",
+        "handoff.summary",
+        "17 (practice): without a summary the caller's words stand in",
+    ),
+    Fault(
+        "ending",
+        "words[-_LONGEST_WORDS:]",
+        "words[:_LONGEST_WORDS]",
+        "17 (practice): the latest words are kept",
+    ),
+    Fault(
+        "handoff",
+        "sum(size <= room for size in sizes)",
+        "room",
+        "17 (practice): what is handed over is small",
+    ),
+    Fault(
+        "handoff",
+        'text.encode(errors="ignore").decode()',
+        "text",
+        "17 (practice): what is handed over can be sent",
+    ),
+    Fault(
+        "handoff",
+        "        if room < 0:\n            return\n",
+        "",
+        "17 (practice): slots do not take all the room",
+    ),
 )
 
 

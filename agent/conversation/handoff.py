@@ -3,18 +3,33 @@
 Twilio hands the text untouched to the `<Connect action>` URL, perhaps in another process. It is
 signed with the request, but has travelled, so reading it never fails: what is not ours reads as no
 reason.
+
+It is small, whatever a model or a caller has said: each part has a share of `LARGEST`, and what is
+longer is cut. The shares are fixed instead of filled up one after the other, so that a long reason
+never costs the person the summary. They are counted as the text is sent, in bytes of JSON, where a
+quotation mark takes two and a letter of many languages three; parts of a character are never left.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate
 
 QUIET = "quiet"
 """Reason of a `SERVER_DRAIN` in a quiet moment."""
-LONGEST_TEXT = 500
-"""Characters of a reason or a summary; the relay's limit is not published."""
+LARGEST = 2_000
+"""Bytes of the whole text, and so characters; the relay's limit is not published."""
+_REASON = 300
+_SUMMARY = 800
+_LANGUAGE = 40
+_SLOTS = 700
+_SLOT_NAME = 60
+_SLOT_VALUE = 150
+_BETWEEN_SLOTS = len('"": "", ')
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class ReasonCode(StrEnum):
@@ -32,6 +47,20 @@ class HandoffData:
     code: ReasonCode = ReasonCode.GOODBYE
     reason: str = ""
     summary: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """What was found out so far, by name."""
+    language: str = ""
+    """What the caller speaks, BCP 47."""
+
+    def bounded(self) -> HandoffData:
+        """The same on one line each and within the limits; bounding it again changes nothing."""
+        return HandoffData(
+            self.code,
+            _cut(self.reason, _REASON),
+            _cut(self.summary, _SUMMARY),
+            dict(_fitting(self.slots)),
+            _cut(self.language, _LANGUAGE),
+        )
 
     @property
     def was_quiet(self) -> bool:
@@ -39,21 +68,56 @@ class HandoffData:
         return self.reason == QUIET
 
     def render(self) -> str:
-        """JSON text; empty texts are left out."""
-        fields = {"reason": self.reason[:LONGEST_TEXT], "summary": self.summary[:LONGEST_TEXT]}
-        kept = {name: text for name, text in fields.items() if text}
-        return json.dumps({"reasonCode": self.code, **kept}, ensure_ascii=False)
+        """JSON text of at most `LARGEST` bytes; what is empty is left out."""
+        own = self.bounded()
+        fields = {
+            "reason": own.reason,
+            "summary": own.summary,
+            "slots": own.slots,
+            "language": own.language,
+        }
+        kept = {name: value for name, value in fields.items() if value}
+        return _encode({"reasonCode": own.code, **kept})
 
     @classmethod
     def read(cls, text: str) -> HandoffData | None:
-        """What `render` wrote; None for anything else."""
+        """What `render` wrote, within the same limits; None for anything else."""
         try:
             fields = json.loads(text)
-            code = ReasonCode(fields["reasonCode"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            slots = fields.get("slots", {})
+            return cls(
+                ReasonCode(fields["reasonCode"]),
+                str(fields.get("reason", "")),
+                str(fields.get("summary", "")),
+                {name: str(slots[name]) for name in slots} if isinstance(slots, dict) else {},
+                str(fields.get("language", "")),
+            ).bounded()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return cls(code, str(fields.get("reason", "")), str(fields.get("summary", "")))
 
 
 GOODBYE = HandoffData()
 """Nothing to hand over: the call is simply over."""
+
+
+def _fitting(slots: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The first slots that go into their share; one without name or value says nothing."""
+    room = _SLOTS
+    for each, text in slots.items():
+        name, value = _cut(each, _SLOT_NAME), _cut(text, _SLOT_VALUE)
+        room -= _size(name) + _size(value) + _BETWEEN_SLOTS
+        if room < 0:
+            return
+        if name and value:
+            yield name, value
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning of a text that takes up at most so many bytes in JSON."""
+    whole = " ".join(text.encode(errors="ignore").decode().split())
+    sizes = accumulate(_size(letter) for letter in whole[:room])
+    return whole[: sum(size <= room for size in sizes)].rstrip()
+
+
+def _size(text: str) -> int:
+    return len(_encode(text).encode()) - len('""')

@@ -116,6 +116,7 @@ class Conversation:
         self._is_agent_heard = False
         self._is_stopping = False
         self._is_warned = False
+        self._language = ""
 
     @property
     def history(self) -> History:
@@ -495,7 +496,7 @@ class Conversation:
             self._actions += self._mouth.say_whole(sorry)
             self._end_turn()
         elif self._brief.can_hand_off:
-            self._leave_with(phrases.transfer, transfer(Handoff("technical trouble")))
+            self._leave_with(phrases.transfer, self._transfer(Handoff("technical trouble")))
         else:
             self._leave_with(phrases.goodbye_trouble, TROUBLE)
 
@@ -541,9 +542,14 @@ class Conversation:
             case HangUp():  # late, it is dropped: the caller has gone on
                 self._ending = BY_AGENT if was_awaited else self._ending
             case Handoff():
-                self._ending = transfer(effect)
+                self._ending = self._transfer(effect)
             case _:
+                if isinstance(effect, SwitchLanguage):
+                    self._language = effect.language
                 self._actions.append(effect)
+
+    def _transfer(self, handoff: Handoff) -> Ending:
+        return transfer(handoff, self._history, self._language or self._brief.language)
 
     @property
     def _was_heard_out(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.conversation.actions import Play, SendDigits, SwitchLanguage
 
@@ -18,6 +19,8 @@ class Handoff:
 
     reason: str
     summary: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """What was found out so far, by name."""
 
 
 Ending = HangUp | Handoff

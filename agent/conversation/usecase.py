@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.conversation.desk import Desk
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 
@@ -114,6 +115,8 @@ class Brief:
     limits: Limits = Limits()
     can_hand_off: bool = False
     """A person can be reached."""
+    language: str = ""
+    """What is spoken when the call begins, BCP 47."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class UseCase:
     phrases: Phrases = Phrases()
     offline_script: str = ""
     """JSON text: the rules of the offline model for this use case."""
-    handoff_number: str = ""
-    """E.164 number or SIP address a person answers; empty = nobody, the caller hears so."""
+    desk: Desk | None = None
+    """Where a person is reached; None = nowhere, the caller hears so."""
     voicemail: str = ""
     """What a machine is told that answers a call of ours; empty = a sentence for everybody."""

@@ -32,6 +32,7 @@ from msgspec import UNSET, Meta, UnsetType
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, Phrases, Profile
 from agent.ports import Item, UseCaseError
+from agent.store.desks import read_desk
 from agent.store.records import (
     CONFIGURATION,
     KEYS,
@@ -92,6 +93,7 @@ class _UseCaseFile(_Strict):
     tools: list[str] = []
     http_tools: dict[str, Any] = {}
     handoff_number: str = ""
+    desk: dict[str, Any] | None = None
     voicemail: str = ""
     live_edits: bool = False
     model: _Model = msgspec.field(default_factory=_Model)
@@ -167,6 +169,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     optional = {
         "greetingKnown": file.greeting_known,
         "handoffNumber": file.handoff_number,
+        "desk": _desk(path, file) or UNSET,
         "voicemail": file.voicemail,
         "liveEdits": file.live_edits or UNSET,
         "httpTools": http_tools,
@@ -236,6 +239,15 @@ def _http_tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -
     except UseCaseError as error:
         raise UseCaseError(f"{path}: {error}") from error
     return text
+
+
+def _desk(path: Path, file: _UseCaseFile) -> dict[str, Any] | None:
+    """The table of the desk as it is, once it is known to be sound."""
+    try:
+        read_desk(file.desk, file.handoff_number, "handoff_number")
+    except UseCaseError as error:
+        raise UseCaseError(f"{path}: {error}") from error
+    return file.desk
 
 
 def _keypad(path: Path, file: _UseCaseFile) -> dict[str, KeyBinding]:

@@ -3,10 +3,11 @@
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`handoffNumber`, `liveEdits` (calls follow edits of the record while they run), `httpTools` (tools
-it declares, see `agent.store.http_tools`; `tools` names those it offers), and for Bedrock
-`additionalModelRequestFields` and `requestMetadata` (maps, or JSON text), `guardrail`,
-`performanceLatency`, `serviceTier`. Attributes nobody knows are ignored.
+`desk` (see `agent.store.desks`) or its short form `handoffNumber`, `liveEdits` (calls follow edits
+of the record while they run), `httpTools` (tools it declares, see `agent.store.http_tools`;
+`tools` names those it offers), and for Bedrock `additionalModelRequestFields` and
+`requestMetadata` (maps, or JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes
+nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
@@ -37,6 +38,7 @@ from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
 from agent.ports import Item, Store, UseCaseError
+from agent.store.desks import read_desk
 from agent.store.http_tools import read_http_tools
 from agent.store.validation import convert, decoded
 
@@ -132,6 +134,7 @@ class _Record(msgspec.Struct):
     serviceTier: ServiceTier = ""  # noqa: N815
     offlineScript: str = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
+    desk: Any = None
     voicemail: str = ""
     liveEdits: bool = False  # noqa: N815
     httpTools: Any = None  # noqa: N815
@@ -337,7 +340,7 @@ def _use_case(
         model=_model(record),
         phrases=_phrases(record.phrases),
         offline_script=record.offlineScript,
-        handoff_number=record.handoffNumber,
+        desk=read_desk(record.desk, record.handoffNumber, "handoffNumber"),
         voicemail=record.voicemail,
     )
     warnings = (*spoken.warnings, *further.warnings, *unknown, *silent)

@@ -23,6 +23,7 @@ from agent.tools.declare import Tool, WithEffect, tool
 
 _REASON_CHARS = 200
 _SUMMARY_CHARS = 1_500
+_SLOTS = 10
 
 
 class _Switched(msgspec.Struct, frozen=True):
@@ -42,6 +43,13 @@ async def hand_off(
     summary: Annotated[
         str, Meta(description="What was said and done so far, for the person who takes over.")
     ] = "",
+    details: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What is known by now, each as `name: value`, for example `order: two "
+            "pizzas`, `day: 2026-03-06`. No card numbers, passwords or health matters."
+        ),
+    ] = (),
 ) -> WithEffect:
     """Pass the call to a person.
 
@@ -52,8 +60,17 @@ async def hand_off(
     why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
     return WithEffect(
         {"message": "The caller is connected to a person as soon as you have said so."},
-        Handoff(why, summary.strip()[:_SUMMARY_CHARS]),
+        Handoff(why, summary.strip()[:_SUMMARY_CHARS], _slots(details[:_SLOTS])),
     )
+
+
+def _slots(details: tuple[str, ...]) -> dict[str, str]:
+    """Name and value of each; one without a name is a note, for refusing it would take time."""
+    slots = {}
+    for number, detail in enumerate(details, 1):
+        name, _, value = (part.strip() for part in detail.partition(":"))
+        slots[name if name and value else f"note {number}"] = value or name
+    return {name: value for name, value in slots.items() if value}
 
 
 @tool("EndCallFunction")

@@ -132,7 +132,7 @@ def _inline(node: Any, definitions: Mapping[str, Any]) -> Any:
     if (target := plain.pop("$ref", None)) is not None:
         plain = {**definitions[target], **plain}
         return _inline(plain, definitions)
-    if plain.get("default", 0) in (None, ""):
+    if plain.get("default", 0) in (None, "", ()):
         del plain["default"]
     present = [each for each in plain.get("anyOf", ()) if each != {"type": "null"}]
     if len(present) == 1:

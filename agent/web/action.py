@@ -25,19 +25,20 @@ from aiohttp import web
 
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.resuming import Cause
-from agent.conversation.usecase import UseCase
 from agent.ports import StoreError
 from agent.relay import faults, twiml
-from agent.store.session import our_number
+from agent.web import people
 from agent.web.connection import action_url, connection
 from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
+from agent.web.people import Outcome
 
 log = structlog.get_logger(__name__)
 
 routes = web.RouteTableDef()
 
 LOST = "I am sorry, the connection was lost. Please call again. Goodbye."
-NOBODY = "I am sorry, nobody can take your call at the moment. Please call again later. Goodbye."
+TROUBLE = "technical trouble"
+"""Why a call goes to a person whose caller has not asked for one."""
 PATIENCE = "One moment, please."
 PATIENCE_SECONDS = 2
 MOST_ATTEMPTS = 15
@@ -54,14 +55,23 @@ async def follow_up(request: web.Request) -> web.Response:
         return refuse(request, "bad_request", 400)
     if fields.get("CallStatus") == "completed" or fields.get("SessionStatus") == "completed":
         return answer(twiml.empty())
-    if "DialCallStatus" in fields:
-        was_answered = fields["DialCallStatus"] in {"completed", "answered"}
-        if was_answered:
-            return answer(twiml.hang_up())
-        return await _go_on(request, fields, Cause.NOBODY)
+    if (result := people.outcome(fields)) is not None:
+        return await _after_a_person(request, fields, result)
     if request.query.get("cause", "") in set(Cause):
         return await _go_on(request, fields, Cause(request.query["cause"]))
     return await _after_session(request, fields)
+
+
+async def _after_a_person(
+    request: web.Request, fields: Mapping[str, str], result: Outcome
+) -> web.Response:
+    match result:
+        case Outcome.DONE:
+            return answer(twiml.hang_up())
+        case Outcome.NOBODY:
+            return await _go_on(request, fields, Cause.NOBODY)
+        case Outcome.GONE:
+            return answer(twiml.empty())
 
 
 async def _after_session(request: web.Request, fields: Mapping[str, str]) -> web.Response:
@@ -76,7 +86,8 @@ async def _after_session(request: web.Request, fields: Mapping[str, str]) -> web
             cause = Cause.HANDED_OVER if handoff.was_quiet else Cause.LOST
             return await _go_on(request, fields, cause)
         case ReasonCode.LIVE_AGENT:
-            return await _pass_on(request, fields)
+            passed_on = await _passed_on(request, fields, handoff)
+            return passed_on or await _go_on(request, fields, Cause.NOBODY)
 
 
 async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Response:
@@ -133,26 +144,16 @@ def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Respo
 
 async def _give_up(request: web.Request, fields: Mapping[str, str]) -> web.Response:
     """A new line would fail as well: a person, if there is one, or an apology."""
-    if fields.get("DialCallStatus"):
-        return answer(twiml.say_and_hang_up(NOBODY))
+    trouble = HandoffData(ReasonCode.LIVE_AGENT, TROUBLE)
+    passed_on = await _passed_on(request, fields, trouble)
+    return passed_on or answer(twiml.say_and_hang_up(LOST))
+
+
+async def _passed_on(
+    request: web.Request, fields: Mapping[str, str], handoff: HandoffData
+) -> web.Response | None:
+    """The call on its way to a person; None where nobody can be reached."""
     use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
-    if not use_case.handoff_number:
-        return answer(twiml.say_and_hang_up(LOST))
-    return answer(_hand_over(request, use_case, fields))
-
-
-async def _pass_on(request: web.Request, fields: Mapping[str, str]) -> web.Response:
-    """The caller wants, or needs, a person."""
-    use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
-    if not use_case.handoff_number:
-        return await _go_on(request, fields, Cause.NOBODY)
-    return answer(_hand_over(request, use_case, fields))
-
-
-def _hand_over(request: web.Request, use_case: UseCase, fields: Mapping[str, str]) -> str:
-    ours = our_number(fields) or request.app[SETTINGS].outbound_from
-    return twiml.dial(
-        use_case.handoff_number,
-        caller_id=ours if ours.startswith("+") else "",
-        action_url=action_url(request.app[SETTINGS], use_case.name),
-    )
+    settings = request.app[SETTINGS]
+    document = people.document(use_case.desk, handoff, fields, settings, use_case.name)
+    return answer(document) if document else None

@@ -34,6 +34,7 @@ TROUBLE = "I am sorry, we have a technical problem. Please call again in a few m
 
 _ONCE = WEBHOOK_FIELDS | {
     "SessionStatus", "HandoffData", "DialCallStatus", "ErrorCode", "AnsweredBy",
+    "QueueResult", "ReferCallStatus", "ReferSipResponseCode",
 }  # fmt: skip
 """Fields that decide something."""
 

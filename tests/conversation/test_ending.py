@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.conversation.ending import BY_AGENT, HANDED_OVER, IDLE, TIME_IS_UP, TROUBLE, transfer
 from agent.conversation.events import EndReason
 from agent.conversation.handoff import HandoffData, ReasonCode
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note
 from agent.conversation.outcome import Handoff
 from agent.conversation.usecase import Phrases
 
@@ -32,8 +33,52 @@ def test_each_ending_has_its_reason() -> None:
 
 def test_a_transfer_tells_why_and_what() -> None:
     """The action URL dials a person."""
-    ending = transfer(Handoff("wish", "Two pizzas."))
+    ending = transfer(Handoff("wish", "Two pizzas.", {"name": "Ada"}), language="es-US")
 
-    assert ending.handoff == HandoffData(ReasonCode.LIVE_AGENT, "wish", "Two pizzas.")
+    assert ending.handoff == HandoffData(
+        ReasonCode.LIVE_AGENT, "wish", "Two pizzas.", {"name": "Ada"}, "es-US"
+    )
     assert ending.farewell(Phrases()) == "I will connect you with a person now."
     assert BY_AGENT.farewell(Phrases()) == "Thank you for calling. Goodbye."
+
+
+def test_a_summary_of_the_model_is_not_replaced() -> None:
+    """It knows more than the last sentences."""
+    ending = transfer(Handoff("wish", "Two pizzas."), [CallerSaid("A person, please.")])
+
+    assert ending.handoff.summary == "Two pizzas."
+
+
+def test_without_a_summary_the_caller_speaks_for_themselves() -> None:
+    """The last three sentences, and neither keys nor our own words (practice section 17)."""
+    facts: list[Fact] = [
+        CallerSaid("Hello."),
+        CallerSaid("Two pizzas."),
+        AgentSaid("Your card number, please?"),
+        CallerSaid("4111111111111111", Means.KEYPAD),
+        CallerSaid("That was it."),
+        Note("The caller pressed 4111."),
+        CallerSaid("A person, please."),
+    ]
+
+    ending = transfer(Handoff("wish"), facts)
+
+    assert ending.handoff.summary == (
+        "The caller's last words: Two pizzas. / That was it. / A person, please."
+    )
+
+
+def test_of_long_sentences_the_end_is_kept() -> None:
+    """What was said last is why they want a person."""
+    facts = [CallerSaid("a" * 999), CallerSaid("A person, please.")]
+
+    ending = transfer(Handoff("wish"), facts)
+
+    assert ending.handoff.summary == f"The caller's last words: {'a' * 230} / A person, please."
+
+
+def test_of_a_caller_who_said_nothing_there_is_no_summary() -> None:
+    """Keys alone are not told."""
+    ending = transfer(Handoff("wish"), [CallerSaid("0", Means.KEYPAD)])
+
+    assert ending.handoff == HandoffData(ReasonCode.LIVE_AGENT, "wish")

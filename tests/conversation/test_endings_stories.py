@@ -50,6 +50,12 @@ from tests.conversation.builders import (
     wants,
 )
 
+WISH = (
+    '{"reasonCode": "live-agent-handoff", "reason": "wish",'
+    ' "summary": "The caller\'s last words: That is all."}'
+)
+"""Of a model that gave no summary."""
+
 
 def test_the_call_ends_when_the_goodbye_was_played() -> None:
     """Practice section 15: last token, playback, end."""
@@ -175,7 +181,7 @@ def test_a_handoff_stands_whatever_the_caller_says() -> None:
 
     assert words == [Record(4, CallerSaid("Wait, one more thing."))]
     assert key == []
-    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in ended
+    assert EndCall(WISH) in ended
 
 
 def test_an_interrupt_hurries_a_handoff() -> None:
@@ -188,7 +194,7 @@ def test_an_interrupt_hurries_a_handoff() -> None:
         StopTimer(Timer.PLAYBACK),
         Record(2, AgentSaid("Thank you", is_cut=True)),
         StopTimer(Timer.DURATION),
-        EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}'),
+        EndCall(WISH),
         starts(Timer.CLOSING, 10_000),
     ]
 
@@ -207,12 +213,13 @@ def test_a_late_handoff_still_hands_off() -> None:
     """It has happened, and somebody waits for the caller."""
     brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
     call = using("leave", brief=brief)
-    call.happens(spoke("Wait!"), done(1, effect=Handoff("wish")))
+    call.happens(spoke("Wait!"), done(1, effect=Handoff("wish", "so")))
     call.happens(delta(2, "Yes?"), finished(2))
 
     actions = call.happens(agent_off())
 
-    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in actions
+    ended = EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}')
+    assert ended in actions
 
 
 def test_a_relay_that_does_not_close_is_not_waited_for() -> None:

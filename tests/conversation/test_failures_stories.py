@@ -115,7 +115,10 @@ def test_a_second_failure_passes_the_call_to_a_person() -> None:
     ended = call.happens(agent_off())
 
     assert spoken(said) == [HELLO.phrases.transfer]
-    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "technical trouble"}') in ended
+    assert ended[-2] == EndCall(
+        '{"reasonCode": "live-agent-handoff", "reason": "technical trouble",'
+        ' "summary": "The caller\'s last words: Two pizzas please. / Two pizzas."}'
+    )
     assert call.world.conversation.end_reason is EndReason.TRANSFER
 
 

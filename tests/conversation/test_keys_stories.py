@@ -231,10 +231,12 @@ def test_words_while_typing_do_not_strand_a_handoff() -> None:
     """Promise 7: found by the state machine after thousands of runs."""
     brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
     call = using("leave", brief=brief)
-    call.happens(pressed("5"), done(1, effect=Handoff("wish")))
+    call.happens(pressed("5"), done(1, effect=Handoff("wish", "so")))
 
     actions = call.happens(spoke("Two pizzas please."))
     ended = call.happens(delta(2, "One moment."), finished(2), agent_off())
 
     assert question(actions).choice is Choice.NONE
-    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in ended
+    assert ended[-2] == EndCall(
+        '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
+    )

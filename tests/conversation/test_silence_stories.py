@@ -298,12 +298,13 @@ def test_a_service_that_nobody_follows_says_goodbye() -> None:
 @pytest.mark.parametrize("departure", [Departure.AT_ONCE, Departure.GOODBYE])
 def test_a_call_that_was_being_passed_on_is_passed_on(departure: Departure) -> None:
     """The caller was told so, and needs nothing of us any more."""
-    call = leaving(Handoff("wish"))
+    call = leaving(Handoff("wish", "so"))
 
     actions = call.happens(ev.ServiceStopping(departure))
 
+    told = '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
     assert spoken(actions) == []
-    assert EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish"}') in actions
+    assert EndCall(told) in actions
 
 
 def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,7 +13,16 @@ from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ship
 )
 
 from agent.relay.attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES, relay_attributes
-from agent.relay.twiml import connect, dial, empty, hang_up, say_and_hang_up
+from agent.relay.twiml import (
+    connect,
+    dial,
+    empty,
+    enqueue,
+    enqueue_task,
+    hang_up,
+    refer,
+    say_and_hang_up,
+)
 
 URL = "wss://voice.example.com/relay?callSid=CA1&t=a%2Fb"
 ACTION = "https://voice.example.com/twiml/action?call=1&v=2"
@@ -186,6 +196,61 @@ def test_a_person_can_be_shown_the_callers_own_number() -> None:
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<Response><Dial action="/a" answerOnBridge="true" method="POST" timeout="5">'
         "<Number>+15550003333</Number></Dial></Response>"
+    )
+
+
+def test_a_user_of_an_app_is_dialled_and_told() -> None:
+    """What an app is told are parameters of the call; an empty one is left out."""
+    parameters = {"reason": 'a "bill" & co', "summary": ""}
+
+    assert dial("client:ada_1", caller_id="", action_url="/a", parameters=parameters) == (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<Response><Dial action="/a" answerOnBridge="true" method="POST" timeout="20">'
+        "<Client><Identity>ada_1</Identity>"
+        '<Parameter name="reason" value="a &quot;bill&quot; &amp; co" /></Client>'
+        "</Dial></Response>"
+    )
+    assert "<Client><Identity>ada_1</Identity></Client>" in dial(
+        "client:ada_1", caller_id="", action_url="/a"
+    )
+
+
+def test_a_caller_waits_in_a_queue() -> None:
+    """With the music of Twilio, as no other is named."""
+    assert enqueue("bills & co", action_url="/a?b=1&c=2") == (
+        '<?xml version="1.0" encoding="UTF-8"?><Response>'
+        '<Enqueue action="/a?b=1&amp;c=2" method="POST">bills &amp; co</Enqueue></Response>'
+    )
+
+
+def test_a_call_becomes_a_task() -> None:
+    """Its attributes are JSON; the workflow's own priority needs no attribute."""
+    task = {"reason": 'a "bill" <b>', "slots": {"día": "5\x00\uffff"}}
+
+    document = enqueue_task("WW1", task, priority=0, action_url="/a")
+
+    assert document == (
+        '<?xml version="1.0" encoding="UTF-8"?><Response>'
+        '<Enqueue action="/a" method="POST" workflowSid="WW1"><Task priority="0">'
+        '{"reason": "a \\"bill\\" &lt;b&gt;", "slots": {"día": "5\\u0000"}}'
+        "</Task></Enqueue></Response>"
+    )
+    assert "<Task>{}</Task>" in enqueue_task("WW1", {}, priority=None, action_url="/a")
+
+
+@given(st.dictionaries(st.text(st.characters(codec=None)), st.text(st.characters(codec=None))))
+def test_no_text_makes_a_task_unreadable(task: dict[str, str]) -> None:
+    """XML around, JSON inside, whatever a caller has said."""
+    document = enqueue_task("WW1", task, priority=None, action_url="/a")
+
+    assert isinstance(json.loads(_find(document, "Enqueue/Task").text or ""), dict)
+
+
+def test_a_switchboard_is_asked_to_call_somebody_else() -> None:
+    """Only a call by SIP can be referred (relay reference section 5, 13801)."""
+    assert refer("sip:desk@pbx.example.com?X-A=1&X-B=2", action_url="/a") == (
+        '<?xml version="1.0" encoding="UTF-8"?><Response><Refer action="/a" method="POST">'
+        "<Sip>sip:desk@pbx.example.com?X-A=1&amp;X-B=2</Sip></Refer></Response>"
     )
 
 

@@ -23,6 +23,7 @@ from agent.conversation.history import (
     History,
     Means,
     Note,
+    Recorded,
     ToolUsed,
     Voice,
 )
@@ -74,7 +75,7 @@ def numbered(kept: list[Fact]) -> list[Fact]:
     return facts
 
 
-def item_of(position: int, fact: Fact, sequence: int = 0) -> Item:
+def item_of(position: int, fact: Recorded, sequence: int = 0) -> Item:
     return fact_item("CA1", STARTED, position, fact, sequence, 9)
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from agent.conversation.desk import Phone
 from agent.conversation.messages import SideEffect, ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
 from agent.ports import UseCaseError
@@ -140,7 +141,7 @@ def test_our_own_attributes_are_read() -> None:
     assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
     assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
     assert read.offline_script == '{"rules": []}'
-    assert read.handoff_number == "+15550100098"
+    assert read.desk == Phone("+15550100098")
     assert read.voicemail == "We have called."
 
 

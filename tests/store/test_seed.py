@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from agent.conversation.desk import Phone
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, UseCase
 from agent.ports import UseCaseError
@@ -188,7 +189,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             ),
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
             offline_script='{"rules": ["ü"]}',
-            handoff_number="+15550100098",
+            desk=Phone("+15550100098"),
             voicemail="We have called.",
         ),
         (),

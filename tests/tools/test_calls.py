@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.conversation.actions import SwitchLanguage
-from agent.conversation.history import CallerSaid, ToolUsed
+from agent.conversation.history import CallerSaid, Fact, ToolUsed
 from agent.conversation.messages import ToolCall, ToolResult
 from agent.conversation.outcome import Handoff, HangUp
 from agent.tools import language_of
@@ -35,6 +35,38 @@ async def test_a_handoff_is_never_refused_for_its_length() -> None:
 
     assert long.effect == Handoff("r" * 200, "c" * 1_500)
     assert blank.effect == Handoff("user-requested")
+
+
+async def test_a_handoff_carries_what_was_found_out() -> None:
+    """Each detail by its name; one without a name is a note, and nothing is nothing."""
+    details = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
+
+    outcome = await run(
+        call_of(MemoryStore()), "LiveAgentHandoffFunction", reason="legal", details=details
+    )
+
+    assert outcome.effect == Handoff(
+        "legal",
+        slots={
+            "order": "two pizzas",
+            "time": "4:30 PM",
+            "note 3": "wants a person",
+            "note 4": "name",
+            "note 6": "Ada",
+        },
+    )
+
+
+async def test_a_handoff_carries_ten_details_at_most() -> None:
+    """Cut, not refused; the same name again is the latest."""
+    details = [f"n{number}: {number}" for number in range(50)]
+    call = call_of(MemoryStore())
+
+    many = await run(call, "LiveAgentHandoffFunction", reason="legal", details=details)
+    twice = await run(call, "LiveAgentHandoffFunction", reason="legal", details=["a: 1", "a: 2"])
+
+    assert many.effect == Handoff("legal", slots={f"n{n}": str(n) for n in range(10)})
+    assert twice.effect == Handoff("legal", slots={"a": "2"})
 
 
 async def test_the_agent_can_hang_up() -> None:
@@ -71,9 +103,10 @@ def test_the_language_of_a_call_is_the_one_it_switched_to_last() -> None:
 
     def switch(number: int, content: str | None, *, is_error: bool = False) -> ToolUsed:
         call = ToolCall(f"tool{number:05d}", "SwitchLanguageFunction", "{}")
-        return ToolUsed(number, call, (content and ToolResult(call.id, content, is_error)) or None)
+        result = ToolResult(call.id, content, is_error) if content else None
+        return ToolUsed(number, call, result)
 
-    facts = [
+    facts: list[Fact] = [
         CallerSaid("Hola."),
         switch(1, '{"language": "es-US"}'),
         switch(2, '{"language": "fr-FR"}', is_error=True),
