@@ -76,6 +76,7 @@ def test_every_variable_is_read() -> None:
         "HTTP_TOOL_SECRETS": "ORDERS_TOKEN, NOT_SET",
         "MCP_CONFIG": "mcp.json",
         "MAX_CALLS": "7",
+        "DRAIN_SECONDS": "30",
         "LOG_LEVEL": "Debug",
         "LOG_FORMAT": "console",
     }
