@@ -132,6 +132,7 @@ def test_every_variable_is_read() -> None:
         http_tool_secrets={"ORDERS_TOKEN": "t0ken", "NOT_SET": ""},
         mcp_config="mcp.json",
         max_calls=7,
+        drain_seconds=30,
         log_level="debug",
         log_format="console",
     )
