@@ -318,10 +318,14 @@ class Conversation:
                 self._ask(self._reply.choice)
 
     def _give_floor(self) -> None:
-        """To the caller; should the line be lost before the words are there, this is known."""
+        """To the caller, who is about to say something."""
         if not self._has_caller_floor:
-            self._actions.append(Record(len(self._history), CallerBegan()))
+            self._mark_beginning()
         self._has_caller_floor = True
+
+    def _mark_beginning(self) -> None:
+        """Should the line be lost before the words, or all keys, are there, this is known."""
+        self._actions.append(Record(len(self._history), CallerBegan()))
 
     def _listen_after_cut(self) -> None:
         self._give_floor()
@@ -354,6 +358,7 @@ class Conversation:
     def _collect(self, digit: str) -> None:
         if not self._clocks.is_running(Timer.DIGITS):
             self._begin_turn()
+            self._mark_beginning()
         self._entry = self._entry.press(digit)
         if self._entry.is_complete:
             self._finish_entry()

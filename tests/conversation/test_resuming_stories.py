@@ -49,6 +49,7 @@ from tests.conversation.builders import (
     limited,
     listening,
     partial,
+    pressed,
     speaking,
     spoke,
     spoken,
@@ -120,6 +121,14 @@ def test_a_caller_who_broke_in_was_about_to_speak() -> None:
     """The interrupt comes before the words."""
     call = speaking("We have three kinds, ")
     call.happens(interrupted("We have"))
+
+    assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
+
+
+def test_keys_that_were_being_typed_are_asked_for() -> None:
+    """They are a fact only when all are there."""
+    call = listening()
+    call.happens(pressed("5"), pressed("7"))
 
     assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
 
