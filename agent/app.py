@@ -24,6 +24,7 @@ from agent.carrier.http import open_http
 from agent.carrier.twilio import twilio_client
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
+from agent.load import Load
 from agent.outbound import Outbound
 from agent.ports import Store
 from agent.relay.signature import Signatures
@@ -33,9 +34,10 @@ from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
-from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, dial, messages, token
+from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, messages, token
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.web.site import PRIVATE_DOORS, open_site, public_doors, raise_file_limit
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,6 @@ DRAIN_SECONDS = 110.0
 """How long calls may take to end after SIGTERM; Fargate kills at 120."""
 INTERRUPT_SECONDS = 5.0
 """The same after Ctrl-C."""
-_LAG_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ async def open_calls(
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
+    load = Load(telemetry.load)
     table = await open_store(
         settings.table_name,
         settings.store_path,
@@ -80,6 +82,7 @@ async def open_calls(
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
         events=telemetry.models,
+        may_hedge=lambda: load.allows_hedges,
     )
     try:
         async with (
@@ -92,7 +95,7 @@ async def open_calls(
             messenger = MeasuredMessenger(carrier, telemetry)
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
-            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
+            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry, load)
             calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry
@@ -139,6 +142,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
+        public.cleanup_ctx.append(busy.texting)
         public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
@@ -149,11 +153,14 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)
-        async with _site(public, host, settings.port) as port:
+        doors = public_doors(settings)
+        async with open_site(public, host, settings.port, doors, telemetry) as port:
             metrics_port = settings.metrics_port
-            lag = tasks.create_task(_watch_lag(telemetry), name="lag")
+            lag = tasks.create_task(calls.load.watch(), name="lag")
             if metrics_port or settings.port == 0:
-                async with _site(private, host, metrics_port) as metrics_port:
+                async with open_site(
+                    private, host, metrics_port, PRIVATE_DOORS, telemetry
+                ) as metrics_port:
                     yield Service(calls, store, telemetry, port, metrics_port)
             else:
                 yield Service(calls, store, telemetry, port, 0)
@@ -162,6 +169,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends at once."""
+    raise_file_limit()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -235,30 +243,3 @@ def _token_desk(settings: Settings) -> token.TokenDesk | None:
         clock=time,
     )
     return token.open_desk(access, settings.token_api_keys, monotonic)
-
-
-@asynccontextmanager
-async def _site(application: web.Application, host: str | None, port: int) -> AsyncIterator[int]:
-    """An application on a port; port 0 takes a free one. Yields the port."""
-    runner = web.AppRunner(
-        application, handler_cancellation=False, access_log=None, shutdown_timeout=2.0
-    )
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise SettingsError(
-                f"PORT or METRICS_PORT: cannot listen on {port}: {error}"
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-async def _watch_lag(telemetry: Telemetry) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + _LAG_SECONDS
-        await asyncio.sleep(_LAG_SECONDS)
-        telemetry.loop_lag.observe(max(0.0, loop.time() - due))

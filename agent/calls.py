@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
+from agent.admission import Admission
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
 from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.usecase import UseCase
+from agent.limits import CallerLimits
 from agent.llm import OpenModel
+from agent.load import Load
 from agent.ports import Item, Journal, Line, Messenger, Store, StoreError, UseCaseError
 from agent.session import Session, Surroundings
 from agent.settings import Settings
@@ -53,6 +56,7 @@ class Resources:
     toolkit: Toolkit
     messenger: Messenger
     telemetry: Telemetry
+    load: Load = field(default_factory=Load)
 
 
 class Calls:
@@ -66,6 +70,9 @@ class Calls:
         self._store = resources.store
         self._open_model = resources.open_model
         self._clock = clock
+        self._limits = CallerLimits(settings, resources.store, clock)
+        self.admission = Admission(settings.max_calls, clock)
+        resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._running: set[Session] = set()
@@ -81,8 +88,23 @@ class Calls:
 
     @property
     def is_full(self) -> bool:
-        """One more call would be too many."""
-        return self.active >= self._settings.max_calls
+        """One more new call would be too many."""
+        return self.admission.is_full or not self.load.allows_calls
+
+    @property
+    def load(self) -> Load:
+        """How busy this process is."""
+        return self._resources.load
+
+    @property
+    def resources(self) -> Resources:
+        """What all calls share."""
+        return self._resources
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Epoch seconds."""
+        return self._clock
 
     @property
     def tool_sources_away(self) -> tuple[str, ...]:
@@ -100,6 +122,7 @@ class Calls:
             outbound: Use case of a call that we made, to `To`; empty = one that came in.
 
         Raises:
+            CallerLimitError: The caller has called too often, or too much.
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
@@ -107,9 +130,12 @@ class Calls:
         opening = session.opening_item(
             call_sid, webhook, token=token, now=self._clock(), outbound=outbound
         )
-        setup, _ = await asyncio.gather(self._setups.read(opening), self._store.put(opening))
+        setup, _, _ = await asyncio.gather(
+            self._setups.read(opening), self._store.put(opening), self._limits.check(opening)
+        )
         await self._open_model(setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
+        self._later(self._limits.began(opening), name="caller's calls")
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return Prepared(call_sid, setup.use_case, greeting, token)
 
@@ -154,6 +180,7 @@ class Calls:
             if not self._running:
                 self._is_quiet.set()
             observer.ended(reason)
+            self._later(self._limits.ended(item, observer.tokens), name="caller's tokens")
         return reason
 
     def drain(self) -> None:
@@ -189,7 +216,11 @@ class Calls:
 
     def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Add to a session item while the caller is connected."""
-        writing = asyncio.create_task(self._write(call_sid, attributes), name="session item")
+        self._later(self._write(call_sid, attributes), name="session item")
+
+    def _later(self, writing_down: Coroutine[None, None, None], name: str) -> None:
+        """Write while nobody waits for it; `close` does."""
+        writing = asyncio.create_task(writing_down, name=name)
         self._writings.add(writing)
         writing.add_done_callback(self._writings.discard)
 

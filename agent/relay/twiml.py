@@ -70,6 +70,32 @@ def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
     return str(response)
 
 
+def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
+    """Ask another URL what to do, by POST.
+
+    Args:
+        url: Absolute.
+        sentence: Said before; empty = nothing.
+        pause_seconds: Silence before.
+    """
+    response = VoiceResponse()
+    if sentence.strip():
+        response.say(_characters(sentence))
+    if pause_seconds:
+        response.pause(length=pause_seconds)
+    response.redirect(_characters(url), method="POST")
+    return str(response)
+
+
+def enqueue(queue: str, *, sentence: str = "") -> str:
+    """Have the caller wait in a queue of the account; `sentence` is said before, if not empty."""
+    response = VoiceResponse()
+    if sentence.strip():
+        response.say(_characters(sentence))
+    response.enqueue(_characters(queue))
+    return str(response)
+
+
 def dial(destination: str, *, caller_id: str, action_url: str, timeout_seconds: int = 20) -> str:
     """Connect the call to a person.
 

@@ -34,6 +34,7 @@ async def follow_up(request: web.Request) -> web.Response:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
+    request.app[CALLS].admission.release(fields["CallSid"])
     if fields.get("CallStatus") == "completed" or fields.get("SessionStatus") == "completed":
         return answer(twiml.empty())
     if "DialCallStatus" in fields:

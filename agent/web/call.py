@@ -1,10 +1,10 @@
 """The relay socket: one WebSocket is one call's line.
 
 A handshake is refused before the upgrade if it is not signed, if its single-use token does not
-open this call, or if the process drains; afterwards `setup` must name the same call (relay
-reference section 4). aiohttp answers Twilio's pings and sends its own, so that a balancer never
-sees a silent socket. Handlers are not cancelled when the peer goes away
-(`handler_cancellation=False` in `agent.app`): that the line is gone is an event for the
+open this call, if the process drains or is far too full (`agent.admission`); afterwards `setup`
+must name the same call (relay reference section 4). aiohttp answers Twilio's pings and sends its
+own, so that a balancer never sees a silent socket. Handlers are not cancelled when the peer goes
+away (`handler_cancellation=False` in `agent.app`): that the line is gone is an event for the
 conversation, which may have an order to finish.
 """
 
@@ -56,8 +56,20 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     if calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
+    if not calls.admission.take(call_sid):
+        return refuse(request, "full", 503)
     try:
-        is_admitted = await calls.admit(call_sid, request.query.get("token", ""))
+        return await _answer(request, socket, call_sid)
+    finally:
+        calls.admission.leave(call_sid)
+
+
+async def _answer(
+    request: web.Request, socket: web.WebSocketResponse, call_sid: str
+) -> web.StreamResponse:
+    """Upgrade a call that has a seat, if its token opens it, and lead it."""
+    try:
+        is_admitted = await request.app[CALLS].admit(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
     if not is_admitted:

@@ -11,13 +11,17 @@ of some other program, which has no token, is answered like one that came in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
 
+from agent.calls import Calls, Prepared
+from agent.limits import CallerLimitError
 from agent.relay import twiml
 from agent.relay.parameters import app_parameters
+from agent.web import busy
 from agent.web.answered import answerer, message
 from agent.web.dial import OUTBOUND
 from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, refuse
@@ -25,8 +29,6 @@ from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, ref
 log = structlog.get_logger(__name__)
 
 routes = web.RouteTableDef()
-
-BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
 
 
 @routes.post("/twiml")
@@ -43,12 +45,36 @@ async def set_up(request: web.Request) -> web.Response:
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.is_full or calls.is_draining:
-        refuse(request, "busy", 503)
-        return answer(twiml.say_and_hang_up(BUSY))
-    prepared = await calls.prepare(fields, made_for)
+    if calls.is_draining and (elsewhere := busy.sent_on(request)):
+        return elsewhere
+    if reason := _no_seat(calls, fields["CallSid"]):
+        refuse(request, reason, 503)
+        return busy.turned_away(request, fields, is_ours=bool(made_for))
+    with ExitStack() as seat:
+        seat.callback(calls.admission.release, fields["CallSid"])
+        try:
+            prepared = await calls.prepare(fields, made_for)
+        except CallerLimitError as limit:
+            refuse(request, limit.reason, 429)
+            return answer(twiml.say_and_hang_up(busy.TOO_OFTEN))
+        seat.pop_all()
+    return answer(_connected(request, fields, prepared))
+
+
+def _no_seat(calls: Calls, call_sid: str) -> str:
+    """Why a new call cannot be taken; empty if it has a seat now, or had one."""
+    if calls.is_draining:
+        return "busy"
+    if not calls.load.allows_calls and not calls.admission.holds(call_sid):
+        return "overload"
+    return "" if calls.admission.reserve(call_sid) else "busy"
+
+
+def _connected(request: web.Request, fields: Mapping[str, str], prepared: Prepared) -> str:
+    """The document that connects a call to the relay."""
+    settings = request.app[SETTINGS]
     query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
-    document = twiml.connect(
+    return twiml.connect(
         f"{settings.ws_url}?{query}",
         f"{settings.origin}/twiml/action?{urlencode({'useCase': prepared.use_case.name})}",
         prepared.use_case.relay,
@@ -56,7 +82,6 @@ async def set_up(request: web.Request) -> web.Response:
         parameters={**app_parameters(fields), "callSid": prepared.call_sid},
         greeting=prepared.greeting,
     )
-    return answer(document)
 
 
 async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:

@@ -58,7 +58,7 @@ async def test_draining_service_takes_no_call_and_ends_those_it_has(server: Serv
 
     assert (ready, live) == ((503, "Draining"), 200)
     assert socket == 503
-    assert refused.verbs == ("Say", "Hangup")
+    assert refused.verbs == ("Pause", "Redirect")
     assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain"}'
     assert await server.metric("agent_calls_refused_total", reason="draining") == 1
