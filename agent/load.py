@@ -7,7 +7,7 @@ done any more, in this order:
 2. new calls, which hear that all lines are busy.
 
 A call that runs is never touched. The measure is how late a sleep of `SAMPLE_SECONDS` ends, and of
-the last `SAMPLES` the median: one long pause is not load, half of the time is. A level ends only
+the last `SAMPLES` the median: one long pause is not load, most of the time is. A level ends only
 when the median is below half of what it began at, so that it does not come and go. Rejected:
 processor time, which does not tell whether anybody waits.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from enum import IntEnum
-from statistics import median
+from statistics import median_low
 from typing import Protocol
 
 import structlog
@@ -91,7 +91,7 @@ class Load:
         self._events.lagged(lag)
         self._lags.append(lag)
         if len(self._lags) == SAMPLES:
-            self._settle(median(self._lags))
+            self._settle(median_low(self._lags))
 
     async def watch(self) -> None:
         """Measure until cancelled."""

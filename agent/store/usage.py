@@ -57,7 +57,7 @@ async def note_call(store: Store, caller: str, call_sid: str, now: float) -> Non
         "sk": f"{_CALL}{call_sid}",
         "expireAt": int(now) + CALL_SECONDS,
     }
-    await store.put(item)
+    await store.put(item, only_if_absent=True)
 
 
 async def note_tokens(store: Store, caller: str, call_sid: str, tokens: int, now: float) -> None:
