@@ -12,7 +12,7 @@ from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ship
 )
 
 from agent.relay.attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES, relay_attributes
-from agent.relay.twiml import connect, dial, empty, hang_up, say_and_hang_up
+from agent.relay.twiml import connect, dial, empty, enqueue, hang_up, redirect, say_and_hang_up
 
 URL = "wss://voice.example.com/relay?callSid=CA1&t=a%2Fb"
 ACTION = "https://voice.example.com/twiml/action?call=1&v=2"
@@ -187,6 +187,28 @@ def test_a_person_can_be_shown_the_callers_own_number() -> None:
         '<Response><Dial action="/a" answerOnBridge="true" method="POST" timeout="5">'
         "<Number>+15550003333</Number></Dial></Response>"
     )
+
+
+@pytest.mark.parametrize(
+    ("document", "verbs"),
+    [
+        (
+            redirect("https://eu.example.com/twiml?a=1&b=2"),
+            '<Redirect method="POST">https://eu.example.com/twiml?a=1&amp;b=2</Redirect>',
+        ),
+        (
+            redirect("https://eu.example.com/", sentence="One <moment>.", pause_seconds=1),
+            '<Say>One &lt;moment&gt;.</Say><Pause length="1" />'
+            '<Redirect method="POST">https://eu.example.com/</Redirect>',
+        ),
+        (enqueue("Front & desk"), "<Enqueue>Front &amp; desk</Enqueue>"),
+        (enqueue("desk", sentence="Hold\x00 on."), "<Say>Hold on.</Say><Enqueue>desk</Enqueue>"),
+        (enqueue("desk", sentence=" "), "<Enqueue>desk</Enqueue>"),
+    ],
+)
+def test_a_call_is_sent_elsewhere(document: str, verbs: str) -> None:
+    """With a sentence and a pause before, if there are any."""
+    assert document == (f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>')
 
 
 def test_a_call_is_hung_up() -> None:
