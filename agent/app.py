@@ -75,15 +75,7 @@ async def open_calls(
     )
     store = MeasuredStore(table, telemetry)
 
-    options = ModelOptions(
-        identifier=settings.model_identifier,
-        fallbacks=settings.fallback_model_identifiers,
-        openai_api_key=settings.openai_api_key,
-        openai_base_url=settings.openai_base_url,
-        max_calls=settings.max_calls,
-        events=telemetry.models,
-        may_hedge=lambda: load.allows_hedges,
-    )
+    options = model_options(settings, telemetry, load)
     try:
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
@@ -210,6 +202,19 @@ def twilio_account(settings: Settings) -> TwilioAccount:
         key_sid=settings.twilio_api_key_sid,
         key_secret=settings.twilio_api_key_secret,
         api_url=settings.twilio_api_url,
+    )
+
+
+def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> ModelOptions:
+    """What models are opened with."""
+    return ModelOptions(
+        identifier=settings.model_identifier,
+        fallbacks=settings.fallback_model_identifiers,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        max_calls=settings.max_calls,
+        events=telemetry.models,
+        may_hedge=lambda: load.allows_hedges,
     )
 
 

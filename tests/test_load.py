@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
+from agent.app import model_options
 from agent.llm.resilient_health import HedgeBudget
 from agent.load import Level, Load
+from agent.settings import Settings
+from agent.telemetry import Telemetry
 from tests.virtual_time import run_virtually
 
 ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
@@ -100,6 +103,17 @@ def test_the_loop_is_measured_while_it_runs() -> None:
     run_virtually(main())
 
     assert told.lags == [0.0] * 4
+
+
+def test_models_of_a_process_are_told_of_its_load() -> None:
+    """They ask each time, before a second request."""
+    load = Load()
+    options = model_options(Settings(), Telemetry(), load)
+    before = options.may_hedge()
+    for _ in range(8):
+        load.note(LATE)
+
+    assert (before, options.may_hedge()) == (True, False)
 
 
 def test_a_process_under_load_asks_no_model_twice() -> None:

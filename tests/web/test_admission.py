@@ -319,6 +319,20 @@ async def test_who_has_no_telephone_is_not_texted(caller: str) -> None:
     assert messenger.texts == []
 
 
+async def test_only_so_many_messages_are_on_their_way() -> None:
+    """A flood of callers is no flood of tasks, when the carrier is slow."""
+    messenger = _LateMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        await shop.ring()
+        answers = [await shop.ring(f"+1555020{number:04}") for number in range(110)]
+        messenger.may_send.set()
+        await until(lambda: len(messenger.texts) == 100)
+
+    assert {answer.verbs for answer in answers} == {("Say", "Hangup")}
+    assert len(messenger.texts) == 100
+
+
 async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer() -> None:
     """Nor is it sent twice by this process when the table is away."""
 
