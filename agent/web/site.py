@@ -41,8 +41,8 @@ SHUTDOWN_SECONDS = 2.0
 _CONNECTIONS_OF_A_CALL = 4
 """A balancer keeps connections of its own for webhooks, beside the socket of the call."""
 _SPARE_CONNECTIONS = 256
-_BACKLOG = 1024
-"""Who has connected and is not accepted yet."""
+_BACKLOG = 256
+"""Who has connected and is not accepted yet; the loop accepts as many in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,10 @@ class _Connections:
             self.count_cut("full")
             return _Refused()
         server = self._runner.server
-        return _Refused() if server is None else _Connection(self, server())
+        if server is None:
+            return _Refused()
+        self.count(1)  # here: the loop accepts many before it tells the first that it is connected
+        return _Connection(self, server())
 
     def _make_room(self) -> bool:
         longest = next(iter(self.waiting), None)
@@ -155,14 +158,9 @@ class _Connections:
             longest.cut("idle")
         return longest is not None
 
-    def opened(self) -> None:
-        """One more."""
-        self._count += 1
-        self._open.set(self._count)
-
-    def closed(self) -> None:
-        """One less."""
-        self._count -= 1
+    def count(self, more: int) -> None:
+        """So many more are open."""
+        self._count += more
         self._open.set(self._count)
 
     def count_cut(self, reason: str) -> None:
@@ -186,13 +184,11 @@ class _Connection(asyncio.Protocol):
         self._inner = inner
         self._transport: asyncio.Transport | None = None
         self._limit: asyncio.TimerHandle | None = None
-        self._is_counted = False
+        self._is_counted = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
-        self._all.opened()
-        self._is_counted = True
         self._all.waiting[self] = None
         self._start_limit()
         self._inner.connection_made(transport)
@@ -250,4 +246,4 @@ class _Connection(asyncio.Protocol):
         self._all.waiting.pop(self, None)
         if self._is_counted:
             self._is_counted = False
-            self._all.closed()
+            self._all.count(-1)

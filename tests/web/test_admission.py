@@ -25,7 +25,6 @@ from agent.store import dials
 from agent.web.busy import BUSY, TOO_OFTEN
 from agent.web.edge import TROUBLE
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
-from tests.scripted import ScriptedModel
 from tests.servers import ACTION_URL, VOICE_URL, Server, settings_for, staged, until
 from tests.stores import CountingStore
 from tests.twilio.call import Manner
@@ -41,6 +40,20 @@ RECORD: Item = {
     "conversationRelayParams": {"welcomeGreeting": "Hello."},
 }
 ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32}
+
+
+class Costly:
+    """`ports.LanguageModel` that agrees, and tells what a reply has cost."""
+
+    name = "costly:"
+
+    async def warm(self) -> None:
+        pass
+
+    async def reply(self, _: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        yield TextPiece("Yes. ")
+        yield Stopped(StopReason.END)
+        yield Usage(input=100, output=20, cache_read=300, cache_write=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +90,10 @@ async def open_shop(
     """Two of them with one store are two processes; `table` is what stands before the store."""
     clock = clock or Clock(NOW)
     store = store or await stocked(clock)
-    model = ScriptedModel([["Yes. ", StopReason.END]])
     async with staged(
         settings_for(Path("unused"), **environment),
         table(store),
-        lambda *_: model,
+        lambda *_: Costly(),
         clock=clock,
         messenger=messenger,
     ) as server:
@@ -429,26 +441,12 @@ async def test_caller_who_calls_too_often_is_told_so_until_the_hour_is_over() ->
     assert ADA not in str(logged)
 
 
-class _Costly:
-    """`ports.LanguageModel` that tells what a reply has cost."""
-
-    name = "costly:"
-
-    async def warm(self) -> None:
-        pass
-
-    async def reply(self, _: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        yield TextPiece("Yes. ")
-        yield Stopped(StopReason.END)
-        yield Usage(input=100, output=20, cache_read=300, cache_write=4)
-
-
 async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over() -> None:
     """Tokens of all kinds, as the model has told them, of all of their calls."""
     clock = Clock(NOW)
     store = await stocked(clock)
     settings = settings_for(Path("unused"), CALLER_TOKENS_PER_DAY="800")
-    async with staged(settings, store, lambda *_: _Costly(), clock=clock) as server:
+    async with staged(settings, store, lambda *_: Costly(), clock=clock) as server:
         for _ in range(2):
             async with server.twilio.call(From=ADA) as call:
                 await call.say("are you open")

@@ -149,6 +149,18 @@ async def test_who_is_silent_longest_makes_room() -> None:
             await visitor.leave()
 
 
+async def test_crowd_that_comes_at_once_finds_no_more_room() -> None:
+    """The loop accepts many before the first of them is told that it is connected."""
+    async with open_house(most=4) as house:
+        crowd = await asyncio.gather(*(Visitor.come(house.port) for _ in range(200)))
+        await until(lambda: house.cut("idle") + house.cut("full") == 196)
+        left = house.open
+        for visitor in crowd:
+            await visitor.leave()
+
+    assert left == 4
+
+
 async def test_who_has_something_going_on_keeps_their_place() -> None:
     """Then it is who comes that is cut off, at once."""
     async with open_house(most=2) as house:
