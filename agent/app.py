@@ -25,6 +25,7 @@ from agent.carrier.twilio import twilio_client
 from agent.conversation.events import Departure
 from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
+from agent.load import Load
 from agent.outbound import Outbound
 from agent.ports import Store
 from agent.relay.signature import Signatures
@@ -34,9 +35,10 @@ from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
-from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, dial, messages, token
+from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, messages, token
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.web.site import PRIVATE_DOORS, open_site, public_doors, raise_file_limit
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,6 @@ AT_ONCE_SHARE = 0.8
 """Of the time calls may take to be handed over: after that no quiet moment is waited for."""
 GOODBYE_SECONDS = 5.0
 """How long calls may take to end when they are told to end at once."""
-_LAG_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ async def open_calls(
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
+    load = Load(telemetry.load)
     table = await open_store(
         settings.table_name,
         settings.store_path,
@@ -74,14 +76,7 @@ async def open_calls(
     )
     store = MeasuredStore(table, telemetry)
 
-    options = ModelOptions(
-        identifier=settings.model_identifier,
-        fallbacks=settings.fallback_model_identifiers,
-        openai_api_key=settings.openai_api_key,
-        openai_base_url=settings.openai_base_url,
-        max_calls=settings.max_calls,
-        events=telemetry.models,
-    )
+    options = model_options(settings, telemetry, load)
     try:
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
@@ -93,7 +88,7 @@ async def open_calls(
             messenger = MeasuredMessenger(carrier, telemetry)
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
-            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
+            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry, load)
             calls = Calls(settings, resources, clock)
             try:
                 yield calls, store, telemetry
@@ -140,6 +135,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
+        public.cleanup_ctx.append(busy.texting)
         public[token.TOKEN_DESK] = _token_desk(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
@@ -150,11 +146,14 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)
-        async with _site(public, host, settings.port) as port:
+        doors = public_doors(settings)
+        async with open_site(public, host, settings.port, doors, telemetry) as port:
             metrics_port = settings.metrics_port
-            lag = tasks.create_task(_watch_lag(telemetry), name="lag")
+            lag = tasks.create_task(calls.load.watch(), name="lag")
             if metrics_port or settings.port == 0:
-                async with _site(private, host, metrics_port) as metrics_port:
+                async with open_site(
+                    private, host, metrics_port, PRIVATE_DOORS, telemetry
+                ) as metrics_port:
                     yield Service(calls, store, telemetry, port, metrics_port)
             else:
                 yield Service(calls, store, telemetry, port, 0)
@@ -163,6 +162,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends at once."""
+    raise_file_limit()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -227,6 +227,19 @@ def twilio_account(settings: Settings) -> TwilioAccount:
     )
 
 
+def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> ModelOptions:
+    """What models are opened with."""
+    return ModelOptions(
+        identifier=settings.model_identifier,
+        fallbacks=settings.fallback_model_identifiers,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        max_calls=settings.max_calls,
+        events=telemetry.models,
+        may_hedge=lambda: load.allows_hedges,
+    )
+
+
 def messenger_options(settings: Settings) -> MessengerOptions:
     """What messages are sent with. Only an address that Twilio can reach is told to it."""
     callback = f"{settings.origin}{messages.STATUS_PATH}" if settings.is_public else ""
@@ -257,30 +270,3 @@ def _token_desk(settings: Settings) -> token.TokenDesk | None:
         clock=time,
     )
     return token.open_desk(access, settings.token_api_keys, monotonic)
-
-
-@asynccontextmanager
-async def _site(application: web.Application, host: str | None, port: int) -> AsyncIterator[int]:
-    """An application on a port; port 0 takes a free one. Yields the port."""
-    runner = web.AppRunner(
-        application, handler_cancellation=False, access_log=None, shutdown_timeout=2.0
-    )
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise SettingsError(
-                f"PORT or METRICS_PORT: cannot listen on {port}: {error}"
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-async def _watch_lag(telemetry: Telemetry) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + _LAG_SECONDS
-        await asyncio.sleep(_LAG_SECONDS)
-        telemetry.loop_lag.observe(max(0.0, loop.time() - due))

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
+from agent.admission import Admission
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
 from agent.conversation.events import Departure, EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.resuming import Cause
 from agent.conversation.usecase import UseCase
+from agent.limits import CallerLimits
 from agent.llm import OpenModel
+from agent.load import Load
 from agent.ports import Item, Line, Messenger, Store, StoreError, UseCaseError
 from agent.recovery import Recovered, recover, started_ms
 from agent.session import Session, Surroundings
@@ -57,6 +61,7 @@ class Resources:
     toolkit: Toolkit
     messenger: Messenger
     telemetry: Telemetry
+    load: Load = field(default_factory=Load)
 
 
 class Calls:
@@ -70,6 +75,9 @@ class Calls:
         self._store = resources.store
         self._open_model = resources.open_model
         self._clock = clock
+        self._limits = CallerLimits(settings, resources.store, clock)
+        self.admission = Admission(settings.max_calls, clock)
+        resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._running: set[Session] = set()
@@ -89,8 +97,23 @@ class Calls:
 
     @property
     def is_full(self) -> bool:
-        """One more call would be too many."""
-        return self.active >= self._settings.max_calls
+        """One more new call would be too many."""
+        return self.admission.is_full or not self.load.allows_calls
+
+    @property
+    def load(self) -> Load:
+        """How busy this process is."""
+        return self._resources.load
+
+    @property
+    def resources(self) -> Resources:
+        """What all calls share."""
+        return self._resources
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Epoch seconds."""
+        return self._clock
 
     @property
     def tool_sources_away(self) -> tuple[str, ...]:
@@ -108,6 +131,7 @@ class Calls:
             outbound: Use case of a call that we made, to `To`; empty = one that came in.
 
         Raises:
+            CallerLimitError: The caller has called too often, or too much.
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
@@ -115,9 +139,12 @@ class Calls:
         opening = session.opening_item(
             call_sid, webhook, token=token, now=self._clock(), outbound=outbound
         )
-        setup, _ = await asyncio.gather(self._setups.read(opening), self._store.put(opening))
+        setup, _, _ = await asyncio.gather(
+            self._setups.read(opening), self._store.put(opening), self._limits.check(opening)
+        )
         await self._open_model(setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
+        self._later(self._limits.began(opening), name="caller's calls")
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return Prepared(call_sid, setup.use_case, greeting, token)
 
@@ -160,6 +187,19 @@ class Calls:
         if not call_sid or not token:
             return TokenUse.REFUSED
         return await session.spend_token(self._store, call_sid, token, self._clock())
+
+    @contextmanager
+    def seat(self, call_sid: str) -> Iterator[bool]:
+        """Seat a line from its upgrade to its end; false if there is no place for it."""
+        is_seated = self.admission.take(call_sid)
+        if is_seated:
+            self._is_quiet.clear()
+        try:
+            yield is_seated
+        finally:
+            if is_seated:
+                self.admission.leave(call_sid)
+                self._rest()
 
     async def run(self, call_sid: str, line: Line, use: TokenUse = TokenUse.FIRST) -> EndReason:
         """Lead a call that was set up, until it is over or its line is.
@@ -210,9 +250,9 @@ class Calls:
             self._running.discard(running)
             if self._lines.get(call_sid) is running:
                 del self._lines[call_sid]
-            if not self._running:
-                self._is_quiet.set()
+            self._rest()
             observer.ended(reason)
+            self._later(self._limits.ended(item, observer.tokens), name="caller's tokens")
         return reason
 
     def drain(self, departure: Departure = Departure.WHEN_QUIET) -> None:
@@ -223,7 +263,7 @@ class Calls:
             running.stop(departure)
 
     async def until_quiet(self) -> None:
-        """Wait until no call is in progress and all that was set up is written."""
+        """Wait until no line is there, no call in progress, and all that was set up written."""
         await self._is_quiet.wait()
         await self.close()
 
@@ -249,7 +289,11 @@ class Calls:
 
     def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Add to a session item while the caller is connected."""
-        writing = asyncio.create_task(self._write(call_sid, attributes), name="session item")
+        self._later(self._write(call_sid, attributes), name="session item")
+
+    def _later(self, writing_down: Coroutine[None, None, None], name: str) -> None:
+        """Write while nobody waits for it; `close` does."""
+        writing = asyncio.create_task(writing_down, name=name)
         self._writings.add(writing)
         writing.add_done_callback(self._writings.discard)
 
@@ -259,6 +303,11 @@ class Calls:
             await self._store.merge(call_sid, session.CONNECTION, attributes)
         except StoreError as error:
             log.warning("session.not_written", error=type(error).__name__)
+
+    def _rest(self) -> None:
+        """A call or its line is over."""
+        if not self._running and not self.admission.running:
+            self._is_quiet.set()
 
     async def _set_up(self, item: Item) -> Item:
         """The session item with all it needs; set up again if that was not kept."""

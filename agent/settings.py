@@ -40,6 +40,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _limit(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1_000_000_000:
+        raise ValueError("must be a whole number from 0 to 1000000000; 0 = no limit")
+    return int(text)
+
+
+def _queue(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,63}", text):
+        raise ValueError("must be the name of a queue: letters, digits, spaces, at most 64")
+    return text
+
+
 def _switch(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError("must be true or false")
@@ -334,6 +346,32 @@ class Settings:
         "json or console; unset = console on a terminal",
         _choice("json", "console"),
     )
+    busy_sentence: str = _variable(
+        "BUSY_SENTENCE",
+        "",
+        "what a caller too many hears; unset = asks to call again, or nothing if it goes elsewhere",
+    )
+    busy_redirect_url: str = _variable(
+        "BUSY_REDIRECT_URL",
+        "",
+        "voice webhook where a call too many goes, for instance in another region",
+        _base_url,
+    )
+    busy_queue: str = _variable(
+        "BUSY_QUEUE", "", "Twilio queue where a call too many waits instead", _queue
+    )
+    busy_sms: str = _variable(
+        "BUSY_SMS", "", "text message to a caller too many, once an hour; unset = none"
+    )
+    caller_calls_per_hour: int = _variable(
+        "CALLER_CALLS_PER_HOUR", 0, "calls of one caller in an hour; 0 = no limit", _limit
+    )
+    caller_tokens_per_day: int = _variable(
+        "CALLER_TOKENS_PER_DAY",
+        0,
+        "tokens of all kinds that one caller's calls may cost in 24 hours; 0 = no limit",
+        _limit,
+    )
 
     @property
     def origin(self) -> str:
@@ -395,6 +433,11 @@ class Settings:
                 "TWILIO_ACCOUNT_SID: must be set for OUTBOUND_NUMBERS,"
                 " with TWILIO_AUTH_TOKEN or an API key"
             )
+        if self.busy_sms and not (self.twilio_account_sid and has_credentials):
+            raise SettingsError(
+                "TWILIO_ACCOUNT_SID: must be set for BUSY_SMS, with TWILIO_AUTH_TOKEN or an API key"
+            )
+        self._check_busy()
         if self.is_public and not self.ws_url.startswith("wss://"):
             raise SettingsError("WS_URL: a public address must be wss://")
         self._check_pairs()
@@ -406,6 +449,13 @@ class Settings:
             raise SettingsError("AWS_REGION: must be set for a model of Amazon Bedrock")
         if not knows_region and self.table_name:
             raise SettingsError("AWS_REGION: must be set for TABLE_NAME, a table in DynamoDB")
+
+    def _check_busy(self) -> None:
+        """A call too many goes to one place, and not back to where it came from."""
+        if self.busy_redirect_url and self.busy_queue:
+            raise SettingsError("BUSY_QUEUE: must not be set together with BUSY_REDIRECT_URL")
+        if self.busy_redirect_url.startswith(f"{self.origin}/"):
+            raise SettingsError("BUSY_REDIRECT_URL: must not be an address of this service")
 
     def _check_pairs(self) -> None:
         """A credential without its other half would fail in the middle of a call."""

@@ -175,8 +175,20 @@ class Telemetry:
         self.draining = Gauge(
             "agent_draining", "1 while the process lets its calls end.", registry=self._registry
         )
-        self.loop_lag = histogram(
-            "agent_event_loop_lag_seconds", "How late a scheduled callback ran."
+        self.load = LoadGauges(
+            histogram("agent_event_loop_lag_seconds", "How late a scheduled callback ran."),
+            self._registry,
+        )
+        self.reserved_calls = Gauge(
+            "agent_reserved_calls",
+            "Calls set up here that wait for their socket.",
+            registry=self._registry,
+        )
+        self.connections = Gauge(
+            "agent_connections", "Connections that are open.", ("port",), registry=self._registry
+        )
+        self.connections_cut = counter(
+            "agent_connections_cut", "Connections this process has closed.", "port", "reason"
         )
 
     def call(self, use_case: str, model: Callable[[], str]) -> CallObserver:
@@ -279,6 +291,26 @@ class SourceGauge:
         self._up.labels(source).set(int(is_up))
 
 
+class LoadGauges:
+    """How late the event loop is, and what is left out for it."""
+
+    def __init__(self, lag: Histogram, registry: CollectorRegistry) -> None:
+        self._lag = lag
+        self._shedding = Gauge(
+            "agent_load_shedding",
+            "0 nothing is left out, 1 hedges, 2 new calls.",
+            registry=registry,
+        )
+
+    def lagged(self, seconds: float) -> None:
+        """A callback ran so late."""
+        self._lag.observe(seconds)
+
+    def shedding(self, level: int) -> None:
+        """This much is left out from now on."""
+        self._shedding.set(level)
+
+
 class CallObserver:
     """`ports.Observer` of one call."""
 
@@ -291,6 +323,8 @@ class CallObserver:
         self._tools: dict[str, tuple[str, float]] = {}
         self._turn_began: float | None = None
         self._outside = _Waits()
+        self.tokens = 0
+        """Of all kinds, used so far."""
         telemetry.active_calls.inc()
 
     def ended(self, reason: EndReason) -> None:
@@ -329,6 +363,7 @@ class CallObserver:
                 for kind in ("input", "output", "cache_read", "cache_write"):
                     tokens = self._telemetry.llm_tokens.labels(self._model(), kind)
                     tokens.inc(getattr(usage, kind))
+                    self.tokens += getattr(usage, kind)
             case _:
                 pass
 

@@ -32,7 +32,7 @@ from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import SPECS, TOOLS, HttpTools, Outside, Toolkit
-from agent.web import PUBLIC_ROUTES, dial, ops, token
+from agent.web import PUBLIC_ROUTES, busy, dial, ops, token
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from tests.fakes import UNREACHABLE, MemoryMessenger
 from tests.twilio.call import Ending, Manner, TwilioCall
@@ -206,6 +206,7 @@ async def _on_stage(
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
     application.add_routes([*PUBLIC_ROUTES, *ops.private_routes])
+    application.cleanup_ctx.append(busy.texting)
     application[token.TOKEN_DESK] = None
     application[dial.OUTBOUND] = Outbound(settings, store, None, calls.use_case, time)
     application[CALLS] = calls

@@ -38,6 +38,8 @@ _CONTRACT_NAMES = {
     "HTTP_TOOL_HOSTS", "HTTP_TOOL_SECRETS",
     "MCP_CONFIG",
     "DRAIN_SECONDS",
+    "BUSY_SENTENCE", "BUSY_REDIRECT_URL", "BUSY_QUEUE", "BUSY_SMS",
+    "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

@@ -79,11 +79,17 @@ def test_every_variable_is_read() -> None:
         "DRAIN_SECONDS": "30",
         "LOG_LEVEL": "Debug",
         "LOG_FORMAT": "console",
+        "BUSY_SENTENCE": "Please hold.",
+        "BUSY_QUEUE": "Front desk",
+        "BUSY_SMS": "We will call you back.",
+        "CALLER_CALLS_PER_HOUR": "6",
+        "CALLER_TOKENS_PER_DAY": "200000",
     }
+    alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
-    assert {row[0] for row in Settings.describe()} == environment.keys()
+    assert {row[0] for row in Settings.describe()} == environment.keys() | alone
     assert settings == Settings(
         port=3001,
         metrics_port=0,
@@ -135,6 +141,11 @@ def test_every_variable_is_read() -> None:
         drain_seconds=30,
         log_level="debug",
         log_format="console",
+        busy_sentence="Please hold.",
+        busy_queue="Front desk",
+        busy_sms="We will call you back.",
+        caller_calls_per_hour=6,
+        caller_tokens_per_day=200_000,
     )
 
 
@@ -192,6 +203,13 @@ def test_every_variable_is_read() -> None:
         ("HTTP_TOOL_SECRETS", "Bearer token"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
+        ("BUSY_REDIRECT_URL", "voice.example.com/twiml"),
+        ("BUSY_REDIRECT_URL", "https://voice.example.com/twiml"),
+        ("BUSY_QUEUE", "<Queue>"),
+        ("BUSY_QUEUE", "x" * 65),
+        ("CALLER_CALLS_PER_HOUR", "-1"),
+        ("CALLER_TOKENS_PER_DAY", "many"),
+        ("CALLER_TOKENS_PER_DAY", "1000000001"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ],
@@ -305,6 +323,36 @@ def test_calls_are_made_with_the_token_or_a_key_of_the_account() -> None:
     """Either will do."""
     for given in ({"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_AUTH_TOKEN": "secret"}, _ACCESS):
         assert Settings.read({**given, "OUTBOUND_NUMBERS": "+1555"}).outbound_numbers == ("+1555",)
+
+
+@pytest.mark.parametrize(
+    ("environment", "fault"),
+    [
+        (
+            {"BUSY_REDIRECT_URL": "https://other.example.com/twiml", "BUSY_QUEUE": "desk"},
+            "BUSY_QUEUE: must not be set together with BUSY_REDIRECT_URL",
+        ),
+        (
+            {"BUSY_SMS": "We will call you back."},
+            "TWILIO_ACCOUNT_SID: must be set for BUSY_SMS, with TWILIO_AUTH_TOKEN or an API key",
+        ),
+    ],
+)
+def test_busy_answer_that_cannot_be_given_stops_the_start(
+    environment: Mapping[str, str], fault: str
+) -> None:
+    """A call too many goes to one place, and a message needs an account (D25)."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(environment)
+
+    assert str(caught.value) == fault
+
+
+def test_call_too_many_may_go_to_another_region() -> None:
+    """Any webhook but our own."""
+    url = "https://eu.example.com/twiml"
+
+    assert Settings.read({**PUBLIC, "BUSY_REDIRECT_URL": url}).busy_redirect_url == url
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

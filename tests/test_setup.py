@@ -29,7 +29,7 @@ PIZZA: Item = {"pk": "restaurantOrderingUseCase", "prompt": "You sell pizza.", "
 TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title": "Tours"}
 
 
-def calls_over(store: Store) -> Calls:
+def calls_over(store: Store, **environment: str) -> Calls:
     """Nobody talks on them, so they have no facts to keep."""
     resources = Resources(
         store,
@@ -39,7 +39,7 @@ def calls_over(store: Store) -> Calls:
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )
-    return Calls(settings_for(Path("unused")), resources, lambda: NOW)
+    return Calls(settings_for(Path("unused"), **environment), resources, lambda: NOW)
 
 
 async def configured() -> MemoryStore:
@@ -71,12 +71,12 @@ async def prompt_of(store: Store, call_sid: str) -> object:
 
 
 async def measured(
-    filling: Awaitable[MemoryStore], first: str, second: str
+    filling: Awaitable[MemoryStore], first: str, second: str, **environment: str
 ) -> tuple[float, list[str], object]:
     """Seconds and requests it takes to set up a process's second call, and its prompt."""
     table = await filling
     store = CountingStore(table, seconds=1.0)
-    calls = calls_over(store)
+    calls = calls_over(store, **environment)
     await ring(calls, "CA01", first)
     store.asked.clear()
     began = asyncio.get_running_loop().time()
@@ -97,6 +97,25 @@ def test_a_call_is_set_up_in_one_round_trip(caller: str) -> None:
 
     assert seconds == 1.0
     assert sorted(asked) == ["get_many", "merge", "put", *["query_index"] * (caller == GRACE)]
+
+
+@pytest.mark.parametrize(
+    ("caller", "limits", "more"),
+    [
+        (ADA, {"CALLER_CALLS_PER_HOUR": "9"}, ["put", "query"]),
+        (ADA, {"CALLER_TOKENS_PER_DAY": "9"}, ["query"]),
+        (ADA, {"CALLER_CALLS_PER_HOUR": "9", "CALLER_TOKENS_PER_DAY": "9"}, ["put", "query"]),
+        ("anonymous", {"CALLER_CALLS_PER_HOUR": "9", "CALLER_TOKENS_PER_DAY": "9"}, []),
+    ],
+)
+def test_limits_of_a_caller_are_part_of_the_one_round_trip(
+    caller: str, limits: dict[str, str], more: list[str]
+) -> None:
+    """What a caller has used is read beside the rest, and written when Twilio has its answer."""
+    seconds, asked, _ = run_virtually(measured(configured(), caller, caller, **limits))
+
+    assert seconds == 1.0
+    assert sorted(asked) == sorted(["get_many", "merge", "put", *more])
 
 
 DINER = "+15550100003"

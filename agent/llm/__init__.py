@@ -69,6 +69,8 @@ class ModelOptions:
     openai_base_url: str = ""
     max_calls: int = 100
     events: ModelEvents = field(default_factory=Uncounted)
+    may_hedge: Callable[[], bool] = lambda: True
+    """Whether this process can afford a second request now."""
 
 
 _Build = Callable[[ModelSettings, str], LanguageModel]
@@ -139,7 +141,7 @@ class _Models:
 
     def __init__(self, options: ModelOptions) -> None:
         self._options = options
-        self._budget = HedgeBudget()
+        self._budget = HedgeBudget(is_allowed=options.may_hedge)
         self._health: dict[str, ModelHealth] = {}
         self._builds: dict[str, asyncio.Future[_Build]] = {}
         self._asked: asyncio.Queue[str] = asyncio.Queue()

@@ -222,10 +222,18 @@ class HedgeBudget:
         share: Of the requests, in the long run; the bucket begins half full.
         capacity: Hedges that can be saved up.
         pause: Seconds without hedges after a model was throttled.
+        is_allowed: Whether this process can afford a hedge now, at all.
     """
 
-    def __init__(self, share: float = 0.05, capacity: float = 10.0, pause: float = 30.0) -> None:
+    def __init__(
+        self,
+        share: float = 0.05,
+        capacity: float = 10.0,
+        pause: float = 30.0,
+        is_allowed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._share = share
+        self._is_allowed = is_allowed
         self._capacity = capacity
         self._pause = pause
         self._saved = capacity / 2 if share else 0.0
@@ -243,7 +251,7 @@ class HedgeBudget:
         """Whether a hedge may be made now; it is then taken off the budget."""
         is_paused = asyncio.get_running_loop().time() < self._paused_until
         # Twenty times a twentieth is a little less than one in binary.
-        if is_paused or self._saved < 1.0 - 1e-9:
+        if is_paused or self._saved < 1.0 - 1e-9 or not self._is_allowed():
             return False
         self._saved -= 1.0
         return True

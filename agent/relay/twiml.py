@@ -72,13 +72,20 @@ def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
     return str(response)
 
 
-def wait_and_redirect(url: str, text: str = "", *, seconds: int) -> str:
-    """Say something, or nothing, wait, and have another document asked for, by POST."""
+def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
+    """Ask another URL what to do, by POST.
+
+    Args:
+        url: Absolute.
+        sentence: Said before; empty = nothing.
+        pause_seconds: Silence before.
+    """
     response = VoiceResponse()
-    if text:
-        response.say(_characters(text))
-    response.pause(length=seconds)
-    response.redirect(url, method="POST")
+    if sentence.strip():
+        response.say(_characters(sentence))
+    if pause_seconds:
+        response.pause(length=pause_seconds)
+    response.redirect(_characters(url), method="POST")
     return str(response)
 
 
@@ -121,16 +128,20 @@ def dial(
     return str(response)
 
 
-def enqueue(queue: str, *, action_url: str) -> str:
+def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
     """Let the caller wait in a queue, with Twilio's music.
 
     Args:
         queue: Its name.
         action_url: What is asked when the caller has left the queue, or the person is done, by
-            POST.
+            POST; empty = nothing, the call is over then.
+        sentence: Said before; empty = nothing.
     """
     response = VoiceResponse()
-    response.enqueue(queue, action=action_url, method="POST")
+    if sentence.strip():
+        response.say(_characters(sentence))
+    afterwards = {"action": action_url, "method": "POST"} if action_url else {}
+    response.enqueue(_characters(queue), **afterwards)
     return str(response)
 
 

@@ -53,6 +53,7 @@ async def follow_up(request: web.Request) -> web.Response:
         return refuse(request, "signature", 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
+    request.app[CALLS].admission.release(fields["CallSid"])
     if fields.get("CallStatus") == "completed" or fields.get("SessionStatus") == "completed":
         return answer(twiml.empty())
     if (result := people.outcome(fields)) is not None:
@@ -139,7 +140,7 @@ def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Respo
         request.app[SETTINGS], use_case, cause=cause, session=session_id, attempt=str(attempt)
     )
     sentence = PATIENCE if attempt == 1 else ""
-    return answer(twiml.wait_and_redirect(where, sentence, seconds=PATIENCE_SECONDS))
+    return answer(twiml.redirect(where, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
 
 
 async def _give_up(request: web.Request, fields: Mapping[str, str]) -> web.Response:

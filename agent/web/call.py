@@ -1,13 +1,15 @@
 """The relay socket: one WebSocket is one call's line.
 
 A handshake is refused before the upgrade if it is not signed, if its single-use token does not
-open this call, or if the process drains; afterwards `setup` must name the same call (relay
-reference section 4). A socket that the relay opens again by itself (`applicationReconnect`) brings
-the token that was spent, and perhaps no `setup`: then the token alone says whose call it is.
+open this call, if the process drains or is far too full (`agent.admission`); afterwards `setup`
+must name the same call (relay reference section 4). A socket that the relay opens again by itself
+(`applicationReconnect`) brings the token that was spent, and perhaps no `setup`: then the token
+alone says whose call it is.
 
 aiohttp answers Twilio's pings and sends its own, so that a balancer never sees a silent socket.
-Handlers are not cancelled when the peer goes away (`handler_cancellation=False` in `agent.app`):
-that the line is gone is an event for the conversation, which may have an order to finish.
+Handlers are not cancelled when the peer goes away (`handler_cancellation=False` in
+`agent.web.site`): that the line is gone is an event for the conversation, which may have an order
+to finish.
 """
 
 from __future__ import annotations
@@ -61,8 +63,18 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     if calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
+    with calls.seat(call_sid) as is_seated:
+        if not is_seated:
+            return refuse(request, "full", 503)
+        return await _answer(request, socket, call_sid)
+
+
+async def _answer(
+    request: web.Request, socket: web.WebSocketResponse, call_sid: str
+) -> web.StreamResponse:
+    """Upgrade a call that has a seat, if its token opens it, and lead it."""
     try:
-        use = await calls.admit(call_sid, request.query.get("token", ""))
+        use = await request.app[CALLS].admit(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
     if use is TokenUse.REFUSED:

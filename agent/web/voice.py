@@ -11,11 +11,15 @@ of some other program, which has no token, is answered like one that came in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import structlog
 from aiohttp import web
 
+from agent.calls import Calls
+from agent.limits import CallerLimitError
 from agent.relay import twiml
+from agent.web import busy
 from agent.web.answered import answerer, message
 from agent.web.connection import connection
 from agent.web.dial import OUTBOUND
@@ -24,8 +28,6 @@ from agent.web.edge import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, ref
 log = structlog.get_logger(__name__)
 
 routes = web.RouteTableDef()
-
-BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
 
 
 @routes.post("/twiml")
@@ -42,10 +44,29 @@ async def set_up(request: web.Request) -> web.Response:
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.is_full or calls.is_draining:
-        refuse(request, "busy", 503)
-        return answer(twiml.say_and_hang_up(BUSY))
-    return answer(connection(settings, await calls.prepare(fields, made_for), fields))
+    if calls.is_draining and (elsewhere := busy.sent_on(request)):
+        return elsewhere
+    if reason := _no_seat(calls, fields["CallSid"]):
+        refuse(request, reason, 503)
+        return busy.turned_away(request, fields, is_ours=bool(made_for))
+    with ExitStack() as seat:
+        seat.callback(calls.admission.release, fields["CallSid"])
+        try:
+            prepared = await calls.prepare(fields, made_for)
+        except CallerLimitError as limit:
+            refuse(request, limit.reason, 429)
+            return answer(twiml.say_and_hang_up(busy.TOO_OFTEN))
+        seat.pop_all()
+    return answer(connection(settings, prepared, fields))
+
+
+def _no_seat(calls: Calls, call_sid: str) -> str:
+    """Why a new call cannot be taken; empty if it has a seat now, or had one."""
+    if calls.is_draining:
+        return "busy"
+    if not calls.load.allows_calls and not calls.admission.holds(call_sid):
+        return "overload"
+    return "" if calls.admission.reserve(call_sid) else "busy"
 
 
 async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:

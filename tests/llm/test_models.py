@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from agent.llm.resilient_health import ModelEvents
 from agent.ports import LanguageModel, ModelError, UseCaseError
 from agent.settings import Settings, SettingsError
 from agent.telemetry import Telemetry
+from tests.emulators.openai import OpenAIEmulator
+from tests.emulators.replies import stall
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, script
 
@@ -67,6 +69,21 @@ async def test_fallback_answers_for_a_model_that_is_away() -> None:
         pieces = await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
 
     assert contract.said(pieces)
+
+
+async def test_process_that_is_busy_asks_no_model_twice() -> None:
+    """A rival would be due after 1.5 s of silence."""
+    async with OpenAIEmulator(stall()) as server:
+        options = ModelOptions(
+            "openai:small", openai_base_url=server.base_url, may_hedge=lambda: False
+        )
+        async with open_models(options) as open_model:
+            model = await open_model(use_case())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2.0):  # what does not happen can only be waited for
+                    await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
+
+        assert len(server.requests) == 1
 
 
 async def test_use_case_without_a_script_is_answered_offline() -> None:

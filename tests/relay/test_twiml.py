@@ -20,6 +20,7 @@ from agent.relay.twiml import (
     enqueue,
     enqueue_task,
     hang_up,
+    redirect,
     refer,
     say_and_hang_up,
 )
@@ -252,6 +253,28 @@ def test_a_switchboard_is_asked_to_call_somebody_else() -> None:
         '<?xml version="1.0" encoding="UTF-8"?><Response><Refer action="/a" method="POST">'
         "<Sip>sip:desk@pbx.example.com?X-A=1&amp;X-B=2</Sip></Refer></Response>"
     )
+
+
+@pytest.mark.parametrize(
+    ("document", "verbs"),
+    [
+        (
+            redirect("https://eu.example.com/twiml?a=1&b=2"),
+            '<Redirect method="POST">https://eu.example.com/twiml?a=1&amp;b=2</Redirect>',
+        ),
+        (
+            redirect("https://eu.example.com/", sentence="One <moment>.", pause_seconds=1),
+            '<Say>One &lt;moment&gt;.</Say><Pause length="1" />'
+            '<Redirect method="POST">https://eu.example.com/</Redirect>',
+        ),
+        (enqueue("Front & desk"), "<Enqueue>Front &amp; desk</Enqueue>"),
+        (enqueue("desk", sentence="Hold\x00 on."), "<Say>Hold on.</Say><Enqueue>desk</Enqueue>"),
+        (enqueue("desk", sentence=" "), "<Enqueue>desk</Enqueue>"),
+    ],
+)
+def test_a_call_is_sent_elsewhere(document: str, verbs: str) -> None:
+    """With a sentence and a pause before, if there are any."""
+    assert document == (f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>')
 
 
 def test_a_call_is_hung_up() -> None:

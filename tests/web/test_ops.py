@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server
 
     assert (ready, live) == ((503, "Draining"), 200)
     assert socket == 503
-    assert refused.verbs == ("Say", "Hangup")
+    assert refused.verbs == ("Pause", "Redirect")
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
     assert ending.answer and ending.answer.verbs == ("Connect",)
     assert await server.metric("agent_calls_refused_total", reason="draining") == 1
@@ -85,6 +86,16 @@ async def test_scraper_that_accepts_openmetrics_gets_it(server: Server) -> None:
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
     assert "# TYPE agent_calls counter" in text
+
+
+async def test_running_service_measures_its_event_loop(server: Server) -> None:
+    """Four times a second, whether anybody calls or not."""
+    measured = "agent_event_loop_lag_seconds_count"
+    async with asyncio.timeout(5.0):
+        while await server.metric(measured) == 0:  # noqa: ASYNC110 (a sample has no event)
+            await asyncio.sleep(0.05)  # the same reason
+
+    assert await server.metric("agent_load_shedding") == 0
 
 
 async def test_metrics_are_not_on_the_public_port(server: Server) -> None:

@@ -12,8 +12,8 @@ from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.llm import OfflineModel
 from agent.ports import Item, StoreError
 from agent.settings import Settings
+from agent.web.busy import BUSY
 from agent.web.edge import TROUBLE
-from agent.web.voice import BUSY
 from tests.fakes import MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, serving, settings_for, staged
 from tests.twilio.client import Answer, call_fields

@@ -1,0 +1,270 @@
+"""What strangers may hold open at a port, with real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from agent.settings import SettingsError
+from agent.telemetry import Telemetry
+from agent.web.site import Doors, open_site, public_doors, raise_file_limit
+from tests.servers import serving, settings_for, until
+
+ADA = "+15550100001"
+HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+SECONDS = 3.0
+
+
+class Visitor:
+    """A TCP connection of somebody who may say nothing."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def come(cls, port: int) -> Visitor:
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def say(self, text: bytes) -> None:
+        self._writer.write(text)
+        await self._writer.drain()
+
+    async def answer(self) -> bytes:
+        """The next answer, which ends with `world`."""
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.readuntil(b"world")
+
+    async def closed(self) -> bool:
+        """The other side closes, within a limit."""
+        with suppress(ConnectionError):
+            async with asyncio.timeout(SECONDS):
+                await self._reader.read()
+        return True
+
+    async def leave(self) -> None:
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A small application behind doors."""
+
+    port: int
+    telemetry: Telemetry
+    slowly: asyncio.Event
+    """`/slow` answers when it is set."""
+
+    async def visitors(self, count: int) -> list[Visitor]:
+        return [await Visitor.come(self.port) for _ in range(count)]
+
+    def sample(self, line: str) -> float:
+        """The value of a metric, named as a scraper sees it; 0 if there is none yet."""
+        text = self.telemetry.render("")[0].decode()
+        found = [each.rpartition(" ")[2] for each in text.splitlines() if each.startswith(line)]
+        return float(found[0]) if found else 0.0
+
+    @property
+    def open(self) -> float:
+        return self.sample('agent_connections{port="public"}')
+
+    def cut(self, reason: str) -> float:
+        return self.sample(f'agent_connections_cut_total{{port="public",reason="{reason}"}}')
+
+
+@asynccontextmanager
+async def open_house(
+    most: int, answer_seconds: float = 60.0, keep_alive_seconds: float = 60.0
+) -> AsyncIterator[House]:
+    telemetry, slowly = Telemetry(), asyncio.Event()
+
+    async def hello(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(text="world")
+
+    async def slow(_: web.Request) -> web.Response:
+        await slowly.wait()
+        return web.Response(text="world")
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await stream.write(b"hello")
+        await slowly.wait()
+        await stream.write(b"world")
+        return stream
+
+    application = web.Application()
+    application.add_routes(
+        [
+            web.get("/hello", hello),
+            web.post("/hello", hello),
+            web.get("/slow", slow),
+            web.get("/events", events),
+        ]
+    )
+    doors = Doors("public", most, answer_seconds, keep_alive_seconds)
+    async with open_site(application, "127.0.0.1", 0, doors, telemetry) as port:
+        yield House(port, telemetry, slowly)
+    await until(lambda: House(0, telemetry, slowly).open == 0)
+
+
+async def test_connection_serves_one_request_after_the_other() -> None:
+    """As any HTTP connection; it counts while it is open."""
+    async with open_house(most=4) as house:
+        [visitor] = await house.visitors(1)
+        answers = []
+        for _ in range(3):
+            await visitor.say(HELLO)
+            answers.append(await visitor.answer())
+        during = house.open
+        await visitor.leave()
+        await until(lambda: house.open == 0)
+
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
+    assert (during, house.cut("late"), house.cut("idle"), house.cut("full")) == (1, 0, 0, 0)
+
+
+async def test_who_is_silent_longest_makes_room() -> None:
+    """Whoever comes with a request is answered, though the house is full of silent ones."""
+    async with open_house(most=4) as house:
+        first, *others = await house.visitors(4)
+        [guest] = await house.visitors(1)
+        await guest.say(HELLO)
+        answer = await guest.answer()
+
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert await first.closed()
+        assert (house.open, house.cut("idle"), house.cut("full")) == (4, 1, 0)
+        for visitor in (first, guest, *others):
+            await visitor.leave()
+
+
+async def test_crowd_that_comes_at_once_finds_no_more_room() -> None:
+    """The loop accepts many before the first of them is told that it is connected."""
+    async with open_house(most=4) as house:
+        crowd = await asyncio.gather(*(Visitor.come(house.port) for _ in range(200)))
+        await until(lambda: house.cut("idle") + house.cut("full") == 196)
+        left = house.open
+        for visitor in crowd:
+            await visitor.leave()
+
+    assert left == 4
+
+
+async def test_who_has_something_going_on_keeps_their_place() -> None:
+    """Then it is who comes that is cut off, at once."""
+    async with open_house(most=2) as house:
+        asking = await house.visitors(2)
+        for visitor in asking:
+            await visitor.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.05)  # until the bytes are there: they leave no other trace
+        [guest] = await house.visitors(1)
+
+        assert await guest.closed()
+        assert (house.open, house.cut("idle"), house.cut("full")) == (2, 0, 1)
+        house.slowly.set()
+        assert [await visitor.answer() for visitor in asking] != [b"", b""]
+        for visitor in (guest, *asking):
+            await visitor.leave()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"",
+        b"GET /hello HT",
+        b"GET /hello HTTP/1.1\r\nHost: x\r\n",
+        b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", HELLO])
+async def test_request_that_is_never_complete_is_closed(words: bytes, before: bytes) -> None:
+    """Also the second one of a connection, and one that never begins."""
+    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
+        [visitor] = await house.visitors(1)
+        if before:
+            await visitor.say(before)
+            await visitor.answer()
+        await visitor.say(words)
+
+        assert await visitor.closed()
+        assert house.cut("late") == (0 if before and not words else 1)
+        await visitor.leave()
+
+
+async def test_answer_that_goes_on_is_not_cut() -> None:
+    """A stream has limits of its own, and does not make room for others."""
+    async with open_house(most=1, answer_seconds=0.1) as house:
+        [visitor] = await house.visitors(1)
+        await visitor.say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.3)  # longer than an answer may take: nothing shall happen
+        [guest] = await house.visitors(1)
+        house.slowly.set()
+        answer = await visitor.answer()
+
+        assert b"hello" in answer
+        assert await guest.closed()
+        assert (house.cut("late"), house.cut("full")) == (0, 1)
+        await visitor.leave()
+        await guest.leave()
+
+
+async def test_port_that_is_taken_stops_the_start() -> None:
+    """With one line that names the variables."""
+    async with open_house(most=4) as house:
+        with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
+            async with open_site(
+                web.Application(), "127.0.0.1", house.port, Doors("public", 4), house.telemetry
+            ):
+                pass
+
+
+def test_doors_follow_the_limit_of_calls() -> None:
+    """Four connections for each call there can be, and some; kept longer than a balancer does."""
+    doors = public_doors(settings_for(Path("unused"), MAX_CALLS="100"))
+
+    assert (doors.most, doors.answer_seconds) == (1056, 15.0)
+    assert doors.keep_alive_seconds > 300.0
+
+
+def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
+    """The soft limit becomes the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        raised = raise_file_limit()
+
+        assert raised == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
+    """The caller is answered meanwhile, others are let in, and afterwards nothing is left."""
+    settings = settings_for(table, MAX_CALLS="1")
+    most = public_doors(settings).most
+    async with serving(settings) as server, server.twilio.call(From=ADA) as call:
+        crowd = [await Visitor.come(server.service.port) for _ in range(2000)]
+        reply = await call.say("are you open")
+        health = await server.get(server.url("/health"))
+        counted = await server.metric("agent_connections", port="public")
+        cut = await server.metric("agent_connections_cut_total", port="public")
+        for visitor in crowd:
+            await visitor.leave()
+        again = await call.say("are you open")
+
+    assert reply.text and again.text
+    assert health == (200, "Healthy")
+    assert (most, counted) == (264, 264)
+    assert cut >= 2000 - most
