@@ -496,6 +496,85 @@ FAULTS = (
         "",
         "17 (practice): slots do not take all the room",
     ),
+    Fault(
+        "resuming",
+        "    if cause is Cause.NOBODY:\n        return FirstWords(phrases.nobody_free)\n",
+        "",
+        "practice 17: a caller nobody answered for is told so",
+    ),
+    Fault(
+        "resuming",
+        "    if resumption.is_caller_cut_off:\n"
+        "        return FirstWords(phrases.resumed_unheard)\n",
+        "",
+        "5: words that never came are asked for",
+    ),
+    Fault(
+        "resuming",
+        "FirstWords(phrases.resumed, BROKEN_OFF, asks_model=True)",
+        "FirstWords(phrases.resumed)",
+        "7: the thread of a broken sentence is taken up",
+    ),
+    Fault(
+        "machine",
+        "            self._mark_beginning()\n        self._has_caller_floor = True",
+        "            pass\n        self._has_caller_floor = True",
+        "5: that the caller began to speak outlives the process",
+    ),
+    Fault(
+        "machine",
+        "        self._actions += self._tools.resume()\n",
+        "",
+        "4: what ran when the line was lost is taken up",
+    ),
+    Fault(
+        "machine",
+        "Reply(_last_reply(self._history))",
+        "Reply()",
+        "2: ids are never reused, also after a break",
+    ),
+    Fault(
+        "machine",
+        "- limits.duration_warning_ms - elapsed_ms",
+        "- limits.duration_warning_ms",
+        "a break makes no call longer",
+    ),
+    Fault(
+        "machine",
+        "self._end_call(self._ending or TORN_OFF)",
+        "self._end_call(TORN_OFF)",
+        "a call on its way to a person goes there",
+    ),
+    Fault(
+        "machine",
+        "        self._abandon()\n        self._record_entry()\n        if departure",
+        "        self._abandon()\n        if departure",
+        "5: keys typed before a departure are kept",
+    ),
+    Fault(
+        "toolruns",
+        "max(map(_minted_number, history), default=0)",
+        "0",
+        "1: identifiers stay unique after a break",
+    ),
+    Fault(
+        "toolruns",
+        "is_lasting=spec.side_effect is not SideEffect.NONE",
+        "is_lasting=False",
+        "4: a beginning is written down first",
+    ),
+    Fault(
+        "toolruns",
+        "self._twin(call) if is_lasting else None",
+        "None",
+        "4: two facts of one run are one run after a break",
+    ),
+    Fault(
+        "toolruns",
+        "is_awaited=position > turn",
+        "is_awaited=True",
+        "4: after a break only what the caller waits for is awaited",
+    ),
 )
 
 
