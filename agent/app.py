@@ -26,6 +26,7 @@ from agent.llm import ModelOptions, open_models
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.outbound import Outbound
 from agent.ports import Store
+from agent.protection import OnActive, open_protection, unprotected
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
 from agent.store import create_table, open_store
@@ -61,7 +62,7 @@ class Service:
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings, clock: Callable[[], float] = time
+    settings: Settings, clock: Callable[[], float] = time, on_active: OnActive = unprotected
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
@@ -93,7 +94,7 @@ async def open_calls(
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
             resources = Resources(store, journals, open_model, toolkit, messenger, telemetry)
-            calls = Calls(settings, resources, clock)
+            calls = Calls(settings, resources, clock, on_active)
             try:
                 yield calls, store, telemetry
             finally:
@@ -132,7 +133,8 @@ async def open_outbound(
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with (
-        open_calls(settings) as (calls, store, telemetry),
+        open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
+        open_calls(settings, on_active=on_active) as (calls, store, telemetry),
         open_outbound(settings, calls, store) as outbound,
         asyncio.TaskGroup() as tasks,
     ):

@@ -59,8 +59,13 @@ class Calls:
     """Sets calls up and runs them."""
 
     def __init__(
-        self, settings: Settings, resources: Resources, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        resources: Resources,
+        clock: Callable[[], float],
+        on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._on_active = on_active
         self._settings = settings
         self._resources = resources
         self._store = resources.store
@@ -145,12 +150,14 @@ class Calls:
         running = Session(Conversation(configuration.brief), around)
         self._running.add(running)
         self._is_quiet.clear()
+        self._on_active(self.active)
         if self.is_draining:
             running.stop()
         try:
             reason = await running.run()
         finally:
             self._running.discard(running)
+            self._on_active(self.active)
             if not self._running:
                 self._is_quiet.set()
             observer.ended(reason)

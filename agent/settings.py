@@ -327,6 +327,10 @@ class Settings:
         "json or console; unset = console on a terminal",
         _choice("json", "console"),
     )
+    task_protection: bool = _variable(
+        "TASK_PROTECTION", False, "on ECS, keep scale-in away while there are calls", _switch
+    )
+    ecs_agent_uri: str = _variable("ECS_AGENT_URI", "", "set by ECS; unset = not on ECS")
 
     @property
     def origin(self) -> str:

@@ -37,6 +37,7 @@ _CONTRACT_NAMES = {
     "TOKEN_API_KEYS", "DIAL_API_KEYS", "OUTBOUND_NUMBERS", "OUTBOUND_FROM", "TWILIO_API_URL",
     "HTTP_TOOL_HOSTS", "HTTP_TOOL_SECRETS",
     "MCP_CONFIG",
+    "TASK_PROTECTION", "ECS_AGENT_URI",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

@@ -78,6 +78,8 @@ def test_every_variable_is_read() -> None:
         "MAX_CALLS": "7",
         "LOG_LEVEL": "Debug",
         "LOG_FORMAT": "console",
+        "TASK_PROTECTION": "true",
+        "ECS_AGENT_URI": "http://169.254.170.2/api/0123",
     }
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
@@ -133,6 +135,8 @@ def test_every_variable_is_read() -> None:
         max_calls=7,
         log_level="debug",
         log_format="console",
+        task_protection=True,
+        ecs_agent_uri="http://169.254.170.2/api/0123",
     )
 
 
@@ -192,6 +196,7 @@ def test_every_variable_is_read() -> None:
         ("MAX_CALLS", "100001"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("TASK_PROTECTION", "10"),
     ],
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
