@@ -264,3 +264,4 @@ async def _watch_lag(telemetry: Telemetry) -> None:
         due = loop.time() + _LAG_SECONDS
         await asyncio.sleep(_LAG_SECONDS)
         telemetry.loop_lag.observe(max(0.0, loop.time() - due))
+        telemetry.tasks.set(len(asyncio.all_tasks()))

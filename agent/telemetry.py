@@ -175,6 +175,7 @@ class Telemetry:
         self.loop_lag = histogram(
             "agent_event_loop_lag_seconds", "How late a scheduled callback ran."
         )
+        self.tasks = Gauge("agent_tasks", "Tasks of the event loop.", registry=self._registry)
 
     def call(self, use_case: str, model: Callable[[], str]) -> CallObserver:
         """A new call begins; its observer counts it until `ended`.
