@@ -35,6 +35,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -65,6 +66,8 @@ _NEW_CALLERS_A_SECOND = 20
 _BUSY_SECONDS = (2.0, 6.0)
 """How soon a caller who was refused rings again."""
 _LINES_SHOWN = 10
+_TO_TABLE = "table"
+"""Kind of a socket that leads to a DynamoDB."""
 
 ORDER = (
     "hi, i would like to order", "a large cheese pizza for pickup", "and garlic knots",
@@ -208,11 +211,11 @@ class Held:
     """Open descriptors by kind."""
 
     def left_over(self, before: Held) -> list[str]:
-        """What is more than before; threads are pools, which keep theirs."""
+        """What is more than before; threads and connections to the table are pools."""
         more = {
             kind: number - before.files.get(kind, 0)
             for kind, number in self.files.items()
-            if number > before.files.get(kind, 0)
+            if number > before.files.get(kind, 0) and kind != _TO_TABLE
         }
         if self.sessions:
             more["session"] = int(self.sessions)
@@ -221,16 +224,17 @@ class Held:
         return [f"{number} {kind}" for kind, number in more.items()]
 
 
-async def look(server: Server, metrics: Mapping[str, float]) -> Held:
+def look(server: Server, metrics: Mapping[str, float], table_port: int) -> Held:
     """The process from outside; what only it knows comes from its metrics."""
     process = Path(f"/proc/{server.process.pid}")
+    to_table = _sockets_to(process, table_port)
     kinds: Counter[str] = Counter()
     for descriptor in (process / "fd").iterdir():
         try:
             target = str(descriptor.readlink())
         except OSError:  # closed since
             continue
-        kinds[target.partition(":")[0] if ":[" in target or "anon" in target else "file"] += 1
+        kinds[_kind(target, to_table)] += 1
     return Held(
         rss=server.rss_bytes(),
         cpu_seconds=server.cpu_seconds(),
@@ -240,6 +244,19 @@ async def look(server: Server, metrics: Mapping[str, float]) -> Held:
         tasks=metrics["agent_tasks"],
         files=dict(kinds),
     )
+
+
+def _kind(target: str, to_table: set[str]) -> str:
+    if target in to_table:
+        return _TO_TABLE
+    return target.partition(":")[0] if ":[" in target or "anon" in target else "file"
+
+
+def _sockets_to(process: Path, port: int) -> set[str]:
+    """Names of the sockets that are connected to this port; none for port 0."""
+    tables = [(process / "net" / name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return {f"socket:[{row[9]}]" for row in rows if port and row[2].endswith(f":{port:04X}")}
 
 
 async def scrape(server: Server) -> dict[str, float]:
@@ -273,8 +290,9 @@ def lag_at_most(now: Mapping[str, float], before: Mapping[str, float], share: fl
 class Watch:
     """Samples the process, and prints a line a minute."""
 
-    def __init__(self, server: Server, tally: Tally) -> None:
+    def __init__(self, server: Server, tally: Tally, table_port: int) -> None:
         self._server = server
+        self._table_port = table_port
         self._tally = tally
         self.rss: list[tuple[float, int]] = []
         """Minutes since the start, and bytes."""
@@ -282,13 +300,13 @@ class Watch:
     async def watch(self, minutes: float) -> None:
         """For so long; the last minute may be a part of one."""
         began, before = time.monotonic(), await scrape(self._server)
-        held, client = await look(self._server, before), time.process_time()
+        held, client = look(self._server, before, self._table_port), time.process_time()
         for number in range(1, math.ceil(minutes) + 1):
             while (now := time.monotonic()) < min(began + 60 * number, began + 60 * minutes):
                 self.rss.append(((now - began) / 60, self._server.rss_bytes()))
                 await asyncio.sleep(_SAMPLE_SECONDS)
             metrics = await scrape(self._server)
-            new = await look(self._server, metrics)
+            new = look(self._server, metrics, self._table_port)
             shares = (
                 new.cpu_seconds - held.cpu_seconds,
                 new.waited_seconds - held.waited_seconds,
@@ -356,18 +374,19 @@ async def soak(
     """Serve, fill, watch, empty, look again; what is wrong in the end."""
     cores = sorted(os.sched_getaffinity(0))
     tally = Tally()
+    table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
     limits = {"MAX_CALLS": str(arguments.calls), **environment}
     async with serving(folder, _TOKEN, {}, **limits) as server:
         if len(cores) > 1:
             _pin(server.process.pid, {cores[0]})
             _pin(os.getpid(), set(cores[1:]))
         await asyncio.sleep(1)  # what counts tasks does so twice a second
-        before = await look(server, await scrape(server))
-        watch = Watch(server, tally)
+        before = look(server, await scrape(server), table_port)
+        watch = Watch(server, tally, table_port)
         async with _callers(server, tally, arguments):
             await watch.watch(arguments.minutes)
         await asyncio.sleep(SETTLE_SECONDS)  # the promise is about this moment
-        after = await look(server, await scrape(server))
+        after = look(server, await scrape(server), table_port)
     faults = list(verdict(watch.rss, arguments.minutes))
     print(f"before: {_shown(before)}\nafter:  {_shown(after)}")
     faults += [f"left over: {each}" for each in after.left_over(before)]

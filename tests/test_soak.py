@@ -20,8 +20,9 @@ BEFORE = Held(
 
 
 def test_process_as_it_was_before_has_nothing_left_over() -> None:
-    """Memory is judged by itself, and threads are pools."""
-    after = replace(BEFORE, rss=90_000_000, cpu_seconds=900.0, threads=9, files={"socket": 5})
+    """Memory is judged by itself; threads and connections to a table are pools."""
+    files = {"socket": 5, "table": 9}
+    after = replace(BEFORE, rss=90_000_000, cpu_seconds=900.0, threads=9, files=files)
 
     assert after.left_over(BEFORE) == []
 
