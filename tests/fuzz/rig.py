@@ -28,7 +28,7 @@ from tests.twilio.ledger import Fault
 T = TypeVar("T")
 
 CALLER = "+15550108642"
-SECRET = "mark-secret-of-the-operator"
+SECRET = "mark-secret-of-the-operator-of-32-bytes"
 PRIVATE = (
     CALLER,
     "Zebulonika",
