@@ -28,6 +28,7 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.load import Load
 from agent.outbound import Outbound
 from agent.ports import Store
+from agent.protection import OnActive, open_protection, unprotected
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
 from agent.store import create_table, open_store
@@ -63,7 +64,7 @@ class Service:
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings, clock: Callable[[], float] = time
+    settings: Settings, clock: Callable[[], float] = time, on_active: OnActive = unprotected
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
@@ -89,7 +90,7 @@ async def open_calls(
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
             resources = Resources(store, journals, open_model, toolkit, messenger, telemetry, load)
-            calls = Calls(settings, resources, clock)
+            calls = Calls(settings, resources, clock, on_active)
             try:
                 yield calls, store, telemetry
             finally:
@@ -128,9 +129,9 @@ async def open_outbound(
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """A service on its ports; on leaving, sockets are closed and files released."""
     async with (
-        open_calls(settings) as (calls, store, telemetry),
+        open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
+        open_calls(settings, on_active=on_active) as (calls, store, telemetry),
         open_outbound(settings, calls, store) as outbound,
-        asyncio.TaskGroup() as tasks,
     ):
         await calls.survey()
         public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
@@ -147,17 +148,28 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)
         doors = public_doors(settings)
-        async with open_site(public, host, settings.port, doors, telemetry) as port:
-            metrics_port = settings.metrics_port
-            lag = tasks.create_task(calls.load.watch(), name="lag")
-            if metrics_port or settings.port == 0:
-                async with open_site(
-                    private, host, metrics_port, PRIVATE_DOORS, telemetry
-                ) as metrics_port:
-                    yield Service(calls, store, telemetry, port, metrics_port)
-            else:
-                yield Service(calls, store, telemetry, port, 0)
-            lag.cancel()
+        async with (
+            open_site(public, host, settings.port, doors, telemetry) as port,
+            _private_site(private, host, settings, telemetry) as metrics_port,
+            asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
+        ):
+            watching = tasks.create_task(calls.load.watch(), name="lag")
+            yield Service(calls, store, telemetry, port, metrics_port)
+            watching.cancel()
+
+
+@asynccontextmanager
+async def _private_site(
+    application: web.Application, host: str | None, settings: Settings, telemetry: Telemetry
+) -> AsyncIterator[int]:
+    """The port for operators; 0 if there is none. With both ports 0, as in tests, one is free."""
+    if settings.port and not settings.metrics_port:
+        yield 0
+        return
+    async with open_site(
+        application, host, settings.metrics_port, PRIVATE_DOORS, telemetry
+    ) as port:
+        yield port
 
 
 async def serve(settings: Settings) -> None:

@@ -68,8 +68,13 @@ class Calls:
     """Sets calls up and runs them."""
 
     def __init__(
-        self, settings: Settings, resources: Resources, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        resources: Resources,
+        clock: Callable[[], float],
+        on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._on_active = on_active
         self._settings = settings
         self._resources = resources
         self._store = resources.store
@@ -242,12 +247,14 @@ class Calls:
         self._running.add(running)
         self._lines[call_sid] = running
         self._is_quiet.clear()
+        self._on_active(self.active)
         if self.is_draining:
             running.stop(self._departure)
         try:
             reason = await running.run()
         finally:
             self._running.discard(running)
+            self._on_active(self.active)
             if self._lines.get(call_sid) is running:
                 del self._lines[call_sid]
             self._rest()

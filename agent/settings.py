@@ -372,6 +372,10 @@ class Settings:
         "tokens of all kinds that one caller's calls may cost in 24 hours; 0 = no limit",
         _limit,
     )
+    task_protection: bool = _variable(
+        "TASK_PROTECTION", False, "on ECS, keep scale-in away while there are calls", _switch
+    )
+    ecs_agent_uri: str = _variable("ECS_AGENT_URI", "", "set by ECS; unset = not on ECS")
 
     @property
     def origin(self) -> str:

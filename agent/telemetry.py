@@ -14,6 +14,7 @@ Definitions (practice section 21; all on the event loop's clock):
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -301,10 +302,12 @@ class LoadGauges:
             "0 nothing is left out, 1 hedges, 2 new calls.",
             registry=registry,
         )
+        self._tasks = Gauge("agent_tasks", "Tasks of the event loop.", registry=registry)
 
     def lagged(self, seconds: float) -> None:
         """A callback ran so late."""
         self._lag.observe(seconds)
+        self._tasks.set(len(asyncio.all_tasks()))
 
     def shedding(self, level: int) -> None:
         """This much is left out from now on."""

@@ -40,6 +40,7 @@ _CONTRACT_NAMES = {
     "DRAIN_SECONDS",
     "BUSY_SENTENCE", "BUSY_REDIRECT_URL", "BUSY_QUEUE", "BUSY_SMS",
     "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
+    "TASK_PROTECTION", "ECS_AGENT_URI",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

@@ -84,6 +84,8 @@ def test_every_variable_is_read() -> None:
         "BUSY_SMS": "We will call you back.",
         "CALLER_CALLS_PER_HOUR": "6",
         "CALLER_TOKENS_PER_DAY": "200000",
+        "TASK_PROTECTION": "true",
+        "ECS_AGENT_URI": "http://169.254.170.2/api/0123",
     }
     alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
 
@@ -146,6 +148,8 @@ def test_every_variable_is_read() -> None:
         busy_sms="We will call you back.",
         caller_calls_per_hour=6,
         caller_tokens_per_day=200_000,
+        task_protection=True,
+        ecs_agent_uri="http://169.254.170.2/api/0123",
     )
 
 
@@ -212,6 +216,7 @@ def test_every_variable_is_read() -> None:
         ("CALLER_TOKENS_PER_DAY", "1000000001"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("TASK_PROTECTION", "10"),
     ],
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
+from multidict import MultiDict, MultiDictProxy
 
 from agent.calls import Calls
 from agent.ports import AgentError
@@ -53,13 +54,29 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n")
 
 
+async def form_of(request: web.Request) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
+    """The fields of a form; none where the body is not what its header says.
+
+    Only the kind of form that Twilio sends: it has no files, and nothing reads several parts.
+
+    Raises:
+        web.HTTPException: It is too large.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        return MultiDictProxy(MultiDict())
+    try:
+        return await request.post()
+    except (LookupError, ValueError):  # an encoding that does not exist, or another one
+        return MultiDictProxy(MultiDict())
+
+
 async def genuine_form(request: web.Request) -> dict[str, str] | None:
     """The fields of a request that Twilio has signed; None for any other.
 
     An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
     same name, nobody could say which of the two counts.
     """
-    form = await request.post()
+    form = await form_of(request)
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):

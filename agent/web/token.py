@@ -24,7 +24,7 @@ from aiohttp import web
 from agent.conversation.caller import identify
 from agent.ports import Access
 from agent.web.bearer import Keys
-from agent.web.edge import TELEMETRY
+from agent.web.edge import TELEMETRY, form_of
 from agent.web.rates import Rates
 
 log = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ async def _identity(request: web.Request) -> str:
         if request.content_type == "application/json":
             asked = msgspec.json.decode(await request.read(), type=_Asked).identity
         else:
-            asked = str((await request.post()).get("identity", ""))
+            asked = str((await form_of(request)).get("identity", ""))
     except (msgspec.MsgspecError, ValueError):  # not what its content type says
         return ""
     caller = f"client:{asked}"

@@ -397,6 +397,24 @@ def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
     assert [policy["Condition"] for policy in policies] == ["HasExec"]
 
 
+def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
+    """One switch gives the permission, for tasks of this cluster alone, and tells the service."""
+    [policy] = [
+        resource
+        for resource in cloud()["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy" and "ecs:UpdateTaskProtection" in texts(resource)
+    ]
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert cloud()["Parameters"]["pTaskProtection"]["Default"] == "false"
+    assert policy["Condition"] == "HasTaskProtection"
+    assert statement["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    assert "".join(texts(statement["Resource"])).endswith(":task/${Cluster}/*")
+    for agent in agents():
+        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
+        assert environment["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
+
+
 def test_a_task_may_read_one_secret_and_pull_one_repository() -> None:
     """The execution role knows neither other secrets nor other images."""
     given = {each.get("Sid"): each for each in statements(cloud())}

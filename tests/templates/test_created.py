@@ -164,6 +164,7 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
             "pNatMode": "per-az",
             "pEnableVpcEndpoints": "false",
             "pEnableExec": "true",
+            "pTaskProtection": "true",
             "pAlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
             "pSecretKmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0a1b",
         },

@@ -147,3 +147,12 @@ async def test_call_leaves_its_figures(server: Server) -> None:
     assert await server.metric("agent_store_duration_seconds_count", operation="put") > 0
     _, text = await server.get(server.metrics_url)
     assert ADA not in text and call.relay.fields["CallSid"] not in text
+
+
+async def test_tasks_are_counted(server: Server) -> None:
+    """A leak of them shows: they are looked at every half second."""
+    async with server.twilio.call(From=ADA), asyncio.timeout(5):
+        while await server.metric("agent_tasks") == 0:  # noqa: ASYNC110 (a gauge has no event)
+            await asyncio.sleep(0.05)  # the same reason
+
+        assert await server.metric("agent_tasks") <= len(asyncio.all_tasks())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent import app
 from agent.settings import SettingsError
 from agent.telemetry import Telemetry
 from agent.web.site import Doors, open_site, public_doors, raise_file_limit
@@ -268,3 +269,13 @@ async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) 
     assert health == (200, "Healthy")
     assert (most, counted) == (264, 264)
     assert cut >= 2000 - most
+
+
+async def test_service_whose_port_is_taken_is_told_so_in_one_line(tmp_path: Path) -> None:
+    """And not as a group of faults with a traceback."""
+    async with serving(settings_for(tmp_path / "one.db")) as first:
+        taken = settings_for(tmp_path / "other.db", PORT=str(first.service.port))
+
+        with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
+            async with app.running(taken, "127.0.0.1"):
+                pass

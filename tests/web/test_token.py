@@ -263,3 +263,13 @@ def test_empty_secret_opens_nothing() -> None:
     for secrets in ([], [""], ["a-secret", ""], "a-secret"):
         with pytest.raises(ValueError, match="not empty"):
             Keys(secrets)
+
+
+@pytest.mark.parametrize("charset", ["no-such-thing", "utf-16", "base64"])
+async def test_form_in_an_encoding_that_is_none_asks_for_nobody(desk: Server, charset: str) -> None:
+    """Found by the fuzzer: it was a 500."""
+    content_type = f"application/x-www-form-urlencoded; charset={charset}"
+
+    refused = await ask(desk, "identity=ada", content_type=content_type)
+
+    assert (refused.status, refused.body) == (400, {"error": "invalid"})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import FormData
+from structlog.testing import capture_logs
 
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.llm import OfflineModel
@@ -371,3 +372,27 @@ def _as_file(files: Mapping[str, bytes]) -> FormData:
     for name, content in files.items():
         form.add_field(name, content, filename="file.txt")
     return form
+
+
+@pytest.mark.parametrize("path", ["/twiml", "/twiml/action", "/messages/status", "/calls/status"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-www-form-urlencoded; charset=no-such-thing",
+        "application/x-www-form-urlencoded; charset=utf-16",
+        "multipart/form-data",
+        "multipart/form-data; boundary=b",
+        "application/json",
+    ],
+)
+async def test_body_that_is_no_form_of_twilios_is_refused_like_a_forged_one(
+    server: Server, path: str, content_type: str
+) -> None:
+    """Found by the fuzzer: whoever names an encoding that does not exist caused a traceback."""
+    with capture_logs() as logs:
+        async with server.twilio.http.post(
+            server.url(path), data=b"\xff", headers={"Content-Type": content_type}
+        ) as response:
+            assert response.status == 403
+
+    assert [entry["log_level"] for entry in logs] == ["warning"]
