@@ -286,9 +286,9 @@ FAULTS = (
         "1: the model is asked when all results are there",
     ),
     Fault(
-        "machine",
-        "last = next((fact for fact in said if fact.voice is Voice.MODEL), None)",
-        "last = next(said, None)",
+        "history",
+        "return isinstance(fact, AgentSaid) and fact.voice is Voice.MODEL",
+        "return isinstance(fact, AgentSaid)",
         "practice 5.11: a re-prompt is not what the caller confirms",
     ),
     Fault(
@@ -317,14 +317,14 @@ FAULTS = (
     ),
     Fault(
         "history",
-        "            if size > limit and start:\n",
-        "            if size >= limit and start:\n",
+        "            if size > limit and start > self.begin:\n",
+        "            if size >= limit and start > self.begin:\n",
         "practice 8.11: what fits is kept",
     ),
     Fault(
         "history",
-        "        return isinstance(self._facts[position], CallerSaid) and not (",
-        "        return not isinstance(self._facts[position], AgentSaid) and not (",
+        "    return isinstance(facts[at], CallerSaid) and not (",
+        "    return not isinstance(facts[at], AgentSaid) and not (",
         "1: a request begins with the caller, and tool pairs stay whole",
     ),
     Fault(

@@ -33,9 +33,10 @@ from enum import Enum, auto
 from agent.conversation import events as ev
 from agent.conversation.actions import Action, EndCall, Record, StartReply, Timer
 from agent.conversation.clocks import Clocks
+from agent.conversation.compaction import Compaction
 from agent.conversation.ending import BY_AGENT, DRAIN, IDLE, TIME_IS_UP, TROUBLE, Ending, transfer
 from agent.conversation.events import EndReason, Event, Playback
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note, Voice
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, Means, Note
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
@@ -70,6 +71,7 @@ class Conversation:
         self._history = History()
         self._mouth = Mouth(self._history, characters_per_second=limits.characters_per_second)
         self._tools = ToolRuns(self._history, brief.tools)
+        self._compaction = Compaction(self._history, self._tools, limits)
         self._clocks = Clocks()
         self._actions: list[Action] = []
         self._phase = _Phase.NEW
@@ -120,6 +122,8 @@ class Conversation:
                 return not self._tools.is_known(call_id)
             case ev.TimerFired(timer, serial):
                 return not self._clocks.is_current(timer, serial)
+            case ev.Summarized(summary) | ev.SummaryFailed(summary):
+                return self._phase is not _Phase.OPEN or not self._compaction.is_current(summary)
             case ev.CallEnded():
                 return self._phase is _Phase.GONE
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
@@ -151,6 +155,10 @@ class Conversation:
                 self._survive_failure()
             case ev.TokensCounted():
                 pass
+            case ev.Summarized(_, text):
+                self._actions += self._compaction.finish(text)
+            case ev.SummaryFailed():
+                self._actions += self._compaction.fail()
             case ev.ToolFinished():
                 self._finish_tool(event)
             case ev.TimerFired(timer):
@@ -298,7 +306,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._record_entry()
-        if len(self._history) and isinstance(self._history[-1], AgentSaid):
+        if isinstance(self._history.last, AgentSaid):
             self._start(Timer.IDLE, self._patience.idle_ms)
         else:
             self._ask()
@@ -369,6 +377,8 @@ class Conversation:
         self._stop(Timer.IDLE)
         limit = self._brief.limits.goodbye_ms if self._ending else self._brief.limits.duration_ms
         self._start(Timer.PLAYBACK, min(self._mouth.playing_ms + _PAUSE_MS, limit))
+        if not self._ending:
+            self._actions += self._compaction.begin(self._mouth.first_audible)
 
     def _finish_playback(self) -> None:
         self._mouth.note_silence()
@@ -485,13 +495,8 @@ class Conversation:
     @property
     def _was_heard_out(self) -> bool:
         """The model's words before the caller's last were not cut off (practice section 5.11)."""
-        facts = iter(reversed(list(self._history)))
-        for fact in facts:
-            if isinstance(fact, CallerSaid):
-                break
-        said = (fact for fact in facts if isinstance(fact, AgentSaid))
-        last = next((fact for fact in said if fact.voice is Voice.MODEL), None)
-        return last is None or not last.is_cut
+        answered = self._history.answered
+        return answered is None or not self._history.speech(answered).is_cut
 
     def _wake(self, timer: Timer) -> None:
         match timer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ sound_facts = st.one_of(
 )
 
 
-def numbered(kept: list[Fact]) -> list[Fact]:
+def numbered(kept: Iterable[Fact]) -> list[Fact]:
     """The same, each tool call with an identifier as the conversation mints it."""
     facts: list[Fact] = []
     for position, fact in enumerate(kept):
