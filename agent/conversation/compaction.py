@@ -96,8 +96,8 @@ class Compaction:
         if self._until or not (self._is_full or len(turns) > self._patience):
             return []
         settled = self._settled(audible)
-        older = turns[: max(0, len(turns) - self._limits.kept_turns + 1)]
-        borders = [at for at in older if self._history.begin < at <= settled]
+        may_end = turns[1 : max(1, len(turns) - self._limits.kept_turns + 1)]
+        borders = [at for at in may_end if at <= settled]
         if not borders:
             return []
         self._until = borders[-1]
@@ -197,8 +197,8 @@ def _line(fact: Fact, limit: int) -> str:
         case Note(text) if text.strip():
             return f"Note: {_short(text, limit)}"
         case ToolUsed(_, call, result):
-            answer = result.content if result else ""
-            return f"{call.name} {_short(call.arguments, limit)} -> {_short(answer, limit)}"
+            answer = _short(result.content if result else "", limit)
+            return f"{call.name} {_short(call.arguments, limit)} -> {answer}".rstrip()
         case _:
             return ""
 

@@ -147,7 +147,8 @@ class History:
     @property
     def turns(self) -> list[int]:
         """The turn borders from `begin` on."""
-        return [at for at in range(self.begin, len(self)) if self._is_turn_border(at)]
+        first, facts = self._first, self._facts
+        return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
 
     @property
     def characters(self) -> int:
@@ -157,11 +158,11 @@ class History:
     @property
     def answered(self) -> int | None:
         """The position of the model's words the caller has spoken after; none were forgotten."""
-        facts = iter(range(len(self) - 1, self._first - 1, -1))
-        for at in facts:
-            if isinstance(self[at], CallerSaid):
+        happened = zip(range(len(self) - 1, -1, -1), reversed(self._facts), strict=False)
+        for _, fact in happened:
+            if isinstance(fact, CallerSaid):
                 break
-        return next((at for at in facts if _is_of_model(self[at])), None)
+        return next((at for at, fact in happened if _is_of_model(fact)), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
         """The facts from one position to before another one; none of them may be forgotten."""
@@ -249,19 +250,16 @@ class History:
         """The position of the turn border from which on the facts fit into `limit` characters."""
         start, size = self.begin, 0
         for position in range(len(self) - 1, self.begin - 1, -1):
-            size += _size(self[position])
+            size += _size(self._facts[position - self._first])
             if size > limit and start > self.begin:
                 return start
-            if self._is_turn_border(position):
+            if is_turn_border(self._facts, position - self._first):
                 start = position
         return self.begin if size <= limit else start
 
-    def _is_turn_border(self, position: int) -> bool:
-        return is_turn_border(self._facts, self._index(position))
-
     def _is_sound(self, summary: Summary) -> bool:
         is_later = self.begin <= summary.until < len(self)
-        return is_later and self._is_turn_border(summary.until)
+        return is_later and is_turn_border(self._facts, self._index(summary.until))
 
     def _index(self, position: int) -> int:
         if not self._first <= position < len(self):
