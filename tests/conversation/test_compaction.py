@@ -36,6 +36,7 @@ from agent.conversation.history import (
 )
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import StopReason, ToolCall
+from agent.conversation.outcome import HangUp
 from agent.conversation.toolruns import NOT_HEARD, ToolRuns, error_content
 from agent.conversation.usecase import Brief, Limits
 from tests.conversation.builders import (
@@ -165,6 +166,31 @@ def test_a_summary_that_is_late_still_holds() -> None:
 
     assert actions == [Record(10, Summary("Ada is calling.", 3))]
     assert call.history.first == 3
+
+
+def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
+    """Unless the limits say otherwise (practice section 23)."""
+    call = listening()
+    asked = [turn(call, f"Number {n}.", f"Here is {n}.")[-1] for n in range(1, 22)]
+
+    call.happens(ev.Summarized(1, "Up to 17."))
+
+    assert [isinstance(action, Summarize) for action in asked] == [False] * 20 + [True]
+    assert call.facts[0] == CallerSaid("Number 18.")
+    assert len(call.facts) == 2 * 4 + 1
+
+
+def test_a_call_that_ends_is_not_summarised() -> None:
+    """Nobody will read it."""
+    call = listening(SOON)
+    turn(call, "I am Ada.", "Hello Ada.")
+    turn(call, "Two pizzas.", "Which size?")
+    call.happens(spoke("None, bye."), delta(3, "Goodbye."), finished(3, wants("leave")))
+
+    actions = call.happens(done(1, effect=HangUp()))
+
+    assert Timer.PLAYBACK in call.running
+    assert not any(isinstance(action, Summarize) for action in actions)
 
 
 def test_one_summary_at_a_time() -> None:

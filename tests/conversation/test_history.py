@@ -160,6 +160,17 @@ def test_the_latest_summary_is_in_force() -> None:
     assert history.last == CallerSaid("i")
 
 
+@pytest.mark.parametrize(("limit", "first"), [(58, "c" * 10), (57, "g" * 10)])
+def test_a_summary_takes_room(limit: int, first: str) -> None:
+    """It is read in any case; older turns are left out for it."""
+    history = History([*TURNS, Summary("Eight at", 2)])
+
+    text = history.messages(limit)[0].parts[0]
+
+    assert isinstance(text, Text)
+    assert text.text.startswith(f"[Summary of the call so far: Eight at] {first}")
+
+
 @pytest.mark.parametrize("until", [-1, 1, 3, 6, 7, 99])
 def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
     """It would part a tool call from its result, or tell of what has not happened."""

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.conversation.compaction import SUMMARIZE
 from agent.conversation.history import (
     CALL_BEGINS,
     CALLER_WAITS,
     CUT_OFF,
     KEYS_PRESSED,
     STILL_RUNNING,
+    SUMMARY,
 )
 from agent.conversation.messages import (
     Choice,
@@ -24,6 +26,8 @@ from agent.conversation.messages import (
     Part,
     ReplyRequest,
     Role,
+    Stopped,
+    StopReason,
     Text,
     ToolCall,
     ToolChoice,
@@ -686,3 +690,19 @@ async def test_any_request_gets_a_well_formed_reply_and_always_the_same(
 
     contract.assert_well_formed(pieces, asked)
     assert await contract.pieces_of(model, asked) == pieces
+
+
+async def test_a_script_writes_no_summary() -> None:
+    """An empty answer: the conversation then makes an extract itself."""
+    asked = asking(caller("Earlier summary: none\nSince then:\nCaller: candles"), system=SUMMARIZE)
+
+    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
+
+    assert [piece for piece in pieces if not isinstance(piece, Usage)] == [Stopped(StopReason.END)]
+
+
+async def test_a_summary_is_nothing_the_caller_says() -> None:
+    """What it tells of is over; what follows it in the message counts."""
+    told = SUMMARY.format("Caller: three candles. Agent: Are you sure?")
+
+    assert await words(caller(f"{told} a red desk lamp")) == "1 red desk lamp: $20."
