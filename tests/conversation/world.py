@@ -2,7 +2,7 @@
 
 `World` hands events to a `Conversation` and judges each answer from the outside: it knows only
 events and actions, as a relay, a model and a tool would. A broken promise is an `AssertionError`
-that names it by its number in style section 3.
+that names it by its number in style section 3; 9 are the rules of `agent.conversation.compaction`.
 """
 
 from __future__ import annotations

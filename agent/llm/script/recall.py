@@ -16,7 +16,7 @@ from itertools import islice
 
 import msgspec
 
-from agent.conversation.history import STILL_RUNNING, SUMMARY
+from agent.conversation.history import STILL_RUNNING
 from agent.conversation.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult
 from agent.llm.script.lines import LineList, read_all
 from agent.llm.script.record import Entry
@@ -26,8 +26,6 @@ from agent.llm.script.words import date_of_prompt, find_date, find_time, normali
 
 _WORD = re.compile(r"[^\W_]+")
 _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
-_SUMMARY = re.compile(re.escape(SUMMARY).replace(r"\{\}", r"[^\[\]]*"))
-"""Not what the caller says now: a "yes" in it was answered long ago."""
 _PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
@@ -117,8 +115,7 @@ class Recall:
                 call = self.state.pending.pop(part.call_id, None)
                 if call is not None:
                     self._read_result(call, part.content, is_error=part.is_error)
-        said = " ".join(part.text for part in message.parts if isinstance(part, Text))
-        self._read_caller(_SUMMARY.sub("", said, count=1))
+        self._read_caller(" ".join(part.text for part in message.parts if isinstance(part, Text)))
 
     def _begin_turn(self) -> None:
         state = self.state
