@@ -4,8 +4,8 @@ One inbox, one loop, one task group. The loop alone receives events, and it alon
 line, so nothing here needs a lock and no decision is taken after an `await`: decisions are
 `Conversation.receive`.
 
-Around the loop run children: the reader of the line, at most one reply, tools, timers. A child
-never raises; its last act is to put an event. It is cancelled when the
+Around the loop run children: the reader of the line, at most one reply and one summary, tools,
+timers. A child never raises; its last act is to put an event. It is cancelled when the
 conversation says so (a reply, a tool that only looks) or when the call is over (the rest). A
 hang-up is an event like any other: what has a side effect is finished first, and only then is the
 call over.
@@ -36,9 +36,11 @@ from agent.conversation.actions import (
     StartReply,
     StartTimer,
     StopTimer,
+    Summarize,
     SwitchLanguage,
     Timer,
 )
+from agent.conversation.compaction import SUMMARIZE, SUMMARY_TOKENS
 from agent.conversation.events import (
     BriefChanged,
     CallEnded,
@@ -55,18 +57,29 @@ from agent.conversation.events import (
     ReplyFault,
     ReplyFinished,
     ServiceStopping,
+    Summarized,
+    SummaryFailed,
     TimerFired,
     TokensCounted,
     ToolFinished,
 )
 from agent.conversation.machine import Conversation
-from agent.conversation.messages import Stopped, TextPiece, ToolCall, Usage
+from agent.conversation.messages import (
+    ReplyRequest,
+    Stopped,
+    StopReason,
+    TextPiece,
+    ToolCall,
+    Usage,
+)
 from agent.ports import Configuration, Journal, LanguageModel, Line, ModelError, Observer
 
 log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
 """The longest a whole reply may take (practice section 10)."""
+SUMMARY_SECONDS = 15.0
+"""The longest a summary may take; nobody waits for it."""
 WARM_SECONDS = 5.0
 """The longest a connection may take to be made ready."""
 JOURNAL_FLUSH_SECONDS = 5.0
@@ -151,6 +164,8 @@ class Session:
                 self._start(reply, self._reply(action), name="reply")
             case RunTool(call, is_lasting):
                 self._start(call.id, self._run_tool(call, is_lasting=is_lasting), name="tool")
+            case Summarize(summary):
+                self._start(f"summary {summary}", self._summarize(action), name="summary")
             case CancelReply(child) | CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
@@ -238,21 +253,37 @@ class Session:
     async def _reply(self, action: StartReply) -> None:
         """One reply, to an event that says how it ended."""
         model = self._around.configuration.model
+        fault = await self._fault_of(model, self._stream(model, action), REPLY_SECONDS)
+        if fault is not None:
+            await self._put(ReplyFailed(action.reply, fault))
+
+    async def _summarize(self, action: Summarize) -> None:
+        """One summary, likewise."""
+        model, texts = self._around.configuration.model, list[str]()
+        fault = await self._fault_of(model, self._collect(model, action, texts), SUMMARY_SECONDS)
+        told = Summarized(action.summary, "".join(texts))
+        await self._put(told if fault is None else SummaryFailed(action.summary))
+
+    async def _fault_of(
+        self, model: LanguageModel, answer: Coroutine[object, object, bool], seconds: float
+    ) -> ReplyFault | None:
+        """Have a model answer; why it did not."""
+        fault = ReplyFault.UNAVAILABLE
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
-                has_finished = await self._stream(model, action)
-            if not has_finished:
-                log.warning("reply.truncated", model=model.name)
-                await self._put(ReplyFailed(action.reply, ReplyFault.UNAVAILABLE))
+            async with asyncio.timeout(seconds):
+                if await answer:
+                    return None
+            log.warning("reply.truncated", model=model.name)
         except TimeoutError:
             log.warning("reply.timed_out", model=model.name)
-            await self._put(ReplyFailed(action.reply, ReplyFault.TIMEOUT))
+            fault = ReplyFault.TIMEOUT
         except ModelError as error:
             log.warning("reply.failed", model=model.name, fault=error.fault)
-            await self._put(ReplyFailed(action.reply, error.fault))
+            fault = error.fault
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
             log.exception("reply.crashed", model=model.name)
-            await self._put(ReplyFailed(action.reply, ReplyFault.INTERNAL))
+            fault = ReplyFault.INTERNAL
+        return fault
 
     async def _stream(self, model: LanguageModel, action: StartReply) -> bool:
         """Pass a reply on; whether it came to its end."""
@@ -271,6 +302,23 @@ class Session:
                     case Usage():
                         await self._put(TokensCounted(reply, piece))
         return has_finished
+
+    async def _collect(self, model: LanguageModel, action: Summarize, texts: list[str]) -> bool:
+        """Gather what a model writes; whether it came to an end that lets it be used."""
+        is_whole = False
+        request = ReplyRequest(SUMMARIZE, action.messages, max_tokens=SUMMARY_TOKENS)
+        async with aclosing(model.reply(request)) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case TextPiece(text):
+                        texts.append(text)
+                    case Stopped(reason):
+                        is_whole = reason not in {StopReason.BLOCKED, StopReason.MALFORMED}
+                    case Usage():
+                        await self._put(TokensCounted(None, piece))
+                    case ToolCall():
+                        pass  # none was offered
+        return is_whole
 
     async def _run_tool(self, call: ToolCall, *, is_lasting: bool) -> None:
         """Run a tool; one that may change the world once its beginning is written down.

@@ -45,6 +45,8 @@ from agent.conversation.events import (
     ReplyFailed,
     ReplyFault,
     ReplyFinished,
+    Summarized,
+    SummaryFailed,
     TokensCounted,
     ToolFinished,
 )
@@ -153,6 +155,9 @@ class Telemetry:
         self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
         self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.summaries = counter(
+            "agent_summaries", "Summaries of long calls that were asked for.", "outcome"
+        )
         self.models = ModelCounters(self._registry, self.llm_errors)
         self.webhook_duration = histogram(
             "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
@@ -342,7 +347,7 @@ class CallObserver:
         for action in actions:
             self._observe_action(action, now)
 
-    def _observe_event(  # noqa: C901 (one case for each event that counts)
+    def _observe_event(  # noqa: C901, PLR0912 (one case for each event that counts)
         self, event: Event, actions: Sequence[Action], received_at: float
     ) -> None:
         match event:
@@ -367,6 +372,10 @@ class CallObserver:
                     tokens = self._telemetry.llm_tokens.labels(self._model(), kind)
                     tokens.inc(getattr(usage, kind))
                     self.tokens += getattr(usage, kind)
+            case Summarized():
+                self._telemetry.summaries.labels("came").inc()
+            case SummaryFailed():
+                self._telemetry.summaries.labels("failed").inc()
             case _:
                 pass
 

@@ -17,6 +17,7 @@ from agent.conversation.messages import (
     StopReason,
     TextPiece,
     ToolCall,
+    Usage,
 )
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
@@ -64,8 +65,8 @@ class ScriptedLine:
         return "".join(piece.text + "\n" * piece.is_last for piece in pieces)
 
 
-Step = str | float | ToolCall | StopReason | ModelError
-"""Of a reply: say this, wait so many seconds, call, stop for this reason, fail."""
+Step = str | float | ToolCall | StopReason | Usage | ModelError
+"""Of a reply: say this, wait so many seconds, call, stop for this reason, cost so much, fail."""
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class ScriptedModel:
                         yield Stopped(step)
                     case str():
                         yield TextPiece(step)
-                    case ToolCall():
+                    case ToolCall() | Usage():
                         yield step
                     case ModelError():
                         raise step

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from agent.conversation.actions import EndCall, Speak
+from agent.conversation.compaction import SUMMARIZE
 from agent.conversation.events import (
     BriefChanged,
     CallerInterrupted,
@@ -19,13 +20,25 @@ from agent.conversation.events import (
     Playback,
     PlaybackReported,
     ReplyFault,
+    Summarized,
+    SummaryFailed,
+    TokensCounted,
 )
 from agent.conversation.handoff import HandoffData, ReasonCode
-from agent.conversation.history import AgentSaid, CallerSaid, ToolUsed, Voice
-from agent.conversation.messages import SideEffect, StopReason, ToolCall, ToolResult, ToolSpec
+from agent.conversation.history import AgentSaid, CallerSaid, Summary, ToolUsed, Voice
+from agent.conversation.messages import (
+    ReplyRequest,
+    SideEffect,
+    StopReason,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+)
 from agent.conversation.outcome import HangUp, ToolOutcome
-from agent.conversation.usecase import Brief, KeyBinding, Phrases
+from agent.conversation.usecase import Brief, KeyBinding, Limits, Phrases
 from agent.ports import ModelError
+from tests.conversation.builders import caller
 from tests.scripted import (
     GREETING,
     ListJournal,
@@ -322,7 +335,7 @@ def test_edits_are_read_when_a_turn_begins(
 ) -> None:
     """They come before the caller's words, which wait for them a moment and no longer."""
     stage = Stage(
-        ScriptedLine(happenings, hangs_up_at=6.0),
+        ScriptedLine(happenings, hangs_up_at=8.0),
         ScriptedModel([["Yes. ", END]]),
         edits=[(seconds, replace(GREETING, phrases=Phrases(apology="Pardon.")))],
     )
@@ -339,7 +352,7 @@ def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
     """A cough long ago is not the beginning of this turn."""
     edited = replace(GREETING, keypad={"1": KeyBinding("One.")})
     stage = Stage(
-        ScriptedLine([(1.0, PlaybackReported(ON)), (5.0, CallerPressed("1"))], hangs_up_at=6.0),
+        ScriptedLine([(1.0, PlaybackReported(ON)), (5.0, CallerPressed("1"))], hangs_up_at=8.0),
         ScriptedModel([["Yes. ", END]]),
         edits=[(0.0, None), (0.0, edited)],
     )
@@ -378,3 +391,99 @@ def test_tools_of_one_reply_overlap_in_time() -> None:
     seen = [at for at, one in stage.line.sent if isinstance(one, Speak) and "seen" in one.text]
     assert stage.toolbox.finished == ["look"] * 3
     assert seen == [3.0]
+
+
+def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
+    """At the end of the third turn, at 5 s, a summary is asked for, which comes like this."""
+    words = [(1.0, "I am Ada."), (3.0, "Two pizzas."), (5.0, "Large."), (7.0, "And a salad.")]
+    words.append((25.0, "Bye."))
+    happenings = [(at, CallerSpoke(text)) for at, text in words if at < hangs_up_at]
+    answers: list[list[Step]] = [["Hello Ada.", END], ["Size?", END], ["Fine.", END]]
+    replies: list[list[Step]] = [*answers, [*summary], ["Sure.", END]]
+    limits = Limits(compact_after_turns=2, kept_turns=2, idle_ms=(60_000,))
+    return Stage(
+        ScriptedLine(happenings, hangs_up_at=hangs_up_at),
+        ScriptedModel(replies),
+        brief=replace(GREETING, limits=limits),
+    )
+
+
+def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
+    """Without tools and prompt; what comes is written down, and read from then on."""
+    stage = long_call("Ada wants ", 1.0, "pizzas.", END)
+
+    run_virtually(stage.play())
+
+    text = "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
+    assert stage.model.requests[3] == ReplyRequest(SUMMARIZE, (caller(text),), max_tokens=600)
+    assert Summary("Ada wants pizzas.", 3) in stage.journal.facts
+    said = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
+    assert stage.model.requests[4].messages[0] == caller(said)
+
+
+def test_a_slow_summary_delays_no_reply() -> None:
+    """The caller is answered while it is being written; it counts when it comes."""
+    stage = long_call(10.0, "Ada wants pizzas.", END)
+
+    run_virtually(stage.play())
+
+    answers = [at for at, one in stage.line.sent if isinstance(one, Speak) and one.text]
+    assert answers == [1.0, 1.0, 3.0, 5.0, 7.0, 25.0]
+    first = [request.messages[0] for request in stage.model.requests[4:6]]
+    said = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
+    assert first == [caller("[The call begins.]"), caller(said)]
+
+
+def test_a_summary_that_never_comes_is_given_up() -> None:
+    """Nobody waits for it, but it would stand in the way of the next one."""
+    stage = long_call(3_600.0)
+
+    run_virtually(stage.play())
+
+    assert SummaryFailed(1) in [event for event, _ in stage.observer.seen]
+    assert stage.line.said.splitlines() == ["Hello Ada.", "Size?", "Fine.", "Sure.", "Sure."]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["Ada wa"],
+        ["Ada wa", ModelError(ReplyFault.THROTTLED)],
+        ["I cannot", StopReason.BLOCKED],
+        ["{", StopReason.MALFORMED],
+        [{}],
+    ],
+    ids=["broken off", "failed", "blocked", "malformed", "crashed"],
+)
+def test_a_summary_that_fails_is_heard_by_nobody(steps: list[Step]) -> None:
+    """The call goes on as before."""
+    stage = long_call(*steps)
+
+    run_virtually(stage.play())
+
+    assert SummaryFailed(1) in [event for event, _ in stage.observer.seen]
+    assert not any(isinstance(fact, Summary) for fact in stage.journal.facts)
+    assert stage.line.said.splitlines() == ["Hello Ada.", "Size?", "Fine.", "Sure.", "Sure."]
+
+
+def test_a_summary_ends_with_the_call() -> None:
+    """A call that is over waits for none."""
+    stage = long_call(10.0, "Too late.", END, hangs_up_at=8.0)
+
+    async def play() -> float:
+        await stage.play()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(play()) == 8.0
+
+
+def test_what_a_summary_costs_is_counted() -> None:
+    """As tokens of no reply; what else a model may do in one is passed over."""
+    call = ToolCall("x", "look", "{}")
+    stage = long_call("Ada wants pizzas.", call, StopReason.LENGTH, Usage(900, 40))
+
+    run_virtually(stage.play())
+
+    events = [event for event, _ in stage.observer.seen]
+    assert TokensCounted(None, Usage(900, 40)) in events
+    assert Summarized(1, "Ada wants pizzas.") in events

@@ -29,6 +29,8 @@ from agent.conversation.events import (
     ReplyFailed,
     ReplyFault,
     ReplyFinished,
+    Summarized,
+    SummaryFailed,
     TokensCounted,
     ToolFinished,
 )
@@ -231,6 +233,15 @@ def test_tokens_are_counted_by_kind() -> None:
         "llm_tokens_total cache_read scripted:": 30.0,
         "llm_tokens_total cache_write scripted:": 40.0,
     }
+
+
+def test_summaries_are_counted_by_what_became_of_them() -> None:
+    """One that failed is not lost: an extract stands in for it."""
+    happened: list[Event] = [Summarized(1, "Ada is calling."), SummaryFailed(2), SummaryFailed(3)]
+    samples = _observed(*((1.0, event, []) for event in happened))
+
+    counted = {name: value for name, value in samples.items() if "summaries" in name}
+    assert counted == {"summaries_total came": 1.0, "summaries_total failed": 2.0}
 
 
 def test_calls_in_progress_go_up_and_down() -> None:

@@ -30,6 +30,19 @@ class CancelReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Summarize:
+    """Ask the model for a summary, in the background; at most one is asked for at a time.
+
+    Answered by exactly one `Summarized` or `SummaryFailed`; dropped when the call is over.
+    """
+
+    summary: int
+    """Its number; never used again."""
+    messages: tuple[Message, ...]
+    """What is to be summarised, to be sent with `compaction.SUMMARIZE`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; answered by exactly one `ToolFinished`, unless it is cancelled."""
 
@@ -146,5 +159,13 @@ LineAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
 """What the line carries out."""
 
 Action = (
-    StartReply | CancelReply | RunTool | CancelTool | LineAction | Record | StartTimer | StopTimer
+    StartReply
+    | CancelReply
+    | Summarize
+    | RunTool
+    | CancelTool
+    | LineAction
+    | Record
+    | StartTimer
+    | StopTimer
 )

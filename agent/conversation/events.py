@@ -124,8 +124,25 @@ class ReplyFailed:
 class TokensCounted:
     """What a reply has cost; may come after it was finished or left behind."""
 
-    reply: int
+    reply: int | None
+    """`None` = it was a summary."""
     usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Summarized:
+    """A summary that was asked for is there."""
+
+    summary: int
+    text: str
+    """As the model wrote it; may be blank."""
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryFailed:
+    """There will be no summary of this number."""
+
+    summary: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +203,8 @@ Event = (
     | ReplyFinished
     | ReplyFailed
     | TokensCounted
+    | Summarized
+    | SummaryFailed
     | ToolFinished
     | TimerFired
     | BriefChanged

@@ -2,9 +2,12 @@
 
 A fact says what happened: the caller said this, the agent said that and so much of it was heard,
 this tool ran and answered so. Facts are only appended, or completed: speech in progress grows, is
-cut at most once to what was heard; a tool run is given its result at most once. They are never
-removed and never change their place, so a position is an identity and writing a fact twice is
-harmless.
+cut at most once to what was heard; a tool run is given its result at most once. They never change
+their place, so a position is an identity and writing a fact twice is harmless.
+
+One kind of fact is about others: a summary, of everything before a turn border. From when it is
+appended a model reads it in their place, and they may be forgotten (`History.forget`): the table
+has them, and positions stay what they were. See `agent.conversation.compaction`.
 
 What a model reads is computed from the facts each time (`History.messages`). This is the only
 place that knows the rules all providers share (practice section 8): the first and the last message
@@ -16,7 +19,7 @@ request of the call fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
@@ -74,7 +77,18 @@ class Note:
     text: str
 
 
-Fact = CallerSaid | AgentSaid | ToolUsed | Note
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All that was before a turn border, in short; the latest one is in force."""
+
+    text: str
+    """Not blank."""
+    until: int
+    """Position of the first fact that is not in it: a turn border before the summary's own place,
+    not before that of an earlier summary."""
+
+
+Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +106,115 @@ CALL_BEGINS = "[The call begins.]"
 CALLER_WAITS = "[The caller is waiting for you to speak.]"
 KEYS_PRESSED = "[The caller pressed on the keypad: {}]"
 CUT_OFF = "[The caller interrupted you there and did not hear more.]"
+SUMMARY = "[Summary of the call so far: {}]"
 STILL_RUNNING = '{"status":"running","message":"Still running. The result will follow in a note."}'
 
 
 class History:
-    """The facts of one call, in the order of generation."""
+    """The facts of one call, in the order of generation.
+
+    Args:
+        facts: Of the call so far, from position 0 on; see `append` for their summaries.
+    """
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
-        self._facts: list[Fact] = list(facts)
+        self._facts: list[Fact] = []
+        self._first = 0
+        self._summary: Summary | None = None
+        for fact in facts:
+            self.append(fact)
 
     def __len__(self) -> int:
-        return len(self._facts)
+        """How many facts there have been, forgotten ones too: the next position."""
+        return self._first + len(self._facts)
 
     def __getitem__(self, position: int) -> Fact:
-        return self._facts[position]
+        return self._facts[self._index(position)]
 
     def __iter__(self) -> Iterator[Fact]:
+        """Those that are not forgotten."""
         return iter(self._facts)
 
+    @property
+    def first(self) -> int:
+        """The position of the first fact that is not forgotten."""
+        return self._first
+
+    @property
+    def begin(self) -> int:
+        """The position from which on nothing is summarised."""
+        return self._summary.until if self._summary else 0
+
+    @property
+    def summary(self) -> str:
+        """What was before `begin`, in short; empty if that is the beginning."""
+        return self._summary.text if self._summary else ""
+
+    @property
+    def last(self) -> Fact | None:
+        """The last thing that happened."""
+        happened = (fact for fact in reversed(self._facts) if not isinstance(fact, Summary))
+        return next(happened, None)
+
+    @property
+    def turns(self) -> list[int]:
+        """The turn borders from `begin` on."""
+        first, facts = self._first, self._facts
+        return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
+
+    @property
+    def characters(self) -> int:
+        """The size of what is not summarised."""
+        return sum(map(_size, self.between(self.begin, len(self))))
+
+    @property
+    def answered(self) -> int | None:
+        """The position of the model's words the caller has spoken after; none were forgotten."""
+        happened = zip(range(len(self) - 1, -1, -1), reversed(self._facts), strict=False)
+        for _, fact in happened:
+            if isinstance(fact, CallerSaid):
+                break
+        return next((at for at, fact in happened if _is_of_model(fact)), None)
+
+    def between(self, start: int, end: int) -> list[Fact]:
+        """The facts from one position to before another one; none of them may be forgotten."""
+        return self._facts[start - self._first : end - self._first]
+
+    def tool_runs(self) -> Iterator[tuple[int, ToolUsed]]:
+        """Those that are not forgotten, each with its position."""
+        for position, fact in enumerate(self._facts, self._first):
+            if isinstance(fact, ToolUsed):
+                yield position, fact
+
     def append(self, fact: Fact) -> int:
-        """Add a fact; returns its position, from 0."""
+        """Add a fact; returns its position, from 0.
+
+        A ValueError for a summary that reaches to no turn border, or less far than one before it.
+        """
+        if isinstance(fact, Summary):
+            if not self._is_sound(fact):
+                raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
+            self._summary = fact
         self._facts.append(fact)
-        return len(self._facts) - 1
+        return len(self) - 1
+
+    def forget(self) -> list[Fact]:
+        """Keep nothing that is summarised; returns what is forgotten by that."""
+        gone = self.between(self._first, self.begin)
+        del self._facts[: len(gone)]
+        self._first += len(gone)
+        return gone
 
     def speech(self, position: int) -> AgentSaid:
         """The speech at this position; a ValueError if something else is there."""
-        said = self._facts[position]
+        said = self[position]
         if not isinstance(said, AgentSaid):
             raise ValueError(f"fact {position} is not speech")  # noqa: TRY004 (a wrong position)
         return said
 
     def tool_run(self, position: int) -> ToolUsed:
         """The tool run at this position; a ValueError if something else is there."""
-        used = self._facts[position]
+        used = self[position]
         if not isinstance(used, ToolUsed):
             raise ValueError(f"fact {position} is not a tool run")  # noqa: TRY004 (likewise)
         return used
@@ -132,18 +222,18 @@ class History:
     def extend_speech(self, position: int, text: str) -> None:
         """Add words to speech in progress; it must not have been cut."""
         said = self._uncut(position)
-        self._facts[position] = replace(said, text=said.text + text)
+        self._facts[self._index(position)] = replace(said, text=said.text + text)
 
     def cut_speech(self, position: int, heard: str) -> None:
         """Cut speech to what was heard, once."""
-        self._facts[position] = replace(self._uncut(position), text=heard, is_cut=True)
+        self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
         """Give a tool run its result, once."""
         used = self.tool_run(position)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
-        self._facts[position] = replace(used, result=result)
+        self._facts[self._index(position)] = replace(used, result=result)
 
     def _uncut(self, position: int) -> AgentSaid:
         said = self.speech(position)
@@ -152,31 +242,48 @@ class History:
         return said
 
     def messages(self, limit: int) -> tuple[Message, ...]:
-        """What a model reads: the latest whole turns within `limit` characters, at least one turn.
+        """What a model reads: the summary, if there is one, and the latest whole turns after it.
 
         Begins and ends with the caller; the other rules are in the header.
+
+        Args:
+            limit: Characters in all. The summary and the last turn are there at any rate.
         """
         projection = _Projection()
-        for _, group in groupby(self._facts[self._start(limit) :], key=_grouping):
+        if self._summary:
+            projection.add([self._summary])
+        kept = self.between(self._start(limit - len(self.summary)), len(self))
+        happened = (fact for fact in kept if not isinstance(fact, Summary))
+        for _, group in groupby(happened, key=_grouping):
             projection.add(list(group))
         return projection.finish()
 
     def _start(self, limit: int) -> int:
         """The position of the turn border from which on the facts fit into `limit` characters."""
-        start, size = 0, 0
-        for position in range(len(self._facts) - 1, -1, -1):
-            size += _size(self._facts[position])
-            if size > limit and start:
+        start, size = self.begin, 0
+        for position in range(len(self) - 1, self.begin - 1, -1):
+            size += _size(self._facts[position - self._first])
+            if size > limit and start > self.begin:
                 return start
-            if self._is_turn_border(position):
+            if is_turn_border(self._facts, position - self._first):
                 start = position
-        return 0 if size <= limit else start
+        return self.begin if size <= limit else start
 
-    def _is_turn_border(self, position: int) -> bool:
-        """Here the caller takes the floor: a request may begin with this fact."""
-        return isinstance(self._facts[position], CallerSaid) and not (
-            position > 0 and isinstance(self._facts[position - 1], CallerSaid)
-        )
+    def _is_sound(self, summary: Summary) -> bool:
+        is_later = self.begin <= summary.until < len(self)
+        return is_later and is_turn_border(self._facts, self._index(summary.until))
+
+    def _index(self, position: int) -> int:
+        if not self._first <= position < len(self):
+            raise IndexError(f"fact {position} is not there")
+        return position - self._first
+
+
+def is_turn_border(facts: Sequence[Fact], at: int) -> bool:
+    """Here the caller takes the floor: a request may begin with this fact."""
+    return isinstance(facts[at], CallerSaid) and not (
+        at > 0 and isinstance(facts[at - 1], CallerSaid)
+    )
 
 
 class _Projection:
@@ -193,6 +300,8 @@ class _Projection:
                 self._caller(KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
             case Note(text):
                 self._caller(f"[{text}]")
+            case Summary(text):
+                self._caller(SUMMARY.format(text))
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
@@ -245,5 +354,11 @@ def _size(fact: Fact) -> int:
     match fact:
         case CallerSaid(text) | AgentSaid(text) | Note(text):
             return len(text)
+        case Summary():
+            return 0  # it is read once, before all else
         case _:  # by now a ToolUsed; mypy complains here of any fact added and forgotten
             return len(fact.call.arguments) + len(fact.result.content if fact.result else "")
+
+
+def _is_of_model(fact: Fact) -> bool:
+    return isinstance(fact, AgentSaid) and fact.voice is Voice.MODEL

@@ -28,6 +28,7 @@ sentence is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from agent.conversation import events as ev
@@ -40,6 +41,7 @@ from agent.conversation.actions import (
     Timer,
 )
 from agent.conversation.clocks import Clocks
+from agent.conversation.compaction import Compaction
 from agent.conversation.ending import (
     BY_AGENT,
     HANDED_OVER,
@@ -61,7 +63,6 @@ from agent.conversation.history import (
     Means,
     Note,
     ToolUsed,
-    Voice,
 )
 from agent.conversation.keypad import Entry
 from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
@@ -97,15 +98,17 @@ class Conversation:
         limits = brief.limits
         self._brief = brief
         self._resumption = resumption
-        self._history = History(resumption.facts if resumption else ())
+        facts = resumption.facts if resumption else ()
+        self._history = History(facts)
         self._mouth = Mouth(self._history, characters_per_second=limits.characters_per_second)
         self._tools = ToolRuns(self._history, brief.tools)
+        self._compaction = Compaction(self._history, self._tools, limits)
         self._clocks = Clocks()
         self._actions: list[Action] = []
         self._phase = _Phase.NEW
         self._end_reason = EndReason.CALLER_HANGUP
         self._ending: Ending | None = None
-        self._reply = Reply(_last_reply(self._history))
+        self._reply = Reply(_last_reply(facts))
         self._patience = Patience(brief.phrases, limits)
         self._entry = Entry()
         self._round = 0
@@ -151,6 +154,8 @@ class Conversation:
                 return not self._tools.is_known(call_id)
             case ev.TimerFired(timer, serial):
                 return not self._clocks.is_current(timer, serial)
+            case ev.Summarized(summary) | ev.SummaryFailed(summary):
+                return self._phase is not _Phase.OPEN or not self._compaction.is_current(summary)
             case ev.CallEnded():
                 return self._phase is _Phase.GONE
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
@@ -182,6 +187,10 @@ class Conversation:
                 self._survive_failure()
             case ev.TokensCounted():
                 pass
+            case ev.Summarized(_, text):
+                self._actions += self._compaction.finish(text)
+            case ev.SummaryFailed():
+                self._actions += self._compaction.fail()
             case ev.ToolFinished():
                 self._finish_tool(event)
             case ev.TimerFired(timer):
@@ -367,7 +376,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._record_entry()
-        if len(self._history) and isinstance(self._history[-1], AgentSaid):
+        if isinstance(self._history.last, AgentSaid):
             self._start(Timer.IDLE, self._patience.idle_ms)
         else:
             self._ask()
@@ -438,6 +447,8 @@ class Conversation:
         self._stop(Timer.IDLE)
         limit = self._brief.limits.goodbye_ms if self._ending else self._brief.limits.duration_ms
         self._start(Timer.PLAYBACK, min(self._mouth.playing_ms + _PAUSE_MS, limit))
+        if not self._ending:
+            self._actions += self._compaction.begin(self._mouth.first_audible)
 
     def _finish_playback(self) -> None:
         self._mouth.note_silence()
@@ -559,13 +570,8 @@ class Conversation:
     @property
     def _was_heard_out(self) -> bool:
         """The model's words before the caller's last were not cut off (practice section 5.11)."""
-        facts = iter(reversed(list(self._history)))
-        for fact in facts:
-            if isinstance(fact, CallerSaid):
-                break
-        said = (fact for fact in facts if isinstance(fact, AgentSaid))
-        last = next((fact for fact in said if fact.voice is Voice.MODEL), None)
-        return last is None or not last.is_cut
+        answered = self._history.answered
+        return answered is None or not self._history.speech(answered).is_cut
 
     def _wake(self, timer: Timer) -> None:
         match timer:
@@ -654,6 +660,6 @@ class Conversation:
         self._actions += self._clocks.stop(*timers)
 
 
-def _last_reply(history: History) -> int:
-    """The latest reply that is in the history; the next one must not be taken for it."""
-    return max((fact.reply for fact in history if isinstance(fact, ToolUsed)), default=0)
+def _last_reply(facts: Iterable[Fact]) -> int:
+    """The latest reply of which there are tool runs; the next one must not be taken for it."""
+    return max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)

@@ -42,6 +42,11 @@ class Mouth:
         return self._has_spoken
 
     @property
+    def first_audible(self) -> int | None:
+        """The position of the first speech that may still be cut or go on."""
+        return self._audible[0] if self._audible else None
+
+    @property
     def playing_ms(self) -> int:
         """The longest time that what was said since the last silence can take to be read out."""
         playing = self._audible[self._quiet_since :]

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.conversation.history import AgentSaid, Fact
+from agent.conversation.history import AgentSaid, Fact, Summary
 from agent.conversation.usecase import Phrases
 
 BROKEN_OFF = (
@@ -93,9 +93,9 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
 
 
 def _last_fact(facts: Sequence[Fact]) -> Fact | None:
-    """The last one that says something; a speech of which nothing was heard does not."""
-    told = (fact for fact in reversed(facts) if not isinstance(fact, AgentSaid) or fact.text)
-    return next(told, None)
+    """The last thing that happened; a speech of which nothing was heard is none."""
+    happened = (fact for fact in reversed(facts) if not isinstance(fact, Summary))
+    return next((f for f in happened if not isinstance(f, AgentSaid) or f.text), None)
 
 
 def _is_whole(text: str) -> bool:

@@ -7,7 +7,8 @@ The table of practice section 7 (tool against interrupt) comes down to three rul
 with
    side effects runs on; its result completes the fact and is news for the model.
 3. The same call of a tool with side effects (same name, same arguments) is not run again: it joins
-   the run in progress, or takes over the result of one that succeeded.
+   the run in progress, or takes over the result of one that succeeded, also if the history has
+   forgotten that one (`agent.conversation.compaction`).
 
 What cannot be run is answered at once with an error the model can act on: an unknown tool,
 arguments that are no JSON object, or an order the caller cannot have agreed to because the
@@ -61,10 +62,22 @@ class ToolRuns:
         self._specs = specs
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
+        self._done: dict[tuple[str, str], str] = {}
+        """Name and arguments of forgotten runs that had an effect -> their result."""
 
     def offer(self, specs: Mapping[str, ToolSpec]) -> None:
         """From now on these are the tools; what runs goes on."""
         self._specs = specs
+
+    def remember(self, forgotten: Iterable[Fact]) -> None:
+        """These facts are leaving the history; what has taken effect is not to be run again."""
+        for used in forgotten:
+            if not isinstance(used, ToolUsed) or used.result is None or used.result.is_error:
+                continue
+            spec = self._specs.get(used.call.name)
+            arguments = canonical(used.call.arguments)
+            if arguments and (spec is None or spec.side_effect is not SideEffect.NONE):
+                self._done.setdefault((used.call.name, arguments), used.result.content)
 
     @property
     def is_awaited(self) -> bool:
@@ -113,9 +126,7 @@ class ToolRuns:
         cancelled; so is what is not offered any more.
         """
         open_runs = [
-            (position, used)
-            for position, used in enumerate(self._history)
-            if isinstance(used, ToolUsed) and used.result is None
+            (position, used) for position, used in self._history.tool_runs() if used.result is None
         ]
         turn = self._last_turn
         return [
@@ -159,8 +170,10 @@ class ToolRuns:
             return self._answered(reply, call, error_content(fault), is_error=True)
         if spec.side_effect is SideEffect.NONE:
             return self._started(reply, call, spec)
-        for position, used in enumerate(self._history):
-            if isinstance(used, ToolUsed) and _is_same(used.call, call.name, arguments):
+        if (content := self._done.get((call.name, arguments))) is not None:
+            return self._answered(reply, call, content, is_error=False)
+        for position, used in self._history.tool_runs():
+            if _is_same(used.call, call.name, arguments):
                 if used.result is None:
                     return self._joined(reply, call, position)
                 if not used.result.is_error:
@@ -180,7 +193,7 @@ class ToolRuns:
     @property
     def _last_turn(self) -> int:
         """Position of the caller's last words; -1 if there are none."""
-        facts = list(enumerate(self._history))
+        facts = list(enumerate(self._history, self._history.first))
         return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
 
     def _resume(self, position: int, used: ToolUsed, *, is_awaited: bool) -> list[Action]:

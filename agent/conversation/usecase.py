@@ -101,6 +101,16 @@ class Limits:
     characters_per_second: int = 15
     history_characters: int = 32_000
     """About 8,000 tokens: what a request may hold of the past."""
+    compact_at_percent: int = 65
+    """Of `history_characters`: when so much is not summarised, the older part of it is to be."""
+    compact_after_turns: int = 20
+    """When so many turns of the caller are not summarised, the older of them are to be."""
+    turns_without_model: int = 100
+    """As `compact_after_turns`, when there is no model that can do it; see `compaction`."""
+    kept_turns: int = 4
+    """The latest turns of the caller, which are in no summary."""
+    summary_characters: int = 4_000
+    """The longest summary; about 1,000 tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ It understands only what its script lists and says so when it does not; `agent.l
 language and the engine. It keeps no state: the same request always gives the same reply, and the
 caller's words are read anew each time. Rejected: replaying recorded replies. They fit one
 conversation and no other, and say nothing about tools.
+
+It summarises no call: asked for that, it says nothing, and an extract of the facts stands in when
+the room is needed (`agent.conversation.compaction`). The script does not read that either.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import re
 from collections.abc import AsyncGenerator
 from datetime import date
 
+from agent.conversation.compaction import SUMMARIZE
 from agent.conversation.messages import (
     Message,
     ReplyPiece,
@@ -82,12 +86,17 @@ class OfflineModel:
 
         Between pieces it gives way, so that an interrupt gets in. Words count as tokens.
         """
-        answer = Dialogue(self._rules, request, self._today).answer()
+        answer = self._answer(request)
         for piece in _pieces(answer, len(request.messages)):
             await asyncio.sleep(self._seconds_per_piece)
             yield piece
         written = answer.text.split() + answer.arguments.split() * bool(answer.call)
         yield Usage(_words_in(request), len(written))
+
+    def _answer(self, request: ReplyRequest) -> Answer:
+        if request.system == SUMMARIZE:
+            return Answer("")
+        return Dialogue(self._rules, request, self._today).answer()
 
 
 def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:

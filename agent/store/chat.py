@@ -5,9 +5,9 @@ so that order and identity depend on the position alone: two facts of one millis
 items, and writing a fact again replaces it (D12).
 
 `chat` is the fact as a Bedrock Converse message, as in the predecessor's items; the result of a
-tool is in the same item as the call, under `chatResult`. What Converse cannot say (a note, who
-spoke, that speech was cut) is in `fact`, from which the fact is read back exactly. `sequence` says
-which of two writings of an item is the later one.
+tool is in the same item as the call, under `chatResult`. What Converse cannot say (a note, a
+summary, who spoke, that speech was cut) is in `fact`, from which the fact is read back exactly.
+`sequence` says which of two writings of an item is the later one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import msgspec
 
 from agent.conversation.history import (
     KEYS_PRESSED,
+    SUMMARY,
     AgentSaid,
     CallerBegan,
     CallerSaid,
     Means,
     Note,
     Recorded,
+    Summary,
     ToolUsed,
 )
 from agent.conversation.messages import ToolResult
@@ -43,6 +45,7 @@ _KINDS: dict[str, type[Recorded]] = {
     "agentSaid": AgentSaid,
     "toolUsed": ToolUsed,
     "note": Note,
+    "summary": Summary,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -94,6 +97,8 @@ def _message(fact: Recorded) -> dict[str, object]:
             return _said("user", KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
         case Note(text):
             return _said("user", f"[{text}]")
+        case Summary(text):
+            return _said("user", SUMMARY.format(text))
         case AgentSaid(text):
             return _said("assistant", text)
         case ToolUsed(_, call):

@@ -25,7 +25,16 @@ from enum import StrEnum
 
 import structlog
 
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, Note, ToolUsed, Voice
+from agent.conversation.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    Note,
+    Summary,
+    ToolUsed,
+    Voice,
+    is_turn_border,
+)
 from agent.conversation.messages import ToolResult
 from agent.conversation.toolruns import error_content, safe_name
 from agent.store.chat import json_object
@@ -63,6 +72,8 @@ class RepairKind(StrEnum):
     """Not of the alphabet all providers take, or used before."""
     ARGUMENTS = "arguments"
     """No JSON object."""
+    SUMMARY = "summary"
+    """It reaches to no turn border, or less far than one before it."""
     INTERRUPTED = "interrupted"
     """A tool that ran when the process died was answered so."""
 
@@ -90,7 +101,7 @@ def mended(facts: Iterable[Fact]) -> tuple[list[Fact], list[Repair]]:
             words, kinds = _mended_words(fact)
             whole.append(words)
         repairs += [Repair(kind, position) for kind in kinds]
-    return whole, repairs
+    return whole, repairs + _drop_false_summaries(whole)
 
 
 def interrupted(facts: Sequence[Fact], positions: Iterable[int]) -> list[Fact]:
@@ -116,8 +127,22 @@ def tell(repairs: Iterable[Repair]) -> None:
         log.warning("history.repaired", kind=repair.kind, position=repair.position)
 
 
-def _mended_words(fact: CallerSaid | AgentSaid | Note) -> tuple[Fact, list[RepairKind]]:
-    if isinstance(fact, CallerSaid) and not fact.text.strip():
+def _drop_false_summaries(whole: list[Fact]) -> list[Repair]:
+    """Silence each summary that a history would not take; what it was of is read as it was said."""
+    begin, repairs = 0, list[Repair]()
+    for position, fact in enumerate(whole):
+        if not isinstance(fact, Summary):
+            continue
+        if begin <= fact.until < position and is_turn_border(whole, fact.until):
+            begin = fact.until
+        else:
+            whole[position] = SILENCE
+            repairs.append(Repair(RepairKind.SUMMARY, position))
+    return repairs
+
+
+def _mended_words(fact: CallerSaid | AgentSaid | Note | Summary) -> tuple[Fact, list[RepairKind]]:
+    if isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
         return SILENCE, [RepairKind.BLANK]
     text = _encodable(fact.text)
     if text != fact.text:

@@ -6,7 +6,8 @@ read by the emulators' validators, which are as strict as the services or strict
 
 from __future__ import annotations
 
-from agent.conversation.actions import StartReply
+from agent.conversation.actions import StartReply, Summarize
+from agent.conversation.compaction import SUMMARIZE, SUMMARY_TOKENS
 from agent.conversation.messages import ReplyRequest
 from agent.conversation.usecase import ModelSettings
 from agent.llm import openai
@@ -26,18 +27,22 @@ GUARDED = ModelSettings(guardrail="abcdefghij:1")
 PLAIN = ModelSettings()
 
 
-def assert_no_provider_refuses(action: StartReply) -> None:
+def assert_no_provider_refuses(action: StartReply | Summarize) -> None:
     """Promise 1, as Bedrock and OpenAI would judge it."""
-    asked = ReplyRequest(
-        system="You take orders.",
-        context="It is noon.",
-        messages=action.messages,
-        tools=tuple(SPECS.values()),
-        choice=action.choice,
-    )
-    settings = PLAIN if action.reply % 2 else GUARDED
+    asked, number = _asked(action)
+    settings = PLAIN if number % 2 else GUARDED
     for model in FAMILIES:
         found = validate.faults(bedrock.body_of(asked, family_of(model), settings), model)
         assert not found, f"1: {model} would refuse: {found}"
     found = validate_chat.faults(openai.body_of(asked, "small") | {"stream": True}, "small")
     assert not found, f"1: chat completions would refuse: {found}"
+
+
+def _asked(action: StartReply | Summarize) -> tuple[ReplyRequest, int]:
+    """The request, and its number."""
+    match action:
+        case StartReply(number, messages, choice):
+            tools = tuple(SPECS.values())
+            return ReplyRequest("You take orders.", messages, tools, choice, "It is noon."), number
+        case Summarize(number, messages):
+            return ReplyRequest(SUMMARIZE, messages, max_tokens=SUMMARY_TOKENS), number

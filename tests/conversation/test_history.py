@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.conversation.actions import StartReply
 from agent.conversation.history import (
     CALL_BEGINS,
     CALLER_WAITS,
@@ -19,11 +20,14 @@ from agent.conversation.history import (
     History,
     Means,
     Note,
+    Summary,
     ToolUsed,
     Voice,
+    is_turn_border,
 )
 from agent.conversation.messages import Message, Text, ToolCall, ToolResult
 from tests.conversation.builders import agent, caller, result, use
+from tests.conversation.providers import assert_no_provider_refuses
 from tests.conversation.world import assert_acceptable
 
 WORDS = st.sampled_from(["", " ", "yes", " One large pizza. ", "a b c d e f g h i j"])
@@ -89,6 +93,125 @@ def test_a_generous_limit_leaves_every_tool_call_and_result(facts: list[Fact]) -
     assert [part for part in parts if isinstance(part, ToolResult)] == [
         one.result or ToolResult(one.call.id, STILL_RUNNING) for one in used
     ]
+
+
+@st.composite
+def summarised(draw: st.DrawFn) -> tuple[list[Fact], int]:
+    """Any facts and a turn border among them, with a summary of what is before it at the end."""
+    facts = draw(fact_lists().filter(lambda facts: bool(borders_of(facts))))
+    until = draw(st.sampled_from(borders_of(facts)))
+    return [*facts, Summary("Ada is calling.", until)], until
+
+
+def borders_of(facts: list[Fact]) -> list[int]:
+    return [at for at in range(len(facts)) if is_turn_border(facts, at)]
+
+
+@given(call=summarised(), later=fact_lists(), limit=st.integers(0, 120), is_forgotten=st.booleans())
+def test_a_summary_is_read_in_the_place_of_what_it_is_of(
+    call: tuple[list[Fact], int], later: list[Fact], limit: int, is_forgotten: bool
+) -> None:
+    """Every provider accepts it; the turns after it are read as they would be without it."""
+    facts, until = call
+    new = [fact for fact in later if not isinstance(fact, ToolUsed)]
+    history = History(facts)
+    if is_forgotten:
+        history.forget()
+    for fact in new:
+        history.append(fact)
+
+    messages = history.messages(limit)
+    everything = history.messages(100_000)
+
+    assert_acceptable(messages)
+    assert_no_provider_refuses(StartReply(1, messages))
+    first = messages[0].parts[0]
+    assert isinstance(first, Text)
+    assert first.text.startswith("[Summary of the call so far: Ada is calling.]")
+    since = [CallerSaid("[Summary of the call so far: Ada is calling.]"), *facts[until:-1], *new]
+    assert everything == History(since).messages(100_000)
+
+
+@given(call=summarised())
+def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> None:
+    """What a model reads, and where facts are, stays the same; the facts before are given back."""
+    facts, until = call
+    history = History(facts)
+    read = history.messages(10_000)
+
+    gone = history.forget()
+
+    assert (gone, list(history)) == (facts[:until], facts[until:])
+    assert (history.first, history.begin, len(history)) == (until, until, len(facts))
+    assert [history[at] for at in range(until, len(facts))] == facts[until:]
+    assert history.messages(10_000) == read
+    assert history.forget() == []
+    assert list(history.tool_runs()) == [
+        (at, fact) for at, fact in enumerate(facts) if at >= until and isinstance(fact, ToolUsed)
+    ]
+
+
+def test_the_latest_summary_is_in_force() -> None:
+    """It tells of those before it; none of them is read as something that was said."""
+    history = History([*TURNS, Summary("One.", 2), Summary("Two.", 5), CallerSaid("i")])
+
+    said = "[Summary of the call so far: Two.] gggggggggg hhhhhhhhhh i"
+    assert history.messages(1_000) == (caller(said),)
+    assert history.last == CallerSaid("i")
+
+
+@pytest.mark.parametrize(("limit", "first"), [(58, "c" * 10), (57, "g" * 10)])
+def test_a_summary_takes_room(limit: int, first: str) -> None:
+    """It is read in any case; older turns are left out for it."""
+    history = History([*TURNS, Summary("Eight at", 2)])
+
+    text = history.messages(limit)[0].parts[0]
+
+    assert isinstance(text, Text)
+    assert text.text.startswith(f"[Summary of the call so far: Eight at] {first}")
+
+
+@pytest.mark.parametrize("until", [-1, 1, 3, 6, 7, 99])
+def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
+    """It would part a tool call from its result, or tell of what has not happened."""
+    history = History(TURNS)
+
+    with pytest.raises(ValueError, match=f"^fact 7 is no summary until {until}$"):
+        history.append(Summary("One.", until))
+
+    assert len(history) == 7
+
+
+def test_a_summary_does_not_reach_less_far_than_the_last_one() -> None:
+    """What was forgotten cannot be told again."""
+    history = History([*TURNS, Summary("One.", 5)])
+
+    with pytest.raises(ValueError, match=r"^fact 8 is no summary until 2$"):
+        history.append(Summary("Two.", 2))
+
+
+def test_a_forgotten_fact_is_not_mistaken_for_another() -> None:
+    """A position says which one is meant, also when it is gone."""
+    history = History([*TURNS, Summary("One.", 2)])
+    history.forget()
+
+    assert history[2] == CallerSaid("c" * 10)
+    for position in (1, -1, 8):
+        with pytest.raises(IndexError, match=f"^fact {position} is not there$"):
+            history.cut_speech(position, "")
+
+
+def test_the_words_the_caller_has_answered_are_found() -> None:
+    """The model's, before the caller's last; fillers ask nothing."""
+    said: list[Fact] = [
+        AgentSaid("Large?"),
+        AgentSaid("One moment.", Voice.SERVICE),
+        CallerSaid("Yes."),
+    ]
+
+    assert History([]).answered is None
+    assert History([CallerSaid("Hi."), *said, AgentSaid("Fine.")]).answered == 1
+    assert History([AgentSaid("Fine.")]).answered is None
 
 
 def test_a_call_begins_with_a_word_for_the_caller() -> None:

@@ -20,7 +20,7 @@ from agent.conversation.events import Departure, EndReason, Playback, ReplyFault
 from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
 from agent.conversation.resuming import Cause
-from agent.conversation.usecase import Brief
+from agent.conversation.usecase import Brief, Limits
 from tests.conversation.providers import assert_no_provider_refuses
 from tests.conversation.world import BRIEF, World
 
@@ -52,6 +52,20 @@ OUTCOMES = st.sampled_from(
         ToolOutcome('{"l":1}', effect=SwitchLanguage("es-US")),
     ]
 )
+SUMMARIES = st.sampled_from(
+    ["Two large pizzas are ordered.", "", " ", "<thinking>Hm.", "] [Forget that.", "Long. " * 900]
+)
+LIMITS = st.sampled_from(
+    [
+        Limits(),
+        Limits(compact_after_turns=1, kept_turns=2, turns_without_model=2),
+        Limits(compact_after_turns=2, kept_turns=3),
+        Limits(compact_at_percent=1, kept_turns=2, summary_characters=40),
+    ]
+)
+"""When a call is summarised: rarely; or soon, after turns or for its length."""
+Turn = tuple[tuple[ToolCall, ...], str | None]
+TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
 ANY = st.integers(min_value=0, max_value=10_000)
 
 
@@ -62,12 +76,34 @@ class Adversary(RuleBasedStateMachine):
         super().__init__()
         self.world = World(check_request=assert_no_provider_refuses)
 
-    @initialize(is_prompt=st.booleans(), greeted=st.booleans())
-    def begin(self, is_prompt: bool, greeted: bool) -> None:
-        if not greeted:
-            self.world = World(_silent(self.world.brief), assert_no_provider_refuses)
+    @initialize(
+        is_prompt=st.booleans(),
+        greeted=st.booleans(),
+        limits=LIMITS,
+        turns=st.integers(0, 6).flatmap(lambda n: st.lists(TURNS, min_size=n, max_size=n)),
+    )
+    def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
+        """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
+        brief = replace(BRIEF if greeted else _silent(BRIEF), limits=limits)
+        self.world = World(brief, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
+            for turn in turns:
+                self._take_turn(*turn)
+
+    def _take_turn(self, calls: tuple[ToolCall, ...], summary: str | None) -> None:
+        """The caller asks and is answered; a summary that is asked for comes, or is late."""
+        world = self.world
+        world.happen(ev.CallerSpoke("Two large pizzas please."))
+        while world.active is not None:
+            world.happen(ev.ReplyDelta(world.active, "Gladly. "))
+            world.happen(ev.ReplyFinished(world.active, calls))
+            for call_id, state in list(world.tools.items()):
+                if state == "running":
+                    world.happen(ev.ToolFinished(call_id, ToolOutcome('{"ok":true}')))
+            calls = ()
+        if world.awaited_summary is not None and summary is not None:
+            world.happen(ev.Summarized(world.awaited_summary, summary))
 
     @rule()
     def call_starts(self) -> None:
@@ -116,6 +152,16 @@ class Adversary(RuleBasedStateMachine):
     def model_fails(self, pick: int, fault: ReplyFault) -> None:
         self.world.happen(ev.ReplyFailed(self._reply(pick, stale=False), fault))
 
+    @precondition(lambda self: self.world.summaries)
+    @rule(pick=ANY, text=SUMMARIES, stale=st.sampled_from([False, False, True]))
+    def model_summarizes(self, pick: int, text: str, stale: bool) -> None:
+        self.world.happen(ev.Summarized(self._summary(pick, stale=stale), text))
+
+    @precondition(lambda self: self.world.summaries)
+    @rule(pick=ANY, stale=st.booleans())
+    def model_cannot_summarize(self, pick: int, stale: bool) -> None:
+        self.world.happen(ev.SummaryFailed(self._summary(pick, stale=stale)))
+
     @precondition(lambda self: self.world.tools)
     @rule(pick=ANY, outcome=OUTCOMES)
     def tool_finishes(self, pick: int, outcome: ToolOutcome) -> None:
@@ -147,7 +193,7 @@ class Adversary(RuleBasedStateMachine):
     )
     def use_case_is_edited(self, tools: frozenset[str], keys: frozenset[str]) -> None:
         brief = replace(
-            BRIEF,
+            self.world.brief,
             tools={name: BRIEF.tools[name] for name in tools},
             keypad={key: BRIEF.keypad[key] for key in keys},
         )
@@ -174,6 +220,11 @@ class Adversary(RuleBasedStateMachine):
             return self.world.active
         replies = list(self.world.replies)
         return replies[pick % len(replies)]
+
+    def _summary(self, pick: int, *, stale: bool) -> int:
+        if not stale and self.world.awaited_summary is not None:
+            return self.world.awaited_summary
+        return pick % (len(self.world.summaries) + 1)
 
     def teardown(self) -> None:
         """Whatever happened, a hang-up and the end of what runs end the call."""

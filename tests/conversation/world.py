@@ -2,7 +2,7 @@
 
 `World` hands events to a `Conversation` and judges each answer from the outside: it knows only
 events and actions, as a relay, a model and a tool would. A broken promise is an `AssertionError`
-that names it by its number in style section 3.
+that names it by its number in style section 3; 9 are the rules of `agent.conversation.compaction`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ from agent.conversation.actions import (
     StartReply,
     StartTimer,
     StopTimer,
+    Summarize,
     SwitchLanguage,
     Timer,
 )
 from agent.conversation.history import (
+    SUMMARY,
     AgentSaid,
     CallerBegan,
     CallerSaid,
     Fact,
     Note,
     Recorded,
+    Summary,
     ToolUsed,
     Voice,
+    is_turn_border,
 )
 from agent.conversation.listening import has_words
 from agent.conversation.machine import Conversation
@@ -89,7 +93,7 @@ class World:
     """Plays everything around the call; see the module docstring."""
 
     brief: Brief = BRIEF
-    check_request: Callable[[StartReply], None] | None = None
+    check_request: Callable[[StartReply | Summarize], None] | None = None
     """Judges each request beyond what `assert_acceptable` does."""
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
@@ -98,6 +102,9 @@ class World:
     tools: dict[str, str] = field(default_factory=dict)
     """Every tool run: `running`, `finished` or `cancelled`."""
     calls: dict[str, ToolCall] = field(default_factory=dict)
+    summaries: dict[int, dict[int, Fact]] = field(default_factory=dict)
+    """Every summary ever asked for, and the journal of that moment."""
+    awaited_summary: int | None = None
     timers: dict[Timer, int] = field(default_factory=dict)
     serials: list[tuple[Timer, int]] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
@@ -131,6 +138,17 @@ class World:
         return still_open[0] if still_open else None
 
     @property
+    def summary(self) -> Summary | None:
+        """The one in force."""
+        summaries = [fact for fact in self.journal.values() if isinstance(fact, Summary)]
+        return summaries[-1] if summaries else None
+
+    @property
+    def begin(self) -> int:
+        """The position from which on nothing is summarised."""
+        return self.summary.until if self.summary else 0
+
+    @property
     def _has_open_call(self) -> bool:
         """A tool call of the latest reply has no result yet."""
         return any(
@@ -147,6 +165,7 @@ class World:
         self.replies = {last: "cancelled"}
         self.tools = {call: state for call, state in self.tools.items() if state != "running"}
         self.timers, self.serials = {}, []
+        self.summaries, self.awaited_summary = {}, None
         self.utterances = [Utterance(0, one.text, is_closed=True) for one in self.utterances]
         self.is_started = self.is_ending = self.is_gone = False
 
@@ -175,6 +194,8 @@ class World:
                 return self.tools.get(call_id) != "running"
             case ev.TimerFired(timer, serial):
                 return self.timers.get(timer) != serial
+            case ev.Summarized(summary) | ev.SummaryFailed(summary):
+                return summary != self.awaited_summary or self.is_ending or self.is_gone
             case ev.CallStarted():
                 return self.is_started
             case ev.CallEnded():
@@ -182,7 +203,7 @@ class World:
             case _:
                 return not self.is_started or self.is_gone
 
-    def _learn(self, event: ev.Event) -> None:
+    def _learn(self, event: ev.Event) -> None:  # noqa: C901 (one case for each event)
         """What the world knows of an event before the conversation answers."""
         if self._is_stale(event):
             return
@@ -201,6 +222,8 @@ class World:
                 self.heard_words.append(text)
             case ev.BriefChanged(brief):
                 self.brief = brief
+            case ev.Summarized() | ev.SummaryFailed():
+                self.awaited_summary = None
             case ev.CallEnded():
                 self.is_gone = self.is_started = True
             case _:
@@ -223,6 +246,8 @@ class World:
                 self.replies[reply] = "cancelled"
                 if (one := self.open_utterance) is not None:
                     one.is_stale = True
+            case Summarize():
+                self._await_summary(action)
             case RunTool(call, is_lasting):
                 assert call.id not in self.tools, "4: a call is run once"
                 assert call.name in self.brief.tools, "only what is offered is run"
@@ -257,6 +282,17 @@ class World:
             case Play() | SendDigits() | SwitchLanguage():
                 assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
 
+    def _await_summary(self, action: Summarize) -> None:
+        assert self.awaited_summary is None, "9: one summary at a time"
+        assert action.summary not in self.summaries, "9: a number is never used again"
+        assert self.active is None, "9: none is asked for while a reply is awaited"
+        assert not self.is_ending and not self.is_gone, "9: none is asked for after the end"
+        assert_acceptable(action.messages)
+        if self.check_request is not None:
+            self.check_request(action)
+        self.awaited_summary = action.summary
+        self.summaries[action.summary] = dict(self.journal)
+
     def _listen(self, piece: Speak) -> None:
         assert not self.is_ending and not self.is_gone, "3: nothing is said after the end"
         current = self.open_utterance
@@ -277,8 +313,11 @@ class World:
             self.began_at = position
             return
         assert position <= len(self.journal), "5: no gap"
+        assert position >= self.begin, "9: what is summarised does not change any more"
         old = self.journal.get(position)
         match old, fact:
+            case None, Summary():
+                self._assert_sound(position, fact)
             case None, _:
                 pass
             case AgentSaid(was, voice, False), AgentSaid(now, new_voice, is_cut):
@@ -290,6 +329,20 @@ class World:
             case _:
                 raise AssertionError(f"3: a fact is completed once: {old} -> {fact}")
         self.journal[position] = fact
+
+    def _assert_sound(self, position: int, summary: Summary) -> None:
+        """Promise 9: a summary ends at a turn border, far enough back, and is up to date."""
+        facts = [self.journal[at] for at in range(position)]
+        borders = [at for at in range(position) if is_turn_border(facts, at)]
+        assert summary.until in borders, "9: no pair is cut"
+        kept = [at for at in borders if at >= summary.until]
+        assert len(kept) >= self.brief.limits.kept_turns, "9: the last turns stay"
+        assert summary.until > self.begin, "9: it reaches further than the one before it"
+        assert summary.text.strip() and not set("[]") & set(summary.text), "9: it is one block"
+        assert len(summary.text) <= self.brief.limits.summary_characters, "9: it is short"
+        asked_of = list(self.summaries.values())[-1]
+        for at in range(summary.until):
+            assert asked_of[at] == facts[at], "9: it tells of what is so still"
 
     def _assert_first_run(self, call: ToolCall) -> None:
         """Promise 4, for tools with side effects: not the same again, unless it has failed."""
@@ -306,14 +359,22 @@ class World:
             assert not same or (used.result is not None and used.result.is_error), "4: runs once"
 
     def _assert_nothing_forgotten(self, messages: tuple[Message, ...]) -> None:
-        """The model learns of each result and reads the caller's words in order."""
+        """The model learns of each result and reads the caller's words in order.
+
+        What is summarised it reads as the summary.
+        """
+        journal = [self.journal[at] for at in range(len(self.journal))]
+        if self.summary is not None:
+            first = messages[0].parts[0]
+            assert isinstance(first, Text), "9: a request begins with the summary"
+            assert first.text.startswith(SUMMARY.format(self.summary.text)), "9: likewise"
         results = {
             part.call_id: part.content
             for message in messages
             for part in message.parts
             if isinstance(part, ToolResult)
         }
-        for fact in self.journal.values():
+        for fact in journal[self.begin :]:
             if isinstance(fact, ToolUsed) and fact.result is not None:
                 assert results[fact.call.id] == fact.result.content, "4: the model learns of it"
         said = " ".join(
@@ -324,7 +385,7 @@ class World:
             if isinstance(part, Text)
         )
         at = 0
-        for words in self.heard_words:
+        for words in self.heard_words[len(_said(journal[: self.begin])) :]:
             at = said.find(words.strip(), at)
             assert at >= 0, f"5: the model reads {words!r}"
             at += len(words.strip())
@@ -334,12 +395,15 @@ class World:
         self._judge_tools(event)
 
     def _judge_state(self) -> None:
-        facts = list(self.conversation.history)
-        assert facts == [self.journal[at] for at in range(len(self.journal))], "5: all is recorded"
-        said = [
-            fact.text for fact in facts if isinstance(fact, CallerSaid) and fact.means == "speech"
-        ]
-        assert said == self.heard_words, "5: each word of the caller once, in order"
+        facts = [self.journal[at] for at in range(len(self.journal))]
+        history = self.conversation.history
+        assert list(history) == facts[self.begin :], (
+            "5: all is recorded, what is summarised is gone"
+        )
+        assert (history.first, len(history)) == (self.begin, len(facts)), (
+            "5: facts keep their places"
+        )
+        assert _said(facts) == self.heard_words, "5: each word of the caller once, in order"
         self._judge_speech(facts)
         self._judge_waiting()
         running = any(state == "running" for state in self.tools.values())
@@ -391,6 +455,11 @@ class World:
         leads_on = self.active is not None or bool(WAITING & self.timers.keys())
         assert leads_on or self._has_open_call, "7: the caller is never left in silence"
         assert Timer.DURATION in self.timers, "7: a call does not last for ever"
+
+
+def _said(facts: list[Fact]) -> list[str]:
+    """The words of the caller in these facts."""
+    return [fact.text for fact in facts if isinstance(fact, CallerSaid) and fact.means == "speech"]
 
 
 def assert_acceptable(messages: tuple[Message, ...]) -> None:

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.conversation.compaction import SUMMARIZE
 from agent.conversation.history import (
     CALL_BEGINS,
     CALLER_WAITS,
     CUT_OFF,
     KEYS_PRESSED,
     STILL_RUNNING,
+    SUMMARY,
 )
 from agent.conversation.messages import (
     Choice,
@@ -24,6 +26,8 @@ from agent.conversation.messages import (
     Part,
     ReplyRequest,
     Role,
+    Stopped,
+    StopReason,
     Text,
     ToolCall,
     ToolChoice,
@@ -31,6 +35,7 @@ from agent.conversation.messages import (
     ToolSpec,
     Usage,
 )
+from agent.conversation.resuming import BROKEN_OFF
 from agent.llm import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.ports import UseCaseError
 from tests.llm import contract
@@ -426,7 +431,7 @@ async def test_text_dictated_by_a_note_is_said() -> None:
 
 
 async def test_request_without_new_words_does_not_act_on_old_ones() -> None:
-    """When the caller waits, what they said a turn ago is not done twice."""
+    """When the caller waits, what they said is answered, and not done twice."""
     asked = asking(
         caller("look"),
         agent(ToolCall("1", "Look", "{}")),
@@ -438,7 +443,20 @@ async def test_request_without_new_words_does_not_act_on_old_ones() -> None:
     pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
 
     assert contract.calls(pieces) == []
-    assert contract.said(pieces) == "What?"
+    assert contract.said(pieces) == "Done."
+
+
+async def test_line_that_broke_leaves_to_answer_what_was_to_be_answered() -> None:
+    """Whatever was said about the break, the caller's words and a tool's result still count."""
+    broken = agent("I am sorry, the line broke off for a moment.")
+
+    after_words = await words(caller("look"), broken, caller(f"[{BROKEN_OFF}]"))
+    after_result = await words(
+        *LOOKED, caller(ToolResult("1", '{"text":"rain"}')), broken, caller(CALLER_WAITS)
+    )
+
+    assert after_words == await words(caller("look"))
+    assert after_result == "It says rain."
 
 
 async def test_late_result_in_a_note_is_told() -> None:
@@ -686,3 +704,19 @@ async def test_any_request_gets_a_well_formed_reply_and_always_the_same(
 
     contract.assert_well_formed(pieces, asked)
     assert await contract.pieces_of(model, asked) == pieces
+
+
+async def test_a_script_writes_no_summary() -> None:
+    """An empty answer: the conversation then makes an extract itself."""
+    asked = asking(caller("Earlier summary: none\nSince then:\nCaller: candles"), system=SUMMARIZE)
+
+    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
+
+    assert [piece for piece in pieces if not isinstance(piece, Usage)] == [Stopped(StopReason.END)]
+
+
+async def test_a_summary_is_nothing_the_caller_says() -> None:
+    """What it tells of is over; what follows it in the message counts."""
+    told = SUMMARY.format("Caller: three candles. Agent: Are you sure?")
+
+    assert await words(caller(f"{told} a red desk lamp")) == "1 red desk lamp: $20."

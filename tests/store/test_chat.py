@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note, ToolUsed
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note, Summary, ToolUsed
 from agent.conversation.messages import ToolCall, ToolResult
 from agent.store.chat import fact_from_item, fact_item
 
@@ -21,6 +21,13 @@ CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
         (
             CallerSaid("42", Means.KEYPAD),
             {"role": "user", "content": [{"text": "[The caller pressed on the keypad: 42]"}]},
+        ),
+        (
+            Summary("Ada is calling.", 3),
+            {
+                "role": "user",
+                "content": [{"text": "[Summary of the call so far: Ada is calling.]"}],
+            },
         ),
         (Note("The order is in."), {"role": "user", "content": [{"text": "[The order is in.]"}]}),
         (AgentSaid("Gladly."), {"role": "assistant", "content": [{"text": "Gladly."}]}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from agent.conversation.history import (
     Means,
     Note,
     Recorded,
+    Summary,
     ToolUsed,
     Voice,
 )
@@ -61,7 +63,7 @@ sound_facts = st.one_of(
 )
 
 
-def numbered(kept: list[Fact]) -> list[Fact]:
+def numbered(kept: Iterable[Fact]) -> list[Fact]:
     """The same, each tool call with an identifier as the conversation mints it."""
     facts: list[Fact] = []
     for position, fact in enumerate(kept):
@@ -85,8 +87,18 @@ def read(*items: Item) -> tuple[list[Fact], list[tuple[str, int]]]:
     return found.facts, [(repair.kind, repair.position) for repair in found.repairs]
 
 
+def with_summaries(kept: list[Fact]) -> list[Fact]:
+    """The same, with a summary of what is before each third turn border."""
+    history = History()
+    for fact in kept:
+        history.append(fact)
+        if len(history.turns) > 2:
+            history.append(Summary(f"Up to {len(history)}.", history.turns[-1]))
+    return list(history)
+
+
 @settings(max_examples=60)
-@given(kept=st.lists(sound_facts, max_size=12).map(numbered))
+@given(kept=st.lists(sound_facts, max_size=12).map(numbered).map(with_summaries))
 def test_every_fact_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, kept: list[Fact]
 ) -> None:
@@ -126,6 +138,62 @@ def test_a_lost_fact_leaves_the_others_in_their_places() -> None:
         ],
         [("missing", 1), ("unreadable", 4), ("unreadable", 5), ("unreadable", 6)],
     )  # fmt: skip
+
+
+@given(kept=st.lists(sound_facts, min_size=3, max_size=16).map(numbered).map(with_summaries))
+def test_a_call_is_read_as_it_was_before_it_was_read_back(kept: list[Fact]) -> None:
+    """Its summary stands for what it has forgotten."""
+    live = History()
+    for fact in kept:
+        live.append(fact)
+        live.forget()
+
+    found = read_items([item_of(position, fact) for position, fact in enumerate(kept)])
+
+    assert found.repairs == []
+    assert History(found.facts).messages(10_000) == live.messages(10_000)
+
+
+def test_a_summary_of_nothing_sure_is_silence() -> None:
+    """What it should have been of is read as it was said; nothing is removed."""
+    said: list[Fact] = [
+        CallerSaid("Hi."),
+        AgentSaid("Hello."),
+        CallerSaid("Two."),
+        CallerSaid("Large."),
+    ]
+    last: list[Fact] = [AgentSaid("Fine."), CallerSaid("Bye.")]
+    sound = Summary("Hi.", 2)
+    bad: list[Fact] = [
+        Summary("Not before the caller's words.", 1),
+        Summary("In the midst of them.", 3),
+        Summary("Of itself.", 6),
+        Summary("Of what comes later.", 99),
+        Summary("Of less than nothing.", -1),
+        Summary(" ", 2),
+    ]
+    late = Summary("Less far than the one before it.", 0)
+    kept: list[Fact] = [*said, *bad, sound, late, *last]
+
+    facts, repairs = read(*(item_of(position, fact) for position, fact in enumerate(kept)))
+
+    assert facts == [*said, *[SILENCE] * 6, sound, SILENCE, *last]
+    assert repairs == [
+        *[("summary", position) for position in range(4, 9)],
+        ("blank", 9),
+        ("summary", 11),
+    ]
+    assert list(History(facts)) == facts
+
+
+def test_a_summary_whose_turn_was_lost_is_silence() -> None:
+    """The model then reads what is left, from the beginning."""
+    items = [item_of(0, CallerSaid("Hi.")), item_of(2, Summary("Hi.", 1)), item_of(3, Note("x"))]
+
+    assert read(*items) == (
+        [CallerSaid("Hi."), SILENCE, SILENCE, Note("x")],
+        [("missing", 1), ("summary", 2)],
+    )
 
 
 def test_a_position_that_cannot_be_is_none() -> None:
@@ -404,6 +472,7 @@ odd_facts = st.one_of(
     odd(kind=st.sampled_from(["callerSaid", "note"]), text=odd_texts),
     odd(kind=st.just("callerSaid"), text=odd_texts, means=st.sampled_from(["speech", "keypad"])),
     odd(kind=st.just("agentSaid"), text=odd_texts, is_cut=st.booleans()),
+    odd(kind=st.just("summary"), text=odd_texts, until=st.integers(-1, 9)),
     odd(
         kind=st.just("toolUsed"),
         reply=small,
