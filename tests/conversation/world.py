@@ -229,7 +229,7 @@ class World:
             case _:
                 pass
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901 (one case for each action)
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (one case each)
         match action:
             case StartReply(reply, messages, choice):
                 assert self.active is None, "2: one reply at a time"
