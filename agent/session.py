@@ -84,8 +84,9 @@ WARM_SECONDS = 5.0
 """The longest a connection may take to be made ready."""
 JOURNAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
-BEGINNING_SECONDS = 1.0
-"""How long a tool with side effects waits until it is written down that it begins."""
+KEPT_SECONDS = 1.0
+"""How long is waited until all so far is written down: before a tool with side effects begins, and
+before the call goes elsewhere."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's words wait for edits of the use case, read since the first of them."""
@@ -142,7 +143,7 @@ class Session:
     async def lose_line(self) -> None:
         """Another line has taken this one's place: the call goes on there, from what is kept."""
         await self._put(CallEnded(EndReason.ERROR_RELAY))
-        await self._around.journal.flush(BEGINNING_SECONDS)
+        await self._around.journal.flush(KEPT_SECONDS)
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
@@ -156,7 +157,10 @@ class Session:
 
     async def _carry_out(self, action: Action) -> None:
         match action:
-            case Speak() | Play() | SendDigits() | SwitchLanguage() | EndCall():
+            case Speak() | Play() | SendDigits() | SwitchLanguage():
+                await self._around.line.send(action)
+            case EndCall():  # whoever goes on with the call reads what was said
+                await self._around.journal.flush(KEPT_SECONDS)
                 await self._around.line.send(action)
             case Record(position, fact):
                 self._around.journal.record(position, fact)
@@ -327,6 +331,6 @@ class Session:
         long: the tool itself does nothing without it.
         """
         if is_lasting:
-            await self._around.journal.flush(BEGINNING_SECONDS)
+            await self._around.journal.flush(KEPT_SECONDS)
         outcome = await self._around.configuration.toolbox.run(call)
         await self._put(ToolFinished(call.id, outcome))

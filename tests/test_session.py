@@ -257,6 +257,65 @@ def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
     assert stage.line.sent[-1][1] == EndCall(handed_over)
 
 
+def test_call_goes_elsewhere_when_all_is_written() -> None:
+    """Whoever goes on with it reads what was said; a table that is away is not waited for long."""
+    stage = Stage(
+        ScriptedLine([(1.0, PlaybackReported(Playback.AGENT_OFF))], True),
+        ScriptedModel([[END]]),
+        journal=ListJournal(is_away=True),
+    )
+
+    async def hand_over() -> EndReason:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(2.0)
+        session.stop()
+        return await running
+
+    run_virtually(hand_over())
+
+    handed_over = EndCall(HandoffData(ReasonCode.SERVER_DRAIN, "quiet").render())
+    assert stage.line.sent[-1] == (3.0, handed_over)
+
+
+@pytest.mark.parametrize(("name", "waits"), [("order", [1.0, 5.0]), ("look", [5.0])])
+def test_what_may_change_the_world_begins_when_that_is_written(
+    name: str, waits: list[float]
+) -> None:
+    """A process that takes the call over knows of it then."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Do it."))], hangs_up_at=3.0),
+        ScriptedModel([[ToolCall("x", name, "{}"), END], ["Done.", END]]),
+        brief=WITH_TOOLS,
+    )
+
+    run_virtually(stage.play())
+
+    assert stage.journal.flushed == waits
+    assert stage.toolbox.finished == [name]
+
+
+def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
+    """It says nothing more; what it started is finished, and what it knows is written first."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Order it."))], True),
+        ScriptedModel([[ToolCall("x", "order", "{}"), END], ["It is ordered.", END]]),
+        toolbox=ScriptedToolbox(seconds=2.0),
+        brief=WITH_TOOLS,
+    )
+
+    async def replace_line() -> EndReason:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(1.5)
+        await session.lose_line()
+        return await running
+
+    assert run_virtually(replace_line()) is EndReason.ERROR_RELAY
+    assert stage.toolbox.finished == ["order"]
+    assert stage.line.said == ""
+
+
 def test_stopping_a_session_that_is_over_does_nothing() -> None:
     """A call may end while the process begins to stop."""
     stage = Stage(ScriptedLine(), ScriptedModel([[END]]))
