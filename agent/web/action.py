@@ -59,7 +59,7 @@ async def follow_up(request: web.Request) -> web.Response:
     if (result := people.outcome(fields)) is not None:
         return await _after_a_person(request, fields, result)
     if request.query.get("cause", "") in set(Cause):
-        return await _go_on(request, fields, Cause(request.query["cause"]))
+        return await go_on(request, fields, Cause(request.query["cause"]))
     return await _after_session(request, fields)
 
 
@@ -70,7 +70,7 @@ async def _after_a_person(
         case Outcome.DONE:
             return answer(twiml.hang_up())
         case Outcome.NOBODY:
-            return await _go_on(request, fields, Cause.NOBODY)
+            return await go_on(request, fields, Cause.NOBODY)
         case Outcome.GONE:
             return answer(twiml.empty())
 
@@ -85,10 +85,10 @@ async def _after_session(request: web.Request, fields: Mapping[str, str]) -> web
             return answer(twiml.hang_up())
         case ReasonCode.SERVER_DRAIN:
             cause = Cause.HANDED_OVER if handoff.was_quiet else Cause.LOST
-            return await _go_on(request, fields, cause)
+            return await go_on(request, fields, cause)
         case ReasonCode.LIVE_AGENT:
             passed_on = await _passed_on(request, fields, handoff)
-            return passed_on or await _go_on(request, fields, Cause.NOBODY)
+            return passed_on or await go_on(request, fields, Cause.NOBODY)
 
 
 async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Response:
@@ -98,16 +98,16 @@ async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Respo
     log.warning("session.failed", error_code=code, remedy=remedy)
     match remedy:
         case faults.Remedy.NEW_LINE:
-            return await _go_on(request, fields, Cause.LOST)
+            return await go_on(request, fields, Cause.LOST)
         case faults.Remedy.PLAIN_LINE:
-            return await _go_on(request, fields, Cause.LOST, is_plain=True)
+            return await go_on(request, fields, Cause.LOST, is_plain=True)
         case faults.Remedy.OTHERS:
             return await _give_up(request, fields)
         case faults.Remedy.NONE:
             return answer(twiml.hang_up())
 
 
-async def _go_on(
+async def go_on(
     request: web.Request, fields: Mapping[str, str], cause: Cause, *, is_plain: bool = False
 ) -> web.Response:
     """Connect the call to the relay again.

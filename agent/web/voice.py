@@ -1,7 +1,8 @@
 """Twilio's voice webhook: `POST /twiml` sets a call up and connects it to the relay.
 
 The signature is verified first; nothing is stored for a request that is not Twilio's. What happens
-to a call whose relay session is over is `agent.web.action`.
+to a call whose relay session is over is `agent.web.action`; should that not be reached, Twilio asks
+the fallback URL of the number, which may be this one, and the call goes on here.
 
 A call that we made comes with a token in its URL, which the signature covers, and which belongs to
 this call and to the number that was called (`agent.store.dials`). Nothing else makes it one: a call
@@ -17,9 +18,11 @@ import structlog
 from aiohttp import web
 
 from agent.calls import Calls
+from agent.conversation.resuming import Cause
 from agent.limits import CallerLimitError
 from agent.relay import twiml
 from agent.web import busy
+from agent.web.action import go_on
 from agent.web.answered import answerer, message
 from agent.web.connection import connection
 from agent.web.dial import OUTBOUND
@@ -41,6 +44,8 @@ async def set_up(request: web.Request) -> web.Response:
     settings, calls = request.app[SETTINGS], request.app[CALLS]
     if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:
         return refuse(request, "account", 403)
+    if _has_failed_elsewhere(fields):
+        return await go_on(request, fields, Cause.LOST)
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
@@ -58,6 +63,11 @@ async def set_up(request: web.Request) -> web.Response:
             return answer(twiml.say_and_hang_up(busy.TOO_OFTEN))
         seat.pop_all()
     return answer(connection(settings, prepared, fields))
+
+
+def _has_failed_elsewhere(fields: Mapping[str, str]) -> bool:
+    """This is the fallback URL of a call whose action URL could not be reached."""
+    return bool(fields.get("ErrorCode")) and fields.get("CallStatus") == "in-progress"
 
 
 def _no_seat(calls: Calls, call_sid: str) -> str:

@@ -281,6 +281,30 @@ async def test_settings_the_relay_refused_are_left_out(server: Server) -> None:
     assert attributes["dtmfDetection"] == "true"
 
 
+async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Server) -> None:
+    """The action URL could not be reached; the voice webhook is the fallback of the number."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    failed = {"CallStatus": "in-progress", "ErrorCode": "11200", "ErrorUrl": ACTION_URL}
+    answer = await server.ring({**call.relay.fields, **failed})
+    assert answer.relay is not None
+    async with server.twilio.connect(answer.relay) as call:
+        resumed = await call.reply(cycles=2)
+
+    assert "welcomeGreeting" not in answer.relay.attributes
+    assert resumed.cycles[0] == PHRASES.resumed
+
+
+async def test_call_that_another_region_led_is_answered_like_a_new_one(server: Server) -> None:
+    """Nothing is known of it here."""
+    failed = {"CallStatus": "in-progress", "ErrorCode": "11200"}
+
+    answer = await server.ring(call_fields(From=ADA, **failed))
+
+    assert answer.relay is not None
+    assert answer.relay.attributes["welcomeGreeting"]
+
+
 class Forgetful(MemoryStore):
     """A table that can be away."""
 
