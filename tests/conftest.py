@@ -106,8 +106,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line("\n".join(rows))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def plain_logging() -> Iterator[None]:
-    """Logging is afterwards as it was before."""
+    """Logging is after each test as it was before."""
     yield
     structlog.reset_defaults()

@@ -32,7 +32,7 @@ from agent.store import records
 from agent.store.folders import load_document
 from agent.store.readback import read_back
 from agent.store.seed import seed_file
-from agent.store.session import record_of_call, spend_token
+from agent.store.session import TokenUse, record_of_call, spend_token
 from agent.store.sqlite import SqliteStore
 from agent.store.versions import canary_in_progress, intact_version
 from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
@@ -298,8 +298,8 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store
     assert [tool.name for tool in use_case.tools] == [
         "PlaceOrderFunction", "CheckRestaurantPickUpTime", "CheckRestaurantDeliveryTime",
     ]  # fmt: skip
-    assert not await spend_token(store, CALL, "", NOW.timestamp())
-    assert not await spend_token(store, CONNECTION, "", NOW.timestamp())
+    assert await spend_token(store, CALL, "", NOW.timestamp()) is TokenUse.REFUSED
+    assert await spend_token(store, CONNECTION, "", NOW.timestamp()) is TokenUse.REFUSED
 
 
 ORDER = ToolCall(
