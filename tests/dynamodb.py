@@ -100,7 +100,18 @@ class Engine:
 
     def start(self) -> None:
         """Start it again after `stop`, with its data, at the same URL; return when it answers."""
+        self.begin()
+        self.until_up()
+
+    def begin(self) -> None:
+        """Start it like `start`, and do not wait until it answers.
+
+        A server that is a child process ends with the thread that has begun it.
+        """
         self._server.start()
+
+    def until_up(self) -> None:
+        """Wait until it answers."""
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(self.url):
             if time.monotonic() > deadline:
@@ -260,7 +271,7 @@ def stand_in() -> str:
 
 
 def _best_server() -> tuple[_Server, str, str]:
-    port = _free_port()
+    port = free_port()
     if os.environ.get("DYNAMODB_WAY") == "process":
         return _process(port, os.environ.get("DYNAMODB_ENGINE", "as DYNAMODB_WAY asks"))
     if not _is_engine_there():
@@ -353,7 +364,7 @@ def _version() -> str:
     return next(line.split("==")[1].split()[0] for line in locked if line.startswith("ministack=="))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port of 127.0.0.1 that is free, below those the system gives to outgoing connections."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)

@@ -15,6 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ensure_environment requirements-dev.txt
 # shellcheck source=tests/engine.sh
 . tests/engine.sh
+# shellcheck source=tests/balancer.sh
+. tests/balancer.sh
 
 run() {
     printf '\n== %s\n' "$*"
@@ -24,8 +26,8 @@ run() {
 bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/templates/lint.sh \
-    run-local.sh.sample .ci/run
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/balancer.sh \
+    tests/templates/lint.sh run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check
@@ -33,6 +35,7 @@ run bash tests/templates/lint.sh
 
 trap leave_engine EXIT
 run prepare_engine "$bin/python"
+run prepare_balancer
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"

@@ -82,6 +82,8 @@ class Ending:
     fields: Mapping[str, str]
     answer: Answer | None
     """None = the service set no action URL."""
+    at: float = 0.0
+    """When the session was over, by the loop's clock: just before the action URL was asked."""
 
     @property
     def status(self) -> str:
@@ -365,11 +367,13 @@ class TwilioCall:
                 "SessionDuration": str(int(self._clock() - self._started_at)),
                 **extra,
             }
-            self.ending = Ending(fields, None)
+            at = self._clock()
+            self.ending = Ending(fields, None, at)
             await self._socket.close(code=1000, message=b"Closing websocket session")
             await self._reader
             if self.relay.action:
-                self.ending = Ending(fields, await self._twilio.post(self.relay.action, fields))
+                answer = await self._twilio.post(self.relay.action, fields)
+                self.ending = Ending(fields, answer, at)
         return self.ending
 
     async def _report_speaking(self, *, is_on: bool) -> None:

@@ -78,7 +78,8 @@ class Twilio:
 
     http: aiohttp.ClientSession
     base: str
-    """Where the service listens, e.g. `http://127.0.0.1:3000`."""
+    """Where the service listens, e.g. `http://127.0.0.1:3000`, or `https` for what ends TLS before
+    it; `http` must trust its certificate then."""
     token: str
     """The Auth Token; signs everything."""
     public_url: str = ""
@@ -162,7 +163,8 @@ class Twilio:
         url, base = URL(public, encoded=True), URL(self.base)
         if url.scheme == "ws" and url.host not in {"localhost", "127.0.0.1"}:
             raise ValueError("Twilio dials wss:// only (64102)")
-        scheme = {"ws": "ws", "wss": "ws"}.get(url.scheme, base.scheme)
+        is_socket, is_tls = url.scheme in {"ws", "wss"}, base.scheme == "https"
+        scheme = ("wss" if is_tls else "ws") if is_socket else base.scheme
         return URL(f"{scheme}://{base.authority}{url.raw_path_qs}", encoded=True)
 
 

@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# Gives tests the load balancer that ends TLS before two servers. Sourced after tests/engine.sh.
+#
+# HAProxy is the nearest to a load balancer of a cloud that Debian has: health checks, draining, one
+# address for HTTP and WebSockets. There is no other way and nothing is skipped without it: the
+# tests that need it would fail one by one, so this fails first and says why.
+
+# prepare_balancer: HAProxy is installed, by us where it is missing.
+prepare_balancer() {
+    export PATH="$PATH:/usr/sbin"
+    if ! command -v haproxy >/dev/null; then
+        exclusively install install_packages haproxy || {
+            echo "Load balancer for tests: HAProxy is needed (on Debian: apt-get install haproxy)." >&2
+            return 1
+        }
+    fi
+    echo "Load balancer for tests: $(haproxy -v | head -n 1)"
+}

@@ -1,0 +1,203 @@
+"""What became of calls: what the callers heard, and what the table holds of it.
+
+The table is asked when the servers have ended and written all they know. A sentence of a caller is
+owed by the service if the socket it was said on lived on for a moment: then it was received. It
+must be there, in its place, once; a sentence said into a dying socket may be. A sentence of the
+agent is lost if its answer was heard to the end without it, and repeated if it was heard twice in
+full.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from agent.conversation.history import AgentSaid, CallerSaid, Fact
+from agent.ports import Store
+from agent.store.chat import CHAT
+from agent.store.readback import read_items
+from benchmarks.replay import percentile
+from tests.survival.phone import Guest, Leg, Said, Way
+from tests.twilio.ledger import Fault
+
+OWED_SECONDS = 0.5
+"""A sentence said so long before its socket died has been received and written down.
+
+Most of it is the machine of the tests: the service writes a sentence within a tenth of a second.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the table holds of one call, against what was said."""
+
+    unwritten: list[float]
+    """For each sentence of the caller that is not there: how long its socket lived afterwards."""
+    strange: int
+    """Sentences of the caller that are there and were not said, or in another order."""
+    forgotten: int
+    """Sentences of the agent that were heard in full and are not there."""
+    open_tools: int
+    """Tools of which nobody has written down what came of them."""
+    repairs: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of all calls."""
+
+    calls: int
+    endings: Counter[str]
+    """`hung up`: by the caller, when all was said."""
+    rejoins: Counter[str]
+    """New sockets, by why and in which phase the last one ended."""
+    waits: list[float]
+    """Sorted; seconds from the request of the action URL to the first words on the new socket."""
+    answers: list[float]
+    """Sorted; the part of it until the URL had answered."""
+    openings: list[float]
+    """Sorted; and until the socket was open."""
+    silent: int
+    """New sockets on which nothing was heard."""
+    answered: int
+    """Sentences of callers that were answered to the end."""
+    said_again: int
+    """Sentences that callers had to say once more."""
+    lost: int
+    repeated: int
+    """Sentences of the agent."""
+    violations: Counter[str]
+    """What Twilio would not forgive, but for sockets that died."""
+    unwritten: list[float]
+    """Sorted; for each sentence of a caller that is not there: how long its socket lived on."""
+    strange: int
+    forgotten: int
+    open_tools: int
+    repairs: int
+    orders: Counter[int]
+    """How many calls have so many orders."""
+
+    @property
+    def missing(self) -> int:
+        """Sentences of callers that are owed and not there."""
+        return sum(seconds > OWED_SECONDS for seconds in self.unwritten)
+
+    def rows(self) -> list[str]:
+        """For people."""
+        return [
+            f"calls {self.calls}: {told(self.endings)}",
+            f"rejoined {sum(self.rejoins.values())}: {told(self.rejoins)}",
+            f"seconds from the end of a socket to the answer of the action URL:"
+            f" {_shares(self.answers)}; to the new socket: {_shares(self.openings)};"
+            f" to the first words: {_shares(self.waits)}; silent {self.silent}",
+            f"answers {self.answered}, said again by callers {self.said_again}, sentences lost"
+            f" {self.lost}, repeated in full {self.repeated}",
+            f"in the table: missing {self.missing}, not owed"
+            f" {len(self.unwritten) - self.missing} (the latest lived on for"
+            f" {max(self.unwritten, default=0.0):.2f} s), strange {self.strange}, forgotten"
+            f" {self.forgotten}, open tools {self.open_tools}, repairs {self.repairs};"
+            f" orders of a call: {told(self.orders)}",
+            f"violations: {told(self.violations)}",
+        ]
+
+
+def _shares(seconds: Sequence[float]) -> str:
+    shares = {"P50": 0.5, "P99": 0.99, "max": 1.0}
+    return ", ".join(f"{name} {percentile(seconds, at):.2f}" for name, at in shares.items())
+
+
+def told(counts: Mapping[str, int] | Mapping[int, int]) -> str:
+    """In one line."""
+    return ", ".join(f"{name} x {count}" for name, count in sorted(counts.items())) or "none"
+
+
+async def judge(store: Store, guests: Sequence[Guest]) -> Report:
+    """All of it, once the servers have ended."""
+    kept = [await _kept(store, guest) for guest in guests]
+    rejoined = [(before, leg) for guest in guests for before, leg in _pairs(guest.legs)]
+    asked = [leg for _, leg in rejoined if leg.ticket.way is Way.ASKED and leg.opened_at]
+    counted = [_heard(guest) for guest in guests]
+    return Report(
+        calls=len(guests),
+        endings=Counter(guest.ending for guest in guests),
+        rejoins=Counter(
+            f"{leg.status} {leg.reason} {leg.phase}, {after.ticket.way}" for leg, after in rejoined
+        ),
+        waits=sorted(leg.wait for leg in asked if leg.first_words_at),
+        answers=sorted(leg.answered_at - leg.ticket.asked_at for leg in asked),
+        openings=sorted(leg.opened_at - leg.ticket.asked_at for leg in asked),
+        silent=sum(1 for leg in asked if not leg.first_words_at),
+        answered=sum(len(guest.turns) for guest in guests),
+        said_again=sum(
+            len(guest.said) - len({said.text for said in guest.said}) for guest in guests
+        ),
+        lost=sum(each.count(0) for each in counted),
+        repeated=sum(times - 1 for each in counted for times in each if times > 1),
+        violations=Counter(
+            violation.fault.value
+            for guest in guests
+            for leg in guest.legs
+            for violation in leg.violations
+            if violation.fault is not Fault.HUNG_UP_ON
+        ),
+        unwritten=sorted(seconds for each in kept for seconds in each.unwritten),
+        strange=sum(each.strange for each in kept),
+        forgotten=sum(each.forgotten for each in kept),
+        open_tools=sum(each.open_tools for each in kept),
+        repairs=sum(each.repairs for each in kept),
+        orders=Counter(each.orders for each in kept),
+    )
+
+
+def _pairs(legs: Sequence[Leg]) -> Iterable[tuple[Leg, Leg]]:
+    return pairwise(legs)
+
+
+def _heard(guest: Guest) -> list[int]:
+    """Of each sentence of each answer that was heard to its end: how often it was heard in full."""
+    heard = " ".join(text for leg in guest.legs for text in leg.heard)
+    return [heard.count(sentence) for asked in guest.turns for sentence in asked.answer]
+
+
+async def _kept(store: Store, guest: Guest) -> Kept:
+    found = read_items(await store.query(guest.call_sid, CHAT))
+    words = [fact.text for fact in found.facts if isinstance(fact, CallerSaid)]
+    unwritten, strange = _compared(guest.said, words, [leg.ended_at for leg in guest.legs])
+    orders = await store.query(guest.caller, "restaurantOrder::")
+    return Kept(
+        unwritten=unwritten,
+        strange=strange,
+        forgotten=_forgotten(guest, found.facts),
+        open_tools=len(found.open_calls),
+        repairs=len(found.repairs),
+        orders=len(orders),
+    )
+
+
+def _compared(
+    said: Sequence[Said], words: Sequence[str], ends: Sequence[float]
+) -> tuple[list[float], int]:
+    """Of each sentence that is not there how long its socket lived on; how many are too many.
+
+    From the end: of a sentence that was said again, the first time is the one that was lost.
+    """
+    unwritten, left = [], list(words)
+    for each in reversed(said):
+        if left and left[-1] == each.text:
+            left.pop()
+        else:
+            unwritten.append(ends[each.leg] - each.at)
+    return unwritten, len(left)
+
+
+def _forgotten(guest: Guest, facts: Sequence[Fact]) -> int:
+    told = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
+    heard = " ".join(text for leg in guest.legs for text in leg.heard)
+    return sum(
+        sentence in heard and sentence not in told
+        for asked in guest.turns
+        for sentence in asked.answer
+    )
