@@ -143,6 +143,8 @@ class Caller:
     async def _talk(self, call: TwilioCall, over: asyncio.Event, *, dies: bool) -> None:
         lines = ORDER if self._chance.random() < 0.6 else self._chance.sample(QUESTIONS, 3)
         stay = self._chance.randint(1, 2) if dies else len(lines)
+        if "welcomeGreeting" not in call.relay.attributes:
+            await call.settle()  # on a new line of a call the agent speaks first
         await self._listen(call, over)
         for line in lines[:stay]:
             if call.ending is not None or over.is_set():
@@ -183,7 +185,9 @@ class Caller:
     async def _listen(self, call: TwilioCall, over: asyncio.Event) -> None:
         """As long as it takes to speak what has come, and to think."""
         cycles = call.ledger.cycles
-        spoken = len(cycles[-1].text if cycles else call.relay.attributes["welcomeGreeting"])
+        spoken = len(
+            cycles[-1].text if cycles else call.relay.attributes.get("welcomeGreeting", "")
+        )
         thinking = self._chance.uniform(0.5, 2.5)
         await self._wait(over, self._pause * (spoken / _CHARACTERS_A_SECOND + thinking))
 
