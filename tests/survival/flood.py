@@ -23,15 +23,18 @@ _SHARE_OF_BALANCER = 0.4
 """Of the idle connections; the others reach the servers themselves."""
 
 
-async def ring(twilio: Twilio) -> Relay:
-    """A call that was set up while there was room, and has not opened its socket yet."""
-    return await twilio.webhook(call_fields(From=_STRANGER))
+async def ring(twilio: Twilio, count: int) -> tuple[list[Relay], Counter[str]]:
+    """So many calls at a time, whose sockets are not opened yet: who may open one, and the answers.
 
+    Those who may have a place of their own, or share the last ones: that is seen when they dial.
+    """
 
-async def answer_to(twilio: Twilio) -> str:
-    """What one more call is answered."""
-    answer: Answer = await twilio.post(f"{ORIGIN}/twiml", call_fields(From=_STRANGER))
-    return f"webhook {answer.status} {'+'.join(answer.verbs)}"
+    async def post() -> Answer:
+        return await twilio.post(f"{ORIGIN}/twiml", call_fields(From=_STRANGER))
+
+    answers = await asyncio.gather(*(post() for _ in range(count)))
+    seen = Counter(f"webhook {answer.status} {'+'.join(answer.verbs)}" for answer in answers)
+    return [answer.relay for answer in answers if answer.relay is not None], seen
 
 
 @asynccontextmanager

@@ -87,19 +87,21 @@ class Report:
 
     def rows(self) -> list[str]:
         """For people."""
+        spans = (
+            f"seconds from the end of a socket to the answer of the action URL:"
+            f" {_shares(self.answers)}; to the new socket: {_shares(self.openings)};"
+            f" to the first words: {_shares(self.waits)}; silent {self.silent}"
+        )
         return [
             f"calls {self.calls}: {told(self.endings)}",
             f"rejoined {sum(self.rejoins.values())}: {told(self.rejoins)}",
-            f"seconds from the end of a socket to the answer of the action URL:"
-            f" {_shares(self.answers)}; to the new socket: {_shares(self.openings)};"
-            f" to the first words: {_shares(self.waits)}; silent {self.silent}",
+            *([spans] if self.answers else []),
             f"answers {self.answered}, said again by callers {self.said_again}, sentences lost"
             f" {self.lost}, repeated in full {self.repeated}",
-            f"in the table: missing {self.missing}, not owed"
-            f" {len(self.unwritten) - self.missing} (the latest lived on for"
-            f" {max(self.unwritten, default=0.0):.2f} s), strange {self.strange}, forgotten"
-            f" {self.forgotten}, open tools {self.open_tools}, repairs {self.repairs};"
-            f" orders of a call: {told(self.orders)}",
+            f"in the table: missing {self.missing}, not owed {len(self.unwritten) - self.missing}"
+            f" (the latest lived on for {max(self.unwritten, default=0.0):.2f} s), strange"
+            f" {self.strange}, forgotten {self.forgotten}, open tools {self.open_tools},"
+            f" repairs {self.repairs}; orders of a call: {told(self.orders)}",
             f"violations: {told(self.violations)}",
         ]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.dynamodb import Engine
 from tests.survival.crowd import talking
-from tests.survival.flood import answer_to, attempts, dialling, idling, ring
+from tests.survival.flood import attempts, dialling, idling, ring
 from tests.survival.phone import Guest, Phase
 from tests.survival.report import Report, judge, told
 from tests.survival.stack import Exit, Plan, Stack, standing
@@ -184,14 +184,13 @@ async def flood(place: Place, strangers: int = 10_000) -> Outcome:
     plan = Plan(environment={"MAX_CALLS": str(most)})
     async with standing(place.folder, place.table, plan) as stack:
         async with talking(stack.twilio, place.calls) as crowd:
-            relays = [await ring(stack.twilio) for _ in range(2 * most)]
+            relays, seen = await ring(stack.twilio, 2 * most)
             async with idling(stack, strangers):
-                seen = await attempts(stack.twilio, strangers // 10)
+                seen += await attempts(stack.twilio, strangers // 10)
                 async with dialling(stack.twilio, relays) as dialled:
                     await asyncio.sleep(1.0)  # calls are led a moment after their sockets opened
                     most_led = max(len(server.calls) for server in stack.servers)
-                    seen += dialled
-                    seen += Counter([await answer_to(stack.twilio) for _ in range(10)])
+                    seen += dialled + (await ring(stack.twilio, 10))[1]
                 await crowd.until_turns(2)
         outcome = await _ended(stack, crowd.guests)
         return replace(outcome, strangers=seen, most_led=most_led)
