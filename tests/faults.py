@@ -695,6 +695,19 @@ FAULTS = (
         "is_awaited=True",
         "4: after a break only what the caller waits for is awaited",
     ),
+    Fault(
+        "machine",
+        "        self._start(Timer.HOLD, self._mouth.playing_ms"
+        " + self._brief.limits.retry_after_ms)\n",
+        "        self._end_turn()\n",
+        "practice 10: while nothing can be had, we try again by ourselves",
+    ),
+    Fault(
+        "machine",
+        "self._failures >= limits.failures_before_giving_up",
+        "self._failures > 99",
+        "practice 10: patience has an end",
+    ),
 )
 
 

@@ -143,7 +143,12 @@ def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
 
     phrases = Phrases()
     assert reason is EndReason.ERROR_MODEL
-    assert stage.line.said.splitlines() == [phrases.apology, phrases.goodbye_trouble]
+    first, later = phrases.trying_again
+    assert stage.line.said.splitlines() == [
+        phrases.apology,
+        *[first, later, later, later],
+        phrases.goodbye_trouble,
+    ]
 
 
 def test_order_outlives_the_caller() -> None:

@@ -77,7 +77,6 @@ from agent.conversation.usecase import Brief, KeyBinding
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
 LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
-FAILURES_BEFORE_GIVING_UP = 2
 _PAUSE_MS = 1_000
 """Between the estimated end of playback and what follows: the voice may be slower."""
 
@@ -503,18 +502,27 @@ class Conversation:
         has_begun = self._mouth.is_open
         self._actions += self._mouth.close()
         self._failures += 1
-        phrases = self._brief.phrases
+        phrases, limits = self._brief.phrases, self._brief.limits
         if self._farewell:
             self._actions += self._mouth.say_whole(self._farewell)
             self._end_turn()
-        elif self._failures < FAILURES_BEFORE_GIVING_UP:
+        elif self._failures == 1:
             sorry = phrases.lost_thread if has_begun else phrases.apology
             self._actions += self._mouth.say_whole(sorry)
             self._end_turn()
         elif self._brief.can_hand_off:
             self._leave_with(phrases.transfer, self._transfer(Handoff("technical trouble")))
-        else:
+        elif self._failures >= limits.failures_before_giving_up:
             self._leave_with(phrases.goodbye_trouble, TROUBLE)
+        else:
+            self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        """Neither the caller nor we can do anything but wait."""
+        sentences = self._brief.phrases.trying_again
+        patience = sentences[min(self._failures - 2, len(sentences) - 1)]
+        self._actions += self._mouth.say_whole(patience)
+        self._start(Timer.HOLD, self._mouth.playing_ms + self._brief.limits.retry_after_ms)
 
     def _use_tools(self, calls: tuple[ToolCall, ...]) -> None:
         limits = self._brief.limits

@@ -10,7 +10,8 @@ agent says one sentence about the break, and the model takes up the thread.
 | broke | the caller's words, a tool, a note | that it broke, then the answer |
 | broke | words of the agent | that it broke, then the model takes up the thread |
 | was handed over in a quiet moment | words of the agent | that we are still here |
-| came back by itself | whole words of the agent | nothing: the silence was theirs |
+| came back by itself | a question of the agent | nothing: the silence was theirs |
+| came back by itself | other words of the agent | how the model takes up the thread |
 | any of these | the caller had begun to speak | a question for these words |
 | came back from a person nobody answered for | any | that nobody is free |
 | was never there | none | the greeting |
@@ -26,11 +27,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.conversation.history import AgentSaid, Fact, Summary
+from agent.conversation.listening import asks
 from agent.conversation.usecase import Phrases
 
 BROKEN_OFF = (
-    "The line broke off here for a moment, and the caller has been told so. They may not have heard"
-    " your last words. Take up the thread in one short sentence: no greeting, no repetition in full"
+    "The line broke off here for a moment. The caller may not have heard your last words, and you"
+    " may not have said all. Take up the thread in one short sentence: no greeting, no apology,"
+    " no repetition in full"
 )
 """Told to the model when its last words may not have been heard."""
 
@@ -87,16 +90,12 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
         return FirstWords("" if cause is Cause.RECONNECTED else phrases.resumed, asks_model=True)
     if cause is Cause.HANDED_OVER:
         return FirstWords(phrases.resumed_quiet)
-    if cause is Cause.RECONNECTED and _is_whole(last.text):
-        return FirstWords()
-    return FirstWords(phrases.resumed, BROKEN_OFF, asks_model=True)
+    if cause is Cause.LOST:
+        return FirstWords(phrases.resumed, BROKEN_OFF, asks_model=True)
+    return FirstWords() if asks(last.text) else FirstWords(note=BROKEN_OFF, asks_model=True)
 
 
 def _last_fact(facts: Sequence[Fact]) -> Fact | None:
     """The last thing that happened; a speech of which nothing was heard is none."""
     happened = (fact for fact in reversed(facts) if not isinstance(fact, Summary))
     return next((f for f in happened if not isinstance(f, AgentSaid) or f.text), None)
-
-
-def _is_whole(text: str) -> bool:
-    return text.rstrip(" \"')").endswith((".", "?", "!"))

@@ -52,6 +52,10 @@ class Phrases:
         "Thank you for waiting, it will not be long.",
     )
     apology: str = "I am sorry, I could not get an answer just now. Could you say that again?"
+    trying_again: tuple[str, ...] = (
+        "I am sorry, we have a technical problem. Please stay on the line, I am trying again.",
+        "I am still trying. Thank you for your patience.",
+    )
     lost_thread: str = "I am sorry, I lost my train of thought. What were you saying?"
     not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
     blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
@@ -88,6 +92,10 @@ class Limits:
     filler_count: int = 3
     reply_filler_after_ms: int = 3_000
     """As `filler_after_ms`, while the model has not said its first word."""
+    retry_after_ms: int = 5_000
+    """Between the sentence that asks for patience and another attempt to get an answer."""
+    failures_before_giving_up: int = 6
+    """In a row, where no person can be reached; from the second one on we try by ourselves."""
     flush_after_ms: int = 300
     hold_ms: int = 1_000
     idle_ms: tuple[int, ...] = (8_000, 10_000)

@@ -14,6 +14,7 @@ from agent.conversation.actions import (
     Record,
     RunTool,
     Speak,
+    StartReply,
     StopTimer,
     Timer,
 )
@@ -93,14 +94,48 @@ def test_a_failure_in_mid_sentence_closes_the_utterance() -> None:
     ]
 
 
-def test_a_second_failure_ends_the_call() -> None:
-    """Nobody can be reached: say so and go."""
+def test_after_a_second_failure_the_caller_need_not_say_it_again() -> None:
+    """Nobody can be reached: the caller is asked for patience, and we try again by ourselves."""
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."))
 
     said = call.happens(failed(2))
+    still = call.happens(agent_off())
+    again = call.fires(Timer.HOLD)
+    call.happens(delta(3, "Two pizzas, sure."), finished(3))
+
+    assert spoken(said) == [HELLO.phrases.trying_again[0]]
+    assert said[-1] == starts(Timer.HOLD, 84 * 1000 // 15 + 5_000)
+    assert still == []
+    assert [action.reply for action in again if isinstance(action, StartReply)] == [3]
+    assert call.facts[-1] == AgentSaid("Two pizzas, sure.")
+
+
+def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
+    """The new words are what counts."""
+    call = thinking()
+    call.happens(failed(1), spoke("Two pizzas."), failed(2))
+
+    actions = call.happens(spoke("Never mind."))
+
+    assert [action.reply for action in actions if isinstance(action, StartReply)] == [3]
+    assert Timer.HOLD not in call.running
+
+
+def test_patience_has_an_end() -> None:
+    """Half a minute of trying: say so and go."""
+    call = thinking()
+    call.happens(failed(1), spoke("Two pizzas."))
+    heard = []
+    for reply in range(2, 6):
+        heard += spoken(call.happens(failed(reply)))
+        call.fires(Timer.HOLD)
+
+    said = call.happens(failed(6))
     ended = call.happens(agent_off())
 
+    first, later = HELLO.phrases.trying_again
+    assert heard == [first, later, later, later]
     assert spoken(said) == [HELLO.phrases.goodbye_trouble]
     assert EndCall('{"reasonCode": "goodbye"}') in ended
     assert call.world.conversation.end_reason is EndReason.ERROR_MODEL

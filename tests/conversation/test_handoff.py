@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.conversation.handoff import GOODBYE, LARGEST, HandoffData, ReasonCode
+from agent.conversation.handoff import GOODBYE, LARGEST, QUIET, HandoffData, ReasonCode
 
 TEXT = st.text(st.characters(codec=None))
 
@@ -150,3 +150,12 @@ def test_what_is_read_is_bounded_as_well() -> None:
     read = HandoffData.read(json.dumps({"reasonCode": "goodbye", "summary": "s" * 60_000}))
 
     assert read == HandoffData(ReasonCode.GOODBYE, summary="s" * 800)
+
+
+def test_a_call_that_was_given_up_in_a_quiet_moment_says_so() -> None:
+    """All others may have been torn off in mid-sentence."""
+    quiet = HandoffData.read(HandoffData(ReasonCode.SERVER_DRAIN, QUIET).render())
+    torn_off = HandoffData.read(HandoffData(ReasonCode.SERVER_DRAIN).render())
+
+    assert quiet and quiet.was_quiet
+    assert torn_off and not torn_off.was_quiet

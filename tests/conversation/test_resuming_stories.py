@@ -141,7 +141,7 @@ def test_words_that_came_are_not_asked_for() -> None:
     assert spoken(call.resumes()) == [PHRASES.resumed]
 
 
-def test_a_line_that_came_back_by_itself_is_passed_over_after_a_whole_sentence() -> None:
+def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> None:
     """The relay kept what was said meanwhile, and the silence is the caller's."""
     call = answered("Which size?")
 
@@ -155,16 +155,17 @@ def test_a_line_that_came_back_by_itself_is_passed_over_after_a_whole_sentence()
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        (AgentSaid("We have three kinds,"), FirstWords(PHRASES.resumed, BROKEN_OFF, True)),
-        (AgentSaid('He said "no." '), FirstWords()),
+        (AgentSaid("We have three kinds,"), FirstWords("", BROKEN_OFF, True)),
+        (AgentSaid("We have three kinds."), FirstWords("", BROKEN_OFF, True)),
+        (AgentSaid('You mean "no"? '), FirstWords()),
         (CallerSaid("Two."), FirstWords(asks_model=True)),
         (Note("The order is in."), FirstWords(asks_model=True)),
     ],
 )
-def test_after_a_reconnection_only_a_broken_sentence_is_spoken_of(
+def test_after_a_reconnection_only_a_question_is_known_to_be_all(
     last: AgentSaid | CallerSaid | Note, words: FirstWords
 ) -> None:
-    """The relay has told us nothing, so the marks of the sentence decide."""
+    """The relay has told us nothing, and more sentences may have been on their way."""
     assert first_words(Resumption([last], Cause.RECONNECTED), PHRASES, "Hello.") == words
 
 
