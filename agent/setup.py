@@ -127,7 +127,7 @@ class Setups:
             UseCaseError: There is none any more.
             StoreError: The table cannot be reached.
         """
-        name = str(item.get("useCase", ""))
+        name = session.use_case_of(item)
         if number := session.version_of(item):
             pinned = await self._store.get(*versions.version_key(name, number))
             if pinned is not None:

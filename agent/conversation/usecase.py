@@ -7,12 +7,20 @@ the core never sees a template, a voice or a model name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.conversation.desk import Desk
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
+def use_case_name(value: object) -> str:
+    """The name of a use case; empty for whatever else a table holds there: names are logged."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,14 @@ from msgspec import Meta
 
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
-from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
+from agent.conversation.usecase import (
+    KeyBinding,
+    ModelSettings,
+    Phrases,
+    Profile,
+    UseCase,
+    use_case_name,
+)
 from agent.ports import Item, Store, UseCaseError
 from agent.store.desks import read_desk
 from agent.store.http_tools import read_http_tools
@@ -174,7 +181,7 @@ def profile_from_item(item: Mapping[str, object]) -> Profile:
         first_name=_text(item, "firstName"),
         last_name=_text(item, "lastName"),
         email=_text(item, "email"),
-        use_case=_text(item, "useCase"),
+        use_case=use_case_name(item.get("useCase")),
     )
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.conversation.caller import identify
-from agent.conversation.usecase import Profile, UseCase
+from agent.conversation.usecase import Profile, UseCase, use_case_name
 from agent.ports import Item, Store
 from agent.store.records import CONFIGURATION, handlers_text, profile_from_item, tools_text
 from agent.store.validation import plain
@@ -127,7 +127,12 @@ def profile_of(item: Mapping[str, object]) -> Profile:
 
 def outbound_use_case(item: Mapping[str, object]) -> str:
     """The use case a call of ours was made for; empty for a call that came in."""
-    return str(item.get("outboundUseCase", ""))
+    return use_case_name(item.get("outboundUseCase"))
+
+
+def use_case_of(item: Mapping[str, object]) -> str:
+    """The use case that answers the call; empty if the item names none."""
+    return use_case_name(item.get("useCase"))
 
 
 def identity_of(item: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversation.usecase import Profile
+from agent.conversation.usecase import Profile, use_case_name
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,22 @@ from agent.conversation.usecase import Profile
 def test_a_caller_is_named_with_both_names(first: str, last: str, *, expected: bool) -> None:
     """Otherwise the agent asks (seed section A6)."""
     assert Profile("+15550100", first, last).is_named is expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ("pizzaUseCase", "pizzaUseCase"),
+        ("use-case_2.0", "use-case_2.0"),
+        ("", ""),
+        ("+15550108642", ""),
+        ("Ada Lovelace", ""),
+        ("x" * 256, ""),
+        ({"+15550108642": None}, ""),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_only_a_name_is_a_name(stored: object, name: str) -> None:
+    """Names are logged, and nobody knows what somebody has written into a table."""
+    assert use_case_name(stored) == name
