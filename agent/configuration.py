@@ -93,29 +93,11 @@ class LiveConfiguration:
     @property
     def brief(self) -> Brief:
         """What the conversation needs to know of it."""
-        use_case = self._in_force.use_case
-        return Brief(
-            greeting=prompt.greeting(use_case, session.profile_of(self._item)),
-            tools={spec.name: spec for spec in use_case.tools},
-            keypad=use_case.keypad,
-            phrases=use_case.phrases,
-            can_hand_off=use_case.desk is not None,
-            language=use_case.relay.get("language", "en-US"),
-        )
+        return brief_of(self._in_force.use_case, self._item)
 
     def request(self, action: StartReply) -> ReplyRequest:
         """See `ports.Configuration`."""
-        use_case = self._in_force.use_case
-        return ReplyRequest(
-            system=use_case.prompt,
-            context=use_case.context,
-            messages=action.messages,
-            tools=use_case.tools,
-            choice=action.choice,
-            max_tokens=use_case.model.max_tokens,
-            temperature=use_case.model.temperature,
-            top_p=use_case.model.top_p,
-        )
+        return request_of(self._in_force.use_case, action)
 
     async def refresh(self) -> Brief | None:
         """See `ports.Configuration`."""
@@ -156,6 +138,32 @@ class LiveConfiguration:
         await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
         self._record, self._item, self._in_force = record, item, in_force
         self._seen_item = item
+
+
+def brief_of(use_case: UseCase, item: Item) -> Brief:
+    """What the conversation needs to know of a use case, in the call of this session item."""
+    return Brief(
+        greeting=prompt.greeting(use_case, session.profile_of(item)),
+        tools={spec.name: spec for spec in use_case.tools},
+        keypad=use_case.keypad,
+        phrases=use_case.phrases,
+        can_hand_off=use_case.desk is not None,
+        language=use_case.relay.get("language", "en-US"),
+    )
+
+
+def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
+    """What a model is asked in a use case."""
+    return ReplyRequest(
+        system=use_case.prompt,
+        context=use_case.context,
+        messages=action.messages,
+        tools=use_case.tools,
+        choice=action.choice,
+        max_tokens=use_case.model.max_tokens,
+        temperature=use_case.model.temperature,
+        top_p=use_case.model.top_p,
+    )
 
 
 async def _in_force(means: Means, record: Item, item: Item) -> _InForce:
