@@ -25,7 +25,7 @@ from agent.conversation.usecase import UseCase
 from agent.limits import CallerLimits
 from agent.llm import OpenModel
 from agent.load import Load
-from agent.origins import beginning_of
+from agent.origins import asks_of, beginning_of
 from agent.ports import Item, Line, Messenger, Observer, Store, StoreError, UseCaseError
 from agent.recording.desk import RecordDesk
 from agent.recording.recorder import CallRecorder, Observers
@@ -359,9 +359,8 @@ class Calls:
             return None
         beginning = beginning_of(configuration, item, resumption, self._clock())
         generation = reentry.number if reentry else 0
-        return self._resources.records.open(
-            str(item["pk"]), generation, beginning, configuration.request
-        )
+        asks = partial(asks_of, configuration)
+        return self._resources.records.open(str(item["pk"]), generation, beginning, asks)
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

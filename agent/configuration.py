@@ -27,6 +27,7 @@ from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, StoreError, Toolbox, UseCaseError
 from agent.setup import Setups
 from agent.store import records, session
+from agent.store.validation import plain
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +92,11 @@ class LiveConfiguration:
         return self._in_force.toolbox
 
     @property
+    def template(self) -> object:
+        """The prompt of the use case in force, as its record has it."""
+        return template_of(self._record)
+
+    @property
     def brief(self) -> Brief:
         """What the conversation needs to know of it."""
         return brief_of(self._in_force.use_case, self._item)
@@ -138,6 +144,11 @@ class LiveConfiguration:
         await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
         self._record, self._item, self._in_force = record, item, in_force
         self._seen_item = item
+
+
+def template_of(record: Item) -> object:
+    """The prompt of a record, with its placeholders."""
+    return plain(record.get("prompt"))
 
 
 def brief_of(use_case: UseCase, item: Item) -> Brief:

@@ -5,8 +5,8 @@ Both only read. What they print holds what was said; nothing of it is logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from time import time
 
 from agent.calls import Resources
 from agent.origins import code_digest, today
@@ -70,13 +70,8 @@ async def replayed(
 
 
 async def _today(settings: Settings, resources: Resources, first: RecordedLine) -> Today:
-    clock = _stopped(first.beginning.began_ms / 1000)
-    setups = Setups(settings, resources.store, resources.toolkit, clock)
-    return await today(setups, first.beginning.webhook)
-
-
-def _stopped(seconds: float) -> Callable[[], float]:
-    return lambda: seconds
+    setups = Setups(settings, resources.store, resources.toolkit, time)
+    return await today(setups, first.beginning, settings.model_identifier)
 
 
 def _changed(lines: list[RecordedLine], now: Today | None) -> list[str]:

@@ -28,8 +28,6 @@ from typing import Literal, Protocol
 
 import structlog
 
-from agent.conversation.actions import StartReply
-from agent.conversation.messages import ReplyRequest
 from agent.ports import Item, Store, StoreError, StoreRefusedError
 from agent.recording.forms import Beginning
 from agent.recording.recorder import CallRecorder, Chunk
@@ -99,7 +97,7 @@ class RecordDesk:
         call_sid: str,
         generation: int,
         beginning: Beginning,
-        request: Callable[[StartReply], ReplyRequest],
+        asks: Callable[[], str],
     ) -> CallRecorder:
         """Record one line of a call.
 
@@ -107,9 +105,9 @@ class RecordDesk:
             call_sid: The partition.
             generation: Of the line, 0 for the first.
             beginning: With what the conversation is made.
-            request: What a model is asked.
+            asks: `forms.asks_digest` of what is in force now.
         """
-        return CallRecorder(call_sid, generation, beginning, request, self._keep)
+        return CallRecorder(call_sid, generation, beginning, asks, self._keep)
 
     async def close(self) -> None:
         """Try a last time to write all that waits; what comes from now on is lost."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar, get_args
 
@@ -29,6 +29,7 @@ from agent.conversation.outcome import Effect, ToolOutcome
 from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.usecase import Brief
 from agent.ports import AgentError
+from agent.store.validation import plain
 
 T = TypeVar("T")
 Form = dict[str, object]
@@ -76,7 +77,8 @@ class Stamp:
     model: str = ""
     """Its identifier."""
     prompt: str = ""
-    """Digest of the filled prompt."""
+    """Digest of the prompt of the use case before it is filled: what it tells of the caller, the
+    day and earlier orders is another thing in each call."""
     tools: str = ""
     """Digest of what the model is told of the tools."""
     code: str = ""
@@ -94,6 +96,8 @@ class Beginning:
     """Epoch milliseconds."""
     webhook: Mapping[str, str]
     """Who called whom, as in the session item."""
+    profile: Mapping[str, object] = field(default_factory=dict)
+    """The caller's item as it was."""
 
 
 def event_form(event: Event) -> Form:
@@ -155,6 +159,7 @@ def beginning_form(beginning: Beginning) -> Form:
         "stamp": _plain(beginning.stamp),
         "began_ms": beginning.began_ms,
         "webhook": dict(beginning.webhook),
+        "profile": plain(beginning.profile),
     }
 
 
@@ -172,6 +177,7 @@ def beginning_from(raw: object) -> Beginning:
                 converted(stamp, Stamp),
                 began_ms,
                 converted(rest.get("webhook") or {}, dict[str, str]),
+                converted(rest.get("profile") or {}, dict[str, object]),
             )
         case _:
             raise RecordError("record: the beginning cannot be read")
@@ -232,9 +238,14 @@ def digests(messages: Sequence[Message]) -> list[str]:
     return [_digest(message)[:_MESSAGE_DIGITS] for message in messages]
 
 
-def prompt_digest(request: ReplyRequest) -> str:
-    """Of the prompt a model is given."""
-    return _digest([request.system, request.context])
+def list_digest(each: Sequence[object]) -> str:
+    """One for all of `digests`."""
+    return _digest(each)[:_MESSAGE_DIGITS]
+
+
+def prompt_digest(template: object) -> str:
+    """Of a prompt, in JSON's types."""
+    return _digest(template)
 
 
 def tools_digest(tools: Sequence[ToolSpec]) -> str:
@@ -242,10 +253,15 @@ def tools_digest(tools: Sequence[ToolSpec]) -> str:
     return _digest([[spec.name, spec.description, spec.parameters] for spec in tools])
 
 
-def asks_digest(request: ReplyRequest) -> str:
-    """Of all of a request but its messages and its choice of a tool."""
+def asks_digest(template: object, request: ReplyRequest) -> str:
+    """Of all of a request but its messages and its choice of a tool.
+
+    Args:
+        template: The prompt with which it was made, before it was filled.
+        request: What a model is asked.
+    """
     numbers = [request.max_tokens, request.temperature, request.top_p]
-    return _digest([prompt_digest(request), tools_digest(request.tools), numbers])
+    return _digest([prompt_digest(template), tools_digest(request.tools), numbers])
 
 
 def converted(raw: object, wanted: type[T]) -> T:

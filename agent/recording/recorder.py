@@ -24,13 +24,11 @@ from dataclasses import dataclass
 
 from agent.conversation.actions import Action, StartReply
 from agent.conversation.events import EndReason, Event
-from agent.conversation.messages import ReplyRequest
 from agent.ports import Observer
 from agent.recording.forms import (
     ActionForms,
     Beginning,
     Form,
-    asks_digest,
     beginning_form,
     event_form,
     text_of,
@@ -78,7 +76,7 @@ class CallRecorder:
         call_sid: The call.
         generation: Of its line.
         beginning: With what the conversation was made.
-        request: What a model is asked, as `ports.Configuration.request`.
+        asks: `forms.asks_digest` of what is in force now.
         keep: Takes a chunk over; never waits.
     """
 
@@ -87,12 +85,12 @@ class CallRecorder:
         call_sid: str,
         generation: int,
         beginning: Beginning,
-        request: Callable[[StartReply], ReplyRequest],
+        asks: Callable[[], str],
         keep: Callable[[Chunk], None],
     ) -> None:
         self._call_sid = call_sid
         self._generation = generation
-        self._request = request
+        self._asks = asks
         self._keep = keep
         self._forms = ActionForms()
         self._began_at: float | None = None
@@ -113,9 +111,8 @@ class CallRecorder:
             "event": event_form(event),
             "did": self._forms.write(actions),
         }
-        for action in actions:
-            if isinstance(action, StartReply):
-                line["asks"] = asks_digest(self._request(action))
+        if any(isinstance(action, StartReply) for action in actions):
+            line["asks"] = self._asks()
         self._add(line)
 
     def ended(self, reason: EndReason) -> None:

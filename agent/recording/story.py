@@ -68,10 +68,9 @@ async def read_story(store: Store, call_sid: str) -> Story | None:
     lines, fault = await _lines(store, call_sid)
     if not (item or chats or lines or fault):
         return None
-    began = plain(item.get("startedMs"))
     first = lines[0].beginning if lines else None
-    began_ms = began if isinstance(began, int) else first.began_ms if first else 0
     webhook = item or (first.webhook if first else {})
+    began_ms = _number(str(plain(webhook.get("startedMs"))))
     story = Story(
         call_sid=call_sid,
         use_case=str(item.get("useCase", "")) or (first.stamp.use_case if first else ""),

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.conversation.messages import Message, Text, ToolCall
 from agent.conversation.usecase import Brief
-from agent.recording.forms import Form, Stamp, digests, event_form, text_of
+from agent.recording.forms import Form, Stamp, digests, event_form, list_digest, text_of
 from agent.recording.reading import RecordedLine
 from agent.recording.replay import Departure, Outcome
 from agent.recording.transcript import COLUMNS, clock, plain_text, shortened
@@ -92,7 +92,7 @@ def _other_message(
         match before.get("messages"), after.get("messages"):
             case [*were], [*are] if were != are:
                 same = sum(1 for _ in _same(were, are))
-                yield f"    message {same + 1}: recorded {len(were)}, now {len(are)}"
+                yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
                 if same < len(messages) and digests(messages) == are:
                     yield f"    it is now: {_fitted(_message(messages[same]), COLUMNS - 15)}"
                 return
@@ -133,6 +133,11 @@ def _fitted(text: str, columns: int, skipped: int = 0) -> str:
 
 def _shown(form: Form) -> str:
     rest = {name: value for name, value in form.items() if name != "kind"}
+    match rest.get("messages"):
+        case [*each]:
+            rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
+        case _:
+            pass
     return f"{form['kind']} {text_of(rest)}" if rest else str(form["kind"])
 
 

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.conversation.actions import Action, StartReply
+from agent.conversation.actions import Action
 from agent.conversation.events import EndReason, Event
-from agent.conversation.messages import ReplyRequest
 from agent.conversation.resuming import Resumption
 from agent.conversation.usecase import Brief
 from agent.recording.desk import open_records
-from agent.recording.forms import Beginning, Stamp, asks_digest
+from agent.recording.forms import Beginning, Stamp
 from agent.recording.reading import RecordedLine, read_record
 from tests.fakes import MemoryStore
 
@@ -21,12 +20,7 @@ STAMP = Stamp("pizza", 3, "scripted:", "p0", "t0", "c0")
 ADA_CALLS = {"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"}
 
 
-def request(action: StartReply) -> ReplyRequest:
-    """What a model is asked in these calls."""
-    return ReplyRequest("You are helpful.", action.messages, choice=action.choice)
-
-
-ASKS = asks_digest(request(StartReply(0, ())))
+ASKS = "a0"
 
 
 def beginning(brief: Brief, resumption: Resumption | None = None) -> Beginning:
@@ -54,7 +48,7 @@ async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
     async with open_records(store, lambda: NOW, 7) as desk:
         assert desk is not None
         for generation, tape in enumerate(tapes):
-            recorder = desk.open("CA1", generation, tape.beginning, request)
+            recorder = desk.open("CA1", generation, tape.beginning, lambda: ASKS)
             for event, actions in tape.seen:
                 await asyncio.sleep(0.1)  # of virtual time
                 recorder.observe(event, actions, asyncio.get_running_loop().time())
