@@ -18,7 +18,8 @@ from agent.conversation.actions import StartReply
 from agent.conversation.messages import ReplyRequest
 from agent.conversation.resuming import Resumption
 from agent.ports import Item
-from agent.recording.forms import Beginning, Stamp, asks_digest, prompt_digest, tools_digest
+from agent.recording.digests import asks_digest, prompt_digest, tools_digest
+from agent.recording.forms import Beginning, Stamp
 from agent.recording.replay import Today
 from agent.setup import Setups
 from agent.store import records, session

@@ -8,15 +8,13 @@ a replay needs it. What it answers (actions) is only compared, so it is written 
 - speech that grows is written as what was added;
 - what is false or None is left out.
 
-The text is ASCII: half a character, as a broken client may send it, is kept as it is.
+Half a character, as a broken client may send it, is kept as it is.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Generic, TypeVar, get_args
 
 import msgspec
@@ -24,18 +22,16 @@ import msgspec
 from agent.conversation.actions import Action, Record, StartReply, Summarize
 from agent.conversation.events import Event, ToolFinished
 from agent.conversation.history import AgentSaid, Fact, Recorded
-from agent.conversation.messages import Message, ReplyRequest, ToolSpec
 from agent.conversation.outcome import Effect, ToolOutcome
 from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.usecase import Brief
 from agent.ports import AgentError
+from agent.recording.digests import digests, encoded
 from agent.store.validation import plain
 
 T = TypeVar("T")
 Form = dict[str, object]
 """A value in JSON's types; `kind` names its class."""
-_DIGITS = 12
-_MESSAGE_DIGITS = 8
 
 
 class RecordError(AgentError):
@@ -233,37 +229,6 @@ class ActionForms:
         return form
 
 
-def digests(messages: Sequence[Message]) -> list[str]:
-    """One for each message of a request."""
-    return [_digest(message)[:_MESSAGE_DIGITS] for message in messages]
-
-
-def list_digest(each: Sequence[object]) -> str:
-    """One for all of `digests`."""
-    return _digest(each)[:_MESSAGE_DIGITS]
-
-
-def prompt_digest(template: object) -> str:
-    """Of a prompt, in JSON's types."""
-    return _digest(template)
-
-
-def tools_digest(tools: Sequence[ToolSpec]) -> str:
-    """Of what a model is told of the tools."""
-    return _digest([[spec.name, spec.description, spec.parameters] for spec in tools])
-
-
-def asks_digest(template: object, request: ReplyRequest) -> str:
-    """Of all of a request but its messages and its choice of a tool.
-
-    Args:
-        template: The prompt with which it was made, before it was filled.
-        request: What a model is asked.
-    """
-    numbers = [request.max_tokens, request.temperature, request.top_p]
-    return _digest([prompt_digest(template), tools_digest(request.tools), numbers])
-
-
 def converted(raw: object, wanted: type[T]) -> T:
     """A value of JSON as a value of ours.
 
@@ -278,12 +243,7 @@ def converted(raw: object, wanted: type[T]) -> T:
 
 def text_of(form: object) -> str:
     """A form as one line of text."""
-    return json.dumps(form, separators=(",", ":"))
-
-
-def _digest(value: object) -> str:
-    text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
-    return sha256(text.encode()).hexdigest()[:_DIGITS]
+    return encoded(form).decode()
 
 
 def _plain(value: object) -> Form:

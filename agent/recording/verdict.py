@@ -10,7 +10,8 @@ import msgspec
 
 from agent.conversation.messages import Message, Text, ToolCall
 from agent.conversation.usecase import Brief
-from agent.recording.forms import Form, Stamp, digests, event_form, list_digest, text_of
+from agent.recording.digests import digests, list_digest
+from agent.recording.forms import Form, Stamp, event_form, text_of
 from agent.recording.reading import RecordedLine
 from agent.recording.replay import Departure, Outcome
 from agent.recording.transcript import COLUMNS, clock, plain_text, shortened
