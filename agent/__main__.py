@@ -1,4 +1,4 @@
-"""The commands: `python -m agent serve | talk | dial | seed | check`."""
+"""The commands: `python -m agent serve | talk | dial | seed | check | show | replay`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from agent import app, talk
+from agent import app, review, talk
 from agent.conversation.caller import identify
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
@@ -89,7 +89,26 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="validate settings and configuration")
     checking.add_argument("--settings", action="store_true", help="list every variable instead")
     checking.set_defaults(run=_check)
+    _add_review(commands)
     return parser
+
+
+def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    showing = commands.add_parser(
+        "show", help="print a call: what was said, and what took how long"
+    )
+    showing.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    showing.add_argument("--json", action="store_true", help="for machines")
+    showing.set_defaults(run=_show)
+
+    replaying = commands.add_parser(
+        "replay", help="play a recorded call again; exit status 0 same, 1 different, 2 no record"
+    )
+    replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    replaying.add_argument(
+        "--now", action="store_true", help="with the use case as it stands in the table now"
+    )
+    replaying.set_defaults(run=_replay)
 
 
 def _serve(_: argparse.Namespace) -> int:
@@ -211,6 +230,36 @@ def _check(asked: argparse.Namespace) -> int:
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
+
+
+def _show(asked: argparse.Namespace) -> int:
+    settings = replace(_settings(), mcp_config="")
+    configure_logging("error", "console")
+    text = asyncio.run(_shown(settings, asked))
+    if text is None:
+        print(f"{asked.call}: there is no such call", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+async def _shown(settings: Settings, asked: argparse.Namespace) -> str | None:
+    async with app.open_calls(settings) as (_, store, _):
+        return await review.shown(store, asked.call, for_machines=asked.json)
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    settings = _settings() if asked.now else replace(_settings(), mcp_config="")
+    configure_logging("error", "console")
+    verdict = asyncio.run(_replayed(settings, asked))
+    is_there = verdict.status != review.NO_RECORD
+    print(verdict.text, file=sys.stdout if is_there else sys.stderr)
+    return verdict.status
+
+
+async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.Verdict:
+    async with app.open_calls(settings) as (calls, _, _):
+        return await review.replayed(settings, calls.resources, asked.call, with_today=asked.now)
 
 
 def _settings() -> Settings:

@@ -29,6 +29,7 @@ from agent.load import Load
 from agent.outbound import Outbound
 from agent.ports import Store
 from agent.protection import OnActive, open_protection, unprotected
+from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError
 from agent.store import create_table, open_store
@@ -81,6 +82,7 @@ async def open_calls(
     try:
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
+            open_records(store, clock, record_days(settings)) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
             Outside.open(settings.http_tool_hosts) as outside,
@@ -89,7 +91,9 @@ async def open_calls(
             messenger = MeasuredMessenger(carrier, telemetry)
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
-            resources = Resources(store, journals, open_model, toolkit, messenger, telemetry, load)
+            resources = Resources(
+                store, journals, open_model, toolkit, messenger, telemetry, load, records
+            )
             calls = Calls(settings, resources, clock, on_active)
             try:
                 yield calls, store, telemetry
@@ -226,6 +230,11 @@ async def _is_interrupted(
     for wait in (quiet, interrupted):
         wait.cancel()
     return interrupted.done() and not interrupted.cancelled()
+
+
+def record_days(settings: Settings) -> int:
+    """How long calls are kept to be replayed; 0 = they are not."""
+    return settings.record_days if settings.record_calls else 0
 
 
 def twilio_account(settings: Settings) -> TwilioAccount:

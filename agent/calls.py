@@ -20,12 +20,15 @@ from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
 from agent.conversation.events import Departure, EndReason
 from agent.conversation.machine import Conversation
-from agent.conversation.resuming import Cause
+from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.usecase import UseCase
 from agent.limits import CallerLimits
 from agent.llm import OpenModel
 from agent.load import Load
-from agent.ports import Item, Line, Messenger, Store, StoreError, UseCaseError
+from agent.origins import asks_of, beginning_of
+from agent.ports import Item, Line, Messenger, Observer, Store, StoreError, UseCaseError
+from agent.recording.desk import RecordDesk
+from agent.recording.recorder import CallRecorder, Observers
 from agent.recovery import Recovered, recover, started_ms
 from agent.session import Session, Surroundings
 from agent.settings import Settings
@@ -62,6 +65,8 @@ class Resources:
     messenger: Messenger
     telemetry: Telemetry
     load: Load = field(default_factory=Load)
+    records: RecordDesk | None = None
+    """None = calls are not recorded."""
 
 
 class Calls:
@@ -241,8 +246,10 @@ class Calls:
         journal = self._resources.journals.open(
             call_sid, started_ms(item), recovered.first_sequence if recovered else 0
         )
-        around = Surroundings(line, configuration, journal, observer)
         resumption = recovered.resumption if recovered else None
+        recorder = self._recorder(item, reentry, configuration, resumption)
+        watching: Observer = Observers(observer, recorder) if recorder else observer
+        around = Surroundings(line, configuration, journal, watching)
         running = Session(Conversation(configuration.brief, resumption), around)
         self._running.add(running)
         self._lines[call_sid] = running
@@ -259,6 +266,8 @@ class Calls:
                 del self._lines[call_sid]
             self._rest()
             observer.ended(reason)
+            if recorder is not None:
+                recorder.ended(reason)
             self._later(self._limits.ended(item, observer.tokens), name="caller's tokens")
         return reason
 
@@ -337,6 +346,21 @@ class Calls:
             self._resumes.labels(reentry.cause, outcome).inc()
         log.info("call.resumed", cause=reentry.cause, number=reentry.number)
         return recovered
+
+    def _recorder(
+        self,
+        item: Item,
+        reentry: Reentry | None,
+        configuration: LiveConfiguration,
+        resumption: Resumption | None,
+    ) -> CallRecorder | None:
+        """Who keeps what happens on a line; None if calls are not recorded."""
+        if self._resources.records is None:
+            return None
+        beginning = beginning_of(configuration, item, resumption, self._clock())
+        generation = reentry.number if reentry else 0
+        asks = partial(asks_of, configuration)
+        return self._resources.records.open(str(item["pk"]), generation, beginning, asks)
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

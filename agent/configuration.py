@@ -27,6 +27,7 @@ from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, StoreError, Toolbox, UseCaseError
 from agent.setup import Setups
 from agent.store import records, session
+from agent.store.validation import plain
 
 log = structlog.get_logger(__name__)
 
@@ -91,31 +92,18 @@ class LiveConfiguration:
         return self._in_force.toolbox
 
     @property
+    def template(self) -> object:
+        """The prompt of the use case in force, as its record has it."""
+        return template_of(self._record)
+
+    @property
     def brief(self) -> Brief:
         """What the conversation needs to know of it."""
-        use_case = self._in_force.use_case
-        return Brief(
-            greeting=prompt.greeting(use_case, session.profile_of(self._item)),
-            tools={spec.name: spec for spec in use_case.tools},
-            keypad=use_case.keypad,
-            phrases=use_case.phrases,
-            can_hand_off=use_case.desk is not None,
-            language=use_case.relay.get("language", "en-US"),
-        )
+        return brief_of(self._in_force.use_case, self._item)
 
     def request(self, action: StartReply) -> ReplyRequest:
         """See `ports.Configuration`."""
-        use_case = self._in_force.use_case
-        return ReplyRequest(
-            system=use_case.prompt,
-            context=use_case.context,
-            messages=action.messages,
-            tools=use_case.tools,
-            choice=action.choice,
-            max_tokens=use_case.model.max_tokens,
-            temperature=use_case.model.temperature,
-            top_p=use_case.model.top_p,
-        )
+        return request_of(self._in_force.use_case, action)
 
     async def refresh(self) -> Brief | None:
         """See `ports.Configuration`."""
@@ -156,6 +144,37 @@ class LiveConfiguration:
         await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
         self._record, self._item, self._in_force = record, item, in_force
         self._seen_item = item
+
+
+def template_of(record: Item) -> object:
+    """The prompt of a record, with its placeholders."""
+    return plain(record.get("prompt"))
+
+
+def brief_of(use_case: UseCase, item: Item) -> Brief:
+    """What the conversation needs to know of a use case, in the call of this session item."""
+    return Brief(
+        greeting=prompt.greeting(use_case, session.profile_of(item)),
+        tools={spec.name: spec for spec in use_case.tools},
+        keypad=use_case.keypad,
+        phrases=use_case.phrases,
+        can_hand_off=use_case.desk is not None,
+        language=use_case.relay.get("language", "en-US"),
+    )
+
+
+def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
+    """What a model is asked in a use case."""
+    return ReplyRequest(
+        system=use_case.prompt,
+        context=use_case.context,
+        messages=action.messages,
+        tools=use_case.tools,
+        choice=action.choice,
+        max_tokens=use_case.model.max_tokens,
+        temperature=use_case.model.temperature,
+        top_p=use_case.model.top_p,
+    )
 
 
 async def _in_force(means: Means, record: Item, item: Item) -> _InForce:

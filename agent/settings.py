@@ -40,6 +40,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 365:
+        raise ValueError("must be a whole number from 1 to 365")
+    return int(text)
+
+
 def _limit(text: str) -> int:
     if not text.isdecimal() or int(text) > 1_000_000_000:
         raise ValueError("must be a whole number from 0 to 1000000000; 0 = no limit")
@@ -376,6 +382,13 @@ class Settings:
         "TASK_PROTECTION", False, "on ECS, keep scale-in away while there are calls", _switch
     )
     ecs_agent_uri: str = _variable("ECS_AGENT_URI", "", "set by ECS; unset = not on ECS")
+    record_calls: bool = _variable(
+        "RECORD_CALLS",
+        False,
+        "keep all that happens in calls, with the callers' words, to be shown and replayed",
+        _switch,
+    )
+    record_days: int = _variable("RECORD_DAYS", 7, "how long such a record is kept", _days)
 
     @property
     def origin(self) -> str:

@@ -27,6 +27,7 @@ from agent.calls import Calls, Resources
 from agent.conversation.usecase import Phrases, UseCase
 from agent.outbound import Outbound
 from agent.ports import Item, LanguageModel, Messenger, Store
+from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
 from agent.settings import Settings
 from agent.store.journal import open_journals
@@ -189,12 +190,15 @@ async def staged(
     table = MeasuredStore(store, telemetry)
     async with (
         open_journals(table, clock, telemetry.journals) as journals,
+        open_records(table, clock, app.record_days(settings)) as records,
         Outside.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
         http = HttpTools(outside, settings.http_tool_secrets)
         toolkit = Toolkit(TOOLS, sender.lacking, http)
-        resources = Resources(table, journals, opening(open_model), toolkit, sender, telemetry)
+        resources = Resources(
+            table, journals, opening(open_model), toolkit, sender, telemetry, records=records
+        )
         calls = Calls(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:
             yield server

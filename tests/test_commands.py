@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
-@pytest.mark.parametrize("command", ["", "serve", "talk", "dial", "seed", "check"])
+@pytest.mark.parametrize(
+    "command", ["", "serve", "talk", "dial", "seed", "check", "show", "replay"]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` is the first thing people try."""
     with pytest.raises(SystemExit) as caught:
@@ -464,3 +467,72 @@ def test_dial_says_in_one_line_why_nobody_is_called(
 
     assert main(EINSTEIN_CALLS_ADA) == 1
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def _talked(
+    environment: pytest.MonkeyPatch, table: Path, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """A recorded call at a terminal, with one sentence of the caller's; its SID."""
+    environment.setenv("STORE_PATH", str(table))
+    environment.setenv("RECORD_CALLS", "true")
+    with _typed("a house salad for pickup\n") as pipe:
+        environment.setattr(sys, "stdin", pipe)
+        assert main(["talk", "--from", ADA]) == 0
+    capsys.readouterr()
+    with closing(sqlite3.connect(table)) as connection:
+        found = connection.execute("SELECT pk FROM items WHERE sk = 'connection'").fetchone()
+    return str(found[0])
+
+
+def test_recorded_call_is_shown_and_played_again(
+    environment: pytest.MonkeyPatch, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the use case as it was, and as it is."""
+    call_sid = _talked(environment, table, capsys)
+
+    assert main(["show", call_sid]) == 0
+    shown = capsys.readouterr().out
+    assert main(["show", call_sid, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(["replay", call_sid]) == 0
+    same = capsys.readouterr().out
+    assert main(["replay", call_sid, "--now"]) == 0
+
+    assert capsys.readouterr().out == same
+    assert same.startswith("same: ")
+    assert "caller   a house salad for pickup" in shown
+    assert told["call"] == call_sid
+    assert told["lines"][0]["end"] == "caller_hangup"
+
+
+def test_call_that_departs_has_another_exit_status(
+    environment: pytest.MonkeyPatch,
+    table: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A greeting that was edited since is found at the first event."""
+    call_sid = _talked(environment, table, capsys)
+    with closing(sqlite3.connect(table)) as connection, connection:
+        connection.execute(
+            "UPDATE items SET item = replace(item, 'How can I help you', 'What can I do for you')"
+            " WHERE pk = 'restaurantOrderingUseCase' AND sk = 'configuration'"
+        )
+
+    assert main(["replay", call_sid]) == 0
+    assert main(["replay", call_sid, "--now"]) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "changed since:"
+    assert "different at event 0 (00:00.0)" in lines
+
+
+@pytest.mark.usefixtures("environment")
+def test_call_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 1 for what cannot be shown, 2 for what was not recorded."""
+    assert main(["show", "CA0"]) == 1
+    assert main(["replay", "CA0"]) == 2
+
+    assert capsys.readouterr() == (
+        "",
+        "CA0: there is no such call\nCA0: there is no record of this call\n",
+    )

@@ -86,6 +86,8 @@ def test_every_variable_is_read() -> None:
         "CALLER_TOKENS_PER_DAY": "200000",
         "TASK_PROTECTION": "true",
         "ECS_AGENT_URI": "http://169.254.170.2/api/0123",
+        "RECORD_CALLS": "true",
+        "RECORD_DAYS": "30",
     }
     alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
 
@@ -150,6 +152,8 @@ def test_every_variable_is_read() -> None:
         caller_tokens_per_day=200_000,
         task_protection=True,
         ecs_agent_uri="http://169.254.170.2/api/0123",
+        record_calls=True,
+        record_days=30,
     )
 
 
@@ -217,6 +221,9 @@ def test_every_variable_is_read() -> None:
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("TASK_PROTECTION", "10"),
+        ("RECORD_CALLS", "1"),
+        ("RECORD_DAYS", "0"),
+        ("RECORD_DAYS", "366"),
     ],
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:

@@ -72,9 +72,11 @@ ANY = st.integers(min_value=0, max_value=10_000)
 class Adversary(RuleBasedStateMachine):
     """Everything that can happen, in any order."""
 
+    world_type: type[World] = World
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(check_request=assert_no_provider_refuses)
+        self.world = self.world_type(check_request=assert_no_provider_refuses)
 
     @initialize(
         is_prompt=st.booleans(),
@@ -85,7 +87,7 @@ class Adversary(RuleBasedStateMachine):
     def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
         """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
         brief = replace(BRIEF if greeted else _silent(BRIEF), limits=limits)
-        self.world = World(brief, assert_no_provider_refuses)
+        self.world = self.world_type(brief, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
             for turn in turns:

@@ -1,0 +1,176 @@
+"""A call as text for a terminal, or for machines.
+
+What callers and models said may hold anything, so whatever would steer a terminal is left out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from agent.conversation.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    Means,
+    Note,
+    Summary,
+    ToolUsed,
+    Voice,
+)
+from agent.recording.forms import Form, fact_form, text_of
+from agent.recording.reading import RecordedLine
+from agent.recording.story import Entry, Story
+from agent.recording.waterfall import Turn, drawn, turns
+
+COLUMNS = 100
+_INDENT = 18
+_LONGEST = 240
+"""Of arguments and results of tools."""
+
+
+def transcript(story: Story) -> str:
+    """A call for a reader."""
+    return "\n".join([*_heading(story), "", *_entries(story), *_waterfalls(story)])
+
+
+def story_form(story: Story) -> Form:
+    """A call for machines."""
+    return {
+        "call": story.call_sid,
+        "use_case": story.use_case,
+        "caller": story.caller,
+        "began_ms": story.began_ms,
+        "facts": [
+            {"at_ms": entry.at_ms, "line": entry.generation, **fact_form(entry.fact)}
+            for entry in story.entries
+        ],
+        "lines": [_line_form(story, line) for line in story.lines],
+        "resumes": {str(number): cause for number, cause in story.causes.items()},
+        "fault": story.fault,
+    }
+
+
+def plain_text(text: str) -> str:
+    """Text that only prints."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Its beginning, and how much there is."""
+    text = plain_text(text)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def clock(ms: float | None) -> str:
+    """Minutes and seconds since the call began."""
+    if ms is None:
+        return ""
+    return f"{int(ms // 60_000):02d}:{ms % 60_000 / 1000:04.1f}"
+
+
+def _heading(story: Story) -> Iterator[str]:
+    began = ""
+    if story.began_ms:
+        began = f", {datetime.fromtimestamp(story.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    yield plain_text(story.call_sid)
+    caller = plain_text(story.caller) or "a withheld number"
+    yield f"{plain_text(story.use_case) or 'no use case'}, with {caller}{began}"
+    if story.fault:
+        yield f"the record cannot be used: {story.fault}"
+    elif not story.lines:
+        yield "events were not recorded (RECORD_CALLS): no times"
+    for line in story.lines:
+        stamp, end = line.beginning.stamp, line.end or "unknown: the record is not complete"
+        torn = ", a part is missing" if line.is_torn else ""
+        yield (
+            f"line {line.generation}: version {stamp.version}, {plain_text(stamp.model)},"
+            f" {len(line.steps)} events, end {end}{torn}"
+        )
+
+
+def _entries(story: Story) -> Iterator[str]:
+    generation = 0
+    for entry in story.entries:
+        if entry.generation > generation:
+            generation = entry.generation
+            cause = plain_text(story.causes.get(generation, "")) or "not known why"
+            yield f"--- line {generation}: {cause} ".ljust(COLUMNS, "-")
+        yield from _entry(entry)
+
+
+def _entry(entry: Entry) -> Iterator[str]:
+    label, text = _told(entry.fact)
+    first = f"{clock(entry.at_ms):<8} {label:<8} "
+    yield from textwrap.wrap(
+        text, COLUMNS, initial_indent=first, subsequent_indent=" " * _INDENT, break_on_hyphens=False
+    ) or [first.rstrip()]
+    if isinstance(entry.fact, ToolUsed):
+        yield from textwrap.wrap(
+            _result(entry.fact),
+            COLUMNS,
+            initial_indent=" " * _INDENT,
+            subsequent_indent=" " * _INDENT,
+            break_on_hyphens=False,
+        )
+
+
+def _told(fact: Fact) -> tuple[str, str]:
+    """Who, and what."""
+    match fact:
+        case CallerSaid(text, means):
+            return "keys" if means is Means.KEYPAD else "caller", plain_text(text)
+        case AgentSaid(text, voice, is_cut):
+            label = "agent" if voice is Voice.MODEL else str(voice)
+            cut = "[cut off]" if text.strip() else "[cut off before a word was heard]"
+            return label, f"{plain_text(text).strip()} {cut if is_cut else ''}".strip()
+        case ToolUsed(_, call):
+            return "tool", f"{plain_text(call.name)} {shortened(call.arguments)}"
+        case Note(text):
+            return "note", plain_text(text)
+        case Summary(text, until):
+            return "summary", f"of all before fact {until}: {plain_text(text)}"
+
+
+def _result(used: ToolUsed) -> str:
+    if used.result is None:
+        return "-> no result"
+    return f"-> {'error ' if used.result.is_error else ''}{shortened(used.result.content)}"
+
+
+def _waterfalls(story: Story) -> Iterator[str]:
+    number = 0
+    for line in story.lines:
+        for turn in turns(line.steps):
+            number += 1
+            yield ""
+            yield _turn_heading(number, turn, story.since_beginning(line))
+            yield from drawn(turn)
+
+
+def _turn_heading(number: int, turn: Turn, offset_ms: float) -> str:
+    words = shortened(turn.words, 40)
+    first = "nothing was said"
+    if turn.first_text_ms is not None:
+        first = f"first text after {turn.first_text_ms / 1000:.2f} s"
+    return f"turn {number}  {clock(turn.at_ms + offset_ms)}  {words}  ({first})"
+
+
+def _line_form(story: Story, line: RecordedLine) -> Form:
+    return {
+        "line": line.generation,
+        "began_ms": line.beginning.began_ms,
+        "since_beginning_ms": story.since_beginning(line),
+        "stamp": asdict(line.beginning.stamp),
+        "events": len(line.steps),
+        "end": line.end,
+        "is_torn": line.is_torn,
+        "turns": [asdict(turn) for turn in turns(line.steps)],
+    }
+
+
+def story_text(story: Story) -> str:
+    """`story_form` as JSON text."""
+    return text_of(story_form(story))

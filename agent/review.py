@@ -1,0 +1,91 @@
+"""A call looked at afterwards: `python -m agent show` and `python -m agent replay`.
+
+Both only read. What they print holds what was said; nothing of it is logged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import time
+
+from agent.calls import Resources
+from agent.origins import code_digest, today
+from agent.ports import Store
+from agent.recording.reading import RecordedLine, read_record
+from agent.recording.replay import Today, replay
+from agent.recording.story import read_story
+from agent.recording.transcript import story_text, transcript
+from agent.recording.verdict import changes, told
+from agent.settings import Settings
+from agent.setup import Setups
+
+DIFFERENT = 1
+NO_RECORD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a replay."""
+
+    text: str
+    status: int
+    """0 = the same, else `DIFFERENT` or `NO_RECORD`."""
+
+
+async def shown(store: Store, call_sid: str, *, for_machines: bool = False) -> str | None:
+    """A call as text, or as JSON; None if nothing is known of it.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    story = await read_story(store, call_sid)
+    if story is None:
+        return None
+    return story_text(story) if for_machines else transcript(story)
+
+
+async def replayed(
+    settings: Settings, resources: Resources, call_sid: str, *, with_today: bool = False
+) -> Verdict:
+    """Play a recorded call again.
+
+    Args:
+        settings: Of the process, for the use case of today.
+        resources: Likewise.
+        call_sid: The call.
+        with_today: Begin with what the table says now instead of what was recorded.
+
+    Raises:
+        RecordError: The record cannot be read here.
+        UseCaseError: There is no use case for it any more.
+        StoreError: The table cannot be reached.
+    """
+    lines = await read_record(resources.store, call_sid)
+    if not lines:
+        return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
+    now = await _today(settings, resources, lines[0]) if with_today else None
+    outcome = replay(lines, now)
+    text = [*_changed(lines, now), *_incomplete(lines), *told(outcome)]
+    return Verdict("\n".join(text), 0 if outcome.is_same else DIFFERENT)
+
+
+async def _today(settings: Settings, resources: Resources, first: RecordedLine) -> Today:
+    setups = Setups(settings, resources.store, resources.toolkit, time)
+    return await today(setups, first.beginning, settings.model_identifier)
+
+
+def _changed(lines: list[RecordedLine], now: Today | None) -> list[str]:
+    found: dict[str, None] = {}
+    for line in lines:
+        stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
+        brief = now.brief if now else line.beginning.brief
+        found |= dict.fromkeys(changes(line, stamp, brief))
+    return ["changed since:", *(f"  {change}" for change in found)] if found else []
+
+
+def _incomplete(lines: list[RecordedLine]) -> list[str]:
+    return [
+        f"line {line.generation}: only its first {len(line.steps)} events are recorded"
+        for line in lines
+        if line.is_torn or not line.end
+    ]

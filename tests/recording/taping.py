@@ -1,0 +1,55 @@
+"""Conversations recorded as a session would, to a table in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent.conversation.actions import Action
+from agent.conversation.events import EndReason, Event
+from agent.conversation.resuming import Resumption
+from agent.conversation.usecase import Brief
+from agent.recording.desk import open_records
+from agent.recording.forms import Beginning, Stamp
+from agent.recording.reading import RecordedLine, read_record
+from tests.fakes import MemoryStore
+
+NOW = 1_772_733_600.5
+STAMP = Stamp("pizza", 3, "scripted:", "p0", "t0", "c0")
+ADA_CALLS = {"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"}
+
+
+ASKS = "a0"
+
+
+def beginning(brief: Brief, resumption: Resumption | None = None) -> Beginning:
+    """With what a line began."""
+    return Beginning(brief, resumption, STAMP, int(NOW * 1000), ADA_CALLS)
+
+
+@dataclass(slots=True)
+class Tape:
+    """One line of a call as it was."""
+
+    beginning: Beginning
+    seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
+
+
+async def taped(tapes: Sequence[Tape]) -> list[RecordedLine]:
+    """These lines after they were in the table."""
+    store = MemoryStore()
+    await write(store, tapes)
+    return await read_record(store, "CA1")
+
+
+async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
+    """Record these lines of one call; an event comes every tenth of a second."""
+    async with open_records(store, lambda: NOW, 7) as desk:
+        assert desk is not None
+        for generation, tape in enumerate(tapes):
+            recorder = desk.open("CA1", generation, tape.beginning, lambda: ASKS)
+            for event, actions in tape.seen:
+                await asyncio.sleep(0.1)  # of virtual time
+                recorder.observe(event, actions, asyncio.get_running_loop().time())
+            recorder.ended(EndReason.CALLER_HANGUP)

@@ -1,0 +1,178 @@
+"""Calls over real sockets are recorded, shown, and decided again as they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.review import DIFFERENT, NO_RECORD, replayed, shown
+from agent.settings import Settings
+from tests.fakes import MemoryStore
+from tests.servers import Server, settings_for, staged
+from tests.test_call import offline, seeded
+from tests.twilio.call import TwilioCall
+from tests.web.test_resume import new_line
+
+ADA = "+15550100001"
+CALLERS = {
+    "restaurantOrderingUseCase": ("a large pepperoni pizza for pickup", "that's all", "yes"),
+    "apartmentSearchUseCase": ("i am looking for a two bedroom apartment", "yes", "tomorrow"),
+    "albertEinsteinUseCase": ("when was he born", "tell me more", "what about relativity"),
+    "defaultUseCase": ("my name is Ada Example", "yes", "i would like to order a pizza"),
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of a service that records its calls."""
+    return settings_for(tmp_path / "unused", RECORD_CALLS="true")
+
+
+@pytest.fixture
+async def recording(settings: Settings) -> AsyncIterator[Server]:
+    """A service that records its calls, with the shipped configuration."""
+    async with staged(settings, await seeded(MemoryStore()), offline) as server:
+        yield server
+
+
+async def busy_call(server: Server, said: tuple[str, ...]) -> str:
+    """Words, keys, a caller who breaks in, and a line that breaks; its SID."""
+    first, *others = said
+    async with server.twilio.call(From=ADA) as call:
+        await call.say(first, partials=(first[:9],))
+        await call.press("1")
+        await call.settle()
+        await call.prompt(first)
+        await call.hear(20)
+        await _break_in(call)
+        await call.settle()
+        relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        await call.settle()
+        for words in others:
+            await call.play_out()
+            await call.prompt(words)
+            await call.settle()
+    call_sid = call.relay.fields["CallSid"]
+    await server.items(call_sid)
+    return call_sid
+
+
+async def _break_in(call: TwilioCall) -> None:
+    if call.playback.is_playing:
+        await call.interrupt(words=3)
+
+
+@pytest.mark.parametrize("use_case", CALLERS)
+async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
+    recording: Server, settings: Settings, use_case: str
+) -> None:
+    """With what was recorded, and with the table as it still is."""
+    await recording.know(ADA, firstName="Ada", lastName="Example", useCase=use_case)
+
+    call_sid = await busy_call(recording, CALLERS[use_case])
+    resources = recording.calls.resources
+    as_recorded = await replayed(settings, resources, call_sid)
+    as_today = await replayed(settings, resources, call_sid, with_today=True)
+    told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+
+    assert as_recorded.status == 0, as_recorded.text
+    assert as_today.status == 0, as_today.text
+    assert as_recorded.text == as_today.text
+    assert told["use_case"] == use_case
+    assert [(line["line"], line["end"]) for line in told["lines"]] == [
+        (0, "error_relay"),
+        (1, "caller_hangup"),
+    ]
+    assert told["resumes"] == {"1": "lost"}
+    assert all(line["turns"] for line in told["lines"])
+    assert sum(line["events"] for line in told["lines"]) > 50
+    assert {fact["line"] for fact in told["facts"]} == {0, 1}
+    assert None not in [fact["at_ms"] for fact in told["facts"]]
+
+
+async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
+    recording: Server, settings: Settings
+) -> None:
+    """The prompt at the first request, the sentence where it was said."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    record = await recording.store.get("restaurantOrderingUseCase", "configuration")
+    assert record is not None
+    prompt, phrases = f"{record['prompt']}\nBe brief.", record.get("phrases")
+    assert isinstance(phrases, dict)
+    phrases["resumed_unheard"] = "Hm."
+    await recording.store.put({**record, "prompt": prompt, "phrases": phrases})
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
+    lines = verdict.text.splitlines()
+
+    assert verdict.status == DIFFERENT
+    assert [line.split(":")[0] for line in lines[:4]] == [
+        "changed since",
+        "  version",
+        "  prompt",
+        "  brief.phrases.resumed_unheard",
+    ]
+    assert any(line.startswith("the model is asked otherwise from event ") for line in lines)
+    assert "different at line 1, event 0 (00:00.0)" in lines
+    assert '  + Speak {"utterance":1,"text":"Hm.","is_last":true}' in lines
+
+
+async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
+    """Words, tools and the new line, in 100 columns."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+
+    text = await shown(recording.store, call_sid) or ""
+
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == call_sid
+    assert lines[1].startswith("restaurantOrderingUseCase, with +15550100001, 20")
+    assert any(" caller   a large pepperoni pizza for pickup" in line for line in lines)
+    assert any(" tool     PlaceOrderFunction {" in line for line in lines)
+    assert any(" keys     1" in line for line in lines)
+    assert any(line.startswith("--- line 1: lost ---") for line in lines)
+    assert any(line.startswith("  tool PlaceOrderFunction ") for line in lines)
+    assert any(line.startswith("turn 1 ") for line in lines)
+
+
+async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """Such a call is shown from its facts, and cannot be played again."""
+    settings = settings_for(tmp_path / "unused")
+    store = await seeded(MemoryStore())
+    async with staged(settings, store, offline) as server:
+        call_sid = await busy_call(server, CALLERS["restaurantOrderingUseCase"])
+        verdict = await replayed(settings, server.calls.resources, call_sid)
+
+    text = await shown(store, call_sid) or ""
+
+    assert await store.query(call_sid, "record::") == []
+    assert verdict.status == NO_RECORD
+    assert "events were not recorded (RECORD_CALLS): no times" in text.splitlines()
+    assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
+    assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
+    assert "turn 1" not in text
+
+
+async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording: Server) -> None:
+    """Facts are kept a day, records a week."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+    later = MemoryStore()
+    for item in await recording.store.query(call_sid, "record::"):
+        await later.put(item)
+
+    kept: Any = json.loads(await shown(later, call_sid, for_machines=True) or "")
+
+    assert [fact["kind"] for fact in kept["facts"]] == [fact["kind"] for fact in whole["facts"]]
+    assert kept["facts"] == whole["facts"]
+    assert kept["caller"] == ADA
+
+
+async def test_call_nobody_knows_is_not_shown() -> None:
+    """There is nothing to tell."""
+    assert await shown(MemoryStore(), "CA1") is None
