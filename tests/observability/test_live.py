@@ -64,9 +64,9 @@ async def _watch(folder: Path) -> Watched:
 
 async def _scraped_again(prometheus: Prometheus) -> float:
     """Wait for two scrapes and what the rules make of them; a time when all of it is there."""
-    [scrapes] = await prometheus.ask(_SCRAPES)
+    [scrapes] = await prometheus.until(_SCRAPES)
     await prometheus.until(f"{_SCRAPES} >= {scrapes + 2}")
-    [evaluated] = await prometheus.ask(_EVALUATED)
+    [evaluated] = await prometheus.until(_EVALUATED)
     await prometheus.until(f"{_EVALUATED} > {evaluated + 1}")
     [steady, *_] = await prometheus.until(_STEADY)
     return steady
@@ -126,6 +126,9 @@ def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
     assert watched.alerts["VoiceAgentModelBreakerOpen"] == [1.0]
     assert watched.alerts["VoiceAgentCallsRefused"] == [2.0]
     assert watched.alerts["VoiceAgentResumesRefused"] == [2.0]
+    assert watched.alerts["VoiceAgentFramesIgnored"] == [2.0]
+    assert watched.metrics["agent_relay_errors_total"] == [2.0]
+    assert watched.alerts["VoiceAgentStrangersRefused"] == [0.0]
     assert watched.alerts["VoiceAgentJournalFactsLost"] == [0.0]
     assert watched.alerts["VoiceAgentToolSourceDown"] == [0.0]
     assert watched.alerts["VoiceAgentInstanceDown"] == [1.0]

@@ -89,7 +89,7 @@ def test_each_alert_says_how_bad_and_leads_to_its_section() -> None:
     assert all(alert.annotations["summary"] for alert in alerts())
 
 
-def test_runbook_has_all_alerts_in_their_order_and_no_other() -> None:
+def test_runbook_has_every_alert_and_no_other() -> None:
     """Each with what it means, what the caller hears, where to look and what to do."""
     text = RUNBOOK.read_text(encoding="utf-8")
     sections = _SECTION.split(text)[1:]
