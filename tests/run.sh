@@ -17,6 +17,8 @@ ensure_environment requirements-dev.txt
 . tests/engine.sh
 # shellcheck source=tests/balancer.sh
 . tests/balancer.sh
+# shellcheck source=tests/prometheus.sh
+. tests/prometheus.sh
 
 run() {
     printf '\n== %s\n' "$*"
@@ -27,7 +29,7 @@ bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
 run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/balancer.sh \
-    tests/templates/lint.sh run-local.sh.sample .ci/run
+    tests/prometheus.sh tests/templates/lint.sh run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check
@@ -36,6 +38,7 @@ run bash tests/templates/lint.sh
 trap leave_engine EXIT
 run prepare_engine "$bin/python"
 run prepare_balancer
+run prepare_prometheus
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"

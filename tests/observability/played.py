@@ -1,0 +1,140 @@
+"""A service that has seen everything: calls that go well and calls that do not.
+
+The service is a process of its own, with an embedded table. Its first model is an emulator that
+mostly fails and once hangs; the second one is the offline model, so that callers notice nothing.
+A source of tools is away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.service import Server, serving
+from tests.dynamodb import free_port
+from tests.emulators.openai import OpenAIEmulator
+from tests.emulators.replies import fail, stall
+from tests.emulators.scripts import by_text
+from tests.twilio.client import CallRefusedError, Twilio, call_fields
+
+ADA = "+15550100001"
+_TOKEN = "12345678901234567890123456789012"
+_SECRET = "a secret of an operator"
+_USE_CASE = "restaurantOrderingUseCase"
+_MAX_CALLS = 3
+_LATE = "where are you"
+"""What the first model does not answer at all."""
+_TURNS_OF_A_LONG_CALL = 22
+"""Older turns are summarised after 20."""
+_MOST_LINES = 6
+"""A call is given up before."""
+
+
+@asynccontextmanager
+async def service(folder: Path) -> AsyncIterator[Server]:
+    """The service, ready for calls."""
+    sources = folder / "mcp.json"
+    away = {"crm": {"url": f"http://127.0.0.1:{free_port()}/mcp", "timeout": 1}}
+    sources.write_text(json.dumps({"mcpServers": away}))
+    script = by_text({_LATE: stall()}, otherwise=fail("overloaded"))
+    async with OpenAIEmulator(script) as emulator:
+        variables = {
+            "MODEL_IDENTIFIER": "openai:shaky",
+            "FALLBACK_MODEL_IDENTIFIERS": "offline:",
+            "OPENAI_BASE_URL": emulator.base_url,
+            "OPENAI_API_KEY": "any",
+            "MAX_CALLS": str(_MAX_CALLS),
+            "MCP_CONFIG": str(sources),
+            "DIAL_API_KEYS": _SECRET,
+        }
+        async with serving(folder, _TOKEN, {ADA: _USE_CASE}, **variables) as server:
+            yield server
+
+
+async def play(server: Server) -> None:
+    """One of each kind, one after the other."""
+    async with aiohttp.ClientSession() as http:
+        twilio = Twilio(http, server.base, _TOKEN)
+        await _order(twilio)
+        await _break_in(twilio)
+        await _lose_lines(twilio)
+        await _send_nonsense(twilio)
+        await _find_no_line(twilio)
+        await _ask_for_other_things(twilio, server)
+
+
+async def play_once(server: Server) -> None:
+    """What takes long and need not be seen twice."""
+    async with aiohttp.ClientSession() as http:
+        twilio = Twilio(http, server.base, _TOKEN)
+        async with twilio.call(From=ADA) as call:
+            await call.say(_LATE)
+            for _ in range(_TURNS_OF_A_LONG_CALL):
+                await call.say("are you open")
+
+
+async def _order(twilio: Twilio) -> None:
+    """Turns, and tools that work."""
+    async with twilio.call(From=ADA) as call:
+        await call.say("a large pepperoni pizza with mushrooms for pickup")
+        await call.say("that's all")
+        await call.say("yes", cycles=2)
+
+
+async def _break_in(twilio: Twilio) -> None:
+    async with twilio.call(From=ADA) as call:
+        await call.play_out()
+        await call.prompt("tell me about the pizzas")
+        await call.hear(40)
+        await call.interrupt(characters=20)
+        await call.settle()
+
+
+async def _lose_lines(twilio: Twilio) -> None:
+    """Given new lines, until there are too many."""
+    relay = await twilio.webhook(call_fields(From=ADA))
+    for _ in range(_MOST_LINES):
+        async with twilio.connect(relay) as call:
+            await call.settle()
+            ending = await call.fail()
+        if ending.answer is None or ending.answer.relay is None:
+            return
+        relay = ending.answer.relay
+    raise AssertionError("the call was given a line again and again")
+
+
+async def _send_nonsense(twilio: Twilio) -> None:
+    """The relay reports an error, and sends what is no frame."""
+    async with twilio.call(From=ADA) as call:
+        await call.send(type="error", description="Invalid message received.")
+        await call.send_raw("this is no frame")
+        await call.say("are you open")
+
+
+async def _find_no_line(twilio: Twilio) -> None:
+    async with AsyncExitStack() as calls:
+        for _ in range(_MAX_CALLS):
+            await calls.enter_async_context(twilio.call(From=ADA))
+        try:
+            await twilio.webhook(call_fields(From=ADA))
+        except CallRefusedError:
+            return
+    raise AssertionError("a call beyond the limit was taken")
+
+
+async def _ask_for_other_things(twilio: Twilio, server: Server) -> None:
+    """A report of a delivery; a token and a call of ours, which are not to be had."""
+    report = {"MessageSid": f"SM{'0' * 32}", "MessageStatus": "delivered"}
+    await twilio.post(f"{server.base}/messages/status", report)
+    await _post(twilio.http, f"{server.base}/token")
+    await _post(twilio.http, server.metrics.replace("/metrics", "/dial"))
+
+
+async def _post(http: aiohttp.ClientSession, url: str) -> None:
+    headers = {"Authorization": f"Bearer {_SECRET}"}
+    async with http.post(url, json={}, headers=headers) as response:
+        assert response.status >= 400

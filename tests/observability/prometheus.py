@@ -1,0 +1,131 @@
+"""A real Prometheus for a test: it scrapes one service, with the shipped rules, twice a second.
+
+Its own configuration differs from the shipped one in nothing but intervals, target and folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.dynamodb import free_port
+from tests.observability.promtool import program
+
+_PATIENCE_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_CONFIGURATION = """
+global:
+  scrape_interval: 400ms
+  scrape_timeout: 400ms
+  evaluation_interval: 500ms
+rule_files: [{rules}]
+scrape_configs:
+  - job_name: voice-agent
+    static_configs:
+      - targets: ["{target}"]
+"""
+
+
+class PrometheusError(Exception):
+    """It did not start, or did not understand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """One that runs."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    async def ask(self, expr: str, at: float | None = None) -> list[float]:
+        """The values of an expression, without those that are no numbers.
+
+        Args:
+            expr: It.
+            at: Epoch seconds; None = now.
+
+        Raises:
+            PrometheusError: It is no expression, or has no vector for an answer.
+        """
+        time = {} if at is None else {"time": str(at)}
+        found = await self._get("query", query=expr, **time)
+        if found["resultType"] != "vector":
+            raise PrometheusError(f"no vector: {expr}")
+        values = [float(each["value"][1]) for each in found["result"]]
+        return [value for value in values if not math.isnan(value)]
+
+    async def until(self, expr: str) -> list[float]:
+        """Wait until an expression has values; which ones."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not (values := await self.ask(expr)):  # noqa: ASYNC110 (as below)
+                await asyncio.sleep(_POLL_SECONDS)  # a scrape has no event for us
+        return values
+
+    async def sick_rules(self) -> dict[str, str]:
+        """The rules that could not be evaluated, with the reason, by their names."""
+        found = await self._get("rules")
+        rules = [rule for group in found["groups"] for rule in group["rules"]]
+        return {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"}
+
+    async def _get(self, what: str, **parameters: str) -> Any:
+        async with self.http.get(f"{self.url}/api/v1/{what}", params=parameters) as response:
+            answer: Mapping[str, Any] = await response.json()
+        if answer["status"] != "success":
+            raise PrometheusError(f"{answer['error']}: {parameters}")
+        return answer["data"]
+
+
+@asynccontextmanager
+async def watching(folder: Path, target: str, *rules: Path) -> AsyncIterator[Prometheus]:
+    """One that scrapes a target, `127.0.0.1:9090`, and evaluates these rules; ends on leaving."""
+    configuration = folder / "prometheus.yml"
+    listed = ", ".join(f'"{path}"' for path in rules)
+    configuration.write_text(_CONFIGURATION.format(rules=listed, target=target))
+    port = free_port()
+    process = await _start(folder, configuration, port)
+    try:
+        async with aiohttp.ClientSession() as http:
+            prometheus = Prometheus(f"http://127.0.0.1:{port}", http)
+            await _until_ready(process, prometheus, folder)
+            yield prometheus
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _start(folder: Path, configuration: Path, port: int) -> asyncio.subprocess.Process:
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    with (folder / "prometheus.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *guard,
+            program("prometheus"),
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            stdout=log,
+            stderr=log,
+        )
+
+
+async def _until_ready(
+    process: asyncio.subprocess.Process, prometheus: Prometheus, folder: Path
+) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while process.returncode is None:
+            try:
+                async with prometheus.http.get(f"{prometheus.url}/-/ready") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
+    raise PrometheusError((folder / "prometheus.log").read_text())

@@ -1,0 +1,153 @@
+"""What is shipped for those who watch the service, read for tests.
+
+Rules are YAML, which the service's environment cannot read; the linters' can, see
+`tests.templates.loading`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agent.telemetry import Telemetry
+from tests.templates.loading import ROOT, tool
+
+FOLDER = ROOT / "observability"
+CONFIGURATION = FOLDER / "prometheus.yml"
+RECORDING = FOLDER / "rules" / "recording.yml"
+ALERTS = FOLDER / "rules" / "alerts.yml"
+RULE_TESTS = tuple(sorted((FOLDER / "rules" / "tests").glob("*.yml")))
+DASHBOARD = FOLDER / "grafana" / "dashboards" / "voice-agent.json"
+PROVISIONING = FOLDER / "grafana" / "provisioning"
+RUNBOOK = ROOT / "docs" / "runbook.md"
+README = ROOT / "README.md"
+
+_METRIC = re.compile(r"(?<![\w:.])agent_[a-z0-9_]*[a-z0-9](?!:)\b")
+_RECORDED = re.compile(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+\b")
+_THRESHOLD = re.compile(r"\s*(?:[<>]=?|[=!]=)\s*[0-9.]+")
+_PARTS = {"histogram": ("", "_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert."""
+
+    name: str
+    expr: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTest:
+    """One test of an alert, for promtool."""
+
+    alert: str
+    fires: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One query of a panel."""
+
+    panel: str
+    expr: str
+    legend: str
+
+
+@cache
+def read_yaml(path: Path) -> Any:
+    """A file as plain data; to be read, not changed."""
+    command = [tool("python"), str(Path(__file__).with_name("decode.py")), str(path)]
+    run = subprocess.run(  # noqa: S603 (our own program and file)
+        command, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def _rules(path: Path) -> Iterator[dict[str, Any]]:
+    for group in read_yaml(path)["groups"]:
+        yield from group["rules"]
+
+
+def alerts() -> list[Alert]:
+    """All of them, in order."""
+    return [
+        Alert(rule["alert"], rule["expr"], rule["labels"], rule["annotations"])
+        for rule in _rules(ALERTS)
+    ]
+
+
+def recordings() -> dict[str, str]:
+    """The expressions by the names they are recorded under."""
+    return {rule["record"]: rule["expr"] for rule in _rules(RECORDING)}
+
+
+def rule_tests() -> list[RuleTest]:
+    """What promtool is told to try."""
+    return [
+        RuleTest(asked["alertname"], bool(asked["exp_alerts"]))
+        for path in RULE_TESTS
+        for test in read_yaml(path)["tests"]
+        for asked in test["alert_rule_test"]
+    ]
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard as Grafana loads it."""
+    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return loaded
+
+
+def targets() -> list[Target]:
+    """Every query of every panel."""
+    return [
+        Target(panel["title"], target["expr"], target["legendFormat"])
+        for panel in dashboard()["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def without_thresholds(expr: str) -> str:
+    """An alert's expression without its comparisons with numbers: what they look at."""
+    return _THRESHOLD.sub("", expr)
+
+
+def filled_in(expr: str) -> str:
+    """A dashboard's expression with what Grafana puts in the places of its variables."""
+    for variable, value in (
+        ("$__rate_interval", "5m"),
+        ("$instance", ".*"),
+        ("$use_case", ".*"),
+        ("$model", ".*"),
+    ):
+        expr = expr.replace(variable, value)
+    return expr
+
+
+def metrics_in(text: str) -> set[str]:
+    """The names of the service's metrics in a text."""
+    return set(_METRIC.findall(text))
+
+
+def recorded_in(text: str) -> set[str]:
+    """The names of recorded series in a text."""
+    return set(_RECORDED.findall(text))
+
+
+def exported() -> dict[str, set[str]]:
+    """The metrics of the service, each with the names of its samples."""
+    text = Telemetry().render("")[0].decode()
+    families = (line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))
+    return {
+        name: {name + part for part in _PARTS[kind]}
+        for name, kind in families
+        if not name.endswith("_created")
+    }

@@ -1,0 +1,164 @@
+"""The dashboard: Grafana can load it, and every query asks for a metric that exists.
+
+Grafana itself is in no registry that tests may rely on: the structure is tested, not the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from tests.observability.shipped import (
+    DASHBOARD,
+    PROVISIONING,
+    dashboard,
+    exported,
+    metrics_in,
+    read_yaml,
+    targets,
+)
+
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_COLUMNS = 24
+_OF_GRAFANA = {"row", "stat", "timeseries", "heatmap"}
+"""Kinds of panels that need no plugin."""
+_NOT_SHOWN: dict[str, str] = {}
+"""Metrics that no panel shows, with the reason."""
+
+
+def panels() -> list[dict[str, Any]]:
+    """Those with queries; the others are rows."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def variables() -> dict[str, dict[str, Any]]:
+    """What is chosen at the top, without the source, by name."""
+    return {
+        each["name"]: each for each in dashboard()["templating"]["list"] if each["type"] == "query"
+    }
+
+
+def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
+    """Where it lies on the grid."""
+    at = panel["gridPos"]
+    return {
+        (x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])
+    }
+
+
+def test_every_metric_that_is_asked_for_is_exported() -> None:
+    """In queries and in the lists to choose from; a graph of nothing looks like peace."""
+    known = set().union(*exported().values())
+
+    choices = [each["query"]["query"] for each in variables().values()]
+    asked = " ".join([*choices, *(target.expr for target in targets())])
+
+    assert metrics_in(asked) - known == set()
+    assert all(metrics_in(target.expr) or "up{" in target.expr for target in targets())
+
+
+def test_every_metric_is_shown_or_has_a_reason() -> None:
+    """Whoever adds a metric decides here who looks at it."""
+    shown = metrics_in(" ".join(target.expr for target in targets()))
+    hidden = {name for name, samples in exported().items() if not samples & shown}
+
+    assert hidden == set(_NOT_SHOWN)
+
+
+def test_rows_are_what_operators_ask_about() -> None:
+    """From the callers to the wire."""
+    rows = [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"]
+
+    assert rows == [
+        "Callers",
+        "Latency",
+        "Model",
+        "Tools",
+        "Store and journal",
+        "Survival",
+        "Relay",
+    ]
+
+
+def test_panels_need_no_plugin_and_have_numbers_of_their_own() -> None:
+    """Grafana shows one of two with the same number."""
+    kinds = {panel["type"] for panel in dashboard()["panels"]}
+    numbers = Counter(panel["id"] for panel in dashboard()["panels"])
+
+    assert kinds <= _OF_GRAFANA
+    assert set(numbers.values()) == {1}
+
+
+def test_no_panel_lies_on_another_or_beside_the_grid() -> None:
+    """What overlaps is moved by Grafana, and a row tears apart."""
+    placed = [(panel["title"], cells(panel)) for panel in dashboard()["panels"]]
+
+    assert [(a, b) for (a, x), (b, y) in combinations(placed, 2) if x & y] == []
+    assert all(0 <= x < _COLUMNS for _, taken in placed for x, _ in taken)
+
+
+def test_every_query_has_a_legend_and_asks_the_chosen_source() -> None:
+    """Also when Grafana has several sources."""
+    wrong = [
+        (panel["title"], target["refId"])
+        for panel in panels()
+        for target in panel["targets"]
+        if not (target["expr"] and target["legendFormat"] and target["datasource"] == _SOURCE)
+    ]
+    letters = [[target["refId"] for target in panel["targets"]] for panel in panels()]
+
+    assert wrong == []
+    assert all(panel["targets"] and panel["datasource"] == _SOURCE for panel in panels())
+    assert all(len(set(each)) == len(each) for each in letters)
+
+
+def test_legends_name_labels_that_the_query_keeps() -> None:
+    """A label that was summed away is an empty word."""
+    torn = [
+        (target.panel, label)
+        for target in targets()
+        for label in re.findall(r"\{\{(\w+)\}\}", target.legend)
+        if "by (" in target.expr
+        and label not in re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target.expr)))
+    ]
+
+    assert torn == []
+
+
+def test_variables_are_those_the_queries_use() -> None:
+    """Each is offered, and each that is offered does something."""
+    offered = {each["name"] for each in dashboard()["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", " ".join(target.expr for target in targets())))
+
+    assert offered == {"datasource", "instance", "use_case", "model"}
+    assert used == {"instance", "use_case", "model", "__rate_interval"}
+
+
+@pytest.mark.parametrize("variable", ["instance", "use_case", "model"])
+def test_choices_are_labels_of_a_metric_that_is_there_early(variable: str) -> None:
+    """The list asks for the label of its name."""
+    query = variables()[variable]["query"]["query"]
+
+    assert re.fullmatch(rf"label_values\(agent_\w+, {variable}\)", query)
+
+
+def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:
+    """With the variables that the README names."""
+    [source] = read_yaml(PROVISIONING / "datasources" / "prometheus.yml")["datasources"]
+    [folder] = read_yaml(PROVISIONING / "dashboards" / "voice-agent.yml")["providers"]
+
+    assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
+    assert (folder["type"], folder["options"]) == ("file", {"path": "${GRAFANA_DASHBOARDS}"})
+
+
+def test_dashboard_can_be_imported_into_any_grafana() -> None:
+    """It brings no number of its own, and is the same in every one."""
+    loaded = dashboard()
+
+    assert (loaded["id"], loaded["uid"]) == (None, "voice-agent")
+    assert json.loads(DASHBOARD.read_text(encoding="utf-8")) == loaded

@@ -1,0 +1,135 @@
+"""What is shipped, against a real service and a real Prometheus: nothing asks in vain.
+
+A service is scraped while calls are played twice, so that everything that is counted was seen to
+rise. Then each query of the dashboard and what each alert looks at must have data: numbers, and
+not only series.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.observability import played
+from tests.observability.prometheus import Prometheus, watching
+from tests.observability.shipped import (
+    ALERTS,
+    RECORDING,
+    alerts,
+    exported,
+    filled_in,
+    recordings,
+    targets,
+    without_thresholds,
+)
+
+_SCRAPES = "sum(sum_over_time(up[1h]))"
+_EVALUATED = "max(timestamp(voice_agent:calls:limit))"
+_STEADY = "vector(time()) and on () min_over_time(up[3s]) == 1"
+"""The time now, if no scrape has failed just before: a failed one takes all data away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What Prometheus had at the end, by name or query."""
+
+    panels: Mapping[tuple[str, str], Sequence[float]]
+    alerts: Mapping[str, Sequence[float]]
+    recordings: Mapping[str, Sequence[float]]
+    metrics: Mapping[str, Sequence[float]]
+    sick_rules: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """A service was watched while it had calls."""
+    return asyncio.run(_watch(tmp_path_factory.mktemp("watched")))
+
+
+async def _watch(folder: Path) -> Watched:
+    async with played.service(folder) as server:
+        target = server.metrics.removeprefix("http://").removesuffix("/metrics")
+        async with watching(folder, target, RECORDING, ALERTS) as prometheus:
+            await prometheus.until("up == 1")  # it takes seconds to find its first target
+            await played.play_once(server)
+            await played.play(server)
+            await _scraped_again(prometheus)
+            await played.play(server)
+            return await _ask(prometheus, await _scraped_again(prometheus))
+
+
+async def _scraped_again(prometheus: Prometheus) -> float:
+    """Wait for two scrapes and what the rules make of them; a time when all of it is there."""
+    [scrapes] = await prometheus.until(_SCRAPES)
+    await prometheus.until(f"{_SCRAPES} >= {scrapes + 2}")
+    [evaluated] = await prometheus.until(_EVALUATED)
+    await prometheus.until(f"{_EVALUATED} > {evaluated + 1}")
+    [steady, *_] = await prometheus.until(_STEADY)
+    return steady
+
+
+async def _ask(prometheus: Prometheus, at: float) -> Watched:
+    names = [name for parts in exported().values() for name in _samples(parts)]
+    return Watched(
+        panels={
+            (one.panel, one.expr): await prometheus.ask(filled_in(one.expr), at)
+            for one in targets()
+        },
+        alerts={
+            one.name: await prometheus.ask(without_thresholds(one.expr), at) for one in alerts()
+        },
+        recordings={name: await prometheus.ask(name, at) for name in recordings()},
+        metrics={name: await prometheus.ask(name, at) for name in names},
+        sick_rules=await prometheus.sick_rules(),
+    )
+
+
+def _samples(parts: set[str]) -> set[str]:
+    """Of a histogram its parts, for it has no sample of its own name."""
+    return {part for part in parts if part.endswith("_count")} or parts
+
+
+def _without_data(asked: Mapping[str, Sequence[float]]) -> list[str]:
+    return [what for what, values in asked.items() if not values]
+
+
+def test_every_query_of_the_dashboard_has_data(watched: Watched) -> None:
+    """As Grafana asks, with everything chosen."""
+    assert [asked for asked, values in watched.panels.items() if not values] == []
+
+
+def test_every_alert_looks_at_data(watched: Watched) -> None:
+    """An alert on nothing never fires."""
+    assert _without_data(watched.alerts) == []
+
+
+def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None:
+    """By Prometheus itself, without a fault."""
+    assert watched.sick_rules == {}
+    assert _without_data(watched.recordings) == []
+
+
+def test_every_metric_was_seen_but_those_of_disasters(watched: Watched) -> None:
+    """So the calls that are played are enough to tell by; what is not seen has a fallback of 0."""
+    silent = sorted(_without_data(watched.metrics))
+
+    assert silent == ["agent_connections_cut_total", "agent_journal_facts_lost_total"]
+
+
+def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
+    """Some figures that are known beforehand."""
+    assert watched.recordings["voice_agent:calls:limit"] == [100.0]
+    assert watched.alerts["VoiceAgentModelBreakerOpen"] == [1.0]
+    assert watched.alerts["VoiceAgentCallsRefused"] == [2.0]
+    assert watched.alerts["VoiceAgentResumesRefused"] == [2.0]
+    assert watched.alerts["VoiceAgentFramesIgnored"] == [2.0]
+    assert watched.metrics["agent_relay_errors_total"] == [2.0]
+    assert watched.alerts["VoiceAgentStrangersRefused"] == [0.0]
+    assert watched.alerts["VoiceAgentJournalFactsLost"] == [0.0]
+    assert watched.alerts["VoiceAgentToolSourceDown"] == [0.0]
+    assert watched.alerts["VoiceAgentInstanceDown"] == [1.0]
+    assert watched.alerts["VoiceAgentCallsNearLimit"] == [0.0]
