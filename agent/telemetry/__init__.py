@@ -1,0 +1,21 @@
+"""What operators see of a call: metrics and logs, both fed from one hook.
+
+`CallObserver.observe` sees each event with the actions it led to; every number about calls is
+derived there, so that nothing on the path of a call measures itself. Labels are bounded sets,
+never a call id or a number (contract section 6). Log values that may be personal have keys that
+begin with `pii_` and are dropped.
+"""
+
+from agent.telemetry.logs import configure_logging, drop_personal
+from agent.telemetry.measured import MeasuredMessenger, MeasuredStore
+from agent.telemetry.observer import CallObserver
+from agent.telemetry.process import Telemetry
+
+__all__ = [
+    "CallObserver",
+    "MeasuredMessenger",
+    "MeasuredStore",
+    "Telemetry",
+    "configure_logging",
+    "drop_personal",
+]
