@@ -376,6 +376,18 @@ class Settings:
         "TASK_PROTECTION", False, "on ECS, keep scale-in away while there are calls", _switch
     )
     ecs_agent_uri: str = _variable("ECS_AGENT_URI", "", "set by ECS; unset = not on ECS")
+    prices_file: str = _variable(
+        "PRICES_FILE", "", "prices of models, TOML; unset = configuration/prices.toml"
+    )
+    emf_metrics: bool = _variable(
+        "EMF_METRICS",
+        False,
+        "write metrics for CloudWatch into the log, if its format is json",
+        _switch,
+    )
+    log_personal_data: bool = _variable(
+        "LOG_PERSONAL_DATA", False, "log what may be personal, in keys pii_...", _switch
+    )
 
     @property
     def origin(self) -> str:

@@ -41,6 +41,7 @@ _CONTRACT_NAMES = {
     "BUSY_SENTENCE", "BUSY_REDIRECT_URL", "BUSY_QUEUE", "BUSY_SMS",
     "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
     "TASK_PROTECTION", "ECS_AGENT_URI",
+    "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
 _SET = re.compile(r"^(?:# )?export ([A-Za-z_]+)=", re.MULTILINE)

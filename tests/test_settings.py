@@ -86,6 +86,9 @@ def test_every_variable_is_read() -> None:
         "CALLER_TOKENS_PER_DAY": "200000",
         "TASK_PROTECTION": "true",
         "ECS_AGENT_URI": "http://169.254.170.2/api/0123",
+        "PRICES_FILE": "prices.toml",
+        "EMF_METRICS": "true",
+        "LOG_PERSONAL_DATA": "true",
     }
     alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
 
@@ -150,6 +153,9 @@ def test_every_variable_is_read() -> None:
         caller_tokens_per_day=200_000,
         task_protection=True,
         ecs_agent_uri="http://169.254.170.2/api/0123",
+        prices_file="prices.toml",
+        emf_metrics=True,
+        log_personal_data=True,
     )
 
 

@@ -6,16 +6,26 @@ never a call id or a number (contract section 6). Log values that may be persona
 begin with `pii_` and are dropped.
 """
 
+from agent.telemetry.emf import EmbeddedMetrics
 from agent.telemetry.logs import configure_logging, drop_personal
 from agent.telemetry.measured import MeasuredMessenger, MeasuredStore
 from agent.telemetry.observer import CallObserver
+from agent.telemetry.prices import NO_PRICES, Prices, PricesError, read_prices
 from agent.telemetry.process import Telemetry
+from agent.telemetry.receipt import CallFacts, stamp_of
 
 __all__ = [
+    "NO_PRICES",
+    "CallFacts",
     "CallObserver",
+    "EmbeddedMetrics",
     "MeasuredMessenger",
     "MeasuredStore",
+    "Prices",
+    "PricesError",
     "Telemetry",
     "configure_logging",
     "drop_personal",
+    "read_prices",
+    "stamp_of",
 ]

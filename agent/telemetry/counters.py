@@ -13,8 +13,11 @@ from agent.conversation.events import ReplyFault
 class ModelCounters:
     """What went wrong with models and was made good, so that no call tells of it."""
 
-    def __init__(self, registry: CollectorRegistry, errors: Counter) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, errors: Counter, first_event: Histogram
+    ) -> None:
         self._errors = errors
+        self._first_event = first_event
         self._retries = Counter(
             "agent_llm_retries", "Models asked again.", ("model",), registry=registry
         )
@@ -27,6 +30,10 @@ class ModelCounters:
         self._breaker = Gauge(
             "agent_llm_breaker_open", "1 while passed over.", ("model",), registry=registry
         )
+
+    def began(self, model: str, seconds: float) -> None:
+        """The first event of a stream, of any kind, came so long after the request."""
+        self._first_event.labels(model).observe(seconds)
 
     def failed(self, model: str, fault: ReplyFault) -> None:
         """A request failed, and another one will be made for it."""

@@ -19,11 +19,26 @@ _VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.
 _FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Metrics:
-    """All metrics of one process."""
+_STAGE = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.65, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_SPEED = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+"""Tokens a second; a voice needs about five."""
 
-    def __init__(self, clock: Clock = monotonic) -> None:
+
+class Metrics:
+    """All metrics of one process.
+
+    Histograms have classic buckets: the client library (0.26) can write native histograms that it
+    is given and does not keep any itself.
+
+    Args:
+        clock: Seconds, of all durations.
+        trace_id: Tells the trace of what is being measured, 32 hexadecimal digits; empty = none.
+            It becomes the exemplar of latencies, which only the OpenMetrics form can show.
+    """
+
+    def __init__(self, clock: Clock = monotonic, trace_id: Callable[[], str] = lambda: "") -> None:
         self._clock = clock
+        self._trace_id = trace_id
         self._registry = CollectorRegistry()
 
         def histogram(
@@ -50,6 +65,43 @@ class Metrics:
             "agent_turn_overhead_seconds",
             "Part of the time to first speech that is neither the model's nor a tool's.",
         )
+        self.first_clause = histogram(
+            "agent_llm_time_to_first_clause_seconds",
+            "Request sent to the model until the first of its text is written.",
+            ("model", "use_case"),
+            _VOICE,
+        )
+        self.llm_duration = histogram(
+            "agent_llm_duration_seconds",
+            "Request sent to the model until the reply is no more.",
+            ("model", "outcome"),
+            _VOICE,
+        )
+        self.llm_speed = histogram(
+            "agent_llm_tokens_per_second",
+            "Tokens of a reply by the time from its first one to its end.",
+            ("model",),
+            _SPEED,
+        )
+        self.turns = counter("agent_turns", "Turns of callers.", "use_case", "outcome")
+        self.turn_stage = histogram(
+            "agent_turn_stage_seconds",
+            "Part of a turn; the parts are disjoint and add up to it.",
+            ("use_case", "stage"),
+            _STAGE,
+        )
+        self.audio_latency = histogram(
+            "agent_turn_audio_latency_seconds",
+            "Caller's voice ends until the agent's begins, as the relay reports it.",
+            ("use_case",),
+            _VOICE,
+        )
+        self.interrupt_stop = histogram(
+            "agent_interrupt_stop_seconds",
+            "Caller breaks in until the last text is out and the model's stream let go.",
+            ("kind",),
+        )
+        self.reprompts = counter("agent_reprompts", "Silences that were broken.", "use_case")
         self.active_calls = Gauge(
             "agent_active_calls", "Calls in progress.", registry=self._registry
         )
@@ -71,10 +123,22 @@ class Metrics:
         self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
         self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.llm_cost = counter(
+            "agent_llm_cost", "Estimated price of ended calls, where known.", "model", "currency"
+        )
         self.summaries = counter(
             "agent_summaries", "Summaries of long calls that were asked for.", "outcome"
         )
-        self.models = ModelCounters(self._registry, self.llm_errors)
+        self.models = ModelCounters(
+            self._registry,
+            self.llm_errors,
+            histogram(
+                "agent_llm_time_to_first_event_seconds",
+                "Request sent to a model until the first event of any kind.",
+                ("model",),
+                _VOICE,
+            ),
+        )
         self.webhook_duration = histogram(
             "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
         )
@@ -116,6 +180,15 @@ class Metrics:
     def now(self) -> float:
         """Seconds on the clock of all durations."""
         return self._clock()
+
+    def exemplar(self) -> dict[str, str] | None:
+        """Which trace the next measurement is of, in the library's form; None = of none."""
+        trace_id = self._trace_id()
+        return {"trace_id": trace_id} if trace_id else None
+
+    def value(self, name: str, **labels: str) -> float:
+        """The present value of one sample; 0 if there is none yet."""
+        return self._registry.get_sample_value(name, labels) or 0.0
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the form a scraper accepts, and its content type."""
