@@ -105,7 +105,7 @@ def test_receipt_adds_up_a_call() -> None:
         "cache_share": 0.75,
         "agent_seconds": 1.3,
         "caller_seconds": 1.1,
-        "agent_share": 0.556,
+        "talk_share": 0.556,
         "talk": "estimated",
         "prompt_hash": "5499befb38db",
         "tools_hash": "e3b0c44298fc",
@@ -126,7 +126,7 @@ def test_voices_are_measured_where_the_relay_reports_them() -> None:
     )
 
     assert (receipt["agent_seconds"], receipt["caller_seconds"]) == (3.0, 1.0)
-    assert (receipt["agent_share"], receipt["talk"]) == (0.75, "measured")
+    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "measured")
 
 
 def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
@@ -137,7 +137,7 @@ def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
         (9.5, CallerSpoke("y" * 10), []),
     )
 
-    assert (receipt["agent_share"], receipt["talk"]) == (0.75, "estimated")
+    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "estimated")
 
 
 def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _receipt(told: Mapping[str, Any]) -> str:
     parts = [
         f"call over: {told['reason']} after {told['seconds']:.1f} s",
         f"{told['turns']} turns, {interrupts} interrupts",
-        f"agent spoke {told['agent_share']:.0%} ({told['talk']})",
+        f"agent spoke {told['talk_share']:.0%} ({told['talk']})",
         f"tokens {tokens['input']} in, {tokens['output']} out, {told['cache_share']:.0%} cached",
     ]
     if told["tools"]:

@@ -135,7 +135,7 @@ class Receipt:
             cache_share=round(used.cache_read / read, 3) if read else 0.0,
             agent_seconds=round(agent, 1),
             caller_seconds=round(caller, 1),
-            agent_share=round(agent / (agent + caller), 3) if agent + caller else 0.0,
+            talk_share=round(agent / (agent + caller), 3) if agent + caller else 0.0,
             talk="measured" if is_measured else "estimated",
             prompt_hash=stamp.prompt_hash,
             tools_hash=stamp.tools_hash,
