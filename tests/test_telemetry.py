@@ -460,3 +460,31 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
     assert [key for key, text in texts.items() if "trace_id" in text] == [
         ("0af7651916cd43dd8448eb211c80319c", "application/openmetrics-text; version=1.0.0")
     ]
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_turns_and_receipts_on_a_terminal_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an operator looks for stands in one line; the call is told by the end of its SID."""
+    configure_logging("info", "console")
+    with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):
+        _observed(
+            (10.0, SPOKE, [_start(1)]),
+            (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+            (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [_start(2)]),
+            (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+            (15.0, ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
+            (15.0, TokensCounted(2, Usage(50, 20, 150)), []),
+            (20.0, SPOKE, [_start(3)]),
+            (21.0, CallerInterrupted(""), [CancelReply(3)]),
+        )
+
+    written = capsys.readouterr().err
+    for sentence in (
+        "…abcdef turn 1 answered after 4000 ms = model 2000 + tool 2000, then speech 1000",
+        "look_up 2000 ms ok",
+        "…abcdef turn 2 interrupted (speech) after 1000 ms without a word = model 1000",
+        "…abcdef call over: caller_hangup after 21.0 s, 2 turns, 1 interrupt",
+        "tokens 50 in, 20 out, 75% cached; look_up 1 ok",
+    ):
+        assert sentence in written
+    assert "Yes" not in written and "open" not in written

@@ -45,6 +45,8 @@ _SPOKEN = {
     Stage.PHRASE: Stage.SPEECH,
 }
 """The same wait once the caller has heard something."""
+UNTIL_SPEECH = (Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
+"""Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
 """Of the response latency: neither the model's nor a tool's."""
 
