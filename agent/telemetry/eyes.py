@@ -16,7 +16,8 @@ from typing import Any
 from agent.telemetry.turn import UNTIL_SPEECH
 
 _SHOWN_OF_SID = 6
-_INDENT = "\n" + " " * 12
+_INDENT = "\n" + " " * 42
+"""Under the sentence, behind the time stamp and the level."""
 
 
 def readable(_: object, __: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
