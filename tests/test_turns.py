@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,16 +41,19 @@ from agent.conversation.machine import Conversation
 from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.session import Session, Surroundings
+from agent.store.sqlite import SqliteStore
 from agent.telemetry import Telemetry
 from agent.telemetry.turn import Turn
 from tests.scripted import (
     GREETING,
+    Edit,
     ListJournal,
     ScriptedConfiguration,
     ScriptedLine,
     ScriptedModel,
     ScriptedToolbox,
 )
+from tests.servers import settings_for, staged
 from tests.virtual_time import run_virtually
 
 SPOKE = CallerSpoke("Are you open?")
@@ -281,20 +285,34 @@ def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> 
     assert turn.response is None or abs(before - turn.response) < 1e-6
 
 
+def test_wait_for_edits_is_part_of_the_turn() -> None:
+    """The words were there; that nothing was done about them yet is our own time."""
+    model = ScriptedModel([["Yes. ", StopReason.END]])
+    line = ScriptedLine([(2.0, SPOKE)], hangs_up_at=30.0)
+
+    with capture_logs() as logs:
+        run_virtually(_played(model, line, edits=[(0.08, None)]))
+
+    [told] = [entry for entry in logs if entry["event"] == "turn.finished"]
+    assert (told["response_ms"], told["stages"]) == (80.0, {"prepare": 80.0})
+
+
+async def _played(model: ScriptedModel, line: ScriptedLine, edits: list[Edit]) -> None:
+    """A whole call under the observer of a process."""
+    telemetry = Telemetry(asyncio.get_running_loop().time)
+    observer = telemetry.call("pizza", lambda: "scripted:")
+    configuration = ScriptedConfiguration(model, ScriptedToolbox(), edits)
+    around = Surroundings(line, configuration, ListJournal(), observer)
+    observer.ended(await Session(Conversation(GREETING), around).run())
+
+
 def test_stages_of_a_real_session_add_up_to_what_the_line_saw() -> None:
     """A whole session in virtual time: the line's own clock and the log say the same."""
     model = ScriptedModel([[0.7, "Yes, ", 0.2, "until nine. ", 1.1, "Bye.", StopReason.END]])
     line = ScriptedLine([(2.0, SPOKE)], hangs_up_at=30.0)
 
-    async def play() -> None:
-        telemetry = Telemetry(asyncio.get_running_loop().time)
-        observer = telemetry.call("pizza", lambda: "scripted:")
-        configuration = ScriptedConfiguration(model, ScriptedToolbox())
-        around = Surroundings(line, configuration, ListJournal(), observer)
-        observer.ended(await Session(Conversation(GREETING), around).run())
-
     with capture_logs() as logs:
-        run_virtually(play())
+        run_virtually(_played(model, line, []))
 
     [told] = [entry for entry in logs if entry["event"] == "turn.finished"]
     spoken = [at for at, action in line.sent if isinstance(action, Speak) and action.text]
@@ -306,3 +324,29 @@ def test_stages_of_a_real_session_add_up_to_what_the_line_saw() -> None:
     assert abs(until_speech - told["response_ms"]) <= 2.0
     assert abs(sum(stages.values()) - told["total_ms"]) <= 2.0
     assert stages["model"] == 700.0
+
+
+_ONE_STEP_MS = 50.0
+"""The first text is stamped when all of its step is done, and the client may read it before."""
+
+
+async def test_log_and_an_outside_client_agree_on_the_response(table: Path) -> None:
+    """On a real socket: what the log says lies between the model's known time and the client's.
+
+    The client's interval encloses ours: it begins before its words are sent and ends when the text
+    has been read. Nothing is asserted of how long anything takes, only of what encloses what.
+    """
+    model = ScriptedModel([[0.15, "Yes, ", 0.1, "we are open. ", 0.05, StopReason.END]])
+    store = await SqliteStore.open(table)
+    async with staged(settings_for(table), store, lambda *_: model) as server:
+        with capture_logs() as logs:
+            async with server.twilio.call() as call:
+                reply = await call.say("are you open")
+            await server.calls.until_quiet()
+    await store.close()
+
+    [line] = [entry for entry in logs if entry["event"] == "turn.finished"]
+    response = line["response_ms"]
+    assert 149.0 <= response <= reply.first_text_seconds * 1000 + _ONE_STEP_MS
+    assert line["stages"]["model"] >= 149.0
+    assert line["total_ms"] >= response + 149.0
