@@ -113,7 +113,11 @@ def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _serve(_: argparse.Namespace) -> int:
     settings = _settings()
-    configure_logging(settings.log_level, log_format_for(settings))
+    configure_logging(
+        settings.log_level,
+        log_format_for(settings),
+        with_personal=settings.log_personal_data,
+    )
     asyncio.run(app.serve(settings))
     return 0
 
@@ -217,6 +221,7 @@ def _check(asked: argparse.Namespace) -> int:
     usable = records.usable_everywhere
     try:
         settings = _settings()
+        app.prices_of(settings)
         found, away, remarks = asyncio.run(survey(settings.mcp_config))
     except AgentError as error:
         faults.append(str(error))

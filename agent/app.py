@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic, time
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -31,10 +34,17 @@ from agent.ports import Store
 from agent.protection import OnActive, open_protection, unprotected
 from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
-from agent.settings import Settings, SettingsError
+from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.journal import open_journals
-from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
+from agent.telemetry import (
+    EmbeddedMetrics,
+    MeasuredMessenger,
+    MeasuredStore,
+    Prices,
+    Telemetry,
+    read_prices,
+)
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
 from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, messages, token
@@ -44,6 +54,7 @@ from agent.web.site import PRIVATE_DOORS, open_site, public_doors, raise_file_li
 
 log = structlog.get_logger(__name__)
 
+_PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
 LARGEST_FORM_BYTES = 64 * 1024
 AT_ONCE_SHARE = 0.8
 """Of the time calls may take to be handed over: after that no quiet moment is waited for."""
@@ -70,6 +81,7 @@ async def open_calls(
     """Everything a call needs, without a way to reach it; closed on leaving."""
     telemetry = Telemetry()
     load = Load(telemetry.load)
+    prices = prices_of(settings)
     table = await open_store(
         settings.table_name,
         settings.store_path,
@@ -92,7 +104,10 @@ async def open_calls(
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
-                store, journals, open_model, toolkit, messenger, telemetry, load, records
+                *(store, journals, open_model, toolkit, messenger, telemetry),
+                load=load,
+                records=records,
+                prices=prices,
             )
             calls = Calls(settings, resources, clock, on_active)
             try:
@@ -157,9 +172,15 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
         ):
-            watching = tasks.create_task(calls.load.watch(), name="lag")
+            watching = [tasks.create_task(calls.load.watch(), name="lag")]
+            if settings.emf_metrics and log_format_for(settings) == "json":
+                embedded = EmbeddedMetrics(
+                    telemetry, urlsplit(settings.ws_url).netloc, sys.stderr.write
+                )
+                watching.append(tasks.create_task(embedded.run(), name="embedded metrics"))
             yield Service(calls, store, telemetry, port, metrics_port)
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
 
 @asynccontextmanager
@@ -259,6 +280,15 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         events=telemetry.models,
         may_hedge=lambda: load.allows_hedges,
     )
+
+
+def prices_of(settings: Settings) -> Prices:
+    """What models cost, for estimates.
+
+    Raises:
+        PricesError: The file cannot be used.
+    """
+    return read_prices(Path(settings.prices_file) if settings.prices_file else _PRICES)
 
 
 def messenger_options(settings: Settings) -> MessengerOptions:

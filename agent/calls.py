@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from agent import __version__
 from agent.admission import Admission
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
@@ -37,7 +38,7 @@ from agent.store import session
 from agent.store.journal import Journals
 from agent.store.reentry import Reentry, enter_again, reentry_of
 from agent.store.session import TokenUse
-from agent.telemetry import Telemetry
+from agent.telemetry import NO_PRICES, CallFacts, Prices, Telemetry, stamp_of
 from agent.tools import CallContext, CallToolbox, Ledger, Toolkit
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class Resources:
     load: Load = field(default_factory=Load)
     records: RecordDesk | None = None
     """None = calls are not recorded."""
+    prices: Prices = NO_PRICES
 
 
 class Calls:
@@ -240,7 +242,14 @@ class Calls:
         means = Means(self._store, self._setups, self._open_model, toolbox)
         configuration = await LiveConfiguration.open(means, item)
         observer = self._resources.telemetry.call(
-            configuration.use_case.name, lambda: configuration.model.name
+            configuration.use_case.name,
+            lambda: configuration.model.name,
+            CallFacts(
+                stamp=lambda: stamp_of(configuration.use_case, session.version_of(item)),
+                resume=reentry.number if reentry else 0,
+                code_version=__version__,
+                prices=self._resources.prices,
+            ),
         )
         reason = EndReason.ERROR_RELAY
         journal = self._resources.journals.open(

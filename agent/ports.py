@@ -358,6 +358,7 @@ class Observer(Protocol):
         Args:
             event: What has happened.
             actions: What was done about it, in order.
-            received_at: When the event entered the inbox, on the loop's clock, in seconds.
+            received_at: When the event came, on the loop's clock, in seconds: for what happens on
+                the line when it was read there, otherwise when it entered the inbox.
         """
         ...

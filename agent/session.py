@@ -220,6 +220,9 @@ class Session:
         is_turn_prepared = False
         async with aclosing(self._around.line.events()) as events:
             async for event in events:
+                received_at = (
+                    asyncio.get_running_loop().time()
+                )  # what follows is a wait of the caller
                 match event:
                     case PlaybackReported(Playback.CALLER_ON):
                         self._prepare_turn()
@@ -235,7 +238,7 @@ class Session:
                         await self._be_up_to_date(is_asked=False)
                     case _:
                         pass
-                await self._put(event)
+                await self._inbox.put((received_at, event))
         await self._put(CallEnded())
 
     def _prepare_turn(self) -> None:

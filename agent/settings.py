@@ -389,6 +389,18 @@ class Settings:
         _switch,
     )
     record_days: int = _variable("RECORD_DAYS", 7, "how long such a record is kept", _days)
+    prices_file: str = _variable(
+        "PRICES_FILE", "", "prices of models, TOML; unset = configuration/prices.toml"
+    )
+    emf_metrics: bool = _variable(
+        "EMF_METRICS",
+        False,
+        "write metrics for CloudWatch into the log, if its format is json",
+        _switch,
+    )
+    log_personal_data: bool = _variable(
+        "LOG_PERSONAL_DATA", False, "log what may be personal, in keys pii_...", _switch
+    )
 
     @property
     def origin(self) -> str:

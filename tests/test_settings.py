@@ -88,6 +88,9 @@ def test_every_variable_is_read() -> None:
         "ECS_AGENT_URI": "http://169.254.170.2/api/0123",
         "RECORD_CALLS": "true",
         "RECORD_DAYS": "30",
+        "PRICES_FILE": "prices.toml",
+        "EMF_METRICS": "true",
+        "LOG_PERSONAL_DATA": "true",
     }
     alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
 
@@ -154,6 +157,9 @@ def test_every_variable_is_read() -> None:
         ecs_agent_uri="http://169.254.170.2/api/0123",
         record_calls=True,
         record_days=30,
+        prices_file="prices.toml",
+        emf_metrics=True,
+        log_personal_data=True,
     )
 
 

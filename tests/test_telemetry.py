@@ -17,6 +17,7 @@ from agent.conversation.actions import (
     RunTool,
     Speak,
     StartReply,
+    Timer,
 )
 from agent.conversation.events import (
     CallerInterrupted,
@@ -25,12 +26,15 @@ from agent.conversation.events import (
     CallStarted,
     EndReason,
     Event,
+    Playback,
+    PlaybackReported,
     ReplyDelta,
     ReplyFailed,
     ReplyFault,
     ReplyFinished,
     Summarized,
     SummaryFailed,
+    TimerFired,
     TokensCounted,
     ToolFinished,
 )
@@ -108,6 +112,17 @@ def test_turn_is_measured_from_words_to_words() -> None:
         "turn_overhead_seconds_count": 1.0,
         "turn_overhead_seconds_sum": 0.25,
         "llm_requests_total scripted: finished": 1.0,
+        "llm_duration_seconds_count scripted: finished": 1.0,
+        "llm_duration_seconds_sum scripted: finished": 1.0,
+        "llm_time_to_first_clause_seconds_count scripted: pizza": 1.0,
+        "llm_time_to_first_clause_seconds_sum scripted: pizza": 0.75,
+        "turns_total answered pizza": 1.0,
+        "turn_stage_seconds_count model pizza": 1.0,
+        "turn_stage_seconds_sum model pizza": 0.5,
+        "turn_stage_seconds_count phrase pizza": 1.0,
+        "turn_stage_seconds_sum phrase pizza": 0.25,
+        "turn_stage_seconds_count speech pizza": 1.0,
+        "turn_stage_seconds_sum speech pizza": 0.25,
     }
 
 
@@ -130,6 +145,15 @@ def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
         "tool_duration_seconds_count ok look_up": 1.0,
         "tool_duration_seconds_sum ok look_up": 2.0,
         "llm_requests_total scripted: finished": 1.0,
+        "llm_duration_seconds_count scripted: finished": 1.0,
+        "llm_duration_seconds_sum scripted: finished": 1.0,
+        "llm_time_to_first_clause_seconds_count scripted: pizza": 1.0,
+        "llm_time_to_first_clause_seconds_sum scripted: pizza": 1.0,
+        "turns_total answered pizza": 1.0,
+        "turn_stage_seconds_count model pizza": 1.0,
+        "turn_stage_seconds_sum model pizza": 2.0,
+        "turn_stage_seconds_count tool pizza": 1.0,
+        "turn_stage_seconds_sum tool pizza": 2.0,
     }
 
 
@@ -186,7 +210,13 @@ def test_reply_that_is_left_is_counted_once() -> None:
     assert samples == {
         **ONE_CALL,
         "llm_requests_total scripted: cancelled": 1.0,
+        "llm_duration_seconds_count scripted: cancelled": 1.0,
+        "llm_duration_seconds_sum scripted: cancelled": 1.0,
         "interrupts_total speech": 1.0,
+        "interrupt_stop_seconds_count speech": 1.0,
+        "turns_total interrupted pizza": 1.0,
+        "turn_stage_seconds_count model pizza": 1.0,
+        "turn_stage_seconds_sum model pizza": 1.0,
     }
 
 
@@ -200,6 +230,11 @@ def test_reply_that_fails_is_counted_with_its_fault() -> None:
         **ONE_CALL,
         "llm_requests_total scripted: failed": 1.0,
         "llm_errors_total throttled scripted:": 1.0,
+        "llm_duration_seconds_count scripted: failed": 1.0,
+        "llm_duration_seconds_sum scripted: failed": 2.0,
+        "turns_total failed pizza": 1.0,
+        "turn_stage_seconds_count model pizza": 1.0,
+        "turn_stage_seconds_sum model pizza": 2.0,
     }
 
 
@@ -213,7 +248,7 @@ def test_tools_are_measured_by_how_they_ended() -> None:
         (5.0, ToolFinished("tool00003", ToolOutcome("{}")), []),
     )
 
-    tools = {name: value for name, value in samples.items() if "tool" in name}
+    tools = {name: value for name, value in samples.items() if name.startswith("tool_")}
     assert tools == {
         "tool_duration_seconds_count error look_up": 1.0,
         "tool_duration_seconds_sum error look_up": 2.0,
@@ -360,3 +395,96 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
     written = capsys.readouterr().err
     assert "call.refused" in written and "reason=busy" in written
     assert "+1555" not in written and "too.fine" not in written
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_personal_values_are_logged_where_they_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`LOG_PERSONAL_DATA=true` is for a fault that cannot be found otherwise."""
+    configure_logging("info", "json", with_personal=True)
+
+    structlog.get_logger("test").info("call.started", pii_caller="+15550100001")
+
+    assert json.loads(capsys.readouterr().err)["pii_caller"] == "+15550100001"
+
+
+def test_reply_has_a_speed_once_its_tokens_are_counted() -> None:
+    """Forty tokens in two seconds of writing; the wait for the first one is not part of it."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
+        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
+        (13.1, TokensCounted(1, Usage(100, 40)), []),
+    )
+
+    assert samples["llm_tokens_per_second_sum scripted:"] == 20.0
+
+
+def test_silence_between_two_voices_is_measured_where_it_is_reported() -> None:
+    """What the caller hears, which no other figure knows: speech is recognised and made, too."""
+    samples = _observed(
+        (10.0, PlaybackReported(Playback.CALLER_ON), []),
+        (12.0, PlaybackReported(Playback.CALLER_OFF), []),
+        (13.5, PlaybackReported(Playback.AGENT_ON), []),
+        (15.0, PlaybackReported(Playback.AGENT_ON), []),
+    )
+
+    assert samples["turn_audio_latency_seconds_sum pizza"] == 1.5
+    assert samples["turn_audio_latency_seconds_count pizza"] == 1.0
+
+
+def test_silence_that_is_broken_by_the_agent_is_counted() -> None:
+    """A re-prompt is no answer: no turn and no latency."""
+    samples = _observed(
+        (10.0, SPOKE, []), (40.0, TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?")])
+    )
+
+    assert samples == {**ONE_CALL, "reprompts_total pizza": 1.0}
+
+
+def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
+    """OpenMetrics has exemplars; the plain form must not show them, and no trace shows none."""
+    steps: list[Step] = [(1.0, SPOKE, [_start(1)]), (2.0, ReplyDelta(1, "Yes"), [])]
+    clock = Clock()
+    texts = {}
+    for trace in ("0af7651916cd43dd8448eb211c80319c", ""):
+        telemetry = Telemetry(clock, lambda trace=trace: trace)  # type: ignore[misc] # a default
+        observer = telemetry.call("pizza", lambda: "m")
+        for at, event, actions in steps:
+            clock.now = at
+            observer.observe(event, actions, at)
+        for form in ("application/openmetrics-text; version=1.0.0", "text/plain"):
+            texts[trace, form] = telemetry.render(form)[0].decode()
+
+    assert [key for key, text in texts.items() if "trace_id" in text] == [
+        ("0af7651916cd43dd8448eb211c80319c", "application/openmetrics-text; version=1.0.0")
+    ]
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_turns_and_receipts_on_a_terminal_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an operator looks for stands in one line; the call is told by the end of its SID."""
+    configure_logging("info", "console")
+    with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):
+        _observed(
+            (10.0, SPOKE, [_start(1)]),
+            (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+            (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [_start(2)]),
+            (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+            (15.0, ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
+            (15.0, TokensCounted(2, Usage(50, 20, 150)), []),
+            (20.0, SPOKE, [_start(3)]),
+            (21.0, CallerInterrupted(""), [CancelReply(3)]),
+        )
+
+    written = capsys.readouterr().err
+    for sentence in (
+        "…abcdef turn 1 answered after 4000 ms = model 2000 + tool 2000, then speech 1000",
+        "look_up 2000 ms ok",
+        "…abcdef turn 2 interrupted (speech) after 1000 ms without a word = model 1000",
+        "…abcdef call over: caller_hangup after 21.0 s, 2 turns, 1 interrupt",
+        "tokens 50 in, 20 out, 75% cached; look_up 1 ok",
+    ):
+        assert sentence in written
+    assert "Yes" not in written and "open" not in written

@@ -53,6 +53,10 @@ _PROBE = ReplyRequest(
 class ModelEvents(Protocol):
     """What is counted of models; `model` is an identifier."""
 
+    def began(self, model: str, seconds: float) -> None:
+        """The first event of a stream, of any kind, came so long after the request."""
+        ...
+
     def failed(self, model: str, fault: ReplyFault) -> None:
         """A request failed, and another one will be made for it."""
         ...
@@ -76,6 +80,9 @@ class ModelEvents(Protocol):
 
 class Uncounted:
     """`ModelEvents` for nobody."""
+
+    def began(self, model: str, seconds: float) -> None:
+        """See `ModelEvents`."""
 
     def failed(self, model: str, fault: ReplyFault) -> None:
         """See `ModelEvents`."""
@@ -148,6 +155,7 @@ class ModelHealth:
 
     def began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
+        self._events.began(self.name, seconds)
         self._first_events.append(seconds)
         self._note(is_bad=seconds > self._limits.slow)
 

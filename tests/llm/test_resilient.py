@@ -46,6 +46,9 @@ class Told:
     events: list[str] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def began(self, model: str, seconds: float) -> None:
+        """Not told: a test of retries knows when its models begin."""
+
     def failed(self, model: str, fault: ReplyFault) -> None:
         self.events.append(f"{model} failed: {fault}")
 

@@ -415,6 +415,14 @@ def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
         assert environment["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
 
 
+def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
+    """CloudWatch takes them out of JSON lines of the log; without them nothing scales."""
+    for agent in agents():
+        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
+        assert environment["EMF_METRICS"] == "true"
+        assert environment["LOG_FORMAT"] == "json"
+
+
 def test_a_task_may_read_one_secret_and_pull_one_repository() -> None:
     """The execution role knows neither other secrets nor other images."""
     given = {each.get("Sid"): each for each in statements(cloud())}

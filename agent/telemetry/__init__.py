@@ -1,0 +1,31 @@
+"""What operators see of a call: metrics and logs, both fed from one hook.
+
+`CallObserver.observe` sees each event with the actions it led to; every number about calls is
+derived there, so that nothing on the path of a call measures itself. Labels are bounded sets,
+never a call id or a number (contract section 6). Log values that may be personal have keys that
+begin with `pii_` and are dropped.
+"""
+
+from agent.telemetry.emf import EmbeddedMetrics
+from agent.telemetry.logs import configure_logging, drop_personal
+from agent.telemetry.measured import MeasuredMessenger, MeasuredStore
+from agent.telemetry.observer import CallObserver
+from agent.telemetry.prices import NO_PRICES, Prices, PricesError, read_prices
+from agent.telemetry.process import Telemetry
+from agent.telemetry.receipt import CallFacts, stamp_of
+
+__all__ = [
+    "NO_PRICES",
+    "CallFacts",
+    "CallObserver",
+    "EmbeddedMetrics",
+    "MeasuredMessenger",
+    "MeasuredStore",
+    "Prices",
+    "PricesError",
+    "Telemetry",
+    "configure_logging",
+    "drop_personal",
+    "read_prices",
+    "stamp_of",
+]

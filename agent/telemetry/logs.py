@@ -1,0 +1,55 @@
+"""Log lines: one JSON object each, or readable ones on a terminal.
+
+Values that may be personal have keys that begin with `pii_` and are dropped, unless the operator
+asks for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+
+import structlog
+
+from agent.telemetry.eyes import readable
+
+
+def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
+    """Set up structlog for the process.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        log_format: `json` or `console`.
+        with_personal: Let values through that may be personal, under their keys `pii_…`.
+    """
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    tracebacks: structlog.types.Processor = structlog.processors.format_exc_info
+    personal = [] if with_personal else [drop_personal]
+    eyes: list[structlog.types.Processor] = []
+    if log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        tracebacks = structlog.stdlib.add_log_level
+        eyes = [readable]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *personal,
+            *eyes,
+            tracebacks,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def drop_personal(
+    _: object, __: str, values: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Leave out every value that may be personal."""
+    for key in [key for key in values if key.startswith("pii_")]:
+        del values[key]
+    return values

@@ -1,0 +1,121 @@
+"""Ports that count what passes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from agent.ports import (
+    Channel,
+    Item,
+    Key,
+    Mail,
+    MessageRefusedError,
+    Messenger,
+    Store,
+    StoreError,
+    TextMessage,
+)
+from agent.telemetry.metrics import Metrics
+
+
+class MeasuredMessenger:
+    """A `ports.Messenger` that counts what another one sends."""
+
+    def __init__(self, messenger: Messenger, telemetry: Metrics) -> None:
+        self._messenger = messenger
+        self._messages = telemetry.messages
+
+    @property
+    def lacking(self) -> Mapping[Channel, str]:
+        """See `ports.Messenger`."""
+        return self._messenger.lacking
+
+    async def text(self, message: TextMessage) -> str:
+        """See `ports.Messenger`."""
+        with self._counted("sms"):
+            return await self._messenger.text(message)
+
+    async def mail(self, mail: Mail) -> None:
+        """See `ports.Messenger`."""
+        with self._counted("email"):
+            await self._messenger.mail(mail)
+
+    @contextmanager
+    def _counted(self, channel: Channel) -> Iterator[None]:
+        status = "unknown"
+        try:
+            yield
+            status = "accepted"
+        except MessageRefusedError:
+            status = "refused"
+            raise
+        finally:
+            self._messages.labels(channel, status).inc()
+
+
+class MeasuredStore:
+    """A `ports.Store` that counts what another one does."""
+
+    def __init__(self, store: Store, telemetry: Metrics) -> None:
+        self._store = store
+        self._telemetry = telemetry
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "get"):
+            return await self._store.get(pk, sk)
+
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "get_many"):
+            return await self._store.get_many(keys)
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "put"):
+            return await self._store.put(item, only_if_absent=only_if_absent)
+
+    async def put_newer(self, item: Item) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "put_newer"):
+            return await self._store.put_newer(item)
+
+    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "merge"):
+            await self._store.merge(pk, sk, attributes)
+
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "query"):
+            return await self._store.query(pk, sk_prefix)
+
+    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "query_index"):
+            return await self._store.query_index(pk1, sk1_prefix)
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        """See `ports.Store`."""
+        with _Measured(self._telemetry, "move"):
+            return await self._store.move(pk, sk, item)
+
+    async def close(self) -> None:
+        """See `ports.Store`."""
+        await self._store.close()
+
+
+class _Measured:
+    def __init__(self, telemetry: Metrics, operation: str) -> None:
+        self._telemetry = telemetry
+        self._operation = operation
+        self._began = telemetry.now()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
+        histogram = self._telemetry.store_duration.labels(self._operation, outcome)
+        histogram.observe(self._telemetry.now() - self._began)

@@ -1,0 +1,196 @@
+"""All metrics of a process: names, labels and buckets (contract section 6).
+
+Labels are bounded sets, never a call id or a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from agent.telemetry.counters import JournalCounters, LoadGauges, ModelCounters, SourceGauge
+
+Clock = Callable[[], float]
+
+_VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+_STAGE = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.65, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_SPEED = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+"""Tokens a second; a voice needs about five."""
+
+
+class Metrics:
+    """All metrics of one process.
+
+    Histograms have classic buckets: the client library (0.26) can write native histograms that it
+    is given and does not keep any itself.
+
+    Args:
+        clock: Seconds, of all durations.
+        trace_id: Tells the trace of what is being measured, 32 hexadecimal digits; empty = none.
+            It becomes the exemplar of latencies, which only the OpenMetrics form can show.
+    """
+
+    def __init__(self, clock: Clock = monotonic, trace_id: Callable[[], str] = lambda: "") -> None:
+        self._clock = clock
+        self._trace_id = trace_id
+        self._registry = CollectorRegistry()
+
+        def histogram(
+            name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _FINE
+        ) -> Histogram:
+            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self._registry)
+
+        self.first_token = histogram(
+            "agent_llm_time_to_first_token_seconds",
+            "Request sent to the model until the first text or tool call.",
+            ("model", "use_case"),
+            _VOICE,
+        )
+        self.first_speech = histogram(
+            "agent_turn_time_to_first_speech_seconds",
+            "Caller's final words received until the first text is written.",
+            ("use_case",),
+            _VOICE,
+        )
+        self.overhead = histogram(
+            "agent_turn_overhead_seconds",
+            "Part of the time to first speech that is neither the model's nor a tool's.",
+        )
+        self.first_clause = histogram(
+            "agent_llm_time_to_first_clause_seconds",
+            "Request sent to the model until the first of its text is written.",
+            ("model", "use_case"),
+            _VOICE,
+        )
+        self.llm_duration = histogram(
+            "agent_llm_duration_seconds",
+            "Request sent to the model until the reply is no more.",
+            ("model", "outcome"),
+            _VOICE,
+        )
+        self.llm_speed = histogram(
+            "agent_llm_tokens_per_second",
+            "Tokens of a reply by the time from its first one to its end.",
+            ("model",),
+            _SPEED,
+        )
+        self.turns = counter("agent_turns", "Turns of callers.", "use_case", "outcome")
+        self.turn_stage = histogram(
+            "agent_turn_stage_seconds",
+            "Part of a turn; the parts are disjoint and add up to it.",
+            ("use_case", "stage"),
+            _STAGE,
+        )
+        self.audio_latency = histogram(
+            "agent_turn_audio_latency_seconds",
+            "Caller's voice ends until the agent's begins, as the relay reports it.",
+            ("use_case",),
+            _VOICE,
+        )
+        self.interrupt_stop = histogram(
+            "agent_interrupt_stop_seconds",
+            "Caller breaks in until the last text is out and the model's stream let go.",
+            ("kind",),
+        )
+        self.reprompts = counter("agent_reprompts", "Silences that were broken.", "use_case")
+        self.active_calls = Gauge(
+            "agent_active_calls", "Calls in progress.", registry=self._registry
+        )
+        self.calls = counter("agent_calls", "Calls ended.", "use_case", "end_reason")
+        self.call_resumes = counter(
+            "agent_call_resumes", "Calls that were given a new line.", "cause", "outcome"
+        )
+        self.calls_refused = counter("agent_calls_refused", "Calls not taken.", "reason")
+        self.access_tokens = counter(
+            "agent_access_tokens", "Access tokens that were asked for.", "outcome"
+        )
+        self.outbound_calls = counter(
+            "agent_outbound_calls", "Calls that we make: asked for, answered, ended.", "outcome"
+        )
+        self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
+        self.tool_duration = histogram(
+            "agent_tool_duration_seconds", "Tool started until it ended.", ("tool", "outcome")
+        )
+        self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
+        self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
+        self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.llm_cost = counter(
+            "agent_llm_cost", "Estimated price of ended calls, where known.", "model", "currency"
+        )
+        self.summaries = counter(
+            "agent_summaries", "Summaries of long calls that were asked for.", "outcome"
+        )
+        self.models = ModelCounters(
+            self._registry,
+            self.llm_errors,
+            histogram(
+                "agent_llm_time_to_first_event_seconds",
+                "Request sent to a model until the first event of any kind.",
+                ("model",),
+                _VOICE,
+            ),
+        )
+        self.webhook_duration = histogram(
+            "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
+        )
+        self.store_duration = histogram(
+            "agent_store_duration_seconds", "One table operation.", ("operation", "outcome")
+        )
+        self.messages = counter(
+            "agent_messages",
+            "Messages by what has become of them; one message may be counted in several states.",
+            *("channel", "status"),
+        )
+        self.journals = JournalCounters(self._registry)
+        self.tool_sources = SourceGauge(self._registry)
+        self.frames_ignored = counter(
+            "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"
+        )
+        self.relay_errors = counter(
+            "agent_relay_errors", "Errors the relay has reported on the socket."
+        )
+        self.draining = Gauge(
+            "agent_draining", "1 while the process lets its calls end.", registry=self._registry
+        )
+        self.load = LoadGauges(
+            histogram("agent_event_loop_lag_seconds", "How late a scheduled callback ran."),
+            self._registry,
+        )
+        self.reserved_calls = Gauge(
+            "agent_reserved_calls",
+            "Calls set up here that wait for their socket.",
+            registry=self._registry,
+        )
+        self.connections = Gauge(
+            "agent_connections", "Connections that are open.", ("port",), registry=self._registry
+        )
+        self.connections_cut = counter(
+            "agent_connections_cut", "Connections this process has closed.", "port", "reason"
+        )
+
+    def now(self) -> float:
+        """Seconds on the clock of all durations."""
+        return self._clock()
+
+    def exemplar(self) -> dict[str, str] | None:
+        """Which trace the next measurement is of, in the library's form; None = of none."""
+        trace_id = self._trace_id()
+        return {"trace_id": trace_id} if trace_id else None
+
+    def value(self, name: str, **labels: str) -> float:
+        """The present value of one sample; 0 if there is none yet."""
+        return self._registry.get_sample_value(name, labels) or 0.0
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the form a scraper accepts, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type

@@ -1,0 +1,92 @@
+"""The one observer of a call: replies, turns and the receipt see what it sees.
+
+Everything is on the clock of the process's metrics, which is that of the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.conversation.actions import Action, Speak, Timer
+from agent.conversation.events import (
+    EndReason,
+    Event,
+    Playback,
+    PlaybackReported,
+    TimerFired,
+)
+from agent.telemetry.interrupts import interrupt_kind
+from agent.telemetry.metrics import Metrics
+from agent.telemetry.receipt import CallFacts, Receipt
+from agent.telemetry.replies import Replies
+from agent.telemetry.turns import Turns
+
+
+class CallObserver:
+    """`ports.Observer` of one call.
+
+    Args:
+        metrics: Of the process.
+        use_case: Its name.
+        model: Tells the name of the model that answers now.
+        facts: For the receipt.
+    """
+
+    def __init__(
+        self, metrics: Metrics, use_case: str, model: Callable[[], str], facts: CallFacts
+    ) -> None:
+        self._metrics = metrics
+        self._use_case = use_case
+        self._facts = facts
+        self._replies = Replies(metrics, use_case, model)
+        self._turns = Turns(metrics, use_case, model)
+        self._receipt = Receipt(model)
+        self._began = metrics.now()
+        self._fell_silent: float | None = None
+        metrics.active_calls.inc()
+
+    @property
+    def tokens(self) -> int:
+        """Of all kinds, used so far."""
+        return self._receipt.tokens
+
+    def ended(self, reason: EndReason) -> None:
+        """The call is over; called once."""
+        now = self._metrics.now()
+        self._metrics.active_calls.dec()
+        self._metrics.calls.labels(self._use_case, reason).inc()
+        self._turns.ended(now)
+        prices = self._facts.prices
+        for model, cost in prices.each(self._receipt.used):
+            self._metrics.llm_cost.labels(model, prices.currency).inc(cost)
+        self._receipt.write(
+            self._use_case, reason, self._turns.count, now - self._began, self._facts
+        )
+
+    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+        """See `ports.Observer`."""
+        now = self._metrics.now()
+        if kind := interrupt_kind(event, actions):
+            self._metrics.interrupts.labels(kind).inc()
+            self._metrics.interrupt_stop.labels(kind).observe(max(0.0, now - received_at))
+        self._replies.observe(event, actions, received_at, now)
+        self._turns.observe(event, actions, received_at, now, kind)
+        self._receipt.observe(event, actions, received_at, kind)
+        match event:
+            case PlaybackReported(report):
+                self._listen(report, received_at)
+            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in actions):
+                self._metrics.reprompts.labels(self._use_case).inc()
+            case _:
+                pass
+
+    def _listen(self, report: Playback, at: float) -> None:
+        """Measure the silence between the caller's voice and the agent's."""
+        if report is Playback.CALLER_OFF:
+            self._fell_silent = at
+        elif report is Playback.CALLER_ON:
+            self._fell_silent = None
+        elif report is Playback.AGENT_ON and self._fell_silent is not None:
+            seconds = at - self._fell_silent
+            self._metrics.audio_latency.labels(self._use_case).observe(seconds)
+            self._fell_silent = None

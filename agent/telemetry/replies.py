@@ -1,0 +1,142 @@
+"""What is measured of the replies and tools of one call.
+
+Definitions (practice section 21), all from the moment the request is handed to the model:
+
+- *time to first token*: until the first text or tool call of the reply.
+- *time to first clause*: until the first text of it is written to the line.
+- *duration*: until the reply is complete, was left or has failed.
+- *tokens per second*: tokens of the reply in the time from its first token to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    RunTool,
+    Speak,
+    StartReply,
+)
+from agent.conversation.events import (
+    Event,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFinished,
+    Summarized,
+    SummaryFailed,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.conversation.messages import Usage
+from agent.telemetry.metrics import Metrics
+
+_SHORTEST_WRITING_SECONDS = 0.05
+"""A reply that came all at once has no speed."""
+
+
+@dataclass(slots=True)
+class _Reply:
+    asked: float
+    first_token: float | None = None
+    is_heard: bool = False
+
+
+class Replies:
+    """Measures the replies and tools of one call; arguments as for `Turns`."""
+
+    def __init__(self, metrics: Metrics, use_case: str, model: Callable[[], str]) -> None:
+        self._metrics = metrics
+        self._use_case = use_case
+        self._model = model
+        self._replies: dict[int, _Reply] = {}
+        self._written: dict[int, float] = {}
+        """Seconds of writing of the reply that has ended last; its tokens may still come."""
+        self._tools: dict[str, tuple[str, float]] = {}
+
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, now: float
+    ) -> None:
+        """Follow one step of the call; as for `Turns`."""
+        self._note_event(event, received_at)
+        for action in actions:
+            self._note_action(action, now)
+        if isinstance(event, ReplyFinished):  # its last words were written just now
+            self._end_reply(event.reply, received_at, "finished")
+
+    def _note_event(self, event: Event, at: float) -> None:
+        match event:
+            case ReplyDelta(reply, text) if text:
+                self._first_token(reply, at)
+            case ReplyFinished(reply, calls) if calls:
+                self._first_token(reply, at)
+            case ReplyFailed(reply, fault):
+                if self._end_reply(reply, at, "failed"):
+                    self._metrics.llm_errors.labels(self._model(), fault).inc()
+            case ToolFinished(call_id, outcome):
+                self._end_tool(call_id, at, "error" if outcome.is_error else "ok")
+            case TokensCounted(reply, usage):
+                self._count(reply, usage)
+            case Summarized():
+                self._metrics.summaries.labels("came").inc()
+            case SummaryFailed():
+                self._metrics.summaries.labels("failed").inc()
+            case _:
+                pass
+
+    def _note_action(self, action: Action, now: float) -> None:
+        match action:
+            case StartReply(reply):
+                self._replies[reply] = _Reply(now)
+            case CancelReply(reply):
+                self._end_reply(reply, now, "cancelled")
+            case RunTool(call):
+                self._tools[call.id] = (call.name, now)
+            case CancelTool(call_id):
+                self._end_tool(call_id, now, "cancelled")
+            case Speak(_, text) if text:
+                self._first_clause(now)
+            case _:
+                pass
+
+    def _first_token(self, number: int, at: float) -> None:
+        reply = self._replies.get(number)
+        if reply is not None and reply.first_token is None:
+            reply.first_token = at
+            histogram = self._metrics.first_token.labels(self._model(), self._use_case)
+            histogram.observe(at - reply.asked, self._metrics.exemplar())
+
+    def _first_clause(self, now: float) -> None:
+        """Text was written: that of the reply which is being written."""
+        for reply in self._replies.values():
+            if reply.first_token is not None and not reply.is_heard:
+                reply.is_heard = True
+                histogram = self._metrics.first_clause.labels(self._model(), self._use_case)
+                histogram.observe(now - reply.asked, self._metrics.exemplar())
+
+    def _end_reply(self, number: int, at: float, outcome: str) -> bool:
+        """The reply is no more; false if that was known."""
+        if (reply := self._replies.pop(number, None)) is None:
+            return False
+        model = self._model()
+        self._metrics.llm_requests.labels(model, outcome).inc()
+        self._metrics.llm_duration.labels(model, outcome).observe(at - reply.asked)
+        if reply.first_token is not None:
+            self._written = {number: at - reply.first_token}
+        return True
+
+    def _count(self, number: int | None, usage: Usage) -> None:
+        for kind in ("input", "output", "cache_read", "cache_write"):
+            tokens: int = getattr(usage, kind)
+            self._metrics.llm_tokens.labels(self._model(), kind).inc(tokens)
+        seconds = self._written.pop(number, 0.0) if number is not None else 0.0
+        if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
+            self._metrics.llm_speed.labels(self._model()).observe(usage.output / seconds)
+
+    def _end_tool(self, call_id: str, at: float, outcome: str) -> None:
+        if (run := self._tools.pop(call_id, None)) is not None:
+            name, began = run
+            self._metrics.tool_duration.labels(name, outcome).observe(at - began)

@@ -1,0 +1,227 @@
+"""The turns of one call: measured, and one log line for each.
+
+A turn begins with the words or keys that led to something: words that were held until more came
+do not count as waiting, as the caller was still speaking. It is over when nothing is under way for
+it any more. Its line is written a little later, when it is known whether the caller heard it out:
+at the end of the playback, at an interrupt, with the next words or at the end of the call.
+
+What the agent says by itself (a re-prompt, the result of a tool that outlived its turn) is no turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    RunTool,
+    Speak,
+    StartReply,
+    Timer,
+)
+from agent.conversation.events import (
+    CallerPressed,
+    CallerSpoke,
+    Event,
+    Playback,
+    PlaybackReported,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFinished,
+    TimerFired,
+    ToolFinished,
+)
+from agent.telemetry.metrics import Metrics
+from agent.telemetry.turn import OURS, Turn
+
+log = structlog.get_logger(__name__)
+
+Milliseconds = float
+_WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+"""When these run out, what the caller said or pressed is taken as complete."""
+
+
+class Turns:
+    """Follows the turns of one call.
+
+    Args:
+        metrics: Of the process.
+        use_case: Its name.
+        model: Tells the name of the model that answers now.
+    """
+
+    def __init__(self, metrics: Metrics, use_case: str, model: Callable[[], str]) -> None:
+        self._metrics = metrics
+        self._use_case = use_case
+        self._model = model
+        self._turn: Turn | None = None
+        self._untold: Turn | None = None
+        """Over, and perhaps still being played."""
+        self.count = 0
+
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, now: float, kind: str
+    ) -> None:
+        """Follow one step of the call.
+
+        Args:
+            event: What has happened.
+            actions: What was done about it.
+            received_at: When it came, in seconds.
+            now: When the actions were done.
+            kind: See `interrupt_kind`.
+        """
+        if kind and kind != "empty":
+            self._interrupted(kind, received_at)
+        if isinstance(event, CallerSpoke | CallerPressed):
+            self._heard(event, actions, received_at)
+        if (turn := self._turn) is not None:
+            _note_event(turn, event, received_at)
+            for action in actions:
+                self._note_action(turn, event, action, now)
+            if turn.is_over:
+                turn.advance(now)
+                self._close()
+        if _has_played(event):
+            self._tell()
+
+    def ended(self, now: float) -> None:
+        """The call is over."""
+        if self._turn is not None and self._turn.is_going:
+            self._turn.advance(now)
+            self._close()
+        self._tell()
+
+    def _heard(
+        self, event: CallerSpoke | CallerPressed, actions: Sequence[Action], at: float
+    ) -> None:
+        if isinstance(event, CallerSpoke) and not event.is_final:
+            return
+        if self._turn is not None and self._turn.is_going and _begins(actions):
+            self._turn.advance(at)
+            self._close()
+        if self._turn is None or not self._turn.is_going:
+            self._turn = Turn(at)
+        self._tell()
+
+    def _interrupted(self, kind: str, at: float) -> None:
+        if self._turn is not None and self._turn.is_going:
+            self._turn.interrupted = kind
+            self._turn.advance(at)
+            self._close()
+        elif self._untold is not None:
+            self._untold.interrupted = kind
+        self._tell()
+
+    def _note_action(self, turn: Turn, event: Event, action: Action, now: float) -> None:
+        match action:
+            case StartReply(reply):
+                turn.asked(reply, now)
+            case CancelReply(reply):
+                turn.reply_ended(reply, now)
+            case RunTool(call):
+                turn.tool_began(call.id, call.name, now)
+            case CancelTool(call_id):
+                turn.tool_ended(call_id, "cancelled", now)
+            case Speak(_, text) if text and (turn.is_going or _answers_caller(event)):
+                is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
+                if turn.spoke(now, is_filler=is_filler):
+                    self._measure_response(turn)
+            case _:
+                pass
+
+    def _measure_response(self, turn: Turn) -> None:
+        response = turn.response or 0.0
+        self._metrics.first_speech.labels(self._use_case).observe(
+            response, self._metrics.exemplar()
+        )
+        ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
+        self._metrics.overhead.observe(ours, self._metrics.exemplar())
+
+    def _close(self) -> None:
+        """The turn under way is over."""
+        self._tell()
+        self._untold, self._turn = self._turn, None
+
+    def _tell(self) -> None:
+        """Write the line of the turn that is over."""
+        turn, self._untold = self._untold, None
+        if turn is None:
+            return
+        self.count += 1
+        outcome = outcome_of(turn)
+        self._metrics.turns.labels(self._use_case, outcome).inc()
+        for stage, seconds in turn.stages.items():
+            self._metrics.turn_stage.labels(self._use_case, stage).observe(seconds)
+        log.info(
+            "turn.finished",
+            turn=self.count,
+            use_case=self._use_case,
+            model=self._model(),
+            outcome=outcome,
+            response_ms=None if turn.response is None else _ms(turn.response),
+            total_ms=_ms(turn.total),
+            stages={stage.value: _ms(seconds) for stage, seconds in turn.stages.items()},
+            requests=turn.requests,
+            tool_rounds=turn.tool_rounds,
+            tools=[
+                {"name": run.name, "ms": _ms(run.seconds), "outcome": run.outcome}
+                for run in turn.tools.values()
+            ],
+            interrupted=turn.interrupted,
+            filler=turn.is_filler,
+        )
+
+
+def outcome_of(turn: Turn) -> str:
+    """`answered`, `interrupted`, `failed` (the caller heard an apology at best) or `silent`."""
+    if turn.interrupted:
+        return "interrupted"
+    if turn.is_failed:
+        return "failed"
+    return "silent" if turn.response is None else "answered"
+
+
+def _note_event(turn: Turn, event: Event, at: float) -> None:
+    match event:
+        case ReplyDelta(reply, text) if text:
+            turn.wrote(reply, at)
+        case ReplyFinished(reply, calls):
+            if calls:
+                turn.wrote(reply, at)
+                turn.tool_rounds += 1
+            turn.reply_ended(reply, at)
+        case ReplyFailed(reply):
+            turn.is_failed = True
+            turn.reply_ended(reply, at)
+        case ToolFinished(call_id, outcome):
+            turn.tool_ended(call_id, "error" if outcome.is_error else "ok", at)
+        case _:
+            pass
+
+
+def _begins(actions: Sequence[Action]) -> bool:
+    return any(isinstance(action, StartReply | RunTool) for action in actions)
+
+
+def _answers_caller(event: Event) -> bool:
+    """What is said in this step is said because of the caller's words or keys."""
+    if isinstance(event, TimerFired):
+        return event.timer in _WAITS_FOR_CALLER
+    return isinstance(event, CallerSpoke | CallerPressed)
+
+
+def _has_played(event: Event) -> bool:
+    match event:
+        case PlaybackReported(Playback.AGENT_OFF) | TimerFired(Timer.PLAYBACK):
+            return True
+        case _:
+            return False
+
+
+def _ms(seconds: float) -> Milliseconds:
+    return round(seconds * 1000, 1)

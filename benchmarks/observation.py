@@ -1,0 +1,123 @@
+"""What it costs to observe calls: processor time of a turn with metrics and logs, and without.
+
+    python benchmarks/observation.py [--calls 40] [--turns 5] [--rounds 5]
+
+Two services answer the same calls in turn, each in a process of its own, with a Bedrock emulator in
+another one: the service as it is, its log thrown away by the system, and one whose calls nobody
+observes.
+What is measured is the processor time of the service's process, from `/proc`, divided by turns. The
+machine's mood falls on both: rounds alternate, and medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from agent.__main__ import main as agent
+from agent.conversation.actions import Action
+from agent.conversation.events import EndReason, Event
+from agent.telemetry import CallFacts, Telemetry
+from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
+
+_WARM_UP_CALLS = 10
+_KINDS = ("observed", "unobserved")
+
+
+class Unobserved:
+    """`CallObserver` that does nothing."""
+
+    tokens = 0
+
+    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+        """See `ports.Observer`."""
+
+    def ended(self, reason: EndReason) -> None:
+        """See `CallObserver`."""
+
+
+def serve_unobserved() -> int:
+    """`python -m agent serve` whose calls nobody observes."""
+
+    def call(
+        _: Telemetry, __: str, ___: Callable[[], str], ____: CallFacts | None = None
+    ) -> Unobserved:
+        return Unobserved()
+
+    Telemetry.call = call  # type: ignore[method-assign, assignment] # what is measured
+    return agent(["serve"])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(kind: str, port: int, calls: int, turns: int) -> float:
+    """Milliseconds of processor time for one turn of this service."""
+    serve = ["-m", "agent", "serve"] if kind == "observed" else [__file__, "serve-unobserved"]
+    base = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        overhead = str(Path(__file__).with_name("overhead.py"))
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+            child(overhead, "emulate", str(folder), "0", environment={}),
+        ):
+            environment = {
+                "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": await until_there(folder / "url"),
+                "PORT": str(port),
+                "METRICS_PORT": "0",
+                "WS_URL": f"ws://127.0.0.1:{port}/",
+                "STORE_PATH": str(folder / "agent.db"),
+                "MODEL_IDENTIFIER": MODEL,
+                "MAX_CALLS": "1000",
+                "LOG_LEVEL": "info",
+                "LOG_FORMAT": "json",
+            }
+            async with child("-m", "agent", "seed", environment=environment) as seeding:
+                await seeding.wait()
+            async with child(*serve, environment=environment) as service:
+                await until_answers(http, f"{base}/health")
+                await run_calls(http, base, _WARM_UP_CALLS, turns, is_ours=True)
+                before = cpu_seconds(service.pid)
+                await run_calls(http, base, calls, turns, is_ours=True)
+                return 1000 * (cpu_seconds(service.pid) - before) / (calls * turns)
+
+
+def main() -> int:
+    """Measure and print."""
+    if sys.argv[1:] == ["serve-unobserved"]:
+        return serve_unobserved()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--port", type=int, default=4310)
+    asked = parser.parse_args()
+    taken: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    with suppress(KeyboardInterrupt):
+        for number in range(asked.rounds):
+            for kind in _KINDS if number % 2 else reversed(_KINDS):
+                taken[kind].append(asyncio.run(measure(kind, asked.port, asked.calls, asked.turns)))
+                print(f"{kind:12} {taken[kind][-1]:6.2f} ms of processor time a turn", flush=True)
+    with_it, without = (median(taken[kind]) for kind in _KINDS)
+    more = 100 * (with_it / without - 1)
+    print(f"medians: {with_it:.2f} ms observed, {without:.2f} ms unobserved, {more:+.1f} %")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

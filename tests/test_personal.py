@@ -1,0 +1,59 @@
+"""Nothing personal of a caller reaches logs or metrics, unless it is asked for."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from agent.store.sqlite import SqliteStore
+from agent.telemetry import configure_logging
+from benchmarks.planted import found, offline, person, plant
+from tests.servers import settings_for, staged
+
+_CALLS = 50
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_nothing_of_a_caller_is_in_logs_or_metrics(
+    table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fifty people tell all about themselves, in words, keys and frames that nobody can read."""
+    configure_logging("info", "json")
+    store = await SqliteStore.open(table)
+
+    async with staged(settings_for(table), store, offline) as server:
+        people = await plant(server, _CALLS)
+        _, metrics = await server.get(server.metrics_url)
+    await store.close()
+
+    written = "".join(capsys.readouterr()) + caplog.text
+    assert len(people) == _CALLS == written.count('"call.receipt"')
+    assert written.count('"turn.finished"') > 2 * _CALLS
+    assert written.count('"relay.error"') == _CALLS
+    assert found(people, written) == []
+    assert found(people, metrics) == []
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_what_is_asked_for_is_in_the_log(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The search finds what is there: the same calls, with personal values let through."""
+    configure_logging("info", "json", with_personal=True)
+    store = await SqliteStore.open(table)
+
+    async with staged(settings_for(table), store, offline) as server:
+        people = await plant(server, 1)
+    await store.close()
+
+    assert people[0].first in found(people, capsys.readouterr().err)
+
+
+def test_marks_of_two_people_have_nothing_in_common() -> None:
+    """Or one would be taken for the other."""
+    chance = random.Random(0)  # noqa: S311 (reproducible, no secret)
+    people = [person(chance) for _ in range(200)]
+
+    assert len({mark for one in people for mark in one.marks}) == 6 * 200
