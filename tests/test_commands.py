@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -295,6 +296,18 @@ async def test_idle_service_stops_at_once_when_told(
         async with twilio.http.get(f"{twilio.base}/health/ready") as response:
             assert response.status == 200
         signal.raise_signal(number)
+
+
+async def test_what_was_made_at_the_start_is_searched_for_garbage_no_more(
+    service_settings: Settings,
+) -> None:
+    """Until the end: then it is garbage like any other."""
+    async with _served(service_settings):
+        during = gc.get_freeze_count()
+        signal.raise_signal(signal.SIGTERM)
+
+    assert during > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 async def test_call_is_handed_over_when_the_service_stops(service_settings: Settings) -> None:
