@@ -510,7 +510,7 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "            self._failures = 0\n",
+        "            self._failures, self._is_out_of_patience = 0, False\n",
         "",
         "practice 10: two failures in a row, not in a call",
     ),
@@ -704,8 +704,8 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "self._failures >= limits.failures_before_giving_up",
-        "self._failures > 99",
+        "                self._is_out_of_patience = True\n",
+        "                pass\n",
         "practice 10: patience has an end",
     ),
 )

@@ -146,7 +146,7 @@ def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
     first, later = phrases.trying_again
     assert stage.line.said.splitlines() == [
         phrases.apology,
-        *[first, later, later, later],
+        *[first, later, later],
         phrases.goodbye_trouble,
     ]
 

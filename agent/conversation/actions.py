@@ -125,6 +125,8 @@ class Timer(StrEnum):
     """Nobody says anything."""
     DIGITS = "digits"
     """No further key: the entry is complete."""
+    TROUBLE = "trouble"
+    """No answer could be had for so long that there is no use in trying again."""
     DURATION = "duration"
     """The longest a call may last."""
     CLOSING = "closing"

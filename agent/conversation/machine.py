@@ -112,6 +112,7 @@ class Conversation:
         self._entry = Entry()
         self._round = 0
         self._failures = 0
+        self._is_out_of_patience = False
         self._has_retried = False
         self._has_news = False
         self._has_caller_floor = False
@@ -482,7 +483,8 @@ class Conversation:
         elif calls and self._reply.choice is not Choice.NONE:
             self._use_tools(calls)
         elif self._reply.has_spoken:
-            self._failures = 0
+            self._failures, self._is_out_of_patience = 0, False
+            self._stop(Timer.TROUBLE)
             self._end_turn()
         else:
             self._make_up_for_nothing()
@@ -502,17 +504,18 @@ class Conversation:
         has_begun = self._mouth.is_open
         self._actions += self._mouth.close()
         self._failures += 1
-        phrases, limits = self._brief.phrases, self._brief.limits
+        phrases = self._brief.phrases
         if self._farewell:
             self._actions += self._mouth.say_whole(self._farewell)
             self._end_turn()
         elif self._failures == 1:
             sorry = phrases.lost_thread if has_begun else phrases.apology
             self._actions += self._mouth.say_whole(sorry)
+            self._start(Timer.TROUBLE, self._brief.limits.trouble_ms)
             self._end_turn()
         elif self._brief.can_hand_off:
             self._leave_with(phrases.transfer, self._transfer(Handoff("technical trouble")))
-        elif self._failures >= limits.failures_before_giving_up:
+        elif self._is_out_of_patience:
             self._leave_with(phrases.goodbye_trouble, TROUBLE)
         else:
             self._try_again_later()
@@ -595,6 +598,8 @@ class Conversation:
                 self._break_silence()
             case Timer.DIGITS:
                 self._finish_entry()
+            case Timer.TROUBLE:
+                self._is_out_of_patience = True
             case Timer.DURATION:
                 self._watch_duration()
             case _:  # by now CLOSING

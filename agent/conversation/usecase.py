@@ -102,8 +102,8 @@ class Limits:
     """As `filler_after_ms`, while the model has not said its first word."""
     retry_after_ms: int = 5_000
     """Between the sentence that asks for patience and another attempt to get an answer."""
-    failures_before_giving_up: int = 6
-    """In a row, where no person can be reached; from the second one on we try by ourselves."""
+    trouble_ms: int = 30_000
+    """How long we go on trying when no answer can be had and no person be reached."""
     flush_after_ms: int = 300
     hold_ms: int = 1_000
     idle_ms: tuple[int, ...] = (8_000, 10_000)

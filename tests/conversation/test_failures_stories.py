@@ -77,6 +77,7 @@ def test_a_failed_reply_is_followed_by_an_apology() -> None:
         StopTimer(Timer.FILLER),
         Speak(2, HELLO.phrases.apology, is_last=True),
         Record(2, AgentSaid(HELLO.phrases.apology, Voice.SERVICE)),
+        starts(Timer.TROUBLE, 30_000),
         starts(Timer.PLAYBACK, 5_866),
     ]
 
@@ -123,18 +124,21 @@ def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
 
 
 def test_patience_has_an_end() -> None:
-    """Half a minute of trying: say so and go."""
+    """Half a minute of trying, however often the caller asks meanwhile: say so and go."""
     call = thinking()
-    call.happens(failed(1), spoke("Two pizzas."))
+    began = call.happens(failed(1))
+    call.happens(spoke("Two pizzas."))
     heard = []
     for reply in range(2, 6):
         heard += spoken(call.happens(failed(reply)))
         call.fires(Timer.HOLD)
+    call.fires(Timer.TROUBLE)
 
     said = call.happens(failed(6))
     ended = call.happens(agent_off())
 
     first, later = HELLO.phrases.trying_again
+    assert starts(Timer.TROUBLE, 30_000) in began
     assert heard == [first, later, later, later]
     assert spoken(said) == [HELLO.phrases.goodbye_trouble]
     assert EndCall('{"reasonCode": "goodbye"}') in ended
@@ -164,6 +168,17 @@ def test_a_reply_that_succeeds_forgives_a_failure() -> None:
     call.happens(spoke("And a salad."))
 
     assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
+
+
+def test_an_answer_ends_the_trouble() -> None:
+    """The next one begins with patience anew."""
+    call = thinking()
+    call.happens(failed(1), spoke("Two pizzas."))
+    call.fires(Timer.TROUBLE)
+    call.happens(delta(2, "Sure."), finished(2), spoke("And a salad."))
+
+    assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
+    assert Timer.TROUBLE in call.running
 
 
 def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
