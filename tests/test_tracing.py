@@ -77,16 +77,19 @@ CALL: tuple[Step, ...] = (
 
 
 def spans_of(
-    *steps: Step, model: str = "openai:gpt-x", with_content: bool = False
+    *steps: Step, model: str = "openai:gpt-x", with_content: bool = False, lag: float = 0.0
 ) -> list[ReadableSpan]:
-    """The spans of a call of these events that ends two seconds after the last, by their begin."""
+    """The spans of a call of these events that ends two seconds after the last, by their begin.
+
+    What is done about an event is done `lag` seconds after it came.
+    """
     clock, exporter = Clock(), InMemorySpanExporter()
     tracing = Tracing(
         SimpleSpanProcessor(exporter), with_content=with_content, now=clock, epoch=lambda: EPOCH
     )
     trace = tracing.call("CA1", "pizza", 0, lambda: model)
     for at, event, actions in steps:
-        clock.now = at
+        clock.now = at + lag
         trace.observe(event, actions, at)
     clock.now += 2.0
     trace.ended(EndReason.CALLER_HANGUP)
@@ -233,6 +236,17 @@ def test_turn_that_is_cut_while_it_is_played_is_interrupted() -> None:
 
     assert ended(turn) == 6.0
     assert attributes(turn)["voice.turn.outcome"] == "interrupted"
+
+
+def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
+    """The caller broke in before the model was asked for the words before that."""
+    spans = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (5.2, CallerInterrupted(""), [CancelReply(1)]),
+        lag=0.5,
+    )
+
+    assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]
 
 
 def test_turn_that_was_played_is_not_interrupted_any_more() -> None:
@@ -400,14 +414,16 @@ async def test_collector_gets_calls_and_nothing_of_callers(
 async def test_collector_that_is_away_is_no_matter_of_callers(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody listens there: the call is answered, and the service ends."""
+    """Nobody listens there: the call is answered, the service ends, and the log tells of it."""
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
 
-    async with (
-        asyncio.timeout(30),
-        serving(settings_for(table)) as server,
-        server.twilio.call(From="+15550100001") as call,
-    ):
-        reply = await call.say("the usual")
+    with capture_logs() as logs:
+        async with (
+            asyncio.timeout(30),
+            serving(settings_for(table)) as server,
+            server.twilio.call(From="+15550100001") as call,
+        ):
+            reply = await call.say("the usual")
 
     assert reply.text != ""
+    assert {"traces.trouble", "traces.not_sent"} & {line["event"] for line in logs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from threading import Thread
@@ -52,12 +53,22 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
         BatchSpanProcessor(exporter),
         with_content=environment.get(_CONTENT, "").strip().lower() == "true",
     )
+    notices, library = _Notices(logging.WARNING), logging.getLogger("opentelemetry")
+    library.addHandler(notices)
     try:
         yield tracing
     finally:
         if not await tracing.close():
             log.warning("traces.not_sent", seconds=FLUSH_SECONDS)
             exporter.shutdown()  # type: ignore[no-untyped-call] # the package has no type for it
+        library.removeHandler(notices)
+
+
+class _Notices(logging.Handler):
+    """Lines of the library, in the form of ours; without values, which it takes from anywhere."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("traces.trouble", notice=str(record.msg))
 
 
 def is_asked(environment: Mapping[str, str]) -> bool:
