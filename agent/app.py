@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -48,6 +49,7 @@ from agent.telemetry import (
 )
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
+from agent.tracing import Tracing, open_tracing
 from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, messages, token
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -80,7 +82,18 @@ async def open_calls(
     settings: Settings, clock: Callable[[], float] = time, on_active: OnActive = unprotected
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving."""
-    telemetry = Telemetry()
+    async with (
+        open_tracing(os.environ) as tracing,  # the variables are those of its SDK
+        _open_calls(settings, clock, on_active, tracing) as opened,
+    ):
+        yield opened
+
+
+@asynccontextmanager
+async def _open_calls(
+    settings: Settings, clock: Callable[[], float], on_active: OnActive, tracing: Tracing | None
+) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
+    telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
     load = Load(telemetry.load)
     prices = prices_of(settings)
     table = await open_store(
@@ -109,6 +122,7 @@ async def open_calls(
                 load=load,
                 records=records,
                 prices=prices,
+                tracing=tracing,
             )
             calls = Calls(settings, resources, clock, on_active)
             try:

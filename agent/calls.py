@@ -40,6 +40,7 @@ from agent.store.reentry import Reentry, enter_again, reentry_of
 from agent.store.session import TokenUse
 from agent.telemetry import NO_PRICES, CallFacts, Prices, Telemetry, stamp_of
 from agent.tools import CallContext, CallToolbox, Ledger, Toolkit
+from agent.tracing import CallTrace, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,8 @@ class Resources:
     records: RecordDesk | None = None
     """None = calls are not recorded."""
     prices: Prices = NO_PRICES
+    tracing: Tracing | None = None
+    """None = calls leave no traces."""
 
 
 class Calls:
@@ -258,6 +261,9 @@ class Calls:
         resumption = recovered.resumption if recovered else None
         recorder = self._recorder(item, reentry, configuration, resumption)
         watching: Observer = Observers(observer, recorder) if recorder else observer
+        trace = self._trace(call_sid, reentry, configuration)
+        if trace is not None:  # first: the others ask whose trace it is
+            watching = Observers(trace, watching)
         around = Surroundings(line, configuration, journal, watching)
         running = Session(Conversation(configuration.brief, resumption), around)
         self._running.add(running)
@@ -277,6 +283,8 @@ class Calls:
             observer.ended(reason)
             if recorder is not None:
                 recorder.ended(reason)
+            if trace is not None:
+                trace.ended(reason)
             self._later(self._limits.ended(item, observer.tokens), name="caller's tokens")
         return reason
 
@@ -370,6 +378,19 @@ class Calls:
         generation = reentry.number if reentry else 0
         asks = partial(asks_of, configuration)
         return self._resources.records.open(str(item["pk"]), generation, beginning, asks)
+
+    def _trace(
+        self, call_sid: str, reentry: Reentry | None, configuration: LiveConfiguration
+    ) -> CallTrace | None:
+        """Who makes the trace of a line; None if calls leave none."""
+        if self._resources.tracing is None:
+            return None
+        return self._resources.tracing.call(
+            call_sid,
+            configuration.use_case.name,
+            reentry.number if reentry else 0,
+            lambda: configuration.model.name,
+        )
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

@@ -1,0 +1,28 @@
+"""Traces of calls for OpenTelemetry, an extra that is off unless the standard variables ask for it.
+
+    call                    one line of a call, from its opening to its end
+      turn                  one turn of the caller, by the rules of `telemetry.turns`
+        chat MODEL          one request to a model
+        execute_tool NAME   one run of a tool
+
+What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
+turn outlives the span of the turn too.
+
+A `CallTrace` is one more observer: spans are made afterwards, from the events of a call, with times
+given. So nothing on the path of a call knows of traces, and no context is passed on. They are
+sent by a thread of their own from a queue that drops the oldest when it is full; a collector that
+is slow or away costs spans and no call. Operations on the table have no spans: the observer does
+not see them, and `agent_store_duration_seconds` tells their times.
+
+Attributes are those of the GenAI conventions, others begin with `voice.`. None holds what was said
+or who said it, unless `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true`; then it is under
+names that begin with `pii_`.
+
+The packages are imported when traces are asked for. Rejected: instrumenting clients of models and
+tables, which would show their requests and no turns, and would run on the path of a call.
+"""
+
+from agent.tracing.call import CallTrace
+from agent.tracing.process import Tracing, is_asked, open_tracing
+
+__all__ = ["CallTrace", "Tracing", "is_asked", "open_tracing"]

@@ -1,0 +1,58 @@
+"""What is known of a turn before its span is closed, and the steps of a call that matter to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.conversation.actions import Timer
+from agent.conversation.events import (
+    CallerPressed,
+    CallerSpoke,
+    Event,
+    Playback,
+    PlaybackReported,
+    TimerFired,
+)
+from agent.tracing.spans import Open
+
+_WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+"""When these run out, what the caller said or pressed is taken as complete."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of the caller."""
+
+    began: float
+    words: list[str] = field(default_factory=list)
+    open: Open | None = None
+    """None = nothing was done about it yet."""
+    is_answered: bool = False
+    is_failed: bool = False
+    interrupted: str = ""
+    over: float = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """As of the log line `turn.finished`."""
+        if self.interrupted:
+            return "interrupted"
+        if self.is_failed:
+            return "failed"
+        return "answered" if self.is_answered else "silent"
+
+
+def answers_caller(event: Event) -> bool:
+    """What is said in this step is said because of the caller's words or keys."""
+    if isinstance(event, TimerFired):
+        return event.timer in _WAITS_FOR_CALLER
+    return isinstance(event, CallerSpoke | CallerPressed)
+
+
+def has_played(event: Event) -> bool:
+    """What was said last has been heard."""
+    match event:
+        case PlaybackReported(Playback.AGENT_OFF) | TimerFired(Timer.PLAYBACK):
+            return True
+        case _:
+            return False

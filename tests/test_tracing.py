@@ -1,0 +1,429 @@
+"""Traces: the spans of a call from literal events, and what a collector is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
+
+from agent.conversation.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    RunTool,
+    Speak,
+    StartReply,
+    Summarize,
+    Timer,
+)
+from agent.conversation.events import (
+    CallerInterrupted,
+    CallerPressed,
+    CallerSpoke,
+    CallStarted,
+    EndReason,
+    Event,
+    Playback,
+    PlaybackReported,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFault,
+    ReplyFinished,
+    Summarized,
+    TimerFired,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.conversation.messages import StopReason, ToolCall, Usage
+from agent.conversation.outcome import ToolOutcome
+from agent.tracing import Tracing, is_asked, open_tracing
+from benchmarks.planted import found, plant
+from tests.servers import serving, settings_for
+from tests.test_turns import Clock
+
+SPOKE = CallerSpoke("I am Ada Example")
+LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
+SENT = ToolOutcome('{"address": "1 Example Lane"}')
+EPOCH = 1_700_000_000.0
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+Step = tuple[float, Event, Sequence[Action]]
+Row = tuple[str, str, float, float]
+CALL: tuple[Step, ...] = (
+    (1.0, CallStarted(), []),
+    (10.0, SPOKE, [StartReply(1, ())]),
+    (10.5, ReplyDelta(1, "I look, Ada. "), [Speak(1, "I look, Ada. ")]),
+    (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+    (11.1, TokensCounted(1, Usage(100, 20, 300, 5)), []),
+    (13.0, ToolFinished(LOOK.id, SENT), [StartReply(2, ())]),
+    (14.0, ReplyDelta(2, "Yes, Ada"), [Speak(2, "Yes, Ada")]),
+    (14.5, CallerInterrupted("Yes"), [CancelReply(2)]),
+    (16.0, CallerSpoke("No"), [StartReply(3, ())]),
+    (17.0, ReplyFailed(3, ReplyFault.THROTTLED), [Speak(3, "Sorry. ", is_last=True)]),
+)
+"""A turn with a tool that the caller breaks into, and one whose reply fails."""
+
+
+def spans_of(
+    *steps: Step, model: str = "openai:gpt-x", with_content: bool = False, lag: float = 0.0
+) -> list[ReadableSpan]:
+    """The spans of a call of these events that ends two seconds after the last, by their begin.
+
+    What is done about an event is done `lag` seconds after it came.
+    """
+    clock, exporter = Clock(), InMemorySpanExporter()
+    tracing = Tracing(
+        SimpleSpanProcessor(exporter), with_content=with_content, now=clock, epoch=lambda: EPOCH
+    )
+    trace = tracing.call("CA1", "pizza", 0, lambda: model)
+    for at, event, actions in steps:
+        clock.now = at + lag
+        trace.observe(event, actions, at)
+    clock.now += 2.0
+    trace.ended(EndReason.CALLER_HANGUP)
+    return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
+
+
+def began(span: ReadableSpan) -> float:
+    return round((span.start_time or 0) / 1e9 - EPOCH, 3)
+
+
+def depth(span: ReadableSpan) -> int:
+    """In the tree, of spans that begin together."""
+    return {"call": 0, "turn": 1}.get(span.name, 2)
+
+
+def ended(span: ReadableSpan) -> float:
+    return round((span.end_time or 0) / 1e9 - EPOCH, 3)
+
+
+def tree(spans: Sequence[ReadableSpan]) -> list[Row]:
+    """Name, name of the parent, begin and end of each."""
+    names = {span.context.span_id: span.name for span in spans}
+    return [
+        (span.name, names[span.parent.span_id] if span.parent else "", began(span), ended(span))
+        for span in spans
+    ]
+
+
+def attributes(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+def test_call_is_a_tree_of_turns_requests_and_tools() -> None:
+    """Every span lies in its parent, in time too."""
+    spans = spans_of(*CALL)
+
+    assert tree(spans) == [
+        ("call", "", 0.0, 19.0),
+        ("turn", "call", 10.0, 14.5),
+        ("chat gpt-x", "turn", 10.0, 11.0),
+        ("execute_tool look_up", "turn", 11.0, 13.0),
+        ("chat gpt-x", "turn", 13.0, 14.5),
+        ("turn", "call", 16.0, 17.0),
+        ("chat gpt-x", "turn", 16.0, 17.0),
+    ]
+    assert len({span.context.trace_id for span in spans}) == 1
+
+
+def test_attributes_are_those_of_the_conventions() -> None:
+    """Tokens of the cache are input; a turn is told as in its log line; faults are faults."""
+    call, turn, asked, tool, cut, failed_turn, failed = spans_of(*CALL)
+
+    chat = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-x",
+    }
+    assert attributes(call) == {
+        "gen_ai.conversation.id": "CA1",
+        "gen_ai.agent.name": "pizza",
+        "voice.resume": 0,
+        "voice.end_reason": "caller_hangup",
+    }
+    assert attributes(turn) == {
+        "voice.turn.response_seconds": 0.5,
+        "voice.turn.filler": False,
+        "voice.turn.outcome": "interrupted",
+        "voice.turn.interrupted": "speech",
+    }
+    assert attributes(asked) == {
+        **chat,
+        "gen_ai.response.time_to_first_chunk": 0.5,
+        "gen_ai.response.finish_reasons": ("tool_call",),
+        "gen_ai.usage.input_tokens": 405,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": 300,
+        "gen_ai.usage.cache_creation.input_tokens": 5,
+    }
+    assert attributes(tool) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "look_up",
+    }
+    assert attributes(cut) == {
+        **chat,
+        "gen_ai.response.time_to_first_chunk": 1.0,
+        "voice.cancelled": True,
+    }
+    assert attributes(failed_turn)["voice.turn.outcome"] == "failed"
+    assert attributes(failed) == {**chat, "error.type": "throttled"}
+    faulty = [span.status.status_code is StatusCode.ERROR for span in (turn, failed_turn, failed)]
+    assert faulty == [False, True, True]
+
+
+def test_content_is_told_only_when_it_is_asked_for() -> None:
+    """Under names that say what it is; without the wish there is no word of it."""
+    plain = "".join(span.to_json() for span in spans_of(*CALL))
+    _, turn, asked, tool, *_ = spans_of(*CALL, with_content=True)
+
+    assert "Ada" not in plain
+    assert "Lane" not in plain
+    assert "pii_" not in plain
+    assert attributes(turn)["pii_caller"] == "I am Ada Example"
+    assert attributes(asked)["pii_reply"] == "I look, Ada. "
+    assert attributes(tool)["pii_arguments"] == LOOK.arguments
+    assert attributes(tool)["pii_result"] == SENT.content
+
+
+@pytest.mark.parametrize(
+    ("identifier", "provider", "name"),
+    [
+        ("anthropic.claude:0", "aws.bedrock", "anthropic.claude:0"),
+        ("openai:gpt-x", "openai", "gpt-x"),
+        ("offline:", "offline", "offline:"),
+    ],
+)
+def test_model_is_told_with_its_provider(identifier: str, provider: str, name: str) -> None:
+    _, _, asked, *_ = spans_of(*CALL, model=identifier)
+
+    told = attributes(asked)
+    assert (told["gen_ai.provider.name"], told["gen_ai.request.model"]) == (provider, name)
+
+
+def test_words_held_before_an_answer_belong_to_its_turn() -> None:
+    """The turn begins with those that led to something, as in its log line."""
+    spans = spans_of(
+        (5.0, CallerSpoke("I want"), []),
+        (6.0, CallerSpoke("a pizza"), []),
+        (7.0, TimerFired(Timer.HOLD, 1), [StartReply(1, ())]),
+        (8.0, ReplyFinished(1), []),
+        with_content=True,
+    )
+
+    assert tree(spans)[1:] == [("turn", "call", 6.0, 8.0), ("chat gpt-x", "turn", 7.0, 8.0)]
+    assert attributes(spans[1])["pii_caller"] == "I want a pizza"
+
+
+def test_turn_that_is_cut_while_it_is_played_is_interrupted() -> None:
+    """Most are written long before they were heard."""
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (9.0, CallerInterrupted("Y"), [CancelReply(1)]),
+    )
+
+    assert ended(turn) == 6.0
+    assert attributes(turn)["voice.turn.outcome"] == "interrupted"
+
+
+def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
+    """The caller broke in before the model was asked for the words before that."""
+    spans = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (5.2, CallerInterrupted(""), [CancelReply(1)]),
+        lag=0.5,
+    )
+
+    assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]
+
+
+def test_turn_that_was_played_is_not_interrupted_any_more() -> None:
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (8.0, PlaybackReported(Playback.AGENT_OFF), []),
+        (9.0, CallerInterrupted("Y"), [CancelReply(1)]),
+    )
+
+    assert attributes(turn)["voice.turn.outcome"] == "answered"
+
+
+def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
+    """A summary; a tool that outlived its turn; keys that only a sentence answers."""
+    spans = spans_of(
+        (5.0, SPOKE, [RunTool(LOOK)]),
+        (6.0, CallerSpoke("Wait"), [CancelTool("other"), StartReply(1, ())]),
+        (7.0, ReplyFinished(1), [Summarize(1, ())]),
+        (7.5, TokensCounted(None, Usage(7, 8)), []),
+        (8.0, Summarized(1, "Ada called."), []),
+        (9.0, ToolFinished(LOOK.id, SENT), []),
+        (10.0, CallerPressed("1"), [Speak(2, "One. ", is_last=True)]),
+    )
+
+    assert tree(spans) == [
+        ("call", "", 0.0, 12.0),
+        ("turn", "call", 5.0, 6.0),
+        ("execute_tool look_up", "turn", 5.0, 9.0),
+        ("turn", "call", 6.0, 7.0),
+        ("chat gpt-x", "turn", 6.0, 7.0),
+        ("chat gpt-x", "call", 7.0, 8.0),
+        ("turn", "call", 10.0, 10.0),
+    ]
+    assert attributes(spans[5])["voice.purpose"] == "summary"
+    assert attributes(spans[5])["gen_ai.usage.output_tokens"] == 8
+
+
+def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
+    """So latencies have exemplars that lead to it."""
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(SimpleSpanProcessor(exporter))
+    first = tracing.call("CA1", "pizza", 0, lambda: "offline:")
+    second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
+    before = tracing.trace_id()
+
+    second.observe(CallStarted(), [], 0.0)
+    measured = tracing.trace_id()
+    second.ended(EndReason.CALLER_HANGUP)
+    first.ended(EndReason.CALLER_HANGUP)
+
+    assert before == ""
+    assert measured == f"{exporter.get_finished_spans()[0].context.trace_id:032x}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "voice"}, False),
+        ({ENDPOINT: " "}, False),
+        ({ENDPOINT: "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({ENDPOINT: "http://collector:4318", "OTEL_SDK_DISABLED": "True"}, False),
+        ({ENDPOINT: "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_made_when_a_collector_is_named(
+    environment: dict[str, str], *, asked: bool
+) -> None:
+    assert is_asked(environment) is asked
+
+
+def test_service_without_traces_imports_nothing_of_them() -> None:
+    """The packages are an extra."""
+    program = (
+        "import agent.app, sys; assert not any(m.startswith('opentelemetry') for m in sys.modules)"
+    )
+
+    run = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+
+
+async def test_service_starts_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what is missing."""
+    for name in ("opentelemetry.sdk.trace.export", "opentelemetry.exporter"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with capture_logs() as logs:
+        async with open_tracing({ENDPOINT: "http://127.0.0.1:9"}) as tracing:
+            pass
+
+    assert tracing is None
+    assert logs == [{"event": "traces.not_installed", "extra": "traces", "log_level": "warning"}]
+
+
+@dataclass(slots=True)
+class Collector:
+    """Takes what is posted to `/v1/traces`."""
+
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.read())
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    @property
+    def names(self) -> list[str]:
+        """Of all spans."""
+        return [
+            span.name
+            for body in self.bodies
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    @property
+    def text(self) -> str:
+        return "".join(body.decode("utf-8", "replace") for body in self.bodies)
+
+
+@asynccontextmanager
+async def collecting() -> AsyncIterator[Collector]:
+    """An OTLP receiver on loopback."""
+    collector = Collector()
+    application = web.Application()
+    application.add_routes([web.post("/v1/traces", collector.take)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield collector
+    finally:
+        await runner.cleanup()
+
+
+async def test_collector_gets_calls_and_nothing_of_callers(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service as production wires it; people tell all about themselves."""
+    async with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        async with serving(settings_for(table)) as server:
+            people = await plant(server, 6)
+            metrics, _ = server.service.telemetry.render("application/openmetrics-text")
+
+    assert collector.names.count("call") == 6
+    assert {"turn", "chat offline:"} <= set(collector.names)
+    assert any(name.startswith("execute_tool ") for name in collector.names)
+    assert "voice-agent" in collector.text
+    assert found(people, collector.text) == []
+    assert b'trace_id="' in metrics
+
+
+async def test_collector_that_is_away_is_no_matter_of_callers(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens there: the call is answered, the service ends, and the log tells of it."""
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
+
+    with capture_logs() as logs:
+        async with (
+            asyncio.timeout(30),
+            serving(settings_for(table)) as server,
+            server.twilio.call(From="+15550100001") as call,
+        ):
+            reply = await call.say("the usual")
+
+    assert reply.text != ""
+    assert {"traces.trouble", "traces.not_sent"} & {line["event"] for line in logs}
