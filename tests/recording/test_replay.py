@@ -79,10 +79,11 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
         " say th...",
         '  - Record {"position":4,"fact":{"kind":"AgentSaid","text":"I am sorry, I could not get an'
         " answer...",
-        '  - StartTimer {"timer":"playback","serial":7,"after_ms":6600}',
         '  + Speak {"utterance":3,"text":"Oh.","is_last":true}',
         '  + Record {"position":4,"fact":{"kind":"AgentSaid","text":"Oh.","voice":"service"}}',
-        '  + StartTimer {"timer":"playback","serial":7,"after_ms":1933}',
+        '    StartTimer {"timer":"trouble","serial":7,"after_ms":30000}',
+        '  - StartTimer {"timer":"playback","serial":8,"after_ms":6600}',
+        '  + StartTimer {"timer":"playback","serial":8,"after_ms":1933}',
     ]
 
 
