@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
+from agent import memory
 from agent.calls import Calls, Resources
 from agent.carrier import MessengerOptions, TwilioAccount, open_messenger
 from agent.carrier.access import VoiceAccess
@@ -187,7 +188,10 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
         ):
-            watching = [tasks.create_task(calls.load.watch(), name="lag")]
+            watching = [
+                tasks.create_task(calls.load.watch(), name="lag"),
+                tasks.create_task(memory.keep_giving_back(), name="memory"),
+            ]
             if settings.emf_metrics and log_format_for(settings) == "json":
                 embedded = EmbeddedMetrics(
                     telemetry, urlsplit(settings.ws_url).netloc, sys.stderr.write
