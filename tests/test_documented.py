@@ -13,13 +13,15 @@ from agent.telemetry.emf import NAMESPACE
 from tests.servers import Server
 
 ROOT = Path(__file__).parents[1]
+OBSERVING = ROOT / "docs" / "observing.md"
+PAGES = (ROOT / "README.md", OBSERVING)
 _ROW = re.compile(r"^\| `(agent_\w+)` \| (counter|gauge|histogram) \| ([a-z_, ]*)\| (.+) \|$", re.M)
 _NAME = re.compile(r"`(agent_[a-z_]+)[`{]")
 
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    """Type and labels of each metric as the README tells them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Type and labels of each metric as they are told."""
+    text = OBSERVING.read_text(encoding="utf-8")
     return {
         name: (kind, frozenset(labels.replace(",", " ").split()))
         for name, kind, labels, _ in _ROW.findall(text)
@@ -45,7 +47,7 @@ def test_every_metric_is_documented_with_its_type() -> None:
 
 def test_every_metric_named_in_prose_is_exported() -> None:
     """Also outside of the table."""
-    named = set(_NAME.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    named = {name for page in PAGES for name in _NAME.findall(page.read_text(encoding="utf-8"))}
 
     assert len(named) > 40
     assert named - {"agent_"} <= exported().keys()

@@ -27,6 +27,7 @@ DASHBOARD = FOLDER / "grafana" / "dashboards" / "voice-agent.json"
 PROVISIONING = FOLDER / "grafana" / "provisioning"
 RUNBOOK = ROOT / "docs" / "runbook.md"
 README = ROOT / "README.md"
+OBSERVING = ROOT / "docs" / "observing.md"
 
 _METRIC = re.compile(r"(?<![\w:.])agent_[a-z0-9_]*[a-z0-9](?!:)\b")
 _RECORDED = re.compile(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+\b")

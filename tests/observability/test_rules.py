@@ -13,6 +13,7 @@ from tests.observability.promtool import promtool
 from tests.observability.shipped import (
     ALERTS,
     CONFIGURATION,
+    OBSERVING,
     README,
     RECORDING,
     RULE_TESTS,
@@ -61,7 +62,7 @@ def test_no_alert_and_no_recording_has_its_name_twice() -> None:
     assert sorted(set(records)) == sorted(records)
 
 
-@pytest.mark.parametrize("path", [RECORDING, ALERTS, RUNBOOK, README, *RULE_TESTS])
+@pytest.mark.parametrize("path", [RECORDING, ALERTS, RUNBOOK, README, OBSERVING, *RULE_TESTS])
 def test_metrics_that_are_named_are_exported(path: Path) -> None:
     """A misspelt name has no data, and nobody notices."""
     known = set().union(*exported().values())
