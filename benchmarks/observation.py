@@ -40,7 +40,9 @@ class Unobserved:
 
     tokens = 0
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
 
     def ended(self, reason: EndReason) -> None:

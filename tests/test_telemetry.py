@@ -71,7 +71,7 @@ def _observed(*steps: Step) -> dict[str, float]:
     observer = telemetry.call("pizza", lambda: "scripted:")
     for at, event, actions in steps:
         clock.now = at
-        observer.observe(event, actions, at)
+        observer.observe(event, actions, at, at)
     observer.ended(EndReason.CALLER_HANGUP)
     return _samples(telemetry)
 
@@ -453,7 +453,7 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
         observer = telemetry.call("pizza", lambda: "m")
         for at, event, actions in steps:
             clock.now = at
-            observer.observe(event, actions, at)
+            observer.observe(event, actions, at, at)
         for form in ("application/openmetrics-text; version=1.0.0", "text/plain"):
             texts[trace, form] = telemetry.render(form)[0].decode()
 

@@ -90,7 +90,7 @@ def spans_of(
     trace = tracing.call("CA1", "pizza", 0, lambda: model)
     for at, event, actions in steps:
         clock.now = at + lag
-        trace.observe(event, actions, at)
+        trace.observe(event, actions, at, clock.now)
     clock.now += 2.0
     trace.ended(EndReason.CALLER_HANGUP)
     return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
@@ -293,7 +293,7 @@ def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
     second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
     before = tracing.trace_id()
 
-    second.observe(CallStarted(), [], 0.0)
+    second.observe(CallStarted(), [], 0.0, 0.0)
     measured = tracing.trace_id()
     second.ended(EndReason.CALLER_HANGUP)
     first.ended(EndReason.CALLER_HANGUP)

@@ -80,7 +80,7 @@ def lines_of(*steps: Step, event: str = "turn.finished") -> list[dict[str, Any]]
         observer = Telemetry(clock).call("pizza", lambda: "scripted:")
         for at, happened, actions in steps:
             clock.now = at
-            observer.observe(happened, actions, at)
+            observer.observe(happened, actions, at, at)
         observer.ended(EndReason.CALLER_HANGUP)
     return [dict(line) for line in logs if line["event"] == event]
 
