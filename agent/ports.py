@@ -363,6 +363,6 @@ class Observer(Protocol):
             received_at: When the event came, on the loop's clock, in seconds: for what happens on
                 the line when it was read there, otherwise when it entered the inbox.
             done_at: When it was answered, likewise: just before the last of the speech was handed
-                to the line, so that nobody has heard it earlier; without speech, when all was done.
+                to the line, as nobody can have it before that; without speech, when all was done.
         """
         ...
