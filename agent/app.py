@@ -109,7 +109,7 @@ async def _open_calls(
     try:
         async with (
             open_journals(store, clock, telemetry.journals) as journals,
-            open_records(store, clock, record_days(settings)) as records,
+            open_records(store, clock, record_days(settings), telemetry.records) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
             Outside.open(settings.http_tool_hosts) as outside,

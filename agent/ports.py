@@ -352,7 +352,9 @@ class Line(Protocol):
 class Observer(Protocol):
     """The one hook for metrics and logs: sees each event with what the conversation made of it."""
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """Called on the loop after the actions were carried out: must not wait and not raise.
 
         Args:
@@ -360,5 +362,7 @@ class Observer(Protocol):
             actions: What was done about it, in order.
             received_at: When the event came, on the loop's clock, in seconds: for what happens on
                 the line when it was read there, otherwise when it entered the inbox.
+            done_at: When it was answered, likewise: just before the last of the speech was handed
+                to the line, as nobody can have it before that; without speech, when all was done.
         """
         ...

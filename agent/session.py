@@ -148,9 +148,13 @@ class Session:
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
         actions = self._conversation.receive(event)
+        loop, spoke_at = asyncio.get_running_loop(), None
         for action in actions:
+            if isinstance(action, Speak):
+                spoke_at = loop.time()
             await self._carry_out(action)
-        self._around.observer.observe(event, actions, received_at)
+        done_at = loop.time() if spoke_at is None else spoke_at
+        self._around.observer.observe(event, actions, received_at, done_at)
 
     async def _put(self, event: Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))

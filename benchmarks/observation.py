@@ -1,12 +1,12 @@
-"""What it costs to observe calls: processor time of a turn with metrics and logs, and without.
+"""What it costs to observe calls: processor time of a turn with metrics, logs, traces, and without.
 
     python benchmarks/observation.py [--calls 40] [--turns 5] [--rounds 5]
 
-Two services answer the same calls in turn, each in a process of its own, with a Bedrock emulator in
-another one: the service as it is, its log thrown away by the system, and one whose calls nobody
-observes.
+Three services answer the same calls in turn, each in a process of its own, with a Bedrock emulator
+in another one: one whose calls nobody observes; the service as it is, its log thrown away by the
+system; and the same with traces, which it sends to a collector in this process.
 What is measured is the processor time of the service's process, from `/proc`, divided by turns. The
-machine's mood falls on both: rounds alternate, and medians are compared.
+machine's mood falls on all: rounds alternate, and medians are compared.
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ from agent.conversation.actions import Action
 from agent.conversation.events import EndReason, Event
 from agent.telemetry import CallFacts, Telemetry
 from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
+from tests.emulators.collector import ENDPOINT, collecting
 
 _WARM_UP_CALLS = 10
-_KINDS = ("observed", "unobserved")
+_EXPORT_SECONDS = 6.0
+"""Spans wait for others for five seconds; what sending them costs belongs to their turns."""
+_KINDS = ("unobserved", "observed", "traced")
 
 
 class Unobserved:
@@ -40,7 +43,9 @@ class Unobserved:
 
     tokens = 0
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
 
     def ended(self, reason: EndReason) -> None:
@@ -67,7 +72,7 @@ def cpu_seconds(pid: int) -> float:
 
 async def measure(kind: str, port: int, calls: int, turns: int) -> float:
     """Milliseconds of processor time for one turn of this service."""
-    serve = ["-m", "agent", "serve"] if kind == "observed" else [__file__, "serve-unobserved"]
+    serve = [__file__, "serve-unobserved"] if kind == "unobserved" else ["-m", "agent", "serve"]
     base = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,6 +80,7 @@ async def measure(kind: str, port: int, calls: int, turns: int) -> float:
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
             child(overhead, "emulate", str(folder), "0", environment={}),
+            collecting() as collector,
         ):
             environment = {
                 "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": await until_there(folder / "url"),
@@ -86,15 +92,21 @@ async def measure(kind: str, port: int, calls: int, turns: int) -> float:
                 "MAX_CALLS": "1000",
                 "LOG_LEVEL": "info",
                 "LOG_FORMAT": "json",
+                ENDPOINT: collector.url if kind == "traced" else "",
             }
             async with child("-m", "agent", "seed", environment=environment) as seeding:
                 await seeding.wait()
             async with child(*serve, environment=environment) as service:
                 await until_answers(http, f"{base}/health")
                 await run_calls(http, base, _WARM_UP_CALLS, turns, is_ours=True)
+                await asyncio.sleep(_EXPORT_SECONDS)
                 before = cpu_seconds(service.pid)
                 await run_calls(http, base, calls, turns, is_ours=True)
-                return 1000 * (cpu_seconds(service.pid) - before) / (calls * turns)
+                await asyncio.sleep(_EXPORT_SECONDS)
+                used = cpu_seconds(service.pid) - before
+        if (kind == "traced") != bool(collector.bodies):
+            raise RuntimeError(f"traces of a service that is {kind}: {len(collector.bodies)}")
+        return 1000 * used / (calls * turns)
 
 
 def main() -> int:
@@ -110,12 +122,13 @@ def main() -> int:
     taken: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     with suppress(KeyboardInterrupt):
         for number in range(asked.rounds):
-            for kind in _KINDS if number % 2 else reversed(_KINDS):
+            for kind in (*_KINDS[number % 3 :], *_KINDS[: number % 3]):
                 taken[kind].append(asyncio.run(measure(kind, asked.port, asked.calls, asked.turns)))
                 print(f"{kind:12} {taken[kind][-1]:6.2f} ms of processor time a turn", flush=True)
-    with_it, without = (median(taken[kind]) for kind in _KINDS)
-    more = 100 * (with_it / without - 1)
-    print(f"medians: {with_it:.2f} ms observed, {without:.2f} ms unobserved, {more:+.1f} %")
+    without = median(taken["unobserved"])
+    for kind in _KINDS:
+        more = 100 * (median(taken[kind]) / without - 1)
+        print(f"median {kind:12} {median(taken[kind]):6.2f} ms {more:+.1f} %")
     return 0
 
 

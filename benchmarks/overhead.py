@@ -55,7 +55,7 @@ TURN_SECONDS = FIRST_SECONDS + TOKENS * GAP_SECONDS
 STALLS = 0.05
 HEDGED_REQUESTS = 600
 HEDGED_AT_ONCE = 20
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",  # the SDK alone reads only this one
     "AWS_ACCESS_KEY_ID": "AKIDBENCHMARK",
@@ -146,7 +146,7 @@ async def child(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
-        env={**os.environ, **_ENVIRONMENT, **environment},
+        env={**os.environ, **ENVIRONMENT, **environment},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -317,7 +317,7 @@ async def measure_hedging(folder: Path, share: float) -> dict[str, float]:
     seconds: list[float] = []
     failed: list[int] = []
     async with child(__file__, "emulate", str(folder), str(STALLS), environment={}):
-        os.environ.update(_ENVIRONMENT)
+        os.environ.update(ENVIRONMENT)
         os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = await until_there(folder / "url")
         async with BedrockRuntime.open(max_calls=100) as runtime:
             settings = ModelSettings(MODEL)

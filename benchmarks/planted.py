@@ -1,11 +1,12 @@
-"""Whether anything personal of a caller reaches logs or metrics at default settings.
+"""Whether anything personal of a caller reaches logs, metrics or traces at default settings.
 
     python benchmarks/planted.py [--calls 1000] [--seed 0]
 
 Every call has a caller of its own, made up: names, mail and number in the profile and in `setup`,
 and then all of it, an address and digits in words, in keys, in frames that cannot be read and in
-faults the relay reports. Afterwards the whole log and all metrics are searched for each of them.
-Exit status 1 if one is found.
+faults the relay reports. Traces are on, and go to a collector in this process. Afterwards the whole
+log, all metrics and all that the collector was sent are searched for each of them. Exit status 1 if
+one is found, or if there is nothing to search: not a receipt and a trace for each call.
 
 `plant` is the part that knows nothing of processes: a test gives it a server of its own.
 """
@@ -17,8 +18,10 @@ import asyncio
 import io
 import json
 import logging
+import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, replace
@@ -30,17 +33,23 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.llm import OfflineModel  # noqa: E402 - as the next one
-from agent.ports import LanguageModel  # noqa: E402 - as the next one
 from agent.store import seed as seeding  # noqa: E402 - as the next one
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
 from agent.telemetry import configure_logging  # noqa: E402 - as the next one
 from agent.tools import SPECS  # noqa: E402 - as the next one
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING  # noqa: E402 - found by the line above
-from tests.servers import Server, settings_for, staged  # noqa: E402
+from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likewise
+from tests.servers import Server, serving, settings_for  # noqa: E402
 from tests.twilio.call import TwilioCall, UnansweredError  # noqa: E402
+from tests.twilio.client import (  # noqa: E402 - as the one before
+    CallRefusedError,
+    Relay,
+    Twilio,
+    call_fields,
+)
 
 _AT_ONCE = 25
+_RINGS, _PAUSE_SECONDS = 60, 1.0
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
@@ -107,9 +116,23 @@ async def _call(server: Server, somebody: Person, use_case: str) -> None:
     )
     names = f"{somebody.first} {somebody.last}"
     manner = replace(server.twilio.manner, setup={"callerName": names})
-    async with server.twilio.call(manner=manner, From=somebody.number) as call:
+    relay = await _ring(server.twilio, somebody.number)
+    async with server.twilio.connect(relay, manner=manner) as call:
         with suppress(UnansweredError):
             await _tell(call, somebody, names)
+
+
+async def _ring(twilio: Twilio, number: str) -> Relay:
+    """Call until there is a line: the service has its callers for neighbours in this process.
+
+    Raises:
+        CallRefusedError: There is none for a minute.
+    """
+    for _ in range(_RINGS - 1):
+        with suppress(CallRefusedError):
+            return await twilio.webhook(call_fields(From=number))
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return await twilio.webhook(call_fields(From=number))
 
 
 async def _tell(call: TwilioCall, somebody: Person, names: str) -> None:
@@ -137,21 +160,30 @@ def found(people: Iterable[Person], said: str) -> list[str]:
     return [mark for one in people for mark in one.marks if mark.lower() in lower]
 
 
-def offline(_: str, script: str) -> LanguageModel:
-    """The model of a use case that needs nobody."""
-    return OfflineModel(script)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was left of the calls, but for the log."""
+
+    people: list[Person]
+    metrics: str
+    traces: str
+    spans: Counter[str]
+    """How many, by name."""
 
 
-async def _measure(folder: Path, calls: int, seed: int) -> tuple[list[Person], str]:
-    store = await SqliteStore.open(folder / "agent.db")
+async def _measure(folder: Path, calls: int, seed: int) -> Seen:
+    table = folder / "agent.db"
+    store = await SqliteStore.open(table)
     await seeding.seed(store, ROOT / "configuration", SPECS, now=datetime.now(UTC))
-    try:
-        async with staged(settings_for(folder / "agent.db"), store, offline) as server:
+    await store.close()
+    async with collecting() as collector:
+        os.environ[ENDPOINT] = collector.url
+        async with serving(settings_for(table)) as server:
             people = await plant(server, calls, seed)
-            _, metrics = await server.get(server.metrics_url)
-    finally:
-        await store.close()
-    return people, metrics
+            headers = {"Accept": "application/openmetrics-text"}
+            async with server.twilio.http.get(server.metrics_url, headers=headers) as response:
+                metrics = await response.text()
+    return Seen(people, metrics, collector.text, Counter(collector.names))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,14 +196,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger().addHandler(logging.StreamHandler(said))
     with TemporaryDirectory() as folder, redirect_stderr(said):
         configure_logging("info", "json")
-        people, metrics = asyncio.run(_measure(Path(folder), asked.calls, asked.seed))
-    lines = said.getvalue()
-    leaks = [*found(people, lines), *found(people, metrics)]
+        seen = asyncio.run(_measure(Path(folder), asked.calls, asked.seed))
+    lines, people = said.getvalue(), seen.people
     turns, receipts = (lines.count(f'"{name}"') for name in ("turn.finished", "call.receipt"))
-    print(f"calls {len(people)}  log lines {lines.count(chr(10))}  turns {turns}")
-    print(f"receipts {receipts}  marks {sum(len(one.marks) for one in people)}")
-    print(f"found {len(leaks)}")
-    return 1 if leaks else 0
+    traced = seen.metrics.count('trace_id="')
+    print(f"calls {len(people)}  marks {sum(len(one.marks) for one in people)}")
+    print(f"log lines {lines.count(chr(10))}  turns {turns}  receipts {receipts}")
+    print(f"metrics {seen.metrics.count(chr(10))} lines  exemplars {traced}")
+    print(f"traces {seen.spans['call']}  spans {seen.spans.total()}  turns {seen.spans['turn']}")
+    leaks = {
+        place: len(found(people, text))
+        for place, text in (("log", lines), ("metrics", seen.metrics), ("traces", seen.traces))
+    }
+    print("found  " + "  ".join(f"{place} {count}" for place, count in leaks.items()))
+    is_whole = receipts == seen.spans["call"] == len(people)
+    return 0 if is_whole and not any(leaks.values()) else 1
 
 
 if __name__ == "__main__":

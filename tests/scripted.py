@@ -172,8 +172,10 @@ class ListObserver:
 
     seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
-        assert received_at <= asyncio.get_running_loop().time()
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
+        assert received_at <= done_at <= asyncio.get_running_loop().time()
         self.seen.append((event, actions))
 
 

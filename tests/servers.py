@@ -190,7 +190,7 @@ async def staged(
     table = MeasuredStore(store, telemetry)
     async with (
         open_journals(table, clock, telemetry.journals) as journals,
-        open_records(table, clock, app.record_days(settings)) as records,
+        open_records(table, clock, app.record_days(settings), telemetry.records) as records,
         Outside.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.telemetry import EmbeddedMetrics, Telemetry
 from agent.telemetry.emf import NAMESPACE
-from tests.servers import Server
 
 ROOT = Path(__file__).parents[1]
 OBSERVING = ROOT / "docs" / "observing.md"
 PAGES = (ROOT / "README.md", OBSERVING)
 _ROW = re.compile(r"^\| `(agent_\w+)` \| (counter|gauge|histogram) \| ([a-z_, ]*)\| (.+) \|$", re.M)
 _NAME = re.compile(r"`(agent_[a-z_]+)[`{]")
+_WITH_LABELS = re.compile(r"`(agent_\w+)\{([a-z_,]+)\}")
+_MOST_LABELS = 4
 
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
@@ -68,22 +72,59 @@ def test_metrics_of_the_cloud_template_are_written() -> None:
     assert directive["Namespace"] == NAMESPACE == "VoiceAgent"
 
 
-async def test_labels_are_those_that_are_documented(server: Server) -> None:
-    """A call with a tool leaves samples of most; each has its labels."""
-    async with server.twilio.call(From="+15550100001") as call:
-        await call.say("the usual")
-    await server.calls.until_quiet()
-    _, text = await server.get(server.metrics_url)
+def test_labels_are_those_that_are_documented() -> None:
+    """Of every metric, also of those that a usual call never touches."""
+    told = {name: labels for name, (_, labels) in documented().items()}
 
-    told = documented()
-    wrong = {
-        (sample.name, *sample.labels)
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if family.name.startswith("agent_") and not sample.name.endswith("_created")
-        for name in [family.name + "_total" * (family.type == "counter")]
-        if sample.labels.keys() - {"le"} != told[name][1]
-    }
+    assert labels_of(fully_sampled()) == told
 
-    assert wrong == set()
-    assert "agent_turn_stage_seconds_bucket" in text
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGELOG.md", "docs/observing.md", "docs/runbook.md"]
+)
+def test_labels_in_prose_are_those_that_are_exported(name: str) -> None:
+    """Where a text names a metric with its labels in braces."""
+    exported_labels = labels_of(fully_sampled())
+    told = _WITH_LABELS.findall((ROOT / name).read_text(encoding="utf-8"))
+
+    wrong = [
+        metric for metric, labels in told if frozenset(labels.split(",")) != exported_labels[metric]
+    ]
+
+    assert wrong == []
+
+
+def fully_sampled() -> Telemetry:
+    """Each metric has a sample, with labels that it was declared with."""
+    telemetry = Telemetry()
+    for metric in vars(telemetry).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            _sample(metric)
+    telemetry.models.began("m", 0.1)
+    telemetry.models.retried("m")
+    telemetry.models.fell_back("m")
+    telemetry.models.hedged("won")
+    telemetry.models.breaker("m", is_open=True)
+    telemetry.journals.lost(1, "stopped")
+    telemetry.records.lost(1, "stopped")
+    telemetry.tool_sources.changed("crm", is_up=True)
+    return telemetry
+
+
+def _sample(metric: Counter | Gauge | Histogram) -> None:
+    """As many values as it has labels; one without labels has a sample already."""
+    for count in range(_MOST_LABELS + 1):
+        with suppress(ValueError):
+            metric.labels(*["x"] * count)
+
+
+def labels_of(telemetry: Telemetry) -> dict[str, frozenset[str]]:
+    """The labels of each metric's samples, under the name a query uses."""
+    text, _ = telemetry.render("")
+    seen: dict[str, set[frozenset[str]]] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        name = family.name + "_total" * (family.type == "counter")
+        for sample in family.samples:
+            if not sample.name.endswith("_created"):
+                seen.setdefault(name, set()).add(frozenset(sample.labels) - {"le"})
+    return {name: labels for name, [labels] in seen.items()}

@@ -9,8 +9,9 @@ import pytest
 
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import configure_logging
-from benchmarks.planted import found, offline, person, plant
+from benchmarks.planted import found, person, plant
 from tests.servers import settings_for, staged
+from tests.test_call import offline
 
 _CALLS = 50
 

@@ -71,7 +71,7 @@ def _observed(*steps: Step) -> dict[str, float]:
     observer = telemetry.call("pizza", lambda: "scripted:")
     for at, event, actions in steps:
         clock.now = at
-        observer.observe(event, actions, at)
+        observer.observe(event, actions, at, at)
     observer.ended(EndReason.CALLER_HANGUP)
     return _samples(telemetry)
 
@@ -308,6 +308,19 @@ def test_facts_that_are_not_in_the_table_are_counted() -> None:
     }
 
 
+def test_records_that_are_not_in_the_table_are_counted() -> None:
+    """What waits now, and what is lost by its reason."""
+    telemetry = Telemetry(Clock())
+
+    telemetry.records.waiting(300)
+    telemetry.records.waiting(200)
+    telemetry.records.lost(4, "too_many")
+    telemetry.records.lost(1, "too_many")
+
+    counted = {name: value for name, value in _samples(telemetry).items() if "record" in name}
+    assert counted == {"record_characters_waiting": 200.0, "record_lines_lost_total too_many": 5.0}
+
+
 class _SlowStore(MemoryStore):
     """Takes two seconds of the clock for a look, and fails for one key."""
 
@@ -453,7 +466,7 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
         observer = telemetry.call("pizza", lambda: "m")
         for at, event, actions in steps:
             clock.now = at
-            observer.observe(event, actions, at)
+            observer.observe(event, actions, at, at)
         for form in ("application/openmetrics-text; version=1.0.0", "text/plain"):
             texts[trace, form] = telemetry.render(form)[0].decode()
 

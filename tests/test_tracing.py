@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -51,6 +48,7 @@ from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
 from agent.tracing import Tracing, is_asked, open_tracing
 from benchmarks.planted import found, plant
+from tests.emulators.collector import ENDPOINT, collecting
 from tests.servers import serving, settings_for
 from tests.test_turns import Clock
 
@@ -58,7 +56,7 @@ SPOKE = CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
 SENT = ToolOutcome('{"address": "1 Example Lane"}')
 EPOCH = 1_700_000_000.0
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_EXEMPLAR = re.compile(r'^(\w+)_bucket\{.*# \{trace_id="(\w+)"\}', re.MULTILINE)
 Step = tuple[float, Event, Sequence[Action]]
 Row = tuple[str, str, float, float]
 CALL: tuple[Step, ...] = (
@@ -90,7 +88,7 @@ def spans_of(
     trace = tracing.call("CA1", "pizza", 0, lambda: model)
     for at, event, actions in steps:
         clock.now = at + lag
-        trace.observe(event, actions, at)
+        trace.observe(event, actions, at, clock.now)
     clock.now += 2.0
     trace.ended(EndReason.CALLER_HANGUP)
     return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
@@ -293,7 +291,7 @@ def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
     second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
     before = tracing.trace_id()
 
-    second.observe(CallStarted(), [], 0.0)
+    second.observe(CallStarted(), [], 0.0, 0.0)
     measured = tracing.trace_id()
     second.ended(EndReason.CALLER_HANGUP)
     first.ended(EndReason.CALLER_HANGUP)
@@ -350,49 +348,6 @@ async def test_service_starts_without_the_extra(monkeypatch: pytest.MonkeyPatch)
     assert logs == [{"event": "traces.not_installed", "extra": "traces", "log_level": "warning"}]
 
 
-@dataclass(slots=True)
-class Collector:
-    """Takes what is posted to `/v1/traces`."""
-
-    url: str = ""
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.read())
-        return web.Response(body=b"", content_type="application/x-protobuf")
-
-    @property
-    def names(self) -> list[str]:
-        """Of all spans."""
-        return [
-            span.name
-            for body in self.bodies
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-    @property
-    def text(self) -> str:
-        return "".join(body.decode("utf-8", "replace") for body in self.bodies)
-
-
-@asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
-    """An OTLP receiver on loopback."""
-    collector = Collector()
-    application = web.Application()
-    application.add_routes([web.post("/v1/traces", collector.take)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield collector
-    finally:
-        await runner.cleanup()
-
-
 async def test_collector_gets_calls_and_nothing_of_callers(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,14 +356,24 @@ async def test_collector_gets_calls_and_nothing_of_callers(
         monkeypatch.setenv(ENDPOINT, collector.url)
         async with serving(settings_for(table)) as server:
             people = await plant(server, 6)
-            metrics, _ = server.service.telemetry.render("application/openmetrics-text")
+            headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            async with server.twilio.http.get(server.metrics_url, headers=headers) as response:
+                metrics = await response.text()
 
     assert collector.names.count("call") == 6
     assert {"turn", "chat offline:"} <= set(collector.names)
     assert any(name.startswith("execute_tool ") for name in collector.names)
     assert "voice-agent" in collector.text
     assert found(people, collector.text) == []
-    assert b'trace_id="' in metrics
+    assert found(people, metrics) == []
+    exemplars = set(_EXEMPLAR.findall(metrics))
+    assert {name for name, _ in exemplars} == {
+        "agent_llm_time_to_first_clause_seconds",
+        "agent_llm_time_to_first_token_seconds",
+        "agent_turn_overhead_seconds",
+        "agent_turn_time_to_first_speech_seconds",
+    }
+    assert {trace for _, trace in exemplars} <= {span.trace_id.hex() for span in collector.spans}
 
 
 async def test_collector_that_is_away_is_no_matter_of_callers(

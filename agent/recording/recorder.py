@@ -8,9 +8,9 @@ A line of a record is JSON, one of:
 
     {"begin": ...}    with what it began, `forms.Beginning`
     {"at", "took", "event", "did", "asks"}
-                      milliseconds since the first event that it was received, and that it waited
-                      and was carried out; the event; the actions; `forms.asks_digest` if a model
-                      is asked
+                      milliseconds since the first event that it was received, and from then until
+                      it was answered, see `ports.Observer`; the event; the actions;
+                      `forms.asks_digest` if a model is asked
     {"end": reason}   the line of the call is over; without it the record is not complete
 
 Rejected: one item for each event, which is one writing for each word of the model.
@@ -63,10 +63,12 @@ class Observers:
     def __init__(self, first: Observer, second: Observer) -> None:
         self._both = (first, second)
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
         for one in self._both:
-            one.observe(event, actions, received_at)
+            one.observe(event, actions, received_at, done_at)
 
 
 class CallRecorder:
@@ -100,14 +102,15 @@ class CallRecorder:
         self._closing: asyncio.TimerHandle | None = None
         self._add({"begin": beginning_form(beginning)})
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
         if self._began_at is None:
             self._began_at = received_at
-        now = asyncio.get_running_loop().time()
         line: Form = {
             "at": _ms(received_at - self._began_at),
-            "took": _ms(now - received_at),
+            "took": _ms(done_at - received_at),
             "event": event_form(event),
             "did": self._forms.write(actions),
         }

@@ -85,6 +85,28 @@ class JournalCounters:
         self._lost.labels(reason).inc(facts)
 
 
+class RecordCounters:
+    """Records of calls on their way to the table; without `RECORD_CALLS` there are none."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waiting = Gauge(
+            "agent_record_characters_waiting",
+            "Characters of records not yet written.",
+            registry=registry,
+        )
+        self._lost = Counter(
+            "agent_record_lines_lost", "Lines of records given up.", ("reason",), registry=registry
+        )
+
+    def waiting(self, characters: int) -> None:
+        """So much is recorded and not written."""
+        self._waiting.set(characters)
+
+    def lost(self, lines: int, reason: str) -> None:
+        """So many more lines will not be written; the reasons are a closed list."""
+        self._lost.labels(reason).inc(lines)
+
+
 class SourceGauge:
     """Which of those who offer tools can be reached."""
 

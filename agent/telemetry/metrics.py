@@ -11,7 +11,13 @@ from time import monotonic
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from agent.telemetry.counters import JournalCounters, LoadGauges, ModelCounters, SourceGauge
+from agent.telemetry.counters import (
+    JournalCounters,
+    LoadGauges,
+    ModelCounters,
+    RecordCounters,
+    SourceGauge,
+)
 
 Clock = Callable[[], float]
 
@@ -151,6 +157,7 @@ class Metrics:
             *("channel", "status"),
         )
         self.journals = JournalCounters(self._registry)
+        self.records = RecordCounters(self._registry)
         self.tool_sources = SourceGauge(self._registry)
         self.frames_ignored = counter(
             "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"

@@ -63,14 +63,17 @@ class CallObserver:
             self._use_case, reason, self._turns.count, now - self._began, self._facts
         )
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
-        now = self._metrics.now()
         if kind := interrupt_kind(event, actions):
             self._metrics.interrupts.labels(kind).inc()
-            self._metrics.interrupt_stop.labels(kind).observe(max(0.0, now - received_at))
-        self._replies.observe(event, actions, received_at, now)
-        self._turns.observe(event, actions, received_at, now, kind)
+            self._metrics.interrupt_stop.labels(kind).observe(
+                max(0.0, self._metrics.now() - received_at)
+            )
+        self._replies.observe(event, actions, received_at, done_at)
+        self._turns.observe(event, actions, received_at, done_at, kind)
         self._receipt.observe(event, actions, received_at, kind)
         match event:
             case PlaybackReported(report):

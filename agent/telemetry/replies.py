@@ -58,12 +58,12 @@ class Replies:
         self._tools: dict[str, tuple[str, float]] = {}
 
     def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, now: float
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
     ) -> None:
         """Follow one step of the call; as for `Turns`."""
         self._note_event(event, received_at)
         for action in actions:
-            self._note_action(action, now)
+            self._note_action(action, done_at)
         if isinstance(event, ReplyFinished):  # its last words were written just now
             self._end_reply(event.reply, received_at, "finished")
 
@@ -87,18 +87,18 @@ class Replies:
             case _:
                 pass
 
-    def _note_action(self, action: Action, now: float) -> None:
+    def _note_action(self, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
-                self._replies[reply] = _Reply(now)
+                self._replies[reply] = _Reply(at)
             case CancelReply(reply):
-                self._end_reply(reply, now, "cancelled")
+                self._end_reply(reply, at, "cancelled")
             case RunTool(call):
-                self._tools[call.id] = (call.name, now)
+                self._tools[call.id] = (call.name, at)
             case CancelTool(call_id):
-                self._end_tool(call_id, now, "cancelled")
+                self._end_tool(call_id, at, "cancelled")
             case Speak(_, text) if text:
-                self._first_clause(now)
+                self._first_clause(at)
             case _:
                 pass
 
@@ -109,13 +109,13 @@ class Replies:
             histogram = self._metrics.first_token.labels(self._model(), self._use_case)
             histogram.observe(at - reply.asked, self._metrics.exemplar())
 
-    def _first_clause(self, now: float) -> None:
+    def _first_clause(self, at: float) -> None:
         """Text was written: that of the reply which is being written."""
         for reply in self._replies.values():
             if reply.first_token is not None and not reply.is_heard:
                 reply.is_heard = True
                 histogram = self._metrics.first_clause.labels(self._model(), self._use_case)
-                histogram.observe(now - reply.asked, self._metrics.exemplar())
+                histogram.observe(at - reply.asked, self._metrics.exemplar())
 
     def _end_reply(self, number: int, at: float, outcome: str) -> bool:
         """The reply is no more; false if that was known."""

@@ -64,7 +64,7 @@ class Turns:
         self.count = 0
 
     def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, now: float, kind: str
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float, kind: str
     ) -> None:
         """Follow one step of the call.
 
@@ -72,7 +72,7 @@ class Turns:
             event: What has happened.
             actions: What was done about it.
             received_at: When it came, in seconds.
-            now: When the actions were done.
+            done_at: When it was answered; both as for `ports.Observer`.
             kind: See `interrupt_kind`.
         """
         if kind and kind != "empty":
@@ -82,9 +82,9 @@ class Turns:
         if (turn := self._turn) is not None:
             _note_event(turn, event, received_at)
             for action in actions:
-                self._note_action(turn, event, action, now)
+                self._note_action(turn, event, action, done_at)
             if turn.is_over:
-                turn.advance(now)
+                turn.advance(done_at)
                 self._close()
         if _has_played(event):
             self._tell()
@@ -117,19 +117,19 @@ class Turns:
             self._untold.interrupted = kind
         self._tell()
 
-    def _note_action(self, turn: Turn, event: Event, action: Action, now: float) -> None:
+    def _note_action(self, turn: Turn, event: Event, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
-                turn.asked(reply, now)
+                turn.asked(reply, at)
             case CancelReply(reply):
-                turn.reply_ended(reply, now)
+                turn.reply_ended(reply, at)
             case RunTool(call):
-                turn.tool_began(call.id, call.name, now)
+                turn.tool_began(call.id, call.name, at)
             case CancelTool(call_id):
-                turn.tool_ended(call_id, "cancelled", now)
+                turn.tool_ended(call_id, "cancelled", at)
             case Speak(_, text) if text and (turn.is_going or _answers_caller(event)):
                 is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
-                if turn.spoke(now, is_filler=is_filler):
+                if turn.spoke(at, is_filler=is_filler):
                     self._measure_response(turn)
             case _:
                 pass

@@ -66,10 +66,11 @@ class CallTrace:
         """A reply that is over; its tokens may still come."""
         self._texts: dict[int, str] = {}
 
-    def observe(self, event: Event, actions: Sequence[Action], received_at: float) -> None:
+    def observe(
+        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
+    ) -> None:
         """See `ports.Observer`."""
         self._spans.observing(self._call.span)
-        now = self._spans.now()
         kind = interrupt_kind(event, actions)
         if kind and kind != "empty":
             self._interrupted(kind, actions, received_at)
@@ -77,8 +78,8 @@ class CallTrace:
             self._hear(event, actions, received_at)
         self._note_event(event, received_at)
         for action in actions:
-            self._note_action(event, action, now)
-        self._rest(now)
+            self._note_action(event, action, done_at)
+        self._rest(done_at)
         if has_played(event):
             self._tell_turn()
 

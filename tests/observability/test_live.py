@@ -116,15 +116,17 @@ def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, nobody is silent or reports who speaks, and offline replies come at once.
+    Nothing has a price, nobody is silent or reports who speaks. Offline replies come at once, but
+    on a busy machine one may take long enough to have a speed.
     """
-    silent = sorted(_without_data(watched.metrics))
+    silent = sorted({*_without_data(watched.metrics), "agent_llm_tokens_per_second_count"})
 
     assert silent == [
         "agent_connections_cut_total",
         "agent_journal_facts_lost_total",
         "agent_llm_cost_total",
         "agent_llm_tokens_per_second_count",
+        "agent_record_lines_lost_total",
         "agent_reprompts_total",
         "agent_turn_audio_latency_seconds_count",
     ]
@@ -140,6 +142,7 @@ def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
     assert watched.metrics["agent_relay_errors_total"] == [2.0]
     assert watched.alerts["VoiceAgentStrangersRefused"] == [0.0]
     assert watched.alerts["VoiceAgentJournalFactsLost"] == [0.0]
+    assert watched.alerts["VoiceAgentRecordLinesLost"] == [0.0]
     assert watched.alerts["VoiceAgentToolSourceDown"] == [0.0]
     assert watched.alerts["VoiceAgentInstanceDown"] == [1.0]
     assert watched.alerts["VoiceAgentCallsNearLimit"] == [0.0]

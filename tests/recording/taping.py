@@ -51,5 +51,6 @@ async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
             recorder = desk.open("CA1", generation, tape.beginning, lambda: ASKS)
             for event, actions in tape.seen:
                 await asyncio.sleep(0.1)  # of virtual time
-                recorder.observe(event, actions, asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                recorder.observe(event, actions, now, now)
             recorder.ended(EndReason.CALLER_HANGUP)

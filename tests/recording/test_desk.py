@@ -70,7 +70,8 @@ def recording(at: RecordDesk, call_sid: str = "CA1", generation: int = 0) -> Cal
 
 def hears(recorder: CallRecorder, text: str) -> None:
     """One event that leads to nothing."""
-    recorder.observe(CallerSpoke(text), [], asyncio.get_running_loop().time())
+    now = asyncio.get_running_loop().time()
+    recorder.observe(CallerSpoke(text), [], now, now)
 
 
 async def keys(store: MemoryStore, call_sid: str = "CA1") -> list[object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from agent.review import DIFFERENT, NO_RECORD, replayed, shown
 from agent.settings import Settings
 from tests.fakes import MemoryStore
-from tests.servers import Server, settings_for, staged
+from tests.servers import Server, serving, settings_for, staged, until
 from tests.test_call import offline, seeded
 from tests.twilio.call import TwilioCall
 from tests.web.test_resume import new_line
@@ -24,6 +26,11 @@ CALLERS = {
     "albertEinsteinUseCase": ("when was he born", "tell me more", "what about relativity"),
     "defaultUseCase": ("my name is Ada Example", "yes", "i would like to order a pizza"),
 }
+
+_NO_RECORDS = """
+CREATE TRIGGER no_records BEFORE INSERT ON items WHEN NEW.sk LIKE 'record::%'
+BEGIN SELECT RAISE(ABORT, 'no records'); END
+"""
 
 
 @pytest.fixture
@@ -65,6 +72,20 @@ async def busy_call(server: Server, said: tuple[str, ...]) -> str:
 async def _break_in(call: TwilioCall) -> None:
     if call.playback.is_playing:
         await call.interrupt(words=3)
+
+
+async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None:
+    """As production wires it, with a table that takes no records for a moment."""
+    async with serving(settings_for(table, RECORD_CALLS="true")) as server:
+        with closing(sqlite3.connect(table)) as aside:
+            aside.execute(_NO_RECORDS)
+            async with server.twilio.call(From=ADA) as call:
+                await call.say("are you open")
+            telemetry = server.service.telemetry
+            await until(lambda: telemetry.value("agent_record_characters_waiting") > 1000)
+            aside.execute("DROP TRIGGER no_records")
+
+        await server.until_metric("agent_record_characters_waiting", 0)
 
 
 @pytest.mark.parametrize("use_case", CALLERS)

@@ -115,7 +115,7 @@ async def ordered(store: MemoryStore) -> None:
         recorder = desk.open("CA1", 0, beginning(Brief()), lambda: "a0")
         for seconds, event, actions in happened:
             await asyncio.sleep(seconds)  # of virtual time
-            recorder.observe(event, actions, loop.time())
+            recorder.observe(event, actions, loop.time(), loop.time())
         recorder.ended(EndReason.CALLER_HANGUP)
 
 
