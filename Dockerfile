@@ -10,22 +10,24 @@
 #   docker buildx imagetools inspect python:3.13-slim --format '{{.Manifest.Digest}}'
 #
 # All of it is in a virtual environment, so that any image with Python 3.11 or newer can be the base.
-# Where pip does not trust the index by itself: --secret id=ca-bundle,src=FILE. Without an index, a
-# BUILD_IMAGE that has the wheels: --build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels.
+# Where pip does not trust the index by itself: --secret id=ca-bundle,src=FILE. Where there is none:
+# --build-arg PIP_NO_INDEX=1, and a WHEELS_IMAGE that has the wheels in its folder /wheels.
 ARG BASE_IMAGE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
-# The same Python with something more, for the first stage only.
-ARG BUILD_IMAGE=${BASE_IMAGE}
+ARG WHEELS_IMAGE=scratch
 
-FROM ${BUILD_IMAGE} AS build
+# checkov:skip=CKV_DOCKER_7:it does not look into arguments; the one here has a tag and a digest
+FROM ${WHEELS_IMAGE} AS wheels
+
+FROM ${BASE_IMAGE} AS build
 # requirements-traces.txt has OpenTelemetry as well.
 ARG REQUIREMENTS=requirements.txt
 ARG PIP_NO_INDEX
-ARG PIP_FIND_LINKS
 WORKDIR /build
 COPY requirements.txt requirements-traces.txt ./
 # pip stays outside of the environment that it fills.
-RUN --mount=type=secret,id=ca-bundle \
+RUN --mount=type=secret,id=ca-bundle --mount=type=bind,from=wheels,target=/given \
     if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi \
+    && if [ -d /given/wheels ]; then export PIP_FIND_LINKS=/given/wheels; fi \
     && python3 -m venv /build/pip \
     && python3 -m venv --without-pip /opt/venv \
     && /build/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile \
