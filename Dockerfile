@@ -1,9 +1,9 @@
 # The service in a container: port 3000 for Twilio, port 9090 for operators.
 #
 #   docker build --tag voice-agent .
-#   docker run --rm --publish 3000:3000 voice-agent         takes calls, with the offline model
-#   docker exec --interactive --tty NAME python -m agent talk     a conversation in this terminal
+#   docker run --rm --init --publish 3000:3000 voice-agent      takes calls, with the offline model
 #
+# "Run in a container" in README.md has more.
 # Needs BuildKit, the builder of every Docker since 23; DOCKER_BUILDKIT=1 chooses it before that.
 # What is fetched is locked: the base image by digest, packages by hash. To take a newer base:
 #
@@ -59,7 +59,8 @@ VOLUME ["/tmp"]
 EXPOSE 3000 9090
 HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=20s \
     CMD ["python", "-m", "agent.healthcheck"]
-# Python is the first process, so the signal to stop reaches it.
+# Python is the first process, so the signal to stop reaches it; in its first second or two, while it
+# loads, only with --init.
 ENTRYPOINT ["python", "-m", "agent"]
 CMD ["serve", "--seed"]
 ARG SOURCE
