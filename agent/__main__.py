@@ -17,7 +17,7 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
-from agent.store import records, seed
+from agent.store import open_store, records, seed
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
@@ -43,6 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="take calls until SIGTERM")
+    serve.add_argument(
+        "--seed",
+        action="store_true",
+        help="before, make the file at STORE_PATH with the shipped configuration if it is missing;"
+        " nothing with TABLE_NAME",
+    )
     serve.set_defaults(run=_serve)
 
     talking = commands.add_parser("talk", help="talk to an agent in this terminal")
@@ -111,15 +117,29 @@ def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     replaying.set_defaults(run=_replay)
 
 
-def _serve(_: argparse.Namespace) -> int:
+def _serve(asked: argparse.Namespace) -> int:
     settings = _settings()
     configure_logging(
         settings.log_level,
         log_format_for(settings),
         with_personal=settings.log_personal_data,
     )
+    if asked.seed and not settings.table_name and not settings.store_path.exists():
+        asyncio.run(_make_file(settings))
     asyncio.run(app.serve(settings))
     return 0
+
+
+async def _make_file(settings: Settings) -> None:
+    """Make the embedded table with the shipped configuration: whole, or not at all."""
+    draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
+    draft.unlink(missing_ok=True)
+    store = await open_store("", draft, region="", max_calls=settings.max_calls)
+    try:
+        await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
+    finally:
+        await store.close()
+    draft.replace(settings.store_path)
 
 
 def _talk(asked: argparse.Namespace) -> int:

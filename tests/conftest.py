@@ -19,7 +19,7 @@ from agent.tools import SPECS
 from tests import dynamodb as engines
 from tests.servers import Server, serving, settings_for
 
-TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival")
+TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""
 _CONFIGURATION = Path(__file__).parents[1] / "configuration"
 

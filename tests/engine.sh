@@ -21,6 +21,7 @@ fi
 base_image=localhost/python:3.13-slim
 docker=docker
 engine_hold=
+engine_found=
 
 engine_says() {
     echo "DynamoDB for tests: $*"
@@ -34,17 +35,12 @@ prepare_engine() {
         engine_says "a child process, as DYNAMODB_WAY asks."
         return
     fi
-    if engine_answers; then
-        DOCKER_HOST=${DOCKER_HOST:-$("$docker" context inspect --format '{{.Endpoints.docker.Host}}')}
-        export DOCKER_HOST DYNAMODB_ENGINE="container engine found here"
-    elif own_engine; then
-        export DOCKER_HOST="unix://$engine_home/docker.sock"
-        export DYNAMODB_ENGINE="container engine installed here"
-    else
+    if ! find_engine; then
         export DYNAMODB_WAY=process DYNAMODB_ENGINE="no container engine works here"
         engine_says "$DYNAMODB_ENGINE; a child process."
         return
     fi
+    export DYNAMODB_ENGINE="container engine $engine_found here"
     read -r default_image stand_in < <("$python" -m tests.dynamodb)
     DYNAMODB_IMAGE=${DYNAMODB_IMAGE:-$default_image}
     export DYNAMODB_IMAGE
@@ -57,6 +53,21 @@ prepare_engine() {
         export DYNAMODB_WAY=process DYNAMODB_ENGINE="no image for the $DYNAMODB_ENGINE"
         engine_says "$DYNAMODB_ENGINE; a child process."
     fi
+}
+
+# find_engine: an engine answers at DOCKER_HOST, which is exported; "found" or "installed" here.
+find_engine() {
+    [ -z "$engine_found" ] || return 0
+    if engine_answers; then
+        DOCKER_HOST=${DOCKER_HOST:-$("$docker" context inspect --format '{{.Endpoints.docker.Host}}')}
+        engine_found=found
+    elif own_engine; then
+        DOCKER_HOST=unix://$engine_home/docker.sock
+        engine_found=installed
+    else
+        return 1
+    fi
+    export DOCKER_HOST
 }
 
 engine_answers() {
@@ -228,7 +239,7 @@ build_stand_in() {
     context=$(mktemp -d)
     cp tests/ministack/Dockerfile tests/ministack/requirements.txt "$context"
     {
-        fetch_wheels "$python" "$context/wheels" &&
+        fetch_wheels "$python" tests/ministack/requirements.txt "$context/wheels" &&
             "$docker" build --build-arg BASE_IMAGE="$base_image" --network none --label \
                 "sources=$sources" --tag "$image" "$context"
     } >"$log" 2>&1 || status=$?
@@ -237,8 +248,8 @@ build_stand_in() {
     return "$status"
 }
 
-# fetch_wheels PYTHON FOLDER: the wheels of tests/ministack for the base image's Python, by whatever
-# index pip knows on this machine.
+# fetch_wheels PYTHON FILE FOLDER: the wheels FILE has locked, for the base image's Python, by
+# whatever index pip knows on this machine.
 fetch_wheels() {
     local platform platforms=()
     for platform in manylinux_2_28 manylinux_2_17 manylinux2014; do
@@ -246,7 +257,7 @@ fetch_wheels() {
     done
     "$1" -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
         --only-binary=:all: --python-version 3.13 --implementation cp --abi cp313 --abi abi3 \
-        --abi none "${platforms[@]}" --requirement tests/ministack/requirements.txt --dest "$2"
+        --abi none "${platforms[@]}" --requirement "$2" --dest "$3"
 }
 
 # A stand-in for the public image of the same name after the slash, from Debian's packages.

@@ -15,6 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ensure_environment requirements-dev.txt
 # shellcheck source=tests/engine.sh
 . tests/engine.sh
+# shellcheck source=tests/image.sh
+. tests/image.sh
 # shellcheck source=tests/balancer.sh
 . tests/balancer.sh
 # shellcheck source=tests/prometheus.sh
@@ -28,7 +30,7 @@ run() {
 bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/balancer.sh \
+run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
     tests/prometheus.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
@@ -37,6 +39,7 @@ run bash tests/templates/lint.sh
 
 trap leave_engine EXIT
 run prepare_engine "$bin/python"
+run prepare_image "$bin/python"
 run prepare_balancer
 run prepare_prometheus
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"

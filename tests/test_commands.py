@@ -24,6 +24,8 @@ from agent import app
 from agent.__main__ import main
 from agent.conversation.usecase import Phrases
 from agent.settings import Settings
+from agent.store.sqlite import SqliteStore
+from tests import dynamodb
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out, until
 from tests.twilio.api import ACCOUNT, twilio_api
 from tests.twilio.call import TwilioCall
@@ -360,7 +362,7 @@ class Child:
 
 
 @asynccontextmanager
-async def _child(table: Path) -> AsyncIterator[Child]:
+async def _child(table: Path, *options: str, **variables: str) -> AsyncIterator[Child]:
     port = _free_port()
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -369,9 +371,10 @@ async def _child(table: Path) -> AsyncIterator[Child]:
         "WS_URL": "wss://voice.example.com/",
         "TWILIO_AUTH_TOKEN": TOKEN,
         "STORE_PATH": str(table),
+        **variables,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "serve",
+        sys.executable, "-m", "agent", "serve", *options,
         cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
@@ -399,6 +402,49 @@ async def test_process_that_is_told_to_stop_hands_over_its_call_and_ends(table: 
 
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
     assert status == 0
+
+
+async def _greeting_of(child: Child) -> str:
+    """What Ada hears first; empty where no agent answers."""
+    async with aiohttp.ClientSession() as http:
+        twilio = Twilio(http, f"http://127.0.0.1:{child.port}", TOKEN, ORIGIN, PATIENT)
+        answer = await twilio.post(f"{ORIGIN}/twiml", call_fields(From=ADA))
+    return answer.relay.attributes["welcomeGreeting"] if answer.relay else ""
+
+
+async def test_first_start_makes_the_file_with_the_shipped_configuration(tmp_path: Path) -> None:
+    """So a container takes calls at once."""
+    path = tmp_path / "new" / "agent.db"
+
+    async with _child(path, "--seed") as child:
+        greeting = await _greeting_of(child)
+
+    assert greeting == "Hello Ada, this is Harbor Oven. How can I help you today?"
+    assert list(path.parent.glob("*.new*")) == []
+
+
+async def test_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    """Whoever has changed a use case keeps it, and one who has none is not given one."""
+    path = tmp_path / "agent.db"
+    await (await SqliteStore.open(path)).close()
+
+    async with _child(path, "--seed") as child:
+        greeting = await _greeting_of(child)
+
+    assert greeting == ""
+
+
+def test_no_file_is_made_beside_a_table_in_dynamodb(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its configuration is loaded on purpose, by `seed`. This one cannot be reached."""
+    for name, value in dynamodb.environment("a-table", "http://127.0.0.1:9").items():
+        environment.setenv(name, value)
+
+    status = main(["serve", "--seed"])
+
+    assert (status, list(tmp_path.iterdir())) == (1, [])
+    assert capsys.readouterr().err.startswith("TABLE_NAME: table a-table in us-east-1: ")
 
 
 @pytest.fixture

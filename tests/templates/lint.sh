@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints both CloudFormation templates; fails on any finding.
+# Lints both CloudFormation templates and the Dockerfile; fails on any finding.
 #
 #   bash tests/templates/lint.sh                 make what is missing, run every linter
 #   bash tests/templates/lint.sh environments    only make what is missing
@@ -16,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/environment.sh
 . tests/environment.sh
 
-environments=(cloudformation checkov sam)
+environments=(cloudformation checkov sam hadolint)
 templates=(cloud-deploy-infra-template.yml local-dev-cloud-infra-template.yml)
 
 # The linters believe they may call AWS; they must not find credentials, nor ask for any.
@@ -96,6 +96,9 @@ done
 
 lint .tools/checkov/bin/checkov --skip-download --framework cloudformation --compact --quiet \
     --file "${scanned[@]}"
+lint .tools/checkov/bin/checkov --skip-download --framework dockerfile --compact --quiet \
+    --file Dockerfile
+lint .tools/hadolint/bin/hadolint Dockerfile
 lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}"
 for template in "${templates[@]}"; do
     lint .tools/sam/bin/sam validate --lint --template-file "$template"
