@@ -31,7 +31,7 @@ bin=.venv/bin
 run "$bin/ruff" format --check .
 run "$bin/ruff" check .
 run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
-    tests/prometheus.sh tests/templates/lint.sh run-local.sh.sample .ci/run
+    tests/prometheus.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
 run "$bin/mypy" agent tests benchmarks
 run "$bin/lint-imports"
 run "$bin/python" -m agent check

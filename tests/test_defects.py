@@ -131,7 +131,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     25: (
         f"{_SETTINGS}test_every_variable_is_read",
         f"{_ARCHITECTURE}test_every_variable_has_the_name_of_the_contract",
-        f"{_ARCHITECTURE}test_sample_script_sets_known_variables_only",
+        "tests/test_agreement.py::test_every_variable_that_is_named_is_read",
     ),
     26: (
         "tests/test_survival.py::test_deploy_drops_no_call_and_no_sentence",

@@ -46,6 +46,7 @@ _KEPT = {
     "LogGroup": "| logs of the service,",
     "ExecLogGroup": "and of shells (`pEnableExec`) |",
     "AccessLogBucket": "| bucket of access logs |",
+    "BackupVault": "| nightly copies of the table (`pBackupDays`) |",
     "MetricsWorkspace": "| metrics workspace (`pMetricsCollector=sidecar`) |",
     "EncryptionKey": "| key |",
 }
@@ -161,6 +162,22 @@ def test_most_commands_are_named() -> None:
     assert {"--canary", "--rollback", "--to", "--dry-run", "--profile", "--all"} <= set().union(
         *(options for name, options in commands() if name == "seed")
     )
+
+
+def test_every_option_for_the_image_is_one_of_its_script() -> None:
+    """In each line that builds it."""
+    lines = re.findall(r"^\./build-images\.sh(.*)$", text_of(README), re.MULTILINE)
+    named = set(_OPTION.findall("".join(lines)))
+    told = subprocess.run(
+        ["/bin/bash", "build-images.sh", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert {"--repository", "--push"} <= named
+    assert named <= set(_OPTION.findall(told.stdout))
 
 
 @pytest.mark.parametrize("number", range(len(_BLOCK.findall(text_of(README)))))

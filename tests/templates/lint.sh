@@ -81,6 +81,10 @@ switched_on() {
         -e '/^  pMetricsCollector:/,/^    AllowedValues/ s/Default: none/Default: sidecar/' \
         -e '/^  pNatMode:/,/^    AllowedValues/ s/Default: one/Default: per-az/' \
         -e "/^  pAlarmTopicArn:/,/^    AllowedPattern/ s/Default: ''/Default: arn:aws:sns:us-east-1:123456789012:topic/" \
+        -e '/^  pBackupDays:/,/^    MinValue/ s/Default: 0/Default: 90/' \
+        -e "/^  pEnvironmentFileArn:/,/^    AllowedPattern/ s|Default: ''|Default: arn:aws:s3:::files/agent.env|" \
+        -e "/^  pSecretsArn:/,/^    AllowedPattern/ s/Default: ''/Default: arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf/" \
+        -e "/^  pSecretNames:/,/^    AllowedPattern/ s/Default: ''/Default: SENDGRID_API_KEY/" \
         "$1" >"$2"
 }
 

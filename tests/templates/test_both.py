@@ -14,6 +14,7 @@ from tests.templates.loading import (
     LOCAL,
     as_list,
     load,
+    maps,
     resources,
     statements,
     table_schema,
@@ -24,11 +25,12 @@ BOTH = pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
 
 _KEEPS_DATA = {
     "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::Logs::LogGroup",
-    "AWS::APS::Workspace",
+    "AWS::APS::Workspace", "AWS::Backup::BackupVault",
 }  # fmt: skip
 _NAMING = re.compile(
     r"(TableName|LogGroupName|BucketName|RoleName|ManagedPolicyName|ServiceName|ClusterName"
-    r"|FunctionName|AlarmName|DashboardName|TopicName|Name|Family|GroupName|InferenceProfileName)"
+    r"|FunctionName|AlarmName|DashboardName|TopicName|Name|Family|GroupName|InferenceProfileName"
+    r"|BackupVaultName)"
 )
 _KNOW_NO_RESOURCES = {
     "ecr:GetAuthorizationToken",
@@ -37,6 +39,7 @@ _KNOW_NO_RESOURCES = {
     "bedrock:GetModelInvocationLoggingConfiguration",
     "bedrock:PutModelInvocationLoggingConfiguration",
     "bedrock:DeleteModelInvocationLoggingConfiguration",
+    "xray:PutTraceSegments", "xray:PutTelemetryRecords",
 }  # fmt: skip
 """Actions for which IAM accepts no narrower resource than `*`."""
 
@@ -113,6 +116,7 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
         ("ClusterInsightsLogGroup", "LogGroupName"),
         ("InferenceProfile", "InferenceProfileName"),
         ("Guardrail", "Name"),
+        ("BackupVault", "BackupVaultName"),
     }
     refers = {"AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog", "Custom::BedrockInvocationLogging"}
 
@@ -147,6 +151,20 @@ def test_only_its_service_takes_a_role_and_for_this_account_only(path: Path) -> 
             assert list(statement["Principal"]) == ["Service"], name
             account = statement["Condition"]["StringEquals"]["aws:SourceAccount"]
             assert account == {"Ref": "AWS::AccountId"}, name
+
+
+@BOTH
+def test_a_role_is_named_by_its_arn(path: Path) -> None:
+    """A reference would give its name, which most services refuse, and only when it is used."""
+    named = [
+        value
+        for each in maps(load(path)["Resources"])
+        for key, value in each.items()
+        if re.fullmatch(r"\w*RoleArn|DeliverLogsPermissionArn|Role", key)
+    ]
+
+    assert named
+    assert [each for each in named if each.get("Fn::GetAtt", [""])[-1] != "Arn"] == []
 
 
 @BOTH

@@ -10,8 +10,12 @@ import pytest
 from aiohttp import web
 
 from agent.settings import Settings
+from agent.store.schema import ACTIONS, MOVE_ACTION
+from agent.tracing.process import ENDPOINTS
 from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES
-from tests.templates.loading import CLOUD, load, maps, resources, statements, texts
+from agent.web.call import HEARTBEAT_SECONDS
+from agent.web.site import public_doors
+from tests.templates.loading import CLOUD, as_list, load, maps, resources, statements, texts
 
 
 def cloud() -> dict[str, Any]:
@@ -81,6 +85,11 @@ def test_every_security_group_says_where_it_may_go() -> None:
         "TaskSecurityGroup": [(443, 443)],
         "EndpointSecurityGroup": [(443, 443)],
     }
+    for name in ("PublicHTTPSecurityGroup", "EndpointSecurityGroup"):
+        [rule] = groups[name]["SecurityGroupEgress"]
+        assert rule["DestinationSecurityGroupId"] == {
+            "Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]
+        }
 
 
 def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
@@ -97,6 +106,75 @@ def test_what_no_rule_names_reaches_no_task() -> None:
 
     assert default["Type"] == "fixed-response"
     assert default["FixedResponseConfig"]["StatusCode"] == "404"
+
+
+def test_a_task_gets_calls_when_it_is_ready_and_never_too_many_at_a_time() -> None:
+    """WebSockets begin as HTTP/1.1; each goes to the task with the fewest."""
+    group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
+
+    assert {
+        name: group[name] for name in group if name not in {"VpcId", "TargetGroupAttributes"}
+    } == {
+        "TargetType": "ip",
+        "Protocol": "HTTP",
+        "ProtocolVersion": "HTTP1",
+        "Port": 3000,
+        "HealthCheckProtocol": "HTTP",
+        "HealthCheckPath": "/health/ready",
+        "HealthCheckIntervalSeconds": 10,
+        "HealthCheckTimeoutSeconds": 5,
+        "HealthyThresholdCount": 2,
+        "UnhealthyThresholdCount": 3,
+        "Matcher": {"HttpCode": "200"},
+    }
+    assert attributes(group["TargetGroupAttributes"])["load_balancing.algorithm.type"] == (
+        "least_outstanding_requests"
+    )
+
+
+def test_what_leaves_by_the_gateway_waits_until_it_is_attached() -> None:
+    """Else a stack fails now and then, by the order in which its parts are made."""
+    made = cloud()["Resources"]
+    through = [
+        name
+        for name, resource in made.items()
+        if resource["Type"] == "AWS::EC2::EIP" or "GatewayId" in resource.get("Properties", {})
+    ]
+
+    assert len(through) == 4
+    for name in [*through, "PublicLoadBalancer"]:
+        assert made[name]["DependsOn"] == "VPCInternetGatewayAttachment"
+
+
+def test_endpoints_let_through_what_tasks_do_and_no_more() -> None:
+    """A forgotten action would fail every call; the names of services resolve to the endpoints."""
+    endpoints = resources(cloud(), "AWS::EC2::VPCEndpoint")
+    interfaces = {name: each for name, each in endpoints.items() if "SubnetIds" in each}
+
+    def through(name: str) -> set[str]:
+        document = endpoints[name]["PolicyDocument"]["Statement"]
+        return {action for each in document for action in as_list(each["Action"])}
+
+    assert through("DynamoDbEndpoint") == {f"dynamodb:{each}" for each in (*ACTIONS, MOVE_ACTION)}
+    of_tasks = {action for each in statements(cloud()) for action in as_list(each["Action"])}
+    calls_models = {"bedrock:InvokeModelWithResponseStream", "bedrock:ApplyGuardrail"}
+    assert through("BedrockEndpoint") == calls_models & of_tasks == calls_models
+    for name, each in interfaces.items():
+        assert each["PrivateDnsEnabled"], name
+        assert each["SecurityGroupIds"] == [{"Fn::GetAtt": ["EndpointSecurityGroup", "GroupId"]}]
+        assert each["SubnetIds"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
+        assert not any("*" in action for action in through(name))
+        for statement in each["PolicyDocument"]["Statement"]:
+            assert statement["Condition"] == {
+                "StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}
+            }
+    assert {
+        each["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}.")
+        for each in interfaces.values()
+    } == {
+        "bedrock-runtime", "ecr.api", "ecr.dkr", "logs", "secretsmanager", "kms", "ssmmessages",
+        "aps-workspaces",
+    }  # fmt: skip
 
 
 def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_other() -> None:
@@ -159,6 +237,44 @@ def test_the_firewall_does_not_count_twilios_calls_against_it() -> None:
 # How a task starts.
 
 
+def test_what_users_of_the_predecessor_set_is_still_there() -> None:
+    """The same parameters, and the documented ones beside them, with the documented defaults."""
+    defaults = {
+        name: parameter.get("Default", "must be given")
+        for name, parameter in cloud()["Parameters"].items()
+    }
+
+    assert {
+        "pECRRepoURL": "must be given",
+        "pImageName": "twilio-conversation-relay-bedrock-services",
+        "pImageTag": "must be given",
+        "pCustomerDomainCertificateArn": "must be given",
+        "pBedrockApplicationInferenceProfile": "us.amazon.nova-lite-v1:0",
+        "pBedrockInvokeResourceArns": "",
+        "pPublicWSSEndpoint": "must be given",
+        "pStackUseCase": "restaurantOrderingUseCase",
+        "pTwilioAuthTokenSecretArn": "must be given",
+        "pTaskCpu": "1024",
+        "pTaskMemory": "2048",
+        "pCpuArchitecture": "ARM64",
+        "pMinTasks": 2,
+        "pMaxTasks": 20,
+        "pMaxCallsPerTask": 100,
+        "pTargetCallsPerTask": 70,
+        "pDrainSeconds": 900,
+        "pEnableExec": "false",
+        "pEnableWaf": "true",
+        "pEnableVpcEndpoints": "true",
+        "pNatMode": "one",
+        "pEnableInvocationLogging": "false",
+        "pEnableGuardrail": "false",
+        "pMetricsCollector": "none",
+        "pAlarmTopicArn": "",
+        "pAccessLogBucket": "",
+        "pLogRetentionDays": 365,
+    }.items() <= defaults.items()
+
+
 def test_no_image_can_change_behind_a_tag() -> None:
     """`latest` is refused, digests are taken, and no image in the file floats."""
     pattern = cloud()["Parameters"]["pImageTag"]["AllowedPattern"]
@@ -194,6 +310,17 @@ def test_no_image_can_change_behind_a_tag() -> None:
         ("pTwilioAccountSid", "AC" + "0" * 32, "SK" + "0" * 32),
         ("pAlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", "alarms"),
         ("pTimeZone", "America/Argentina/Buenos_Aires", "Europe/"),
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://ada@voice.example.com/"),
+        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com:8443/"),
+        ("pSecretNames", "TWILIO_API_KEY_SECRET,ORDERS_TOKEN", "TWILIO_API_KEY_SECRET, TOKEN"),
+        ("pSecretNames", "A,B,C,D,E,F", "A,B,C,D,E,F,G"),
+        (
+            "pSecretsArn",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf:key::",
+        ),
+        ("pEnvironmentFileArn", "arn:aws:s3:::files/voice/1.env", "s3://files/voice/1.env"),
+        ("pHttpToolHosts", "api.example.com, *.example.com", "https://api.example.com/?a=b"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(name: str, good: str, bad: str) -> None:
@@ -216,7 +343,7 @@ def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
 
     allowed = {}
     for rule in cloud()["Rules"].values():
-        parameter, value = rule["RuleCondition"]["Fn::Equals"]
+        parameter, value = rule["RuleCondition"].get("Fn::Equals", (None, ""))
         if parameter == {"Ref": "pTaskCpu"}:
             [assertion] = rule["Assertions"]
             test = assertion["Assert"]
@@ -247,14 +374,21 @@ def test_the_agent_is_the_same_with_a_collector_beside_it() -> None:
     }
 
 
-def test_the_service_knows_every_variable_it_is_given() -> None:
-    """A misspelt variable would be ignored, and the default used in its place."""
-    known = {name for name, _, _ in Settings.describe()}
+def given(agent: dict[str, Any]) -> list[str]:
+    """The variables of a container, but those whose names the operator chooses."""
+    variables = [*agent["Environment"], *agent["Secrets"]]
+    return [each["Name"] for each in variables if "Name" in each]
+
+
+def test_no_variable_is_given_twice() -> None:
+    """ECS would refuse the task; also what the operator lists cannot be one of the fixed ones."""
+    listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
 
     for agent in agents():
-        given = [each["Name"] for each in [*agent["Environment"], *agent["Secrets"]]]
-        assert set(given) <= known
-        assert len(given) == len(set(given))
+        assert len(given(agent)) == len(set(given(agent)))
+        [token] = [each["Name"] for each in agent["Secrets"] if "Name" in each]
+        assert not re.fullmatch(listed, token)
+        assert not re.fullmatch(listed, f"SENDGRID_API_KEY,{token}")
 
 
 def test_the_service_is_given_what_it_cannot_do_without() -> None:
@@ -262,9 +396,8 @@ def test_the_service_is_given_what_it_cannot_do_without() -> None:
     needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
 
     for agent in agents():
-        given = {each["Name"] for each in [*agent["Environment"], *agent["Secrets"]]}
-        assert needed <= given
-        assert "ALLOW_UNSIGNED_REQUESTS" not in given
+        assert needed <= set(given(agent))
+        assert "ALLOW_UNSIGNED_REQUESTS" not in given(agent)
 
 
 def test_secrets_are_given_as_references() -> None:
@@ -273,7 +406,7 @@ def test_secrets_are_given_as_references() -> None:
 
     for agent in agents():
         assert secret & {each["Name"] for each in agent["Environment"]} == set()
-        assert {each["Name"] for each in agent["Secrets"]} <= secret
+        assert {each["Name"] for each in agent["Secrets"] if "Name" in each} <= secret
 
 
 def test_name_and_port_agree_between_container_target_group_and_service() -> None:
@@ -302,6 +435,23 @@ def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
     assert "PortMappings" not in collector
 
 
+def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
+    """One switch names the collector's own port to the service, and lets tasks write traces."""
+    _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
+    [configuration] = [each["Value"]["Fn::Sub"] for each in beside[1]["Environment"]]
+    policy = cloud()["Resources"]["ECSTaskTracesPolicy"]
+
+    assert "endpoint: localhost:4318\n" in configuration
+    assert policy["Condition"] == "HasTraces"
+    assert cloud()["Conditions"]["HasTraces"] == {"Fn::Equals": [{"Ref": "pEnableTraces"}, "true"]}
+    assert cloud()["Parameters"]["pEnableTraces"]["Default"] == "false"
+    for agent in agents():
+        [endpoint] = [
+            each["Value"] for each in agent["Environment"] if each["Name"] == ENDPOINTS[-1]
+        ]
+        assert endpoint == {"Fn::If": ["HasTraces", "http://localhost:4318", ""]}
+
+
 def test_logging_never_stops_the_event_loop() -> None:
     """A blocking log driver would freeze every call when CloudWatch is slow."""
     for agent in agents():
@@ -324,6 +474,7 @@ def test_calls_in_progress_have_time_to_end() -> None:
 def test_a_stopped_task_has_as_long_as_fargate_gives() -> None:
     """SIGTERM to SIGKILL: 120 s, the most there is."""
     assert [agent["StopTimeout"] for agent in agents()] == [120, 120]
+    assert Settings().drain_seconds < 120
 
 
 def test_an_update_of_the_stack_does_not_change_the_number_of_tasks() -> None:
@@ -343,6 +494,18 @@ def test_a_deployment_starts_new_tasks_first_and_goes_back_when_it_fails() -> No
             "AlarmNames": [{"Ref": "TargetErrorsAlarm"}], "Enable": True, "Rollback": True,
         },
     }  # fmt: skip
+
+
+def test_tasks_are_kept_where_they_are_until_they_are_told_to_drain() -> None:
+    """No Spot, whose notice is too short; nothing is moved to even out zones."""
+    service, cluster = only("AWS::ECS::Service"), only("AWS::ECS::Cluster")
+
+    assert cluster["CapacityProviders"] == ["FARGATE"]
+    assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enhanced"}]
+    assert service["LaunchType"] == "FARGATE"
+    assert service["AvailabilityZoneRebalancing"] == "DISABLED"
+    assert service["HealthCheckGracePeriodSeconds"] == 60
+    assert service["PropagateTags"] == "SERVICE"
 
 
 def test_the_service_waits_for_its_way_in_and_its_permissions() -> None:
@@ -376,12 +539,32 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
         only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
     )
 
-    assert settings["idle_timeout.timeout_seconds"] == "300"
+    idle = int(settings["idle_timeout.timeout_seconds"])
+    assert idle == 300
+    assert idle >= HEARTBEAT_SECONDS * 10
+    assert public_doors(Settings()).keep_alive_seconds > idle
     assert settings["routing.http.drop_invalid_header_fields.enabled"] == "true"
     assert settings["access_logs.s3.enabled"] == "true"
+    assert settings["zonal_shift.config.enabled"] == "true"
+    assert settings["deletion_protection.enabled"] == {"Ref": "pDeletionProtection"}
+    assert cloud()["Parameters"]["pDeletionProtection"]["Default"] == "true"
 
 
 # Permissions.
+
+
+def test_copies_of_the_table_are_made_on_request_only() -> None:
+    """Of this table alone, encrypted with the stack's key, and kept when the stack goes."""
+    made = {name: each for name, each in cloud()["Resources"].items() if name.startswith("Backup")}
+
+    assert set(made) == {"BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
+    assert {each["Condition"] for each in made.values()} == {"HasBackup"}
+    assert cloud()["Parameters"]["pBackupDays"]["Default"] == 0
+    assert made["BackupVault"]["DeletionPolicy"] == "Retain"
+    vault = made["BackupVault"]["Properties"]
+    assert vault["EncryptionKeyArn"] == {"Fn::GetAtt": ["EncryptionKey", "Arn"]}
+    selected = made["BackupSelection"]["Properties"]["BackupSelection"]["Resources"]
+    assert selected == [{"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]}]
 
 
 def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
@@ -423,12 +606,15 @@ def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
         assert environment["LOG_FORMAT"] == "json"
 
 
-def test_a_task_may_read_one_secret_and_pull_one_repository() -> None:
-    """The execution role knows neither other secrets nor other images."""
+def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
+    """The execution role knows no others, but for what the operator names."""
     given = {each.get("Sid"): each for each in statements(cloud())}
 
     assert given["PullTheImage"]["Resource"]["Fn::Sub"][0].endswith(":repository/${pImageName}")
     assert given["ReadTheTwilioToken"]["Resource"]["Fn::Sub"][0].endswith(":secret:${Name}")
+    assert given["ReadFurtherSecrets"]["Resource"] == {"Ref": "pSecretsArn"}
+    assert given["DecryptSecrets"]["Resource"] == {"Ref": "pSecretKmsKeyArn"}
+    assert given["ReadTheEnvironmentFile"]["Resource"][0] == {"Ref": "pEnvironmentFileArn"}
 
 
 def test_the_stack_tells_what_the_next_steps_need() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from agent.hosts import Hosts
 from agent.settings import Settings
+from agent.tracing.process import is_asked
 from tests.templates.conftest import Account
 from tests.templates.loading import CLOUD, LOCAL
 
@@ -108,6 +110,62 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
     assert (settings.max_calls, str(settings.time_zone)) == (80, "Europe/Zurich")
     assert (settings.log_format, settings.metrics_port) == ("json", 9090)
     assert settings.is_public
+
+
+def test_further_settings_arrive_in_the_service(account: Account) -> None:
+    """Limits of callers, hosts of tools, the record of calls; without them nothing is kept."""
+    create(
+        account,
+        CLOUD,
+        "voice",
+        pHttpToolHosts="api.example.com",
+        pCallerCallsPerHour="6",
+        pCallerTokensPerDay="200000",
+        pRecordDays="30",
+    )
+
+    settings = Settings.read(
+        {**environment(agent_container(account)), "TWILIO_AUTH_TOKEN": "token"}
+    )
+
+    assert settings.http_tool_hosts == Hosts.read("api.example.com")
+    assert (settings.caller_calls_per_hour, settings.caller_tokens_per_day) == (6, 200_000)
+    assert (settings.record_calls, settings.record_days) == (True, 30)
+
+
+def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
+    """No record, no limit, no traces."""
+    create(account, CLOUD, "voice")
+
+    given = environment(agent_container(account))
+    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
+
+    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 0)
+    assert not is_asked(given)
+
+
+def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
+    """Each variable from the key of its name; others from the file."""
+    more = "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf"
+
+    create(
+        account,
+        CLOUD,
+        "voice",
+        pSecretsArn=more,
+        pSecretNames="TWILIO_API_KEY_SECRET,ORDERS_TOKEN",
+        pEnvironmentFileArn="arn:aws:s3:::files/voice/1.env",
+    )
+
+    container = agent_container(account)
+    assert [each for each in container["secrets"] if each] == [
+        {"name": "TWILIO_AUTH_TOKEN", "valueFrom": _GIVEN["pTwilioAuthTokenSecretArn"]},
+        {"name": "TWILIO_API_KEY_SECRET", "valueFrom": f"{more}:TWILIO_API_KEY_SECRET::"},
+        {"name": "ORDERS_TOKEN", "valueFrom": f"{more}:ORDERS_TOKEN::"},
+    ]
+    assert container["environmentFiles"] == [
+        {"type": "s3", "value": "arn:aws:s3:::files/voice/1.env"}
+    ]
 
 
 def test_the_developers_line_starts_the_service(account: Account) -> None:
