@@ -84,12 +84,9 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every statement by which the template gives permissions to a role or a person.
-
-    Those that depend on a condition are among them.
-    """
+    """Every statement by which the template gives permissions to a role or a person."""
     return [
-        statement.get("Fn::If", [None, statement])[1]
+        statement
         for kind in ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
         for properties in resources(template, kind).values()
         for each in maps(properties)

@@ -164,7 +164,8 @@ def test_a_role_is_named_by_its_arn(path: Path) -> None:
     ]
 
     assert named
-    assert [each for each in named if each.get("Fn::GetAtt", [""])[-1] != "Arn"] == []
+    chosen = [each["Fn::Select"][1][0] if "Fn::Select" in each else each for each in named]
+    assert [each for each in chosen if each.get("Fn::GetAtt", [""])[-1] != "Arn"] == []
 
 
 @BOTH
