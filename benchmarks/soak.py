@@ -374,8 +374,8 @@ def _pin(process: int, cores: set[int]) -> None:
 
 async def soak(
     folder: Path, arguments: argparse.Namespace, environment: Mapping[str, str]
-) -> tuple[Tally, list[str]]:
-    """Serve, fill, watch, empty, look again; what is wrong in the end."""
+) -> tuple[Tally, list[tuple[float, int]], list[str]]:
+    """Serve, fill, watch, empty, look again; sizes by minutes, and what is wrong in the end."""
     cores = sorted(os.sched_getaffinity(0))
     tally = Tally()
     table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
@@ -398,7 +398,7 @@ async def soak(
     if tally.lost:
         faults.append(f"{tally.lost} lines were not given")
     faults += [f"log: {each.detail}" for each in log_findings(server.log_lines())]
-    return tally, faults
+    return tally, watch.rss, faults
 
 
 def _shown(held: Held) -> str:
@@ -422,14 +422,14 @@ def main() -> int:
     """Soak; 1 if something is wrong."""
     arguments = _arguments()
     with TemporaryDirectory() as folder, table_of(arguments.dynamodb) as environment:
-        tally, faults = asyncio.run(soak(Path(folder), arguments, environment))
+        tally, rss, faults = asyncio.run(soak(Path(folder), arguments, environment))
     figures = {name: value for name, value in asdict(tally).items() if isinstance(value, int)}
     print(", ".join(f"{name} {value}" for name, value in figures.items()))
     for fault in faults[:_LINES_SHOWN]:
         print(f"FAULT {fault}")
     print("verdict:", "not well" if faults else "well")
     if arguments.json:
-        arguments.json.write_text(json.dumps({**figures, "faults": faults}, indent=1))
+        arguments.json.write_text(json.dumps({**figures, "rss": rss, "faults": faults}))
     return 1 if faults else 0
 
 
