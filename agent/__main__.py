@@ -17,7 +17,8 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
-from agent.store import records, seed
+from agent.store import seed
+from agent.store.named_tools import usable_everywhere
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
@@ -218,7 +219,7 @@ def _check(asked: argparse.Namespace) -> int:
         return 0
     configure_logging("error", "console")
     specs, faults = dict(SPECS), list[str]()
-    usable = records.usable_everywhere
+    usable = usable_everywhere
     try:
         settings = _settings()
         app.prices_of(settings)

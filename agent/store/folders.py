@@ -33,19 +33,9 @@ from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, Phrases, Profile
 from agent.ports import Item, UseCaseError
 from agent.store.desks import read_desk
-from agent.store.records import (
-    CONFIGURATION,
-    KEYS,
-    OTHERS,
-    USE_CASE,
-    Guardrail,
-    Latency,
-    ServiceTier,
-    declared_tools,
-    handlers_text,
-    profile_item,
-    tools_text,
-)
+from agent.store.named_tools import KEYS, OTHERS, declared_tools, handlers_text, tools_text
+from agent.store.profiles import profile_item
+from agent.store.records import CONFIGURATION, USE_CASE, Guardrail, Latency, ServiceTier
 from agent.store.validation import convert
 
 T = TypeVar("T")

@@ -32,13 +32,9 @@ from agent.store.folders import (
     profile_files,
     use_case_folders,
 )
-from agent.store.records import (
-    CONFIGURATION,
-    PROFILE,
-    RelayRules,
-    parse_use_case,
-    usable_everywhere,
-)
+from agent.store.named_tools import usable_everywhere
+from agent.store.profiles import PROFILE
+from agent.store.records import CONFIGURATION, RelayRules, parse_use_case
 from agent.store.versions import InForce, Versions
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)

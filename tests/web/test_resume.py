@@ -16,7 +16,7 @@ from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.resuming import BROKEN_OFF, Cause
 from agent.conversation.usecase import Phrases
 from agent.ports import Item, StoreError
-from agent.store.records import tools_text
+from agent.store.named_tools import tools_text
 from agent.store.reentry import MOST_ENTRIES
 from agent.tools import SPECS
 from agent.web.action import LOST, MOST_ATTEMPTS, PATIENCE
