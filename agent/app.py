@@ -22,7 +22,7 @@ import structlog
 from aiohttp import web
 
 from agent import memory
-from agent.calls import Calls, Resources
+from agent.calls import Calls
 from agent.carrier import MessengerOptions, TwilioAccount, open_messenger
 from agent.carrier.access import VoiceAccess
 from agent.carrier.dialing import TwilioDialer
@@ -37,6 +37,7 @@ from agent.ports import Store
 from agent.protection import OnActive, open_protection, unprotected
 from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
+from agent.resources import Resources
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.journal import open_journals
@@ -263,17 +264,17 @@ async def _leave(
     if first is signal.SIGINT:
         stages = []
     for departure, limit in stages:
-        log.info("service.draining", calls=calls.active, departure=departure, seconds=limit)
-        calls.drain(departure)
-        if await _is_interrupted(calls, signals, limit) or not calls.active:
+        log.info("service.draining", calls=calls.lines.active, departure=departure, seconds=limit)
+        calls.lines.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not calls.lines.active:
             break
-    if calls.active:
-        log.info("service.ending_calls", calls=calls.active)
-        calls.drain(Departure.GOODBYE)
+    if calls.lines.active:
+        log.info("service.ending_calls", calls=calls.lines.active)
+        calls.lines.drain(Departure.GOODBYE)
         await _is_interrupted(calls, signals, GOODBYE_SECONDS)
-    calls.is_draining = True
-    if calls.active:
-        log.warning("service.calls_cut", calls=calls.active)
+    calls.lines.is_draining = True
+    if calls.lines.active:
+        log.warning("service.calls_cut", calls=calls.lines.active)
 
 
 async def _is_interrupted(

@@ -23,12 +23,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent import app
 from agent.app import Service
-from agent.calls import Calls, Resources
+from agent.calls import Calls
 from agent.conversation.usecase import Phrases, UseCase
 from agent.outbound import Outbound
 from agent.ports import Item, LanguageModel, Messenger, Store
 from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
+from agent.resources import Resources
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
