@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from agent import app, review, talk
+from agent import app, options, review, serve, talk
 from agent.conversation.caller import identify
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="take calls until SIGTERM")
-    serve.set_defaults(run=_serve)
+    serving = commands.add_parser("serve", help="take calls until SIGTERM")
+    serving.set_defaults(run=_serve)
 
     talking = commands.add_parser("talk", help="talk to an agent in this terminal")
     talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
@@ -119,7 +119,7 @@ def _serve(_: argparse.Namespace) -> int:
         log_format_for(settings),
         with_personal=settings.log_personal_data,
     )
-    asyncio.run(app.serve(settings))
+    asyncio.run(serve.serve(settings))
     return 0
 
 
@@ -222,7 +222,7 @@ def _check(asked: argparse.Namespace) -> int:
     usable = usable_everywhere
     try:
         settings = _settings()
-        app.prices_of(settings)
+        options.prices_of(settings)
         found, away, remarks = asyncio.run(survey(settings.mcp_config))
     except AgentError as error:
         faults.append(str(error))

@@ -21,7 +21,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent import app
+from agent import app, options
 from agent.app import Service
 from agent.calls import Calls
 from agent.conversation.usecase import Phrases, UseCase
@@ -191,7 +191,7 @@ async def staged(
     table = MeasuredStore(store, telemetry)
     async with (
         open_journals(table, clock, telemetry.journals) as journals,
-        open_records(table, clock, app.record_days(settings)) as records,
+        open_records(table, clock, options.record_days(settings)) as records,
         Outside.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
