@@ -29,7 +29,7 @@ from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.relay import attributes as relay_rules
 from agent.store import profiles, records
-from agent.store.folders import load_document
+from agent.store.items import load_document
 from agent.store.readback import read_back
 from agent.store.seed import seed_file
 from agent.store.session import TokenUse, record_of_call, spend_token
