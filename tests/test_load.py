@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
-from agent.llm.resilient_health import HedgeBudget
+from agent.llm.resilient import HedgeBudget
 from agent.load import Level, Load
 from agent.options import model_options
 from agent.settings import Settings
