@@ -11,13 +11,14 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from agent import app, review, talk
+from agent import app, options, review, serve, talk
 from agent.conversation.caller import identify
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
-from agent.store import open_store, records, seed
+from agent.store import open_store, seed
+from agent.store.named_tools import usable_everywhere
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
 from agent.tools import SPECS
@@ -42,14 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="take calls until SIGTERM")
-    serve.add_argument(
+    serving = commands.add_parser("serve", help="take calls until SIGTERM")
+    serving.add_argument(
         "--seed",
         action="store_true",
         help="before, make the file at STORE_PATH with the shipped configuration if it is missing;"
         " nothing with TABLE_NAME",
     )
-    serve.set_defaults(run=_serve)
+    serving.set_defaults(run=_serve)
 
     talking = commands.add_parser("talk", help="talk to an agent in this terminal")
     talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
@@ -126,7 +127,7 @@ def _serve(asked: argparse.Namespace) -> int:
     )
     if asked.seed and not settings.table_name and not settings.store_path.exists():
         asyncio.run(_make_file(settings))
-    asyncio.run(app.serve(settings))
+    asyncio.run(serve.serve(settings))
     return 0
 
 
@@ -238,10 +239,10 @@ def _check(asked: argparse.Namespace) -> int:
         return 0
     configure_logging("error", "console")
     specs, faults = dict(SPECS), list[str]()
-    usable = records.usable_everywhere
+    usable = usable_everywhere
     try:
         settings = _settings()
-        app.prices_of(settings)
+        options.prices_of(settings)
         found, away, remarks = asyncio.run(survey(settings.mcp_config))
     except AgentError as error:
         faults.append(str(error))

@@ -1,4 +1,4 @@
-"""Calls of this process: set up at the webhook, opened when the line is there, counted until over.
+"""Calls of this process: set up at the webhook, led when the line is there.
 
 Set-up and line may meet different processes, so all that the second needs is in the session item
 (`agent.store.session`). A call on a terminal goes the same way.
@@ -8,39 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from agent import __version__
 from agent.admission import Admission
 from agent.configuration import LiveConfiguration, Means
 from agent.conversation import prompt
-from agent.conversation.events import Departure, EndReason
+from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
-from agent.conversation.resuming import Cause, Resumption
+from agent.conversation.resuming import Cause
 from agent.conversation.usecase import UseCase
 from agent.limits import CallerLimits
-from agent.llm import OpenModel
+from agent.lines import Lines
 from agent.load import Load
-from agent.origins import asks_of, beginning_of
-from agent.ports import Item, Line, Messenger, Observer, Store, StoreError, UseCaseError
-from agent.recording.desk import RecordDesk
-from agent.recording.recorder import CallRecorder, Observers
+from agent.ports import Item, Line, StoreError, UseCaseError
 from agent.recovery import Recovered, recover, started_ms
+from agent.resources import Resources
 from agent.session import Session, Surroundings
 from agent.settings import Settings
 from agent.setup import Setups
 from agent.store import session
-from agent.store.journal import Journals
 from agent.store.reentry import Reentry, enter_again, reentry_of
 from agent.store.session import TokenUse
-from agent.telemetry import NO_PRICES, CallFacts, Prices, Telemetry, stamp_of
-from agent.tools import CallContext, CallToolbox, Ledger, Toolkit
-from agent.tracing import CallTrace, Tracing
+from agent.tools import CallContext, CallToolbox, Ledger
+from agent.watching import open_watch
 
 log = structlog.get_logger(__name__)
 
@@ -56,24 +50,6 @@ class Prepared:
     """Opens the line once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What all calls of a process share."""
-
-    store: Store
-    journals: Journals
-    open_model: OpenModel
-    toolkit: Toolkit
-    messenger: Messenger
-    telemetry: Telemetry
-    load: Load = field(default_factory=Load)
-    records: RecordDesk | None = None
-    """None = calls are not recorded."""
-    prices: Prices = NO_PRICES
-    tracing: Tracing | None = None
-    """None = calls leave no traces."""
-
-
 class Calls:
     """Sets calls up and runs them."""
 
@@ -84,7 +60,6 @@ class Calls:
         clock: Callable[[], float],
         on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._on_active = on_active
         self._settings = settings
         self._resources = resources
         self._store = resources.store
@@ -92,23 +67,11 @@ class Calls:
         self._clock = clock
         self._limits = CallerLimits(settings, resources.store, clock)
         self.admission = Admission(settings.max_calls, clock)
+        self.lines = Lines(self.admission, on_active)
         resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
-        self._running: set[Session] = set()
-        self._lines: dict[str, Session] = {}
-        """The latest session of each call."""
-        self._departure = Departure.WHEN_QUIET
         self._resumes = resources.telemetry.call_resumes
-        self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
-        self.is_draining = False
-        """No further call is taken."""
-
-    @property
-    def active(self) -> int:
-        """Calls in progress."""
-        return len(self._running)
 
     @property
     def is_full(self) -> bool:
@@ -203,19 +166,6 @@ class Calls:
             return TokenUse.REFUSED
         return await session.spend_token(self._store, call_sid, token, self._clock())
 
-    @contextmanager
-    def seat(self, call_sid: str) -> Iterator[bool]:
-        """Seat a line from its upgrade to its end; false if there is no place for it."""
-        is_seated = self.admission.take(call_sid)
-        if is_seated:
-            self._is_quiet.clear()
-        try:
-            yield is_seated
-        finally:
-            if is_seated:
-                self.admission.leave(call_sid)
-                self._rest()
-
     async def run(self, call_sid: str, line: Line, use: TokenUse = TokenUse.FIRST) -> EndReason:
         """Lead a call that was set up, until it is over or its line is.
 
@@ -240,64 +190,27 @@ class Calls:
                 self._resumes.labels(Cause.RECONNECTED, "refused").inc()
                 return EndReason.ERROR_RELAY
         recovered = await self._recovered(item, reentry) if reentry else None
-        ledger = Ledger(self._store, call_sid, self._clock)
-        toolbox = partial(self._toolbox, item, ledger)
-        means = Means(self._store, self._setups, self._open_model, toolbox)
-        configuration = await LiveConfiguration.open(means, item)
-        observer = self._resources.telemetry.call(
-            configuration.use_case.name,
-            lambda: configuration.model.name,
-            CallFacts(
-                stamp=lambda: stamp_of(configuration.use_case, session.version_of(item)),
-                resume=reentry.number if reentry else 0,
-                code_version=__version__,
-                prices=self._resources.prices,
-            ),
-        )
-        reason = EndReason.ERROR_RELAY
+        resumption = recovered.resumption if recovered else None
+        configuration = await self._configuration(item)
+        number = reentry.number if reentry else 0
+        watch = open_watch(self._resources, item, configuration, number, resumption, self._clock())
         journal = self._resources.journals.open(
             call_sid, started_ms(item), recovered.first_sequence if recovered else 0
         )
-        resumption = recovered.resumption if recovered else None
-        recorder = self._recorder(item, reentry, configuration, resumption)
-        watching: Observer = Observers(observer, recorder) if recorder else observer
-        trace = self._trace(call_sid, reentry, configuration)
-        if trace is not None:  # first: the others ask whose trace it is
-            watching = Observers(trace, watching)
-        around = Surroundings(line, configuration, journal, watching)
+        around = Surroundings(line, configuration, journal, watch)
         running = Session(Conversation(configuration.brief, resumption), around)
-        self._running.add(running)
-        self._lines[call_sid] = running
-        self._is_quiet.clear()
-        self._on_active(self.active)
-        if self.is_draining:
-            running.stop(self._departure)
+        reason = EndReason.ERROR_RELAY
         try:
-            reason = await running.run()
+            with self.lines.in_progress(call_sid, running):
+                reason = await running.run()
         finally:
-            self._running.discard(running)
-            self._on_active(self.active)
-            if self._lines.get(call_sid) is running:
-                del self._lines[call_sid]
-            self._rest()
-            observer.ended(reason)
-            if recorder is not None:
-                recorder.ended(reason)
-            if trace is not None:
-                trace.ended(reason)
-            self._later(self._limits.ended(item, observer.tokens), name="caller's tokens")
+            watch.ended(reason)
+            self._later(self._limits.ended(item, watch.tokens), name="caller's tokens")
         return reason
-
-    def drain(self, departure: Departure = Departure.WHEN_QUIET) -> None:
-        """Take no further call and leave those in progress, in this way."""
-        self.is_draining = True
-        self._departure = departure
-        for running in list(self._running):
-            running.stop(departure)
 
     async def until_quiet(self) -> None:
         """Wait until no line is there, no call in progress, and all that was set up written."""
-        await self._is_quiet.wait()
+        await self.lines.until_quiet()
         await self.close()
 
     async def close(self) -> None:
@@ -337,11 +250,6 @@ class Calls:
         except StoreError as error:
             log.warning("session.not_written", error=type(error).__name__)
 
-    def _rest(self) -> None:
-        """A call or its line is over."""
-        if not self._running and not self.admission.running:
-            self._is_quiet.set()
-
     async def _set_up(self, item: Item) -> Item:
         """The session item with all it needs; set up again if that was not kept."""
         if session.is_set_up(item):
@@ -353,8 +261,7 @@ class Calls:
     async def _recovered(self, item: Item, reentry: Reentry) -> Recovered:
         """A call as it stands, when nobody here leads it any more."""
         call_sid = str(item["pk"])
-        if (before := self._lines.get(call_sid)) is not None:
-            await before.lose_line()
+        await self.lines.lose(call_sid)
         outcome = "failed"
         try:
             recovered = await recover(self._store, item, reentry, self._clock())
@@ -364,33 +271,12 @@ class Calls:
         log.info("call.resumed", cause=reentry.cause, number=reentry.number)
         return recovered
 
-    def _recorder(
-        self,
-        item: Item,
-        reentry: Reentry | None,
-        configuration: LiveConfiguration,
-        resumption: Resumption | None,
-    ) -> CallRecorder | None:
-        """Who keeps what happens on a line; None if calls are not recorded."""
-        if self._resources.records is None:
-            return None
-        beginning = beginning_of(configuration, item, resumption, self._clock())
-        generation = reentry.number if reentry else 0
-        asks = partial(asks_of, configuration)
-        return self._resources.records.open(str(item["pk"]), generation, beginning, asks)
-
-    def _trace(
-        self, call_sid: str, reentry: Reentry | None, configuration: LiveConfiguration
-    ) -> CallTrace | None:
-        """Who makes the trace of a line; None if calls leave none."""
-        if self._resources.tracing is None:
-            return None
-        return self._resources.tracing.call(
-            call_sid,
-            configuration.use_case.name,
-            reentry.number if reentry else 0,
-            lambda: configuration.model.name,
-        )
+    async def _configuration(self, item: Item) -> LiveConfiguration:
+        """What answers one call."""
+        ledger = Ledger(self._store, str(item["pk"]), self._clock)
+        toolbox = partial(self._toolbox, item, ledger)
+        means = Means(self._store, self._setups, self._open_model, toolbox)
+        return await LiveConfiguration.open(means, item)
 
     def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
         """The tools a use case offers, for one call."""

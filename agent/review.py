@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from time import time
 
-from agent.calls import Resources
 from agent.origins import code_digest, today
 from agent.ports import Store
 from agent.recording.reading import RecordedLine, read_record
@@ -16,6 +15,7 @@ from agent.recording.replay import Today, replay
 from agent.recording.story import read_story
 from agent.recording.transcript import story_text, transcript
 from agent.recording.verdict import changes, told
+from agent.resources import Resources
 from agent.settings import Settings
 from agent.setup import Setups
 

@@ -24,7 +24,7 @@ from agent.conversation.usecase import Profile, UseCase
 from agent.ports import Item, Store, StoreError, UseCaseError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings
-from agent.store import records, session, versions
+from agent.store import profiles, records, session, versions
 from agent.store.prefetch import Prefetch, Reading
 from agent.tools import Toolkit, past
 
@@ -75,7 +75,7 @@ class Setups:
         caller, made_for = session.identity_of(webhook), session.outbound_use_case(webhook)
         reading = await self._prefetch.read(caller)
         item = reading.profile or {}
-        profile = records.profile_from_item(item) if item else Profile(caller)
+        profile = profiles.profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
         if made_for:
             use_case, version = await self._chosen(reading, made_for, whom)

@@ -40,8 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agent.conversation.messages import Message, ReplyRequest, Role, Text, TextPiece
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelHealth, Uncounted
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel, Uncounted
 from agent.ports import ModelError
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.replies import Reply, say, stall

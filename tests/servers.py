@@ -21,14 +21,15 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent import app
+from agent import app, options
 from agent.app import Service
-from agent.calls import Calls, Resources
+from agent.calls import Calls
 from agent.conversation.usecase import Phrases, UseCase
 from agent.outbound import Outbound
 from agent.ports import Item, LanguageModel, Messenger, Store
 from agent.recording.desk import open_records
 from agent.relay.signature import Signatures
+from agent.resources import Resources
 from agent.settings import Settings
 from agent.store.journal import open_journals
 from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
@@ -190,7 +191,7 @@ async def staged(
     table = MeasuredStore(store, telemetry)
     async with (
         open_journals(table, clock, telemetry.journals) as journals,
-        open_records(table, clock, app.record_days(settings), telemetry.records) as records,
+        open_records(table, clock, options.record_days(settings), telemetry.records) as records,
         Outside.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)

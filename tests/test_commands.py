@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 import structlog
 
-from agent import app
+from agent import serve
 from agent.__main__ import main
 from agent.conversation.usecase import Phrases
 from agent.settings import Settings
@@ -278,10 +278,10 @@ def _free_port() -> int:
 
 @asynccontextmanager
 async def _served(settings: Settings) -> AsyncIterator[tuple[Twilio, asyncio.Task[None]]]:
-    """`app.serve` in a task, once it listens."""
+    """`serve` in a task, once it listens."""
     port = _free_port()
     with structlog.testing.capture_logs() as logs:
-        task = asyncio.create_task(app.serve(replace(settings, port=port)), name="serve")
+        task = asyncio.create_task(serve.serve(replace(settings, port=port)), name="serve")
         await until(lambda: any(entry["event"] == "service.started" for entry in logs))
         async with aiohttp.ClientSession() as http:
             yield Twilio(http, f"http://127.0.0.1:{port}", TOKEN, ORIGIN, PATIENT), task

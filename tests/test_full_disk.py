@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.app import messenger_options
 from agent.carrier import CarrierMessenger
+from agent.options import messenger_options
 from agent.store.sqlite import SqliteStore
 from tests.emulators.carrier import ACCOUNT, CarrierStandIn, Conduct
 from tests.servers import Server, settings_for, staged

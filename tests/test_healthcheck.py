@@ -54,7 +54,7 @@ async def test_service_that_answers_is_healthy(server: Server) -> None:
 
 async def test_service_that_drains_is_healthy(server: Server) -> None:
     """It is not ready, but it has calls: whoever is unhealthy is killed."""
-    server.calls.is_draining = True
+    server.calls.lines.is_draining = True
 
     ready, _ = await server.get(server.url("/health/ready"))
 

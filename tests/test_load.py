@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
-from agent.app import model_options
-from agent.llm.resilient_health import HedgeBudget
+from agent.llm.resilient import HedgeBudget
 from agent.load import Level, Load
+from agent.options import model_options
 from agent.settings import Settings
 from agent.telemetry import Telemetry
 from tests.virtual_time import run_virtually

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.app import messenger_options
 from agent.carrier import CarrierMessenger
 from agent.carrier.http import TOTAL_SECONDS
 from agent.llm import OfflineModel
+from agent.options import messenger_options
 from agent.ports import LanguageModel
 from agent.settings import Settings
 from agent.store import seed

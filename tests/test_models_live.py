@@ -16,8 +16,7 @@ from structlog.testing import capture_logs
 from agent.conversation.usecase import ModelSettings, Phrases
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelHealth
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.ports import LanguageModel
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator

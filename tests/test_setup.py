@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import Calls, Resources
+from agent.calls import Calls
 from agent.ports import Item, Store, StoreError
+from agent.resources import Resources
 from agent.store import session
 from agent.store.backlog import Uncounted
 from agent.store.journal import Journals

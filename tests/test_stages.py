@@ -28,7 +28,7 @@ from agent.conversation.messages import StopReason, ToolCall, ToolSpec
 from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.usecase import Brief
 from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelHealth
+from agent.llm.resilient.health import HedgeBudget, ModelHealth
 from agent.ports import LanguageModel, ModelError
 from agent.session import Session, Surroundings
 from agent.telemetry import Telemetry

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.calls import Calls, Resources
+from agent.calls import Calls
 from agent.conversation.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage
 from agent.conversation.events import (
     CallEnded,
@@ -22,6 +22,7 @@ from agent.conversation.events import (
     Playback,
     PlaybackReported,
 )
+from agent.resources import Resources
 from agent.store.journal import open_journals
 from agent.talk import HELP, TerminalLine, show, talk
 from agent.telemetry import Telemetry

@@ -31,8 +31,14 @@ import structlog
 
 from agent.conversation.usecase import ModelSettings, UseCase
 from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelEvents, ModelHealth, Uncounted
+from agent.llm.resilient import (
+    Candidate,
+    HedgeBudget,
+    ModelEvents,
+    ModelHealth,
+    ResilientModel,
+    Uncounted,
+)
 from agent.ports import AgentError, LanguageModel, UseCaseError
 
 __all__ = [

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 from agent.conversation.actions import Action, StartReply
 from agent.conversation.events import EndReason, Event
-from agent.ports import Observer
 from agent.recording.forms import (
     ActionForms,
     Beginning,
@@ -55,20 +54,6 @@ class Chunk:
     def characters(self) -> int:
         """Its size."""
         return sum(map(len, self.lines))
-
-
-class Observers:
-    """Two observers as one."""
-
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._both = (first, second)
-
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
-        """See `ports.Observer`."""
-        for one in self._both:
-            one.observe(event, actions, received_at, done_at)
 
 
 class CallRecorder:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 
 from agent.ports import Item, Key, Store, StoreError
-from agent.store import records
+from agent.store import profiles, records
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Prefetch:
         Raises:
             StoreError: The table cannot be reached.
         """
-        profile: list[Key] = [(caller, records.PROFILE)] if caller else []
+        profile: list[Key] = [(caller, profiles.PROFILE)] if caller else []
         keys = list(dict.fromkeys([*profile, *self._always, *self._likely()]))
         prefixes = [each for each, at in self._past_needed.items() if self._is_recent(at)]
         (items, use_cases), past = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Use-case and profile records: items of the table ↔ values of the domain (seed sections A8, A9).
+"""Use-case records: items of the table → values of the domain (seed section A8).
 
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
 `prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
@@ -12,22 +12,15 @@ nobody knows are ignored.
 
 What is wrong is a `UseCaseError` of one line, `<use case>.<field>: <fault>`; what can be left out
 without harm (a tool that does not exist here, an attribute of the relay that does not exist at
-all) is left out with a warning. A key that was to run a tool that does not exist here is a key
-like any other, told to the model: the predecessor's sibling has such keys, and its line ("one
-moment, I look") would promise what never comes. A key that runs a tool we have and the use case
-has not is wrong: somebody forgot the tool, and the caller was told to press the key (D23). In a
-folder both are refused.
-
-A tool of a record is our implementation with the record's words: description and schema are what
-the model sees, side effect and filler are facts about our code and come from it. The same holds for
-a declared tool; one that cannot be used in this process is left out with a warning.
+all) is left out with a warning. What that means for tools and keys stands in
+`agent.store.named_tools`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
@@ -36,25 +29,14 @@ from msgspec import Meta
 
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
-from agent.conversation.usecase import (
-    KeyBinding,
-    ModelSettings,
-    Phrases,
-    Profile,
-    UseCase,
-    use_case_name,
-)
-from agent.ports import Item, Store, UseCaseError
+from agent.conversation.usecase import ModelSettings, Phrases, UseCase
+from agent.ports import Store, UseCaseError
 from agent.store.desks import read_desk
-from agent.store.http_tools import read_http_tools
-from agent.store.validation import convert, decoded
+from agent.store.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
+from agent.store.validation import convert, decoded, text_in
 
-PROFILE = "profile"
 CONFIGURATION = "configuration"
 USE_CASE = "use-case"
-OTHERS = "__"
-"""In the name of a tool that is not ours and may come and go: `server__tool`."""
-KEYS = frozenset("0123456789*#")
 
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 """`ID:VERSION`, the id perhaps an ARN."""
@@ -147,64 +129,13 @@ class _Record(msgspec.Struct):
     httpTools: Any = None  # noqa: N815
 
 
-class _InputSchema(msgspec.Struct):
-    json: dict[str, Any]
-
-
-class _ToolSpec(msgspec.Struct):
-    name: str
-    description: str = ""
-    inputSchema: _InputSchema | None = None  # noqa: N815
-
-
-class _Tool(msgspec.Struct):
-    toolSpec: _ToolSpec  # noqa: N815
-
-
-class _Handler(msgspec.Struct):
-    replyWithText: bool = False  # noqa: N815
-    replyText: str = ""  # noqa: N815
-    replyWithFunction: bool = False  # noqa: N815
-    replyFunction: str = ""  # noqa: N815
-
-
-async def profile(store: Store, caller: str) -> Profile | None:
-    """What is known about a caller; `None` for one who never was."""
-    item = await store.get(caller, PROFILE) if caller else None
-    return None if item is None else profile_from_item(item)
-
-
-def profile_from_item(item: Mapping[str, object]) -> Profile:
-    """A profile, with what is missing or no text left empty: it must never stop a call."""
-    return Profile(
-        caller=_text(item, "pk"),
-        first_name=_text(item, "firstName"),
-        last_name=_text(item, "lastName"),
-        email=_text(item, "email"),
-        use_case=use_case_name(item.get("useCase")),
-    )
-
-
-def profile_item(profile: Profile) -> Item:
-    """The item of a profile; what is empty is left out, so that merging it erases nothing."""
-    attributes = {
-        "firstName": profile.first_name,
-        "lastName": profile.last_name,
-        "email": profile.email,
-        "useCase": profile.use_case,
-    }
-    known = {name: value for name, value in attributes.items() if value}
-    caller = profile.caller
-    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}
-
-
 async def use_cases(store: Store) -> list[tuple[str, str, str]]:
     """Name, title and description of all use cases, in the order of their names.
 
     Records are not parsed, so that a broken one does not hide the others.
     """
     return [
-        (_text(item, "pk"), _text(item, "title"), _text(item, "description"))
+        (text_in(item, "pk"), text_in(item, "title"), text_in(item, "description"))
         for item in await store.query_index(USE_CASE)
     ]
 
@@ -212,11 +143,6 @@ async def use_cases(store: Store) -> list[tuple[str, str, str]]:
 def has_live_edits(record: Mapping[str, object]) -> bool:
     """Calls follow edits of this record while they run."""
     return record.get("liveEdits") is True
-
-
-def usable_everywhere(_: HttpTool) -> str:
-    """For whoever only looks at a record and sends nothing."""
-    return ""
 
 
 def parse_use_case(
@@ -241,96 +167,27 @@ def parse_use_case(
     Raises:
         UseCaseError: The first fault.
     """
-    name = _text(item, "pk")
+    name = text_in(item, "pk")
     try:
-        return _use_case(name, item, _Tools(tools, absent, fault_of), relay)
+        return _use_case(name, item, KnownTools(tools, absent, fault_of), relay)
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
 
 
-def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
-    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
-
-    Args:
-        tools: With their words; of one without a schema only the name is written, as what it is, is
-            known when a call begins.
-        declared: Further ones by name, whose words are in `httpTools` alone.
-    """
-    specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
-    return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
-
-
-def _tool_spec(tool: ToolSpec) -> dict[str, object]:
-    if not tool.parameters:
-        return {"name": tool.name}
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "inputSchema": {"json": json.loads(tool.parameters)},
-    }
-
-
-def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
-    """Keys as the attribute `dtmfHandlers` holds them: JSON text, four fields each (A13)."""
-    return json.dumps(
-        {
-            key: {
-                "replyWithText": bool(binding.reply_text),
-                "replyText": binding.reply_text,
-                "replyWithFunction": bool(binding.function),
-                "replyFunction": binding.function,
-            }
-            for key, binding in keypad.items()
-        },
-        ensure_ascii=False,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Tools:
-    """What a record may name."""
-
-    usable: Mapping[str, ToolSpec]
-    absent: Mapping[str, str]
-    fault_of: Callable[[HttpTool], str]
-    barred: Mapping[str, str] = field(default_factory=dict)
-    """Declared, and of no use here: name and fault."""
-
-    def with_declared(self, declared: Iterable[HttpTool]) -> _Tools:
-        """These and those that the record itself declares."""
-        faults = {tool.spec.name: self.fault_of(tool) for tool in declared}
-        specs = {tool.spec.name: tool.spec for tool in declared if not faults[tool.spec.name]}
-        barred = {name: fault for name, fault in faults.items() if fault}
-        return replace(self, usable={**self.usable, **specs}, barred=barred)
-
-    def missing(self, name: str) -> str:
-        """Why there is no such tool here."""
-        return self.absent.get(name, "not implemented")
-
-    def remark(self, name: str) -> str:
-        """That a tool is left out, and why."""
-        if name in self.barred:
-            return f"httpTools.{name}.{self.barred[name]}; left out"
-        return f"tools.{name}: {self.missing(name)}, left out"
-
-
 def _use_case(
-    name: str, item: Mapping[str, object], tools: _Tools, relay: RelayRules
+    name: str, item: Mapping[str, object], known: KnownTools, relay: RelayRules
 ) -> tuple[UseCase, tuple[str, ...]]:
     given = {field: value for field, value in item.items() if value is not None}
     record = convert(given, _Record)
     spoken = relay.relay_attributes(record.conversationRelayParams)
     further = relay.language_settings(record.languages, spoken.attributes)
-    named = _named_tools(record.tools)
-    declared = declared_tools(record.httpTools, "httpTools", {*tools.usable, *tools.absent})
-    tools = tools.with_declared(declared)
+    named = named_tools(record.tools)
+    declared = declared_tools(record.httpTools, "httpTools", known.built_in)
+    known = known.with_declared(declared)
     decoded(record.offlineScript, "offlineScript")
-    usable = tuple(
-        _with_words(spec, tools.usable[spec.name]) for spec in named if spec.name in tools.usable
-    )
-    unknown = [tools.remark(spec.name) for spec in named if spec.name not in tools.usable]
-    offered = {spec.name for spec in usable}
-    keypad, silent = _keypad(record.dtmfHandlers, offered, tools)
+    tools, unknown = known.offered(named)
+    offered = {spec.name for spec in tools}
+    keypad, silent = known.keypad(record.dtmfHandlers, offered)
     parsed = UseCase(
         name=name,
         prompt=_prompt(record.prompt),
@@ -339,7 +196,7 @@ def _use_case(
         description=record.description,
         greeting=spoken.greeting,
         greeting_known=record.greetingKnown,
-        tools=usable,
+        tools=tools,
         http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
         keypad=keypad,
         relay=spoken.attributes,
@@ -392,63 +249,6 @@ def _object_text(field: str, raw: object, wanted: type[dict[str, Any]]) -> str:
     return json.dumps(options, ensure_ascii=False) if options else ""
 
 
-def _named_tools(raw: object) -> list[_ToolSpec]:
-    named = [tool.toolSpec for tool in convert(decoded(raw, "tools") or [], list[_Tool], "tools")]
-    names = [spec.name for spec in named]
-    for name in names:
-        if names.count(name) > 1:
-            raise UseCaseError(f"tools.{name}: is named twice")
-    return named
-
-
-def declared_tools(raw: object, field: str, built_in: Container[str]) -> tuple[HttpTool, ...]:
-    """The tools a use case declares, none by the name of one that is built in.
-
-    Raises:
-        UseCaseError: The first fault, `field.NAME.…: fault`.
-    """
-    declared = read_http_tools(raw, field)
-    for tool in declared:
-        if tool.spec.name in built_in:
-            raise UseCaseError(f"{field}.{tool.spec.name}: is the name of a built-in tool")
-    return declared
-
-
-def _with_words(spec: _ToolSpec, implemented: ToolSpec) -> ToolSpec:
-    """Our tool, described to the model as the record does."""
-    described = replace(implemented, description=spec.description or implemented.description)
-    if spec.inputSchema is None:
-        return described
-    if spec.inputSchema.json.get("type") != "object":
-        raise UseCaseError(f"tools.{spec.name}.inputSchema.json.type: must be object")
-    return replace(described, parameters=json.dumps(spec.inputSchema.json, ensure_ascii=False))
-
-
-def _keypad(
-    raw: object, usable: set[str], tools: _Tools
-) -> tuple[dict[str, KeyBinding], list[str]]:
-    """The keys, and a remark on each that was to run what does not exist here."""
-    handlers = convert(decoded(raw, "dtmfHandlers") or {}, dict[str, _Handler], "dtmfHandlers")
-    keypad, remarks = {}, []
-    for key, handler in handlers.items():
-        if key not in KEYS:
-            raise UseCaseError(f"dtmfHandlers.{key}: is not a key")
-        function = handler.replyFunction if handler.replyWithFunction else ""
-        is_missing = handler.replyWithFunction and function not in usable
-        if is_missing and (not function or function in tools.usable):
-            raise UseCaseError(
-                f"dtmfHandlers.{key}.replyFunction: no tool {function!r} in this use case"
-            )
-        if is_missing:
-            keypad[key] = KeyBinding()
-            remarks.append(
-                f"dtmfHandlers.{key}.replyFunction: {function} is {tools.missing(function)}"
-            )
-        else:
-            keypad[key] = KeyBinding(handler.replyText if handler.replyWithText else "", function)
-    return keypad, remarks
-
-
 def _phrases(raw: Mapping[str, object]) -> Phrases:
     """Our sentences with the record's own in their place; a blank one could not be spoken."""
     phrases = convert(raw, Phrases, "phrases")
@@ -461,8 +261,3 @@ def _phrases(raw: Mapping[str, object]) -> Phrases:
         if not (sentences and all(sentence.strip() for sentence in sentences)):
             raise UseCaseError(f"phrases.{name}: is blank")
     return phrases
-
-
-def _text(item: Mapping[str, object], field: str) -> str:
-    value = item.get(field)
-    return value if isinstance(value, str) else ""

@@ -23,22 +23,16 @@ from agent.conversation.prompt import (
 )
 from agent.ports import Item, Store, UseCaseError
 from agent.store.folders import (
-    Planned,
-    load_document,
     load_folder,
-    load_further,
     load_profile,
     load_record,
     profile_files,
     use_case_folders,
 )
-from agent.store.records import (
-    CONFIGURATION,
-    PROFILE,
-    RelayRules,
-    parse_use_case,
-    usable_everywhere,
-)
+from agent.store.items import Planned, load_document, load_further
+from agent.store.named_tools import usable_everywhere
+from agent.store.profiles import PROFILE
+from agent.store.records import CONFIGURATION, RelayRules, parse_use_case
 from agent.store.versions import InForce, Versions
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -26,7 +26,9 @@ from enum import StrEnum
 from agent.conversation.caller import identify
 from agent.conversation.usecase import Profile, UseCase, use_case_name
 from agent.ports import Item, Store
-from agent.store.records import CONFIGURATION, handlers_text, profile_from_item, tools_text
+from agent.store.named_tools import handlers_text, tools_text
+from agent.store.profiles import profile_from_item
+from agent.store.records import CONFIGURATION
 from agent.store.validation import plain
 
 CONNECTION = "connection"

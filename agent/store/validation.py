@@ -76,3 +76,9 @@ def decoded(raw: object, field: str) -> object:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
         raise UseCaseError(f"{field}: is not JSON: {error}") from error
+
+
+def text_in(item: Mapping[str, object], name: str) -> str:
+    """An attribute that is text; empty for one that is not, or is missing."""
+    value = item.get(name)
+    return value if isinstance(value, str) else ""

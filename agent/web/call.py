@@ -60,10 +60,10 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.handshake_is_genuine(request.raw_path, header):
         return refuse(request, "signature", 403)
-    if calls.is_draining:
+    if calls.lines.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    with calls.seat(call_sid) as is_seated:
+    with calls.lines.seat(call_sid) as is_seated:
         if not is_seated:
             return refuse(request, "full", 503)
         return await _answer(request, socket, call_sid)

@@ -49,7 +49,7 @@ async def set_up(request: web.Request) -> web.Response:
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.is_draining and (elsewhere := busy.sent_on(request)):
+    if calls.lines.is_draining and (elsewhere := busy.sent_on(request)):
         return elsewhere
     if reason := _no_seat(calls, fields["CallSid"]):
         refuse(request, reason, 503)
@@ -72,7 +72,7 @@ def _has_failed_elsewhere(fields: Mapping[str, str]) -> bool:
 
 def _no_seat(calls: Calls, call_sid: str) -> str:
     """Why a new call cannot be taken; empty if it has a seat now, or had one."""
-    if calls.is_draining:
+    if calls.lines.is_draining:
         return "busy"
     if not calls.load.allows_calls and not calls.admission.holds(call_sid):
         return "overload"

@@ -10,9 +10,9 @@ from agent.conversation.actions import StartReply, Summarize
 from agent.conversation.compaction import SUMMARIZE, SUMMARY_TOKENS
 from agent.conversation.messages import ReplyRequest
 from agent.conversation.usecase import ModelSettings
-from agent.llm import openai
 from agent.llm.bedrock import request as bedrock
 from agent.llm.bedrock.families import family_of
+from agent.llm.openai import request as openai
 from tests.conversation.world import SPECS
 from tests.emulators import validate, validate_chat
 

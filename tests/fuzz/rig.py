@@ -61,7 +61,7 @@ class Rig:
         async def whole() -> T:
             async with asyncio.timeout(_EXAMPLE_SECONDS):
                 result = await example(self._server)
-            await until(lambda: self._server.calls.active == 0)
+            await until(lambda: self._server.calls.lines.active == 0)
             return result
 
         result = asyncio.run_coroutine_threadsafe(whole(), self._loop).result()

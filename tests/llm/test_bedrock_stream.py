@@ -22,8 +22,7 @@ from agent.conversation.messages import (
     Usage,
 )
 from agent.llm.bedrock.stream import Reading, UpstreamError
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelHealth
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.ports import ModelError
 from tests.llm import contract
 from tests.llm.eventstream import (

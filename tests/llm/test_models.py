@@ -13,7 +13,7 @@ import pytest
 from agent.conversation.events import ReplyFault
 from agent.conversation.usecase import ModelSettings, UseCase
 from agent.llm import ModelOptions, OfflineModel, open_models
-from agent.llm.resilient_health import ModelEvents
+from agent.llm.resilient import ModelEvents
 from agent.ports import LanguageModel, ModelError, UseCaseError
 from agent.settings import Settings, SettingsError
 from agent.telemetry import Telemetry

@@ -25,7 +25,8 @@ from agent.conversation.messages import (
     ToolResult,
     Usage,
 )
-from agent.llm.openai import OpenAIModel, OpenAIRuntime, body_of
+from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.openai.request import body_of
 from agent.ports import ModelError
 from tests.emulators import replies
 from tests.emulators.openai import OpenAIEmulator

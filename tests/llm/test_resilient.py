@@ -20,8 +20,8 @@ from agent.conversation.messages import (
     TextPiece,
     ToolCall,
 )
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, HedgeOutcome, ModelHealth
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.llm.resilient.health import HedgeOutcome
 from agent.ports import ModelError
 from tests.llm import contract
 from tests.scripted import ScriptedModel, Step

@@ -16,8 +16,7 @@ from agent.conversation.events import CallerSpoke, ReplyFault
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.usecase import Brief, Phrases
-from agent.llm.resilient import Candidate, ResilientModel
-from agent.llm.resilient_health import HedgeBudget, ModelHealth
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.ports import ModelError
 from agent.session import Session, Surroundings
 from tests.scripted import (

@@ -116,6 +116,19 @@ async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
     assert None not in [fact["at_ms"] for fact in told["facts"]]
 
 
+async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
+    """Who watches a line sees all of it, whoever else does."""
+    await recording.know(ADA, useCase="albertEinsteinUseCase")
+    async with recording.twilio.call(From=ADA) as call:
+        await call.say("when was he born")
+
+    turns = await recording.metric(
+        "agent_turn_time_to_first_speech_seconds_count", use_case="albertEinsteinUseCase"
+    )
+
+    assert turns == 1
+
+
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     recording: Server, settings: Settings
 ) -> None:

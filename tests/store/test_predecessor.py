@@ -28,8 +28,8 @@ from agent.conversation.usecase import KeyBinding, Profile, UseCase
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.relay import attributes as relay_rules
-from agent.store import records
-from agent.store.folders import load_document
+from agent.store import profiles, records
+from agent.store.items import load_document
 from agent.store.readback import read_back
 from agent.store.seed import seed_file
 from agent.store.session import TokenUse, record_of_call, spend_token
@@ -261,7 +261,7 @@ async def test_reception_offers_the_other_records(
 
 async def test_profiles_are_read(store: Store) -> None:
     """With an address or without one, by number or by identity (A9)."""
-    assert [await records.profile(store, caller) for caller in (IDA, TOM, "client:wren")] == [
+    assert [await profiles.profile(store, caller) for caller in (IDA, TOM, "client:wren")] == [
         Profile(IDA, "Ida", "Quill", "ida@example.com", "restaurantOrderingUseCase"),
         Profile(TOM, "Tom", "Sedge", "", "apartmentSearchUseCase"),
         Profile("client:wren", "Wren", "Alder", "", "albertEinsteinUseCase"),

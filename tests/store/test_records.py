@@ -1,4 +1,4 @@
-"""Use cases and profiles: what is read from records, old and new."""
+"""Use cases: what is read from records, old and new."""
 
 from __future__ import annotations
 
@@ -9,17 +9,10 @@ import pytest
 
 from agent.conversation.desk import Phone
 from agent.conversation.messages import SideEffect, ToolSpec
-from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, Profile, UseCase
+from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, UseCase
 from agent.ports import UseCaseError
-from agent.store.records import (
-    handlers_text,
-    parse_use_case,
-    profile,
-    profile_from_item,
-    profile_item,
-    tools_text,
-    use_cases,
-)
+from agent.store.named_tools import handlers_text, tools_text
+from agent.store.records import parse_use_case, use_cases
 from tests.fakes import MemoryStore
 from tests.store.relay import Rules
 
@@ -347,32 +340,3 @@ async def test_a_broken_record_does_not_hide_the_others() -> None:
         ("aUseCase", "", ""),
         ("pizzaUseCase", "Pizza", "Takes orders."),
     ]
-
-
-async def test_a_profile_is_found_by_number_or_identity() -> None:
-    """Callers may be apps (part C); who never called is unknown, and so is an empty caller."""
-    store = MemoryStore()
-    ada = Profile("client:ada", "Ada", "Example", "ada@example.com", "pizzaUseCase")
-    await store.put(profile_item(ada))
-
-    assert await profile(store, "client:ada") == ada
-    assert await profile(store, "+15550100002") is None
-    assert await profile(store, "") is None
-
-
-def test_a_profile_tolerates_anything() -> None:
-    """What is missing or no text is empty; what is unknown is ignored."""
-    item = {"pk": "+15550100001", "sk": "profile", "firstName": 7, "lastName": None, "vip": True}
-
-    assert profile_from_item(item) == Profile("+15550100001")
-
-
-def test_an_empty_field_of_a_profile_is_not_written() -> None:
-    """So that merging it erases nothing (D21)."""
-    assert profile_item(Profile("+15550100001", first_name="Ada")) == {
-        "pk": "+15550100001",
-        "sk": "profile",
-        "pk1": "profile",
-        "sk1": "+15550100001",
-        "firstName": "Ada",
-    }

@@ -13,7 +13,8 @@ from agent.conversation.desk import Phone
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, UseCase
 from agent.ports import UseCaseError
-from agent.store.folders import load_document, load_folder, load_profile
+from agent.store.folders import load_folder, load_profile
+from agent.store.items import load_document
 from agent.store.records import parse_use_case
 from agent.store.seed import Written, check, roll_back, seed, seed_file, try_out
 from agent.store.versions import InForce, Versions

@@ -370,7 +370,7 @@ async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
     async with open_shop({}) as shop:
         token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
         ours = {"To": ADA, "Direction": "outbound-api", "CallSid": "CA1"}
-        shop.server.calls.drain()
+        shop.server.calls.lines.drain()
         answers = [await shop.ring(GRACE, query) for query in ("", "?attempt=1", "?attempt=2")]
         last = await shop.ring(GRACE, "?attempt=3")
         made = await shop.ring(OURS, f"?dial={token}", **ours)

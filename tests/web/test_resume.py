@@ -16,7 +16,7 @@ from agent.conversation.messages import StopReason, ToolCall
 from agent.conversation.resuming import BROKEN_OFF, Cause
 from agent.conversation.usecase import Phrases
 from agent.ports import Item, StoreError
-from agent.store.records import tools_text
+from agent.store.named_tools import tools_text
 from agent.store.reentry import MOST_ENTRIES
 from agent.tools import SPECS
 from agent.web.action import LOST, MOST_ATTEMPTS, PATIENCE
@@ -127,7 +127,7 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
     async with staged(settings, store, offline) as one, staged(settings, store, offline) as other:
         async with one.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza for pickup")
-            one.calls.drain()
+            one.calls.lines.drain()
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply()
@@ -153,7 +153,7 @@ async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Pa
         async with one.twilio.call(From=ADA) as call:
             await call.prompt("what do you have")
             await call.hear(10)
-            one.calls.drain(Departure.AT_ONCE)
+            one.calls.lines.drain(Departure.AT_ONCE)
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply(cycles=2)

@@ -1,0 +1,44 @@
+"""Profile records: what is known about a caller (seed section A9).
+
+A profile must never stop a call: what is missing, or is no text, is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.conversation.usecase import Profile, use_case_name
+from agent.ports import Item, Store
+from agent.store.validation import text_in
+
+PROFILE = "profile"
+
+
+async def profile(store: Store, caller: str) -> Profile | None:
+    """What is known about a caller; `None` for one who never was."""
+    item = await store.get(caller, PROFILE) if caller else None
+    return None if item is None else profile_from_item(item)
+
+
+def profile_from_item(item: Mapping[str, object]) -> Profile:
+    """A profile, with what is missing or no text left empty."""
+    return Profile(
+        caller=text_in(item, "pk"),
+        first_name=text_in(item, "firstName"),
+        last_name=text_in(item, "lastName"),
+        email=text_in(item, "email"),
+        use_case=use_case_name(item.get("useCase")),
+    )
+
+
+def profile_item(profile: Profile) -> Item:
+    """The item of a profile; what is empty is left out, so that merging it erases nothing."""
+    attributes = {
+        "firstName": profile.first_name,
+        "lastName": profile.last_name,
+        "email": profile.email,
+        "useCase": profile.use_case,
+    }
+    known = {name: value for name, value in attributes.items() if value}
+    caller = profile.caller
+    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}
