@@ -224,9 +224,8 @@ class Session:
         is_turn_prepared = False
         async with aclosing(self._around.line.events()) as events:
             async for event in events:
-                received_at = (
-                    asyncio.get_running_loop().time()
-                )  # what follows is a wait of the caller
+                # Before what follows, for the caller waits for that.
+                received_at = asyncio.get_running_loop().time()
                 match event:
                     case PlaybackReported(Playback.CALLER_ON):
                         self._prepare_turn()
