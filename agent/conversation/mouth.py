@@ -29,12 +29,18 @@ class Mouth:
         self._played = ""
         self._has_spoken = False
         self._is_playing = False
+        self._is_heard = False
         self._is_behind = False
 
     @property
     def is_open(self) -> bool:
         """An utterance awaits its end."""
         return self._open is not None
+
+    @property
+    def is_speaking(self) -> bool:
+        """Words are still to come, or being played and neither cut nor given up."""
+        return self.is_open or self._is_heard
 
     @property
     def has_spoken(self) -> bool:
@@ -96,17 +102,18 @@ class Mouth:
 
     def note_playing(self) -> None:
         """The relay has begun to play."""
-        self._is_playing = True
+        self._is_playing = self._is_heard = True
 
     def note_played_out(self) -> bool:
         """The relay has stopped playing; whether that was the last utterance, not one before it."""
         was_behind, self._is_behind = self._is_behind, False
-        self._is_playing = False
+        self._is_playing = self._is_heard = False
         return not was_behind
 
     def note_silence(self) -> None:
-        """All that was said has been played."""
+        """All that was said has been played, whether the relay says so or not."""
         self._quiet_since = len(self._audible)
+        self._is_heard = False
 
     def note_played(self, text: str) -> None:
         """The relay has played this much more."""
@@ -121,6 +128,7 @@ class Mouth:
             is_complete: The agent had nothing to add; only then is a reply heard to the end not
             cut.
         """
+        self._is_heard = False
         positions = tuple(self._audible)
         texts = [self._history.speech(at).text for at in positions]
         sent = " ".join(texts)

@@ -64,6 +64,7 @@ class ToolRuns:
         self._minted = max(map(_minted_number, history), default=0)
         self._done: dict[tuple[str, str], str] = {}
         """Name and arguments of forgotten runs that had an effect -> their result."""
+        self._has_news = False
 
     def offer(self, specs: Mapping[str, ToolSpec]) -> None:
         """From now on these are the tools; what runs goes on."""
@@ -83,6 +84,15 @@ class ToolRuns:
     def is_awaited(self) -> bool:
         """The present turn waits for a result."""
         return any(run.awaited for run in self._runs.values())
+
+    @property
+    def has_news(self) -> bool:
+        """A result came that nobody waited for, and the model was not asked since."""
+        return self._has_news
+
+    def tell(self) -> None:
+        """The model is asked, and reads what there is of results."""
+        self._has_news = False
 
     @property
     def filler(self) -> str:
@@ -141,6 +151,7 @@ class ToolRuns:
         records = [
             self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
         ]
+        self._has_news = self._has_news or not run.awaited
         return FinishedRun(records, run.spec.name, was_awaited=bool(run.awaited))
 
     def leave(self) -> list[Action]:

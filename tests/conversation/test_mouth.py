@@ -155,3 +155,24 @@ def test_a_greeting_is_remembered_and_not_sent() -> None:
     assert mouth.greet("Hello.") == [Record(0, AgentSaid("Hello.", Voice.GREETING))]
     assert mouth.has_spoken
     assert not mouth.is_open
+
+
+def test_the_agent_speaks_while_words_come_or_are_played() -> None:
+    """Until the relay stops, a cut, or the time at which it must have stopped."""
+    mouth = mouth_with(History())
+    heard = [mouth.is_speaking]
+    mouth.say("One ")
+    heard.append(mouth.is_speaking)
+    mouth.close("two.")
+    heard.append(mouth.is_speaking)
+    for end in (
+        mouth.note_played_out,
+        mouth.note_silence,
+        lambda: mouth.cut("", None, is_complete=True),
+    ):
+        mouth.note_playing()
+        heard.append(mouth.is_speaking)
+        end()
+        heard.append(mouth.is_speaking)
+
+    assert heard == [False, True, False, True, False, True, False, True, False]

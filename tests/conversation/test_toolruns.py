@@ -183,3 +183,18 @@ def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
     take_up(runs, wants("mark"), wants("look_up"))
 
     assert (none, left, runs.filler) == ("", "", "mark works.")
+
+
+def test_a_result_that_nobody_waited_for_is_news_until_it_is_told() -> None:
+    """One that was waited for is the turn's own."""
+    runs = ToolRuns(History(), SPECS)
+    take_up(runs, wants("mark"), wants("order"))
+    runs.finish("tool00001", DONE)
+    awaited = runs.has_news
+    runs.leave()
+    runs.finish("tool00002", DONE)
+    left = runs.has_news
+
+    runs.tell()
+
+    assert (awaited, left, runs.has_news) == (False, True, False)

@@ -1,0 +1,112 @@
+"""Who has the floor: the agent, the caller or nobody.
+
+The agent has it until what it has said was played. The relay reports that, but the report may be
+missing, so the timer PLAYBACK runs as long as a slow voice would take; and a report of the end may
+be that of an utterance before the last one, which changes nothing (practice section 3).
+
+The caller takes it with the first sign of words to come (the voice, a partial transcript, an
+interrupt) and has it until the words are there. Timers that would break in upon the caller begin
+anew meanwhile.
+
+While nobody has it the timer IDLE runs: from the end of the playback, never from the time at which
+the text was sent (practice section 15).
+"""
+
+from __future__ import annotations
+
+from agent.conversation.actions import Action, Timer
+from agent.conversation.clocks import Clocks
+from agent.conversation.ear import Ear
+from agent.conversation.listening import asks, is_acknowledgement
+from agent.conversation.mouth import Mouth
+from agent.conversation.patience import Patience
+from agent.conversation.usecase import Limits
+
+_PAUSE_MS = 1_000
+"""Between the estimated end of playback and what follows: the voice may be slower."""
+
+
+class Floor:
+    """The floor of one call; knows when it is free, not what follows then."""
+
+    def __init__(self, ear: Ear, mouth: Mouth, patience: Patience, clocks: Clocks) -> None:
+        self._ear = ear
+        self._mouth = mouth
+        self._patience = patience
+        self._clocks = clocks
+        self._is_callers = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nobody speaks, nothing runs."""
+        return self._clocks.is_running(Timer.IDLE) and not self._is_callers
+
+    def is_nod(self, text: str) -> bool:
+        """With this the caller only says "go on" to the agent, who speaks and has not asked."""
+        is_answer = asks(self._mouth.last_words)
+        return self._mouth.is_speaking and is_acknowledgement(text) and not is_answer
+
+    def keep(self, limit_ms: int) -> list[Action]:
+        """All is said: the floor is the agent's until it is played, but for `limit_ms` at most."""
+        stopped = self._clocks.stop(Timer.IDLE)
+        return [*stopped, self._clocks.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
+
+    def listen(self) -> Action:
+        """Nobody says anything now."""
+        return self._clocks.start(Timer.IDLE, self._patience.idle_ms)
+
+    def hold(self, limits: Limits) -> Action:
+        """The caller seems not to have finished: what follows waits a moment."""
+        return self._clocks.start(Timer.HOLD, limits.hold_ms)
+
+    def give(self) -> list[Action]:
+        """To the caller, who is about to say something."""
+        began = [] if self._is_callers else [self._ear.notice()]
+        self._is_callers = True
+        return began
+
+    def take(self) -> None:
+        """From the caller, who has said it, or says nothing."""
+        self._is_callers = False
+
+    def notice_caller(self, limits: Limits, *, is_revocable: bool) -> list[Action]:
+        """The caller is saying something; the words will follow.
+
+        Args:
+            limits: How long they are waited for.
+            is_revocable: The call is about to end, unless the caller goes on.
+        """
+        return [
+            *self.give(),
+            *(self._restart(Timer.PLAYBACK, limits.goodbye_ms) if is_revocable else ()),
+            *self._restart(Timer.HOLD, limits.hold_ms),
+            *self.notice_noise(),
+        ]
+
+    def notice_noise(self) -> list[Action]:
+        """Somebody is there, but says nothing."""
+        return self._restart(Timer.IDLE, self._patience.idle_ms)
+
+    def note_playing(self) -> list[Action]:
+        """The relay has begun to play: it is not quiet after all."""
+        self._mouth.note_playing()
+        stopped = self._clocks.stop(Timer.IDLE)
+        if not stopped:
+            return []
+        return [*stopped, self._clocks.start(Timer.PLAYBACK, self._silent_after_ms)]
+
+    def note_played_out(self, *, is_ending: bool) -> list[Action]:
+        """The relay has stopped playing; nothing unless the floor becomes free by that.
+
+        Args:
+            is_ending: The call ends then, so that a caller who is about to speak is waited for.
+        """
+        is_over = self._mouth.note_played_out() and not (is_ending and self._is_callers)
+        return self._clocks.stop(Timer.PLAYBACK) if is_over else []
+
+    @property
+    def _silent_after_ms(self) -> int:
+        return self._mouth.playing_ms + _PAUSE_MS
+
+    def _restart(self, timer: Timer, after_ms: int) -> list[Action]:
+        return [self._clocks.start(timer, after_ms)] if self._clocks.is_running(timer) else []

@@ -1,0 +1,255 @@
+"""The turn in progress: what the agent does about the caller's last words, until all is said.
+
+    begin -> ask -> pass on ... -> finish -> [tools -> go on -> ask ...] -> over
+
+The model is asked; its words are said as they come; the tools it calls are run, and it is asked
+again with what they have answered, a few times and then without tools (practice section 6). Who
+has to wait meanwhile hears fillers. A reply that gives neither words nor calls is asked for once
+more, then a sentence of ours stands in for it; what stands in for one that fails is the matter of
+`agent.conversation.trouble`. When the call is about to end, these sentences are a goodbye.
+
+A turn that is left behind leaves nothing running but tools with side effects. What follows when it
+is over is not its business: each step that may be the last says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from agent.conversation.actions import Action, StartReply, Timer
+from agent.conversation.clocks import Clocks
+from agent.conversation.ending import Ending
+from agent.conversation.history import Fact, History, ToolUsed
+from agent.conversation.messages import Choice, StopReason, ToolCall, ToolChoice
+from agent.conversation.mouth import Mouth
+from agent.conversation.patience import Patience
+from agent.conversation.reply import Reply
+from agent.conversation.toolruns import ToolRuns
+from agent.conversation.trouble import Trouble
+from agent.conversation.usecase import Brief
+
+
+class Then(Enum):
+    """What follows a step of a turn."""
+
+    AWAIT = auto()
+    """It goes on by itself: a reply, a result or another attempt is to come."""
+    END_TURN = auto()
+    """All is said."""
+    GIVE_UP = auto()
+    """The model cannot be had; the caller has not been told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a turn."""
+
+    actions: Sequence[Action]
+    then: Then = Then.AWAIT
+
+    def after(self, actions: Sequence[Action]) -> Step:
+        """The same with these actions before it."""
+        return Step([*actions, *self.actions], self.then)
+
+
+class Turn:
+    """The agent's side of one call, a turn at a time.
+
+    Args:
+        history: The call so far; whole, so that no number of a reply is used again.
+        mouth: Says what the model writes.
+        tools: Runs what the model calls.
+        patience: Has the fillers.
+        clocks: Of the call; FLUSH, FILLER and TROUBLE are the turn's own.
+        brief: Until an edit brings another one.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        mouth: Mouth,
+        tools: ToolRuns,
+        patience: Patience,
+        clocks: Clocks,
+        brief: Brief,
+    ) -> None:
+        self._history = history
+        self._mouth = mouth
+        self._tools = tools
+        self._patience = patience
+        self._clocks = clocks
+        self._brief = brief
+        self._reply = Reply(_last_reply(history))
+        self._trouble = Trouble()
+        self._round = 0
+        self._has_retried = False
+
+    def follow(self, brief: Brief) -> None:
+        """The use case was edited; what is begun from now on is as it says."""
+        self._brief = brief
+        self._tools.offer(brief.tools)
+        self._patience.speak(brief.phrases)
+
+    def is_current(self, reply: int) -> bool:
+        """Events of this reply are not stale."""
+        return self._reply.is_current(reply)
+
+    def begin(self) -> list[Action]:
+        """The caller has said something to answer: leave all else."""
+        left = self.leave()
+        self._mouth.begin_turn()
+        self._patience.begin_turn()
+        self._round = 0
+        self._has_retried = False
+        return left
+
+    def leave(self) -> list[Action]:
+        """Leave the turn behind, and what would have followed it."""
+        return [
+            *self.drop_reply(),
+            *self._mouth.close(),
+            *self._tools.leave(),
+            *self._clocks.stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE),
+        ]
+
+    def drop_reply(self) -> list[Action]:
+        """Leave the reply behind, if there is one."""
+        return [*self._reply.drop(), *self._clocks.stop(Timer.FLUSH, Timer.FILLER)]
+
+    def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
+        """Ask the model, with all that is known."""
+        limits = self._brief.limits
+        self._tools.tell()
+        number = self._reply.start(choice)
+        return [
+            *self._clocks.stop(Timer.IDLE),
+            StartReply(number, self._history.messages(limits.history_characters), choice),
+            *self.wait(limits.reply_filler_after_ms),
+        ]
+
+    def ask_anew(self) -> list[Action]:
+        """What the reply in progress was asked with has changed; nothing if there is none."""
+        if not self._reply.is_active:
+            return []
+        return [*self.drop_reply(), *self.ask(self._reply.choice)]
+
+    def pass_on(self, delta: str) -> list[Action]:
+        """More of the reply: say what can be said now, and let the rest wait for its clause."""
+        said = self._say(self._reply.feed(delta))
+        if not self._reply.is_pending:
+            return [*said, *self._clocks.stop(Timer.FLUSH)]
+        if self._clocks.is_running(Timer.FLUSH):
+            return said
+        return [*said, self._clocks.start(Timer.FLUSH, self._brief.limits.flush_after_ms)]
+
+    def finish_reply(
+        self, calls: Sequence[ToolCall], stop: StopReason, ending: Ending | None
+    ) -> Step:
+        """The reply is complete.
+
+        Args:
+            calls: What it wants to be run.
+            stop: Why it has ended.
+            ending: The end of the call, if it was decided.
+        """
+        waiting = self._clocks.stop(Timer.FLUSH, Timer.FILLER)
+        said = self._mouth.close(self._reply.finish(stop))
+        return self._after_reply(calls, stop, ending).after([*waiting, *said])
+
+    def fail_reply(self, ending: Ending | None) -> Step:
+        """The reply has ended early; what was not said of it is lost."""
+        phrases = self._brief.phrases
+        sorry = phrases.lost_thread if self._mouth.is_open else phrases.apology
+        self._reply.fail()
+        self._trouble.grow()
+        waiting = self._clocks.stop(Timer.FLUSH, Timer.FILLER)
+        closed = self._mouth.close()
+        return self._after_failure(sorry, ending).after([*waiting, *closed])
+
+    def go_on(self, ending: Ending | None) -> Step:
+        """All results are there."""
+        waiting = self._clocks.stop(Timer.FILLER)
+        if ending and self._reply.has_spoken:
+            return Step(waiting, Then.END_TURN)
+        is_last = ending or self._round >= self._brief.limits.tool_rounds
+        return Step([*waiting, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
+
+    def wait(self, after_ms: int) -> list[Action]:
+        """Somebody keeps the caller waiting: after so long a filler is due, unless it was often."""
+        return [self._clocks.start(Timer.FILLER, after_ms)] if self._patience.may_fill else []
+
+    def flush(self) -> list[Action]:
+        """No token came for a while: say the clause that is ready."""
+        return self._say(self._reply.flush())
+
+    def fill_in(self) -> list[Action]:
+        """Say that the caller is kept waiting."""
+        own = "" if self._reply.has_spoken else self._tools.filler
+        said = self._mouth.say_whole(self._patience.filler(own))
+        return [*said, *self.wait(self._brief.limits.filler_every_ms)]
+
+    def lose_patience(self) -> None:
+        """No answer could be had for so long that there is no use in trying again."""
+        self._trouble.lose_patience()
+
+    def _after_reply(
+        self, calls: Sequence[ToolCall], stop: StopReason, ending: Ending | None
+    ) -> Step:
+        phrases = self._brief.phrases
+        if stop is StopReason.BLOCKED:
+            return self._stand_in(phrases.blocked, ending)
+        if calls and self._reply.choice is not Choice.NONE:
+            return self._use_tools(calls, ending)
+        if self._reply.has_spoken:
+            self._trouble.end()
+            return Step(self._clocks.stop(Timer.TROUBLE), Then.END_TURN)
+        if self._has_retried:
+            return self._stand_in(phrases.not_understood, ending)
+        self._has_retried = True
+        return Step(self.ask(self._reply.choice))
+
+    def _after_failure(self, sorry: str, ending: Ending | None) -> Step:
+        limits = self._brief.limits
+        if ending:
+            return self._stand_in(sorry, ending)
+        if self._trouble.has_just_begun:
+            watch = self._clocks.start(Timer.TROUBLE, limits.trouble_ms)
+            return Step([*self._mouth.say_whole(sorry), watch], Then.END_TURN)
+        if self._trouble.is_hopeless(can_hand_off=self._brief.can_hand_off):
+            return Step([], Then.GIVE_UP)
+        said = self._mouth.say_whole(self._trouble.trying_again(self._brief.phrases))
+        again_after_ms = self._mouth.playing_ms + limits.retry_after_ms
+        return Step([*said, self._clocks.start(Timer.HOLD, again_after_ms)])
+
+    def _stand_in(self, sentence: str, ending: Ending | None) -> Step:
+        """The model gave nothing that could be said; the last words of a call are a goodbye."""
+        words = ending.farewell(self._brief.phrases) if ending else sentence
+        return Step(self._mouth.say_whole(words), Then.END_TURN)
+
+    def _use_tools(self, calls: Iterable[ToolCall], ending: Ending | None) -> Step:
+        self._round += 1
+        confirmed = self._was_heard_out
+        taken = self._tools.take_up(self._reply.number, calls, is_confirmed=confirmed)
+        if not self._tools.is_awaited:
+            return self.go_on(ending).after(taken)
+        limits, spoke = self._brief.limits, self._reply.has_spoken
+        waits = self.wait(limits.filler_every_ms if spoke else limits.filler_after_ms)
+        return Step([*taken, *waits])
+
+    def _say(self, words: str) -> list[Action]:
+        if not words:
+            return []
+        return [*self._clocks.stop(Timer.FILLER), *self._mouth.say(words)]
+
+    @property
+    def _was_heard_out(self) -> bool:
+        """The model's words before the caller's last were not cut off (practice section 5.11)."""
+        answered = self._history.answered
+        return answered is None or not self._history.speech(answered).is_cut
+
+
+def _last_reply(facts: Iterable[Fact]) -> int:
+    """The latest reply of which there are tool runs; the next one must not be taken for it."""
+    return max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
