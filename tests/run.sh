@@ -28,20 +28,30 @@ run() {
 }
 
 bin=.venv/bin
-run "$bin/ruff" format --check .
-run "$bin/ruff" check .
-run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
-    tests/prometheus.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
-run "$bin/mypy" agent tests benchmarks
-run "$bin/lint-imports"
-run "$bin/python" -m agent check
-run bash tests/templates/lint.sh
+checks() {
+    run "$bin/ruff" format --check .
+    run "$bin/ruff" check .
+    run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
+        tests/prometheus.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
+    run "$bin/mypy" agent tests benchmarks
+    run "$bin/lint-imports"
+    run "$bin/python" -m agent check
+    run bash tests/templates/lint.sh
+}
 
-trap leave_engine EXIT
+# The checks compute while what the tests need is fetched and built; they are told of afterwards.
+told=$(mktemp)
+trap 'rm -f "$told"; leave_engine' EXIT
+checks >"$told" 2>&1 &
+checking=$!
 run prepare_engine "$bin/python"
 run prepare_image "$bin/python"
 run prepare_balancer
 run prepare_prometheus
+status=0
+wait "$checking" || status=$?
+cat "$told"
+[ "$status" = 0 ] || exit "$status"
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"

@@ -51,8 +51,8 @@ async def test_caller_is_served_by_tools_of_two_servers(table: Path, tmp_path: P
         async with serving(settings) as server:
             await server.store.put(RECORD)
             async with server.twilio.call(From=STRANGER) as call:
-                hours = await call.say("when are you open")
-                price = await call.say("what is a pear")
+                hours = await call.say("when are you open", cycles=2)
+                price = await call.say("what is a pear", cycles=2)
             up = await server.metric("agent_tool_source_up", source="market")
             ready = await server.get(server.url("/health/ready"))
 
@@ -75,11 +75,11 @@ async def test_call_goes_on_when_a_server_dies_and_the_next_does_without(
             async with server.twilio.call(From=STRANGER) as call:
                 await peer.kill()
                 await until(lambda: server.calls.tool_sources_away == ("shop",))
-                hours = await call.say("when are you open")
-                price = await call.say("what is a pear")
+                hours = await call.say("when are you open", cycles=2)
+                price = await call.say("what is a pear", cycles=2)
             async with server.twilio.call(From=STRANGER) as next_call:
                 unoffered = await next_call.say("when are you open")
-                offered = await next_call.say("what is a pear")
+                offered = await next_call.say("what is a pear", cycles=2)
             ready = await server.get(server.url("/health/ready"))
             up = await server.metric("agent_tool_source_up", source="shop")
 

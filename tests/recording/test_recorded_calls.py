@@ -61,8 +61,7 @@ async def busy_call(server: Server, said: tuple[str, ...]) -> str:
     async with server.twilio.connect(relay) as call:
         await call.settle()
         for words in others:
-            await call.play_out()
-            await call.prompt(words)
+            await call.say(words)
             await call.settle()
     call_sid = call.relay.fields["CallSid"]
     await server.items(call_sid)
