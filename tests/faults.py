@@ -704,6 +704,24 @@ FAULTS = (
         "                pass\n",
         "practice 10: patience has an end",
     ),
+    Fault(
+        "turn",
+        "ending.farewell(self._brief.phrases) if ending else sentence",
+        "sentence",
+        "practice 10: the last words of a call are no question",
+    ),
+    Fault(
+        "floor",
+        "self._mouth.note_played_out() and not (is_ending and self._is_callers)",
+        "self._mouth.note_played_out()",
+        "practice 15: a call does not end while the caller begins to speak",
+    ),
+    Fault(
+        "course",
+        "        if not self.is_closing:\n            self._reason",
+        "        if True:\n            self._reason",
+        "8: the reason of an end that was carried out stands",
+    ),
 )
 
 
