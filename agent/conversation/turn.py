@@ -163,7 +163,8 @@ class Turn:
         phrases = self._brief.phrases
         sorry = phrases.lost_thread if self._mouth.is_open else phrases.apology
         self._reply.fail()
-        self._trouble.grow()
+        if not ending:  # a call that ends anyway is not in trouble
+            self._trouble.grow()
         waiting = self._clocks.stop(Timer.FLUSH, Timer.FILLER)
         closed = self._mouth.close()
         return self._after_failure(sorry, ending).after([*waiting, *closed])

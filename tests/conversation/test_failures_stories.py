@@ -181,6 +181,20 @@ def test_an_answer_ends_the_trouble() -> None:
     assert Timer.TROUBLE in call.running
 
 
+def test_a_failure_under_a_goodbye_is_not_the_beginning_of_trouble() -> None:
+    """A caller who goes on after all begins with patience, and patience has an end."""
+    call = using("leave")
+    call.happens(done(1, effect=HangUp()))
+    goodbye = call.happens(failed(2))
+    call.happens(spoke("Wait, two pizzas."))
+
+    actions = call.happens(failed(3))
+
+    assert spoken(goodbye) == [HELLO.phrases.goodbye]
+    assert spoken(actions) == [HELLO.phrases.apology]
+    assert Timer.TROUBLE in call.running
+
+
 def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
     """What was not said yet never is."""
     call = speaking("Well, first you ")
