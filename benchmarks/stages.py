@@ -260,7 +260,7 @@ async def measure_all(calls: int, turns: int) -> dict[str, dict[str, float]]:
         for kind, count in (("offline", 1), ("emulator", 1), ("emulator", calls)):
             label = f"{kind}, {count} at once"
             said = turns if count == 1 else len(WORDS)
-            rows[label] = await measure(kind, fresh(Path(name) / label), count, said)
+            rows[label] = await measure(kind, fresh(Path(name) / str(len(rows))), count, said)
             told = "  ".join(f"{name} {value:g}" for name, value in rows[label].items())
             print(f"{label:24} {told}", flush=True)
     return rows

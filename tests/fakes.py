@@ -25,9 +25,9 @@ from agent.tools.http.connection import Request, UnreachableError
 
 
 class Clock:
-    """Epoch seconds, moved by hand."""
+    """Seconds, moved by hand; of the epoch where it matters."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
 
     def __call__(self) -> float:

@@ -33,7 +33,7 @@ from agent.telemetry import (
     read_prices,
     stamp_of,
 )
-from tests.test_turns import Clock
+from tests.fakes import Clock
 
 ROOT = Path(__file__).parents[1]
 PRICES = """
@@ -57,7 +57,7 @@ def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -
         telemetry = Telemetry(clock)
         observer = telemetry.call("pizza", lambda: model[0], facts)
         for at, happened, actions in steps:
-            clock.now = at
+            clock.seconds = at
             if letter := next(names, ""):
                 model[0] = {"s": "scripted:", "o": "other:"}[letter]
             observer.observe(happened, actions, at, at)

@@ -43,22 +43,12 @@ from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
 from agent.ports import Item, StoreError
 from agent.telemetry import MeasuredStore, Telemetry, configure_logging
-from tests.fakes import MemoryStore
+from tests.fakes import Clock, MemoryStore
 
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
 Step = tuple[float, Event, Sequence[Action]]
 """When the event came and was dealt with, the event, and what was done."""
-
-
-class Clock:
-    """Shows the time it is set to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _observed(*steps: Step) -> dict[str, float]:
@@ -70,7 +60,7 @@ def _observed(*steps: Step) -> dict[str, float]:
     telemetry = Telemetry(clock)
     observer = telemetry.call("pizza", lambda: "scripted:")
     for at, event, actions in steps:
-        clock.now = at
+        clock.seconds = at
         observer.observe(event, actions, at, at)
     observer.ended(EndReason.CALLER_HANGUP)
     return _samples(telemetry)
@@ -329,7 +319,7 @@ class _SlowStore(MemoryStore):
         self._clock = clock
 
     async def get(self, pk: str, sk: str) -> dict[str, object] | None:
-        self._clock.now += 2.0
+        self._clock.seconds += 2.0
         if pk == "away":
             raise StoreError("away")
         return await super().get(pk, sk)
@@ -465,7 +455,7 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
         telemetry = Telemetry(clock, lambda trace=trace: trace)  # type: ignore[misc] # a default
         observer = telemetry.call("pizza", lambda: "m")
         for at, event, actions in steps:
-            clock.now = at
+            clock.seconds = at
             observer.observe(event, actions, at, at)
         for form in ("application/openmetrics-text; version=1.0.0", "text/plain"):
             texts[trace, form] = telemetry.render(form)[0].decode()

@@ -49,8 +49,8 @@ from agent.conversation.outcome import ToolOutcome
 from agent.tracing import Tracing, is_asked, open_tracing
 from benchmarks.planted import found, plant
 from tests.emulators.collector import ENDPOINT, collecting
+from tests.fakes import Clock
 from tests.servers import serving, settings_for
-from tests.test_turns import Clock
 
 SPOKE = CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
@@ -87,9 +87,9 @@ def spans_of(
     )
     trace = tracing.call("CA1", "pizza", 0, lambda: model)
     for at, event, actions in steps:
-        clock.now = at + lag
-        trace.observe(event, actions, at, clock.now)
-    clock.now += 2.0
+        clock.seconds = at + lag
+        trace.observe(event, actions, at, clock.seconds)
+    clock.seconds += 2.0
     trace.ended(EndReason.CALLER_HANGUP)
     return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
 

@@ -44,6 +44,7 @@ from agent.session import Session, Surroundings
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import Telemetry
 from agent.telemetry.turn import Turn
+from tests.fakes import Clock
 from tests.scripted import (
     GREETING,
     Edit,
@@ -63,23 +64,13 @@ UNTIL_SPEECH = ("prepare", "model", "tool", "phrase")
 Step = tuple[float, Event, Sequence[Action]]
 
 
-class Clock:
-    """Shows the time it is set to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def lines_of(*steps: Step, event: str = "turn.finished") -> list[dict[str, Any]]:
     """The lines of this kind that a call of these events leaves, without the name of the event."""
     clock = Clock()
     with capture_logs() as logs:
         observer = Telemetry(clock).call("pizza", lambda: "scripted:")
         for at, happened, actions in steps:
-            clock.now = at
+            clock.seconds = at
             observer.observe(happened, actions, at, at)
         observer.ended(EndReason.CALLER_HANGUP)
     return [dict(line) for line in logs if line["event"] == event]

@@ -256,7 +256,7 @@ def _as_dict(value: object) -> object:
     """Mappings that are no dict, as msgspec wants them."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError
+    raise NotImplementedError  # so msgspec is told to refuse what it does not know either
 
 
 def _filled(fields: Form) -> Form:
