@@ -16,12 +16,12 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from agent.conversation.actions import Action, LineAction, StartReply
+from agent.conversation.actions import Action, LineAction, Speak, StartReply
 from agent.conversation.events import Event, ReplyFault
 from agent.conversation.history import Recorded
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
@@ -349,20 +349,35 @@ class Line(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event of a call, and what was done about it; times are seconds of the loop's clock."""
+
+    event: Event
+    actions: Sequence[Action]
+    """In their order."""
+    received_at: float
+    """When the event came: for what happens on the line when it was read there, otherwise when it
+    entered the inbox."""
+    times: Sequence[float]
+    """Just before each action was carried out: nobody can have a frame before that, and who waits
+    for its writing would be told a time when the caller has it already."""
+
+    @property
+    def timed(self) -> Iterator[tuple[Action, float]]:
+        """Each action with its time."""
+        return zip(self.actions, self.times, strict=True)
+
+    @property
+    def done_at(self) -> float:
+        """When the event was answered: with the last of the speech, without it the last action."""
+        spoken = [at for action, at in self.timed if isinstance(action, Speak)]
+        return max(spoken or self.times, default=self.received_at)
+
+
 class Observer(Protocol):
     """The one hook for metrics and logs: sees each event with what the conversation made of it."""
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
-        """Called on the loop after the actions were carried out: must not wait and not raise.
-
-        Args:
-            event: What has happened.
-            actions: What was done about it, in order.
-            received_at: When the event came, on the loop's clock, in seconds: for what happens on
-                the line when it was read there, otherwise when it entered the inbox.
-            done_at: When it was answered, likewise: just before the last of the speech was handed
-                to the line, as nobody can have it before that; without speech, when all was done.
-        """
+    def observe(self, moment: Moment) -> None:
+        """Called on the loop after the actions were carried out: must not wait and not raise."""
         ...

@@ -72,7 +72,7 @@ from agent.conversation.messages import (
     ToolCall,
     Usage,
 )
-from agent.ports import Configuration, Journal, LanguageModel, Line, ModelError, Observer
+from agent.ports import Configuration, Journal, LanguageModel, Line, ModelError, Moment, Observer
 
 log = structlog.get_logger(__name__)
 
@@ -148,13 +148,11 @@ class Session:
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
         actions = self._conversation.receive(event)
-        loop, spoke_at = asyncio.get_running_loop(), None
+        loop, times = asyncio.get_running_loop(), list[float]()
         for action in actions:
-            if isinstance(action, Speak):
-                spoke_at = loop.time()
+            times.append(loop.time())
             await self._carry_out(action)
-        done_at = loop.time() if spoke_at is None else spoke_at
-        self._around.observer.observe(event, actions, received_at, done_at)
+        self._around.observer.observe(Moment(event, actions, received_at, times))
 
     async def _put(self, event: Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))

@@ -6,16 +6,14 @@ trace are there only if somebody asked for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from agent import __version__
 from agent.configuration import LiveConfiguration
-from agent.conversation.actions import Action
-from agent.conversation.events import EndReason, Event
+from agent.conversation.events import EndReason
 from agent.conversation.resuming import Resumption
 from agent.origins import asks_of, beginning_of
-from agent.ports import Item
+from agent.ports import Item, Moment
 from agent.recording.recorder import CallRecorder
 from agent.resources import Resources
 from agent.store import session
@@ -44,14 +42,12 @@ class Watch:
         """Of all kinds, used so far."""
         return self._observer.tokens
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
+    def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
         if self._trace is not None:  # first: the others ask whose trace it is
-            self._trace.observe(event, actions, received_at, done_at)
+            self._trace.observe(moment)
         for one in self._others:
-            one.observe(event, actions, received_at, done_at)
+            one.observe(moment)
 
     def ended(self, reason: EndReason) -> None:
         """The line is over; called once."""

@@ -16,7 +16,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -26,8 +26,8 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.__main__ import main as agent
-from agent.conversation.actions import Action
-from agent.conversation.events import EndReason, Event
+from agent.conversation.events import EndReason
+from agent.ports import Moment
 from agent.telemetry import CallFacts, Telemetry
 from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
 from tests.emulators.collector import ENDPOINT, collecting
@@ -43,9 +43,7 @@ class Unobserved:
 
     tokens = 0
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
+    def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
 
     def ended(self, reason: EndReason) -> None:

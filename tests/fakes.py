@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
+from agent.conversation.actions import Action
+from agent.conversation.events import Event
 from agent.hosts import Hosts
 from agent.ports import (
     Channel,
@@ -14,6 +16,7 @@ from agent.ports import (
     Mail,
     MessageError,
     MessageRefusedError,
+    Moment,
     Refusal,
     StoreRefusedError,
     TextMessage,
@@ -32,6 +35,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+def moment(event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0) -> Moment:
+    """What an observer sees of an event; it is answered at once if nothing else is told."""
+    return Moment(event, actions, at, [max(at, done_at)] * len(actions))
 
 
 class Nowhere:

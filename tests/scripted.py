@@ -21,7 +21,7 @@ from agent.conversation.messages import (
 )
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
-from agent.ports import LanguageModel, ModelError, Toolbox
+from agent.ports import LanguageModel, ModelError, Moment, Toolbox
 from agent.session import Session, Surroundings
 
 DONE = ToolOutcome('{"ok":true}')
@@ -172,11 +172,11 @@ class ListObserver:
 
     seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
-        assert received_at <= done_at <= asyncio.get_running_loop().time()
-        self.seen.append((event, actions))
+    def observe(self, moment: Moment) -> None:
+        times = [moment.received_at, *moment.times, asyncio.get_running_loop().time()]
+        assert times == sorted(times)
+        assert len(moment.times) == len(moment.actions)
+        self.seen.append((moment.event, moment.actions))
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ from agent.telemetry import (
     read_prices,
     stamp_of,
 )
-from tests.fakes import Clock
+from tests.fakes import Clock, moment
 
 ROOT = Path(__file__).parents[1]
 PRICES = """
@@ -60,7 +60,7 @@ def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -
             clock.seconds = at
             if letter := next(names, ""):
                 model[0] = {"s": "scripted:", "o": "other:"}[letter]
-            observer.observe(happened, actions, at, at)
+            observer.observe(moment(happened, actions, at))
         observer.ended(EndReason.AGENT_END)
     [receipt] = [dict(line) for line in logs if line["event"] == "call.receipt"]
     return receipt
@@ -176,7 +176,7 @@ def test_cost_is_counted_by_model(tmp_path: Path) -> None:
     """What a dashboard adds up; models without a price are not in it."""
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
-    observer.observe(TokensCounted(1, Usage(1000, 100)), [], 0.0, 0.0)
+    observer.observe(moment(TokensCounted(1, Usage(1000, 100)), [], 0.0))
 
     observer.ended(EndReason.AGENT_END)
 

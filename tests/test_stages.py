@@ -132,6 +132,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         on_line((2.0, SPOKE)), ScriptedModel([YES]), edits=[(0.08, None), (0.03, None)]
     ),
     "slow line": lambda: Call(HeavyLine([(2.0, SPOKE)], hangs_up_at=10.0), ScriptedModel([YES])),
+    "clauses at once": lambda: Call(
+        HeavyLine([(2.0, SPOKE)], hangs_up_at=10.0),
+        ScriptedModel([[0.7, "Yes, we are open. We close at nine. Come and see us.", END]]),
+    ),
     "tool": lambda: Call(
         on_line((2.0, SPOKE)), ScriptedModel([LOOKS, YES]), toolbox=ScriptedToolbox(0.5)
     ),
@@ -214,6 +218,7 @@ def test_calls_are_of_the_kind_that_their_names_say() -> None:
         "words that go on": [answered],
         "edits": [answered],
         "slow line": [answered],
+        "clauses at once": [answered],
         "tool": [("answered", 1, False)],
         "tool after words": [("answered", 1, False)],
         "two tools in turn": [("answered", 2, False)],

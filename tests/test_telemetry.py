@@ -43,7 +43,7 @@ from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
 from agent.ports import Item, StoreError
 from agent.telemetry import MeasuredStore, Telemetry, configure_logging
-from tests.fakes import Clock, MemoryStore
+from tests.fakes import Clock, MemoryStore, moment
 
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
@@ -61,7 +61,7 @@ def _observed(*steps: Step) -> dict[str, float]:
     observer = telemetry.call("pizza", lambda: "scripted:")
     for at, event, actions in steps:
         clock.seconds = at
-        observer.observe(event, actions, at, at)
+        observer.observe(moment(event, actions, at))
     observer.ended(EndReason.CALLER_HANGUP)
     return _samples(telemetry)
 
@@ -456,7 +456,7 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
         observer = telemetry.call("pizza", lambda: "m")
         for at, event, actions in steps:
             clock.seconds = at
-            observer.observe(event, actions, at, at)
+            observer.observe(moment(event, actions, at))
         for form in ("application/openmetrics-text; version=1.0.0", "text/plain"):
             texts[trace, form] = telemetry.render(form)[0].decode()
 

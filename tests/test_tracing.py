@@ -49,7 +49,7 @@ from agent.conversation.outcome import ToolOutcome
 from agent.tracing import Tracing, is_asked, open_tracing
 from benchmarks.planted import found, plant
 from tests.emulators.collector import ENDPOINT, collecting
-from tests.fakes import Clock
+from tests.fakes import Clock, moment
 from tests.servers import serving, settings_for
 
 SPOKE = CallerSpoke("I am Ada Example")
@@ -88,7 +88,7 @@ def spans_of(
     trace = tracing.call("CA1", "pizza", 0, lambda: model)
     for at, event, actions in steps:
         clock.seconds = at + lag
-        trace.observe(event, actions, at, clock.seconds)
+        trace.observe(moment(event, actions, at, clock.seconds))
     clock.seconds += 2.0
     trace.ended(EndReason.CALLER_HANGUP)
     return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
@@ -291,7 +291,7 @@ def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
     second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
     before = tracing.trace_id()
 
-    second.observe(CallStarted(), [], 0.0, 0.0)
+    second.observe(moment(CallStarted(), [], 0.0))
     measured = tracing.trace_id()
     second.ended(EndReason.CALLER_HANGUP)
     first.ended(EndReason.CALLER_HANGUP)

@@ -44,7 +44,7 @@ from agent.session import Session, Surroundings
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import Telemetry
 from agent.telemetry.turn import Turn
-from tests.fakes import Clock
+from tests.fakes import Clock, moment
 from tests.scripted import (
     GREETING,
     Edit,
@@ -71,7 +71,7 @@ def lines_of(*steps: Step, event: str = "turn.finished") -> list[dict[str, Any]]
         observer = Telemetry(clock).call("pizza", lambda: "scripted:")
         for at, happened, actions in steps:
             clock.seconds = at
-            observer.observe(happened, actions, at, at)
+            observer.observe(moment(happened, actions, at))
         observer.ended(EndReason.CALLER_HANGUP)
     return [dict(line) for line in logs if line["event"] == event]
 

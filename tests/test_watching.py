@@ -12,7 +12,7 @@ from agent.conversation.events import CallerSpoke, EndReason, ReplyDelta
 from agent.telemetry import CallFacts, Telemetry
 from agent.tracing import Tracing
 from agent.watching import Watch
-from tests.fakes import Clock
+from tests.fakes import Clock, moment
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 _LATENCY = re.compile(
@@ -37,12 +37,10 @@ def test_latency_leads_to_the_trace_of_its_own_call() -> None:
     )
 
     for watch in (pizza, tours):
-        watch.observe(
-            CallerSpoke("Are you open?"), [StartReply(1, ())], clock.seconds, clock.seconds
-        )
+        watch.observe(moment(CallerSpoke("Are you open?"), [StartReply(1, ())], clock.seconds))
     clock.seconds += 1.0
     for watch in (tours, pizza):
-        watch.observe(ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")], clock.seconds, clock.seconds)
+        watch.observe(moment(ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")], clock.seconds))
     metrics = telemetry.render(OPEN_METRICS)[0].decode()
     pizza.ended(EndReason.CALLER_HANGUP)
     tours.ended(EndReason.CALLER_HANGUP)

@@ -9,7 +9,7 @@ A line of a record is JSON, one of:
     {"begin": ...}    with what it began, `forms.Beginning`
     {"at", "took", "event", "did", "asks"}
                       milliseconds since the first event that it was received, and from then until
-                      it was answered, see `ports.Observer`; the event; the actions;
+                      it was answered, see `ports.Moment`; the event; the actions;
                       `forms.asks_digest` if a model is asked
     {"end": reason}   the line of the call is over; without it the record is not complete
 
@@ -19,11 +19,12 @@ Rejected: one item for each event, which is one writing for each word of the mod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.conversation.actions import Action, StartReply
-from agent.conversation.events import EndReason, Event
+from agent.conversation.actions import StartReply
+from agent.conversation.events import EndReason
+from agent.ports import Moment
 from agent.recording.forms import (
     ActionForms,
     Beginning,
@@ -87,19 +88,17 @@ class CallRecorder:
         self._closing: asyncio.TimerHandle | None = None
         self._add({"begin": beginning_form(beginning)})
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
+    def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
         if self._began_at is None:
-            self._began_at = received_at
+            self._began_at = moment.received_at
         line: Form = {
-            "at": _ms(received_at - self._began_at),
-            "took": _ms(done_at - received_at),
-            "event": event_form(event),
-            "did": self._forms.write(actions),
+            "at": _ms(moment.received_at - self._began_at),
+            "took": _ms(moment.done_at - moment.received_at),
+            "event": event_form(moment.event),
+            "did": self._forms.write(moment.actions),
         }
-        if any(isinstance(action, StartReply) for action in actions):
+        if any(isinstance(action, StartReply) for action in moment.actions):
             line["asks"] = self._asks()
         self._add(line)
 

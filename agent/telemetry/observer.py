@@ -5,16 +5,16 @@ Everything is on the clock of the process's metrics, which is that of the event 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from agent.conversation.actions import Action, Speak, Timer
+from agent.conversation.actions import Speak, Timer
 from agent.conversation.events import (
     EndReason,
-    Event,
     Playback,
     PlaybackReported,
     TimerFired,
 )
+from agent.ports import Moment
 from agent.telemetry.interrupts import interrupt_kind
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.receipt import CallFacts, Receipt
@@ -63,22 +63,20 @@ class CallObserver:
             self._use_case, reason, self._turns.count, now - self._began, self._facts
         )
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
+    def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
-        if kind := interrupt_kind(event, actions):
+        if kind := interrupt_kind(moment.event, moment.actions):
             self._metrics.interrupts.labels(kind).inc()
             self._metrics.interrupt_stop.labels(kind).observe(
-                max(0.0, self._metrics.now() - received_at)
+                max(0.0, self._metrics.now() - moment.received_at)
             )
-        self._replies.observe(event, actions, received_at, done_at)
-        self._turns.observe(event, actions, received_at, done_at, kind)
-        self._receipt.observe(event, actions, received_at, kind)
-        match event:
+        self._replies.observe(moment)
+        self._turns.observe(moment, kind)
+        self._receipt.observe(moment, kind)
+        match moment.event:
             case PlaybackReported(report):
-                self._listen(report, received_at)
-            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in actions):
+                self._listen(report, moment.received_at)
+            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
                 self._metrics.reprompts.labels(self._use_case).inc()
             case _:
                 pass

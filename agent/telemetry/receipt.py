@@ -8,7 +8,7 @@ of characters, and the line says which.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -18,7 +18,6 @@ from agent.conversation.actions import Action, CancelTool, Record, RunTool, Spea
 from agent.conversation.events import (
     CallerSpoke,
     EndReason,
-    Event,
     Playback,
     PlaybackReported,
     TokensCounted,
@@ -27,6 +26,7 @@ from agent.conversation.events import (
 from agent.conversation.history import AgentSaid, Voice
 from agent.conversation.messages import Usage
 from agent.conversation.usecase import UseCase
+from agent.ports import Moment
 from agent.telemetry.prices import NO_PRICES, Prices
 
 log = structlog.get_logger(__name__)
@@ -88,24 +88,22 @@ class Receipt:
             one.input + one.output + one.cache_read + one.cache_write for one in self.used.values()
         )
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, kind: str
-    ) -> None:
-        """Follow one step of the call; as for `Turns`."""
+    def observe(self, moment: Moment, kind: str) -> None:
+        """Follow one moment of the call; as for `Turns`."""
         if kind:
             self._interrupts[kind] += 1
-        match event:
+        match moment.event:
             case CallerSpoke(text, True):
                 self._caller.characters += len(text)
             case PlaybackReported(report):
-                self._report(report, received_at)
+                self._report(report, moment.received_at)
             case ToolFinished(call_id, outcome):
                 self._ran(call_id, "error" if outcome.is_error else "ok")
             case TokensCounted(_, usage):
                 self._count(usage)
             case _:
                 pass
-        for action in actions:
+        for action in moment.actions:
             self._note_action(action)
 
     def write(

@@ -10,7 +10,7 @@ Definitions (practice section 21), all from the moment the request is handed to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.conversation.actions import (
@@ -32,6 +32,7 @@ from agent.conversation.events import (
     ToolFinished,
 )
 from agent.conversation.messages import Usage
+from agent.ports import Moment
 from agent.telemetry.metrics import Metrics
 
 _SHORTEST_WRITING_SECONDS = 0.05
@@ -57,15 +58,14 @@ class Replies:
         """Seconds of writing of the reply that has ended last; its tokens may still come."""
         self._tools: dict[str, tuple[str, float]] = {}
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
-        """Follow one step of the call; as for `Turns`."""
-        self._note_event(event, received_at)
-        for action in actions:
+    def observe(self, moment: Moment) -> None:
+        """Follow one moment of the call."""
+        event, at = moment.event, moment.received_at
+        self._note_event(event, at)
+        for action, done_at in moment.timed:
             self._note_action(action, done_at)
         if isinstance(event, ReplyFinished):  # its last words were written just now
-            self._end_reply(event.reply, received_at, "finished")
+            self._end_reply(event.reply, at, "finished")
 
     def _note_event(self, event: Event, at: float) -> None:
         match event:

@@ -35,6 +35,7 @@ from agent.conversation.events import (
     TimerFired,
     ToolFinished,
 )
+from agent.ports import Moment
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.turn import OURS, Turn
 
@@ -63,28 +64,19 @@ class Turns:
         """Over, and perhaps still being played."""
         self.count = 0
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float, kind: str
-    ) -> None:
-        """Follow one step of the call.
-
-        Args:
-            event: What has happened.
-            actions: What was done about it.
-            received_at: When it came, in seconds.
-            done_at: When it was answered; both as for `ports.Observer`.
-            kind: See `interrupt_kind`.
-        """
+    def observe(self, moment: Moment, kind: str) -> None:
+        """Follow one moment of the call; `kind` is its `interrupt_kind`."""
+        event = moment.event
         if kind and kind != "empty":
-            self._interrupted(kind, received_at)
+            self._interrupted(kind, moment.received_at)
         if isinstance(event, CallerSpoke | CallerPressed):
-            self._heard(event, actions, received_at)
+            self._heard(event, moment.actions, moment.received_at)
         if (turn := self._turn) is not None:
-            _note_event(turn, event, received_at)
-            for action in actions:
-                self._note_action(turn, event, action, done_at)
+            _note_event(turn, event, moment.received_at)
+            for action, at in moment.timed:
+                self._note_action(turn, event, action, at)
             if turn.is_over:
-                turn.advance(done_at)
+                turn.advance(moment.done_at)
                 self._close()
         if _has_played(event):
             self._tell()

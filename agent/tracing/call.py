@@ -34,6 +34,7 @@ from agent.conversation.events import (
     ToolFinished,
 )
 from agent.conversation.messages import StopReason, Usage
+from agent.ports import Moment
 from agent.telemetry.interrupts import interrupt_kind
 from agent.tracing.spans import (
     FINISHED,
@@ -66,20 +67,19 @@ class CallTrace:
         """A reply that is over; its tokens may still come."""
         self._texts: dict[int, str] = {}
 
-    def observe(
-        self, event: Event, actions: Sequence[Action], received_at: float, done_at: float
-    ) -> None:
+    def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
         self._spans.observing(self._call.span)
-        kind = interrupt_kind(event, actions)
+        event, at = moment.event, moment.received_at
+        kind = interrupt_kind(event, moment.actions)
         if kind and kind != "empty":
-            self._interrupted(kind, actions, received_at)
+            self._interrupted(kind, moment.actions, at)
         if isinstance(event, CallerSpoke | CallerPressed):
-            self._hear(event, actions, received_at)
-        self._note_event(event, received_at)
-        for action in actions:
+            self._hear(event, moment.actions, at)
+        self._note_event(event, at)
+        for action, done_at in moment.timed:
             self._note_action(event, action, done_at)
-        self._rest(done_at)
+        self._rest(moment.done_at)
         if has_played(event):
             self._tell_turn()
 

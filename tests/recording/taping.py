@@ -13,7 +13,7 @@ from agent.conversation.usecase import Brief
 from agent.recording.desk import open_records
 from agent.recording.forms import Beginning, Stamp
 from agent.recording.reading import RecordedLine, read_record
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryStore, moment
 
 NOW = 1_772_733_600.5
 STAMP = Stamp("pizza", 3, "scripted:", "p0", "t0", "c0")
@@ -52,5 +52,5 @@ async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
             for event, actions in tape.seen:
                 await asyncio.sleep(0.1)  # of virtual time
                 now = asyncio.get_running_loop().time()
-                recorder.observe(event, actions, now, now)
+                recorder.observe(moment(event, actions, now))
             recorder.ended(EndReason.CALLER_HANGUP)

@@ -16,7 +16,7 @@ from agent.ports import Item, StoreError, StoreRefusedError
 from agent.recording.desk import Loss, RecordDesk, open_records
 from agent.recording.reading import read_record
 from agent.recording.recorder import CallRecorder
-from tests.fakes import Clock, MemoryStore
+from tests.fakes import Clock, MemoryStore, moment
 from tests.recording.taping import NOW, beginning
 from tests.virtual_time import run_virtually
 
@@ -70,8 +70,7 @@ def recording(at: RecordDesk, call_sid: str = "CA1", generation: int = 0) -> Cal
 
 def hears(recorder: CallRecorder, text: str) -> None:
     """One event that leads to nothing."""
-    now = asyncio.get_running_loop().time()
-    recorder.observe(CallerSpoke(text), [], now, now)
+    recorder.observe(moment(CallerSpoke(text), [], asyncio.get_running_loop().time()))
 
 
 async def keys(store: MemoryStore, call_sid: str = "CA1") -> list[object]:

@@ -28,7 +28,7 @@ from agent.recording.story import read_story
 from agent.recording.transcript import story_text, transcript
 from agent.store.chat import fact_item
 from agent.store.readback import GENERATION
-from tests.fakes import MemoryStore
+from tests.fakes import MemoryStore, moment
 from tests.recording.taping import NOW, beginning
 from tests.virtual_time import run_virtually
 
@@ -115,7 +115,7 @@ async def ordered(store: MemoryStore) -> None:
         recorder = desk.open("CA1", 0, beginning(Brief()), lambda: "a0")
         for seconds, event, actions in happened:
             await asyncio.sleep(seconds)  # of virtual time
-            recorder.observe(event, actions, loop.time(), loop.time())
+            recorder.observe(moment(event, actions, loop.time()))
         recorder.ended(EndReason.CALLER_HANGUP)
 
 
