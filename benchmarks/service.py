@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,31 @@ class Server:
     def log_lines(self) -> list[str]:
         """What it and its commands have said."""
         return _read_lines(self.folder / "log")
+
+
+@contextmanager
+def on_cores_apart(server: Server) -> Iterator[None]:
+    """The service has one core, and this process with its children to come has the others.
+
+    Left alone, the kernel likes to wake a reader on the core of its writer, where it waits for the
+    writer to pause: a client then measures that, too. On a single core nothing can be done.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        yield
+        return
+    _pin(server.process.pid, {cores[0]})
+    _pin(os.getpid(), set(cores[1:]))
+    try:
+        yield
+    finally:
+        _pin(os.getpid(), set(cores))
+
+
+def _pin(process: int, cores: set[int]) -> None:
+    """All threads of a process that are there; later ones inherit it."""
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
 
 
 @asynccontextmanager

@@ -25,7 +25,6 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import random
 import sys
 import time
@@ -46,7 +45,7 @@ if __name__ == "__main__":
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
 
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
-from benchmarks.service import Server, serving  # noqa: E402 - as the next one
+from benchmarks.service import Server, on_cores_apart, serving  # noqa: E402 - as the next one
 from tests.servers import PATIENT  # noqa: E402 - found only by the line above
 from tests.twilio.call import TwilioCall, UnansweredError  # noqa: E402 - as the line before
 from tests.twilio.client import Relay, Twilio, call_fields  # noqa: E402 - as the line before
@@ -366,31 +365,22 @@ async def _callers(
         over.set()
 
 
-def _pin(process: int, cores: set[int]) -> None:
-    """All threads of a process that are there; later ones inherit it."""
-    for thread in Path(f"/proc/{process}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores)
-
-
 async def soak(
     folder: Path, arguments: argparse.Namespace, environment: Mapping[str, str]
 ) -> tuple[Tally, list[tuple[float, int]], list[str]]:
     """Serve, fill, watch, empty, look again; sizes by minutes, and what is wrong in the end."""
-    cores = sorted(os.sched_getaffinity(0))
     tally = Tally()
     table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
     limits = {"MAX_CALLS": str(arguments.calls), **environment}
     async with serving(folder, _TOKEN, {}, **limits) as server:
-        if len(cores) > 1:
-            _pin(server.process.pid, {cores[0]})
-            _pin(os.getpid(), set(cores[1:]))
-        await asyncio.sleep(1)  # what counts tasks does so twice a second
-        before = look(server, await scrape(server), table_port)
-        watch = Watch(server, tally, table_port)
-        async with _callers(server, tally, arguments):
-            await watch.watch(arguments.minutes)
-        await asyncio.sleep(SETTLE_SECONDS)  # the promise is about this moment
-        after = look(server, await scrape(server), table_port)
+        with on_cores_apart(server):
+            await asyncio.sleep(1)  # what counts tasks does so twice a second
+            before = look(server, await scrape(server), table_port)
+            watch = Watch(server, tally, table_port)
+            async with _callers(server, tally, arguments):
+                await watch.watch(arguments.minutes)
+            await asyncio.sleep(SETTLE_SECONDS)  # the promise is about this moment
+            after = look(server, await scrape(server), table_port)
     faults = list(verdict(watch.rss, arguments.minutes))
     print(f"before: {_shown(before)}\nafter:  {_shown(after)}")
     faults += [f"left over: {each}" for each in after.left_over(before)]

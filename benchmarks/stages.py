@@ -9,7 +9,8 @@ is compared with its line in the service's log: the stages until the first text,
 
 What the client measures encloses what the log says, so a difference is the way there and back,
 both event loops included. The row `round trip` shows that way by itself: a ping and its pong, which
-pass through the same sockets and both loops, and through nothing else of the service.
+pass through the same sockets and both loops, and through nothing else of the service. Client and
+service have cores of their own, as machines of their own would, see `on_cores_apart`.
 
 Exit status 1 if a median or P95 of a caller who is alone is above 2 ms, or if stages do not add
 up to their own line.
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agent.telemetry.turn import UNTIL_SPEECH
 from benchmarks.overhead import ENVIRONMENT, MODEL, child, fresh, until_there
 from benchmarks.replay import percentile
-from benchmarks.service import Server, serving
+from benchmarks.service import Server, on_cores_apart, serving
 from tests.dialogues import ORDERING
 from tests.twilio.client import Twilio, call_fields
 
@@ -199,7 +200,8 @@ async def measure(kind: str, folder: Path, calls: int, turns: int) -> dict[str, 
         model_of(kind, folder) as environment,
         serving(folder, _TOKEN, profiles, **environment) as server,
     ):
-        measured = await run_calls(server, calls, turns)
+        with on_cores_apart(server):
+            measured = await run_calls(server, calls, turns)
     return summary(measured, lines_of(server.log_lines()))
 
 
