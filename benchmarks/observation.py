@@ -30,6 +30,7 @@ from agent.conversation.events import EndReason
 from agent.ports import Moment
 from agent.telemetry import CallFacts, Telemetry
 from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
+from benchmarks.service import on_cores_apart
 from tests.emulators.collector import ENDPOINT, collecting
 
 _WARM_UP_CALLS = 10
@@ -99,8 +100,9 @@ async def measure(kind: str, port: int, calls: int, turns: int) -> float:
                 await run_calls(http, base, _WARM_UP_CALLS, turns, is_ours=True)
                 await asyncio.sleep(_EXPORT_SECONDS)
                 before = cpu_seconds(service.pid)
-                await run_calls(http, base, calls, turns, is_ours=True)
-                await asyncio.sleep(_EXPORT_SECONDS)
+                with on_cores_apart(service.pid):
+                    await run_calls(http, base, calls, turns, is_ours=True)
+                    await asyncio.sleep(_EXPORT_SECONDS)
                 used = cpu_seconds(service.pid) - before
         if (kind == "traced") != bool(collector.bodies):
             raise RuntimeError(f"traces of a service that is {kind}: {len(collector.bodies)}")

@@ -55,8 +55,8 @@ class Server:
 
 
 @contextmanager
-def on_cores_apart(server: Server) -> Iterator[None]:
-    """The service has one core, and this process with its children to come has the others.
+def on_cores_apart(service: int) -> Iterator[None]:
+    """The process `service` has one core, and this one with its children to come has the others.
 
     Left alone, the kernel likes to wake a reader on the core of its writer, where it waits for the
     writer to pause: a client then measures that, too. On a single core nothing can be done.
@@ -65,7 +65,7 @@ def on_cores_apart(server: Server) -> Iterator[None]:
     if len(cores) == 1:
         yield
         return
-    _pin(server.process.pid, {cores[0]})
+    _pin(service, {cores[0]})
     _pin(os.getpid(), set(cores[1:]))
     try:
         yield

@@ -373,7 +373,7 @@ async def soak(
     table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
     limits = {"MAX_CALLS": str(arguments.calls), **environment}
     async with serving(folder, _TOKEN, {}, **limits) as server:
-        with on_cores_apart(server):
+        with on_cores_apart(server.process.pid):
             await asyncio.sleep(1)  # what counts tasks does so twice a second
             before = look(server, await scrape(server), table_port)
             watch = Watch(server, tally, table_port)

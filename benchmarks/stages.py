@@ -200,7 +200,7 @@ async def measure(kind: str, folder: Path, calls: int, turns: int) -> dict[str, 
         model_of(kind, folder) as environment,
         serving(folder, _TOKEN, profiles, **environment) as server,
     ):
-        with on_cores_apart(server):
+        with on_cores_apart(server.process.pid):
             measured = await run_calls(server, calls, turns)
     return summary(measured, lines_of(server.log_lines()))
 
