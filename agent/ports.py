@@ -16,10 +16,10 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from agent.conversation.actions import Action, LineAction, Speak, StartReply
 from agent.conversation.events import Event, ReplyFault
@@ -349,30 +349,30 @@ class Line(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One event of a call, and what was done about it; times are seconds of the loop's clock."""
+class Moment(NamedTuple):
+    """One event of a call, and what was done about it; times are seconds of the loop's clock.
+
+    There is one for each word of a model, so it is the cheapest form of a value.
+    """
 
     event: Event
-    actions: Sequence[Action]
-    """In their order."""
     received_at: float
     """When the event came: for what happens on the line when it was read there, otherwise when it
     entered the inbox."""
-    times: Sequence[float]
-    """Just before each action was carried out: nobody can have a frame before that, and who waits
-    for its writing would be told a time when the caller has it already."""
+    deeds: Sequence[tuple[Action, float]]
+    """The actions in their order, each with the time just before it was carried out: nobody can
+    have a frame before that, and may well have it before its writing is over."""
 
     @property
-    def timed(self) -> Iterator[tuple[Action, float]]:
-        """Each action with its time."""
-        return zip(self.actions, self.times, strict=True)
+    def actions(self) -> list[Action]:
+        """What was done."""
+        return [action for action, _ in self.deeds]
 
     @property
     def done_at(self) -> float:
         """When the event was answered: with the last of the speech, without it the last action."""
-        spoken = [at for action, at in self.timed if isinstance(action, Speak)]
-        return max(spoken or self.times, default=self.received_at)
+        spoken = [at for action, at in self.deeds if isinstance(action, Speak)]
+        return max(spoken or [at for _, at in self.deeds], default=self.received_at)
 
 
 class Observer(Protocol):

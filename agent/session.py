@@ -148,11 +148,11 @@ class Session:
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
         actions = self._conversation.receive(event)
-        loop, times = asyncio.get_running_loop(), list[float]()
+        loop, deeds = asyncio.get_running_loop(), list[tuple[Action, float]]()
         for action in actions:
-            times.append(loop.time())
+            deeds.append((action, loop.time()))
             await self._carry_out(action)
-        self._around.observer.observe(Moment(event, actions, received_at, times))
+        self._around.observer.observe(Moment(event, received_at, deeds))
 
     async def _put(self, event: Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))

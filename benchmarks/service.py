@@ -38,12 +38,8 @@ class Server:
         return 0
 
     def cpu_seconds(self) -> float:
-        """Processor time so far, from `/proc`; 0 where there is none."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
-        if not stat.exists():
-            return 0.0
-        user, system = stat.read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        """Processor time so far."""
+        return cpu_seconds(self.process.pid)
 
     def store_bytes(self) -> int:
         """The embedded store on disk, with its journal files."""
@@ -54,9 +50,18 @@ class Server:
         return _read_lines(self.folder / "log")
 
 
+def cpu_seconds(process: int) -> float:
+    """Processor time of a process so far, from `/proc`; 0 where there is none."""
+    stat = Path(f"/proc/{process}/stat")
+    if not stat.exists():
+        return 0.0
+    user, system = stat.read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def on_cores_apart(service: int) -> Iterator[None]:
-    """The process `service` has one core, and this one with its children to come has the others.
+def on_cores_apart(*services: int) -> Iterator[None]:
+    """These processes share one core; this one with its children to come has the others.
 
     Left alone, the kernel likes to wake a reader on the core of its writer, where it waits for the
     writer to pause: a client then measures that, too. On a single core nothing can be done.
@@ -65,7 +70,8 @@ def on_cores_apart(service: int) -> Iterator[None]:
     if len(cores) == 1:
         yield
         return
-    _pin(service, {cores[0]})
+    for service in services:
+        _pin(service, {cores[0]})
     _pin(os.getpid(), set(cores[1:]))
     try:
         yield

@@ -39,7 +39,7 @@ class Clock:
 
 def moment(event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0) -> Moment:
     """What an observer sees of an event; it is answered at once if nothing else is told."""
-    return Moment(event, actions, at, [max(at, done_at)] * len(actions))
+    return Moment(event, at, [(action, max(at, done_at)) for action in actions])
 
 
 class Nowhere:

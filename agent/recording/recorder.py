@@ -90,15 +90,16 @@ class CallRecorder:
 
     def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
+        actions = moment.actions
         if self._began_at is None:
             self._began_at = moment.received_at
         line: Form = {
             "at": _ms(moment.received_at - self._began_at),
             "took": _ms(moment.done_at - moment.received_at),
             "event": event_form(moment.event),
-            "did": self._forms.write(moment.actions),
+            "did": self._forms.write(actions),
         }
-        if any(isinstance(action, StartReply) for action in moment.actions):
+        if any(isinstance(action, StartReply) for action in actions):
             line["asks"] = self._asks()
         self._add(line)
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from agent.conversation.actions import CancelReply, Record
+from agent.conversation.events import CallerInterrupted, CallerPressed, CallerSpoke
+from agent.ports import Moment
 
-from agent.conversation.actions import Action, CancelReply, Record
-from agent.conversation.events import CallerInterrupted, CallerPressed, CallerSpoke, Event
 
-
-def interrupt_kind(event: Event, actions: Sequence[Action]) -> str:
+def interrupt_kind(moment: Moment) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text if nobody did."""
-    match event:
+    match moment.event:
         case CallerInterrupted():
-            is_real = any(isinstance(action, CancelReply | Record) for action in actions)
+            is_real = any(isinstance(action, CancelReply | Record) for action, _ in moment.deeds)
             return "speech" if is_real else "empty"
-        case CallerSpoke() if _cuts(actions):
+        case CallerSpoke() if _cuts(moment):
             return "new_words"
-        case CallerPressed() if _cuts(actions):
+        case CallerPressed() if _cuts(moment):
             return "keypad"
         case _:
             return ""
 
 
-def _cuts(actions: Sequence[Action]) -> bool:
-    return any(isinstance(action, CancelReply) for action in actions)
+def _cuts(moment: Moment) -> bool:
+    return any(isinstance(action, CancelReply) for action, _ in moment.deeds)

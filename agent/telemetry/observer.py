@@ -65,7 +65,9 @@ class CallObserver:
 
     def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
-        if kind := interrupt_kind(moment.event, moment.actions):
+        if not moment.deeds and self._replies.is_being_written(moment.event):
+            return  # one more word of many
+        if kind := interrupt_kind(moment):
             self._metrics.interrupts.labels(kind).inc()
             self._metrics.interrupt_stop.labels(kind).observe(
                 max(0.0, self._metrics.now() - moment.received_at)
@@ -76,7 +78,7 @@ class CallObserver:
         match moment.event:
             case PlaybackReported(report):
                 self._listen(report, moment.received_at)
-            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
+            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one, _ in moment.deeds):
                 self._metrics.reprompts.labels(self._use_case).inc()
             case _:
                 pass

@@ -103,7 +103,7 @@ class Receipt:
                 self._count(usage)
             case _:
                 pass
-        for action in moment.actions:
+        for action, _ in moment.deeds:
             self._note_action(action)
 
     def write(

@@ -58,11 +58,18 @@ class Replies:
         """Seconds of writing of the reply that has ended last; its tokens may still come."""
         self._tools: dict[str, tuple[str, float]] = {}
 
+    def is_being_written(self, event: Event) -> bool:
+        """The event is a piece of a reply, and not its first."""
+        if not isinstance(event, ReplyDelta):
+            return False
+        reply = self._replies.get(event.reply)
+        return reply is not None and reply.first_token is not None
+
     def observe(self, moment: Moment) -> None:
         """Follow one moment of the call."""
-        event, at = moment.event, moment.received_at
+        event, at, deeds = moment
         self._note_event(event, at)
-        for action, done_at in moment.timed:
+        for action, done_at in deeds:
             self._note_action(action, done_at)
         if isinstance(event, ReplyFinished):  # its last words were written just now
             self._end_reply(event.reply, at, "finished")

@@ -66,14 +66,17 @@ class Turns:
 
     def observe(self, moment: Moment, kind: str) -> None:
         """Follow one moment of the call; `kind` is its `interrupt_kind`."""
-        event = moment.event
+        event, received_at, deeds = moment
         if kind and kind != "empty":
-            self._interrupted(kind, moment.received_at)
-        if isinstance(event, CallerSpoke | CallerPressed):
-            self._heard(event, moment.actions, moment.received_at)
+            self._interrupted(kind, received_at)
+        match event:
+            case CallerPressed() | CallerSpoke(is_final=True):
+                self._heard(received_at, has_begun=_begins(deeds))
+            case _:
+                pass
         if (turn := self._turn) is not None:
-            _note_event(turn, event, moment.received_at)
-            for action, at in moment.timed:
+            _note_event(turn, event, received_at)
+            for action, at in deeds:
                 self._note_action(turn, event, action, at)
             if turn.is_over:
                 turn.advance(moment.done_at)
@@ -88,12 +91,8 @@ class Turns:
             self._close()
         self._tell()
 
-    def _heard(
-        self, event: CallerSpoke | CallerPressed, actions: Sequence[Action], at: float
-    ) -> None:
-        if isinstance(event, CallerSpoke) and not event.is_final:
-            return
-        if self._turn is not None and self._turn.is_going and _begins(actions):
+    def _heard(self, at: float, *, has_begun: bool) -> None:
+        if self._turn is not None and self._turn.is_going and has_begun:
             self._turn.advance(at)
             self._close()
         if self._turn is None or not self._turn.is_going:
@@ -196,8 +195,8 @@ def _note_event(turn: Turn, event: Event, at: float) -> None:
             pass
 
 
-def _begins(actions: Sequence[Action]) -> bool:
-    return any(isinstance(action, StartReply | RunTool) for action in actions)
+def _begins(deeds: Sequence[tuple[Action, float]]) -> bool:
+    return any(isinstance(action, StartReply | RunTool) for action, _ in deeds)
 
 
 def _answers_caller(event: Event) -> bool:

@@ -70,14 +70,14 @@ class CallTrace:
     def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
         self._spans.observing(self._call.span)
-        event, at = moment.event, moment.received_at
-        kind = interrupt_kind(event, moment.actions)
+        event, at, deeds = moment
+        kind = interrupt_kind(moment)
         if kind and kind != "empty":
             self._interrupted(kind, moment.actions, at)
         if isinstance(event, CallerSpoke | CallerPressed):
             self._hear(event, moment.actions, at)
         self._note_event(event, at)
-        for action, done_at in moment.timed:
+        for action, done_at in deeds:
             self._note_action(event, action, done_at)
         self._rest(moment.done_at)
         if has_played(event):
