@@ -59,6 +59,7 @@ class Turns:
         self._metrics = metrics
         self._use_case = use_case
         self._model = model
+        self._log = log.bind(use_case=use_case)
         self._turn: Turn | None = None
         self._untold: Turn | None = None
         """Over, and perhaps still being played."""
@@ -148,15 +149,14 @@ class Turns:
         self._metrics.turns.labels(self._use_case, outcome).inc()
         for stage, seconds in turn.stages.items():
             self._metrics.turn_stage.labels(self._use_case, stage).observe(seconds)
-        log.info(
+        self._log.info(
             "turn.finished",
             turn=self.count,
-            use_case=self._use_case,
             model=self._model(),
             outcome=outcome,
             response_ms=None if turn.response is None else _ms(turn.response),
             total_ms=_ms(turn.total),
-            stages={stage.value: _ms(seconds) for stage, seconds in turn.stages.items()},
+            stages={str(stage): _ms(seconds) for stage, seconds in turn.stages.items()},
             requests=turn.requests,
             tool_rounds=turn.tool_rounds,
             tools=[
