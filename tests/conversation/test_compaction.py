@@ -384,6 +384,7 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     assert [type(action) for action in actions] == [Record]
 
 
+@pytest.mark.usefixtures("uncovered")
 @pytest.mark.parametrize(
     ("every", "most_facts"),
     [(1, 70), (7, 90), (0, 260)],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -247,7 +248,7 @@ def _silent(brief: Brief) -> Brief:
 RUNS = {"dev": 200, "ci": 3_000, "nightly": 50_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]
 """In all; half of them in each test, so that two processors can share the work."""
 
-TestPromises = Adversary.TestCase
+TestPromises = pytest.mark.usefixtures("uncovered")(Adversary.TestCase)
 TestPromises.settings = settings(max_examples=RUNS // 2, stateful_step_count=40)
 
 
@@ -255,5 +256,5 @@ class _OtherAdversary(Adversary):
     """The same with other luck: Hypothesis seeds each test by its name."""
 
 
-TestPromisesAgain = _OtherAdversary.TestCase
+TestPromisesAgain = pytest.mark.usefixtures("uncovered")(_OtherAdversary.TestCase)
 TestPromisesAgain.settings = TestPromises.settings
