@@ -106,7 +106,7 @@ def recorded(tmp_path: Path) -> Recorded:
 
 
 class Recorded:
-    """`docker` and `aws` that write down how they are called."""
+    """`docker` and `aws` that write down how they are called, each in one piece: two may at once."""
 
     def __init__(self, folder: Path, calls: Path) -> None:
         self._folder = folder
@@ -123,7 +123,7 @@ class Recorded:
         script = self._folder / program
         script.write_text(
             "#!/usr/bin/env bash\n"
-            f'{{ printf %s {program}; printf " %q" "$@"; echo; }} >>{self._calls}\n'
+            f'printf -v call " %q" "$@"; echo "{program}$call" >>{self._calls}\n'
             f'case " $* " in\n{cased}esac\n'
         )
         script.chmod(0o755)
