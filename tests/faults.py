@@ -447,8 +447,9 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "        else:\n            self._actions.append(self._floor.listen())\n\n    def _break",
-        "\n    def _break",
+        "        elif self._floor.is_callers or not self._use_quiet():\n"
+        "            self._actions.append(self._floor.listen())",
+        "        else:\n            self._use_quiet()",
         "7: silence after the playback is watched",
     ),
     Fault(
