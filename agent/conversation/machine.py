@@ -47,7 +47,7 @@ from agent.conversation.ending import (
 )
 from agent.conversation.events import Departure, EndReason, Event, Playback
 from agent.conversation.floor import Floor
-from agent.conversation.history import AgentSaid, History, Note
+from agent.conversation.history import History, Note
 from agent.conversation.listening import has_words, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, ToolChoice
 from agent.conversation.mouth import Mouth
@@ -282,7 +282,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._actions += self._ear.complete_entry()
-        if isinstance(self._history.last, AgentSaid):
+        if self._history.is_answered:
             self._actions.append(self._floor.listen())
         else:
             self._ask()
