@@ -27,6 +27,8 @@ _PAUSE_MS = 1_000
 """Between the estimated end of playback and what follows: the voice may be slower."""
 LONGEST_VOICE_MS = 20_000
 """How long a voice is waited for whose end is not reported, and whose words do not come."""
+LONGEST_HOLD_MS = 5_000
+"""The same where words of the caller wait to be answered."""
 
 
 class Floor:
@@ -79,9 +81,14 @@ class Floor:
         """From the caller, who has said it, or says nothing."""
         self._is_callers = self._is_heard = False
 
-    def note_voice(self, *, is_on: bool) -> None:
-        """The relay reports that the caller's voice has begun, or has ended."""
-        self._is_heard = is_on
+    def note_voice(self) -> None:
+        """The relay reports that the caller's voice has begun."""
+        self._is_heard = True
+
+    def note_voice_over(self, limits: Limits) -> list[Action]:
+        """The relay reports that the caller's voice has ended; its words will follow."""
+        self._is_heard = False
+        return [*self._restart(Timer.HOLD, limits.hold_ms), *self.notice_noise()]
 
     def notice_caller(self, limits: Limits, *, is_revocable: bool) -> list[Action]:
         """The caller is saying something; the words will follow.
@@ -93,7 +100,7 @@ class Floor:
         return [
             *self.give(),
             *(self._restart(Timer.PLAYBACK, limits.goodbye_ms) if is_revocable else ()),
-            *self._restart(Timer.HOLD, limits.hold_ms),
+            *self._restart(Timer.HOLD, LONGEST_HOLD_MS if self._is_heard else limits.hold_ms),
             *self._restart(Timer.FILLER, limits.filler_every_ms),
             *self.notice_noise(),
         ]

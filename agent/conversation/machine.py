@@ -297,13 +297,12 @@ class Conversation:
                     self._actions += stopped
                     self._finish_playback()
             case Playback.CALLER_ON:
-                self._floor.note_voice(is_on=True)
+                self._floor.note_voice()
                 self._notice_caller()
             case Playback.PLAYED:
                 self._mouth.note_played(text)
             case _:  # by now CALLER_OFF: the words follow
-                self._floor.note_voice(is_on=False)
-                self._actions += self._floor.notice_noise()
+                self._actions += self._floor.note_voice_over(self._brief.limits)
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()

@@ -9,7 +9,7 @@ import pytest
 
 from agent.conversation import events as ev
 from agent.conversation.actions import EndCall, StopTimer, Timer
-from agent.conversation.floor import LONGEST_VOICE_MS
+from agent.conversation.floor import LONGEST_HOLD_MS, LONGEST_VOICE_MS
 from tests.conversation.builders import (
     agent_off,
     caller_off,
@@ -54,6 +54,17 @@ def test_a_caller_who_breaks_in_may_talk_long_too() -> None:
 
     assert broken_in[-1] == starts(Timer.IDLE, LONGEST_VOICE_MS)
     assert call.happens(agent_off())[-1] == starts(Timer.IDLE, 8_000)
+
+
+def test_unfinished_words_are_held_while_the_caller_goes_on() -> None:
+    """Relay reference section 2.7: the turn is open as long as the voice is heard."""
+    call = thinking("I would like two pizzas and")
+
+    began = call.happens(caller_on())
+    ended = call.happens(caller_off())
+
+    assert began == [starts(Timer.HOLD, LONGEST_HOLD_MS)]
+    assert ended == [starts(Timer.HOLD, 1_000)]
 
 
 def test_a_voice_whose_end_is_not_reported_is_waited_for_with_patience() -> None:
