@@ -42,14 +42,14 @@ class Fault:
 FAULTS = (
     Fault(
         "turn",
-        "            *self._mouth.close(),\n            *self._tools.leave(),",
+        "            *self._break_off(),\n            *self._tools.leave(),",
         "            *self._tools.leave(),",
         "6: an abandoned utterance is closed",
     ),
     Fault(
         "turn",
-        "            *self.drop_reply(),\n            *self._mouth.close(),\n",
-        "            *self._mouth.close(),\n",
+        "            *self.drop_reply(),\n            *self._break_off(),\n",
+        "            *self._break_off(),\n",
         "2: a new prompt cancels the running reply",
     ),
     Fault(
@@ -404,9 +404,9 @@ FAULTS = (
         "8: a summary after the end changes nothing",
     ),
     Fault(
-        "machine",
-        "if isinstance(self._history.last, AgentSaid):",
-        "if len(self._history) and isinstance(self._history[len(self._history) - 1], AgentSaid):",
+        "history",
+        "if not (isinstance(fact, Summary) or _is_of_service(fact))",
+        "if not _is_of_service(fact)",
         "practice 16: a summary is no key",
     ),
     Fault(
@@ -447,8 +447,9 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "        else:\n            self._actions.append(self._floor.listen())\n\n    def _break",
-        "\n    def _break",
+        "        elif self._floor.is_callers or not self._use_quiet():\n"
+        "            self._actions.append(self._floor.listen())",
+        "        else:\n            self._use_quiet()",
         "7: silence after the playback is watched",
     ),
     Fault(
@@ -721,6 +722,30 @@ FAULTS = (
         "        if not self.is_closing:\n            self._reason",
         "        if True:\n            self._reason",
         "8: the reason of an end that was carried out stands",
+    ),
+    Fault(
+        "turn",
+        "            self._broken_off = self._mouth.open_at\n",
+        "            pass\n",
+        "practice 5.11: yes confirms only what was said to the end",
+    ),
+    Fault(
+        "history",
+        "if not (isinstance(fact, Summary) or _is_of_service(fact))",
+        "if not isinstance(fact, Summary)",
+        "practice 16: a sentence of ours is no answer to what was asked",
+    ),
+    Fault(
+        "floor",
+        "return LONGEST_VOICE_MS if self._is_heard else",
+        "return",
+        "practice 15: a caller who talks is not asked whether anybody is there",
+    ),
+    Fault(
+        "machine",
+        "elif self._floor.is_callers or not self._use_quiet():",
+        "elif not self._use_quiet():",
+        "practice 20: a call whose caller begins to speak is not quiet",
     ),
 )
 

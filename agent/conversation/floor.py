@@ -5,8 +5,9 @@ missing, so the timer PLAYBACK runs as long as a slow voice would take; and a re
 be that of an utterance before the last one, which changes nothing (practice section 3).
 
 The caller takes it with the first sign of words to come (the voice, a partial transcript, an
-interrupt) and has it until the words are there. Timers that would break in upon the caller begin
-anew meanwhile.
+interrupt) and has it until the words are there, or keys, or a sign that there are none. Timers that
+would break in upon the caller begin anew meanwhile. A voice is listened to until the relay reports
+its end, which may be missing as well.
 
 While nobody has it the timer IDLE runs: from the end of the playback, never from the time at which
 the text was sent (practice section 15).
@@ -24,6 +25,10 @@ from agent.conversation.usecase import Limits
 
 _PAUSE_MS = 1_000
 """Between the estimated end of playback and what follows: the voice may be slower."""
+LONGEST_VOICE_MS = 20_000
+"""How long a voice is waited for whose end is not reported, and whose words do not come."""
+LONGEST_HOLD_MS = 5_000
+"""The same where words of the caller wait to be answered."""
 
 
 class Floor:
@@ -35,6 +40,13 @@ class Floor:
         self._patience = patience
         self._clocks = clocks
         self._is_callers = False
+        self._is_heard = False
+        """The caller's voice is, as far as the relay reports that."""
+
+    @property
+    def is_callers(self) -> bool:
+        """The caller is about to say something."""
+        return self._is_callers
 
     @property
     def is_quiet(self) -> bool:
@@ -53,7 +65,7 @@ class Floor:
 
     def listen(self) -> Action:
         """Nobody says anything now."""
-        return self._clocks.start(Timer.IDLE, self._patience.idle_ms)
+        return self._clocks.start(Timer.IDLE, self._silence_ms)
 
     def hold(self, limits: Limits) -> Action:
         """The caller seems not to have finished: what follows waits a moment."""
@@ -67,7 +79,16 @@ class Floor:
 
     def take(self) -> None:
         """From the caller, who has said it, or says nothing."""
-        self._is_callers = False
+        self._is_callers = self._is_heard = False
+
+    def note_voice(self) -> None:
+        """The relay reports that the caller's voice has begun."""
+        self._is_heard = True
+
+    def note_voice_over(self, limits: Limits) -> list[Action]:
+        """The relay reports that the caller's voice has ended; its words will follow."""
+        self._is_heard = False
+        return [*self._restart(Timer.HOLD, limits.hold_ms), *self.notice_noise()]
 
     def notice_caller(self, limits: Limits, *, is_revocable: bool) -> list[Action]:
         """The caller is saying something; the words will follow.
@@ -79,13 +100,14 @@ class Floor:
         return [
             *self.give(),
             *(self._restart(Timer.PLAYBACK, limits.goodbye_ms) if is_revocable else ()),
-            *self._restart(Timer.HOLD, limits.hold_ms),
+            *self._restart(Timer.HOLD, LONGEST_HOLD_MS if self._is_heard else limits.hold_ms),
+            *self._restart(Timer.FILLER, limits.filler_every_ms),
             *self.notice_noise(),
         ]
 
     def notice_noise(self) -> list[Action]:
         """Somebody is there, but says nothing."""
-        return self._restart(Timer.IDLE, self._patience.idle_ms)
+        return self._restart(Timer.IDLE, self._silence_ms)
 
     def note_playing(self) -> list[Action]:
         """The relay has begun to play: it is not quiet after all."""
@@ -107,6 +129,10 @@ class Floor:
     @property
     def _silent_after_ms(self) -> int:
         return self._mouth.playing_ms + _PAUSE_MS
+
+    @property
+    def _silence_ms(self) -> int:
+        return LONGEST_VOICE_MS if self._is_heard else self._patience.idle_ms
 
     def _restart(self, timer: Timer, after_ms: int) -> list[Action]:
         return [self._clocks.start(timer, after_ms)] if self._clocks.is_running(timer) else []

@@ -157,6 +157,16 @@ class History:
         return next(happened, None)
 
     @property
+    def is_answered(self) -> bool:
+        """The caller's turn: the agent spoke last, with more than a sentence of the service."""
+        happened = (
+            fact
+            for fact in reversed(self._facts)
+            if not (isinstance(fact, Summary) or _is_of_service(fact))
+        )
+        return isinstance(next(happened, self.last), AgentSaid)
+
+    @property
     def turns(self) -> list[int]:
         """The turn borders from `begin` on."""
         first, facts = self._first, self._facts
@@ -358,6 +368,10 @@ def _size(fact: Fact) -> int:
             return 0  # it is read once, before all else
         case _:  # by now a ToolUsed; mypy complains here of any fact added and forgotten
             return len(fact.call.arguments) + len(fact.result.content if fact.result else "")
+
+
+def _is_of_service(fact: Fact) -> bool:
+    return isinstance(fact, AgentSaid) and fact.voice is Voice.SERVICE
 
 
 def _is_of_model(fact: Fact) -> bool:

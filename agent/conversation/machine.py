@@ -47,7 +47,7 @@ from agent.conversation.ending import (
 )
 from agent.conversation.events import Departure, EndReason, Event, Playback
 from agent.conversation.floor import Floor
-from agent.conversation.history import AgentSaid, History, Note
+from agent.conversation.history import History, Note
 from agent.conversation.listening import has_words, is_unfinished
 from agent.conversation.messages import Choice, ForcedTool, ToolChoice
 from agent.conversation.mouth import Mouth
@@ -210,6 +210,7 @@ class Conversation:
         if not is_final:
             self._notice_caller()
         elif not has_words(text):
+            self._floor.take()
             self._actions += self._floor.notice_noise()
         else:
             self._take_words(text)
@@ -253,6 +254,7 @@ class Conversation:
             self._actions.append(self._floor.listen())
 
     def _take_key(self, digit: str) -> None:
+        self._floor.take()
         if self._course.is_settled:
             return
         binding = self._brief.keypad.get(digit)
@@ -280,7 +282,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._actions += self._ear.complete_entry()
-        if isinstance(self._history.last, AgentSaid):
+        if self._history.is_answered:
             self._actions.append(self._floor.listen())
         else:
             self._ask()
@@ -295,11 +297,12 @@ class Conversation:
                     self._actions += stopped
                     self._finish_playback()
             case Playback.CALLER_ON:
+                self._floor.note_voice()
                 self._notice_caller()
             case Playback.PLAYED:
                 self._mouth.note_played(text)
             case _:  # by now CALLER_OFF: the words follow
-                pass
+                self._actions += self._floor.note_voice_over(self._brief.limits)
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
@@ -352,20 +355,24 @@ class Conversation:
         self._mouth.note_silence()
         if self._course.ending:
             self._end_call(self._course.ending)
-        elif self._tools.has_news:
+        elif self._floor.is_callers or not self._use_quiet():
+            self._actions.append(self._floor.listen())
+
+    def _use_quiet(self) -> bool:
+        """Nobody speaks: do what has waited for that, if there is anything."""
+        if self._tools.has_news:
             self._ask()
         elif self._is_stopping:
             self._end_call(HANDED_OVER)
         else:
-            self._actions.append(self._floor.listen())
+            return False
+        return True
 
     def _break_silence(self) -> None:
         self._floor.take()
-        if self._is_stopping:
-            self._end_call(HANDED_OVER)
-        elif self._tools.has_news:
-            self._ask()
-        elif words := self._patience.reprompt():
+        if self._use_quiet():
+            return
+        if words := self._patience.reprompt():
             self._say_last(words)
         else:
             self._leave_with(self._brief.phrases.goodbye_idle, IDLE)

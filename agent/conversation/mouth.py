@@ -38,6 +38,11 @@ class Mouth:
         return self._open is not None
 
     @property
+    def open_at(self) -> int | None:
+        """The position of the speech that awaits its end."""
+        return self._open
+
+    @property
     def is_speaking(self) -> bool:
         """Words are still to come, or being played and neither cut nor given up."""
         return self.is_open or self._is_heard

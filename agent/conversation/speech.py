@@ -36,10 +36,15 @@ _ABBREVIATION = re.compile(
 )
 _LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$")  # noqa: RUF001 (dash)
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
-_URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*")
+_URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*(?<![.,;:!?])")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
 _UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
 _DROPPED = str.maketrans("", "", "*`~|[]{}\\")
+_BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
+"""Marks that are dropped elsewhere; without them two numbers would be read as one."""
+_SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
+_BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
+"""Tags that part what stands before them from what follows."""
 
 
 class Speech:
@@ -135,6 +140,8 @@ class Speech:
             if not self._hidden_by:
                 shown.append(word[position : tag.start()])
             position = tag.end()
+            if tag.group(2).lower() in _BLOCK_TAGS:
+                shown.append(" ")
             self._enter_or_leave(tag)
         if not self._hidden_by:
             shown.append(word[position:])
@@ -152,6 +159,7 @@ def clean_word(word: str) -> str:
     """One word as it should be said; empty if nothing of it can be. Digits and signs stay."""
     word = _LINK_TARGET.sub("", word)
     word = _URL.sub(r"\1", word)
+    word = _BETWEEN_NUMBERS.sub(lambda mark: _SPOKEN_MARKS.get(mark.group(), " "), word)
     word = word.translate(_DROPPED)
     word = _EDGE_UNDERSCORE.sub("", word)
     word = word.replace("&", " and ").replace("<", " less than ").replace(">", " greater than ")

@@ -12,7 +12,7 @@ with
 
 What cannot be run is answered at once with an error the model can act on: an unknown tool,
 arguments that are no JSON object, or an order the caller cannot have agreed to because the
-sentence that asked was cut off (practice section 5, rule 11).
+sentence that asked was cut off or never finished (practice section 5, rule 11).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class ToolRuns:
         Args:
             reply: The reply that made the calls.
             calls: In the order of the reply.
-            is_confirmed: The caller has heard the agent out before answering.
+            is_confirmed: The agent had said all, and the caller has heard it, before answering.
         """
         actions: list[Action] = []
         starts: list[Action] = []

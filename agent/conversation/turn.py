@@ -83,6 +83,8 @@ class Turn:
         self._brief = brief
         self._reply = Reply(_last_reply(history))
         self._trouble = Trouble()
+        self._broken_off: int | None = None
+        """Position of the last words that the model could not finish."""
         self._round = 0
         self._has_retried = False
 
@@ -109,7 +111,7 @@ class Turn:
         """Leave the turn behind, and what would have followed it."""
         return [
             *self.drop_reply(),
-            *self._mouth.close(),
+            *self._break_off(),
             *self._tools.leave(),
             *self._clocks.stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE),
         ]
@@ -166,7 +168,7 @@ class Turn:
         if not ending:  # a call that ends anyway is not in trouble
             self._trouble.grow()
         waiting = self._clocks.stop(Timer.FLUSH, Timer.FILLER)
-        closed = self._mouth.close()
+        closed = self._break_off()
         return self._after_failure(sorry, ending).after([*waiting, *closed])
 
     def go_on(self, ending: Ending | None) -> Step:
@@ -239,6 +241,12 @@ class Turn:
         waits = self.wait(limits.filler_every_ms if spoke else limits.filler_after_ms)
         return Step([*taken, *waits])
 
+    def _break_off(self) -> list[Action]:
+        """The model will not finish what it is saying, if it is."""
+        if self._mouth.open_at is not None:
+            self._broken_off = self._mouth.open_at
+        return self._mouth.close()
+
     def _say(self, words: str) -> list[Action]:
         if not words:
             return []
@@ -246,9 +254,15 @@ class Turn:
 
     @property
     def _was_heard_out(self) -> bool:
-        """The model's words before the caller's last were not cut off (practice section 5.11)."""
+        """The model's words before the caller's last were finished and not cut off.
+
+        Practice section 5.11. The second does not imply the first: no interrupt is reported of
+        words that were not being played yet, or that nobody may stop.
+        """
         answered = self._history.answered
-        return answered is None or not self._history.speech(answered).is_cut
+        if answered is None:
+            return True
+        return answered != self._broken_off and not self._history.speech(answered).is_cut
 
 
 def _last_reply(facts: Iterable[Fact]) -> int:

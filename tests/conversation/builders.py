@@ -187,6 +187,10 @@ def caller_on() -> ev.PlaybackReported:
     return ev.PlaybackReported(Playback.CALLER_ON)
 
 
+def caller_off() -> ev.PlaybackReported:
+    return ev.PlaybackReported(Playback.CALLER_OFF)
+
+
 def played(text: str) -> ev.PlaybackReported:
     return ev.PlaybackReported(Playback.PLAYED, text)
 

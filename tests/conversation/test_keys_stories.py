@@ -35,6 +35,7 @@ from tests.conversation.builders import (
     caller_text,
     delta,
     done,
+    failed,
     finished,
     keyed,
     listening,
@@ -194,6 +195,34 @@ def test_an_empty_entry_after_words_does_not_forget_them() -> None:
 
     assert caller_text(actions) == "What is on the menu?"
     assert CancelReply(1) in actions
+
+
+def test_an_empty_entry_after_a_filler_does_not_forget_what_was_asked() -> None:
+    """The key stopped a tool; a sentence of ours is no answer."""
+    call = using("look_up")
+    call.fires(Timer.FILLER)
+
+    actions = call.happens(pressed("#"))
+
+    assert question(actions).reply == 2
+
+
+def test_an_empty_entry_does_not_end_the_attempts_to_get_an_answer() -> None:
+    """The caller was asked for patience."""
+    call = thinking("What is on the menu?")
+    call.happens(failed(1), spoke("The menu?"), failed(2))
+
+    actions = call.happens(pressed("*")) + call.fires(Timer.DIGITS)
+
+    assert caller_text(actions).endswith("[The caller is waiting for you to speak.]")
+
+
+def test_an_empty_entry_after_a_re_prompt_is_listened_after() -> None:
+    """It is still the caller's turn."""
+    call = listening()
+    call.fires(Timer.IDLE)
+
+    assert call.happens(pressed("#"))[-1] == starts(Timer.IDLE, 8_000)
 
 
 def test_words_complete_an_entry() -> None:

@@ -68,6 +68,15 @@ def test_no_digit_is_lost(text: str) -> None:
 
 
 @given(
+    numbers=st.lists(st.integers(0, 99).map(str), min_size=2, max_size=4),
+    mark=st.text(alphabet="*`~|[]{}\\^", min_size=1, max_size=3),
+)
+def test_two_numbers_are_never_read_as_one(numbers: list[str], mark: str) -> None:
+    """Whatever mark between them is left out: fifteen minutes are not a thousand."""
+    assert re.findall(r"\d+", whole(mark.join(numbers))) == numbers
+
+
+@given(
     before=st.sampled_from(["", "Sure. "]),
     name=st.sampled_from(["thinking", "think", "reasoning", "scratchpad", "reflection", "THINK"]),
     hidden=st.lists(st.sampled_from(["secret ", "\n", "<b>", "1 < 2 ", "secret."])).map("".join),
@@ -120,6 +129,10 @@ def test_tags_are_not_spoken(text: str, said: str) -> None:
         ("21°C in snake_case_name", "21°C in snake_case_name"),
         ("a\u200bb 3\ufe0f\u20e3", "ab 3"),
         ("```3 pizzas", "3 pizzas"),
+        ("In 10~15 minutes, $10~$15, 5%~9%", "In 10-15 minutes, $10-$15, 5%-9%"),
+        ("5*3 and 1|2", "5\u00d73 and 1 2"),
+        ("A small $10<br>A large $20<br/>30 cm", "A small $10 A large $20 30 cm"),
+        ("See https://x.io/a?b=1. Then call.", "See x.io. Then call."),
     ],
 )
 def test_marks_for_readers_are_left_out(text: str, said: str) -> None:

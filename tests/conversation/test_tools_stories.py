@@ -41,11 +41,13 @@ from tests.conversation.builders import (
     caller_text,
     delta,
     done,
+    failed,
     finished,
     interrupted,
     limited,
     question,
     result,
+    speaking,
     spoke,
     spoken,
     started,
@@ -413,6 +415,28 @@ def test_yes_does_not_confirm_what_was_not_heard() -> None:
     refused = result(1, error_content(NOT_HEARD), is_error=True)
     assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
     assert question(actions).messages[-1] == caller(refused)
+
+
+@pytest.mark.parametrize("ends", [(), (failed(1),)])
+def test_yes_does_not_confirm_what_was_never_said_to_the_end(ends: tuple[ev.Event, ...]) -> None:
+    """The caller spoke before it was played, and nothing was interrupted; or the model failed."""
+    call = speaking("One large pizza, ")
+    call.happens(*ends, spoke("Yes, order it please."))
+
+    call.happens(finished(2, wants("order")))
+
+    refused = result(1, error_content(NOT_HEARD), is_error=True)
+    assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
+
+
+def test_a_read_back_that_was_finished_the_second_time_is_confirmed() -> None:
+    """What was broken off before it does not count any more."""
+    call = speaking("One large pizza, ")
+    call.happens(spoke("With ham."), delta(2, READ_BACK), finished(2), spoke("Yes."))
+
+    actions = call.happens(finished(3, wants("order")))
+
+    assert RunTool(use(1, "order"), is_lasting=True) in actions
 
 
 def test_yes_confirms_what_was_heard_to_the_end() -> None:
