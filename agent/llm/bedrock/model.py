@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import aiohttp
 import structlog
@@ -23,6 +23,7 @@ from agent.llm.bedrock.faults import Complaint, complaint
 from agent.llm.bedrock.request import body_of
 from agent.llm.bedrock.runtime import BedrockRuntime, network_faults
 from agent.llm.bedrock.stream import Reading, UpstreamError
+from agent.llm.timeouts import Timeouts
 from agent.ports import ModelError
 
 log = structlog.get_logger(__name__)
@@ -63,8 +64,9 @@ class BedrockModel:
         async with self._runtime.converse(self._identifier, written, deadline) as response:
             if response.status != _OK:
                 raise self._told(await _complaint(response, deadline))
-            with self._faults_until_complete(reading):
-                while data := await _read(response, deadline):
+            timeouts = Timeouts()
+            with closing(timeouts), self._faults_until_complete(reading):
+                while data := await _read(response, timeouts.at(deadline)):
                     for piece in reading.feed(data):
                         yield piece
                     if reading.events > events:
@@ -95,10 +97,9 @@ class BedrockModel:
         return said.error()
 
 
-async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    with network_faults():
-        async with asyncio.timeout_at(deadline):
-            return await response.content.readany()
+async def _read(response: aiohttp.ClientResponse, limit: Timeouts) -> bytes:
+    with network_faults(), limit:
+        return await response.content.readany()
 
 
 async def _complaint(response: aiohttp.ClientResponse, deadline: float) -> Complaint:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall
 from agent.llm.resilient.route import Candidate
+from agent.llm.timeouts import Timeouts
 from agent.ports import ModelError
 
 
@@ -39,6 +40,7 @@ class Attempt:
         self._limits = limits
         self._started = now
         self._stream = candidate.model.reply(request)
+        self._timeouts = Timeouts()
         self._first: ReplyPiece | None = None
 
     async def begin(self) -> ModelError | None:
@@ -69,6 +71,7 @@ class Attempt:
 
     async def close(self) -> None:
         """Close the stream to the provider; harmless if it is closed."""
+        self._timeouts.close()
         await self._stream.aclose()
 
     async def _first_of_interest(self) -> ReplyPiece:
@@ -85,7 +88,7 @@ class Attempt:
 
     async def _next(self, seconds: float) -> ReplyPiece | None:
         try:
-            async with asyncio.timeout(seconds):
+            with self._timeouts.at(asyncio.get_running_loop().time() + seconds):
                 return await anext(self._stream, None)
         except TimeoutError as error:
             raise ModelError(ReplyFault.TIMEOUT, f"nothing for {seconds} s") from error

@@ -1,0 +1,159 @@
+"""Limits with one timer do what `asyncio.timeout` does, at the same times."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.llm.timeouts import Timeouts
+from tests.virtual_time import run_virtually
+
+HALVES = st.integers(0, 8).map(lambda number: number / 2)
+Wait = tuple[float, float, float]
+"""Its limit, how long it takes, and the pause after it; in seconds."""
+Limited = Callable[[float, float], Awaitable[None]]
+"""Waits so long, with a limit."""
+Told = list[tuple[str, float]]
+"""How each wait ended, and when."""
+
+
+async def _sleep(limit: float, seconds: float) -> None:
+    async with asyncio.timeout(limit):
+        await asyncio.sleep(seconds)
+
+
+def _with_one_timer() -> Limited:
+    timeouts = Timeouts()
+
+    async def sleep(limit: float, seconds: float) -> None:
+        with timeouts.at(asyncio.get_running_loop().time() + limit):
+            await asyncio.sleep(seconds)
+
+    return sleep
+
+
+async def _told(limited: Limited, waits: Sequence[Wait], stopped_after: float) -> Told:
+    """What becomes of these waits in a task that somebody may stop."""
+    loop, told = asyncio.get_running_loop(), list[tuple[str, float]]()
+
+    async def wait_for_all() -> None:
+        for limit, seconds, pause in waits:
+            try:
+                await limited(limit, seconds)
+            except TimeoutError:
+                told.append(("late", loop.time()))
+            except asyncio.CancelledError:
+                told.append(("stopped", loop.time()))
+                raise
+            else:
+                told.append(("done", loop.time()))
+            await asyncio.sleep(pause)
+
+    task = asyncio.create_task(wait_for_all())
+    loop.call_later(stopped_after, task.cancel)
+    await asyncio.wait([task])
+    return told
+
+
+@given(
+    waits=st.lists(st.tuples(HALVES, HALVES.map(lambda seconds: seconds + 0.25), HALVES)),
+    stopped_after=st.integers(0, 30).map(lambda number: number + 0.125),
+)
+def test_waits_end_as_with_a_timer_for_each(waits: list[Wait], stopped_after: float) -> None:
+    """Late, in time or stopped from outside: the same, and at the same moments."""
+
+    async def with_one_timer() -> Told:
+        return await _told(_with_one_timer(), waits, stopped_after)
+
+    assert run_virtually(with_one_timer()) == run_virtually(_told(_sleep, waits, stopped_after))
+
+
+def test_who_is_stopped_in_the_moment_of_the_limit_is_stopped() -> None:
+    """The one who stops a task must not be told that it was late."""
+
+    async def main() -> None:
+        timeouts = Timeouts()
+
+        async def wait() -> None:
+            with timeouts.at(1.0):
+                await asyncio.sleep(5.0)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_at(1.0, task.cancel)
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_virtually(main())
+
+
+def test_limit_around_the_waits_is_told_from_theirs() -> None:
+    async def main() -> None:
+        timeouts = Timeouts()
+
+        async def wait() -> None:
+            with timeouts.at(2.0):
+                await asyncio.sleep(5.0)
+
+        outer = asyncio.timeout(1.0)
+        with pytest.raises(TimeoutError):
+            async with outer:
+                await wait()
+        assert outer.expired()
+        outer = asyncio.timeout(5.0)
+        async with outer:
+            with pytest.raises(TimeoutError):
+                await wait()
+            assert asyncio.get_running_loop().time() == 2.0
+            await asyncio.sleep(1.0)  # of virtual time
+        assert not outer.expired()
+
+    run_virtually(main())
+
+
+def test_waits_may_be_in_one_task_after_the_other() -> None:
+    """As those of a stream that passes from its race to its reader."""
+
+    async def main() -> list[bool]:
+        timeouts = Timeouts()
+
+        async def wait(seconds: float) -> bool:
+            try:
+                with timeouts.at(asyncio.get_running_loop().time() + 1.0):
+                    await asyncio.sleep(seconds)
+            except TimeoutError:
+                return False
+            return True
+
+        return [await asyncio.create_task(wait(seconds)) for seconds in (0.5, 3.0, 0.5, 3.0)]
+
+    assert run_virtually(main()) == [True, False, True, False]
+
+
+def test_fault_of_a_wait_is_told_as_it_is() -> None:
+    async def main() -> None:
+        with pytest.raises(ConnectionResetError), Timeouts().at(1.0):
+            raise ConnectionResetError
+
+    run_virtually(main())
+
+
+def test_nothing_is_kept_after_the_last_wait() -> None:
+    """A timer that is left running would hold what it would have stopped."""
+
+    async def main() -> None:
+        timeouts = Timeouts()
+        with timeouts.at(4.0):
+            await asyncio.sleep(0.5)
+        timeouts.close()
+        timeouts.close()
+        kept = weakref.ref(timeouts)
+        del timeouts
+        assert kept() is None
+
+    run_virtually(main())
