@@ -106,7 +106,7 @@ def recorded(tmp_path: Path) -> Recorded:
 
 
 class Recorded:
-    """`docker` and `aws` that write down how they are called, each in one piece: two may at once."""
+    """`docker` and `aws` that write down how they are called; in one piece, as both may at once."""
 
     def __init__(self, folder: Path, calls: Path) -> None:
         self._folder = folder
