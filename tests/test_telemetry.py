@@ -49,6 +49,8 @@ SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
 Step = tuple[float, Event, Sequence[Action]]
 """When the event came and was dealt with, the event, and what was done."""
+LONG = ("10.0", "15.0")
+"""Buckets, in seconds."""
 
 
 def _observed(*steps: Step) -> dict[str, float]:
@@ -245,6 +247,17 @@ def test_tools_are_measured_by_how_they_ended() -> None:
         "tool_duration_seconds_count cancelled order": 1.0,
         "tool_duration_seconds_sum cancelled order": 3.0,
     }
+
+
+def test_waits_of_different_length_are_told_apart() -> None:
+    """A tool may take 30 s, and Twilio gives a webhook 15: no quantile may stop at 5."""
+    telemetry = Telemetry()
+    telemetry.tool_duration.labels("look_up", "ok").observe(12.0)
+    telemetry.webhook_duration.labels("/twiml", "200").observe(12.0)
+
+    tool, webhook = "agent_tool_duration_seconds_bucket", "agent_webhook_duration_seconds_bucket"
+    assert [telemetry.value(tool, tool="look_up", outcome="ok", le=le) for le in LONG] == [0, 1]
+    assert [telemetry.value(webhook, route="/twiml", status="200", le=le) for le in LONG] == [0, 1]
 
 
 def test_tokens_are_counted_by_kind() -> None:
