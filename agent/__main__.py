@@ -109,7 +109,8 @@ def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     showing.set_defaults(run=_show)
 
     replaying = commands.add_parser(
-        "replay", help="play a recorded call again; exit status 0 same, 1 different, 2 no record"
+        "replay",
+        help="play a recorded call again; exit status 0 same, 1 different, 2 no usable record",
     )
     replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
     replaying.add_argument(
