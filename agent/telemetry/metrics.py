@@ -130,7 +130,9 @@ class Metrics:
             _PATIENT,
         )
         self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
-        self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
+        self.llm_errors = counter(
+            "agent_llm_errors", "Requests that failed, made good or not.", "model", "kind"
+        )
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
         self.llm_cost = counter(
             "agent_llm_cost", "Estimated price of ended calls, where known.", "model", "currency"
