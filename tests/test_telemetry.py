@@ -414,6 +414,27 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
 
 
 @pytest.mark.usefixtures("plain_logging")
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_traceback_shows_no_values_of_variables(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a tool was given is in them. Rich, which would show them, is installed here."""
+    configure_logging("info", log_format)
+
+    def order(name: str) -> int:
+        return len(name) // 0
+
+    try:
+        order("A" + "da Example")
+    except ZeroDivisionError:
+        structlog.get_logger("test").exception("tool.failed")
+
+    written = capsys.readouterr().err
+    assert "ZeroDivisionError" in written and "in order" in written
+    assert "Ada" not in written
+
+
+@pytest.mark.usefixtures("plain_logging")
 def test_personal_values_are_logged_where_they_are_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

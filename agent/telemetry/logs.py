@@ -1,7 +1,8 @@
 """Log lines: one JSON object each, or readable ones on a terminal.
 
 Values that may be personal have keys that begin with `pii_` and are dropped, unless the operator
-asks for them.
+asks for them. A traceback has the lines of our code and no values of their variables: structlog by
+itself shows those on a terminal as soon as the package rich is installed, whoever has brought it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     personal = [] if with_personal else [drop_personal]
     eyes: list[structlog.types.Processor] = []
     if log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         tracebacks = structlog.stdlib.add_log_level
         eyes = [readable]
     structlog.configure(
