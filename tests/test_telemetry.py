@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -411,6 +412,28 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
     written = capsys.readouterr().err
     assert "call.refused" in written and "reason=busy" in written
     assert "+1555" not in written and "too.fine" not in written
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_report_of_a_library_is_a_line_without_its_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asyncio tells of a task nobody waited for, with all that is in its exception; once."""
+    configure_logging("info", "json")
+    configure_logging("info", "json")
+
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: Ada")
+    logging.getLogger("any").info("too fine")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    del told["timestamp"]
+    assert told == {
+        "event": "library.reported",
+        "level": "error",
+        "library": "asyncio",
+        "notice": "Task exception was never retrieved",
+    }
 
 
 @pytest.mark.usefixtures("plain_logging")

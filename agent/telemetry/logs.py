@@ -14,10 +14,11 @@ from collections.abc import MutableMapping
 import structlog
 
 from agent.telemetry.eyes import readable
+from agent.telemetry.libraries import listen_to_libraries
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
-    """Set up structlog for the process.
+    """Set up structlog for the process, also for what libraries report.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
@@ -48,6 +49,7 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    listen_to_libraries()
 
 
 def drop_personal(
