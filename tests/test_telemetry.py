@@ -150,6 +150,20 @@ def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
     }
 
 
+def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
+    """Who ends with "and" is waited for, a second long: no reason for more processes."""
+    samples = _observed(
+        (10.0, CallerSpoke("A salad and"), []),
+        (11.0, TimerFired(Timer.HOLD, 1), [_start(1)]),
+        (11.5, ReplyDelta(1, "Yes, "), []),
+        (11.75, ReplyDelta(1, "sir. "), [Speak(1, "Yes, sir. ")]),
+    )
+
+    assert samples["turn_overhead_seconds_sum"] == 0.25
+    assert samples["turn_time_to_first_speech_seconds_sum pizza"] == 1.75
+    assert samples["turn_stage_seconds_sum hold pizza"] == 1.0
+
+
 def test_filler_is_the_first_speech_of_a_turn() -> None:
     """The caller hears it; the wait that still runs is counted up to it."""
     samples = _observed(

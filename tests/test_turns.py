@@ -60,7 +60,7 @@ from tests.virtual_time import run_virtually
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
 ASK = StartReply(1, ())
-UNTIL_SPEECH = ("prepare", "model", "tool", "phrase")
+UNTIL_SPEECH = ("hold", "prepare", "model", "tool", "phrase")
 Step = tuple[float, Event, Sequence[Action]]
 
 
@@ -102,7 +102,7 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
         "response_ms": 3600.0,
         "total_ms": 5000.0,
         "stages": {
-            "prepare": 200.0,
+            "hold": 200.0,
             "model": 1300.0,
             "tool": 2000.0,
             "phrase": 100.0,

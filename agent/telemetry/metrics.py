@@ -69,7 +69,7 @@ class Metrics:
         )
         self.overhead = histogram(
             "agent_turn_overhead_seconds",
-            "Part of the time to first speech that is neither the model's nor a tool's.",
+            "Part of the time to first speech that is not a model's, a tool's or a hold's.",
         )
         self.first_clause = histogram(
             "agent_llm_time_to_first_clause_seconds",

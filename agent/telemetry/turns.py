@@ -190,6 +190,8 @@ def outcome_of(turn: Turn) -> str:
 
 def _note_event(turn: Turn, event: Event, at: float) -> None:
     match event:
+        case TimerFired(timer) if timer in _WAITS_FOR_CALLER:
+            turn.held(at)
         case ReplyDelta(reply, text) if text:
             turn.wrote(reply, at)
         case ReplyFinished(reply, calls):
