@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -33,10 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         status: int = asked.run(asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except AgentError as error:
         print(error, file=sys.stderr)
         return 1
     return status
+
+
+def _unread() -> int:
+    """Whoever read the output, a pager for instance, has seen enough; as if SIGPIPE had come."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+    return 128 + signal.SIGPIPE
 
 
 def _parser() -> argparse.ArgumentParser:
