@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -33,10 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         status: int = asked.run(asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except AgentError as error:
         print(error, file=sys.stderr)
         return 1
     return status
+
+
+def _unread() -> int:
+    """Whoever read the output, a pager for instance, has seen enough; as if SIGPIPE had come."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+    return 128 + signal.SIGPIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,7 +119,8 @@ def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     showing.set_defaults(run=_show)
 
     replaying = commands.add_parser(
-        "replay", help="play a recorded call again; exit status 0 same, 1 different, 2 no record"
+        "replay",
+        help="play a recorded call again; exit status 0 same, 1 different, 2 no usable record",
     )
     replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
     replaying.add_argument(

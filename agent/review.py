@@ -10,7 +10,8 @@ from time import time
 
 from agent.origins import code_digest, today
 from agent.ports import Store
-from agent.recording.reading import RecordedLine, read_record
+from agent.recording.forms import RecordError
+from agent.recording.reading import RecordedLine, missing, read_record
 from agent.recording.replay import Today, replay
 from agent.recording.story import read_story
 from agent.recording.transcript import story_text, transcript
@@ -21,6 +22,7 @@ from agent.setup import Setups
 
 DIFFERENT = 1
 NO_RECORD = 2
+"""Or none that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,13 @@ async def replayed(
         with_today: Begin with what the table says now instead of what was recorded.
 
     Raises:
-        RecordError: The record cannot be read here.
         UseCaseError: There is no use case for it any more.
         StoreError: The table cannot be reached.
     """
-    lines = await read_record(resources.store, call_sid)
+    try:
+        lines = await read_record(resources.store, call_sid)
+    except RecordError as error:
+        return Verdict(f"{call_sid}: the record cannot be used: {error}", NO_RECORD)
     if not lines:
         return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
     now = await _today(settings, resources, lines[0]) if with_today else None
@@ -84,7 +88,8 @@ def _changed(lines: list[RecordedLine], now: Today | None) -> list[str]:
 
 
 def _incomplete(lines: list[RecordedLine]) -> list[str]:
-    return [
+    gone = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
+    return gone + [
         f"line {line.generation}: only its first {len(line.steps)} events are recorded"
         for line in lines
         if line.is_torn or not line.end

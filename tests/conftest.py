@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from agent.settings import Settings
 from agent.store import seed
 from agent.store.sqlite import SqliteStore
+from agent.telemetry.libraries import stop_listening
 from agent.tools import SPECS
 from tests import dynamodb as engines
 from tests.servers import Server, serving, settings_for
@@ -123,4 +124,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def plain_logging() -> Iterator[None]:
     """Logging is after each test as it was before."""
     yield
+    stop_listening()
     structlog.reset_defaults()

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -56,6 +57,21 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
     assert caught.value.code == 0
     assert f"usage: python -m agent {command}".rstrip() in capsys.readouterr().out
+
+
+def test_reader_who_has_seen_enough_gets_no_traceback() -> None:
+    """`show CALL | less`, left in the middle."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "agent", "check", "--settings"],
+            cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+
+    assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_command_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

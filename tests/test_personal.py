@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import configure_logging
 from benchmarks.planted import found, person, plant
-from tests.servers import settings_for, staged
+from tests.servers import serving, settings_for, staged
 from tests.test_call import offline
 
 _CALLS = 50
@@ -35,6 +38,29 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
     assert written.count('"relay.error"') == _CALLS
     assert found(people, written) == []
     assert found(people, metrics) == []
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_request_nobody_can_read_is_a_line_without_its_bytes(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The HTTP library reports it, and would write the header over several lines."""
+    configure_logging("info", "json")
+
+    async with serving(settings_for(table)) as server:
+        url = URL(server.twilio.base)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Caller: Ada \x00 Example\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    written = capsys.readouterr().err
+    (told,) = [line for line in map(json.loads, written.splitlines()) if "library" in line]
+    assert (told["library"], told["error"]) == ("aiohttp.server", "BadHttpMessage")
+    assert (told["event"], told["level"]) == ("library.reported", "error")
+    assert told["notice"] == "Error handling request from %s"
+    assert told["exception"].endswith("\nBadHttpMessage")
+    assert "Ada" not in written
 
 
 @pytest.mark.usefixtures("plain_logging")

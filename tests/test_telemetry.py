@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -49,6 +50,8 @@ SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
 Step = tuple[float, Event, Sequence[Action]]
 """When the event came and was dealt with, the event, and what was done."""
+LONG = ("10.0", "15.0")
+"""Buckets, in seconds."""
 
 
 def _observed(*steps: Step) -> dict[str, float]:
@@ -145,6 +148,20 @@ def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
         "turn_stage_seconds_count tool pizza": 1.0,
         "turn_stage_seconds_sum tool pizza": 2.0,
     }
+
+
+def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
+    """Who ends with "and" is waited for, a second long: no reason for more processes."""
+    samples = _observed(
+        (10.0, CallerSpoke("A salad and"), []),
+        (11.0, TimerFired(Timer.HOLD, 1), [_start(1)]),
+        (11.5, ReplyDelta(1, "Yes, "), []),
+        (11.75, ReplyDelta(1, "sir. "), [Speak(1, "Yes, sir. ")]),
+    )
+
+    assert samples["turn_overhead_seconds_sum"] == 0.25
+    assert samples["turn_time_to_first_speech_seconds_sum pizza"] == 1.75
+    assert samples["turn_stage_seconds_sum hold pizza"] == 1.0
 
 
 def test_filler_is_the_first_speech_of_a_turn() -> None:
@@ -245,6 +262,17 @@ def test_tools_are_measured_by_how_they_ended() -> None:
         "tool_duration_seconds_count cancelled order": 1.0,
         "tool_duration_seconds_sum cancelled order": 3.0,
     }
+
+
+def test_waits_of_different_length_are_told_apart() -> None:
+    """A tool may take 30 s, and Twilio gives a webhook 15: no quantile may stop at 5."""
+    telemetry = Telemetry()
+    telemetry.tool_duration.labels("look_up", "ok").observe(12.0)
+    telemetry.webhook_duration.labels("/twiml", "200").observe(12.0)
+
+    tool, webhook = "agent_tool_duration_seconds_bucket", "agent_webhook_duration_seconds_bucket"
+    assert [telemetry.value(tool, tool="look_up", outcome="ok", le=le) for le in LONG] == [0, 1]
+    assert [telemetry.value(webhook, route="/twiml", status="200", le=le) for le in LONG] == [0, 1]
 
 
 def test_tokens_are_counted_by_kind() -> None:
@@ -398,6 +426,49 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
     written = capsys.readouterr().err
     assert "call.refused" in written and "reason=busy" in written
     assert "+1555" not in written and "too.fine" not in written
+
+
+@pytest.mark.usefixtures("plain_logging")
+def test_report_of_a_library_is_a_line_without_its_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asyncio tells of a task nobody waited for, with all that is in its exception; once."""
+    configure_logging("info", "json")
+    configure_logging("info", "json")
+
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: Ada")
+    logging.getLogger("any").info("too fine")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    del told["timestamp"]
+    assert told == {
+        "event": "library.reported",
+        "level": "error",
+        "library": "asyncio",
+        "notice": "Task exception was never retrieved",
+    }
+
+
+@pytest.mark.usefixtures("plain_logging")
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_traceback_shows_no_values_of_variables(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a tool was given is in them. Rich, which would show them, is installed here."""
+    configure_logging("info", log_format)
+
+    def order(name: str) -> int:
+        return len(name) // 0
+
+    try:
+        order("A" + "da Example")
+    except ZeroDivisionError:
+        structlog.get_logger("test").exception("tool.failed")
+
+    written = capsys.readouterr().err
+    assert "ZeroDivisionError" in written and "in order" in written
+    assert "Ada" not in written
 
 
 @pytest.mark.usefixtures("plain_logging")

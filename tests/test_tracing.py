@@ -20,6 +20,7 @@ from agent.conversation.actions import (
     Action,
     CancelReply,
     CancelTool,
+    Record,
     RunTool,
     Speak,
     StartReply,
@@ -44,6 +45,7 @@ from agent.conversation.events import (
     TokensCounted,
     ToolFinished,
 )
+from agent.conversation.history import AgentSaid
 from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
 from agent.tracing import Tracing, is_asked, open_tracing
@@ -245,6 +247,18 @@ def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
     )
 
     assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]
+
+
+def test_interrupt_may_follow_the_silence_it_made() -> None:
+    """As in the log, so in the trace."""
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (8.0, PlaybackReported(Playback.AGENT_OFF), []),
+        (8.1, CallerInterrupted("Y"), [Record(2, AgentSaid("Y", is_cut=True))]),
+    )
+
+    assert attributes(turn)["voice.turn.outcome"] == "interrupted"
 
 
 def test_turn_that_was_played_is_not_interrupted_any_more() -> None:

@@ -60,7 +60,7 @@ from tests.virtual_time import run_virtually
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
 ASK = StartReply(1, ())
-UNTIL_SPEECH = ("prepare", "model", "tool", "phrase")
+UNTIL_SPEECH = ("hold", "prepare", "model", "tool", "phrase")
 Step = tuple[float, Event, Sequence[Action]]
 
 
@@ -102,7 +102,7 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
         "response_ms": 3600.0,
         "total_ms": 5000.0,
         "stages": {
-            "prepare": 200.0,
+            "hold": 200.0,
             "model": 1300.0,
             "tool": 2000.0,
             "phrase": 100.0,
@@ -182,6 +182,20 @@ def test_interrupt_of_the_playback_belongs_to_the_turn_that_is_played() -> None:
     )
 
     assert (line["outcome"], line["total_ms"]) == ("interrupted", 1000.0)
+
+
+def test_interrupt_may_come_after_the_silence_it_made() -> None:
+    """Nobody says in which order Twilio reports the two, nor what comes between them."""
+    [line] = lines_of(
+        (10.0, SPOKE, [ASK]),
+        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
+        (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
+        (14.0, PlaybackReported(Playback.AGENT_OFF), []),
+        (14.05, PlaybackReported(Playback.CALLER_ON), []),
+        (14.1, CallerInterrupted("Ye"), [Record(2, AgentSaid("Ye", is_cut=True))]),
+    )
+
+    assert (line["outcome"], line["interrupted"]) == ("interrupted", "speech")
 
 
 def test_turn_that_was_heard_out_was_not_interrupted() -> None:

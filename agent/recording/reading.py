@@ -86,6 +86,12 @@ def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedLine]:
     return list(lines.values())
 
 
+def missing(lines: Iterable[RecordedLine]) -> list[int]:
+    """The lines of a call that were before its last recorded one, and of which there is nothing."""
+    known = {line.generation for line in lines}
+    return [generation for generation in range(max(known, default=0)) if generation not in known]
+
+
 def facts_of(line: RecordedLine) -> dict[int, tuple[Fact, float]]:
     """The facts that a line has recorded, by position, and when each was first."""
     facts: dict[int, tuple[Fact, float]] = {}

@@ -3,8 +3,8 @@
 The core knows no clock and no chance, so the same events in the same order lead to the same
 actions, unless a rule, a phrase, a limit, a tool or a prompt is another one today. `replay` finds
 the first event at which they depart, and the first request that would be another one for its
-prompt, its tools or its settings. What a model would answer to such a request nobody knows: the
-replay goes on with what it has answered.
+prompt, its tools, its settings or its model. What a model would answer to such a request nobody
+knows: the replay goes on with what it has answered.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ class Outcome:
     acts: Departure | None = None
     """The first event that leads to other actions."""
     asks: Departure | None = None
-    """The first request with another prompt, other tools or settings; only with `Today`."""
+    """The first request with another prompt, other tools or settings, or to another model; only
+    with `Today`."""
     asks_now: str = ""
+    models: tuple[str, str] = ("", "")
+    """Of that request: then and now."""
 
     @property
     def is_same(self) -> bool:
@@ -91,8 +94,10 @@ def _play(line: RecordedLine, today: Today | None, outcome: Outcome) -> None:
             line.generation, position, step, forms.write(actions), _asked(actions)
         )
         outcome.events += 1
-        if today and step.asks and step.asks != today.asks and outcome.asks is None:
-            outcome.asks = departure
+        if today and step.asks and outcome.asks is None:
+            models = beginning.stamp.model, today.stamp.model
+            if step.asks != today.asks or models[0] != models[1]:
+                outcome.asks, outcome.models = departure, models
         if departure.did != step.did:
             outcome.acts = departure
             return

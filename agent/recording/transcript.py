@@ -21,7 +21,7 @@ from agent.conversation.history import (
     Voice,
 )
 from agent.recording.forms import Form, fact_form, text_of
-from agent.recording.reading import RecordedLine
+from agent.recording.reading import RecordedLine, missing
 from agent.recording.story import Entry, Story
 from agent.recording.waterfall import Turn, drawn, turns
 
@@ -68,7 +68,8 @@ def clock(ms: float | None) -> str:
     """Minutes and seconds since the call began."""
     if ms is None:
         return ""
-    return f"{int(ms // 60_000):02d}:{ms % 60_000 / 1000:04.1f}"
+    minutes, tenths = divmod(round(ms / 100), 600)
+    return f"{minutes:02d}:{tenths / 10:04.1f}"
 
 
 def _heading(story: Story) -> Iterator[str]:
@@ -81,7 +82,9 @@ def _heading(story: Story) -> Iterator[str]:
     if story.fault:
         yield f"the record cannot be used: {story.fault}"
     elif not story.lines:
-        yield "events were not recorded (RECORD_CALLS): no times"
+        yield "no events are recorded, or not yet (RECORD_CALLS): no times"
+    for generation in missing(story.lines):
+        yield f"line {generation}: nothing of it is recorded"
     for line in story.lines:
         stamp, end = line.beginning.stamp, line.end or "unknown: the record is not complete"
         torn = ", a part is missing" if line.is_torn else ""

@@ -46,8 +46,14 @@ def told(outcome: Outcome) -> list[str]:
         lines += [
             f"the model is asked otherwise from {_place(outcome.asks)} on",
             f"  {_shown_event(outcome.asks)}",
-            f"  prompt, tools or settings of the request: {recorded} -> {outcome.asks_now}",
         ]
+        if recorded != outcome.asks_now:
+            lines.append(
+                f"  prompt, tools or settings of the request: {recorded} -> {outcome.asks_now}"
+            )
+        before, after = map(plain_text, outcome.models)
+        if before != after:
+            lines.append(f"  model: {before} -> {after}")
     if outcome.acts is None:
         return [*lines, f"with its recorded answers {outcome.events} events lead to the same"]
     return [

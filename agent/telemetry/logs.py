@@ -1,7 +1,8 @@
 """Log lines: one JSON object each, or readable ones on a terminal.
 
 Values that may be personal have keys that begin with `pii_` and are dropped, unless the operator
-asks for them.
+asks for them. A traceback has the lines of our code and no values of their variables: structlog by
+itself shows those on a terminal as soon as the package rich is installed, whoever has brought it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import MutableMapping
 import structlog
 
 from agent.telemetry.eyes import readable
+from agent.telemetry.libraries import listen_to_libraries
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
-    """Set up structlog for the process.
+    """Set up structlog for the process, also for what libraries report.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
@@ -28,7 +30,10 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     personal = [] if with_personal else [drop_personal]
     eyes: list[structlog.types.Processor] = []
     if log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         tracebacks = structlog.stdlib.add_log_level
         eyes = [readable]
     structlog.configure(
@@ -44,6 +49,7 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    listen_to_libraries()
 
 
 def drop_personal(

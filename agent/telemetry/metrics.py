@@ -23,8 +23,8 @@ Clock = Callable[[], float]
 
 _VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
+_PATIENT = (*_FINE, 10.0, 15.0, 30.0)
+"""Of what may be waited for: Twilio gives a webhook 15 s, a tool may take 30."""
 _STAGE = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.65, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _SPEED = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 """Tokens a second; a voice needs about five."""
@@ -69,7 +69,7 @@ class Metrics:
         )
         self.overhead = histogram(
             "agent_turn_overhead_seconds",
-            "Part of the time to first speech that is neither the model's nor a tool's.",
+            "Part of the time to first speech that is not a model's, a tool's or a hold's.",
         )
         self.first_clause = histogram(
             "agent_llm_time_to_first_clause_seconds",
@@ -124,10 +124,15 @@ class Metrics:
         )
         self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
         self.tool_duration = histogram(
-            "agent_tool_duration_seconds", "Tool started until it ended.", ("tool", "outcome")
+            "agent_tool_duration_seconds",
+            "Tool started until it ended.",
+            ("tool", "outcome"),
+            _PATIENT,
         )
         self.llm_requests = counter("agent_llm_requests", "Replies asked for.", "model", "outcome")
-        self.llm_errors = counter("agent_llm_errors", "Replies that failed.", "model", "kind")
+        self.llm_errors = counter(
+            "agent_llm_errors", "Requests that failed, made good or not.", "model", "kind"
+        )
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
         self.llm_cost = counter(
             "agent_llm_cost", "Estimated price of ended calls, where known.", "model", "currency"
@@ -146,7 +151,10 @@ class Metrics:
             ),
         )
         self.webhook_duration = histogram(
-            "agent_webhook_duration_seconds", "Webhook until its answer.", ("route", "status")
+            "agent_webhook_duration_seconds",
+            "Webhook until its answer.",
+            ("route", "status"),
+            _PATIENT,
         )
         self.store_duration = histogram(
             "agent_store_duration_seconds", "One table operation.", ("operation", "outcome")

@@ -7,7 +7,8 @@ differences between them, which break as soon as a reply calls tools and is aske
 
 Until the caller hears something (together: the response latency):
 
-    prepare      words received, nothing asked yet: a look at edits, a hold, our own code
+    hold         words or keys received that may not be all: more are waited for
+    prepare      all received, nothing asked yet: a look at edits, our own code
     model        the model was asked and has given nothing
     tool         a tool runs, and no reply
     phrase       the model writes or has written, and nothing is spoken yet
@@ -29,6 +30,7 @@ from enum import StrEnum
 class Stage(StrEnum):
     """What a turn is waiting for."""
 
+    HOLD = "hold"
     PREPARE = "prepare"
     MODEL = "model"
     TOOL = "tool"
@@ -45,10 +47,10 @@ _SPOKEN = {
     Stage.PHRASE: Stage.SPEECH,
 }
 """The same wait once the caller has heard something."""
-UNTIL_SPEECH = (Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
+UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
 """Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
-"""Of the response latency: neither the model's nor a tool's."""
+"""Of the response latency: neither the model's nor a tool's, nor the caller's to go on."""
 
 
 @dataclass(slots=True)
@@ -102,6 +104,13 @@ class Turn:
     def total(self) -> float:
         """Seconds until now, or until its end."""
         return self._since - self.began
+
+    def held(self, at: float) -> None:
+        """Until now the caller might have gone on; nothing was done yet."""
+        if not self.is_going:
+            self._stage = Stage.HOLD
+            self.advance(at)
+            self._stage = Stage.PREPARE
 
     def asked(self, reply: int, at: float) -> None:
         """The model was asked."""

@@ -36,6 +36,7 @@ from agent.conversation.events import (
     ToolFinished,
 )
 from agent.ports import Moment
+from agent.telemetry.interrupts import ORDER_SECONDS
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.turn import OURS, Turn
 
@@ -63,11 +64,15 @@ class Turns:
         self._turn: Turn | None = None
         self._untold: Turn | None = None
         """Over, and perhaps still being played."""
+        self._silent_since: float | None = None
+        """When that was reported to have been played."""
         self.count = 0
 
     def observe(self, moment: Moment, kind: str) -> None:
         """Follow one moment of the call; `kind` is its `interrupt_kind`."""
         event, received_at, deeds = moment
+        if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
+            self._tell()
         if kind and kind != "empty":
             self._interrupted(kind, received_at)
         match event:
@@ -82,8 +87,13 @@ class Turns:
             if turn.is_over:
                 turn.advance(moment.done_at)
                 self._close()
-        if _has_played(event):
-            self._tell()
+        match event:
+            case PlaybackReported(Playback.AGENT_OFF) if self._untold is not None:
+                self._silent_since = received_at
+            case TimerFired(Timer.PLAYBACK):
+                self._tell()
+            case _:
+                pass
 
     def ended(self, now: float) -> None:
         """The call is over."""
@@ -142,6 +152,7 @@ class Turns:
     def _tell(self) -> None:
         """Write the line of the turn that is over."""
         turn, self._untold = self._untold, None
+        self._silent_since = None
         if turn is None:
             return
         self.count += 1
@@ -179,6 +190,8 @@ def outcome_of(turn: Turn) -> str:
 
 def _note_event(turn: Turn, event: Event, at: float) -> None:
     match event:
+        case TimerFired(timer) if timer in _WAITS_FOR_CALLER:
+            turn.held(at)
         case ReplyDelta(reply, text) if text:
             turn.wrote(reply, at)
         case ReplyFinished(reply, calls):
@@ -204,14 +217,6 @@ def _answers_caller(event: Event) -> bool:
     if isinstance(event, TimerFired):
         return event.timer in _WAITS_FOR_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)
-
-
-def _has_played(event: Event) -> bool:
-    match event:
-        case PlaybackReported(Playback.AGENT_OFF) | TimerFired(Timer.PLAYBACK):
-            return True
-        case _:
-            return False
 
 
 def _ms(seconds: float) -> Milliseconds:

@@ -24,6 +24,8 @@ from agent.conversation.events import (
     CallerSpoke,
     EndReason,
     Event,
+    Playback,
+    PlaybackReported,
     ReplyDelta,
     ReplyFailed,
     ReplyFinished,
@@ -35,7 +37,7 @@ from agent.conversation.events import (
 )
 from agent.conversation.messages import StopReason, Usage
 from agent.ports import Moment
-from agent.telemetry.interrupts import interrupt_kind
+from agent.telemetry.interrupts import ORDER_SECONDS, interrupt_kind
 from agent.tracing.spans import (
     FINISHED,
     Attributes,
@@ -45,7 +47,7 @@ from agent.tracing.spans import (
     model_attributes,
     tell_tokens,
 )
-from agent.tracing.turn import Turn, answers_caller, has_played
+from agent.tracing.turn import Turn, answers_caller
 
 LARGEST_CONTENT = 4000
 """Characters of an attribute with content."""
@@ -61,6 +63,8 @@ class CallTrace:
         self._turn: Turn | None = None
         self._untold: Turn | None = None
         """Over, and perhaps still being played."""
+        self._silent_since: float | None = None
+        """When that was reported to have been played."""
         self._running: dict[tuple[str, int | str], Open] = {}
         """Requests and tools, by kind and number."""
         self._uncounted: tuple[int, Open, float] | None = None
@@ -71,6 +75,8 @@ class CallTrace:
         """See `ports.Observer`."""
         self._spans.observing(self._call.span)
         event, at, deeds = moment
+        if self._silent_since is not None and at - self._silent_since > ORDER_SECONDS:
+            self._tell_turn()
         kind = interrupt_kind(moment)
         if kind and kind != "empty":
             self._interrupted(kind, moment.actions, at)
@@ -80,8 +86,13 @@ class CallTrace:
         for action, done_at in deeds:
             self._note_action(event, action, done_at)
         self._rest(moment.done_at)
-        if has_played(event):
-            self._tell_turn()
+        match event:
+            case PlaybackReported(Playback.AGENT_OFF) if self._untold is not None:
+                self._silent_since = at
+            case TimerFired(Timer.PLAYBACK):
+                self._tell_turn()
+            case _:
+                pass
 
     def ended(self, reason: EndReason) -> None:
         """The line is over; called once."""
@@ -254,6 +265,7 @@ class CallTrace:
     def _tell_turn(self) -> None:
         """Close the span of the turn that is over."""
         turn, self._untold = self._untold, None
+        self._silent_since = None
         if turn is None or turn.open is None:
             return
         turn.open.span.set_attribute("voice.turn.outcome", turn.outcome)

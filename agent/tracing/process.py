@@ -55,6 +55,7 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
     )
     notices, library = _Notices(logging.WARNING), logging.getLogger("opentelemetry")
     library.addHandler(notices)
+    library.propagate = False
     try:
         yield tracing
     finally:
@@ -62,6 +63,7 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
             log.warning("traces.not_sent", seconds=FLUSH_SECONDS)
             exporter.shutdown()  # type: ignore[no-untyped-call] # the package has no type for it
         library.removeHandler(notices)
+        library.propagate = True
 
 
 class _Notices(logging.Handler):

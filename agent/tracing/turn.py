@@ -9,8 +9,6 @@ from agent.conversation.events import (
     CallerPressed,
     CallerSpoke,
     Event,
-    Playback,
-    PlaybackReported,
     TimerFired,
 )
 from agent.tracing.spans import Open
@@ -47,12 +45,3 @@ def answers_caller(event: Event) -> bool:
     if isinstance(event, TimerFired):
         return event.timer in _WAITS_FOR_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)
-
-
-def has_played(event: Event) -> bool:
-    """What was said last has been heard."""
-    match event:
-        case PlaybackReported(Playback.AGENT_OFF) | TimerFired(Timer.PLAYBACK):
-            return True
-        case _:
-            return False

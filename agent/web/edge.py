@@ -38,6 +38,8 @@ _ONCE = WEBHOOK_FIELDS | {
     "QueueResult", "ReferCallStatus", "ReferSipResponseCode",
 }  # fmt: skip
 """Fields that decide something."""
+_SHOWN_OF_SID = 64
+"""Characters; one of Twilio's has 34."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,6 +75,7 @@ async def form_of(request: web.Request) -> MultiDictProxy[str | bytes | bytearra
 async def genuine_form(request: web.Request) -> dict[str, str] | None:
     """The fields of a request that Twilio has signed; None for any other.
 
+    Log lines of the request have its CallSid from here on: what nobody has signed is not logged.
     An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
     same name, nobody could say which of the two counts.
     """
@@ -83,7 +86,10 @@ async def genuine_form(request: web.Request) -> dict[str, str] | None:
         return None
     if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
         return None
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if call_sid := fields.get("CallSid"):
+        structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
+    return fields
 
 
 def error_code(text: str) -> int:
@@ -127,6 +133,8 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
         log.exception("webhook.crashed")
         response = in_trouble()
+    finally:
+        structlog.contextvars.unbind_contextvars("call_sid")  # the connection outlives the request
     _measure(request, response.status, began)
     return response
 

@@ -78,8 +78,11 @@ async def play_once(server: Server) -> None:
 
 
 async def _order(twilio: Twilio) -> None:
-    """Turns, and tools that work."""
+    """Turns, and tools that work; the first of them is spoken by a voice that is reported."""
     async with twilio.call(From=ADA) as call:
+        await call.play_out()
+        await call.send(type="info", name="clientSpeaking", value="on")
+        await call.send(type="info", name="clientSpeaking", value="off")
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         await call.say("that's all")
         await call.say("yes", cycles=2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -128,6 +128,24 @@ def test_legends_name_labels_that_the_query_keeps() -> None:
     ]
 
     assert torn == []
+
+
+def test_zero_that_stands_for_nothing_is_no_line_beside_others() -> None:
+    """`or` adds whatever has other labels: beside lines with a name it would draw one without."""
+    torn = [
+        target.panel
+        for target in targets()
+        for left, right in pairwise(target.expr.split(" or 0 * "))
+        if _grouped(left)[-1:] != _grouped(right)[:1]
+    ]
+
+    assert torn == []
+
+
+def _grouped(expr: str) -> list[set[str]]:
+    """Labels that each sum of an expression keeps; `le` is used up by the quantile."""
+    found = re.findall(r"sum(?: by \(([^)]*)\))?", expr)
+    return [set(re.findall(r"\w+", labels)) - {"le"} for labels in found]
 
 
 def test_variables_are_those_the_queries_use() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.ports import Item
 from agent.review import DIFFERENT, NO_RECORD, replayed, shown
 from agent.settings import Settings
 from tests.fakes import MemoryStore
@@ -185,7 +186,7 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> Non
 
     assert await store.query(call_sid, "record::") == []
     assert verdict.status == NO_RECORD
-    assert "events were not recorded (RECORD_CALLS): no times" in text.splitlines()
+    assert "no events are recorded, or not yet (RECORD_CALLS): no times" in text.splitlines()
     assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
     assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
     assert "turn 1" not in text
@@ -204,6 +205,39 @@ async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording:
     assert [fact["kind"] for fact in kept["facts"]] == [fact["kind"] for fact in whole["facts"]]
     assert kept["facts"] == whole["facts"]
     assert kept["caller"] == ADA
+
+
+async def test_record_that_cannot_be_used_is_no_difference(
+    recording: Server, settings: Settings
+) -> None:
+    """Whoever compares by the exit status must not take it for a rule that has changed."""
+    async with recording.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    call_sid = call.relay.fields["CallSid"]
+    await recording.items(call_sid)
+    await recording.store.put({"pk": call_sid, "sk": "record::000000::000000", "lines": "broken"})
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid)
+
+    told = f"{call_sid}: the record cannot be used: record: a line is not JSON"
+    assert (verdict.text, verdict.status) == (told, NO_RECORD)
+
+
+async def test_line_that_was_lost_is_named_by_a_replay(
+    recording: Server, settings: Settings
+) -> None:
+    """What is left leads to the same, and is not all there was."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    without: Item = {
+        "pk": call_sid,
+        "sk": "record::000000::000000",
+        "lines": '{"end":"error_relay"}',
+    }
+    await recording.store.put(without)
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid)
+
+    assert verdict.text.splitlines()[0] == "line 0: nothing of it is recorded"
 
 
 async def test_call_nobody_knows_is_not_shown() -> None:

@@ -122,6 +122,19 @@ def test_changed_prompt_is_shown_at_the_first_request() -> None:
     assert not outcome.is_same
 
 
+def test_changed_model_is_shown_at_the_first_request() -> None:
+    """It gets the same request, and is another one that answers."""
+    outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, replace(STAMP, model="openai:x"), ASKS))
+
+    assert told(outcome) == [
+        "the model is asked otherwise from event 1 (00:00.1) on",
+        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
+        "  model: scripted: -> openai:x",
+        "with its recorded answers 7 events lead to the same",
+    ]
+    assert not outcome.is_same
+
+
 def test_changed_message_is_named() -> None:
     """The request is the same but for what the caller said long ago."""
     facts = [CallerSaid("a pizza")]

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from agent.conversation import events as ev
 from agent.conversation.actions import Action, Record, RunTool, Speak, StartReply
 from agent.conversation.events import EndReason, Event, Playback, PlaybackReported
@@ -24,8 +26,9 @@ from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
 from agent.ports import Item
 from agent.recording.desk import open_records
-from agent.recording.story import read_story
-from agent.recording.transcript import story_text, transcript
+from agent.recording.reading import RecordedLine
+from agent.recording.story import Story, read_story
+from agent.recording.transcript import clock, story_text, transcript
 from agent.store.chat import fact_item
 from agent.store.readback import GENERATION
 from tests.fakes import MemoryStore, moment
@@ -78,7 +81,7 @@ def test_call_is_told_in_the_order_of_its_facts() -> None:
     assert run_virtually(main()).splitlines() == [
         "CA1",
         "pizza, with +15550100001, 2026-03-05 18:00:00 UTC",
-        "events were not recorded (RECORD_CALLS): no times",
+        "no events are recorded, or not yet (RECORD_CALLS): no times",
         "",
         "         greeting Hello.",
         "         caller   a large pizza, please  [2J",
@@ -190,3 +193,23 @@ def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
 
     assert lines[2] == "the record cannot be used: record: the beginning cannot be read"
     assert "         greeting Hello." in lines
+
+
+def test_line_of_which_nothing_is_recorded_is_named() -> None:
+    """The table was away while it lasted."""
+    second = RecordedLine(1, beginning(Brief()), end="caller_hangup")
+    story = Story("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
+
+    assert transcript(story).splitlines()[2:4] == [
+        "line 0: nothing of it is recorded",
+        "line 1: version 3, scripted:, 0 events, end caller_hangup",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ms", "told"),
+    [(0.0, "00:00.0"), (59_949.0, "00:59.9"), (59_960.0, "01:00.0"), (754_300.0, "12:34.3")],
+)
+def test_no_minute_has_sixty_seconds(ms: float, told: str) -> None:
+    """Also where tenths are rounded up."""
+    assert clock(ms) == told

@@ -10,6 +10,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from agent.conversation.events import Departure
 from agent.conversation.messages import StopReason, ToolCall
@@ -217,6 +219,18 @@ async def test_call_that_breaks_again_and_again_ends_with_an_apology(server: Ser
     assert ending.answer.verbs == ("Say", "Hangup")
     assert LOST in ending.answer.xml
     assert await server.metric("agent_call_resumes_total", outcome="refused") == 1
+
+
+async def test_log_of_a_broken_line_names_the_call(server: Server) -> None:
+    """The runbook compares them by it; what comes on the same connection later has its own."""
+    with capture_logs([merge_contextvars]) as logs:
+        async with server.twilio.call(From=ADA) as call:
+            await call.fail()
+        await server.twilio.post(ACTION_URL, {"CallSid": "CA2", "SessionStatus": "failed"})
+        await server.twilio.post(ACTION_URL, {"CallSid": "CA3"}, signature="forged")
+
+    told = [line for line in logs if line["event"] in {"session.failed", "call.refused"}]
+    assert [line.get("call_sid") for line in told] == [call.relay.fields["CallSid"], "CA2", None]
 
 
 async def test_call_that_breaks_again_and_again_goes_to_a_person(server: Server) -> None:
