@@ -12,6 +12,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # shellcheck source=tests/environment.sh
 . tests/environment.sh
+# Environments take longest to make, so they are made side by side; what installs Python comes before.
+find_python >/dev/null
+bash tests/templates/lint.sh environments &
+making=$!
 ensure_environment requirements-dev.txt
 # shellcheck source=tests/engine.sh
 . tests/engine.sh
@@ -36,7 +40,6 @@ checks() {
     run "$bin/mypy" agent tests benchmarks
     run "$bin/lint-imports"
     run "$bin/python" -m agent check
-    run bash tests/templates/lint.sh
 }
 
 # The checks compute while what the tests need is fetched and built; they are told of afterwards.
@@ -52,6 +55,8 @@ status=0
 wait "$checking" || status=$?
 cat "$told"
 [ "$status" = 0 ] || exit "$status"
+wait "$making"
+run bash tests/templates/lint.sh
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"

@@ -319,6 +319,7 @@ async def assert_nothing_streams(
     assert leaving.ended > 0
 
 
+@pytest.mark.usefixtures("uncovered")
 async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
     environment: Callable[[str], None], record_property: Callable[[str, object], None]
 ) -> None:
@@ -336,6 +337,7 @@ async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
     await until(lambda: asyncio.all_tasks() <= before)
 
 
+@pytest.mark.usefixtures("uncovered")
 async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from tests.fuzz import feed, plays
 from tests.fuzz.rig import Rig, rig
 
+pytestmark = pytest.mark.usefixtures("uncovered")
+
 
 @pytest.fixture(scope="module")
 def service(seeded_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:

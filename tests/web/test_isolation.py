@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from itertools import product
 
+import pytest
+
 from tests.servers import Server
 from tests.twilio.call import TwilioCall
 
@@ -37,6 +39,7 @@ CALLERS = [
 ]
 
 
+@pytest.mark.usefixtures("uncovered")
 async def test_fifty_calls_at_once_share_nothing(server: Server) -> None:
     """Orders, words and greetings of fifty callers stay with those they belong to (D1)."""
     for caller in CALLERS:
