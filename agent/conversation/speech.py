@@ -38,6 +38,8 @@ _LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
 _URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*(?<![.,;:!?])")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()-]*")
+"""Most words by far, and said as they are."""
 _UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
 _DROPPED = str.maketrans("", "", "*`~|[]{}\\")
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
@@ -157,6 +159,10 @@ class Speech:
 
 def clean_word(word: str) -> str:
     """One word as it should be said; empty if nothing of it can be. Digits and signs stay."""
+    return word if _PLAIN.fullmatch(word) else _without_marks(word)
+
+
+def _without_marks(word: str) -> str:
     word = _LINK_TARGET.sub("", word)
     word = _URL.sub(r"\1", word)
     word = _BETWEEN_NUMBERS.sub(lambda mark: _SPOKEN_MARKS.get(mark.group(), " "), word)

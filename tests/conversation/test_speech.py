@@ -67,6 +67,12 @@ def test_no_digit_is_lost(text: str) -> None:
     assert re.sub(r"\D", "", whole(text)) == re.sub(r"\D", "", text)
 
 
+@given(word=st.text(alphabet="abzAZ019.,;:!?'\"$%+()-", max_size=30))
+def test_a_word_without_marks_is_read_like_one_with_a_mark_that_is_left_out(word: str) -> None:
+    """Most words take a shorter way."""
+    assert clean_word(word) == clean_word(f"{word}`") == word
+
+
 @given(
     numbers=st.lists(st.integers(0, 99).map(str), min_size=2, max_size=4),
     mark=st.text(alphabet="*`~|[]{}\\^", min_size=1, max_size=3),

@@ -84,7 +84,7 @@ class ResilientModel:
                     await loser.close()
             async with aclosing(winner.rest()) as pieces:
                 async for piece in pieces:
-                    if piece != TextPiece(""):
+                    if not (isinstance(piece, TextPiece) and not piece.text):
                         yield piece
         finally:
             for attempt in attempts:
