@@ -6,7 +6,9 @@ Labels are bounded sets, never a call id or a number.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -20,6 +22,7 @@ from agent.telemetry.counters import (
 )
 
 Clock = Callable[[], float]
+M = TypeVar("M", Counter, Histogram)
 
 _VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -50,10 +53,12 @@ class Metrics:
         def histogram(
             name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _FINE
         ) -> Histogram:
-            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+            return _remembering(
+                Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+            )
 
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=self._registry)
+            return _remembering(Counter(name, text, labels, registry=self._registry))
 
         self.first_token = histogram(
             "agent_llm_time_to_first_token_seconds",
@@ -209,3 +214,9 @@ class Metrics:
         """All metrics in the form a scraper accepts, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+
+def _remembering(metric: M) -> M:
+    """The metric, which finds a series it was asked for before without a lock."""
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign] # the library has no other way
+    return metric
