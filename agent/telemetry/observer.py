@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.conversation.actions import Speak, Timer
+from agent.conversation.actions import Speak, StartTimer, StopTimer, Timer
 from agent.conversation.events import (
     EndReason,
     Playback,
@@ -20,6 +20,8 @@ from agent.telemetry.metrics import Metrics
 from agent.telemetry.receipt import CallFacts, Receipt
 from agent.telemetry.replies import Replies
 from agent.telemetry.turns import Turns
+
+_CLOCKS = (StartTimer, StopTimer)
 
 
 class CallObserver:
@@ -65,7 +67,7 @@ class CallObserver:
 
     def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
-        if not moment.deeds and self._replies.is_being_written(moment.event):
+        if self._replies.is_being_written(moment.event) and _is_silent(moment):
             return  # one more word of many
         if kind := interrupt_kind(moment):
             self._metrics.interrupts.labels(kind).inc()
@@ -93,3 +95,7 @@ class CallObserver:
             seconds = at - self._fell_silent
             self._metrics.audio_latency.labels(self._use_case).observe(seconds)
             self._fell_silent = None
+
+
+def _is_silent(moment: Moment) -> bool:
+    return all(isinstance(action, _CLOCKS) for action, _ in moment.deeds)
