@@ -45,7 +45,7 @@ from agent.store.journal import open_journals
 from agent.telemetry import EmbeddedMetrics, MeasuredMessenger, MeasuredStore, Telemetry
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
-from agent.tracing import Tracing, open_tracing
+from agent.tracing import TracedTable, Tracing, open_tracing
 from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, token
 from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
@@ -91,7 +91,8 @@ async def _open_calls(
         region=settings.aws_region,
         max_calls=settings.max_calls,
     )
-    store = MeasuredStore(table, telemetry)
+    traced = TracedTable(settings.table_name) if tracing else None
+    store = MeasuredStore(table, telemetry, traced)
 
     options = model_options(settings, telemetry, load)
     try:

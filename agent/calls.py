@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +25,7 @@ from agent.conversation.usecase import UseCase
 from agent.limits import CallerLimits
 from agent.lines import Lines
 from agent.load import Load
-from agent.ports import Item, Line, StoreError, UseCaseError
+from agent.ports import Item, Line, StoreError, Toolbox, UseCaseError
 from agent.recovery import Recovered, recover, started_ms
 from agent.resources import Resources
 from agent.session import Session, Surroundings
@@ -33,7 +34,8 @@ from agent.setup import Setups
 from agent.store import session
 from agent.store.reentry import Reentry, enter_again, reentry_of
 from agent.store.session import TokenUse
-from agent.tools import CallContext, CallToolbox, Ledger
+from agent.tools import CallContext, Ledger
+from agent.tracing import TracedToolbox
 from agent.watching import open_watch
 
 log = structlog.get_logger(__name__)
@@ -178,6 +180,11 @@ class Calls:
             UseCaseError: What was set up cannot be read any more.
             StoreError: The table cannot be reached.
         """
+        tracing = self._resources.tracing
+        with tracing.serving() if tracing else nullcontext():
+            return await self._run(call_sid, line, use)
+
+    async def _run(self, call_sid: str, line: Line, use: TokenUse) -> EndReason:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             raise UseCaseError("call: it was never set up")
@@ -278,7 +285,7 @@ class Calls:
         means = Means(self._store, self._setups, self._open_model, toolbox)
         return await LiveConfiguration.open(means, item)
 
-    def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> CallToolbox:
+    def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> Toolbox:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -294,4 +301,5 @@ class Calls:
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        return self._resources.toolkit.toolbox(use_case, context)
+        toolbox = self._resources.toolkit.toolbox(use_case, context)
+        return TracedToolbox(toolbox) if self._resources.tracing else toolbox

@@ -6,10 +6,12 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -388,6 +390,33 @@ async def test_collector_gets_calls_and_nothing_of_callers(
         "agent_turn_time_to_first_speech_seconds",
     }
     assert {trace for _, trace in exemplars} <= {span.trace_id.hex() for span in collector.spans}
+
+
+async def test_collector_is_told_what_a_call_does_at_the_table(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service as production wires it: an order, and a call that only rings."""
+    async with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        async with serving(settings_for(table)) as server:
+            await server.relay(From="+15550100002")
+            async with server.twilio.call(From="+15550100001") as call:
+                await call.say("a large pepperoni pizza for pickup")
+                await call.say("that's all")
+                await call.say("yes", cycles=2)
+            facts = await server.items(call.relay.fields["CallSid"], "chat::")
+
+    spans = {span.span_id: span for span in collector.spans}
+    operations = [span for span in spans.values() if span.name.endswith(" items")]
+    under = Counter((span.name, spans[span.parent_span_id].name) for span in operations)
+    assert {span.trace_id for span in spans.values()} == {operations[0].trace_id}
+    assert {span.kind for span in operations} == {Span.SPAN_KIND_CLIENT}
+    assert under["get items", "call"] > 0
+    assert under["get_many items", "call"] > 0
+    assert under["put_newer items", "call"] >= len(facts) > 0
+    assert under["put items", "call"] == 0
+    assert under["put items", "execute_tool PlaceOrderFunction"] == 1
+    assert "1555010" not in collector.text
 
 
 async def test_collector_that_is_away_is_no_matter_of_callers(

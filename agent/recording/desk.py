@@ -14,8 +14,9 @@ dropped. When the process stops there is one last attempt of three seconds. What
 by its reason and logged, without its words. A reader sees the gap: chunks are numbered.
 
 Unlike facts (`agent.store.journal`), records may be lost: nobody goes on with a call from them.
-Hence one writer, and no share of the turns of others. Rejected: the journal itself with another
-kind of fact. Its entries replace each other by position, and each of them is one item.
+Hence one writer, and no share of the turns of others. It writes each chunk in the context of its
+call, so that traces take it for no other's. Rejected: the journal itself with another kind of fact.
+Its entries replace each other by position, and each of them is one item.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ class RecordDesk:
 
     async def _write(self, chunk: Chunk) -> None:
         try:
-            await self._store.put(self._item(chunk))
+            putting = self._store.put(self._item(chunk))
+            await asyncio.create_task(putting, name="record", context=chunk.context)
         except StoreRefusedError:
             if self._is_first(chunk):
                 self._drop_first("refused")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 from agent.conversation.actions import StartReply
@@ -50,6 +51,8 @@ class Chunk:
     number: int
     """From 0."""
     lines: tuple[str, ...]
+    context: Context
+    """Of the call: in it the chunk is written."""
 
     @property
     def characters(self) -> int:
@@ -124,7 +127,8 @@ class CallRecorder:
             self._closing = None
         if not self._lines:
             return
-        self._keep(Chunk(self._call_sid, self._generation, self._chunks, tuple(self._lines)))
+        lines, context = tuple(self._lines), copy_context()
+        self._keep(Chunk(self._call_sid, self._generation, self._chunks, lines, context))
         self._chunks += 1
         self._lines, self._characters = [], 0
 

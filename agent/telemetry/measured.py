@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from agent.ports import (
@@ -17,6 +17,9 @@ from agent.ports import (
     TextMessage,
 )
 from agent.telemetry.metrics import Metrics
+
+OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
+"""Told of an operation that is over: its name, when it began and ended, what it raised."""
 
 
 class MeasuredMessenger:
@@ -55,61 +58,76 @@ class MeasuredMessenger:
 
 
 class MeasuredStore:
-    """A `ports.Store` that counts what another one does."""
+    """A `ports.Store` that counts what another one does.
 
-    def __init__(self, store: Store, telemetry: Metrics) -> None:
+    Args:
+        store: The other one.
+        telemetry: Where it is counted; its clock tells the times.
+        on_operation: Told of each operation too; None = nobody is.
+    """
+
+    def __init__(
+        self, store: Store, telemetry: Metrics, on_operation: OnOperation | None = None
+    ) -> None:
         self._store = store
         self._telemetry = telemetry
+        self._on_operation = on_operation
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "get"):
+        with self._measured("get"):
             return await self._store.get(pk, sk)
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "get_many"):
+        with self._measured("get_many"):
             return await self._store.get_many(keys)
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "put"):
+        with self._measured("put"):
             return await self._store.put(item, only_if_absent=only_if_absent)
 
     async def put_newer(self, item: Item) -> bool:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "put_newer"):
+        with self._measured("put_newer"):
             return await self._store.put_newer(item)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "merge"):
+        with self._measured("merge"):
             await self._store.merge(pk, sk, attributes)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "query"):
+        with self._measured("query"):
             return await self._store.query(pk, sk_prefix)
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "query_index"):
+        with self._measured("query_index"):
             return await self._store.query_index(pk1, sk1_prefix)
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         """See `ports.Store`."""
-        with _Measured(self._telemetry, "move"):
+        with self._measured("move"):
             return await self._store.move(pk, sk, item)
 
     async def close(self) -> None:
         """See `ports.Store`."""
         await self._store.close()
 
+    def _measured(self, operation: str) -> _Measured:
+        return _Measured(self._telemetry, operation, self._on_operation)
+
 
 class _Measured:
-    def __init__(self, telemetry: Metrics, operation: str) -> None:
+    def __init__(
+        self, telemetry: Metrics, operation: str, on_operation: OnOperation | None
+    ) -> None:
         self._telemetry = telemetry
         self._operation = operation
+        self._on_operation = on_operation
         self._began = telemetry.now()
 
     def __enter__(self) -> None:
@@ -118,4 +136,7 @@ class _Measured:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
         histogram = self._telemetry.store_duration.labels(self._operation, outcome)
-        histogram.observe(self._telemetry.now() - self._began)
+        ended = self._telemetry.now()
+        histogram.observe(ended - self._began)
+        if self._on_operation is not None:
+            self._on_operation(self._operation, self._began, ended, kind)

@@ -47,6 +47,7 @@ from agent.tracing.spans import (
     model_attributes,
     tell_tokens,
 )
+from agent.tracing.table import Operation
 from agent.tracing.turn import Turn, answers_caller
 
 LARGEST_CONTENT = 4000
@@ -56,10 +57,12 @@ LARGEST_CONTENT = 4000
 class CallTrace:
     """`ports.Observer` that makes the trace of one line; made by `Tracing.call`."""
 
-    def __init__(self, spans: Spans, attributes: Attributes, model: Callable[[], str]) -> None:
+    def __init__(
+        self, spans: Spans, began: float, attributes: Attributes, model: Callable[[], str]
+    ) -> None:
         self._spans = spans
         self._model = model
-        self._call = self._begin("call", spans.now(), attributes, None)
+        self._call = self._begin("call", began, attributes, None)
         self._turn: Turn | None = None
         self._untold: Turn | None = None
         """Over, and perhaps still being played."""
@@ -105,6 +108,13 @@ class CallTrace:
         self._call.span.set_attribute("voice.end_reason", reason.value)
         is_error = reason in {EndReason.ERROR_MODEL, EndReason.ERROR_RELAY}
         self._end(self._call, now, is_error=is_error)
+
+    def stored(self, operation: Operation) -> None:
+        """An operation on the table is over that this line has caused; the line may be, too."""
+        under = self._running.get(("tool", operation.tool), self._call)
+        told = operation.attributes
+        one = self._begin(operation.name, operation.began, told, under, is_client=True)
+        self._end(one, operation.ended, is_error=operation.is_failed)
 
     def _hear(
         self, event: CallerSpoke | CallerPressed, actions: Sequence[Action], at: float
@@ -278,8 +288,17 @@ class CallTrace:
         if one is not None and text and self._spans.with_content:
             one.span.set_attribute(name, text[:LARGEST_CONTENT])
 
-    def _begin(self, name: str, at: float, attributes: Attributes, under: Open | None) -> Open:
-        span = self._spans.begin(name, at, attributes, under.span if under else None)
+    def _begin(
+        self,
+        name: str,
+        at: float,
+        attributes: Attributes,
+        under: Open | None,
+        *,
+        is_client: bool = False,
+    ) -> Open:
+        parent = under.span if under else None
+        span = self._spans.begin(name, at, attributes, parent, is_client=is_client)
         return Open(span, at, under, at)
 
     def _end_running(self, key: tuple[str, int | str], at: float, fault: str = "") -> None:

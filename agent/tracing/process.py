@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from threading import Thread
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import structlog
 from agent import __version__
 from agent.tracing.call import CallTrace
 from agent.tracing.spans import Attributes
+from agent.tracing.table import Served, served, serving
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -112,6 +113,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("voice-agent", __version__)
         self._in_context = trace.set_span_in_context
         self._error = trace.StatusCode.ERROR
+        self._client, self._internal = trace.SpanKind.CLIENT, trace.SpanKind.INTERNAL
         self.with_content = with_content
         self.now = now
         self._offset = epoch() - now()
@@ -122,6 +124,10 @@ class Tracing:
         if self._current is None or not self._current.get_span_context().trace_flags.sampled:
             return ""
         return f"{self._current.get_span_context().trace_id:032x}"
+
+    def serving(self) -> AbstractContextManager[None]:
+        """A line is served meanwhile: the span of its call begins now, see `table`."""
+        return serving(Served(self.now()))
 
     def call(
         self, call_sid: str, use_case: str, resume: int, model: Callable[[], str]
@@ -139,13 +145,21 @@ class Tracing:
             "gen_ai.agent.name": use_case,
             "voice.resume": resume,
         }
-        return CallTrace(self, attributes, model)
+        line = served() or Served(self.now())
+        trace = CallTrace(self, line.since, attributes, model)
+        line.follow(trace.stored)
+        return trace
 
-    def begin(self, name: str, at: float, attributes: Attributes, under: Span | None) -> Span:
+    def begin(
+        self, name: str, at: float, attributes: Attributes, under: Span | None, *, is_client: bool
+    ) -> Span:
         """See `spans.Spans`."""
-        context = None if under is None else self._in_context(under)
         return self._tracer.start_span(
-            name, context=context, start_time=self._nanoseconds(at), attributes=attributes
+            name,
+            context=None if under is None else self._in_context(under),
+            kind=self._client if is_client else self._internal,
+            start_time=self._nanoseconds(at),
+            attributes=attributes,
         )
 
     def end(self, span: Span, at: float, *, is_error: bool) -> None:

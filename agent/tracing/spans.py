@@ -26,8 +26,18 @@ Attributes = Mapping[str, Attribute]
 class Spans(Protocol):
     """What begins spans: `process.Tracing`."""
 
-    def begin(self, name: str, at: float, attributes: Attributes, under: Span | None) -> Span:
-        """A span that began then; under None it is the first one of a trace."""
+    def begin(
+        self, name: str, at: float, attributes: Attributes, under: Span | None, *, is_client: bool
+    ) -> Span:
+        """A span that began then; under None it is the first one of a trace.
+
+        Args:
+            name: Of few values.
+            at: Seconds on the clock of the event loop.
+            attributes: With which it begins.
+            under: Its parent.
+            is_client: Its kind is `CLIENT`.
+        """
         ...
 
     def end(self, span: Span, at: float, *, is_error: bool) -> None:
