@@ -156,7 +156,7 @@ async def _make_file(settings: Settings) -> None:
 
 def _talk(asked: argparse.Namespace) -> int:
     settings = _settings()
-    configure_logging("error", "console")
+    configure_logging("error", "console", with_personal=settings.log_personal_data)
     if asked.use_case:
         settings = replace(settings, stack_use_case=asked.use_case)
     if asked.caller and not identify(asked.caller):

@@ -143,7 +143,7 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
     except TimeoutError as error:
         raise StoreError(f"the table did not answer within {seconds:g} s") from error
     except (sqlite3.DataError, UnicodeError) as error:
-        raise StoreRefusedError(f"the table refused: {error}") from error
+        raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"the table refused: {error}") from error
 
@@ -283,7 +283,8 @@ def _row(item: Item) -> _Row:
     try:
         return (pk, sk, *indexed, expires, json.dumps(item, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreRefusedError(f"an item cannot be written: {error}") from error
+        kind = type(error).__name__
+        raise StoreRefusedError(f"an item cannot be written: {kind}") from error
 
 
 def _item(text: str) -> Item:
