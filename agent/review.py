@@ -23,6 +23,8 @@ from agent.setup import Setups
 DIFFERENT = 1
 NO_RECORD = 2
 """Or none that can be used."""
+NOT_TRIED = 3
+"""Exit status of the command, where the settings, the table or the use case are at fault."""
 
 
 @dataclass(frozen=True, slots=True)
