@@ -285,7 +285,8 @@ def _show(asked: argparse.Namespace) -> int:
 
 async def _shown(settings: Settings, asked: argparse.Namespace) -> str | None:
     async with app.open_calls(settings, makes_table=False) as (_, store, _):
-        return await review.shown(store, asked.call, for_machines=asked.json)
+        columns = review.output_columns()
+        return await review.shown(store, asked.call, for_machines=asked.json, columns=columns)
 
 
 def _replay(asked: argparse.Namespace) -> int:
@@ -299,7 +300,11 @@ def _replay(asked: argparse.Namespace) -> int:
 
 async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.Verdict:
     async with app.open_calls(settings, makes_table=False) as (calls, _, _):
-        return await review.replayed(settings, calls.resources, asked.call, with_today=asked.now)
+        return await review.replayed(
+            *(settings, calls.resources, asked.call),
+            with_today=asked.now,
+            columns=review.output_columns(),
+        )
 
 
 def _settings() -> Settings:
