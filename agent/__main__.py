@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _unread()
     except AgentError as error:
         print(error, file=sys.stderr)
-        return 1
+        fault: int = asked.status_of_fault
+        return fault
     return status
 
 
@@ -51,6 +52,7 @@ def _unread() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
+    parser.set_defaults(status_of_fault=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serving = commands.add_parser("serve", help="take calls until SIGTERM")
@@ -118,15 +120,16 @@ def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     showing.add_argument("--json", action="store_true", help="for machines")
     showing.set_defaults(run=_show)
 
-    replaying = commands.add_parser(
-        "replay",
-        help="play a recorded call again; exit status 0 same, 1 different, 2 no usable record",
+    purpose = (
+        "play a recorded call again; exit status 0 same, 1 different, 2 no usable record, "
+        "3 not tried: settings, table or use case are at fault"
     )
+    replaying = commands.add_parser("replay", help=purpose, description=purpose)
     replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
     replaying.add_argument(
         "--now", action="store_true", help="with the use case as it stands in the table now"
     )
-    replaying.set_defaults(run=_replay)
+    replaying.set_defaults(run=_replay, status_of_fault=review.NOT_TRIED)
 
 
 def _serve(asked: argparse.Namespace) -> int:
@@ -156,7 +159,7 @@ async def _make_file(settings: Settings) -> None:
 
 def _talk(asked: argparse.Namespace) -> int:
     settings = _settings()
-    configure_logging("error", "console")
+    configure_logging("error", "console", with_personal=settings.log_personal_data)
     if asked.use_case:
         settings = replace(settings, stack_use_case=asked.use_case)
     if asked.caller and not identify(asked.caller):
@@ -281,8 +284,9 @@ def _show(asked: argparse.Namespace) -> int:
 
 
 async def _shown(settings: Settings, asked: argparse.Namespace) -> str | None:
-    async with app.open_calls(settings) as (_, store, _):
-        return await review.shown(store, asked.call, for_machines=asked.json)
+    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+        columns = review.output_columns()
+        return await review.shown(store, asked.call, for_machines=asked.json, columns=columns)
 
 
 def _replay(asked: argparse.Namespace) -> int:
@@ -295,8 +299,12 @@ def _replay(asked: argparse.Namespace) -> int:
 
 
 async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.Verdict:
-    async with app.open_calls(settings) as (calls, _, _):
-        return await review.replayed(settings, calls.resources, asked.call, with_today=asked.now)
+    async with app.open_calls(settings, makes_table=False) as (calls, _, _):
+        return await review.replayed(
+            *(settings, calls.resources, asked.call),
+            with_today=asked.now,
+            columns=review.output_columns(),
+        )
 
 
 def _settings() -> Settings:

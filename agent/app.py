@@ -68,19 +68,35 @@ class Service:
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings, clock: Callable[[], float] = time, on_active: OnActive = unprotected
+    settings: Settings,
+    clock: Callable[[], float] = time,
+    on_active: OnActive = unprotected,
+    *,
+    makes_table: bool = True,
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
-    """Everything a call needs, without a way to reach it; closed on leaving."""
+    """Everything a call needs, without a way to reach it; closed on leaving.
+
+    Args:
+        settings: Of the process.
+        clock: Epoch seconds.
+        on_active: Told when there are calls and when there are none.
+        makes_table: Make the file of the embedded table if it is missing; only to read, not.
+    """
     async with (
         open_tracing(os.environ) as tracing,  # the variables are those of its SDK
-        _open_calls(settings, clock, on_active, tracing) as opened,
+        _open_calls(settings, clock, on_active, tracing, makes_table=makes_table) as opened,
     ):
         yield opened
 
 
 @asynccontextmanager
 async def _open_calls(
-    settings: Settings, clock: Callable[[], float], on_active: OnActive, tracing: Tracing | None
+    settings: Settings,
+    clock: Callable[[], float],
+    on_active: OnActive,
+    tracing: Tracing | None,
+    *,
+    makes_table: bool,
 ) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
     telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
     load = Load(telemetry.load)
@@ -90,6 +106,7 @@ async def _open_calls(
         settings.store_path,
         region=settings.aws_region,
         max_calls=settings.max_calls,
+        make=makes_table,
     )
     traced = TracedTable(settings.table_name) if tracing else None
     store = MeasuredStore(table, telemetry, traced)

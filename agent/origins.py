@@ -24,6 +24,7 @@ from agent.recording.replay import Today
 from agent.setup import Setups
 from agent.store import records, session
 from agent.store.versions import intact_version
+from agent.telemetry import Stamp as ReceiptStamp
 
 _NOTHING_ASKED = StartReply(0, ())
 _WEBHOOK = ("CallSid", "From", "To", "Direction", "outboundUseCase", "startedMs")
@@ -55,6 +56,13 @@ def beginning_of(
 def asks_of(configuration: LiveConfiguration) -> str:
     """`forms.asks_digest` of what is in force in a call."""
     return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
+
+
+def answering(configuration: LiveConfiguration, item: Item) -> ReceiptStamp:
+    """Which versions answer a call now, for its receipt: the digests are those of its record."""
+    request = configuration.request(_NOTHING_ASKED)
+    prompt, tools = prompt_digest(configuration.template), tools_digest(request.tools)
+    return ReceiptStamp(session.version_of(item), prompt, tools)
 
 
 async def today(setups: Setups, began: Beginning, model: str) -> Today:

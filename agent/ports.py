@@ -54,7 +54,7 @@ class ToolError(AgentError):
 
 
 class StoreError(AgentError):
-    """The table cannot be reached, or refused the request.
+    """The table cannot be reached, or refused the request. The text has nothing of the item.
 
     Whether a writing was made is then unknown. Asking again may help.
     """

@@ -5,6 +5,8 @@ Both only read. What they print holds what was said; nothing of it is logged.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass, replace
 from time import time
 
@@ -14,8 +16,9 @@ from agent.recording.forms import RecordError
 from agent.recording.reading import RecordedLine, missing, read_record
 from agent.recording.replay import Today, replay
 from agent.recording.story import read_story
-from agent.recording.transcript import story_text, transcript
+from agent.recording.transcript import folded, story_text, transcript
 from agent.recording.verdict import changes, told
+from agent.recording.waterfall import COLUMNS
 from agent.resources import Resources
 from agent.settings import Settings
 from agent.setup import Setups
@@ -23,6 +26,9 @@ from agent.setup import Setups
 DIFFERENT = 1
 NO_RECORD = 2
 """Or none that can be used."""
+NOT_TRIED = 3
+"""Exit status of the command, where the settings, the table or the use case are at fault."""
+_FEWEST_COLUMNS = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,23 @@ class Verdict:
     """0 = the same, else `DIFFERENT` or `NO_RECORD`."""
 
 
-async def shown(store: Store, call_sid: str, *, for_machines: bool = False) -> str | None:
+def output_columns() -> int:
+    """Of the terminal, 72 to 100; 100 if the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        return COLUMNS
+    return max(_FEWEST_COLUMNS, min(shutil.get_terminal_size((COLUMNS, 24)).columns, COLUMNS))
+
+
+async def shown(
+    store: Store, call_sid: str, *, for_machines: bool = False, columns: int = COLUMNS
+) -> str | None:
     """A call as text, or as JSON; None if nothing is known of it.
+
+    Args:
+        store: The table.
+        call_sid: The call.
+        for_machines: As JSON.
+        columns: Of the text, 72 to 100.
 
     Raises:
         StoreError: The table cannot be reached.
@@ -43,11 +64,16 @@ async def shown(store: Store, call_sid: str, *, for_machines: bool = False) -> s
     story = await read_story(store, call_sid)
     if story is None:
         return None
-    return story_text(story) if for_machines else transcript(story)
+    return story_text(story) if for_machines else transcript(story, columns)
 
 
 async def replayed(
-    settings: Settings, resources: Resources, call_sid: str, *, with_today: bool = False
+    settings: Settings,
+    resources: Resources,
+    call_sid: str,
+    *,
+    with_today: bool = False,
+    columns: int = COLUMNS,
 ) -> Verdict:
     """Play a recorded call again.
 
@@ -56,6 +82,7 @@ async def replayed(
         resources: Likewise.
         call_sid: The call.
         with_today: Begin with what the table says now instead of what was recorded.
+        columns: Of the text, 72 to 100.
 
     Raises:
         UseCaseError: There is no use case for it any more.
@@ -69,7 +96,7 @@ async def replayed(
         return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
     now = await _today(settings, resources, lines[0]) if with_today else None
     outcome = replay(lines, now)
-    text = [*_changed(lines, now), *_incomplete(lines), *told(outcome)]
+    text = [*_changed(lines, now, columns), *_incomplete(lines), *told(outcome, columns)]
     return Verdict("\n".join(text), 0 if outcome.is_same else DIFFERENT)
 
 
@@ -78,13 +105,14 @@ async def _today(settings: Settings, resources: Resources, first: RecordedLine) 
     return await today(setups, first.beginning, settings.model_identifier)
 
 
-def _changed(lines: list[RecordedLine], now: Today | None) -> list[str]:
+def _changed(lines: list[RecordedLine], now: Today | None, columns: int) -> list[str]:
     found: dict[str, None] = {}
     for line in lines:
         stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
         brief = now.brief if now else line.beginning.brief
         found |= dict.fromkeys(changes(line, stamp, brief))
-    return ["changed since:", *(f"  {change}" for change in found)] if found else []
+    told_changes = [part for change in found for part in folded(f"  {change}", columns)]
+    return ["changed since:", *told_changes] if found else []
 
 
 def _incomplete(lines: list[RecordedLine]) -> list[str]:

@@ -12,12 +12,11 @@ from agent import __version__
 from agent.configuration import LiveConfiguration
 from agent.conversation.events import EndReason
 from agent.conversation.resuming import Resumption
-from agent.origins import asks_of, beginning_of
+from agent.origins import answering, asks_of, beginning_of
 from agent.ports import Item, Moment
 from agent.recording.recorder import CallRecorder
 from agent.resources import Resources
-from agent.store import session
-from agent.telemetry import CallFacts, CallObserver, stamp_of
+from agent.telemetry import CallFacts, CallObserver
 from agent.tracing import CallTrace
 
 
@@ -77,7 +76,7 @@ def open_watch(
     """
     call_sid, use_case = str(item["pk"]), configuration.use_case.name
     facts = CallFacts(
-        stamp=lambda: stamp_of(configuration.use_case, session.version_of(item)),
+        stamp=partial(answering, configuration, item),
         resume=number,
         code_version=__version__,
         prices=resources.prices,

@@ -121,7 +121,8 @@ class MemoryStore:
         try:
             json.dumps(item, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise StoreRefusedError(f"an item cannot be written: {error}") from error
+            kind = type(error).__name__
+            raise StoreRefusedError(f"an item cannot be written: {kind}") from error
         self._items[key] = deepcopy(item)
 
     def _there(self, key: Key) -> Item | None:

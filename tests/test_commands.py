@@ -11,8 +11,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -601,9 +602,12 @@ def test_call_that_departs_has_another_exit_status(
     assert "different at event 0 (00:00.0)" in lines
 
 
-@pytest.mark.usefixtures("environment")
-def test_call_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_call_that_is_not_there_is_one_line(
+    environment: pytest.MonkeyPatch, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit status 1 for what cannot be shown, 2 for what was not recorded."""
+    environment.setenv("STORE_PATH", str(table))
+
     assert main(["show", "CA0"]) == 1
     assert main(["replay", "CA0"]) == 2
 
@@ -611,3 +615,122 @@ def test_call_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) 
         "",
         "CA0: there is no such call\nCA0: there is no record of this call\n",
     )
+
+
+def test_reading_commands_make_no_table(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong STORE_PATH is told as such, not as a call that is not there."""
+    path = tmp_path / "else where?" / "agent.db"
+    environment.setenv("STORE_PATH", str(path))
+
+    assert main(["show", "CA0"]) == 1
+    assert main(["replay", "CA0"]) == 3
+
+    assert capsys.readouterr() == ("", f"STORE_PATH: there is no file {path}\n" * 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_commands_lay_out_no_table_in_a_file_of_others(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left as it is, byte for byte."""
+    path = tmp_path / "other?.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE others (a)")
+    before = path.read_bytes()
+    environment.setenv("STORE_PATH", str(path))
+
+    assert main(["show", "CA0"]) == 1
+    assert main(["replay", "CA0"]) == 3
+
+    assert capsys.readouterr().err == f"STORE_PATH: {path} is no table of this service\n" * 2
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PORT", "none"), ("TABLE_NAME", "gone"), ("RECORD_DAYS", "0"), ("PRICES_FILE", "/none")],
+)
+def test_replay_that_could_not_be_tried_has_an_exit_status_of_its_own(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+) -> None:
+    """1 would say that the call has departed."""
+    environment.setenv(variable, value)
+
+    assert main(["replay", "CA0"]) == 3
+    assert main(["show", "CA0"]) == 1
+
+    assert capsys.readouterr().err.count(variable) == 2
+
+
+def test_exit_statuses_of_a_replay_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts go by them."""
+    with pytest.raises(SystemExit):
+        main(["replay", "--help"])
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "exit status 0 same, 1 different, 2 no usable record, 3 not tried" in told
+
+
+@pytest.mark.parametrize(("has", "columns"), [(80, 80), (40, 72), (200, 100)])
+def test_call_is_shown_as_wide_as_the_terminal(
+    environment: pytest.MonkeyPatch,
+    table: Path,
+    capsys: pytest.CaptureFixture[str],
+    has: int,
+    columns: int,
+) -> None:
+    """72 columns at least, 100 at the most; and always 100 where there is no terminal."""
+    call_sid = _talked(environment, table, capsys)
+    with closing(sqlite3.connect(table)) as connection, connection:
+        connection.execute(
+            "UPDATE items SET item = replace(item, 'a house salad', ?) WHERE pk = ?",
+            ("so much salad " * 20, call_sid),
+        )
+
+    on_terminal = _on_terminal(has, "show", call_sid)
+    environment.setenv("COLUMNS", str(has))
+    assert main(["show", call_sid]) == 0
+    elsewhere = capsys.readouterr().out.splitlines()
+
+    assert columns - 14 < max(map(len, on_terminal)) <= columns
+    assert 86 < max(map(len, elsewhere)) <= 100
+    assert (on_terminal == elsewhere) == (columns == 100)
+
+
+def test_replay_is_told_as_wide_as_the_terminal(
+    environment: pytest.MonkeyPatch, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is long ends in dots."""
+    call_sid = _talked(environment, table, capsys)
+    with closing(sqlite3.connect(table)) as connection, connection:
+        connection.execute(
+            "UPDATE items SET item = replace(item, 'How can I help you', ?)"
+            " WHERE pk = 'restaurantOrderingUseCase' AND sk = 'configuration'",
+            ("What can I do for you " * 9,),
+        )
+
+    lines = _on_terminal(80, "replay", call_sid, "--now")
+
+    assert "different at event 0 (00:00.0)" in lines
+    assert max(map(len, lines)) == 80
+
+
+def _on_terminal(columns: int, *command: str) -> list[str]:
+    """What a command prints on a terminal of so many columns."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    asked = [sys.executable, "-m", "agent", *command]
+    with subprocess.Popen(asked, cwd=ROOT, stdout=theirs, env=environment):  # noqa: S603 (ours)
+        os.close(theirs)
+        written = bytearray()
+        with suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:  # EIO at its end
+            while some := terminal.read(4096):
+                written += some
+    return written.decode().splitlines()

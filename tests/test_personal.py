@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from agent.ports import AgentError, Item, StoreError, ToolError, UseCaseError
 from agent.store.sqlite import SqliteStore
 from agent.telemetry import configure_logging
 from benchmarks.planted import found, person, plant
-from tests.servers import serving, settings_for, staged
-from tests.test_call import offline
+from tests.fakes import MemoryStore
+from tests.servers import heard_out, serving, settings_for, staged
+from tests.test_call import offline, seeded
+from tests.twilio.client import call_fields
 
 _CALLS = 50
 
@@ -60,6 +63,68 @@ async def test_request_nobody_can_read_is_a_line_without_its_bytes(
     assert (told["event"], told["level"]) == ("library.reported", "error")
     assert told["notice"] == "Error handling request from %s"
     assert told["exception"].endswith("\nBadHttpMessage")
+    assert "Ada" not in written
+
+
+class _FaultyStore(MemoryStore):
+    """Fails as soon as it is told to; with anything, for a boundary has to bear that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: AgentError | None = None
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        if self.fault is not None:
+            raise self.fault
+        return await super().get(pk, sk)
+
+
+@pytest.mark.usefixtures("plain_logging")
+@pytest.mark.parametrize(
+    ("fault", "is_told"),
+    [
+        (UseCaseError("prompt: is missing"), True),
+        (StoreError("the table did not answer within 2 s"), True),
+        (ToolError("There is no order of Ada Example."), False),
+    ],
+)
+async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
+    table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
+) -> None:
+    """What the table or a record lacks is told; any other text may be somebody's."""
+    configure_logging("info", "json")
+    store = _FaultyStore()
+    store.fault = fault
+
+    async with staged(settings_for(table), store, offline) as server:
+        await server.ring(call_fields())
+
+    written = capsys.readouterr().err
+    (told,) = [json.loads(line) for line in written.splitlines() if "webhook.failed" in line]
+    assert told["error"] == type(fault).__name__
+    assert told.get("fault") == (str(fault) if is_told else None)
+    assert (str(fault) in written) == is_told
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_call_that_fails_says_why_in_the_words_of_operators_only(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a webhook does."""
+    configure_logging("info", "json")
+    store = _FaultyStore()
+    await seeded(store)
+
+    async with staged(settings_for(table), store, offline) as server:
+        relay = await server.relay(From="+15550100001")
+        async with server.twilio.dial(relay) as call:
+            store.fault = ToolError("There is no order of Ada Example.")
+            await call.set_up()
+            await heard_out(call)
+
+    written = capsys.readouterr().err
+    (told,) = [json.loads(line) for line in written.splitlines() if "call.failed" in line]
+    assert told["error"] == "ToolError"
     assert "Ada" not in written
 
 

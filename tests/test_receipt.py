@@ -23,15 +23,14 @@ from agent.conversation.events import (
     ToolFinished,
 )
 from agent.conversation.history import AgentSaid, Voice
-from agent.conversation.messages import ToolCall, ToolSpec, Usage
+from agent.conversation.messages import ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
-from agent.conversation.usecase import UseCase
 from agent.telemetry import (
     CallFacts,
     PricesError,
+    Stamp,
     Telemetry,
     read_prices,
-    stamp_of,
 )
 from tests.fakes import Clock, moment
 
@@ -75,7 +74,7 @@ def test_receipt_adds_up_a_call() -> None:
     """Counts, lengths and versions; nothing that was said."""
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
-    stamp = stamp_of(UseCase("pizza", "Be kind."), 3)
+    stamp = Stamp(3, "5499befb38db", "e3b0c44298fc")
 
     receipt = receipt_of(
         (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", Voice.GREETING))]),
@@ -218,17 +217,6 @@ def test_shipped_prices_can_be_read() -> None:
     for model in prices.models.values():
         assert model.cache_read is not None and model.cache_write is not None
         assert model.cache_read < model.input <= model.cache_write < model.output
-
-
-def test_hashes_tell_versions_apart_and_nothing_else() -> None:
-    """The prompt without the part that is the caller's, and what the model sees of the tools."""
-    spec = ToolSpec("look_up", "Looks.", "{}")
-    plain = stamp_of(UseCase("a", "Be kind.", tools=(spec,)), 1)
-
-    assert plain == stamp_of(UseCase("b", "Be kind.", context="Ada", tools=(spec,)), 1)
-    assert plain != stamp_of(UseCase("a", "Be brief.", tools=(spec,)), 1)
-    other = ToolSpec("look_up", "Looks.", '{"type":"object"}')
-    assert plain.tools_hash != stamp_of(UseCase("a", "Be kind.", tools=(other,)), 1).tools_hash
 
 
 def test_version_of_the_code_is_that_of_the_project() -> None:

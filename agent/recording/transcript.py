@@ -23,17 +23,18 @@ from agent.conversation.history import (
 from agent.recording.forms import Form, fact_form, text_of
 from agent.recording.reading import RecordedLine, missing
 from agent.recording.story import Entry, Story
-from agent.recording.waterfall import Turn, drawn, turns
+from agent.recording.waterfall import COLUMNS, Turn, drawn, turns
 
-COLUMNS = 100
 _INDENT = 18
 _LONGEST = 240
 """Of arguments and results of tools."""
 
 
-def transcript(story: Story) -> str:
+def transcript(story: Story, columns: int = COLUMNS) -> str:
     """A call for a reader."""
-    return "\n".join([*_heading(story), "", *_entries(story), *_waterfalls(story)])
+    heading = [part for line in _heading(story) for part in folded(line, columns)]
+    entries, waterfalls = _entries(story, columns), _waterfalls(story, columns)
+    return "\n".join([*heading, "", *entries, *waterfalls])
 
 
 def story_form(story: Story) -> Form:
@@ -62,6 +63,14 @@ def shortened(text: str, longest: int = _LONGEST) -> str:
     """Its beginning, and how much there is."""
     text = plain_text(text)
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def folded(line: str, columns: int) -> list[str]:
+    """A line over several on a narrow terminal; whole otherwise, for whoever searches it."""
+    if columns >= COLUMNS:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, columns, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def clock(ms: float | None) -> str:
@@ -94,26 +103,26 @@ def _heading(story: Story) -> Iterator[str]:
         )
 
 
-def _entries(story: Story) -> Iterator[str]:
+def _entries(story: Story, columns: int) -> Iterator[str]:
     generation = 0
     for entry in story.entries:
         if entry.generation > generation:
             generation = entry.generation
             cause = plain_text(story.causes.get(generation, "")) or "not known why"
-            yield f"--- line {generation}: {cause} ".ljust(COLUMNS, "-")
-        yield from _entry(entry)
+            yield f"--- line {generation}: {cause} ".ljust(columns, "-")
+        yield from _entry(entry, columns)
 
 
-def _entry(entry: Entry) -> Iterator[str]:
+def _entry(entry: Entry, columns: int) -> Iterator[str]:
     label, text = _told(entry.fact)
     first = f"{clock(entry.at_ms):<8} {label:<8} "
     yield from textwrap.wrap(
-        text, COLUMNS, initial_indent=first, subsequent_indent=" " * _INDENT, break_on_hyphens=False
+        text, columns, initial_indent=first, subsequent_indent=" " * _INDENT, break_on_hyphens=False
     ) or [first.rstrip()]
     if isinstance(entry.fact, ToolUsed):
         yield from textwrap.wrap(
             _result(entry.fact),
-            COLUMNS,
+            columns,
             initial_indent=" " * _INDENT,
             subsequent_indent=" " * _INDENT,
             break_on_hyphens=False,
@@ -143,14 +152,15 @@ def _result(used: ToolUsed) -> str:
     return f"-> {'error ' if used.result.is_error else ''}{shortened(used.result.content)}"
 
 
-def _waterfalls(story: Story) -> Iterator[str]:
+def _waterfalls(story: Story, columns: int) -> Iterator[str]:
     number = 0
     for line in story.lines:
         for turn in turns(line.steps):
             number += 1
             yield ""
-            yield _turn_heading(number, turn, story.since_beginning(line))
-            yield from drawn(turn)
+            heading = _turn_heading(number, turn, story.since_beginning(line))
+            yield from folded(heading, columns)
+            yield from drawn(turn, columns)
 
 
 def _turn_heading(number: int, turn: Turn, offset_ms: float) -> str:

@@ -14,7 +14,8 @@ from agent.recording.digests import digests, list_digest
 from agent.recording.forms import Form, Stamp, event_form, text_of
 from agent.recording.reading import RecordedLine
 from agent.recording.replay import Departure, Outcome
-from agent.recording.transcript import COLUMNS, clock, plain_text, shortened
+from agent.recording.transcript import clock, folded, plain_text, shortened
+from agent.recording.waterfall import COLUMNS
 
 _MOST_CHANGES = 20
 _LEAD = 24
@@ -36,7 +37,7 @@ def changes(line: RecordedLine, stamp: Stamp, brief: Brief) -> list[str]:
     return found[:_MOST_CHANGES] + more
 
 
-def told(outcome: Outcome) -> list[str]:
+def told(outcome: Outcome, columns: int = COLUMNS) -> list[str]:
     """Where the replay departs from the record; one line if it does not."""
     if outcome.is_same:
         return [f"same: {outcome.events} events lead to the same actions"]
@@ -45,7 +46,7 @@ def told(outcome: Outcome) -> list[str]:
         recorded = outcome.asks.step.asks
         lines += [
             f"the model is asked otherwise from {_place(outcome.asks)} on",
-            f"  {_shown_event(outcome.asks)}",
+            f"  {_shown_event(outcome.asks, columns)}",
         ]
         if recorded != outcome.asks_now:
             lines.append(
@@ -53,14 +54,14 @@ def told(outcome: Outcome) -> list[str]:
             )
         before, after = map(plain_text, outcome.models)
         if before != after:
-            lines.append(f"  model: {before} -> {after}")
+            lines += folded(f"  model: {before} -> {after}", columns)
     if outcome.acts is None:
         return [*lines, f"with its recorded answers {outcome.events} events lead to the same"]
     return [
         *lines,
         f"different at {_place(outcome.acts)}",
-        f"  {_shown_event(outcome.acts)}",
-        *_compared(outcome.acts),
+        f"  {_shown_event(outcome.acts, columns)}",
+        *_compared(outcome.acts, columns),
     ]
 
 
@@ -69,22 +70,22 @@ def _place(departure: Departure) -> str:
     return f"{line}event {departure.position} ({clock(departure.step.at_ms)})"
 
 
-def _shown_event(departure: Departure) -> str:
-    return _fitted(_shown(event_form(departure.step.event)), COLUMNS - 2)
+def _shown_event(departure: Departure, columns: int) -> str:
+    return _fitted(_shown(event_form(departure.step.event)), columns - 2)
 
 
-def _compared(departure: Departure) -> Iterator[str]:
+def _compared(departure: Departure, columns: int) -> Iterator[str]:
     """The actions side by side: `-` as recorded, `+` as they are now."""
     recorded, now = departure.step.did, departure.did
     before, after = [_shown(form) for form in recorded], [_shown(form) for form in now]
     for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if kind == "equal":
-            yield from (f"    {_fitted(text, COLUMNS - 4)}" for text in before[a:b])
+            yield from (f"    {_fitted(text, columns - 4)}" for text in before[a:b])
             continue
-        skipped = _common(before[a:b], after[c:d])
-        yield from (f"  - {_fitted(text, COLUMNS - 4, skipped)}" for text in before[a:b])
-        yield from (f"  + {_fitted(text, COLUMNS - 4, skipped)}" for text in after[c:d])
-        yield from _other_message(recorded[a:b], now[c:d], departure.messages)
+        skipped = _common(before[a:b], after[c:d], columns)
+        yield from (f"  - {_fitted(text, columns - 4, skipped)}" for text in before[a:b])
+        yield from (f"  + {_fitted(text, columns - 4, skipped)}" for text in after[c:d])
+        yield from _other_message(recorded[a:b], now[c:d], departure.messages, columns)
     if not before:
         yield "  (nothing was done)"
     if not after:
@@ -92,7 +93,7 @@ def _compared(departure: Departure) -> Iterator[str]:
 
 
 def _other_message(
-    recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message]
+    recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
 ) -> Iterator[str]:
     """The first message of a request that is another one."""
     for before, after in zip(recorded, now, strict=False):
@@ -101,7 +102,7 @@ def _other_message(
                 same = sum(1 for _ in _same(were, are))
                 yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
                 if same < len(messages) and digests(messages) == are:
-                    yield f"    it is now: {_fitted(_message(messages[same]), COLUMNS - 15)}"
+                    yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
                 return
             case _:
                 pass
@@ -125,9 +126,9 @@ def _message(message: Message) -> str:
     )
 
 
-def _common(before: Sequence[str], after: Sequence[str]) -> int:
+def _common(before: Sequence[str], after: Sequence[str], columns: int) -> int:
     """How much of two lines is the same and need not be shown."""
-    if len(before) != 1 or len(after) != 1 or max(len(before[0]), len(after[0])) < COLUMNS - 4:
+    if len(before) != 1 or len(after) != 1 or max(len(before[0]), len(after[0])) < columns - 4:
         return 0
     same = sum(1 for _ in _same(before[0], after[0]))
     return max(0, same - _LEAD)

@@ -28,7 +28,9 @@ from agent.conversation.events import (
 from agent.recording.forms import Form
 from agent.recording.reading import Step
 
-_BAR = 52
+COLUMNS = 100
+"""Of what is printed, unless a terminal has fewer."""
+_BESIDE_BAR = 48
 _NAME = 26
 
 
@@ -159,22 +161,23 @@ class _Reading:
             span.to_ms, span.end = at_ms - turn.at_ms, end
 
 
-def drawn(turn: Turn) -> list[str]:
-    """The spans of a turn as bars, in at most 100 columns."""
-    scale = _BAR / max(turn.length_ms, 1.0)
-    rows = [_row(span, scale) for span in turn.spans if span.name != "hold" or _is_seen(span)]
+def drawn(turn: Turn, columns: int = COLUMNS) -> list[str]:
+    """The spans of a turn as bars, in at most so many columns."""
+    spans = [span for span in turn.spans if span.name != "hold" or _is_seen(span)]
     if turn.first_text_ms is not None:
-        rows.append(_row(Span("speech", turn.first_text_ms, None, turn.last_text_ms), scale))
-    return rows
+        spans.append(Span("speech", turn.first_text_ms, None, turn.last_text_ms))
+    width = columns - _BESIDE_BAR
+    scale = width / max(turn.length_ms, 1.0)
+    return [_row(span, scale, width) for span in spans]
 
 
 def _is_seen(span: Span) -> bool:
     return span.to_ms is not None and span.to_ms >= 50
 
 
-def _row(span: Span, scale: float) -> str:
+def _row(span: Span, scale: float, width: int) -> str:
     to_ms = span.to_ms if span.to_ms is not None else span.first_ms
-    begin = min(int(span.from_ms * scale), _BAR - 1)
+    begin = min(int(span.from_ms * scale), width - 1)
     end = max(begin + 1, round((to_ms if to_ms is not None else span.from_ms) * scale))
     bar = [" "] * begin + ["="] * (end - begin)
     if span.name.startswith("reply"):

@@ -17,7 +17,9 @@ from agent.store.sqlite import SqliteStore
 __all__ = ["create_table", "open_store"]
 
 
-async def open_store(table_name: str, path: Path, *, region: str, max_calls: int) -> Store:
+async def open_store(
+    table_name: str, path: Path, *, region: str, max_calls: int, make: bool = True
+) -> Store:
     """The table of this process.
 
     Args:
@@ -25,12 +27,13 @@ async def open_store(table_name: str, path: Path, *, region: str, max_calls: int
         path: The file.
         region: Of the table; empty = as the SDK finds it.
         max_calls: Twice as many connections are the most there may be.
+        make: The file, if it is missing. A table in DynamoDB is never made here.
 
     Raises:
         StoreError: It cannot be used; one line.
     """
     if not table_name:
-        return await SqliteStore.open(path)
+        return await SqliteStore.open(path, make=make)
     from agent.store.dynamodb import DynamoDBStore  # noqa: PLC0415 (see the module)
 
     table = await DynamoDBStore.open(table_name, region=region, connections=2 * max_calls)

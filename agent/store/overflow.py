@@ -243,7 +243,8 @@ def _json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreRefusedError(f"an item cannot be written: {error}") from error
+        kind = type(error).__name__
+        raise StoreRefusedError(f"an item cannot be written: {kind}") from error
 
 
 def _digest(text: str) -> str:

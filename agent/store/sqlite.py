@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS index_1_full ON items (pk1, sk1) WHERE pk1 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT NULL;
 """
+_IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
 
 T = TypeVar("T")
@@ -65,20 +66,22 @@ class SqliteStore:
         *,
         now: Callable[[], float] = time.time,
         busy_seconds: float = 5.0,
+        make: bool = True,
     ) -> Self:
-        """Open the file, made with its folder if it is missing.
+        """Open the file.
 
         Args:
             path: The file; SQLite keeps two more beside it while it is open.
             now: Epoch seconds, for expiry.
             busy_seconds: How long to wait for another process's write; any call of the store
                 answers, or fails, within twice that.
+            make: The file with its folder, if it is missing; otherwise it has to be one of ours.
 
         Raises:
             StoreError: It cannot be opened.
         """
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        opening = partial(_Table.open, path, now, busy_seconds)
+        opening = partial(_Table.open if make else _Table.found, path, now, busy_seconds)
         try:
             table = await _answer(worker, opening, 2 * busy_seconds)
         except BaseException:
@@ -143,7 +146,7 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
     except TimeoutError as error:
         raise StoreError(f"the table did not answer within {seconds:g} s") from error
     except (sqlite3.DataError, UnicodeError) as error:
-        raise StoreRefusedError(f"the table refused: {error}") from error
+        raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"the table refused: {error}") from error
 
@@ -168,6 +171,23 @@ class _Table:
         except sqlite3.Error:
             connection.close()
             raise
+        return cls(connection, now)
+
+    @classmethod
+    def found(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
+        """Connect to a table that is there; nothing is made or changed."""
+        if not path.is_file():
+            raise StoreError(f"STORE_PATH: there is no file {path}")
+        address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
+        connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
+        try:
+            is_ours = connection.execute(_IS_LAID_OUT).fetchone() is not None
+        except sqlite3.Error:
+            connection.close()
+            raise
+        if not is_ours:
+            connection.close()
+            raise StoreError(f"STORE_PATH: {path} is no table of this service")
         return cls(connection, now)
 
     def close(self) -> None:
@@ -283,7 +303,8 @@ def _row(item: Item) -> _Row:
     try:
         return (pk, sk, *indexed, expires, json.dumps(item, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreRefusedError(f"an item cannot be written: {error}") from error
+        kind = type(error).__name__
+        raise StoreRefusedError(f"an item cannot be written: {kind}") from error
 
 
 def _item(text: str) -> Item:

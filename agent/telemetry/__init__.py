@@ -12,7 +12,7 @@ from agent.telemetry.measured import MeasuredMessenger, MeasuredStore
 from agent.telemetry.observer import CallObserver
 from agent.telemetry.prices import NO_PRICES, Prices, PricesError, read_prices
 from agent.telemetry.process import Telemetry
-from agent.telemetry.receipt import CallFacts, stamp_of
+from agent.telemetry.receipt import CallFacts, Stamp
 
 __all__ = [
     "NO_PRICES",
@@ -23,9 +23,9 @@ __all__ = [
     "MeasuredStore",
     "Prices",
     "PricesError",
+    "Stamp",
     "Telemetry",
     "configure_logging",
     "drop_personal",
     "read_prices",
-    "stamp_of",
 ]

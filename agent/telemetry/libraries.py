@@ -3,13 +3,12 @@
 aiohttp and asyncio report faults to `logging`. Where nobody listens Python writes them to stderr as
 text of many lines, with bytes of a request that could not be read, whoever has sent it. Each of
 them is one line `library.reported` instead: which library, what it says without its values, the
-kind of the fault, and its traceback without the fault's own text. The whole text may be personal.
+kind of the fault, and its traceback as our own faults have it. The whole text may be personal.
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
 
 import structlog
 
@@ -26,10 +25,9 @@ class LibraryLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        told = {}
+        told: dict[str, object] = {}
         if record.exc_info and (fault := record.exc_info[1]):
-            frames = "".join(traceback.format_tb(fault.__traceback__))
-            told = {"error": type(fault).__name__, "exception": frames + type(fault).__name__}
+            told = {"error": type(fault).__name__, "exc_info": fault}
         first, _, _ = str(record.msg).partition("\n")  # asyncio adds values from the second line on
         log.log(
             record.levelno,

@@ -1,8 +1,9 @@
 """Log lines: one JSON object each, or readable ones on a terminal.
 
 Values that may be personal have keys that begin with `pii_` and are dropped, unless the operator
-asks for them. A traceback has the lines of our code and no values of their variables: structlog by
-itself shows those on a terminal as soon as the package rich is installed, whoever has brought it.
+asks for them. So is the text of a fault. A traceback has the lines of our code and no values of
+their variables: structlog by itself shows those on a terminal as soon as the package rich is
+installed, whoever has brought it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from agent.telemetry.eyes import readable
 from agent.telemetry.libraries import listen_to_libraries
+from agent.telemetry.tracebacks import traceback_processor
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
@@ -23,10 +25,10 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     Args:
         level: `debug`, `info`, `warning` or `error`.
         log_format: `json` or `console`.
-        with_personal: Let values through that may be personal, under their keys `pii_…`.
+        with_personal: Let values through that may be personal, under their keys `pii_…`, and what
+            faults say.
     """
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    tracebacks: structlog.types.Processor = structlog.processors.format_exc_info
     personal = [] if with_personal else [drop_personal]
     eyes: list[structlog.types.Processor] = []
     if log_format == "console":
@@ -34,7 +36,6 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
             colors=sys.stderr.isatty(),
             exception_formatter=structlog.dev.plain_traceback,
         )
-        tracebacks = structlog.stdlib.add_log_level
         eyes = [readable]
     structlog.configure(
         processors=[
@@ -43,7 +44,7 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *personal,
             *eyes,
-            tracebacks,
+            traceback_processor(with_personal=with_personal),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import structlog
 
@@ -25,7 +24,6 @@ from agent.conversation.events import (
 )
 from agent.conversation.history import AgentSaid, Voice
 from agent.conversation.messages import Usage
-from agent.conversation.usecase import UseCase
 from agent.ports import Moment
 from agent.telemetry.prices import NO_PRICES, Prices
 
@@ -38,22 +36,14 @@ _KINDS = ("input", "output", "cache_read", "cache_write")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Which versions have answered a call."""
+    """Which versions have answered a call; the hashes tell them apart and nothing of a caller."""
 
     use_case_version: int = 0
     """0 = the record as it stands, without a version."""
     prompt_hash: str = ""
+    """Of the prompt before it is filled, as in the record of a call (`RECORD_CALLS`)."""
     tools_hash: str = ""
-
-
-def stamp_of(use_case: UseCase, version: int) -> Stamp:
-    """The versions of a use case that was set up for a call.
-
-    The hash of the prompt is of the part that is the same for all calls, so it tells versions
-    apart and nothing about a caller.
-    """
-    tools = "".join(f"{one.name}\n{one.description}\n{one.parameters}\n" for one in use_case.tools)
-    return Stamp(version, _digest(use_case.prompt), _digest(tools))
+    """Of what the model is told of the tools; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +199,3 @@ class _Voice:
 def _sum(usages: Iterable[Usage]) -> Usage:
     counted = list(usages)
     return Usage(*(sum(getattr(one, kind) for one in counted) for kind in _KINDS))
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:12]

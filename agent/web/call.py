@@ -33,6 +33,7 @@ from agent.web.edge import (
     SIGNATURES,
     TELEMETRY,
     refuse,
+    told,
 )
 
 log = structlog.get_logger(__name__)
@@ -102,7 +103,7 @@ async def _lead(request: web.Request, line: RelayLine, call_sid: str, use: Token
         try:
             reason = await request.app[CALLS].run(call_sid, line, use)
         except AgentError as error:
-            log.error("call.failed", error=type(error).__name__, fault=str(error))
+            log.error("call.failed", **told(error))
         except Exception:  # the web boundary: one call must not take others with it
             log.exception("call.crashed")
         else:

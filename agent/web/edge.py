@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
 from agent.calls import Calls
-from agent.ports import AgentError
+from agent.ports import AgentError, StoreError, UseCaseError
 from agent.relay import twiml
 from agent.relay.signature import Signatures
 from agent.settings import Settings
@@ -113,6 +113,15 @@ _IN_TROUBLE: Mapping[str, Callable[[], web.Response]] = {
 """The webhooks by the beginning of their path, and what is answered where one fails."""
 
 
+def told(error: AgentError) -> dict[str, str]:
+    """What the log says of a fault that ends a webhook or a call.
+
+    What the table or a record lacks is for operators; the text of any other may be a caller's.
+    """
+    is_plain = isinstance(error, StoreError | UseCaseError)
+    return {"error": type(error).__name__, "fault" if is_plain else "pii_fault": str(error)}
+
+
 @web.middleware
 async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Measure each webhook, and let no failure of it reach Twilio as one."""
@@ -128,7 +137,7 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
         _measure(request, refusal.status, began)
         raise
     except AgentError as error:
-        log.error("webhook.failed", error=type(error).__name__, fault=str(error))
+        log.error("webhook.failed", **told(error))
         response = in_trouble()
     except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
         log.exception("webhook.crashed")

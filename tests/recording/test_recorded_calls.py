@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.ports import Item
 from agent.review import DIFFERENT, NO_RECORD, replayed, shown
@@ -127,6 +128,22 @@ async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
     )
 
     assert turns == 1
+
+
+async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
+    """So that the log of a call and its record can be matched, with those of other calls too."""
+    await recording.know(ADA, useCase="restaurantOrderingUseCase")
+    with capture_logs() as logs:
+        call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+
+    receipts = [line for line in logs if line["event"] == "call.receipt"]
+    stamps = [line["stamp"] for line in told["lines"]]
+    assert len(receipts) == len(stamps) == 2
+    for receipt, stamp in zip(receipts, stamps, strict=True):
+        assert receipt["prompt_hash"] == stamp["prompt"]
+        assert receipt["tools_hash"] == stamp["tools"]
+        assert receipt["use_case_version"] == stamp["version"]
 
 
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -213,3 +214,26 @@ def test_line_of_which_nothing_is_recorded_is_named() -> None:
 def test_no_minute_has_sixty_seconds(ms: float, told: str) -> None:
     """Also where tenths are rounded up."""
     assert clock(ms) == told
+
+
+@pytest.mark.parametrize("columns", [72, 80, 99])
+def test_call_fits_a_narrow_terminal(columns: int) -> None:
+    """Separators and bars end with it; what is long goes on below."""
+
+    async def main() -> tuple[list[str], list[str]]:
+        store = await kept()
+        await ordered(store)
+        story = await read_story(store, "CA1")
+        assert story is not None
+        story = replace(story, use_case="u" * 70, fault="the record is torn " * 9)
+        return transcript(story, columns).splitlines(), transcript(story).splitlines()
+
+    narrow, wide = run_virtually(main())
+
+    assert max(map(len, narrow)) <= columns
+    assert [len(line) for line in narrow if line.startswith("---")] == [columns]
+    assert max(len(line) for line in narrow if "|" in line) > columns - 8
+    assert "".join("".join(narrow).split()).replace("-", "").replace("=", "").replace(".", "") == (
+        "".join("".join(wide).split()).replace("-", "").replace("=", "").replace(".", "")
+    )
+    assert max(map(len, wide)) > 100
