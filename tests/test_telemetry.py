@@ -288,6 +288,25 @@ def test_tokens_are_counted_by_kind() -> None:
     }
 
 
+def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
+    """The wait and the outcome are those of the one that was asked, whoever stood in for it."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
+        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
+        (13.1, TokensCounted(1, Usage(100, 40, model="other:")), []),
+    )
+
+    assert {name: value for name, value in samples.items() if "other:" in name} == {
+        "llm_tokens_total input other:": 100.0,
+        "llm_tokens_total output other:": 40.0,
+        "llm_tokens_per_second_count other:": 1.0,
+        "llm_tokens_per_second_sum other:": 20.0,
+    }
+    assert samples["llm_requests_total scripted: finished"] == 1.0
+    assert not any("tokens_" in name and "scripted:" in name for name in samples)
+
+
 def test_summaries_are_counted_by_what_became_of_them() -> None:
     """One that failed is not lost: an extract stands in for it."""
     happened: list[Event] = [Summarized(1, "Ada is calling."), SummaryFailed(2), SummaryFailed(3)]

@@ -77,7 +77,7 @@ class Receipt:
         self._names: dict[str, str] = {}
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Usage] = {}
-        """Tokens by model."""
+        """Tokens by the model that answered."""
         self._agent = _Voice()
         self._caller = _Voice()
 
@@ -159,7 +159,7 @@ class Receipt:
             self._tools.setdefault(name, Counter())[outcome] += 1
 
     def _count(self, usage: Usage) -> None:
-        model = self._model()
+        model = usage.model or self._model()
         self.used[model] = _sum((self.used.get(model, Usage(0, 0)), usage))
 
     def _report(self, report: Playback, at: float) -> None:

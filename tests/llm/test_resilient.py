@@ -19,6 +19,7 @@ from agent.conversation.messages import (
     StopReason,
     TextPiece,
     ToolCall,
+    Usage,
 )
 from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.llm.resilient.health import HedgeOutcome
@@ -129,6 +130,22 @@ def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
         "Stopped",
     ]
     assert (bench.asked, bench.told.events) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    ("first", "who"),
+    [
+        (["Well.", END, Usage(7, 2)], "first"),
+        ([fault("throttled")], "second"),
+        ([STALL], "second"),
+    ],
+    ids=["asked", "in its place", "hedged"],
+)
+def test_tokens_are_those_of_the_model_that_answered(first: Sequence[Step], who: str) -> None:
+    """They are billed at its price, whoever was asked before or beside it."""
+    bench = Bench([first], [["Well.", END, Usage(7, 2)]], hedges=1)
+
+    assert run_virtually(bench.pieces())[-1] == Usage(7, 2, model=who)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ class Watched:
     alerts: Mapping[str, Sequence[float]]
     recordings: Mapping[str, Sequence[float]]
     metrics: Mapping[str, Sequence[float]]
+    tokens: Mapping[str, Sequence[float]]
+    """By model."""
     sick_rules: Mapping[str, str]
 
 
@@ -84,6 +86,10 @@ async def _ask(prometheus: Prometheus, at: float) -> Watched:
         },
         recordings={name: await prometheus.ask(name, at) for name in recordings()},
         metrics={name: await prometheus.ask(name, at) for name in names},
+        tokens={
+            model: await prometheus.ask(f'sum(agent_llm_tokens_total{{model="{model}"}})', at)
+            for model in ("openai:shaky", "offline:")
+        },
         sick_rules=await prometheus.sick_rules(),
     )
 
@@ -145,3 +151,9 @@ def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
     assert watched.alerts["VoiceAgentToolSourceDown"] == [0.0]
     assert watched.alerts["VoiceAgentInstanceDown"] == [1.0]
     assert watched.alerts["VoiceAgentCallsNearLimit"] == [0.0]
+
+
+def test_tokens_are_those_of_the_model_that_answered(watched: Watched) -> None:
+    """Each reply is the second model's; the first one has never come to an end."""
+    assert watched.tokens["openai:shaky"] == []
+    assert sum(watched.tokens["offline:"]) > 0
