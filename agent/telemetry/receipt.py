@@ -8,7 +8,7 @@ of characters, and the line says which.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -28,12 +28,12 @@ from agent.conversation.messages import Usage
 from agent.conversation.usecase import UseCase
 from agent.ports import Moment
 from agent.telemetry.prices import NO_PRICES, Prices
+from agent.telemetry.tokens import by_kind, total
 
 log = structlog.get_logger(__name__)
 
 CHARACTERS_PER_SECOND = 15.0
 """Of speech, for estimates."""
-_KINDS = ("input", "output", "cache_read", "cache_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,7 @@ class Receipt:
     @property
     def tokens(self) -> int:
         """Of all kinds, used so far."""
-        return sum(
-            one.input + one.output + one.cache_read + one.cache_write for one in self.used.values()
-        )
+        return sum(by_kind(total(self.used.values())).values())
 
     def observe(self, moment: Moment, kind: str) -> None:
         """Follow one moment of the call; as for `Turns`."""
@@ -110,7 +108,7 @@ class Receipt:
         self, use_case: str, reason: EndReason, turns: int, seconds: float, facts: CallFacts
     ) -> None:
         """Write the line; called once, at the end."""
-        used = _sum(self.used.values())
+        used = total(self.used.values())
         read = used.input + used.cache_read + used.cache_write
         price = facts.prices.of(self.used)
         stamp = facts.stamp()
@@ -129,7 +127,7 @@ class Receipt:
             turns=turns,
             interrupts=dict(self._interrupts),
             tools={name: dict(outcomes) for name, outcomes in self._tools.items()},
-            tokens={kind: getattr(used, kind) for kind in _KINDS},
+            tokens=by_kind(used),
             cache_share=round(used.cache_read / read, 3) if read else 0.0,
             agent_seconds=round(agent, 1),
             caller_seconds=round(caller, 1),
@@ -160,7 +158,7 @@ class Receipt:
 
     def _count(self, usage: Usage) -> None:
         model = usage.model or self._model()
-        self.used[model] = _sum((self.used.get(model, Usage(0, 0)), usage))
+        self.used[model] = total((self.used.get(model, Usage(0, 0)), usage))
 
     def _report(self, report: Playback, at: float) -> None:
         match report:
@@ -204,11 +202,6 @@ class _Voice:
         if self.since is not None:
             self.seconds += max(0.0, at - self.since)
             self.since = None
-
-
-def _sum(usages: Iterable[Usage]) -> Usage:
-    counted = list(usages)
-    return Usage(*(sum(getattr(one, kind) for one in counted) for kind in _KINDS))
 
 
 def _digest(text: str) -> str:

@@ -38,6 +38,7 @@ from agent.conversation.events import (
 from agent.conversation.messages import Usage
 from agent.ports import Moment
 from agent.telemetry.metrics import Metrics
+from agent.telemetry.tokens import by_kind
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
@@ -141,8 +142,7 @@ class Replies:
 
     def _count(self, number: int | None, usage: Usage) -> None:
         model = usage.model or self._model()
-        for kind in ("input", "output", "cache_read", "cache_write"):
-            tokens: int = getattr(usage, kind)
+        for kind, tokens in by_kind(usage).items():
             self._metrics.llm_tokens.labels(model, kind).inc(tokens)
         seconds = self._written.pop(number, 0.0) if number is not None else 0.0
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
