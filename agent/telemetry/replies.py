@@ -82,6 +82,8 @@ class Replies:
     def _note_event(self, event: Event, at: float) -> None:
         match event:
             case ReplyDelta(reply, text) if text:
+                if reply not in self._replies:
+                    self._metrics.stale_pieces.inc()
                 self._first_token(reply, at)
             case ReplyFinished(reply, calls) if calls:
                 self._first_token(reply, at)

@@ -122,14 +122,17 @@ def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, and nobody is silent. Offline replies come at once, but
-    on a busy machine one may take long enough to have a speed.
+    Nothing has a price, nobody is silent, the table has nothing to repair, and each key means
+    something by itself. Offline replies come at once, but on a busy machine one may take long
+    enough to have a speed.
     """
     silent = sorted({*_without_data(watched.metrics), "agent_llm_tokens_per_second_count"})
 
     assert silent == [
         "agent_connections_cut_total",
+        "agent_history_repairs_total",
         "agent_journal_facts_lost_total",
+        "agent_keypad_entries_total",
         "agent_llm_cost_total",
         "agent_llm_tokens_per_second_count",
         "agent_record_lines_lost_total",
