@@ -236,6 +236,9 @@ def test_what_was_made_good_is_counted() -> None:
     telemetry = Telemetry()
     models: ModelEvents = telemetry.models
 
+    for model in ("openai:small", "nova", "nova"):
+        models.asked(model)
+    models.left("nova")
     models.failed("openai:small", ReplyFault.THROTTLED)
     models.retried("openai:small")
     models.fell_back("nova")
@@ -252,4 +255,6 @@ def test_what_was_made_good_is_counted() -> None:
         'agent_llm_hedges_total{outcome="started"} 1.0',
         'agent_llm_breaker_open{model="openai:small"} 1.0',
         'agent_llm_breaker_open{model="nova"} 0.0',
+        'agent_llm_streams_open{model="openai:small"} 1.0',
+        'agent_llm_streams_open{model="nova"} 1.0',
     ]
