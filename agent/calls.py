@@ -74,6 +74,7 @@ class Calls:
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._resumes = resources.telemetry.call_resumes
+        self._repairs = resources.telemetry.history_repairs
 
     @property
     def is_full(self) -> bool:
@@ -275,6 +276,8 @@ class Calls:
             outcome = "resumed"
         finally:
             self._resumes.labels(reentry.cause, outcome).inc()
+        for repair in recovered.repairs:
+            self._repairs.labels(repair.kind).inc()
         log.info("call.resumed", cause=reentry.cause, number=reentry.number)
         return recovered
 

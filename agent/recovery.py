@@ -13,6 +13,7 @@ from agent.conversation.resuming import Resumption
 from agent.ports import Item, Store
 from agent.store.readback import GENERATION, read_back
 from agent.store.reentry import Reentry
+from agent.store.repairs import Repair
 from agent.tools import language_of
 
 
@@ -23,6 +24,8 @@ class Recovered:
     resumption: Resumption
     first_sequence: int
     """Of the facts that are recorded from now on, see `agent.store.journal.Journals.open`."""
+    repairs: list[Repair]
+    """What had to be made good of the facts; each was logged."""
 
 
 async def recover(store: Store, item: Item, reentry: Reentry, now: float) -> Recovered:
@@ -45,7 +48,8 @@ async def recover(store: Store, item: Item, reentry: Reentry, now: float) -> Rec
         elapsed_ms=max(0, int(now * 1000) - started_ms(item)),
         language=language_of(found.facts),
     )
-    return Recovered(resumption, max(found.next_sequence, reentry.number * GENERATION))
+    first_sequence = max(found.next_sequence, reentry.number * GENERATION)
+    return Recovered(resumption, first_sequence, found.repairs)
 
 
 def started_ms(item: Item) -> int:

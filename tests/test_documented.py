@@ -100,6 +100,7 @@ def fully_sampled() -> Telemetry:
     for metric in vars(telemetry).values():
         if isinstance(metric, Counter | Gauge | Histogram):
             _sample(metric)
+    telemetry.models.asked("m")
     telemetry.models.began("m", 0.1)
     telemetry.models.retried("m")
     telemetry.models.fell_back("m")

@@ -152,6 +152,20 @@ def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
     assert receipt["models"] == ["other:", "scripted:"]
 
 
+def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
+    """Another one stood in for the one that was asked; `model` is still the one that leads."""
+    receipt = receipt_of(
+        (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
+        (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
+        (3.0, TokensCounted(None, Usage(0, 100, model="other:")), []),
+        facts=prices_in(tmp_path),
+    )
+
+    assert receipt["price"] == 0.622
+    assert (receipt["model"], receipt["models"]) == ("scripted:", ["other:", "scripted:"])
+    assert receipt["tokens"]["output"] == 200
+
+
 @pytest.mark.parametrize(
     "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
 )
@@ -182,6 +196,23 @@ def test_cost_is_counted_by_model(tmp_path: Path) -> None:
     assert telemetry.value(
         "agent_llm_cost_total", model="scripted:", currency="CHF"
     ) == pytest.approx(0.02)
+
+
+def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
+    """The one that was asked has cost nothing."""
+    telemetry = Telemetry(Clock())
+    observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
+    observer.observe(moment(TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
+    tokens = observer.tokens
+
+    observer.ended(EndReason.AGENT_END)
+
+    costs = [
+        telemetry.value("agent_llm_cost_total", model=model, currency="CHF")
+        for model in ("scripted:", "other:")
+    ]
+    assert costs == [0.0, pytest.approx(1.1)]
+    assert tokens == 1100
 
 
 @pytest.mark.parametrize(

@@ -219,12 +219,29 @@ def test_reply_that_is_left_is_counted_once() -> None:
         "llm_requests_total scripted: cancelled": 1.0,
         "llm_duration_seconds_count scripted: cancelled": 1.0,
         "llm_duration_seconds_sum scripted: cancelled": 1.0,
+        "llm_stale_pieces_total": 1.0,
         "interrupts_total speech": 1.0,
         "interrupt_stop_seconds_count speech": 1.0,
         "turns_total interrupted pizza": 1.0,
         "turn_stage_seconds_count model pizza": 1.0,
         "turn_stage_seconds_sum model pizza": 1.0,
     }
+
+
+def test_pieces_of_a_reply_that_was_left_are_counted() -> None:
+    """Each that has text, and none of the reply that counts."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (10.5, ReplyDelta(1, "Yes"), []),
+        (10.6, ReplyDelta(1, ", we"), []),
+        (11.0, CallerSpoke("And tomorrow?"), [CancelReply(1), _start(2)]),
+        (11.1, ReplyDelta(1, " are"), []),
+        (11.2, ReplyDelta(2, "Tomorrow"), []),
+        (11.3, ReplyDelta(1, " open"), []),
+        (11.3, ReplyDelta(1, ""), []),
+    )
+
+    assert samples["llm_stale_pieces_total"] == 2.0
 
 
 def test_reply_that_fails_is_counted_with_its_fault() -> None:
@@ -286,6 +303,25 @@ def test_tokens_are_counted_by_kind() -> None:
         "llm_tokens_total cache_read scripted:": 30.0,
         "llm_tokens_total cache_write scripted:": 40.0,
     }
+
+
+def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
+    """The wait and the outcome are those of the one that was asked, whoever stood in for it."""
+    samples = _observed(
+        (10.0, SPOKE, [_start(1)]),
+        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
+        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
+        (13.1, TokensCounted(1, Usage(100, 40, model="other:")), []),
+    )
+
+    assert {name: value for name, value in samples.items() if "other:" in name} == {
+        "llm_tokens_total input other:": 100.0,
+        "llm_tokens_total output other:": 40.0,
+        "llm_tokens_per_second_count other:": 1.0,
+        "llm_tokens_per_second_sum other:": 20.0,
+    }
+    assert samples["llm_requests_total scripted: finished"] == 1.0
+    assert not any("tokens_" in name and "scripted:" in name for name in samples)
 
 
 def test_summaries_are_counted_by_what_became_of_them() -> None:

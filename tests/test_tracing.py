@@ -274,6 +274,21 @@ def test_turn_that_was_played_is_not_interrupted_any_more() -> None:
     assert attributes(turn)["voice.turn.outcome"] == "answered"
 
 
+def test_model_that_answered_is_told_where_it_is_known() -> None:
+    """As it calls itself, without our scheme; the span is named after the one that was asked."""
+    *_, first, second = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ")]),
+        (6.1, TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [StartReply(2, ())]),
+        (7.0, ReplyFinished(2), [Speak(1, "Yes. ", is_last=True)]),
+        (7.1, TokensCounted(2, Usage(7, 8)), []),
+    )
+
+    assert attributes(first)["gen_ai.request.model"] == "gpt-x"
+    assert attributes(first)["gen_ai.response.model"] == "gpt-y"
+    assert "gen_ai.response.model" not in attributes(second)
+
+
 def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
     """A summary; a tool that outlived its turn; keys that only a sentence answers."""
     spans = spans_of(

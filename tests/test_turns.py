@@ -34,11 +34,12 @@ from agent.conversation.events import (
     ReplyFault,
     ReplyFinished,
     TimerFired,
+    TokensCounted,
     ToolFinished,
 )
 from agent.conversation.history import AgentSaid
 from agent.conversation.machine import Conversation
-from agent.conversation.messages import StopReason, ToolCall
+from agent.conversation.messages import StopReason, ToolCall, Usage
 from agent.conversation.outcome import ToolOutcome
 from agent.session import Session, Surroundings
 from agent.store.sqlite import SqliteStore
@@ -113,7 +114,42 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
         "tools": [{"name": "look_up", "ms": 2000.0, "outcome": "ok"}],
         "interrupted": "",
         "filler": False,
+        "tokens": {},
+        "stop": "end",
     }
+
+
+def test_turn_tells_the_tokens_of_all_its_requests() -> None:
+    """Those of the last one come when the turn is over; those of others are not its own."""
+    first, second = lines_of(
+        (9.0, TokensCounted(None, Usage(900, 90)), []),
+        (10.0, SPOKE, [ASK]),
+        (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+        (11.1, TokensCounted(1, Usage(100, 20, 300, 0)), []),
+        (11.2, TokensCounted(None, Usage(900, 90)), []),
+        (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
+        (15.0, ReplyFinished(2, (), StopReason.LENGTH), [Speak(1, "Yes. ", is_last=True)]),
+        (15.1, TokensCounted(2, Usage(10, 5, 400, 7)), []),
+        (20.0, SPOKE, [StartReply(3, ())]),
+        (20.1, TokensCounted(2, Usage(900, 90)), []),
+        (21.0, ReplyFinished(3, (), StopReason.END), [Speak(2, "Yes. ", is_last=True)]),
+        (21.1, TokensCounted(3, Usage(1, 2)), []),
+    )
+
+    assert first["tokens"] == {"input": 110, "output": 25, "cache_read": 700, "cache_write": 7}
+    assert second["tokens"] == {"input": 1, "output": 2, "cache_read": 0, "cache_write": 0}
+    assert [line["stop"] for line in (first, second)] == ["length", "end"]
+
+
+def test_turn_that_was_left_has_no_stop_and_no_tokens_of_what_was_left() -> None:
+    """A model that is not listened to any more tells neither."""
+    [line] = lines_of(
+        (10.0, SPOKE, [ASK]),
+        (11.0, CallerInterrupted(""), [CancelReply(1)]),
+        (11.1, ReplyFinished(1, (), StopReason.END), []),
+    )
+
+    assert (line["stop"], line["tokens"]) == ("", {})
 
 
 def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None:

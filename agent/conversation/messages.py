@@ -140,6 +140,8 @@ class Usage:
     output: int
     cache_read: int = 0
     cache_write: int = 0
+    model: str = ""
+    """Identifier of who has used them; empty = the one that was asked."""
 
 
 ReplyPiece = TextPiece | ToolCall | Stopped | Usage

@@ -30,6 +30,17 @@ class ModelCounters:
         self._breaker = Gauge(
             "agent_llm_breaker_open", "1 while passed over.", ("model",), registry=registry
         )
+        self._streams = Gauge(
+            "agent_llm_streams_open", "Streams of replies.", ("model",), registry=registry
+        )
+
+    def asked(self, model: str) -> None:
+        """A reply has one more stream of this model."""
+        self._streams.labels(model).inc()
+
+    def left(self, model: str) -> None:
+        """One of these is open no more."""
+        self._streams.labels(model).dec()
 
     def began(self, model: str, seconds: float) -> None:
         """The first event of a stream, of any kind, came so long after the request."""

@@ -128,6 +128,12 @@ class Metrics:
             "agent_outbound_calls", "Calls that we make: asked for, answered, ended.", "outcome"
         )
         self.interrupts = counter("agent_interrupts", "Times a caller broke in.", "kind")
+        self.keypad_entries = counter(
+            "agent_keypad_entries", "Entries of the keypad, by what completed them.", "reason"
+        )
+        self.history_repairs = counter(
+            "agent_history_repairs", "Facts of calls that were made good on reading.", "kind"
+        )
         self.tool_duration = histogram(
             "agent_tool_duration_seconds",
             "Tool started until it ended.",
@@ -139,6 +145,9 @@ class Metrics:
             "agent_llm_errors", "Requests that failed, made good or not.", "model", "kind"
         )
         self.llm_tokens = counter("agent_llm_tokens", "Tokens used.", "model", "kind")
+        self.stale_pieces = counter(
+            "agent_llm_stale_pieces", "Pieces of text of replies that had been left."
+        )
         self.llm_cost = counter(
             "agent_llm_cost", "Estimated price of ended calls, where known.", "model", "currency"
         )

@@ -15,6 +15,7 @@ from agent.conversation.events import (
     TimerFired,
 )
 from agent.ports import Moment
+from agent.telemetry.entries import entry_reason
 from agent.telemetry.interrupts import interrupt_kind
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.receipt import CallFacts, Receipt
@@ -74,6 +75,8 @@ class CallObserver:
             self._metrics.interrupt_stop.labels(kind).observe(
                 max(0.0, self._metrics.now() - moment.received_at)
             )
+        if reason := entry_reason(moment):
+            self._metrics.keypad_entries.labels(reason).inc()
         self._replies.observe(moment)
         self._turns.observe(moment, kind)
         self._receipt.observe(moment, kind)

@@ -8,7 +8,7 @@ of characters, and the line says which.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -26,12 +26,12 @@ from agent.conversation.history import AgentSaid, Voice
 from agent.conversation.messages import Usage
 from agent.ports import Moment
 from agent.telemetry.prices import NO_PRICES, Prices
+from agent.telemetry.tokens import by_kind, total
 
 log = structlog.get_logger(__name__)
 
 CHARACTERS_PER_SECOND = 15.0
 """Of speech, for estimates."""
-_KINDS = ("input", "output", "cache_read", "cache_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,14 @@ class Receipt:
         self._names: dict[str, str] = {}
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Usage] = {}
-        """Tokens by model."""
+        """Tokens by the model that answered."""
         self._agent = _Voice()
         self._caller = _Voice()
 
     @property
     def tokens(self) -> int:
         """Of all kinds, used so far."""
-        return sum(
-            one.input + one.output + one.cache_read + one.cache_write for one in self.used.values()
-        )
+        return sum(by_kind(total(self.used.values())).values())
 
     def observe(self, moment: Moment, kind: str) -> None:
         """Follow one moment of the call; as for `Turns`."""
@@ -100,7 +98,7 @@ class Receipt:
         self, use_case: str, reason: EndReason, turns: int, seconds: float, facts: CallFacts
     ) -> None:
         """Write the line; called once, at the end."""
-        used = _sum(self.used.values())
+        used = total(self.used.values())
         read = used.input + used.cache_read + used.cache_write
         price = facts.prices.of(self.used)
         stamp = facts.stamp()
@@ -119,7 +117,7 @@ class Receipt:
             turns=turns,
             interrupts=dict(self._interrupts),
             tools={name: dict(outcomes) for name, outcomes in self._tools.items()},
-            tokens={kind: getattr(used, kind) for kind in _KINDS},
+            tokens=by_kind(used),
             cache_share=round(used.cache_read / read, 3) if read else 0.0,
             agent_seconds=round(agent, 1),
             caller_seconds=round(caller, 1),
@@ -149,8 +147,8 @@ class Receipt:
             self._tools.setdefault(name, Counter())[outcome] += 1
 
     def _count(self, usage: Usage) -> None:
-        model = self._model()
-        self.used[model] = _sum((self.used.get(model, Usage(0, 0)), usage))
+        model = usage.model or self._model()
+        self.used[model] = total((self.used.get(model, Usage(0, 0)), usage))
 
     def _report(self, report: Playback, at: float) -> None:
         match report:
@@ -194,8 +192,3 @@ class _Voice:
         if self.since is not None:
             self.seconds += max(0.0, at - self.since)
             self.since = None
-
-
-def _sum(usages: Iterable[Usage]) -> Usage:
-    counted = list(usages)
-    return Usage(*(sum(getattr(one, kind) for one in counted) for kind in _KINDS))

@@ -6,6 +6,10 @@ Definitions (practice section 21), all from the moment the request is handed to 
 - *time to first clause*: until the first text of it is written to the line.
 - *duration*: until the reply is complete, was left or has failed.
 - *tokens per second*: tokens of the reply in the time from its first token to its end.
+
+Times and outcomes are those of the model that was asked, as a caller waits for it, whoever stood in
+for it: who did is known only with the tokens, which a reply that was left never tells. Tokens and
+their speed are those of the model that answered.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from agent.conversation.events import (
 from agent.conversation.messages import Usage
 from agent.ports import Moment
 from agent.telemetry.metrics import Metrics
+from agent.telemetry.tokens import by_kind
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
@@ -77,6 +82,8 @@ class Replies:
     def _note_event(self, event: Event, at: float) -> None:
         match event:
             case ReplyDelta(reply, text) if text:
+                if reply not in self._replies:
+                    self._metrics.stale_pieces.inc()
                 self._first_token(reply, at)
             case ReplyFinished(reply, calls) if calls:
                 self._first_token(reply, at)
@@ -136,12 +143,12 @@ class Replies:
         return True
 
     def _count(self, number: int | None, usage: Usage) -> None:
-        for kind in ("input", "output", "cache_read", "cache_write"):
-            tokens: int = getattr(usage, kind)
-            self._metrics.llm_tokens.labels(self._model(), kind).inc(tokens)
+        model = usage.model or self._model()
+        for kind, tokens in by_kind(usage).items():
+            self._metrics.llm_tokens.labels(model, kind).inc(tokens)
         seconds = self._written.pop(number, 0.0) if number is not None else 0.0
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
-            self._metrics.llm_speed.labels(self._model()).observe(usage.output / seconds)
+            self._metrics.llm_speed.labels(model).observe(usage.output / seconds)
 
     def _end_tool(self, call_id: str, at: float, outcome: str) -> None:
         if (run := self._tools.pop(call_id, None)) is not None:

@@ -26,6 +26,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.conversation.messages import StopReason, Usage
+from agent.telemetry.tokens import total
+
 
 class Stage(StrEnum):
     """What a turn is waiting for."""
@@ -83,9 +86,13 @@ class Turn:
     """How the caller broke in; empty = did not."""
     is_failed: bool = False
     """A reply ended in a fault."""
-    requests: int = 0
+    stop: StopReason | None = None
+    """Why the last reply that was not left ended; None if there was none."""
+    used: Usage | None = None
+    """By its requests, as far as they have told."""
     tool_rounds: int = 0
     tools: dict[str, ToolRun] = field(default_factory=dict)
+    _requests: set[int] = field(default_factory=set)
     _asked: set[int] = field(default_factory=set)
     _writing: set[int] = field(default_factory=set)
     _running: set[str] = field(default_factory=set)
@@ -99,6 +106,11 @@ class Turn:
     def is_over(self) -> bool:
         """Nothing is under way for it any more."""
         return self.is_going and not (self._asked or self._writing or self._running)
+
+    @property
+    def requests(self) -> int:
+        """How often the model was asked."""
+        return len(self._requests)
 
     @property
     def total(self) -> float:
@@ -116,7 +128,7 @@ class Turn:
         """The model was asked."""
         self.advance(at)
         self.is_going = True
-        self.requests += 1
+        self._requests.add(reply)
         self._asked.add(reply)
         self._settle()
 
@@ -135,6 +147,17 @@ class Turn:
             self._asked.discard(reply)
             self._writing.discard(reply)
             self._settle()
+
+    def reply_finished(self, reply: int, stop: StopReason, at: float) -> None:
+        """A reply came to its end."""
+        if reply in self._asked or reply in self._writing:
+            self.stop = stop
+        self.reply_ended(reply, at)
+
+    def counted(self, reply: int | None, usage: Usage) -> None:
+        """A request has used so much; nothing if it is not one of this turn."""
+        if reply in self._requests:
+            self.used = total([self.used, usage] if self.used else [usage])
 
     def tool_began(self, call_id: str, name: str, at: float) -> None:
         """A tool runs."""

@@ -33,11 +33,14 @@ from agent.conversation.events import (
     ReplyFailed,
     ReplyFinished,
     TimerFired,
+    TokensCounted,
     ToolFinished,
 )
+from agent.conversation.messages import Usage
 from agent.ports import Moment
 from agent.telemetry.interrupts import ORDER_SECONDS
 from agent.telemetry.metrics import Metrics
+from agent.telemetry.tokens import by_kind
 from agent.telemetry.turn import OURS, Turn
 
 log = structlog.get_logger(__name__)
@@ -78,6 +81,8 @@ class Turns:
         match event:
             case CallerPressed() | CallerSpoke(is_final=True):
                 self._heard(received_at, has_begun=_begins(deeds))
+            case TokensCounted(reply, usage):
+                self._count(reply, usage)
             case _:
                 pass
         if (turn := self._turn) is not None:
@@ -109,6 +114,12 @@ class Turns:
         if self._turn is None or not self._turn.is_going:
             self._turn = Turn(at)
         self._tell()
+
+    def _count(self, reply: int | None, usage: Usage) -> None:
+        """Tokens come when their reply is over, and with it perhaps the turn."""
+        for turn in (self._turn, self._untold):
+            if turn is not None:
+                turn.counted(reply, usage)
 
     def _interrupted(self, kind: str, at: float) -> None:
         if self._turn is not None and self._turn.is_going:
@@ -176,6 +187,8 @@ class Turns:
             ],
             interrupted=turn.interrupted,
             filler=turn.is_filler,
+            tokens=by_kind(turn.used) if turn.used else {},
+            stop=turn.stop or "",
         )
 
 
@@ -194,11 +207,11 @@ def _note_event(turn: Turn, event: Event, at: float) -> None:
             turn.held(at)
         case ReplyDelta(reply, text) if text:
             turn.wrote(reply, at)
-        case ReplyFinished(reply, calls):
+        case ReplyFinished(reply, calls, stop):
             if calls:
                 turn.wrote(reply, at)
                 turn.tool_rounds += 1
-            turn.reply_ended(reply, at)
+            turn.reply_finished(reply, stop, at)
         case ReplyFailed(reply):
             turn.is_failed = True
             turn.reply_ended(reply, at)

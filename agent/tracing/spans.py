@@ -77,7 +77,10 @@ def cover(one: Open | None, at: float) -> None:
 
 
 def tell_tokens(one: Open, usage: Usage) -> None:
-    """In the conventions, tokens of the prompt cache are input too."""
+    """And who answered; in the conventions, tokens of the prompt cache are input too."""
+    if usage.model:
+        answered = model_attributes(usage.model)["gen_ai.request.model"]
+        one.span.set_attribute("gen_ai.response.model", answered)
     read = usage.input + usage.cache_read + usage.cache_write
     one.span.set_attribute("gen_ai.usage.input_tokens", read)
     one.span.set_attribute("gen_ai.usage.output_tokens", usage.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from contextlib import aclosing, suppress
@@ -235,6 +236,9 @@ def test_what_was_made_good_is_counted() -> None:
     telemetry = Telemetry()
     models: ModelEvents = telemetry.models
 
+    for model in ("openai:small", "nova", "nova"):
+        models.asked(model)
+    models.left("nova")
     models.failed("openai:small", ReplyFault.THROTTLED)
     models.retried("openai:small")
     models.fell_back("nova")
@@ -243,12 +247,14 @@ def test_what_was_made_good_is_counted() -> None:
     models.breaker("nova", is_open=False)
 
     page, _ = telemetry.render("")
-    lines = page.decode().splitlines()
-    assert [line for line in lines if line.startswith("agent_llm") and "created" not in line] == [
+    lines = re.findall(r"^agent_llm_\w+(?<!_created)\{.*", page.decode(), re.MULTILINE)
+    assert lines == [
         'agent_llm_errors_total{kind="throttled",model="openai:small"} 1.0',
         'agent_llm_retries_total{model="openai:small"} 1.0',
         'agent_llm_fallbacks_total{model="nova"} 1.0',
         'agent_llm_hedges_total{outcome="started"} 1.0',
         'agent_llm_breaker_open{model="openai:small"} 1.0',
         'agent_llm_breaker_open{model="nova"} 0.0',
+        'agent_llm_streams_open{model="openai:small"} 1.0',
+        'agent_llm_streams_open{model="nova"} 1.0',
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from agent.conversation.messages import (
     StopReason,
     TextPiece,
     ToolCall,
+    Usage,
 )
 from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.llm.resilient.health import HedgeOutcome
@@ -44,7 +46,14 @@ class Told:
     """`ModelEvents` in a list."""
 
     events: list[str] = field(default_factory=list)
+    streams: Counter[str] = field(default_factory=Counter)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def asked(self, model: str) -> None:
+        self.streams[model] += 1
+
+    def left(self, model: str) -> None:
+        self.streams[model] -= 1
 
     def began(self, model: str, seconds: float) -> None:
         """Not told: a test of retries knows when its models begin."""
@@ -104,6 +113,7 @@ class Bench:
             self.took = round(loop.time() - began, 3)
             assert asyncio.all_tasks() <= before
             assert not any(model.open_streams for model in self.models)
+            assert not any(self.told.streams.values())
 
     def reply(self) -> str:
         """The words of one reply."""
@@ -129,6 +139,22 @@ def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
         "Stopped",
     ]
     assert (bench.asked, bench.told.events) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    ("first", "who"),
+    [
+        (["Well.", END, Usage(7, 2)], "first"),
+        ([fault("throttled")], "second"),
+        ([STALL], "second"),
+    ],
+    ids=["asked", "in its place", "hedged"],
+)
+def test_tokens_are_those_of_the_model_that_answered(first: Sequence[Step], who: str) -> None:
+    """They are billed at its price, whoever was asked before or beside it."""
+    bench = Bench([first], [["Well.", END, Usage(7, 2)]], hedges=1)
+
+    assert run_virtually(bench.pieces())[-1] == Usage(7, 2, model=who)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +300,39 @@ def test_late_request_gets_a_rival_on_the_next_model() -> None:
 
     assert run_virtually(first_words()) == ("Rival.", [0, 1])
     assert bench.told.events == ["hedge started", "hedge won"]
+
+
+def test_streams_are_told_as_long_as_they_are_open() -> None:
+    """One, then its rival too, then the rival alone, and none when the reply is over."""
+    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+
+    async def watch() -> list[dict[str, int]]:
+        reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, int]]()
+        for _ in range(3):
+            await asyncio.sleep(0.9)
+            seen.append(dict(+bench.told.streams))
+        await reading
+        return [*seen, dict(+bench.told.streams)]
+
+    assert run_virtually(watch()) == [{"first": 1}, {"first": 1, "second": 1}, {"second": 1}, {}]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 2.0, 3.0])
+def test_no_stream_is_told_of_a_reply_that_was_left(after: float) -> None:
+    """Before the first word, in a race and after it."""
+    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+
+    async def leave() -> None:
+        reading = asyncio.create_task(bench.pieces())
+        await asyncio.sleep(after)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+    run_virtually(leave())
+
+    assert sum(bench.asked) > 0
+    assert not any(bench.told.streams.values())
 
 
 def test_lone_model_is_its_own_rival() -> None:

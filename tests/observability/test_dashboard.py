@@ -157,12 +157,20 @@ def test_variables_are_those_the_queries_use() -> None:
     assert used == {"instance", "use_case", "model", "__rate_interval"}
 
 
-@pytest.mark.parametrize("variable", ["instance", "use_case", "model"])
+@pytest.mark.parametrize("variable", ["instance", "use_case"])
 def test_choices_are_labels_of_a_metric_that_is_there_early(variable: str) -> None:
     """The list asks for the label of its name."""
     query = variables()[variable]["query"]["query"]
 
     assert re.fullmatch(rf"label_values\(agent_\w+, {variable}\)", query)
+
+
+def test_models_to_choose_from_are_those_asked_first_and_those_that_answered() -> None:
+    """Each has figures that the other lacks."""
+    query = variables()["model"]["query"]["query"]
+
+    names = "agent_llm_requests_total|agent_llm_tokens_total"
+    assert query == f'label_values({{__name__=~"{names}"}}, model)'
 
 
 def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:

@@ -41,6 +41,8 @@ class Watched:
     alerts: Mapping[str, Sequence[float]]
     recordings: Mapping[str, Sequence[float]]
     metrics: Mapping[str, Sequence[float]]
+    tokens: Mapping[str, Sequence[float]]
+    """By model."""
     sick_rules: Mapping[str, str]
 
 
@@ -84,6 +86,10 @@ async def _ask(prometheus: Prometheus, at: float) -> Watched:
         },
         recordings={name: await prometheus.ask(name, at) for name in recordings()},
         metrics={name: await prometheus.ask(name, at) for name in names},
+        tokens={
+            model: await prometheus.ask(f'sum(agent_llm_tokens_total{{model="{model}"}})', at)
+            for model in ("openai:shaky", "offline:")
+        },
         sick_rules=await prometheus.sick_rules(),
     )
 
@@ -116,14 +122,17 @@ def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, and nobody is silent. Offline replies come at once, but
-    on a busy machine one may take long enough to have a speed.
+    Nothing has a price, nobody is silent, the table has nothing to repair, and each key means
+    something by itself. Offline replies come at once, but on a busy machine one may take long
+    enough to have a speed.
     """
     silent = sorted({*_without_data(watched.metrics), "agent_llm_tokens_per_second_count"})
 
     assert silent == [
         "agent_connections_cut_total",
+        "agent_history_repairs_total",
         "agent_journal_facts_lost_total",
+        "agent_keypad_entries_total",
         "agent_llm_cost_total",
         "agent_llm_tokens_per_second_count",
         "agent_record_lines_lost_total",
@@ -145,3 +154,9 @@ def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
     assert watched.alerts["VoiceAgentToolSourceDown"] == [0.0]
     assert watched.alerts["VoiceAgentInstanceDown"] == [1.0]
     assert watched.alerts["VoiceAgentCallsNearLimit"] == [0.0]
+
+
+def test_tokens_are_those_of_the_model_that_answered(watched: Watched) -> None:
+    """Each reply is the second model's; the first one has never come to an end."""
+    assert watched.tokens["openai:shaky"] == []
+    assert sum(watched.tokens["offline:"]) > 0

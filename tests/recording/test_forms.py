@@ -47,7 +47,7 @@ EVENTS: list[Event] = [
     ev.ReplyDelta(1, "Sure"),
     ev.ReplyFinished(1, (CALL,), StopReason.TOOLS),
     ev.ReplyFailed(1, ev.ReplyFault.THROTTLED),
-    ev.TokensCounted(None, Usage(1, 2, 3)),
+    ev.TokensCounted(None, Usage(1, 2, 3, model="offline:")),
     ev.Summarized(1, "So far."),
     ev.SummaryFailed(1),
     ev.ToolFinished("a", ToolOutcome("{}")),
@@ -71,6 +71,13 @@ def test_event_is_read_back_as_it_was(event: Event) -> None:
     assert text.encode()
     assert "\n" not in text
     assert event_from(json.loads(text)) == event
+
+
+def test_tokens_of_an_older_record_are_those_of_the_model_that_was_asked() -> None:
+    """It does not say who has used them."""
+    raw = {"kind": "TokensCounted", "reply": 1, "usage": {"input": 1, "output": 2}}
+
+    assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
 
 
 def test_every_event_is_tried() -> None:

@@ -221,6 +221,21 @@ async def test_call_that_breaks_again_and_again_ends_with_an_apology(server: Ser
     assert await server.metric("agent_call_resumes_total", outcome="refused") == 1
 
 
+async def test_what_had_to_be_repaired_of_a_call_is_counted(server: Server) -> None:
+    """By what was wrong: here a fact that nobody can read, and those before it, never written."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+        relay = new_line(await call.fail())
+    sid = relay.fields["CallSid"]
+    await server.store.put({"pk": sid, "sk": "chat::99", "position": 50, "chat": {}})
+
+    async with server.twilio.connect(relay) as call:
+        await call.settle()
+
+    for kind in ("missing", "unreadable"):
+        assert await server.metric("agent_history_repairs_total", kind=kind) == 1, kind
+
+
 async def test_log_of_a_broken_line_names_the_call(server: Server) -> None:
     """The runbook compares them by it; what comes on the same connection later has its own."""
     with capture_logs([merge_contextvars]) as logs:

@@ -42,6 +42,8 @@ class Attempt:
         self._stream = candidate.model.reply(request)
         self._timeouts = Timeouts()
         self._first: ReplyPiece | None = None
+        self._is_open = True
+        candidate.health.asked()
 
     async def begin(self) -> ModelError | None:
         """Read up to the first words, call or end; the fault if none came."""
@@ -71,6 +73,9 @@ class Attempt:
 
     async def close(self) -> None:
         """Close the stream to the provider; harmless if it is closed."""
+        if self._is_open:
+            self._is_open = False
+            self.candidate.health.left()
         self._timeouts.close()
         await self._stream.aclose()
 

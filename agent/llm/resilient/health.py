@@ -53,6 +53,14 @@ _PROBE = ReplyRequest(
 class ModelEvents(Protocol):
     """What is counted of models; `model` is an identifier."""
 
+    def asked(self, model: str) -> None:
+        """A reply has one more stream of this model; `left` follows, once."""
+        ...
+
+    def left(self, model: str) -> None:
+        """One of these is over or was closed."""
+        ...
+
     def began(self, model: str, seconds: float) -> None:
         """The first event of a stream, of any kind, came so long after the request."""
         ...
@@ -80,6 +88,12 @@ class ModelEvents(Protocol):
 
 class Uncounted:
     """`ModelEvents` for nobody."""
+
+    def asked(self, model: str) -> None:
+        """See `ModelEvents`."""
+
+    def left(self, model: str) -> None:
+        """See `ModelEvents`."""
 
     def began(self, model: str, seconds: float) -> None:
         """See `ModelEvents`."""
@@ -152,6 +166,14 @@ class ModelHealth:
         ordered = sorted(self._first_events)
         usual = ordered[ceil(len(ordered) * limits.hedge_percentile) - 1]
         return min(max(usual, limits.hedge_earliest), limits.hedge_latest)
+
+    def asked(self) -> None:
+        """A stream of it is open; not one of a probe, which is no reply."""
+        self._events.asked(self.name)
+
+    def left(self) -> None:
+        """That stream is open no more."""
+        self._events.left(self.name)
 
     def began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""

@@ -26,11 +26,12 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
 from agent.conversation.events import ReplyFault
-from agent.conversation.messages import ReplyPiece, ReplyRequest, TextPiece
+from agent.conversation.messages import ReplyPiece, ReplyRequest, TextPiece, Usage
 from agent.llm.resilient.attempt import Attempt, ReplyLimits
 from agent.llm.resilient.health import Chance, HedgeBudget, ModelEvents, Uncounted
 from agent.llm.resilient.route import Candidate, Failure, Route
@@ -75,7 +76,10 @@ class ResilientModel:
             await candidate.model.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        """See `ports.LanguageModel`; raises the last fault when no model could answer."""
+        """See `ports.LanguageModel`; raises the last fault when no model could answer.
+
+        Tokens have the name of the model that answered.
+        """
         attempts: list[Attempt] = []
         try:
             winner = await self._open(request, attempts)
@@ -84,7 +88,9 @@ class ResilientModel:
                     await loser.close()
             async with aclosing(winner.rest()) as pieces:
                 async for piece in pieces:
-                    if not (isinstance(piece, TextPiece) and not piece.text):
+                    if isinstance(piece, Usage):
+                        yield replace(piece, model=winner.candidate.model.name)
+                    elif not (isinstance(piece, TextPiece) and not piece.text):
                         yield piece
         finally:
             for attempt in attempts:
