@@ -309,7 +309,7 @@ def test_streams_are_told_as_long_as_they_are_open() -> None:
     async def watch() -> list[dict[str, int]]:
         reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, int]]()
         for _ in range(3):
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(0.9)  # of virtual time
             seen.append(dict(+bench.told.streams))
         await reading
         return [*seen, dict(+bench.told.streams)]

@@ -149,7 +149,7 @@ def test_nothing_is_kept_after_the_last_wait() -> None:
     async def main() -> None:
         timeouts = Timeouts()
         with timeouts.at(4.0):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # of virtual time
         timeouts.close()
         timeouts.close()
         kept = weakref.ref(timeouts)
