@@ -54,7 +54,7 @@ WARM_MINUTES = 10.0
 FLAT = 0.05
 SETTLE_SECONDS = 10.0
 _TOKEN = "soak-token"  # noqa: S105 - of a server that lives for this run
-_MANNER = replace(PATIENT, answer_seconds=20.0)
+_MANNER = replace(PATIENT, answer_seconds=20.0, closing_seconds=2.0)
 _CHARACTERS_A_SECOND = 15
 """Of speech."""
 _SAMPLE_SECONDS = 5.0

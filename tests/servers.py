@@ -39,6 +39,7 @@ from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhook
 from tests.fakes import UNREACHABLE, MemoryMessenger
 from tests.twilio.call import Ending, Manner, TwilioCall
 from tests.twilio.client import Answer, Relay, Twilio, call_fields
+from tests.waiting import no_longer, until
 
 TOKEN = "12345678901234567890123456789012"
 ORIGIN = "https://voice.example.com"
@@ -58,7 +59,6 @@ PATIENT = Manner(
 
 OpenModel = Callable[[str, str], LanguageModel]
 """From a use case's model and offline script, at once: what a test chooses."""
-_SETTLED_SECONDS = 3.0
 _WRITTEN_SECONDS = 1.0
 """Facts are written off the speaking path, a moment after they happen."""
 
@@ -231,20 +231,13 @@ async def _on_stage(
         await runner.cleanup()
 
 
-async def heard_out(call: TwilioCall, *, seconds: float = 15.0) -> Ending:
-    """Listen until the service gives the call back, so long at most."""
-    async with asyncio.timeout(seconds):
+async def heard_out(call: TwilioCall) -> Ending:
+    """Listen until the service gives the call back."""
+    async with no_longer():
         while call.ending is None:
             await call.play_out()
             await call.settle()
     return call.ending
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, within a limit."""
-    async with asyncio.timeout(_SETTLED_SECONDS):
-        while not holds():  # noqa: ASYNC110 (a file, a thread or a counter has no event)
-            await asyncio.sleep(0.005)  # the same reason
 
 
 @asynccontextmanager
@@ -256,7 +249,7 @@ async def _twilio(service: Service, manner: Manner) -> AsyncIterator[Server]:
 
 
 async def _quiet(server: Server) -> None:
-    async with asyncio.timeout(_SETTLED_SECONDS):
+    async with no_longer():
         await server.calls.until_quiet()
 
 

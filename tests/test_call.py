@@ -22,7 +22,8 @@ from agent.store.readback import read_items
 from agent.tools import SPECS
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
-from tests.servers import Server, heard_out, serving, settings_for, staged, until
+from tests.servers import Server, heard_out, serving, settings_for, staged
+from tests.waiting import until
 
 ADA = "+15550100001"
 """Has a name and orders pizza."""

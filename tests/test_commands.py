@@ -28,10 +28,11 @@ from agent.conversation.usecase import Phrases
 from agent.settings import Settings
 from agent.store.sqlite import SqliteStore
 from tests import dynamodb
-from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out, until
+from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
 from tests.twilio.api import ACCOUNT, twilio_api
 from tests.twilio.call import TwilioCall
 from tests.twilio.client import Twilio, call_fields
+from tests.waiting import no_longer, until
 
 ROOT = Path(__file__).parents[1]
 ADA = "+15550100001"
@@ -302,7 +303,7 @@ async def _served(settings: Settings) -> AsyncIterator[tuple[Twilio, asyncio.Tas
         await until(lambda: any(entry["event"] == "service.started" for entry in logs))
         async with aiohttp.ClientSession() as http:
             yield Twilio(http, f"http://127.0.0.1:{port}", TOKEN, ORIGIN, PATIENT), task
-        async with asyncio.timeout(10):
+        async with no_longer():
             await task
 
 
@@ -354,7 +355,7 @@ async def test_who_will_not_wait_has_the_calls_ended_with_a_sentence(
             signal.raise_signal(number)
             await asyncio.sleep(0)  # let the loop take each signal by itself
         ending = await heard_out(call)
-        async with asyncio.timeout(10):
+        async with no_longer():
             await task
 
     assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
@@ -396,7 +397,7 @@ async def _child(table: Path, *options: str, **variables: str) -> AsyncIterator[
     )  # fmt: skip
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(20):
+        async with no_longer():
             while json.loads(await process.stderr.readline())["event"] != "service.started":
                 pass
         yield Child(process, port)
@@ -414,7 +415,7 @@ async def test_process_that_is_told_to_stop_hands_over_its_call_and_ends(table: 
             await call.say("are you open")
             child.process.send_signal(signal.SIGTERM)
             ending = await heard_out(call)
-        async with asyncio.timeout(20):
+        async with no_longer():
             status = await child.process.wait()
 
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'

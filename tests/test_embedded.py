@@ -12,8 +12,9 @@ import pytest
 
 from agent.conversation.events import EndReason
 from agent.telemetry import EmbeddedMetrics, Telemetry
-from tests.servers import Server, serving, settings_for, until
+from tests.servers import Server, serving, settings_for
 from tests.virtual_time import run_virtually
+from tests.waiting import no_longer, until
 
 
 def lines_of(written: list[str]) -> list[dict[str, Any]]:
@@ -133,6 +134,6 @@ async def test_service_does_not_write_it_otherwise(
 async def _is_measured(server: Server) -> None:
     """The tasks beside the lines run: the first look at the load comes after them."""
     await server.until_metric("agent_load_shedding", 0)
-    async with asyncio.timeout(5.0):
+    async with no_longer():
         while await server.metric("agent_event_loop_lag_seconds_count") == 0:  # noqa: ASYNC110 (a sample has no event)
             await asyncio.sleep(0.05)  # the same reason

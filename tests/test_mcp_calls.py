@@ -11,8 +11,9 @@ from agent.__main__ import main
 from agent.ports import Item
 from agent.store.folders import load_record
 from agent.tools import SPECS
-from tests.servers import serving, settings_for, until
+from tests.servers import serving, settings_for
 from tests.tools.peers import listed, over_pipes, peering, said, written
+from tests.waiting import until
 
 STRANGER = "+15550100050"
 NOWHERE = {"url": "http://127.0.0.1:9/mcp"}

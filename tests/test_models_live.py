@@ -13,11 +13,12 @@ from typing import Protocol
 import pytest
 from structlog.testing import capture_logs
 
+from agent.conversation.events import ReplyFault
 from agent.conversation.usecase import ModelSettings, Phrases
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
 from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.ports import LanguageModel
+from agent.ports import LanguageModel, ModelError
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, call, empty, fail, say, stall, think
@@ -25,7 +26,8 @@ from tests.emulators.scripts import Script, by_model
 from tests.emulators.server import Emulator
 from tests.llm import contract
 from tests.llm.accounts import set_account
-from tests.servers import Server, serving, settings_for, until
+from tests.servers import Server, serving, settings_for
+from tests.waiting import until
 
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -289,6 +291,16 @@ def both_ways(model: LanguageModel) -> list[LanguageModel]:
     return [model, ResilientModel(candidates, HedgeBudget(0.0))]
 
 
+async def _ask_in_vain(model: LanguageModel) -> None:
+    """Wait for a reply that stalls, and for another one when its time is over."""
+    while True:
+        try:
+            await contract.pieces_of(model, ASKED)
+        except ModelError as error:
+            if error.fault is not ReplyFault.TIMEOUT:
+                raise
+
+
 async def assert_nothing_streams(
     emulator: Emulator, leaving: Leaving, tell: Callable[[str, object], None]
 ) -> None:
@@ -299,13 +311,12 @@ async def assert_nothing_streams(
     await emulator.until_idle()
     asked, cut = len(emulator.requests), len(emulator.closed_early)
     emulator.answer_with(stall())
-    stalled = [
-        asyncio.create_task(contract.pieces_of(leaving.models[0], ASKED)) for _ in range(AT_ONCE)
-    ]
-    await until(lambda: emulator.open_streams == AT_ONCE)
-    for reading in stalled:
-        reading.cancel()
-    await asyncio.wait(stalled)
+    asking = [asyncio.create_task(_ask_in_vain(leaving.models[0])) for _ in range(AT_ONCE)]
+    await until(lambda: emulator.open_streams == AT_ONCE or any(task.done() for task in asking))
+    for task in asking:
+        if not task.cancel():
+            task.result()
+    await asyncio.wait(asking)
     await until(lambda: emulator.connections == 0)
     tell(
         "streams left early",

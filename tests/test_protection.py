@@ -23,8 +23,9 @@ from agent.protection import (
     OnActive,
     open_protection,
 )
-from tests.servers import serving, settings_for, until
+from tests.servers import serving, settings_for
 from tests.virtual_time import run_virtually
+from tests.waiting import until
 
 ON: Mapping[str, Any] = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}
 OFF: Mapping[str, Any] = {"ProtectionEnabled": False}

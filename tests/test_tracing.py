@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -55,6 +54,7 @@ from benchmarks.planted import found, plant
 from tests.emulators.collector import ENDPOINT, collecting
 from tests.fakes import Clock, moment
 from tests.servers import serving, settings_for
+from tests.waiting import no_longer
 
 SPOKE = CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
@@ -442,7 +442,7 @@ async def test_collector_that_is_away_is_no_matter_of_callers(
 
     with capture_logs() as logs:
         async with (
-            asyncio.timeout(30),
+            no_longer(),
             serving(settings_for(table)) as server,
             server.twilio.call(From="+15550100001") as call,
         ):

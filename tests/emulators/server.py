@@ -20,6 +20,7 @@ from aiohttp import web
 from tests.emulators.replies import Fault, HangUp, Json, Stall
 from tests.emulators.scripts import Request, Script, as_rule
 from tests.emulators.streaming import Dialect, Send, steps
+from tests.waiting import no_longer
 
 _STALL_SECONDS = 60.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -105,9 +106,9 @@ class Emulator(ABC):
         """Follow another script from the next request on."""
         self._rule = as_rule(script)
 
-    async def until_idle(self, *, seconds: float = 2.0) -> None:
-        """Wait until no answer is open; `TimeoutError` after `seconds`."""
-        async with asyncio.timeout(seconds):
+    async def until_idle(self) -> None:
+        """Wait until no answer is open."""
+        async with no_longer():
             await self._idle.wait()
 
     @abstractmethod

@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 
 from agent.telemetry import configure_logging
-from tests.servers import Server, serving, settings_for, until
+from tests.servers import Server, serving, settings_for
 from tests.twilio.call import TwilioCall, UnansweredError
 from tests.twilio.ledger import Fault
+from tests.waiting import no_longer, until
 
 T = TypeVar("T")
 
@@ -41,7 +42,6 @@ PRIVATE = (
     SECRET,
 )
 """Number, names, words, mail, address, digits, token, secret."""
-_EXAMPLE_SECONDS = 30.0
 _CRASHES = ("webhook.crashed", "call.crashed", "tool.failed", "journal.crashed")
 
 
@@ -59,7 +59,7 @@ class Rig:
         """Play an example, then look at all that was said about it."""
 
         async def whole() -> T:
-            async with asyncio.timeout(_EXAMPLE_SECONDS):
+            async with no_longer():
                 result = await example(self._server)
             await until(lambda: self._server.calls.lines.active == 0)
             return result

@@ -111,7 +111,7 @@ async def test_stopped_container_hands_its_call_over_and_nothing_is_lost(
         async with twilio.connect(replace(relay, action="")) as call, asyncio.TaskGroup() as tasks:
             await call.say("a large pepperoni pizza with mushrooms for pickup")
             stopping = tasks.create_task(first.stop(), name="docker stop")
-            ending = await heard_out(call, seconds=60)
+            ending = await heard_out(call)
         volumes = ("--volumes-from", first.name)
         async with started(image, *HARDENED, *volumes, _KEPT, port=port) as second:
             await balancer.until(False, True)

@@ -32,6 +32,7 @@ from tests.emulators import replies
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, call, fail, say
 from tests.llm import contract
+from tests.waiting import until
 
 ASKED = contract.request(contract.SMALL_TALK)
 LIFE = contract.SIGN_OF_LIFE
@@ -215,8 +216,7 @@ async def test_cancelling_closes_the_stream_to_the_server() -> None:
     """Also while nothing has come yet."""
     async with served(replies.stall()) as (model, server):
         reading = asyncio.create_task(contract.pieces_of(model, ASKED))
-        while not server.requests:  # noqa: ASYNC110 (the emulator has no event for it)
-            await asyncio.sleep(0)
+        await until(lambda: bool(server.requests))
         reading.cancel()
         await asyncio.wait({reading})
 

@@ -16,9 +16,10 @@ from agent.ports import Item
 from agent.review import DIFFERENT, NO_RECORD, replayed, shown
 from agent.settings import Settings
 from tests.fakes import MemoryStore
-from tests.servers import Server, serving, settings_for, staged, until
+from tests.servers import Server, serving, settings_for, staged
 from tests.test_call import offline, seeded
 from tests.twilio.call import TwilioCall
+from tests.waiting import until
 from tests.web.test_resume import new_line
 
 ADA = "+15550100001"

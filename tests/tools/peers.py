@@ -23,6 +23,8 @@ from mcp import MCPError
 from mcp.server import Server, ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 
+from tests.waiting import until
+
 Context = ServerRequestContext[Any, Any]
 Run = Callable[[dict[str, Any]], Awaitable[types.CallToolResult]]
 
@@ -108,8 +110,7 @@ class Peer:
         running = uvicorn.Server(config)
         task = asyncio.create_task(running._serve(), name="peer")  # noqa: SLF001 (no signals)
         self._serving = running, task
-        while not running.started:  # noqa: ASYNC110 (the library has no event for it)
-            await asyncio.sleep(0.005)
+        await until(lambda: running.started)
 
     async def kill(self) -> None:
         """Go away without a word; streams are cut."""

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,12 @@ from agent.tools.mcp import open_sources, survey
 from tests.fakes import MemoryStore
 from tests.tools.peers import Peer, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of
+from tests.waiting import no_longer, until
 
 NOWHERE = {"url": "http://127.0.0.1:9/mcp"}
 AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."
 ROOT = Path(__file__).parents[2]
-_SETTLED_SECONDS = 10.0
 """Shorter than the time after which a list is read again without a reason."""
 
 
@@ -79,12 +79,6 @@ def _children() -> set[str]:
 def _is_alive(child: str) -> bool:
     stat = Path(f"/proc/{child}/stat")
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_SETTLED_SECONDS):
-        while not holds():  # noqa: ASYNC110 (a process and a connection have no event here)
-            await asyncio.sleep(0.01)
 
 
 async def run(source: Source, name: str, **arguments: object) -> ToolOutcome:
@@ -275,7 +269,7 @@ async def test_server_that_is_killed_in_the_middle_of_a_call(tmp_path: Path, pee
         running = asyncio.create_task(told(sources["shop"], "shop__slow"))
         await is_reached.wait()
         await peer.kill()
-        async with asyncio.timeout(5):
+        async with no_longer():
             answer = await running
 
     assert answer == {"error": NO_ANSWER}
@@ -300,7 +294,7 @@ async def test_slow_tool_is_stopped_here_and_there(tmp_path: Path, peer: Peer) -
         slow, quick = await asyncio.gather(
             told(sources["shop"], "shop__slow"), told(sources["shop"], "shop__quick")
         )
-        async with asyncio.timeout(5):
+        async with no_longer():
             await is_stopped.wait()
         after = await told(sources["shop"], "shop__quick")
 
@@ -425,7 +419,7 @@ async def test_service_stops_in_the_middle_of_a_call(tmp_path: Path, peer: Peer)
 
     peer.offers(listed("slow"), forever)
 
-    async with asyncio.timeout(20):
+    async with no_longer():
         async with opened(tmp_path, shop={"url": peer.url}, market=over_pipes()) as sources:
             running = asyncio.create_task(told(sources["shop"], "shop__slow"))
             await is_reached.wait()

@@ -48,8 +48,8 @@ class Manner:
     reading: Reading = Reading.REPLY
     grace_seconds: float = 0.05
     """Silence on the socket that passes for quiet; the only guess made in real time."""
-    answer_seconds: float = 10.0
-    closing_seconds: float = 2.0
+    answer_seconds: float = 60.0
+    closing_seconds: float = 20.0
     """Within this time an interrupted cycle must be closed."""
     fillers: frozenset[str] = frozenset()
     """Phrases that ask for patience and answer nothing."""

@@ -77,7 +77,7 @@ class Ledger:
     """One socket's accounts. Times are seconds of one monotonic clock."""
 
     in_flight_seconds: float = 1.0
-    closing_seconds: float = 2.0
+    closing_seconds: float = 20.0
     turn: int = 0
     frames: int = 0
     late_tokens: int = 0

@@ -25,10 +25,11 @@ from agent.store import dials
 from agent.web.busy import BUSY, TOO_OFTEN
 from agent.web.edge import TROUBLE
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
-from tests.servers import ACTION_URL, VOICE_URL, Server, settings_for, staged, until
+from tests.servers import ACTION_URL, VOICE_URL, Server, settings_for, staged
 from tests.stores import CountingStore
 from tests.twilio.call import Manner
 from tests.twilio.client import Answer, call_fields
+from tests.waiting import until
 
 ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
 RESTAURANT = "restaurantOrderingUseCase"

@@ -86,7 +86,7 @@ def test_silent_caller_is_let_go(tmp_path: Path) -> None:
 
     async def say_nothing(server: Server) -> None:
         async with server.twilio.call(From=ADA) as call:
-            ending = await heard_out(call, seconds=120)
+            ending = await heard_out(call)
 
         phrases = Phrases()
         assert [cycle.text for cycle in call.ledger.cycles] == [

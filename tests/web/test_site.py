@@ -16,11 +16,11 @@ from agent import app
 from agent.settings import SettingsError
 from agent.telemetry import Telemetry
 from agent.web.site import Doors, open_site, public_doors, raise_file_limit
-from tests.servers import serving, settings_for, until
+from tests.servers import serving, settings_for
+from tests.waiting import no_longer, until
 
 ADA = "+15550100001"
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
-SECONDS = 3.0
 
 
 class Visitor:
@@ -40,13 +40,13 @@ class Visitor:
 
     async def answer(self) -> bytes:
         """The next answer, which ends with `world`."""
-        async with asyncio.timeout(SECONDS):
+        async with no_longer():
             return await self._reader.readuntil(b"world")
 
     async def closed(self) -> bool:
         """The other side closes, within a limit."""
         with suppress(ConnectionError):
-            async with asyncio.timeout(SECONDS):
+            async with no_longer():
                 await self._reader.read()
         return True
 
