@@ -120,6 +120,18 @@ FAULTS = (
         "practice 4.2: yes after a question is an answer",
     ),
     Fault(
+        "floor",
+        " or (is_promised and self._mouth.has_spoken)",
+        "",
+        "practice 4.2: a nod to a filler does not stop the look-up",
+    ),
+    Fault(
+        "floor",
+        "(is_promised and self._mouth.has_spoken)",
+        "is_promised",
+        "practice 4.2: before the agent has promised anything a nod is a turn",
+    ),
+    Fault(
         "mouth",
         "        self._quiet_since = len(self._audible)\n        self._is_heard = False\n",
         "        self._quiet_since = len(self._audible)\n",
@@ -187,9 +199,15 @@ FAULTS = (
     ),
     Fault(
         "heard",
-        "for start in [0, *reversed(later)]:",
+        "for start in [0, *reversed(later[-_MOST_STARTS:])]:",
         "for start in [0]:",
         "style 13.2: a report may begin with a later message",
+    ),
+    Fault(
+        "heard",
+        "[{_UNSPACED}]|{_LETTER}+",
+        "{_LETTER}+",
+        "practice 5: writing without spaces is cut where it was cut",
     ),
     Fault(
         "heard",

@@ -53,10 +53,16 @@ class Floor:
         """Nobody speaks, nothing runs."""
         return self._clocks.is_running(Timer.IDLE) and not self._is_callers
 
-    def is_nod(self, text: str) -> bool:
-        """With this the caller only says "go on" to the agent, who speaks and has not asked."""
+    def is_nod(self, text: str, *, is_promised: bool) -> bool:
+        """With this the caller only says "go on" to the agent, who has not asked.
+
+        Args:
+            text: The caller's words.
+            is_promised: More is to come from the agent, who is speaking or has just said so.
+        """
         is_answer = asks(self._mouth.last_words)
-        return self._mouth.is_speaking and is_acknowledgement(text) and not is_answer
+        is_agents = self._mouth.is_speaking or (is_promised and self._mouth.has_spoken)
+        return is_agents and is_acknowledgement(text) and not is_answer
 
     def keep(self, limit_ms: int) -> list[Action]:
         """All is said: the floor is the agent's until it is played, but for `limit_ms` at most."""

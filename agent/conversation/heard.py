@@ -14,15 +14,26 @@ agent's own words (practice section 5).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 
+from agent.conversation.pace import letters
+
 GOOD_FIT = 0.6
 """Share of the reported words that must be found again for the report to be believed."""
+_MOST_STARTS = 16
+"""Passages a report is laid along: the latest ones."""
 _SLACK = 3
 """Words by which what was sent may be longer than the report of it."""
-_WORD = re.compile(r"[^\W_]+(?:['’.,:][^\W_]+)*")  # noqa: RUF001 (the apostrophe of typography)
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
+)
+"""Writing without spaces between words: each character stands for itself."""
+_LETTER = rf"[^\W_{_UNSPACED}]"
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa: RUF001 (typography)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +71,11 @@ def heard_until(
     if not words or not report:
         return 0
     later = [at for at, word in enumerate(words) if at and word.form == report[0]]
-    for start in [0, *reversed(later)]:
+    for start in [0, *reversed(later[-_MOST_STARTS:])]:
         fit = _fit(words, report, start)
         if fit.share >= GOOD_FIT:
             return len(sent) if fit.end == words[-1].end else fit.end
-    return _by_time(words, after_ms or 0, characters_per_second)
+    return _by_time(sent, words, (after_ms or 0) * characters_per_second // 1000)
 
 
 def _words(text: str) -> list[_Word]:
@@ -78,6 +89,8 @@ def _fit(words: list[_Word], report: list[str], start: int) -> _Fit:
     """Lay the report along the words from `start` on; the end is where its last word falls."""
     reach = start + len(report) + max(_SLACK, len(report) // 3)
     sent = [word.form for word in words[start:reach]]
+    if not _may_fit(sent, report):
+        return _Fit(0.0, 0)
     blocks = SequenceMatcher(None, sent, report, autojunk=False).get_matching_blocks()[:-1]
     if not blocks:
         return _Fit(0.0, 0)
@@ -97,11 +110,23 @@ def _fit(words: list[_Word], report: list[str], start: int) -> _Fit:
     return _Fit((found + spelled_out) / len(report), words[start + at - 1].end)
 
 
+def _may_fit(sent: list[str], report: list[str]) -> bool:
+    """A quick look, as to lay them along each other takes long: enough words are in both."""
+    common = sum((Counter(sent) & Counter(report)).values())
+    return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
+
+
 def _has_number(forms: list[str]) -> bool:
     """A number was sent, so what was spoken there are other words."""
     return any(character.isdigit() for form in forms for character in form)
 
 
-def _by_time(words: list[_Word], after_ms: int, characters_per_second: int) -> int:
-    reach = after_ms * characters_per_second // 1000
-    return max((word.end for word in words if word.end <= reach), default=0)
+def _by_time(sent: str, words: list[_Word], reach: int) -> int:
+    """The last word that ends within so many letters."""
+    end = passed = 0
+    for word in words:
+        passed += letters(sent[end : word.end])
+        if passed > reach:
+            break
+        end = word.end
+    return end

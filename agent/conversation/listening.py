@@ -28,7 +28,7 @@ def is_acknowledgement(text: str) -> bool:
 
 def asks(text: str) -> bool:
     """The last sentence is a question, so that "yes" is an answer and not a nod."""
-    return text.rstrip(" \"')").endswith("?")
+    return text.rstrip(" \"')”»」』").endswith(("?", "？", "؟"))  # noqa: RUF001 (Chinese, Arabic)
 
 
 def is_unfinished(text: str) -> bool:

@@ -222,7 +222,7 @@ class Conversation:
         if self._course.is_settled:
             if is_typing:  # nothing else was under way
                 self._ask(Choice.NONE)
-        elif is_typing or not self._floor.is_nod(text):
+        elif is_typing or not self._floor.is_nod(text, is_promised=self._turn.is_under_way):
             self._begin_turn()
             if is_unfinished(text):
                 self._actions.append(self._floor.hold(self._brief.limits))

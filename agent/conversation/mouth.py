@@ -14,6 +14,7 @@ from __future__ import annotations
 from agent.conversation.actions import Action, Record, Speak
 from agent.conversation.heard import heard_until
 from agent.conversation.history import AgentSaid, History, Voice
+from agent.conversation.pace import letters
 
 
 class Mouth:
@@ -61,8 +62,8 @@ class Mouth:
     def playing_ms(self) -> int:
         """The longest time that what was said since the last silence can take to be read out."""
         playing = self._audible[self._quiet_since :]
-        characters = sum(len(self._history.speech(position).text) for position in playing)
-        return characters * 1000 // self._characters_per_second
+        length = sum(letters(self._history.speech(position).text) for position in playing)
+        return length * 1000 // self._characters_per_second
 
     @property
     def last_words(self) -> str:

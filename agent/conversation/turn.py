@@ -98,6 +98,11 @@ class Turn:
         """Events of this reply are not stale."""
         return self._reply.is_current(reply)
 
+    @property
+    def is_under_way(self) -> bool:
+        """A reply or a result is to come."""
+        return self._reply.is_active or self._tools.is_awaited
+
     def begin(self) -> list[Action]:
         """The caller has said something to answer: leave all else."""
         left = self.leave()

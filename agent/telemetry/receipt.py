@@ -1,8 +1,8 @@
 """What one call was and what it cost: one log line at its end.
 
 `Receipt` adds up; it keeps lengths and counts, never words. The shares of the talk are measured
-where the relay reports who speaks (relay reference section 2.7), otherwise estimated by the number
-of characters, and the line says which.
+where the relay reports who speaks (relay reference section 2.7), otherwise estimated by what was
+said, and the line says which.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from agent.conversation.events import (
 )
 from agent.conversation.history import AgentSaid, Voice
 from agent.conversation.messages import Usage
+from agent.conversation.pace import letters
 from agent.ports import Moment
 from agent.telemetry.prices import NO_PRICES, Prices
 from agent.telemetry.tokens import by_kind, total
 
 log = structlog.get_logger(__name__)
 
-CHARACTERS_PER_SECOND = 15.0
+LETTERS_PER_SECOND = 15.0
 """Of speech, for estimates."""
 
 
@@ -82,7 +83,7 @@ class Receipt:
             self._interrupts[kind] += 1
         match moment.event:
             case CallerSpoke(text, True):
-                self._caller.characters += len(text)
+                self._caller.letters += letters(text)
             case PlaybackReported(report):
                 self._report(report, moment.received_at)
             case ToolFinished(call_id, outcome):
@@ -132,9 +133,9 @@ class Receipt:
     def _note_action(self, action: Action) -> None:
         match action:
             case Speak(_, text):
-                self._agent.characters += len(text)
+                self._agent.letters += letters(text)
             case Record(_, AgentSaid(text, Voice.GREETING, False)):
-                self._agent.characters += len(text)
+                self._agent.letters += letters(text)
             case RunTool(call):
                 self._names[call.id] = call.name
             case CancelTool(call_id):
@@ -167,11 +168,11 @@ class Receipt:
         """Seconds of the agent and of the caller, and whether they are measured."""
         voices = (self._agent, self._caller)
         is_measured = any(voice.is_reported for voice in voices) and all(
-            voice.is_reported or not voice.characters for voice in voices
+            voice.is_reported or not voice.letters for voice in voices
         )
         if is_measured:
             return self._agent.seconds, self._caller.seconds, True
-        agent, caller = (voice.characters / CHARACTERS_PER_SECOND for voice in voices)
+        agent, caller = (voice.letters / LETTERS_PER_SECOND for voice in voices)
         return agent, caller, False
 
 
@@ -179,7 +180,7 @@ class Receipt:
 class _Voice:
     """How much somebody has spoken."""
 
-    characters: int = 0
+    letters: int = 0
     seconds: float = 0.0
     is_reported: bool = False
     since: float | None = None

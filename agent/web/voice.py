@@ -39,7 +39,7 @@ async def set_up(request: web.Request) -> web.Response:
     fields = await genuine_form(request)
     if fields is None:
         return refuse(request, "signature", 403)
-    if not fields.get("CallSid") or not fields.get("From"):
+    if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
     settings, calls = request.app[SETTINGS], request.app[CALLS]
     if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:

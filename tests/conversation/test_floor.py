@@ -138,16 +138,19 @@ def test_a_call_does_not_end_while_the_caller_begins_to_speak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_played", "text", "expected"),
+    ("said", "is_played", "is_promised", "text", "expected"),
     [
-        ("We have pizza.", True, "Okay.", True),
-        ("We have pizza.", False, "Okay.", False),
-        ("Shall I order it?", True, "Yes.", False),
-        ("We have pizza.", True, "Two pizzas.", False),
+        ("We have pizza.", True, False, "Okay.", True),
+        ("We have pizza.", False, False, "Okay.", False),
+        ("One moment.", False, True, "Okay.", True),
+        ("Which size?", False, True, "Okay.", False),
+        ("Shall I order it?", True, False, "Yes.", False),
+        ("We have pizza.", True, False, "Two pizzas.", False),
+        ("One moment.", False, True, "Two pizzas.", False),
     ],
 )
-def test_a_nod_is_for_an_agent_who_speaks_and_has_not_asked(
-    said: str, text: str, *, is_played: bool, expected: bool
+def test_a_nod_is_for_an_agent_who_speaks_or_will_and_has_not_asked(
+    said: str, text: str, *, is_played: bool, is_promised: bool, expected: bool
 ) -> None:
     """Practice section 4.2."""
     room = Room()
@@ -155,4 +158,4 @@ def test_a_nod_is_for_an_agent_who_speaks_and_has_not_asked(
     if is_played:
         room.floor.note_playing()
 
-    assert room.floor.is_nod(text) is expected
+    assert room.floor.is_nod(text, is_promised=is_promised) is expected

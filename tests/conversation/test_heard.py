@@ -105,6 +105,34 @@ def test_the_rate_of_the_voice_can_be_set() -> None:
     assert SENT[:position] == "Your order is two"
 
 
+@pytest.mark.parametrize(
+    ("sent", "reported", "heard"),
+    [
+        (
+            "ピザを二枚ですね。合計は三千円です。",
+            "ピザを二枚ですね合計は三",
+            "ピザを二枚ですね。合計は三",
+        ),
+        ("您点了两个大披萨。一共是八十元。", "一共是八", "您点了两个大披萨。一共是八"),
+        ("ร้านเปิดถึงสี่ทุ่มค่ะ", "ร้านเปิดถึง", "ร้านเปิดถึง"),
+        ("大きいPepperoniを二枚", "大きいpepperoniを", "大きいPepperoniを"),
+        ("大きいPepperoniを二枚", "大きいpepper", "大きい"),
+    ],
+)
+def test_writing_without_spaces_is_cut_where_it_was_cut(
+    sent: str, reported: str, heard: str
+) -> None:
+    """There each character stands for itself; a whole clause is no word."""
+    assert sent[: heard_until(sent, reported)] == heard
+
+
+def test_wide_characters_take_longer_to_read_out() -> None:
+    """Five of them a second, where a second has fifteen letters."""
+    sent = "お電話ありがとうございます"
+
+    assert sent[: heard_until(sent, "Hello", after_ms=1_000)] == "お電話あり"
+
+
 def test_just_too_few_words_are_not_believed() -> None:
     """Practice section 5, rule 4: fewer than 60 of 100 words."""
     believed = heard_until("one two three four five six", "one two three x y")

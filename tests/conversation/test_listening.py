@@ -37,6 +37,8 @@ def test_anything_more_is_no_nod(text: str) -> None:
         ('Did you say "two?"', True),
         ("Shall I? ", True),
         ("Shall I? Fine.", False),
+        ("ご注文は以上でしょうか？", True),  # noqa: RUF001 (Japanese)
+        ("هل هذا كل شيء؟", True),
         ("", False),
     ],
 )

@@ -37,6 +37,7 @@ from tests.conversation.builders import (
     caller,
     caller_text,
     delta,
+    done,
     failed,
     finished,
     limited,
@@ -49,6 +50,7 @@ from tests.conversation.builders import (
     started,
     starts,
     thinking,
+    using,
     wants,
 )
 
@@ -258,6 +260,25 @@ def test_a_nod_while_a_complete_reply_plays_is_ignored() -> None:
     call.happens(agent_on())
 
     assert call.happens(spoke("okay")) == [Record(3, CallerSaid("okay"))]
+
+
+def test_a_nod_to_a_filler_does_not_stop_the_look_up() -> None:
+    """The caller agrees to wait; what is looked up is not looked up again."""
+    call = using("look_up")
+    call.fires(Timer.FILLER)
+
+    nod = call.happens(spoke("okay"))
+    going_on = call.happens(done(1))
+
+    assert nod == [Record(4, CallerSaid("okay"))]
+    assert "okay" in caller_text(going_on)
+
+
+def test_a_nod_to_silence_while_the_model_thinks_belongs_to_what_was_said() -> None:
+    """The agent has promised nothing yet, so nobody tells it to go on."""
+    call = thinking("Two pizzas please.")
+
+    assert "okay" in caller_text(call.happens(spoke("okay")))
 
 
 def test_a_nod_in_silence_is_an_answer() -> None:

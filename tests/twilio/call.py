@@ -250,7 +250,7 @@ class TwilioCall:
             "accountSid": fields["AccountSid"],
             "callSid": fields["CallSid"],
             "parentCallSid": "",
-            "from": fields["From"],
+            "from": fields.get("From", ""),
             "to": fields["To"],
             "forwardedFrom": "",
             "callerName": "",

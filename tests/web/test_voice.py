@@ -58,18 +58,29 @@ async def test_action_without_twilios_signature_is_refused(server: Server) -> No
     assert answer.status == 403
 
 
-@pytest.mark.parametrize("field", ["CallSid", "From"])
-@pytest.mark.parametrize("value", [None, ""])
-async def test_webhook_without_a_call_or_a_caller_is_refused(
-    server: Server, field: str, value: str | None
-) -> None:
+@pytest.mark.parametrize("sid", [{}, {"CallSid": ""}], ids=["missing", "empty"])
+async def test_webhook_without_a_call_is_refused(server: Server, sid: dict[str, str]) -> None:
     """What Twilio always sends is missing: this is no call."""
-    fields = {name: text for name, text in call_fields().items() if name != field}
+    fields = {name: text for name, text in call_fields().items() if name != "CallSid"}
 
-    answer = await server.ring(fields if value is None else {**fields, field: value})
+    answer = await server.ring({**fields, **sid})
 
     assert answer.status == 400
     assert await server.metric("agent_calls_refused_total", reason="bad_request") == 1
+
+
+@pytest.mark.parametrize("caller", [{}, {"From": ""}], ids=["missing", "empty"])
+async def test_caller_without_a_number_is_answered(server: Server, caller: dict[str, str]) -> None:
+    """Somebody waits at the other end, known or not."""
+    fields = {name: text for name, text in call_fields().items() if name != "From"}
+    answer = await server.ring({**fields, **caller})
+    assert answer.relay is not None
+
+    async with server.twilio.connect(answer.relay) as call:
+        reply = await call.say("are you open")
+
+    assert reply.text != ""
+    assert call.ledger.violations == []
 
 
 async def test_action_without_a_call_is_refused(server: Server) -> None:
