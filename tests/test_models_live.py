@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -263,26 +268,40 @@ class Leaving:
 
     async def _close(self, model: LanguageModel) -> bool:
         """Between two pieces."""
-        async with aclosing(contract.stream(model, ASKED)) as reply:
-            for _ in range(self._chance.randrange(12)):
-                if await anext(reply, None) is None:
-                    return False
+        with _time_may_run_out():
+            async with aclosing(contract.stream(model, ASKED)) as reply:
+                for _ in range(self._chance.randrange(12)):
+                    if await anext(reply, None) is None:
+                        return False
         return True
+
+
+@contextmanager
+def _time_may_run_out() -> Iterator[None]:
+    """A reply is given up that takes too long, as on a machine that stands still for seconds."""
+    try:
+        yield
+    except ModelError as error:
+        if error.fault is not ReplyFault.TIMEOUT:
+            raise
 
 
 async def _is_cancelled(reading: asyncio.Task[object]) -> bool:
     reading.cancel()
     await asyncio.wait([reading])
     if not reading.cancelled():
-        reading.result()
+        with _time_may_run_out():
+            reading.result()
     return reading.cancelled()
 
 
 async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None:
-    async with aclosing(contract.stream(model, ASKED)) as reply:
-        async for piece in reply:
-            arrived.put_nowait(piece)
-    arrived.put_nowait(None)
+    try:
+        async with aclosing(contract.stream(model, ASKED)) as reply:
+            async for piece in reply:
+                arrived.put_nowait(piece)
+    finally:
+        arrived.put_nowait(None)
 
 
 def both_ways(model: LanguageModel) -> list[LanguageModel]:
@@ -294,11 +313,8 @@ def both_ways(model: LanguageModel) -> list[LanguageModel]:
 async def _ask_in_vain(model: LanguageModel) -> None:
     """Wait for a reply that stalls, and for another one when its time is over."""
     while True:
-        try:
+        with _time_may_run_out():
             await contract.pieces_of(model, ASKED)
-        except ModelError as error:
-            if error.fault is not ReplyFault.TIMEOUT:
-                raise
 
 
 async def assert_nothing_streams(

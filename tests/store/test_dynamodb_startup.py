@@ -18,7 +18,7 @@ from tests.dynamodb import REGION, Engine
 from tests.store import proxy as faults
 from tests.store.proxy import Fault, Proxy
 
-PATIENCE = Patience(connect=0.5, read=0.2, operation=4.0)
+PATIENCE = Patience(connect=2.0, read=0.5, operation=60.0)
 
 
 async def _line(name: str, region: str = REGION) -> str:
