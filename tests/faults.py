@@ -339,14 +339,20 @@ FAULTS = (
     ),
     Fault(
         "compaction",
-        "needed = (audible, self._history.answered,",
+        "needed = (audible, answered,",
         "needed = (audible,",
         "practice 5.11: a question that was cut off is not forgotten",
     ),
     Fault(
+        "turn",
+        "answered_before(self._asked_at or len(self._history))",
+        "answered_before(len(self._history))",
+        "practice 5.11: a nod to what the agent does about it confirms nothing",
+    ),
+    Fault(
         "compaction",
-        "needed = (audible, self._history.answered, next(open_runs, None))",
-        "needed = (audible, self._history.answered)",
+        "needed = (audible, answered, next(open_runs, None))",
+        "needed = (audible, answered)",
         "4: a run in progress is not forgotten",
     ),
     Fault(

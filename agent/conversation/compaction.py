@@ -148,7 +148,8 @@ class Compaction:
     def _settled(self, audible: int | None) -> int:
         """The position from which on facts may still change, or are still needed as they are."""
         open_runs = (at for at, used in self._history.tool_runs() if used.result is None)
-        needed = (audible, self._history.answered, next(open_runs, None))
+        answered = self._history.answered_before(len(self._history))
+        needed = (audible, answered, next(open_runs, None))
         return min((at for at in needed if at is not None), default=len(self._history))
 
 

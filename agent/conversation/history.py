@@ -177,10 +177,13 @@ class History:
         """The size of what is not summarised."""
         return sum(map(_size, self.between(self.begin, len(self))))
 
-    @property
-    def answered(self) -> int | None:
-        """The position of the model's words the caller has spoken after; none were forgotten."""
-        happened = zip(range(len(self) - 1, -1, -1), reversed(self._facts), strict=False)
+    def answered_before(self, end: int) -> int | None:
+        """The position of the model's words that the caller's last ones before `end` came after.
+
+        None if there are none, or they were forgotten.
+        """
+        positions = range(end - 1, self._first - 1, -1)
+        happened = ((at, self._facts[at - self._first]) for at in positions)
         for _, fact in happened:
             if isinstance(fact, CallerSaid):
                 break

@@ -85,6 +85,8 @@ class Turn:
         self._trouble = Trouble()
         self._broken_off: int | None = None
         """Position of the last words that the model could not finish."""
+        self._asked_at: int | None = None
+        """How long the history was when the model was asked for the first time in this turn."""
         self._round = 0
         self._has_retried = False
 
@@ -108,6 +110,7 @@ class Turn:
         left = self.leave()
         self._mouth.begin_turn()
         self._patience.begin_turn()
+        self._asked_at = None
         self._round = 0
         self._has_retried = False
         return left
@@ -129,6 +132,8 @@ class Turn:
         """Ask the model, with all that is known."""
         limits = self._brief.limits
         self._tools.tell()
+        if self._asked_at is None:
+            self._asked_at = len(self._history)
         number = self._reply.start(choice)
         return [
             *self._clocks.stop(Timer.IDLE),
@@ -259,12 +264,13 @@ class Turn:
 
     @property
     def _was_heard_out(self) -> bool:
-        """The model's words before the caller's last were finished and not cut off.
+        """The model's words before the caller's of this turn were finished and not cut off.
 
         Practice section 5.11. The second does not imply the first: no interrupt is reported of
-        words that were not being played yet, or that nobody may stop.
+        words that were not being played yet, or that nobody may stop. A nod to what is said or done
+        meanwhile answers nothing.
         """
-        answered = self._history.answered
+        answered = self._history.answered_before(self._asked_at or len(self._history))
         if answered is None:
             return True
         return answered != self._broken_off and not self._history.speech(answered).is_cut

@@ -202,16 +202,19 @@ def test_a_forgotten_fact_is_not_mistaken_for_another() -> None:
 
 
 def test_the_words_the_caller_has_answered_are_found() -> None:
-    """The model's, before the caller's last; fillers ask nothing."""
+    """The model's, before the caller's last by then; fillers ask nothing."""
     said: list[Fact] = [
         AgentSaid("Large?"),
         AgentSaid("One moment.", Voice.SERVICE),
         CallerSaid("Yes."),
     ]
 
-    assert History([]).answered is None
-    assert History([CallerSaid("Hi."), *said, AgentSaid("Fine.")]).answered == 1
-    assert History([AgentSaid("Fine.")]).answered is None
+    call = History([CallerSaid("Hi."), *said, AgentSaid("Fine."), CallerSaid("Okay.")])
+
+    answered = [call.answered_before(end) for end in range(len(call) + 1)]
+
+    assert answered == [None, None, None, None, 1, 1, 4]
+    assert History([AgentSaid("Fine.")]).answered_before(1) is None
 
 
 def test_a_call_begins_with_a_word_for_the_caller() -> None:

@@ -429,6 +429,18 @@ def test_yes_does_not_confirm_what_was_never_said_to_the_end(ends: tuple[ev.Even
     assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
 
 
+def test_a_nod_to_what_the_agent_does_about_it_confirms_nothing() -> None:
+    """The caller has asked for the price; "okay" is said to that, not to the order."""
+    call = answered(READ_BACK)
+    call.happens(interrupted("One large pizza"), spoke("How much is it?"))
+    call.happens(delta(2, "Ten dollars. "), spoke("Okay."))
+
+    call.happens(finished(2, wants("order")))
+
+    refused = result(1, error_content(NOT_HEARD), is_error=True)
+    assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
+
+
 def test_a_read_back_that_was_finished_the_second_time_is_confirmed() -> None:
     """What was broken off before it does not count any more."""
     call = speaking("One large pizza, ")
