@@ -15,6 +15,7 @@ import pytest
 from tests.dynamodb import Engine
 from tests.survival import scenarios
 from tests.survival.scenarios import Outcome, Place
+from tests.waiting import HANG_SECONDS
 
 _CALLS = 24
 _DRAIN_SECONDS = 110.0
@@ -26,7 +27,7 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture
 def place(tmp_path: Path, dynamodb: Engine, table_name: str) -> Place:
-    return Place(tmp_path, dynamodb, table_name, _CALLS)
+    return Place(tmp_path, dynamodb, table_name, _CALLS, HANG_SECONDS)
 
 
 def assert_nothing_is_lost(outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tests.survival.phone import Guest, Phase
+from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
 from tests.twilio.client import Twilio
 
 _LONGEST_SECONDS = 600.0
@@ -18,8 +18,10 @@ _APART_SECONDS = 0.1
 class Crowd:
     """Guests, and what they do at the moment."""
 
-    def __init__(self, twilio: Twilio, count: int) -> None:
-        self.guests = [Guest(twilio, number) for number in range(count)]
+    def __init__(self, twilio: Twilio, count: int, patience_seconds: float) -> None:
+        self.guests = [
+            Guest(twilio, number, patience_seconds=patience_seconds) for number in range(count)
+        ]
         self.enough = asyncio.Event()
         """Set: who has placed an order may hang up."""
 
@@ -44,9 +46,11 @@ class Crowd:
 
 
 @asynccontextmanager
-async def talking(twilio: Twilio, count: int) -> AsyncIterator[Crowd]:
+async def talking(
+    twilio: Twilio, count: int, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Crowd]:
     """So many calls, of which each has had an answer; on leaving, they are brought to their end."""
-    crowd = Crowd(twilio, count)
+    crowd = Crowd(twilio, count, patience_seconds)
     async with asyncio.timeout(_LONGEST_SECONDS), asyncio.TaskGroup() as calls:
         for number, guest in enumerate(crowd.guests):
             calls.create_task(

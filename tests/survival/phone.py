@@ -34,8 +34,8 @@ MANNER = Manner(
     fillers=frozenset({*Phrases().fillers, *(spec.filler for spec in SPECS.values())}),
 )
 """Of a Twilio whose caller waits a moment before speaking, and takes no filler for an answer."""
-_PATIENCE_SECONDS = 1.5
-"""Of quiet, after which a person says again what was not answered."""
+PATIENCE_SECONDS = 1.5
+"""Of quiet, after which a person says again what was not answered, or speaks after all."""
 _MOST_TIMES = 25
 """Said in vain, after which a person gives up."""
 _MOST_REDIRECTS = 20
@@ -116,9 +116,18 @@ class Leg:
 
 
 class Guest:
-    """One person and one call."""
+    """One person and one call.
 
-    def __init__(self, twilio: Twilio, number: int, seed: int = 0) -> None:
+    Args:
+        twilio: Where the person rings.
+        number: Of the guest; the caller's number is made of it.
+        seed: Of what is left to chance.
+        patience_seconds: Of quiet, after which a sentence is said again.
+    """
+
+    def __init__(
+        self, twilio: Twilio, number: int, seed: int = 0, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self.caller = f"+1555{number:07d}"
         self.fields = call_fields(From=self.caller)
         self.phase = Phase.RINGING
@@ -129,6 +138,7 @@ class Guest:
         self.ending = ""
         """How the call ended; `hung up` is how it should."""
         self._twilio = twilio
+        self._patience_seconds = patience_seconds
         self._chance = random.Random(f"{seed}:{number}")  # noqa: S311 - reproducible choices
         self._order_turn = self._chance.randint(2, 4)
         self._times_in_vain = 0
@@ -249,12 +259,12 @@ class Guest:
 
         Not on a socket that was opened again: there the caller has noticed nothing.
         """
-        patience = 2 * _PATIENCE_SECONDS if way is Way.REOPENED else None
+        patience = 2 * PATIENCE_SECONDS if way is Way.REOPENED else None
         with suppress(UnansweredError, TimeoutError):
             async with asyncio.timeout(patience):
                 await call.hear(1)
         if call.ledger.cycles:
-            await self._listen(call, Sentence(len(self.turns) + 1))
+            await self._listen(call, Sentence(len(self.turns) + 1), PATIENCE_SECONDS)
         await call.play_out()
 
     async def _turn(self, call: TwilioCall, sentence: Sentence) -> None:
@@ -267,13 +277,13 @@ class Guest:
                 return
             self.said.append(Said(sentence.text, self._now(), len(self.legs) - 1))
             await call.prompt(sentence.text)
-            await self._listen(call, sentence)
+            await self._listen(call, sentence, self._patience_seconds)
         if self._has_heard(call, sentence.end):
             self._times_in_vain = 0
             self.turns.append(sentence)
         await call.play_out()
 
-    async def _listen(self, call: TwilioCall, sentence: Sentence) -> None:
+    async def _listen(self, call: TwilioCall, sentence: Sentence, patience_seconds: float) -> None:
         """Listen to the end of this answer, or until nothing more comes for a while."""
         quiet_at = self._now()
         while call.ending is None and not self._has_heard(call, sentence.end):
@@ -285,7 +295,7 @@ class Guest:
             await call.play_out()
             if call.ledger.frames > frames:
                 quiet_at = self._now()
-            elif self._now() - quiet_at > _PATIENCE_SECONDS:
+            elif self._now() - quiet_at > patience_seconds:
                 return
 
     def _has_heard(self, call: TwilioCall, sentence: str) -> bool:

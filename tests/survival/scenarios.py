@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.dynamodb import Engine
 from tests.survival.crowd import talking
 from tests.survival.flood import attempts, dialling, idling, ring
-from tests.survival.phone import Guest, Phase
+from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
 from tests.survival.report import Report, judge, told
 from tests.survival.stack import Exit, Plan, Stack, standing
 from tests.survival.stepped import BACK, FORWARD
@@ -33,6 +33,8 @@ class Place:
     engine: Engine
     table: str
     calls: int
+    patience_seconds: float = PATIENCE_SECONDS
+    """Of callers who have no reason to say anything again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ async def rolling(place: Place) -> Outcome:
     """One server after the other is replaced, as a deploy does."""
     async with standing(place.folder, place.table, Plan()) as stack:
         exits = []
-        async with talking(stack.twilio, place.calls) as crowd:
+        async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
             for server in stack.servers:
                 exits.append(await server.stop())
                 await server.begin()
@@ -153,7 +155,7 @@ async def clock(place: Place) -> Outcome:
     """The clocks of the servers are set forward by an hour and back again."""
     plan = Plan(program=("-m", "tests.survival.stepped"))
     async with standing(place.folder, place.table, plan) as stack:
-        async with talking(stack.twilio, place.calls) as crowd:
+        async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
             for step in (FORWARD, BACK):
                 for server in stack.servers:
                     server.send(step)
@@ -183,7 +185,7 @@ async def flood(place: Place, strangers: int = 10_000) -> Outcome:
     most = place.calls
     plan = Plan(environment={"MAX_CALLS": str(most)})
     async with standing(place.folder, place.table, plan) as stack:
-        async with talking(stack.twilio, place.calls) as crowd:
+        async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
             relays, seen = await ring(stack.twilio, 2 * most)
             async with idling(stack, strangers):
                 seen += await attempts(stack.twilio, strangers // 10)
