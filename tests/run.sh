@@ -62,6 +62,7 @@ if [ $# -gt 0 ]; then
     run "$bin/pytest" -q "$@"
     exit
 fi
-run "$bin/pytest" -q --numprocesses 2 --dist worksteal --cov=agent --cov-branch --cov-report=
+# Three at a time, also on two cores: the longest tests wait most of their time.
+run "$bin/pytest" -q --numprocesses 3 --dist worksteal --cov=agent --cov-branch --cov-report=
 run "$bin/coverage" report --fail-under=95
 run "$bin/coverage" report --fail-under=100 --include='agent/conversation/*,agent/relay/*'
