@@ -109,6 +109,7 @@ async def test_pickup_order_is_dictated_corrected_confirmed_and_timed() -> None:
                 ),
             ),
             Turn("thank you", ("welcome",)),
+            Turn("okay", ("go ahead",)),
             Turn("add a soup", ("already in the kitchen",)),
             Turn("no bye", ("Goodbye",), (("EndCallFunction", {}),)),
         ],
