@@ -1,7 +1,9 @@
 """Waiting for what a test expects: as long as it takes, but not for ever.
 
 A limit ends a test that waits in vain, and says nothing about speed. It is far longer than any wait
-that ends well, so that a machine which stands still for seconds fails no test.
+that ends well, so that a machine which stands still for seconds fails no test; and shorter than the
+limits of the service that must not be what ended the wait, like those of a drain or of a connection
+that says nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-HANG_SECONDS = 120.0
+HANG_SECONDS = 30.0
 _POLL_SECONDS = 0.005
 
 
