@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _unread()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except AgentError as error:
         print(error, file=sys.stderr)
         fault: int = asked.status_of_fault
@@ -175,8 +178,20 @@ async def _converse(settings: Settings, caller: str) -> None:
     print(talk.HELP)
     async with app.open_calls(settings) as (calls, _, _):
         line = talk.TerminalLine(talk.show)
+        _hang_up_on_interrupt(line)
         reason = await talk.talk(calls, line, talk.keyboard(), caller)
     print(f"\n[{reason}]")
+
+
+def _hang_up_on_interrupt(line: talk.TerminalLine) -> None:
+    """Let the first Ctrl-C end the call; a second one ends the command."""
+    loop = asyncio.get_running_loop()
+
+    def hang_up() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        line.take("/hangup")
+
+    loop.add_signal_handler(signal.SIGINT, hang_up)
 
 
 def _dial(asked: argparse.Namespace) -> int:

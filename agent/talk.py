@@ -2,7 +2,7 @@
 
 Words appear at speaking pace. Whatever is typed while the agent speaks interrupts it, with exactly
 what had appeared as the part that was heard; so the terminal behaves towards the conversation like
-the relay. `/dtmf 1` presses a key, `/hangup` ends the call.
+the relay. `/dtmf 1` presses a key, `/hangup` or Ctrl-C ends the call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ from agent.conversation.events import (
 
 CHARACTERS_PER_SECOND = 40.0
 """Twice a brisk voice: fast enough to read along, slow enough to break in."""
-HELP = "Type to speak, also while the agent speaks. /dtmf 1 presses a key, /hangup ends the call."
+HELP = (
+    "Type to speak, also while the agent speaks. /dtmf 1 presses a key, /hangup or Ctrl-C ends the"
+    " call."
+)
 _KEYS = frozenset("0123456789*#")
 
 

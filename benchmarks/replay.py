@@ -1,6 +1,7 @@
 """Says every caller's turn of the dialogue data to the running service and checks what comes back.
 
-    python benchmarks/replay.py [--sample N] [--seed S] [--concurrency C] [--dynamodb] [--json FILE]
+    python benchmarks/replay.py [--data FOLDER] [--sample N] [--seed S] [--concurrency C]
+        [--dynamodb] [--json FILE]
 
 Starts `python -m agent serve` as a child process on free loopback ports with the offline model, an
 embedded store in a temporary folder or a DynamoDB started for it, and a test token, and plays
@@ -46,11 +47,11 @@ from tests.dialogues import (  # noqa: E402 - a script finds the repository only
     DEFAULT,
     ORDERING,
     PERSONA,
+    WRITTEN_HERE,
     Dialogue,
     dialogues,
     has_words,
     sample,
-    shared_data,
 )
 from tests.twilio.call import Manner, TwilioCall, UnansweredError  # noqa: E402
 from tests.twilio.client import CallRefusedError, Twilio  # noqa: E402
@@ -385,6 +386,9 @@ def table_of(is_dynamodb: bool) -> Iterator[dict[str, str]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Replay the dialogue data against the service.")
+    parser.add_argument(
+        "--data", type=Path, default=WRITTEN_HERE, metavar="FOLDER", help="see tests/dialogues.py"
+    )
     parser.add_argument("--sample", type=int, help="say only so many dialogues, of every file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=8, choices=range(1, 65), metavar="1-64")
@@ -402,7 +406,7 @@ def main() -> int:
     options = Options(
         arguments.seed, arguments.concurrency, arguments.interrupt_probability, CALLERS
     )
-    said = list(dialogues(shared_data()))
+    said = list(dialogues(arguments.data))
     if arguments.sample is not None:
         said = sample(said, arguments.sample, arguments.seed)
 

@@ -1,14 +1,14 @@
-"""The caller's side of published dialogues, ready to be said to the service.
+"""The caller's side of dialogues, ready to be said to the service.
 
-Reads the JSON Lines files of the shared data folder; their `README.md` has the formats, sources and
-licences. Nothing of them is copied here. Only what a caller says is kept, as it was said: blank
-turns and noise marks too, because speech-to-text hears them as well.
+The files of `tests/data/dialogues` were written for this project. Their record formats are those of
+published corpora (MultiDoGO, STAR, DSTC10, SLURP, Disfl-QA), so a folder with such files can be
+read instead. A caller's turns are kept as they are: blank turns and noise marks too, because
+speech-to-text reports them as well.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,30 +49,26 @@ def has_words(turn: str) -> bool:
     return any(letter.isalnum() for letter in _MARK.sub("", turn))
 
 
-def shared_data() -> Path:
-    """The data folder: `SHARED_DATA`, or `shared/data` beside the repository.
-
-    Raises:
-        FileNotFoundError: if there is none.
-    """
-    named = os.environ.get("SHARED_DATA")
-    folder = Path(named) if named else Path(__file__).parents[1].parent / "shared" / "data"
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"the dialogue data is not at {folder}: set SHARED_DATA to the folder that holds it"
-        )
-    return folder
+WRITTEN_HERE = Path(__file__).parent / "data" / "dialogues"
 
 
 def dialogues(root: Path, *, hypothesis: int = 0) -> Iterator[Dialogue]:
-    """Every dialogue of every file, in a fixed order; records without a caller's turn are left out.
+    """Every dialogue of every known file, in a fixed order; those without a caller's turn are not.
 
     Args:
-        root: the data folder.
-        hypothesis: which recogniser hypothesis to take, 0 = best; the last where there are fewer.
+        root: A folder with at least one of the known files.
+        hypothesis: Which recogniser hypothesis to take, 0 = best; the last where there are fewer.
+
+    Raises:
+        FileNotFoundError: The folder holds no known file.
     """
+    paths = {source: root / f"{source}.jsonl" for source in _FILES}
+    if not any(path.is_file() for path in paths.values()):
+        raise FileNotFoundError(f"no dialogues at {root}")
     for source, file in _FILES.items():
-        text = (root / f"{source}.jsonl").read_text(encoding="utf-8")
+        if not paths[source].is_file():
+            continue
+        text = paths[source].read_text(encoding="utf-8")
         records = [json.loads(line) for line in text.splitlines() if line]
         for name, turns in file.read(records, hypothesis):
             if turns:
@@ -132,6 +128,12 @@ class _File:
 
 
 _FILES = {
+    "written_orders": _File(ORDERING),
+    "written_requests": _File(ORDERING, _utterances),
+    "written_apartments": _File(APARTMENTS),
+    "written_newcomers": _File(DEFAULT),
+    "written_persona": _File(PERSONA),
+    "written_restarts": _File(PERSONA, _pairs),
     "tm4_coffee_orders": _File(ORDERING),
     "multidogo_pizza_orders": _File(ORDERING),
     "multidogo_order_utterances": _File(ORDERING, _utterances),

@@ -32,7 +32,7 @@ from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
 from tests.twilio.api import ACCOUNT, twilio_api
 from tests.twilio.call import TwilioCall
 from tests.twilio.client import Twilio, call_fields
-from tests.waiting import no_longer, until
+from tests.waiting import HANG_SECONDS, no_longer, until
 
 ROOT = Path(__file__).parents[1]
 ADA = "+15550100001"
@@ -243,7 +243,7 @@ def test_talk_opens_a_conversation(
     shown = capsys.readouterr().out
     assert status == 0
     assert "This is the offline model" in shown
-    assert "/hangup ends the call." in shown
+    assert "/hangup or Ctrl-C ends the call." in shown
     assert shown.endswith("[caller_hangup]\n")
 
 
@@ -284,6 +284,51 @@ def test_talk_without_configuration_says_so(
 
     assert status == 1
     assert "restaurantOrderingUseCase: there is no such use case" in capsys.readouterr().err
+
+
+def test_ctrl_c_hangs_up(table: Path) -> None:
+    """The call ends as with /hangup: one line, no traceback."""
+    environment = {**os.environ, "STORE_PATH": str(table)}
+    with _command("talk", env=environment) as talking:
+        assert talking.stdout is not None
+        shown = ""
+        while not shown.endswith("agent: "):
+            shown += talking.stdout.read(1)
+        talking.send_signal(signal.SIGINT)
+        rest, errors = talking.communicate(timeout=HANG_SECONDS)
+
+    assert "Ctrl-C ends the call" in shown
+    assert rest.endswith("\n[caller_hangup]\n")
+    assert (talking.returncode, errors) == (0, "")
+
+
+def test_ctrl_c_ends_a_command_with_one_line() -> None:
+    """Here while it waits for a table that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as table:
+        environment = {
+            **os.environ,
+            **dynamodb.environment("agent", f"http://127.0.0.1:{table.getsockname()[1]}"),
+        }
+        with _command("seed", env=environment) as seeding:
+            table.settimeout(HANG_SECONDS)
+            with table.accept()[0]:
+                seeding.send_signal(signal.SIGINT)
+                output, errors = seeding.communicate(timeout=HANG_SECONDS)
+
+    assert (seeding.returncode, output, errors) == (130, "", "interrupted\n")
+
+
+def _command(*arguments: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    """A command as a process of its own; its keyboard types nothing."""
+    return subprocess.Popen(  # noqa: S603 (ours)
+        [sys.executable, "-m", "agent", *arguments],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _free_port() -> int:

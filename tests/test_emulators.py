@@ -6,7 +6,6 @@ The rules of their validators are tested beside them, in `emulators/`.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
@@ -234,19 +233,16 @@ async def test_a_stalled_answer_lasts_until_the_client_leaves(
     assert [closed.index for closed in bedrock.closed_early] == [0]
 
 
-async def test_an_abandoned_stream_is_noticed_within_50_ms(
-    bedrock: BedrockEmulator, sdk: Any
-) -> None:
-    """What the emulator says of closing can be held to the limit the agent has."""
+async def test_an_abandoned_stream_is_noticed(bedrock: BedrockEmulator, sdk: Any) -> None:
+    """The emulator sees that the client closed, although the next part is a minute away."""
     bedrock.answer_with(say("One two", gap=60.0))
     answer = await sdk.converse_stream(modelId=MODEL, messages=HELLO)
     assert (bedrock.open_streams, bedrock.connections, bedrock.max_open) == (1, 1, 1)
 
-    left = time.monotonic()
     answer["stream"].close()
     await bedrock.until_idle()
 
-    assert bedrock.closed_early[0].at - left < 0.05
+    assert [closed.index for closed in bedrock.closed_early] == [0]
     assert bedrock.open_streams == 0
 
 
@@ -260,18 +256,24 @@ async def test_an_empty_reply_and_mere_thoughts_end_well(
         assert await words(sdk) == ""
 
 
+async def test_an_answer_may_start_before_its_first_pause(
+    bedrock: BedrockEmulator, sdk: Any
+) -> None:
+    """What has come before the first pause is over, which here it never is."""
+    bedrock.answer_with(say("One two", first=3600.0, starts_early=True))
+
+    answer = await sdk.converse_stream(modelId=MODEL, messages=HELLO)
+    first = await anext(aiter(answer["stream"]))
+    answer["stream"].close()
+
+    assert list(first) == ["messageStart"]
+
+
 async def test_gaps_pass_between_the_words(bedrock: BedrockEmulator, sdk: Any) -> None:
-    """The first pause comes before anything of the answer, unless it starts early."""
-    for early in (False, True):
-        bedrock.answer_with(say("One two", first=0.04, gap=0.02, starts_early=early))
-        begun = time.monotonic()
+    """They lengthen an answer and change nothing of it."""
+    bedrock.answer_with(say("One two", first=0.04, gap=0.02))
 
-        answer = await sdk.converse_stream(modelId=MODEL, messages=HELLO)
-        opened = time.monotonic() - begun
-        assert [event async for event in answer["stream"]]
-
-        assert (opened < 0.03) is early
-        assert time.monotonic() - begun >= 0.06
+    assert await words(sdk) == "One two"
 
 
 async def test_an_invalid_request_is_refused_in_bedrocks_words(

@@ -1,33 +1,20 @@
-"""A sample of real callers' words through the service: the promises of `benchmarks/replay.py`."""
+"""Callers' words through the service: the promises of `benchmarks/replay.py`."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from benchmarks.replay import CALLERS, Options, replay
-from tests.dialogues import APARTMENTS, DEFAULT, ORDERING, Dialogue, dialogues, sample, shared_data
+from tests.dialogues import DEFAULT, WRITTEN_HERE, dialogues
 from tests.servers import PATIENT, serving, settings_for
 
-_SAMPLE = 39
-"""Three of each file."""
-_WRITTEN_HERE = [
-    Dialogue("pizza", "multidogo_pizza_orders", ("hi", "a large pepperoni", "", "pickup", "no")),
-    Dialogue("home", "star_apartments", ("i need a flat", "[noise]", "a studio", "ok bye")),
-    Dialogue("new", "dstc10_spoken", ("hello there", "what can you do", "thanks")),
-]
 
-
-async def test_words_of_real_callers_break_no_promise(table: Path) -> None:
-    """Each turn is answered, each cycle closed, no frame refused, nothing logged as an error.
-
-    Without the dialogue data this test fails and says where it looked, unless
-    `WITHOUT_SHARED_DATA=1` says that it is meant to be absent.
-    """
-    said = _said()
+async def test_words_of_callers_break_no_promise(table: Path) -> None:
+    """Each turn is answered, each cycle closed, no frame refused, nothing logged as an error."""
+    said = list(dialogues(WRITTEN_HERE))
     options = Options(seed=7, concurrency=8, callers=CALLERS)
 
     with structlog.testing.capture_logs() as logs:
@@ -42,15 +29,9 @@ async def test_words_of_real_callers_break_no_promise(table: Path) -> None:
     assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
 
 
-def test_dialogues_written_here_are_of_three_use_cases() -> None:
-    """What stands in for the data covers orders, homes and newcomers."""
-    use_cases = [dialogue.use_case for dialogue in _WRITTEN_HERE]
+def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
+    """At least forty, and somebody asks for each of the shipped use cases."""
+    said = list(dialogues(WRITTEN_HERE))
 
-    assert use_cases == [ORDERING, APARTMENTS, DEFAULT]
-
-
-def _said() -> list[Dialogue]:
-    if os.environ.get("WITHOUT_SHARED_DATA") == "1":
-        print("\nNOTICE: without the dialogue data, only three dialogues are said")  # noqa: T201 (asked for)
-        return _WRITTEN_HERE
-    return sample(dialogues(shared_data()), _SAMPLE, seed=7)
+    assert len(said) >= 40
+    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}
