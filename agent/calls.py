@@ -202,13 +202,13 @@ class Calls:
         configuration = await self._configuration(item)
         number = reentry.number if reentry else 0
         watch = open_watch(self._resources, item, configuration, number, resumption, self._clock())
-        journal = self._resources.journals.open(
-            call_sid, started_ms(item), recovered.first_sequence if recovered else 0
-        )
-        around = Surroundings(line, configuration, journal, watch)
-        running = Session(Conversation(configuration.brief, resumption), around)
         reason = EndReason.ERROR_RELAY
         try:
+            journal = self._resources.journals.open(
+                call_sid, started_ms(item), recovered.first_sequence if recovered else 0
+            )
+            around = Surroundings(line, configuration, journal, watch)
+            running = Session(Conversation(configuration.brief, resumption), around)
             with self.lines.in_progress(call_sid, running):
                 reason = await running.run()
         finally:

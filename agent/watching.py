@@ -1,12 +1,15 @@
-"""Who watches one line of a call: metrics and the receipt, its record, its trace.
+"""The observers of one line of a call: metrics and the receipt, its record, its trace.
 
 All see the same events, in one order, and each is told once that the line is over. A record and a
-trace are there only if somebody asked for them.
+trace are there only where they are asked for. A fault in an observer stays in it
+(`agent.telemetry.guard`): the call and the other observers go on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Protocol, TypeVar
 
 from agent import __version__
 from agent.configuration import LiveConfiguration
@@ -16,44 +19,73 @@ from agent.origins import answering, asks_of, beginning_of
 from agent.ports import Item, Moment
 from agent.recording.recorder import CallRecorder
 from agent.resources import Resources
-from agent.telemetry import CallFacts, CallObserver
+from agent.telemetry import CallFacts, CallObserver, Guard, Telemetry
+from agent.telemetry.guard import ObserverName
 from agent.tracing import CallTrace
+
+_O = TypeVar("_O", bound="LineObserver")
+
+
+class LineObserver(Protocol):
+    """`ports.Observer` that is told when its line is over."""
+
+    def observe(self, moment: Moment) -> None:
+        """See `ports.Observer`."""
+        ...
+
+    def ended(self, reason: EndReason) -> None:
+        """The line is over; called once."""
+        ...
 
 
 class Watch:
-    """`ports.Observer` of one line: all who watch it, as one; made by `open_watch`.
+    """`ports.Observer` of one line: all its observers as one, none of which can do harm.
 
     Args:
-        observer: Of metrics.
-        recorder: Who keeps what happens; None if calls are not recorded.
-        trace: None if calls leave none.
+        telemetry: Of the process; counts the faults of observers.
+        metrics: Opens the observer of metrics.
+        record: Opens the recorder; gives None where calls are not recorded.
+        trace: Opens the trace; gives None where calls leave none.
     """
 
     def __init__(
-        self, observer: CallObserver, recorder: CallRecorder | None, trace: CallTrace | None
+        self,
+        telemetry: Telemetry,
+        metrics: Callable[[], CallObserver],
+        record: Callable[[], LineObserver | None],
+        trace: Callable[[], LineObserver | None],
     ) -> None:
-        self._observer = observer
-        self._others = tuple(one for one in (observer, recorder) if one is not None)
-        self._trace = trace
+        self._errors = telemetry.observer_errors
+        self._observers: list[tuple[Guard, LineObserver]] = []
+        self._open("trace", trace)  # first: the others ask which trace they measure
+        self._metrics = self._open("metrics", metrics)
+        self._open("record", record)
 
     @property
     def tokens(self) -> int:
         """Of all kinds, used so far."""
-        return self._observer.tokens
+        return self._metrics.tokens if self._metrics is not None else 0
 
     def observe(self, moment: Moment) -> None:
         """See `ports.Observer`."""
-        if self._trace is not None:  # first: the others ask whose trace it is
-            self._trace.observe(moment)
-        for one in self._others:
-            one.observe(moment)
+        for guard, observer in self._observers:
+            with guard:
+                observer.observe(moment)
 
     def ended(self, reason: EndReason) -> None:
         """The line is over; called once."""
-        for one in self._others:
-            one.ended(reason)
-        if self._trace is not None:
-            self._trace.ended(reason)
+        for guard, observer in reversed(self._observers):
+            with guard:
+                observer.ended(reason)
+
+    def _open(self, name: ObserverName, open_one: Callable[[], _O | None]) -> _O | None:
+        guard = Guard(name, self._errors)
+        with guard:
+            observer = open_one()
+            if observer is not None:
+                self._observers.append((guard, observer))
+            return observer
+        return None
 
 
 def open_watch(
@@ -85,12 +117,16 @@ def open_watch(
     def model() -> str:
         return configuration.model.name
 
-    observer = resources.telemetry.call(use_case, model, facts)
-    recorder = trace = None
-    if resources.records is not None:
+    def record() -> CallRecorder | None:
+        if resources.records is None:
+            return None
         beginning = beginning_of(configuration, item, resumption, now)
-        asks = partial(asks_of, configuration)
-        recorder = resources.records.open(call_sid, number, beginning, asks)
-    if resources.tracing is not None:
-        trace = resources.tracing.call(call_sid, use_case, number, model)
-    return Watch(observer, recorder, trace)
+        return resources.records.open(call_sid, number, beginning, partial(asks_of, configuration))
+
+    def trace() -> CallTrace | None:
+        if resources.tracing is None:
+            return None
+        return resources.tracing.call(call_sid, use_case, number, model)
+
+    metrics = partial(resources.telemetry.call, use_case, model, facts)
+    return Watch(resources.telemetry, metrics, record, trace)

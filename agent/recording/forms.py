@@ -260,4 +260,4 @@ def _as_dict(value: object) -> object:
 
 
 def _filled(fields: Form) -> Form:
-    return {name: value for name, value in fields.items() if value not in (None, False)}
+    return {name: value for name, value in fields.items() if not (value is None or value is False)}

@@ -7,6 +7,7 @@ begin with `pii_` and are dropped.
 """
 
 from agent.telemetry.emf import EmbeddedMetrics
+from agent.telemetry.guard import Guard
 from agent.telemetry.logs import configure_logging, drop_personal
 from agent.telemetry.measured import MeasuredMessenger, MeasuredStore
 from agent.telemetry.observer import CallObserver
@@ -19,6 +20,7 @@ __all__ = [
     "CallFacts",
     "CallObserver",
     "EmbeddedMetrics",
+    "Guard",
     "MeasuredMessenger",
     "MeasuredStore",
     "Prices",

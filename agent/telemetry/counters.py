@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from agent.conversation.events import ReplyFault
+from agent.telemetry.logs import lost_lines
 
 
 class ModelCounters:
@@ -129,6 +133,16 @@ class SourceGauge:
     def changed(self, source: str, *, is_up: bool) -> None:
         """A source offers its tools from now on, or does not."""
         self._up.labels(source).set(int(is_up))
+
+
+class LogCounter(Collector):
+    """Log lines that could not be written; counted where they are written."""
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        yield CounterMetricFamily(
+            "agent_log_lines_lost", "Log lines that could not be written.", value=lost_lines()
+        )
 
 
 class LoadGauges:

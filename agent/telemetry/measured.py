@@ -16,6 +16,7 @@ from agent.ports import (
     StoreError,
     TextMessage,
 )
+from agent.telemetry.guard import Guard
 from agent.telemetry.metrics import Metrics
 
 OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
@@ -72,6 +73,7 @@ class MeasuredStore:
         self._store = store
         self._telemetry = telemetry
         self._on_operation = on_operation
+        self._guard = Guard("trace", telemetry.observer_errors)
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """See `ports.Store`."""
@@ -118,16 +120,17 @@ class MeasuredStore:
         await self._store.close()
 
     def _measured(self, operation: str) -> _Measured:
-        return _Measured(self._telemetry, operation, self._on_operation)
+        return _Measured(self._telemetry, operation, self._on_operation, self._guard)
 
 
 class _Measured:
     def __init__(
-        self, telemetry: Metrics, operation: str, on_operation: OnOperation | None
+        self, telemetry: Metrics, operation: str, on_operation: OnOperation | None, guard: Guard
     ) -> None:
         self._telemetry = telemetry
         self._operation = operation
         self._on_operation = on_operation
+        self._guard = guard
         self._began = telemetry.now()
 
     def __enter__(self) -> None:
@@ -139,4 +142,5 @@ class _Measured:
         ended = self._telemetry.now()
         histogram.observe(ended - self._began)
         if self._on_operation is not None:
-            self._on_operation(self._operation, self._began, ended, kind)
+            with self._guard:
+                self._on_operation(self._operation, self._began, ended, kind)

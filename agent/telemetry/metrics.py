@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from agent.telemetry.counters import (
     JournalCounters,
     LoadGauges,
+    LogCounter,
     ModelCounters,
     RecordCounters,
     SourceGauge,
@@ -181,6 +182,10 @@ class Metrics:
         self.journals = JournalCounters(self._registry)
         self.records = RecordCounters(self._registry)
         self.tool_sources = SourceGauge(self._registry)
+        self.observer_errors = counter(
+            "agent_observer_errors", "Faults of what only watches calls.", "observer"
+        )
+        self._registry.register(LogCounter())
         self.frames_ignored = counter(
             "agent_relay_frames_ignored", "Relay frames that could not be used.", "kind"
         )

@@ -19,8 +19,17 @@ from agent.conversation.actions import (
     Timer,
 )
 from agent.conversation.events import Event
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note, ToolUsed
-from agent.conversation.messages import ForcedTool, Message, Role, StopReason, Text, ToolCall, Usage
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note, Recorded, ToolUsed
+from agent.conversation.messages import (
+    ForcedTool,
+    Message,
+    Role,
+    StopReason,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 from agent.conversation.outcome import Handoff, HangUp, ToolOutcome
 from agent.conversation.resuming import Cause, Resumption
 from agent.conversation.usecase import Brief, Limits
@@ -33,6 +42,7 @@ from agent.recording.forms import (
     beginning_from,
     event_form,
     event_from,
+    fact_from,
     text_of,
 )
 from tests.conversation.world import BRIEF
@@ -161,3 +171,12 @@ def test_actions_are_written_without_what_is_known_already() -> None:
             "fact": {"kind": "AgentSaid", "text": "One.", "voice": "model", "is_cut": True},
         },
     ]
+
+
+@pytest.mark.parametrize("fact", [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))])
+def test_number_that_is_zero_is_written(fact: Recorded) -> None:
+    """Zero is a value: a fact of reply 0 is read back, and a sound without an end is told."""
+    recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
+
+    assert fact_from(recorded["fact"]) == fact
+    assert play["loop"] == 0
