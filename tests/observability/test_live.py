@@ -135,6 +135,7 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
         "agent_keypad_entries_total",
         "agent_llm_cost_total",
         "agent_llm_tokens_per_second_count",
+        "agent_observer_errors_total",
         "agent_record_lines_lost_total",
         "agent_reprompts_total",
     ]
