@@ -17,6 +17,9 @@ metadata services, multicast and "this network" are never admitted: nothing an a
 there. IPv4 addresses inside of IPv6 ones (mapped, NAT64) count as what they lead to; 6to4 and
 Teredo lead anywhere and are refused.
 
+A secret may be bound to hosts in the same form: `ORDERS_TOKEN@orders.example.com` is sent nowhere
+else, whatever a record says.
+
 A name that some resolvers read as a number (`2130706433`, `0x7f.1`, `127.1`) is no name here.
 Rejected: a list of forbidden hosts. There is always one more way to write an address.
 """
@@ -25,7 +28,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,6 +41,7 @@ _ENTRY = re.compile(
     r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]+)"
     r"(?::(?P<port>[0-9]{1,5}))?(?:=(?P<range>[0-9a-fA-F:./]+))?"
 )
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _NEVER = tuple(
     ipaddress.ip_network(network)
@@ -121,6 +125,48 @@ class HostRule:
         if self.host.startswith("*."):
             return host.endswith(self.host[1:]) and address_of(host) is None
         return self.host == host
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRule:
+    """One entry of `HTTP_TOOL_SECRETS`: a variable, and where its value may be sent."""
+
+    name: str
+    host: HostRule | None = None
+    """None = to every host in HTTP_TOOL_HOSTS."""
+
+    @classmethod
+    def read(cls, text: str) -> SecretRule:
+        """Parse `NAME` or `NAME@HOST`, the host as in HTTP_TOOL_HOSTS.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        name, at, host = text.partition("@")
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError("must be a comma list like ORDERS_API_TOKEN@api.example.com")
+        return cls(name, HostRule.read(host) if at else None)
+
+    def __str__(self) -> str:
+        """As it was listed."""
+        return self.name if self.host is None else f"{self.name}@{self.host.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The value of a variable that a header may hold."""
+
+    value: str = field(repr=False)
+    """Empty = the variable is not set."""
+    rules: tuple[SecretRule, ...] = ()
+    """Each allows a host."""
+
+    def may_go_to(self, scheme: str, host: str, port: int) -> bool:
+        """Whether a request to there may hold it."""
+        return any(
+            rule.host is None or (rule.host.scheme == scheme and rule.host.names(host, port))
+            for rule in self.rules
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.conversation.caller import is_email_address
-from agent.hosts import Hosts
+from agent.hosts import Hosts, Secret, SecretRule
 from agent.ports import AgentError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -177,11 +177,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(each.strip() for each in text.split(",") if each.strip())
-    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
-        raise ValueError("must be a comma list of names of variables")
-    return names
+def _secret_rules(text: str) -> tuple[SecretRule, ...]:
+    return tuple(SecretRule.read(each.strip()) for each in text.split(",") if each.strip())
 
 
 def _variable(
@@ -319,16 +316,17 @@ class Settings:
         "hosts HTTP tools may talk to, a comma list: api.example.com, *.example.com:8443",
         Hosts.read,
     )
-    http_tool_secret_names: tuple[str, ...] = _variable(
+    http_tool_secret_rules: tuple[SecretRule, ...] = _variable(
         "HTTP_TOOL_SECRETS",
         (),
-        "variables whose values their headers may hold, a comma list",
-        _names,
+        "variables whose values their headers may hold, and which host may have them, a comma list:"
+        " NAME@api.example.com; NAME alone may go to every host",
+        _secret_rules,
     )
-    http_tool_secrets: Mapping[str, str] = field(
+    http_tool_secrets: Mapping[str, Secret] = field(
         default_factory=dict, repr=False, hash=False, metadata={"names": ()}
     )
-    """The values of those; empty = not set."""
+    """The values of those, by name."""
     mcp_config: str = _variable(
         "MCP_CONFIG", "", "JSON file of MCP servers whose tools use cases may name; unset = none"
     )
@@ -432,8 +430,13 @@ class Settings:
                 if text := environment.get(name, "").strip():
                     values[one.name] = _parsed(name, text, one.metadata["parse"])
                     break
-        named = cast("tuple[str, ...]", values.get("http_tool_secret_names", ()))
-        values["http_tool_secrets"] = {name: environment.get(name, "").strip() for name in named}
+        rules = cast("tuple[SecretRule, ...]", values.get("http_tool_secret_rules", ()))
+        values["http_tool_secrets"] = {
+            name: Secret(
+                environment.get(name, "").strip(), tuple(one for one in rules if one.name == name)
+            )
+            for name in {rule.name for rule in rules}
+        }
         settings = cls(**cast("dict[str, Any]", values))
         settings._check()
         return settings

@@ -127,6 +127,18 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
             "headers.Authorization: ORDERS_API_TOKEN holds characters no header may have",
         ),
         ({"HTTP_TOOL_HOSTS": ""}, "url: {origin} is not in HTTP_TOOL_HOSTS"),
+        *(
+            (
+                {"HTTP_TOOL_SECRETS": listed},
+                "headers.Authorization: ORDERS_API_TOKEN may not be sent to {origin}"
+                " by HTTP_TOOL_SECRETS",
+            )
+            for listed in (
+                "ORDERS_API_TOKEN@api.example.com",
+                "ORDERS_API_TOKEN@*.example.com, ORDERS_API_TOKEN@https://127.0.0.1",
+                "ORDERS_API_TOKEN@http://127.0.0.1:1",
+            )
+        ),
     ],
 )
 async def test_tool_that_cannot_be_used_costs_no_call(

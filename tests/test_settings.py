@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.hosts import HostRule, Hosts
+from agent.hosts import HostRule, Hosts, Secret, SecretRule
 from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError, log_format_for
 
@@ -73,7 +73,7 @@ def test_every_variable_is_read() -> None:
         "DIAL_API_KEYS": "a-secret-of-the-operator",
         "ALLOW_UNSIGNED_REQUESTS": "TRUE",
         "HTTP_TOOL_HOSTS": "api.example.com, http://localhost:8080=127.0.0.0/8",
-        "HTTP_TOOL_SECRETS": "ORDERS_TOKEN, NOT_SET",
+        "HTTP_TOOL_SECRETS": "ORDERS_TOKEN@api.example.com, NOT_SET",
         "MCP_CONFIG": "mcp.json",
         "MAX_CALLS": "7",
         "DRAIN_SECONDS": "30",
@@ -93,6 +93,9 @@ def test_every_variable_is_read() -> None:
         "LOG_PERSONAL_DATA": "true",
     }
     alone = {"BUSY_REDIRECT_URL"}  # never beside a queue
+
+    bound = SecretRule("ORDERS_TOKEN", HostRule.read("api.example.com"))
+    unbound = SecretRule("NOT_SET")
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
@@ -141,8 +144,11 @@ def test_every_variable_is_read() -> None:
                 ),
             )
         ),
-        http_tool_secret_names=("ORDERS_TOKEN", "NOT_SET"),
-        http_tool_secrets={"ORDERS_TOKEN": "t0ken", "NOT_SET": ""},
+        http_tool_secret_rules=(bound, unbound),
+        http_tool_secrets={
+            "ORDERS_TOKEN": Secret("t0ken", (bound,)),
+            "NOT_SET": Secret("", (unbound,)),
+        },
         mcp_config="mcp.json",
         max_calls=7,
         drain_seconds=30,
@@ -215,6 +221,9 @@ def test_every_variable_is_read() -> None:
         ("HTTP_TOOL_HOSTS", "https://api.example.com/path"),
         ("HTTP_TOOL_HOSTS", "api.example.com,169.254.169.254"),
         ("HTTP_TOOL_SECRETS", "Bearer token"),
+        ("HTTP_TOOL_SECRETS", "ORDERS_TOKEN@"),
+        ("HTTP_TOOL_SECRETS", "ORDERS_TOKEN@https://api.example.com/path"),
+        ("HTTP_TOOL_SECRETS", "@api.example.com"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
         ("BUSY_REDIRECT_URL", "voice.example.com/twiml"),

@@ -13,7 +13,7 @@ nothing was done. 5xx, 408 and a redirect, which is not followed, mean that this
 after a first attempt of which nothing is known, a refusal of the second proves nothing.
 
 A tool whose host is not listed or whose secret is not there is not offered (`HttpTools.fault_of`).
-Secrets are the variables the operator has named for this: a record can never ask for another.
+Secrets are the variables the operator has named for this host: a record can never ask for another.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from agent.conversation.httptool import (
     filled_header,
 )
 from agent.conversation.messages import SideEffect
-from agent.hosts import Hosts
+from agent.hosts import Hosts, Secret
 from agent.ports import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
@@ -84,14 +84,14 @@ class HttpTools:
 
     Args:
         outside: The way to the hosts.
-        secrets: By name, the variables that headers may hold; empty = named but not set.
+        secrets: The variables that headers may hold, by name.
         clock: Seconds, monotonic.
     """
 
     def __init__(
         self,
         outside: Sender,
-        secrets: Mapping[str, str],
+        secrets: Mapping[str, Secret],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._outside = outside
@@ -209,7 +209,8 @@ class HttpTools:
         return answer
 
     def _request(self, tool: HttpTool, plan: Plan) -> Request:
-        headers = {name: filled_header(value, self._secrets) for name, value in tool.headers}
+        values = {name: secret.value for name, secret in self._secrets.items()}
+        headers = {name: filled_header(value, values) for name, value in tool.headers}
         body, key = str(plan["body"]), str(plan.get("key", ""))
         if body:
             headers["Content-Type"] = "application/json"

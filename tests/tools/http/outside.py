@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolCall
 from agent.conversation.outcome import ToolOutcome
-from agent.hosts import Hosts
+from agent.hosts import Hosts, Secret, SecretRule
 from agent.store.http_tools import read_http_tools
 from agent.tools import CallContext, CallToolbox, HttpTools, Outside
 
@@ -23,7 +23,7 @@ DROP = b""
 """Closes the connection without a word."""
 HANG = b"hang"
 """Says nothing and keeps the connection."""
-SECRETS = {"ORDERS_TOKEN": "t0ken"}
+SECRETS = {"ORDERS_TOKEN": Secret("t0ken", (SecretRule("ORDERS_TOKEN"),))}
 
 
 def reply(

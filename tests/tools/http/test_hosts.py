@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.hosts import Hosts, read_host
+from agent.hosts import Hosts, Secret, SecretRule, read_host
 from agent.ports import UseCaseError
 from agent.store.http_tools import read_http_tools
 from agent.tools.http.connection import Outside, Request, UnreachableError
@@ -215,3 +215,34 @@ async def test_host_is_looked_up_again_when_something_is_sent(request_: Request)
     async with Outside.open(HOSTS, Names()) as outside:
         with pytest.raises(UnreachableError, match="not listed"):
             await outside.send(request_, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("listed", "goes", "stays"),
+    [
+        ("TOKEN@api.example.com", ("https", "api.example.com", 443), ("https", "example.com", 443)),
+        (
+            "TOKEN@api.example.com",
+            ("https", "api.example.com", 443),
+            ("http", "api.example.com", 443),
+        ),
+        (
+            "TOKEN@*.example.com:8443",
+            ("https", "a.example.com", 8443),
+            ("https", "a.example.com", 443),
+        ),
+        ("TOKEN@http://10.1.2.3", ("http", "10.1.2.3", 80), ("http", "10.1.2.4", 80)),
+        ("TOKEN@[2001:db8::1]", ("https", "2001:db8::1", 443), ("https", "2001:db8::2", 443)),
+    ],
+)
+def test_secret_goes_to_its_host_and_to_no_other(
+    listed: str, goes: tuple[str, str, int], stays: tuple[str, str, int]
+) -> None:
+    """Scheme and port count as well; a name alone goes everywhere."""
+    secret, free = (Secret("t", (SecretRule.read(text),)) for text in (listed, "TOKEN"))
+
+    assert secret.may_go_to(*goes)
+    assert not secret.may_go_to(*stays)
+    assert free.may_go_to(*goes) and free.may_go_to(*stays)
+    assert str(SecretRule.read(listed)) == listed
+    assert "t'" not in repr(secret)
