@@ -39,7 +39,7 @@ def text_of(path: Path) -> str:
         UseCaseError: It cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise UseCaseError(f"{path}: cannot be read: {reason}") from error

@@ -93,7 +93,7 @@ def read_prices(path: Path) -> Prices:
         PricesError: It cannot be read, or is not a file of prices.
     """
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), _File)
     except (OSError, ValueError) as error:
         raise PricesError(f"PRICES_FILE: {path}: {error}") from error
     return Prices(found.currency, found.models)

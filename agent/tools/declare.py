@@ -50,6 +50,8 @@ class Tool:
     max_result_chars: int
     needs: Channel | None = None
     """What must be configured; where it is not, the tool is not offered."""
+    rest: str = ""
+    """The field for arguments that the schema does not name; empty = such arguments are refused."""
 
 
 def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)

@@ -99,6 +99,9 @@ def _parse(tool: Tool, text: str) -> msgspec.Struct:
     optional = {field.encode_name for field in fields if not field.required}
     given = {k: v for k, v in given.items() if v is not None or k not in optional}
     names = [field.encode_name for field in fields]
+    for rest in (field.encode_name for field in fields if field.name == tool.rest):
+        named = {name: given.pop(name) for name in names if name in given and name != rest}
+        given = {**named, rest: given}
     if missing := [each for each in names if each not in given and each not in optional]:
         raise _MissingError(name, missing)
     try:

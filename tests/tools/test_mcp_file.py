@@ -53,6 +53,14 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
     }
 
 
+def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = file_of(tmp_path, {"crm": {"url": URL}})
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+
+    assert list(read(path, {})[0]) == ["crm"]
+
+
 def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
     """People copy it."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.tools.mcp.schemas import SchemaError, arguments, description, parameters
+from agent.tools.mcp.schemas import REST, SchemaError, arguments, description, parameters
 
 
 def about(node: object, **definitions: object) -> dict[str, Any]:
@@ -46,7 +46,62 @@ def test_references_are_replaced_and_unknown_words_dropped() -> None:
 
 def test_tool_without_arguments_has_an_empty_schema() -> None:
     """Every provider wants one."""
-    assert parameters({"type": "object"}) == {"type": "object", "properties": {}}
+    for given in (
+        {"type": "object"},
+        {},
+        {"description": ""},
+        {"$schema": "https://example.com/s"},
+    ):
+        assert parameters(given) == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "array"},
+        {"type": "array", "items": True},
+        {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]},
+        {"type": ["array", "null"]},
+        {"anyOf": [{"type": "array"}, {"type": "null"}]},
+        {"type": "array", "prefixItems": [{"type": "string"}]},
+    ],
+)
+def test_array_of_anything_says_so(node: dict[str, Any]) -> None:
+    """Chat-completions servers refuse each turn otherwise, at any depth."""
+    inner = {"type": "object", "properties": {"of": node}}
+
+    plain = parameters({"type": "object", "properties": {"a": node, "b": inner}})["properties"]
+
+    assert plain["a"] == plain["b"]["properties"]["of"] == {"type": "array", "items": {}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "more"),
+    [
+        ({"type": "object", "additionalProperties": True}, True),
+        ({"additionalProperties": {}}, True),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, {"type": "string"}),
+        (about({"type": "string"}) | {"additionalProperties": True}, True),
+    ],
+)
+def test_arguments_without_a_name_are_allowed_where_the_schema_allows_them(
+    schema: dict[str, Any], more: object
+) -> None:
+    """The model is told so, and they have a field of their own."""
+    plain = parameters(schema)
+    made, names = arguments("any", plain)
+
+    assert plain["additionalProperties"] == more
+    assert REST in {field.name for field in msgspec.structs.fields(made)}
+    assert REST not in names
+
+
+@pytest.mark.parametrize("closed", [{}, {"additionalProperties": False}])
+def test_arguments_without_a_name_are_a_slip_elsewhere(closed: dict[str, Any]) -> None:
+    """A model that writes them is told."""
+    made, _ = arguments("any", parameters({"type": "object", "properties": {}, **closed}))
+
+    assert [field.name for field in msgspec.structs.fields(made)] == []
 
 
 def _nested(depth: int) -> dict[str, Any]:
@@ -68,7 +123,7 @@ def _laughs() -> dict[str, Any]:
     ("schema", "fault"),
     [
         ({"type": "array"}, "not plainly an object"),
-        ({}, "not plainly an object"),
+        ({"type": "string"}, "not plainly an object"),
         ({"type": "object", "oneOf": [{"type": "object"}]}, "not plainly an object"),
         (about({"$ref": "#/$defs/A"}, A={"$ref": "#/$defs/A"}), "circle"),
         (

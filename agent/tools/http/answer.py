@@ -19,6 +19,7 @@ from agent.ports import ToolError
 LARGEST_ANSWER_BYTES = 64 * 1024
 _DEEPEST = 32
 _LONGEST_SENTENCE = 300
+_BYTE_ORDER_MARK = "\ufeff"
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"}
 
 
@@ -101,7 +102,7 @@ def _text(answer: Answer) -> str:
         raise UnreadableError("its answer is not text") from error
     if "\x00" in text:
         raise UnreadableError("its answer is not text")
-    return text
+    return text.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _is_deep(value: object) -> bool:

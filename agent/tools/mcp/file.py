@@ -78,7 +78,7 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Entry], 
         McpFileError: The file cannot be read or has a fault.
     """
     try:
-        servers = msgspec.json.decode(path.read_bytes(), type=_File).mcpServers
+        servers = msgspec.json.decode(path.read_text("utf-8-sig"), type=_File).mcpServers
     except (OSError, ValueError, RecursionError) as error:
         # Of a fault in the text only the place is told: the text may hold a secret.
         fault = error.strerror if isinstance(error, OSError) else error

@@ -106,7 +106,8 @@ def _tool(name: str, listed: Listed, entry: Entry, ask: Ask) -> Tool:
     )
     running = _Running(name, listed.name, properties, entry.timeout, ask)
     function, seconds = running.function(effect)
-    return Tool(spec, arguments, function, seconds, _MOST_RESULT_CHARS)
+    rest = schemas.REST if schema.get("additionalProperties") else ""
+    return Tool(spec, arguments, function, seconds, _MOST_RESULT_CHARS, rest=rest)
 
 
 def _side_effect(listed: Listed, entry: Entry) -> SideEffect:
@@ -168,11 +169,13 @@ class _Running:
         )
 
     def _arguments(self, given: Mapping[str, object]) -> dict[str, object]:
-        return {
+        named = {
             self.properties[name]: value
             for name, value in given.items()
-            if value is not msgspec.UNSET
+            if name in self.properties and value is not msgspec.UNSET
         }
+        rest = given.get(schemas.REST)
+        return {**(rest if isinstance(rest, dict) else {}), **named}
 
 
 def _result(answer: Answer) -> Result:

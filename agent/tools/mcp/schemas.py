@@ -34,6 +34,10 @@ _NUMBERS = frozenset({
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "minItems", "maxItems",
 })  # fmt: skip
+REST = "rest"
+"""The field of arguments that a schema allows without naming them."""
+_REST_KEY = "*"
+"""In JSON; no property may have this name."""
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
@@ -54,6 +58,8 @@ def parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
         SchemaError: It cannot be said so.
     """
     plain = _Rewriting(schema).node(schema, 0)
+    if not plain.keys() & {"type", "enum", *_ALTERNATIVES}:
+        plain["type"] = "object"
     if plain.get("type") != "object" or any(word in plain for word in _ALTERNATIVES):
         raise SchemaError("its arguments are not plainly an object")
     plain.setdefault("properties", {})
@@ -65,19 +71,23 @@ def parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
 def arguments(tool: str, schema: Mapping[str, Any]) -> tuple[type[msgspec.Struct], dict[str, str]]:
     """What the model's arguments are parsed into, and each field's property.
 
-    Only the outermost level is checked, as far as that lets a model's slip be made good or told
-    early: all else is checked by the server.
+    Arguments that the schema allows without naming them are in the field `REST`. Only the outermost
+    level is checked, as far as that lets a model's slip be made good or told early: all else is
+    checked by the server.
     """
     properties = dict(enumerate(schema["properties"].items()))
     names = {f"argument_{number}": name for number, (name, _) in properties.items()}
+    keys = {**names, REST: _REST_KEY}
     required = set(schema.get("required", ()))
-    fields = [
+    fields: list[Any] = [
         (f"argument_{number}", _kind(node))
         if name in required
         else (f"argument_{number}", _kind(node), msgspec.UNSET)
         for number, (name, node) in properties.items()
     ]
-    made = msgspec.defstruct(tool, fields, rename=names, kw_only=True, forbid_unknown_fields=True)
+    if schema.get("additionalProperties"):
+        fields.append((REST, dict[str, Any], msgspec.field(default_factory=dict)))
+    made = msgspec.defstruct(tool, fields, rename=keys, kw_only=True, forbid_unknown_fields=True)
     return made, names
 
 
@@ -115,7 +125,7 @@ class _Rewriting:
             beside = {key: value for key, value in given.items() if key != "$ref"}
             return self.node({**self._target(given["$ref"]), **beside}, depth + 1)
         plain = {**_words(given), **self._parts(given, depth)}
-        return _without_null(plain)
+        return _with_items(_without_null(plain))
 
     def _parts(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         parts: dict[str, Any] = {}
@@ -128,6 +138,9 @@ class _Rewriting:
                 parts["required"] = [name for name in properties if name in required]
         if isinstance(given.get("items"), Mapping):
             parts["items"] = self.node(given["items"], depth + 1)
+        more = given.get("additionalProperties")
+        if more is True or isinstance(more, Mapping):
+            parts["additionalProperties"] = self.node(more, depth + 1) or True
         for word in _ALTERNATIVES:
             if isinstance(nodes := given.get(word), list) and nodes:
                 parts[word] = [self.node(node, depth + 1) for node in nodes]
@@ -160,8 +173,8 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kind, str) and kind in _TYPES:
         words["type"] = kind
     elif isinstance(kind, list):
-        words["anyOf"] = [{"type": each} for each in kind if isinstance(each, str)]
-    elif "properties" in given:
+        words["anyOf"] = [_with_items({"type": each}) for each in kind if isinstance(each, str)]
+    elif "properties" in given or "additionalProperties" in given:
         words["type"] = "object"
     if isinstance(remark := given.get("description"), str) and remark.strip():
         words["description"] = _bounded(" ".join(remark.split()), _REMARK_CHARS)
@@ -192,6 +205,11 @@ def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
         del plain["anyOf"]
         return {**present[0], **plain}
     return plain
+
+
+def _with_items(plain: dict[str, Any]) -> dict[str, Any]:
+    """An array of anything says so: chat-completions servers refuse one without `items`."""
+    return {"items": {}, **plain} if plain.get("type") == "array" else plain
 
 
 def _is_number(value: object) -> bool:

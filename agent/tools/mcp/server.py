@@ -7,13 +7,19 @@ nothing, so a call that is set up meanwhile does without its tools and all other
 
 A connection may be dead without a sign: a child over pipes, an older protocol over HTTP. So the
 list is also read again every now and then, and whenever a call got no answer.
+
+A server may end our session (HTTP 404) at any time. Its tools stay offered meanwhile: the owner
+connects again at once, and the call that was refused is made once more in the new session.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -22,7 +28,7 @@ from agent.ports import ToolError
 from agent.tools.declare import Tool
 from agent.tools.mcp.file import Entry
 from agent.tools.mcp.offers import Offer, offer
-from agent.tools.mcp.peer import Answer, AwayError
+from agent.tools.mcp.peer import Answer, AwayError, SessionOverError
 
 if TYPE_CHECKING:
     from agent.tools.mcp.wire import Connection
@@ -37,6 +43,8 @@ _STEADY_SECONDS = 30.0
 """A connection that has lasted so long was a good one: the next wait is the first again."""
 _CLOSE_SECONDS = 10.0
 """Longer than the library takes to end a child that will not go."""
+_RENEW_SECONDS = 3.0
+"""How long a call waits for a new session in the place of one that the server has ended."""
 
 _NOTHING = Offer({}, ())
 _AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
@@ -66,6 +74,10 @@ class Server:
         self._offer = _NOTHING
         self._is_closing = False
         self._tried = asyncio.Event()
+        self._has_settled = asyncio.Event()
+        """The connection is there, or is not to be had: there is nothing to wait for."""
+        self._lease = asyncio.timeout(None)
+        """Of the connection; ends when its session is over."""
         self.fault = "it was not tried yet"
         """Why it is away, for operators; empty if it is not."""
         events.changed(name, is_up=False)
@@ -101,11 +113,16 @@ class Server:
 
     async def _own(self) -> None:
         loop = asyncio.get_running_loop()
-        wait = _FIRST_WAIT_SECONDS
+        wait, renewed = _FIRST_WAIT_SECONDS, -math.inf
         while not self._is_closing:
             began = loop.time()
             try:
                 await self._connected()
+            except TimeoutError:  # the session is over: connect again at once, but not for ever
+                before, renewed = renewed, loop.time()
+                if renewed - before > _RENEW_SECONDS:
+                    continue
+                self._lose("it ends each session at once")
             except AwayError as error:
                 self._lose(str(error))
             if loop.time() - began > _STEADY_SECONDS:
@@ -117,7 +134,8 @@ class Server:
         """Be connected, as long as that lasts."""
         from agent.tools.mcp.wire import connect  # noqa: PLC0415 (see that module)
 
-        async with connect(self._entry) as connection:
+        self._lease = asyncio.timeout(None)
+        async with self._lease, connect(self._entry) as connection:
             while True:
                 async with connection.notices() as heard:
                     await self._read(connection)
@@ -127,11 +145,14 @@ class Server:
 
     async def _read(self, connection: Connection) -> None:
         """Take over the list as it is now."""
-        offered = offer(self.name, self._entry, await connection.tools(), self._ask)
+        listing = await connection.tools()
+        offered = offer(self.name, self._entry, listing.tools, self._ask)
+        offered = replace(offered, remarks=(*offered.remarks, *listing.remarks))
         new = set(offered.remarks) - set(self._offer.remarks)
         for remark in sorted(new):
             log.warning("tool_source.tool_left_out", source=self.name, remark=remark)
         self._offer, self._connection = offered, connection
+        self._has_settled.set()
         if self.fault:
             self.fault = ""
             self._events.changed(self.name, is_up=True)
@@ -142,15 +163,38 @@ class Server:
         self._connection, self._offer = None, _NOTHING
         is_news, self.fault = fault != self.fault, fault
         self._tried.set()
+        self._has_settled.set()
         if is_news:
             self._events.changed(self.name, is_up=False)
             log.warning("tool_source.away", source=self.name, fault=fault)
 
     async def _ask(self, tool: str, arguments: Mapping[str, object]) -> Answer:
         """Have a tool run. See `offers.Ask`."""
+        connection = await self._present()
+        try:
+            return await connection.call(tool, arguments, self._entry.timeout)
+        except SessionOverError:
+            self._renew(connection)
+            connection = await self._present()
+            return await connection.call(tool, arguments, self._entry.timeout)
+
+    async def _present(self) -> Connection:
+        """The connection, waited for while it is renewed. Raises `ToolError` without one."""
+        if self._connection is None and not self.fault:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_SECONDS):
+                    await self._has_settled.wait()
         if self._connection is None:
             raise ToolError(_AWAY)
-        return await self._connection.call(tool, arguments, self._entry.timeout)
+        return self._connection
+
+    def _renew(self, over: Connection) -> None:
+        """Have the owner connect again; harmless when it has."""
+        if self._connection is over:
+            log.info("tool_source.session_over", source=self.name)
+            self._connection = None
+            self._has_settled.clear()
+            self._lease.reschedule(asyncio.get_running_loop().time())
 
     def _note_end(self, owner: asyncio.Task[None]) -> None:
         """Nobody waits for the owner: if it has crashed, that has to be said here."""

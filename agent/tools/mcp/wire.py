@@ -12,6 +12,12 @@ What the library does by default and is not wanted here:
 
 - It checks results against the schema the server published for them. That schema is the server's
   promise to itself; checking it costs our loop what the server likes. `send_request` does not.
+- It tells a refusal over HTTP in the words of an error that may come after the tool has run. A
+  status of 4xx, except 408, and 503 prove that nothing ran: such an answer to a call becomes an
+  error of our own (`_REFUSED`). 404 means that the session is over:
+  https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#session-management
+- It refuses a list for one malformed tool, and JSON that begins with a byte order mark
+  (`agent.tools.mcp.raw_results`, `_Bounded`).
 - It reads an answer of any length. An HTTP answer is cut off at `_MOST_BYTES`, and is refused if
   it is compressed, because then its length says nothing. Over pipes nothing is bounded: the child
   is a program the operator chose to run on this machine.
@@ -22,10 +28,14 @@ What the library does by default and is not wanted here:
 from __future__ import annotations
 
 import asyncio
+import codecs
+import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -39,7 +49,8 @@ from mcp.client.subscriptions import SubscriptionLost
 
 from agent.ports import ToolError
 from agent.tools.mcp.file import Entry
-from agent.tools.mcp.peer import Answer, AwayError, Listed
+from agent.tools.mcp.peer import Answer, AwayError, Listed, SessionOverError, answer_of, listed_of
+from agent.tools.mcp.raw_results import RawTransport, raw_of
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +73,23 @@ _FAULTS = (
 """What the library raises for a server that is not as it should be."""
 _NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
 """The server refused the request as such. All other codes may also be the library's own."""
+_REFUSED = -32_060
+"""Our code for a refusal over HTTP; its data is the status. Not one of JSON-RPC or of MCP."""
+_SESSION_OVER = (
+    "The system behind this tool has to be connected again. It may be tried again later."
+)
+_CANNOT_BE_READ = "a tool that it lists cannot be read, left out"
 
 Heard = Callable[[], Awaitable[bool]]
 """Waits for a notice that the tools have changed; false if none can come any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools of a server, and a line for each entry that cannot be read."""
+
+    tools: tuple[Listed, ...]
+    remarks: tuple[str, ...]
 
 
 class Connection:
@@ -74,30 +99,34 @@ class Connection:
         self._client = client
         self._changed = changed
 
-    async def tools(self) -> list[Listed]:
+    async def tools(self) -> Listing:
         """All tools of the server, `_MOST_TOOLS` at most.
 
         Raises:
             AwayError: It does not tell.
         """
-        listed: list[types.Tool] = []
+        listed: list[object] = []
         cursor: str | None = None
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 for _ in range(_MOST_PAGES):
                     page = await self._client.list_tools(cursor=cursor)
-                    listed += page.tools
+                    entries = raw_of(page).get("tools")
+                    listed += entries if isinstance(entries, list) else []
                     cursor = page.next_cursor
                     if not cursor or len(listed) >= _MOST_TOOLS:
                         break
         except _FAULTS as error:
             raise AwayError(_reason(error)) from error
-        return [_listed(tool) for tool in listed[:_MOST_TOOLS]]
+        read = [listed_of(entry) for entry in listed[:_MOST_TOOLS]]
+        remarks = (_CANNOT_BE_READ,) if None in read else ()
+        return Listing(tuple(tool for tool in read if tool is not None), remarks)
 
     async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> Answer:
         """Have a tool run.
 
         Raises:
+            SessionOverError: The server did not begin it, as it wants a new session.
             ToolError: The server did not begin it.
             AwayError: It is not known whether it ran.
         """
@@ -111,12 +140,14 @@ class Connection:
         except MCPError as error:
             if error.code in _NOT_BEGUN:
                 raise ToolError(error.message[:_ERROR_CHARS]) from error
+            if error.code == _REFUSED:
+                raise _refusal(error.data) from error
             self._changed.set()
             raise AwayError(_reason(error)) from error
         except _FAULTS as error:
             self._changed.set()
             raise AwayError(_reason(error)) from error
-        return Answer(_told(result), is_error=result.is_error)
+        return answer_of(raw_of(result))
 
     @asynccontextmanager
     async def notices(self) -> AsyncIterator[Heard]:
@@ -166,7 +197,7 @@ async def connect(entry: Entry) -> AsyncIterator[Connection]:
         async with AsyncExitStack() as stack:
             transport = await _transport(stack, entry, refusals)
             client = Client(
-                transport,
+                RawTransport(transport),
                 client_info=types.Implementation(name="voice-agent", version="1"),
                 message_handler=notified,
                 read_timeout_seconds=_ASK_SECONDS,
@@ -188,7 +219,7 @@ async def _transport(stack: AsyncExitStack, entry: Entry, refusals: _Refusals) -
     http = httpx2.AsyncClient(
         headers={**entry.headers, "Accept-Encoding": "identity"},
         timeout=httpx2.Timeout(_DIAL_SECONDS, read=None),
-        event_hooks={"response": [refusals.note, _bound]},
+        event_hooks={"response": [refusals.note, _bound, _settle]},
     )
     await stack.enter_async_context(http)
     return streamable_http_client(entry.url, http_client=http, max_sse_event_size=_MOST_BYTES)
@@ -216,52 +247,84 @@ async def _bound(response: httpx2.Response) -> None:
 
 
 class _Bounded(httpx2.AsyncByteStream):
+    """A body of bounded length, without the byte order mark it may begin with."""
+
     def __init__(self, stream: Any, limit: int) -> None:
         self._stream = stream
         self._left = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        begun, is_begun = b"", False
         async for chunk in self._stream:
             self._left -= len(chunk)
             if self._left < 0:
                 raise httpx2.StreamError("the answer is too long, or compressed")
-            yield chunk
+            if is_begun:
+                yield chunk
+                continue
+            begun += chunk
+            is_begun = len(begun) >= len(codecs.BOM_UTF8)
+            if is_begun:
+                yield begun.removeprefix(codecs.BOM_UTF8)
+        if not is_begun:
+            yield begun
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-def _listed(tool: types.Tool) -> Listed:
-    hints = tool.annotations or types.ToolAnnotations()
-    return Listed(
-        name=tool.name,
-        description=tool.description or tool.title or hints.title or "",
-        schema=tool.input_schema,
-        is_read_only=hints.read_only_hint is True,
-        is_idempotent=hints.idempotent_hint is True,
+async def _settle(response: httpx2.Response) -> None:
+    """A hook for every response: a refusal of a call becomes an error that says so."""
+    if not _proves_refusal(response.status_code) or not _is_call(response.request):
+        return
+    body = await _body(response)
+    if not _has_code(body, _NOT_BEGUN):
+        error = {"code": _REFUSED, "message": "refused", "data": response.status_code}
+        body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+        response.headers["Content-Type"] = "application/json"
+    response.stream = httpx2.ByteStream(body)
+
+
+def _proves_refusal(status: int) -> bool:
+    is_clients = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return status == HTTPStatus.SERVICE_UNAVAILABLE or (
+        is_clients and status != HTTPStatus.REQUEST_TIMEOUT
     )
 
 
-def _told(result: types.CallToolResult) -> object:
-    """What the server said: its structured answer, otherwise its words."""
-    if result.structured_content is not None and not result.is_error:
-        return result.structured_content
-    return "\n".join(map(_words, result.content))
+def _is_call(request: httpx2.Request) -> bool:
+    return request.method == "POST" and b'"tools/call"' in request.content
 
 
-def _words(block: types.ContentBlock) -> str:
-    """A block as text; what a caller cannot hear is named, and not included."""
-    match block:
-        case types.TextContent():
-            return block.text
-        case types.ImageContent() | types.AudioContent():
-            return f"[{block.type}: {block.mime_type[:100]}, not included]"
-        case types.ResourceLink():
-            return f"[link: {block.name[:100]}, not included]"
-        case types.EmbeddedResource():
-            if isinstance(block.resource, types.TextResourceContents):
-                return block.resource.text
-            return "[resource, not included]"
+async def _body(response: httpx2.Response) -> bytes:
+    parts = list[bytes]()
+    try:
+        async for part in response.stream:  # type: ignore[union-attr] # the client's are asynchronous
+            parts.append(part)
+    except httpx2.HTTPError:
+        return b""
+    finally:
+        await response.stream.aclose()  # type: ignore[union-attr] # likewise
+    return b"".join(parts)
+
+
+def _has_code(body: bytes, codes: frozenset[int]) -> bool:
+    try:
+        match json.loads(body):
+            case {"error": {"code": int(code), "message": str()}}:
+                return code in codes
+            case _:
+                return False
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refusal(status: object) -> ToolError:
+    if status == HTTPStatus.NOT_FOUND:
+        return SessionOverError(_SESSION_OVER)
+    return ToolError(
+        f"The system behind this tool refused this with HTTP status {status}: nothing was done."
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -172,6 +172,8 @@ async def test_withheld_number_is_never_an_empty_filter(url: str) -> None:
             {},
             {"result": "Grüße"},
         ),
+        (reply(body='\ufeff{"a": 1}'.encode()), {"result": {"found": "/a"}}, {"found": 1}),
+        (reply(body="\ufeffIt rains.".encode(), kind="text/plain"), {}, {"result": "It rains."}),
         (reply(204, kind=""), {}, {"message": "Done."}),
         (reply(body=" "), {}, {"message": "Done."}),
     ],
