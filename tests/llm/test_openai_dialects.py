@@ -350,6 +350,7 @@ FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
     "a number without an end": (b"data: {" + b"1" * 9_000 + b"}\n\n", ReplyFault.UNAVAILABLE),
     "a line without an end": (b"data: " + b"x" * 900_000, ReplyFault.UNAVAILABLE),
     "a body without an end": (b"{\n" + b"x\n" * 450_000, ReplyFault.UNAVAILABLE),
+    "a body of blanks without an end": (b"[\n" + b"7,\n\n" * 300_000, ReplyFault.UNAVAILABLE),
     "arguments without an end": (
         calls(part("menu", "x" * 70_000)) + stop(),
         ReplyFault.UNAVAILABLE,

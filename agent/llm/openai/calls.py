@@ -103,7 +103,7 @@ class Calls:
         part = _fragment(entry)
         if not (part.name or part.id or part.has_arguments):
             return
-        self._characters += sum(len(str(piece)) for piece in part.pieces)
+        self._characters += sum(len(str(piece)) for piece in part.pieces if piece is not None)
         if self._characters > MOST_CHARACTERS:
             raise ModelError(ReplyFault.UNAVAILABLE, "arguments without an end")
         call = self._named(part) if part.name else self._unnamed(part)

@@ -75,7 +75,8 @@ class Events:
             return
         self._is_after_cr = data.endswith(b"\r")
         for line in self._lines(data):
-            yield from self._read(line.decode(errors="ignore"))
+            if line or self._data or self._name:
+                yield from self._read(line.decode(errors="ignore"))
 
     def finish(self) -> Iterator[ServerEvent]:
         """The body has ended; gives what waited for that. Raises as `feed`."""
@@ -88,15 +89,17 @@ class Events:
 
     def _lines(self, data: bytes) -> Iterator[bytes]:
         """Lines that are complete; the rest is kept."""
-        for line in data.splitlines(keepends=True):
-            self._rest += line
-            self._limit(len(self._rest))
-            if line.endswith((b"\n", b"\r")):
-                complete = bytes(self._rest).rstrip(b"\r\n")
-                self._rest.clear()
-                yield complete
+        lines = data.splitlines(keepends=True)
+        self._rest += lines[0]
+        if data.endswith((b"\n", b"\r")) or len(lines) > 1:
+            lines[0], self._rest = bytes(self._rest), bytearray()
+            if not data.endswith((b"\n", b"\r")):
+                self._rest += lines.pop()
+            yield from (line.rstrip(b"\r\n") for line in lines)
+        self._limit(len(self._rest))
 
     def _read(self, line: str) -> Iterator[ServerEvent]:
+        self._limit(len(line))
         line = line.removeprefix(_BYTE_ORDER_MARK)
         if self._is_done or line.startswith(":"):
             return
@@ -127,8 +130,8 @@ class Events:
             self._hold(self._data, data)
 
     def _end_event(self) -> Iterator[ServerEvent]:
-        data, self._data, self._held = self._data, [], 0
-        if data:
+        if self._data:
+            data, self._data, self._held = self._data, [], 0
             yield self._event(_value("\n".join(data)))
         self._name = ""
 
