@@ -249,6 +249,24 @@ FAULTS = (
     ),
     Fault(
         "toolruns",
+        ", ensure_ascii=False, allow_nan=False",
+        ", ensure_ascii=False",
+        "1: arguments are JSON to every provider",
+    ),
+    Fault(
+        "characters",
+        'return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")',
+        "return text",
+        "1: no text has half a character",
+    ),
+    Fault(
+        "messages",
+        "if not (results and words):",
+        "if not results:",
+        "1: the agent's word is between results and words",
+    ),
+    Fault(
+        "toolruns",
         "return call.name == name and canonical(call.arguments) == arguments",
         "return call.name == name and call.arguments == arguments",
         "4: equal arguments in another spelling are the same call",

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 
+from agent.conversation.characters import mend
 from agent.conversation.messages import Message, Part, Role, Text, ToolCall, ToolResult
 
 
@@ -50,6 +51,9 @@ class CallerSaid:
     text: str
     means: Means = Means.SPEECH
 
+    def __post_init__(self) -> None:
+        mend(self, "text")
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSaid:
@@ -59,6 +63,9 @@ class AgentSaid:
     voice: Voice = Voice.MODEL
     is_cut: bool = False
     """The caller broke in; `text` is what was heard, perhaps nothing."""
+
+    def __post_init__(self) -> None:
+        mend(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,9 @@ class Note:
 
     text: str
 
+    def __post_init__(self) -> None:
+        mend(self, "text")
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -86,6 +96,9 @@ class Summary:
     until: int
     """Position of the first fact that is not in it: a turn border before the summary's own place,
     not before that of an earlier summary."""
+
+    def __post_init__(self) -> None:
+        mend(self, "text")
 
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary

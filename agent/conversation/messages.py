@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
+
+from agent.conversation.characters import mend
 
 
 class Role(StrEnum):
@@ -25,6 +28,9 @@ class Text:
 
     text: str
 
+    def __post_init__(self) -> None:
+        mend(self, "text")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -37,6 +43,9 @@ class ToolCall:
     arguments: str
     """JSON text as the model wrote it; `{}` when it wrote nothing. Not validated."""
 
+    def __post_init__(self) -> None:
+        mend(self, "id", "name", json=("arguments",))
+
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
@@ -46,6 +55,9 @@ class ToolResult:
     content: str
     """JSON text, never blank."""
     is_error: bool = False
+
+    def __post_init__(self) -> None:
+        mend(self, "call_id", json=("content",))
 
 
 Part = Text | ToolCall | ToolResult
@@ -57,6 +69,25 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+
+
+RESULTS_READ = "I have the result."
+"""In the agent's name, between results of tools and words of the caller. Nobody hears it."""
+
+
+def results_apart(message: Message) -> tuple[Message, ...]:
+    """The message; results of tools and words in it become two, with the agent's word between.
+
+    Servers that check the order of roles refuse words of the caller right after a result:
+    "Unexpected role 'user' after role 'tool'" (Mistral), or that roles must alternate (chat
+    templates of llama.cpp and vLLM).
+    """
+    results = tuple(part for part in message.parts if isinstance(part, ToolResult))
+    words = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+    if not (results and words):
+        return (message,)
+    answered = Message(Role.AGENT, (Text(RESULTS_READ),))
+    return Message(message.role, results), answered, Message(message.role, words)
 
 
 class SideEffect(StrEnum):
@@ -83,6 +114,9 @@ class ToolSpec:
     filler: str = ""
     """Said when the tool takes long and nothing else was said; empty = one of the use case's
     own."""
+
+    def __post_init__(self) -> None:
+        mend(self, "name", "description", json=("parameters",))
 
 
 class Choice(StrEnum):
@@ -144,6 +178,26 @@ class Usage:
     """Identifier of who has used them; empty = the one that was asked."""
 
 
+MOST_TOKENS = 10**9
+"""Of one request; a provider that tells of more is wrong."""
+
+
+def tokens(told: object) -> int:
+    """A number of tokens as a provider told it, from 0 to `MOST_TOKENS`; 0 for what is no number.
+
+    Providers and proxies write numbers as text or with a fraction, and negative ones.
+    """
+    if isinstance(told, bool) or not isinstance(told, int | float | str):
+        return 0
+    try:
+        number = float(told[:32]) if isinstance(told, str) else told
+    except ValueError:
+        return 0
+    if isinstance(number, float) and not isfinite(number):
+        return 0
+    return int(min(max(number, 0), MOST_TOKENS))
+
+
 ReplyPiece = TextPiece | ToolCall | Stopped | Usage
 
 
@@ -163,3 +217,6 @@ class ReplyRequest:
     """0-1; `None` = the model's own."""
     top_p: float | None = None
     """0-1; `None` = the model's own."""
+
+    def __post_init__(self) -> None:
+        mend(self, "system", "context")

@@ -33,6 +33,8 @@ NOT_HEARD = (
     "Not done: the caller interrupted your last sentence, so a yes may not mean this."
     " Say again briefly what you are about to do and ask."
 )
+_DEEPEST = 32
+"""How many objects and lists may be inside one another in arguments."""
 _MINTED = re.compile(r"tool(\d{5})")
 
 
@@ -250,14 +252,32 @@ class ToolRuns:
 
 
 def canonical(arguments: str) -> str | None:
-    """The arguments in one spelling for all equal ones; None if they are not a JSON object."""
+    """The arguments in one spelling for all equal ones; None if they are not a JSON object.
+
+    `NaN`, numbers beyond a float and deep nesting are no JSON to most servers, which would refuse
+    each later request of the call.
+    """
     try:
         value = json.loads(arguments)
+        if not isinstance(value, dict) or _is_deep(value):
+            return None
+        return json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
-        return None
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def error_content(message: str) -> str:

@@ -63,8 +63,6 @@ class RepairKind(StrEnum):
     """Two facts claim one position; the later item stands."""
     BLANK = "blank"
     """Words or a result without a character."""
-    CHARACTERS = "characters"
-    """Half a character, as no text in UTF-8 has it."""
     ORPHAN = "orphan"
     """The result of a call that was not made, or had its result."""
     TOOL_NAME = "tool_name"
@@ -144,9 +142,6 @@ def _drop_false_summaries(whole: list[Fact]) -> list[Repair]:
 def _mended_words(fact: CallerSaid | AgentSaid | Note | Summary) -> tuple[Fact, list[RepairKind]]:
     if isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
         return SILENCE, [RepairKind.BLANK]
-    text = _encodable(fact.text)
-    if text != fact.text:
-        return replace(fact, text=text), [RepairKind.CHARACTERS]
     return fact, []
 
 
@@ -163,9 +158,7 @@ def _mended_run(position: int, used: ToolUsed, seen: set[str]) -> tuple[ToolUsed
         kinds.append(RepairKind.ARGUMENTS)
     if used.result is None:
         return ToolUsed(used.reply, call), kinds
-    content = _encodable(used.result.content)
-    if content != used.result.content:
-        kinds.append(RepairKind.CHARACTERS)
+    content = used.result.content
     if not content.strip():
         content = "{}"
         kinds.append(RepairKind.BLANK)
@@ -178,8 +171,3 @@ def _identifier(position: int, call_id: str, seen: set[str]) -> str:
     """The same one, or a stand-in that no other position has."""
     is_good = _CALL_ID.fullmatch(call_id) and not _STAND_IN.fullmatch(call_id)
     return call_id if is_good and call_id not in seen else f"old{position:06d}"
-
-
-def _encodable(text: str) -> str:
-    """The text with a `?` for each half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()

@@ -31,6 +31,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self, TypeVar
 
+from agent.conversation.characters import whole_json
 from agent.ports import Item, Key, StoreError, StoreRefusedError
 from agent.store.validation import keys, sequence
 
@@ -308,5 +309,5 @@ def _row(item: Item) -> _Row:
 
 
 def _item(text: str) -> Item:
-    item: Item = json.loads(text)
+    item: Item = json.loads(whole_json(text))
     return item

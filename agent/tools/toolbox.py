@@ -17,12 +17,14 @@ model is told so instead of that nothing happened.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
+from agent.conversation.characters import whole_json
 from agent.conversation.messages import SideEffect, ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.ports import ToolError
@@ -127,10 +129,17 @@ def _failure(told: Mapping[str, object]) -> ToolOutcome:
 
 def _text(value: object, limit: int) -> str:
     """A JSON object of at most `limit` characters."""
-    text = msgspec.json.encode(value).decode()
+    text = _encoded(value)
     if not text.startswith("{"):
-        text = msgspec.json.encode({"result": value}).decode()
+        text = _encoded({"result": value})
     return text if len(text) <= limit else _cut(text, limit)
+
+
+def _encoded(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # half a character, see `agent.conversation.characters`
+        return whole_json(json.dumps(msgspec.to_builtins(value)))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -39,6 +39,11 @@ def take_up(runs: ToolRuns, *calls: ToolCall, is_confirmed: bool = True) -> list
         ("{", None),
         ('{"a":' * 100_000, None),
         ('{"a":' + "1" * 5_000 + "}", None),
+        ('{"a": NaN}', None),
+        ('{"a": [-Infinity]}', None),
+        ('{"a": 1e400}', None),
+        ('{"a":' + "[" * 31 + "]" * 31 + "}", '{"a":' + "[" * 31 + "]" * 31 + "}"),
+        ('{"a":' + "[" * 32 + "]" * 32 + "}", None),
     ],
 )
 def test_equal_arguments_have_one_spelling(arguments: str, expected: str | None) -> None:

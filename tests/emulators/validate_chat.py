@@ -1,7 +1,10 @@
 """What a chat-completions server would refuse a request for.
 
-The strictest of OpenAI, vLLM, llama.cpp and Ollama decides: blank words, arguments that are no JSON
-object and a conversation that ends with the assistant pass with some of them, never with all.
+The strictest of OpenAI, Mistral, vLLM, llama.cpp and Ollama decides: blank words, arguments that
+are no JSON object and a conversation that ends with the assistant pass with some of them, never
+with all. The order of roles is Mistral's, and that of the chat templates which vLLM and llama.cpp
+apply: the system first, then the user and the assistant in turns, results right after their calls
+and the assistant's word after them.
 """
 
 from __future__ import annotations
@@ -59,7 +62,13 @@ def faults(body: Json, model: str) -> list[str]:
         return ["Invalid 'messages': empty array. Expected an array with minimum length 1."]
     if broken := [fault for i, message in enumerate(messages) for fault in _shape(message, i)]:
         return broken
-    return [*_content(messages), *_pairs(messages), *_tools(body), *_options(body)]
+    return [
+        *_content(messages),
+        *_pairs(messages),
+        *_order(messages),
+        *_tools(body),
+        *_options(body),
+    ]
 
 
 def _shape(message: Any, i: int) -> Iterator[str]:
@@ -121,6 +130,31 @@ def _pairs(messages: list[Json]) -> Iterator[str]:
     yield from _unanswered(waiting)
     if messages[-1]["role"] not in ("user", "tool"):
         yield "The last message must be from the user or a tool."
+
+
+_FOLLOWERS = {
+    "": ("system", "developer", "user"),
+    "system": ("user",),
+    "developer": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user",),
+    "assistant with calls": ("tool",),
+    "tool": ("tool", "assistant"),
+}
+"""Which roles may come after a role; first of all the empty one."""
+
+
+def _order(messages: list[Json]) -> Iterator[str]:
+    """Each role after one that it may follow."""
+    before = ""
+    for i, message in enumerate(messages):
+        role = message["role"]
+        if role in ("system", "developer") and i:
+            yield f"System message must be at the beginning. (messages[{i}])"
+        elif role not in _FOLLOWERS[before]:
+            last = before.partition(" ")[0]
+            yield f"Unexpected role '{role}' after role '{last}' (messages[{i}])"
+        before = f"{role} with calls" if role == "assistant" and message.get("tool_calls") else role
 
 
 def _unanswered(waiting: list[str]) -> Iterator[str]:

@@ -71,7 +71,7 @@ def stop(reason: str) -> bytes:
     return event("messageStop", stopReason=reason)
 
 
-def usage(**tokens: int) -> bytes:
+def usage(**tokens: object) -> bytes:
     return event("metadata", usage=tokens, metrics={"latencyMs": 1})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.conversation.messages import (
+    RESULTS_READ,
     Choice,
     ForcedTool,
     Message,
@@ -20,7 +21,7 @@ from agent.conversation.messages import (
 )
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock.families import family_of
-from agent.llm.bedrock.request import FORCED, RESULTS_READ, WORDS_ONLY, body_of
+from agent.llm.bedrock.request import FORCED, WORDS_ONLY, body_of
 
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 OLD_CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"

@@ -240,6 +240,22 @@ def test_usage_counts_the_cache_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"inputTokens": -3, "outputTokens": None}, Usage(0, 0)),
+        ({"inputTokens": "12", "outputTokens": 5.0}, Usage(12, 5)),
+        (
+            {"inputTokens": [3], "cacheReadInputTokens": -1, "cacheWriteInputTokens": {}},
+            Usage(0, 0),
+        ),
+    ],
+)
+def test_usage_is_never_negative(told: dict[str, object], counted: Usage) -> None:
+    """A counter that goes backwards would be an error."""
+    assert read(usage(**told)) == [counted]
+
+
+@pytest.mark.parametrize(
     ("kind", "meaning"),
     [
         ("throttlingException", ReplyFault.THROTTLED),

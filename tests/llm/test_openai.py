@@ -10,7 +10,19 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from agent.conversation.events import ReplyFault
+from agent.conversation.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    Means,
+    Note,
+    Summary,
+    ToolUsed,
+    Voice,
+)
 from agent.conversation.messages import (
+    RESULTS_READ,
     Choice,
     ForcedTool,
     Message,
@@ -247,7 +259,7 @@ HISTORY = (
 
 
 async def test_history_becomes_messages_a_strict_server_accepts() -> None:
-    """Results stand alone and before words; arguments are always an object."""
+    """Results stand alone, the agent's word is between them and words; arguments are an object."""
     asked = ReplyRequest("Be kind.", HISTORY, contract.TOOLS, context="It is noon.", top_p=0.5)
 
     async with served(say("Yes.")) as (model, server):
@@ -269,6 +281,7 @@ async def test_history_becomes_messages_a_strict_server_accepts() -> None:
             ],
         },
         {"role": "tool", "tool_call_id": "tool00001", "content": '{"until":9}'},
+        {"role": "assistant", "content": RESULTS_READ},
         {"role": "user", "content": "And tomorrow?\nHello?"},
         {
             "role": "assistant",
@@ -323,6 +336,45 @@ def test_agents_words_stand_alone() -> None:
     asked = ReplyRequest("", (Message(Role.AGENT, (Text("Hello."),)),))
 
     assert body_of(asked, "small")["messages"] == [{"role": "assistant", "content": "Hello."}]
+
+
+GREETED = (AgentSaid("Welcome.", Voice.GREETING), CallerSaid("Are you open?"))
+LOOKED = (ToolUsed(1, ToolCall("tool00001", "hours", "{}"), ToolResult("tool00001", "{}")),)
+FACTS: dict[str, tuple[Fact, ...]] = {
+    "an answer of which nothing was heard": (
+        *(*GREETED, *LOOKED, AgentSaid("", is_cut=True)),
+        CallerSaid("No, tomorrow."),
+    ),
+    "words while a tool runs": (
+        *(*GREETED, ToolUsed(1, ToolCall("tool00001", "hours", "{}"))),
+        CallerSaid("Hello?"),
+    ),
+    "a note after a result": (*GREETED, *LOOKED, Note("The caller hears a filler.")),
+    "two calls, then keys": (
+        *(*GREETED, *LOOKED),
+        *(ToolUsed(1, ToolCall("tool00002", "menu", "{}")), CallerSaid("1", Means.KEYPAD)),
+    ),
+    "two rounds of calls": (
+        *(*GREETED, *LOOKED),
+        *(ToolUsed(2, ToolCall("tool00002", "menu", "{}")), CallerSaid("Well?")),
+    ),
+    "words before the calls": (
+        *(*GREETED, AgentSaid("Let me see."), *LOOKED),
+        *(AgentSaid("We", is_cut=True), CallerSaid("Wait."), CallerSaid("And on Monday?")),
+    ),
+    "a summary": (*GREETED, *LOOKED, CallerSaid("And then?"), Summary("Asked for hours.", 1)),
+}
+
+
+@pytest.mark.parametrize("happened", FACTS)
+async def test_no_strict_server_refuses_the_order_of_roles(happened: str) -> None:
+    """Whatever a call was interrupted in."""
+    asked = ReplyRequest("Be kind.", History(FACTS[happened]).messages(10_000), contract.TOOLS)
+
+    async with served(say("Yes.")) as (model, server):
+        await contract.pieces_of(model, asked)
+
+        assert server.refused == []
 
 
 async def test_openai_itself_wants_the_newer_name_of_the_limit() -> None:

@@ -232,3 +232,13 @@ async def test_a_closed_table_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="closed"):
         await store.get("a", "one")
+
+
+@pytest.mark.parametrize("text", ["Hi \ud83d.", "\ude00Hi \ud83d.", "Hi ."])
+async def test_half_a_character_is_left_out(store: SqliteStore, text: str) -> None:
+    """A greeting or a name with one could be neither said nor sent; other text stays."""
+    await store.put({"pk": "a", "sk": "one", "greeting": text, "inner": [{text: "\U0001f600"}]})
+
+    expected = {"pk": "a", "sk": "one", "greeting": "Hi .", "inner": [{"Hi .": "\U0001f600"}]}
+    assert await store.get("a", "one") == expected
+    assert await store.query("a") == [expected]

@@ -190,6 +190,36 @@ async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
     assert error_of(await run(answering(object()))).startswith("The tool failed")
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"name": "A\ud83d."}, '{"name": "A."}'),
+        ("A\ude00.", '{"result": "A."}'),
+        (["\ud83d\ude00", "\ud83d"], '{"result": ["\\ud83d\\ude00", ""]}'),
+    ],
+)
+async def test_half_a_character_does_not_spoil_a_result(answer: object, told: str) -> None:
+    """What the tool has done is done; the half is left out."""
+
+    @tool("OddFunction", side_effect=SideEffect.ONCE)
+    async def odd(call: CallContext) -> object:
+        """Answer oddly."""
+        return answer
+
+    assert await run(odd) == ToolOutcome(told)
+
+
+async def test_half_a_character_does_not_spoil_an_error() -> None:
+    """It is told as any other."""
+
+    @tool("OddFunction")
+    async def odd(call: CallContext) -> object:
+        """Refuse oddly."""
+        raise ToolError("No A\ud83d.")
+
+    assert await run(odd) == ToolOutcome('{"error": "No A."}', is_error=True)
+
+
 async def test_a_slow_tool_is_stopped() -> None:
     """The model is told after how long."""
     outcome = await run(waiting(SideEffect.NONE, 0.01))

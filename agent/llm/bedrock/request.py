@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,7 @@ from agent.conversation.messages import (
     ToolCall,
     ToolResult,
     ToolSpec,
+    results_apart,
 )
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock.families import Family
@@ -43,8 +44,6 @@ Block = dict[str, Any]
 
 WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
 FORCED = "In this answer you must call the tool {} first, before any words."
-RESULTS_READ = "I have the result."
-"""Said by nobody: stands between tool results and words where one message cannot hold both."""
 
 _CACHE_POINT: Block = {"cachePoint": {"type": "default"}}
 _CACHED_MESSAGES = 2
@@ -162,26 +161,16 @@ def _tools_of_old(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
 def _messages(messages: Sequence[Message], family: Family, *, is_guarded: bool) -> list[Block]:
     guarded = _latest_words(messages) if is_guarded else None
     written = [
-        {"role": role, "content": [_block(part, family, guarded) for part in parts]}
-        for message in messages
-        for role, parts in _split(message, family)
+        {
+            "role": _ROLES[message.role],
+            "content": [_block(part, family, guarded) for part in message.parts],
+        }
+        for mixed in messages
+        for message in ((mixed,) if family.text_beside_results else results_apart(mixed))
     ]
     if family.caches_prompt:
         _add_cache_points(written, family)
     return written
-
-
-def _split(message: Message, family: Family) -> Iterator[tuple[str, Sequence[Part]]]:
-    """One message, or three where tool results must stand alone."""
-    role = _ROLES[message.role]
-    results = [part for part in message.parts if isinstance(part, ToolResult)]
-    words = [part for part in message.parts if not isinstance(part, ToolResult)]
-    if family.text_beside_results or not (results and words):
-        yield role, message.parts
-        return
-    yield role, results
-    yield _ROLES[Role.AGENT], (Text(RESULTS_READ),)
-    yield role, words
 
 
 def _block(part: Part, family: Family, guarded: Text | None) -> Block:
@@ -243,6 +232,6 @@ def _input(arguments: str) -> Block:
     """An object, as Bedrock demands; what cannot be read is passed on as text."""
     try:
         read = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = arguments
     return read if isinstance(read, dict) else {"unreadable": read}

@@ -33,6 +33,7 @@ from agent.conversation.messages import (
     TextPiece,
     ToolCall,
     Usage,
+    tokens,
 )
 from agent.llm.bedrock.faults import Complaint, complaint
 from agent.ports import ModelError
@@ -77,10 +78,10 @@ class _MessageStop(msgspec.Struct):
 
 
 class _Tokens(msgspec.Struct):
-    inputTokens: int = 0  # noqa: N815
-    outputTokens: int = 0  # noqa: N815
-    cacheReadInputTokens: int = 0  # noqa: N815
-    cacheWriteInputTokens: int = 0  # noqa: N815
+    inputTokens: object = 0  # noqa: N815
+    outputTokens: object = 0  # noqa: N815
+    cacheReadInputTokens: object = 0  # noqa: N815
+    cacheWriteInputTokens: object = 0  # noqa: N815
 
 
 class _Metadata(msgspec.Struct):
@@ -232,11 +233,11 @@ def _is_object(text: str) -> bool:
 
 
 def _usage(told: _Metadata) -> Iterator[Usage]:
-    tokens = told.usage
-    if tokens is not None:
+    counts = told.usage
+    if counts is not None:
         yield Usage(
-            tokens.inputTokens,
-            tokens.outputTokens,
-            tokens.cacheReadInputTokens,
-            tokens.cacheWriteInputTokens,
+            tokens(counts.inputTokens),
+            tokens(counts.outputTokens),
+            tokens(counts.cacheReadInputTokens),
+            tokens(counts.cacheWriteInputTokens),
         )

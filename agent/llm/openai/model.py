@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-import openai
-from openai.types.chat import ChatCompletionChunk
+import httpx2
 
-from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest
 from agent.llm.openai.faults import our_faults
-from agent.llm.openai.request import Json, body_of
+from agent.llm.openai.request import body_of
 from agent.llm.openai.runtime import OpenAIRuntime
 from agent.llm.openai.stream import Reading
 from agent.ports import ModelError
@@ -39,35 +38,44 @@ class OpenAIModel:
         await self._runtime.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        """One request and its answer; the connection is closed if this is closed before the end."""
-        reading, is_read_out = Reading(), False
-        body = body_of(request, self._model, self._runtime.limit_field)
+        """One request and its answer; the connection is closed if this is closed before the end.
+
+        What goes wrong after the reply's own end is its end.
+        """
+        reading, is_read_out = Reading([tool.name for tool in request.tools]), False
         try:
-            async with await self._started(body) as stream:
-                while (chunk := await _next(stream, reading)) is not None:
-                    for piece in reading.feed(chunk):
+            async with self._answer(request) as answer:
+                async for data in answer:
+                    for piece in reading.feed(data):
                         yield piece
                 is_read_out = True
+                for piece in reading.finish():
+                    yield piece
+        except ModelError:
+            if not reading.has_stopped:
+                raise
         finally:
             self._runtime.note_connection(is_kept=is_read_out)
-        if not reading.has_stopped:
-            raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
         if reading.usage is not None:
             yield reading.usage
 
-    async def _started(self, body: Json) -> openai.AsyncStream[ChatCompletionChunk]:
+    @asynccontextmanager
+    async def _answer(self, request: ReplyRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an answer. What goes wrong inside is a `ModelError`."""
+        body = body_of(request, self._model, self._runtime.limit_field)
+        completions = self._runtime.client.chat.completions.with_streaming_response
         with our_faults():
-            return await self._runtime.client.chat.completions.create(**body, stream=True)
+            async with completions.create(**body, stream=True) as response:
+                data = response.iter_bytes()
+                try:
+                    yield data
+                finally:
+                    await response.close()
+                    await _end(data)
 
 
-async def _next(
-    stream: openai.AsyncStream[ChatCompletionChunk], reading: Reading
-) -> ChatCompletionChunk | None:
-    """The next chunk; None at the end. What goes wrong after the reply's own end is its end."""
-    try:
-        with our_faults():
-            return await anext(stream, None)
-    except ModelError:
-        if reading.has_stopped:
-            return None
-        raise
+async def _end(data: AsyncIterator[bytes]) -> None:
+    """Have the iterators of a closed connection end; else each needs a task to be closed in."""
+    with suppress(httpx2.HTTPError, httpx2.StreamError):
+        async for _ in data:
+            pass

@@ -7,7 +7,7 @@ see `runtime`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.conversation.messages import (
@@ -19,7 +19,9 @@ from agent.conversation.messages import (
     ToolCall,
     ToolResult,
     ToolSpec,
+    results_apart,
 )
+from agent.llm.openai.arguments import is_object
 
 Json = dict[str, Any]
 
@@ -37,14 +39,20 @@ def body_of(request: ReplyRequest, model: str, limit_field: str = "max_tokens") 
     }
     return {
         "model": model,
-        "messages": [*head, *(one for each in request.messages for one in _messages(each))],
+        "messages": [*head, *_written(request.messages)],
         "stream_options": {"include_usage": True},
         **{name: value for name, value in options.items() if value is not None},
     }
 
 
+def _written(messages: Sequence[Message]) -> Iterator[Json]:
+    for mixed in messages:
+        for message in results_apart(mixed):
+            yield from _messages(message)
+
+
 def _messages(message: Message) -> Iterator[Json]:
-    """One of ours is several of theirs: each result of a tool stands alone, before any words."""
+    """One of ours may be several of theirs: each result of a tool stands alone."""
     for part in message.parts:
         if isinstance(part, ToolResult):
             yield {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
@@ -75,11 +83,3 @@ def _choice(request: ReplyRequest) -> object:
     if isinstance(request.choice, ForcedTool):
         return {"type": "function", "function": {"name": request.choice.name}}
     return request.choice.value
-
-
-def is_object(text: str) -> bool:
-    """Whether text is JSON of an object, as the arguments of a call must be."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
