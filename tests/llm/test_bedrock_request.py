@@ -215,7 +215,7 @@ def test_no_choice_needs_no_instruction_without_tools() -> None:
     assert body(LLAMA, request)["system"] == [{"text": "Static."}]
 
 
-@pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA_2])
+@pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA, NOVA_2])
 def test_tool_is_forced_by_choice(model: str) -> None:
     """Where the family can."""
     asked = body(model, replace(REQUEST, choice=ForcedTool("Look")))
@@ -227,7 +227,7 @@ def test_tool_is_forced_by_choice(model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "additional"),
     [
-        (NOVA, ""), (LLAMA, ""), (MISTRAL, ""), (UNNAMED, ""),
+        (LLAMA, ""), (MISTRAL, ""), (UNNAMED, ""),
         (CLAUDE, '{"thinking": {"type": "enabled", "budget_tokens": 1024}}'),
         (NOVA_2, '{"reasoningConfig": {"type": "enabled"}}'),
     ],
