@@ -96,6 +96,7 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
         api_key=options.openai_api_key,
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
+        events=options.events,
     ) as runtime:
         yield lambda settings, _: OpenAIModel(settings.identifier, runtime)
 
@@ -104,7 +105,7 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
 async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
     from agent.llm.bedrock import BedrockModel, BedrockRuntime  # noqa: PLC0415 (see the module)
 
-    async with BedrockRuntime.open(max_calls=options.max_calls) as runtime:
+    async with BedrockRuntime.open(max_calls=options.max_calls, events=options.events) as runtime:
         await runtime.warm(_WARM_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, runtime)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import openai
 
 from agent.conversation.events import ReplyFault
+from agent.llm.refusals import Refusal, fault_of, refusal_of, worded
 from agent.ports import ModelError
 
 _FAULTS_BY_CODE = {
@@ -17,6 +19,7 @@ _FAULTS_BY_CODE = {
     "invalid_api_key": ReplyFault.DENIED,
     "model_not_found": ReplyFault.DENIED,
     "rate_limit_exceeded": ReplyFault.THROTTLED,
+    "tool_use_failed": ReplyFault.UNAVAILABLE,
 }
 _FAULTS_BY_STATUS = {
     401: ReplyFault.DENIED,
@@ -28,8 +31,9 @@ _FAULTS_BY_STATUS = {
     424: ReplyFault.UNAVAILABLE,
     429: ReplyFault.THROTTLED,
 }
-_TOO_LONG = ("context length", "context size", "context window", "prompt is too long")
-"""How servers without error codes put it, in lower case."""
+_NOT_OF_THE_REQUEST = frozenset({401, 403, 404, 408, 409, 413, 429, 502, 503, 504, 529})
+"""Statuses that are about something else than what the request says; servers and proxies in between
+give 400, 422, 500 and others for an option that is not supported."""
 
 
 @contextmanager
@@ -52,11 +56,22 @@ def _fault(error: openai.APIError) -> ReplyFault:
     status = error.status_code if isinstance(error, openai.APIStatusError) else 500
     if fault := _known(_FAULTS_BY_CODE, error.code) or _known(_FAULTS_BY_CODE, error.type):
         return fault
-    if any(words in error.message.lower() for words in _TOO_LONG):
-        return ReplyFault.TOO_LONG
+    text = refusal_of(error.body).text or error.message
+    if said := worded(text):
+        return said
     if status >= 500:
         return ReplyFault.UNAVAILABLE
-    return _FAULTS_BY_STATUS.get(status, ReplyFault.REFUSED)
+    return _FAULTS_BY_STATUS.get(status) or fault_of(text)
+
+
+def refusal_in(error: BaseException | None) -> Refusal | None:
+    """What was refused, if the request as such was; None = it failed for another reason."""
+    if not isinstance(error, openai.APIError) or _known(_FAULTS_BY_CODE, error.code):
+        return None
+    if isinstance(error, openai.APIStatusError) and error.status_code in _NOT_OF_THE_REQUEST:
+        return None
+    said = refusal_of(error.body)
+    return replace(said, text=said.text or error.message)
 
 
 def _known(faults: Mapping[str, ReplyFault], code: object) -> ReplyFault | None:

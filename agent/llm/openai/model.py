@@ -9,10 +9,11 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest
-from agent.llm.openai.faults import our_faults
-from agent.llm.openai.request import Json, body_of
+from agent.llm.openai.faults import our_faults, refusal_in
+from agent.llm.openai.request import Json, body_of, options_of
 from agent.llm.openai.runtime import OpenAIRuntime
 from agent.llm.openai.stream import Reading
+from agent.llm.refusals import MOST_REPAIRS
 from agent.ports import ModelError
 
 
@@ -41,10 +42,10 @@ class OpenAIModel:
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """One request and its answer; the connection is closed if this is closed before the end."""
         reading, is_read_out = Reading(), False
-        body = body_of(request, self._model, self._runtime.limit_field)
         try:
-            async with await self._started(body) as stream:
-                while (chunk := await _next(stream, reading)) is not None:
+            opened, body = await self._started(request)
+            async with opened as stream:
+                while (chunk := await self._next(stream, reading, body)) is not None:
                     for piece in reading.feed(chunk):
                         yield piece
                 is_read_out = True
@@ -55,19 +56,42 @@ class OpenAIModel:
         if reading.usage is not None:
             yield reading.usage
 
-    async def _started(self, body: Json) -> openai.AsyncStream[ChatCompletionChunk]:
-        with our_faults():
-            return await self._runtime.client.chat.completions.create(**body, stream=True)
+    async def _started(
+        self, request: ReplyRequest
+    ) -> tuple[openai.AsyncStream[ChatCompletionChunk], Json]:
+        """The answer to a request, made again for each option that the model refuses; its body."""
+        runtime, repairs = self._runtime, 0
+        while True:
+            refused = runtime.learned.of(self._identifier)
+            body = body_of(request, self._model, runtime.limit_field, refused)
+            try:
+                with our_faults():
+                    create = runtime.client.chat.completions.create
+                    return await create(**body, stream=True), body
+            except ModelError as error:
+                repairs += 1
+                if repairs > MOST_REPAIRS or not self._learns(error, body):
+                    raise
 
+    def _learns(self, error: ModelError, body: Json) -> bool:
+        """Whether a refusal names an option, which is not sent to this model any more."""
+        refusal = refusal_in(error.__cause__)
+        return refusal is not None and self._runtime.learned.learn(
+            self._identifier, refusal, lambda: options_of(body)
+        )
 
-async def _next(
-    stream: openai.AsyncStream[ChatCompletionChunk], reading: Reading
-) -> ChatCompletionChunk | None:
-    """The next chunk; None at the end. What goes wrong after the reply's own end is its end."""
-    try:
-        with our_faults():
-            return await anext(stream, None)
-    except ModelError:
-        if reading.has_stopped:
-            return None
-        raise
+    async def _next(
+        self, stream: openai.AsyncStream[ChatCompletionChunk], reading: Reading, body: Json
+    ) -> ChatCompletionChunk | None:
+        """The next chunk; None at the end. What goes wrong after the reply's own end is its end.
+
+        An option that is refused here is left out when `agent.llm.resilient` asks again.
+        """
+        try:
+            with our_faults():
+                return await anext(stream, None)
+        except ModelError as error:
+            if reading.has_stopped:
+                return None
+            self._learns(error, body)
+            raise

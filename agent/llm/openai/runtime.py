@@ -14,6 +14,8 @@ import httpx2
 import openai
 import structlog
 
+from agent.llm.refusals import Learned, RefusalEvents
+
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 1.5
@@ -32,15 +34,23 @@ _LIMIT_FIELD = {True: "max_completion_tokens", False: "max_tokens"}
 class OpenAIRuntime:
     """The connections of this process to one server; made by `open`."""
 
-    def __init__(self, client: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, client: openai.AsyncOpenAI, http: httpx2.AsyncClient, learned: Learned
+    ) -> None:
         self.client = client
+        self.learned = learned
         self._http = http
         self._warm_until = 0.0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, api_key: str = "", base_url: str = "", max_calls: int = 100
+        cls,
+        *,
+        api_key: str = "",
+        base_url: str = "",
+        max_calls: int = 100,
+        events: RefusalEvents | None = None,
     ) -> AsyncIterator[OpenAIRuntime]:
         """A runtime; on leaving, all its connections are closed.
 
@@ -48,6 +58,7 @@ class OpenAIRuntime:
             api_key: Empty = the server wants none.
             base_url: Empty = OpenAI's own.
             max_calls: Twice as many connections are the most there may be.
+            events: Told of options that models refuse.
         """
         size = 2 * max_calls
         limits = httpx2.Limits(
@@ -64,7 +75,7 @@ class OpenAIRuntime:
                 max_retries=0,
                 http_client=http,
             )
-            yield cls(client, http)
+            yield cls(client, http, Learned(events))
 
     @property
     def limit_field(self) -> str:

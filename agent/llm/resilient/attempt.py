@@ -43,7 +43,7 @@ class Attempt:
         self._timeouts = Timeouts()
         self._first: ReplyPiece | None = None
         self._is_open = True
-        candidate.health.asked()
+        candidate.health.asked(with_tools=bool(request.tools))
 
     async def begin(self) -> ModelError | None:
         """Read up to the first words, call or end; the fault if none came."""

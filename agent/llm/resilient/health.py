@@ -25,14 +25,14 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal, Protocol
 
 import structlog
 
 from agent.conversation.events import ReplyFault
-from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text
+from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
 from agent.ports import LanguageModel, ModelError
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,7 @@ _PROBE = ReplyRequest(
     choice=Choice.NONE,
     max_tokens=16,
 )
+_NO_TOOL = ToolSpec("Nothing", "Does nothing.", '{"type":"object","properties":{}}')
 
 
 class ModelEvents(Protocol):
@@ -85,6 +86,10 @@ class ModelEvents(Protocol):
         """A model is passed over from now on, or asked again."""
         ...
 
+    def option_refused(self, model: str, option: str) -> None:
+        """From now on this model is not sent this option; a kind of a closed list."""
+        ...
+
 
 class Uncounted:
     """`ModelEvents` for nobody."""
@@ -111,6 +116,9 @@ class Uncounted:
         """See `ModelEvents`."""
 
     def breaker(self, model: str, *, is_open: bool) -> None:
+        """See `ModelEvents`."""
+
+    def option_refused(self, model: str, option: str) -> None:
         """See `ModelEvents`."""
 
 
@@ -151,6 +159,7 @@ class ModelHealth:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=self._limits.window_requests)
         self._opened = asyncio.Event()
         self._probe_after = self._limits.probe_after
+        self._probe = _PROBE
 
     @property
     def is_open(self) -> bool:
@@ -167,9 +176,11 @@ class ModelHealth:
         usual = ordered[ceil(len(ordered) * limits.hedge_percentile) - 1]
         return min(max(usual, limits.hedge_earliest), limits.hedge_latest)
 
-    def asked(self) -> None:
+    def asked(self, *, with_tools: bool = False) -> None:
         """A stream of it is open; not one of a probe, which is no reply."""
         self._events.asked(self.name)
+        if with_tools:  # a model that cannot use tools must not answer the probe
+            self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
     def left(self) -> None:
         """That stream is open no more."""
@@ -235,7 +246,7 @@ class ModelHealth:
         try:
             async with (
                 asyncio.timeout(self._limits.probe),
-                aclosing(model.reply(_PROBE)) as pieces,
+                aclosing(model.reply(self._probe)) as pieces,
             ):
                 return await anext(pieces, None) is not None
         except (ModelError, TimeoutError):
