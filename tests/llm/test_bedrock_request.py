@@ -340,3 +340,21 @@ def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str)
         {"guardContent": {"text": {"text": "Still there?"}}},
         {"toolResult": {"toolUseId": "abc123deh", "content": [{"text": "Yes."}]}},
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": "\\ud83d"}', {"a": "\ufffd"}),
+        ('{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        ('{"a": "\ud83d"', {"unreadable": '{"a": "\ufffd"'}),
+        ("[" * 100_000, {"unreadable": "[" * 100_000}),
+    ],
+    ids=["half", "whole", "unreadable half", "deep"],
+)
+def test_old_calls_do_not_spoil_a_request(arguments: str, sent: dict[str, str]) -> None:
+    """Whatever a model wrote is sent again with each later request of the call."""
+    called = Message(Role.AGENT, (ToolCall("abc123def", "Look", arguments),))
+    messages = body(CLAUDE, replace(REQUEST, messages=(HISTORY[0], called)))["messages"]
+
+    assert messages[1]["content"][0]["toolUse"]["input"] == sent

@@ -69,6 +69,8 @@ class BedrockModel:
                         yield piece
                     if reading.events > events:
                         deadline, events = loop.time() + patience.gap, reading.events
+        if reading.unusable:
+            log.warning("bedrock.calls_unusable", model=self._identifier, parts=reading.unusable)
         if not reading.is_complete:
             raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 

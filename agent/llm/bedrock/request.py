@@ -41,6 +41,7 @@ from agent.conversation.messages import (
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock.families import Family
 from agent.llm.refusals import FORCED, WORDS_ONLY, Option
+from agent.llm.surrogates import mended
 
 __all__ = ["FORCED", "RESULTS_READ", "WORDS_ONLY", "Block", "body_of", "options_of"]
 
@@ -318,6 +319,8 @@ def _input(arguments: str) -> Block:
     """An object, as Bedrock demands; what cannot be read is passed on as text."""
     try:
         read = json.loads(arguments)
-    except ValueError:
-        read = arguments
+        if "\\u" in arguments:  # an escape may be half a character
+            read = json.loads(mended(json.dumps(read, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        read = mended(arguments)
     return read if isinstance(read, dict) else {"unreadable": read}
