@@ -41,6 +41,7 @@ _CONTRACT_NAMES = {
     "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
     "TASK_PROTECTION", "ECS_AGENT_URI",
     "RECORD_CALLS", "RECORD_DAYS",
+    "MODEL_FIRST_EVENT_SECONDS", "MODEL_GAP_SECONDS", "MODEL_LOAD_SECONDS",
     "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""

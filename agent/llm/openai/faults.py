@@ -21,6 +21,7 @@ _FAULTS_BY_CODE = {
     "rate_limit_exceeded": ReplyFault.THROTTLED,
     "tool_use_failed": ReplyFault.UNAVAILABLE,
 }
+_UNAVAILABLE = 503
 _FAULTS_BY_STATUS = {
     401: ReplyFault.DENIED,
     403: ReplyFault.DENIED,
@@ -72,6 +73,13 @@ def refusal_in(error: BaseException | None) -> Refusal | None:
         return None
     said = refusal_of(error.body)
     return replace(said, text=said.text or error.message)
+
+
+def is_loading(error: BaseException | None) -> bool:
+    """Whether a server says that it has not finished loading the model, as llama.cpp does."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code != _UNAVAILABLE:
+        return False
+    return "loading" in (refusal_of(error.body).text or error.message).lower()
 
 
 def _known(faults: Mapping[str, ReplyFault], code: object) -> ReplyFault | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import openai
@@ -9,12 +10,15 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest
-from agent.llm.openai.faults import our_faults, refusal_in
+from agent.llm.openai.faults import is_loading, our_faults, refusal_in
 from agent.llm.openai.request import Json, body_of, options_of
 from agent.llm.openai.runtime import OpenAIRuntime
 from agent.llm.openai.stream import Reading
 from agent.llm.refusals import MOST_REPAIRS
 from agent.ports import ModelError
+
+_LOADING_SECONDS = 0.25
+"""Until a server that is loading the model is asked again."""
 
 
 class OpenAIModel:
@@ -59,8 +63,13 @@ class OpenAIModel:
     async def _started(
         self, request: ReplyRequest
     ) -> tuple[openai.AsyncStream[ChatCompletionChunk], Json]:
-        """The answer to a request, made again for each option that the model refuses; its body."""
-        runtime, repairs = self._runtime, 0
+        """The answer to a request and its body.
+
+        It is made again for each option that the model refuses, and while the server says that it
+        is loading the model, which counts as silence.
+        """
+        runtime, repairs, loop = self._runtime, 0, asyncio.get_running_loop()
+        deadline = loop.time() + runtime.patience.load
         while True:
             refused = runtime.learned.of(self._identifier)
             body = body_of(request, self._model, runtime.limit_field, refused)
@@ -69,6 +78,9 @@ class OpenAIModel:
                     create = runtime.client.chat.completions.create
                     return await create(**body, stream=True), body
             except ModelError as error:
+                if is_loading(error.__cause__) and loop.time() < deadline:
+                    await asyncio.sleep(_LOADING_SECONDS)
+                    continue
                 repairs += 1
                 if repairs > MOST_REPAIRS or not self._learns(error, body):
                     raise

@@ -16,6 +16,12 @@ are for would otherwise move the mark it is to be found by. That a model which b
 altogether is not asked twice for ever is the budget's doing: it allows one in twenty, so nearly
 all requests still run alone and move the mark. It fills with requests and not with time, so that a
 quiet night saves up no storm, and stands still for a while after throttling (practice section 10).
+
+**Loading.** Some servers, as Ollama, load a model when it is first asked for and drop it when it is
+not asked for some minutes; they give up loading when the one who asked leaves. Such a model is cold
+until it has answered. `watch` has a cold one loaded with a request of its own, which stays until
+the answer, when the process starts and when a call begins. A reply that has no other model to go to
+waits longer for a cold one, once: when that was in vain, the model is like any other.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ import structlog
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
+from agent.llm.timeouts import Patience
 from agent.ports import LanguageModel, ModelError
 
 log = structlog.get_logger(__name__)
@@ -126,8 +133,8 @@ class Uncounted:
 class HealthLimits:
     """When a model is slow, and when it is given up for a while; seconds and counts."""
 
-    slow: float = 2.0
-    """A first event later than this counts as a failure."""
+    slow: float = 0.8
+    """A first event later than this part of the longest wait for it counts as a failure."""
     window: float = 60.0
     window_requests: int = 20
     enough: int = 6
@@ -135,10 +142,10 @@ class HealthLimits:
     bad_share: float = 0.5
     probe_after: float = 5.0
     denied_probe_after: float = 60.0
+    idle: float = 240.0
+    """A server may have dropped a model that has not answered for so long; Ollama waits 300 s."""
     probe_at_most: float = 60.0
     """The wait for the next probe doubles up to this."""
-    probe: float = 2.5
-    """The longest wait for the first event of a probe."""
     hedge_earliest: float = 0.8
     hedge_latest: float = 1.5
     hedge_percentile: float = 0.95
@@ -147,12 +154,33 @@ class HealthLimits:
 
 
 class ModelHealth:
-    """What this process knows of one model. Times are those of the running loop."""
+    """What this process knows of one model. Times are those of the running loop.
+
+    Args:
+        name: Identifier.
+        events: Told of the breaker and of streams.
+        limits: When the model is given up for a while.
+        patience: How long is waited for it.
+        loads: Its server loads it at the first contact.
+    """
 
     def __init__(
-        self, name: str, events: ModelEvents | None = None, limits: HealthLimits | None = None
+        self,
+        name: str,
+        events: ModelEvents | None = None,
+        limits: HealthLimits | None = None,
+        patience: Patience | None = None,
+        *,
+        loads: bool = False,
     ) -> None:
         self.name = name
+        self._patience = patience or Patience()
+        self._loads = loads
+        self._answered_at = float("-inf")
+        self._has_waited = False
+        """The longer wait for a cold model was in vain."""
+        self._due = asyncio.Event()
+        """There is something to do for `watch`."""
         self._events = events or Uncounted()
         self._limits = limits or HealthLimits()
         self._first_events: deque[float] = deque(maxlen=100)
@@ -165,6 +193,11 @@ class ModelHealth:
     def is_open(self) -> bool:
         """The model is to be passed over."""
         return self._opened.is_set()
+
+    @property
+    def is_cold(self) -> bool:
+        """The model may have to be loaded first, and a reply may wait for that."""
+        return self._may_be_unloaded and not self._has_waited
 
     @property
     def hedge_after(self) -> float:
@@ -189,8 +222,22 @@ class ModelHealth:
     def began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
         self._events.began(self.name, seconds)
+        was_cold = self._may_be_unloaded
+        self._answered()
+        if was_cold:
+            self._note(is_bad=False)
+            return
         self._first_events.append(seconds)
-        self._note(is_bad=seconds > self._limits.slow)
+        self._note(is_bad=seconds > self._limits.slow * self._patience.first_event)
+
+    def waited_in_vain(self) -> None:
+        """A reply has waited for the model to be loaded, and for nothing."""
+        self._has_waited = True
+
+    def wake(self) -> None:
+        """Have the model loaded by `watch`, if its server may not have it."""
+        if self.is_cold:
+            self._due.set()
 
     def overtaken(self) -> None:
         """A hedge has answered while this model had not given a sign of life."""
@@ -204,14 +251,17 @@ class ModelHealth:
             self._note(is_bad=True)
 
     async def watch(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
-        """Probe the model in the background whenever its breaker is open; runs until cancelled.
+        """Load and probe the model in the background when that is due; runs until cancelled.
 
         Args:
             model: Any model of this identifier.
             chance: Spreads the probes of many processes.
         """
         while True:
-            await self._opened.wait()
+            await self._due.wait()
+            self._due.clear()
+            if not self.is_open and self.is_cold:
+                await self._answers(model)
             wait = self._probe_after
             while self.is_open:
                 await asyncio.sleep(wait * chance(0.8, 1.2))
@@ -233,6 +283,7 @@ class ModelHealth:
             return
         self._probe_after = probe_after
         self._opened.set()
+        self._due.set()
         self._events.breaker(self.name, is_open=True)
         log.warning("model.passed_over", model=self.name)
 
@@ -242,18 +293,29 @@ class ModelHealth:
         self._events.breaker(self.name, is_open=False)
         log.info("model.back", model=self.name)
 
+    @property
+    def _may_be_unloaded(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._loads and now - self._answered_at > self._limits.idle
+
+    def _answered(self) -> None:
+        self._answered_at = asyncio.get_running_loop().time()
+        self._has_waited = False
+
     async def _answers(self, model: LanguageModel) -> bool:
+        patience = self._patience
+        limit = patience.load if self._may_be_unloaded else patience.first_event
         try:
-            async with (
-                asyncio.timeout(self._limits.probe),
-                aclosing(model.reply(self._probe)) as pieces,
-            ):
-                return await anext(pieces, None) is not None
+            async with asyncio.timeout(limit), aclosing(model.reply(self._probe)) as pieces:
+                if await anext(pieces, None) is None:
+                    return False
         except (ModelError, TimeoutError):
             return False
         except Exception:  # a probe is a reply: what it stumbles over must not end the process
             log.exception("model.probe_crashed", model=self.name)
             return False
+        self._answered()
+        return True
 
 
 class HedgeBudget:

@@ -56,6 +56,11 @@ class Route:
         self.may_rival = True
         """No rival was started yet."""
 
+    @property
+    def has_more(self) -> bool:
+        """There is a model that was not asked."""
+        return bool(self._unasked)
+
     def take(self) -> Candidate:
         """The next model that was not asked; there must be one."""
         return self._unasked.pop(0)
