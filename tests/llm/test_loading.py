@@ -5,22 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import aclosing, suppress
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pytest
 
-from agent.conversation.events import ReplyFault
+from agent.conversation.actions import Speak
+from agent.conversation.events import CallerSpoke, ReplyFault
+from agent.conversation.machine import Conversation
 from agent.conversation.messages import StopReason
-from agent.conversation.usecase import ModelSettings, UseCase
+from agent.conversation.usecase import ModelSettings, Phrases, UseCase
 from agent.llm import ModelOptions, Patience, open_models
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
 from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.ports import ModelError
+from agent.session import Session, Surroundings
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
 from tests.emulators.scripts import Request
 from tests.llm import contract
-from tests.scripted import ScriptedModel, Step
+from tests.scripted import (
+    GREETING,
+    ListJournal,
+    ListObserver,
+    ScriptedConfiguration,
+    ScriptedLine,
+    ScriptedModel,
+    ScriptedToolbox,
+    Step,
+)
 from tests.virtual_time import run_virtually
 from tests.waiting import until
 
@@ -169,6 +182,39 @@ def test_loading_goes_on_when_the_caller_breaks_in() -> None:
 
     assert run_virtually(bench.watched(talk())) == "Well."
     assert bench.took == [0.0]
+
+
+def test_wait_is_one_for_all_calls_and_begins_with_the_first_contact() -> None:
+    """A call that comes later waits for the rest of it; also after replies that were left."""
+    bench = Bench([DEAD])
+
+    async def talk() -> list[str]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(20.0):
+                await bench.say()
+        await asyncio.sleep(10.0)
+        return [await bench.say(), await bench.say()]
+
+    assert run_virtually(talk()) == ["timeout", "timeout"]
+    assert bench.took == [32.5, 5.0]
+
+
+def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
+    """Fillers, then an apology when a reply takes too long; the next words are answered."""
+    bench = Bench([DEAD, [40.0, *WELL], [17.0, *WELL]])
+    line = ScriptedLine(
+        [(1.0, CallerSpoke("Hello?")), (24.0, CallerSpoke("Hello?"))], hangs_up_at=45.0
+    )
+    configuration = ScriptedConfiguration(bench.model, ScriptedToolbox())
+    around = Surroundings(line, configuration, ListJournal(), ListObserver())
+
+    run_virtually(bench.watched(Session(Conversation(GREETING), around).run()))
+
+    phrases = Phrases()
+    said = line.said.splitlines()
+    assert said == [*phrases.fillers, phrases.apology, *phrases.fillers, "Well."]
+    times = [at for at, action in line.sent if isinstance(action, Speak)]
+    assert max(later - earlier for earlier, later in pairwise([1.0, *times])) <= 8.0
 
 
 def test_probe_of_a_cold_model_waits_for_it_to_be_loaded() -> None:

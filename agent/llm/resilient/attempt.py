@@ -34,7 +34,7 @@ class Attempt:
         self.is_silent = True
         """There was no sign of life yet, nor an end."""
         self._patience = patience
-        self._may_load = may_load and candidate.health.is_cold
+        self._may_load = may_load
         self._started = asyncio.get_running_loop().time()
         self._stream = candidate.model.reply(request)
         self._timeouts = Timeouts()
@@ -47,8 +47,6 @@ class Attempt:
         try:
             self._first = await self._first_of_interest()
         except ModelError as error:
-            if self._may_load and self.is_silent and error.fault is ReplyFault.TIMEOUT:
-                self.candidate.health.waited_in_vain()
             return error
         finally:
             self.is_silent = False
@@ -80,7 +78,8 @@ class Attempt:
         await self._stream.aclose()
 
     async def _first_of_interest(self) -> ReplyPiece:
-        limit = self._patience.load if self._may_load else self._patience.first_event
+        longest = self.candidate.health.longest_wait
+        limit = longest if self._may_load else self._patience.first_event
         while (piece := await self._next(limit)) is not None:
             if self.is_silent:
                 self.is_silent = False

@@ -21,7 +21,8 @@ quiet night saves up no storm, and stands still for a while after throttling (pr
 not asked for some minutes; they give up loading when the one who asked leaves. Such a model is cold
 until it has answered. `watch` has a cold one loaded with a request of its own, which stays until
 the answer, when the process starts and when a call begins. A reply that has no other model to go to
-waits longer for a cold one, once: when that was in vain, the model is like any other.
+waits longer for a cold one, until `Patience.load` has passed since the first contact: from then on
+the model is like any other.
 """
 
 from __future__ import annotations
@@ -177,8 +178,8 @@ class ModelHealth:
         self._patience = patience or Patience()
         self._loads = loads
         self._answered_at = float("-inf")
-        self._has_waited = False
-        """The longer wait for a cold model was in vain."""
+        self._cold_since: float | None = None
+        """When it was first asked for since it may have to be loaded."""
         self._due = asyncio.Event()
         """There is something to do for `watch`."""
         self._events = events or Uncounted()
@@ -197,7 +198,13 @@ class ModelHealth:
     @property
     def is_cold(self) -> bool:
         """The model may have to be loaded first, and a reply may wait for that."""
-        return self._may_be_unloaded and not self._has_waited
+        return self._may_be_unloaded and self._seconds_cold < self._patience.load
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds for the first event of a reply that has no other model to go to."""
+        left = self._patience.load - self._seconds_cold if self.is_cold else 0.0
+        return max(left, self._patience.first_event)
 
     @property
     def hedge_after(self) -> float:
@@ -212,6 +219,7 @@ class ModelHealth:
     def asked(self, *, with_tools: bool = False) -> None:
         """A stream of it is open; not one of a probe, which is no reply."""
         self._events.asked(self.name)
+        self._note_contact()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
@@ -229,10 +237,6 @@ class ModelHealth:
             return
         self._first_events.append(seconds)
         self._note(is_bad=seconds > self._limits.slow * self._patience.first_event)
-
-    def waited_in_vain(self) -> None:
-        """A reply has waited for the model to be loaded, and for nothing."""
-        self._has_waited = True
 
     def wake(self) -> None:
         """Have the model loaded by `watch`, if its server may not have it."""
@@ -298,11 +302,21 @@ class ModelHealth:
         now = asyncio.get_running_loop().time()
         return self._loads and now - self._answered_at > self._limits.idle
 
+    @property
+    def _seconds_cold(self) -> float:
+        now = asyncio.get_running_loop().time()
+        return 0.0 if self._cold_since is None else now - self._cold_since
+
+    def _note_contact(self) -> None:
+        if self._may_be_unloaded and self._cold_since is None:
+            self._cold_since = asyncio.get_running_loop().time()
+
     def _answered(self) -> None:
         self._answered_at = asyncio.get_running_loop().time()
-        self._has_waited = False
+        self._cold_since = None
 
     async def _answers(self, model: LanguageModel) -> bool:
+        self._note_contact()
         patience = self._patience
         limit = patience.load if self._may_be_unloaded else patience.first_event
         try:
