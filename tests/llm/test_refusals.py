@@ -232,7 +232,7 @@ CHAT = [
 
 
 @pytest.mark.parametrize(("asked", "rule", "label", "text"), CHAT)
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
 async def test_chat_is_asked_again_without_what_it_refuses(
     asked: ReplyRequest, rule: Rule, label: str, text: str, status: int
 ) -> None:

@@ -32,7 +32,7 @@ _FAULTS_BY_STATUS = {
     424: ReplyFault.UNAVAILABLE,
     429: ReplyFault.THROTTLED,
 }
-_NOT_OF_THE_REQUEST = frozenset({401, 403, 404, 408, 409, 413, 429, 502, 503, 504, 529})
+_NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
 """Statuses that are about something else than what the request says; servers and proxies in between
 give 400, 422, 500 and others for an option that is not supported."""
 
