@@ -10,7 +10,7 @@ from time import monotonic, time
 
 from agent.carrier import MessengerOptions, TwilioAccount
 from agent.carrier.access import VoiceAccess
-from agent.llm import ModelOptions
+from agent.llm import ModelOptions, Patience
 from agent.load import Load
 from agent.relay.signature import Signatures
 from agent.settings import Settings
@@ -44,6 +44,11 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
+        patience=Patience(
+            first_event=settings.model_first_event_seconds,
+            gap=settings.model_gap_seconds,
+            load=max(settings.model_load_seconds, settings.model_first_event_seconds),
+        ),
         events=telemetry.models,
         may_hedge=lambda: load.allows_hedges,
     )

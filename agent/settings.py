@@ -46,6 +46,15 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not least <= float(text) <= most:
+            raise ValueError(f"must be seconds, from {least:g} to {most:g}")
+        return float(text)
+
+    return parse
+
+
 def _limit(text: str) -> int:
     if not text.isdecimal() or int(text) > 1_000_000_000:
         raise ValueError("must be a whole number from 0 to 1000000000; 0 = no limit")
@@ -221,6 +230,24 @@ class Settings:
     )
     openai_base_url: str = _variable(
         "OPENAI_BASE_URL", "", "server of openai: models; unset = OpenAI itself", _base_url
+    )
+    model_first_event_seconds: float = _variable(
+        "MODEL_FIRST_EVENT_SECONDS",
+        2.5,
+        "longest wait for the first event of a reply, 0.5 to 60; then it is asked for again",
+        _seconds(0.5, 60),
+    )
+    model_gap_seconds: float = _variable(
+        "MODEL_GAP_SECONDS",
+        4.0,
+        "longest wait between two events of a reply, 0.5 to 60",
+        _seconds(0.5, 60),
+    )
+    model_load_seconds: float = _variable(
+        "MODEL_LOAD_SECONDS",
+        60.0,
+        "longest wait for a server at OPENAI_BASE_URL that loads the model first, 1 to 600",
+        _seconds(1, 600),
     )
     aws_region: str = _variable(
         "AWS_REGION AWS_DEFAULT_REGION", "", "of Bedrock and DynamoDB; unset = the profile's"

@@ -41,6 +41,7 @@ _CONTRACT_NAMES = {
     "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
     "TASK_PROTECTION", "ECS_AGENT_URI",
     "RECORD_CALLS", "RECORD_DAYS",
+    "MODEL_FIRST_EVENT_SECONDS", "MODEL_GAP_SECONDS", "MODEL_LOAD_SECONDS",
     "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
 }  # fmt: skip
 """Contract section 4; some arrive later, none has another name."""
@@ -104,3 +105,11 @@ def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
 def test_default_use_case_of_the_process_is_shipped() -> None:
     """A first start finds what it is told to serve."""
     assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_shipped_use_case_sends_no_sampling_options(folder: Path) -> None:
+    """Newer models refuse them."""
+    use_case, _ = parse_use_case(load_record(folder, SPECS), SPECS, relay_rules)
+
+    assert (use_case.model.temperature, use_case.model.top_p) == (None, None)

@@ -106,6 +106,7 @@ def fully_sampled() -> Telemetry:
     telemetry.models.fell_back("m")
     telemetry.models.hedged("won")
     telemetry.models.breaker("m", is_open=True)
+    telemetry.models.option_refused("m", "temperature")
     telemetry.journals.lost(1, "stopped")
     telemetry.records.lost(1, "stopped")
     telemetry.tool_sources.changed("crm", is_up=True)

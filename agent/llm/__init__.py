@@ -10,6 +10,9 @@ identifiers of the process, so that a wrong one stops the start, and for any oth
 case first names it. Until then its libraries are not even imported: an offline process has no
 AWS. One task opens and closes them all, because what is entered in one task must be left in it.
 
+A server of the operator's own (`OPENAI_BASE_URL`) may load a model at its first contact. Those of
+the process are asked for at start, so that this is over before the first call.
+
 Every model but the offline one, which cannot fail, is wrapped: `agent.llm.resilient`, with the
 process's fallbacks behind it. A fallback answers with the use case's settings, guardrail included,
 but without the options that belong to a family of models.
@@ -39,6 +42,7 @@ from agent.llm.resilient import (
     ResilientModel,
     Uncounted,
 )
+from agent.llm.timeouts import Patience
 from agent.ports import AgentError, LanguageModel, UseCaseError
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "ModelOptions",
     "OfflineModel",
     "OpenModel",
+    "Patience",
     "open_models",
 ]
 
@@ -56,6 +61,7 @@ OpenModel = Callable[[UseCase], Awaitable[LanguageModel]]
 """Gives the model that answers for a use case. Raises `UseCaseError` if there is none."""
 
 _OFFLINE = "offline"
+_OPENAI = "openai"
 _BEDROCK = ""
 """Has no scheme."""
 _KEPT_MODELS = 64
@@ -74,6 +80,7 @@ class ModelOptions:
     openai_api_key: str = ""
     openai_base_url: str = ""
     max_calls: int = 100
+    patience: Patience = field(default_factory=Patience)
     events: ModelEvents = field(default_factory=Uncounted)
     may_hedge: Callable[[], bool] = lambda: True
     """Whether this process can afford a second request now."""
@@ -96,6 +103,8 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
         api_key=options.openai_api_key,
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
+        patience=options.patience,
+        events=options.events,
     ) as runtime:
         yield lambda settings, _: OpenAIModel(settings.identifier, runtime)
 
@@ -104,14 +113,16 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
 async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
     from agent.llm.bedrock import BedrockModel, BedrockRuntime  # noqa: PLC0415 (see the module)
 
-    async with BedrockRuntime.open(max_calls=options.max_calls) as runtime:
+    async with BedrockRuntime.open(
+        max_calls=options.max_calls, patience=options.patience, events=options.events
+    ) as runtime:
         await runtime.warm(_WARM_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, runtime)
 
 
 _SCHEMES: Mapping[str, Callable[[ModelOptions], AbstractAsyncContextManager[_Build]]] = {
     _OFFLINE: _offline,
-    "openai": _openai,
+    _OPENAI: _openai,
     _BEDROCK: _bedrock,
 }
 
@@ -128,6 +139,7 @@ async def open_models(options: ModelOptions) -> AsyncIterator[OpenModel]:
     try:
         for identifier in (options.identifier, *options.fallbacks):
             await models.ready(identifier)
+            models.load(identifier)
         yield models.open
     finally:
         await models.close()
@@ -179,6 +191,12 @@ class _Models:
             self._owner.result()
         opened.result()
 
+    def load(self, identifier: str) -> None:
+        """Have a model loaded if its server loads models; in the background."""
+        if self._loads(identifier):
+            model = self._built(ModelSettings(identifier), "")
+            self._candidate(identifier, model).health.wake()
+
     async def close(self) -> None:
         """End all tasks, and with them all connections."""
         tasks = [self._owner, *self._watches]
@@ -215,14 +233,26 @@ class _Models:
                 candidates.append(self._candidate(identifier, self._built(other, script)))
             except UseCaseError as error:
                 log.warning("model.no_fallback", model=identifier, fault=str(error))
-        return ResilientModel(candidates, self._budget, self._options.events)
+        return ResilientModel(
+            candidates, self._budget, self._options.events, self._options.patience
+        )
 
     def _built(self, settings: ModelSettings, script: str) -> LanguageModel:
         return self._builds[_scheme_of(settings.identifier)].result()(settings, script)
 
+    def _loads(self, identifier: str) -> bool:
+        """Whether a server of the operator's own may have to load this model."""
+        return _scheme_of(identifier) == _OPENAI and bool(self._options.openai_base_url)
+
     def _candidate(self, identifier: str, model: LanguageModel) -> Candidate:
         if identifier not in self._health:
-            health = ModelHealth(identifier, self._options.events)
+            options = self._options
+            health = ModelHealth(
+                identifier,
+                options.events,
+                patience=options.patience,
+                loads=self._loads(identifier),
+            )
             self._health[identifier] = health
             watch = asyncio.create_task(health.watch(model), name="model probe")
             self._watches.append(watch)

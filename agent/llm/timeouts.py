@@ -1,4 +1,4 @@
-"""Limits of many short waits, one after the other, with one timer.
+"""How long is waited for a model, and many short waits with one timer.
 
 A reply is read in hundreds of pieces, and each is waited for with a limit. `asyncio.timeout` makes
 a timer for each wait and throws it away, which was a tenth of the processor time of a turn. Here a
@@ -11,8 +11,22 @@ All else is as with `asyncio.timeout`: the wait is cancelled, and the cancelling
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited for a model, in seconds."""
+
+    connect: float = 1.5
+    first_event: float = 2.5
+    """From sending the request."""
+    gap: float = 4.0
+    """Between events."""
+    load: float = 60.0
+    """In the place of `first_event`, where a server may have to load the model first."""
 
 
 class Timeouts:

@@ -34,6 +34,12 @@ class ModelCounters:
         self._breaker = Gauge(
             "agent_llm_breaker_open", "1 while passed over.", ("model",), registry=registry
         )
+        self._options = Counter(
+            "agent_llm_options_refused",
+            "Options of requests that a model is not sent any more.",
+            ("model", "option"),
+            registry=registry,
+        )
         self._streams = Gauge(
             "agent_llm_streams_open", "Streams of replies.", ("model",), registry=registry
         )
@@ -69,6 +75,10 @@ class ModelCounters:
     def breaker(self, model: str, *, is_open: bool) -> None:
         """A model is passed over from now on, or asked again."""
         self._breaker.labels(model).set(int(is_open))
+
+    def option_refused(self, model: str, option: str) -> None:
+        """From now on this model is not sent this option."""
+        self._options.labels(model, option).inc()
 
 
 class JournalCounters:

@@ -44,12 +44,11 @@ _CLAUDE = Family(
 _NEW_CLAUDE = replace(_CLAUDE, takes_both_samplers=False)
 _NOVA = Family(
     "nova",
-    frozenset({"auto", "any"}),
+    _CLAUDE.choices,
     has_result_status=True,
     caches=frozenset({"system", "messages"}),
     tool_name=re.compile(r"[a-zA-Z0-9_]{1,64}"),
 )
-_NEW_NOVA = replace(_NOVA, choices=_CLAUDE.choices)
 _LLAMA = Family("llama", mixes_results_and_words=False)
 _MISTRAL = Family(
     "mistral",
@@ -64,8 +63,6 @@ def family(model_id: str) -> Family:
     """The rules of a model; the smallest common set for one nobody knows."""
     if "anthropic.claude" in model_id:
         return _CLAUDE if _claude_version(model_id) < (4, 1) else _NEW_CLAUDE
-    if "amazon.nova-2" in model_id:
-        return _NEW_NOVA
     for mark, rules in (("amazon.nova", _NOVA), ("meta.llama", _LLAMA), ("mistral.", _MISTRAL)):
         if mark in model_id:
             return rules

@@ -182,9 +182,10 @@ RULES: list[tuple[str, str, Change]] = [
     ("exactly one of [any, auto, tool]", CLAUDE, lambda b: choose(b, {"none": {}})),
     ("exactly one of [any, auto, tool]", CLAUDE, lambda b: choose(b, {"auto": {}, "any": {}})),
     ("exactly one of [any, auto, tool]", CLAUDE, lambda b: choose(b, "auto")),
-    ("toolChoice.tool field", NOVA, lambda b: choose(b, {"tool": {"name": "menu"}})),
+    ("toolChoice.tool field", LLAMA, lambda b: choose(b, {"tool": {"name": "menu"}})),
     ("toolChoice.any field", LLAMA, lambda b: choose(b, {"any": {}})),
     ("toolChoice.tool field", MISTRAL, lambda b: choose(b, {"tool": {"name": "menu"}})),
+    ("is not defined", NOVA, lambda b: choose(b, {"tool": {"name": "other"}})),
     ("is not defined", NOVA_2, lambda b: choose(b, {"tool": {"name": "other"}})),
     (
         "Thinking may not",

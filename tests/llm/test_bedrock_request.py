@@ -216,7 +216,7 @@ def test_no_choice_needs_no_instruction_without_tools() -> None:
     assert body(LLAMA, request)["system"] == [{"text": "Static."}]
 
 
-@pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA_2])
+@pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA, NOVA_2])
 def test_tool_is_forced_by_choice(model: str) -> None:
     """Where the family can."""
     asked = body(model, replace(REQUEST, choice=ForcedTool("Look")))
@@ -228,7 +228,7 @@ def test_tool_is_forced_by_choice(model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "additional"),
     [
-        (NOVA, ""), (LLAMA, ""), (MISTRAL, ""), (UNNAMED, ""),
+        (LLAMA, ""), (MISTRAL, ""), (UNNAMED, ""),
         (CLAUDE, '{"thinking": {"type": "enabled", "budget_tokens": 1024}}'),
         (NOVA_2, '{"reasoningConfig": {"type": "enabled"}}'),
     ],
@@ -341,3 +341,21 @@ def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str)
         {"guardContent": {"text": {"text": "Still there?"}}},
         {"toolResult": {"toolUseId": "abc123deh", "content": [{"text": "Yes."}]}},
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": "\\ud83d"}', {"a": ""}),
+        ('{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        ('{"a": "\ud83d"', {"unreadable": '{"a": ""'}),
+        ("[" * 100_000, {"unreadable": "[" * 100_000}),
+    ],
+    ids=["half", "whole", "unreadable half", "deep"],
+)
+def test_old_calls_do_not_spoil_a_request(arguments: str, sent: dict[str, str]) -> None:
+    """Whatever a model wrote is sent again with each later request of the call."""
+    called = Message(Role.AGENT, (ToolCall("abc123def", "Look", arguments),))
+    messages = body(CLAUDE, replace(REQUEST, messages=(HISTORY[0], called)))["messages"]
+
+    assert messages[1]["content"][0]["toolUse"]["input"] == sent

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -28,6 +30,7 @@ from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,
     START,
+    USAGE,
     closed,
     delta,
     event,
@@ -235,24 +238,152 @@ def test_usage_counts_the_cache_apart() -> None:
         inputTokens=3, outputTokens=5, cacheReadInputTokens=1024, cacheWriteInputTokens=64
     )
 
-    assert read(tokens) == [Usage(3, 5, cache_read=1024, cache_write=64)]
+    assert read(tokens, stop("end_turn"))[1:] == [Usage(3, 5, cache_read=1024, cache_write=64)]
     assert read(event("metadata", metrics={})) == []
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (USAGE, delta("Hello"), stop("end_turn")),
+        (delta("Hello"), stop("end_turn"), USAGE, USAGE, stop("end_turn"), delta("more")),
+        (USAGE, delta("Hello"), stop("end_turn"), usage(inputTokens=1)),
+        (delta("Hello"), stop("end_turn"), fault("throttlingException"), USAGE),
+    ],
+)
+def test_usage_is_told_once_after_the_stop(events: tuple[bytes, ...]) -> None:
+    """Wherever it comes; after the stop nothing else is said."""
+    assert read(*events) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 
 
 @pytest.mark.parametrize(
     ("told", "counted"),
     [
-        ({"inputTokens": -3, "outputTokens": None}, Usage(0, 0)),
-        ({"inputTokens": "12", "outputTokens": 5.0}, Usage(12, 5)),
-        (
-            {"inputTokens": [3], "cacheReadInputTokens": -1, "cacheWriteInputTokens": {}},
-            Usage(0, 0),
-        ),
+        ({"inputTokens": -5, "outputTokens": 2.0}, Usage(0, 2)),
+        ({"inputTokens": "7", "outputTokens": None}, Usage(7, 0)),
+        ({"inputTokens": [1], "outputTokens": {"a": 1}}, Usage(0, 0)),
+        ({"inputTokens": 10**30, "outputTokens": True}, Usage(1_000_000_000, 0)),
+        ({"inputTokens": "many", "outputTokens": "inf"}, Usage(0, 0)),
     ],
 )
-def test_usage_is_never_negative(told: dict[str, object], counted: Usage) -> None:
-    """A counter that goes backwards would be an error."""
-    assert read(usage(**told)) == [counted]
+def test_usage_that_is_no_number_counts_as_none(told: dict[str, object], counted: Usage) -> None:
+    """It is no reason to lose an answer."""
+    assert read(event("metadata", usage=told), stop("end_turn"))[1] == counted
+
+
+def begun(name: str = "Look", call_id: str = "a", **place: int) -> bytes:
+    used = {"toolUse": {"toolUseId": call_id, "name": name}}
+    return event("contentBlockStart", start=used, **place)
+
+
+def part(text: object, **place: int) -> bytes:
+    return event("contentBlockDelta", delta={"toolUse": {"input": text}}, **place)
+
+
+def ended(**place: int) -> bytes:
+    return event("contentBlockStop", **place)
+
+
+FIRST, SECOND = ToolCall("a", "Look", '{"n":1}'), ToolCall("b", "Count", '{"n":2}')
+ONE, TWO = begun("Look", "a"), begun("Count", "b")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (ONE, part('{"n":1}'), ended(), TWO, part('{"n":2}'), ended()),
+        (ONE, part('{"n":1}'), TWO, part('{"n":'), part("2}"), ended()),
+        (ONE, part('{"n":1}'), TWO, part('{"n":2}')),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            part('{"n":1}', contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            begun("Count", "b", contentBlockIndex=0),
+            part('{"n":2}', contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=1),
+            part('{"n":1}'),
+            ended(),
+            begun("Count", "b", contentBlockIndex=2),
+            part('{"n":2}', contentBlockIndex=7),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            begun("Look", "a", contentBlockIndex=0),
+            part({"n": 1}, contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            TWO,
+            part('{"n":2}'),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            part('{"n":1}', contentBlockIndex=0),
+            TWO,
+            part('{"n":2}'),
+            delta("", 9),
+        ),
+    ],
+    ids=["no index", "no stop between", "no stop", "same index", "parts elsewhere", "begun twice",
+         "stopped early"],
+)  # fmt: skip
+def test_no_call_is_lost_where_blocks_are_not_told_apart(events: tuple[bytes, ...]) -> None:
+    """Each that was begun is given out, in order."""
+    pieces = read(START, *events, stop("tool_use"))
+
+    found = [
+        replace(piece, arguments=piece.arguments.replace(" ", ""))
+        for piece in pieces
+        if isinstance(piece, ToolCall)
+    ]
+    assert found == [FIRST, SECOND]
+    assert pieces[-1] == Stopped(StopReason.TOOLS)
+
+
+def test_calls_with_the_same_id_are_two_calls() -> None:
+    """The conversation gives them ids of its own."""
+    pieces = read(
+        tool(0, "Look", "{}"), ONE, part("{}"), ended(), ONE, part("{}"), stop("end_turn")
+    )
+
+    assert sum(isinstance(piece, ToolCall) for piece in pieces) == 3
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ((part('{"n":1}'), stop("tool_use")), StopReason.MALFORMED),
+        ((part('{"n":1}', contentBlockIndex=3), stop("end_turn")), StopReason.MALFORMED),
+        ((begun(""), part("{}"), stop("end_turn")), StopReason.MALFORMED),
+        ((begun(""), stop("max_tokens")), StopReason.LENGTH),
+        ((delta("Well"), part('{"n":1}'), stop("end_turn")), StopReason.END),
+    ],
+)
+def test_call_that_cannot_be_run_is_counted(events: tuple[bytes, ...], reason: StopReason) -> None:
+    """And asked for again, if the answer has nothing else."""
+    reading = Reading()
+    pieces = [piece for each in events for piece in reading.feed(each)]
+
+    assert pieces[-1] == Stopped(reason)
+    assert reading.unusable == 1
+
+
+def test_input_that_is_no_object_reaches_the_tools() -> None:
+    """Which tell the model so; a block that was not stopped is no reason to lose it."""
+    assert read(ONE, part('{"n":'), stop("tool_use"))[0] == ToolCall("a", "Look", '{"n":')
+
+
+def test_character_in_two_halves_is_one() -> None:
+    """In words and in an input."""
+    halves = [frame(json.dumps({"delta": {"text": half}}).encode(), event_type="contentBlockDelta")
+              for half in ("\ud83d", "\ude00!")]  # fmt: skip
+    inputs = [part('{"n":"\ud83d'), part('\ude00"}')]
+
+    assert contract.said(read(*halves)) == "\U0001f600!"
+    assert read(ONE, *inputs, stop("tool_use"))[0] == ToolCall("a", "Look", '{"n":"\U0001f600"}')
+    assert contract.said(read(halves[1])) == "!"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ async def test_process_that_is_busy_asks_no_model_twice() -> None:
                 async with asyncio.timeout(2.0):  # what does not happen can only be waited for
                     await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
 
-        assert len(server.requests) == 1
+        assert sum("tools" in each.body for each in server.requests) == 1, "but for loading it"
 
 
 async def test_use_case_without_a_script_is_answered_offline() -> None:
@@ -245,6 +245,7 @@ def test_what_was_made_good_is_counted() -> None:
     models.hedged("started")
     models.breaker("openai:small", is_open=True)
     models.breaker("nova", is_open=False)
+    models.option_refused("nova", "temperature")
 
     page, _ = telemetry.render("")
     lines = re.findall(r"^agent_llm_\w+(?<!_created)\{.*", page.decode(), re.MULTILINE)
@@ -255,6 +256,7 @@ def test_what_was_made_good_is_counted() -> None:
         'agent_llm_hedges_total{outcome="started"} 1.0',
         'agent_llm_breaker_open{model="openai:small"} 1.0',
         'agent_llm_breaker_open{model="nova"} 0.0',
+        'agent_llm_options_refused_total{model="nova",option="temperature"} 1.0',
         'agent_llm_streams_open{model="openai:small"} 1.0',
         'agent_llm_streams_open{model="nova"} 1.0',
     ]

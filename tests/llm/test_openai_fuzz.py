@@ -6,7 +6,6 @@ HYPOTHESIS_PROFILE chooses how many: `dev`, `ci` or `nightly`.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -26,13 +25,13 @@ from agent.conversation.messages import (
 from agent.conversation.toolruns import canonical
 from agent.llm.openai.stream import Reading
 from agent.ports import ModelError
+from tests.fuzzing import RUNS
 from tests.llm import contract
 from tests.llm.bodies import ASKED, DONE, NAMES, event, raw_server
 from tests.llm.test_openai_dialects import CALLS, ENDS, FAULTS, SAID
 
 pytestmark = pytest.mark.usefixtures("uncovered")
 
-RUNS = {"dev": 200, "ci": 2_000, "nightly": 100_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]
 
 KEYS = (
     *("choices", "delta", "message", "content", "text", "type", "refusal", "finish_reason"),

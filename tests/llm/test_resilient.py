@@ -70,6 +70,9 @@ class Told:
     def hedged(self, outcome: HedgeOutcome) -> None:
         self.events.append(f"hedge {outcome}")
 
+    def option_refused(self, model: str, option: str) -> None:
+        """Not told: a scripted model refuses no option."""
+
     def breaker(self, model: str, *, is_open: bool) -> None:
         self.events.append(f"{model} {'open' if is_open else 'closed'}")
         if not is_open:
@@ -228,13 +231,14 @@ def test_one_retry_in_a_reply() -> None:
     ]
 
 
-def test_request_refused_twice_is_not_tried_on_a_third_model() -> None:
-    """It is the request that is wrong."""
+def test_request_refused_twice_is_tried_on_a_third_model() -> None:
+    """What two models refuse a third one may take; each is asked once."""
     refusing = [[fault("refused")]]
     bench = Bench(refusing, refusing, [WELL])
 
-    assert bench.failure() is ReplyFault.REFUSED
-    assert bench.asked == [1, 1, 0]
+    assert bench.reply() == "Well."
+    assert bench.asked == [1, 1, 1]
+    assert Bench(refusing, refusing, refusing).failure() is ReplyFault.REFUSED
 
 
 @pytest.mark.parametrize("begun", ["I was ", CALL])

@@ -122,9 +122,9 @@ def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, nobody is silent, the table has nothing to repair, and each key means
-    something by itself. Offline replies come at once, but on a busy machine one may take long
-    enough to have a speed.
+    Nothing has a price, nobody is silent, the table has nothing to repair, no option is refused,
+    and each key means something by itself. Offline replies come at once, but on a busy machine one
+    may take long enough to have a speed.
     """
     silent = sorted({*_without_data(watched.metrics), "agent_llm_tokens_per_second_count"})
 
@@ -134,6 +134,7 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
         "agent_journal_facts_lost_total",
         "agent_keypad_entries_total",
         "agent_llm_cost_total",
+        "agent_llm_options_refused_total",
         "agent_llm_tokens_per_second_count",
         "agent_observer_errors_total",
         "agent_record_lines_lost_total",

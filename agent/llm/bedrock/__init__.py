@@ -11,6 +11,7 @@ model.py      `ports.LanguageModel` over these
 from __future__ import annotations
 
 from agent.llm.bedrock.model import BedrockModel
-from agent.llm.bedrock.runtime import BedrockRuntime, Patience
+from agent.llm.bedrock.runtime import BedrockRuntime
+from agent.llm.timeouts import Patience
 
 __all__ = ["BedrockModel", "BedrockRuntime", "Patience"]

@@ -8,7 +8,7 @@ unknown, that is with the smallest common set. So is every family that has no ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Family:
     result_status: bool = False
     """Tool results may carry a `status`."""
     named_choice: bool = False
-    """One tool can be forced by its name."""
+    """One tool can be forced by its name; of Nova, both generations, see
+    https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
     """One message may hold tool results and words."""
     greedy_tools: bool = False
@@ -37,10 +38,10 @@ _CLAUDE = Family(
     caches_tools=True,
 )
 _CLAUDE_UNCACHED = Family(result_status=True, named_choice=True, text_beside_results=True)
-_NOVA = Family(result_status=True, text_beside_results=True, greedy_tools=True, caches_prompt=True)
 _NOVA_2 = Family(
     result_status=True, named_choice=True, text_beside_results=True, caches_prompt=True
 )
+_NOVA = replace(_NOVA_2, greedy_tools=True)
 
 OTHERS = Family()
 """Llama and Mistral, which allow none of it, and whatever we do not know."""

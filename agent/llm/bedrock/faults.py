@@ -2,8 +2,8 @@
 
 Its texts may quote what the caller said, so none goes into the error: that names Bedrock's kind of
 exception and the status, and is safe to log. The wording still decides in two cases, where one
-exception stands for different faults: a ValidationException is a request that is too long, a model
-that is not to be had, or a request of ours that is wrong; throttling may be for the day.
+exception stands for different faults: what a ValidationException means is in `agent.llm.refusals`;
+throttling may be for the day.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.conversation.events import ReplyFault
+from agent.llm.refusals import Refusal, fault_of
 from agent.ports import ModelError
 
 _KINDS = {
@@ -37,6 +38,9 @@ _KINDS = {
 }
 """By the name without `Exception` or `Error`, in lower case: in streams it begins so."""
 
+_OF_THE_REQUEST = frozenset({"validation", "modelerror", "modelstreamerror"})
+"""A model's own refusal may come as an error of the model."""
+
 _STATUSES = {
     401: ReplyFault.DENIED,
     403: ReplyFault.DENIED,
@@ -46,23 +50,6 @@ _STATUSES = {
     424: ReplyFault.UNAVAILABLE,
     429: ReplyFault.THROTTLED,
 }
-
-_WORDINGS = (
-    ("too long", ReplyFault.TOO_LONG),
-    ("too large", ReplyFault.TOO_LONG),
-    ("exceed context limit", ReplyFault.TOO_LONG),
-    ("too many total text bytes", ReplyFault.TOO_LONG),
-    ("too many input tokens", ReplyFault.TOO_LONG),
-    ("maximum context length", ReplyFault.TOO_LONG),
-    ("input tokens exceed", ReplyFault.TOO_LONG),
-    ("input length and `max_tokens`", ReplyFault.TOO_LONG),
-    ("model identifier is invalid", ReplyFault.DENIED),
-    ("on-demand throughput", ReplyFault.DENIED),
-    ("operation not allowed", ReplyFault.DENIED),
-    ("end of its life", ReplyFault.DENIED),
-    ("invalid sequence as part of tooluse", ReplyFault.UNAVAILABLE),
-)
-"""Of a ValidationException, in lower case."""
 
 
 class _Body(msgspec.Struct):
@@ -88,15 +75,26 @@ class Complaint:
         """What it means for a call."""
         plain = _plain(self.kind)
         if plain == "validation":
-            return _worded(self.message)
+            return fault_of(self.message)
         if plain in _KINDS:
             return _KINDS[plain]
-        if not plain and self.status == 400:
-            return _worded(self.message)
+        if not plain and self.status in (400, 422):
+            return fault_of(self.message)
         if self.status in _STATUSES:
             return _STATUSES[self.status]
         is_ours = 400 <= self.status < 500
         return ReplyFault.REFUSED if is_ours else ReplyFault.UNAVAILABLE
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What was refused, if the request as such was; None = it failed for another reason.
+
+        Models without prompt caching answer `AccessDeniedException` to a cache point.
+        """
+        is_bare = not self.kind and self.status in (400, 422)
+        is_request = is_bare or _plain(self.kind) in _OF_THE_REQUEST
+        is_caching = "prompt caching" in self.message.lower()
+        return Refusal(self.message) if is_request or is_caching else None
 
     def error(self) -> ModelError:
         """To be raised."""
@@ -115,7 +113,7 @@ def complaint(kind_header: str, body: bytes, status: int = 0) -> Complaint:
     """
     try:
         read = msgspec.json.decode(body, type=_Body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         read = _Body(message=body.decode(errors="replace"))
     kind = kind_header or read.type or read.code
     return Complaint(_bare(kind), read.message or read.Message, status)
@@ -129,11 +127,6 @@ def _bare(kind: str) -> str:
 def _plain(kind: str) -> str:
     lower = kind.lower()
     return lower.removesuffix("exception" if lower.endswith("exception") else "error")
-
-
-def _worded(message: str) -> ReplyFault:
-    text = message.lower()
-    return next((fault for words, fault in _WORDINGS if words in text), ReplyFault.REFUSED)
 
 
 def _is_daily(fault: ReplyFault, message: str) -> bool:

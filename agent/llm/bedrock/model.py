@@ -1,16 +1,18 @@
 """A model of Bedrock as `ports.LanguageModel`.
 
-A reply is one request, made once. Who asked has it when `Stopped` comes; the rest of the stream is
-read for the usage and so that the connection can serve again. If that rest fails, the reply is not
-the worse for it, and nobody is told.
+A reply is one request, which is made again only without an option that the model refuses
+(`agent.llm.refusals`). A refusal inside the stream is remembered and given out as `UNAVAILABLE`, so
+that `agent.llm.resilient` asks again. The caller of `reply` has the whole of it when `Stopped`
+comes; the rest of the stream is read for the usage and so that the connection can serve again. If
+that rest fails, the reply is not the worse for it, and nothing is raised.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 import aiohttp
 import structlog
@@ -20,9 +22,10 @@ from agent.conversation.messages import ReplyPiece, ReplyRequest
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock.families import family_of
 from agent.llm.bedrock.faults import Complaint, complaint
-from agent.llm.bedrock.request import body_of
+from agent.llm.bedrock.request import Block, body_of, options_of
 from agent.llm.bedrock.runtime import BedrockRuntime, network_faults
 from agent.llm.bedrock.stream import Reading, UpstreamError
+from agent.llm.refusals import MOST_REPAIRS
 from agent.llm.timeouts import Timeouts
 from agent.ports import ModelError
 
@@ -56,31 +59,59 @@ class BedrockModel:
         await self._runtime.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        """One request and its answer; the connection is closed if this is closed before the end."""
-        body = body_of(request, self._family, self._settings)
-        written = json.dumps(body).encode()
+        """One answer; the connection is closed if this is closed before the end."""
         loop, patience, reading = asyncio.get_running_loop(), self._runtime.patience, Reading()
-        deadline, events = loop.time() + patience.first_event, 0
-        async with self._runtime.converse(self._identifier, written, deadline) as response:
-            if response.status != _OK:
-                raise self._told(await _complaint(response, deadline))
-            timeouts = Timeouts()
-            with closing(timeouts), self._faults_until_complete(reading):
+        async with self._accepted(request) as (response, body, until):
+            deadline, events, timeouts = until, 0, Timeouts()
+            with closing(timeouts), self._faults_until_complete(reading, body):
                 while data := await _read(response, timeouts.at(deadline)):
                     for piece in reading.feed(data):
                         yield piece
                     if reading.events > events:
                         deadline, events = loop.time() + patience.gap, reading.events
+        if reading.unusable:
+            log.warning("bedrock.calls_unusable", model=self._identifier, parts=reading.unusable)
         if not reading.is_complete:
             raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 
+    @asynccontextmanager
+    async def _accepted(
+        self, request: ReplyRequest
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Block, float]]:
+        """The answer to a request, made again for each option that the model refuses.
+
+        With it the body that was sent, and until when the first event has to be there.
+        """
+        for repair in range(MOST_REPAIRS + 1):
+            refused = self._runtime.learned.of(self._identifier)
+            body = body_of(request, self._family, self._settings, refused)
+            written = json.dumps(body).encode()
+            deadline = asyncio.get_running_loop().time() + self._runtime.patience.first_event
+            async with self._runtime.converse(self._identifier, written, deadline) as response:
+                if response.status == _OK:
+                    yield response, body, deadline
+                    return
+                said = await _complaint(response, deadline)
+            if repair == MOST_REPAIRS or not self._learns(said, body):
+                raise self._told(said)
+
+    def _learns(self, said: Complaint, body: Block) -> bool:
+        """Whether a refusal names an option, which is not sent to this model any more."""
+        refusal = said.refusal
+        return refusal is not None and self._runtime.learned.learn(
+            self._identifier, refusal, lambda: options_of(body)
+        )
+
     @contextmanager
-    def _faults_until_complete(self, reading: Reading) -> Iterator[None]:
+    def _faults_until_complete(self, reading: Reading, body: Block) -> Iterator[None]:
         try:
             yield
         except UpstreamError as error:
-            if not reading.is_complete:
-                raise self._told(error.complaint) from error
+            if reading.is_complete:
+                return
+            if self._learns(error.complaint, body):
+                raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from error
+            raise self._told(error.complaint) from error
         except ModelError:
             if not reading.is_complete:
                 raise

@@ -12,6 +12,8 @@ Here remain Bedrock's own form and what single families refuse (`families`).
   cannot be made to.
 - With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
   whole history again each time, and one bad turn would block the rest of the call.
+- What a model has refused is not sent to it again (`agent.llm.refusals`). A guardrail is none of
+  these options: a use case that has one is not answered without it.
 - Identifiers of tool calls are the conversation's own, nine of `[a-z0-9]`, which all accept.
 """
 
@@ -19,7 +21,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -38,12 +41,33 @@ from agent.conversation.messages import (
 )
 from agent.conversation.usecase import ModelSettings
 from agent.llm.bedrock.families import Family
+from agent.llm.refusals import FORCED, WORDS_ONLY, Option
+
+__all__ = ["FORCED", "WORDS_ONLY", "Block", "body_of", "options_of"]
 
 Block = dict[str, Any]
 """One JSON object of a request."""
 
-WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
-FORCED = "In this answer you must call the tool {} first, before any words."
+
+_ADDED = "additional."
+_COMMON_NAMES = frozenset({"type", "name", "value", "enabled", "mode"})
+_OPTIONS = (
+    Option("cachePoint", "cache", ("cachePoint", "cache_control", "prompt caching", "caching")),
+    Option("serviceTier", "service_tier", ("serviceTier",)),
+    Option("performanceConfig", "latency", ("performanceConfig", "latency")),
+    Option("requestMetadata", "metadata", ("requestMetadata",)),
+    Option("status", "result_status", ("status",)),
+    Option("toolChoice", "tool_choice", ("toolChoice", "forced tool", "forces tool")),
+    Option("temperature", "temperature", ("temperature",)),
+    Option("topP", "top_p", ("topP",)),
+    Option(
+        "maxTokens",
+        "max_tokens",
+        ("maxTokens", "maximum tokens", "max_completion_tokens", "max_new_tokens", "max_gen_len",
+         "max_output_tokens"),
+    ),
+)  # fmt: skip
+"""Where they stand in a body, and how refusals call them."""
 
 _CACHE_POINT: Block = {"cachePoint": {"type": "default"}}
 _CACHED_MESSAGES = 2
@@ -56,6 +80,7 @@ def body_of(
     request: ReplyRequest,
     family: Family,
     settings: ModelSettings,
+    refused: frozenset[str] = frozenset(),
 ) -> Block:
     """The body of a request.
 
@@ -63,12 +88,16 @@ def body_of(
         request: What is asked.
         family: What the model accepts.
         settings: Bedrock's own options of the use case; sampling is taken from the request.
+        refused: Keys of `options_of` that the model is not to be sent.
     """
-    additional: Block = json.loads(settings.additional) if settings.additional else {}
+    family = _without(family, refused)
+    read: Block = json.loads(settings.additional) if settings.additional else {}
+    additional = {name: value for name, value in read.items() if _ADDED + name not in refused}
     tools = request.tools or _tools_of_old(request.messages)
     is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
     can_force = is_offered and family.named_choice and not _thinks(additional)
     optional: Block = {
+        "inferenceConfig": _inference(request, family, refused, has_tools=bool(tools)),
         "system": _system(request, family, _instruction(request, tools, can_force=can_force)),
         "toolConfig": _tool_config(request, tools, family, can_force=can_force),
         "additionalModelRequestFields": additional,
@@ -79,19 +108,65 @@ def body_of(
     }
     return {
         "messages": _messages(request.messages, family, is_guarded=bool(settings.guardrail)),
-        "inferenceConfig": _inference(request, family, has_tools=bool(tools)),
-        **{name: value for name, value in optional.items() if value},
+        **{name: value for name, value in optional.items() if value and name not in refused},
     }
 
 
-def _inference(request: ReplyRequest, family: Family, *, has_tools: bool) -> Block:
+def options_of(body: Block) -> list[Option]:
+    """What this body has that a model may refuse; what is missed least comes first."""
+    has_point = "cachePoint" in json.dumps(body)
+    found = [option for option in _OPTIONS if _has(body, option.key, has_point=has_point)]
+    added: Block = body.get("additionalModelRequestFields", {})
+    return found + [
+        Option(_ADDED + name, "additional", (name, *_keys_within(value)))
+        for name, value in added.items()
+    ]
+
+
+def _has(body: Block, key: str, *, has_point: bool) -> bool:
+    if key == "cachePoint":
+        return has_point
+    if key == "status":
+        return any(
+            "status" in block.get("toolResult", {})
+            for message in body["messages"]
+            for block in message["content"]
+        )
+    parts: Iterable[Block] = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
+    return any(key in part for part in parts)
+
+
+def _keys_within(value: object) -> Iterator[str]:
+    """Names of the members of a value, at any depth, but for those that everything has."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name not in _COMMON_NAMES:
+                yield name
+            yield from _keys_within(each)
+
+
+def _without(family: Family, refused: frozenset[str]) -> Family:
+    """A family without the liberties that one of its models turned out not to have."""
+    if "cachePoint" in refused:
+        family = replace(family, caches_prompt=False, caches_tools=False)
+    if "toolChoice" in refused:
+        family = replace(family, named_choice=False)
+    return replace(family, result_status=False) if "status" in refused else family
+
+
+def _inference(
+    request: ReplyRequest, family: Family, refused: frozenset[str], *, has_tools: bool
+) -> Block:
     """`temperature` or `topP`, never both, and only if set."""
-    config: Block = {"maxTokens": request.max_tokens}
-    if request.temperature is not None:
-        return config | {"temperature": request.temperature}
-    if request.top_p is not None:
-        return config | {"topP": request.top_p}
-    return config | ({"temperature": 0} if has_tools and family.greedy_tools else {})
+    greedy = 0 if has_tools and family.greedy_tools and request.top_p is None else None
+    chosen = greedy if request.temperature is None else request.temperature
+    wanted = {"maxTokens": request.max_tokens, "temperature": chosen, "topP": request.top_p}
+    config = {
+        name: value for name, value in wanted.items() if value is not None and name not in refused
+    }
+    if "temperature" in config:
+        config.pop("topP", None)
+    return config
 
 
 def _system(request: ReplyRequest, family: Family, instruction: str) -> list[Block]:

@@ -25,7 +25,6 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import aioboto3  # type: ignore[import-untyped] # ships no types
@@ -44,6 +43,8 @@ from botocore.httpsession import get_cert_path  # type: ignore[import-untyped] #
 from yarl import URL
 
 from agent.conversation.events import ReplyFault
+from agent.llm.refusals import Learned, RefusalEvents
+from agent.llm.timeouts import Patience
 from agent.ports import ModelError
 
 log = structlog.get_logger(__name__)
@@ -61,17 +62,6 @@ _CREDENTIAL_ERRORS = (
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait, in seconds (practice section 23)."""
-
-    connect: float = 1.5
-    first_event: float = 2.5
-    """From sending the request."""
-    gap: float = 4.0
-    """Between events."""
-
-
 _PATIENCE = Patience()
 
 
@@ -85,17 +75,24 @@ class BedrockRuntime:
         credentials: _Credentials,
         place: tuple[str, str],
         patience: Patience,
+        learned: Learned,
     ) -> None:
         self._http = http
         self._spares = spares
         self._credentials = credentials
         self.region, self.endpoint = place
         self.patience = patience
+        self.learned = learned
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, max_calls: int = 0, region: str = "", patience: Patience = _PATIENCE
+        cls,
+        *,
+        max_calls: int = 0,
+        region: str = "",
+        patience: Patience = _PATIENCE,
+        events: RefusalEvents | None = None,
     ) -> AsyncIterator[BedrockRuntime]:
         """A runtime; on leaving, all its connections are closed.
 
@@ -103,6 +100,7 @@ class BedrockRuntime:
             max_calls: Twice as many connections are the most there may be; 0 = no limit.
             region: Empty = `AWS_REGION`, `AWS_DEFAULT_REGION`, or that of the profile.
             patience: The time limits of each request.
+            events: Told of options that models refuse.
 
         Raises:
             ModelError: There is no region, or the configuration of AWS cannot be read.
@@ -116,7 +114,7 @@ class BedrockRuntime:
         renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
         try:
             async with _http_session(2 * max_calls, patience, spares) as http:
-                yield cls(http, spares, credentials, place, patience)
+                yield cls(http, spares, credentials, place, patience, Learned(events))
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])

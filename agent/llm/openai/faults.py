@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx2
 import openai
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import tokens
+from agent.llm.refusals import Refusal, fault_of, refusal_of, worded
 from agent.ports import ModelError
 
 _FAULTS_BY_CODE = {
@@ -18,7 +20,9 @@ _FAULTS_BY_CODE = {
     "invalid_api_key": ReplyFault.DENIED,
     "model_not_found": ReplyFault.DENIED,
     "rate_limit_exceeded": ReplyFault.THROTTLED,
+    "tool_use_failed": ReplyFault.UNAVAILABLE,
 }
+_UNAVAILABLE = 503
 _FAULTS_BY_STATUS = {
     401: ReplyFault.DENIED,
     403: ReplyFault.DENIED,
@@ -30,8 +34,23 @@ _FAULTS_BY_STATUS = {
     429: ReplyFault.THROTTLED,
 }
 _LONGEST_MESSAGE = 500
-_TOO_LONG = ("context length", "context size", "context window", "prompt is too long")
-"""How servers without error codes put it, in lower case."""
+_NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
+"""Statuses that are about something else than what the request says; servers and proxies in between
+give 400, 422, 500 and others for an option that is not supported."""
+
+
+class ReportedError(ModelError):
+    """An error that a server reports inside a stream.
+
+    Args:
+        fault: What it means.
+        detail: What it says.
+        said: The same, as it may be about an option of the request.
+    """
+
+    def __init__(self, fault: ReplyFault, detail: str, said: Refusal) -> None:
+        super().__init__(fault, detail)
+        self.said = said
 
 
 @contextmanager
@@ -45,7 +64,8 @@ def our_faults() -> Iterator[None]:
         raise ModelError(ReplyFault.UNAVAILABLE, type(error.__cause__).__name__) from error
     except openai.APIError as error:
         status = error.status_code if isinstance(error, openai.APIStatusError) else 500
-        fault = _fault((error.code, error.type), error.message, status)
+        text = refusal_of(error.body).text or error.message
+        fault = _fault((error.code, error.type), text, status)
         raise ModelError(fault, error.message) from error
     except httpx2.TimeoutException as error:
         raise ModelError(ReplyFault.TIMEOUT, type(error).__name__) from error
@@ -60,15 +80,40 @@ def reported(error: object) -> ModelError:
     message = str(told.get("message") or "an error")[:_LONGEST_MESSAGE]
     statuses = map(tokens, (*codes, told.get("status"), told.get("status_code")))
     status = next((each for each in statuses if 400 <= each < 600), 500)
-    return ModelError(_fault(codes, message, status), message)
+    said = refusal_of(told)
+    fault = _fault(codes, said.text or message, status)
+    return ReportedError(fault, message, replace(said, text=said.text or message))
 
 
-def _fault(codes: Iterable[object], message: str, status: int) -> ReplyFault:
+def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
     for code in codes:
         if isinstance(code, str) and code in _FAULTS_BY_CODE:
             return _FAULTS_BY_CODE[code]
-    if any(words in message.lower() for words in _TOO_LONG):
-        return ReplyFault.TOO_LONG
+    if said := worded(text):
+        return said
     if status >= 500:
         return ReplyFault.UNAVAILABLE
-    return _FAULTS_BY_STATUS.get(status, ReplyFault.REFUSED)
+    return _FAULTS_BY_STATUS.get(status) or fault_of(text)
+
+
+def refusal_in(error: ModelError) -> Refusal | None:
+    """What was refused, if the request as such was; None = it failed for another reason."""
+    if isinstance(error, ReportedError):
+        return error.said
+    cause = error.__cause__
+    if not isinstance(cause, openai.APIError):
+        return None
+    if isinstance(cause.code, str) and cause.code in _FAULTS_BY_CODE:
+        return None
+    if isinstance(cause, openai.APIStatusError) and cause.status_code in _NOT_OF_THE_REQUEST:
+        return None
+    said = refusal_of(cause.body)
+    return replace(said, text=said.text or cause.message)
+
+
+def is_loading(error: ModelError) -> bool:
+    """Whether a server says that it has not finished loading the model, as llama.cpp does."""
+    cause = error.__cause__
+    if not isinstance(cause, openai.APIStatusError) or cause.status_code != _UNAVAILABLE:
+        return False
+    return "loading" in (refusal_of(cause.body).text or cause.message).lower()

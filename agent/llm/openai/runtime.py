@@ -14,12 +14,13 @@ import httpx2
 import openai
 import structlog
 
+from agent.llm.refusals import Learned, RefusalEvents
+from agent.llm.timeouts import Patience
+
 log = structlog.get_logger(__name__)
 
-CONNECT_SECONDS = 1.5
-READ_SECONDS = 4.0
-"""Between two events; also the longest wait for the first one."""
 KEEP_ALIVE_SECONDS = 120.0
+_PATIENCE = Patience()
 _WARM_SECONDS = 60.0
 """A connection used or made so recently is there."""
 _NO_KEY = "none"
@@ -32,15 +33,29 @@ _LIMIT_FIELD = {True: "max_completion_tokens", False: "max_tokens"}
 class OpenAIRuntime:
     """The connections of this process to one server; made by `open`."""
 
-    def __init__(self, client: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        http: httpx2.AsyncClient,
+        patience: Patience,
+        learned: Learned,
+    ) -> None:
         self.client = client
+        self.patience = patience
+        self.learned = learned
         self._http = http
         self._warm_until = 0.0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, api_key: str = "", base_url: str = "", max_calls: int = 100
+        cls,
+        *,
+        api_key: str = "",
+        base_url: str = "",
+        max_calls: int = 100,
+        patience: Patience = _PATIENCE,
+        events: RefusalEvents | None = None,
     ) -> AsyncIterator[OpenAIRuntime]:
         """A runtime; on leaving, all its connections are closed.
 
@@ -48,6 +63,8 @@ class OpenAIRuntime:
             api_key: Empty = the server wants none.
             base_url: Empty = OpenAI's own.
             max_calls: Twice as many connections are the most there may be.
+            patience: The time limits of each request; a server of one's own may load a model.
+            events: Told of options that models refuse.
         """
         size = 2 * max_calls
         limits = httpx2.Limits(
@@ -55,7 +72,8 @@ class OpenAIRuntime:
             max_keepalive_connections=size,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
         )
-        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        read = max(patience.first_event, patience.gap, patience.load if base_url else 0.0)
+        timeout = httpx2.Timeout(read, connect=patience.connect)
         async with httpx2.AsyncClient(limits=limits, timeout=timeout) as http:
             client = openai.AsyncOpenAI(
                 api_key=api_key or _NO_KEY,
@@ -64,7 +82,7 @@ class OpenAIRuntime:
                 max_retries=0,
                 http_client=http,
             )
-            yield cls(client, http)
+            yield cls(client, http, patience, Learned(events))
 
     @property
     def limit_field(self) -> str:

@@ -9,41 +9,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall
 from agent.llm.resilient.route import Candidate
-from agent.llm.timeouts import Timeouts
+from agent.llm.timeouts import Patience, Timeouts
 from agent.ports import ModelError
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyLimits:
-    """How long is waited, in seconds (practice section 23)."""
-
-    first_event: float = 2.5
-    between_events: float = 4.0
-    throttled: tuple[float, float] = (0.1, 0.3)
-    """Before a throttled model is asked again: between these."""
-
-
 class Attempt:
-    """One request to one model, from its start to its end."""
+    """One request to one model, from its start to its end.
+
+    Args:
+        candidate: The model.
+        request: What it is asked.
+        patience: How long is waited for it.
+        may_load: Whether to wait longer for a model that may have to be loaded.
+    """
 
     def __init__(
-        self, candidate: Candidate, request: ReplyRequest, limits: ReplyLimits, now: float
+        self, candidate: Candidate, request: ReplyRequest, patience: Patience, *, may_load: bool
     ) -> None:
         self.candidate = candidate
         self.is_silent = True
         """There was no sign of life yet, nor an end."""
-        self._limits = limits
-        self._started = now
+        self._patience = patience
+        self._may_load = may_load
+        self._started = asyncio.get_running_loop().time()
         self._stream = candidate.model.reply(request)
         self._timeouts = Timeouts()
         self._first: ReplyPiece | None = None
         self._is_open = True
-        candidate.health.asked()
+        candidate.health.asked(with_tools=bool(request.tools))
 
     async def begin(self) -> ModelError | None:
         """Read up to the first words, call or end; the fault if none came."""
@@ -62,7 +59,7 @@ class Attempt:
             while piece is not None:
                 yield piece
                 has_stopped = has_stopped or isinstance(piece, Stopped)
-                piece = await self._next(self._limits.between_events)
+                piece = await self._next(self._patience.gap)
         except ModelError as error:
             if has_stopped:
                 return
@@ -76,17 +73,19 @@ class Attempt:
         if self._is_open:
             self._is_open = False
             self.candidate.health.left()
+            self.candidate.health.wake()  # a server gives up loading when the last one leaves
         self._timeouts.close()
         await self._stream.aclose()
 
     async def _first_of_interest(self) -> ReplyPiece:
-        limit = self._limits.first_event
+        longest = self.candidate.health.longest_wait
+        limit = longest if self._may_load else self._patience.first_event
         while (piece := await self._next(limit)) is not None:
             if self.is_silent:
                 self.is_silent = False
                 now = asyncio.get_running_loop().time()
                 self.candidate.health.began(now - self._started)
-                limit = self._limits.between_events
+                limit = self._patience.gap
             if _tells(piece):
                 return piece
         raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")

@@ -16,6 +16,13 @@ are for would otherwise move the mark it is to be found by. That a model which b
 altogether is not asked twice for ever is the budget's doing: it allows one in twenty, so nearly
 all requests still run alone and move the mark. It fills with requests and not with time, so that a
 quiet night saves up no storm, and stands still for a while after throttling (practice section 10).
+
+**Loading.** Some servers, as Ollama, load a model when it is first asked for and drop it when it is
+not asked for some minutes; they give up loading when the one who asked leaves. Such a model is cold
+until it has answered. `watch` has a cold one loaded with a request of its own, which stays until
+the answer, when the process starts and when a call begins. A reply that has no other model to go to
+waits longer for a cold one, until `Patience.load` has passed since the first contact: from then on
+the model is like any other.
 """
 
 from __future__ import annotations
@@ -25,14 +32,15 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal, Protocol
 
 import structlog
 
 from agent.conversation.events import ReplyFault
-from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text
+from agent.conversation.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
+from agent.llm.timeouts import Patience
 from agent.ports import LanguageModel, ModelError
 
 log = structlog.get_logger(__name__)
@@ -48,6 +56,7 @@ _PROBE = ReplyRequest(
     choice=Choice.NONE,
     max_tokens=16,
 )
+_NO_TOOL = ToolSpec("Nothing", "Does nothing.", '{"type":"object","properties":{}}')
 
 
 class ModelEvents(Protocol):
@@ -85,6 +94,10 @@ class ModelEvents(Protocol):
         """A model is passed over from now on, or asked again."""
         ...
 
+    def option_refused(self, model: str, option: str) -> None:
+        """From now on this model is not sent this option; a kind of a closed list."""
+        ...
+
 
 class Uncounted:
     """`ModelEvents` for nobody."""
@@ -113,13 +126,16 @@ class Uncounted:
     def breaker(self, model: str, *, is_open: bool) -> None:
         """See `ModelEvents`."""
 
+    def option_refused(self, model: str, option: str) -> None:
+        """See `ModelEvents`."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
     """When a model is slow, and when it is given up for a while; seconds and counts."""
 
-    slow: float = 2.0
-    """A first event later than this counts as a failure."""
+    slow: float = 0.8
+    """A first event later than this part of the longest wait for it counts as a failure."""
     window: float = 60.0
     window_requests: int = 20
     enough: int = 6
@@ -127,10 +143,10 @@ class HealthLimits:
     bad_share: float = 0.5
     probe_after: float = 5.0
     denied_probe_after: float = 60.0
+    idle: float = 240.0
+    """A server may have dropped a model that has not answered for so long; Ollama waits 300 s."""
     probe_at_most: float = 60.0
     """The wait for the next probe doubles up to this."""
-    probe: float = 2.5
-    """The longest wait for the first event of a probe."""
     hedge_earliest: float = 0.8
     hedge_latest: float = 1.5
     hedge_percentile: float = 0.95
@@ -139,23 +155,56 @@ class HealthLimits:
 
 
 class ModelHealth:
-    """What this process knows of one model. Times are those of the running loop."""
+    """What this process knows of one model. Times are those of the running loop.
+
+    Args:
+        name: Identifier.
+        events: Told of the breaker and of streams.
+        limits: When the model is given up for a while.
+        patience: How long is waited for it.
+        loads: Its server loads it at the first contact.
+    """
 
     def __init__(
-        self, name: str, events: ModelEvents | None = None, limits: HealthLimits | None = None
+        self,
+        name: str,
+        events: ModelEvents | None = None,
+        limits: HealthLimits | None = None,
+        patience: Patience | None = None,
+        *,
+        loads: bool = False,
     ) -> None:
         self.name = name
+        self._patience = patience or Patience()
+        self._loads = loads
+        self._answered_at = float("-inf")
+        self._cold_since: float | None = None
+        """When it was first asked for since it may have to be loaded."""
+        self._due = asyncio.Event()
+        """There is something to do for `watch`."""
         self._events = events or Uncounted()
         self._limits = limits or HealthLimits()
         self._first_events: deque[float] = deque(maxlen=100)
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=self._limits.window_requests)
         self._opened = asyncio.Event()
         self._probe_after = self._limits.probe_after
+        self._probe = _PROBE
 
     @property
     def is_open(self) -> bool:
         """The model is to be passed over."""
         return self._opened.is_set()
+
+    @property
+    def is_cold(self) -> bool:
+        """The model may have to be loaded first, and a reply may wait for that."""
+        return self._may_be_unloaded and self._seconds_cold < self._patience.load
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds for the first event of a reply that has no other model to go to."""
+        left = self._patience.load - self._seconds_cold if self.is_cold else 0.0
+        return max(left, self._patience.first_event)
 
     @property
     def hedge_after(self) -> float:
@@ -167,9 +216,12 @@ class ModelHealth:
         usual = ordered[ceil(len(ordered) * limits.hedge_percentile) - 1]
         return min(max(usual, limits.hedge_earliest), limits.hedge_latest)
 
-    def asked(self) -> None:
+    def asked(self, *, with_tools: bool = False) -> None:
         """A stream of it is open; not one of a probe, which is no reply."""
         self._events.asked(self.name)
+        self._note_contact()
+        if with_tools:  # a model that cannot use tools must not answer the probe
+            self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
     def left(self) -> None:
         """That stream is open no more."""
@@ -178,8 +230,18 @@ class ModelHealth:
     def began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
         self._events.began(self.name, seconds)
+        was_cold = self._may_be_unloaded
+        self._answered()
+        if was_cold:
+            self._note(is_bad=False)
+            return
         self._first_events.append(seconds)
-        self._note(is_bad=seconds > self._limits.slow)
+        self._note(is_bad=seconds > self._limits.slow * self._patience.first_event)
+
+    def wake(self) -> None:
+        """Have the model loaded by `watch`, if its server may not have it."""
+        if self.is_cold:
+            self._due.set()
 
     def overtaken(self) -> None:
         """A hedge has answered while this model had not given a sign of life."""
@@ -193,14 +255,17 @@ class ModelHealth:
             self._note(is_bad=True)
 
     async def watch(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
-        """Probe the model in the background whenever its breaker is open; runs until cancelled.
+        """Load and probe the model in the background when that is due; runs until cancelled.
 
         Args:
             model: Any model of this identifier.
             chance: Spreads the probes of many processes.
         """
         while True:
-            await self._opened.wait()
+            await self._due.wait()
+            self._due.clear()
+            if not self.is_open and self.is_cold:
+                await self._answers(model)
             wait = self._probe_after
             while self.is_open:
                 await asyncio.sleep(wait * chance(0.8, 1.2))
@@ -222,6 +287,7 @@ class ModelHealth:
             return
         self._probe_after = probe_after
         self._opened.set()
+        self._due.set()
         self._events.breaker(self.name, is_open=True)
         log.warning("model.passed_over", model=self.name)
 
@@ -231,18 +297,39 @@ class ModelHealth:
         self._events.breaker(self.name, is_open=False)
         log.info("model.back", model=self.name)
 
+    @property
+    def _may_be_unloaded(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._loads and now - self._answered_at > self._limits.idle
+
+    @property
+    def _seconds_cold(self) -> float:
+        now = asyncio.get_running_loop().time()
+        return 0.0 if self._cold_since is None else now - self._cold_since
+
+    def _note_contact(self) -> None:
+        if self._may_be_unloaded and self._cold_since is None:
+            self._cold_since = asyncio.get_running_loop().time()
+
+    def _answered(self) -> None:
+        self._answered_at = asyncio.get_running_loop().time()
+        self._cold_since = None
+
     async def _answers(self, model: LanguageModel) -> bool:
+        self._note_contact()
+        patience = self._patience
+        limit = patience.load if self._may_be_unloaded else patience.first_event
         try:
-            async with (
-                asyncio.timeout(self._limits.probe),
-                aclosing(model.reply(_PROBE)) as pieces,
-            ):
-                return await anext(pieces, None) is not None
+            async with asyncio.timeout(limit), aclosing(model.reply(self._probe)) as pieces:
+                if await anext(pieces, None) is None:
+                    return False
         except (ModelError, TimeoutError):
             return False
         except Exception:  # a probe is a reply: what it stumbles over must not end the process
             log.exception("model.probe_crashed", model=self.name)
             return False
+        self._answered()
+        return True
 
 
 class HedgeBudget:

@@ -17,7 +17,8 @@ Every stream is closed by the `finally` of `reply`, wherever that is left. A str
 task of its race to the reader: no adapter may hold a task group or a time-out across a `yield`.
 
 Silence (defaults): without words the caller hears a filler after 3 s and every 5 s; a lone model
-that never answers has failed after 5 s, or 6.5 s with a rival, and each fallback adds 2.5 s.
+that never answers has failed after 5 s, or 6.5 s with a rival, and each fallback adds 2.5 s. The
+last one in the row is waited for longer, once, if its server may have to load it first.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ import structlog
 
 from agent.conversation.events import ReplyFault
 from agent.conversation.messages import ReplyPiece, ReplyRequest, TextPiece, Usage
-from agent.llm.resilient.attempt import Attempt, ReplyLimits
+from agent.llm.resilient.attempt import Attempt
 from agent.llm.resilient.health import Chance, HedgeBudget, ModelEvents, Uncounted
 from agent.llm.resilient.route import Candidate, Failure, Route
+from agent.llm.timeouts import Patience
 from agent.ports import ModelError
 
 log = structlog.get_logger(__name__)
+
+_THROTTLED_SECONDS = (0.1, 0.3)
+"""Before a throttled model is asked again: between these."""
 
 
 class ResilientModel:
@@ -47,7 +52,7 @@ class ResilientModel:
         candidates: In the order of preference; at least one. The first gives the name.
         budget: Of the process.
         events: Told of all that went wrong and was made good.
-        limits: How long is waited.
+        patience: How long is waited.
         chance: Spreads the retries of many calls.
     """
 
@@ -56,13 +61,13 @@ class ResilientModel:
         candidates: Sequence[Candidate],
         budget: HedgeBudget,
         events: ModelEvents | None = None,
-        limits: ReplyLimits | None = None,
+        patience: Patience | None = None,
         chance: Chance = random.uniform,
     ) -> None:
         self._candidates = tuple(candidates)
         self._budget = budget
         self._events = events or Uncounted()
-        self._limits = limits or ReplyLimits()
+        self._patience = patience or Patience()
         self._chance = chance
 
     @property
@@ -73,6 +78,7 @@ class ResilientModel:
     async def warm(self) -> None:
         """Warm the model that would be asked now, and the one that would come next."""
         for candidate in self._available()[:2]:
+            candidate.health.wake()
             await candidate.model.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
@@ -115,7 +121,7 @@ class ResilientModel:
             note = self._events.retried if step.is_retry else self._events.fell_back
             note(candidate.model.name)
             if step.is_pause_due:
-                await asyncio.sleep(self._chance(*self._limits.throttled))
+                await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
 
     def _available(self) -> tuple[Candidate, ...]:
         closed = tuple(each for each in self._candidates if not each.health.is_open)
@@ -129,21 +135,22 @@ class ResilientModel:
         attempts: list[Attempt],
     ) -> Attempt | list[Failure]:
         """Ask a model, and a rival if it is late: the first that has words, or why none has."""
-        loop = asyncio.get_running_loop()
         racing: dict[asyncio.Task[ModelError | None], Attempt] = {}
         failures: list[Failure] = []
 
         async with asyncio.TaskGroup() as tasks:
 
             def ask(who: Candidate) -> Attempt:
-                attempt = Attempt(who, request, self._limits, loop.time())
+                is_last = not route.has_more
+                attempt = Attempt(who, request, self._patience, may_load=is_last)
                 attempts.append(attempt)
                 racing[tasks.create_task(attempt.begin(), name="attempt")] = attempt
                 return attempt
 
             first = ask(candidate)
             await asyncio.wait(racing, timeout=candidate.health.hedge_after)
-            if first.is_silent and route.may_rival and self._budget.spend():
+            may_rival = route.may_rival and (route.has_more or not candidate.health.is_cold)
+            if first.is_silent and may_rival and self._budget.spend():
                 self._events.hedged("started")
                 ask(route.take_rival(candidate))
             while racing:

@@ -7,7 +7,7 @@ Each model is asked once, in order; one of them may be asked a second time, once
     THROTTLED               after 100-300 ms, if last     first choice
     INTERNAL, TOO_LONG      no                            yes
     DENIED                  no; its breaker opens         yes
-    REFUSED                 no                            once in a reply
+    REFUSED                 no                            yes; what one refuses another may take
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ class Route:
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self._unasked = list(candidates)
         self._may_ask_again = True
-        self._was_refused = False
         self.may_rival = True
         """No rival was started yet."""
+
+    @property
+    def has_more(self) -> bool:
+        """There is a model that was not asked."""
+        return bool(self._unasked)
 
     def take(self) -> Candidate:
         """The next model that was not asked; there must be one."""
@@ -75,10 +79,6 @@ class Route:
         if fault in _AGAIN_AT_ONCE and self._may_ask_again:
             self._may_ask_again = False
             return Step(candidate, is_retry=True)
-        if fault is ReplyFault.REFUSED:
-            if self._was_refused:
-                return None
-            self._was_refused = True
         if self._unasked:
             return Step(self.take())
         if fault is ReplyFault.THROTTLED and self._may_ask_again:

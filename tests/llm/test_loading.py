@@ -1,0 +1,319 @@
+"""A server that loads a model at the first contact is given the time, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import aclosing, suppress
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import pytest
+
+from agent.conversation.actions import Speak
+from agent.conversation.events import CallerSpoke, ReplyFault
+from agent.conversation.machine import Conversation
+from agent.conversation.messages import StopReason
+from agent.conversation.usecase import ModelSettings, Phrases, UseCase
+from agent.llm import ModelOptions, Patience, open_models
+from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.ports import ModelError
+from agent.session import Session, Surroundings
+from tests.emulators.openai import OpenAIEmulator
+from tests.emulators.replies import Reply, fail, say
+from tests.emulators.scripts import Request
+from tests.llm import contract
+from tests.scripted import (
+    GREETING,
+    ListJournal,
+    ListObserver,
+    ScriptedConfiguration,
+    ScriptedLine,
+    ScriptedModel,
+    ScriptedToolbox,
+    Step,
+)
+from tests.virtual_time import run_virtually
+from tests.waiting import until
+
+T = TypeVar("T")
+
+ASKED = contract.request("Hello?")
+WELL: Sequence[Step] = ["Well.", StopReason.END]
+LOADING: Sequence[Step] = [20.0, *WELL]
+DEAD: Sequence[Step] = [1_000.0]
+
+
+class Bench:
+    """Models of a server that loads them, behind one `ResilientModel`."""
+
+    def __init__(
+        self, *scripts: Sequence[Sequence[Step]], hedges: float = 0.0, loads: bool = True
+    ) -> None:
+        names = ("first", "second")
+        self.models = [
+            ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
+        ]
+        self.health = [ModelHealth(model.name, loads=loads) for model in self.models]
+        pairs = zip(self.models, self.health, strict=True)
+        self.model = ResilientModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
+        self.took: list[float] = []
+
+    async def say(self) -> str:
+        """The words of a reply, or the fault; `took` has how long it was waited for."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            words = contract.said(await contract.pieces_of(self.model, ASKED))
+        except ModelError as error:
+            words = error.fault.value
+        self.took.append(round(loop.time() - began, 1))
+        return words
+
+    async def watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """With what goes on in the background."""
+        pairs = zip(self.models, self.health, strict=True)
+        watching = [asyncio.create_task(health.watch(model)) for model, health in pairs]
+        try:
+            return await work
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.wait(watching)
+
+
+async def several(bench: Bench, times: int, pause: float = 0.0) -> list[str]:
+    said = []
+    for _ in range(times):
+        said.append(await bench.say())
+        await asyncio.sleep(pause)
+    return said
+
+
+def test_first_reply_waits_for_the_model_to_be_loaded() -> None:
+    """It was asked for twice and given up after five seconds, for ever."""
+    bench = Bench([LOADING, WELL, [3.0, *WELL], WELL])
+
+    assert run_virtually(several(bench, 3)) == ["Well.", "Well.", "Well."]
+
+    assert bench.took == [20.0, 0.0, 2.5], "from then on limits are as for any model"
+    assert not bench.health[0].is_open
+
+
+def test_longer_wait_is_granted_once() -> None:
+    """Then the model is given up as any other, and its breaker opens."""
+    bench = Bench([DEAD])
+
+    assert run_virtually(several(bench, 4)) == ["timeout"] * 4
+
+    assert bench.took == [62.5, 5.0, 5.0, 5.0]
+    assert bench.health[0].is_open
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_only_servers_that_load_are_waited_for(*, loads: bool) -> None:
+    """Bedrock and OpenAI have theirs loaded."""
+    bench = Bench([DEAD], loads=loads)
+
+    run_virtually(bench.say())
+
+    assert bench.took == [62.5 if loads else 5.0]
+
+
+def test_other_model_answers_while_the_first_one_is_loaded() -> None:
+    """A caller is not kept waiting where that is not needed."""
+    bench = Bench([[10.0, *WELL], [10.0, *WELL], WELL], [WELL])
+    bench.health[1] = ModelHealth("second")
+
+    async def talk() -> tuple[str, bool]:
+        said = await bench.say()
+        await asyncio.sleep(30.0)
+        return said, bench.health[0].is_cold
+
+    assert run_virtually(bench.watched(talk())) == ("Well.", False)
+    assert bench.took == [5.0]
+    asked = [len(model.requests) for model in bench.models]
+    assert asked == [3, 1], "asked, asked again, and loaded in the background"
+
+
+def test_no_second_request_is_made_of_a_model_that_is_being_loaded() -> None:
+    """It could not be quicker."""
+    bench = Bench([LOADING], hedges=1.0)
+
+    assert run_virtually(bench.say()) == "Well."
+    assert len(bench.models[0].requests) == 1
+
+
+def test_model_that_was_dropped_in_a_quiet_hour_is_waited_for_again() -> None:
+    """Ollama drops one after five minutes."""
+    bench = Bench([LOADING, LOADING])
+
+    assert run_virtually(several(bench, 2, pause=3_600.0)) == ["Well.", "Well."]
+    assert bench.took == [20.0, 20.0]
+
+
+def test_call_that_begins_has_the_model_loaded() -> None:
+    """With one request of its own, without the caller's words, which stays until the answer."""
+    bench = Bench([LOADING, WELL])
+
+    async def talk() -> str:
+        for _ in range(3):
+            await bench.model.warm()
+        await asyncio.sleep(25.0)
+        await bench.model.warm()
+        return await bench.say()
+
+    assert run_virtually(bench.watched(talk())) == "Well."
+    assert bench.took == [0.0]
+    assert len(bench.models[0].requests) == 2
+
+
+def test_loading_goes_on_when_the_caller_breaks_in() -> None:
+    """A server gives up loading when the one who asked leaves."""
+    bench = Bench([DEAD, LOADING, WELL])
+
+    async def talk() -> str:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(4.0):
+                await bench.say()
+        await asyncio.sleep(25.0)
+        return await bench.say()
+
+    assert run_virtually(bench.watched(talk())) == "Well."
+    assert bench.took == [0.0]
+
+
+def test_wait_is_one_for_all_calls_and_begins_with_the_first_contact() -> None:
+    """A call that comes later waits for the rest of it; also after replies that were left."""
+    bench = Bench([DEAD])
+
+    async def talk() -> list[str]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(20.0):
+                await bench.say()
+        await asyncio.sleep(10.0)
+        return [await bench.say(), await bench.say()]
+
+    assert run_virtually(talk()) == ["timeout", "timeout"]
+    assert bench.took == [32.5, 5.0]
+
+
+def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
+    """Fillers, then an apology when a reply takes too long; the next words are answered."""
+    bench = Bench([DEAD, [40.0, *WELL], [17.0, *WELL]])
+    line = ScriptedLine(
+        [(1.0, CallerSpoke("Hello?")), (24.0, CallerSpoke("Hello?"))], hangs_up_at=45.0
+    )
+    configuration = ScriptedConfiguration(bench.model, ScriptedToolbox())
+    around = Surroundings(line, configuration, ListJournal(), ListObserver())
+
+    run_virtually(bench.watched(Session(Conversation(GREETING), around).run()))
+
+    phrases = Phrases()
+    said = line.said.splitlines()
+    assert said == [*phrases.fillers, phrases.apology, *phrases.fillers, "Well."]
+    times = [at for at, action in line.sent if isinstance(action, Speak)]
+    assert max(later - earlier for earlier, later in pairwise([1.0, *times])) <= 8.0
+
+
+def test_probe_of_a_cold_model_waits_for_it_to_be_loaded() -> None:
+    """Otherwise each probe would make the server begin anew."""
+    bench = Bench([DEAD, DEAD, DEAD, DEAD, DEAD, DEAD, LOADING, WELL])
+
+    async def talk() -> bool:
+        await several(bench, 3)
+        assert bench.health[0].is_open
+        await asyncio.sleep(60.0)
+        return bench.health[0].is_open
+
+    assert run_virtually(bench.watched(talk())) is False
+
+
+QUICK = Patience(first_event=0.2, gap=2.0, load=20.0)
+
+
+class Ollama:
+    """Loads for a moment; begins anew when the one who asked has left."""
+
+    def __init__(self) -> None:
+        self.server = OpenAIEmulator(self._answer)
+
+    def _answer(self, request: Request) -> Reply:
+        finished = request.index - len(self.server.closed_early) - self.server.open_streams + 1
+        return say("Well.", first=0.0 if finished > 0 else 0.5)
+
+
+def _options(ollama: Ollama, identifier: str = "openai:small") -> ModelOptions:
+    return ModelOptions(
+        identifier,
+        openai_base_url=ollama.server.base_url,
+        patience=QUICK,
+        may_hedge=lambda: False,
+    )
+
+
+async def test_model_of_the_process_is_loaded_at_start() -> None:
+    """Before anybody calls; the request is a small one."""
+    ollama = Ollama()
+    async with ollama.server as server, open_models(_options(ollama)) as open_model:
+        await until(lambda: len(server.requests) == 1)
+        await server.until_idle()
+        model = await open_model(UseCase("test", "Be kind."))
+
+        assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
+        assert server.closed_early == []
+        assert server.requests[0].body["max_tokens"] <= 16
+        assert ASKED.messages[0].parts[0] not in server.requests[0].body["messages"]
+
+
+async def test_call_that_comes_before_the_model_is_loaded_is_answered() -> None:
+    """Over the wire, where the client has limits of its own."""
+    ollama = Ollama()
+    async with ollama.server as server, open_models(_options(ollama)) as open_model:
+        model = await open_model(UseCase("test", "Be kind."))
+        async with aclosing(model.reply(ASKED)) as pieces:
+            words = contract.said([piece async for piece in pieces])
+
+        assert words == "Well."
+        assert server.closed_early == []
+
+
+async def test_other_models_of_use_cases_are_loaded_when_a_call_begins() -> None:
+    """Those the process was not told of."""
+    ollama = Ollama()
+    async with ollama.server as server, open_models(_options(ollama, "offline:")) as open_model:
+        settings = ModelSettings("openai:other")
+        model = await open_model(UseCase("test", "Be kind.", model=settings))
+        assert server.requests == []
+
+        await model.warm()
+        await until(lambda: len(server.requests) == 1)
+        assert server.requests[0].model == "other"
+        await server.until_idle()
+
+
+@pytest.mark.parametrize(
+    "text", ["Loading model", "Model small is currently loading", "model is loading, retry later"]
+)
+async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
+    """llama.cpp answers 503 at once; for the caller that is a silence like any other."""
+    busy = fail("overloaded", text, status=503)
+    async with (
+        OpenAIEmulator([busy, busy, say("Well.")]) as server,
+        OpenAIRuntime.open(base_url=server.base_url, patience=QUICK) as runtime,
+    ):
+        health = ModelHealth("small", patience=QUICK, loads=True)
+        candidate = Candidate(OpenAIModel("openai:small", runtime), health)
+        model = ResilientModel([candidate], HedgeBudget(0.0), patience=QUICK)
+
+        assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
+        assert len(server.requests) == 3
+
+
+def test_fault_of_a_model_that_is_loaded_is_no_wait() -> None:
+    """What fails at once fails at once."""
+    bench = Bench([[ModelError(ReplyFault.UNAVAILABLE)]])
+
+    assert run_virtually(bench.say()) == "unavailable"
+    assert bench.took == [0.0]
