@@ -212,7 +212,7 @@ def _told(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
     return {
         "ordered": f"{day:%A, %B} {day.day}",
         "order_items": [line.words for line in order.order_items],
-        "order_type": order.order_type,
+        "order_type": order.handover,
         "order_total": order.order_total,
     }
 

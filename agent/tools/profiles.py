@@ -18,11 +18,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
+from agent.conversation.plain import NAME_LENGTH, name_in
 from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.spelling import read_address, spelled
 
+_NO_NAME = (
+    "Nothing was saved: that is no name. A name has only letters, spaces, apostrophes, hyphens and "
+    f"full stops, and at most {NAME_LENGTH} characters. Ask the caller for the name alone."
+)
 _READ_BACK = "emailReadBack"
 _KEPT_SECONDS = 24 * 60 * 60
 """As long as the other items of a call."""
@@ -42,15 +47,17 @@ async def save_name(
 
     Use it as soon as the caller has said both names; spell back a name you are not sure of first.
     """
-    first, last = " ".join(first_name.split()), " ".join(last_name.split())
-    if not (first and last):
+    if not (first_name.strip() and last_name.strip()):
         raise ToolError("Both names are needed. Ask the caller for the missing one.")
+    first, last = name_in(first_name), name_in(last_name)
+    if not (first and last):
+        raise ToolError(_NO_NAME)
     attributes = {"firstName": first, "lastName": last}
     known = await call.store.get(_recognised(call), "profile") or {}
     if not known.get("useCase"):
         attributes["useCase"] = call.use_case
     await _remember(call, attributes)
-    return {"message": f"The name {first} {last} is saved."}
+    return {"message": f'The name "{first} {last}" is saved.'}
 
 
 @tool(
