@@ -433,7 +433,7 @@ def test_a_profile_that_calls_would_not_read_is_refused(tmp_path: Path, line: st
     path = tmp_path / "x.toml"
     path.write_text(f'caller = "+1"\n{line}')
 
-    with pytest.raises(UseCaseError, match=f"{line.split()[0]}: cannot be used"):
+    with pytest.raises(UseCaseError, match=f"{line.split(maxsplit=1)[0]}: cannot be used"):
         load_profile(path)
 
 
