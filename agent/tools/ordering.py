@@ -31,7 +31,16 @@ from agent.conversation.messages import SideEffect
 from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
-from agent.tools.menu import NO_MENU, Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.menu import (
+    NO_MENU,
+    Menu,
+    OrderLine,
+    PricedLine,
+    free_text,
+    price,
+    read_menu,
+    refuse_too_much,
+)
 from agent.tools.past import ORDER, PlacedOrder, ordered_at, read_order
 
 log = structlog.get_logger(__name__)
@@ -86,13 +95,14 @@ async def place_order(
     Use it once and alone, after you have read back all items with the total and the caller has
     agreed. Prices and the total come from the menu: tell the caller the total of the result.
     """
-    address = " ".join(delivery_address.split()) if order_type == "delivery" else ""
+    address = free_text(delivery_address, "An address") if order_type == "delivery" else ""
     if order_type == "delivery" and not address:
         raise ToolError("A delivery needs an address. Ask the caller for it.")
     menu = await _menu(call)
     if menu is NO_MENU:
         log.warning("order.without_menu", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
+    refuse_too_much(lines, menu)
     content = [sorted(map(_wanted, lines)), order_type, address]
     key = call.ledger.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
