@@ -151,9 +151,17 @@ async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
         return None
-    latest = max(placed, key=ordered_at)
+    latest = await _latest(call, placed)
     order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
     return str(latest["sk"]), order
+
+
+async def _latest(call: CallContext, placed: list[Item]) -> Item:
+    """The last of these orders: keys tell the second, the ledger tells what is within one."""
+    second = max(map(ordered_at, placed))
+    last = [item for item in placed if ordered_at(item) == second]
+    begun = [await call.ledger.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
+    return last[begun.index(max(begun))]
 
 
 async def _menu(call: CallContext) -> Menu:

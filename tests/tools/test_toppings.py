@@ -136,10 +136,10 @@ def test_more_of_what_is_on_the_dish_is_asked_for(dish: Dish, text: str) -> None
 
 
 WORDS = st.sampled_from(
-    words_of(
-        "no without hold but and or with extra light not the onion bacon sausage cheese please"
-    )
-    + [",", ";", "done", "double", "instead of", "except"]
+    [
+        *words_of("no without hold but and or with extra light not the onion bacon sausage cheese"),
+        *(",", ";", "please", "done", "double", "instead of", "except"),
+    ]
 )
 
 
