@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 NAME_LENGTH = 40
 """Characters of a given name, and of a family name."""
@@ -27,29 +28,35 @@ _NAME_SIGNS = frozenset(" '\u2019-.")
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
                         r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]")  # fmt: skip
 _ABBREVIATED = re.compile(
-    r"\b(st|mt|ft|dr|mr|mrs|ms|no|nr|apt|ave|rd|ln|blvd|ste|fl|bldg|jr|sr)\."
-    r"(?=[^\W\d_]+(?![\w.]*[./:]\w))",
+    r"\b(st|mt|ft|dr|ma|mr|mrs|ms|no|nr|apt|ave|rd|ln|blvd|ste|fl|bldg|jr|sr)\."
+    r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
     re.IGNORECASE,
 )
-_HOST_LABEL = r"[\w-]*[^\W\d_][\w-]*"
-_COMMON = "com|net|org|info|biz|io|co|me|ly|gg|app|dev|xyz|top|shop|site|online|club|link|click|ru"
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
+    )
+)
+"""Endings of host names that are taken for one whatever stands before them."""
+_WORD = re.compile(r"[\w.-]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _LINKS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"[a-z][a-z0-9+.-]*\s?:\s?[/\\]{2}",
+        r"\w\s?:\s?[/\\]{2}",
         r"\b(?:javascript|data|mailto|vbscript)\s?:",
         r"\bh[tx]{2}ps?\b",
         r"\bwww\s?(?:\.|dot\b)",
-        rf"\b{_HOST_LABEL}\.[^\W\d_]{{2,}}",
-        rf"\w\.(?:{_COMMON})\b",
         r"\w\s?\.\s?(?:com|org)\b",
         r"\w\u3002[a-z]{2,}\b",  # the full stop of Chinese; other widths are normalised
         r"\w\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?\w",
-        rf"\w[\s.,_-]+d[o0]t[\s.,_-]+(?:{_COMMON})\b",
+        rf"\w[\s.,_-]{{1,3}}d[o0]t[\s.,_-]{{1,3}}(?:{'|'.join(sorted(_COMMON))})\b",
         r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])",
-        r"@[\w-]+\.\w",
+        r"@[\w-]{1,63}\.\w",
     )
 )
+"""Patterns whose cost grows with the length of a text, and no faster."""
 
 
 def name_in(text: str) -> str:
@@ -72,4 +79,15 @@ def line_in(text: str) -> str:
 def has_link(text: str) -> bool:
     """The text has a link, or one in disguise."""
     line = unicodedata.normalize("NFKC", line_in(text))
-    return any(link.search(line) for link in _LINKS)
+    words = (found[0].split(".") for found in _WORD.finditer(line))
+    has_host = any(_is_host(*pair) for labels in words for pair in pairwise(labels))
+    return has_host or any(link.search(line) for link in _LINKS)
+
+
+def _is_host(label: str, rest: str) -> bool:
+    """What stands before and after a full stop without a space is a host name."""
+    ending = _LETTERS.match(rest)
+    if ending is None or not label:
+        return False
+    is_word = len(label) > 1 and _LETTERS.search(label) is not None
+    return ending[0].casefold() in _COMMON or (is_word and len(ending[0]) > 1)

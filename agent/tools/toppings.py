@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
+from functools import lru_cache
 from itertools import takewhile
 from unicodedata import combining, normalize
 
@@ -35,6 +36,11 @@ def words_of(text: str) -> list[str]:
     plain = "".join(sign for sign in normalize("NFKD", text) if not combining(sign))
     words = re.findall(r"[a-z0-9']+", plain.casefold())
     return [word[:-1] if len(word) > 3 and word[-1] == "s" != word[-2] else word for word in words]
+
+
+@lru_cache(1_000)
+def _words_of_name(name: str) -> tuple[str, ...]:
+    return tuple(words_of(name))
 
 
 def _set(words: str) -> frozenset[str]:
@@ -143,7 +149,7 @@ def sort_text(text: str, dish: Dish) -> tuple[list[str], list[Piece]]:
 
 def find_topping(words: set[str], toppings: Toppings) -> str | None:
     """The topping of this name; a part of the name will do if it has the noun ("onion")."""
-    names = {name: words_of(name) for name in toppings}
+    names = {name: _words_of_name(name) for name in toppings}
     wanted = words - _ADDING
     for name, its_words in names.items():
         if set(its_words) in (words, wanted):
@@ -188,7 +194,7 @@ def _remark(piece: Piece, named: list[str], dish: Dish) -> Piece:
 
 def _named(words: set[str], toppings: Toppings) -> list[str]:
     """The toppings whose noun is among these words."""
-    return [name for name in toppings if words_of(name)[-1] in words]
+    return [name for name in toppings if _words_of_name(name)[-1] in words]
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import timeit
 import unicodedata
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,9 @@ from agent.conversation.plain import NAME_LENGTH, has_link, line_in, name_in
 @pytest.mark.parametrize(
     "name",
     [
-        "Ada", "de la Cruz", "O'Brien", "O’Brien", "Jean-Luc", "J. R. R.", "St.John", "Nguyễn Văn",
+        "Ada", "de la Cruz", "O'Brien", "O’Brien", "Jean-Luc", "J. R. R.", "J.Smith",
+        "J.R.Tolkien", "Ma.Elena",
+        "St.John", "Nguyễn Văn",
         "李", "Анна", "अनिल कुमार", "محمد", "Müller-Lüdenscheidt", "x" * NAME_LENGTH,
     ],
 )  # fmt: skip
@@ -71,7 +75,8 @@ def test_a_name_is_short_and_harmless_whatever_was_said(text: str) -> None:
     [
         "https://evil.example", "see evil.com for more", "EVIL.COM", "evil[.]com", "evil (dot) com",
         "evil{dot}com", "evil dot com", "evil-dot-com", "evil d0t com", "hxxp://evil", "www.evil",
-        "bit.ly/abc", "t.co/abc", "evil。com", "ev\u200bil.c\u200bom", "evil . com", "1.2.3.4",
+        "x.com", "bit.ly/abc",
+        "t.co/abc", "evil。com", "ev\u200bil.c\u200bom", "evil . com", "1.2.3.4",
         "163.com", "me@evil.example", "ｅｖｉｌ．ｃｏｍ", "http:\\\\evil", "javascript:alert(1)",
         "münchen.de", "пример.рф", "st.click/x", "st.evil.com", "a nice place.restaurant",
     ],
@@ -100,3 +105,18 @@ def test_remarks_and_addresses_are_no_links(text: str) -> None:
 def test_free_text_is_one_line_of_what_is_seen() -> None:
     """Line breaks are spaces, invisible characters are gone."""
     assert line_in(" 5 St.Louis\n Ave\u202e,\x00 Apt\u200b 4 ") == "5 St. Louis Ave, Apt 4"
+
+
+@pytest.mark.parametrize(
+    "part", ["a", "a-", "a.", ".", "st.", ": ", "1.", "[.]", "dot ", "a_", "_", "@a"]
+)
+def test_looking_for_links_costs_no_more_than_the_length(part: str) -> None:
+    """A text of a model is looked at on the loop: four times the text, not sixteen times the work.
+
+    The work is that of this thread alone, and the bound is generous.
+    """
+
+    def work(text: str) -> float:
+        return min(timeit.repeat(lambda: has_link(text), timer=thread_time, number=1, repeat=5))
+
+    assert work(part * 2_000) < 12 * work(part * 500) + 0.01
