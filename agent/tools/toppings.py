@@ -158,8 +158,20 @@ def find_topping(words: set[str], toppings: Toppings) -> str | None:
     return similar[0] if len(similar) == 1 else None
 
 
-def pieces_of(text: str) -> Iterator[Piece]:
-    """The pieces of a text, each with what it says of a topping in it."""
+def pieces_of(text: str) -> list[Piece]:
+    """The pieces of a text, each with what it says of a topping in it.
+
+    A list that ends with "or" is denied as a whole: "no onion, bacon or sausage".
+    """
+    pieces = list(_as_read(text))
+    for at in range(len(pieces) - 2, -1, -1):
+        if pieces[at].wish is Wish.ALSO and pieces[at + 1].wish is Wish.NOR:
+            pieces[at] = Piece(pieces[at].text, Wish.NOR)
+    return pieces
+
+
+def _as_read(text: str) -> Iterator[Piece]:
+    """The pieces as they are understood from the left to the right."""
     before = Wish.OPEN
     for joint, said in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
         before = _wish(words_of(said), joint, before)

@@ -69,6 +69,8 @@ def test_what_is_wanted_is_paid_for(text: str, toppings: list[str], remarks: str
         ("everything but onion", "without onion"),
         ("no onion or bacon", "no onion, no bacon"),
         ("neither onion nor bacon", "neither onion, no bacon"),
+        ("no onion, bacon or sausage", "no onion, no bacon, no sausage"),
+        ("no onion, bacon, chicken, or sausage", "no onion, no bacon, no chicken, no sausage"),
         ("no extra cheese", "no extra cheese"),
         ("light cheese", "light cheese"),
         ("well done, no onion, cut in eight", "well done, no onion, cut in eight"),
@@ -85,7 +87,8 @@ def test_what_is_left_out_costs_nothing_and_says_so(text: str, remarks: str) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "no onion, bacon", "no onion and bacon", "no onion bacon", "no onion & bacon",
+        "no onion, bacon", "no onion or bacon, chicken", "no onion and bacon",
+        "no onion bacon", "no onion & bacon",
         "no onion/bacon", "light bacon", "easy on the bacon", "not too much bacon", "half bacon",
         "double bacon", "free bacon", "no charge bacon", "no extra charge for bacon",
         "without paying for bacon", "not without bacon", "don't skip the bacon",
