@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
-from agent.conversation.actions import Action, LineAction, Speak, StartReply
+from agent.conversation.actions import Action, LineAction, Speak, Standing, StartReply
 from agent.conversation.events import Event, ReplyFault
 from agent.conversation.history import Recorded
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
@@ -277,8 +277,13 @@ class Configuration(Protocol):
 class Toolbox(Protocol):
     """The tools of one call, with its context bound."""
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
-        """Run one tool within its time limit. Never raises but for cancellation."""
+    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+        """Run one tool within its time limit. Never raises but for cancellation.
+
+        Args:
+            call: As the conversation has taken it up.
+            standing: Where in the call it stands: whether what was read back has been answered.
+        """
         ...
 
 

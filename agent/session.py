@@ -168,8 +168,8 @@ class Session:
                 self._around.journal.record(position, fact)
             case StartReply(reply):
                 self._start(reply, self._reply(action), name="reply")
-            case RunTool(call, is_lasting):
-                self._start(call.id, self._run_tool(call, is_lasting=is_lasting), name="tool")
+            case RunTool(call):
+                self._start(call.id, self._run_tool(action), name="tool")
             case Summarize(summary):
                 self._start(f"summary {summary}", self._summarize(action), name="summary")
             case CancelReply(child) | CancelTool(child):
@@ -328,13 +328,13 @@ class Session:
                         pass  # none was offered
         return is_whole
 
-    async def _run_tool(self, call: ToolCall, *, is_lasting: bool) -> None:
+    async def _run_tool(self, action: RunTool) -> None:
         """Run a tool; one that may change the world once its beginning is written down.
 
         A process that takes the call over then knows of it. A table that is away is not waited for
         long: the tool itself does nothing without it.
         """
-        if is_lasting:
+        if action.is_lasting:
             await self._around.journal.flush(KEPT_SECONDS)
-        outcome = await self._around.configuration.toolbox.run(call)
-        await self._put(ToolFinished(call.id, outcome))
+        outcome = await self._around.configuration.toolbox.run(action.call, action.standing)
+        await self._put(ToolFinished(action.call.id, outcome))

@@ -235,15 +235,15 @@ FAULTS = (
     ),
     Fault(
         "toolruns",
-        "                if used.result is None:\n"
-        "                    return self._joined(reply, call, position)\n"
-        "                if not used.result.is_error:",
-        "                if used.result and not used.result.is_error:",
+        "            if used.result is None:\n"
+        "                return self._joined(reply, call, position)\n"
+        "            if not used.result.is_error:",
+        "            if used.result and not used.result.is_error:",
         "4: the same call joins the run in progress",
     ),
     Fault(
         "toolruns",
-        "                if not used.result.is_error:\n",
+        "            if not used.result.is_error:\n",
         "",
         "4: what has failed may be tried again",
     ),
@@ -264,6 +264,42 @@ FAULTS = (
         "if not (results and words):",
         "if not results:",
         "1: the agent's word is between results and words",
+    ),
+    Fault(
+        "toolruns",
+        "return next(((at, used) for at, used in runs if self._is_effect(used)), None)",
+        "return next(((at, used) for at, used in runs), None)",
+        "4: a look between two equal calls changes nothing",
+    ),
+    Fault(
+        "toolruns",
+        "            self._done.clear()\n",
+        "",
+        "4: equal arguments after another effect may mean something else, also when forgotten",
+    ),
+    Fault(
+        "toolruns",
+        "return max(asked, default=NOWHERE.answered) <= self._answered",
+        "return True",
+        "a model does not confirm in the turn in which it asks",
+    ),
+    Fault(
+        "toolruns",
+        "answered = self._history.answered_before(position, is_heard=True)",
+        "answered = None",
+        "a resumed call knows what the caller has answered",
+    ),
+    Fault(
+        "turn",
+        "answered_before(self._asked_until, is_heard=True)",
+        "answered_before(len(self._history), is_heard=True)",
+        "a nod while the model writes confirms nothing",
+    ),
+    Fault(
+        "turn",
+        "answered_before(self._asked_until, is_heard=True)",
+        "answered_before(self._asked_until)",
+        "what was cut off before it was heard is not answered",
     ),
     Fault(
         "toolruns",
@@ -363,7 +399,7 @@ FAULTS = (
     ),
     Fault(
         "turn",
-        "answered_before(self._asked_at or len(self._history))",
+        "answered_before(self._asked_until)",
         "answered_before(len(self._history))",
         "practice 5.11: a nod to what the agent does about it confirms nothing",
     ),
@@ -423,14 +459,14 @@ FAULTS = (
     ),
     Fault(
         "toolruns",
-        "        if (content := self._done.get((call.name, arguments))) is not None:\n",
-        "        if (content := self._done.get((call.name, call.arguments))) is not None:\n",
+        "self._done.get((call.name, arguments))",
+        "self._done.get((call.name, call.arguments))",
         "4: equal arguments are the same call, also when it is forgotten",
     ),
     Fault(
         "toolruns",
-        "used.result is None or used.result.is_error:\n                continue",
-        "used.result is None:\n                continue",
+        "if arguments and used.result and not used.result.is_error:",
+        "if arguments and used.result:",
         "4: what has failed may be tried again, also when it is forgotten",
     ),
     Fault(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from agent.conversation.actions import Action, EndCall, LineAction, Speak, StartReply
+from agent.conversation.actions import Action, EndCall, LineAction, Speak, Standing, StartReply
 from agent.conversation.events import EndReason, Event
 from agent.conversation.history import CallerBegan, Fact, Recorded
 from agent.conversation.machine import Conversation
@@ -112,7 +112,7 @@ class ScriptedToolbox:
     runs: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
+    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         self.runs.append(call.name)
         await asyncio.sleep(self.seconds)
         self.finished.append(call.name)

@@ -547,7 +547,7 @@ async def test_known_caller_is_greeted_and_told_about_by_name(server: Server, ca
     greeting = "Hello Ada, this is Harbor Oven. How can I help you today?"
     assert relay.attributes["welcomeGreeting"] == greeting
     prompt = await _system_prompt(server, relay.fields["CallSid"])
-    assert f'The caller is Ada Example, phone number "{caller}".' in prompt
+    assert f'The caller is "Ada Example", phone number "{caller}".' in prompt
     assert '"ada@example.com"' in prompt
     assert "<<" not in prompt
 

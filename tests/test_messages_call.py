@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from agent.carrier import CarrierMessenger
 from agent.carrier.http import TOTAL_SECONDS
+from agent.conversation.messages import StopReason, ToolCall
 from agent.llm import OfflineModel
 from agent.options import messenger_options
 from agent.ports import LanguageModel
@@ -21,10 +23,11 @@ from agent.store import seed
 from agent.tools import SPECS
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
 from tests.fakes import MemoryStore
+from tests.scripted import ScriptedModel, Step
 from tests.servers import TOKEN, Server, serving, settings_for, staged
 from tests.twilio.call import TwilioCall
 
-ADA, GRACE = "+15550100001", "+15550100002"
+ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
 NUMBER = "+15550100000"
 CONFIGURATION = Path(__file__).parents[1] / "configuration"
 CONFIGURED = {
@@ -281,3 +284,87 @@ async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
         "restaurantOrderingUseCase.dtmfHandlers.7.replyFunction: SendRestaurantSmsFunction is"
         " not configured here: TWILIO_ACCOUNT_SID"
     ) in [log.get("warning") for log in logs]
+
+
+def calls(name: str, **arguments: object) -> list[Step]:
+    """A reply that calls this tool."""
+    return [ToolCall("x", name, json.dumps(arguments)), StopReason.TOOLS]
+
+
+def says(words: str) -> list[Step]:
+    """A reply in words."""
+    return [words, StopReason.END]
+
+
+@asynccontextmanager
+async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
+    """A service whose model gives these replies in turn."""
+    settings, store = settings_for(tmp_path / "unused", **CONFIGURED), MemoryStore()
+    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
+    model = ScriptedModel(replies)
+    async with CarrierStandIn() as carrier, carrier.session(TIME_LIMIT_SECONDS) as http:
+        messenger = CarrierMessenger(messenger_options(settings), http)
+        async with staged(settings, store, lambda *_: model, messenger=messenger) as server:
+            yield Stage(server, carrier)
+
+
+SAVE, MAIL = "SaveEmailFunction", "SendRestaurantEmailFunction"
+SOUP = [{"line_item": "Tomato Soup"}]
+SALAD = [{"line_item": "House Salad"}]
+STRANGER = "stranger@example.net"
+
+
+async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> None:
+    """It tries everything before the caller says a word; with the answer it works."""
+    async with (
+        scripted(
+            tmp_path,
+            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            calls(SAVE, email=STRANGER),
+            calls(SAVE, email=STRANGER, confirmed=True),
+            calls(MAIL, to_email=STRANGER),
+            says("It is stranger at example dot net. Is that right?"),
+            calls(SAVE, email=STRANGER, confirmed=True),
+            calls(MAIL, to_email=STRANGER),
+            says("I have sent it."),
+        ) as stage,
+        stage.call(NEW) as call,
+    ):
+        await call.say("A soup please.")
+        before = await stage.server.store.get(NEW, "profile") or {}
+        sent_before = list(stage.carrier.mails)
+        await call.say("Yes, that is right.")
+        after = await stage.server.store.get(NEW, "profile") or {}
+
+    assert before == {}
+    assert sent_before == []
+    assert after.get("email") == STRANGER
+    assert [mail["personalizations"] for mail in stage.carrier.mails] == [
+        [{"to": [{"email": STRANGER}]}]
+    ]
+
+
+async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) -> None:
+    """Each order once, however often the model asks."""
+    text = calls("SendRestaurantSmsFunction", message_type="order confirmation")
+    async with (
+        scripted(
+            tmp_path,
+            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            text,
+            text,
+            says("I have texted you the soup."),
+            calls("PlaceOrderFunction", current_order=SALAD, order_type="pickup"),
+            text,
+            text,
+            says("I have texted you the salad."),
+        ) as stage,
+        stage.call(ADA) as call,
+    ):
+        await call.say("A soup please, and text it to me.")
+        await call.say("And a salad as a second order, and text me that as well.")
+
+    assert [text["Body"].splitlines()[1] for text in stage.carrier.texts] == [
+        "Tomato Soup: $8.50",
+        "House Salad: $10.00",
+    ]

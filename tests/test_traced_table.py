@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from agent.conversation.actions import RunTool
+from agent.conversation.actions import RunTool, Standing
 from agent.conversation.events import CallerSpoke, EndReason, ToolFinished
 from agent.conversation.history import CallerSaid
 from agent.conversation.messages import ToolCall
@@ -91,7 +91,7 @@ class Looks:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
+    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         await asyncio.create_task(self._look(), name="look")
         return ToolOutcome(call.name)
 
@@ -198,7 +198,7 @@ async def test_operation_of_a_tool_is_under_the_tool() -> None:
     with stage.line() as trace:
         stage.clock.seconds = 5.0
         trace.observe(moment(CallerSpoke("Who am I?"), [RunTool(LOOK)], 5.0))
-        running = TracedToolbox(Looks(stage)).run(LOOK)
+        running = TracedToolbox(Looks(stage)).run(LOOK, Standing())
         tool = asyncio.create_task(running, name="tool")
         await stage.store.get("CA1", "connection")
         outcome = await tool
@@ -217,7 +217,7 @@ async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> Non
     """It may end in its own time."""
     stage = Stage()
     with stage.line():
-        await TracedToolbox(Looks(stage)).run(LOOK)
+        await TracedToolbox(Looks(stage)).run(LOOK, Standing())
 
     assert tree(stage.spans)[1] == ("get items", "call", 0.0, 1.0)
 

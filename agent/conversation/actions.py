@@ -6,7 +6,7 @@ action comes back as an event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.conversation.history import Recorded
@@ -43,12 +43,29 @@ class Summarize:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where in the call a tool is called, as positions of facts: a resumed call keeps them."""
+
+    position: int = 0
+    """Of the tool call itself."""
+    answered: int = -1
+    """Of the words of the model that the caller has answered, with words or keys, when the model
+    was asked; -1 = of none."""
+
+
+NOWHERE = Standing()
+"""Nothing has been answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; answered by exactly one `ToolFinished`, unless it is cancelled."""
 
     call: ToolCall
     is_lasting: bool = False
     """It may change the world: that it was begun must be kept before it begins."""
+    standing: Standing = field(default=NOWHERE, compare=False)
+    """Not compared: it follows from the facts so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,17 +190,22 @@ class History:
         """The size of what is not summarised."""
         return sum(map(_size, self.between(self.begin, len(self))))
 
-    def answered_before(self, end: int) -> int | None:
+    def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
         """The position of the model's words that the caller's last ones before `end` came after.
 
         None if there are none, or they were forgotten.
+
+        Args:
+            end: A position.
+            is_heard: Leave out words that were cut off before anything of them was heard.
         """
         positions = range(end - 1, self._first - 1, -1)
         happened = ((at, self._facts[at - self._first]) for at in positions)
         for _, fact in happened:
             if isinstance(fact, CallerSaid):
                 break
-        return next((at for at, fact in happened if _is_of_model(fact)), None)
+        words = (at for at, fact in happened if _is_of_model(fact))
+        return next((at for at in words if not is_heard or self.speech(at).text.strip()), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
         """The facts from one position to before another one; none of them may be forgotten."""

@@ -2,7 +2,8 @@
 
 A template is trusted, what fills it is not: names come from callers. Hence two rules. All gaps are
 filled in one pass, so that nothing filled in is read as a template again. And a value from a
-profile is one short line: control characters and markers are taken out, length is bounded. So is a
+profile is one short line in quotes: control characters and markers are taken out, length is
+bounded, and a name that is none (`agent.conversation.plain`) is as if it were not known. So is a
 past order, whose words came from a caller and a model: a line of data in quotes, with its day.
 
 A prompt has two parts: up to the paragraph that first speaks of this caller or this moment it is
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from agent.conversation.past import Dealing
+from agent.conversation.plain import name_in
 from agent.conversation.usecase import Profile, UseCase
 
 DEFAULT_USE_CASE = "defaultUseCase"
@@ -36,7 +38,7 @@ PER_CALL_PLACEHOLDERS = frozenset({"USER_CONTEXT", "CURRENT_DATE", "CALLER_HISTO
 GREETING_PLACEHOLDERS = ("FIRST_NAME", "LAST_NAME")
 
 _PLACEHOLDER = re.compile(r"<<([A-Z_]+)>>")
-_NAME_LENGTH = 60
+_LINE_LENGTH = 60
 _ADDRESS_LENGTH = 254
 _ITEM_LENGTH = 120
 _MOST_ITEMS = 8
@@ -47,7 +49,7 @@ _MONTHS = (
 )  # fmt: skip
 
 _KNOWN = (
-    'The caller is {first} {last}, phone number "{caller}". You know the name already: do not ask'
+    'The caller is "{first} {last}", phone number "{caller}". You know the name already: do not ask'
     " for it. {email}"
 )
 _EMAIL = (
@@ -123,7 +125,7 @@ def tells_history(use_case: UseCase) -> bool:
 
 def greeting(use_case: UseCase, profile: Profile) -> str:
     """What the relay says first; by name if the use case has such a greeting and we know it."""
-    first, last = _line(profile.first_name), _line(profile.last_name)
+    first, last = name_in(profile.first_name), name_in(profile.last_name)
     if not (first and last and use_case.greeting_known):
         return use_case.greeting
     fillings = {"FIRST_NAME": lambda: first, "LAST_NAME": lambda: last}
@@ -155,7 +157,7 @@ def _fill(template: str, fillings: Mapping[str, Callable[[], str]]) -> str:
 
 
 def _user_context(use_case: UseCase, profile: Profile) -> str:
-    first, last = _line(profile.first_name), _line(profile.last_name)
+    first, last = name_in(profile.first_name), name_in(profile.last_name)
     if not (first and last):
         return _UNKNOWN + (_SAVE_NAME if use_case.name == DEFAULT_USE_CASE else "")
     email = _line(profile.email, _ADDRESS_LENGTH)
@@ -203,7 +205,7 @@ def _demo(number: int, name: str, title: str, description: str) -> str:
     return f"{number}. {' '.join(title.split()) or name}{about} (key: {name})"
 
 
-def _line(value: str, most: int = _NAME_LENGTH) -> str:
+def _line(value: str, most: int = _LINE_LENGTH) -> str:
     """A value as one short line of plain words, which can be quoted and holds no marker."""
     plain = "".join(character if character.isprintable() else " " for character in value)
     plain = plain.replace('"', "'").replace("<", "").replace(">", "")

@@ -8,11 +8,15 @@ with
    side effects runs on; its result completes the fact and is news for the model.
 3. The same call of a tool with side effects (same name, same arguments) is not run again: it joins
    the run in progress, or takes over the result of one that succeeded, also if the history has
-   forgotten that one (`agent.conversation.compaction`).
+   forgotten that one (`agent.conversation.compaction`). That holds while no other call of a tool
+   with side effects has come between. After one, equal arguments may mean something else (the text
+   message of a second order, a name that was changed and changed back), so the tool is run, and
+   itself knows what it has done (`agent.tools.ledger`).
 
 What cannot be run is answered at once with an error the model can act on: an unknown tool,
-arguments that are no JSON object, or an order the caller cannot have agreed to because the
-sentence that asked was cut off or never finished (practice section 5, rule 11).
+arguments that are no JSON object, an order the caller cannot have agreed to because the sentence
+that asked was cut off or never finished (practice section 5, rule 11), or a call that claims a
+confirmation when the caller has said nothing since the same tool was called without it.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.conversation.actions import Action, CancelTool, Record, RunTool
+from agent.conversation.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing
 from agent.conversation.history import CallerSaid, Fact, History, ToolUsed
 from agent.conversation.messages import SideEffect, ToolCall, ToolResult, ToolSpec
 from agent.conversation.outcome import ToolOutcome
@@ -35,6 +39,13 @@ NOT_HEARD = (
 )
 _DEEPEST = 32
 """How many objects and lists may be inside one another in arguments."""
+NOT_ANSWERED = (
+    "Not done: the caller has not answered since you called this without a confirmation. Say what"
+    " is to be confirmed, ask, and wait for the answer before you call this again."
+)
+_CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
+_YES = frozenset({"true", "1"})
+"""What tools take for true (`agent.tools.toolbox`)."""
 _MINTED = re.compile(r"tool(\d{5})")
 
 
@@ -65,7 +76,9 @@ class ToolRuns:
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
         self._done: dict[tuple[str, str], str] = {}
-        """Name and arguments of forgotten runs that had an effect -> their result."""
+        """Name and arguments of the last forgotten run that had an effect -> its result."""
+        self._answered = NOWHERE.answered
+        """`Standing.answered` of the calls that are taken up."""
         self._has_news = False
 
     def offer(self, specs: Mapping[str, ToolSpec]) -> None:
@@ -75,12 +88,12 @@ class ToolRuns:
     def remember(self, forgotten: Iterable[Fact]) -> None:
         """These facts are leaving the history; what has taken effect is not to be run again."""
         for used in forgotten:
-            if not isinstance(used, ToolUsed) or used.result is None or used.result.is_error:
+            if not isinstance(used, ToolUsed) or not self._is_effect(used):
                 continue
-            spec = self._specs.get(used.call.name)
+            self._done.clear()
             arguments = canonical(used.call.arguments)
-            if arguments and (spec is None or spec.side_effect is not SideEffect.NONE):
-                self._done.setdefault((used.call.name, arguments), used.result.content)
+            if arguments and used.result and not used.result.is_error:
+                self._done[used.call.name, arguments] = used.result.content
 
     @property
     def is_awaited(self) -> bool:
@@ -110,14 +123,23 @@ class ToolRuns:
         """A result for this call is expected."""
         return call_id in self._runs
 
-    def take_up(self, reply: int, calls: Iterable[ToolCall], *, is_confirmed: bool) -> list[Action]:
+    def take_up(
+        self,
+        reply: int,
+        calls: Iterable[ToolCall],
+        *,
+        is_confirmed: bool,
+        answered: int | None = None,
+    ) -> list[Action]:
         """Make facts of the calls of one reply and start what has to run.
 
         Args:
             reply: The reply that made the calls.
             calls: In the order of the reply.
             is_confirmed: The agent had said all, and the caller has heard it, before answering.
+            answered: Position of the model's words that the caller has answered; None = of none.
         """
+        self._answered = NOWHERE.answered if answered is None else answered
         actions: list[Action] = []
         starts: list[Action] = []
         for call in calls:
@@ -177,22 +199,25 @@ class ToolRuns:
         arguments = canonical(call.arguments)
         if arguments is None:
             empty = ToolCall(call.id, call.name, "{}")
-            return self._answered(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
+            return self._replied(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
         if spec is None:
             fault = f"There is no tool {call.name}. Tools: {', '.join(self._specs) or 'none'}."
-            return self._answered(reply, call, error_content(fault), is_error=True)
+            return self._replied(reply, call, error_content(fault), is_error=True)
+        if claims_confirmation(arguments) and not self._is_answered(call.name):
+            return self._replied(reply, call, error_content(NOT_ANSWERED), is_error=True)
         if spec.side_effect is SideEffect.NONE:
             return self._started(reply, call, spec)
-        if (content := self._done.get((call.name, arguments))) is not None:
-            return self._answered(reply, call, content, is_error=False)
-        for position, used in self._history.tool_runs():
-            if _is_same(used.call, call.name, arguments):
-                if used.result is None:
-                    return self._joined(reply, call, position)
-                if not used.result.is_error:
-                    return self._answered(reply, call, used.result.content, is_error=False)
+        last, content = self._last_effect, self._done.get((call.name, arguments))
+        if last is None and content is not None:
+            return self._replied(reply, call, content, is_error=False)
+        if last is not None and _is_same(last[1].call, call.name, arguments):
+            position, used = last
+            if used.result is None:
+                return self._joined(reply, call, position)
+            if not used.result.is_error:
+                return self._replied(reply, call, used.result.content, is_error=False)
         if spec.side_effect is SideEffect.ONCE and not is_confirmed:
-            return self._answered(reply, call, error_content(NOT_HEARD), is_error=True)
+            return self._replied(reply, call, error_content(NOT_HEARD), is_error=True)
         return self._started(reply, call, spec)
 
     def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
@@ -201,7 +226,28 @@ class ToolRuns:
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
         self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
-        return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE)
+        standing = Standing(position, self._answered)
+        return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
+
+    def _is_effect(self, used: ToolUsed) -> bool:
+        """The call may have changed the world; of a tool that is offered no more nobody knows."""
+        spec = self._specs.get(used.call.name)
+        return spec is None or spec.side_effect is not SideEffect.NONE
+
+    @property
+    def _last_effect(self) -> tuple[int, ToolUsed] | None:
+        """The last call of a tool with side effects; None if it is forgotten, or there was none."""
+        runs = reversed(list(self._history.tool_runs()))
+        return next(((at, used) for at, used in runs if self._is_effect(used)), None)
+
+    def _is_answered(self, name: str) -> bool:
+        """The caller has answered words that came after the last call without a confirmation."""
+        asked = (
+            at
+            for at, used in self._history.tool_runs()
+            if used.call.name == name and not claims_confirmation(used.call.arguments)
+        )
+        return max(asked, default=NOWHERE.answered) <= self._answered
 
     @property
     def _last_turn(self) -> int:
@@ -216,6 +262,8 @@ class ToolRuns:
             return [self._complete(position, error_content(CANCELLED), is_error=True)]
         twin = self._twin(call) if is_lasting else None
         if twin is None:
+            answered = self._history.answered_before(position, is_heard=True)
+            self._answered = NOWHERE.answered if answered is None else answered
             return [self._run(position, call, spec, is_awaited=is_awaited)]
         twin.positions.append(position)
         twin.awaited |= {position} if is_awaited else set()
@@ -236,7 +284,7 @@ class ToolRuns:
         run.awaited.add(position)
         return self._record(position), []
 
-    def _answered(
+    def _replied(
         self, reply: int, call: ToolCall, content: str, *, is_error: bool
     ) -> tuple[Action, list[Action]]:
         result = ToolResult(call.id, content, is_error)
@@ -278,6 +326,13 @@ def _is_deep(value: object) -> bool:
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
     return bool(level)
+
+
+def claims_confirmation(arguments: str) -> bool:
+    """The model says that the caller has confirmed it: `confirmed`, or so, is true."""
+    given = json.loads(canonical(arguments) or "{}")
+    claims = (value for name, value in given.items() if _CONFIRMED.search(name))
+    return any(str(value).casefold() in _YES for value in claims)
 
 
 def error_content(message: str) -> str:

@@ -243,8 +243,12 @@ class Turn:
 
     def _use_tools(self, calls: Iterable[ToolCall], ending: Ending | None) -> Step:
         self._round += 1
-        confirmed = self._was_heard_out
-        taken = self._tools.take_up(self._reply.number, calls, is_confirmed=confirmed)
+        taken = self._tools.take_up(
+            self._reply.number,
+            calls,
+            is_confirmed=self._was_heard_out,
+            answered=self._history.answered_before(self._asked_until, is_heard=True),
+        )
         if not self._tools.is_awaited:
             return self.go_on(ending).after(taken)
         limits, spoke = self._brief.limits, self._reply.has_spoken
@@ -263,6 +267,11 @@ class Turn:
         return [*self._clocks.stop(Timer.FILLER), *self._mouth.say(words)]
 
     @property
+    def _asked_until(self) -> int:
+        """The position before which all was there when the model was asked in this turn."""
+        return self._asked_at or len(self._history)
+
+    @property
     def _was_heard_out(self) -> bool:
         """The model's words before the caller's of this turn were finished and not cut off.
 
@@ -270,7 +279,7 @@ class Turn:
         words that were not being played yet, or that nobody may stop. A nod to what is said or done
         meanwhile answers nothing.
         """
-        answered = self._history.answered_before(self._asked_at or len(self._history))
+        answered = self._history.answered_before(self._asked_until)
         if answered is None:
             return True
         return answered != self._broken_off and not self._history.speech(answered).is_cut

@@ -31,7 +31,7 @@ from agent.store.desks import read_desk
 from agent.store.files import faults_of, parsed, text_of
 from agent.store.items import Planned, load_further
 from agent.store.named_tools import KEYS, OTHERS, declared_tools, handlers_text, tools_text
-from agent.store.profiles import profile_item
+from agent.store.profiles import profile_from_item, profile_item
 from agent.store.records import CONFIGURATION, USE_CASE, Guardrail, Latency, ServiceTier
 from agent.store.validation import convert
 
@@ -152,11 +152,20 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
 
 
 def load_profile(path: Path) -> Item:
-    """The item of an example caller."""
+    """The item of an example caller.
+
+    Raises:
+        UseCaseError: The first fault.
+    """
     file = parsed(path, tomllib.loads, _ProfileFile)
-    return profile_item(
+    item = profile_item(
         Profile(file.caller, file.first_name, file.last_name, file.email, file.use_case)
     )
+    known = profile_from_item(item)
+    for name in ("first_name", "last_name", "email"):
+        if getattr(file, name) and not getattr(known, name):
+            raise UseCaseError(f"{path}: {name}: cannot be used, calls would read it as not known")
+    return item
 
 
 def _prompt(path: Path) -> str:

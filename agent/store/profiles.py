@@ -1,12 +1,16 @@
 """Profile records: what is known about a caller (seed section A9).
 
-A profile must never stop a call: what is missing, or is no text, is empty.
+A profile must never stop a call: what is missing, or is no text, is empty. So is a name or an
+address that could not be saved today: a caller may have put anything there before there were rules
+(`agent.conversation.plain`), and it would be spoken and told to the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.conversation.caller import is_email_address
+from agent.conversation.plain import name_in
 from agent.conversation.usecase import Profile, use_case_name
 from agent.ports import Item, Store
 from agent.store.validation import text_in
@@ -21,12 +25,13 @@ async def profile(store: Store, caller: str) -> Profile | None:
 
 
 def profile_from_item(item: Mapping[str, object]) -> Profile:
-    """A profile, with what is missing or no text left empty."""
+    """A profile, with what is missing or cannot be used left empty."""
+    email = text_in(item, "email").strip()
     return Profile(
         caller=text_in(item, "pk"),
-        first_name=text_in(item, "firstName"),
-        last_name=text_in(item, "lastName"),
-        email=text_in(item, "email"),
+        first_name=name_in(text_in(item, "firstName")),
+        last_name=name_in(text_in(item, "lastName")),
+        email=email if is_email_address(email) else "",
         use_case=use_case_name(item.get("useCase")),
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from agent.conversation.actions import NOWHERE, Standing
 from agent.conversation.usecase import Profile
 from agent.ports import Messenger, Store
 from agent.tools.ledger import Ledger
@@ -37,6 +38,9 @@ class CallContext:
     """The language the call began in, BCP 47."""
     languages: tuple[str, ...] = ()
     """The other languages the use case speaks."""
+
+    standing: Standing = NOWHERE
+    """Of the tool call that runs; see `agent.tools.confirming`."""
 
     @property
     def is_caller_known(self) -> bool:

@@ -154,6 +154,11 @@ class Ledger:
         """
         return sha256(_CANONICAL.encode([self._call_id, effect, content])).hexdigest()
 
+    async def begun_at(self, key: str) -> float:
+        """When an effect was begun first, epoch seconds; 0 if it was not. Raises `StoreError`."""
+        entry = await self._read(key)
+        return entry.started_at if entry else 0.0
+
     async def once(
         self,
         effect: str,

@@ -4,8 +4,11 @@ A line as a model writes it ("2 large Lighthouse pizzas with mushrooms") is read
 of the table: the item, its size, how many, and every topping. What is not on the menu is refused
 with the nearest names, so that the model can ask; amounts the model wrote are not looked at.
 
-A remark may say anything but name a topping, unless to leave it out: "double bacon" among the
-remarks would be made in the kitchen and not be paid for.
+A remark may say anything but name a topping, unless to leave it out (`agent.tools.toppings`):
+"double bacon" among the remarks would be made in the kitchen and not be paid for. Nor may it have a
+link (`agent.conversation.plain`), for it is mailed and texted.
+
+A menu limits how many pieces an order may have, and what it may cost.
 
 A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A14).
 Such a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must
@@ -16,7 +19,7 @@ earlier version did. That kept every price right, at a restaurant that could not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
@@ -24,8 +27,11 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
+from agent.conversation.plain import has_link, line_in
 from agent.ports import Item, ToolError
+from agent.tools.toppings import Dish, Piece, Toppings, Wish, find_topping, sort_text, words_of
 
 Size = Literal["small", "medium", "large"]
 
@@ -33,15 +39,20 @@ _TOPPED = "pizza"
 """The section whose items take toppings."""
 _NOISE = frozenset({"a", "an", "the", "of", "order", "size", "sized", "pizza", "x"})
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ASKING = frozenset(
+    words_of(
+        "make it that this want instead please in to one upgrade upsize times pieces portion them"
+        " these add extra another"
+    )
+)
+"""Words around a size or a number that is asked for."""
+_MORE = re.compile(r"x?\d+x?")
 _COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
 _SIZES: tuple[Size, ...] = ("small", "medium", "large")
-_ADDING = frozenset({"extra", "add", "added", "with", "plus", "topping", "some"})
-_LEAVING_OUT = frozenset({"no", "not", "without", "hold", "skip", "minus", "less", "light", "easy"})
 _CENT = Decimal("0.01")
 _MOST_AMOUNT = Decimal(1_000)
 """Of a line whose price nobody can look up, dollars."""
 _PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
-_JOINED = re.compile(r"[,;.&()]|\band\b|\bwith\b|\bplus\b", re.IGNORECASE)
 
 
 class OrderLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +86,8 @@ class MenuItem(msgspec.Struct, frozen=True):
     section: str
     price: Decimal | None = None
     sizes: dict[Size, Decimal] = {}
+    description: str = ""
+    """What is on it."""
 
 
 class Menu(msgspec.Struct, frozen=True, rename="camel"):
@@ -84,6 +97,10 @@ class Menu(msgspec.Struct, frozen=True, rename="camel"):
     toppings: dict[str, Decimal] = {}
     pickup_minutes: int = 15
     delivery_minutes: int = 45
+    max_quantity: int = 100
+    """Pieces of one order."""
+    max_total: Decimal = Decimal(1_000)
+    """Dollars of one order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +137,58 @@ def price(line: OrderLine, menu: Menu) -> PricedLine:
 
     Raises `ToolError` naming what does not fit.
     """
+    line = _plain(line)
     if menu is NO_MENU:
         return _as_written(line)
     head, *parts = _PARTS.split(line.line_item)
-    counts, words = _take(_words(head), lambda word: word.isdigit() or word in _COUNTS)
+    counts, words = _take(words_of(head), lambda word: word.isdigit() or word in _COUNTS)
     sizes, words = _take(words, _SIZES.__contains__)
     more_sizes, parts = _take([part.strip().casefold() for part in parts], _SIZES.__contains__)
     item = _find_item(words, menu, line.line_item)
     size, base = _sized(item, {*sizes, *more_sizes, *([line.size] if line.size else [])})
-    toppings, remarks = _additions(line, parts, item, menu)
+    toppings, pieces = _additions(line, parts, Dish(item.name, item.description, menu.toppings))
+    for piece in pieces:
+        _refuse_unpaid(piece, item, base, menu)
+    remarks = ", ".join(piece.text for piece in pieces)
     if toppings and item.section != _TOPPED:
         raise ToolError(f"Toppings go on pizzas only, not on {item.name}.")
     quantity = _quantity(counts, line)
     each = base + sum((menu.toppings[topping] for topping in toppings), Decimal())
     return PricedLine(item.name, size, tuple(toppings), quantity, remarks, each * quantity)
+
+
+def refuse_too_much(lines: Iterable[PricedLine], menu: Menu) -> None:
+    """Raise `ToolError` for an order that is larger than the menu allows."""
+    pieces, total = 0, Decimal()
+    for line in lines:
+        pieces, total = pieces + line.quantity, total + line.amount
+    if pieces > menu.max_quantity or total > menu.max_total:
+        raise ToolError(
+            f"Nothing was ordered: an order may have at most {menu.max_quantity} pieces and cost "
+            f"at most {menu.max_total} dollars. Tell the caller so, and offer a smaller order or a "
+            "person."
+        )
+
+
+def free_text(text: str, what: str) -> str:
+    """A text that is stored and sent on, in one line. Raises `ToolError` if it has a link."""
+    if has_link(text):
+        raise ToolError(
+            f"{what} must have no link, address of a web page or e-mail address. Leave it out, and "
+            "write a space after each full stop."
+        )
+    return line_in(text)
+
+
+def _plain(line: OrderLine) -> OrderLine:
+    """A line whose texts are plain."""
+    return replace(
+        line,
+        line_item=free_text(line.line_item, "The name of an item"),
+        toppings=[free_text(each, "A topping") for each in line.toppings or ()],
+        additional_details=free_text(line.additional_details, "A remark"),
+        additonal_details=free_text(line.additonal_details, "A remark"),
+    )
 
 
 def _as_written(line: OrderLine) -> PricedLine:
@@ -159,12 +214,6 @@ def _amount(line: OrderLine, name: str) -> Decimal:
     return cents
 
 
-def _words(text: str) -> list[str]:
-    """Lower-case words in the singular, so that "Garlic knot" is "Garlic Knots"."""
-    words = re.findall(r"[a-z0-9']+", text.casefold())
-    return [word[:-1] if len(word) > 3 and word[-1] == "s" != word[-2] else word for word in words]
-
-
 def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     """The wanted words, and the others."""
     return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
@@ -173,7 +222,7 @@ def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], l
 def _find_item(words: list[str], menu: Menu, written: str) -> MenuItem:
     wanted = set(words) - _NOISE
     for item in menu.items:
-        if set(_words(item.name)) - _NOISE == wanted:
+        if set(words_of(item.name)) - _NOISE == wanted:
             return item
     names = [item.name for item in menu.items]
     raise ToolError(f"{written!r} is not on the menu. {_near(wanted, names)}")
@@ -201,73 +250,50 @@ def _quantity(counts: list[str], line: OrderLine) -> int:
     return quantity
 
 
-def _additions(
-    line: OrderLine, parts: list[str], item: MenuItem, menu: Menu
-) -> tuple[list[str], str]:
+def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str], list[Piece]]:
     """The toppings, each as often as it is paid for, and the remarks.
 
     A topping named in `toppings` counts as often as it stands there; one that is also written
     into the name or the remarks is the same again, not another portion.
     """
-    listed = [_topping_named(each, menu) for each in line.toppings or ()]
-    written, left_out = _sort_pieces(", ".join(parts), item, menu)
+    listed = [_topping_named(each, dish.toppings) for each in line.toppings or ()]
+    written, left_out = sort_text(", ".join(parts), dish)
     details = dict.fromkeys([line.additional_details, line.additonal_details])
-    mentioned, remarks = _sort_pieces("; ".join(filter(None, details)), item, menu)
+    mentioned, remarks = sort_text("; ".join(filter(None, details)), dish)
     for piece in left_out:
-        if not _LEAVING_OUT.intersection(_words(piece)):
-            _topping_named(piece, menu)
+        if piece.wish is Wish.OPEN:
+            _topping_named(piece.text, dish.toppings)
     also = [each for each in dict.fromkeys([*written, *mentioned]) if each not in listed]
-    return [*listed, *also], ", ".join([*left_out, *remarks])
+    return [*listed, *also], [*left_out, *remarks]
 
 
-def _sort_pieces(text: str, item: MenuItem, menu: Menu) -> tuple[list[str], list[str]]:
-    """The toppings asked for in a text, and everything else it says."""
-    toppings: list[str] = []
-    remarks: list[str] = []
-    is_leaving_out = False
-    for piece in filter(None, map(str.strip, _JOINED.split(text))):
-        words = set(_words(piece))
-        if words & (_LEAVING_OUT | _ADDING):
-            is_leaving_out = bool(words & _LEAVING_OUT)
-        new = words - set(_words(item.name))
-        topping = _find_topping(words, menu) if new and not is_leaving_out else None
-        if topping is not None:
-            toppings.append(topping)
-        elif is_leaving_out or not _names_topping(new, menu):
-            remarks.append(piece)
-        else:
-            raise ToolError(
-                f"{piece!r} reads like a topping, which costs extra. "
-                f"Put it into toppings by its name, twice for double."
-            )
-    return toppings, remarks
+def _refuse_unpaid(piece: Piece, item: MenuItem, base: Decimal, menu: Menu) -> None:
+    """Raise `ToolError` for a remark that asks for a larger size, more pieces or a dish."""
+    if piece.wish is not Wish.OPEN:
+        return
+    rest = piece.words - _NOISE - _ASKING
+    larger = {size for size, amount in item.sizes.items() if amount > base}
+    if rest and rest <= larger:
+        raise ToolError(f"{piece.text!r} is no remark: write the size into size.")
+    if rest and all(_MORE.fullmatch(word) or word in _COUNTS for word in rest):
+        raise ToolError(f"{piece.text!r} is no remark: write how many into quantity.")
+    for other in menu.items:
+        name = set(words_of(other.name))
+        is_dish = len(name) > 1 or piece.words & {*_SIZES, "pizza"}
+        if other is not item and name <= piece.words and is_dish:
+            raise ToolError(f"{piece.text!r} is no remark: {other.name} needs a line of its own.")
 
 
-def _find_topping(words: set[str], menu: Menu) -> str | None:
-    """The topping of this name; a part of the name will do if it has the noun ("onion")."""
-    names = {name: _words(name) for name in menu.toppings}
-    wanted = words - _ADDING
-    for name, its_words in names.items():
-        if set(its_words) in (words, wanted):
-            return name
-    similar = [name for name, own in names.items() if own[-1] in wanted and wanted <= set(own)]
-    return similar[0] if len(similar) == 1 else None
-
-
-def _topping_named(text: str, menu: Menu) -> str:
-    if (topping := _find_topping(set(_words(text)), menu)) is None:
-        near = _near(set(_words(text)), list(menu.toppings))
+def _topping_named(text: str, toppings: Toppings) -> str:
+    if (topping := find_topping(set(words_of(text)), toppings)) is None:
+        near = _near(set(words_of(text)), list(toppings))
         raise ToolError(f"There is no topping {text!r}. {near}")
     return topping
 
 
-def _names_topping(words: set[str], menu: Menu) -> bool:
-    return any(_words(name)[-1] in words for name in menu.toppings)
-
-
 def _near(wanted: set[str], names: list[str]) -> str:
     """What to offer instead."""
-    sharing = [name for name in names if wanted & set(_words(name))]
+    sharing = [name for name in names if wanted & set(words_of(name))]
     alike = get_close_matches(" ".join(sorted(wanted)), [name.casefold() for name in names])
     near = sharing or [name for name in names if name.casefold() in alike]
     if near:

@@ -1,10 +1,12 @@
 """Tools that write to the caller: SMS and e-mail (seed sections B5 to B7).
 
 The model chooses what is sent and when; what stands in it comes from the table: the order this call
-has placed (its `order_type` too, whatever the model says), the tour this caller has booked. An SMS
-goes to the number that calls, from the number that was called, and nowhere else. An e-mail goes to
-the address given, as the caller has confirmed it; the model is told to read it back, and the
-profile is left alone.
+has placed (its `order_type` too, whatever the model says), the tour this caller has booked, hours
+and address of the restaurant. An SMS goes to the number that calls, from the number that was
+called, and nowhere else. An e-mail goes to the address of the profile, or to one that was read back
+and that the caller has answered (`agent.tools.confirming`); the profile is left alone.
+
+How many there may be says `agent.tools.allowance`.
 
 Each message is sent at most once in a call (`agent.tools.ledger`, not repeatable). What makes it
 this one is what it is about: the order, the tour, or the kind of answer, and for an e-mail the
@@ -29,7 +31,9 @@ from msgspec import Meta
 from agent.conversation.caller import is_email_address, is_telephone_number
 from agent.conversation.messages import SideEffect
 from agent.ports import Mail, MessageRefusedError, Refusal, StoreError, TextMessage, ToolError
+from agent.tools.allowance import take_places
 from agent.tools.apartments import address_of, has_booked
+from agent.tools.confirming import give_to_read_back, is_answered
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.ledger import Plan, Result
@@ -41,11 +45,15 @@ from agent.tools.letters import (
     tour_text,
 )
 from agent.tools.ordering import OrderType, order_of_call
+from agent.tools.profiles import EMAIL
 from agent.tools.slots import Kind, Layout, Slot, read_day, read_time
+from agent.tools.spelling import spelled
 
 log = structlog.get_logger(__name__)
 
 _FILLER = "One moment, I am sending that to you."
+
+_NOT_USED = "Not used: the words come from our records."
 
 NO_NUMBER = (
     "No text message can be sent in this call: the caller's number, or ours, cannot be texted. "
@@ -80,20 +88,21 @@ async def send_restaurant_sms(
         Literal["order confirmation", "hours", "location"] | None,
         Meta(description="What to send."),
     ] = None,
-    restaurant_hours: Annotated[str, Meta(description="Opening hours text.", max_length=400)] = "",
-    restaurant_location: Annotated[str, Meta(description="Address text.", max_length=400)] = "",
+    restaurant_hours: Annotated[str, Meta(description=_NOT_USED)] = "",
+    restaurant_location: Annotated[str, Meta(description=_NOT_USED)] = "",
 ) -> Result:
     """Send an SMS with the order, the opening hours or the address to the caller's number.
 
-    Use it only when the caller has agreed to it; for an order, after the order is placed.
+    Its words come from our records. Use it only when the caller has agreed to it; for an order,
+    after the order is placed.
     """
     restaurant = await _restaurant(call)
     if message_type == "hours":
-        hours = _one_line(restaurant_hours) or restaurant.opening
-        return await _text(call, ["hours"], _told(restaurant, "opening hours", hours))
+        hours = _told(restaurant, "opening hours", restaurant.opening)
+        return await _text(call, ["hours"], hours)
     if message_type == "location":
-        place = _one_line(restaurant_location) or restaurant.address
-        return await _text(call, ["location"], _told(restaurant, "address", place))
+        place = _told(restaurant, "address", restaurant.address)
+        return await _text(call, ["location"], place)
     if (found := await order_of_call(call)) is None:
         raise ToolError(NO_ORDER)
     key, order = found
@@ -119,13 +128,15 @@ async def send_restaurant_email(
     """Send the order confirmation by e-mail.
 
     Use it after the order is placed, and only when the caller wants it. First read the address
-    back, the one on file too, letter by letter where you are not sure, and wait for a clear yes.
+    back, the one on file too, letter by letter where you are not sure, and wait for a clear yes. It
+    sends nothing to an address that is not on file before the caller has answered it.
     """
     address = to_email.strip()
     if not is_email_address(address):
         raise ToolError(f"{address!r} is not an e-mail address. Ask the caller to spell it.")
     if (found := await order_of_call(call)) is None:
         raise ToolError(NO_ORDER)
+    await _refuse_unanswered(call, address)
     key, order = found
     restaurant = await _restaurant(call)
     plan: Plan = {
@@ -134,9 +145,9 @@ async def send_restaurant_email(
         "subject": f"Your order at {restaurant.name}",
         "html": order_html(order, restaurant, _one_line(call.profile.first_name)),
     }
-    return await call.ledger.once(
-        "email", ["order", key, address.casefold()], plan, partial(_mail, call), repeatable=False
-    )
+    content = ["order", key, address.casefold()]
+    perform = partial(_mail, call, call.ledger.key("email", content))
+    return await call.ledger.once("email", content, plan, perform, repeatable=False)
 
 
 @tool(
@@ -166,13 +177,33 @@ async def send_appointment_sms(
     return await _text(call, ["tour", slot.key], body)
 
 
+async def _refuse_unanswered(call: CallContext, address: str) -> None:
+    """Let an address pass that is on file or has been answered; else have it read back."""
+    one_form = address.casefold()
+    if one_form == call.profile.email.casefold() or await is_answered(call, EMAIL, one_form):
+        return
+    await give_to_read_back(call, EMAIL, one_form)
+    raise ToolError(
+        "Nothing was sent yet: the caller has not confirmed this address. Read it back, ask "
+        "whether it is right, and after a clear yes call this again with the same address. It is: "
+        f"{spelled(one_form)}."
+    )
+
+
 async def _restaurant(call: CallContext) -> Restaurant:
-    return read_restaurant(await call.store.get(call.use_case, "menu"))
+    """As the menu item says; where it does not, as the record of the use case does."""
+    record, menu = await call.store.get_many(
+        [(call.use_case, "configuration"), (call.use_case, "menu")]
+    )
+    return read_restaurant({**(record or {}), **(menu or {})})
 
 
 def _told(restaurant: Restaurant, subject: str, words: str) -> str:
     if not words:
-        raise ToolError(f"The {subject} of the restaurant are not known here. Give them yourself.")
+        raise ToolError(
+            f"Nothing was sent: the {subject} of the restaurant are not in our records. "
+            "Tell the caller what you know."
+        )
     return f"{restaurant.name}, {subject}: {words}"
 
 
@@ -188,10 +219,12 @@ async def _text(call: CallContext, content: list[str], body: str) -> Result:
     if profile.get("smsOptedOut"):
         raise ToolError(OPTED_OUT)
     plan: Plan = {"To": call.caller, "From": call.to, "MessageBody": body}
-    return await call.ledger.once("sms", content, plan, partial(_send, call), repeatable=False)
+    perform = partial(_send, call, call.ledger.key("sms", content))
+    return await call.ledger.once("sms", content, plan, perform, repeatable=False)
 
 
-async def _send(call: CallContext, plan: Plan) -> Result:
+async def _send(call: CallContext, key: str, plan: Plan) -> Result:
+    await take_places(call, "sms", key, str(plan["To"]))
     message = TextMessage(str(plan["From"]), str(plan["To"]), str(plan["MessageBody"]))
     try:
         sid = await call.messenger.text(message)
@@ -211,7 +244,8 @@ async def _remember_opt_out(call: CallContext) -> None:
         log.warning("sms.opt_out_not_kept", error=type(error).__name__)
 
 
-async def _mail(call: CallContext, plan: Plan) -> Result:
+async def _mail(call: CallContext, key: str, plan: Plan) -> Result:
+    await take_places(call, "email", key, str(plan["to_email"]))
     mail = Mail(*(str(plan[name]) for name in ("to_email", "to_name", "subject", "html")))
     try:
         await call.messenger.mail(mail)

@@ -31,7 +31,16 @@ from agent.conversation.messages import SideEffect
 from agent.ports import Item, ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
-from agent.tools.menu import NO_MENU, Menu, OrderLine, PricedLine, price, read_menu
+from agent.tools.menu import (
+    NO_MENU,
+    Menu,
+    OrderLine,
+    PricedLine,
+    free_text,
+    price,
+    read_menu,
+    refuse_too_much,
+)
 from agent.tools.past import ORDER, PlacedOrder, ordered_at, read_order
 
 log = structlog.get_logger(__name__)
@@ -86,13 +95,14 @@ async def place_order(
     Use it once and alone, after you have read back all items with the total and the caller has
     agreed. Prices and the total come from the menu: tell the caller the total of the result.
     """
-    address = " ".join(delivery_address.split()) if order_type == "delivery" else ""
+    address = free_text(delivery_address, "An address") if order_type == "delivery" else ""
     if order_type == "delivery" and not address:
         raise ToolError("A delivery needs an address. Ask the caller for it.")
     menu = await _menu(call)
     if menu is NO_MENU:
         log.warning("order.without_menu", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
+    refuse_too_much(lines, menu)
     content = [sorted(map(_wanted, lines)), order_type, address]
     key = call.ledger.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
@@ -141,9 +151,17 @@ async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
         return None
-    latest = max(placed, key=ordered_at)
+    latest = await _latest(call, placed)
     order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
     return str(latest["sk"]), order
+
+
+async def _latest(call: CallContext, placed: list[Item]) -> Item:
+    """The last of these orders: keys tell the second, the ledger tells what is within one."""
+    second = max(map(ordered_at, placed))
+    last = [item for item in placed if ordered_at(item) == second]
+    begun = [await call.ledger.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
+    return last[begun.index(max(begun))]
 
 
 async def _menu(call: CallContext) -> Menu:
@@ -212,7 +230,7 @@ def _told(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
     return {
         "ordered": f"{day:%A, %B} {day.day}",
         "order_items": [line.words for line in order.order_items],
-        "order_type": order.order_type,
+        "order_type": order.handover,
         "order_total": order.order_total,
     }
 

@@ -4,6 +4,9 @@ Items are as we, the predecessor or its sibling wrote them: perhaps without item
 spelling of the remarks, under a key that ends with a piece of a call's or a connection's id (seed
 sections A7.5, B5 and B6). An item that cannot be read is passed over: it must not stop a call.
 
+Words of an order are told as one line each. A text with a link (`agent.conversation.plain`) is left
+out: it may be older than that rule.
+
 A use case is told of the dealings its own tools could look up, and of no others: a restaurant need
 not know which apartments somebody looks at. Delivery addresses are left out on purpose. Whoever
 calls from a number hears what was ordered from it, but not where somebody lives.
@@ -17,6 +20,7 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from agent.conversation.past import Dealing
+from agent.conversation.plain import has_link, line_in
 from agent.ports import Item, ToolError
 from agent.tools.slots import read_slot, written
 
@@ -28,6 +32,8 @@ _LOOKED_UP_BY = {
     BOOKING: {"ScheduleTourFunction", "CheckExistingAppointmentsFunction"},
 }
 _MOST = 3
+_LONGEST_TEXT = 300
+_HANDOVERS = frozenset({"pickup", "delivery"})
 _LONGEST_TIME = 11
 """Digits of a time in seconds, until the year 5138; longer ones are none."""
 
@@ -42,8 +48,9 @@ class OrderedLine(msgspec.Struct):
     @property
     def words(self) -> str:
         """The line with its remarks: "Small Garden (no red onion)"."""
-        remarks = self.additional_details or self.additonal_details
-        return f"{self.line_item} ({remarks})" if remarks else self.line_item
+        remarks = _plain(self.additional_details or self.additonal_details)
+        item = _plain(self.line_item) or "an item"
+        return f"{item} ({remarks})" if remarks else item
 
 
 class PlacedOrder(msgspec.Struct):
@@ -52,6 +59,12 @@ class PlacedOrder(msgspec.Struct):
     order_items: list[OrderedLine] = []
     order_type: str = ""
     order_total: float = 0
+
+    @property
+    def handover(self) -> str:
+        """How it was handed over; empty for what is no way of ours."""
+        way = self.order_type.strip().casefold()
+        return way if way in _HANDOVERS else ""
 
 
 def prefixes(tools: Collection[str]) -> list[str]:
@@ -95,7 +108,7 @@ def _order(item: Item, zone: tzinfo) -> Dealing | None:
         return None
     return Dealing(
         at=datetime.fromtimestamp(seconds, zone),
-        kind=f"order for {order.order_type}" if order.order_type else "order",
+        kind=f"order for {order.handover}" if order.handover else "order",
         items=tuple(line.words for line in order.order_items),
         total=f"{order.order_total:.2f}",
     )
@@ -108,3 +121,9 @@ def _tour(item: Item, zone: tzinfo) -> Dealing | None:
         return None
     at = datetime.combine(slot.day, slot.start, zone)
     return Dealing(at, "tour", (f"{slot.layout}, {slot.kind}, at {written(slot.start)}",))
+
+
+def _plain(text: str) -> str:
+    """A text of an order as it may be told; empty if it has a link."""
+    line = line_in(text[:_LONGEST_TEXT])
+    return "" if has_link(line) else line

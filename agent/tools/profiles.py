@@ -5,10 +5,8 @@ recognised when they ring again, so nothing is kept and the model is told why.
 
 An e-mail address is where confirmations go, and speech spoils it easily. So it is saved in two
 steps, as a consequential thing should be (practice section 19): the first reads it and answers how
-to read it back, the second saves it. The second is refused for any address that was not read in
-this call, which is written down in the partition of the call. Whether the caller said yes to it
-only the model knows. Rejected: `confirmed` without the first step, which a model in a hurry sets at
-once.
+to read it back, the second saves it. The second is refused for any address that was not read back
+in this call, and while the caller has not answered since (`agent.tools.confirming`).
 """
 
 from __future__ import annotations
@@ -18,14 +16,19 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.conversation.messages import SideEffect
-from agent.ports import Item, ToolError
+from agent.conversation.plain import NAME_LENGTH, name_in
+from agent.ports import ToolError
+from agent.tools.confirming import give_to_read_back, is_answered
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool, tool
 from agent.tools.spelling import read_address, spelled
 
-_READ_BACK = "emailReadBack"
-_KEPT_SECONDS = 24 * 60 * 60
-"""As long as the other items of a call."""
+_NO_NAME = (
+    "Nothing was saved: that is no name. A name has only letters, spaces, apostrophes, hyphens and "
+    f"full stops, and at most {NAME_LENGTH} characters. Ask the caller for the name alone."
+)
+EMAIL = "email"
+"""What an address is noted as, see `agent.tools.confirming`."""
 
 
 @tool(
@@ -42,15 +45,17 @@ async def save_name(
 
     Use it as soon as the caller has said both names; spell back a name you are not sure of first.
     """
-    first, last = " ".join(first_name.split()), " ".join(last_name.split())
-    if not (first and last):
+    if not (first_name.strip() and last_name.strip()):
         raise ToolError("Both names are needed. Ask the caller for the missing one.")
+    first, last = name_in(first_name), name_in(last_name)
+    if not (first and last):
+        raise ToolError(_NO_NAME)
     attributes = {"firstName": first, "lastName": last}
     known = await call.store.get(_recognised(call), "profile") or {}
     if not known.get("useCase"):
         attributes["useCase"] = call.use_case
     await _remember(call, attributes)
-    return {"message": f"The name {first} {last} is saved."}
+    return {"message": f'The name "{first} {last}" is saved.'}
 
 
 @tool(
@@ -103,7 +108,7 @@ async def save_email(
             "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
         )
     if not confirmed:
-        await call.store.put(_read_back(call, address), only_if_absent=True)
+        await give_to_read_back(call, EMAIL, address)
         return {
             "saved": False,
             "email": address,
@@ -111,19 +116,13 @@ async def save_email(
             "message": "It is not saved yet. Read it back letter by letter, ask whether it is "
             "right, and after a clear yes call this again with confirmed true.",
         }
-    if await call.store.get(call.call_id, f"{_READ_BACK}::{address}") is None:
+    if not await is_answered(call, EMAIL, address):
         raise ToolError(
-            "The caller has not heard this address yet. Call this without confirmed first, and "
-            "read back what it returns."
+            "The caller has not heard this address yet, or has not answered. Call this without "
+            "confirmed first, read back what it returns, and wait for the answer."
         )
     await _remember(call, {"email": address})
     return {"saved": True, "email": address, "message": "The e-mail address is saved."}
-
-
-def _read_back(call: CallContext, address: str) -> Item:
-    """That an address was given to the model to be read back."""
-    expire_at = int(call.clock()) + _KEPT_SECONDS
-    return {"pk": call.call_id, "sk": f"{_READ_BACK}::{address}", "expireAt": expire_at}
 
 
 def _recognised(call: CallContext) -> str:

@@ -19,11 +19,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import structlog
 
+from agent.conversation.actions import NOWHERE, Standing
 from agent.conversation.characters import whole_json
 from agent.conversation.messages import SideEffect, ToolCall
 from agent.conversation.outcome import ToolOutcome
@@ -52,10 +54,10 @@ class CallToolbox:
         self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
         self._context = context
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
-        """Run one tool within its time limit; never raises but for cancellation."""
+    async def run(self, call: ToolCall, standing: Standing = NOWHERE) -> ToolOutcome:
+        """See `ports.Toolbox`. Without a standing nothing counts as answered by the caller."""
         try:
-            return await self._run(call)
+            return await self._run(call, replace(self._context, standing=standing))
         except _MissingError as error:
             return _failure({"error": str(error), "missing_fields": error.names})
         except ToolError as error:
@@ -64,28 +66,29 @@ class CallToolbox:
             log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
             return _failure({"error": _in_doubt(_FAILED, self._tools[call.name])})
 
-    async def _run(self, call: ToolCall) -> ToolOutcome:
+    async def _run(self, call: ToolCall, context: CallContext) -> ToolOutcome:
         if (tool := self._tools.get(call.name)) is None:
             names = ", ".join(self._tools) or "none"
             raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
         arguments = _parse(tool, call.arguments)
-        answer = await self._within_its_time(tool, arguments)
+        answer = await _within_its_time(tool, arguments, context)
         if isinstance(answer, WithEffect):
             text = _text(answer.result, tool.max_result_chars)
             return ToolOutcome(text, effect=answer.effect)
         return ToolOutcome(_text(answer, tool.max_result_chars))
 
-    async def _within_its_time(self, tool: Tool, arguments: msgspec.Struct) -> object:
-        given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
-        limit = asyncio.timeout(tool.timeout)
-        try:
-            async with limit:
-                return await tool.function(self._context, **given)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
-            raise ToolError(_too_slow(tool)) from None
+
+async def _within_its_time(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
+    given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
+    limit = asyncio.timeout(tool.timeout)
+    try:
+        async with limit:
+            return await tool.function(context, **given)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
+        raise ToolError(_too_slow(tool)) from None
 
 
 def _parse(tool: Tool, text: str) -> msgspec.Struct:

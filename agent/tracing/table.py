@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from agent.conversation.actions import Standing
 from agent.conversation.messages import ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.ports import Toolbox
@@ -95,11 +96,11 @@ class TracedToolbox:
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
+    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         """See `ports.Toolbox`."""
         token = _TOOL.set(call.id)
         try:
-            return await self._toolbox.run(call)
+            return await self._toolbox.run(call, standing)
         finally:
             _TOOL.reset(token)
 

@@ -345,18 +345,24 @@ class World:
             assert asked_of[at] == facts[at], "9: it tells of what is so still"
 
     def _assert_first_run(self, call: ToolCall) -> None:
-        """Promise 4, for tools with side effects: not the same again, unless it has failed."""
+        """Promise 4: the last call with side effects is not run again, unless it has failed."""
         if SPECS[call.name].side_effect is SideEffect.NONE:
             return
+        last: ToolUsed | None = None
         for position in range(len(self.journal)):
             used = self.journal[position]
             if not isinstance(used, ToolUsed):
                 continue
             if used.call.id == call.id:
-                return
-            same = used.call.name == call.name
-            same = same and canonical(used.call.arguments) == canonical(call.arguments)
-            assert not same or (used.result is not None and used.result.is_error), "4: runs once"
+                break
+            spec = SPECS.get(used.call.name)
+            if spec is None or spec.side_effect is not SideEffect.NONE:
+                last = used
+        if last is None or (last.result is not None and last.result.is_error):
+            return
+        same = last.call.name == call.name
+        same = same and canonical(last.call.arguments) == canonical(call.arguments)
+        assert not same, "4: runs once"
 
     def _assert_nothing_forgotten(self, messages: tuple[Message, ...]) -> None:
         """The model learns of each result and reads the caller's words in order.

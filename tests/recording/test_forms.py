@@ -153,6 +153,7 @@ def test_actions_are_written_without_what_is_known_already() -> None:
             "kind": "RunTool",
             "call": {"id": "abc123def", "name": "order", "arguments": '{"size":"large"}'},
             "is_lasting": True,
+            "standing": {"position": 0, "answered": -1},
         },
         {"kind": "Speak", "utterance": 1, "text": "One. "},
         {

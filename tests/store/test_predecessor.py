@@ -213,7 +213,7 @@ async def test_prompt_is_filled_for_a_caller_of_the_old_table(
 
     assert item["useCase"] == "restaurantOrderingUseCase"
     prompt = " ".join(str(item["systemPrompt"]).split())
-    assert "The caller is Ida Quill" in prompt
+    assert 'The caller is "Ida Quill"' in prompt
     assert "ida@example.com" in prompt
     assert prompt.count("March 05, 2026 at 6:40 PM") == 2
     assert "<<" not in prompt

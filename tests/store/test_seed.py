@@ -427,6 +427,16 @@ def test_a_profile_needs_its_caller(tmp_path: Path) -> None:
         load_profile(path)
 
 
+@pytest.mark.parametrize("line", ['first_name = "Ada 2"', 'email = "ada@home"'])
+def test_a_profile_that_calls_would_not_read_is_refused(tmp_path: Path, line: str) -> None:
+    """A name or an address that is none (`agent.conversation.plain`)."""
+    path = tmp_path / "x.toml"
+    path.write_text(f'caller = "+1"\n{line}')
+
+    with pytest.raises(UseCaseError, match=f"{line.split(maxsplit=1)[0]}: cannot be used"):
+        load_profile(path)
+
+
 def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
     """Nothing is said then."""
     assert check(configuration, TOOLS, RELAY) == []

@@ -13,14 +13,15 @@ import pytest
 
 from agent.conversation.messages import SideEffect, ToolCall
 from agent.conversation.outcome import ToolOutcome
+from agent.conversation.usecase import Profile
 from agent.hosts import Hosts
-from agent.tools import SPECS, TOOLS, CallToolbox, HttpTools, Tool
+from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, HttpTools, Tool
 from agent.tools.declare import schema_of
 from agent.tools.http.answer import Answer
 from agent.tools.http.connection import Request
 from tests.fakes import MemoryStore
 from tests.tools.http.outside import declared
-from tests.tools.worlds import call_of, contents, seeded, told
+from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {
     "date": "2026-03-06",
@@ -132,17 +133,22 @@ def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         yield from properties(schema["items"])
 
 
+def caller_of(store: MemoryStore, at: float = AFTERNOON) -> CallContext:
+    """A caller whose e-mail address is on file."""
+    return call_of(store, at=at, profile=Profile(ADA, "Ada", "Example", "ada@example.com"))
+
+
 async def served() -> MemoryStore:
     """The table in the middle of a call that has placed an order and booked a tour."""
     store = await seeded()
     salad = [{"line_item": "House Salad"}]
-    await told(call_of(store), "PlaceOrderFunction", current_order=salad, order_type="pickup")
-    await told(call_of(store), "ScheduleTourFunction", **TOUR)
+    await told(caller_of(store), "PlaceOrderFunction", current_order=salad, order_type="pickup")
+    await told(caller_of(store), "ScheduleTourFunction", **TOUR)
     return store
 
 
 async def run(tool: Tool, arguments: str) -> ToolOutcome:
-    toolbox = CallToolbox(EVERY, call_of(await served()))
+    toolbox = CallToolbox(EVERY, caller_of(await served()))
     return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
 
 
@@ -252,13 +258,13 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     store = await served()
     once = await served()
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
-    await CallToolbox(EVERY, call_of(once)).run(call)
+    await CallToolbox(EVERY, caller_of(once)).run(call)
 
-    toolbox = CallToolbox(EVERY, call_of(store))
+    toolbox = CallToolbox(EVERY, caller_of(store))
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(toolbox.run(call))
-    await CallToolbox(EVERY, call_of(store, at=call_of(store).clock() + 600)).run(call)
+    await CallToolbox(EVERY, caller_of(store, at=caller_of(store).clock() + 600)).run(call)
 
     assert await contents(store) == await contents(once)
 
@@ -270,7 +276,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
     before = await contents(store)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
 
-    await CallToolbox(EVERY, call_of(store)).run(call)
+    await CallToolbox(EVERY, caller_of(store)).run(call)
 
     if tool.spec.side_effect is SideEffect.NONE:
         assert await contents(store) == before
@@ -278,7 +284,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
 
 async def test_all_tools_run_side_by_side() -> None:
     """The calls of one reply run at once; each gets its own answer."""
-    toolbox = CallToolbox(EVERY, call_of(await served()))
+    toolbox = CallToolbox(EVERY, caller_of(await served()))
 
     async with asyncio.TaskGroup() as group:
         running = [

@@ -273,6 +273,138 @@ async def test_what_is_not_on_the_menu_is_refused(line: dict[str, object], error
     assert await refuse(line) == error
 
 
+async def test_a_topping_after_a_denial_is_paid_for() -> None:
+    """In the remarks and in the name."""
+    remark = await place(
+        {"line_item": "Cheese", "size": "large", "additional_details": "no onion but bacon"}
+    )
+    name = await place({"line_item": "large Cheese with no onion but bacon and sausage"})
+
+    assert (remark["order_total"], name["order_total"]) == ("22.00", "25.00")
+    assert name["order_items"][0] == {
+        "line_item": "Large Cheese with bacon and sausage",
+        "additional_details": "no onion",
+        "line_amount": 25.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("remark", "error"),
+    [
+        ("make it large", "'make it large' is no remark: write the size into size."),
+        ("medium please", "'medium please' is no remark: write the size into size."),
+        ("times two", "'times two' is no remark: write how many into quantity."),
+        ("x3", "'x3' is no remark: write how many into quantity."),
+        (
+            "also Garlic Knots",
+            "'also Garlic Knots' is no remark: Garlic Knots needs a line of its own.",
+        ),
+        (
+            "and a small garden pizza",
+            "'a small garden pizza' is no remark: Garden needs a line of its own.",
+        ),
+    ],
+)
+async def test_a_remark_does_not_change_what_is_paid_for(remark: str, error: str) -> None:
+    """A larger size, more pieces and other dishes have their own places."""
+    line: dict[str, object] = {"line_item": "Cheese", "size": "small"}
+
+    assert await refuse({**line, "additional_details": remark}) == error
+
+
+@pytest.mark.parametrize(
+    "remark", ["cut into small pieces", "cut in eight", "no garlic knots", "ring twice", "one"]
+)
+async def test_numbers_and_sizes_in_other_remarks_are_remarks(remark: str) -> None:
+    """What is said of a pizza often has some."""
+    answer = await place({"line_item": "Cheese", "size": "large", "additional_details": remark})
+
+    assert answer["order_items"][0]["additional_details"] == remark
+
+
+LINKS = ["see https://evil.example", "evil.com", "evil dot com", "evil[.]com", "me@evil.example"]
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("field", ["additional_details", "additonal_details", "line_item"])
+async def test_no_link_is_stored_with_an_order(field: str, link: str) -> None:
+    """It would be mailed and texted in our name."""
+    error = await refuse({"line_item": "Cheese", "size": "small", field: link})
+
+    assert "must have no link" in error
+
+
+@pytest.mark.parametrize("link", LINKS)
+async def test_no_link_is_stored_where_there_is_no_menu(link: str) -> None:
+    """There the names of items and toppings are the model's, too."""
+    for line in ({"line_item": link}, {"line_item": "soup", "toppings": [link]}):
+        error = await refused(
+            call_of(MemoryStore()),
+            "PlaceOrderFunction",
+            current_order=[{**line, "line_amount": 5}],
+            order_type="pickup",
+        )
+        assert "must have no link" in error
+
+
+@pytest.mark.parametrize("link", LINKS)
+async def test_no_link_is_an_address(link: str) -> None:
+    """An address is told in the message about the order."""
+    error = await refused(
+        call_of(await seeded()),
+        "PlaceOrderFunction",
+        current_order=[LARGE_LIGHTHOUSE],
+        order_type="delivery",
+        delivery_address=link,
+    )
+
+    assert error.startswith("An address must have no link")
+
+
+@pytest.mark.parametrize(
+    ("limits", "lines"),
+    [
+        ({}, [{"line_item": "Lighthouse", "size": "large", "quantity": 42}]),
+        ({}, [{"line_item": "Garlic Knots", "quantity": 50}] * 2 + [{"line_item": "Tomato Soup"}]),
+        ({"maxQuantity": 3}, [{"line_item": "Garlic Knots", "quantity": 4}]),
+        ({"maxTotal": "20"}, [{"line_item": "House Salad", "quantity": 3}]),
+    ],
+)
+async def test_an_order_has_a_largest_size(
+    limits: dict[str, object], lines: list[dict[str, object]]
+) -> None:
+    """Of the menu item; an older one has the limits of the code."""
+    store = await seeded()
+    menu = await store.get("restaurantOrderingUseCase", "menu") or {}
+    older = {name: menu[name] for name in menu.keys() - {"maxQuantity", "maxTotal"}}
+    await store.put({**older, **limits})
+
+    error = await refused(
+        call_of(store), "PlaceOrderFunction", current_order=lines, order_type="pickup"
+    )
+
+    assert error.startswith("Nothing was ordered: an order may have at most ")
+    assert await orders(store) == []
+
+
+async def test_an_order_at_its_largest_size_is_taken() -> None:
+    """Fifty of one thing, as before."""
+    answer = await place({"line_item": "Cheese", "size": "large", "quantity": 50})
+
+    assert answer["order_total"] == "950.00"
+
+
+async def test_without_a_menu_a_total_has_a_limit() -> None:
+    """Each line is plausible, all of them together are not."""
+    lines = [{"line_item": f"Calzone {number}", "line_amount": 900} for number in range(2)]
+
+    error = await refused(
+        call_of(MemoryStore()), "PlaceOrderFunction", current_order=lines, order_type="pickup"
+    )
+
+    assert error.startswith("Nothing was ordered")
+
+
 async def test_a_property_a_line_does_not_have_is_refused() -> None:
     """A misspelled one would make a wrong order without a word."""
     error = await refuse({"line_item": "Cheese", "size": "small", "topping": "bacon"})

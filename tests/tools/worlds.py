@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from agent.conversation.actions import Standing
 from agent.conversation.messages import ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Profile
@@ -96,7 +97,9 @@ def call_of(
     messenger: Messenger | None = None,
     profile: Profile | None = None,
     to: str = RESTAURANT,
+    turn: int = 0,
 ) -> CallContext:
+    """A call in which tools run; in `turn` the caller has answered all that was said before."""
     return CallContext(
         call_id=call_id,
         caller=caller,
@@ -110,12 +113,19 @@ def call_of(
         time_zone=ZONE,
         language=language,
         languages=languages,
+        standing=standing_in(turn),
     )
+
+
+def standing_in(turn: int) -> Standing:
+    """Where tools are called in this turn of the caller: each turn has a hundred facts."""
+    return Standing(position=turn * 100 + 50, answered=turn * 100 - 2)
 
 
 async def run(call: CallContext, name: str, **arguments: object) -> ToolOutcome:
     """Run a tool as the model would: by name, with JSON text."""
-    return await CallToolbox(TOOLS, call).run(ToolCall("call00001", name, json.dumps(arguments)))
+    used = ToolCall("call00001", name, json.dumps(arguments))
+    return await CallToolbox(TOOLS, call).run(used, call.standing)
 
 
 async def told(call: CallContext, name: str, **arguments: object) -> Any:
