@@ -35,6 +35,11 @@ class Reply:
         """Words of it are ready and wait for the rest of their clause."""
         return self._speech.is_pending
 
+    @property
+    def has_call(self) -> bool:
+        """It held a tool call written as text, which nothing can run."""
+        return self._speech.has_call
+
     def is_current(self, number: int) -> bool:
         """Events of this number are not stale."""
         return self._is_active and number == self._number

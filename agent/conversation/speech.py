@@ -1,9 +1,9 @@
 """Model tokens → words worth saying.
 
-A model writes for readers: Markdown, emoji, links, now and then a `<thinking>` block. A voice
-reads out whatever it is given. `Speech` takes the stream apart into words, cleans each, and gives
-the result back in pieces that end where a speaker would breathe. What it returns is what is sent,
-stored and later aligned with what was heard (practice section 14).
+A model writes for readers: Markdown, emoji, links. A voice reads out whatever it is given. What is
+not for the caller at all is left out before (`agent.conversation.screen`). `Speech` takes the rest
+apart into words, cleans each, and gives the result back in pieces that end where a speaker would
+breathe. What it returns is what is sent, stored and later aligned with what was heard.
 
 All decisions fall at white space, when a word is complete. So the result does not depend on how the
 provider happened to cut its tokens; a property test holds us to that. Rejected: regular expressions
@@ -18,13 +18,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from agent.conversation.screen import Screen
+
 MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
 MAXIMUM_PIECE = 160
 """Characters; without any mark, a piece ends at the next word after this."""
 
-_HIDDEN = ("thinking", "think", "reasoning", "scratchpad", "reflection")
-_TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^<>]*>")
+_TAG = re.compile(r"</?([a-zA-Z][\w-]*)[^<>]*>")
 _OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*$")
 _LONGEST_TAG = 80
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
@@ -55,11 +56,15 @@ class Speech:
     def __init__(self) -> None:
         self._word = ""
         self._ready: list[str] = []
-        self._hidden_by = ""
-        self._depth = 0
+        self._screen = Screen()
         self._at_line_start = True
         self._has_begun = False
         self._joint = ""
+
+    @property
+    def has_call(self) -> bool:
+        """A tool call was written as text; it is not said, nor what follows it."""
+        return self._screen.has_call
 
     @property
     def is_pending(self) -> bool:
@@ -68,6 +73,9 @@ class Speech:
 
     def feed(self, text: str) -> str:
         """Take more of the reply; returns what can be said now, perhaps nothing."""
+        return self._say(self._screen.feed(text))
+
+    def _say(self, text: str) -> str:
         said: list[str] = []
         self._word += text
         while (end := self._word_end()) is not None:
@@ -100,12 +108,13 @@ class Speech:
             sentence end,
                 unless that leaves the whole reply without a word.
         """
+        said = self._say(self._screen.finish())
         if not is_cut_short or not (self._has_begun or self._ready):
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
             self._drop_unfinished_sentence()
-        return self.flush().rstrip()
+        return (said + self.flush()).rstrip()
 
     def _drop_unfinished_sentence(self) -> None:
         ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
@@ -135,26 +144,8 @@ class Speech:
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned and not is_mark)
 
     def _without_tags(self, word: str) -> str:
-        """The word without tags, and without anything inside a hidden block."""
-        shown: list[str] = []
-        position = 0
-        for tag in _TAG.finditer(word):
-            if not self._hidden_by:
-                shown.append(word[position : tag.start()])
-            position = tag.end()
-            if tag.group(2).lower() in _BLOCK_TAGS:
-                shown.append(" ")
-            self._enter_or_leave(tag)
-        if not self._hidden_by:
-            shown.append(word[position:])
-        return "".join(shown)
-
-    def _enter_or_leave(self, tag: re.Match[str]) -> None:
-        is_closing, name = bool(tag.group(1)), tag.group(2).lower()
-        if name not in _HIDDEN or tag.group().endswith("/>") or self._hidden_by not in {"", name}:
-            return
-        self._depth = max(0, self._depth + (-1 if is_closing else 1))
-        self._hidden_by = name if self._depth else ""
+        """The word without tags."""
+        return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
 
 
 def clean_word(word: str) -> str:

@@ -39,6 +39,7 @@ from agent.llm.resilient import (
     ResilientModel,
     Uncounted,
 )
+from agent.llm.thinkers import Habits, Thinker
 from agent.ports import AgentError, LanguageModel, UseCaseError
 
 __all__ = [
@@ -149,6 +150,7 @@ class _Models:
         self._options = options
         self._budget = HedgeBudget(is_allowed=options.may_hedge)
         self._health: dict[str, ModelHealth] = {}
+        self._habits: dict[str, Habits] = {}
         self._builds: dict[str, asyncio.Future[_Build]] = {}
         self._asked: asyncio.Queue[str] = asyncio.Queue()
         self._make = lru_cache(maxsize=_KEPT_MODELS)(self._made)
@@ -226,4 +228,5 @@ class _Models:
             self._health[identifier] = health
             watch = asyncio.create_task(health.watch(model), name="model probe")
             self._watches.append(watch)
-        return Candidate(model, self._health[identifier])
+        habits = self._habits.setdefault(identifier, Habits(identifier))
+        return Candidate(Thinker(model, habits), self._health[identifier])

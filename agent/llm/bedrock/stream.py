@@ -61,6 +61,7 @@ class _ToolDelta(msgspec.Struct):
 class _Delta(msgspec.Struct):
     text: str = ""
     toolUse: _ToolDelta | None = None  # noqa: N815
+    reasoningContent: object = None  # noqa: N815
 
 
 class _BlockDelta(msgspec.Struct):
@@ -105,6 +106,7 @@ _STOPS = {
 }
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
 _SIGN_OF_LIFE = TextPiece("")
+_THOUGHT = TextPiece("", is_thought=True)
 _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
 
 
@@ -186,7 +188,9 @@ class Reading:
         self._last_index = block.contentBlockIndex
         if block.delta.text:
             self._has_text = True
-        yield TextPiece(block.delta.text) if block.delta.text else _SIGN_OF_LIFE
+            yield TextPiece(block.delta.text)
+        else:
+            yield _THOUGHT if block.delta.reasoningContent is not None else _SIGN_OF_LIFE
         call = self._calls.get(block.contentBlockIndex)
         if call is not None and block.delta.toolUse is not None:
             call.pieces.append(block.delta.toolUse.input)

@@ -68,7 +68,7 @@ class Reading:
         for choice in choices[:1]:
             delta = choice.delta
             words = (delta.content or delta.refusal or "") if delta else ""
-            yield TextPiece(words)
+            yield TextPiece(words, is_thought=not words and _has_thought(delta))
             for each in (delta.tool_calls or ()) if delta else ():
                 self._calls.setdefault(each.index or 0, _Fragments()).add(each)
             if choice.finish_reason:
@@ -95,6 +95,14 @@ class Reading:
             for index, call in sorted(self._calls.items())
             if call.name and not (is_cut and not is_object(call.arguments))
         ]
+
+
+def _has_thought(delta: object) -> bool:
+    """Whether a server gives thoughts apart from the text.
+
+    docs.vllm.ai/en/stable/features/reasoning_outputs has both names.
+    """
+    return any(getattr(delta, name, None) for name in ("reasoning", "reasoning_content"))
 
 
 def _usage(usage: CompletionUsage) -> Usage:
