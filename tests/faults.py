@@ -592,7 +592,7 @@ FAULTS = (
     ),
     Fault(
         "speech",
-        "if end.start() > _LONGEST_TAG or not _OPEN_TAG.search(self._word[: end.start()]):",
+        "if at - start > _LONGEST_TAG or not _OPEN.search(text[start:at]):",
         "if True:",
         "practice 14: a tag with blanks in it is not spoken",
     ),

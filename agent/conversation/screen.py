@@ -35,11 +35,13 @@ _LONGEST_OBJECT = 1_000
 _BARS = "|\uff5c\u2016"
 _PLAIN_BARS = str.maketrans({"\uff5c": "|", "\u2016": "|", "\u2581": "_", " ": None})
 
+_ANALYSIS = "analysis"
+_COMMENT_END = "-->"
+"""An arrow outside of a comment."""
 _FIXED = (
-    "<!--", "-->", "<<SYS>>", "<</SYS>>", "◁think▷", "◁/think▷",
+    "<!--", _COMMENT_END, "<<SYS>>", "<</SYS>>", "◁think▷", "◁/think▷",
     "assistantfinal", "assistantcommentary", "assistantanalysis",
 )  # fmt: skip
-_ANALYSIS = "analysis"
 _LONGER = ("functions.", _ANALYSIS)
 """Words that are markers only with what follows them."""
 _BEGINNINGS = frozenset(word[:size] for word in (*_FIXED, *_LONGER) for size in range(1, len(word)))
@@ -167,7 +169,8 @@ class Screen:
         """The marker at this place; None if there is none."""
         first, rest = text[at], text[at : at + _LONGEST_TAG]
         if found := _fixed(rest):
-            return found
+            is_arrow = found.key == _COMMENT_END and not self._opening
+            return None if is_arrow else found
         match first:
             case "<":
                 return _with_header(_angle(rest), text, at)

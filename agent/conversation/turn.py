@@ -87,6 +87,7 @@ class Turn:
         self._patience = patience
         self._clocks = clocks
         self._brief = brief
+        self._language = brief.language
         self._reply = Reply(_last_reply(history))
         self._trouble = Trouble()
         self._broken_off: int | None = None
@@ -101,6 +102,10 @@ class Turn:
         self._brief = brief
         self._tools.offer(brief.tools)
         self._patience.speak(brief.phrases)
+
+    def switch(self, language: str) -> None:
+        """The call goes on in this language (BCP 47)."""
+        self._language = language
 
     def is_current(self, reply: int) -> bool:
         """Events of this reply are not stale."""
@@ -140,7 +145,7 @@ class Turn:
         self._tools.tell()
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        number = self._reply.start(choice)
+        number = self._reply.start(choice, self._language)
         return [
             *self._clocks.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
