@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.conversation.events import ReplyFault
-from agent.ports import ModelError
+from agent.ports import ModelError, provider_kind
 
 _KINDS = {
     "throttling": ReplyFault.THROTTLED,
@@ -123,7 +123,7 @@ def complaint(kind_header: str, body: bytes, status: int = 0) -> Complaint:
 
 def _bare(kind: str) -> str:
     """Without name space before `#` and address after `:`."""
-    return kind.partition(":")[0].rpartition("#")[2].strip()
+    return provider_kind(kind.partition(":")[0].rpartition("#")[2].strip())
 
 
 def _plain(kind: str) -> str:
