@@ -92,7 +92,8 @@ TOKENS = (
 """Left out; what stands around them is said."""
 
 ORDINARY = (
-    '{"a": {"b": 1}} two', "3 < 5 and 7 > 2", "a<b", "[laughs]", "[sighs softly]", "{curly}", '{"size": "large"}',
+    '{"a": {"b": 1}} two',
+    "3 < 5 and 7 > 2", "a<b", "[laughs]", "[sighs softly]", "{curly}", '{"size": "large"}',
     '{"name": "Ada", "size": "large"}', "functions", "functions. Then", "assistant", "f", "[",
     "analysis of it", "`code`", "fun", "[a", "as", "<", "{", "I <3 you", "[Ada] (guest)", "[1]",
     'x {"name": 5, "arguments": 3}', "assistant finally", "[WAIT]", "dysfunctions.name:0",
