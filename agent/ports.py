@@ -16,6 +16,7 @@ Adapters implement them, `app` chooses, everything else only knows these. Errors
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,21 @@ from agent.conversation.history import Recorded
 from agent.conversation.messages import ReplyPiece, ReplyRequest, ToolCall
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
+
+_PROVIDER_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def provider_kind(told: object) -> str:
+    """What a provider calls its error, for logs, metrics and texts of errors.
+
+    A provider, or what stands between, may send anything there. Returns a short token as it is, an
+    empty text for nothing, and `unreadable` for all else.
+    """
+    if told is None or told == "":
+        return ""
+    is_short = isinstance(told, int) and abs(told) < 10**9
+    text = str(told) if is_short or isinstance(told, str) else " "
+    return text if _PROVIDER_KIND.fullmatch(text.removeprefix("-")) else "unreadable"
 
 
 class AgentError(Exception):

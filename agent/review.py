@@ -16,7 +16,7 @@ from agent.recording.forms import RecordError
 from agent.recording.reading import RecordedLine, missing, read_record
 from agent.recording.replay import Today, replay
 from agent.recording.story import read_story
-from agent.recording.transcript import folded, story_text, transcript
+from agent.recording.transcript import folded, printable, story_text, transcript
 from agent.recording.verdict import changes, told
 from agent.recording.waterfall import COLUMNS
 from agent.resources import Resources
@@ -64,7 +64,7 @@ async def shown(
     story = await read_story(store, call_sid)
     if story is None:
         return None
-    return story_text(story) if for_machines else transcript(story, columns)
+    return story_text(story) if for_machines else printable(transcript(story, columns))
 
 
 async def replayed(
@@ -91,13 +91,14 @@ async def replayed(
     try:
         lines = await read_record(resources.store, call_sid)
     except RecordError as error:
-        return Verdict(f"{call_sid}: the record cannot be used: {error}", NO_RECORD)
+        fault = printable(f"{call_sid}: the record cannot be used: {error}")
+        return Verdict(fault, NO_RECORD)
     if not lines:
         return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
     now = await _today(settings, resources, lines[0]) if with_today else None
     outcome = replay(lines, now)
     text = [*_changed(lines, now, columns), *_incomplete(lines), *told(outcome, columns)]
-    return Verdict("\n".join(text), 0 if outcome.is_same else DIFFERENT)
+    return Verdict(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
 
 
 async def _today(settings: Settings, resources: Resources, first: RecordedLine) -> Today:

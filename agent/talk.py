@@ -33,6 +33,7 @@ from agent.conversation.events import (
     Playback,
     PlaybackReported,
 )
+from agent.recording.transcript import printable
 
 CHARACTERS_PER_SECOND = 40.0
 """Twice a brisk voice: fast enough to read along, slow enough to break in."""
@@ -54,7 +55,7 @@ class TerminalLine:
     def __init__(
         self, write: Callable[[str], object], characters_per_second: float = CHARACTERS_PER_SECOND
     ) -> None:
-        self._write = write
+        self._show_text = write
         self._pace = 1 / characters_per_second if characters_per_second else 0.0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._unspoken: asyncio.Queue[Speak | EndCall] = asyncio.Queue()
@@ -139,6 +140,10 @@ class TerminalLine:
         while not self._unspoken.empty():
             drained.append(self._unspoken.get_nowait())
         return drained
+
+    def _write(self, text: str) -> None:
+        """Show text, without what could steer the terminal."""
+        self._show_text(printable(text))
 
     async def _show(self, text: str) -> None:
         if text and not self._is_speaking:

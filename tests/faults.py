@@ -85,8 +85,8 @@ FAULTS = (
     ),
     Fault(
         "turn",
-        "return Step(self.ask(self._reply.choice))",
-        "return Step(self.ask())",
+        "return Step([*told, *self.ask(self._reply.choice)])",
+        "return Step([*told, *self.ask()])",
         "practice 6: a final round stays one without tools",
     ),
     Fault(
@@ -627,14 +627,26 @@ FAULTS = (
         "live edits: keys mean what the edited table says",
     ),
     Fault(
-        "speech",
-        "        if not self._hidden_by:\n            shown.append(word[position:])",
-        "        shown.append(word[position:])",
+        "screen",
+        "or self.has_call or self._opening or self._is_of_others:",
+        "or self.has_call or self._is_of_others:",
         "D17: thinking is never spoken",
     ),
     Fault(
+        "screen",
+        "                self._is_of_others = True\n",
+        "                pass\n",
+        "only the channel of the answer is spoken",
+    ),
+    Fault(
+        "turn",
+        "if self._reply.has_spoken and not self._reply.has_call:",
+        "if self._reply.has_spoken:",
+        "a tool call in text is asked for again",
+    ),
+    Fault(
         "speech",
-        "if end.start() > _LONGEST_TAG or not _OPEN_TAG.search(self._word[: end.start()]):",
+        "if at - start > _LONGEST_TAG or not _OPEN.search(text[start:at]):",
         "if True:",
         "practice 14: a tag with blanks in it is not spoken",
     ),

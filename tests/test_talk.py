@@ -84,6 +84,20 @@ def test_utterances_that_follow_each_other_are_told_apart() -> None:
     assert terminal.text == "\nagent: One. Two.\nyou: "
 
 
+def test_no_text_steers_the_terminal() -> None:
+    """Neither a reply nor a language, a source or what is handed over."""
+    terminal = Terminal()
+
+    async def script(line: TerminalLine) -> None:
+        await line.send(Speak(1, "A\x1b[2J\x9b\u202eb.", is_last=True))
+        await line.send(SwitchLanguage("e\x1bn"))
+
+    terminal.run(script)
+
+    assert "A [2J  b." in terminal.text
+    assert terminal.text.replace("\n", "").isprintable()
+
+
 def test_words_appear_at_speaking_pace() -> None:
     """One character after the other, so that there is time to break in."""
     terminal = Terminal()

@@ -18,7 +18,7 @@ from twilio.base.exceptions import (  # type: ignore[import-untyped] # ships no 
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
 from agent.carrier.http import refused, telling_apart
-from agent.ports import MessageError, MessageRefusedError, Refusal, TextMessage
+from agent.ports import MessageError, MessageRefusedError, Refusal, TextMessage, provider_kind
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +59,9 @@ class TwilioMessages:
 
 def _translated(status: int, code: int | None) -> MessageError:
     """What an answer with an error means; without Twilio's words, which have the number in them."""
-    log.warning("sms.failed", status=status, code=code)
-    detail = f"HTTP {status}, Twilio error {code}"
+    kind = provider_kind(code)
+    log.warning("sms.failed", status=status, code=kind)
+    detail = f"HTTP {status}, Twilio error {kind}"
     if not refused(status):
         return MessageError(detail)
     is_busy = status == HTTPStatus.TOO_MANY_REQUESTS

@@ -193,6 +193,7 @@ class Conversation:
         """Go on with a call, see `agent.conversation.resuming`."""
         if resumption.language:
             self._actions.append(SwitchLanguage(resumption.language))
+            self._turn.switch(resumption.language)
         self._actions += self._tools.resume()
         first = first_words(resumption, self._brief.phrases, self._brief.greeting)
         if first.sentence:
@@ -337,6 +338,8 @@ class Conversation:
             return
         effect, was_awaited = event.outcome.effect, run.was_awaited
         self._actions += self._course.take_effect(effect, self._brief, was_awaited=was_awaited)
+        if isinstance(effect, SwitchLanguage):
+            self._turn.switch(effect.language)
         if not run.was_awaited:
             self._note(LATE_RESULT.format(run.name, event.outcome.content))
             if self._floor.is_quiet:

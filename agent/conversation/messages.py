@@ -8,7 +8,7 @@ them (practice section 8, rules 5 and 6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
 
@@ -143,6 +143,8 @@ class TextPiece:
     """Some more text of a reply; may be any length, also empty."""
 
     text: str
+    is_thought: bool = field(default=False, compare=False)
+    """A sign that the model thinks, in a field of its own; `text` is empty then."""
 
 
 class StopReason(StrEnum):

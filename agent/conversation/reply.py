@@ -35,15 +35,20 @@ class Reply:
         """Words of it are ready and wait for the rest of their clause."""
         return self._speech.is_pending
 
+    @property
+    def has_call(self) -> bool:
+        """It held a tool call written as text, which nothing can run."""
+        return self._speech.has_call
+
     def is_current(self, number: int) -> bool:
         """Events of this number are not stale."""
         return self._is_active and number == self._number
 
-    def start(self, choice: ToolChoice) -> int:
-        """Begin a new reply; returns its number."""
+    def start(self, choice: ToolChoice, language: str = "") -> int:
+        """Begin a new reply in this language (BCP 47); returns its number."""
         self._number += 1
         self._is_active = True
-        self._speech = Speech()
+        self._speech = Speech(language)
         self.choice = choice
         self.has_spoken = False
         return self._number

@@ -1,9 +1,9 @@
 """Model tokens → words worth saying.
 
-A model writes for readers: Markdown, emoji, links, now and then a `<thinking>` block. A voice
-reads out whatever it is given. `Speech` takes the stream apart into words, cleans each, and gives
-the result back in pieces that end where a speaker would breathe. What it returns is what is sent,
-stored and later aligned with what was heard (practice section 14).
+A model writes for readers: Markdown, emoji, links. A voice reads out whatever it is given. What is
+not for the caller at all is left out before (`agent.conversation.screen`). `Speech` takes the rest
+apart into words, cleans each, and gives the result back in pieces that end where a speaker would
+breathe. What it returns is what is sent, stored and later aligned with what was heard.
 
 All decisions fall at white space, when a word is complete. So the result does not depend on how the
 provider happened to cut its tokens; a property test holds us to that. Rejected: regular expressions
@@ -16,17 +16,23 @@ so that one reply costs a handful of frames and not one for each token.
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from agent.conversation.screen import Screen
+from agent.conversation.wording import SPOKEN_MARKS, clean_word, is_foreign
+
+__all__ = ["MAXIMUM_PIECE", "MINIMUM_PIECE", "Speech", "clean_word"]
 
 MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
 MAXIMUM_PIECE = 160
 """Characters; without any mark, a piece ends at the next word after this."""
 
-_HIDDEN = ("thinking", "think", "reasoning", "scratchpad", "reflection")
-_TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^<>]*>")
-_OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*$")
+_TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*|/)?>")
+_OPEN = re.compile(r"<[/a-zA-Z][^<>]*\Z|\]\([^()\s]*(?:\s+\"[^\"]*|\s+'[^']*)?\Z")
+"""A tag or the target of a link that is not complete."""
 _LONGEST_TAG = 80
+_LONGEST_WORD = 500
+"""Characters; a longer word is taken in parts, so that no text is searched again and again."""
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _CLAUSE_END = re.compile(r"[,;:—、，；]['\")\]»”’]*$")  # noqa: RUF001 (as above)
@@ -34,17 +40,12 @@ _ABBREVIATION = re.compile(
     r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd|Rd|No|Nr|vs|etc|approx|apt|e\.g|i\.e|a\.m|p\.m"
     r"|(?:[A-Z]\.)+[A-Z])\.$"
 )
-_LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$")  # noqa: RUF001 (dash)
-_LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
-_URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*(?<![.,;:!?])")
-_EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
-_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()-]*")
-"""Most words by far, and said as they are."""
-_UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
-_DROPPED = str.maketrans("", "", "*`~|[]{}\\")
-_BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
-"""Marks that are dropped elsewhere; without them two numbers would be read as one."""
-_SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
+_LINE_MARK = re.compile(
+    r"#{1,6}|[-*+•‣>–]|\[[xX]?\]|<?[-=]{1,2}>|[\u2190-\u21ff]"  # noqa: RUF001 (dash)
+)
+_RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
+"""Of a table or between parts, or a fence around code."""
+_DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
 """Tags that part what stands before them from what follows."""
 
@@ -52,14 +53,24 @@ _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "
 class Speech:
     """One reply on its way from tokens to words. Not reusable."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = "") -> None:
+        """Begin a reply in this language (BCP 47); empty = English."""
+        self._is_english = language.lower().partition("-")[0] in {"", "en"}
+        self._is_foreign = False
         self._word = ""
+        self._searched = 0
+        self._last = ""
+        self._mark = ""
         self._ready: list[str] = []
-        self._hidden_by = ""
-        self._depth = 0
+        self._screen = Screen()
         self._at_line_start = True
         self._has_begun = False
         self._joint = ""
+
+    @property
+    def has_call(self) -> bool:
+        """A tool call was written as text; it is not said, nor what follows it."""
+        return self._screen.has_call
 
     @property
     def is_pending(self) -> bool:
@@ -68,21 +79,33 @@ class Speech:
 
     def feed(self, text: str) -> str:
         """Take more of the reply; returns what can be said now, perhaps nothing."""
+        return self._say(self._screen.feed(text))
+
+    def _say(self, text: str) -> str:
         said: list[str] = []
-        self._word += text
-        while (end := self._word_end()) is not None:
-            mark = end.group()
-            word, self._word = self._word[: end.start()], self._word[end.end() :]
-            self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
+        text, start = self._word + text, 0
+        while (end := self._word_end(text, start)) is not None:
+            mark = text[end[0] : end[1]]
+            joint = " " if mark else ""
+            self._take(text[start : end[0]], is_line_end=mark in {"\n", "\r"}, joint=joint)
+            start, self._searched = end[1], 0
             if self._is_piece(is_line_end=mark == "\n"):
                 said.append(self.flush())
+        self._word = text[start:]
         return "".join(said)
 
-    def _word_end(self) -> re.Match[str] | None:
-        """Where the first word ends; white space inside a tag does not end it."""
-        for end in _WORD_END.finditer(self._word):
-            if end.start() > _LONGEST_TAG or not _OPEN_TAG.search(self._word[: end.start()]):
-                return end
+    def _word_end(self, text: str, start: int) -> tuple[int, int] | None:
+        """Where the first word and what follows it end; white space in a tag does not end it."""
+        longest = start + _LONGEST_WORD
+        for end in _WORD_END.finditer(text, start + self._searched, longest + 1):
+            at = end.start()
+            if end.end() == start:
+                continue  # the mark that ended the word before
+            if at - start > _LONGEST_TAG or not _OPEN.search(text[start:at]):
+                return end.span()
+        if len(text) > longest:
+            return longest, longest
+        self._searched = len(text) - start
         return None
 
     def flush(self) -> str:
@@ -100,12 +123,13 @@ class Speech:
             sentence end,
                 unless that leaves the whole reply without a word.
         """
+        said = self._say(self._screen.finish())
         if not is_cut_short or not (self._has_begun or self._ready):
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
             self._drop_unfinished_sentence()
-        return self.flush().rstrip()
+        return (said + self.flush()).rstrip()
 
     def _drop_unfinished_sentence(self) -> None:
         ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
@@ -128,57 +152,28 @@ class Speech:
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
         """A word is complete."""
         visible = self._without_tags(word)
-        is_mark = self._at_line_start and _LINE_MARK.match(visible) is not None
-        cleaned = "" if is_mark else clean_word(visible)
+        is_mark = self._at_line_start and _LINE_MARK.fullmatch(visible) is not None
+        cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
             self._ready.append(cleaned + joint)
-        self._at_line_start = is_line_end or (self._at_line_start and not cleaned and not is_mark)
+        self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
+
+    def _cleaned(self, visible: str) -> str:
+        """The word as it should be said, with the mark between it and the number before it."""
+        is_english = self._is_english and not self._is_foreign
+        cleaned = clean_word(visible, is_english=is_english)
+        mark, self._mark = self._mark, SPOKEN_MARKS.get(visible, "")
+        if cleaned:
+            foreign = is_foreign(cleaned)
+            self._is_foreign = self._is_foreign if foreign is None else foreign
+            is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
+            self._last = cleaned
+            return f"{mark} {cleaned}" if is_between else cleaned
+        return cleaned
 
     def _without_tags(self, word: str) -> str:
-        """The word without tags, and without anything inside a hidden block."""
-        shown: list[str] = []
-        position = 0
-        for tag in _TAG.finditer(word):
-            if not self._hidden_by:
-                shown.append(word[position : tag.start()])
-            position = tag.end()
-            if tag.group(2).lower() in _BLOCK_TAGS:
-                shown.append(" ")
-            self._enter_or_leave(tag)
-        if not self._hidden_by:
-            shown.append(word[position:])
-        return "".join(shown)
-
-    def _enter_or_leave(self, tag: re.Match[str]) -> None:
-        is_closing, name = bool(tag.group(1)), tag.group(2).lower()
-        if name not in _HIDDEN or tag.group().endswith("/>") or self._hidden_by not in {"", name}:
-            return
-        self._depth = max(0, self._depth + (-1 if is_closing else 1))
-        self._hidden_by = name if self._depth else ""
-
-
-def clean_word(word: str) -> str:
-    """One word as it should be said; empty if nothing of it can be. Digits and signs stay."""
-    return word if _PLAIN.fullmatch(word) else _without_marks(word)
-
-
-def _without_marks(word: str) -> str:
-    word = _LINK_TARGET.sub("", word)
-    word = _URL.sub(r"\1", word)
-    word = _BETWEEN_NUMBERS.sub(lambda mark: _SPOKEN_MARKS.get(mark.group(), " "), word)
-    word = word.translate(_DROPPED)
-    word = _EDGE_UNDERSCORE.sub("", word)
-    word = word.replace("&", " and ").replace("<", " less than ").replace(">", " greater than ")
-    word = "".join(character for character in word if _is_speakable(character))
-    return " ".join(word.split())
-
-
-def _is_speakable(character: str) -> bool:
-    """Not an emoji, a modifier, an invisible or a control character."""
-    if character in "°©®™ ":
-        return True
-    is_emoji_style = "\ufe00" <= character <= "\ufe0f"
-    return not is_emoji_style and unicodedata.category(character) not in _UNSPEAKABLE
+        """The word without tags."""
+        return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
 
 
 def _ends_sentence(word: str) -> bool:

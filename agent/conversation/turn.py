@@ -5,7 +5,8 @@
 The model is asked; its words are said as they come; the tools it calls are run, and it is asked
 again with what they have answered, a few times and then without tools (practice section 6). Who
 has to wait meanwhile hears fillers. A reply that gives neither words nor calls is asked for once
-more, then a sentence of ours stands in for it; what stands in for one that fails is the matter of
+more, then a sentence of ours stands in for it; so is one that holds a tool call as text, also if it
+has words, and the model is told. What stands in for one that fails is the matter of
 `agent.conversation.trouble`. When the call is about to end, these sentences are a goodbye.
 
 A turn that is left behind leaves nothing running but tools with side effects. What follows when it
@@ -18,10 +19,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from agent.conversation.actions import Action, StartReply, Timer
+from agent.conversation.actions import Action, Record, StartReply, Timer
 from agent.conversation.clocks import Clocks
 from agent.conversation.ending import Ending
-from agent.conversation.history import Fact, History, ToolUsed
+from agent.conversation.history import Fact, History, Note, ToolUsed
 from agent.conversation.messages import Choice, StopReason, ToolCall, ToolChoice
 from agent.conversation.mouth import Mouth
 from agent.conversation.patience import Patience
@@ -29,6 +30,11 @@ from agent.conversation.reply import Reply
 from agent.conversation.toolruns import ToolRuns
 from agent.conversation.trouble import Trouble
 from agent.conversation.usecase import Brief
+
+CALL_AS_TEXT = (
+    "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
+    " or answer in words."
+)
 
 
 class Then(Enum):
@@ -81,6 +87,7 @@ class Turn:
         self._patience = patience
         self._clocks = clocks
         self._brief = brief
+        self._language = brief.language
         self._reply = Reply(_last_reply(history))
         self._trouble = Trouble()
         self._broken_off: int | None = None
@@ -95,6 +102,10 @@ class Turn:
         self._brief = brief
         self._tools.offer(brief.tools)
         self._patience.speak(brief.phrases)
+
+    def switch(self, language: str) -> None:
+        """The call goes on in this language (BCP 47)."""
+        self._language = language
 
     def is_current(self, reply: int) -> bool:
         """Events of this reply are not stale."""
@@ -134,7 +145,7 @@ class Turn:
         self._tools.tell()
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        number = self._reply.start(choice)
+        number = self._reply.start(choice, self._language)
         return [
             *self._clocks.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
@@ -215,13 +226,18 @@ class Turn:
             return self._stand_in(phrases.blocked, ending)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls, ending)
-        if self._reply.has_spoken:
+        if self._reply.has_spoken and not self._reply.has_call:
             self._trouble.end()
             return Step(self._clocks.stop(Timer.TROUBLE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood, ending)
         self._has_retried = True
-        return Step(self.ask(self._reply.choice))
+        told = [self._note(CALL_AS_TEXT)] if self._reply.has_call else []
+        return Step([*told, *self.ask(self._reply.choice)])
+
+    def _note(self, text: str) -> Record:
+        note = Note(text)
+        return Record(self._history.append(note), note)
 
     def _after_failure(self, sorry: str, ending: Ending | None) -> Step:
         limits = self._brief.limits

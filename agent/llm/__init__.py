@@ -42,6 +42,7 @@ from agent.llm.resilient import (
     ResilientModel,
     Uncounted,
 )
+from agent.llm.thinkers import Habits, Thinker
 from agent.llm.timeouts import Patience
 from agent.ports import AgentError, LanguageModel, UseCaseError
 
@@ -161,6 +162,7 @@ class _Models:
         self._options = options
         self._budget = HedgeBudget(is_allowed=options.may_hedge)
         self._health: dict[str, ModelHealth] = {}
+        self._habits: dict[str, Habits] = {}
         self._builds: dict[str, asyncio.Future[_Build]] = {}
         self._asked: asyncio.Queue[str] = asyncio.Queue()
         self._make = lru_cache(maxsize=_KEPT_MODELS)(self._made)
@@ -256,4 +258,5 @@ class _Models:
             self._health[identifier] = health
             watch = asyncio.create_task(health.watch(model), name="model probe")
             self._watches.append(watch)
-        return Candidate(model, self._health[identifier])
+        habits = self._habits.setdefault(identifier, Habits(identifier))
+        return Candidate(Thinker(model, habits), self._health[identifier])

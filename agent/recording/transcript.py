@@ -55,8 +55,28 @@ def story_form(story: Story) -> Form:
 
 
 def plain_text(text: str) -> str:
-    """Text that only prints."""
-    return "".join(one if one.isprintable() else " " for one in text)
+    """Text that only prints, in one line."""
+    return "".join(one if _prints(one) else " " for one in text)
+
+
+def printable(text: str) -> str:
+    """All lines of an output without what could steer a terminal."""
+    return "\n".join(map(plain_text, text.split("\n")))
+
+
+def escaped(json_text: str) -> str:
+    """JSON without what could steer a terminal: the same value, such characters by their codes."""
+    return "".join(one if one.isprintable() else _escape(one) for one in json_text)
+
+
+def _prints(character: str) -> bool:
+    """Joiners shape the letters of some languages; all else that is invisible is left out."""
+    return character.isprintable() or character in "\u200c\u200d"
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
@@ -186,4 +206,4 @@ def _line_form(story: Story, line: RecordedLine) -> Form:
 
 def story_text(story: Story) -> str:
     """`story_form` as JSON text."""
-    return text_of(story_form(story))
+    return escaped(text_of(story_form(story)))

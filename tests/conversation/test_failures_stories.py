@@ -23,8 +23,9 @@ from agent.conversation.history import (
     AgentSaid,
     Voice,
 )
-from agent.conversation.messages import StopReason
+from agent.conversation.messages import Role, StopReason
 from agent.conversation.outcome import HangUp
+from agent.conversation.turn import CALL_AS_TEXT
 from tests.conversation.builders import (
     HELLO,
     agent_off,
@@ -55,6 +56,37 @@ def test_a_reply_without_words_is_tried_once_more(text: str) -> None:
     assert spoken(again) == []
     assert spoken(sentence) == [HELLO.phrases.not_understood]
     assert Timer.PLAYBACK in call.running
+
+
+CALL = '<tool_call>{"name": "mark", "arguments": {}}</tool_call> It is done.'
+
+
+@pytest.mark.parametrize("words", ["", "One moment. "])
+@pytest.mark.parametrize("stop", [StopReason.END, StopReason.TOOLS, StopReason.MALFORMED])
+def test_a_tool_call_in_text_is_asked_for_again_and_not_said(words: str, stop: StopReason) -> None:
+    """Promise 7: words before it stay; the model is told; then a sentence of our own."""
+    call = thinking()
+
+    said = spoken(call.happens(delta(1, words + CALL)))
+    again = call.happens(finished(1, stop=stop))
+    sentence = call.happens(delta(2, CALL), finished(2))
+
+    assert "".join([*said, *spoken(again)]).strip() == words.strip()
+    assert question(again).reply == 2
+    assert question(again).messages[-1].role is Role.CALLER
+    assert CALL_AS_TEXT in str(question(again).messages[-1])
+    assert spoken(sentence) == [HELLO.phrases.not_understood]
+    assert Timer.PLAYBACK in call.running
+
+
+def test_a_real_call_beside_one_in_text_is_run() -> None:
+    """Some servers pass both on."""
+    call = thinking()
+
+    actions = call.happens(delta(1, CALL), finished(1, wants("mark")))
+
+    assert spoken(actions) == []
+    assert [one.call.name for one in actions if isinstance(one, RunTool)] == ["mark"]
 
 
 def test_each_turn_may_be_tried_once_more() -> None:

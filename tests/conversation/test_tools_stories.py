@@ -537,3 +537,13 @@ def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
 
     assert caller_text(asked) == f"How long will the [{LATE}]"
     assert after == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
+
+
+def test_after_a_switch_of_language_no_english_word_is_put_into_a_reply() -> None:
+    """The signs are left to the new voice."""
+    call = using("mark")
+    call.happens(done(1, effect=SwitchLanguage("es-US")))
+
+    first, rest = call.happens(delta(2, "Pizza & vino. ")), call.happens(finished(2))
+
+    assert "".join(spoken([*first, *rest])).strip() == "Pizza & vino."

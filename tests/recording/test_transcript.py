@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.conversation import events as ev
 from agent.conversation.actions import Action, Record, RunTool, Speak, StartReply
@@ -29,7 +31,8 @@ from agent.ports import Item
 from agent.recording.desk import open_records
 from agent.recording.reading import RecordedLine
 from agent.recording.story import Story, read_story
-from agent.recording.transcript import clock, story_text, transcript
+from agent.recording.transcript import clock, escaped, printable, story_text, transcript
+from agent.review import shown
 from agent.store.chat import fact_item
 from agent.store.readback import GENERATION
 from tests.fakes import MemoryStore, moment
@@ -237,3 +240,47 @@ def test_call_fits_a_narrow_terminal(columns: int) -> None:
         "".join("".join(wide).split()).replace("-", "").replace("=", "").replace(".", "")
     )
     assert max(map(len, wide)) > 100
+
+
+STEERING = "a\x1b[2Jb\x9bc\u202ed\u2066e\u200ef\x07g\x7fh\u2028i\U000e0041j\rk"
+
+
+def test_no_output_for_a_terminal_can_steer_it() -> None:
+    """Lines stay; so do the joiners of Persian and Indic words."""
+    told = printable(f"{STEERING}\nsecond \u06cc\u200c\u062e")
+
+    assert told == "a [2Jb c d e f g h i j k\nsecond \u06cc\u200c\u062e"
+
+
+@given(value=st.text() | st.sampled_from([STEERING, "\ud800", "\U0001f600"]))
+def test_json_for_machines_has_the_same_value_and_nothing_that_steers(value: str) -> None:
+    """Whatever a caller or a model has said, also as a name of a field."""
+    text = escaped(json.dumps({value: [value]}, ensure_ascii=False))
+
+    assert text.isprintable()
+    assert json.loads(text) == {value: [value]}
+
+
+@pytest.mark.parametrize("for_machines", [True, False])
+def test_no_value_of_a_call_can_steer_a_terminal(for_machines: bool) -> None:
+    """Names and words alike."""
+    call = ToolCall("abc123def", STEERING, STEERING)
+    facts: list[Recorded] = [
+        CallerSaid(STEERING),
+        AgentSaid(STEERING),
+        ToolUsed(1, call, ToolResult("abc123def", STEERING)),
+        Note(STEERING),
+    ]
+
+    async def main() -> str | None:
+        store = MemoryStore()
+        await store.put({**SESSION, "useCase": "pizza\u202e", "From": "client:a\x9b"})
+        await store.put({"pk": "CA1", "sk": "resume::000001", "cause": STEERING})
+        for position, fact in enumerate(facts):
+            await store.put(fact_item("CA1", STARTED, position, fact, position, 1))
+        return await shown(store, "CA1", for_machines=for_machines)
+
+    text = run_virtually(main())
+
+    assert text is not None
+    assert text.replace("\n", "").isprintable()

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.conversation.events import ReplyFault
 from agent.llm.refusals import Refusal, fault_of
-from agent.ports import ModelError
+from agent.ports import ModelError, provider_kind
 
 _KINDS = {
     "throttling": ReplyFault.THROTTLED,
@@ -121,7 +121,7 @@ def complaint(kind_header: str, body: bytes, status: int = 0) -> Complaint:
 
 def _bare(kind: str) -> str:
     """Without name space before `#` and address after `:`."""
-    return kind.partition(":")[0].rpartition("#")[2].strip()
+    return provider_kind(kind.partition(":")[0].rpartition("#")[2].strip())
 
 
 def _plain(kind: str) -> str:

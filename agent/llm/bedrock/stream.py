@@ -69,6 +69,7 @@ class _ToolDelta(msgspec.Struct):
 class _Delta(msgspec.Struct):
     text: str | None = None
     toolUse: _ToolDelta | None = None  # noqa: N815
+    reasoningContent: object = None  # noqa: N815
 
 
 class _BlockDelta(msgspec.Struct):
@@ -113,6 +114,7 @@ _STOPS = {
 }
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
 _SIGN_OF_LIFE = TextPiece("")
+_THOUGHT = TextPiece("", is_thought=True)
 _UNREADABLE = (ParserError, ValueError, KeyError, struct.error, RecursionError)
 """What botocore, msgspec and json raise for bytes that are no event; a `MsgspecError` and a
 `UnicodeError` are a `ValueError`."""
@@ -213,7 +215,7 @@ class Reading:
         delta = block.delta
         if delta is None or delta.toolUse is None:
             self._latest = None
-            return self._say(delta.text if delta is not None else None)
+            return self._say(delta)
         self._latest = call = self._of_part(block.contentBlockIndex)
         written = delta.toolUse.input or ""
         text = written if isinstance(written, str) else json.dumps(written)
@@ -221,13 +223,14 @@ class Reading:
             call.pieces.append(text)
         elif text.strip():
             self.unusable += 1
-        return self._say(delta.text)
+        return self._say(delta)
 
-    def _say(self, text: str | None) -> TextPiece:
-        if not text:
-            return _SIGN_OF_LIFE
+    def _say(self, delta: _Delta | None) -> TextPiece:
+        if delta is None or not delta.text:
+            is_thought = delta is not None and delta.reasoningContent is not None
+            return _THOUGHT if is_thought else _SIGN_OF_LIFE
         self._has_text = True
-        return TextPiece(self._words.add(text))
+        return TextPiece(self._words.add(delta.text))
 
     def _of_part(self, index: int | None) -> _Call | None:
         """The call that a part of an input belongs to."""

@@ -108,7 +108,7 @@ class Reading:
             delta = message if isinstance(message, dict) and not self._has_begun else {}
         self._has_begun = self._has_begun or bool(choice)
         said = _words(delta.get("content")) or _words(delta.get("refusal"))
-        yield TextPiece(self._words.add(said))
+        yield TextPiece(self._words.add(said), is_thought=not said and _has_thought(delta))
         self._calls.add(delta)
 
     def _end(self, told: str) -> Iterator[ReplyPiece]:
@@ -168,6 +168,14 @@ def _part(part: object) -> str:
         return ""
     text = told.get("text") or told.get("refusal")
     return text if isinstance(text, str) else ""
+
+
+def _has_thought(delta: Json) -> bool:
+    """Whether a server gives thoughts apart from the text.
+
+    docs.vllm.ai/en/stable/features/reasoning_outputs has both names.
+    """
+    return any(delta.get(name) for name in ("reasoning", "reasoning_content"))
 
 
 def _usage(told: Json) -> Usage:

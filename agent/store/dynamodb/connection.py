@@ -31,7 +31,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped] # ships no typ
     ClientError,
 )
 
-from agent.ports import StoreError, StoreRefusedError
+from agent.ports import StoreError, StoreRefusedError, provider_kind
 from agent.store.dynamodb.attributes import Attributes
 
 _KEEP_ALIVE_SECONDS = 120.0
@@ -148,7 +148,7 @@ async def pause(repetition: int) -> None:
 
 def _judge(name: str, error: ClientError) -> None:
     """Return if the operation may be repeated at once, raise what it means otherwise."""
-    code = error.response["Error"]["Code"]
+    code = provider_kind(error.response["Error"]["Code"])
     match code:
         case "ConditionalCheckFailedException":
             raise ConditionFailedError(error.response.get("Item", {})) from error
@@ -156,7 +156,8 @@ def _judge(name: str, error: ClientError) -> None:
             return
         case "TransactionCanceledException":
             reasons = {
-                reason.get("Code", "None") for reason in error.response["CancellationReasons"]
+                provider_kind(reason.get("Code", "None"))
+                for reason in error.response["CancellationReasons"]
             } - {"None"}
             if _CONDITION in reasons:
                 raise ConditionFailedError({}) from error

@@ -47,7 +47,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
 
-from agent.ports import ToolError
+from agent.ports import ToolError, provider_kind
 from agent.tools.mcp.file import Entry
 from agent.tools.mcp.peer import Answer, AwayError, Listed, SessionOverError, answer_of, listed_of
 from agent.tools.mcp.raw_results import RawTransport, raw_of
@@ -339,7 +339,7 @@ def _reason(error: BaseException) -> str:
         case TimeoutError():
             return "it does not answer in time"
         case MCPError():
-            return f"it answers with an error ({error.code})"
+            return f"it answers with an error ({provider_kind(error.code)})"
         case httpx2.HTTPError() | OSError():
             return f"it cannot be reached ({type(error).__name__})"
         case _:
