@@ -87,6 +87,8 @@ JOURNAL_FLUSH_SECONDS = 5.0
 KEPT_SECONDS = 1.0
 """How long is waited until all so far is written down: before a tool with side effects begins, and
 before the call goes elsewhere."""
+LONGEST_DELTA = 1_000
+"""Characters of a reply that are worked on at a time, however much a model writes at once."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's words wait for edits of the use case, read since the first of them."""
@@ -301,7 +303,7 @@ class Session:
             async for piece in pieces:
                 match piece:
                     case TextPiece(text):
-                        await self._put(ReplyDelta(reply, text))
+                        await self._pass_on(reply, text)
                     case ToolCall():
                         calls.append(piece)
                     case Stopped(reason):
@@ -310,6 +312,13 @@ class Session:
                     case Usage():
                         await self._put(TokensCounted(reply, piece))
         return has_finished
+
+    async def _pass_on(self, reply: int, text: str) -> None:
+        """Put text of a reply, and let the loop serve other calls between long parts of it."""
+        await self._put(ReplyDelta(reply, text[:LONGEST_DELTA]))
+        for start in range(LONGEST_DELTA, len(text), LONGEST_DELTA):
+            await asyncio.sleep(0)
+            await self._put(ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
 
     async def _collect(self, model: LanguageModel, action: Summarize, texts: list[str]) -> bool:
         """Gather what a model writes; whether it came to an end that lets it be used."""

@@ -19,6 +19,7 @@ from agent.conversation.events import (
     Event,
     Playback,
     PlaybackReported,
+    ReplyDelta,
     ReplyFault,
     Summarized,
     SummaryFailed,
@@ -38,6 +39,7 @@ from agent.conversation.messages import (
 from agent.conversation.outcome import HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, KeyBinding, Limits, Phrases
 from agent.ports import ModelError
+from agent.session import LONGEST_DELTA
 from tests.conversation.builders import caller
 from tests.scripted import (
     GREETING,
@@ -77,6 +79,22 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
         CallerSaid("Thanks."),
         AgentSaid("You are welcome."),
     ]
+
+
+def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
+    """However much a model writes at once, no event has more text than takes a moment."""
+    words = "one two three. " * 500
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Count."))], hangs_up_at=4.0),
+        ScriptedModel([[words, END]]),
+    )
+
+    run_virtually(stage.play())
+
+    events = [event for event, _ in stage.observer.seen]
+    sizes = [len(event.text) for event in events if isinstance(event, ReplyDelta)]
+    assert sizes == [LONGEST_DELTA] * 7 + [len(words) - 7 * LONGEST_DELTA]
+    assert stage.line.said == words + "\n"
 
 
 def test_interrupt_closes_the_stream_at_once() -> None:

@@ -331,7 +331,7 @@ class _Projection:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
             self._caller(CALLER_WAITS)
-        return tuple(Message(role, tuple(parts)) for role, parts in self._messages)
+        return tuple(Message(role, _joined(parts)) for role, parts in self._messages)
 
     def _caller(self, text: str) -> None:
         if self._cut_off:
@@ -347,11 +347,18 @@ class _Projection:
         if not self._messages or self._messages[-1][0] is not role:
             self._messages.append((role, [part]))
             return
-        parts = self._messages[-1][1]
-        if isinstance(part, Text) and isinstance(parts[-1], Text):
-            parts[-1] = Text(f"{parts[-1].text} {part.text}")
+        self._messages[-1][1].append(part)
+
+
+def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts with texts that follow each other as one."""
+    joined: list[Part] = []
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, Text)):
+        if is_text:
+            joined.append(Text(" ".join(part.text for part in group if isinstance(part, Text))))
         else:
-            parts.append(part)
+            joined.extend(group)
+    return tuple(joined)
 
 
 def _grouping(fact: Fact) -> object:

@@ -12,7 +12,7 @@ said.
 from __future__ import annotations
 
 from agent.conversation.actions import Action, Record, Speak
-from agent.conversation.heard import heard_until
+from agent.conversation.heard import LONGEST_TEXT, heard_until
 from agent.conversation.history import AgentSaid, History, Voice
 from agent.conversation.pace import letters
 
@@ -123,7 +123,8 @@ class Mouth:
 
     def note_played(self, text: str) -> None:
         """The relay has played this much more."""
-        self._played = f"{self._played} {text}"
+        if len(self._played) < LONGEST_TEXT:
+            self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
         """Cut what is audible to what was heard; nothing is audible any more then.

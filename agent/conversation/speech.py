@@ -11,6 +11,9 @@ over the text so far, which see half a tag or half a number at the end of each c
 
 The first word goes out as soon as it is complete (the caller waits for it), the rest in clauses,
 so that one reply costs a handful of frames and not one for each token.
+
+The work for one character is bounded: a word without end is cut at `LONGEST_WORD`, and no pattern
+here goes back over what it has read.
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
 MAXIMUM_PIECE = 160
 """Characters; without any mark, a piece ends at the next word after this."""
+LONGEST_WORD = 2_000
+"""Characters without white space; what follows is cleaned as a word of its own, without a gap."""
 
 _HIDDEN = ("thinking", "think", "reasoning", "scratchpad", "reflection")
-_TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)[^<>]*>")
-_OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*$")
+_TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*+)[^<>]*+>")
+_OPEN_TAG = re.compile(r"<[/a-zA-Z][^<>]*+$")
 _LONGEST_TAG = 80
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
@@ -36,9 +41,9 @@ _ABBREVIATION = re.compile(
 )
 _LINE_MARK = re.compile(r"^(?:#{1,6}|[-*+•‣>–]|-{3,}|={3,}|`{3}[A-Za-z]*)$")  # noqa: RUF001 (dash)
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)?")
-_URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*(?<![.,;:!?])")
+_URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
-_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (as above)
 """Most words by far, and said as they are."""
 _UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
 _DROPPED = str.maketrans("", "", "*`~|[]{}\\")
@@ -70,20 +75,22 @@ class Speech:
         """Take more of the reply; returns what can be said now, perhaps nothing."""
         said: list[str] = []
         self._word += text
-        while (end := self._word_end()) is not None:
-            mark = end.group()
-            word, self._word = self._word[: end.start()], self._word[end.end() :]
+        while (border := self._word_end()) is not None:
+            start, end = border
+            mark = self._word[start:end]
+            word, self._word = self._word[:start], self._word[end:]
             self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
             if self._is_piece(is_line_end=mark == "\n"):
                 said.append(self.flush())
         return "".join(said)
 
-    def _word_end(self) -> re.Match[str] | None:
-        """Where the first word ends; white space inside a tag does not end it."""
-        for end in _WORD_END.finditer(self._word):
-            if end.start() > _LONGEST_TAG or not _OPEN_TAG.search(self._word[: end.start()]):
-                return end
-        return None
+    def _word_end(self) -> tuple[int, int] | None:
+        """Where the first word ends, and its mark; white space inside a tag does not end it."""
+        for end in _WORD_END.finditer(self._word, 0, LONGEST_WORD + 1):
+            word = self._word[: end.start()]
+            if len(word) > _LONGEST_TAG or "<" not in word or not _OPEN_TAG.search(word):
+                return end.span()
+        return (LONGEST_WORD, LONGEST_WORD) if len(self._word) > LONGEST_WORD else None
 
     def flush(self) -> str:
         """Give out the words that are complete, wherever the clause may be."""
@@ -121,9 +128,10 @@ class Speech:
         if not self._has_begun:
             return True
         size = sum(map(len, self._ready))
+        if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
+            return size >= MAXIMUM_PIECE
         last = self._ready[-1].strip()
-        is_clause = is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
-        return size >= MAXIMUM_PIECE or (is_clause and size >= MINIMUM_PIECE)
+        return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
         """A word is complete."""
@@ -164,13 +172,20 @@ def clean_word(word: str) -> str:
 
 def _without_marks(word: str) -> str:
     word = _LINK_TARGET.sub("", word)
-    word = _URL.sub(r"\1", word)
+    word = _URL.sub(_host, word)
     word = _BETWEEN_NUMBERS.sub(lambda mark: _SPOKEN_MARKS.get(mark.group(), " "), word)
     word = word.translate(_DROPPED)
     word = _EDGE_UNDERSCORE.sub("", word)
     word = word.replace("&", " and ").replace("<", " less than ").replace(">", " greater than ")
     word = "".join(character for character in word if _is_speakable(character))
     return " ".join(word.split())
+
+
+def _host(url: re.Match[str]) -> str:
+    """What is said of a link; marks at its end belong to the sentence."""
+    end = url.start() + len(url[0].rstrip(".,;:!?"))
+    host = url.string[url.start("host") : min(end, url.end("host"))]
+    return host + url.string[end : url.end()] if host else url[0]
 
 
 def _is_speakable(character: str) -> bool:

@@ -33,7 +33,11 @@ NOT_HEARD = (
     "Not done: the caller interrupted your last sentence, so a yes may not mean this."
     " Say again briefly what you are about to do and ask."
 )
+LONGEST_ARGUMENTS = 64_000
+"""Characters; longer ones are not read."""
 _MINTED = re.compile(r"tool(\d{5})")
+_Key = tuple[str, str]
+"""A tool and its canonical arguments."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class _Run:
     """One execution, and the facts that wait for it."""
 
     spec: ToolSpec
+    key: _Key
     positions: list[int]
     awaited: set[int] = field(default_factory=set)
 
@@ -62,7 +67,11 @@ class ToolRuns:
         self._specs = specs
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
-        self._done: dict[tuple[str, str], str] = {}
+        self._first: dict[_Key, int] = {}
+        """-> the first run that has not failed, if the history has it: none is searched for."""
+        for position, used in history.tool_runs():
+            self._note(position, _key(used.call))
+        self._done: dict[_Key, str] = {}
         """Name and arguments of forgotten runs that had an effect -> their result."""
         self._has_news = False
 
@@ -76,9 +85,9 @@ class ToolRuns:
             if not isinstance(used, ToolUsed) or used.result is None or used.result.is_error:
                 continue
             spec = self._specs.get(used.call.name)
-            arguments = canonical(used.call.arguments)
-            if arguments and (spec is None or spec.side_effect is not SideEffect.NONE):
-                self._done.setdefault((used.call.name, arguments), used.result.content)
+            key = _key(used.call)
+            if key[1] and (spec is None or spec.side_effect is not SideEffect.NONE):
+                self._done.setdefault(key, used.result.content)
 
     @property
     def is_awaited(self) -> bool:
@@ -171,9 +180,8 @@ class ToolRuns:
     def _take_up(
         self, reply: int, call: ToolCall, *, is_confirmed: bool
     ) -> tuple[Action, list[Action]]:
-        spec = self._specs.get(call.name)
-        arguments = canonical(call.arguments)
-        if arguments is None:
+        spec, key = self._specs.get(call.name), _key(call)
+        if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
             return self._answered(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
         if spec is None:
@@ -181,14 +189,13 @@ class ToolRuns:
             return self._answered(reply, call, error_content(fault), is_error=True)
         if spec.side_effect is SideEffect.NONE:
             return self._started(reply, call, spec)
-        if (content := self._done.get((call.name, arguments))) is not None:
+        if (content := self._done.get(key)) is not None:
             return self._answered(reply, call, content, is_error=False)
-        for position, used in self._history.tool_runs():
-            if _is_same(used.call, call.name, arguments):
-                if used.result is None:
-                    return self._joined(reply, call, position)
-                if not used.result.is_error:
-                    return self._answered(reply, call, used.result.content, is_error=False)
+        if (position := self._earlier(key)) is not None:
+            result = self._history.tool_run(position).result
+            if result is None:
+                return self._joined(reply, call, position)
+            return self._answered(reply, call, result.content, is_error=False)
         if spec.side_effect is SideEffect.ONCE and not is_confirmed:
             return self._answered(reply, call, error_content(NOT_HEARD), is_error=True)
         return self._started(reply, call, spec)
@@ -198,7 +205,9 @@ class ToolRuns:
         return self._record(position), [self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
+        key = _key(call)
+        self._note(position, key)
+        self._runs[call.id] = _Run(spec, key, [position], {position} if is_awaited else set())
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE)
 
     @property
@@ -221,11 +230,20 @@ class ToolRuns:
 
     def _twin(self, call: ToolCall) -> _Run | None:
         """The run of the same call that is going on."""
-        arguments = canonical(call.arguments) or ""
-        for run in self._runs.values():
-            if _is_same(self._history.tool_run(run.positions[0]).call, call.name, arguments):
-                return run
-        return None
+        key = _key(call)
+        return next((run for run in self._runs.values() if run.key == key), None)
+
+    def _note(self, position: int, key: _Key) -> None:
+        if self._earlier(key) is None:
+            self._first[key] = position
+
+    def _earlier(self, key: _Key) -> int | None:
+        """The same call that is running or has succeeded, unless the history has forgotten it."""
+        position = self._first.get(key)
+        if position is None or position < self._history.first:
+            return None
+        result = self._history.tool_run(position).result
+        return None if result is not None and result.is_error else position
 
     def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
         position = self._history.append(ToolUsed(reply, call))
@@ -251,6 +269,8 @@ class ToolRuns:
 
 def canonical(arguments: str) -> str | None:
     """The arguments in one spelling for all equal ones; None if they are not a JSON object."""
+    if len(arguments) > LONGEST_ARGUMENTS:
+        return None
     try:
         value = json.loads(arguments)
     except (ValueError, RecursionError):
@@ -271,8 +291,9 @@ def _minted_number(fact: Fact) -> int:
     return int(found[1]) if found else 0
 
 
-def _is_same(call: ToolCall, name: str, arguments: str) -> bool:
-    return call.name == name and canonical(call.arguments) == arguments
+def _key(call: ToolCall) -> _Key:
+    """What equal calls have in common; without arguments if they are not a JSON object."""
+    return call.name, canonical(call.arguments) or ""
 
 
 def safe_name(name: str) -> str:

@@ -86,17 +86,22 @@ class OfflineModel:
 
         Between pieces it gives way, so that an interrupt gets in. Words count as tokens.
         """
-        answer = self._answer(request)
+        answer = await self._answer(request)
         for piece in _pieces(answer, len(request.messages)):
             await asyncio.sleep(self._seconds_per_piece)
             yield piece
         written = answer.text.split() + answer.arguments.split() * bool(answer.call)
         yield Usage(_words_in(request), len(written))
 
-    def _answer(self, request: ReplyRequest) -> Answer:
+    async def _answer(self, request: ReplyRequest) -> Answer:
+        """Reads one message at a time, so that a long call does not hold the others up."""
         if request.system == SUMMARIZE:
             return Answer("")
-        return Dialogue(self._rules, request, self._today).answer()
+        dialogue = Dialogue(self._rules, request, self._today)
+        for message in request.messages:
+            dialogue.read(message)
+            await asyncio.sleep(0)
+        return dialogue.answer()
 
 
 def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:

@@ -176,3 +176,16 @@ def test_the_agent_speaks_while_words_come_or_are_played() -> None:
         heard.append(mouth.is_speaking)
 
     assert heard == [False, True, False, True, False, True, False, True, False]
+
+
+def test_what_was_played_is_kept_to_a_bound() -> None:
+    """A relay that reports without end makes the agent's words no longer, nor the memory full."""
+    mouth = mouth_with(History())
+    mouth.say("One two three four.")
+
+    for _ in range(3):
+        mouth.note_played("One two three " + "- " * 10_000)
+
+    assert mouth.cut("One", None, is_complete=False) == [
+        Record(0, AgentSaid("One two three", is_cut=True))
+    ]
