@@ -41,6 +41,18 @@ class Fault:
 
 FAULTS = (
     Fault(
+        "speech",
+        'if not self._has_words:\n            return ""',
+        'if False:\n            return ""',
+        "7: a reply of marks alone is an empty reply",
+    ),
+    Fault(
+        "mouth",
+        "for position in self._audible)\n\n    def begin_turn",
+        "for position in self._audible[-1:])\n\n    def begin_turn",
+        "practice 4.2: yes after a question is an answer, also after a filler",
+    ),
+    Fault(
         "heard",
         "        if self.left < 0:\n            raise",
         "        if False:\n            raise",
@@ -127,7 +139,7 @@ FAULTS = (
     ),
     Fault(
         "floor",
-        "is_acknowledgement(text) and not is_answer",
+        "is_acknowledgement(text) and not asks(self._mouth.audible_words)",
         "is_acknowledgement(text)",
         "practice 4.2: yes after a question is an answer",
     ),

@@ -60,9 +60,8 @@ class Floor:
             text: The caller's words.
             is_promised: More is to come from the agent, who is speaking or has just said so.
         """
-        is_answer = asks(self._mouth.last_words)
         is_agents = self._mouth.is_speaking or (is_promised and self._mouth.has_spoken)
-        return is_agents and is_acknowledgement(text) and not is_answer
+        return is_agents and is_acknowledgement(text) and not asks(self._mouth.audible_words)
 
     def keep(self, limit_ms: int) -> list[Action]:
         """All is said: the floor is the agent's until it is played, but for `limit_ms` at most."""

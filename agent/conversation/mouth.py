@@ -66,9 +66,9 @@ class Mouth:
         return length * 1000 // self._characters_per_second
 
     @property
-    def last_words(self) -> str:
-        """What was said last."""
-        return self._history.speech(self._audible[-1]).text if self._audible else ""
+    def audible_words(self) -> str:
+        """All that was said since the caller's last words: what these can be an answer to."""
+        return " ".join(self._history.speech(position).text for position in self._audible)
 
     def begin_turn(self) -> None:
         """The caller has the floor. What was said before stays audible until we speak again."""

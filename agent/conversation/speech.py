@@ -12,6 +12,8 @@ over the text so far, which see half a tag or half a number at the end of each c
 The first word goes out as soon as it is complete (the caller waits for it), the rest in clauses,
 so that one reply costs a handful of frames and not one for each token.
 
+A reply of marks alone is an empty reply: marks at the beginning wait for the first letter or digit.
+
 The work for one character is bounded: a word without end is cut at `LONGEST_WORD`, and no pattern
 here goes back over what it has read.
 """
@@ -20,6 +22,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+
+from agent.conversation.listening import has_words
 
 MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
@@ -64,12 +68,13 @@ class Speech:
         self._depth = 0
         self._at_line_start = True
         self._has_begun = False
-        self._joint = ""
+        self._has_words = False
+        """A letter or digit has come, so that the marks around it can be said, too."""
 
     @property
     def is_pending(self) -> bool:
         """There are complete words that were not given out yet."""
-        return bool(self._ready)
+        return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
         """Take more of the reply; returns what can be said now, perhaps nothing."""
@@ -94,6 +99,8 @@ class Speech:
 
     def flush(self) -> str:
         """Give out the words that are complete, wherever the clause may be."""
+        if not self._has_words:
+            return ""
         piece = "".join(self._ready)
         self._ready.clear()
         self._has_begun = self._has_begun or bool(piece)
@@ -107,7 +114,7 @@ class Speech:
             sentence end,
                 unless that leaves the whole reply without a word.
         """
-        if not is_cut_short or not (self._has_begun or self._ready):
+        if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
@@ -116,14 +123,13 @@ class Speech:
 
     def _drop_unfinished_sentence(self) -> None:
         ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
-        if ends:
-            del self._ready[ends[-1] + 1 :]
-        elif self._has_begun:
-            self._ready.clear()
+        kept = self._ready[: ends[-1] + 1] if ends else []
+        if self._has_begun or any(map(has_words, kept)):
+            self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
         """What is ready may be said now."""
-        if not self._ready:
+        if not self._ready or not self._has_words:
             return False
         if not self._has_begun:
             return True
@@ -140,6 +146,7 @@ class Speech:
         cleaned = "" if is_mark else clean_word(visible)
         if cleaned:
             self._ready.append(cleaned + joint)
+            self._has_words = self._has_words or has_words(cleaned)
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned and not is_mark)
 
     def _without_tags(self, word: str) -> str:

@@ -257,3 +257,21 @@ def test_an_empty_thinking_tag_hides_nothing() -> None:
     call.happens(delta(1, "<thinking/> Sure."), finished(1))
 
     assert call.facts[-1] == AgentSaid("Sure.")
+
+
+@pytest.mark.parametrize(
+    "marks", ["...", "—", "?!", "*", "…", "😀", "- ", "**", "( )", "„“", "<br>"]
+)
+def test_a_reply_of_marks_alone_is_an_empty_reply(marks: str) -> None:
+    """Nothing of it can be said: it is asked for once more, then a sentence stands in."""
+    call = thinking()
+    call.happens(delta(1, f"{marks} "))
+    if Timer.FLUSH in call.running:
+        call.fires(Timer.FLUSH)
+
+    again = call.happens(finished(1))
+    call.happens(delta(2, marks))
+    sentence = call.happens(finished(2, stop=StopReason.LENGTH))
+
+    assert question(again).reply == 2
+    assert spoken(sentence) == [HELLO.phrases.not_understood]

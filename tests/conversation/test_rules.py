@@ -32,7 +32,8 @@ WORDS = st.sampled_from([
 DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
     "hm", "</thinking>", "**",
-    "One large pizza, one small salad and a drink, is that right? ", "😀",
+    "One large pizza, one small salad and a drink, is that right? ", "😀", "... ", "— ",
+    "Say yes. ",
 ])  # fmt: skip
 CALLS = st.lists(
     st.builds(

@@ -239,3 +239,35 @@ def test_a_word_is_cleaned_by_itself() -> None:
     assert clean_word("**$24.50**") == "$24.50"
     assert clean_word("©") == "©"
     assert clean_word("😀") == ""
+
+
+@pytest.mark.parametrize(
+    ("tokens", "pieces"),
+    [
+        (["... ", "Well, ", "yes."], ["", "... Well, ", "", "yes."]),
+        (["— ", "— "], ["", "", ""]),
+        (["?!"], ["", ""]),
+        (["… ", "? ", "7"], ["", "", "", "… ? 7"]),
+        (["Yes. ", "— ", "No."], ["Yes. ", "", "", "— No."]),
+    ],
+)
+def test_marks_wait_for_the_first_letter_or_digit(tokens: list[str], pieces: list[str]) -> None:
+    """Alone they cannot be said."""
+    speech = Speech()
+
+    assert [*map(speech.feed, tokens), speech.finish()] == pieces
+
+
+def test_marks_alone_are_never_ready() -> None:
+    """They are not flushed, and a reply that is cut short is not made of them."""
+    speech = Speech()
+    speech.feed("... Well I")
+
+    assert speech.finish(is_cut_short=True) == ""
+
+    speech = Speech()
+    fed = speech.feed("... ")
+    state = (fed, speech.is_pending, speech.flush())
+
+    assert state == ("", False, "")
+    assert speech.finish(is_cut_short=True) == ""
