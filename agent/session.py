@@ -120,6 +120,8 @@ class Session:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
         self._is_over = False
+        self._has_left = asyncio.Event()
+        """The conversation knows that the line is lost, and what it made of that is recorded."""
 
     async def run(self) -> EndReason:
         """Live through the call; returns when it is over and written down, or cannot be."""
@@ -132,6 +134,7 @@ class Session:
                     await self._step()
             finally:
                 self._is_over = True
+                self._has_left.set()
                 self._stop_children(reader)
             await self._around.line.close()
             if unwritten := await self._around.journal.flush(JOURNAL_FLUSH_SECONDS):
@@ -143,8 +146,14 @@ class Session:
         self._offer(ServiceStopping(departure))
 
     async def lose_line(self) -> None:
-        """Another line has taken this one's place: the call goes on there, from what is kept."""
-        await self._put(CallEnded(EndReason.ERROR_RELAY))
+        """Another line has taken this one's place: the call goes on there, from what is kept.
+
+        Returns when all of it is, keys typed so far and what was spoken too, or after a while.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KEPT_SECONDS):
+                await self._put(CallEnded(EndReason.ERROR_RELAY))
+                await self._has_left.wait()
         await self._around.journal.flush(KEPT_SECONDS)
 
     async def _step(self) -> None:
@@ -154,6 +163,8 @@ class Session:
         for action in actions:
             deeds.append((action, loop.time()))
             await self._carry_out(action)
+        if isinstance(event, CallEnded):
+            self._has_left.set()
         self._around.observer.observe(Moment(event, received_at, deeds))
 
     async def _put(self, event: Event) -> None:

@@ -41,6 +41,36 @@ class Fault:
 
 FAULTS = (
     Fault(
+        "machine",
+        " or self._ear.has_heard(text):",
+        ":",
+        "2: the same words again do not begin the reply anew",
+    ),
+    Fault(
+        "ear",
+        "return said.text if self._history.asked == self._asked else None",
+        "return said.text",
+        "5: what the agent has gone on to ask has an answer of its own",
+    ),
+    Fault(
+        "listening",
+        "if not old or not new or _is_group(old, new):",
+        "if not old or not new:",
+        "5: equal groups of a number are not one group",
+    ),
+    Fault(
+        "turn",
+        "Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE)",
+        "Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)",
+        "2: words that come before another attempt take its place",
+    ),
+    Fault(
+        "floor",
+        "if is_dictating(since, is_wanted=is_wanted):",
+        "if is_dictating(text, is_wanted=is_wanted):",
+        "practice 4.4: a group of one digit goes on with a number",
+    ),
+    Fault(
         "speech",
         'if not self._has_words:\n            return ""',
         'if False:\n            return ""',
@@ -121,20 +151,20 @@ FAULTS = (
     ),
     Fault(
         "machine",
-        "elif not has_words(text):",
-        "elif not text:",
+        "elif not has_words(text) or self._ear.has_heard(text):",
+        "elif not text or self._ear.has_heard(text):",
         "practice 3: marks alone are no turn",
     ),
     Fault(
-        "machine",
-        "        if is_unfinished(text):",
-        "        if False:",
+        "floor",
+        "        elif is_unfinished(text):",
+        "        elif False:",
         "practice 4.4: unfinished words are held",
     ),
     Fault(
         "turn",
-        "self._clocks.stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE)",
-        "self._clocks.stop(Timer.PLAYBACK, Timer.IDLE)",
+        "self._clocks.stop(Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE)",
+        "self._clocks.stop(Timer.RETRY, Timer.PLAYBACK, Timer.IDLE)",
         "2: words that join do not leave a second reply to come",
     ),
     Fault(
@@ -566,8 +596,8 @@ FAULTS = (
     ),
     Fault(
         "ear",
-        "return [*self.complete_entry(), self._keep(CallerSaid(text))]",
-        "return [self._keep(CallerSaid(text))]",
+        "kept = [*self.complete_entry(), self._keep(CallerSaid(text))]",
+        "kept = [self._keep(CallerSaid(text))]",
         "practice 16: words complete an entry",
     ),
     Fault(
@@ -741,7 +771,7 @@ FAULTS = (
     ),
     Fault(
         "turn",
-        "return Step([*said, self._clocks.start(Timer.HOLD, again_after_ms)])",
+        "return Step([*said, self._clocks.start(Timer.RETRY, again_after_ms)])",
         "return Step(said, Then.END_TURN)",
         "practice 10: while nothing can be had, we try again by ourselves",
     ),

@@ -26,7 +26,7 @@ from agent.conversation.events import (
     TokensCounted,
 )
 from agent.conversation.handoff import HandoffData, ReasonCode
-from agent.conversation.history import AgentSaid, CallerSaid, Summary, ToolUsed, Voice
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, Summary, ToolUsed, Voice
 from agent.conversation.messages import (
     ReplyRequest,
     SideEffect,
@@ -39,7 +39,7 @@ from agent.conversation.messages import (
 from agent.conversation.outcome import HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, KeyBinding, Limits, Phrases
 from agent.ports import ModelError
-from agent.session import LONGEST_DELTA
+from agent.session import KEPT_SECONDS, LONGEST_DELTA
 from tests.conversation.builders import caller
 from tests.scripted import (
     GREETING,
@@ -337,6 +337,46 @@ def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
     assert run_virtually(replace_line()) is EndReason.ERROR_RELAY
     assert stage.toolbox.finished == ["order"]
     assert stage.line.said == ""
+
+
+@pytest.mark.parametrize(
+    ("happened", "kept"),
+    [
+        ([CallerPressed("4"), CallerPressed("1")], "4 1"),
+        ([CallerSpoke("Two pizzas.")], "Two pizzas."),
+    ],
+)
+def test_line_that_is_given_up_leaves_all_behind_that_had_come(
+    happened: list[Event], kept: str
+) -> None:
+    """Promise 5: what another process reads then has the keys typed so far."""
+    stage = Stage(ScriptedLine([(1.0, event) for event in happened]), ScriptedModel([[10.0, END]]))
+    read: list[list[Fact]] = []
+
+    async def lose() -> None:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(1.01)
+        await session.lose_line()
+        read.append(stage.journal.facts)
+        await running
+
+    run_virtually(lose())
+
+    assert read == [stage.journal.facts]
+    assert [fact.text for fact in read[0] if isinstance(fact, CallerSaid)] == [kept]
+
+
+def test_line_that_is_stuck_is_waited_for_only_so_long() -> None:
+    """It never began: nothing would take the event."""
+    stage = Stage(ScriptedLine([]), ScriptedModel([]))
+
+    async def lose() -> float:
+        session, began = stage.session(), asyncio.get_running_loop().time()
+        await session.lose_line()
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtually(lose()) == KEPT_SECONDS
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:

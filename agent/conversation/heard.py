@@ -34,7 +34,7 @@ LONGEST_TEXT = 16_000
 """Characters of each text that are looked at: more than a quarter of an hour of speech."""
 MOST_WORDS = 4_000
 """Words likewise; a character of writing without spaces counts as one."""
-MOST_STEPS = 20_000
+MOST_STEPS = 25_000
 """Pairs of equal words that are looked at for one report, and as many again in windows."""
 _MOST_STARTS = 16
 """Passages a report is laid along: the latest ones."""
@@ -141,18 +141,13 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     same = _same(words, report, 0, 0)
     if same == len(report):
         return same
-    try:
-        return _aligned(words, report, _Steps())
-    except _TooMuchWorkError:
-        fit = _fit_in_windows(words, report, _Steps())
-        return fit.end if fit.share >= GOOD_FIT else 0
-
-
-def _aligned(words: Sequence[str], report: Sequence[str], steps: _Steps) -> int:
-    """The first reading that fits, from the beginning and then from the latest passage on."""
+    steps = _Steps()
     later = [at for at, word in enumerate(words) if at and word == report[0]]
     for start in [0, *reversed(later[-_MOST_STARTS:])]:
-        fit = _fit(words, report, start, steps)
+        try:
+            fit = _fit(words, report, start, steps)
+        except _TooMuchWorkError:
+            fit = _NO_FIT if start else _fit_in_windows(words, report, _Steps())
         if fit.share >= GOOD_FIT:
             return fit.end
     return 0

@@ -102,11 +102,11 @@ def test_after_a_second_failure_the_caller_need_not_say_it_again() -> None:
 
     said = call.happens(failed(2))
     still = call.happens(agent_off())
-    again = call.fires(Timer.HOLD)
+    again = call.fires(Timer.RETRY)
     call.happens(delta(3, "Two pizzas, sure."), finished(3))
 
     assert spoken(said) == [HELLO.phrases.trying_again[0]]
-    assert said[-1] == starts(Timer.HOLD, 84 * 1000 // 15 + 5_000)
+    assert said[-1] == starts(Timer.RETRY, 84 * 1000 // 15 + 5_000)
     assert still == []
     assert [action.reply for action in again if isinstance(action, StartReply)] == [3]
     assert call.facts[-1] == AgentSaid("Two pizzas, sure.")
@@ -120,7 +120,7 @@ def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
     actions = call.happens(spoke("Never mind."))
 
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [3]
-    assert Timer.HOLD not in call.running
+    assert Timer.RETRY not in call.running
 
 
 def test_patience_has_an_end() -> None:
@@ -131,7 +131,7 @@ def test_patience_has_an_end() -> None:
     heard = []
     for reply in range(2, 6):
         heard += spoken(call.happens(failed(reply)))
-        call.fires(Timer.HOLD)
+        call.fires(Timer.RETRY)
     call.fires(Timer.TROUBLE)
 
     said = call.happens(failed(6))

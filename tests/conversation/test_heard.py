@@ -187,11 +187,12 @@ def test_all_that_was_sent_is_all_that_was_heard(words: list[str]) -> None:
 VOCABULARY = [
     *("the", "your", "order", "is", "two", "large", "pizzas", "that", "comes", "to", "in", "all"),
     *("shall", "i", "go", "on", "and", "of", "a", "we", "have", "open", "at", "with", "or", "can"),
+    *("you", "please", "thank", "for", "it", "not", "would", "like", "pick", "up", "delivery"),
 ]
 SPELLED = {"24.50": "twenty four dollars fifty", "7": "seven", "415": "four one five"}
 
 
-@given(dice=st.randoms(use_true_random=True), length=st.sampled_from([3, 10, 30, 80, 200]))
+@given(dice=st.randoms(use_true_random=True), length=st.sampled_from([3, 10, 30, 80, 150]))
 def test_bounded_work_changes_nothing_for_what_relays_report(dice: Random, length: int) -> None:
     """Numbers spelled out, words left out or misheard, the last one cut: as without a bound."""
     sent, reported = _conversation_like(dice, length)
@@ -222,7 +223,7 @@ def _heard_without_bound(sent: str, reported: str) -> int:
     words = [
         (found[0].replace(".", ""), found.end()) for found in re.finditer(r"\w+(\.\w+)*", sent)
     ]
-    forms, report = [form for form, _ in words], reported.split()
+    forms, report = [form for form, _ in words], reported.replace(".", "").split()
     later = [at for at, form in enumerate(forms) if at and report and form == report[0]]
     for start in [0, *reversed(later[-16:])] if report else []:
         reach = start + len(report) + max(3, len(report) // 3)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversation.listening import asks, has_words, is_acknowledgement, is_unfinished
+from agent.conversation.listening import (
+    asks,
+    has_words,
+    is_acknowledgement,
+    is_dictating,
+    is_unfinished,
+    questions,
+    repeats,
+    retells,
+    wants_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +176,91 @@ def test_plain_statement_does_not_ask(text: str) -> None:
 def test_words_that_break_off_are_unfinished(text: str, *, expected: bool) -> None:
     """Practice section 4.4; a full stop is an end."""
     assert is_unfinished(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "is_wanted", "expected"),
+    [
+        ("It's four one five", False, True),
+        ("five five five.", False, True),
+        ("415", False, True),
+        ("(415)", False, True),
+        ("My number is 4 1 5", False, True),
+        ("my number is 415-555", False, True),
+        ("double oh", False, True),
+        ("nine triple five", False, True),
+        ("41 55 20", False, True),
+        ("two", True, True),
+        ("It's 15", True, True),
+        ("two", False, False),
+        ("a table for four", False, False),
+        ("at 5 30", False, False),
+        ("twenty five", False, False),
+        ("it's fifteen hundred", False, False),
+        ("at most 1500", False, False),
+        ("in March 2026", False, False),
+        ("$24.50", False, False),
+        ("at 7:30", False, False),
+        ("four one five please", False, False),
+        ("one five, is it open", True, False),
+        ("", True, False),
+        ("Two pizzas", True, False),
+    ],
+)
+def test_groups_of_digits_are_a_dictated_number(
+    text: str, *, is_wanted: bool, expected: bool
+) -> None:
+    """A single number is a quantity, a time, a price or a year, unless it was asked for."""
+    assert is_dictating(text, is_wanted=is_wanted) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What is your phone number?", True),
+        ("I just need the last four digits of your card.", True),
+        ("And the zip code, please.", True),
+        ("Tell me your PIN.", True),
+        ("How many pizzas?", False),
+        ("What number of guests do you expect?", False),
+        ("Your order number is seven.", False),
+        ("", False),
+    ],
+)
+def test_agent_asks_for_a_number(text: str, *, expected: bool) -> None:
+    """And not for how many."""
+    assert wants_number(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_retold", "is_nothing_new"),
+    [
+        ("two large", "two large pizzas please", True, False),
+        ("Two large!", "two LARGE", True, True),
+        ("two large pizzas", "two large", True, True),
+        ("one large to go", "one large two go please", True, False),
+        ("large to go", "large two go please", False, False),
+        ("lar", "large please", True, False),
+        ("la", "large please", False, False),
+        ("to large", "two large pizzas", False, False),
+        ("I want a pizza", "I want a pizzeria", False, False),
+        ("I'd like to pay", "I'd like a pay phone", False, False),
+        ("five five", "five five", False, False),
+        ("two", "two large", True, False),
+        ("two", "two five", False, False),
+        ("two", "two", False, False),
+        ("...", "two", False, False),
+        ("two large", "...", False, False),
+    ],
+)
+def test_words_that_are_told_again(
+    before: str, now: str, *, is_retold: bool, is_nothing_new: bool
+) -> None:
+    """In doubt they are new: no word may be lost."""
+    assert retells(before, now) is is_retold
+    assert (is_retold and repeats(before, now)) is is_nothing_new
+
+
+def test_questions_are_counted_by_their_marks() -> None:
+    """Whatever the script."""
+    assert questions("Is it? 是吗？ هل هذا؟ Yes.") == 3  # noqa: RUF001 (other scripts)

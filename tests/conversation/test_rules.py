@@ -28,6 +28,7 @@ from tests.conversation.world import BRIEF, World
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
     "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
+    "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
 ])  # fmt: skip
 DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",

@@ -157,7 +157,7 @@ def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
 def test_two_finals_close_together_leave_one_reply() -> None:
     """Promise 2: words of the first reply that still arrive are not spoken."""
     call = listening()
-    call.happens(spoke("My number is"), spoke("five five five."))
+    call.happens(spoke("My number is"), spoke("not for you."))
 
     late = call.happens(delta(0, "Your number "), finished(0))
     actions = call.happens(delta(1, "Thank "))
