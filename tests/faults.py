@@ -66,8 +66,8 @@ FAULTS = (
     ),
     Fault(
         "floor",
-        "if is_dictating(since, is_wanted=is_wanted):",
-        "if is_dictating(text, is_wanted=is_wanted):",
+        "if is_dictating(since, is_wanted=is_wanted)",
+        "if is_dictating(text, is_wanted=is_wanted)",
         "practice 4.4: a group of one digit goes on with a number",
     ),
     Fault(

@@ -23,6 +23,7 @@ from agent.conversation.listening import (
     is_acknowledgement,
     is_dictating,
     is_unfinished,
+    is_whole_number,
     wants_number,
 )
 from agent.conversation.mouth import Mouth
@@ -89,7 +90,7 @@ class Floor:
             limits: How long they are waited for.
         """
         is_wanted = wants_number(self._mouth.audible_words)
-        if is_dictating(since, is_wanted=is_wanted):
+        if is_dictating(since, is_wanted=is_wanted) and not is_whole_number(text):
             self._hold_ms = limits.hold_digits_ms
         elif is_unfinished(text):
             self._hold_ms = limits.hold_ms

@@ -11,7 +11,7 @@ never told again, as a number is dictated in groups that may be equal.
 
 A dictated number comes in groups as well, with pauses that end an utterance (`is_dictating`). A
 single number at the end is a quantity, a time or a price, and is answered at once, unless the agent
-has asked for a number.
+has asked for a number. So is a whole telephone number.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ _DIGITS = {word: str(value) for value, word in enumerate(
 _SEVERAL = frozenset({"double", "triple"})
 _LONGEST_NUMBER = 200
 """Characters at the end in which a dictated number is looked for."""
+_WHOLE_NUMBER = 10
+"""Digits; said in one breath, they are the whole number."""
 _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _NUMBER_WANTED = re.compile(
     r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
@@ -180,6 +182,11 @@ def is_dictating(text: str, *, is_wanted: bool) -> bool:
     return is_spelled or any(
         len(each) > 2 and not _ROUND_OR_YEAR.fullmatch(each) for each in digits
     )
+
+
+def is_whole_number(text: str) -> bool:
+    """It ends in as many digits as a telephone number has: no more are likely to come."""
+    return sum(map(len, _digits_at_end(text))) >= _WHOLE_NUMBER
 
 
 def wants_number(text: str) -> bool:

@@ -48,6 +48,8 @@ NO_SCRIPT = """{
 }"""
 """For a use case that has none: it says so, and tells what a tool has answered."""
 _WORD = re.compile(r"\S+\s*")
+_LONG = 500
+"""Characters of a message; shorter ones take no time to read."""
 
 
 class OfflineModel:
@@ -94,13 +96,14 @@ class OfflineModel:
         yield Usage(_words_in(request), len(written))
 
     async def _answer(self, request: ReplyRequest) -> Answer:
-        """Reads one message at a time, so that a long call does not hold the others up."""
+        """Give way after each long message, so that a long call does not hold the others up."""
         if request.system == SUMMARIZE:
             return Answer("")
         dialogue = Dialogue(self._rules, request, self._today)
         for message in request.messages:
             dialogue.read(message)
-            await asyncio.sleep(0)
+            if sum(map(len, _texts(message))) > _LONG:
+                await asyncio.sleep(0)
         return dialogue.answer()
 
 

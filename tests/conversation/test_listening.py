@@ -10,6 +10,7 @@ from agent.conversation.listening import (
     is_acknowledgement,
     is_dictating,
     is_unfinished,
+    is_whole_number,
     questions,
     repeats,
     retells,
@@ -264,3 +265,19 @@ def test_words_that_are_told_again(
 def test_questions_are_counted_by_their_marks() -> None:
     """Whatever the script."""
     assert questions("Is it? 是吗？ هل هذا؟ Yes.") == 3  # noqa: RUF001 (other scripts)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("My number is 415-555-0142.", True),
+        ("four one five five five five zero one four two", True),
+        ("my card is 4155550142014201", True),
+        ("four one five", False),
+        ("4155550142 is my number", False),
+        ("", False),
+    ],
+)
+def test_ten_digits_said_in_one_breath_are_a_whole_number(text: str, *, expected: bool) -> None:
+    """The caller who has said all of it is answered at once."""
+    assert is_whole_number(text) is expected

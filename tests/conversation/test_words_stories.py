@@ -207,8 +207,10 @@ def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() 
     going_on = listening()
     going_on.happens(spoke("My number is 4 1 5"))
     wanted = answered("What is your phone number?")
+    whole = answered("What is your phone number?").happens(spoke("It's 415 555 0142."))
 
     assert question(alone).reply == 1
+    assert question(whole).reply == 2
     assert going_on.happens(spoke("five"))[-1] == starts(Timer.HOLD, 2_000)
     assert wanted.happens(spoke("four"))[-1] == starts(Timer.HOLD, 2_000)
 
