@@ -87,6 +87,8 @@ JOURNAL_FLUSH_SECONDS = 5.0
 KEPT_SECONDS = 1.0
 """How long is waited until all so far is written down: before a tool with side effects begins, and
 before the call goes elsewhere."""
+LONGEST_DELTA = 1_000
+"""Characters of a reply that are worked on at a time, however much a model writes at once."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's words wait for edits of the use case, read since the first of them."""
@@ -118,6 +120,8 @@ class Session:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
         self._is_over = False
+        self._has_left = asyncio.Event()
+        """The conversation knows that the line is lost, and what it made of that is recorded."""
 
     async def run(self) -> EndReason:
         """Live through the call; returns when it is over and written down, or cannot be."""
@@ -130,6 +134,7 @@ class Session:
                     await self._step()
             finally:
                 self._is_over = True
+                self._has_left.set()
                 self._stop_children(reader)
             await self._around.line.close()
             if unwritten := await self._around.journal.flush(JOURNAL_FLUSH_SECONDS):
@@ -141,8 +146,14 @@ class Session:
         self._offer(ServiceStopping(departure))
 
     async def lose_line(self) -> None:
-        """Another line has taken this one's place: the call goes on there, from what is kept."""
-        await self._put(CallEnded(EndReason.ERROR_RELAY))
+        """Another line has taken this one's place: the call goes on there, from what is kept.
+
+        Returns when all of it is, keys typed so far and what was spoken too, or after a while.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KEPT_SECONDS):
+                await self._put(CallEnded(EndReason.ERROR_RELAY))
+                await self._has_left.wait()
         await self._around.journal.flush(KEPT_SECONDS)
 
     async def _step(self) -> None:
@@ -152,6 +163,8 @@ class Session:
         for action in actions:
             deeds.append((action, loop.time()))
             await self._carry_out(action)
+        if isinstance(event, CallEnded):
+            self._has_left.set()
         self._around.observer.observe(Moment(event, received_at, deeds))
 
     async def _put(self, event: Event) -> None:
@@ -301,7 +314,7 @@ class Session:
             async for piece in pieces:
                 match piece:
                     case TextPiece(text):
-                        await self._put(ReplyDelta(reply, text))
+                        await self._pass_on(reply, text)
                     case ToolCall():
                         calls.append(piece)
                     case Stopped(reason):
@@ -310,6 +323,13 @@ class Session:
                     case Usage():
                         await self._put(TokensCounted(reply, piece))
         return has_finished
+
+    async def _pass_on(self, reply: int, text: str) -> None:
+        """Put text of a reply, and let the loop serve other calls between long parts of it."""
+        await self._put(ReplyDelta(reply, text[:LONGEST_DELTA]))
+        for start in range(LONGEST_DELTA, len(text), LONGEST_DELTA):
+            await asyncio.sleep(0)
+            await self._put(ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
 
     async def _collect(self, model: LanguageModel, action: Summarize, texts: list[str]) -> bool:
         """Gather what a model writes; whether it came to an end that lets it be used."""

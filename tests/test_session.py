@@ -19,13 +19,14 @@ from agent.conversation.events import (
     Event,
     Playback,
     PlaybackReported,
+    ReplyDelta,
     ReplyFault,
     Summarized,
     SummaryFailed,
     TokensCounted,
 )
 from agent.conversation.handoff import HandoffData, ReasonCode
-from agent.conversation.history import AgentSaid, CallerSaid, Summary, ToolUsed, Voice
+from agent.conversation.history import AgentSaid, CallerSaid, Fact, Summary, ToolUsed, Voice
 from agent.conversation.messages import (
     ReplyRequest,
     SideEffect,
@@ -38,6 +39,7 @@ from agent.conversation.messages import (
 from agent.conversation.outcome import HangUp, ToolOutcome
 from agent.conversation.usecase import Brief, KeyBinding, Limits, Phrases
 from agent.ports import ModelError
+from agent.session import KEPT_SECONDS, LONGEST_DELTA
 from tests.conversation.builders import caller
 from tests.scripted import (
     GREETING,
@@ -77,6 +79,22 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
         CallerSaid("Thanks."),
         AgentSaid("You are welcome."),
     ]
+
+
+def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
+    """However much a model writes at once, no event has more text than takes a moment."""
+    words = "one two three. " * 500
+    stage = Stage(
+        ScriptedLine([(1.0, CallerSpoke("Count."))], hangs_up_at=4.0),
+        ScriptedModel([[words, END]]),
+    )
+
+    run_virtually(stage.play())
+
+    events = [event for event, _ in stage.observer.seen]
+    sizes = [len(event.text) for event in events if isinstance(event, ReplyDelta)]
+    assert sizes == [LONGEST_DELTA] * 7 + [len(words) - 7 * LONGEST_DELTA]
+    assert stage.line.said == words + "\n"
 
 
 def test_interrupt_closes_the_stream_at_once() -> None:
@@ -319,6 +337,46 @@ def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
     assert run_virtually(replace_line()) is EndReason.ERROR_RELAY
     assert stage.toolbox.finished == ["order"]
     assert stage.line.said == ""
+
+
+@pytest.mark.parametrize(
+    ("happened", "kept"),
+    [
+        ([CallerPressed("4"), CallerPressed("1")], "4 1"),
+        ([CallerSpoke("Two pizzas.")], "Two pizzas."),
+    ],
+)
+def test_line_that_is_given_up_leaves_all_behind_that_had_come(
+    happened: list[Event], kept: str
+) -> None:
+    """Promise 5: what another process reads then has the keys typed so far."""
+    stage = Stage(ScriptedLine([(1.0, event) for event in happened]), ScriptedModel([[10.0, END]]))
+    read: list[list[Fact]] = []
+
+    async def lose() -> None:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(1.01)
+        await session.lose_line()
+        read.append(stage.journal.facts)
+        await running
+
+    run_virtually(lose())
+
+    assert read == [stage.journal.facts]
+    assert [fact.text for fact in read[0] if isinstance(fact, CallerSaid)] == [kept]
+
+
+def test_line_that_is_stuck_is_waited_for_only_so_long() -> None:
+    """It never began: nothing would take the event."""
+    stage = Stage(ScriptedLine([]), ScriptedModel([]))
+
+    async def lose() -> float:
+        session, began = stage.session(), asyncio.get_running_loop().time()
+        await session.lose_line()
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtually(lose()) == KEPT_SECONDS
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:

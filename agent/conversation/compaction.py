@@ -61,6 +61,10 @@ answered, with identifiers and totals. Say what was taken back.
 Write short plain sentences, at most 250 words in all, without a heading or any remark of yours."""
 SUMMARY_TOKENS = 600
 """The longest answer."""
+LONGEST_SUMMARY = 8_000
+"""Characters of an answer that are read: far more than so many tokens."""
+_PART = 1_000
+"""Characters of it that are read at a time."""
 NOTHING = "Nothing was said that matters."
 _LINE_CHARACTERS = 2_000
 """Of one fact, as the model is given it."""
@@ -161,7 +165,7 @@ def transcript(summary: str, facts: Iterable[Fact], limit: int) -> str:
         facts: What came since.
         limit: Characters of the facts; the earlier ones are left out first.
     """
-    lines = (_line(fact, _LINE_CHARACTERS) for fact in facts)
+    lines = (_line(fact, _LINE_CHARACTERS) for fact in reversed(list(facts)))
     return "\n".join(
         [f"Earlier summary: {summary or 'none'}", "Since then:", *_latest(lines, limit)]
     )
@@ -176,7 +180,7 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
         limit: Characters of the whole.
     """
     before = _short(summary, limit // 2)
-    told = (fact for fact in facts if isinstance(fact, CallerSaid | ToolUsed))
+    told = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
     items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in told), limit - len(before) - 1)
     return _short(" ".join([before, *items]).translate(_BRACKETS), limit) or NOTHING
 
@@ -184,8 +188,12 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
 def cleaned(text: str, limit: int) -> str:
     """A model's summary as one line of at most `limit` characters; empty if it says nothing."""
     speech = Speech()  # a summary is written as replies are: with markup, perhaps with thoughts
-    words = speech.feed(text) + speech.finish()
-    return _short(words.translate(_BRACKETS), limit)
+    words = ""
+    for start in range(0, min(len(text), LONGEST_SUMMARY), _PART):
+        words += speech.feed(text[start : start + _PART])
+        if len(words) >= limit:
+            break
+    return _short((words + speech.finish()).translate(_BRACKETS), limit)
 
 
 def _line(fact: Fact, limit: int) -> str:
@@ -205,9 +213,14 @@ def _line(fact: Fact, limit: int) -> str:
 
 
 def _latest(lines: Iterable[str], limit: int) -> list[str]:
-    """The last of these lines that fit into so many characters, a joint between each two."""
+    """The last lines that fit into so many characters, a joint between each two.
+
+    Args:
+        lines: The latest first; none is made that is not needed.
+        limit: Characters.
+    """
     kept: list[str] = []
-    for line in reversed([line for line in lines if line]):
+    for line in filter(None, lines):
         limit -= len(line) + 1
         if limit < 0:
             break
@@ -217,5 +230,5 @@ def _latest(lines: Iterable[str], limit: int) -> list[str]:
 
 def _short(text: str, limit: int) -> str:
     """The text in one line of at most `limit` characters."""
-    line = " ".join(text.split())
+    line = " ".join(text[: 10 * limit + 100].split())
     return line if len(line) <= limit else f"{line[: max(0, limit - 1)].rstrip()}…"

@@ -3,6 +3,9 @@
 That the caller has begun is recorded before the words, or all keys, are there: should the line be
 lost meanwhile, the agent asks for them when it is back (`agent.conversation.resuming`).
 
+Speech recognition may give an utterance again, or with more words after it. Within a moment, and if
+the agent has not said or done anything since, such words take the place of those before them.
+
 Keys without a meaning of their own are collected to an entry (`agent.conversation.keypad`). It is
 complete with its last key, after a pause, and before anything else that is said or done.
 """
@@ -13,6 +16,10 @@ from agent.conversation.actions import Action, Record, Timer
 from agent.conversation.clocks import Clocks
 from agent.conversation.history import CallerBegan, CallerSaid, History, Means
 from agent.conversation.keypad import Entry
+from agent.conversation.listening import questions, repeats, retells
+
+REPEAT_MS = 1_500
+"""After the caller's words: how long others may take their place."""
 
 
 class Ear:
@@ -22,6 +29,8 @@ class Ear:
         self._history = history
         self._clocks = clocks
         self._entry = Entry()
+        self._asked = ""
+        """What the agent had said when the caller's last words came."""
 
     @property
     def is_typing(self) -> bool:
@@ -32,9 +41,21 @@ class Ear:
         """The caller has begun to say or to type something."""
         return Record(len(self._history), CallerBegan())
 
+    def has_heard(self, text: str) -> bool:
+        """The caller's last words were given again, and nothing in them is new."""
+        said = self._said_just_now
+        return said is not None and repeats(said, text) and self._is_retold(said, text)
+
     def hear(self, text: str) -> list[Action]:
-        """The caller has said this."""
-        return [*self.complete_entry(), self._keep(CallerSaid(text))]
+        """The caller has said this, or this and not what was heard last."""
+        said = self._said_just_now
+        window = self._clocks.start(Timer.REPEAT, REPEAT_MS)
+        if said is not None and self._is_retold(said, text):
+            position = self._history.rephrase(text)
+            return [Record(position, self._history[position]), window]
+        kept = [*self.complete_entry(), self._keep(CallerSaid(text))]
+        self._asked = self._history.asked
+        return [*kept, window]
 
     def press(self, digit: str) -> list[Action]:
         """The caller has pressed a key that means something by itself."""
@@ -55,6 +76,19 @@ class Ear:
         if not entry.text:
             return stopped
         return [*stopped, self._keep(CallerSaid(entry.text, Means.KEYPAD))]
+
+    @property
+    def _said_just_now(self) -> str | None:
+        """The caller's last words, as long as others may take their place."""
+        said = self._history.last_said
+        is_recent = self._clocks.is_running(Timer.REPEAT) and not self._entry.digits
+        if said is None or said.means is not Means.SPEECH or not is_recent:
+            return None
+        return said.text if self._history.asked == self._asked else None
+
+    def _is_retold(self, said: str, text: str) -> bool:
+        """Of two questions each has an answer of its own, and they may be equal."""
+        return retells(said, text) and (len(said.split()) > 2 or questions(self._asked) < 2)
 
     def _keep(self, said: CallerSaid) -> Action:
         return Record(self._history.append(said), said)

@@ -18,7 +18,14 @@ from __future__ import annotations
 from agent.conversation.actions import Action, Timer
 from agent.conversation.clocks import Clocks
 from agent.conversation.ear import Ear
-from agent.conversation.listening import asks, is_acknowledgement
+from agent.conversation.listening import (
+    asks,
+    is_acknowledgement,
+    is_dictating,
+    is_unfinished,
+    is_whole_number,
+    wants_number,
+)
 from agent.conversation.mouth import Mouth
 from agent.conversation.patience import Patience
 from agent.conversation.usecase import Limits
@@ -40,6 +47,8 @@ class Floor:
         self._patience = patience
         self._clocks = clocks
         self._is_callers = False
+        self._hold_ms = 0
+        """How long the caller's last words were held for others to follow."""
         self._is_heard = False
         """The caller's voice is, as far as the relay reports that."""
 
@@ -60,9 +69,8 @@ class Floor:
             text: The caller's words.
             is_promised: More is to come from the agent, who is speaking or has just said so.
         """
-        is_answer = asks(self._mouth.last_words)
         is_agents = self._mouth.is_speaking or (is_promised and self._mouth.has_spoken)
-        return is_agents and is_acknowledgement(text) and not is_answer
+        return is_agents and is_acknowledgement(text) and not asks(self._mouth.audible_words)
 
     def keep(self, limit_ms: int) -> list[Action]:
         """All is said: the floor is the agent's until it is played, but for `limit_ms` at most."""
@@ -73,9 +81,27 @@ class Floor:
         """Nobody says anything now."""
         return self._clocks.start(Timer.IDLE, self._silence_ms)
 
-    def hold(self, limits: Limits) -> Action:
-        """The caller seems not to have finished: what follows waits a moment."""
-        return self._clocks.start(Timer.HOLD, limits.hold_ms)
+    def hold(self, text: str, since: str, limits: Limits) -> list[Action]:
+        """What follows waits a moment if the caller seems not to have finished; else nothing.
+
+        Args:
+            text: The caller's last words.
+            since: All words since the agent spoke, these too.
+            limits: How long they are waited for.
+        """
+        is_wanted = wants_number(self._mouth.audible_words)
+        if is_dictating(since, is_wanted=is_wanted) and not is_whole_number(text):
+            self._hold_ms = limits.hold_digits_ms
+        elif is_unfinished(text):
+            self._hold_ms = limits.hold_ms
+        else:
+            return []
+        return [self._clocks.start(Timer.HOLD, self._hold_ms)]
+
+    def hold_back(self, limits: Limits) -> list[Action]:
+        """As `hold`, if the caller is about to say something."""
+        self._hold_ms = LONGEST_HOLD_MS if self._is_heard else limits.hold_ms
+        return [self._clocks.start(Timer.HOLD, self._hold_ms)] if self._is_callers else []
 
     def give(self) -> list[Action]:
         """To the caller, who is about to say something."""
@@ -91,10 +117,10 @@ class Floor:
         """The relay reports that the caller's voice has begun."""
         self._is_heard = True
 
-    def note_voice_over(self, limits: Limits) -> list[Action]:
+    def note_voice_over(self) -> list[Action]:
         """The relay reports that the caller's voice has ended; its words will follow."""
         self._is_heard = False
-        return [*self._restart(Timer.HOLD, limits.hold_ms), *self.notice_noise()]
+        return [*self._restart(Timer.HOLD, self._hold_ms), *self.notice_noise()]
 
     def notice_caller(self, limits: Limits, *, is_revocable: bool) -> list[Action]:
         """The caller is saying something; the words will follow.
@@ -106,7 +132,7 @@ class Floor:
         return [
             *self.give(),
             *(self._restart(Timer.PLAYBACK, limits.goodbye_ms) if is_revocable else ()),
-            *self._restart(Timer.HOLD, LONGEST_HOLD_MS if self._is_heard else limits.hold_ms),
+            *self._restart(Timer.HOLD, LONGEST_HOLD_MS if self._is_heard else self._hold_ms),
             *self._restart(Timer.FILLER, limits.filler_every_ms),
             *self.notice_noise(),
         ]

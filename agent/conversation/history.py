@@ -2,8 +2,9 @@
 
 A fact says what happened: the caller said this, the agent said that and so much of it was heard,
 this tool ran and answered so. Facts are only appended, or completed: speech in progress grows, is
-cut at most once to what was heard; a tool run is given its result at most once. They never change
-their place, so a position is an identity and writing a fact twice is harmless.
+cut at most once to what was heard; a tool run is given its result at most once; the caller's last
+words may be heard anew as long as nothing follows them. Facts never change their place, so a
+position is an identity and writing a fact twice is harmless.
 
 One kind of fact is about others: a summary, of everything before a turn border. From when it is
 appended a model reads it in their place, and they may be forgotten (`History.forget`): the table
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import groupby
+from itertools import dropwhile, groupby, takewhile
 
 from agent.conversation.characters import mend
 from agent.conversation.messages import Message, Part, Role, Text, ToolCall, ToolResult
@@ -170,6 +171,25 @@ class History:
         return next(happened, None)
 
     @property
+    def last_said(self) -> CallerSaid | None:
+        """The caller's words or keys, if they are the last fact."""
+        last = self._facts[-1] if self._facts else None
+        return last if isinstance(last, CallerSaid) else None
+
+    @property
+    def unanswered(self) -> str:
+        """What the caller has said since anything else happened."""
+        said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
+        return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
+
+    @property
+    def asked(self) -> str:
+        """What the agent had said when the caller began to say that."""
+        before = dropwhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
+        said = takewhile(lambda fact: isinstance(fact, AgentSaid), before)
+        return " ".join(reversed([fact.text for fact in said if isinstance(fact, AgentSaid)]))
+
+    @property
     def is_answered(self) -> bool:
         """The caller's turn: the agent spoke last, with more than a sentence of the service."""
         happened = (
@@ -258,6 +278,14 @@ class History:
     def cut_speech(self, position: int, heard: str) -> None:
         """Cut speech to what was heard, once."""
         self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
+
+    def rephrase(self, text: str) -> int:
+        """The caller's last words were these; a ValueError if something followed them."""
+        said = self.last_said
+        if said is None:
+            raise ValueError("the last fact is not the caller's words")
+        self._facts[-1] = replace(said, text=text)
+        return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
         """Give a tool run its result, once."""
@@ -349,7 +377,7 @@ class _Projection:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
             self._caller(CALLER_WAITS)
-        return tuple(Message(role, tuple(parts)) for role, parts in self._messages)
+        return tuple(Message(role, _joined(parts)) for role, parts in self._messages)
 
     def _caller(self, text: str) -> None:
         if self._cut_off:
@@ -365,11 +393,18 @@ class _Projection:
         if not self._messages or self._messages[-1][0] is not role:
             self._messages.append((role, [part]))
             return
-        parts = self._messages[-1][1]
-        if isinstance(part, Text) and isinstance(parts[-1], Text):
-            parts[-1] = Text(f"{parts[-1].text} {part.text}")
+        self._messages[-1][1].append(part)
+
+
+def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts with texts that follow each other as one."""
+    joined: list[Part] = []
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, Text)):
+        if is_text:
+            joined.append(Text(" ".join(part.text for part in group if isinstance(part, Text))))
         else:
-            parts.append(part)
+            joined.extend(group)
+    return tuple(joined)
 
 
 def _grouping(fact: Fact) -> object:

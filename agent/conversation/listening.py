@@ -1,19 +1,92 @@
-"""What a caller's words are, before they are a turn: nothing, a nod, or half a sentence."""
+"""What a caller's words are, before they are a turn: nothing, a nod, or half a sentence.
+
+A nod is not answered, so an answer that is taken for one leaves the caller in silence; a nod that
+is taken for an answer costs a sentence. So words like "sure" are a nod only after words of the
+agent that plainly ask for nothing (`asks`): no question anywhere in them, with its mark or without,
+and no request for a word, a number or a key. In doubt they are an answer.
+
+Speech recognition may end an utterance too early and then give it again with more words, or with
+the last of them corrected (`retells`). In doubt the words are new: none may be lost. So digits are
+never told again, as a number is dictated in groups that may be equal.
+
+A dictated number comes in groups as well, with pauses that end an utterance (`is_dictating`). A
+single number at the end is a quantity, a time or a price, and is answered at once, unless the agent
+has asked for a number. So is a whole telephone number.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _ACKNOWLEDGEMENTS = frozenset({
     "mm", "mhm", "mmhm", "mm hm", "mm hmm", "hmm", "uh huh", "uhhuh", "ok", "okay", "okay okay",
     "right", "yeah", "yeah yeah", "yep", "yes", "sure", "i see", "got it", "alright", "all right",
     "good", "great",
 })  # fmt: skip
+_LONGEST_REQUEST = 2_000
+"""Characters in which a request without a question mark is looked for: the last two minutes."""
+_QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
+_WAITING = re.compile(
+    r"\b(?:please )?(?:(?:give me|wait|just|hold on|bear with me|it will take)(?: for)? )?"
+    r"(?:a|one|another|a few|two) (?:short |little |quick )?(?:moment|second|minute|sec)s?\b"
+    r"(?:,? please)?|\b(?:please )?(?:hold on|hold the line|bear with me|stay on the line|wait)\b"
+    r"(?:,? please)?"
+)
+"""Asks for patience and for no word."""
+_LEAD_IN = r"(?:(?:and|so|okay|ok|great|now|then|but|also|well|alright|thanks) ?,? ?)?"
+_INVERSION = (
+    r"(?:can|could|may|might|shall|should|would|will|do|does|did|are|is|was|were|have|has)"
+    r" (?:you|i|we|it|that|this|there|they|your|the|these|those)"
+)
+_REQUESTS = (
+    # A question without its mark: by how a sentence begins, or by a tag at its end.
+    rf"(?:^|[.!,;:\u2014-] ?){_LEAD_IN}(?:what|what's|which|who|whose|when|where|why|how"
+    rf"|{_INVERSION}|anything else|any)\b",
+    r", (?:right|correct|okay|ok|yes|no|yeah)[.!]*(?:$| )",
+    r"\b(?:yes or no|wonder|wondering|for (?:when|what|which|whom|how)|that's a (?:yes|no))\b",
+    # A request for words or keys.
+    r"\b(?:say|spell|press|dial|choose|select|repeat|confirm|describe|specify|enter|key in)\b",
+    r"\b(?:(?:tell|give|remind|show|read|send) (?:me|us)|let (?:me|us) know)\b",
+    r"\b(?:ask|call|reach) me\b",
+    r"\b(?:type (?:in|your|the)|name (?:a|one|your)|pick (?:one|a|an|your|between|from|which))\b",
+    r"\b(?:(?:state|provide|share|leave) (?:me|us|your|the|a)|answer (?:yes|no|with|me|my|the))\b",
+    r"\b(?:please|go ahead|your turn|i'm listening|i am listening|whenever you)\b",
+    # What is missing.
+    r"\b(?:need (?:a|an|the|one|some|just|only|you|to|is)|(?:start|begin) with)\b",
+    r"\b(?:need|require|want|missing|like|take|have|get|hear|know|ask|asking|verify|check)"
+    r" (?:you for |for |about )?(?:your|to know|to hear|to have|to get|to ask)\b",
+    r"\b(?:like|know|ask|asking|hear|check) (?:which|what|whether|if)\b",
+    r"\b(?:just|only|next|now|first|last|is) (?:the (?:last|first)|your)(?: [a-z'-]+){1,6}[.!]*$",
+    r": (?:your|the) ",
+    # A choice in a few words.
+    r"(?:^|[.!] )(?:\w+ ){1,2}or \w+(?: \w+)?[.!]*(?:$| )",
+    # Other languages: the particle or the request, where no mark tells.
+    r"か(?:[。.]|$)|[吗嗎呢](?:[。.]|$)|(?:까|나요|가요)(?:[。.]|$)",
+    r"\b(?:sagen sie|sag mir|drücken sie|nennen sie|bitte|diga|dígame|pulse|presione|por favor)\b",
+    r"\b(?:dites|appuyez|indiquez|s'il vous plaît|dica|prema|digiti|per favore|prego|pressione)\b",
+)
+_REQUEST = re.compile("|".join(f"(?:{each})" for each in _REQUESTS))
+"""Words that ask, in casefolded text on one line. Each alternative reads only what is near."""
 _UNFINISHED = frozenset({
     "a", "an", "the", "and", "or", "but", "to", "of", "for", "with", "in", "on", "at", "from", "my",
     "your", "his", "her", "our", "their", "is", "are", "was", "because", "if", "um", "uh", "uhm",
     "er", "i'd", "i'll", "that's", "it's", "um,", "uh,", "and,", "or,", "but,",
 })  # fmt: skip
+_DIGITS = {word: str(value) for value, word in enumerate(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+)} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
+_SEVERAL = frozenset({"double", "triple"})
+_LONGEST_NUMBER = 200
+"""Characters at the end in which a dictated number is looked for."""
+_WHOLE_NUMBER = 10
+"""Digits; said in one breath, they are the whole number."""
+_ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
+_NUMBER_WANTED = re.compile(
+    r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
+)
+_SHORTEST_BEGINNING = 3
+"""Letters of a word that was cut; fewer are a word of their own."""
 
 
 def has_words(text: str) -> bool:
@@ -27,11 +100,105 @@ def is_acknowledgement(text: str) -> bool:
 
 
 def asks(text: str) -> bool:
-    """The last sentence is a question, so that "yes" is an answer and not a nod."""
-    return text.rstrip(" \"')”»」』").endswith(("?", "？", "؟"))  # noqa: RUF001 (Chinese, Arabic)
+    """Something in it is a question or a request, so that "yes" is an answer and not a nod."""
+    if not _QUESTION_MARKS.isdisjoint(text):
+        return True
+    latest = text[-_LONGEST_REQUEST:].casefold().replace("\u2019", "'")
+    plain = _WAITING.sub(" ", " ".join(latest.split()))
+    return _REQUEST.search(plain) is not None
 
 
 def is_unfinished(text: str) -> bool:
     """English that breaks off in mid-sentence: more is likely to come (practice section 4.4)."""
     words = text.casefold().split()
     return bool(words) and words[-1].rstrip("-…") in _UNFINISHED
+
+
+def retells(before: str, now: str) -> bool:
+    """These are the same words again: with more after them, fewer, or the last ones corrected."""
+    old, new = _spoken(before), _spoken(now)
+    if not old or not new or _is_group(old, new):
+        return False
+    if old == new[: len(old)] or repeats(before, now):
+        return True
+    return len(new) >= len(old) and _is_correction(_words(before), _words(now))
+
+
+def repeats(before: str, now: str) -> bool:
+    """Nothing in it is new: the same words, or the first of them."""
+    old, new = _spoken(before), _spoken(now)
+    return old[: len(new)] == new and not _is_group(old, new)
+
+
+def _is_group(old: list[str], new: list[str]) -> bool:
+    """The old words are digits of a number, and not the quantity with which the new ones begin."""
+    if not all(word.isdigit() for word in old):
+        return False
+    return len(old) > 1 or len(new) < 2 or new[1].isdigit()
+
+
+def questions(text: str) -> int:
+    """How many there are by their marks."""
+    return sum(map(text.count, "?？؟"))  # noqa: RUF001 (Chinese, Arabic)
+
+
+def _is_correction(old: list[str], new: list[str]) -> bool:
+    """The beginning of the new words, but for what recognition has changed in it.
+
+    The last old word is there, at least as the beginning of a word; what differs before it begins
+    with the same letter ("to" and "two") and is a quarter of the words at most.
+    """
+    *first, last = old
+    if first and first[0] != new[0]:
+        return False
+    differs = [(word, other) for word, other in zip(first, new, strict=False) if word != other]
+    is_near = 4 * len(differs) <= len(old) and all(a[0] == b[0] for a, b in differs)
+    is_cut = len(last) >= _SHORTEST_BEGINNING and new[len(first)].startswith(last)
+    is_longer = len(new) > len(old)
+    return is_near and ((is_longer and new[len(first)] == last) or (is_cut and not differs))
+
+
+def _words(text: str) -> list[str]:
+    """Without case and marks."""
+    return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.casefold())
+
+
+def _spoken(text: str) -> list[str]:
+    """Words with digits as such."""
+    return [_DIGITS.get(word, word) for word in _words(text)]
+
+
+def is_dictating(text: str, *, is_wanted: bool) -> bool:
+    """It ends in digits of which more are likely to come.
+
+    Args:
+        text: What the caller has said since the agent spoke.
+        is_wanted: The agent has asked for a number.
+    """
+    digits = list(_digits_at_end(text))
+    if is_wanted or len(digits) > 2:
+        return bool(digits)
+    is_spelled = len(digits) == 2 and all(len(each) == 1 for each in digits)
+    return is_spelled or any(
+        len(each) > 2 and not _ROUND_OR_YEAR.fullmatch(each) for each in digits
+    )
+
+
+def is_whole_number(text: str) -> bool:
+    """It ends in as many digits as a telephone number has: no more are likely to come."""
+    return sum(map(len, _digits_at_end(text))) >= _WHOLE_NUMBER
+
+
+def wants_number(text: str) -> bool:
+    """The agent asks for something of digits, and not for how many."""
+    return _NUMBER_WANTED.search(text[-_LONGEST_REQUEST:].casefold()) is not None and asks(text)
+
+
+def _digits_at_end(text: str) -> Iterator[str]:
+    """The numbers in which it ends, the last one first."""
+    for word in reversed(text[-_LONGEST_NUMBER:].casefold().replace("-", " ").split()):
+        plain = word.strip(".,;:!?…()\"'")
+        digits = "0" if plain in _SEVERAL else _DIGITS.get(plain, plain)
+        if not (digits.isascii() and digits.isdecimal()):
+            return
+        yield digits

@@ -10,8 +10,8 @@ How a call flows:
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
 
 At each moment of an open call something is under way that must lead to another event: a reply, an
-awaited tool, or one of the timers HOLD, PLAYBACK, IDLE, DIGITS. That is how the caller is never
-left in silence.
+awaited tool, or one of the timers HOLD, RETRY, PLAYBACK, IDLE, DIGITS. That is how the caller is
+never left in silence.
 
 The rules of each matter are kept by a part of its own: the ear and the mouth, the floor between
 them, the turn in progress, the course of the call. The parts take values and return actions and
@@ -23,8 +23,8 @@ Choices that are not obvious:
   section 8, item 6). An interrupt in a turn in which we have not spoken yet therefore belongs to
   the turn before: it cuts that speech and the running reply is asked anew with the corrected
   history. Otherwise the caller's words would stay unanswered.
-- *Unfinished words* delay the reply for a second instead of running it muted: a reply to half a
-  sentence is mostly thrown away, and its tools must not run.
+- *Unfinished words* delay the reply for a second, digits of a number for two, instead of running it
+  muted: a reply to half a sentence is mostly thrown away, and its tools must not run.
 - *News.* A side effect that finishes after the caller has moved on is told when nobody speaks.
 """
 
@@ -48,7 +48,7 @@ from agent.conversation.ending import (
 from agent.conversation.events import Departure, EndReason, Event, Playback
 from agent.conversation.floor import Floor
 from agent.conversation.history import History, Note
-from agent.conversation.listening import has_words, is_unfinished
+from agent.conversation.listening import has_words
 from agent.conversation.messages import Choice, ForcedTool, ToolChoice
 from agent.conversation.mouth import Mouth
 from agent.conversation.outcome import Handoff
@@ -157,12 +157,16 @@ class Conversation:
             case _:  # by now a CallEnded; mypy complains here of any event added and forgotten
                 self._lose_line(event.reason)
 
-    def _wake(self, timer: Timer) -> None:
+    def _wake(self, timer: Timer) -> None:  # noqa: C901 (one case for each timer)
         match timer:
             case Timer.FLUSH:
                 self._actions += self._turn.flush()
             case Timer.HOLD:
                 self._ask()
+            case Timer.RETRY:
+                self._ask_unless(self._floor.hold_back(self._brief.limits))
+            case Timer.REPEAT:
+                pass  # from now on the same words are new ones
             case Timer.FILLER:
                 self._actions += self._turn.fill_in()
             case Timer.PLAYBACK:
@@ -210,7 +214,7 @@ class Conversation:
     def _hear(self, text: str, *, is_final: bool) -> None:
         if not is_final:
             self._notice_caller()
-        elif not has_words(text):
+        elif not has_words(text) or self._ear.has_heard(text):
             self._floor.take()
             self._actions += self._floor.notice_noise()
         else:
@@ -225,10 +229,13 @@ class Conversation:
                 self._ask(Choice.NONE)
         elif is_typing or not self._floor.is_nod(text, is_promised=self._turn.is_under_way):
             self._begin_turn()
-            if is_unfinished(text):
-                self._actions.append(self._floor.hold(self._brief.limits))
-            else:
-                self._ask()
+            self._ask_unless(self._floor.hold(text, self._history.unanswered, self._brief.limits))
+
+    def _ask_unless(self, held: list[Action]) -> None:
+        """Ask the model, unless that waits for the caller."""
+        self._actions += held
+        if not held:
+            self._ask()
 
     def _notice_caller(self) -> None:
         limits, is_revocable = self._brief.limits, self._course.is_revocable
@@ -303,7 +310,7 @@ class Conversation:
             case Playback.PLAYED:
                 self._mouth.note_played(text)
             case _:  # by now CALLER_OFF: the words follow
-                self._actions += self._floor.note_voice_over(self._brief.limits)
+                self._actions += self._floor.note_voice_over()
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()

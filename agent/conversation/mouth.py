@@ -12,7 +12,7 @@ said.
 from __future__ import annotations
 
 from agent.conversation.actions import Action, Record, Speak
-from agent.conversation.heard import heard_until
+from agent.conversation.heard import LONGEST_TEXT, heard_until
 from agent.conversation.history import AgentSaid, History, Voice
 from agent.conversation.pace import letters
 
@@ -66,9 +66,9 @@ class Mouth:
         return length * 1000 // self._characters_per_second
 
     @property
-    def last_words(self) -> str:
-        """What was said last."""
-        return self._history.speech(self._audible[-1]).text if self._audible else ""
+    def audible_words(self) -> str:
+        """All that was said since the caller's last words: what these can be an answer to."""
+        return " ".join(self._history.speech(position).text for position in self._audible)
 
     def begin_turn(self) -> None:
         """The caller has the floor. What was said before stays audible until we speak again."""
@@ -123,7 +123,8 @@ class Mouth:
 
     def note_played(self, text: str) -> None:
         """The relay has played this much more."""
-        self._played = f"{self._played} {text}"
+        if len(self._played) < LONGEST_TEXT:
+            self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
         """Cut what is audible to what was heard; nothing is audible any more then.

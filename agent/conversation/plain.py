@@ -23,6 +23,8 @@ from itertools import pairwise
 
 NAME_LENGTH = 40
 """Characters of a given name, and of a family name."""
+_LONGEST_READ = 10 * NAME_LENGTH
+"""Of a text that may be a name."""
 _NAME_SIGNS = frozenset(" '\u2019-.")
 
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
@@ -61,6 +63,8 @@ _LINKS = tuple(
 
 def name_in(text: str) -> str:
     """The name in a text, in one form; empty if it is no name."""
+    if len(text) > _LONGEST_READ:
+        return ""
     joined = text.replace("\u200c", "").replace("\u200d", "")  # they only shape letters
     name = " ".join(filter(None, unicodedata.normalize("NFC", joined).strip().split(" ")))
     kinds = [unicodedata.category(sign)[0] for sign in name]

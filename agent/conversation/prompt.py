@@ -207,6 +207,7 @@ def _demo(number: int, name: str, title: str, description: str) -> str:
 
 def _line(value: str, most: int = _LINE_LENGTH) -> str:
     """A value as one short line of plain words, which can be quoted and holds no marker."""
-    plain = "".join(character if character.isprintable() else " " for character in value)
+    read = value[: 10 * most]
+    plain = "".join(character if character.isprintable() else " " for character in read)
     plain = plain.replace('"', "'").replace("<", "").replace(">", "")
     return " ".join(plain.split())[:most].strip()

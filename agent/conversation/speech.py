@@ -11,28 +11,34 @@ over the text so far, which see half a tag or half a number at the end of each c
 
 The first word goes out as soon as it is complete (the caller waits for it), the rest in clauses,
 so that one reply costs a handful of frames and not one for each token.
+
+A reply of marks alone is an empty reply: marks at the beginning wait for the first letter or digit.
+
+The work for one character is bounded: a word without end is cut at `LONGEST_WORD`, and no pattern
+here goes back over what it has read.
 """
 
 from __future__ import annotations
 
 import re
 
+from agent.conversation.listening import has_words
 from agent.conversation.screen import Screen
 from agent.conversation.wording import SPOKEN_MARKS, clean_word, is_foreign
 
-__all__ = ["MAXIMUM_PIECE", "MINIMUM_PIECE", "Speech", "clean_word"]
+__all__ = ["LONGEST_WORD", "MAXIMUM_PIECE", "MINIMUM_PIECE", "Speech", "clean_word"]
 
 MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
 MAXIMUM_PIECE = 160
 """Characters; without any mark, a piece ends at the next word after this."""
+LONGEST_WORD = 2_000
+"""Characters without white space; what follows is cleaned as a word of its own, without a gap."""
 
 _TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*|/)?>")
 _OPEN = re.compile(r"<[/a-zA-Z][^<>]*\Z|\]\([^()\s]*(?:\s+\"[^\"]*|\s+'[^']*)?\Z")
 """A tag or the target of a link that is not complete."""
 _LONGEST_TAG = 80
-_LONGEST_WORD = 500
-"""Characters; a longer word is taken in parts, so that no text is searched again and again."""
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
 _CLAUSE_END = re.compile(r"[,;:—、，；]['\")\]»”’]*$")  # noqa: RUF001 (as above)
@@ -65,7 +71,8 @@ class Speech:
         self._screen = Screen()
         self._at_line_start = True
         self._has_begun = False
-        self._joint = ""
+        self._has_words = False
+        """A letter or digit has come, so that the marks around it can be said, too."""
 
     @property
     def has_call(self) -> bool:
@@ -75,7 +82,7 @@ class Speech:
     @property
     def is_pending(self) -> bool:
         """There are complete words that were not given out yet."""
-        return bool(self._ready)
+        return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
         """Take more of the reply; returns what can be said now, perhaps nothing."""
@@ -96,7 +103,7 @@ class Speech:
 
     def _word_end(self, text: str, start: int) -> tuple[int, int] | None:
         """Where the first word and what follows it end; white space in a tag does not end it."""
-        longest = start + _LONGEST_WORD
+        longest = start + LONGEST_WORD
         for end in _WORD_END.finditer(text, start + self._searched, longest + 1):
             at = end.start()
             if end.end() == start:
@@ -110,6 +117,8 @@ class Speech:
 
     def flush(self) -> str:
         """Give out the words that are complete, wherever the clause may be."""
+        if not self._has_words:
+            return ""
         piece = "".join(self._ready)
         self._ready.clear()
         self._has_begun = self._has_begun or bool(piece)
@@ -124,7 +133,7 @@ class Speech:
                 unless that leaves the whole reply without a word.
         """
         said = self._say(self._screen.finish())
-        if not is_cut_short or not (self._has_begun or self._ready):
+        if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
@@ -133,21 +142,21 @@ class Speech:
 
     def _drop_unfinished_sentence(self) -> None:
         ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
-        if ends:
-            del self._ready[ends[-1] + 1 :]
-        elif self._has_begun:
-            self._ready.clear()
+        kept = self._ready[: ends[-1] + 1] if ends else []
+        if self._has_begun or any(map(has_words, kept)):
+            self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
         """What is ready may be said now."""
-        if not self._ready:
+        if not self._ready or not self._has_words:
             return False
         if not self._has_begun:
             return True
         size = sum(map(len, self._ready))
+        if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
+            return size >= MAXIMUM_PIECE
         last = self._ready[-1].strip()
-        is_clause = is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
-        return size >= MAXIMUM_PIECE or (is_clause and size >= MINIMUM_PIECE)
+        return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
         """A word is complete."""
@@ -156,6 +165,7 @@ class Speech:
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
             self._ready.append(cleaned + joint)
+            self._has_words = self._has_words or has_words(cleaned)
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
 
     def _cleaned(self, visible: str) -> str:

@@ -25,6 +25,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from agent.conversation.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing
 from agent.conversation.history import CallerSaid, Fact, History, ToolUsed
@@ -46,7 +47,13 @@ NOT_ANSWERED = (
 _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
 _YES = frozenset({"true", "1"})
 """What tools take for true (`agent.tools.toolbox`)."""
+LONGEST_ARGUMENTS = 64_000
+"""Characters; longer ones are not read."""
 _MINTED = re.compile(r"tool(\d{5})")
+
+
+_Key = tuple[str, str]
+"""A tool and its canonical arguments."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class _Run:
     """One execution, and the facts that wait for it."""
 
     spec: ToolSpec
+    key: _Key
     positions: list[int]
     awaited: set[int] = field(default_factory=set)
 
@@ -75,11 +83,17 @@ class ToolRuns:
         self._specs = specs
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
-        self._done: dict[tuple[str, str], str] = {}
+        self._latest = NOWHERE.answered
+        """Position of the last call of a tool with side effects; it may be forgotten."""
+        self._asked: dict[str, int] = {}
+        """Position of the last call of each tool that claimed no confirmation; likewise."""
+        self._done: dict[_Key, str] = {}
         """Name and arguments of the last forgotten run that had an effect -> its result."""
         self._answered = NOWHERE.answered
         """`Standing.answered` of the calls that are taken up."""
         self._has_news = False
+        for position, used in history.tool_runs():
+            self._note(position, used)
 
     def offer(self, specs: Mapping[str, ToolSpec]) -> None:
         """From now on these are the tools; what runs goes on."""
@@ -91,9 +105,9 @@ class ToolRuns:
             if not isinstance(used, ToolUsed) or not self._is_effect(used):
                 continue
             self._done.clear()
-            arguments = canonical(used.call.arguments)
-            if arguments and used.result and not used.result.is_error:
-                self._done[used.call.name, arguments] = used.result.content
+            key = _key(used.call)
+            if key[1] and used.result and not used.result.is_error:
+                self._done[key] = used.result.content
 
     @property
     def is_awaited(self) -> bool:
@@ -162,12 +176,16 @@ class ToolRuns:
         open_runs = [
             (position, used) for position, used in self._history.tool_runs() if used.result is None
         ]
-        turn = self._last_turn
-        return [
-            action
-            for position, used in open_runs
-            for action in self._resume(position, used, is_awaited=position > turn)
-        ]
+        turn, before = self._last_turn, self._history.first
+        actions: list[Action] = []
+        twins: dict[_Key, _Run] = {}
+        for position, used in open_runs:
+            passed, before = self._history.between(before, position), position
+            if any(isinstance(fact, CallerSaid) for fact in passed):
+                answered = self._history.answered_before(position, is_heard=True)
+                self._answered = NOWHERE.answered if answered is None else answered
+            actions += self._resume(position, used, twins, is_awaited=position > turn)
+        return actions
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedRun:
         """A run has ended: complete every fact that waited for it."""
@@ -195,22 +213,21 @@ class ToolRuns:
     def _take_up(
         self, reply: int, call: ToolCall, *, is_confirmed: bool
     ) -> tuple[Action, list[Action]]:
-        spec = self._specs.get(call.name)
-        arguments = canonical(call.arguments)
-        if arguments is None:
+        spec, key = self._specs.get(call.name), _key(call)
+        if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
             return self._replied(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
         if spec is None:
             fault = f"There is no tool {call.name}. Tools: {', '.join(self._specs) or 'none'}."
             return self._replied(reply, call, error_content(fault), is_error=True)
-        if claims_confirmation(arguments) and not self._is_answered(call.name):
+        if claims_confirmation(key[1]) and not self._is_answered(call.name):
             return self._replied(reply, call, error_content(NOT_ANSWERED), is_error=True)
         if spec.side_effect is SideEffect.NONE:
             return self._started(reply, call, spec)
-        last, content = self._last_effect, self._done.get((call.name, arguments))
+        last, content = self._last_effect, self._done.get(key)
         if last is None and content is not None:
             return self._replied(reply, call, content, is_error=False)
-        if last is not None and _is_same(last[1].call, call.name, arguments):
+        if last is not None and _key(last[1].call) == key:
             position, used = last
             if used.result is None:
                 return self._joined(reply, call, position)
@@ -221,11 +238,12 @@ class ToolRuns:
         return self._started(reply, call, spec)
 
     def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
-        position = self._history.append(ToolUsed(reply, call))
+        position = self._append(ToolUsed(reply, call))
         return self._record(position), [self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
+        awaited = {position} if is_awaited else set[int]()
+        self._runs[call.id] = _Run(spec, _key(call), [position], awaited)
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
@@ -237,17 +255,14 @@ class ToolRuns:
     @property
     def _last_effect(self) -> tuple[int, ToolUsed] | None:
         """The last call of a tool with side effects; None if it is forgotten, or there was none."""
-        runs = reversed(list(self._history.tool_runs()))
-        return next(((at, used) for at, used in runs if self._is_effect(used)), None)
+        if self._latest < self._history.first:
+            return None
+        return self._latest, self._history.tool_run(self._latest)
 
     def _is_answered(self, name: str) -> bool:
         """The caller has answered words that came after the last call without a confirmation."""
-        asked = (
-            at
-            for at, used in self._history.tool_runs()
-            if used.call.name == name and not claims_confirmation(used.call.arguments)
-        )
-        return max(asked, default=NOWHERE.answered) <= self._answered
+        asked = self._asked.get(name, NOWHERE.answered)
+        return asked < self._history.first or asked <= self._answered
 
     @property
     def _last_turn(self) -> int:
@@ -255,30 +270,37 @@ class ToolRuns:
         facts = list(enumerate(self._history, self._history.first))
         return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
 
-    def _resume(self, position: int, used: ToolUsed, *, is_awaited: bool) -> list[Action]:
+    def _resume(
+        self, position: int, used: ToolUsed, twins: dict[_Key, _Run], *, is_awaited: bool
+    ) -> list[Action]:
+        """Run a call again, or let it wait for one of the `twins`: equal calls that run already."""
         spec, call = self._specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
         if spec is None or not (is_awaited or is_lasting):
             return [self._complete(position, error_content(CANCELLED), is_error=True)]
-        twin = self._twin(call) if is_lasting else None
+        twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
-            answered = self._history.answered_before(position, is_heard=True)
-            self._answered = NOWHERE.answered if answered is None else answered
-            return [self._run(position, call, spec, is_awaited=is_awaited)]
+            start = self._run(position, call, spec, is_awaited=is_awaited)
+            twins[_key(call)] = self._runs[call.id]
+            return [start]
         twin.positions.append(position)
         twin.awaited |= {position} if is_awaited else set()
         return []
 
-    def _twin(self, call: ToolCall) -> _Run | None:
-        """The run of the same call that is going on."""
-        arguments = canonical(call.arguments) or ""
-        for run in self._runs.values():
-            if _is_same(self._history.tool_run(run.positions[0]).call, call.name, arguments):
-                return run
-        return None
+    def _append(self, used: ToolUsed) -> int:
+        position = self._history.append(used)
+        self._note(position, used)
+        return position
+
+    def _note(self, position: int, used: ToolUsed) -> None:
+        """Remember where the latest calls stand, so that none is searched for."""
+        if self._is_effect(used):
+            self._latest = position
+        if not claims_confirmation(used.call.arguments):
+            self._asked[used.call.name] = position
 
     def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
-        position = self._history.append(ToolUsed(reply, call))
+        position = self._append(ToolUsed(reply, call))
         run = next(run for run in self._runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
@@ -288,7 +310,7 @@ class ToolRuns:
         self, reply: int, call: ToolCall, content: str, *, is_error: bool
     ) -> tuple[Action, list[Action]]:
         result = ToolResult(call.id, content, is_error)
-        return self._record(self._history.append(ToolUsed(reply, call, result))), []
+        return self._record(self._append(ToolUsed(reply, call, result))), []
 
     def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
         call = self._history.tool_run(position).call
@@ -299,12 +321,15 @@ class ToolRuns:
         return Record(position, self._history[position])
 
 
+@lru_cache(maxsize=64)
 def canonical(arguments: str) -> str | None:
     """The arguments in one spelling for all equal ones; None if they are not a JSON object.
 
     `NaN`, numbers beyond a float and deep nesting are no JSON to most servers, which would refuse
     each later request of the call.
     """
+    if len(arguments) > LONGEST_ARGUMENTS:
+        return None
     try:
         value = json.loads(arguments)
         if not isinstance(value, dict) or _is_deep(value):
@@ -325,12 +350,17 @@ def _is_deep(value: object) -> bool:
             if isinstance(each, dict | list)
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
-    return bool(level)
+        if not level:
+            return False
+    return True
 
 
 def claims_confirmation(arguments: str) -> bool:
     """The model says that the caller has confirmed it: `confirmed`, or so, is true."""
-    given = json.loads(canonical(arguments) or "{}")
+    text = canonical(arguments) or "{}"
+    if "confirm" not in text.casefold():
+        return False
+    given = json.loads(text)
     claims = (value for name, value in given.items() if _CONFIRMED.search(name))
     return any(str(value).casefold() in _YES for value in claims)
 
@@ -346,8 +376,9 @@ def _minted_number(fact: Fact) -> int:
     return int(found[1]) if found else 0
 
 
-def _is_same(call: ToolCall, name: str, arguments: str) -> bool:
-    return call.name == name and canonical(call.arguments) == arguments
+def _key(call: ToolCall) -> _Key:
+    """What equal calls have in common; without arguments if they are not a JSON object."""
+    return call.name, canonical(call.arguments) or ""
 
 
 def safe_name(name: str) -> str:

@@ -68,7 +68,7 @@ class Turn:
         mouth: Says what the model writes.
         tools: Runs what the model calls.
         patience: Has the fillers.
-        clocks: Of the call; FLUSH, FILLER and TROUBLE are the turn's own.
+        clocks: Of the call; FLUSH, FILLER, RETRY and TROUBLE are the turn's own.
         brief: Until an edit brings another one.
     """
 
@@ -132,7 +132,7 @@ class Turn:
             *self.drop_reply(),
             *self._break_off(),
             *self._tools.leave(),
-            *self._clocks.stop(Timer.HOLD, Timer.PLAYBACK, Timer.IDLE),
+            *self._clocks.stop(Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE),
         ]
 
     def drop_reply(self) -> list[Action]:
@@ -250,7 +250,7 @@ class Turn:
             return Step([], Then.GIVE_UP)
         said = self._mouth.say_whole(self._trouble.trying_again(self._brief.phrases))
         again_after_ms = self._mouth.playing_ms + limits.retry_after_ms
-        return Step([*said, self._clocks.start(Timer.HOLD, again_after_ms)])
+        return Step([*said, self._clocks.start(Timer.RETRY, again_after_ms)])
 
     def _stand_in(self, sentence: str, ending: Ending | None) -> Step:
         """The model gave nothing that could be said; the last words of a call are a goodbye."""

@@ -106,6 +106,9 @@ class Limits:
     """How long we go on trying when no answer can be had and no person be reached."""
     flush_after_ms: int = 300
     hold_ms: int = 1_000
+    """How long a caller is waited for who seems not to have finished."""
+    hold_digits_ms: int = 2_000
+    """The same for one who dictates a number, in groups with pauses between them."""
     idle_ms: tuple[int, ...] = (8_000, 10_000)
     """Silence before each re-prompt; after as much silence again the call ends."""
     digits_ms: int = 3_000

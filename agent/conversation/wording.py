@@ -15,12 +15,14 @@ from itertools import pairwise
 _LINK_TARGET = re.compile(
     r"\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\"|\s+'[^']*')?\)?"  # may have a title
 )
-_ADDRESS = re.compile(r"<(?:mailto:|tel:)?([^\s<>]*(?:@|://|www\.)[^\s<>]*|(?<=tel:)[^\s<>]+)>")
+_ADDRESS = re.compile(r"<([^\s<>]+)>")
+_SCHEMES = ("mailto:", "tel:")
+_OF_AN_ADDRESS = ("@", "://", "www.")
 _ENTITY = re.compile(r"&(?:#[xX][0-9A-Fa-f]{2,6}|#[0-9]{2,7}|[A-Za-z][A-Za-z0-9]{1,31});")
-_URL = re.compile(r"https?://(?:www\.)?([^\s/)\]?#]+)[^\s)\]]*(?<![.,;:!?])")
+_URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
 _ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
-_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
 """Most words by far, and said as they are."""
 _DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
@@ -56,10 +58,10 @@ def is_foreign(word: str) -> bool | None:
 
 
 def _without_marks(word: str, *, is_english: bool) -> str:
-    word = _ADDRESS.sub(r"\1", word)
+    word = _ADDRESS.sub(_address, word)
     word = _ENTITY.sub(_entity, word)
     word = _LINK_TARGET.sub("", word.replace("![", "["))
-    word = _URL.sub(r"\1", word)
+    word = _URL.sub(_host, word)
     word = _ARROW.sub(" \u2013 ", word)
     word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
     word = word.replace("][", " ").translate(_DROPPED)
@@ -67,6 +69,22 @@ def _without_marks(word: str, *, is_english: bool) -> str:
     if is_english and not is_foreign(word):
         word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
     return " ".join("".join(_voiced(word)).split())
+
+
+def _address(bracketed: re.Match[str]) -> str:
+    """What stands in angle brackets if it is an address: Markdown writes links so."""
+    plain = bracketed[1]
+    for scheme in _SCHEMES:
+        if plain.startswith(scheme):
+            return plain.removeprefix(scheme)
+    return plain if any(sign in plain for sign in _OF_AN_ADDRESS) else bracketed[0]
+
+
+def _host(url: re.Match[str]) -> str:
+    """What is said of a link; marks at its end belong to the sentence."""
+    end = url.start() + len(url[0].rstrip(".,;:!?"))
+    host = url.string[url.start("host") : min(end, url.end("host"))]
+    return host + url.string[end : url.end()] if host else url[0]
 
 
 def _entity(entity: re.Match[str]) -> str:

@@ -48,6 +48,8 @@ NO_SCRIPT = """{
 }"""
 """For a use case that has none: it says so, and tells what a tool has answered."""
 _WORD = re.compile(r"\S+\s*")
+_LONG = 500
+"""Characters of a message; shorter ones take no time to read."""
 
 
 class OfflineModel:
@@ -86,17 +88,23 @@ class OfflineModel:
 
         Between pieces it gives way, so that an interrupt gets in. Words count as tokens.
         """
-        answer = self._answer(request)
+        answer = await self._answer(request)
         for piece in _pieces(answer, len(request.messages)):
             await asyncio.sleep(self._seconds_per_piece)
             yield piece
         written = answer.text.split() + answer.arguments.split() * bool(answer.call)
         yield Usage(_words_in(request), len(written))
 
-    def _answer(self, request: ReplyRequest) -> Answer:
+    async def _answer(self, request: ReplyRequest) -> Answer:
+        """Give way after each long message, so that a long call does not hold the others up."""
         if request.system == SUMMARIZE:
             return Answer("")
-        return Dialogue(self._rules, request, self._today).answer()
+        dialogue = Dialogue(self._rules, request, self._today)
+        for message in request.messages:
+            dialogue.read(message)
+            if sum(map(len, _texts(message))) > _LONG:
+                await asyncio.sleep(0)
+        return dialogue.answer()
 
 
 def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:

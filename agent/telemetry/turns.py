@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 Milliseconds = float
 _WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+_ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete."""
 
 
@@ -228,7 +229,7 @@ def _begins(deeds: Sequence[tuple[Action, float]]) -> bool:
 def _answers_caller(event: Event) -> bool:
     """What is said in this step is said because of the caller's words or keys."""
     if isinstance(event, TimerFired):
-        return event.timer in _WAITS_FOR_CALLER
+        return event.timer in _ANSWERS_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)
 
 

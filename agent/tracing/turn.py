@@ -13,7 +13,7 @@ from agent.conversation.events import (
 )
 from agent.tracing.spans import Open
 
-_WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+_ANSWERS_CALLER = frozenset({Timer.HOLD, Timer.DIGITS, Timer.RETRY})
 """When these run out, what the caller said or pressed is taken as complete."""
 
 
@@ -43,5 +43,5 @@ class Turn:
 def answers_caller(event: Event) -> bool:
     """What is said in this step is said because of the caller's words or keys."""
     if isinstance(event, TimerFired):
-        return event.timer in _WAITS_FOR_CALLER
+        return event.timer in _ANSWERS_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)

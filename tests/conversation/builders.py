@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.conversation import events as ev
-from agent.conversation.actions import Action, Record, Speak, StartReply, StartTimer, Timer
+from agent.conversation.actions import (
+    Action,
+    Record,
+    Speak,
+    StartReply,
+    StartTimer,
+    StopTimer,
+    Timer,
+)
 from agent.conversation.events import Playback
 from agent.conversation.history import CallerBegan, Fact, History
 from agent.conversation.messages import (
@@ -58,7 +66,8 @@ class Call:
     def happens(self, *events: ev.Event) -> list[Action]:
         """Hand over events; returns the answer to the last, every timer with serial 0.
 
-        Without the mark that the caller has begun to speak, which `world.began_at` tells.
+        Without the mark that the caller has begun to speak, which `world.began_at` tells, and
+        without the window in which words are given again, which `running` tells.
         """
         actions: list[Action] = []
         for event in events:
@@ -67,6 +76,7 @@ class Call:
             replace(action, serial=0) if isinstance(action, StartTimer) else action
             for action in actions
             if not (isinstance(action, Record) and isinstance(action.fact, CallerBegan))
+            and not (isinstance(action, StartTimer | StopTimer) and action.timer is Timer.REPEAT)
         ]
 
     def fires(self, timer: Timer) -> list[Action]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.conversation.actions import Record, StartTimer, StopTimer, Timer
 from agent.conversation.clocks import Clocks
-from agent.conversation.ear import Ear
+from agent.conversation.ear import REPEAT_MS, Ear
 from agent.conversation.history import AgentSaid, CallerBegan, CallerSaid, History, Means
 
 
@@ -17,7 +17,10 @@ def test_a_beginning_takes_no_place() -> None:
     ear = ear_with(History([AgentSaid("Hello.")]))
 
     assert ear.notice() == Record(1, CallerBegan())
-    assert ear.hear("Two pizzas.") == [Record(1, CallerSaid("Two pizzas."))]
+    assert ear.hear("Two pizzas.") == [
+        Record(1, CallerSaid("Two pizzas.")),
+        StartTimer(Timer.REPEAT, 1, REPEAT_MS),
+    ]
 
 
 def test_keys_are_one_entry() -> None:
@@ -59,6 +62,7 @@ def test_words_and_other_keys_complete_an_entry() -> None:
         StopTimer(Timer.DIGITS),
         Record(0, CallerSaid("4", Means.KEYPAD)),
         Record(1, CallerSaid("Two pizzas.")),
+        StartTimer(Timer.REPEAT, 2, REPEAT_MS),
     ]
     assert pressed == [
         StopTimer(Timer.DIGITS),

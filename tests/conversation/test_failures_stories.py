@@ -134,11 +134,11 @@ def test_after_a_second_failure_the_caller_need_not_say_it_again() -> None:
 
     said = call.happens(failed(2))
     still = call.happens(agent_off())
-    again = call.fires(Timer.HOLD)
+    again = call.fires(Timer.RETRY)
     call.happens(delta(3, "Two pizzas, sure."), finished(3))
 
     assert spoken(said) == [HELLO.phrases.trying_again[0]]
-    assert said[-1] == starts(Timer.HOLD, 84 * 1000 // 15 + 5_000)
+    assert said[-1] == starts(Timer.RETRY, 84 * 1000 // 15 + 5_000)
     assert still == []
     assert [action.reply for action in again if isinstance(action, StartReply)] == [3]
     assert call.facts[-1] == AgentSaid("Two pizzas, sure.")
@@ -152,7 +152,7 @@ def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
     actions = call.happens(spoke("Never mind."))
 
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [3]
-    assert Timer.HOLD not in call.running
+    assert Timer.RETRY not in call.running
 
 
 def test_patience_has_an_end() -> None:
@@ -163,7 +163,7 @@ def test_patience_has_an_end() -> None:
     heard = []
     for reply in range(2, 6):
         heard += spoken(call.happens(failed(reply)))
-        call.fires(Timer.HOLD)
+        call.fires(Timer.RETRY)
     call.fires(Timer.TROUBLE)
 
     said = call.happens(failed(6))
@@ -289,3 +289,21 @@ def test_an_empty_thinking_tag_hides_nothing() -> None:
     call.happens(delta(1, "<thinking/> Sure."), finished(1))
 
     assert call.facts[-1] == AgentSaid("Sure.")
+
+
+@pytest.mark.parametrize(
+    "marks", ["...", "—", "?!", "*", "…", "😀", "- ", "**", "( )", "„“", "<br>"]
+)
+def test_a_reply_of_marks_alone_is_an_empty_reply(marks: str) -> None:
+    """Nothing of it can be said: it is asked for once more, then a sentence stands in."""
+    call = thinking()
+    call.happens(delta(1, f"{marks} "))
+    if Timer.FLUSH in call.running:
+        call.fires(Timer.FLUSH)
+
+    again = call.happens(finished(1))
+    call.happens(delta(2, marks))
+    sentence = call.happens(finished(2, stop=StopReason.LENGTH))
+
+    assert question(again).reply == 2
+    assert spoken(sentence) == [HELLO.phrases.not_understood]

@@ -77,7 +77,7 @@ def test_a_caller_who_is_speaking_is_waited_for(
 ) -> None:
     """The last words of the call too, if the caller can take the end back."""
     room = Room()
-    room.floor.hold(LIMITS)
+    room.floor.hold("I want a", "I want a", LIMITS)
     room.floor.keep(60_000)
     room.floor.listen()
 

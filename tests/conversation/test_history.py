@@ -396,3 +396,23 @@ def test_messages_hold_no_empty_text() -> None:
     history = History([CallerSaid(" "), AgentSaid("\n"), CallerSaid(" Hi. "), AgentSaid("")])
 
     assert history.messages(100) == (Message(caller("Hi.").role, (Text("Hi."),)),)
+
+
+def test_last_words_of_the_caller_may_be_heard_anew() -> None:
+    """As often as speech recognition changes its mind, until something follows them."""
+    history = History([AgentSaid("Hello."), CallerSaid("Two"), CallerSaid("large")])
+
+    positions = [history.rephrase("large pizzas"), history.rephrase("large pizzas, please")]
+
+    assert positions == [2, 2]
+    assert list(history)[1:] == [CallerSaid("Two"), CallerSaid("large pizzas, please")]
+    assert (history.asked, history.unanswered) == ("Hello.", "Two large pizzas, please")
+
+
+@pytest.mark.parametrize("facts", [[], [CallerSaid("Two"), Note("A note.")]])
+def test_words_that_something_followed_stay_as_they_are(facts: list[Fact]) -> None:
+    """A model may have answered them."""
+    history = History(facts)
+
+    with pytest.raises(ValueError, match="not the caller's words"):
+        history.rephrase("Two large")

@@ -135,17 +135,17 @@ def test_played_texts_of_a_turn_before_do_not_count() -> None:
     ]
 
 
-def test_last_words_are_those_said_last() -> None:
+def test_audible_words_are_all_since_the_callers_last() -> None:
     """None before the first, none after a cut."""
     mouth = mouth_with(History())
-    before = mouth.last_words
-    mouth.say_whole("One.")
-    mouth.say("Two?")
-    said = mouth.last_words
+    before = mouth.audible_words
+    mouth.say_whole("One?")
+    mouth.say("Two.")
+    said = mouth.audible_words
     mouth.close()
     mouth.cut("", None, is_complete=True)
 
-    assert (before, said, mouth.last_words) == ("", "Two?", "")
+    assert (before, said, mouth.audible_words) == ("", "One? Two.", "")
 
 
 def test_a_greeting_is_remembered_and_not_sent() -> None:
@@ -176,3 +176,16 @@ def test_the_agent_speaks_while_words_come_or_are_played() -> None:
         heard.append(mouth.is_speaking)
 
     assert heard == [False, True, False, True, False, True, False, True, False]
+
+
+def test_what_was_played_is_kept_to_a_bound() -> None:
+    """A relay that reports without end makes the agent's words no longer, nor the memory full."""
+    mouth = mouth_with(History())
+    mouth.say("One two three four.")
+
+    for _ in range(3):
+        mouth.note_played("One two three " + "- " * 10_000)
+
+    assert mouth.cut("One", None, is_complete=False) == [
+        Record(0, AgentSaid("One two three", is_cut=True))
+    ]

@@ -28,11 +28,13 @@ from tests.conversation.world import BRIEF, World
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
     "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
+    "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
 ])  # fmt: skip
 DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
     "hm", "</thinking>", "**",
-    "One large pizza, one small salad and a drink, is that right? ", "😀",
+    "One large pizza, one small salad and a drink, is that right? ", "😀", "... ", "— ",
+    "Say yes. ",
 ])  # fmt: skip
 CALLS = st.lists(
     st.builds(

@@ -308,3 +308,35 @@ def test_no_split_changes_what_is_said_in_any_language(chunks: list[str], langua
 def test_a_word_without_end_is_said_in_parts() -> None:
     """It is not searched again with each token."""
     assert whole(*["ab" * 50] * 30) == "ab" * 1_500
+
+
+@pytest.mark.parametrize(
+    ("tokens", "pieces"),
+    [
+        (["... ", "Well, ", "yes."], ["", "... Well, ", "", "yes."]),
+        (["— ", "— "], ["", "", ""]),
+        (["?!"], ["", ""]),
+        (["… ", "? ", "7"], ["", "", "", "… ? 7"]),
+        (["Yes. ", "— ", "No."], ["Yes. ", "", "", "— No."]),
+    ],
+)
+def test_marks_wait_for_the_first_letter_or_digit(tokens: list[str], pieces: list[str]) -> None:
+    """Alone they cannot be said."""
+    speech = Speech()
+
+    assert [*map(speech.feed, tokens), speech.finish()] == pieces
+
+
+def test_marks_alone_are_never_ready() -> None:
+    """They are not flushed, and a reply that is cut short is not made of them."""
+    speech = Speech()
+    speech.feed("... Well I")
+
+    assert speech.finish(is_cut_short=True) == ""
+
+    speech = Speech()
+    fed = speech.feed("... ")
+    state = (fed, speech.is_pending, speech.flush())
+
+    assert state == ("", False, "")
+    assert speech.finish(is_cut_short=True) == ""

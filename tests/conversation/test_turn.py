@@ -225,7 +225,7 @@ def test_a_failure_is_made_good_by_its_number() -> None:
             StopTimer(Timer.FILLER),
             Speak(2, "Trying.", is_last=True),
             Record(2, AgentSaid("Trying.", Voice.SERVICE)),
-            StartTimer(Timer.HOLD, 4, 1_300 + 5_000),
+            StartTimer(Timer.RETRY, 4, 1_300 + 5_000),
         ]
     )
     assert third == Step([StopTimer(Timer.FILLER)], Then.GIVE_UP)

@@ -157,7 +157,7 @@ def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
 def test_two_finals_close_together_leave_one_reply() -> None:
     """Promise 2: words of the first reply that still arrive are not spoken."""
     call = listening()
-    call.happens(spoke("My number is"), spoke("five five five."))
+    call.happens(spoke("My number is"), spoke("not for you."))
 
     late = call.happens(delta(0, "Your number "), finished(0))
     actions = call.happens(delta(1, "Thank "))
@@ -260,6 +260,32 @@ def test_a_nod_while_a_complete_reply_plays_is_ignored() -> None:
     call.happens(agent_on())
 
     assert call.happens(spoke("okay")) == [Record(3, CallerSaid("okay"))]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("Would you like garlic bread? It is only three dollars.", "Sure."),
+        ("Just say yes or no.", "Yes."),
+        ("May I place the order. It will be there at seven.", "Okay."),
+        ("Let me know if that is all right.", "All right."),
+    ],
+)
+def test_an_answer_to_what_the_agent_asked_is_no_nod(said: str, answer: str) -> None:
+    """Promise 7: whatever the agent has said after the question."""
+    call = answered(said)
+    call.happens(agent_on())
+
+    assert caller_text(call.happens(spoke(answer))) == answer
+
+
+def test_an_answer_to_a_question_before_a_filler_is_no_nod() -> None:
+    """The question is still in the air while something is looked up."""
+    call = speaking("Is it for delivery? ")
+    call.happens(finished(1, wants("look_up")))
+    call.fires(Timer.FILLER)
+
+    assert "Yes." in caller_text(call.happens(spoke("Yes.")))
 
 
 def test_a_nod_to_a_filler_does_not_stop_the_look_up() -> None:

@@ -35,6 +35,7 @@ from agent.conversation.history import (
     CallerBegan,
     CallerSaid,
     Fact,
+    Means,
     Note,
     Recorded,
     Summary,
@@ -42,7 +43,7 @@ from agent.conversation.history import (
     Voice,
     is_turn_border,
 )
-from agent.conversation.listening import has_words
+from agent.conversation.listening import has_words, repeats, retells
 from agent.conversation.machine import Conversation
 from agent.conversation.messages import (
     Choice,
@@ -74,7 +75,7 @@ BRIEF = Brief(
         "4": KeyBinding(),
     },
 )
-WAITING = {Timer.HOLD, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
+WAITING = {Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
 """Timers that lead on by themselves: while one runs, the caller will hear something."""
 
 
@@ -203,7 +204,7 @@ class World:
             case _:
                 return not self.is_started or self.is_gone
 
-    def _learn(self, event: ev.Event) -> None:  # noqa: C901 (one case for each event)
+    def _learn(self, event: ev.Event) -> None:
         """What the world knows of an event before the conversation answers."""
         if self._is_stale(event):
             return
@@ -218,8 +219,6 @@ class World:
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
                     self.is_gone = True
-            case ev.CallerSpoke(text, True) if has_words(text):
-                self.heard_words.append(text)
             case ev.BriefChanged(brief):
                 self.brief = brief
             case ev.Summarized() | ev.SummaryFailed():
@@ -318,6 +317,12 @@ class World:
         match old, fact:
             case None, Summary():
                 self._assert_sound(position, fact)
+            case None, CallerSaid(text, Means.SPEECH):
+                self.heard_words.append(text)
+            case CallerSaid(said, Means.SPEECH), CallerSaid(text, Means.SPEECH):
+                assert position == len(self.journal) - 1, "5: nothing has followed these words"
+                assert retells(said, text), "5: no word of the caller is lost"
+                self.heard_words[-1] = text
             case None, _:
                 pass
             case AgentSaid(was, voice, False), AgentSaid(now, new_voice, is_cut):
@@ -397,6 +402,7 @@ class World:
             at += len(words.strip())
 
     def _judge_event(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        self._judge_words(event, before)
         self._judge_interrupt(event, before)
         self._judge_tools(event)
 
@@ -428,6 +434,16 @@ class World:
             return
         if self.active is None:
             assert self.open_utterance is None, "6: a reply that ended is closed"
+
+    def _judge_words(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        """Promise 5: words of the caller are recorded, unless they are given a second time."""
+        if not (isinstance(event, ev.CallerSpoke) and event.is_final and has_words(event.text)):
+            return
+        if self.heard_words[-1:] == [event.text]:
+            return
+        last = before.get(len(before) - 1)
+        assert isinstance(last, CallerSaid), "5: what was answered is not heard again"
+        assert repeats(last.text, event.text), "5: no word of the caller is lost"
 
     def _judge_interrupt(self, event: ev.Event, before: dict[int, Fact]) -> None:
         if not isinstance(event, ev.CallerInterrupted):

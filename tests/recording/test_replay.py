@@ -81,9 +81,9 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
         " answer...",
         '  + Speak {"utterance":3,"text":"Oh.","is_last":true}',
         '  + Record {"position":4,"fact":{"kind":"AgentSaid","text":"Oh.","voice":"service"}}',
-        '    StartTimer {"timer":"trouble","serial":7,"after_ms":30000}',
-        '  - StartTimer {"timer":"playback","serial":8,"after_ms":6600}',
-        '  + StartTimer {"timer":"playback","serial":8,"after_ms":1933}',
+        '    StartTimer {"timer":"trouble","serial":8,"after_ms":30000}',
+        '  - StartTimer {"timer":"playback","serial":9,"after_ms":6600}',
+        '  + StartTimer {"timer":"playback","serial":9,"after_ms":1933}',
     ]
 
 
@@ -96,8 +96,8 @@ def test_changed_limit_is_shown_where_it_counts() -> None:
         '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
     ]
     assert told(outcome)[-2:] == [
-        '  - StartTimer {"timer":"filler","serial":3,"after_ms":3000}',
-        '  + StartTimer {"timer":"filler","serial":3,"after_ms":2000}',
+        '  - StartTimer {"timer":"filler","serial":4,"after_ms":3000}',
+        '  + StartTimer {"timer":"filler","serial":4,"after_ms":2000}',
     ]
 
 

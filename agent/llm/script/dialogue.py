@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from agent.conversation.messages import Choice, ForcedTool, ReplyRequest
+from agent.conversation.messages import Choice, ForcedTool, Message, ReplyRequest
 from agent.llm.script.recall import Recall, plain
 from agent.llm.script.rules import CompiledRule, Each, Rules
 from agent.llm.script.templates import Template, rows
@@ -25,14 +25,19 @@ class Answer:
 
 
 class Dialogue:
-    """One request, understood."""
+    """One request: to be read message by message, and then answered."""
 
     def __init__(self, rules: Rules, request: ReplyRequest, today: date | None) -> None:
         self._rules = rules
         self._offered = {tool.name: True for tool in request.tools}
         self._may_call = request.choice is not Choice.NONE
         self._forced = request.choice.name if isinstance(request.choice, ForcedTool) else ""
-        self._state = Recall(rules, request, today).state
+        self._recall = Recall(rules, request, today)
+        self._state = self._recall.state
+
+    def read(self, message: Message) -> None:
+        """Read the next message of the request."""
+        self._recall.read(message)
 
     def answer(self) -> Answer:
         """The answer; its text is never empty unless a tool is called."""

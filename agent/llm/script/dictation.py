@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from agent.llm.script.lines import Line, LineList
 from agent.llm.script.record import Entry, Lines
@@ -114,6 +113,7 @@ class _Utterance:
         self._target: int | None = None
         self._is_for_all = False
         self._completed: dict[str, int] = {}
+        self._named_after = _named_after(mentions)
 
     def read(self) -> LineList:
         for position, mention in enumerate(self._mentions):
@@ -277,13 +277,8 @@ class _Utterance:
 
     def _pointed_at(self, position: int) -> int | None:
         """The line named after these modifiers: "add mushrooms and bacon to the garden"."""
-        rest = self._mentions[position + 1 :]
-        for here, following in pairwise(rest):
-            if here.kind == "marker" and here.name == "onto" and following.kind == "head":
-                return self._find(following.entry)
-            if here.kind not in {"many", "quantity"} and here.also is None:
-                return None
-        return None
+        entry = self._named_after[position]
+        return None if entry is None else self._find(entry)
 
     def _last_that_takes(self, name: str) -> int | None:
         if self._current is not None and self._lines[self._current].takes(name):
@@ -314,6 +309,21 @@ class _Utterance:
             removed=tuple(line for line in gone if len(after) < len(before)),
             is_changed=before != after,
         )
+
+
+def _named_after(mentions: list[Mention]) -> list[Entry | None]:
+    """For each mention the head that "onto" points at, if only modifiers stand between.
+
+    From the last to the first, so that each is looked at once.
+    """
+    named: list[Entry | None] = [None] * len(mentions)
+    for position in range(len(mentions) - 3, -1, -1):
+        here, following = mentions[position + 1], mentions[position + 2]
+        if here.kind == "marker" and here.name == "onto" and following.kind == "head":
+            named[position] = following.entry
+        elif here.kind in {"many", "quantity"} or here.also is not None:
+            named[position] = named[position + 1]
+    return named
 
 
 def _entries(line: Line) -> list[Entry]:

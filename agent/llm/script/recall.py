@@ -32,6 +32,7 @@ _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
 _ANSWER_WITH = "Answer with this text"
 """How the note of a key with a fixed answer begins."""
+_BRACKET = re.compile(r"[\[\]]")
 _MAX_LISTED = 50
 
 
@@ -89,7 +90,7 @@ class State:
 
 
 class Recall:
-    """The state after all messages of a request."""
+    """The state after the messages of a request that were read, see `read`."""
 
     def __init__(self, rules: Rules, request: ReplyRequest, today: date | None) -> None:
         self._rules = rules
@@ -102,10 +103,8 @@ class Recall:
             prompt={name: _groups(pattern, told) for name, pattern in rules.prompt.items()},
             lists={name: LineList() for name in rules.lines},
         )
-        for message in request.messages:
-            self._read(message)
 
-    def _read(self, message: Message) -> None:
+    def read(self, message: Message) -> None:
         """One message: first its tool results, then its words."""
         if message.role is Role.AGENT:
             self._read_agent(message)
@@ -279,13 +278,14 @@ def _json(text: str) -> dict[str, object]:
 def _split_notes(text: str) -> tuple[str, list[str]]:
     """What was said, and the notes in square brackets, which may hold brackets themselves."""
     said, notes, depth, start = [], [], 0, 0
-    for position, sign in enumerate(text):
-        if sign == "[":
+    for bracket in _BRACKET.finditer(text):
+        position = bracket.start()
+        if bracket[0] == "[":
             if depth == 0:
                 said.append(text[start:position])
                 start = position + 1
             depth += 1
-        elif sign == "]" and depth:
+        elif depth:
             depth -= 1
             if depth == 0:
                 notes.append(text[start:position])

@@ -28,6 +28,13 @@ _MOST_CHOICES = 100
 _DESCRIPTION_CHARS = 1_000
 _REMARK_CHARS = 300
 _PATTERN_CHARS = 200
+_READ_CHARS = 4_000
+"""Of a text that is shortened; a server may send a megabyte."""
+_WORDS = frozenset({
+    "$ref", "properties", "additionalProperties", "required", "items", "type", "description",
+    "const", "enum", "pattern", "format", "default",
+})  # fmt: skip
+"""The keywords that are read, beside numbers and alternatives."""
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _NUMBERS = frozenset({
@@ -39,6 +46,7 @@ REST = "rest"
 _REST_KEY = "*"
 """In JSON; no property may have this name."""
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+_READ = _WORDS | _NUMBERS | frozenset(_ALTERNATIVES)
 
 
 class SchemaError(ValueError):
@@ -47,7 +55,7 @@ class SchemaError(ValueError):
 
 def description(*texts: str | None) -> str:
     """The first of these that is not blank, on one line and bounded."""
-    plain = (" ".join((text or "").split()) for text in texts)
+    plain = (" ".join((text or "")[:_READ_CHARS].split()) for text in texts)
     return _bounded(next(filter(None, plain), ""), _DESCRIPTION_CHARS)
 
 
@@ -111,6 +119,7 @@ class _Rewriting:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._nodes = 0
+        self._chars = 0
 
     def node(self, given: object, depth: int) -> dict[str, Any]:
         """One schema inside the whole."""
@@ -122,9 +131,13 @@ class _Rewriting:
         if not isinstance(given, Mapping):
             raise SchemaError("its schema has a part that is none")
         if "$ref" in given:
-            beside = {key: value for key, value in given.items() if key != "$ref"}
-            return self.node({**self._target(given["$ref"]), **beside}, depth + 1)
-        plain = {**_words(given), **self._parts(given, depth)}
+            beside = {key: value for key, value in _read(given).items() if key != "$ref"}
+            return self.node({**_read(self._target(given["$ref"])), **beside}, depth + 1)
+        words = _words(given)
+        self._chars += len(repr(words))
+        if self._chars > 2 * _MOST_CHARS:
+            raise SchemaError("its schema is too long")
+        plain = {**words, **self._parts(given, depth)}
         return _with_items(_without_null(plain))
 
     def _parts(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
@@ -135,7 +148,8 @@ class _Rewriting:
                 name: self.node(node, depth + 1) for name, node in properties.items()
             }
             if isinstance(required := given.get("required"), list):
-                parts["required"] = [name for name in properties if name in required]
+                wanted = {name for name in required if isinstance(name, str)}
+                parts["required"] = [name for name in properties if name in wanted]
         if isinstance(given.get("items"), Mapping):
             parts["items"] = self.node(given["items"], depth + 1)
         more = given.get("additionalProperties")
@@ -151,12 +165,17 @@ class _Rewriting:
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise SchemaError("its schema refers to another document")
         target: Any = self._root
-        for step in reference.removeprefix("#").split("/")[1:]:
+        for step in reference.removeprefix("#").split("/", _MOST_NODES)[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             target = target.get(key) if isinstance(target, Mapping) else None
         if not isinstance(target, Mapping):
             raise SchemaError("its schema refers to what is not there")
         return target
+
+
+def _read(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a node that are read, however many it has."""
+    return {key: node[key] for key in _READ if key in node}
 
 
 def _refuse_names(properties: Mapping[str, Any]) -> None:
@@ -168,16 +187,18 @@ def _refuse_names(properties: Mapping[str, Any]) -> None:
 
 def _words(given: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of one node that stand for themselves."""
-    words = {key: given[key] for key in given.keys() & _NUMBERS if _is_number(given[key])}
+    words = {key: given[key] for key in _NUMBERS if _is_number(given.get(key))}
     kind = given.get("type")
     if isinstance(kind, str) and kind in _TYPES:
         words["type"] = kind
     elif isinstance(kind, list):
-        words["anyOf"] = [_with_items({"type": each}) for each in kind if isinstance(each, str)]
+        words["anyOf"] = [
+            _with_items({"type": each}) for each in kind[: len(_TYPES)] if isinstance(each, str)
+        ]
     elif "properties" in given or "additionalProperties" in given:
         words["type"] = "object"
     if isinstance(remark := given.get("description"), str) and remark.strip():
-        words["description"] = _bounded(" ".join(remark.split()), _REMARK_CHARS)
+        words["description"] = _bounded(" ".join(remark[:_READ_CHARS].split()), _REMARK_CHARS)
     if choices := _choices(given):
         words["enum"] = choices
         if all(isinstance(each, str) for each in choices):
@@ -193,9 +214,11 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choices(given: Mapping[str, Any]) -> list[Any]:
     listed = [given["const"]] if "const" in given else given.get("enum")
-    if not isinstance(listed, list) or not all(_is_scalar(each) for each in listed):
+    if not isinstance(listed, list) or len(listed) > _MOST_CHOICES:
         return []
-    return [each for each in listed if each is not None] if len(listed) <= _MOST_CHOICES else []
+    if not all(_is_scalar(each) for each in listed):
+        return []
+    return [each for each in listed if each is not None]
 
 
 def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
