@@ -827,7 +827,7 @@ FAULTS = (
     ),
     Fault(
         "toolruns",
-        "self._twin(call) if is_lasting else None",
+        "twins.get(_key(call)) if is_lasting else None",
         "None",
         "4: two facts of one run are one run after a break",
     ),
