@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from agent.admission import Admission
-from agent.configuration import LiveConfiguration, Means
+from agent.configuration import LiveConfiguration, Means, open_for_call
 from agent.conversation import prompt
 from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
@@ -123,7 +123,7 @@ class Calls:
         setup, _, _ = await asyncio.gather(
             self._setups.read(opening), self._store.put(opening), self._limits.check(opening)
         )
-        await self._open_model(setup.use_case)
+        await open_for_call(self._open_model, setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
         self._later(self._limits.began(opening), name="caller's calls")
         greeting = prompt.greeting(setup.use_case, setup.profile)

@@ -197,3 +197,5 @@ class UseCase:
     """Where a person is reached; None = nowhere, the caller hears so."""
     voicemail: str = ""
     """What a machine is told that answers a call of ours; empty = a sentence for everybody."""
+    faults: tuple[str, ...] = ()
+    """What of its record is wrong and was left out, one line each."""
