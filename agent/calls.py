@@ -27,6 +27,7 @@ from agent.lines import Lines
 from agent.load import Load
 from agent.ports import Item, Line, StoreError, Toolbox, UseCaseError
 from agent.recovery import Recovered, recover, started_ms
+from agent.relay.backup import SpeechHealth
 from agent.resources import Resources
 from agent.session import Session, Surroundings
 from agent.settings import Settings
@@ -69,6 +70,7 @@ class Calls:
         self._clock = clock
         self._limits = CallerLimits(settings, resources.store, clock)
         self.admission = Admission(settings.max_calls, clock)
+        self.speech = SpeechHealth(clock)
         self.lines = Lines(self.admission, on_active)
         resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)

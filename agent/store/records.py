@@ -5,7 +5,8 @@ Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandl
 `languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
 `desk` (see `agent.store.desks`) or its short form `handoffNumber`, `liveEdits` (calls follow edits
 of the record while they run), `httpTools` (tools it declares, see `agent.store.http_tools`;
-`tools` names those it offers), and for Bedrock `additionalModelRequestFields` and
+`tools` names those it offers), `backupVoice` and `backupTranscription` (see
+`agent.store.backups`), and for Bedrock `additionalModelRequestFields` and
 `requestMetadata` (maps, or JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes
 nobody knows are ignored.
 `promptContext` stands only in a record as one call has it (`session.record_of_call`).
@@ -40,6 +41,7 @@ from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import ModelSettings, Phrases, UseCase
 from agent.ports import Store, UseCaseError
+from agent.store.backups import BackupTranscription, BackupVoice, read_backup
 from agent.store.desks import read_desk
 from agent.store.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
 from agent.store.validation import (
@@ -157,6 +159,8 @@ class _Record(msgspec.Struct):
     voicemail: str = ""
     liveEdits: bool = False  # noqa: N815
     httpTools: Any = None  # noqa: N815
+    backupVoice: Any = None  # noqa: N815
+    backupTranscription: Any = None  # noqa: N815
 
 
 async def use_cases(store: Store) -> list[tuple[str, str, str]]:
@@ -252,6 +256,10 @@ def _use_case(
         offline_script=_script(record.offlineScript, faults),
         desk=_desk(record, faults),
         voicemail=record.voicemail,
+        backup_voice=read_backup(record.backupVoice, "backupVoice", BackupVoice, faults),
+        backup_transcription=read_backup(
+            record.backupTranscription, "backupTranscription", BackupTranscription, faults
+        ),
     )
     return parsed, (*spoken.warnings, *further.warnings, *unknown, *silent)
 

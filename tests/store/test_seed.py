@@ -667,3 +667,64 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
     ]
     await store.put({"pk": "b", "sk": "configuration", "prompt": " "})
     assert "b.prompt: is missing or blank" in await AUDIT.table(store, "b")
+
+
+BACKUPS = """
+[backup_voice]
+provider = "Google"
+voice = "en-US-Journey-O"
+
+[backup_transcription]
+provider = "Google"
+model = "telephony"
+language = "en-US"
+"""
+
+
+def test_backups_of_speech_are_read_back(configuration: Path) -> None:
+    """The record keeps the tables; the relay gets its attributes."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(USE_CASE + BACKUPS)
+
+    record = load_folder(folder, TOOLS, NOW)[0].item
+    use_case, warnings = parse_use_case(record, TOOLS, RELAY)
+
+    assert record["backupVoice"] == {"provider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_voice == {"ttsProvider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_transcription == {
+        "transcriptionProvider": "Google",
+        "speechModel": "telephony",
+        "transcriptionLanguage": "en-US",
+    }
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("backup_voice.provider = 'Polly'", r"backup_voice\.provider: Invalid enum value"),
+        ("backup_voice.voice = 'x'", "backup_voice: Object missing required field `provider`"),
+        (
+            "backup_transcription = {provider = 'Google', voice = 'x'}",
+            r"backup_transcription\.voice: there is no such field",
+        ),
+    ],
+)
+def test_wrong_backup_of_a_file_is_refused(configuration: Path, table: str, fault: str) -> None:
+    """A slip of the pen would be found when the provider is down."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(table + USE_CASE)
+
+    with pytest.raises(UseCaseError, match=fault):
+        load_folder(folder, TOOLS, NOW)
+
+
+@pytest.mark.parametrize("wrong", [7, [], {"voice": "x"}, "{", {"provider": "Google", "voice": 7}])
+def test_wrong_backup_of_a_record_is_left_out(wrong: object) -> None:
+    """The next provider serves then."""
+    record = {"pk": "a", "prompt": "Sell.", "backupVoice": wrong}
+
+    use_case, _ = parse_use_case(record, TOOLS, RELAY)
+
+    assert "voice" not in use_case.backup_voice
+    assert bool(use_case.faults) is (wrong != [])

@@ -63,6 +63,7 @@ FIELDS = [
     "greetingKnown", "languages", "phrases", "llmModel", "maxTokens", "temperature", "topP",
     "additionalModelRequestFields", "requestMetadata", "guardrail", "performanceLatency",
     "serviceTier", "offlineScript", "handoffNumber", "desk", "voicemail", "liveEdits", "httpTools",
+    "backupVoice", "backupTranscription",
     "version", "versionDigest", "canary", "createdAt", "previous", "nobodyKnowsIt",
 ]  # fmt: skip
 HANDLER = ("replyWithText", "replyText", "replyWithFunction", "replyFunction")
