@@ -90,6 +90,15 @@ def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = Tru
         UseCaseError: `field: fault`, the field as a path from `field` on.
     """
     _check(raw, field)
+    return convert_kept(raw, wanted, field, strict=strict)
+
+
+def convert_kept(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
+    """As `convert`, for what a call has kept: half a character in a text is mended later.
+
+    Raises:
+        UseCaseError: As of `convert`.
+    """
     try:
         return msgspec.convert(plain(raw), wanted, strict=strict)
     except OverflowError as error:
