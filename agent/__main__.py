@@ -19,6 +19,7 @@ from agent.ports import AgentError
 from agent.relay import attributes as relay_rules
 from agent.settings import Settings, log_format_for
 from agent.store import open_store, seed
+from agent.store.audit import Audit
 from agent.store.named_tools import usable_everywhere
 from agent.store.versions import Versions
 from agent.telemetry import configure_logging
@@ -26,6 +27,8 @@ from agent.tools import SPECS
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 
+_AUDIT = Audit(relay_rules, SPECS)
+"""Of all that is written. Which declared tools can be used depends on where they are served."""
 CONFIGURATION = Path(__file__).parent.parent / "configuration"
 
 
@@ -109,7 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     seeding.set_defaults(run=_seed)
 
     checking = commands.add_parser("check", help="validate settings and configuration")
-    checking.add_argument("--settings", action="store_true", help="list every variable instead")
+    what = checking.add_mutually_exclusive_group()
+    what.add_argument("--settings", action="store_true", help="list every variable instead")
+    what.add_argument(
+        "--table",
+        action="store_true",
+        help="also every use case in force in the table, its canary, and the profiles",
+    )
     checking.set_defaults(run=_check)
     _add_review(commands)
     return parser
@@ -154,7 +163,8 @@ async def _make_file(settings: Settings) -> None:
     draft.unlink(missing_ok=True)
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
     try:
-        await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
+        now = datetime.now(settings.time_zone)
+        await seed.seed(store, CONFIGURATION, SPECS, now=now, audit=_AUDIT)
     finally:
         await store.close()
     draft.replace(settings.store_path)
@@ -245,12 +255,14 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Writ
     now = datetime.now(settings.time_zone)
     async with app.open_calls(settings) as (_, store, _):
         if asked.profile is not None:
-            return await seed.seed_file(store, asked.profile, now=now, dry_run=asked.dry_run)
+            return await seed.seed_file(
+                store, asked.profile, now=now, dry_run=asked.dry_run, audit=_AUDIT
+            )
         versions = Versions(store, asked.use_case, now, asked.dry_run)
         if asked.rollback:
-            return await seed.roll_back(versions, asked.to)
+            return await seed.roll_back(versions, asked.to, _AUDIT)
         if asked.canary is not None:
-            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
+            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary, _AUDIT)
         return await seed.seed(
             store,
             CONFIGURATION,
@@ -258,6 +270,7 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Writ
             now=now,
             use_case=asked.use_case,
             dry_run=asked.dry_run,
+            audit=_AUDIT,
         )
 
 
@@ -282,9 +295,24 @@ def _check(asked: argparse.Namespace) -> int:
         faults += away
         print(*remarks, sep="\n", end="\n" if remarks else "")
     faults += seed.check(CONFIGURATION, specs, relay_rules, usable)
+    if asked.table:
+        faults += _table_faults(Audit(relay_rules, specs, usable))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
+
+
+def _table_faults(audit: Audit) -> list[str]:
+    """What is wrong in the table, or about reading it."""
+    try:
+        return asyncio.run(_audited(replace(_settings(), mcp_config=""), audit))
+    except AgentError as error:
+        return [str(error)]
+
+
+async def _audited(settings: Settings, audit: Audit) -> list[str]:
+    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+        return await audit.table(store, settings.stack_use_case)
 
 
 def _show(asked: argparse.Namespace) -> int:

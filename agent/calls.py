@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from agent.admission import Admission
-from agent.configuration import LiveConfiguration, Means
+from agent.configuration import LiveConfiguration, Means, open_for_call
 from agent.conversation import prompt
 from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
@@ -27,6 +27,7 @@ from agent.lines import Lines
 from agent.load import Load
 from agent.ports import Item, Line, StoreError, Toolbox, UseCaseError
 from agent.recovery import Recovered, recover, started_ms
+from agent.relay.backup import SpeechHealth
 from agent.resources import Resources
 from agent.session import Session, Surroundings
 from agent.settings import Settings
@@ -69,6 +70,7 @@ class Calls:
         self._clock = clock
         self._limits = CallerLimits(settings, resources.store, clock)
         self.admission = Admission(settings.max_calls, clock)
+        self.speech = SpeechHealth(clock)
         self.lines = Lines(self.admission, on_active)
         resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
         self._setups = Setups(settings, resources.store, resources.toolkit, clock)
@@ -123,7 +125,7 @@ class Calls:
         setup, _, _ = await asyncio.gather(
             self._setups.read(opening), self._store.put(opening), self._limits.check(opening)
         )
-        await self._open_model(setup.use_case)
+        await open_for_call(self._open_model, setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
         self._later(self._limits.began(opening), name="caller's calls")
         greeting = prompt.greeting(setup.use_case, setup.profile)

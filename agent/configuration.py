@@ -9,13 +9,14 @@ Two items can be edited during a call (seed section A13):
 
 Both are read when a turn begins, in one round trip, while the caller is still speaking
 (`agent.session`). What cannot be read leaves everything as it is. An edit
-that is broken is refused, logged once, and the call goes on as before.
+that brings a fault is refused, logged once, and the call goes on as before: leaving a part out, as
+is done when a call begins, would take from a running call what it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -74,7 +75,10 @@ class LiveConfiguration:
             StoreError: The table cannot be reached.
         """
         record = await means.setups.record_of(item)
-        return cls(means, record, item, await _in_force(means, record, item))
+        use_case = means.setups.parse(session.record_of_call(record, item))
+        model = await open_for_call(means.open_model, use_case)
+        in_force = _InForce(use_case, model, means.toolbox(use_case))
+        return cls(means, record, item, in_force)
 
     @property
     def use_case(self) -> UseCase:
@@ -124,8 +128,9 @@ class LiveConfiguration:
             return True
         if item is not None and session.is_edited(item, self._seen_item):
             self._seen_item = item
-            self._in_force = await _in_force(self._means, self._record, item)
-            self._item = item
+            in_force = await _in_force(self._means, self._record, item)
+            _refuse_new(in_force.use_case.faults, self._in_force.use_case.faults)
+            self._in_force, self._item = in_force, item
             return True
         return False
 
@@ -138,7 +143,10 @@ class LiveConfiguration:
         return record[0] if record else None, item
 
     async def _follow_record(self, record: Item) -> None:
-        attributes = session.set_up_attributes(await self._means.setups.renew(record, self._item))
+        setups = self._means.setups
+        renewed = await setups.renew(record, self._item)
+        _refuse_new(renewed.use_case.faults, setups.faults_of(self._record))
+        attributes = session.set_up_attributes(renewed)
         item = {**self._item, **attributes}
         in_force = await _in_force(self._means, record, item)
         await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
@@ -175,6 +183,31 @@ def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
         temperature=use_case.model.temperature,
         top_p=use_case.model.top_p,
     )
+
+
+async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageModel:
+    """The model of a use case; that of the process if the use case names one that cannot be used.
+
+    Raises:
+        UseCaseError: There is none.
+    """
+    try:
+        return await open_model(use_case)
+    except UseCaseError as error:
+        log.warning("use_case.model_replaced", use_case=use_case.name, fault=str(error))
+    settings = replace(use_case.model, identifier="", additional="")
+    return await open_model(replace(use_case, model=settings, offline_script=""))
+
+
+def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuse an edit for a fault that was not there before.
+
+    Raises:
+        UseCaseError: The first one.
+    """
+    for fault in faults:
+        if fault not in known:
+            raise UseCaseError(fault)
 
 
 async def _in_force(means: Means, record: Item, item: Item) -> _InForce:

@@ -163,6 +163,13 @@ class Setups:
                 log.warning("use_case.warning", use_case=use_case.name, warning=warning)
         return use_case
 
+    def faults_of(self, record: Item) -> tuple[str, ...]:
+        """What of a record is left out because it is wrong."""
+        try:
+            return self.parse(record).faults
+        except UseCaseError as error:
+            return (str(error),)
+
     async def survey(self) -> None:
         """Read every use case once, so that `remarks` are known before the first call."""
         try:
@@ -196,11 +203,21 @@ class Setups:
         record = _existing(await reading.get((name, records.CONFIGURATION)), name)
         if number := versions.canary_version(record, whom):
             canary = await reading.get(versions.version_key(name, number))
-            if canary is not None:
-                return self.parse(versions.as_record(canary)), number
-            log.error("use_case.version_missing", use_case=name, version=number)
+            if (use_case := self._canary(name, number, canary)) is not None:
+                return use_case, number
         is_pinned = not records.has_live_edits(record)
         return self.parse(record), versions.intact_version(record) if is_pinned else 0
+
+    def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
+        """A canary if it can answer; the record answers for one that cannot."""
+        if version is None:
+            log.error("use_case.version_missing", use_case=name, version=number)
+            return None
+        try:
+            return self.parse(versions.as_record(version))
+        except UseCaseError as error:
+            log.error("use_case.broken", use_case=name, version=number, fault=str(error))
+            return None
 
     async def _filled(
         self, use_case: UseCase, profile: Profile, reading: Reading, *, is_outbound: bool

@@ -780,3 +780,47 @@ def _on_terminal(columns: int, *command: str) -> list[str]:
             while some := terminal.read(4096):
                 written += some
     return written.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    "values", [{"prompt": {"S": " "}}, {"prompt": {"S": "Sell."}, "tools": {"S": "[{"}}]
+)
+@pytest.mark.usefixtures("environment")
+def test_seed_of_a_broken_record_is_refused_with_its_faults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: dict[str, object]
+) -> None:
+    """Exit status 1, and what is in force stays."""
+    assert main(["seed"]) == 0
+    path = tmp_path / "item.json"
+    key = {"pk": {"S": "albertEinsteinUseCase"}, "sk": {"S": "configuration"}}
+    path.write_text(json.dumps({**key, **values}), encoding="utf-8")
+    capsys.readouterr()
+
+    assert main(["seed", "--profile", str(path)]) == 1
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("albertEinsteinUseCase.")
+    assert main(["check", "--table"]) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_reads_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table that is missing is a fault, and so is each wrong record in it."""
+    assert main(["check", "--table"]) == 1
+    assert main(["seed"]) == 0
+    assert main(["check", "--table"]) == 0
+    record = Path(__file__).parent / "store" / "predecessor" / "record-einstein.json"
+    assert main(["seed", "--profile", str(record)]) == 0
+    capsys.readouterr()
+
+    assert main(["check", "--table"]) == 1
+
+    assert capsys.readouterr().err.splitlines() == [
+        "albertEinsteinUseCase.conversationRelayParams.interruptByDtmf: the relay has no such"
+        " attribute, dropped",
+        "albertEinsteinUseCase.dtmfHandlers.1.replyFunction: ListAvailableApartmentsFunction is"
+        " not a tool of this use case",
+        "albertEinsteinUseCase.dtmfHandlers.2.replyFunction: CheckExistingAppointmentsFunction is"
+        " not a tool of this use case",
+    ]

@@ -200,3 +200,9 @@ class UseCase:
     """Where a person is reached; None = nowhere, the caller hears so."""
     voicemail: str = ""
     """What a machine is told that answers a call of ours; empty = a sentence for everybody."""
+    backup_voice: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of `<ConversationRelay>` while the provider of the voice is down."""
+    backup_transcription: Mapping[str, str] = field(default_factory=dict)
+    """As `backup_voice`, while the provider of the recognition is down."""
+    faults: tuple[str, ...] = ()
+    """What of its record is wrong and was left out, one line each."""

@@ -30,7 +30,7 @@ from agent.conversation.history import (
 )
 from agent.conversation.messages import ToolResult
 from agent.ports import Item, UseCaseError
-from agent.store.validation import convert
+from agent.store.validation import convert_kept
 
 CHAT = "chat::"
 _DEEPEST = 20
@@ -82,7 +82,7 @@ def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
             try:
-                return convert(raw, _KINDS[name])
+                return convert_kept(raw, _KINDS[name])
             except (UseCaseError, ArithmeticError, RecursionError):
                 return None
         case _:

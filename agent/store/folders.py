@@ -27,13 +27,14 @@ from msgspec import UNSET, Meta, UnsetType
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, Phrases, Profile
 from agent.ports import Item, UseCaseError
+from agent.store.backups import BackupTranscription, BackupVoice, read_backup
 from agent.store.desks import read_desk
 from agent.store.files import faults_of, parsed, text_of
 from agent.store.items import Planned, load_further
 from agent.store.named_tools import KEYS, OTHERS, declared_tools, handlers_text, tools_text
 from agent.store.profiles import profile_from_item, profile_item
 from agent.store.records import CONFIGURATION, USE_CASE, Guardrail, Latency, ServiceTier
-from agent.store.validation import convert
+from agent.store.validation import Refusing, convert
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,6 +68,8 @@ class _UseCaseFile(_Strict):
     handoff_number: str = ""
     desk: dict[str, Any] | None = None
     voicemail: str = ""
+    backup_voice: dict[str, Any] = {}
+    backup_transcription: dict[str, Any] = {}
     live_edits: bool = False
     model: _Model = msgspec.field(default_factory=_Model)
     relay: dict[str, str | bool | int | float] = {}
@@ -129,6 +132,10 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "handoffNumber": file.handoff_number,
         "desk": _desk(path, file) or UNSET,
         "voicemail": file.voicemail,
+        "backupVoice": _backup(path, file.backup_voice, "backup_voice", BackupVoice),
+        "backupTranscription": _backup(
+            path, file.backup_transcription, "backup_transcription", BackupTranscription
+        ),
         "liveEdits": file.live_edits or UNSET,
         "httpTools": http_tools,
         "languages": file.languages,
@@ -195,6 +202,20 @@ def _desk(path: Path, file: _UseCaseFile) -> dict[str, Any] | None:
     with faults_of(path):
         read_desk(file.desk, file.handoff_number, "handoff_number")
     return file.desk
+
+
+def _backup(
+    path: Path,
+    given: dict[str, Any],
+    field: str,
+    wanted: type[BackupVoice] | type[BackupTranscription],
+) -> dict[str, Any]:
+    """The table as it is, once it is known to be sound."""
+    with faults_of(path):
+        for name in given.keys() - {each.name for each in msgspec.structs.fields(wanted)}:
+            raise UseCaseError(f"{field}.{name}: there is no such field")
+        read_backup(given, field, wanted, Refusing())
+    return given
 
 
 def _keypad(path: Path, file: _UseCaseFile) -> dict[str, KeyBinding]:

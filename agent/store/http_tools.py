@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -37,7 +38,7 @@ from agent.conversation.httptool import (
 from agent.conversation.messages import SideEffect, ToolSpec
 from agent.hosts import DEFAULT_PORTS, read_host
 from agent.ports import UseCaseError
-from agent.store.validation import convert, decoded
+from agent.store.validation import Faults, Refusing, convert, decoded
 
 LONGEST_EFFECT_SECONDS = 5.0
 """Of a tool with effects: the ledger gives its attempt up a moment later."""
@@ -96,18 +97,24 @@ class _Tool(_Strict):
     timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
 
 
-def read_http_tools(raw: object, field: str) -> tuple[HttpTool, ...]:
+def read_http_tools(raw: object, field: str, faults: Faults | None = None) -> tuple[HttpTool, ...]:
     """The tools of a record or of a file.
 
     Args:
         raw: Tables by name, or JSON text of them; nothing = no tools.
         field: What to call them in a fault.
+        faults: Notes a tool that is wrong, which is left out; None = the first fault is raised.
 
     Raises:
-        UseCaseError: The first fault, `field.NAME.…: fault`.
+        UseCaseError: They are no tables by name; or the first fault, `field.NAME.…: fault`.
     """
+    faults = faults or Refusing()
     tables = convert(decoded(raw, field) or {}, dict[str, Any], field)
-    return tuple(_read(name, table, f"{field}.{name}") for name, table in tables.items())
+    return tuple(
+        tool
+        for name, table in tables.items()
+        if (tool := faults.unless(partial(_read, name, table, f"{field}.{name}"), None))
+    )
 
 
 def _read(name: str, raw: object, field: str) -> HttpTool:

@@ -5,10 +5,11 @@ the model sees, side effect and filler are facts about our code and come from it
 a tool that the record declares (`agent.store.http_tools`); one that cannot be used in this process
 is left out with a warning, as is one that does not exist here.
 
-A key that was to run a tool that does not exist here is a key like any other, told to the model:
-the predecessor's sibling has such keys, and its line ("one moment, I look") would promise what
-never comes. A key that runs a tool we have and the use case has not is wrong: somebody forgot the
-tool, and the caller was told to press the key (D23). In a folder both are refused.
+A key that was to run a tool the use case does not offer is a key without a handler, told to the
+model: its line ("one moment, I look") would promise what never comes. The records of the
+predecessor have such keys. They are remarked on; in a folder they are refused.
+
+Every other fault leaves out the one tool, schema or key it is found in.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,9 +25,8 @@ import msgspec
 from agent.conversation.httptool import HttpTool
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding
-from agent.ports import UseCaseError
 from agent.store.http_tools import read_http_tools
-from agent.store.validation import convert, decoded
+from agent.store.validation import Faults, Refusing, convert, elements, table, tolerant
 
 OTHERS = "__"
 """In the name of a tool that is not ours and may come and go: `server__tool`."""
@@ -45,7 +46,7 @@ class NamedTool(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
-    toolSpec: NamedTool  # noqa: N815
+    toolSpec: dict[str, Any]  # noqa: N815
 
 
 class _Handler(msgspec.Struct):
@@ -85,52 +86,46 @@ class KnownTools:
         barred = {name: fault for name, fault in faults.items() if fault}
         return replace(self, usable={**self.usable, **specs}, barred=barred)
 
-    def offered(self, named: Sequence[NamedTool]) -> tuple[tuple[ToolSpec, ...], list[str]]:
-        """The named tools that can be used, in the record's words, and a remark on each other.
-
-        Raises:
-            UseCaseError: A schema that is none for arguments.
-        """
+    def offered(
+        self, named: Sequence[NamedTool], faults: Faults
+    ) -> tuple[tuple[ToolSpec, ...], list[str]]:
+        """The named tools that can be used, in the record's words, and a remark on each other."""
         usable = tuple(
-            _with_words(each, self.usable[each.name]) for each in named if each.name in self.usable
+            _with_words(each, self.usable[each.name], faults)
+            for each in named
+            if each.name in self.usable
         )
         return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
 
     def keypad(
-        self, raw: object, offered: Container[str]
+        self, raw: object, offered: Container[str], faults: Faults
     ) -> tuple[dict[str, KeyBinding], list[str]]:
-        """The keys, and a remark on each that was to run what does not exist here.
+        """The keys, and a remark on each that was to run what the use case does not offer.
 
         Args:
             raw: `dtmfHandlers` of the record.
             offered: Names of the tools of the use case.
-
-        Raises:
-            UseCaseError: The first fault.
+            faults: Notes each handler that cannot be read; its key has none.
         """
-        handlers = convert(decoded(raw, "dtmfHandlers") or {}, dict[str, _Handler], "dtmfHandlers")
         keypad, remarks = {}, []
-        for key, handler in handlers.items():
-            if key not in KEYS:
-                raise UseCaseError(f"dtmfHandlers.{key}: is not a key")
+        for key, handler in _handlers(raw, faults).items():
             function = handler.replyFunction if handler.replyWithFunction else ""
-            is_missing = handler.replyWithFunction and function not in offered
-            if is_missing and (not function or function in self.usable):
-                raise UseCaseError(
-                    f"dtmfHandlers.{key}.replyFunction: no tool {function!r} in this use case"
-                )
-            if is_missing:
+            if handler.replyWithFunction and function not in offered:
                 keypad[key] = KeyBinding()
-                remarks.append(
-                    f"dtmfHandlers.{key}.replyFunction: {function} is {self._missing(function)}"
-                )
+                field = f"dtmfHandlers.{key}.replyFunction"
+                if function:
+                    remarks.append(f"{field}: {function} is {self._missing(function)}")
+                else:
+                    faults.add(f"{field}: is missing")
             else:
                 text = handler.replyText if handler.replyWithText else ""
                 keypad[key] = KeyBinding(text, function)
         return keypad, remarks
 
     def _missing(self, name: str) -> str:
-        """Why there is no such tool here."""
+        """Why a key cannot run this tool."""
+        if name in self.usable:
+            return "not a tool of this use case"
         return self.absent.get(name, "not implemented")
 
     def _remark(self, name: str) -> str:
@@ -140,31 +135,41 @@ class KnownTools:
         return f"tools.{name}: {self._missing(name)}, left out"
 
 
-def named_tools(raw: object) -> list[NamedTool]:
-    """What the attribute `tools` of a record names, none twice.
+def named_tools(raw: object, faults: Faults) -> list[NamedTool]:
+    """What the attribute `tools` of a record names, none twice."""
+    listed = elements(raw, "tools", faults)
+    named: dict[str, NamedTool] = {}
+    for index, each in enumerate(listed):
+        tool = faults.unless(partial(_named, each, f"tools[{index}]", faults), None)
+        if tool and tool.name in named:
+            faults.add(f"tools.{tool.name}: is named twice")
+        elif tool:
+            named[tool.name] = tool
+    return list(named.values())
 
-    Raises:
-        UseCaseError: The first fault.
-    """
-    named = [tool.toolSpec for tool in convert(decoded(raw, "tools") or [], list[_Tool], "tools")]
-    names = [spec.name for spec in named]
-    for name in names:
-        if names.count(name) > 1:
-            raise UseCaseError(f"tools.{name}: is named twice")
-    return named
 
-
-def declared_tools(raw: object, field: str, built_in: Container[str]) -> tuple[HttpTool, ...]:
+def declared_tools(
+    raw: object, field: str, built_in: Container[str], faults: Faults | None = None
+) -> tuple[HttpTool, ...]:
     """The tools a use case declares, none by the name of one that is built in.
 
+    Args:
+        raw: As for `read_http_tools`.
+        field: As for `read_http_tools`.
+        built_in: Names that are taken.
+        faults: As for `read_http_tools`.
+
     Raises:
-        UseCaseError: The first fault, `field.NAME.…: fault`.
+        UseCaseError: As of `read_http_tools`.
     """
-    declared = read_http_tools(raw, field)
-    for tool in declared:
+    faults = faults or Refusing()
+    declared = []
+    for tool in read_http_tools(raw, field, faults):
         if tool.spec.name in built_in:
-            raise UseCaseError(f"{field}.{tool.spec.name}: is the name of a built-in tool")
-    return declared
+            faults.add(f"{field}.{tool.spec.name}: is the name of a built-in tool")
+        else:
+            declared.append(tool)
+    return tuple(declared)
 
 
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
@@ -205,11 +210,30 @@ def _tool_spec(tool: ToolSpec) -> dict[str, object]:
     }
 
 
-def _with_words(named: NamedTool, implemented: ToolSpec) -> ToolSpec:
-    """Our tool, described to the model as the record does."""
+def _named(raw: object, field: str, faults: Faults) -> NamedTool:
+    spec = convert(raw, _Tool, field).toolSpec
+    return tolerant(spec, NamedTool, f"{field}.toolSpec", faults)
+
+
+def _handlers(raw: object, faults: Faults) -> dict[str, _Handler]:
+    """Those of keys; one that cannot be read is one that does nothing of its own."""
+    field = "dtmfHandlers"
+    given = table(raw, field, faults)
+    for key in (key for key in given if key not in KEYS):
+        faults.add(f"{field}.{key}: is not a key")
+    return {
+        key: faults.unless(partial(tolerant, each, _Handler, f"{field}.{key}", faults), _Handler())
+        for key, each in given.items()
+        if key in KEYS
+    }
+
+
+def _with_words(named: NamedTool, implemented: ToolSpec, faults: Faults) -> ToolSpec:
+    """Our tool, described to the model as the record does; with our schema if its is none."""
     described = replace(implemented, description=named.description or implemented.description)
     if named.inputSchema is None:
         return described
     if named.inputSchema.json.get("type") != "object":
-        raise UseCaseError(f"tools.{named.name}.inputSchema.json.type: must be object")
+        faults.add(f"tools.{named.name}.inputSchema.json.type: must be object")
+        return described
     return replace(described, parameters=json.dumps(named.inputSchema.json, ensure_ascii=False))

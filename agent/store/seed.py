@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from agent.conversation.prompt import (
     unknown_placeholders,
 )
 from agent.ports import Item, Store, UseCaseError
+from agent.store.audit import Audit
 from agent.store.folders import (
     load_folder,
     load_profile,
@@ -33,7 +34,7 @@ from agent.store.items import Planned, load_document, load_further
 from agent.store.named_tools import usable_everywhere
 from agent.store.profiles import PROFILE
 from agent.store.records import CONFIGURATION, RelayRules, parse_use_case
-from agent.store.versions import InForce, Versions
+from agent.store.versions import InForce, Versions, as_record, version_key
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ class Written:
         return f"{self.pk} / {self.sk}" + (f" ({self.in_force})" if self.in_force else "")
 
 
-async def seed(
+async def seed(  # noqa: PLR0913 (choices, by name)
     store: Store,
     configuration: Path,
     tools: Mapping[str, ToolSpec],
@@ -60,6 +61,7 @@ async def seed(
     now: datetime,
     use_case: str = "",
     dry_run: bool = False,
+    audit: Audit | None = None,
 ) -> list[Written]:
     """Load everything, or one use case; records are then in force for all callers.
 
@@ -70,33 +72,41 @@ async def seed(
         now: Aware; today, in the zone that decides when a day ends.
         use_case: Load only this one, and no profiles.
         dry_run: Read and tell, write nothing.
+        audit: Refuses records the service could not read whole; None = all are taken.
 
     Returns:
         What was written, or would be, in that order.
 
     Raises:
-        UseCaseError: The first fault; then nothing at all was written.
+        UseCaseError: The first fault of a file, or all faults of records, a line each; then
+            nothing at all was written.
         StoreError: Some of it may have been written.
     """
     plan = await asyncio.to_thread(_plan, configuration, tools, now, use_case)
+    _refuse(audit, *(planned.item for planned in plan))
     return await _write(store, plan, now, dry_run=dry_run)
 
 
 async def seed_file(
-    store: Store, path: Path, *, now: datetime, dry_run: bool = False
+    store: Store, path: Path, *, now: datetime, dry_run: bool = False, audit: Audit | None = None
 ) -> list[Written]:
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
     Raises:
-        UseCaseError: It cannot be read.
+        UseCaseError: It cannot be read, or `audit` refuses it; then nothing was written.
     """
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
+    _refuse(audit, item)
     return await _write(store, [Planned(item)], now, dry_run=dry_run)
 
 
 async def try_out(
-    versions: Versions, configuration: Path, tools: Mapping[str, ToolSpec], percent: int
+    versions: Versions,
+    configuration: Path,
+    tools: Mapping[str, ToolSpec],
+    percent: int,
+    audit: Audit | None = None,
 ) -> list[Written]:
     """Let the folder's record answer a share of the callers; see `Versions.try_out`.
 
@@ -105,6 +115,7 @@ async def try_out(
         configuration: As for `seed`.
         tools: As for `seed`.
         percent: From 0 to 99; 0 ends the canary and does not look at the folder.
+        audit: As for `seed`.
 
     Raises:
         UseCaseError: The folder is broken, or there is nothing beside which to try it.
@@ -113,11 +124,22 @@ async def try_out(
         return [_told(versions, await versions.end_canary())]
     folder = _one_folder(configuration, versions.name)
     record = await asyncio.to_thread(load_record, folder, tools)
+    _refuse(audit, record)
     return [_told(versions, await versions.try_out(record, percent))]
 
 
-async def roll_back(versions: Versions, to: int | None) -> list[Written]:
-    """Put an earlier version in force; see `Versions.roll_back`."""
+async def roll_back(
+    versions: Versions, to: int | None, audit: Audit | None = None
+) -> list[Written]:
+    """Put an earlier version in force; see `Versions.roll_back`.
+
+    Raises:
+        UseCaseError: There is none, or `audit` refuses it; then nothing was written.
+    """
+    if audit:
+        after = await replace(versions, dry_run=True).roll_back(to)
+        version = await versions.store.get(*version_key(versions.name, after.version))
+        _refuse(audit, *([as_record(version)] if version else []))
     return [_told(versions, await versions.roll_back(to))]
 
 
@@ -141,6 +163,11 @@ def check(
     for path in profile_files(configuration):
         lines += _caught(partial(_profile_faults, path, names))
     return [line.removeprefix(f"{configuration}/") for line in lines]
+
+
+def _refuse(audit: Audit | None, *items: Item) -> None:
+    if audit:
+        audit.refuse(items)
 
 
 def _plan(

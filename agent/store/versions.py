@@ -77,11 +77,8 @@ def intact_version(record: Mapping[str, object]) -> int:
 
 def canary_in_progress(record: Mapping[str, object]) -> int:
     """The number of the canary, whoever calls; 0 for none."""
-    match plain(record.get("canary")):
-        case {"version": int(number), "percent": int(percent)} if percent > 0:
-            return number
-        case _:
-            return 0
+    number, percent = _canary(record)
+    return number if percent > 0 else 0
 
 
 def canary_version(record: Mapping[str, object], caller: str) -> int:
@@ -91,11 +88,10 @@ def canary_version(record: Mapping[str, object], caller: str) -> int:
         record: Of the use case.
         caller: Who calls, always in the same spelling; empty for one who cannot be recognised.
     """
-    match plain(record.get("canary")):
-        case {"version": int(number), "percent": int(percent)} if caller:
-            return number if _place(str(record.get("pk")), number, caller) < percent else 0
-        case _:
-            return 0
+    number, percent = _canary(record)
+    if not caller or percent <= 0:
+        return 0
+    return number if _place(str(record.get("pk")), number, caller) < percent else 0
 
 
 def as_record(version: Item) -> Item:
@@ -107,8 +103,8 @@ def as_record(version: Item) -> Item:
         "sk": CONFIGURATION,
         "pk1": USE_CASE,
         "sk1": name,
-        "version": version["version"],
-        "versionDigest": version["versionDigest"],
+        "version": version.get("version"),
+        "versionDigest": version.get("versionDigest"),
     }
 
 
@@ -230,14 +226,31 @@ class Versions:
         return InForce(_number(version, "version"), canary, percent)
 
 
+def _canary(record: Mapping[str, object]) -> tuple[int, int]:
+    """Version and share of the canary; 0 for what is no number."""
+    canary = record.get("canary")
+    if not isinstance(canary, Mapping):
+        return 0, 0
+    return _number(canary, "version"), _number(canary, "percent")
+
+
 def _content(item: Mapping[str, object]) -> Item:
     return {name: value for name, value in item.items() if name not in _BOOKKEEPING}
 
 
 def _digest(content: Item) -> str:
     """The same for equal content, whatever table it was in."""
-    text = json.dumps(_canonical(plain(content)), sort_keys=True)
+    known = {name: _digestible(value) for name, value in content.items()}
+    text = json.dumps(known, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digestible(value: object) -> object:
+    """A value in one form; the records of a table may hold what is nested too deeply to compare."""
+    try:
+        return _canonical(plain(value))
+    except RecursionError:
+        return None
 
 
 def _canonical(value: object) -> object:
@@ -260,5 +273,10 @@ def _place(name: str, version: int, caller: str) -> int:
 
 
 def _number(item: Mapping[str, object], field: str) -> int:
-    value = item.get(field)
-    return int(value) if isinstance(value, int | Decimal) else 0
+    match item.get(field):
+        case int(number):
+            return number
+        case Decimal() as number if number.is_finite():
+            return int(number)
+        case _:
+            return 0

@@ -27,6 +27,7 @@ from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.resuming import Cause
 from agent.ports import StoreError
 from agent.relay import faults, twiml
+from agent.relay.backup import failed_side
 from agent.web import people
 from agent.web.connection import action_url, connection
 from agent.web.edge import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
@@ -118,16 +119,21 @@ async def go_on(
         cause: Why the call needs a new line.
         is_plain: With the carrier's own voice, for those of the use case were refused.
     """
+    calls = request.app[CALLS]
     session_id = fields.get("SessionId", "") or request.query.get("session", "")
     try:
-        prepared = await request.app[CALLS].take_back(fields, cause, session_id)
+        prepared = await calls.take_back(fields, cause, session_id)
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
         return _ask_again(request, cause, session_id)
     if prepared is None:
         log.warning("resume.refused", cause=cause)
         return await _give_up(request, fields)
-    return answer(connection(request.app[SETTINGS], prepared, fields, is_plain=is_plain))
+    speech = calls.speech
+    if side := failed_side(error_code(fields.get("ErrorCode", ""))):
+        provider = speech.failed(fields["CallSid"], side, prepared.use_case.relay)
+        log.warning("speech.provider_failed", side=side, provider=provider)
+    return answer(connection(request.app[SETTINGS], prepared, fields, speech, is_plain=is_plain))
 
 
 def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Response:

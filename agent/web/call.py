@@ -24,6 +24,7 @@ from agent.conversation.actions import EndCall, LineAction
 from agent.conversation.events import CallEnded, EndReason, Event
 from agent.ports import AgentError, RelayProtocolError, StoreError
 from agent.relay import frames
+from agent.relay.backup import SpeechHealth, failed_side
 from agent.store.session import TokenUse
 from agent.telemetry import Telemetry
 from agent.web.edge import (
@@ -81,7 +82,7 @@ async def _answer(
     if use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
-    line = RelayLine(socket, request.app[TELEMETRY])
+    line = RelayLine(socket, request.app[TELEMETRY], request.app[CALLS].speech)
     if use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
         await _lead(request, line, call_sid, use)
     else:
@@ -114,8 +115,12 @@ async def _lead(request: web.Request, line: RelayLine, call_sid: str, use: Token
 class RelayLine:
     """`ports.Line` over the relay's socket."""
 
-    def __init__(self, socket: web.WebSocketResponse, telemetry: Telemetry) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, telemetry: Telemetry, speech: SpeechHealth
+    ) -> None:
         self._socket = socket
+        self._speech = speech
+        self._call_sid = ""
         self._telemetry = telemetry
         self._has_ended = False
 
@@ -125,6 +130,7 @@ class RelayLine:
             async with asyncio.timeout(SETUP_SECONDS):
                 async for inbound in self._inbound():
                     if isinstance(inbound, frames.Setup):
+                        self._call_sid = inbound.call_sid
                         return inbound
                     self._telemetry.frames_ignored.labels("before_setup").inc()
         except TimeoutError:
@@ -140,6 +146,9 @@ class RelayLine:
                 case frames.RelayFault(description, code):
                     self._telemetry.relay_errors.inc()
                     log.warning("relay.error", code=code, pii_description=description)
+                    if side := failed_side(code or 0):
+                        provider = self._speech.failed(self._call_sid, side)
+                        log.warning("speech.provider_failed", side=side, provider=provider)
                 case frames.Unheeded(kind):
                     self._telemetry.frames_ignored.labels(kind).inc()
                 case frames.RoundTrip() | frames.ConfigUpdated():

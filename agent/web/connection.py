@@ -7,13 +7,19 @@ from urllib.parse import urlencode
 
 from agent.calls import Prepared
 from agent.relay import twiml
+from agent.relay.backup import Side, SpeechHealth
 from agent.relay.faults import VOICE_ATTRIBUTES
 from agent.relay.parameters import app_parameters
 from agent.settings import Settings
 
 
 def connection(
-    settings: Settings, prepared: Prepared, fields: Mapping[str, str], *, is_plain: bool = False
+    settings: Settings,
+    prepared: Prepared,
+    fields: Mapping[str, str],
+    speech: SpeechHealth,
+    *,
+    is_plain: bool = False,
 ) -> str:
     """TwiML for a call that was prepared.
 
@@ -21,9 +27,17 @@ def connection(
         settings: Where the socket and the action URL are.
         prepared: The call.
         fields: Of the webhook that asks, verified.
+        speech: Which providers are avoided.
         is_plain: Without the use case's settings of voice and recognition, which were refused.
     """
-    relay, languages = prepared.use_case.relay, prepared.use_case.languages
+    use_case = prepared.use_case
+    backups = {
+        Side.VOICE: use_case.backup_voice,
+        Side.TRANSCRIPTION: use_case.backup_transcription,
+    }
+    relay, languages = speech.connected(
+        prepared.call_sid, use_case.relay, use_case.languages, backups
+    )
     if is_plain:
         relay = {name: text for name, text in relay.items() if name not in VOICE_ATTRIBUTES}
         languages = ()

@@ -62,7 +62,7 @@ async def set_up(request: web.Request) -> web.Response:
             refuse(request, limit.reason, 429)
             return answer(twiml.say_and_hang_up(busy.TOO_OFTEN))
         seat.pop_all()
-    return answer(connection(settings, prepared, fields))
+    return answer(connection(settings, prepared, fields, calls.speech))
 
 
 def _has_failed_elsewhere(fields: Mapping[str, str]) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.ports import UseCaseError
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -15,6 +13,7 @@ class Settings:
     attributes: Mapping[str, str]
     greeting: str
     warnings: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Languages:
 
     languages: tuple[Mapping[str, str], ...]
     warnings: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 class Rules:
@@ -30,7 +30,8 @@ class Rules:
 
     def relay_attributes(self, params: Mapping[str, object]) -> Settings:
         if params.get("voice") == "nobody":
-            raise UseCaseError("conversationRelayParams.voice: there is no such voice")
+            fault = "conversationRelayParams.voice: there is no such voice"
+            return Settings({}, "", (), (fault,))
         known = {name: str(params[name]) for name in ("voice", "hints") if name in params}
         unknown = tuple(
             f"conversationRelayParams.{name}: unknown, dropped"
@@ -46,7 +47,7 @@ class Rules:
             {name: str(value) for name, value in record.items()} for record in records
         )
         if not all("code" in language for language in languages):
-            raise UseCaseError("languages[0].code: missing")
+            return Languages((), (), ("languages[0].code: missing",))
         remarks = tuple(
             f"languages[{index}]: speaks with the voice {inherited.get('voice')}"
             for index, language in enumerate(languages)

@@ -13,6 +13,7 @@ from agent.conversation.desk import Phone
 from agent.conversation.messages import ToolSpec
 from agent.conversation.usecase import KeyBinding, ModelSettings, Phrases, UseCase
 from agent.ports import UseCaseError
+from agent.store.audit import Audit
 from agent.store.folders import load_folder, load_profile
 from agent.store.items import load_document
 from agent.store.records import parse_use_case
@@ -570,3 +571,170 @@ def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
 def test_a_folder_without_use_cases_is_a_fault(tmp_path: Path) -> None:
     """Rather the wrong folder than an empty service."""
     assert check(tmp_path, TOOLS, RELAY) == ["use-cases: there is no use case"]
+
+
+BROKEN_FILE = {
+    "pk": {"S": "flatsUseCase"},
+    "sk": {"S": "configuration"},
+    "prompt": {"S": " "},
+}
+WRONG_FILE = {
+    **BROKEN_FILE,
+    "prompt": {"S": "Sell."},
+    "tools": {"S": "[{"},
+    "maxTokens": {"N": "0"},
+}
+AUDIT = Audit(RELAY, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("document", "faults"),
+    [
+        (BROKEN_FILE, ["flatsUseCase.prompt: is missing or blank"]),
+        (
+            WRONG_FILE,
+            [
+                "flatsUseCase.maxTokens: Expected `int` >= 1",
+                "flatsUseCase.tools: is not JSON: Input data was truncated",
+            ],
+        ),
+        ({**WRONG_FILE, "sk": {"S": "version::000004"}, "tools": {"S": "[]"}}, None),
+        (
+            {"pk": {"S": "+1"}, "sk": {"S": "profile"}, "useCase": {"N": "1"}},
+            ["+1.useCase: is not text"],
+        ),
+    ],
+)
+async def test_file_with_a_fault_is_refused_before_it_is_written(
+    tmp_path: Path, document: dict[str, object], faults: list[str] | None
+) -> None:
+    """A use case, a version, a profile: one line for each fault."""
+    store, path = MemoryStore(), tmp_path / "item.json"
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(UseCaseError) as caught:
+        await seed_file(store, path, now=NOW, audit=AUDIT)
+
+    expected = faults or ["flatsUseCase.maxTokens: Expected `int` >= 1"]
+    assert str(caught.value).splitlines() == expected
+    assert await store.query("flatsUseCase") == await store.query("+1") == []
+
+
+async def test_folder_with_a_fault_is_neither_published_nor_tried(configuration: Path) -> None:
+    """The relay's rules are those of the service; all folders are read before the first write."""
+    store = MemoryStore()
+    await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+    before = await store.query("flatsUseCase")
+    file = configuration / "use-cases" / "flatsUseCase" / "use-case.toml"
+    file.write_text(USE_CASE.replace('voice = "Anna"', 'voice = "nobody"'))
+    versions = Versions(store, "flatsUseCase", NOW)
+
+    fault = "flatsUseCase.conversationRelayParams.voice: there is no such voice"
+    with pytest.raises(UseCaseError, match=fault):
+        await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+    with pytest.raises(UseCaseError, match=fault):
+        await try_out(versions, configuration, TOOLS, 10, AUDIT)
+    assert await store.query("flatsUseCase") == before
+
+
+async def test_broken_version_is_not_gone_back_to(configuration: Path) -> None:
+    """Not by number, nor as the one before; what was edited in place is not kept either."""
+    store = MemoryStore()
+    broken: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": ""}
+    await store.put(broken)
+    await seed(store, configuration, TOOLS, now=NOW)
+    versions = Versions(store, "flatsUseCase", NOW)
+    before = await store.query("flatsUseCase")
+
+    for to in (1, None):
+        with pytest.raises(UseCaseError, match=r"flatsUseCase\.prompt: is missing or blank"):
+            await roll_back(versions, to, AUDIT)
+    assert await store.query("flatsUseCase") == before
+    assert await roll_back(versions, 2, AUDIT) == [
+        Written("flatsUseCase", "configuration", InForce(2))
+    ]
+
+
+async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> None:
+    """Use cases, a canary, profiles; one line each, and a missing default is one."""
+    store = MemoryStore()
+    await seed(store, configuration, TOOLS, now=NOW)
+    assert await AUDIT.table(store, "flatsUseCase") == []
+    await store.merge("flatsUseCase", "configuration", {"maxTokens": 0})
+    await store.merge("flatsUseCase", "configuration", {"canary": {"version": 9, "percent": 5}})
+    old: dict[str, object] = {"pk1": "use-case", "sk": "configuration", "pk": "a", "sk1": "a"}
+    await store.put({**old, "canary": {"version": 2, "percent": 5}, "prompt": "Sell."})
+    await store.put({"pk": "a", "sk": "version::000002", "prompt": 7})
+    await store.merge("+15550100001", "profile", {"useCase": "gone", "email": 7})
+
+    assert await AUDIT.table(store, "other") == [
+        "other: there is no such use case",
+        "version 2: a.prompt: Expected `str`, got `int`",
+        "flatsUseCase.maxTokens: Expected `int` >= 1; left out",
+        "flatsUseCase.canary: there is no version 9",
+        "+15550100001.email: is not text",
+        "+15550100001.useCase: there is no use case 'gone'",
+    ]
+    await store.put({"pk": "b", "sk": "configuration", "prompt": " "})
+    assert "b.prompt: is missing or blank" in await AUDIT.table(store, "b")
+
+
+BACKUPS = """
+[backup_voice]
+provider = "Google"
+voice = "en-US-Journey-O"
+
+[backup_transcription]
+provider = "Google"
+model = "telephony"
+language = "en-US"
+"""
+
+
+def test_backups_of_speech_are_read_back(configuration: Path) -> None:
+    """The record keeps the tables; the relay gets its attributes."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(USE_CASE + BACKUPS)
+
+    record = load_folder(folder, TOOLS, NOW)[0].item
+    use_case, warnings = parse_use_case(record, TOOLS, RELAY)
+
+    assert record["backupVoice"] == {"provider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_voice == {"ttsProvider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_transcription == {
+        "transcriptionProvider": "Google",
+        "speechModel": "telephony",
+        "transcriptionLanguage": "en-US",
+    }
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("backup_voice.provider = 'Polly'", r"backup_voice\.provider: Invalid enum value"),
+        ("backup_voice.voice = 'x'", "backup_voice: Object missing required field `provider`"),
+        (
+            "backup_transcription = {provider = 'Google', voice = 'x'}",
+            r"backup_transcription\.voice: there is no such field",
+        ),
+    ],
+)
+def test_wrong_backup_of_a_file_is_refused(configuration: Path, table: str, fault: str) -> None:
+    """A slip of the pen would be found when the provider is down."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(table + USE_CASE)
+
+    with pytest.raises(UseCaseError, match=fault):
+        load_folder(folder, TOOLS, NOW)
+
+
+@pytest.mark.parametrize("wrong", [7, [], {"voice": "x"}, "{", {"provider": "Google", "voice": 7}])
+def test_wrong_backup_of_a_record_is_left_out(wrong: object) -> None:
+    """The next provider serves then."""
+    record = {"pk": "a", "prompt": "Sell.", "backupVoice": wrong}
+
+    use_case, _ = parse_use_case(record, TOOLS, RELAY)
+
+    assert "voice" not in use_case.backup_voice
+    assert bool(use_case.faults) is (wrong != [])

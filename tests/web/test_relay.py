@@ -226,6 +226,21 @@ async def test_error_that_the_relay_reports_is_counted(server: Server) -> None:
     assert await server.metric("agent_relay_errors_total") == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "attribute"), [("64111", "ttsProvider"), (64114, "transcriptionProvider")]
+)
+async def test_provider_that_fails_while_a_call_goes_on_is_avoided(
+    server: Server, code: object, attribute: str
+) -> None:
+    """The relay tells it on the socket; new calls are connected without it."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send(type="error", description="Trouble.", code=code)
+        await call.say("are you open")
+    following = await server.relay(From="+15550100077")
+
+    assert following.attributes[attribute] != call.relay.attributes[attribute]
+
+
 async def test_socket_route_asked_without_an_upgrade_says_so(server: Server) -> None:
     """A browser or a scanner gets an answer that is none of a call."""
     status, _ = await server.get(server.url("/"))

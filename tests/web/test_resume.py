@@ -310,6 +310,32 @@ async def test_settings_the_relay_refused_are_left_out(server: Server) -> None:
     assert attributes["dtmfDetection"] == "true"
 
 
+@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize("code", ["64111", "64112", "64114"])
+async def test_provider_of_speech_that_failed_is_not_asked_again(
+    server: Server, code: str, *, configured: bool
+) -> None:
+    """Neither by the new line of this call nor by the next call."""
+    backups = {
+        "backupVoice": {"provider": "Google", "voice": "en-US-Journey-O"},
+        "backupTranscription": {"provider": "Google", "model": "telephony"},
+    }
+    if configured:
+        await server.store.merge(RESTAURANT, "configuration", backups)
+    async with server.twilio.call(From=ADA) as call:
+        with capture_logs() as logs:
+            ending = await call.fail(code)
+    following = await server.relay(From="+15550100077")
+
+    name = "transcriptionProvider" if code == "64114" else "ttsProvider"
+    first = call.relay.attributes[name]
+    assert new_line(ending).attributes[name] == following.attributes[name] != first
+    if configured:
+        assert following.attributes[name] == "Google" or first == "Google"
+    [line] = [line for line in logs if line["event"] == "speech.provider_failed"]
+    assert line["provider"] == first
+
+
 async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Server) -> None:
     """The action URL could not be reached; the voice webhook is the fallback of the number."""
     async with server.twilio.call(From=ADA) as call:

@@ -156,7 +156,7 @@ async def test_profile_that_names_what_cannot_answer_falls_back(
     server: Server, use_case: str
 ) -> None:
     """A caller whose use case is missing or broken is served by the default one (D24)."""
-    await server.store.merge("albertEinsteinUseCase", "configuration", {"tools": "not JSON"})
+    await server.store.merge("albertEinsteinUseCase", "configuration", {"prompt": "[]"})
     await server.know(STRANGER, useCase=use_case)
 
     relay = await server.relay(From=STRANGER)
@@ -165,13 +165,18 @@ async def test_profile_that_names_what_cannot_answer_falls_back(
     assert relay.action == f"{ACTION_URL}?useCase={RESTAURANT}"
 
 
-async def test_use_case_of_a_model_we_do_not_have_is_an_apology(server: Server) -> None:
-    """The fault is found while the caller can still be told (D24)."""
+async def test_use_case_of_a_model_we_do_not_have_is_answered_by_ours(server: Server) -> None:
+    """A model is a choice, not what a call cannot do without."""
     await server.store.merge(RESTAURANT, "configuration", {"llmModel": "azure:other"})
 
-    answer = await server.ring(call_fields(From=STRANGER))
+    with capture_logs() as logs:
+        async with server.twilio.call(From=STRANGER) as call:
+            reply = await call.say("good evening")
 
-    assert answer.verbs == ("Say", "Hangup")
+    assert reply.text
+    assert {"event": "use_case.model_replaced", "use_case": RESTAURANT} in [
+        {name: line[name] for name in ("event", "use_case") if name in line} for line in logs
+    ]
 
 
 async def test_unknown_attributes_of_a_record_are_left_out(server: Server) -> None:
