@@ -51,8 +51,6 @@ from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from agent.web.site import PRIVATE_DOORS, open_site, public_doors
 
-LARGEST_FORM_BYTES = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -175,7 +173,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         open_outbound(settings, calls, store) as outbound,
     ):
         await calls.survey()
-        public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
+        public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
         public.cleanup_ctx.append(busy.texting)
         public[token.TOKEN_DESK] = token_desk(settings)
