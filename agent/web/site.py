@@ -133,7 +133,8 @@ async def _listen(
     try:
         return await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
     except OSError as error:
-        raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {port}: {error}") from error
+        where = f"{host}:{port}" if host else str(port)
+        raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {where}: {error}") from error
 
 
 def raise_file_limit() -> int:
