@@ -16,7 +16,8 @@ connection that waits makes room for a new one: the oldest of the address that h
 share of the places, if there is one, otherwise the oldest of all. If none waits, the new connection
 is closed at once. So connections that send nothing, or a byte at a time, cost a caller nothing.
 
-The share counts connections that wait, by the address of the peer (IPv6: its network of 64 bits).
+The share counts connections that wait, by the address of the peer (IPv6: its network of 64 bits),
+idle ones apart from the others.
 It refuses no new connection, so it is safe where all requests come from one balancer or tunnel:
 their connections with a call are not counted, and above the share their own oldest one is closed.
 `X-Forwarded-For` is not read. Any client can send it, and it is known only after the head.
@@ -299,7 +300,7 @@ class _Connection(asyncio.Protocol):
     def _wait(self, seconds: float) -> None:
         """From now on, and so long at most, it waits for its peer."""
         peer = self._transport.get_extra_info("peername") if self._transport else None
-        self._all.waiting.enter(self, peer[0] if peer else "")
+        self._all.waiting.enter(self, peer[0] if peer else "", is_idle=self._is_idle)
         self._start_limit(seconds)
 
     def _start_limit(self, seconds: float) -> None:

@@ -1,4 +1,8 @@
-"""Connections that wait for their peers, in order, and how many each address has."""
+"""Connections that wait for their peers, in order, and how many each address has.
+
+Those of an address that are idle between requests count apart from those with a request that is not
+complete: a flood of the one does not close the other.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ _HOST_BITS = 64
 """Of an IPv6 address; one customer usually has a whole network (RFC 6177)."""
 
 T = TypeVar("T", bound=Hashable)
+_Group = tuple[str, bool]
+"""An address, and whether its connections are idle."""
 
 
 class Waiting(Generic[T]):
@@ -22,37 +28,37 @@ class Waiting(Generic[T]):
 
     def __init__(self, share: int) -> None:
         self._share = share
-        self._networks: dict[T, str] = {}
+        self._groups: dict[T, _Group] = {}
         """The oldest first."""
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[_Group] = Counter()
 
     def __len__(self) -> int:
-        return len(self._networks)
+        return len(self._groups)
 
-    def enter(self, one: T, address: str) -> None:
+    def enter(self, one: T, address: str, *, is_idle: bool = False) -> None:
         """From now on this one waits; it is the youngest, also if it waited before."""
         self.leave(one)
-        network = network_of(address)
-        self._networks[one] = network
-        self._counts[network] += 1
+        group = (network_of(address), is_idle)
+        self._groups[one] = group
+        self._counts[group] += 1
 
     def leave(self, one: T) -> None:
         """It does not wait any more; harmless if it did not."""
-        network = self._networks.pop(one, None)
-        if network is None:
+        group = self._groups.pop(one, None)
+        if group is None:
             return
-        self._counts[network] -= 1
-        if not self._counts[network]:
-            del self._counts[network]
+        self._counts[group] -= 1
+        if not self._counts[group]:
+            del self._counts[group]
 
     def first_to_leave(self) -> T | None:
-        """The oldest of the address that is furthest above its share; else the oldest of all."""
-        if not self._networks:
+        """The oldest of the group that is furthest above its share; else the oldest of all."""
+        if not self._groups:
             return None
         heaviest = max(self._counts, key=self._counts.__getitem__)
         if self._counts[heaviest] <= self._share:
-            return next(iter(self._networks))
-        return next(one for one, network in self._networks.items() if network == heaviest)
+            return next(iter(self._groups))
+        return next(one for one, group in self._groups.items() if group == heaviest)
 
 
 def network_of(address: str) -> str:

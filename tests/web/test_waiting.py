@@ -34,6 +34,17 @@ def test_address_above_its_share_leaves_first() -> None:
     assert left == [1, 2, 0, 3, 4]
 
 
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_flood_of_one_kind_does_not_close_the_other(is_idle: bool) -> None:
+    """A tunnel has one address for everybody."""
+    waiting: Waiting[int] = Waiting(share=2)
+    waiting.enter(0, "192.0.2.1", is_idle=not is_idle)
+    for number in range(1, 5):
+        waiting.enter(number, "192.0.2.1", is_idle=is_idle)
+
+    assert waiting.first_to_leave() == 1
+
+
 @pytest.mark.parametrize(
     ("one", "other", "are_same"),
     [
