@@ -245,12 +245,12 @@ async def sit(ground: Ground) -> str:
 _HEAD = (
     f"POST /twiml HTTP/1.1\r\nHost: x\r\nContent-Type: {_FORM}\r\nContent-Length: 9\r\n".encode()
 )
-_BODY = b"a=" + b"b\x80" * 32_000
+_BODY = b"a=" + b"b\x80" * 8_000
 UNSIGNED: dict[str, Attack] = {
-    "charset=punycode": posting(f"{_FORM}; charset=punycode", b"a-" * 32_000),
-    "charset=idna": posting(f"{_FORM}; charset=idna", b"a." * 32_000),
+    "charset=punycode": posting(f"{_FORM}; charset=punycode", b"a-" * 8_000),
+    "charset=idna": posting(f"{_FORM}; charset=idna", b"a." * 8_000),
     "unknown charsets": posting(f"{_FORM}; charset=attack-{{}}", _BODY),
-    "most fields": posting(_FORM, b"&".join(b"%d=%%C3" % n for n in range(1000))),
+    "most fields": posting(_FORM, b"&".join(b"%d=%%C3" % n for n in range(300))),
     "too large": posting(_FORM, b"a" * 1_000_000),
     "gzip bomb": posting(_FORM, gzip.compress(b"a" * 20_000_000), Content_Encoding="gzip"),
     "content type": posting(_FORM + ";a=b" * 1900, b"a=b"),

@@ -29,8 +29,8 @@ from agent.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 TELEMETRY = web.AppKey("telemetry", Telemetry)
-LARGEST_BODY_BYTES = 64 * 1024
-MOST_FIELDS = 1000
+LARGEST_BODY_BYTES = 16 * 1024
+MOST_FIELDS = 300
 """Twilio sends some forty; apps add their own."""
 LONGEST_TYPE = 256
 _FORM = "application/x-www-form-urlencoded"

@@ -94,11 +94,14 @@ async def issue(request: web.Request) -> web.Response:
 
 async def _identity(request: web.Request) -> str:
     """The identity that is asked for, from JSON or a form; empty if it is none."""
-    if media_type(request) == "application/json":
-        found = await json_of(request, _Asked)
-        asked = found.identity if found else ""
-    else:
-        asked = (await form_of(request)).get("identity", "")
+    try:
+        if media_type(request) == "application/json":
+            found = await json_of(request, _Asked)
+            asked = found.identity if found else ""
+        else:
+            asked = (await form_of(request)).get("identity", "")
+    except web.HTTPException:  # counted and logged where the body was refused
+        return ""
     caller = f"client:{asked}"
     return asked if identify(caller) == caller else ""
 
