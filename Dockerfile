@@ -51,6 +51,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
+    HOST=0.0.0.0 \
+    METRICS_HOST=0.0.0.0 \
     STORE_PATH=/tmp/agent.db
 WORKDIR /app
 USER 10001:10001

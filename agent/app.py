@@ -51,8 +51,6 @@ from agent.web.bearer import Keys
 from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from agent.web.site import PRIVATE_DOORS, open_site, public_doors
 
-LARGEST_FORM_BYTES = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -168,14 +166,19 @@ async def open_outbound(
 
 @asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
-    """A service on its ports; on leaving, sockets are closed and files released."""
+    """A service on its ports; on leaving, sockets are closed and files released.
+
+    Args:
+        settings: Of the process.
+        host: The address of both ports, in place of those of the settings.
+    """
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
         open_calls(settings, on_active=on_active) as (calls, store, telemetry),
         open_outbound(settings, calls, store) as outbound,
     ):
         await calls.survey()
-        public = web.Application(client_max_size=LARGEST_FORM_BYTES, middlewares=[guard_webhooks])
+        public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
         public.cleanup_ctx.append(busy.texting)
         public[token.TOKEN_DESK] = token_desk(settings)
@@ -190,7 +193,9 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[SIGNATURES] = signatures(settings)
         doors = public_doors(settings)
         async with (
-            open_site(public, host, settings.port, doors, telemetry) as port,
+            open_site(
+                public, host or settings.public_host, settings.port, doors, telemetry
+            ) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
         ):
@@ -217,6 +222,10 @@ async def _private_site(
         yield 0
         return
     async with open_site(
-        application, host, settings.metrics_port, PRIVATE_DOORS, telemetry
+        application,
+        host or settings.metrics_host,
+        settings.metrics_port,
+        PRIVATE_DOORS,
+        telemetry,
     ) as port:
         yield port

@@ -17,10 +17,15 @@ _SECONDS = 2.0
 """For connecting, and for each part of the answer."""
 
 
-def fault(port: str, seconds: float = _SECONDS) -> str:
+_OWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound)
+"""Where a service is asked that listens on every address."""
+
+
+def fault(port: str, seconds: float = _SECONDS, host: str = "") -> str:
     """What is wrong with the service on a port of this machine, in one line; empty if nothing."""
     try:
-        with closing(HTTPConnection("127.0.0.1", int(port), timeout=seconds)) as connection:
+        address = _OWN.get(host, host)
+        with closing(HTTPConnection(address, int(port), timeout=seconds)) as connection:
             connection.request("GET", "/health/live")
             status = connection.getresponse().status
     except (OSError, ValueError, OverflowError, HTTPException) as error:
@@ -29,4 +34,5 @@ def fault(port: str, seconds: float = _SECONDS) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(fault(os.environ.get("PORT", "").strip() or "3000") or 0)
+    asked = [os.environ.get(name, "").strip() for name in ("PORT", "HOST")]
+    sys.exit(fault(asked[0] or "3000", host=asked[1].strip("[]")) or 0)

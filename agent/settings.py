@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +21,7 @@ from agent.hosts import Hosts, Secret, SecretRule
 from agent.ports import AgentError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ON_LOOPBACK = "127.0.0.1"
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _MODEL_ARN = re.compile(r"arn:aws[a-z-]*:(bedrock|sagemaker):[a-z0-9-]+:[0-9]*:[a-z-]+/.+")
 
@@ -32,6 +34,15 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise ValueError("must be a port number from 0 to 65535")
     return int(text)
+
+
+def _host(text: str) -> str:
+    if text == "localhost":
+        return text
+    try:
+        return str(ip_address(text.strip("[]")))
+    except ValueError as error:
+        raise ValueError("must be localhost or an IP address; 0.0.0.0 is every one") from error
 
 
 def _count(text: str) -> int:
@@ -204,6 +215,15 @@ class Settings:
 
     port: int = _variable("PORT", 3000, "TwiML routes, WebSocket, health", _port)
     metrics_port: int = _variable("METRICS_PORT", 9090, "metrics; 0 switches it off", _port)
+    host: str = _variable(
+        "HOST",
+        "",
+        "address PORT is open on; unset = all if TWILIO_AUTH_TOKEN is set, otherwise 127.0.0.1",
+        _host,
+    )
+    metrics_host: str = _variable(
+        "METRICS_HOST", _ON_LOOPBACK, "address METRICS_PORT is open on", _host
+    )
     ws_url: str = _variable(
         "WS_URL", "ws://localhost:3000/", "public WebSocket base, as Twilio dials it", _socket_url
     )
@@ -426,6 +446,11 @@ class Settings:
     log_personal_data: bool = _variable(
         "LOG_PERSONAL_DATA", False, "log what may be personal, in keys pii_...", _switch
     )
+
+    @property
+    def public_host(self) -> str | None:
+        """The address `port` is open on; None = all of them."""
+        return self.host or (None if self.twilio_auth_token else _ON_LOOPBACK)
 
     @property
     def origin(self) -> str:

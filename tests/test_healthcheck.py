@@ -20,11 +20,11 @@ from tests.servers import Server
 ROOT = Path(__file__).parents[1]
 
 
-async def check(port: str) -> tuple[int | None, str]:
+async def check(port: str, host: str = "") -> tuple[int | None, str]:
     """Exit status and what was printed, wherever."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.healthcheck",
-        cwd=ROOT, env={"PORT": port},
+        cwd=ROOT, env={"PORT": port, "HOST": host},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     printed, _ = await process.communicate()
@@ -50,6 +50,19 @@ async def answering(status: int) -> AsyncIterator[int]:
 async def test_service_that_answers_is_healthy(server: Server) -> None:
     """Without a word."""
     assert await check(str(server.service.port)) == (0, "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "localhost"])  # noqa: S104 (not bound)
+async def test_service_is_asked_where_it_listens(server: Server, host: str) -> None:
+    """`HOST` of the same environment."""
+    assert await check(str(server.service.port), host) == (0, "")
+
+
+async def test_service_that_listens_elsewhere_is_not_found_here(server: Server) -> None:
+    """It would answer at 127.0.0.1."""
+    status, _ = await check(str(server.service.port), "127.0.0.9")
+
+    assert status == 1
 
 
 async def test_service_that_drains_is_healthy(server: Server) -> None:

@@ -43,6 +43,8 @@ def test_every_variable_is_read() -> None:
     environment = {
         "PORT": "3001",
         "METRICS_PORT": "0",
+        "HOST": "0.0.0.0",  # noqa: S104 (never bound)
+        "METRICS_HOST": "127.0.0.2",
         "WS_URL": "wss://voice.example.com/",
         "PUBLIC_URL": "https://hooks.example.com/",
         "TABLE_NAME": "demo-ConversationRelayAppDatabase",
@@ -106,6 +108,8 @@ def test_every_variable_is_read() -> None:
     assert settings == Settings(
         port=3001,
         metrics_port=0,
+        host="0.0.0.0",  # noqa: S104 (never bound)
+        metrics_host="127.0.0.2",
         ws_url="wss://voice.example.com/",
         public_url="https://hooks.example.com",
         table_name="demo-ConversationRelayAppDatabase",
@@ -182,6 +186,9 @@ def test_every_variable_is_read() -> None:
         ("PORT", "65536"),
         ("PORT", "web"),
         ("METRICS_PORT", "1.5"),
+        ("HOST", "voice.example.com"),
+        ("HOST", "127.0.0.1:3000"),
+        ("METRICS_HOST", "*"),
         ("WS_URL", "https://voice.example.com/"),
         ("WS_URL", "wss:///"),
         ("WS_URL", "wss://voice.example.com"),
@@ -413,6 +420,29 @@ def test_origin_follows_from_the_socket(ws_url: str, origin: str) -> None:
 
     assert settings.origin == origin
     Signatures(["secret"], settings.origin, settings.ws_url)  # raises no error
+
+
+@pytest.mark.parametrize(
+    ("environment", "hosts"),
+    [
+        ({}, ("127.0.0.1", "127.0.0.1")),
+        ({"TWILIO_AUTH_TOKEN": "t"}, (None, "127.0.0.1")),
+        ({"HOST": "0.0.0.0"}, ("0.0.0.0", "127.0.0.1")),  # noqa: S104 (never bound)
+        ({"HOST": "::1", "TWILIO_AUTH_TOKEN": "t"}, ("::1", "127.0.0.1")),
+        ({"HOST": "localhost", "METRICS_HOST": "[::]"}, ("localhost", "::")),
+        (
+            {"ALLOW_UNSIGNED_REQUESTS": "true", "WS_URL": "wss://voice.example.com/"},
+            ("127.0.0.1", "127.0.0.1"),
+        ),
+    ],
+)
+def test_ports_are_open_on_loopback_unless_told_otherwise(
+    environment: Mapping[str, str], hosts: tuple[str | None, str]
+) -> None:
+    """The public port is open on all addresses where each request has to be signed."""
+    settings = Settings.read(environment)
+
+    assert (settings.public_host, settings.metrics_host) == hosts
 
 
 def test_every_setting_is_described() -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from agent.ports import Item, Key, StoreError, StoreRefusedError
 from agent.store.validation import keys, sequence
 
 _RETRY_SECONDS = 0.02
+_FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
@@ -152,6 +154,23 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
         raise StoreError(f"the table refused: {error}") from error
 
 
+def _keep_private(path: Path) -> None:
+    """Make the file, and the folder if it is missing, for this user alone.
+
+    Files that others may read are tightened, where they are this user's. SQLite gives the two files
+    beside it the rights of the first (https://www.sqlite.org/src/file/src/os_unix.c).
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for folder in reversed([path.parent, *path.parent.parents]):
+        folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_RIGHTS))
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        if each.exists() and each.stat().st_uid == os.geteuid():
+            each.chmod(each.stat().st_mode & _FILE_RIGHTS)
+
+
 _Row = tuple[str, str, str | None, str | None, float | None, str]
 
 
@@ -165,7 +184,7 @@ class _Table:
     @classmethod
     def open(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
         """Connect, and lay out the table if that is not done."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_private(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
             _prepare(connection, time.monotonic() + busy_seconds)

@@ -210,6 +210,9 @@ class Metrics:
         self.connections_cut = counter(
             "agent_connections_cut", "Connections this process has closed.", "port", "reason"
         )
+        self.bad_requests = counter(
+            "agent_bad_requests", "Requests that could not be read, or were not.", "reason"
+        )
 
     def now(self) -> float:
         """Seconds on the clock of all durations."""

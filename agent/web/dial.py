@@ -13,6 +13,7 @@ from aiohttp import web
 from agent.outbound import Outbound
 from agent.ports import DialError, DialFault, StoreError
 from agent.web.bearer import Keys
+from agent.web.body import json_of
 from agent.web.edge import CALLS, TELEMETRY
 
 log = structlog.get_logger(__name__)
@@ -50,9 +51,8 @@ async def dial(request: web.Request) -> web.Response:
         return _refuse(request, "unauthorized", 401, "a secret of DIAL_API_KEYS is needed")
     if calls.is_full or calls.lines.is_draining:
         return _refuse(request, "busy", 503, "no call can be taken now")
-    try:
-        asked = msgspec.json.decode(await request.read(), type=_Asked)
-    except (msgspec.MsgspecError, ValueError):  # not JSON, or not of this shape
+    asked = await json_of(request, _Asked)
+    if asked is None:
         return _refuse(request, "invalid", 400, "needs JSON with to and useCase, perhaps from")
     try:
         call_sid = await request.app[OUTBOUND].dial(asked.to, asked.use_case, asked.caller_id)

@@ -12,21 +12,20 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
-from multidict import MultiDict, MultiDictProxy
 
 from agent.calls import Calls
 from agent.ports import AgentError, StoreError, UseCaseError
 from agent.relay import twiml
-from agent.relay.signature import Signatures
+from agent.relay.signature import Signatures, is_well_formed
 from agent.settings import Settings
 from agent.store.session import WEBHOOK_FIELDS
-from agent.telemetry import Telemetry
+from agent.web import body
 
 log = structlog.get_logger(__name__)
 
 CALLS = web.AppKey("calls", Calls)
 SETTINGS = web.AppKey("settings", Settings)
-TELEMETRY = web.AppKey("telemetry", Telemetry)
+TELEMETRY = body.TELEMETRY
 SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")
 """None: requests are not checked, because no auth token was given."""
 
@@ -56,37 +55,24 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n")
 
 
-async def form_of(request: web.Request) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
-    """The fields of a form; none where the body is not what its header says.
-
-    Only the kind of form that Twilio sends: it has no files, and nothing reads several parts.
-
-    Raises:
-        web.HTTPException: It is too large.
-    """
-    if request.content_type != "application/x-www-form-urlencoded":
-        return MultiDictProxy(MultiDict())
-    try:
-        return await request.post()
-    except (LookupError, ValueError):  # an encoding that does not exist, or another one
-        return MultiDictProxy(MultiDict())
-
-
 async def genuine_form(request: web.Request) -> dict[str, str] | None:
     """The fields of a request that Twilio has signed; None for any other.
 
+    The body of a request that has no signature, or none of its form, is not read.
     Log lines of the request have its CallSid from here on: what nobody has signed is not logged.
     An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
     same name, nobody could say which of the two counts.
     """
-    form = await form_of(request)
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
+    if signatures and not is_well_formed(header):
+        return None
+    form = await body.form_of(request)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
         return None
     if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
         return None
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = dict(form)
     if call_sid := fields.get("CallSid"):
         structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
     return fields

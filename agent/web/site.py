@@ -4,19 +4,31 @@ A connection costs a file and memory before anybody has said who they are, so th
 how many are open, and on how long one may keep us waiting:
 
     state       from                      ends
-    silent      connected                 with the first bytes; after `answer_seconds`
-    asking      bytes came                with the answer; after `answer_seconds`
-    idle        an answer is complete     with the next bytes; after `keep_alive_seconds` (aiohttp)
+    head        connected, or the first   with the end of the head; after `head_seconds`
+                bytes of a request
+    body        the end of the head       with the end of the body; after `body_seconds`
+    working     the request is complete   with the answer; after `answer_seconds`
+    idle        an answer is complete     with the next bytes; after `keep_alive_seconds`
     open        a WebSocket, a stream     by its owner, who has limits of his own
 
-At the limit whoever has been silent or idle longest makes room for the one who comes; if all have
-something going on, who comes is cut off at once. So thousands of idle sockets cost a caller
-nothing, and calls go on. Rejected: a `limit` of the listening socket, behind which Twilio would
-wait in a queue together with whoever fills it; aiohttp's `TCPSite`, which counts nothing.
+In the states head, body and idle the connection waits for its peer. When all places are taken, a
+connection that waits makes room for a new one: the oldest of the address that has more than its
+share of the places, if there is one, otherwise the oldest of all. If none waits, the new connection
+is closed at once. So connections that send nothing, or a byte at a time, cost a caller nothing.
 
-Each connection has a protocol of ours between its transport and aiohttp's: a function call for each
-piece of data, and nothing that is private to aiohttp. An answer is known by the signal
-`on_response_prepare`.
+The share counts connections that wait, by the address of the peer (IPv6: its network of 64 bits),
+idle ones apart from the others.
+It refuses no new connection, so it is safe where all requests come from one balancer or tunnel:
+their connections with a call are not counted, and above the share their own oldest one is closed.
+`X-Forwarded-For` is not read. Any client can send it, and it is known only after the head.
+
+A request that is answered before its body has come is the last one of its connection.
+Rejected: a `limit` of the listening socket, behind which Twilio would wait in the same queue as the
+others; aiohttp's `TCPSite`, which counts nothing.
+
+Each connection has a protocol of ours between its transport and aiohttp's, and uses nothing that is
+private to aiohttp. The end of a head is known by a middleware, the end of a body by the stream that
+aiohttp fills, an answer by the signal `on_response_prepare`.
 """
 
 from __future__ import annotations
@@ -29,11 +41,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, hdrs, web
 
 from agent.admission import HARD_FACTOR
 from agent.settings import Settings, SettingsError
 from agent.telemetry import Telemetry
+from agent.web.complaints import Complaints
+from agent.web.edge import Handler
+from agent.web.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +56,12 @@ SHUTDOWN_SECONDS = 2.0
 _CONNECTIONS_OF_A_CALL = 4
 """A balancer keeps connections of its own for webhooks, beside the socket of the call."""
 _SPARE_CONNECTIONS = 256
+_LINGER_SECONDS = 2.0
+"""How long a body is still read, and dropped, that was refused unread."""
+_GRACE_SECONDS = 5.0
+"""After `keep_alive_seconds`, for a peer that does not read its answers: aiohttp waits for it."""
+_SHARES = 8
+"""An address may have one of so many equal shares of the places."""
 _BACKLOG = 256
 """Who has connected and is not accepted yet; the loop accepts as many in one go."""
 
@@ -54,10 +75,13 @@ class Doors:
     most: int
     """Connections."""
     answer_seconds: float = 15.0
-    """From the first byte, or from connecting, to the answer; Twilio waits no longer."""
+    """From the complete request to the answer; Twilio waits no longer."""
     keep_alive_seconds: float = 310.0
     """Idle between requests: longer than the balancer in front (300), so that it never sends a
     request into a connection that is being closed."""
+    head_seconds: float = 5.0
+    """From connecting, or from the first bytes of a later request, to the end of the head."""
+    body_seconds: float = 5.0
 
 
 def public_doors(settings: Settings) -> Doors:
@@ -79,6 +103,7 @@ async def open_site(
     Raises:
         SettingsError: The port cannot be listened on.
     """
+    application.middlewares.insert(0, _note_request)
     application.on_response_prepare.append(_note_answer)
     runner = web.AppRunner(
         application,
@@ -86,6 +111,9 @@ async def open_site(
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
         keepalive_timeout=doors.keep_alive_seconds,
+        lingering_time=_LINGER_SECONDS,
+        auto_decompress=False,
+        logger=Complaints(telemetry),
     )
     await runner.setup()
     connections = _Connections(runner, doors, telemetry)
@@ -106,7 +134,8 @@ async def _listen(
     try:
         return await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
     except OSError as error:
-        raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {port}: {error}") from error
+        where = f"{host}:{port}" if host else str(port)
+        raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {where}: {error}") from error
 
 
 def raise_file_limit() -> int:
@@ -122,11 +151,26 @@ def raise_file_limit() -> int:
     return hard
 
 
+@web.middleware
+async def _note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection that the head of a request is there."""
+    if connection := _connection_of(request):
+        connection.asked(request.content)
+    return await handler(request)
+
+
 async def _note_answer(request: web.Request, response: web.StreamResponse) -> None:
     """`on_response_prepare`: tell the connection that its request is answered."""
-    connection = request.transport.get_protocol() if request.transport else None
-    if isinstance(connection, _Connection):
+    if not request.content.is_eof():
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
+    if connection := _connection_of(request):
         connection.answered(is_complete=response.content_length is not None)
+
+
+def _connection_of(request: web.Request) -> _Connection | None:
+    connection = request.transport.get_protocol() if request.transport else None
+    return connection if isinstance(connection, _Connection) else None
 
 
 class _Connections:
@@ -135,8 +179,7 @@ class _Connections:
     def __init__(self, runner: web.AppRunner, doors: Doors, telemetry: Telemetry) -> None:
         self._runner = runner
         self.doors = doors
-        self.waiting: dict[_Connection, None] = {}
-        """Who is silent or idle, the longest first."""
+        self.waiting: Waiting[_Connection] = Waiting(max(1, doors.most // _SHARES))
         self._open = telemetry.connections.labels(doors.name)
         self._cut = telemetry.connections_cut
         self._count = 0
@@ -153,10 +196,10 @@ class _Connections:
         return _Connection(self, server())
 
     def _make_room(self) -> bool:
-        longest = next(iter(self.waiting), None)
-        if longest is not None:
-            longest.cut("idle")
-        return longest is not None
+        first = self.waiting.first_to_leave()
+        if first is not None:
+            first.cut("idle")
+        return first is not None
 
     def count(self, more: int) -> None:
         """So many more are open."""
@@ -184,34 +227,57 @@ class _Connection(asyncio.Protocol):
         self._inner = inner
         self._transport: asyncio.Transport | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
+        """Of the request that is not answered yet."""
+        self._is_idle = False
         self._is_counted = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
-        self._all.waiting[self] = None
-        self._start_limit()
+        self._wait(self._all.doors.head_seconds)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if self in self._all.waiting:
-            del self._all.waiting[self]
-            if self._limit is None:
-                self._start_limit()
+        if self._is_idle:
+            self._is_idle = False
+            self._wait(self._all.doors.head_seconds)
         self._inner.data_received(data)
+
+    def asked(self, body: StreamReader) -> None:
+        """The head of a request is there, and perhaps its body."""
+        self._is_idle = False
+        self._body = body
+        if not body.is_eof():
+            self._start_limit(self._all.doors.body_seconds)
+        body.on_eof(lambda: self._is_whole(body))
+
+    def _is_whole(self, body: StreamReader) -> None:
+        """The request is complete; it may be answered already."""
+        if self._is_counted and self._body is body:
+            self._all.waiting.leave(self)
+            self._start_limit(self._all.doors.answer_seconds)
 
     def answered(self, *, is_complete: bool) -> None:
         """An answer is being sent; one that is not complete at once has its own limits."""
+        is_last = self._body is not None and not self._body.is_eof()
+        self._body = None
         self._stop_limit()
         if is_complete and self._is_counted:
-            self._all.waiting[self] = None
+            self._is_idle = not is_last
+            seconds = _LINGER_SECONDS if is_last else self._all.doors.keep_alive_seconds
+            self._wait(seconds + _GRACE_SECONDS)
 
     def cut(self, reason: str) -> None:
-        """Close it."""
+        """Close it; what the peer has not read by now is lost."""
         self._all.count_cut(reason)
         self._leave()
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -231,9 +297,17 @@ class _Connection(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._inner.resume_writing()
 
-    def _start_limit(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._limit = loop.call_later(self._all.doors.answer_seconds, self.cut, "late")
+    def _wait(self, seconds: float) -> None:
+        """From now on, and so long at most, it waits for its peer."""
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        self._all.waiting.enter(self, peer[0] if peer else "", is_idle=self._is_idle)
+        self._start_limit(seconds)
+
+    def _start_limit(self, seconds: float) -> None:
+        """Only an idle connection may wait longer than for an answer."""
+        self._stop_limit()
+        longest = seconds if self._is_idle else min(seconds, self._all.doors.answer_seconds)
+        self._limit = asyncio.get_running_loop().call_later(longest, self.cut, "late")
 
     def _stop_limit(self) -> None:
         if self._limit is not None:
@@ -243,7 +317,7 @@ class _Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """It holds no place any more."""
         self._stop_limit()
-        self._all.waiting.pop(self, None)
+        self._all.waiting.leave(self)
         if self._is_counted:
             self._is_counted = False
             self._all.count(-1)

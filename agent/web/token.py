@@ -24,7 +24,7 @@ from aiohttp import web
 from agent.conversation.caller import identify
 from agent.ports import Access
 from agent.web.bearer import Keys
-from agent.web.edge import TELEMETRY, form_of
+from agent.web.body import TELEMETRY, form_of, json_of, media_type
 from agent.web.rates import Rates
 
 log = structlog.get_logger(__name__)
@@ -95,11 +95,12 @@ async def issue(request: web.Request) -> web.Response:
 async def _identity(request: web.Request) -> str:
     """The identity that is asked for, from JSON or a form; empty if it is none."""
     try:
-        if request.content_type == "application/json":
-            asked = msgspec.json.decode(await request.read(), type=_Asked).identity
+        if media_type(request) == "application/json":
+            found = await json_of(request, _Asked)
+            asked = found.identity if found else ""
         else:
-            asked = str((await form_of(request)).get("identity", ""))
-    except (msgspec.MsgspecError, ValueError):  # not what its content type says
+            asked = (await form_of(request)).get("identity", "")
+    except web.HTTPException:  # counted and logged where the body was refused
         return ""
     caller = f"client:{asked}"
     return asked if identify(caller) == caller else ""

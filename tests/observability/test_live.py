@@ -129,6 +129,7 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     silent = sorted({*_without_data(watched.metrics), "agent_llm_tokens_per_second_count"})
 
     assert silent == [
+        "agent_bad_requests_total",
         "agent_connections_cut_total",
         "agent_history_repairs_total",
         "agent_journal_facts_lost_total",

@@ -41,6 +41,46 @@ async def test_the_folder_is_made_and_items_outlive_the_store(tmp_path: Path) ->
     await second.close()
 
 
+def rights(folder: Path) -> dict[str, int]:
+    """Of each file."""
+    return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+
+def loosen(folder: Path, mode: int) -> None:
+    for each in folder.iterdir():
+        each.chmod(mode)
+
+
+async def test_file_and_folder_are_for_this_user_alone(tmp_path: Path) -> None:
+    """Also the two files beside it."""
+    path = tmp_path / "deep" / ".agent" / "agent.db"
+    opened = await SqliteStore.open(path)
+    await opened.put({"pk": "a", "sk": "one"})
+    files, folders = rights(path.parent), rights(tmp_path) | rights(tmp_path / "deep")
+    await opened.close()
+
+    assert files == {"agent.db": 0o600, "agent.db-wal": 0o600, "agent.db-shm": 0o600}
+    assert folders == {"deep": 0o700, ".agent": 0o700}
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o666, 0o600), (0o600, 0o600)])
+async def test_file_that_others_may_read_is_tightened(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    """With what a process that was killed has left beside it."""
+    path = tmp_path / "agent.db"
+    other = await SqliteStore.open(path)
+    await other.put({"pk": "a", "sk": "one"})
+    loosen(tmp_path, before)
+    opened = await SqliteStore.open(path)
+    found = set(rights(tmp_path).values())
+    item = await opened.get("a", "one")
+    await opened.close()
+    await other.close()
+
+    assert (found, item) == ({after}, {"pk": "a", "sk": "one"})
+
+
 async def test_the_file_is_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
     """Readers of other processes do not wait for a writer."""
     connection = sqlite3.connect(tmp_path / "agent.db")

@@ -17,6 +17,7 @@ from agent.settings import SettingsError
 from agent.telemetry import Telemetry
 from agent.web.site import Doors, open_site, public_doors, raise_file_limit
 from tests.servers import serving, settings_for
+from tests.twilio.client import call_fields
 from tests.waiting import no_longer, until
 
 ADA = "+15550100001"
@@ -31,8 +32,8 @@ class Visitor:
         self._writer = writer
 
     @classmethod
-    async def come(cls, port: int) -> Visitor:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def come(cls, port: int, source: str = "127.0.0.1") -> Visitor:
+        return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
 
     async def say(self, text: bytes) -> None:
         self._writer.write(text)
@@ -42,6 +43,10 @@ class Visitor:
         """The next answer, which ends with `world`."""
         async with no_longer():
             return await self._reader.readuntil(b"world")
+
+    async def head(self) -> bytes:
+        """The head of the next answer."""
+        return await self._reader.readuntil(b"\r\n\r\n")
 
     async def closed(self) -> bool:
         """The other side closes, within a limit."""
@@ -65,8 +70,8 @@ class House:
     slowly: asyncio.Event
     """`/slow` answers when it is set."""
 
-    async def visitors(self, count: int) -> list[Visitor]:
-        return [await Visitor.come(self.port) for _ in range(count)]
+    async def visitors(self, count: int, source: str = "127.0.0.1") -> list[Visitor]:
+        return [await Visitor.come(self.port, source) for _ in range(count)]
 
     def sample(self, line: str) -> float:
         """The value of a metric, named as a scraper sees it; 0 if there is none yet."""
@@ -84,7 +89,7 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    most: int, answer_seconds: float = 60.0, keep_alive_seconds: float = 60.0
+    most: int, answer_seconds: float = 60.0, keep_alive_seconds: float = 60.0, **more: float
 ) -> AsyncIterator[House]:
     telemetry, slowly = Telemetry(), asyncio.Event()
 
@@ -113,7 +118,7 @@ async def open_house(
             web.get("/events", events),
         ]
     )
-    doors = Doors("public", most, answer_seconds, keep_alive_seconds)
+    doors = Doors("public", most, answer_seconds, keep_alive_seconds, **more)
     async with open_site(application, "127.0.0.1", 0, doors, telemetry) as port:
         yield House(port, telemetry, slowly)
     await until(lambda: House(0, telemetry, slowly).open == 0)
@@ -203,6 +208,103 @@ async def test_request_that_is_never_complete_is_closed(words: bytes, before: by
         await visitor.leave()
 
 
+INCOMPLETE = [
+    b"",
+    b"G",
+    b"GET /hello HTTP/1.1\r\nHost: x\r\n",
+    b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx",
+    b"POST /hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+]
+"""Requests that keep a place and never end."""
+
+
+@pytest.mark.parametrize("words", INCOMPLETE)
+async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> None:
+    """It does not matter how much of it has come."""
+    async with open_house(most=4) as house:
+        first, *others = await house.visitors(4)
+        for visitor in (first, *others):
+            await visitor.say(words)
+        for _ in range(3):
+            [guest] = await house.visitors(1)
+            await guest.say(HELLO)
+            assert (await guest.answer()).startswith(b"HTTP/1.1 200 OK")
+            await guest.leave()
+            await until(lambda: house.open < 4)
+            others += await house.visitors(1)
+
+        assert await first.closed()
+        assert house.cut("full") == 0
+        for visitor in (first, *others):
+            await visitor.leave()
+
+
+@pytest.mark.parametrize("words", INCOMPLETE[:3])
+async def test_head_has_a_limit_of_its_own(words: bytes) -> None:
+    """A byte now and then does not prolong it."""
+    async with open_house(most=4, head_seconds=0.2) as house:
+        [visitor] = await house.visitors(1)
+        await visitor.say(words)
+
+        assert await visitor.closed()
+        assert house.cut("late") == 1
+        await visitor.leave()
+
+
+@pytest.mark.parametrize("words", INCOMPLETE[3:])
+async def test_body_has_a_limit_of_its_own(words: bytes) -> None:
+    """From the end of the head."""
+    async with open_house(most=4, body_seconds=0.2) as house:
+        [visitor] = await house.visitors(1)
+        await visitor.say(words)
+
+        assert await visitor.closed()
+        assert house.cut("late") == 1
+        await visitor.leave()
+
+
+async def test_request_that_is_answered_slowly_has_the_limits_of_an_answer() -> None:
+    """What comes late from us is no fault of the peer."""
+    async with open_house(most=4, head_seconds=0.1, body_seconds=0.1) as house:
+        [visitor] = await house.visitors(1)
+        await visitor.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.3)  # longer than a head and a body may take: nothing shall happen
+        house.slowly.set()
+
+        assert (await visitor.answer()).startswith(b"HTTP/1.1 200 OK")
+        await visitor.say(HELLO)
+        assert (await visitor.answer()).startswith(b"HTTP/1.1 200 OK")
+        await visitor.leave()
+
+
+async def test_address_with_more_than_its_share_makes_room_for_others() -> None:
+    """The one connection of another address stays, though it is the oldest."""
+    async with open_house(most=16) as house:
+        [neighbour] = await house.visitors(1, "127.0.0.2")
+        crowd = await house.visitors(15, "127.0.0.3")
+        crowd += await house.visitors(30, "127.0.0.3")
+        await until(lambda: house.cut("idle") == 30)
+        await neighbour.say(HELLO)
+
+        assert (await neighbour.answer()).startswith(b"HTTP/1.1 200 OK")
+        for visitor in (neighbour, *crowd):
+            await visitor.leave()
+
+
+async def test_request_that_is_answered_before_its_body_is_the_last_one() -> None:
+    """Its connection closes, also if the body never comes; the header says so."""
+    async with open_house(most=4) as house:
+        [visitor] = await house.visitors(1)
+        await visitor.say(b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        async with no_longer():
+            head = await visitor.head()
+
+        assert b"404" in head and b"Connection: close" in head
+        assert await visitor.closed()
+        await visitor.leave()
+
+
 async def test_answer_that_goes_on_is_not_cut() -> None:
     """A stream has limits of its own, and does not make room for others."""
     async with open_house(most=1, answer_seconds=0.1) as house:
@@ -269,6 +371,37 @@ async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) 
     assert health == (200, "Healthy")
     assert (most, counted) == (264, 264)
     assert cut >= 2000 - most
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"P",
+        b"POST /twiml HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+        b"X-Twilio-Signature: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx",
+    ],
+)
+async def test_signed_webhooks_are_answered_whoever_holds_the_places(
+    table: Path, words: bytes
+) -> None:
+    """More connections than there are places, each with the beginning of a request."""
+    settings = settings_for(table, MAX_CALLS="1")
+    most = public_doors(settings).most
+    async with serving(settings) as server:
+        crowd = []
+        for _ in range(most + 20):
+            visitor = await Visitor.come(server.service.port)
+            with suppress(ConnectionError):
+                await visitor.say(words)
+            crowd.append(visitor)
+        answers = [await server.ring(call_fields(From=ADA)) for _ in range(20)]
+        full = await server.metric("agent_connections_cut_total", port="public", reason="full")
+        for visitor in crowd:
+            await visitor.leave()
+
+    assert [each.status for each in answers] == [200] * 20
+    assert full == 0
 
 
 async def test_service_whose_port_is_taken_is_told_so_in_one_line(tmp_path: Path) -> None:
