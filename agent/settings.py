@@ -15,7 +15,8 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.conversation.caller import is_email_address
+from agent.conversation.caller import is_email_address, is_number_prefix, is_telephone_number
+from agent.conversation.numerals import whole_number
 from agent.hosts import Hosts
 from agent.ports import AgentError
 
@@ -29,27 +30,27 @@ class SettingsError(AgentError):
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
+    if (port := whole_number(text, 65_535)) is None:
         raise ValueError("must be a port number from 0 to 65535")
-    return int(text)
+    return port
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+    if not (count := whole_number(text, 100_000)):
         raise ValueError("must be a whole number from 1 to 100000")
-    return int(text)
+    return count
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 365:
+    if not (days := whole_number(text, 365)):
         raise ValueError("must be a whole number from 1 to 365")
-    return int(text)
+    return days
 
 
 def _limit(text: str) -> int:
-    if not text.isdecimal() or int(text) > 1_000_000_000:
+    if (limit := whole_number(text, 1_000_000_000)) is None:
         raise ValueError("must be a whole number from 0 to 1000000000; 0 = no limit")
-    return int(text)
+    return limit
 
 
 def _queue(text: str) -> str:
@@ -123,13 +124,13 @@ def _secrets(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str) -> tuple[str, ...]:
     numbers = tuple(each.strip() for each in text.split(",") if each.strip())
-    if not numbers or not all(re.fullmatch(r"\+[1-9]\d{0,14}", each) for each in numbers):
+    if not numbers or not all(map(is_number_prefix, numbers)):
         raise ValueError("must be numbers or their beginnings, +1555, with commas between")
     return numbers
 
 
 def _number(text: str) -> str:
-    if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
+    if not is_telephone_number(text):
         raise ValueError("must be an E.164 number, +15550100000")
     return text
 

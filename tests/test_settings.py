@@ -209,7 +209,10 @@ def test_every_variable_is_read() -> None:
         ("OUTBOUND_NUMBERS", "911"),
         ("OUTBOUND_NUMBERS", "+"),
         ("OUTBOUND_NUMBERS", ","),
+        ("OUTBOUND_NUMBERS", "+\u0661"),
         ("OUTBOUND_FROM", "client:ada"),
+        ("OUTBOUND_FROM", "+1\u0665\u0665\u06650100000"),
+        ("OUTBOUND_FROM", "+266696687"),
         ("DIAL_API_KEYS", "short"),
         ("ALLOW_UNSIGNED_REQUESTS", "yes"),
         ("HTTP_TOOL_HOSTS", "https://api.example.com/path"),
@@ -217,6 +220,9 @@ def test_every_variable_is_read() -> None:
         ("HTTP_TOOL_SECRETS", "Bearer token"),
         ("MAX_CALLS", "0"),
         ("MAX_CALLS", "100001"),
+        ("MAX_CALLS", "\u0663"),
+        ("MAX_CALLS", "9" * 5_000),
+        ("PORT", "\uff13\uff10\uff10\uff10"),
         ("BUSY_REDIRECT_URL", "voice.example.com/twiml"),
         ("BUSY_REDIRECT_URL", "https://voice.example.com/twiml"),
         ("BUSY_QUEUE", "<Queue>"),
@@ -230,6 +236,7 @@ def test_every_variable_is_read() -> None:
         ("RECORD_CALLS", "1"),
         ("RECORD_DAYS", "0"),
         ("RECORD_DAYS", "366"),
+        ("RECORD_DAYS", "\u0967"),
     ],
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:

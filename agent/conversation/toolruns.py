@@ -33,7 +33,7 @@ NOT_HEARD = (
     "Not done: the caller interrupted your last sentence, so a yes may not mean this."
     " Say again briefly what you are about to do and ask."
 )
-_MINTED = re.compile(r"tool(\d{5})")
+_MINTED = re.compile(r"tool([0-9]{5})")
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.conversation.numerals import whole_number
 from agent.conversation.resuming import Cause
 from agent.ports import Item, Store, StoreError
 from agent.store.session import CALL_SECONDS
@@ -26,6 +27,7 @@ MOST_ENTRIES = 3
 WITHIN_SECONDS = 120.0
 _PREFIX = "resume::"
 _MOST_RIVALS = 5
+_LARGEST = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,7 @@ def _is_too_often(earlier: list[_Entry], cause: Cause, now: float) -> bool:
 
 def _read(item: Item) -> _Entry:
     """An entry; one that is broken still has its number, which is in its key."""
-    numeral = str(item["sk"]).removeprefix(_PREFIX)
-    number = int(numeral) if numeral.isdecimal() else 0
+    number = whole_number(str(item["sk"]).removeprefix(_PREFIX), _LARGEST) or 0
     at = item.get("at")
     seconds = float(at) if isinstance(at, int | float) else 0.0
     return _Entry(number, str(item.get("cause")), str(item.get("sessionId")), seconds)

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from agent.calls import Calls
 from agent.conversation.caller import is_telephone_number
+from agent.conversation.numerals import whole_number
 from agent.ports import MessageError, StoreError, TextMessage
 from agent.relay import twiml
 from agent.settings import Settings
@@ -68,8 +69,8 @@ def turned_away(request: web.Request, fields: Mapping[str, str], *, is_ours: boo
 
 def _attempts(request: web.Request) -> int:
     """How often this call was sent on; a count that is none counts as often enough."""
-    text = request.query.get(_ATTEMPT, "0")
-    return int(text) if text.isdecimal() and len(text) <= 2 else MOST_ATTEMPTS
+    attempts = whole_number(request.query.get(_ATTEMPT, "0"), MOST_ATTEMPTS)
+    return MOST_ATTEMPTS if attempts is None else attempts
 
 
 def _counted(url: str, request: web.Request) -> str:

@@ -15,6 +15,7 @@ from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
 from agent.calls import Calls
+from agent.conversation.numerals import whole_number
 from agent.ports import AgentError, StoreError, UseCaseError
 from agent.relay import twiml
 from agent.relay.signature import Signatures
@@ -94,7 +95,7 @@ async def genuine_form(request: web.Request) -> dict[str, str] | None:
 
 def error_code(text: str) -> int:
     """An error code of Twilio's; 0 for what is none."""
-    return int(text) if text.isdecimal() and len(text) <= 6 else 0
+    return whole_number(text, 999_999) or 0
 
 
 def _apology() -> web.Response:

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from agent.conversation.caller import identify
+from agent.conversation.caller import is_client
 from agent.ports import Access
 from agent.web.bearer import Keys
 from agent.web.edge import TELEMETRY, form_of
@@ -101,8 +101,7 @@ async def _identity(request: web.Request) -> str:
             asked = str((await form_of(request)).get("identity", ""))
     except (msgspec.MsgspecError, ValueError):  # not what its content type says
         return ""
-    caller = f"client:{asked}"
-    return asked if identify(caller) == caller else ""
+    return asked if is_client(f"client:{asked}") else ""
 
 
 def _refuse(
