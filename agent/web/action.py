@@ -49,8 +49,8 @@ MOST_ATTEMPTS = 15
 async def follow_up(request: web.Request) -> web.Response:
     """Say what happens to a call whose relay session, or whose talk to a person, is over."""
     fields = await genuine_form(request)
-    if fields is None:
-        return refuse(request, "signature", 403)
+    if isinstance(fields, str):
+        return refuse(request, fields, 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
     request.app[CALLS].admission.release(fields["CallSid"])

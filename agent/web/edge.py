@@ -73,8 +73,10 @@ async def form_of(request: web.Request) -> MultiDictProxy[str | bytes | bytearra
         return MultiDictProxy(MultiDict())
 
 
-async def genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other.
+async def genuine_form(request: web.Request) -> dict[str, str] | str:
+    """The fields of a request that Twilio has signed for our account.
+
+    For any other request the reason why it is refused: `signature` or `account`.
 
     Log lines of the request have its CallSid from here on: what nobody has signed is not logged.
     An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
@@ -84,13 +86,14 @@ async def genuine_form(request: web.Request) -> dict[str, str] | None:
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
-        return None
+        return "signature"
     if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
-        return None
+        return "signature"
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     if call_sid := fields.get("CallSid"):
         structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
-    return fields
+    is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
+    return fields if is_ours else "account"
 
 
 def error_code(text: str) -> int:

@@ -37,13 +37,11 @@ routes = web.RouteTableDef()
 async def set_up(request: web.Request) -> web.Response:
     """Connect a call to the relay, personally."""
     fields = await genuine_form(request)
-    if fields is None:
-        return refuse(request, "signature", 403)
+    if isinstance(fields, str):
+        return refuse(request, fields, 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
     settings, calls = request.app[SETTINGS], request.app[CALLS]
-    if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:
-        return refuse(request, "account", 403)
     if _has_failed_elsewhere(fields):
         return await go_on(request, fields, Cause.LOST)
     made_for = await _made_for(request, fields)
