@@ -118,7 +118,12 @@ class Calls:
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         opening = session.opening_item(
-            call_sid, webhook, token=token, now=self._clock(), outbound=outbound
+            call_sid,
+            webhook,
+            token=token,
+            now=self._clock(),
+            outbound=outbound,
+            trusted=self._settings.trusted_attestation,
         )
         setup, _, _ = await asyncio.gather(
             self._setups.read(opening), self._store.put(opening), self._limits.check(opening)

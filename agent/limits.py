@@ -84,4 +84,4 @@ class CallerLimits:
 
 def _caller(item: Mapping[str, object]) -> str:
     """Whose limit counts; empty = nobody's."""
-    return "" if session.outbound_use_case(item) else session.identity_of(item)
+    return "" if session.outbound_use_case(item) else session.number_of(item)

@@ -15,7 +15,12 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.conversation.caller import is_email_address, is_number_prefix, is_telephone_number
+from agent.conversation.caller import (
+    ATTESTATIONS,
+    is_email_address,
+    is_number_prefix,
+    is_telephone_number,
+)
 from agent.conversation.numerals import whole_number
 from agent.hosts import Hosts
 from agent.ports import AgentError
@@ -250,6 +255,13 @@ class Settings:
     )
     twilio_account_sid: str = _variable(
         "TWILIO_ACCOUNT_SID", "", "calls of any other account are refused"
+    )
+    trusted_attestation: str = _variable(
+        "TRUSTED_ATTESTATION",
+        ATTESTATIONS[0],
+        "whose number is believed (SHAKEN/STIR): failed = all whose validation has not failed;"
+        " C, B or A = those attested so or better; others are strangers",
+        _choice(*ATTESTATIONS),
     )
     twilio_auth_token: str = _variable(
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str

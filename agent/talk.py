@@ -33,11 +33,14 @@ from agent.conversation.events import (
     Playback,
     PlaybackReported,
 )
+from agent.store.session import VERSTAT
 
 CHARACTERS_PER_SECOND = 40.0
 """Twice a brisk voice: fast enough to read along, slow enough to break in."""
 HELP = "Type to speak, also while the agent speaks. /dtmf 1 presses a key, /hangup ends the call."
 _KEYS = frozenset("0123456789*#")
+_OURSELVES = "TN-Validation-Passed-A"
+"""The number that is called from is the operator's choice."""
 
 
 class TerminalLine:
@@ -169,7 +172,8 @@ async def talk(
         caller: E.164 number or `client:identity` to call from; empty = unknown.
     """
     call_sid = f"CA{secrets.token_hex(16)}"
-    prepared = await calls.prepare({"CallSid": call_sid, "From": caller, "To": "terminal"})
+    fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _OURSELVES}
+    prepared = await calls.prepare(fields)
 
     async def listen() -> None:
         async for text in typed:

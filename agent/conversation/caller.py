@@ -36,6 +36,11 @@ _EMAIL_ADDRESS = re.compile(
 
 UNKNOWN = ""
 
+ATTESTATIONS = ("failed", "c", "b", "a")
+"""What is asked of a number before it is believed; the first: that its validation has not failed,
+the others: the lowest level of attestation."""
+_PASSED = re.compile("tn-validation-passed-([abc])(?:-.*)?")
+
 
 def identify(caller: str) -> str:
     """The caller's identity; `UNKNOWN` for one who cannot be recognised when they ring again."""
@@ -59,6 +64,24 @@ def is_number_prefix(text: str) -> bool:
 def is_client(text: str) -> bool:
     """A user of an app as Twilio writes one, `client:` with a name."""
     return _CLIENT.fullmatch(text) is not None
+
+
+def is_trusted(verstat: str, least: str) -> bool:
+    """Whether a caller by telephone is taken for the owner of the number.
+
+    A caller can have any number shown. Carriers that sign their calls (SHAKEN/STIR) vouch for it at
+    a level, and Twilio tells what it has found:
+    https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir. Most countries do not sign.
+
+    Args:
+        verstat: `StirVerstat` of the voice webhook; empty if there was none.
+        least: One of `ATTESTATIONS`.
+    """
+    told = verstat.strip().lower()
+    if told.startswith("tn-validation-failed"):
+        return False
+    passed = _PASSED.fullmatch(told)
+    return least == "failed" or (passed is not None and passed[1] <= least)
 
 
 def is_email_address(text: str) -> bool:

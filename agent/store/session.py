@@ -23,7 +23,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.conversation.caller import identify
+from agent.conversation.caller import (
+    ATTESTATIONS,
+    UNKNOWN,
+    identify,
+    is_telephone_number,
+    is_trusted,
+)
 from agent.conversation.usecase import Profile, UseCase, use_case_name
 from agent.ports import Item, Store
 from agent.store.named_tools import handlers_text, tools_text
@@ -49,13 +55,17 @@ class TokenUse(StrEnum):
     REFUSED = "refused"
 
 
+VERSTAT = "StirVerstat"
+"""What Twilio has found out about the caller's number; a field of the first webhook of a call."""
+UNTRUSTED = "callerUntrusted"
+"""Attribute: the caller is taken for a stranger, whatever number is shown."""
 _EDITABLE = ("systemPrompt", "tools", "dtmfHandlers", "llmModel")
 _PLACE = ("City", "State", "Zip", "Country")
 WEBHOOK_FIELDS = frozenset(
     {
         "CallSid", "AccountSid", "From", "To", "Caller", "Called", "Direction", "CallStatus",
         "ApiVersion", "ApplicationSid", "ParentCallSid", "ForwardedFrom", "CallerName",
-        "StirVerstat",
+        VERSTAT,
     }
     | {f"{side}{place}" for side in ("From", "To", "Caller", "Called") for place in _PLACE}
 )  # fmt: skip
@@ -78,7 +88,13 @@ class Session:
 
 
 def opening_item(
-    call_sid: str, webhook: Mapping[str, str], *, token: str, now: float, outbound: str = ""
+    call_sid: str,
+    webhook: Mapping[str, str],
+    *,
+    token: str,
+    now: float,
+    outbound: str = "",
+    trusted: str = ATTESTATIONS[0],
 ) -> Item:
     """The item of a call that rings: what is known before anything is read.
 
@@ -88,8 +104,9 @@ def opening_item(
         token: The socket's secret, in clear.
         now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
         outbound: Use case of a call that we made; empty = one that came in.
+        trusted: What is asked of the caller's number, see `agent.conversation.caller.is_trusted`.
     """
-    made = {"outboundUseCase": outbound} if outbound else {}
+    made = {"outboundUseCase": outbound} if outbound else _doubts(webhook, trusted)
     return {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
         "pk": call_sid,
@@ -138,8 +155,25 @@ def use_case_of(item: Mapping[str, object]) -> str:
 
 
 def identity_of(item: Mapping[str, object]) -> str:
-    """Who is at the other end of a session item's call; empty for one we cannot recognise."""
+    """Who is at the other end of a session item's call; empty for one we cannot recognise.
+
+    Everything that is kept for a caller, or told to one, goes by this identity.
+    """
+    return UNKNOWN if item.get(UNTRUSTED) else number_of(item)
+
+
+def number_of(item: Mapping[str, object]) -> str:
+    """As `identity_of`, also where the caller may not be the owner of the number.
+
+    For limits alone: a call that hides behind somebody else's number counts, too.
+    """
     return identify(str(item.get("To" if outbound_use_case(item) else "From", "")))
+
+
+def is_forged(webhook: Mapping[str, str], trusted: str) -> bool:
+    """The number of the caller may be somebody else's; an app's caller is named by its token."""
+    is_number = is_telephone_number(webhook.get("From", "").strip())
+    return is_number and not is_trusted(webhook.get(VERSTAT, ""), trusted)
 
 
 def our_number(item: Mapping[str, object]) -> str:
@@ -223,6 +257,10 @@ def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) 
         "dtmfHandlers": session.get("dtmfHandlers"),
         "llmModel": session.get("llmModel"),
     }
+
+
+def _doubts(webhook: Mapping[str, str], trusted: str) -> dict[str, object]:
+    return {UNTRUSTED: True} if is_forged(webhook, trusted) else {}
 
 
 def _hash(token: str) -> str:

@@ -123,22 +123,23 @@ async def go_on(
         prepared = await request.app[CALLS].take_back(fields, cause, session_id)
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
-        return _ask_again(request, cause, session_id)
+        return _ask_again(request, fields, cause, session_id)
     if prepared is None:
         log.warning("resume.refused", cause=cause)
         return await _give_up(request, fields)
     return answer(connection(request.app[SETTINGS], prepared, fields, is_plain=is_plain))
 
 
-def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Response:
+def _ask_again(
+    request: web.Request, fields: Mapping[str, str], cause: Cause, session_id: str
+) -> web.Response:
     """Have the carrier ask again in a moment: what it told this time is in the address."""
     attempt = error_code(request.query.get("attempt", "")) + 1
     if attempt > MOST_ATTEMPTS:
         return answer(twiml.say_and_hang_up(LOST))
     use_case = request.query.get("useCase", "")
-    where = action_url(
-        request.app[SETTINGS], use_case, cause=cause, session=session_id, attempt=str(attempt)
-    )
+    again = {"cause": cause, "session": session_id, "attempt": str(attempt)}
+    where = action_url(request.app[SETTINGS], use_case, fields, **again)
     sentence = PATIENCE if attempt == 1 else ""
     return answer(twiml.redirect(where, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
 

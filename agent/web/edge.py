@@ -20,7 +20,7 @@ from agent.ports import AgentError, StoreError, UseCaseError
 from agent.relay import twiml
 from agent.relay.signature import Signatures
 from agent.settings import Settings
-from agent.store.session import WEBHOOK_FIELDS
+from agent.store.session import VERSTAT, WEBHOOK_FIELDS
 from agent.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ _ONCE = WEBHOOK_FIELDS | {
     "QueueResult", "ReferCallStatus", "ReferSipResponseCode",
 }  # fmt: skip
 """Fields that decide something."""
+_VERSTAT = "verstat"
 _SHOWN_OF_SID = 64
 """Characters; one of Twilio's has 34."""
 
@@ -92,8 +93,19 @@ async def genuine_form(request: web.Request) -> dict[str, str] | str:
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     if call_sid := fields.get("CallSid"):
         structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
+    if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT)):
+        fields[VERSTAT] = verstat
     is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
     return fields if is_ours else "account"
+
+
+def passed_on(fields: Mapping[str, str]) -> dict[str, str]:
+    """What the address of a later request of the same call must tell: Twilio tells it only once.
+
+    The signature covers it; `genuine_form` reads it back.
+    """
+    verstat = fields.get(VERSTAT, "")
+    return {_VERSTAT: verstat} if verstat else {}
 
 
 def error_code(text: str) -> int:

@@ -47,7 +47,7 @@ async def set_up(request: web.Request) -> web.Response:
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.lines.is_draining and (elsewhere := busy.sent_on(request)):
+    if calls.lines.is_draining and (elsewhere := busy.sent_on(request, fields)):
         return elsewhere
     if reason := _no_seat(calls, fields["CallSid"]):
         refuse(request, reason, 503)

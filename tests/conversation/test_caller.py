@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agent.conversation.caller import UNKNOWN, identify, is_number_prefix, is_telephone_number
+from agent.conversation.caller import (
+    ATTESTATIONS,
+    UNKNOWN,
+    identify,
+    is_number_prefix,
+    is_telephone_number,
+    is_trusted,
+)
 from agent.conversation.numerals import whole_number
 
 _KEYS = {
@@ -98,3 +105,41 @@ def test_the_beginning_of_a_number_is_a_code() -> None:
 def test_a_whole_number_is_its_digits(text: str, number: int | None) -> None:
     """Whatever Python's own `int` takes besides."""
     assert whole_number(text, 100) == number
+
+
+_PASSED = {
+    "A": {"failed", "c", "b", "a"},
+    "B": {"failed", "c", "b"},
+    "C": {"failed", "c"},
+}
+
+
+@pytest.mark.parametrize("suffix", ["", "-Diverted", "-Passthrough", "-SomethingNew"])
+@pytest.mark.parametrize("level", "ABC")
+def test_an_attestation_is_as_good_as_its_level(level: str, suffix: str) -> None:
+    """Whether the call was diverted or passed through; one that failed counts for nothing."""
+    passed = f"TN-Validation-Passed-{level}{suffix}"
+    failed = f"TN-Validation-Failed-{level}{suffix}"
+
+    assert {least for least in ATTESTATIONS if is_trusted(passed, least)} == _PASSED[level]
+    assert not any(is_trusted(failed, least) for least in ATTESTATIONS)
+    assert not any(is_trusted(f" {failed.upper()} ", least) for least in ATTESTATIONS)
+    assert {least for least in ATTESTATIONS if is_trusted(passed.lower(), least)} == _PASSED[level]
+
+
+@pytest.mark.parametrize(
+    "verstat", ["TN-Validation-Failed", "TN-Validation-Failed-", "tn-validation-failed"]
+)
+def test_a_failed_validation_is_never_trusted(verstat: str) -> None:
+    """With a level or without."""
+    assert not any(is_trusted(verstat, least) for least in ATTESTATIONS)
+
+
+@pytest.mark.parametrize(
+    "verstat",
+    ["", " ", "NULL", "No-TN-Validation", "TN-Validation-Passed", "TN-Validation-Passed-D",
+     "TN-Validation-Passed-AB", "TN-Validation-Passed-", "verified"],
+)  # fmt: skip
+def test_a_number_nobody_vouched_for_is_trusted_only_by_default(verstat: str) -> None:
+    """Most carriers of the world attest nothing."""
+    assert {least for least in ATTESTATIONS if is_trusted(verstat, least)} == {"failed"}

@@ -320,14 +320,22 @@ async def test_caller_too_many_is_texted_once_an_hour() -> None:
     assert messenger.texts == [TextMessage(OURS, GRACE, "We will call you back.")] * 2
 
 
-@pytest.mark.parametrize("caller", ["client:ada", "anonymous", "+266696687"])
-async def test_who_has_no_telephone_is_not_texted(caller: str) -> None:
-    """There is no number to send it to."""
+@pytest.mark.parametrize(
+    ("caller", "verstat"),
+    [
+        ("client:ada", ""),
+        ("anonymous", ""),
+        ("+266696687", ""),
+        (GRACE, "TN-Validation-Failed"),
+    ],
+)
+async def test_who_has_no_telephone_is_not_texted(caller: str, verstat: str) -> None:
+    """There is no number to send it to, or it is perhaps somebody else's."""
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
         await shop.ring()
-        await shop.ring(caller)
+        await shop.ring(caller, StirVerstat=verstat)
 
     assert messenger.texts == []
 
@@ -383,6 +391,23 @@ async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
     assert BUSY in last.xml
     assert f"{VOICE_URL}?dial={token}&amp;attempt=1</Redirect>" in made.xml
     assert machine.verbs == ("Say", "Hangup")
+
+
+@pytest.mark.parametrize("query", ["?verstat=TN-Validation-Failed", "?attempt=1&verstat=x"])
+async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> None:
+    """It is told with the first webhook of a call only; what is told now is newer."""
+    told = {"StirVerstat": "TN-Validation-Failed-B"}
+    async with (
+        open_shop({}) as shop,
+        open_shop({"MAX_CALLS": "1", "BUSY_REDIRECT_URL": "https://eu.example.com/"}) as full,
+    ):
+        await full.ring()
+        shop.server.calls.lines.drain()
+        answers = [await shop.ring(GRACE, query, **told), await full.ring(GRACE, query, **told)]
+        kept = await shop.ring(GRACE, "?verstat=TN-Validation-Passed-A")
+
+    assert all("verstat=TN-Validation-Failed-B&amp;attempt=" in each.xml for each in answers)
+    assert "?verstat=TN-Validation-Passed-A&amp;attempt=1<" in kept.xml
 
 
 async def test_call_that_was_sent_on_is_taken_by_another_process() -> None:
