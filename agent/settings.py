@@ -382,12 +382,25 @@ class Settings:
     busy_sms: str = _variable(
         "BUSY_SMS", "", "text message to a caller too many, once an hour; unset = none"
     )
+    sms_numbers: tuple[str, ...] = _variable(
+        "SMS_NUMBERS",
+        (),
+        "who may be texted: comma list of numbers and of beginnings like +1555; unset = numbers of"
+        " the country of the number that sends",
+        _numbers,
+    )
+    caller_calls_at_once: int = _variable(
+        "CALLER_CALLS_AT_ONCE",
+        3,
+        "calls of one caller in this process at the same time; 0 = no limit",
+        _limit,
+    )
     caller_calls_per_hour: int = _variable(
-        "CALLER_CALLS_PER_HOUR", 0, "calls of one caller in an hour; 0 = no limit", _limit
+        "CALLER_CALLS_PER_HOUR", 30, "calls of one caller in an hour; 0 = no limit", _limit
     )
     caller_tokens_per_day: int = _variable(
         "CALLER_TOKENS_PER_DAY",
-        0,
+        3_000_000,
         "tokens of all kinds that one caller's calls may cost in 24 hours; 0 = no limit",
         _limit,
     )

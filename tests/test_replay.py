@@ -11,6 +11,7 @@ import structlog
 from benchmarks.replay import CALLERS, Options, replay
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING, Dialogue, dialogues, sample, shared_data
 from tests.servers import PATIENT, serving, settings_for
+from tests.twilio.client import UNLIMITED_CALLERS
 
 _SAMPLE = 39
 """Three of each file."""
@@ -31,7 +32,9 @@ async def test_words_of_real_callers_break_no_promise(table: Path) -> None:
     options = Options(seed=7, concurrency=8, callers=CALLERS)
 
     with structlog.testing.capture_logs() as logs:
-        async with serving(settings_for(table, STACK_USE_CASE=DEFAULT)) as server:
+        async with serving(
+            settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
+        ) as server:
             for use_case, caller in CALLERS.items():
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)

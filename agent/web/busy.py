@@ -24,6 +24,7 @@ from agent.calls import Calls
 from agent.conversation.caller import is_telephone_number
 from agent.conversation.numerals import whole_number
 from agent.ports import MessageError, StoreError, TextMessage
+from agent.recipients import may_text
 from agent.relay import twiml
 from agent.settings import Settings
 from agent.store import usage
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
 TOO_OFTEN = "You have called us very often lately. Please call again later. Goodbye."
+TOO_MANY = "You already have several calls with us at the moment. Please call again later. Goodbye."
 MOST_ATTEMPTS = 3
 _ATTEMPT = "attempt"
 _PAUSE_SECONDS = 1
@@ -92,7 +94,8 @@ class BusyTexts:
         self._sender = settings.outbound_from
         self._trusted = settings.trusted_attestation
         self._store = calls.resources.store
-        self._messenger = calls.resources.messenger
+        self._messenger = calls.messenger
+        self._listed = settings.sms_numbers
         self._clock = calls.clock
         self._rates = Rates(1, usage.TEXT_SECONDS, calls.clock)
         self._sending: set[asyncio.Task[None]] = set()
@@ -101,11 +104,11 @@ class BusyTexts:
         """Text the caller, if that is a telephone and was not texted lately; returns at once."""
         ours, caller = our_number(fields), fields.get("From", "")
         sender = ours if is_telephone_number(ours) else self._sender
-        is_theirs = is_telephone_number(caller) and not is_forged(fields, self._trusted)
-        is_possible = sender and is_theirs and len(self._sending) < _MOST_TEXTS
-        if not is_possible or self._rates.wait(caller):
-            return
         message = TextMessage(sender, caller, self._text)
+        is_theirs = is_telephone_number(caller) and not is_forged(fields, self._trusted)
+        is_possible = sender and is_theirs and may_text(message, self._listed)
+        if not is_possible or len(self._sending) >= _MOST_TEXTS or self._rates.wait(caller):
+            return
         task = asyncio.create_task(self._send(message), name="busy text")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
