@@ -146,13 +146,15 @@ class Calls:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             return await self._prepare(webhook)
-        now = self._clock()
-        reentry = await enter_again(self._store, call_sid, cause, session_id, now)
+        now, token = self._clock(), secrets.token_urlsafe(24)
+        own = session.token_attributes(token, now)
+        reentry = await enter_again(self._store, call_sid, cause, session_id, now, own)
         if reentry is None:
             self._resumes.labels(cause, "refused").inc()
             return None
-        token = secrets.token_urlsafe(24)
-        attributes = {**session.token_attributes(token, now), **reentry.attributes}
+        attributes = reentry.attributes
+        if reentry.token != own and not await self._joins(call_sid, token, reentry.token):
+            attributes |= own
         await self._store.merge(call_sid, session.CONNECTION, attributes)
         item = await self._set_up(item)
         record = await self._setups.record_of(item)
@@ -253,12 +255,26 @@ class Calls:
             call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
         )
         setup, _, _ = await asyncio.gather(
-            self._setups.read(opening), self._store.put(opening), admit(opening)
+            self._setups.read(opening), self._open(opening, token), admit(opening)
         )
         await self._open_model(setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return Prepared(call_sid, setup.use_case, greeting, token)
+
+    async def _open(self, opening: Item, token: str) -> None:
+        """Keep what opens the socket of a call; it may be the second webhook for one."""
+        if await self._store.put(opening, only_if_absent=True):
+            return
+        call_sid = str(opening["pk"])
+        item = await self._store.get(call_sid, session.CONNECTION) or {}
+        if not await self._joins(call_sid, token, item):
+            await self._store.put(opening)
+
+    async def _joins(self, call_sid: str, token: str, known: Mapping[str, object]) -> bool:
+        """Whether a token opens the same first socket as the one that is known."""
+        leading = session.leading_token(known)
+        return await session.join_token(self._store, call_sid, token, leading, self._clock())
 
     def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Add to a session item while the caller is connected."""

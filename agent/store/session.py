@@ -13,6 +13,9 @@ the second needs, the first leaves in this item.
 - The socket's token is known to Twilio alone; the item holds its hash. It is spent by a marker
   item written only if absent, so that of two sockets with one token one is refused (D4), also
   when they reach two processes at once.
+- Twilio may ask twice for one line of a call, and use either answer. The token of the second answer
+  joins that of the first, in an item of its own (`joined::<hash>`): each of the two opens the same
+  first socket, for they share the marker.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from agent.store.validation import plain
 CONNECTION = "connection"
 CALL_SECONDS = 24 * 3600
 """How long items of a call are kept."""
+TOKEN_ATTRIBUTES = ("socketToken", "socketTokenExpireAt")
 TOKEN_SECONDS = 120
 """How long after the webhook Twilio may open the socket."""
 
@@ -209,6 +213,38 @@ def token_attributes(token: str, now: float) -> dict[str, object]:
     return {"socketToken": _hash(token), "socketTokenExpireAt": int(now) + TOKEN_SECONDS}
 
 
+def leading_token(item: Mapping[str, object]) -> str:
+    """The hash of the token that a session item, or another one, knows; empty = none."""
+    known = item.get("socketToken")
+    return known if isinstance(known, str) else ""
+
+
+async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
+    """Let a further token open the same first socket as another one.
+
+    Args:
+        store: The table.
+        call_sid: Not empty.
+        token: The further one, in clear.
+        leading: `leading_token` of the item that knows the other one.
+        now: Epoch seconds.
+
+    Returns:
+        False, and nothing written, if there is no other one or the socket was opened already.
+    """
+    if not leading or await store.get(call_sid, _marker(leading)) is not None:
+        return False
+    joined: Item = {
+        "pk": call_sid,
+        "sk": _joined(_hash(token)),
+        "leading": leading,
+        "socketTokenExpireAt": int(now) + TOKEN_SECONDS,
+        "expireAt": int(now) + CALL_SECONDS,
+    }
+    await store.put(joined)
+    return True
+
+
 async def spend_token(store: Store, call_sid: str, token: str, now: float) -> TokenUse:
     """Whether this token opens the socket of this call: for the first time at most once.
 
@@ -218,24 +254,37 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> To
         token: As it came with the upgrade request.
         now: Epoch seconds.
     """
-    match plain(await store.get(call_sid, CONNECTION)):
-        case {"socketToken": str(known), "socketTokenExpireAt": int(expire_at), **item}:
-            if not hmac.compare_digest(known, _hash(token)):
-                return TokenUse.REFUSED
-        case _:
-            return TokenUse.REFUSED
+    item = await store.get(call_sid, CONNECTION) or {}
+    leading, presented = leading_token(item), _hash(token)
+    expire_at = await _expiry(store, item, call_sid, presented)
+    if expire_at is None:
+        return TokenUse.REFUSED
     marker: Item = {
         "pk": call_sid,
-        "sk": f"token::{known}",
+        "sk": _marker(leading),
+        "opened": presented,
         "expireAt": int(now) + CALL_SECONDS,
     }
-    is_late = now >= expire_at
-    if not is_late and await store.put(marker, only_if_absent=True):
+    if now < expire_at and await store.put(marker, only_if_absent=True):
         return TokenUse.FIRST
-    if item.get("mayReconnect") is not True:
-        return TokenUse.REFUSED
-    was_spent = not is_late or await store.get(call_sid, str(marker["sk"])) is not None
-    return TokenUse.AGAIN if was_spent else TokenUse.REFUSED
+    spent = (
+        await store.get(call_sid, _marker(leading)) if item.get("mayReconnect") is True else None
+    )
+    was_by_it = spent is not None and spent.get("opened", leading) == presented
+    return TokenUse.AGAIN if was_by_it else TokenUse.REFUSED
+
+
+async def _expiry(
+    store: Store, item: Mapping[str, object], call_sid: str, presented: str
+) -> float | None:
+    """Until when a token opens the first socket of the latest line; None = it is none of it."""
+    leading = leading_token(item)
+    if not hmac.compare_digest(leading, presented):
+        item = await store.get(call_sid, _joined(presented)) or {}
+        if not leading or item.get("leading") != leading:
+            return None
+    expire_at = plain(item.get("socketTokenExpireAt"))
+    return expire_at if isinstance(expire_at, int) else None
 
 
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
@@ -263,5 +312,13 @@ def _doubts(webhook: Mapping[str, str], trusted: str) -> dict[str, object]:
     return {UNTRUSTED: True} if is_forged(webhook, trusted) else {}
 
 
+def _marker(leading: str) -> str:
+    return f"token::{leading}"
+
+
+def _joined(hashed: str) -> str:
+    return f"joined::{hashed}"
+
+
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
