@@ -26,7 +26,7 @@ async def rung(
 
 
 @pytest.mark.parametrize(
-    ("calls", "most", "let"), [(60, 3, 3), (4, 5, 4), (12, 1, 1), (20, 19, 19)]
+    ("calls", "most", "let"), [(24, 3, 3), (4, 5, 4), (12, 1, 1), (20, 19, 19)]
 )
 async def test_calls_that_ring_at_once_share_the_places(
     stores: Stores, stores_clock: Clock, calls: int, most: int, let: int
