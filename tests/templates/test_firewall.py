@@ -43,7 +43,7 @@ def matches(statement: dict[str, Any], request: Request) -> bool:
         case "SizeConstraintStatement":
             assert said["FieldToMatch"] == {"Body": {"OversizeHandling": "MATCH"}}
             assert said["ComparisonOperator"] == "GT" and said["Size"] <= INSPECTED_BYTES
-            return request.body_bytes > said["Size"]
+            return bool(request.body_bytes > said["Size"])
         case "RegexMatchStatement":
             text = _text(said, request)
             return text is not None and re.search(said["RegexString"], text) is not None
