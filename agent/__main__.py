@@ -171,7 +171,8 @@ async def _make_file(settings: Settings) -> None:
 
 
 def _talk(asked: argparse.Namespace) -> int:
-    settings = _settings()
+    # The terminal is the operator's: what callers may use does not bound it.
+    settings = replace(_settings(), caller_calls_per_hour=0, caller_tokens_per_day=0)
     configure_logging("error", "console", with_personal=settings.log_personal_data)
     if asked.use_case:
         settings = replace(settings, stack_use_case=asked.use_case)

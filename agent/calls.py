@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,11 @@ from agent.conversation.events import EndReason
 from agent.conversation.machine import Conversation
 from agent.conversation.resuming import Cause
 from agent.conversation.usecase import UseCase
-from agent.limits import CallerLimits
+from agent.limits import CallerLimits, caller_of
 from agent.lines import Lines
 from agent.load import Load
 from agent.ports import Item, Line, StoreError, Toolbox, UseCaseError
+from agent.recipients import ListedMessenger
 from agent.recovery import Recovered, recover, started_ms
 from agent.relay.backup import SpeechHealth
 from agent.resources import Resources
@@ -53,6 +54,10 @@ class Prepared:
     """Opens the line once."""
 
 
+async def _admit_always(_: Item) -> None:
+    """A call that was admitted before."""
+
+
 class Calls:
     """Sets calls up and runs them."""
 
@@ -68,8 +73,10 @@ class Calls:
         self._store = resources.store
         self._open_model = resources.open_model
         self._clock = clock
+        self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
+        """The way to callers, for those that may be texted."""
         self._limits = CallerLimits(settings, resources.store, clock)
-        self.admission = Admission(settings.max_calls, clock)
+        self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.lines = Lines(self.admission, on_active)
         resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
@@ -118,18 +125,7 @@ class Calls:
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
-        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
-        opening = session.opening_item(
-            call_sid, webhook, token=token, now=self._clock(), outbound=outbound
-        )
-        setup, _, _ = await asyncio.gather(
-            self._setups.read(opening), self._store.put(opening), self._limits.check(opening)
-        )
-        await open_for_call(self._open_model, setup.use_case)
-        self._write_later(call_sid, session.set_up_attributes(setup.session))
-        self._later(self._limits.began(opening), name="caller's calls")
-        greeting = prompt.greeting(setup.use_case, setup.profile)
-        return Prepared(call_sid, setup.use_case, greeting, token)
+        return await self._prepare(webhook, outbound, admit=self._limits.admit)
 
     async def take_back(
         self, webhook: Mapping[str, str], cause: Cause, session_id: str
@@ -151,14 +147,16 @@ class Calls:
         call_sid = webhook["CallSid"]
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
-            return await self.prepare(webhook)
-        now = self._clock()
-        reentry = await enter_again(self._store, call_sid, cause, session_id, now)
+            return await self._prepare(webhook)
+        now, token = self._clock(), secrets.token_urlsafe(24)
+        own = session.token_attributes(token, now)
+        reentry = await enter_again(self._store, call_sid, cause, session_id, now, own)
         if reentry is None:
             self._resumes.labels(cause, "refused").inc()
             return None
-        token = secrets.token_urlsafe(24)
-        attributes = {**session.token_attributes(token, now), **reentry.attributes}
+        attributes = reentry.attributes
+        if reentry.token != own and not await self._joins(call_sid, token, reentry.token):
+            attributes |= own
         await self._store.merge(call_sid, session.CONNECTION, attributes)
         item = await self._set_up(item)
         record = await self._setups.record_of(item)
@@ -191,6 +189,7 @@ class Calls:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             raise UseCaseError("call: it was never set up")
+        self.admission.note(call_sid, caller_of(item))
         item = await self._set_up(item)
         reentry = reentry_of(item)
         if use is TokenUse.AGAIN:
@@ -204,18 +203,20 @@ class Calls:
         configuration = await self._configuration(item)
         number = reentry.number if reentry else 0
         watch = open_watch(self._resources, item, configuration, number, resumption, self._clock())
+        allowance = self._limits.allowance(item, lambda: watch.tokens)
         reason = EndReason.ERROR_RELAY
         try:
             journal = self._resources.journals.open(
                 call_sid, started_ms(item), recovered.first_sequence if recovered else 0
             )
-            around = Surroundings(line, configuration, journal, watch)
+            around = Surroundings(line, configuration, journal, watch, allowance)
             running = Session(Conversation(configuration.brief, resumption), around)
             with self.lines.in_progress(call_sid, running):
                 reason = await running.run()
         finally:
             watch.ended(reason)
-            self._later(self._limits.ended(item, watch.tokens), name="caller's tokens")
+            if allowance is not None:
+                self._later(allowance.write(), name="caller's tokens")
         return reason
 
     async def until_quiet(self) -> None:
@@ -242,6 +243,40 @@ class Calls:
     async def use_case(self, name: str) -> UseCase:
         """See `Setups.use_case`."""
         return await self._setups.use_case(name)
+
+    async def _prepare(
+        self,
+        webhook: Mapping[str, str],
+        outbound: str = "",
+        admit: Callable[[Item], Awaitable[None]] = _admit_always,
+    ) -> Prepared:
+        """See `prepare`; a call in progress needs no admission."""
+        call_sid, token, now = webhook["CallSid"], secrets.token_urlsafe(24), self._clock()
+        trusted = self._settings.trusted_attestation
+        opening = session.opening_item(
+            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+        )
+        setup, _, _ = await asyncio.gather(
+            self._setups.read(opening), self._open(opening, token), admit(opening)
+        )
+        await open_for_call(self._open_model, setup.use_case)
+        self._write_later(call_sid, session.set_up_attributes(setup.session))
+        greeting = prompt.greeting(setup.use_case, setup.profile)
+        return Prepared(call_sid, setup.use_case, greeting, token)
+
+    async def _open(self, opening: Item, token: str) -> None:
+        """Keep what opens the socket of a call; it may be the second webhook for one."""
+        if await self._store.put(opening, only_if_absent=True):
+            return
+        call_sid = str(opening["pk"])
+        item = await self._store.get(call_sid, session.CONNECTION) or {}
+        if not await self._joins(call_sid, token, item):
+            await self._store.put(opening)
+
+    async def _joins(self, call_sid: str, token: str, known: Mapping[str, object]) -> bool:
+        """Whether a token opens the same first socket as the one that is known."""
+        leading = session.leading_token(known)
+        return await session.join_token(self._store, call_sid, token, leading, self._clock())
 
     def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Add to a session item while the caller is connected."""
@@ -300,7 +335,7 @@ class Calls:
             profile=session.profile_of(item),
             store=self._store,
             ledger=ledger,
-            messenger=self._resources.messenger,
+            messenger=self.messenger,
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),

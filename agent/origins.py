@@ -27,7 +27,7 @@ from agent.store.versions import intact_version
 from agent.telemetry import Stamp as ReceiptStamp
 
 _NOTHING_ASKED = StartReply(0, ())
-_WEBHOOK = ("CallSid", "From", "To", "Direction", "outboundUseCase", "startedMs")
+_WEBHOOK = ("CallSid", "From", "To", "Direction", "outboundUseCase", "startedMs", session.UNTRUSTED)
 
 
 def beginning_of(

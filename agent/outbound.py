@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import structlog
 
-from agent.conversation.caller import identify
+from agent.conversation.caller import is_telephone_number
 from agent.conversation.usecase import UseCase
 from agent.ports import Dialer, DialError, DialFault, Store, UseCaseError
 from agent.settings import Settings
@@ -132,10 +132,10 @@ class Outbound:
         return self._dialer
 
     def _check_numbers(self, to: str, caller_id: str) -> None:
-        if not _is_number(caller_id):
+        if not is_telephone_number(caller_id):
             detail = "the number to call from must be E.164, +15550100000; see OUTBOUND_FROM"
             raise DialError(DialFault.CALLER_ID, detail)
-        if not _is_number(to):
+        if not is_telephone_number(to):
             raise DialError(DialFault.NUMBER, "the number to call must be E.164, +15550100000")
         if not to.startswith(self._settings.outbound_numbers):
             raise DialError(DialFault.NUMBER, "OUTBOUND_NUMBERS does not list the number")
@@ -149,7 +149,3 @@ class Outbound:
                 which = "to any number" if whom == "all" else "to the number"
                 detail = f"no more than {count} calls {which} in {seconds} seconds"
                 raise DialError(DialFault.LIMITED, detail)
-
-
-def _is_number(text: str) -> bool:
-    return text.startswith("+") and identify(text) == text

@@ -339,6 +339,19 @@ class Dialer(Protocol):
         ...
 
 
+class Allowance(Protocol):
+    """How much a line may cost, as far as that depends on its caller."""
+
+    @property
+    def is_spent(self) -> bool:
+        """As far as is known, all is used up."""
+        ...
+
+    async def look(self) -> None:
+        """Find out what the caller has used elsewhere meanwhile. Never raises."""
+        ...
+
+
 class Journal(Protocol):
     """Where the facts of one call are kept, off the speaking path."""
 

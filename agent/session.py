@@ -42,6 +42,7 @@ from agent.conversation.actions import (
 )
 from agent.conversation.compaction import SUMMARIZE, SUMMARY_TOKENS
 from agent.conversation.events import (
+    AllowanceSpent,
     BriefChanged,
     CallEnded,
     CallerPressed,
@@ -72,7 +73,16 @@ from agent.conversation.messages import (
     ToolCall,
     Usage,
 )
-from agent.ports import Configuration, Journal, LanguageModel, Line, ModelError, Moment, Observer
+from agent.ports import (
+    Allowance,
+    Configuration,
+    Journal,
+    LanguageModel,
+    Line,
+    ModelError,
+    Moment,
+    Observer,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -91,9 +101,10 @@ LONGEST_DELTA = 1_000
 """Characters of a reply that are worked on at a time, however much a model writes at once."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
-"""How long the caller's words wait for edits of the use case, read since the first of them."""
+"""How long the caller's words wait for news from the table, read since the first of them."""
 _WARMING = "warming"
 _REFRESHING = "refreshing"
+_LOOKING = "looking at the allowance"
 """Children of which there is one; identifiers of tool calls are minted otherwise."""
 _INBOX_SIZE = 256
 """Events; who has more to say waits until the loop has caught up."""
@@ -107,6 +118,8 @@ class Surroundings:
     configuration: Configuration
     journal: Journal
     observer: Observer
+    allowance: Allowance | None = None
+    """None = the line may cost as much as it likes."""
 
 
 class Session:
@@ -258,14 +271,23 @@ class Session:
     def _prepare_turn(self) -> None:
         """The caller begins to speak: use the time until the words are there."""
         self._start_once(_WARMING, self._warm)
+        self._ask_for_news()
+
+    def _ask_for_news(self) -> None:
+        """Ask what was edited, and what the caller may still spend."""
         self._start_once(_REFRESHING, self._refresh)
+        if self._around.allowance is not None:
+            self._start_once(_LOOKING, self._around.allowance.look)
 
     async def _be_up_to_date(self, *, is_asked: bool) -> None:
-        """Have edits of the use case in the inbox before what the caller has just said."""
+        """Have all news in the inbox before what the caller has just said."""
         if not is_asked:
-            self._start_once(_REFRESHING, self._refresh)
-        if (refreshing := self._children.get(_REFRESHING)) is not None:
-            await asyncio.wait([refreshing], timeout=REFRESH_SECONDS)
+            self._ask_for_news()
+        asked = [self._children[one] for one in (_REFRESHING, _LOOKING) if one in self._children]
+        if asked:
+            await asyncio.wait(asked, timeout=REFRESH_SECONDS)
+        if self._around.allowance is not None and self._around.allowance.is_spent:
+            await self._put(AllowanceSpent())
 
     async def _refresh(self) -> None:
         if (brief := await self._around.configuration.refresh()) is not None:

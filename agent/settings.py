@@ -16,7 +16,13 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.conversation.caller import is_email_address
+from agent.conversation.caller import (
+    ATTESTATIONS,
+    is_email_address,
+    is_number_prefix,
+    is_telephone_number,
+)
+from agent.conversation.numerals import whole_number
 from agent.hosts import Hosts, Secret, SecretRule
 from agent.ports import AgentError
 
@@ -31,9 +37,9 @@ class SettingsError(AgentError):
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
+    if (port := whole_number(text, 65_535)) is None:
         raise ValueError("must be a port number from 0 to 65535")
-    return int(text)
+    return port
 
 
 def _host(text: str) -> str:
@@ -46,15 +52,15 @@ def _host(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+    if not (count := whole_number(text, 100_000)):
         raise ValueError("must be a whole number from 1 to 100000")
-    return int(text)
+    return count
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 365:
+    if not (days := whole_number(text, 365)):
         raise ValueError("must be a whole number from 1 to 365")
-    return int(text)
+    return days
 
 
 def _seconds(least: float, most: float) -> Callable[[str], float]:
@@ -67,9 +73,9 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
 
 
 def _limit(text: str) -> int:
-    if not text.isdecimal() or int(text) > 1_000_000_000:
+    if (limit := whole_number(text, 1_000_000_000)) is None:
         raise ValueError("must be a whole number from 0 to 1000000000; 0 = no limit")
-    return int(text)
+    return limit
 
 
 def _queue(text: str) -> str:
@@ -143,13 +149,13 @@ def _secrets(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str) -> tuple[str, ...]:
     numbers = tuple(each.strip() for each in text.split(",") if each.strip())
-    if not numbers or not all(re.fullmatch(r"\+[1-9]\d{0,14}", each) for each in numbers):
+    if not numbers or not all(map(is_number_prefix, numbers)):
         raise ValueError("must be numbers or their beginnings, +1555, with commas between")
     return numbers
 
 
 def _number(text: str) -> str:
-    if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
+    if not is_telephone_number(text):
         raise ValueError("must be an E.164 number, +15550100000")
     return text
 
@@ -294,6 +300,13 @@ class Settings:
     twilio_account_sid: str = _variable(
         "TWILIO_ACCOUNT_SID", "", "calls of any other account are refused"
     )
+    trusted_attestation: str = _variable(
+        "TRUSTED_ATTESTATION",
+        ATTESTATIONS[0],
+        "whose number is believed (SHAKEN/STIR): failed = all whose validation has not failed;"
+        " C, B or A = those attested so or better; others are strangers",
+        _choice(*ATTESTATIONS),
+    )
     twilio_auth_token: str = _variable(
         "TWILIO_AUTH_TOKEN", "", "turns signature checks on; secret", str
     )
@@ -414,12 +427,25 @@ class Settings:
     busy_sms: str = _variable(
         "BUSY_SMS", "", "text message to a caller too many, once an hour; unset = none"
     )
+    sms_numbers: tuple[str, ...] = _variable(
+        "SMS_NUMBERS",
+        (),
+        "who may be texted: comma list of numbers and of beginnings like +1555; unset = numbers of"
+        " the country of the number that sends",
+        _numbers,
+    )
+    caller_calls_at_once: int = _variable(
+        "CALLER_CALLS_AT_ONCE",
+        3,
+        "calls of one caller in this process at the same time; 0 = no limit",
+        _limit,
+    )
     caller_calls_per_hour: int = _variable(
-        "CALLER_CALLS_PER_HOUR", 0, "calls of one caller in an hour; 0 = no limit", _limit
+        "CALLER_CALLS_PER_HOUR", 30, "calls of one caller in an hour; 0 = no limit", _limit
     )
     caller_tokens_per_day: int = _variable(
         "CALLER_TOKENS_PER_DAY",
-        0,
+        3_000_000,
         "tokens of all kinds that one caller's calls may cost in 24 hours; 0 = no limit",
         _limit,
     )

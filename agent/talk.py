@@ -34,6 +34,7 @@ from agent.conversation.events import (
     PlaybackReported,
 )
 from agent.recording.transcript import printable
+from agent.store.session import VERSTAT
 
 CHARACTERS_PER_SECOND = 40.0
 """Twice a brisk voice: fast enough to read along, slow enough to break in."""
@@ -42,6 +43,8 @@ HELP = (
     " call."
 )
 _KEYS = frozenset("0123456789*#")
+_OURSELVES = "TN-Validation-Passed-A"
+"""The number that is called from is the operator's choice."""
 
 
 class TerminalLine:
@@ -177,7 +180,8 @@ async def talk(
         caller: E.164 number or `client:identity` to call from; empty = unknown.
     """
     call_sid = f"CA{secrets.token_hex(16)}"
-    prepared = await calls.prepare({"CallSid": call_sid, "From": caller, "To": "terminal"})
+    fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _OURSELVES}
+    prepared = await calls.prepare(fields)
 
     async def listen() -> None:
         async for text in typed:

@@ -42,6 +42,7 @@ from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likew
 from tests.servers import Server, serving, settings_for  # noqa: E402
 from tests.twilio.call import TwilioCall, UnansweredError  # noqa: E402
 from tests.twilio.client import (  # noqa: E402 - as the one before
+    UNLIMITED_CALLERS,
     CallRefusedError,
     Relay,
     Twilio,
@@ -178,7 +179,7 @@ async def _measure(folder: Path, calls: int, seed: int) -> Seen:
     await store.close()
     async with collecting() as collector:
         os.environ[ENDPOINT] = collector.url
-        async with serving(settings_for(table)) as server:
+        async with serving(settings_for(table, **UNLIMITED_CALLERS)) as server:
             people = await plant(server, calls, seed)
             headers = {"Accept": "application/openmetrics-text"}
             async with server.twilio.http.get(server.metrics_url, headers=headers) as response:

@@ -110,6 +110,9 @@ async def serving(
         "TWILIO_AUTH_TOKEN": token,
         "MODEL_IDENTIFIER": "offline:",
         "LOG_FORMAT": "json",
+        "CALLER_CALLS_AT_ONCE": "0",
+        "CALLER_CALLS_PER_HOUR": "0",
+        "CALLER_TOKENS_PER_DAY": "0",
         **further,
     }
     await _agent(folder, environment, "seed", "--all")

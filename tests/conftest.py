@@ -19,7 +19,9 @@ from agent.store.sqlite import SqliteStore
 from agent.telemetry.libraries import stop_listening
 from agent.tools import SPECS
 from tests import dynamodb as engines
+from tests.fakes import Clock
 from tests.servers import Server, serving, settings_for
+from tests.stores import Stores, open_table
 
 TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""
@@ -126,3 +128,23 @@ def plain_logging() -> Iterator[None]:
     yield
     stop_listening()
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def stores_clock() -> Clock:
+    """What the time is for `stores`."""
+    return Clock(1_900_000_000.0)
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+async def stores(
+    request: pytest.FixtureRequest, tmp_path: Path, stores_clock: Clock
+) -> AsyncIterator[Stores]:
+    """One table of either engine, as two processes have it open."""
+    is_file = request.param == "sqlite"
+    place: Path | str = tmp_path / "shared.db" if is_file else request.getfixturevalue("table_name")
+    first = await open_table(place, stores_clock)
+    second = await open_table(place, stores_clock)
+    yield first, second
+    await first.close()
+    await second.close()

@@ -156,6 +156,30 @@ FAULTS = (
         "practice 3: marks alone are no turn",
     ),
     Fault(
+        "machine",
+        "self._stop_here(self._brief.phrases.goodbye_spent, SPENT)",
+        "self._leave_with(self._brief.phrases.goodbye_spent, SPENT)",
+        "2: a caller who has spent everything gets no further answer",
+    ),
+    Fault(
+        "course",
+        "return self._phase is _Phase.OPEN and not self.is_settled",
+        "return self._phase is _Phase.OPEN",
+        "3: an end that stands needs no other reason",
+    ),
+    Fault(
+        "caller",
+        'for code in ("+", "+1")',
+        'for code in ("+",)',
+        "withheld numbers have the code of North America before them, too",
+    ),
+    Fault(
+        "caller",
+        'told.startswith("tn-validation-failed")',
+        'told == "tn-validation-failed"',
+        "a number that failed its validation at any level is not trusted",
+    ),
+    Fault(
         "floor",
         "        elif is_unfinished(text):",
         "        elif False:",

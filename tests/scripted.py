@@ -21,7 +21,7 @@ from agent.conversation.messages import (
 )
 from agent.conversation.outcome import ToolOutcome
 from agent.conversation.usecase import Brief
-from agent.ports import LanguageModel, ModelError, Moment, Toolbox
+from agent.ports import Allowance, LanguageModel, ModelError, Moment, Toolbox
 from agent.session import Session, Surroundings
 
 DONE = ToolOutcome('{"ok":true}')
@@ -180,6 +180,23 @@ class ListObserver:
 
 
 @dataclass(slots=True)
+class ScriptedAllowance:
+    """`ports.Allowance` that is spent from a time on, as it finds out after a while."""
+
+    spent_at: float
+    """Seconds of the loop's clock."""
+    look_seconds: float = 0.0
+    is_spent: bool = False
+    looks: list[float] = field(default_factory=list)
+
+    async def look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.looks.append(now)
+        await asyncio.sleep(self.look_seconds)
+        self.is_spent = now >= self.spent_at
+
+
+@dataclass(slots=True)
 class Stage:
     """One session with everything around it."""
 
@@ -190,10 +207,11 @@ class Stage:
     observer: ListObserver = field(default_factory=ListObserver)
     brief: Brief = GREETING
     edits: list[Edit] = field(default_factory=list)
+    allowance: Allowance | None = None
 
     def session(self) -> Session:
         configuration = ScriptedConfiguration(self.model, self.toolbox, self.edits)
-        around = Surroundings(self.line, configuration, self.journal, self.observer)
+        around = Surroundings(self.line, configuration, self.journal, self.observer, self.allowance)
         return Session(Conversation(self.brief), around)
 
     async def play(self) -> EndReason:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.ports import Item, Key, Store
+from agent.store.dynamodb import DynamoDBStore
+from agent.store.overflow import OverflowStore
+from agent.store.sqlite import SqliteStore
+from tests.dynamodb import REGION
+
+Stores = tuple[Store, Store]
+"""One table, as two processes have it open."""
+
+
+async def open_table(place: Path | str, clock: Callable[[], float]) -> Store:
+    """A table: the file of the embedded store, or one of DynamoDB by its name."""
+    if isinstance(place, Path):
+        return await SqliteStore.open(place, now=clock)
+    return OverflowStore(await DynamoDBStore.open(place, region=REGION, now=clock))
 
 
 @dataclass(slots=True)

@@ -212,6 +212,15 @@ async def test_opening_hours_are_texted_on_request(stage: Stage) -> None:
     assert text["Body"].startswith("Harbor Oven, opening hours: Monday closed, ")
 
 
+async def test_number_of_another_country_is_not_texted(stage: Stage) -> None:
+    """Messages abroad can cost much; `SMS_NUMBERS` lists where they go nevertheless."""
+    async with stage.call("+447700900001") as call:
+        reply = await call.say("can you text me your opening hours")
+
+    assert stage.carrier.texts == []
+    assert "sent" not in reply.text.lower() or "not" in reply.text.lower()
+
+
 async def test_booked_tour_is_texted(stage: Stage) -> None:
     """With consent, once, from the called number."""
     async with stage.call(GRACE) as call:

@@ -10,6 +10,7 @@ import structlog
 from benchmarks.replay import CALLERS, Options, replay
 from tests.dialogues import DEFAULT, WRITTEN_HERE, dialogues
 from tests.servers import PATIENT, serving, settings_for
+from tests.twilio.client import UNLIMITED_CALLERS
 
 
 async def test_words_of_callers_break_no_promise(table: Path) -> None:
@@ -18,7 +19,9 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
     options = Options(seed=7, concurrency=8, callers=CALLERS)
 
     with structlog.testing.capture_logs() as logs:
-        async with serving(settings_for(table, STACK_USE_CASE=DEFAULT)) as server:
+        async with serving(
+            settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
+        ) as server:
             for use_case, caller in CALLERS.items():
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)

@@ -44,6 +44,7 @@ from tests.conversation.builders import caller
 from tests.scripted import (
     GREETING,
     ListJournal,
+    ScriptedAllowance,
     ScriptedLine,
     ScriptedModel,
     ScriptedToolbox,
@@ -496,6 +497,54 @@ def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
     run_virtually(stage.play())
 
     assert stage.line.sent[0][0] == 1.1
+
+
+@pytest.mark.parametrize(
+    ("look_seconds", "begins", "answered"),
+    [
+        (0.0, CallerSpoke("Hello?"), 1),
+        (0.5, PlaybackReported(ON), 1),
+        (0.5, CallerSpoke("Hel", is_final=False), 1),
+        (3_600.0, PlaybackReported(ON), 3),
+    ],
+    ids=["at once", "while the caller speaks", "since a partial", "a table that hangs"],
+)
+def test_what_the_caller_may_spend_is_looked_at_before_each_turn(
+    look_seconds: float, begins: Event, answered: int
+) -> None:
+    """The first is answered, at the second all is spent; the model is asked no more."""
+    allowance = ScriptedAllowance(spent_at=5.0, look_seconds=look_seconds)
+    happenings = [
+        (at + seconds, event)
+        for at in (1.0, 10.0, 20.0)
+        for seconds, event in ((0.0, begins), (1.0, CallerSpoke("Are you open?")))
+    ]
+    stage = Stage(
+        ScriptedLine(happenings, hangs_up_at=40.0),
+        ScriptedModel([["Yes. ", END]] * 6),
+        allowance=allowance,
+    )
+
+    reason = run_virtually(stage.play())
+
+    spoken = stage.line.said.splitlines()
+    assert spoken.count("Yes. ") >= answered
+    is_told = Phrases().goodbye_spent in spoken
+    assert is_told == (look_seconds < 1.0)
+    assert reason is (EndReason.CALLER_SPEND if is_told else EndReason.CALLER_HANGUP)
+    assert len(allowance.looks) >= (2 if is_told else 1)
+
+
+def test_a_key_is_not_answered_when_all_is_spent() -> None:
+    """It begins a turn like words."""
+    stage = Stage(
+        ScriptedLine([(1.0, CallerPressed("1"))], hangs_up_at=40.0),
+        ScriptedModel([]),
+        allowance=ScriptedAllowance(spent_at=0.0),
+    )
+
+    assert run_virtually(stage.play()) is EndReason.CALLER_SPEND
+    assert stage.line.said.splitlines() == [Phrases().goodbye_spent]
 
 
 def test_tools_of_one_reply_overlap_in_time() -> None:

@@ -26,6 +26,7 @@ from tests.virtual_time import run_virtually
 
 ADA, GRACE = "+15550100001", "+15550100002"
 NOW = 1_900_000_000.0
+UNLIMITED = {"CALLER_CALLS_PER_HOUR": "0", "CALLER_TOKENS_PER_DAY": "0"}
 PIZZA: Item = {"pk": "restaurantOrderingUseCase", "prompt": "You sell pizza.", "title": "Pizza"}
 TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title": "Tours"}
 
@@ -77,7 +78,7 @@ async def measured(
     """Seconds and requests it takes to set up a process's second call, and its prompt."""
     table = await filling
     store = CountingStore(table, seconds=1.0)
-    calls = calls_over(store, **environment)
+    calls = calls_over(store, **(environment or UNLIMITED))
     await ring(calls, "CA01", first)
     store.asked.clear()
     began = asyncio.get_running_loop().time()
@@ -103,10 +104,11 @@ def test_a_call_is_set_up_in_one_round_trip(caller: str) -> None:
 @pytest.mark.parametrize(
     ("caller", "limits", "more"),
     [
-        (ADA, {"CALLER_CALLS_PER_HOUR": "9"}, ["put", "query"]),
-        (ADA, {"CALLER_TOKENS_PER_DAY": "9"}, ["query"]),
-        (ADA, {"CALLER_CALLS_PER_HOUR": "9", "CALLER_TOKENS_PER_DAY": "9"}, ["put", "query"]),
-        ("anonymous", {"CALLER_CALLS_PER_HOUR": "9", "CALLER_TOKENS_PER_DAY": "9"}, []),
+        (ADA, {"MAX_CALLS": "9"}, ["put", "query", "query"]),
+        (ADA, {"CALLER_TOKENS_PER_DAY": "0"}, ["put", "query"]),
+        (ADA, {"CALLER_CALLS_PER_HOUR": "0"}, ["query"]),
+        (ADA, UNLIMITED, []),
+        ("anonymous", {"MAX_CALLS": "9"}, []),
     ],
 )
 def test_limits_of_a_caller_are_part_of_the_one_round_trip(

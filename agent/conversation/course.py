@@ -96,6 +96,8 @@ class Course:
                 return self._phase in {_Phase.OPEN, _Phase.CLOSING}
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
                 return self._phase is _Phase.OPEN
+            case ev.AllowanceSpent():  # an end that stands needs no other reason
+                return self._phase is _Phase.OPEN and not self.is_settled
             case _:  # edits, and what comes of our own actions
                 return True
 

@@ -29,6 +29,7 @@ class Ending:
 BY_AGENT = Ending(EndReason.AGENT_END, is_revocable=True)
 IDLE = Ending(EndReason.IDLE, is_revocable=True)
 TIME_IS_UP = Ending(EndReason.MAX_DURATION)
+SPENT = Ending(EndReason.CALLER_SPEND)
 TROUBLE = Ending(EndReason.ERROR_MODEL)
 HANDED_OVER = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
 TORN_OFF = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))

@@ -27,6 +27,7 @@ class EndReason(StrEnum):
     ERROR_MODEL = "error_model"
     ERROR_RELAY = "error_relay"
     DRAIN = "drain"
+    CALLER_SPEND = "caller_spend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,11 @@ class BriefChanged:
     brief: Brief
 
 
+@dataclass(frozen=True, slots=True)
+class AllowanceSpent:
+    """The caller's calls have cost as much as they may; no further turn is to be begun."""
+
+
 class Departure(StrEnum):
     """How a process leaves its calls."""
 
@@ -208,6 +214,7 @@ Event = (
     | ToolFinished
     | TimerFired
     | BriefChanged
+    | AllowanceSpent
     | ServiceStopping
     | CallEnded
 )

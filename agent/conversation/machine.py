@@ -39,6 +39,7 @@ from agent.conversation.ear import Ear
 from agent.conversation.ending import (
     HANDED_OVER,
     IDLE,
+    SPENT,
     STOPPED,
     TIME_IS_UP,
     TORN_OFF,
@@ -152,6 +153,8 @@ class Conversation:
             case ev.BriefChanged(brief):
                 self._brief = brief
                 self._turn.follow(brief)
+            case ev.AllowanceSpent():
+                self._stop_here(self._brief.phrases.goodbye_spent, SPENT)
             case ev.ServiceStopping(departure):
                 self._stop_service(departure)
             case _:  # by now a CallEnded; mypy complains here of any event added and forgotten
@@ -393,8 +396,7 @@ class Conversation:
         if self._course.ending:
             return
         if self._course.is_time_up:
-            self._actions += self._turn.leave()
-            self._leave_with(phrases.goodbye_duration, TIME_IS_UP)
+            self._stop_here(phrases.goodbye_duration, TIME_IS_UP)
         elif self._floor.is_quiet:
             self._say_last(phrases.almost_over)
         else:
@@ -412,6 +414,10 @@ class Conversation:
             self._say(self._brief.phrases.goodbye_stopping)
             self._course.plan(STOPPED)
         self._end_call(self._course.ending or TORN_OFF)
+
+    def _stop_here(self, words: str, ending: Ending) -> None:
+        self._actions += self._turn.leave()
+        self._leave_with(words, ending)
 
     def _leave_with(self, words: str, ending: Ending) -> None:
         self._actions += self._ear.complete_entry()

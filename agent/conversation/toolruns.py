@@ -49,7 +49,7 @@ _YES = frozenset({"true", "1"})
 """What tools take for true (`agent.tools.toolbox`)."""
 LONGEST_ARGUMENTS = 64_000
 """Characters; longer ones are not read."""
-_MINTED = re.compile(r"tool(\d{5})")
+_MINTED = re.compile(r"tool([0-9]{5})")
 
 
 _Key = tuple[str, str]

@@ -79,6 +79,10 @@ class Phrases:
     transfer: str = "I will connect you with a person now."
     almost_over: str = "Just so you know, this call has to end in about a minute."
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
+    goodbye_spent: str = (
+        "I am sorry, you have reached the limit of our service for today. "
+        "Please call again tomorrow. Goodbye."
+    )
     goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
     resumed: str = "I am sorry, the line broke off for a moment."
     resumed_quiet: str = "I am still here, please go on."

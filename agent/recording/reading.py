@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agent.conversation.events import Event
 from agent.conversation.history import AgentSaid, CallerBegan, Fact
+from agent.conversation.numerals import whole_number
 from agent.ports import Store
 from agent.recording.desk import RECORD
 from agent.recording.forms import (
@@ -19,6 +20,9 @@ from agent.recording.forms import (
     event_from,
     fact_from,
 )
+
+_LARGEST = 10**15
+"""No line and no chunk has a greater number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +121,11 @@ def _place_fact(
 
 
 def _place(sk: str) -> tuple[int, int]:
-    generation, _, number = sk.removeprefix(RECORD).partition("::")
-    if not (generation.isdecimal() and number.isdecimal()):
+    line, _, chunk = sk.removeprefix(RECORD).partition("::")
+    generation, number = whole_number(line, _LARGEST), whole_number(chunk, _LARGEST)
+    if generation is None or number is None:
         raise RecordError("record: a chunk has a key that is none")
-    return int(generation), int(number)
+    return generation, number
 
 
 def _forms(item: Mapping[str, object]) -> Iterator[Form]:

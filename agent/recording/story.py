@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.conversation.history import Fact
+from agent.conversation.numerals import whole_number
 from agent.ports import Item, Store
 from agent.recording.forms import RecordError
 from agent.recording.reading import RecordedLine, facts_of, read_record
@@ -18,6 +19,8 @@ from agent.store.readback import GENERATION, read_items
 from agent.store.validation import plain
 
 _RESUMES = "resume::"
+_LARGEST = 10**15
+"""Above any number of a line, and any time in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +125,4 @@ def _generations(chats: Sequence[Item]) -> dict[int, int]:
 
 
 def _number(numeral: str) -> int:
-    return int(numeral) if numeral.isdecimal() else 0
+    return whole_number(numeral, _LARGEST) or 0

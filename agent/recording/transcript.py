@@ -106,7 +106,7 @@ def _heading(story: Story) -> Iterator[str]:
     if story.began_ms:
         began = f", {datetime.fromtimestamp(story.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     yield plain_text(story.call_sid)
-    caller = plain_text(story.caller) or "a withheld number"
+    caller = plain_text(story.caller) or "an unknown caller"
     yield f"{plain_text(story.use_case) or 'no use case'}, with {caller}{began}"
     if story.fault:
         yield f"the record cannot be used: {story.fault}"

@@ -22,13 +22,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.conversation.caller import is_client, is_telephone_number
 from agent.conversation.desk import RING_SECONDS, Desk, Phone, Queue, Referral, Workflow
 from agent.ports import UseCaseError
 from agent.store.validation import convert, decoded
 
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SIP = re.compile(r"sips?:[^\s<>\"]{1,250}", re.IGNORECASE)
-_APP = re.compile(r"client:[A-Za-z0-9_.@-]{1,121}")
 _WORKFLOW = re.compile(r"WW[0-9a-fA-F]{32}")
 
 
@@ -84,13 +83,13 @@ def read_desk(raw: object, number: str, number_field: str) -> Desk | None:
 
 
 def _phone(table: _Dial) -> Phone:
-    if table.caller_id and not _NUMBER.fullmatch(table.caller_id):
+    if table.caller_id and not is_telephone_number(table.caller_id):
         raise UseCaseError("desk.caller_id: is not an E.164 number")
     return Phone(_to_dial(table.to, "desk.to"), table.ring_seconds, table.caller_id)
 
 
 def _to_dial(to: str, field: str) -> str:
-    if not any(form.fullmatch(to) for form in (_NUMBER, _SIP, _APP)):
+    if not (is_telephone_number(to) or is_client(to) or _SIP.fullmatch(to)):
         raise UseCaseError(
             f"{field}: is not an E.164 number, a SIP address (sip:…) or an app's user (client:…)"
         )

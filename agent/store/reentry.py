@@ -10,22 +10,28 @@ keep a caller listening to apologies for ever. Lines after a person who was not 
 count: the caller has asked for each of them.
 
 Twilio may ask twice for what follows one relay session; the second time it is given the same entry.
+An entry knows the token that was given out first for it, so that the token of the second answer can
+join that (`agent.store.session`). What follows a person has no session that is named: there a
+second request within moments is taken for the same one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent.conversation.numerals import whole_number
 from agent.conversation.resuming import Cause
 from agent.ports import Item, Store, StoreError
-from agent.store.session import CALL_SECONDS
+from agent.store.session import CALL_SECONDS, TOKEN_ATTRIBUTES
 from agent.store.validation import plain
 
 MOST_ENTRIES = 3
 WITHIN_SECONDS = 120.0
+SAME_SECONDS = 5.0
 _PREFIX = "resume::"
 _MOST_RIVALS = 5
+_LARGEST = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,13 @@ class Reentry:
     number: int
     """From 1; 0 is the first line of the call."""
     cause: Cause
+    token: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """What the session item is to know of its token, as given out first."""
 
     @property
     def attributes(self) -> dict[str, object]:
         """What the session item tells of the line that is to come."""
-        return {"resumeNumber": self.number, "resumeCause": self.cause}
+        return {"resumeNumber": self.number, "resumeCause": self.cause, **self.token}
 
 
 def reentry_of(item: Mapping[str, object]) -> Reentry | None:
@@ -52,7 +60,12 @@ def reentry_of(item: Mapping[str, object]) -> Reentry | None:
 
 
 async def enter_again(
-    store: Store, call_sid: str, cause: Cause, session_id: str, now: float
+    store: Store,
+    call_sid: str,
+    cause: Cause,
+    session_id: str,
+    now: float,
+    token: Mapping[str, object] | None = None,
 ) -> Reentry | None:
     """One more line for a call; None if it has had too many lately.
 
@@ -62,20 +75,22 @@ async def enter_again(
         cause: Why it needs one.
         session_id: Of the relay session that is over; empty = not known.
         now: Epoch seconds.
+        token: `token_attributes` of the one that is given out for it, if it is the first.
 
     Raises:
         StoreError: The table cannot be reached.
     """
+    asked = _Entry(0, cause, session_id, now, token or {})
     for _ in range(_MOST_RIVALS):
         earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
-        same = [one for one in earlier if session_id and one.session_id == session_id]
+        same = [one for one in earlier if _are_one(one, asked)]
         if same:
-            return Reentry(same[0].number, cause)
+            return Reentry(same[0].number, cause, same[0].token)
         if _is_too_often(earlier, cause, now):
             return None
         number = max((one.number for one in earlier), default=0) + 1
-        if await store.put(_item(call_sid, number, cause, session_id, now), only_if_absent=True):
-            return Reentry(number, cause)
+        if await store.put(_item(call_sid, number, asked), only_if_absent=True):
+            return Reentry(number, cause, asked.token)
     raise StoreError("too many processes take up one call")
 
 
@@ -85,6 +100,15 @@ class _Entry:
     cause: str
     session_id: str
     at: float
+    token: Mapping[str, object]
+
+
+def _are_one(one: _Entry, asked: _Entry) -> bool:
+    """The same line was asked for twice."""
+    if asked.session_id:
+        return one.session_id == asked.session_id
+    is_after_a_person = one.cause == asked.cause == Cause.NOBODY and not one.session_id
+    return is_after_a_person and bool(one.token) and asked.at - one.at < SAME_SECONDS
 
 
 def _is_too_often(earlier: list[_Entry], cause: Cause, now: float) -> bool:
@@ -96,19 +120,21 @@ def _is_too_often(earlier: list[_Entry], cause: Cause, now: float) -> bool:
 
 def _read(item: Item) -> _Entry:
     """An entry; one that is broken still has its number, which is in its key."""
-    numeral = str(item["sk"]).removeprefix(_PREFIX)
-    number = int(numeral) if numeral.isdecimal() else 0
+    number = whole_number(str(item["sk"]).removeprefix(_PREFIX), _LARGEST) or 0
     at = item.get("at")
     seconds = float(at) if isinstance(at, int | float) else 0.0
-    return _Entry(number, str(item.get("cause")), str(item.get("sessionId")), seconds)
+    token = {name: item[name] for name in TOKEN_ATTRIBUTES if name in item}
+    session_id = str(item.get("sessionId", ""))
+    return _Entry(number, str(item.get("cause")), session_id, seconds, token)
 
 
-def _item(call_sid: str, number: int, cause: Cause, session_id: str, now: float) -> Item:
+def _item(call_sid: str, number: int, entry: _Entry) -> Item:
     return {
         "pk": call_sid,
         "sk": f"{_PREFIX}{number:06d}",
-        "cause": cause,
-        "sessionId": session_id,
-        "at": now,
-        "expireAt": int(now) + CALL_SECONDS,
+        "cause": entry.cause,
+        "sessionId": entry.session_id,
+        "at": entry.at,
+        "expireAt": int(entry.at) + CALL_SECONDS,
+        **entry.token,
     }

@@ -47,7 +47,7 @@ INTERRUPTED = (
     "The call was interrupted before the result was known; this may or may not have taken effect."
 )
 _CALL_ID = re.compile(r"[a-z0-9]{9}")
-_STAND_IN = re.compile(r"old\d{6}")
+_STAND_IN = re.compile(r"old[0-9]{6}")
 
 
 class RepairKind(StrEnum):

@@ -13,6 +13,9 @@ the second needs, the first leaves in this item.
 - The socket's token is known to Twilio alone; the item holds its hash. It is spent by a marker
   item written only if absent, so that of two sockets with one token one is refused (D4), also
   when they reach two processes at once.
+- Twilio may ask twice for one line of a call, and use either answer. The token of the second answer
+  joins that of the first, in an item of its own (`joined::<hash>`): each of the two opens the same
+  first socket, for they share the marker.
 """
 
 from __future__ import annotations
@@ -23,7 +26,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.conversation.caller import identify
+from agent.conversation.caller import (
+    ATTESTATIONS,
+    UNKNOWN,
+    identify,
+    is_telephone_number,
+    is_trusted,
+)
 from agent.conversation.usecase import Profile, UseCase, use_case_name
 from agent.ports import Item, Store
 from agent.store.named_tools import handlers_text, tools_text
@@ -34,6 +43,7 @@ from agent.store.validation import plain
 CONNECTION = "connection"
 CALL_SECONDS = 24 * 3600
 """How long items of a call are kept."""
+TOKEN_ATTRIBUTES = ("socketToken", "socketTokenExpireAt")
 TOKEN_SECONDS = 120
 """How long after the webhook Twilio may open the socket."""
 
@@ -49,13 +59,17 @@ class TokenUse(StrEnum):
     REFUSED = "refused"
 
 
+VERSTAT = "StirVerstat"
+"""What Twilio has found out about the caller's number; a field of the first webhook of a call."""
+UNTRUSTED = "callerUntrusted"
+"""Attribute: the caller is taken for a stranger, whatever number is shown."""
 _EDITABLE = ("systemPrompt", "tools", "dtmfHandlers", "llmModel")
 _PLACE = ("City", "State", "Zip", "Country")
 WEBHOOK_FIELDS = frozenset(
     {
         "CallSid", "AccountSid", "From", "To", "Caller", "Called", "Direction", "CallStatus",
         "ApiVersion", "ApplicationSid", "ParentCallSid", "ForwardedFrom", "CallerName",
-        "StirVerstat",
+        VERSTAT,
     }
     | {f"{side}{place}" for side in ("From", "To", "Caller", "Called") for place in _PLACE}
 )  # fmt: skip
@@ -78,7 +92,13 @@ class Session:
 
 
 def opening_item(
-    call_sid: str, webhook: Mapping[str, str], *, token: str, now: float, outbound: str = ""
+    call_sid: str,
+    webhook: Mapping[str, str],
+    *,
+    token: str,
+    now: float,
+    outbound: str = "",
+    trusted: str = ATTESTATIONS[0],
 ) -> Item:
     """The item of a call that rings: what is known before anything is read.
 
@@ -88,8 +108,9 @@ def opening_item(
         token: The socket's secret, in clear.
         now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
         outbound: Use case of a call that we made; empty = one that came in.
+        trusted: What is asked of the caller's number, see `agent.conversation.caller.is_trusted`.
     """
-    made = {"outboundUseCase": outbound} if outbound else {}
+    made = {"outboundUseCase": outbound} if outbound else _doubts(webhook, trusted)
     return {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
         "pk": call_sid,
@@ -138,8 +159,25 @@ def use_case_of(item: Mapping[str, object]) -> str:
 
 
 def identity_of(item: Mapping[str, object]) -> str:
-    """Who is at the other end of a session item's call; empty for one we cannot recognise."""
+    """Who is at the other end of a session item's call; empty for one we cannot recognise.
+
+    Everything that is kept for a caller, or told to one, goes by this identity.
+    """
+    return UNKNOWN if item.get(UNTRUSTED) else number_of(item)
+
+
+def number_of(item: Mapping[str, object]) -> str:
+    """As `identity_of`, also where the caller may not be the owner of the number.
+
+    For limits alone: a call that hides behind somebody else's number counts, too.
+    """
     return identify(str(item.get("To" if outbound_use_case(item) else "From", "")))
+
+
+def is_forged(webhook: Mapping[str, str], trusted: str) -> bool:
+    """The number of the caller may be somebody else's; an app's caller is named by its token."""
+    is_number = is_telephone_number(webhook.get("From", "").strip())
+    return is_number and not is_trusted(webhook.get(VERSTAT, ""), trusted)
 
 
 def our_number(item: Mapping[str, object]) -> str:
@@ -175,6 +213,38 @@ def token_attributes(token: str, now: float) -> dict[str, object]:
     return {"socketToken": _hash(token), "socketTokenExpireAt": int(now) + TOKEN_SECONDS}
 
 
+def leading_token(item: Mapping[str, object]) -> str:
+    """The hash of the token that a session item, or another one, knows; empty = none."""
+    known = item.get("socketToken")
+    return known if isinstance(known, str) else ""
+
+
+async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
+    """Let a further token open the same first socket as another one.
+
+    Args:
+        store: The table.
+        call_sid: Not empty.
+        token: The further one, in clear.
+        leading: `leading_token` of the item that knows the other one.
+        now: Epoch seconds.
+
+    Returns:
+        False, and nothing written, if there is no other one or the socket was opened already.
+    """
+    if not leading or await store.get(call_sid, _marker(leading)) is not None:
+        return False
+    joined: Item = {
+        "pk": call_sid,
+        "sk": _joined(_hash(token)),
+        "leading": leading,
+        "socketTokenExpireAt": int(now) + TOKEN_SECONDS,
+        "expireAt": int(now) + CALL_SECONDS,
+    }
+    await store.put(joined)
+    return True
+
+
 async def spend_token(store: Store, call_sid: str, token: str, now: float) -> TokenUse:
     """Whether this token opens the socket of this call: for the first time at most once.
 
@@ -184,24 +254,37 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> To
         token: As it came with the upgrade request.
         now: Epoch seconds.
     """
-    match plain(await store.get(call_sid, CONNECTION)):
-        case {"socketToken": str(known), "socketTokenExpireAt": int(expire_at), **item}:
-            if not hmac.compare_digest(known, _hash(token)):
-                return TokenUse.REFUSED
-        case _:
-            return TokenUse.REFUSED
+    item = await store.get(call_sid, CONNECTION) or {}
+    leading, presented = leading_token(item), _hash(token)
+    expire_at = await _expiry(store, item, call_sid, presented)
+    if expire_at is None:
+        return TokenUse.REFUSED
     marker: Item = {
         "pk": call_sid,
-        "sk": f"token::{known}",
+        "sk": _marker(leading),
+        "opened": presented,
         "expireAt": int(now) + CALL_SECONDS,
     }
-    is_late = now >= expire_at
-    if not is_late and await store.put(marker, only_if_absent=True):
+    if now < expire_at and await store.put(marker, only_if_absent=True):
         return TokenUse.FIRST
-    if item.get("mayReconnect") is not True:
-        return TokenUse.REFUSED
-    was_spent = not is_late or await store.get(call_sid, str(marker["sk"])) is not None
-    return TokenUse.AGAIN if was_spent else TokenUse.REFUSED
+    spent = (
+        await store.get(call_sid, _marker(leading)) if item.get("mayReconnect") is True else None
+    )
+    was_by_it = spent is not None and spent.get("opened", leading) == presented
+    return TokenUse.AGAIN if was_by_it else TokenUse.REFUSED
+
+
+async def _expiry(
+    store: Store, item: Mapping[str, object], call_sid: str, presented: str
+) -> float | None:
+    """Until when a token opens the first socket of the latest line; None = it is none of it."""
+    leading = leading_token(item)
+    if not hmac.compare_digest(leading, presented):
+        item = await store.get(call_sid, _joined(presented)) or {}
+        if not leading or item.get("leading") != leading:
+            return None
+    expire_at = plain(item.get("socketTokenExpireAt"))
+    return expire_at if isinstance(expire_at, int) else None
 
 
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
@@ -225,5 +308,17 @@ def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) 
     }
 
 
+def _doubts(webhook: Mapping[str, str], trusted: str) -> dict[str, object]:
+    return {UNTRUSTED: True} if is_forged(webhook, trusted) else {}
+
+
+def _marker(leading: str) -> str:
+    return f"token::{leading}"
+
+
+def _joined(hashed: str) -> str:
+    return f"joined::{hashed}"
+
+
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

@@ -141,7 +141,7 @@ def price(line: OrderLine, menu: Menu) -> PricedLine:
     if menu is NO_MENU:
         return _as_written(line)
     head, *parts = _PARTS.split(line.line_item)
-    counts, words = _take(words_of(head), lambda word: word.isdigit() or word in _COUNTS)
+    counts, words = _take(words_of(head), lambda word: word.isdecimal() or word in _COUNTS)
     sizes, words = _take(words, _SIZES.__contains__)
     more_sizes, parts = _take([part.strip().casefold() for part in parts], _SIZES.__contains__)
     item = _find_item(words, menu, line.line_item)
@@ -242,7 +242,7 @@ def _sized(item: MenuItem, wanted: set[str]) -> tuple[str, Decimal]:
 
 
 def _quantity(counts: list[str], line: OrderLine) -> int:
-    said = {int(word) if word.isdigit() else _COUNTS[word] for word in counts}
+    said = {int(word) if word.isdecimal() else _COUNTS[word] for word in counts}
     said |= {line.quantity} if line.quantity > 1 or not said else set()
     quantity = said.pop()
     if said or not 1 <= quantity <= 50:

@@ -19,6 +19,7 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
+from agent.conversation.numerals import whole_number
 from agent.conversation.past import Dealing
 from agent.conversation.plain import has_link, line_in
 from agent.ports import Item, ToolError
@@ -34,8 +35,8 @@ _LOOKED_UP_BY = {
 _MOST = 3
 _LONGEST_TEXT = 300
 _HANDOVERS = frozenset({"pickup", "delivery"})
-_LONGEST_TIME = 11
-"""Digits of a time in seconds, until the year 5138; longer ones are none."""
+_LATEST = 99_999_999_999
+"""Seconds; in the year 5138."""
 
 
 class OrderedLine(msgspec.Struct):
@@ -85,9 +86,8 @@ def dealings(items: Iterable[Item], zone: tzinfo) -> tuple[Dealing, ...]:
 
 def ordered_at(item: Item) -> int:
     """When an order was placed, seconds since the epoch, from its sort key; 0 if unknown."""
-    seconds = str(item["sk"]).split("::")[2:3]
-    is_time = bool(seconds) and seconds[0].isdecimal() and len(seconds[0]) <= _LONGEST_TIME
-    return int(seconds[0]) if is_time else 0
+    parts = str(item["sk"]).split("::")
+    return (whole_number(parts[2], _LATEST) or 0) if len(parts) > 2 else 0
 
 
 def read_order(item: Item) -> PlacedOrder | None:

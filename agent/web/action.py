@@ -50,8 +50,8 @@ MOST_ATTEMPTS = 15
 async def follow_up(request: web.Request) -> web.Response:
     """Say what happens to a call whose relay session, or whose talk to a person, is over."""
     fields = await genuine_form(request)
-    if fields is None:
-        return refuse(request, "signature", 403)
+    if isinstance(fields, str):
+        return refuse(request, fields, 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
     request.app[CALLS].admission.release(fields["CallSid"])
@@ -125,7 +125,7 @@ async def go_on(
         prepared = await calls.take_back(fields, cause, session_id)
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
-        return _ask_again(request, cause, session_id)
+        return _ask_again(request, fields, cause, session_id)
     if prepared is None:
         log.warning("resume.refused", cause=cause)
         return await _give_up(request, fields)
@@ -136,15 +136,16 @@ async def go_on(
     return answer(connection(request.app[SETTINGS], prepared, fields, speech, is_plain=is_plain))
 
 
-def _ask_again(request: web.Request, cause: Cause, session_id: str) -> web.Response:
+def _ask_again(
+    request: web.Request, fields: Mapping[str, str], cause: Cause, session_id: str
+) -> web.Response:
     """Have the carrier ask again in a moment: what it told this time is in the address."""
     attempt = error_code(request.query.get("attempt", "")) + 1
     if attempt > MOST_ATTEMPTS:
         return answer(twiml.say_and_hang_up(LOST))
     use_case = request.query.get("useCase", "")
-    where = action_url(
-        request.app[SETTINGS], use_case, cause=cause, session=session_id, attempt=str(attempt)
-    )
+    again = {"cause": cause, "session": session_id, "attempt": str(attempt)}
+    where = action_url(request.app[SETTINGS], use_case, fields, **again)
     sentence = PATIENCE if attempt == 1 else ""
     return answer(twiml.redirect(where, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
 

@@ -22,18 +22,21 @@ from aiohttp import web
 
 from agent.calls import Calls
 from agent.conversation.caller import is_telephone_number
+from agent.conversation.numerals import whole_number
 from agent.ports import MessageError, StoreError, TextMessage
+from agent.recipients import may_text
 from agent.relay import twiml
 from agent.settings import Settings
 from agent.store import usage
-from agent.store.session import our_number
-from agent.web.edge import CALLS, SETTINGS, answer
+from agent.store.session import is_forged, our_number
+from agent.web.edge import CALLS, SETTINGS, answer, passed_on
 from agent.web.rates import Rates
 
 log = structlog.get_logger(__name__)
 
 BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
 TOO_OFTEN = "You have called us very often lately. Please call again later. Goodbye."
+TOO_MANY = "You already have several calls with us at the moment. Please call again later. Goodbye."
 MOST_ATTEMPTS = 3
 _ATTEMPT = "attempt"
 _PAUSE_SECONDS = 1
@@ -42,13 +45,13 @@ _MOST_TEXTS = 100
 _CLOSE_SECONDS = 5.0
 
 
-def sent_on(request: web.Request) -> web.Response | None:
+def sent_on(request: web.Request, fields: Mapping[str, str]) -> web.Response | None:
     """Send a call to another process of this service; None if it was sent on often enough."""
     if _attempts(request) >= MOST_ATTEMPTS:
         return None
     log.info("call.sent_on")
     own = f"{request.app[SETTINGS].origin}/twiml?{urlencode(list(request.query.items()))}"
-    return answer(twiml.redirect(_counted(own, request), pause_seconds=_PAUSE_SECONDS))
+    return answer(twiml.redirect(_counted(own, request, fields), pause_seconds=_PAUSE_SECONDS))
 
 
 def turned_away(request: web.Request, fields: Mapping[str, str], *, is_ours: bool) -> web.Response:
@@ -59,7 +62,7 @@ def turned_away(request: web.Request, fields: Mapping[str, str], *, is_ours: boo
     if texts := request.app[TEXTS]:
         texts.send_later(fields)
     if settings.busy_redirect_url and _attempts(request) < MOST_ATTEMPTS:
-        url = _counted(settings.busy_redirect_url, request)
+        url = _counted(settings.busy_redirect_url, request, fields)
         return answer(twiml.redirect(url, sentence=settings.busy_sentence))
     if settings.busy_queue:
         return answer(twiml.enqueue(settings.busy_queue, sentence=settings.busy_sentence))
@@ -68,14 +71,18 @@ def turned_away(request: web.Request, fields: Mapping[str, str], *, is_ours: boo
 
 def _attempts(request: web.Request) -> int:
     """How often this call was sent on; a count that is none counts as often enough."""
-    text = request.query.get(_ATTEMPT, "0")
-    return int(text) if text.isdecimal() and len(text) <= 2 else MOST_ATTEMPTS
+    attempts = whole_number(request.query.get(_ATTEMPT, "0"), MOST_ATTEMPTS)
+    return MOST_ATTEMPTS if attempts is None else attempts
 
 
-def _counted(url: str, request: web.Request) -> str:
-    parts = urlsplit(url)
-    query = [each for each in parse_qsl(parts.query, keep_blank_values=True) if each[0] != _ATTEMPT]
-    query.append((_ATTEMPT, str(_attempts(request) + 1)))
+def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
+    parts, told = urlsplit(url), passed_on(fields)
+    query = [
+        (name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if name != _ATTEMPT and name not in told
+    ]
+    query += [*told.items(), (_ATTEMPT, str(_attempts(request) + 1))]
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
@@ -85,8 +92,10 @@ class BusyTexts:
     def __init__(self, settings: Settings, calls: Calls) -> None:
         self._text = settings.busy_sms
         self._sender = settings.outbound_from
+        self._trusted = settings.trusted_attestation
         self._store = calls.resources.store
-        self._messenger = calls.resources.messenger
+        self._messenger = calls.messenger
+        self._listed = settings.sms_numbers
         self._clock = calls.clock
         self._rates = Rates(1, usage.TEXT_SECONDS, calls.clock)
         self._sending: set[asyncio.Task[None]] = set()
@@ -95,10 +104,11 @@ class BusyTexts:
         """Text the caller, if that is a telephone and was not texted lately; returns at once."""
         ours, caller = our_number(fields), fields.get("From", "")
         sender = ours if is_telephone_number(ours) else self._sender
-        is_possible = sender and is_telephone_number(caller) and len(self._sending) < _MOST_TEXTS
-        if not is_possible or self._rates.wait(caller):
-            return
         message = TextMessage(sender, caller, self._text)
+        is_theirs = is_telephone_number(caller) and not is_forged(fields, self._trusted)
+        is_possible = sender and is_theirs and may_text(message, self._listed)
+        if not is_possible or len(self._sending) >= _MOST_TEXTS or self._rates.wait(caller):
+            return
         task = asyncio.create_task(self._send(message), name="busy text")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

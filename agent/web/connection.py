@@ -11,6 +11,7 @@ from agent.relay.backup import Side, SpeechHealth
 from agent.relay.faults import VOICE_ATTRIBUTES
 from agent.relay.parameters import app_parameters
 from agent.settings import Settings
+from agent.web.edge import passed_on
 
 
 def connection(
@@ -44,7 +45,7 @@ def connection(
     query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
     return twiml.connect(
         f"{settings.ws_url}?{query}",
-        action_url(settings, prepared.use_case.name),
+        action_url(settings, prepared.use_case.name, fields),
         relay,
         languages=languages,
         parameters={**app_parameters(fields), "callSid": prepared.call_sid},
@@ -52,6 +53,14 @@ def connection(
     )
 
 
-def action_url(settings: Settings, use_case: str, **more: str) -> str:
-    """What is asked when a relay session, or a talk to a person, is over."""
-    return f"{settings.origin}/twiml/action?{urlencode({'useCase': use_case, **more})}"
+def action_url(settings: Settings, use_case: str, fields: Mapping[str, str], **more: str) -> str:
+    """What is asked when a relay session, or a talk to a person, is over.
+
+    Args:
+        settings: Where the service is.
+        use_case: Name of the one that answers the call.
+        fields: Of the request that is answered, verified.
+        more: What else the request is to bring back.
+    """
+    query = urlencode({"useCase": use_case, **passed_on(fields), **more})
+    return f"{settings.origin}/twiml/action?{query}"

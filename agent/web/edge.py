@@ -14,11 +14,12 @@ import structlog
 from aiohttp import web
 
 from agent.calls import Calls
+from agent.conversation.numerals import whole_number
 from agent.ports import AgentError, StoreError, UseCaseError
 from agent.relay import twiml
 from agent.relay.signature import Signatures, is_well_formed
 from agent.settings import Settings
-from agent.store.session import WEBHOOK_FIELDS
+from agent.store.session import VERSTAT, WEBHOOK_FIELDS
 from agent.web import body
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ _ONCE = WEBHOOK_FIELDS | {
     "QueueResult", "ReferCallStatus", "ReferSipResponseCode",
 }  # fmt: skip
 """Fields that decide something."""
+_VERSTAT = "verstat"
 _SHOWN_OF_SID = 64
 """Characters; one of Twilio's has 34."""
 
@@ -55,8 +57,11 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n")
 
 
-async def genuine_form(request: web.Request) -> dict[str, str] | None:
-    """The fields of a request that Twilio has signed; None for any other.
+async def genuine_form(request: web.Request) -> dict[str, str] | str:
+    """The fields of a request that Twilio has signed for our account.
+
+    For any other request the reason why it is refused: `signature` or `account`.
+
 
     The body of a request that has no signature, or none of its form, is not read.
     Log lines of the request have its CallSid from here on: what nobody has signed is not logged.
@@ -66,21 +71,33 @@ async def genuine_form(request: web.Request) -> dict[str, str] | None:
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not is_well_formed(header):
-        return None
+        return "signature"
     form = await body.form_of(request)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
-        return None
+        return "signature"
     if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
-        return None
+        return "signature"
     fields = dict(form)
     if call_sid := fields.get("CallSid"):
         structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
-    return fields
+    if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT)):
+        fields[VERSTAT] = verstat
+    is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
+    return fields if is_ours else "account"
+
+
+def passed_on(fields: Mapping[str, str]) -> dict[str, str]:
+    """What the address of a later request of the same call must tell: Twilio tells it only once.
+
+    The signature covers it; `genuine_form` reads it back.
+    """
+    verstat = fields.get(VERSTAT, "")
+    return {_VERSTAT: verstat} if verstat else {}
 
 
 def error_code(text: str) -> int:
     """An error code of Twilio's; 0 for what is none."""
-    return int(text) if text.isdecimal() and len(text) <= 6 else 0
+    return whole_number(text, 999_999) or 0
 
 
 def _apology() -> web.Response:

@@ -31,9 +31,9 @@ _LOST = frozenset({"undelivered", "failed"})
 async def report(request: web.Request) -> web.Response:
     """Take note of what has become of a message."""
     fields = await genuine_form(request)
-    if fields is None:
-        log.warning("message.report_refused", reason="signature")
-        return web.Response(status=403, text="signature\n")
+    if isinstance(fields, str):
+        log.warning("message.report_refused", reason=fields)
+        return web.Response(status=403, text=f"{fields}\n")
     status = fields.get("MessageStatus", "")
     if not status or not fields.get("MessageSid"):
         return web.Response(status=400, text="bad_request\n")

@@ -88,7 +88,7 @@ def document(
         settings: Of this process.
         use_case: Name of the use case, so that the call can come back to it.
     """
-    afterwards = action_url(settings, use_case)
+    afterwards = action_url(settings, use_case, fields)
     match desk:
         case None:
             return None

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from agent.conversation.caller import identify
+from agent.conversation.caller import is_client
 from agent.ports import Access
 from agent.web.bearer import Keys
 from agent.web.body import TELEMETRY, form_of, json_of, media_type
@@ -102,8 +102,7 @@ async def _identity(request: web.Request) -> str:
             asked = (await form_of(request)).get("identity", "")
     except web.HTTPException:  # counted and logged where the body was refused
         return ""
-    caller = f"client:{asked}"
-    return asked if identify(caller) == caller else ""
+    return asked if is_client(f"client:{asked}") else ""
 
 
 def _refuse(

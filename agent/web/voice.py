@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from agent.calls import Calls
+from agent.conversation.caller import identify
 from agent.conversation.resuming import Cause
 from agent.limits import CallerLimitError
 from agent.relay import twiml
@@ -37,23 +38,20 @@ routes = web.RouteTableDef()
 async def set_up(request: web.Request) -> web.Response:
     """Connect a call to the relay, personally."""
     fields = await genuine_form(request)
-    if fields is None:
-        return refuse(request, "signature", 403)
+    if isinstance(fields, str):
+        return refuse(request, fields, 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
     settings, calls = request.app[SETTINGS], request.app[CALLS]
-    if settings.twilio_account_sid not in {"", fields.get("AccountSid", "")}:
-        return refuse(request, "account", 403)
     if _has_failed_elsewhere(fields):
         return await go_on(request, fields, Cause.LOST)
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.lines.is_draining and (elsewhere := busy.sent_on(request)):
+    if calls.lines.is_draining and (elsewhere := busy.sent_on(request, fields)):
         return elsewhere
-    if reason := _no_seat(calls, fields["CallSid"]):
-        refuse(request, reason, 503)
-        return busy.turned_away(request, fields, is_ours=bool(made_for))
+    if no_seat := _turned_away(request, fields, is_ours=bool(made_for)):
+        return no_seat
     with ExitStack() as seat:
         seat.callback(calls.admission.release, fields["CallSid"])
         try:
@@ -70,13 +68,34 @@ def _has_failed_elsewhere(fields: Mapping[str, str]) -> bool:
     return bool(fields.get("ErrorCode")) and fields.get("CallStatus") == "in-progress"
 
 
-def _no_seat(calls: Calls, call_sid: str) -> str:
+def _turned_away(
+    request: web.Request, fields: Mapping[str, str], *, is_ours: bool
+) -> web.Response | None:
+    """What is answered to a call that has no seat; None if it has one from now on.
+
+    Args:
+        request: Of the voice webhook.
+        fields: Of the request, verified.
+        is_ours: We have called.
+    """
+    calls, call_sid = request.app[CALLS], fields["CallSid"]
+    caller = "" if is_ours else identify(fields.get("From", ""))
+    if calls.admission.has_enough(caller, call_sid):
+        refuse(request, "caller_seats", 429)
+        return answer(twiml.say_and_hang_up(busy.TOO_MANY))
+    if reason := _no_seat(calls, call_sid, caller):
+        refuse(request, reason, 503)
+        return busy.turned_away(request, fields, is_ours=is_ours)
+    return None
+
+
+def _no_seat(calls: Calls, call_sid: str, caller: str) -> str:
     """Why a new call cannot be taken; empty if it has a seat now, or had one."""
     if calls.lines.is_draining:
         return "busy"
     if not calls.load.allows_calls and not calls.admission.holds(call_sid):
         return "overload"
-    return "" if calls.admission.reserve(call_sid) else "busy"
+    return "" if calls.admission.reserve(call_sid, caller) else "busy"
 
 
 async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:

@@ -59,6 +59,7 @@ def gone() -> Course:
         (ev.PlaybackReported(ev.Playback.CALLER_ON), [False, True, False, False]),
         (ev.Summarized(1, "Two pizzas."), [False, True, False, False]),
         (ev.SummaryFailed(1), [False, True, False, False]),
+        (ev.AllowanceSpent(), [False, True, False, False]),
         (ev.ServiceStopping(), [True, True, False, False]),
         (ev.CallEnded(), [True, True, True, False]),
         (ev.ToolFinished("tool00001", ToolOutcome("{}")), [True, True, True, True]),

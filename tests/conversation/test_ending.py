@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from agent.conversation.ending import BY_AGENT, HANDED_OVER, IDLE, TIME_IS_UP, TROUBLE, transfer
+from agent.conversation.ending import (
+    BY_AGENT,
+    HANDED_OVER,
+    IDLE,
+    SPENT,
+    TIME_IS_UP,
+    TROUBLE,
+    transfer,
+)
 from agent.conversation.events import EndReason
 from agent.conversation.handoff import HandoffData, ReasonCode
 from agent.conversation.history import AgentSaid, CallerSaid, Fact, Means, Note
@@ -12,19 +20,20 @@ from agent.conversation.usecase import Phrases
 
 def test_only_a_goodbye_can_be_taken_back() -> None:
     """A transfer, trouble, the last minute and a stopping process stand."""
-    endings = [BY_AGENT, IDLE, TIME_IS_UP, TROUBLE, HANDED_OVER, transfer(Handoff("wish"))]
+    endings = [BY_AGENT, IDLE, TIME_IS_UP, SPENT, TROUBLE, HANDED_OVER, transfer(Handoff("wish"))]
 
-    assert [one.is_revocable for one in endings] == [True, True, False, False, False, False]
+    assert [one.is_revocable for one in endings] == [True, True, *[False] * 5]
 
 
 def test_each_ending_has_its_reason() -> None:
     """Practice section 15: a closed list."""
-    endings = [BY_AGENT, IDLE, TIME_IS_UP, TROUBLE, HANDED_OVER, transfer(Handoff("wish"))]
+    endings = [BY_AGENT, IDLE, TIME_IS_UP, SPENT, TROUBLE, HANDED_OVER, transfer(Handoff("wish"))]
 
     assert [one.reason for one in endings] == [
         EndReason.AGENT_END,
         EndReason.IDLE,
         EndReason.MAX_DURATION,
+        EndReason.CALLER_SPEND,
         EndReason.ERROR_MODEL,
         EndReason.DRAIN,
         EndReason.TRANSFER,

@@ -204,6 +204,11 @@ class Adversary(RuleBasedStateMachine):
         )
         self.world.happen(ev.BriefChanged(brief))
 
+    @precondition(lambda self: len(self.world.serials) > 8)
+    @rule()
+    def allowance_is_spent(self) -> None:
+        self.world.happen(ev.AllowanceSpent())
+
     @precondition(lambda self: len(self.world.serials) > 12)
     @rule(departure=st.sampled_from(Departure))
     def service_stops(self, departure: Departure) -> None:

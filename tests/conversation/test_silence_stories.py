@@ -190,6 +190,50 @@ def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
     assert call.world.conversation.end_reason is EndReason.MAX_DURATION
 
 
+def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> None:
+    """The model is not asked once more, whatever is said meanwhile."""
+    call = listening()
+
+    said = call.happens(ev.AllowanceSpent())
+    more = [*call.happens(spoke("Two pizzas.")), *call.happens(spoke("Please?"))]
+    again = call.happens(ev.AllowanceSpent())
+    goodbye = call.happens(agent_off())
+
+    assert said[:3] == [
+        StopTimer(Timer.IDLE),
+        Speak(2, HELLO.phrases.goodbye_spent, is_last=True),
+        Record(1, AgentSaid(HELLO.phrases.goodbye_spent, Voice.SERVICE)),
+    ]
+    assert not any(isinstance(action, StartReply) for action in more)
+    assert again == []
+    assert EndCall('{"reasonCode": "goodbye"}') in goodbye
+    assert call.world.conversation.end_reason is EndReason.CALLER_SPEND
+
+
+def test_a_reply_that_is_being_spoken_is_not_finished_by_one_who_has_spent_everything() -> None:
+    """What was said is said; the rest is not asked for."""
+    call = thinking()
+
+    said = call.happens(delta(1, "Sure, two. "), ev.AllowanceSpent())
+
+    assert CancelReply(1) in said
+    assert [action.text for action in said if isinstance(action, Speak)][-1] == (
+        HELLO.phrases.goodbye_spent
+    )
+
+
+def test_a_goodbye_that_stands_needs_no_other_reason() -> None:
+    """A call whose time is up ends as it was told to."""
+    call = listening()
+    call.fires(Timer.DURATION)
+    call.happens(agent_off())
+    call.fires(Timer.DURATION)
+
+    assert call.happens(ev.AllowanceSpent()) == []
+    call.happens(agent_off())
+    assert call.world.conversation.end_reason is EndReason.MAX_DURATION
+
+
 def test_the_warning_does_not_break_into_a_reply() -> None:
     """The model is told instead."""
     call = thinking()

@@ -68,6 +68,7 @@ EVENTS: list[Event] = [
     ev.ToolFinished("a", ToolOutcome("{}", effect=SwitchLanguage("es-US"))),
     ev.TimerFired(Timer.IDLE, 7),
     ev.BriefChanged(BRIEF),
+    ev.AllowanceSpent(),
     ev.ServiceStopping(ev.Departure.AT_ONCE),
     ev.CallEnded(ev.EndReason.ERROR_RELAY),
 ]

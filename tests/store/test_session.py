@@ -15,8 +15,10 @@ from agent.ports import Item
 from agent.store.session import (
     Session,
     TokenUse,
+    identity_of,
     is_edited,
     is_set_up,
+    number_of,
     opening_item,
     profile_of,
     record_of_call,
@@ -108,6 +110,46 @@ def test_a_call_that_rings_is_not_set_up_yet() -> None:
     assert (version_of(opening), version_of(session_item({}))) == (0, 3)
     assert profile_of(opening) == Profile("+15550100001")
     assert profile_of(session_item({})) == Profile("+15550100001", first_name="Ada")
+
+
+FAILED = {"From": "+15550100001", "StirVerstat": "TN-Validation-Failed-C"}
+
+
+def test_a_number_that_is_not_trusted_is_nobody() -> None:
+    """It still is the number that limits count by, and another process reads the same."""
+    opening = opening_item("CA0123", FAILED, token="secret", now=1.0)
+    strict = opening_item("CA0123", {"From": "+15550100001"}, token="secret", now=1.0, trusted="a")
+
+    assert (identity_of(opening), identity_of(strict)) == ("", "")
+    assert (number_of(opening), number_of(strict)) == ("+15550100001", "+15550100001")
+    assert profile_of(opening) == Profile("")
+
+
+@pytest.mark.parametrize(
+    ("webhook", "outbound", "identity"),
+    [
+        ({"From": "client:ada", "StirVerstat": "TN-Validation-Failed"}, "", "client:ada"),
+        ({**FAILED, "To": "+15550100002"}, "tours", "+15550100002"),
+    ],
+    ids=["an app, whose token names the caller", "a call that we made"],
+)
+def test_attestation_is_for_callers_by_telephone(
+    webhook: Mapping[str, str], outbound: str, identity: str
+) -> None:
+    """Nobody else chooses what is shown as their number."""
+    item = opening_item("CA0123", webhook, token="secret", now=1.0, outbound=outbound, trusted="a")
+
+    assert identity_of(item) == identity
+
+
+def test_no_field_of_the_webhook_makes_a_number_trusted_or_not() -> None:
+    """Only Twilio's own."""
+    item = opening_item("CA0123", {**FAILED, "callerUntrusted": ""}, token="secret", now=1.0)
+    honest = opening_item(
+        "CA0123", {"From": "+15550100001", "callerUntrusted": "true"}, token="secret", now=1.0
+    )
+
+    assert (identity_of(item), identity_of(honest)) == ("", "+15550100001")
 
 
 @pytest.mark.parametrize("name", ["systemPrompt", "tools", "dtmfHandlers", "llmModel"])

@@ -21,6 +21,7 @@ from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
 from tests.survival.report import Report, judge, told
 from tests.survival.stack import Exit, Plan, Stack, standing
 from tests.survival.stepped import BACK, FORWARD
+from tests.twilio.client import UNLIMITED_CALLERS
 
 _BUSY = (Phase.THINKING, Phase.LISTENING, Phase.ORDERING)
 
@@ -183,7 +184,7 @@ async def disk_full(place: Place, seconds: float = 10.0) -> Outcome:
 async def flood(place: Place, strangers: int = 10_000) -> Outcome:
     """Strangers hold idle connections, try handshakes and ring more often than calls are taken."""
     most = place.calls
-    plan = Plan(environment={"MAX_CALLS": str(most)})
+    plan = Plan(environment={"MAX_CALLS": str(most), **UNLIMITED_CALLERS})
     async with standing(place.folder, place.table, plan) as stack:
         async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
             relays, seen = await ring(stack.twilio, 2 * most)

@@ -209,31 +209,6 @@ def texts_of(rule: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_the_firewall_blocks_what_twilio_has_not_signed() -> None:
-    """Whether the header is right, the service checks; health has none, tokens have a secret."""
-    rules = {rule["Name"]: rule for rule in only("AWS::WAFv2::WebACL")["Rules"]}
-
-    assert rules["unsigned"]["Action"] == {"Block": {}}
-    unsigned, *elsewhere = rules["unsigned"]["Statement"]["AndStatement"]["Statements"]
-    header = unsigned["NotStatement"]["Statement"]["SizeConstraintStatement"]
-    assert header["FieldToMatch"] == {"SingleHeader": {"Name": "x-twilio-signature"}}
-    free = [each["NotStatement"]["Statement"]["ByteMatchStatement"] for each in elsewhere]
-    assert [(each["PositionalConstraint"], each["SearchString"]) for each in free] == [
-        ("EXACTLY", "/health"),
-        ("EXACTLY", "/token"),
-    ]
-
-
-def test_the_firewall_does_not_count_twilios_calls_against_it() -> None:
-    """All calls come from a few addresses; rates are limited for unsigned requests only."""
-    rates = [each for each in maps(only("AWS::WAFv2::WebACL")) if "RateBasedStatement" in each]
-
-    assert rates
-    for each in rates:
-        scope = each["RateBasedStatement"]["ScopeDownStatement"]
-        assert "x-twilio-signature" in list(texts(scope["NotStatement"]))
-
-
 # How a task starts.
 
 

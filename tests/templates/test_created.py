@@ -140,7 +140,7 @@ def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
     given = environment(agent_container(account))
     settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
 
-    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 0)
+    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 30)
     assert not is_asked(given)
 
 

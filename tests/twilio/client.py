@@ -50,6 +50,14 @@ class Answer:
     relay: Relay | None
 
 
+UNLIMITED_CALLERS = {
+    "CALLER_CALLS_AT_ONCE": "0",
+    "CALLER_CALLS_PER_HOUR": "0",
+    "CALLER_TOKENS_PER_DAY": "0",
+}
+"""Environment of a service that one number may call as often as it likes."""
+
+
 class CallRefusedError(Exception):
     """The voice webhook answered without a relay; `answer` says with what instead."""
 

@@ -20,12 +20,13 @@ from agent.conversation.messages import (
     TextPiece,
     Usage,
 )
+from agent.conversation.usecase import Phrases
 from agent.ports import Item, MessageError, Messenger, Store, StoreError, TextMessage
 from agent.store import dials
-from agent.web.busy import BUSY, TOO_OFTEN
+from agent.web.busy import BUSY, TOO_MANY, TOO_OFTEN
 from agent.web.edge import TROUBLE
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
-from tests.servers import ACTION_URL, VOICE_URL, Server, settings_for, staged
+from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
 from tests.stores import CountingStore
 from tests.twilio.call import Manner
 from tests.twilio.client import Answer, call_fields
@@ -106,7 +107,8 @@ async def test_burst_of_webhooks_is_taken_up_to_the_limit() -> None:
     async with open_shop(
         {"MAX_CALLS": "10"}, table=lambda store: CountingStore(store, 0.02)
     ) as shop:
-        answers = await asyncio.gather(*(shop.ring() for _ in range(50)))
+        callers = [f"+1555020{number:04}" for number in range(50)]
+        answers = await asyncio.gather(*(shop.ring(caller) for caller in callers))
         reserved = await shop.server.metric("agent_reserved_calls")
         refused = await shop.refused("busy")
 
@@ -320,16 +322,41 @@ async def test_caller_too_many_is_texted_once_an_hour() -> None:
     assert messenger.texts == [TextMessage(OURS, GRACE, "We will call you back.")] * 2
 
 
-@pytest.mark.parametrize("caller", ["client:ada", "anonymous", "+266696687"])
-async def test_who_has_no_telephone_is_not_texted(caller: str) -> None:
-    """There is no number to send it to."""
+@pytest.mark.parametrize(
+    ("caller", "verstat"),
+    [
+        ("client:ada", ""),
+        ("anonymous", ""),
+        ("+266696687", ""),
+        (GRACE, "TN-Validation-Failed"),
+    ],
+)
+async def test_who_has_no_telephone_is_not_texted(caller: str, verstat: str) -> None:
+    """There is no number to send it to, or it is perhaps somebody else's."""
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
         await shop.ring()
-        await shop.ring(caller)
+        await shop.ring(caller, StirVerstat=verstat)
 
     assert messenger.texts == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "texted"),
+    [("", ["+15550100003"]), ("+44,+4179", ["+447700900001", "+41795550100"])],
+)
+async def test_only_numbers_that_are_listed_are_texted(listed: str, texted: list[str]) -> None:
+    """Where none is, those of the country of our number: messages abroad can cost much."""
+    messenger = MemoryMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "Call again.", "SMS_NUMBERS": listed, **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        await shop.ring()
+        for caller in ("+15550100003", "+447700900001", "+41795550100", "+8821234567890"):
+            await shop.ring(caller)
+        await until(lambda: len(messenger.texts) == len(texted))
+
+    assert [text.recipient for text in messenger.texts] == texted
 
 
 async def test_only_so_many_messages_are_on_their_way() -> None:
@@ -385,6 +412,23 @@ async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
     assert machine.verbs == ("Say", "Hangup")
 
 
+@pytest.mark.parametrize("query", ["?verstat=TN-Validation-Failed", "?attempt=1&verstat=x"])
+async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> None:
+    """It is told with the first webhook of a call only; what is told now is newer."""
+    told = {"StirVerstat": "TN-Validation-Failed-B"}
+    async with (
+        open_shop({}) as shop,
+        open_shop({"MAX_CALLS": "1", "BUSY_REDIRECT_URL": "https://eu.example.com/"}) as full,
+    ):
+        await full.ring()
+        shop.server.calls.lines.drain()
+        answers = [await shop.ring(GRACE, query, **told), await full.ring(GRACE, query, **told)]
+        kept = await shop.ring(GRACE, "?verstat=TN-Validation-Passed-A")
+
+    assert all("verstat=TN-Validation-Failed-B&amp;attempt=" in each.xml for each in answers)
+    assert "?verstat=TN-Validation-Passed-A&amp;attempt=1<" in kept.xml
+
+
 async def test_call_that_was_sent_on_is_taken_by_another_process() -> None:
     """The signature covers the count."""
     async with open_shop({}) as shop:
@@ -411,6 +455,77 @@ async def test_overloaded_process_takes_no_new_call_and_keeps_its_own() -> None:
 
     assert (refused.verbs, counted) == (("Say", "Hangup"), 1)
     assert (again.verbs, taken.verbs, reply.text) == (("Connect",), ("Connect",), "Yes.")
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [("3", 60), ("1", 7)])
+async def test_calls_at_once_do_not_dodge_the_limit(limit: str, at_once: int) -> None:
+    """A call takes its place before it is answered, in whichever of two processes it rings."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limits = {"CALLER_CALLS_PER_HOUR": limit, "CALLER_CALLS_AT_ONCE": "0"}
+
+    def slow(table: MemoryStore) -> Store:
+        return CountingStore(table, 0.02)
+
+    async with (
+        open_shop(limits, store, clock, table=slow) as shop,
+        open_shop(limits, store, clock, table=slow) as other,
+    ):
+        rung = [(shop, other)[number % 2].ring() for number in range(at_once)]
+        answers = await asyncio.gather(*rung)
+        others = await shop.ring(GRACE)
+
+    verbs = [answer.verbs for answer in answers]
+    assert verbs.count(("Connect",)) == int(limit)
+    assert sum(TOO_OFTEN in answer.xml for answer in answers) == at_once - int(limit)
+    assert others.verbs == ("Connect",)
+
+
+async def test_one_caller_does_not_take_all_seats() -> None:
+    """With webhooks whose sockets never come, or with calls; others still get through."""
+    async with open_shop({"MAX_CALLS": "10"}) as shop:
+        waiting = [await shop.ring() for _ in range(20)]
+        forged = await shop.ring(StirVerstat="TN-Validation-Failed")
+        others = [await shop.ring(each) for each in (GRACE, "client:ada", *["anonymous"] * 4)]
+        counted = await shop.refused("caller_seats")
+        reserved = await shop.server.metric("agent_reserved_calls")
+
+    assert [each.verbs for each in waiting] == [("Connect",)] * 3 + [("Say", "Hangup")] * 17
+    assert all(TOO_MANY in each.xml for each in (*waiting[3:], forged))
+    assert {each.verbs for each in others} == {("Connect",)}
+    assert (counted, reserved) == (18, 9)
+
+
+async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
+    """Also of calls that were set up elsewhere."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limit = {"CALLER_CALLS_AT_ONCE": "1"}
+    async with open_shop(limit, store, clock) as shop, open_shop(limit, store, clock) as other:
+        relay = await other.server.relay(From=ADA)
+        async with shop.server.twilio.connect(relay) as call:
+            await call.say("are you open")
+            during = await shop.ring()
+        await shop.server.calls.until_quiet()
+        after = await shop.ring()
+        clock.seconds += 15.0
+        later = await shop.ring()
+
+    answers = [during, after, later]
+    assert [each.verbs for each in answers] == [("Say", "Hangup"), ("Connect",), ("Connect",)]
+
+
+async def test_people_we_call_have_seats_of_their_own() -> None:
+    """It was our idea, and an app cannot say so."""
+    async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
+        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        await shop.ring(ADA)
+        made = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
+        forged = {"outboundUseCase": RESTAURANT, "To": GRACE}
+        apps = [await shop.ring("client:ada", **forged) for _ in range(2)]
+
+    assert made.verbs == ("Connect",)
+    assert [each.verbs for each in apps] == [("Connect",), ("Say", "Hangup")]
 
 
 async def test_caller_who_calls_too_often_is_told_so_until_the_hour_is_over() -> None:
@@ -453,7 +568,7 @@ async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over
                 await call.say("are you open")
             await server.calls.until_quiet()
             clock.seconds += 60.0
-        kept = [item["tokens"] for item in await store.query(f"usage::{ADA}")]
+        kept = [item["tokens"] for item in await store.query(f"usage::{ADA}", "tokens::")]
         refused = await server.ring(call_fields(From=ADA))
         counted = await server.metric("agent_calls_refused_total", reason="caller_spend")
         clock.seconds += 24 * 3600.0
@@ -461,6 +576,43 @@ async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over
 
     assert kept == [424, 424]
     assert (refused.verbs, counted, later.verbs) == (("Say", "Hangup"), 1, ("Connect",))
+
+
+async def test_caller_is_told_in_the_call_that_everything_is_spent() -> None:
+    """Looked at before each turn: the model is not asked again, and the call is ended."""
+    async with open_shop({"CALLER_TOKENS_PER_DAY": "800"}) as shop:
+        async with shop.server.twilio.call(From=ADA) as call:
+            replies = [await call.say("are you open") for _ in range(3)]
+            ending = await heard_out(call)
+        await shop.server.calls.until_quiet()
+        spent = [item["tokens"] for item in await shop.store.query(f"usage::{ADA}", "tokens::")]
+        ended = await shop.server.metric("agent_calls_total", end_reason="caller_spend")
+
+    assert [reply.text for reply in replies] == ["Yes.", "Yes.", Phrases().goodbye_spent]
+    assert (spent, ended) == ([848], 1)
+    assert "goodbye" in str(ending)
+
+
+@pytest.mark.parametrize("is_forged", [False, True])
+async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: bool) -> None:
+    """Those that are in progress, in another process, and those behind the same shown number."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limit = {"CALLER_TOKENS_PER_DAY": "800"}
+    verstat = "TN-Validation-Failed" if is_forged else ""
+    async with (
+        open_shop(limit, store, clock) as shop,
+        open_shop(limit, store, clock) as other,
+        shop.server.twilio.call(From=ADA) as first,
+        other.server.twilio.call(From=ADA, StirVerstat=verstat) as second,
+        shop.server.twilio.call(From=GRACE) as third,
+    ):
+        replies = [await one.say("are you open") for one in (first, second)]
+        replies += [await first.say("and tomorrow"), await second.say("and tomorrow")]
+        others = await third.say("are you open")
+
+    assert [reply.text for reply in replies] == ["Yes.", "Yes.", "Yes.", Phrases().goodbye_spent]
+    assert others.text == "Yes."
 
 
 async def test_person_we_call_has_no_limit() -> None:
@@ -490,7 +642,11 @@ async def test_table_that_cannot_tell_refuses_nobody() -> None:
 
     store = Forgetful()
     await store.put(dict(RECORD))
-    limits = {"CALLER_CALLS_PER_HOUR": "1", "CALLER_TOKENS_PER_DAY": "1"}
+    limits = {
+        "CALLER_CALLS_AT_ONCE": "0",
+        "CALLER_CALLS_PER_HOUR": "1",
+        "CALLER_TOKENS_PER_DAY": "1",
+    }
     async with open_shop(limits, store) as shop:
         answers = [await shop.ring() for _ in range(3)]
         async with shop.server.twilio.call(From=ADA) as call:

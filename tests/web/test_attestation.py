@@ -1,0 +1,125 @@
+"""A caller whose number the carrier does not vouch for: they are served, as a stranger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, serving, settings_for
+
+ADA = "+15550100001"
+FAILED = "TN-Validation-Failed-A"
+
+
+async def prompt_of(server: Server, call_sid: str) -> str:
+    await server.calls.close()
+    item = await server.store.get(call_sid, "connection")
+    assert item is not None
+    return str(item["systemPrompt"])
+
+
+async def known(server: Server) -> None:
+    """Give Ada all that could be told to somebody else."""
+    await server.know(ADA, firstName="Ada", lastName="Lovelace", email="ada@example.com")
+    await server.store.put(
+        {
+            "pk": ADA,
+            "sk": "restaurantOrder::CA00::1772733600::aa",
+            "order": {"order_items": [{"line_item": "Small Quixote"}], "order_total": 9.0},
+        }
+    )
+
+
+async def told(table: Path, level: str, verstat: str) -> tuple[str, str]:
+    """The greeting, and the prompt, of one who calls from Ada's number."""
+    async with serving(settings_for(table, TRUSTED_ATTESTATION=level)) as server:
+        await known(server)
+        relay = await server.relay(From=ADA, StirVerstat=verstat)
+        prompt = await prompt_of(server, relay.fields["CallSid"])
+        return relay.attributes["welcomeGreeting"], prompt
+
+
+@pytest.mark.parametrize(
+    ("level", "verstat"),
+    [
+        ("", "TN-Validation-Failed"),
+        ("", "TN-Validation-Failed-B-Diverted"),
+        ("C", "No-TN-Validation"),
+        ("B", "TN-Validation-Passed-C"),
+        ("A", "TN-Validation-Passed-B-Passthrough"),
+        ("a", ""),
+    ],
+)
+async def test_caller_with_a_number_that_may_be_forged_is_a_stranger(
+    table: Path, level: str, verstat: str
+) -> None:
+    """Greeted by no name, and the model is told nothing of the owner of the number."""
+    greeting, prompt = await told(table, level, verstat)
+
+    assert "Ada" not in greeting
+    assert not any(
+        word in prompt for word in ("Ada", "Lovelace", "ada@example.com", "Quixote", ADA)
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "verstat"),
+    [
+        ("", ""),
+        ("failed", "No-TN-Validation"),
+        ("", "TN-Validation-Passed-C"),
+        ("B", "TN-Validation-Passed-B-Diverted"),
+        ("A", "TN-Validation-Passed-A"),
+    ],
+)
+async def test_caller_with_a_number_good_enough_is_known(
+    table: Path, level: str, verstat: str
+) -> None:
+    """By default all whose validation has not failed: elsewhere no carrier attests anything."""
+    greeting, prompt = await told(table, level, verstat)
+
+    assert "Ada" in greeting
+    assert "Lovelace" in prompt and "Quixote" in prompt
+
+
+async def test_nothing_is_kept_under_a_number_that_may_be_forged(table: Path) -> None:
+    """Neither name nor order; the order is taken, and belongs to the call."""
+    async with serving(settings_for(table)) as server:
+        async with server.twilio.call(From=ADA, StirVerstat=FAILED) as call:
+            await call.say("a house salad for pickup")
+            await call.say("that's all")
+            await call.say("yes", cycles=2)
+        call_sid = call.relay.fields["CallSid"]
+        orders = (await server.orders(ADA), len(await server.orders(call_sid)))
+
+    assert orders == ([], 1)
+
+
+async def test_name_of_a_caller_who_may_be_somebody_else_is_not_kept(table: Path) -> None:
+    """It would greet the owner of the number."""
+    async with (
+        serving(settings_for(table, STACK_USE_CASE="defaultUseCase")) as server,
+        server.twilio.call(From="+15550100077", StirVerstat=FAILED) as call,
+    ):
+        reply = await call.say("my name is mallory jones")
+        profile = await server.store.get("+15550100077", "profile")
+
+    assert "could not keep your name" in reply.text
+    assert profile is None
+
+
+async def test_new_line_does_not_make_a_stranger_known(table: Path) -> None:
+    """A resumed call is the same call, also where its item was lost and Twilio tells no more."""
+    async with serving(settings_for(table)) as server:
+        await known(server)
+        relay = await server.relay(From=ADA, StirVerstat=FAILED)
+        later = {**relay.fields, "SessionStatus": "failed", "ErrorCode": "64105"}
+        del later["StirVerstat"]
+        resumed = await server.twilio.post(relay.action, later)
+        lost = {**later, "CallSid": "CA" + "7" * 32}
+        elsewhere = await server.twilio.post(relay.action, lost)
+        prompts = [await prompt_of(server, fields["CallSid"]) for fields in (relay.fields, lost)]
+
+    assert resumed.relay and elsewhere.relay
+    assert "Ada" not in f"{prompts}{elsewhere.xml}"
