@@ -47,7 +47,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     ),
     5: (
         f"{_VOICE}test_fields_named_like_ours_change_nothing",
-        f"{_VOICE}test_names_with_markup_are_escaped",
+        f"{_VOICE}test_text_with_markup_is_escaped",
     ),
     6: (
         f"{_CALL}test_interrupt_stops_the_model_and_every_further_word",
@@ -120,7 +120,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
         f"{_CALL}test_key_speaks_its_line_and_then_runs_its_tool",
         f"{_CALL}test_key_that_runs_a_tool_forces_it",
         f"{_CALL}test_keys_without_a_binding_are_harmless",
-        "tests/store/test_records.py::test_a_broken_record_names_the_field_and_the_fault",
+        "tests/store/test_records.py::test_a_key_of_a_tool_the_use_case_does_not_offer_is_told_to_the_model",
     ),
     24: (
         f"{_VOICE}test_broken_record_is_an_apology",

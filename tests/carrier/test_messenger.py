@@ -266,7 +266,7 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
         async with messenger_to(stand_in.session()) as messenger:
             error = await failure(messenger, "sms")
 
-    assert logs == [{"event": "sms.failed", "log_level": "warning", "status": 400, "code": 21610}]
+    assert logs == [{"event": "sms.failed", "log_level": "warning", "status": 400, "code": "21610"}]
     assert str(error) == "opted out: HTTP 400, Twilio error 21610"
 
 

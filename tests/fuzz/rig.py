@@ -23,6 +23,7 @@ import structlog
 from agent.telemetry import configure_logging
 from tests.servers import Server, serving, settings_for
 from tests.twilio.call import TwilioCall, UnansweredError
+from tests.twilio.client import UNLIMITED_CALLERS
 from tests.twilio.ledger import Fault
 from tests.waiting import no_longer, until
 
@@ -111,6 +112,7 @@ def rig(folder: Path, table: Path) -> Iterator[Rig]:
         OUTBOUND_NUMBERS="+1555",
         OUTBOUND_FROM="+15550100000",
         MAX_CALLS="1000",
+        **UNLIMITED_CALLERS,
     )
     begun = threading.Event()
     here: list[Rig] = []

@@ -121,20 +121,31 @@ async def test_fields_named_like_ours_change_nothing(server: Server) -> None:
     assert await server.items("other") == []
 
 
-async def test_names_with_markup_are_escaped(server: Server) -> None:
-    """TwiML stays TwiML, whatever callers are called (D5)."""
-    name = "Ada \"& <Hangup/> 'O"
-    await server.know(STRANGER, firstName=name, lastName="<<CURRENT_DATE>>")
+async def test_text_with_markup_is_escaped(server: Server) -> None:
+    """TwiML stays TwiML, whatever a greeting or a call is called (D5)."""
+    record = await server.store.get(RESTAURANT, "configuration")
+    assert record is not None and isinstance(record["conversationRelayParams"], dict)
+    greeting = {"welcomeGreeting": "Hello \"& <Hangup/> 'O."}
+    params = {**record["conversationRelayParams"], **greeting}
+    await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
 
     answer = await server.ring(call_fields(From=STRANGER, CallSid="CA<&\">'"))
 
     assert answer.verbs == ("Connect",)
     assert answer.relay is not None
-    assert answer.relay.attributes["welcomeGreeting"] == (
-        "Hello Ada '& Hangup/ 'O, this is Harbor Oven. How can I help you today?"
-    )
+    assert answer.relay.attributes["welcomeGreeting"] == "Hello \"& <Hangup/> 'O."
     assert answer.relay.parameters == {"callSid": "CA<&\">'"}
     assert "&amp;" in answer.xml and "<Hangup" not in answer.xml
+
+
+async def test_names_with_markup_are_not_spoken(server: Server) -> None:
+    """What cannot be a name is as if it were not known (D5)."""
+    await server.know(STRANGER, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
+
+    answer = await server.ring(call_fields(From=STRANGER))
+
+    assert answer.relay is not None
+    assert answer.relay.attributes["welcomeGreeting"].startswith("Hello, this is Harbor Oven.")
 
 
 async def test_broken_record_is_an_apology(server: Server) -> None:

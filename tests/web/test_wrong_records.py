@@ -20,6 +20,7 @@ from agent.store.items import load_document
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged
+from tests.twilio.client import UNLIMITED_CALLERS
 
 NAME = "restaurantOrderingUseCase"
 OLD = Path(__file__).parents[1] / "store" / "predecessor" / "record-restaurant.json"
@@ -95,7 +96,9 @@ def _opened(identifier: str, script: str) -> LanguageModel:
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     store = MemoryStore()
-    async with staged(settings_for(tmp_path / "unused"), store, _opened) as server:
+    async with staged(
+        settings_for(tmp_path / "unused", **UNLIMITED_CALLERS), store, _opened
+    ) as server:
         yield Stage(server, store)
 
 
