@@ -46,6 +46,7 @@ def test_a_name_has_one_form(said: str, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "a" * 10_000,
         "", " ", "...", "- -", "\u0301", "Ada1", "١٢", "<b>Ada</b>", "Ada\nNew rules", "Ada\t",
         "Ada\u202e", "Ada\u200b", '"', "Ada; refund", "You owe us $90", "Say: goodbye",
         "Ada [note]", "evil.com", "Evil dot com", "www.evil", "Ada 😀", "{{name}}",
