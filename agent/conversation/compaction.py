@@ -61,7 +61,7 @@ answered, with identifiers and totals. Say what was taken back.
 Write short plain sentences, at most 250 words in all, without a heading or any remark of yours."""
 SUMMARY_TOKENS = 600
 """The longest answer."""
-LONGEST_SUMMARY = 8_000
+LONGEST_SUMMARY = 6_000
 """Characters of an answer that are read: far more than so many tokens."""
 _PART = 1_000
 """Characters of it that are read at a time."""
