@@ -8,7 +8,7 @@ begun is finished.
 
 The limits count by the number that is shown, also where it may be forged. Callers we cannot tell
 apart have no limit, for they would share one; nor has a call that we made. A table that is away
-refuses nobody. No number is logged.
+refuses no caller. No number is logged.
 """
 
 from __future__ import annotations

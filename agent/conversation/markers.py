@@ -32,9 +32,9 @@ class Kind(Enum):
     AGENT = auto()
     """What follows is the agent's."""
     OTHER = auto()
-    """What follows is the part of somebody else: a caller, a system, a tool."""
+    """What follows is the part of another speaker: a caller, a system, a tool."""
     TURN_END = auto()
-    """The part of whoever has spoken is over."""
+    """The part of this speaker is over."""
     TOKEN = auto()
     """Has no meaning of its own."""
 

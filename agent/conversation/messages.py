@@ -72,7 +72,7 @@ class Message:
 
 
 RESULTS_READ = "I have the result."
-"""In the agent's name, between results of tools and words of the caller. Nobody hears it."""
+"""In the agent's name, between results of tools and words of the caller. It is not spoken."""
 
 
 def results_apart(message: Message) -> tuple[Message, ...]:

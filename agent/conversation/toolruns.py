@@ -248,7 +248,7 @@ class ToolRuns:
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
     def _is_effect(self, used: ToolUsed) -> bool:
-        """The call may have changed the world; of a tool that is offered no more nobody knows."""
+        """The call may have changed the world, as may one of a tool that is offered no more."""
         spec = self._specs.get(used.call.name)
         return spec is None or spec.side_effect is not SideEffect.NONE
 

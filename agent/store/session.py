@@ -169,13 +169,13 @@ def identity_of(item: Mapping[str, object]) -> str:
 def number_of(item: Mapping[str, object]) -> str:
     """As `identity_of`, also where the caller may not be the owner of the number.
 
-    For limits alone: a call that hides behind somebody else's number counts, too.
+    For limits alone: a call under a false number counts, too.
     """
     return identify(str(item.get("To" if outbound_use_case(item) else "From", "")))
 
 
 def is_forged(webhook: Mapping[str, str], trusted: str) -> bool:
-    """The number of the caller may be somebody else's; an app's caller is named by its token."""
+    """The number of the caller may be false; an app's caller is named by its token."""
     is_number = is_telephone_number(webhook.get("From", "").strip())
     return is_number and not is_trusted(webhook.get(VERSTAT, ""), trusted)
 
