@@ -359,7 +359,7 @@ def test_line_that_is_given_up_leaves_all_behind_that_had_come(
         running = asyncio.create_task(session.run())
         await asyncio.sleep(1.01)
         await session.lose_line()
-        read.append(stage.journal.facts)
+        read.append(list(stage.journal.facts))
         await running
 
     run_virtually(lose())
