@@ -351,7 +351,8 @@ def test_line_that_is_given_up_leaves_all_behind_that_had_come(
     happened: list[Event], kept: str
 ) -> None:
     """Promise 5: what another process reads then has the keys typed so far."""
-    stage = Stage(ScriptedLine([(1.0, event) for event in happened]), ScriptedModel([[10.0, END]]))
+    line = ScriptedLine([(1.0, event) for event in happened], stays_open=True)
+    stage = Stage(line, ScriptedModel([[10.0, END]]))
     read: list[list[Fact]] = []
 
     async def lose() -> None:
