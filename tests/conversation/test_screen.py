@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from time import process_time
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -216,15 +216,15 @@ WORST = (
 
 
 def _seconds(text: str) -> float:
-    begun = process_time()
+    begun = thread_time()
     Speech().feed(text)
-    return process_time() - begun
+    return thread_time() - begun
 
 
 @pytest.mark.parametrize("unit", WORST)
 def test_work_is_linear_in_the_text(unit: str) -> None:
     """Eight times the text takes about eight times the work, not sixty-four times."""
-    short, long = (unit * (size // len(unit)) for size in (8_192, 65_536))
+    short, long = (unit * (size // len(unit)) for size in (4_096, 32_768))
     small = min(_seconds(short) for _ in range(3))
 
-    assert min(_seconds(long) for _ in range(2)) < 30 * small + 0.02
+    assert min(_seconds(long) for _ in range(2)) < 30 * max(small, 0.001)
