@@ -724,7 +724,7 @@ FAULTS = (
     ),
     Fault(
         "speech",
-        "if at - start > _LONGEST_TAG or not _OPEN.search(text[start:at]):",
+        "if at - start > _LONGEST_TAG or not _is_open(text[start:at]):",
         "if True:",
         "practice 14: a tag with blanks in it is not spoken",
     ),

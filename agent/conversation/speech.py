@@ -108,7 +108,7 @@ class Speech:
             at = end.start()
             if end.end() == start:
                 continue  # the mark that ended the word before
-            if at - start > _LONGEST_TAG or not _OPEN.search(text[start:at]):
+            if at - start > _LONGEST_TAG or not _is_open(text[start:at]):
                 return end.span()
         if len(text) > longest:
             return longest, longest
@@ -184,6 +184,11 @@ class Speech:
     def _without_tags(self, word: str) -> str:
         """The word without tags."""
         return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
+
+
+def _is_open(word: str) -> bool:
+    """Whether a word ends inside a tag or inside the target of a link."""
+    return ("<" in word or "](" in word) and _OPEN.search(word) is not None
 
 
 def _ends_sentence(word: str) -> bool:

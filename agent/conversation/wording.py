@@ -53,6 +53,8 @@ def clean_word(word: str, *, is_english: bool = True) -> str:
 
 def is_foreign(word: str) -> bool | None:
     """Whether a word is in letters that are not Latin; None if it has no letters."""
+    if word.isascii():  # most words by far
+        return False if word.lower() != word.upper() else None
     letters = [one for one in word if one.isalpha()]
     return any(one > _LATIN_END for one in letters) if letters else None
 
