@@ -84,13 +84,16 @@ async def test_deploy_drops_no_call_and_no_sentence(place: Place, record_propert
 async def test_calls_go_on_when_twilio_opens_the_socket_again(
     place: Place, record_property: Record
 ) -> None:
-    """At another server, with the same URL, and with or without a second `setup`."""
+    """At another server, with the same URL, and with or without a second `setup`.
+
+    Twilio opens no socket again that was never open; it asks the action URL (error 64102).
+    """
     outcome = await scenarios.reopened(place)
 
     tell(record_property, "reopened", outcome)
     assert_nothing_is_lost(outcome)
-    assert sum(outcome.report.rejoins.values()) > 0
-    assert {each.split()[-1] for each in outcome.report.rejoins} == {"reopened"}
+    was_open = [each for each in outcome.report.rejoins if not each.startswith("failed 64102")]
+    assert {each.split()[-1] for each in was_open} == {"reopened"}, outcome.report.rejoins
     assert outcome.report.lost <= outcome.report.calls
     assert outcome.report.repeated <= outcome.report.calls
     assert outcome.errors == {}

@@ -27,6 +27,7 @@ from tests.survival.model import Sentence
 from tests.twilio.call import Manner, TwilioCall, UnansweredError
 from tests.twilio.client import Answer, Relay, Twilio, call_fields
 from tests.twilio.ledger import Violation
+from tests.waiting import HANG_SECONDS
 
 MANNER = Manner(
     grace_seconds=0.25,
@@ -39,8 +40,9 @@ PATIENCE_SECONDS = 1.5
 _MOST_TIMES = 25
 """Said in vain, after which a person gives up."""
 _MOST_REDIRECTS = 20
-_MOST_REOPENINGS = 5
 _REOPEN_SECONDS = 0.3
+_REOPENING_SECONDS = HANG_SECONDS
+"""For which a socket is opened again before the action URL is asked."""
 
 
 class Phase(StrEnum):
@@ -197,8 +199,8 @@ class Guest:
         """The socket could not be opened: Twilio tries again, or says so to the action URL."""
         status = getattr(error, "status", type(error).__name__)
         leg.ended_at, leg.status, leg.reason = self._now(), "failed", f"64102 {status}"
-        tries = sum(1 for each in self.legs[-_MOST_REOPENINGS:] if each.reason == leg.reason)
-        if leg.ticket.way is Way.REOPENED and tries < _MOST_REOPENINGS:
+        has_time = self._now() - leg.ticket.asked_at < _REOPENING_SECONDS
+        if leg.ticket.way is Way.REOPENED and has_time:
             await asyncio.sleep(_REOPEN_SECONDS)  # Twilio's own schedule is not documented
             return leg.ticket
         fields = {
