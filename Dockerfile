@@ -60,7 +60,7 @@ USER 10001:10001
 VOLUME ["/tmp"]
 EXPOSE 3000 9090
 HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=20s \
-    CMD ["python", "-m", "agent.healthcheck"]
+    CMD ["python", "-m", "agent.cli.healthcheck"]
 # Python is the first process, so the signal to stop reaches it; in its first second or two, while it
 # loads, only with --init.
 ENTRYPOINT ["python", "-m", "agent"]

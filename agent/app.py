@@ -1,4 +1,8 @@
-"""The composition root: settings -> adapters -> a running service.
+"""What each part is opened with, out of `Settings`.
+
+The parts know no settings: each takes what it needs, in its own words.
+
+The composition root: settings -> adapters -> a running service.
 
 The only place that knows every part. Nothing is global: two services can run in one process, as
 the tests do.
@@ -12,44 +16,128 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import time
+from pathlib import Path
+from time import monotonic, time
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent import memory
-from agent.calls import Calls
-from agent.carrier import open_messenger
-from agent.carrier.dialing import TwilioDialer
-from agent.carrier.http import open_http
-from agent.carrier.twilio import twilio_client
-from agent.llm import open_models
-from agent.load import Load
-from agent.options import (
-    messenger_options,
-    model_options,
-    prices_of,
-    record_days,
-    signatures,
-    token_desk,
-    twilio_account,
+from agent.capacity import load_shedding as memory
+from agent.capacity.ecs_task_protection import OnActive, open_protection, unprotected
+from agent.capacity.load_shedding import Load
+from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
+from agent.http import dial_api as dial
+from agent.http import overflow_calls as busy
+from agent.http import sms_status as messages
+from agent.http import token_api as token
+from agent.http.api_access import Keys
+from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.http.server import PRIVATE_DOORS, open_site, public_doors
+from agent.llm import ModelOptions, Patience, open_models
+from agent.messaging.messenger import MessengerOptions, TwilioAccount, open_messenger
+from agent.observability import (
+    EmbeddedMetrics,
+    MeasuredMessenger,
+    MeasuredStore,
+    Prices,
+    Telemetry,
+    read_prices,
 )
-from agent.outbound import Outbound
+from agent.observability.recording.record_writer import open_records
+from agent.observability.tracing import TracedTable, Tracing, open_tracing
 from agent.ports import Store
-from agent.protection import OnActive, open_protection, unprotected
-from agent.recording.desk import open_records
-from agent.resources import Resources
+from agent.session.call_manager import Calls
+from agent.session.outbound import Outbound
+from agent.session.resources import Resources
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
-from agent.store.journal import open_journals
-from agent.telemetry import EmbeddedMetrics, MeasuredMessenger, MeasuredStore, Telemetry
+from agent.store.call_state.journal import open_journals
 from agent.tools import TOOLS, HttpTools, Outside, Toolkit
 from agent.tools.mcp import open_sources
-from agent.tracing import TracedTable, Tracing, open_tracing
-from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES, busy, dial, token
-from agent.web.bearer import Keys
-from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
-from agent.web.site import PRIVATE_DOORS, open_site, public_doors
+from agent.twilio.outbound_api import TwilioDialer
+from agent.twilio.rest_client import VoiceAccess, open_http, twilio_client
+from agent.twilio.signature import Signatures
+
+_PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
+
+
+def record_days(settings: Settings) -> int:
+    """How long calls are kept to be replayed; 0 = they are not."""
+    return settings.record_days if settings.record_calls else 0
+
+
+def twilio_account(settings: Settings) -> TwilioAccount:
+    """Whose name requests to Twilio are made in."""
+    return TwilioAccount(
+        sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token,
+        key_sid=settings.twilio_api_key_sid,
+        key_secret=settings.twilio_api_key_secret,
+        api_url=settings.twilio_api_url,
+    )
+
+
+def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> ModelOptions:
+    """What models are opened with."""
+    return ModelOptions(
+        identifier=settings.model_identifier,
+        fallbacks=settings.fallback_model_identifiers,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        max_calls=settings.max_calls,
+        patience=Patience(
+            first_event=settings.model_first_event_seconds,
+            gap=settings.model_gap_seconds,
+            load=max(settings.model_load_seconds, settings.model_first_event_seconds),
+        ),
+        events=telemetry.models,
+        may_hedge=lambda: load.allows_hedges,
+    )
+
+
+def prices_of(settings: Settings) -> Prices:
+    """What models cost, for estimates.
+
+    Raises:
+        PricesError: The file cannot be used.
+    """
+    return read_prices(Path(settings.prices_file) if settings.prices_file else _PRICES)
+
+
+def messenger_options(settings: Settings) -> MessengerOptions:
+    """What messages are sent with. Only an address that Twilio can reach is told to it."""
+    callback = f"{settings.origin}{messages.STATUS_PATH}" if settings.is_public else ""
+    return MessengerOptions(
+        account=twilio_account(settings),
+        status_callback=callback,
+        sendgrid_api_key=settings.sendgrid_api_key,
+        email_sender=settings.email_from_address,
+    )
+
+
+def signatures(settings: Settings) -> Signatures | None:
+    """What requests of Twilio are checked with; None where no token is configured."""
+    if not settings.twilio_auth_token:
+        return None
+    return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
+
+
+def token_desk(settings: Settings) -> token.TokenDesk | None:
+    """Who gives access tokens to apps.
+
+    None where a secret to ask with, or what tokens are made of, is not configured.
+    """
+    if not settings.token_api_keys:
+        return None
+    access = VoiceAccess(
+        settings.twilio_account_sid,
+        settings.twilio_api_key_sid,
+        settings.twilio_api_key_secret,
+        settings.twilio_twiml_app_sid,
+        settings.twilio_push_credential_sid,
+        clock=time,
+    )
+    return token.open_desk(access, settings.token_api_keys, monotonic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.conversation.caller import (
+from agent.call.text import whole_number
+from agent.errors import AgentError
+from agent.usecases.caller_identity import (
     ATTESTATIONS,
     is_email_address,
     is_number_prefix,
     is_telephone_number,
 )
-from agent.conversation.numerals import whole_number
-from agent.hosts import Hosts, Secret, SecretRule
-from agent.ports import AgentError
+from agent.usecases.host_allowlist import Hosts, Secret, SecretRule
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ON_LOOPBACK = "127.0.0.1"

@@ -36,13 +36,13 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.web.site import raise_file_limit
+from agent.http.server import raise_file_limit
 from benchmarks.service import on_cores_apart, serving
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, say
 from tests.emulators.scripts import Request
-from tests.twilio.call import TwilioCall, UnansweredError
-from tests.twilio.client import Twilio, call_fields
+from tests.twilio_client.call import TwilioCall, UnansweredError
+from tests.twilio_client.client import Twilio, call_fields
 
 MOST_DELAY_SECONDS = 0.1
 _TOKEN = "attack-token"  # noqa: S105 - of a server that lives for this run

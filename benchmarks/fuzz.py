@@ -31,9 +31,9 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.store import seed  # noqa: E402 - as the next one
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
 from agent.tools import SPECS  # noqa: E402 - as the next one
+from agent.usecases import seed  # noqa: E402 - as the next one
 from tests.fuzz import feed, plays  # noqa: E402 - found only by the line above
 from tests.fuzz.rig import Rig, rig  # noqa: E402 - as the next one
 

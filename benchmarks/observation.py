@@ -29,10 +29,10 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.__main__ import main as agent
-from agent.conversation.events import EndReason
+from agent.call.events import EndReason
+from agent.cli.main import main as agent
+from agent.observability import CallFacts, Telemetry
 from agent.ports import Moment
-from agent.telemetry import CallFacts, Telemetry
 from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
 from benchmarks.service import cpu_seconds, on_cores_apart
 from tests.emulators.collector import ENDPOINT, collecting

@@ -37,11 +37,11 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.conversation.messages import Message, ReplyRequest, Role, Text, TextPiece
-from agent.conversation.usecase import ModelSettings
+from agent.call.messages import Message, ReplyRequest, Role, Text, TextPiece
+from agent.errors import ModelError
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel, Uncounted
-from agent.ports import ModelError
+from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel, Uncounted
+from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.replies import Reply, say, stall
 from tests.emulators.scripts import sometimes

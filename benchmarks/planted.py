@@ -33,15 +33,15 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.store import seed as seeding  # noqa: E402 - as the next one
+from agent.observability import configure_logging  # noqa: E402 - as the next one
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
-from agent.telemetry import configure_logging  # noqa: E402 - as the next one
 from agent.tools import SPECS  # noqa: E402 - as the next one
+from agent.usecases import seed as seeding  # noqa: E402 - as the next one
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING  # noqa: E402 - found by the line above
 from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likewise
 from tests.servers import Server, serving, settings_for  # noqa: E402
-from tests.twilio.call import TwilioCall, UnansweredError  # noqa: E402
-from tests.twilio.client import (  # noqa: E402 - as the one before
+from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402
+from tests.twilio_client.client import (  # noqa: E402 - as the one before
     UNLIMITED_CALLERS,
     CallRefusedError,
     Relay,

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.conversation.usecase import Phrases  # noqa: E402 - as the next one
+from agent.call.config import Phrases  # noqa: E402 - as the next one
 from benchmarks.service import serving  # noqa: E402 - as the next one
 from tests import dynamodb as engines  # noqa: E402 - as the next one
 from tests.dialogues import (  # noqa: E402 - a script finds the repository only by the line above
@@ -53,9 +53,9 @@ from tests.dialogues import (  # noqa: E402 - a script finds the repository only
     has_words,
     sample,
 )
-from tests.twilio.call import Manner, TwilioCall, UnansweredError  # noqa: E402
-from tests.twilio.client import CallRefusedError, Twilio  # noqa: E402
-from tests.twilio.playback import Reading  # noqa: E402
+from tests.twilio_client.call import Manner, TwilioCall, UnansweredError  # noqa: E402
+from tests.twilio_client.client import CallRefusedError, Twilio  # noqa: E402
+from tests.twilio_client.playback import Reading  # noqa: E402
 
 CALLERS = {
     ORDERING: "+15550100011",

@@ -47,8 +47,8 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
 from benchmarks.service import Server, on_cores_apart, serving  # noqa: E402 - as the next one
 from tests.servers import PATIENT  # noqa: E402 - found only by the line above
-from tests.twilio.call import TwilioCall, UnansweredError  # noqa: E402 - as the line before
-from tests.twilio.client import Relay, Twilio, call_fields  # noqa: E402 - as the line before
+from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402 - as the line before
+from tests.twilio_client.client import Relay, Twilio, call_fields  # noqa: E402 - as the line before
 
 WARM_MINUTES = 10.0
 FLAT = 0.05

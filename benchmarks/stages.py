@@ -34,12 +34,12 @@ from yarl import URL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.telemetry.turn import UNTIL_SPEECH
+from agent.observability.turn_stages import UNTIL_SPEECH
 from benchmarks.overhead import ENVIRONMENT, MODEL, child, fresh, until_there
 from benchmarks.replay import percentile
 from benchmarks.service import Server, on_cores_apart, serving
 from tests.dialogues import ORDERING
-from tests.twilio.client import Twilio, call_fields
+from tests.twilio_client.client import Twilio, call_fields
 
 MOST_MS = 2.0
 """Between the log and the client, of a caller who is alone."""

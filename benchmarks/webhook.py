@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.service import serving
 from tests import dynamodb as engines
 from tests.store.proxy import Exchange, Fault, proxying
-from tests.twilio.client import Twilio, call_fields
+from tests.twilio_client.client import Twilio, call_fields
 
 DELAYS_MS = (0, 5, 20)
 _TOKEN = "webhook-token"  # noqa: S105 - of a server that lives for this run

@@ -13,11 +13,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from agent.observability.logging.log_setup import stop_listening
 from agent.settings import Settings
-from agent.store import seed
 from agent.store.sqlite import SqliteStore
-from agent.telemetry.libraries import stop_listening
 from agent.tools import SPECS
+from agent.usecases import seed
 from tests import dynamodb as engines
 from tests.fakes import Clock
 from tests.servers import Server, serving, settings_for

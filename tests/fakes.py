@@ -6,25 +6,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.conversation.actions import Action
-from agent.conversation.events import Event
-from agent.hosts import Hosts
-from agent.ports import (
-    Channel,
-    Item,
-    Key,
-    Mail,
-    MessageError,
-    MessageRefusedError,
-    Moment,
-    Refusal,
-    StoreRefusedError,
-    TextMessage,
-)
-from agent.store.validation import keys, sequence
+from agent.call.actions import Action
+from agent.call.events import Event
+from agent.errors import MessageError, MessageRefusedError, Refusal, StoreRefusedError
+from agent.ports import Channel, Item, Key, Mail, Moment, TextMessage
 from agent.tools import TOOLS, HttpTools, Toolkit
-from agent.tools.http.answer import Answer
-from agent.tools.http.connection import Request, UnreachableError
+from agent.tools.http.http_response import Answer
+from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.usecases.host_allowlist import Hosts
+from agent.usecases.validation import keys, sequence
 
 
 class Clock:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from agent.conversation.actions import Action, EndCall, LineAction, Speak, Standing, StartReply
-from agent.conversation.events import EndReason, Event
-from agent.conversation.history import CallerBegan, Fact, Recorded
-from agent.conversation.machine import Conversation
-from agent.conversation.messages import (
+from agent.call.actions import Action, EndCall, LineAction, Speak, Standing, StartReply, ToolOutcome
+from agent.call.config import Brief
+from agent.call.conversation import Conversation
+from agent.call.events import EndReason, Event
+from agent.call.history import CallerBegan, Fact, Recorded
+from agent.call.messages import (
     ReplyPiece,
     ReplyRequest,
     Stopped,
@@ -19,10 +20,9 @@ from agent.conversation.messages import (
     ToolCall,
     Usage,
 )
-from agent.conversation.outcome import ToolOutcome
-from agent.conversation.usecase import Brief
-from agent.ports import Allowance, LanguageModel, ModelError, Moment, Toolbox
-from agent.session import Session, Surroundings
+from agent.errors import ModelError
+from agent.ports import Allowance, LanguageModel, Moment, Toolbox
+from agent.session.session import Session, Surroundings
 
 DONE = ToolOutcome('{"ok":true}')
 GREETING = Brief(greeting="Hello.")

@@ -21,24 +21,30 @@ import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent import app, options
+from agent import app
+from agent import app as options
 from agent.app import Service
-from agent.calls import Calls
-from agent.conversation.usecase import Phrases, UseCase
-from agent.outbound import Outbound
+from agent.call.config import Phrases
+from agent.http import PUBLIC_ROUTES
+from agent.http import dial_api as dial
+from agent.http import health as ops
+from agent.http import overflow_calls as busy
+from agent.http import token_api as token
+from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
+from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
-from agent.recording.desk import open_records
-from agent.relay.signature import Signatures
-from agent.resources import Resources
+from agent.session.call_manager import Calls
+from agent.session.outbound import Outbound
+from agent.session.resources import Resources
 from agent.settings import Settings
-from agent.store.journal import open_journals
-from agent.telemetry import MeasuredMessenger, MeasuredStore, Telemetry
+from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, Outside, Toolkit
-from agent.web import PUBLIC_ROUTES, busy, dial, ops, token
-from agent.web.edge import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.twilio.signature import Signatures
+from agent.usecases.use_case import UseCase
 from tests.fakes import UNREACHABLE, MemoryMessenger
-from tests.twilio.call import Ending, Manner, TwilioCall
-from tests.twilio.client import Answer, Relay, Twilio, call_fields
+from tests.twilio_client.call import Ending, Manner, TwilioCall
+from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 from tests.waiting import no_longer, until
 
 TOKEN = "12345678901234567890123456789012"

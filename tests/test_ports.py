@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.llm.bedrock.faults import complaint
-from agent.ports import provider_kind
+from agent.errors import provider_kind
+from agent.llm.bedrock.bedrock_errors import complaint
 
 
 @pytest.mark.parametrize(

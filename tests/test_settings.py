@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.hosts import HostRule, Hosts, Secret, SecretRule
-from agent.relay.signature import Signatures
 from agent.settings import Settings, SettingsError, log_format_for
+from agent.twilio.signature import Signatures
+from agent.usecases.host_allowlist import HostRule, Hosts, Secret, SecretRule
 
 PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 

@@ -1,7 +1,7 @@
 """The worst inputs we know for the event loop, at the limits of the wire.
 
-Each row is work that is done at a time, between two awaits. `tests/test_worst_inputs.py` counts the
-work and looks how it grows; `benchmarks/worst_inputs.py` measures it in milliseconds.
+Each row is work that is done at a time, between two awaits. `tests/system/test_worst_inputs.py`
+counts the work and looks how it grows; `benchmarks/worst_inputs.py` measures it in milliseconds.
 
 Rejected: one random input for each function. What is slow is slow for a reason, and a random text
 does not meet it.
@@ -17,13 +17,13 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from agent.conversation import events as ev
-from agent.conversation import listening
-from agent.conversation.compaction import LONGEST_SUMMARY, cleaned, extract, transcript
-from agent.conversation.heard import heard_until
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
-from agent.conversation.machine import Conversation
-from agent.conversation.messages import (
+from agent.call import events as ev
+from agent.call import utterance_analysis as listening
+from agent.call.config import Brief
+from agent.call.conversation import Conversation
+from agent.call.heard_alignment import heard_until
+from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
+from agent.call.messages import (
     Message,
     ReplyRequest,
     Role,
@@ -33,18 +33,19 @@ from agent.conversation.messages import (
     ToolResult,
     ToolSpec,
 )
-from agent.conversation.prompt import greeting, system_prompt
-from agent.conversation.resuming import Cause, Resumption
-from agent.conversation.speech import Speech
-from agent.conversation.toolruns import LONGEST_ARGUMENTS, ToolRuns, canonical
-from agent.conversation.usecase import Brief, Profile, UseCase
-from agent.llm.script.dialogue import Dialogue
-from agent.llm.script.rules import Rules, load
-from agent.llm.script.words import find_date, find_time, normalise
-from agent.ports import RelayProtocolError
-from agent.relay.frames import MAX_FRAME_BYTES, parse
-from agent.session import LONGEST_DELTA
-from agent.tools.mcp import schemas
+from agent.call.resumption import Cause, Resumption
+from agent.call.sentence_chunker import Speech
+from agent.call.summarization import LONGEST_SUMMARY, cleaned, extract, transcript
+from agent.call.tool_calls import LONGEST_ARGUMENTS, ToolRuns, canonical
+from agent.errors import RelayProtocolError
+from agent.llm.offline.dialogue import Dialogue
+from agent.llm.offline.rules import Rules, load
+from agent.llm.offline.words import find_date, find_time, normalise
+from agent.session.session import LONGEST_DELTA
+from agent.tools.mcp import schema_mapping as schemas
+from agent.twilio.frames import MAX_FRAME_BYTES, parse
+from agent.usecases.prompt import greeting, system_prompt
+from agent.usecases.use_case import Profile, UseCase
 from tests.llm.scripts import SHIPPED, SYSTEM, script
 
 Work = Callable[[], object]

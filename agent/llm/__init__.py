@@ -1,6 +1,6 @@
 """Language models, chosen by the scheme of an identifier.
 
-    offline:       the script of the use case (`agent.llm.offline`)
+    offline:       the script of the use case (`agent.llm.offline.offline_model`)
     openai:NAME    chat completions (`agent.llm.openai`)
     anything else  a model, inference profile or ARN of Amazon Bedrock
 
@@ -13,7 +13,7 @@ AWS. One task opens and closes them all, because what is entered in one task mus
 A server of the operator's own (`OPENAI_BASE_URL`) may load a model at its first contact. Those of
 the process are asked for at start, so that this is over before the first call.
 
-Every model but the offline one, which cannot fail, is wrapped: `agent.llm.resilient`, with the
+Every model but the offline one, which cannot fail, is wrapped: `agent.llm.failover`, with the
 process's fallbacks behind it. A fallback answers with the use case's settings, guardrail included,
 but without the options that belong to a family of models.
 
@@ -32,9 +32,8 @@ from typing import Any
 
 import structlog
 
-from agent.conversation.usecase import ModelSettings, UseCase
-from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
-from agent.llm.resilient import (
+from agent.errors import AgentError, UseCaseError
+from agent.llm.failover import (
     Candidate,
     HedgeBudget,
     ModelEvents,
@@ -42,9 +41,11 @@ from agent.llm.resilient import (
     ResilientModel,
     Uncounted,
 )
-from agent.llm.thinkers import Habits, Thinker
+from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
+from agent.llm.reasoning import Habits, Thinker
 from agent.llm.timeouts import Patience
-from agent.ports import AgentError, LanguageModel, UseCaseError
+from agent.ports import LanguageModel
+from agent.usecases.use_case import ModelSettings, UseCase
 
 __all__ = [
     "NO_SCRIPT",

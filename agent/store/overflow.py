@@ -33,8 +33,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeGuard
 
-from agent.ports import Item, Key, Store, StoreError, StoreRefusedError
-from agent.store.validation import keys
+from agent.errors import StoreError, StoreRefusedError
+from agent.ports import Item, Key, Store
+from agent.usecases.validation import keys
 
 LIMIT_BYTES = 256 * 1024
 """Of the JSON of a head. DynamoDB counts otherwise, for short numbers up to half as much again."""

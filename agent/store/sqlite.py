@@ -32,9 +32,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.conversation.characters import whole_json
-from agent.ports import Item, Key, StoreError, StoreRefusedError
-from agent.store.validation import keys, sequence
+from agent.call.text import whole_json
+from agent.errors import StoreError, StoreRefusedError
+from agent.ports import Item, Key
+from agent.usecases.validation import keys, sequence
 
 _RETRY_SECONDS = 0.02
 _FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent.conversation.messages import ToolSpec
-from agent.tools import apartments, calls, messaging, ordering, profiles
-from agent.tools.calls import language_of
-from agent.tools.context import CallContext
-from agent.tools.declare import Tool, WithEffect, tool
+from agent.call.messages import ToolSpec
+from agent.tools.builtin import call_control as calls
+from agent.tools.builtin import caller_profile as profiles
+from agent.tools.builtin import messaging
+from agent.tools.builtin.apartments import tours as apartments
+from agent.tools.builtin.call_control import language_of
+from agent.tools.builtin.restaurant import ordering
+from agent.tools.executor import CallToolbox
 from agent.tools.http import HttpTools, Outside
-from agent.tools.kit import Toolkit
-from agent.tools.ledger import Ledger
-from agent.tools.toolbox import CallToolbox
+from agent.tools.idempotency import Ledger
+from agent.tools.registry import Toolkit
+from agent.tools.tool import CallContext, Tool, WithEffect, tool
 
 __all__ = [
     "SPECS",

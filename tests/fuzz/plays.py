@@ -17,12 +17,12 @@ from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 from yarl import URL
 
-from agent.store.folders import load_record, use_case_folders
 from agent.tools import SPECS
+from agent.usecases.folders import load_record, use_case_folders
 from tests.fuzz import feed
 from tests.fuzz.rig import CALLER, Rig, goes_on_or_is_over
 from tests.servers import ORIGIN, TOKEN, Server
-from tests.twilio.client import Relay, call_fields
+from tests.twilio_client.client import Relay, call_fields
 
 _FOLDERS = use_case_folders(Path(__file__).parents[2] / "configuration")
 USE_CASES: dict[str, Any] = {folder.name: load_record(folder, SPECS) for folder in _FOLDERS}
@@ -32,7 +32,9 @@ USE_CASES: dict[str, Any] = {folder.name: load_record(folder, SPECS) for folder 
 async def _ring(server: Server) -> Relay:
     """Ring until a line is free; how long that may take is the example's limit."""
     while (answer := await server.ring(call_fields(From=CALLER))).relay is None:  # noqa: ASYNC110 (a load has no event)
-        await asyncio.sleep(0.2)  # after a flood no call is taken for a moment (agent.load)
+        await asyncio.sleep(
+            0.2
+        )  # after a flood no call is taken for a moment (agent.capacity.load_shedding)
     return answer.relay
 
 

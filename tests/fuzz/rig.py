@@ -20,11 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
-from agent.telemetry import configure_logging
+from agent.observability import configure_logging
 from tests.servers import Server, serving, settings_for
-from tests.twilio.call import TwilioCall, UnansweredError
-from tests.twilio.client import UNLIMITED_CALLERS
-from tests.twilio.ledger import Fault
+from tests.twilio_client.call import TwilioCall, UnansweredError
+from tests.twilio_client.client import UNLIMITED_CALLERS
+from tests.twilio_client.ledger import Fault
 from tests.waiting import no_longer, until
 
 T = TypeVar("T")

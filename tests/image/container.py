@@ -23,7 +23,7 @@ from tests.dynamodb import free_port
 from tests.servers import ORIGIN, PATIENT, TOKEN
 from tests.survival import front
 from tests.survival.stack import calling
-from tests.twilio.client import Twilio
+from tests.twilio_client.client import Twilio
 
 ROOT = Path(__file__).parents[2]
 ADA = "+15550100001"

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agent.conversation.usecase import Phrases
+from agent.call.config import Phrases
 from tests.dynamodb import free_port
 from tests.image.container import ADA, HARDENED, docker, order, phoning, started
 from tests.observability.prometheus import watching
 from tests.servers import ORIGIN, heard_out
-from tests.twilio.client import call_fields
+from tests.twilio_client.client import call_fields
 
 _WRITABLE = """
 import os
@@ -58,7 +58,7 @@ async def test_container_says_itself_what_it_needs(image: str) -> None:
     assert set(told["ExposedPorts"]) == {"3000/tcp", "9090/tcp"}
     assert set(told["Volumes"]) == {"/tmp"}  # noqa: S108 (of the container)
     assert told["Healthcheck"] == {
-        "Test": ["CMD", "python", "-m", "agent.healthcheck"],
+        "Test": ["CMD", "python", "-m", "agent.cli.healthcheck"],
         "Interval": 15_000_000_000,
         "Timeout": 5_000_000_000,
         "StartPeriod": 20_000_000_000,

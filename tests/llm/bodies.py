@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.conversation.messages import ReplyPiece, ToolSpec
+from agent.call.messages import ReplyPiece, ToolSpec
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
 from tests.llm import contract
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from agent.conversation.messages import (
+from agent.call.messages import (
     Choice,
     Message,
     ReplyPiece,

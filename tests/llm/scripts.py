@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.conversation.history import AgentSaid, CallerSaid, History, Means, ToolUsed
-from agent.conversation.messages import ReplyRequest, ToolCall, ToolResult, ToolSpec
+from agent.call.history import AgentSaid, CallerSaid, History, Means, ToolUsed
+from agent.call.messages import ReplyRequest, ToolCall, ToolResult, ToolSpec
 from agent.llm import OfflineModel
 from agent.ports import LanguageModel
 from tests.llm import contract

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from agent.conversation.events import ReplyFault
-from agent.llm.bedrock.faults import complaint
+from agent.call.events import ReplyFault
+from agent.llm.bedrock.bedrock_errors import complaint
 
 ERRORS = [
     (400, "ThrottlingException", "", ReplyFault.THROTTLED),

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.conversation.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
-from agent.conversation.usecase import ModelSettings
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.errors import ModelError
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.bedrock.stream import Reading, UpstreamError
-from agent.ports import ModelError
+from agent.llm.bedrock.converse_stream import Reading, UpstreamError
+from agent.usecases.use_case import ModelSettings
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.llm import contract
 from tests.llm.accounts import set_account

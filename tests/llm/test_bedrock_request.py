@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.conversation.messages import (
+from agent.call.messages import (
     RESULTS_READ,
     Choice,
     ForcedTool,
@@ -19,9 +19,8 @@ from agent.conversation.messages import (
     ToolResult,
     ToolSpec,
 )
-from agent.conversation.usecase import ModelSettings
-from agent.llm.bedrock.families import family_of
-from agent.llm.bedrock.request import FORCED, WORDS_ONLY, body_of
+from agent.llm.bedrock.converse_request import FORCED, WORDS_ONLY, body_of, family_of
+from agent.usecases.use_case import ModelSettings
 
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 OLD_CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"

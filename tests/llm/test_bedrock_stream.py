@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.conversation.events import ReplyFault
-from agent.conversation.messages import (
+from agent.call.events import ReplyFault
+from agent.call.messages import (
     ReplyPiece,
     ReplyRequest,
     Stopped,
@@ -23,9 +23,9 @@ from agent.conversation.messages import (
     ToolCall,
     Usage,
 )
-from agent.llm.bedrock.stream import Reading, UpstreamError
-from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.ports import ModelError
+from agent.errors import ModelError
+from agent.llm.bedrock.converse_stream import Reading, UpstreamError
+from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from agent.conversation.events import ReplyFault
-from agent.conversation.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage
-from agent.conversation.usecase import ModelSettings
+from agent.call.events import ReplyFault
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage
+from agent.errors import ModelError
 from agent.llm.bedrock import BedrockModel, BedrockRuntime, Patience
-from agent.ports import ModelError
+from agent.usecases.use_case import ModelSettings
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta, fault

@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from agent.conversation.messages import Choice, ForcedTool, Stopped, StopReason
-from agent.conversation.usecase import ModelSettings
+from agent.call.messages import Choice, ForcedTool, Stopped, StopReason
 from agent.llm import OfflineModel
 from agent.llm.bedrock import BedrockModel, BedrockRuntime
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
 from agent.ports import LanguageModel
+from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.llm import contract

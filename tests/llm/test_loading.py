@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from agent.conversation.actions import Speak
-from agent.conversation.events import CallerSpoke, ReplyFault
-from agent.conversation.machine import Conversation
-from agent.conversation.messages import StopReason
-from agent.conversation.usecase import ModelSettings, Phrases, UseCase
+from agent.call.actions import Speak
+from agent.call.config import Phrases
+from agent.call.conversation import Conversation
+from agent.call.events import CallerSpoke, ReplyFault
+from agent.call.messages import StopReason
+from agent.errors import ModelError
 from agent.llm import ModelOptions, Patience, open_models
+from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
-from agent.llm.resilient import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.ports import ModelError
-from agent.session import Session, Surroundings
+from agent.session.session import Session, Surroundings
+from agent.usecases.use_case import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
 from tests.emulators.scripts import Request

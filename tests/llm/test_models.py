@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.events import ReplyFault
-from agent.conversation.usecase import ModelSettings, UseCase
+from agent.call.events import ReplyFault
+from agent.errors import ModelError, UseCaseError
 from agent.llm import ModelOptions, OfflineModel, open_models
-from agent.llm.resilient import ModelEvents
-from agent.ports import LanguageModel, ModelError, UseCaseError
+from agent.llm.failover import ModelEvents
+from agent.observability import Telemetry
+from agent.ports import LanguageModel
 from agent.settings import Settings, SettingsError
-from agent.telemetry import Telemetry
+from agent.usecases.use_case import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import stall
 from tests.llm import contract

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.conversation.compaction import SUMMARIZE
-from agent.conversation.history import (
+from agent.call.history import (
     CALL_BEGINS,
     CALLER_WAITS,
     CUT_OFF,
@@ -19,7 +18,7 @@ from agent.conversation.history import (
     STILL_RUNNING,
     SUMMARY,
 )
-from agent.conversation.messages import (
+from agent.call.messages import (
     Choice,
     ForcedTool,
     Message,
@@ -35,9 +34,10 @@ from agent.conversation.messages import (
     ToolSpec,
     Usage,
 )
-from agent.conversation.resuming import BROKEN_OFF
+from agent.call.resumption import BROKEN_OFF
+from agent.call.summarization import SUMMARIZE
+from agent.errors import UseCaseError
 from agent.llm import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
-from agent.ports import UseCaseError
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, SYSTEM, script
 

@@ -9,8 +9,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from agent.conversation.events import ReplyFault
-from agent.conversation.history import (
+from agent.call.events import ReplyFault
+from agent.call.history import (
     AgentSaid,
     CallerSaid,
     Fact,
@@ -21,7 +21,7 @@ from agent.conversation.history import (
     ToolUsed,
     Voice,
 )
-from agent.conversation.messages import (
+from agent.call.messages import (
     RESULTS_READ,
     Choice,
     ForcedTool,
@@ -37,9 +37,9 @@ from agent.conversation.messages import (
     ToolResult,
     Usage,
 )
+from agent.errors import ModelError
 from agent.llm.openai import OpenAIModel, OpenAIRuntime
-from agent.llm.openai.request import body_of
-from agent.ports import ModelError
+from agent.llm.openai.chat_request import body_of
 from tests.emulators import replies
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, call, fail, say

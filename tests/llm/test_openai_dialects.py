@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from agent.conversation.events import ReplyFault
-from agent.conversation.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
-from agent.llm.openai.calls import MOST_CALLS
-from agent.llm.openai.events import MOST_BYTES
-from agent.llm.openai.stream import Reading
-from agent.ports import ModelError
+from agent.call.events import ReplyFault
+from agent.call.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.errors import ModelError
+from agent.llm.openai.chat_stream import Reading
+from agent.llm.openai.chat_tool_calls import MOST_CALLS
+from agent.llm.openai.server_sent_events import MOST_BYTES
 from tests.llm import contract
 from tests.llm.bodies import (
     ASKED,

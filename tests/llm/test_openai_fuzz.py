@@ -14,17 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.conversation.messages import (
-    ReplyPiece,
-    Stopped,
-    StopReason,
-    TextPiece,
-    ToolCall,
-    Usage,
-)
-from agent.conversation.toolruns import canonical
-from agent.llm.openai.stream import Reading
-from agent.ports import ModelError
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.call.tool_calls import canonical
+from agent.errors import ModelError
+from agent.llm.openai.chat_stream import Reading
 from tests.fuzzing import RUNS
 from tests.llm import contract
 from tests.llm.bodies import ASKED, DONE, NAMES, event, raw_server

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.conversation.history import AgentSaid, Means
+from agent.call.history import AgentSaid, Means
 from agent.llm import OfflineModel
 from tests.llm.scripts import SHIPPED, USE_CASES, Result, call_to, script
 

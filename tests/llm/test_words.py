@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.llm.script.words import date_of_prompt, find_date, find_time, normalise
+from agent.llm.offline.words import date_of_prompt, find_date, find_time, normalise
 
 THURSDAY = date(2026, 3, 5)
 

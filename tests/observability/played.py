@@ -19,7 +19,7 @@ from tests.dynamodb import free_port
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import fail, stall
 from tests.emulators.scripts import by_text
-from tests.twilio.client import CallRefusedError, Twilio, call_fields
+from tests.twilio_client.client import CallRefusedError, Twilio, call_fields
 
 ADA = "+15550100001"
 _TOKEN = "12345678901234567890123456789012"

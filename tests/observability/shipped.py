@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agent.telemetry import Telemetry
+from agent.observability import Telemetry
 from tests.templates.loading import ROOT, tool
 
 FOLDER = ROOT / "observability"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.http.server import public_doors
 from agent.settings import Settings
-from agent.web.site import public_doors
 from tests.observability.promtool import promtool
 from tests.observability.shipped import (
     ALERTS,

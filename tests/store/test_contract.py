@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ports import Item, Store, StoreRefusedError
+from agent.errors import StoreRefusedError
+from agent.ports import Item, Store
 from agent.store.dynamodb import DynamoDBStore
 from agent.store.overflow import OverflowStore
 from agent.store.sqlite import SqliteStore

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.ports import Item, Store, StoreError
+from agent.errors import StoreError
+from agent.ports import Item, Store
 from agent.store import open_store
 from agent.store.dynamodb import DynamoDBStore, Patience
 from tests.dynamodb import REGION

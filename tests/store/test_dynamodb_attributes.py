@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.ports import Item, StoreError
+from agent.errors import StoreError
+from agent.ports import Item
 from agent.store.dynamodb.attributes import from_attributes, to_attributes
 
 _VALUES = st.recursive(

@@ -9,8 +9,8 @@ from typing import Any
 import aioboto3  # type: ignore[import-untyped] # ships no types
 import pytest
 
-from agent.__main__ import main
-from agent.ports import StoreError
+from agent.cli.main import main
+from agent.errors import StoreError
 from agent.settings import Settings
 from agent.store.dynamodb import DynamoDBStore, Patience, create_table
 from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.ports import Item, Key, StoreError
+from agent.errors import StoreError
+from agent.ports import Item, Key
 from agent.store.overflow import LIMIT_BYTES, OverflowStore, content, join, references, split
 from tests.fakes import Clock, MemoryStore
 

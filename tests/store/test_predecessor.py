@@ -16,26 +16,22 @@ from typing import Any
 
 import pytest
 
-from agent.conversation.history import AgentSaid, CallerSaid, History, ToolUsed
-from agent.conversation.messages import (
-    Message,
-    Role,
-    Text,
-    ToolCall,
-    ToolResult,
-)
-from agent.conversation.usecase import KeyBinding, Profile, UseCase
+from agent.call.config import KeyBinding
+from agent.call.history import AgentSaid, CallerSaid, History, ToolUsed
+from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
-from agent.relay import attributes as relay_rules
-from agent.store import profiles, records
-from agent.store.items import load_document
-from agent.store.readback import read_back
-from agent.store.seed import seed_file
-from agent.store.session import TokenUse, record_of_call, spend_token
+from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
+from agent.store.call_state.history_loader import read_back
 from agent.store.sqlite import SqliteStore
-from agent.store.versions import canary_in_progress, intact_version
 from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
+from agent.usecases import profiles
+from agent.usecases import record as records
+from agent.usecases import relay_attributes as relay_rules
+from agent.usecases.seed import seed_file
+from agent.usecases.seed_items import load_document
+from agent.usecases.use_case import Profile, UseCase
+from agent.usecases.versions import canary_in_progress, intact_version
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import Server, settings_for, staged
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ports import StoreError, StoreRefusedError
+from agent.errors import StoreError, StoreRefusedError
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock
 

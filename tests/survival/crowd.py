@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
-from tests.twilio.client import Twilio
+from tests.twilio_client.client import Twilio
 
 _LONGEST_SECONDS = 600.0
 _POLL_SECONDS = 0.01

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 
 from tests.survival.stack import ORIGIN, Stack
-from tests.twilio.client import Answer, Relay, Twilio, call_fields
+from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 
 _AT_ONCE = 50
 _STRANGER = "+15559999999"

@@ -21,12 +21,12 @@ from xml.etree import ElementTree as ET
 
 import aiohttp
 
-from agent.conversation.usecase import Phrases
+from agent.call.config import Phrases
 from agent.tools import SPECS
 from tests.survival.model import Sentence
-from tests.twilio.call import Manner, TwilioCall, UnansweredError
-from tests.twilio.client import Answer, Relay, Twilio, call_fields
-from tests.twilio.ledger import Violation
+from tests.twilio_client.call import Manner, TwilioCall, UnansweredError
+from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
+from tests.twilio_client.ledger import Violation
 from tests.waiting import HANG_SECONDS
 
 MANNER = Manner(

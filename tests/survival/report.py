@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agent.conversation.history import AgentSaid, CallerSaid, Fact
+from agent.call.history import AgentSaid, CallerSaid, Fact
 from agent.ports import Store
-from agent.store.chat import CHAT
-from agent.store.readback import read_items
+from agent.store.call_state.facts import CHAT
+from agent.store.call_state.history_loader import read_items
 from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Leg, Said, Way
-from tests.twilio.ledger import Fault
+from tests.twilio_client.ledger import Fault
 
 OWED_SECONDS = 0.5
 """A sentence said so long before its socket died has been received and written down.

@@ -21,7 +21,7 @@ from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
 from tests.survival.report import Report, judge, told
 from tests.survival.stack import Exit, Plan, Stack, standing
 from tests.survival.stepped import BACK, FORWARD
-from tests.twilio.client import UNLIMITED_CALLERS
+from tests.twilio_client.client import UNLIMITED_CALLERS
 
 _BUSY = (Phase.THINKING, Phase.LISTENING, Phase.ORDERING)
 

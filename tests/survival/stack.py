@@ -28,8 +28,9 @@ import aiohttp
 from aiohttp import web
 
 from agent.ports import Store
-from agent.store import open_store, seed
+from agent.store import open_store
 from agent.tools import SPECS
+from agent.usecases import seed
 from tests import dynamodb
 from tests.dynamodb import REGION, free_port
 from tests.emulators.bedrock import BedrockEmulator
@@ -38,7 +39,7 @@ from tests.survival import front
 from tests.survival.link import Link, linked
 from tests.survival.model import guest_model
 from tests.survival.phone import MANNER
-from tests.twilio.client import Twilio
+from tests.twilio_client.client import Twilio
 
 ROOT = Path(__file__).parents[2]
 MODEL = "us.amazon.nova-lite-v1:0"

@@ -39,7 +39,7 @@ def main() -> int:
     for number in (FORWARD, BACK):
         signal.signal(number, clock.step)
     time.time = clock
-    from agent.__main__ import main as agent  # noqa: PLC0415 (the clock must be there before)
+    from agent.cli.main import main as agent  # noqa: PLC0415 (the clock must be there before)
 
     return agent(["serve"])
 

@@ -17,7 +17,7 @@ from tests.survival import front
 from tests.survival.link import linked
 from tests.survival.model import PLACED, Sentence, guest_model
 from tests.survival.stack import calling
-from tests.twilio.client import Twilio
+from tests.twilio_client.client import Twilio
 
 ASKED = Sentence(3)
 ORDERED = Sentence(4, is_order=True)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
+from agent.http.relay_socket import HEARTBEAT_SECONDS
+from agent.http.server import public_doors
+from agent.observability.tracing.tracing_setup import ENDPOINTS
 from agent.settings import Settings
 from agent.store.schema import ACTIONS, MOVE_ACTION
-from agent.tracing.process import ENDPOINTS
-from agent.web import PRIVATE_ROUTES, PUBLIC_ROUTES
-from agent.web.call import HEARTBEAT_SECONDS
-from agent.web.site import public_doors
 from tests.templates.loading import CLOUD, as_list, load, maps, resources, statements, texts
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent.hosts import Hosts
+from agent.observability.tracing.tracing_setup import is_asked
 from agent.settings import Settings
-from agent.tracing.process import is_asked
+from agent.usecases.host_allowlist import Hosts
 from tests.templates.conftest import Account
 from tests.templates.loading import CLOUD, LOCAL
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from agent.ports import Item, Key, Store, StoreError, ToolError
-from agent.tools.ledger import IN_DOUBT, NOT_BEGUN, UNKNOWN, Ledger
+from agent.errors import StoreError, ToolError
+from agent.ports import Item, Key, Store
+from agent.tools.idempotency import IN_DOUBT, NOT_BEGUN, UNKNOWN, Ledger
 from tests.fakes import MemoryStore
 
 T = TypeVar("T")

@@ -11,14 +11,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agent.conversation.messages import SideEffect, ToolCall
-from agent.conversation.outcome import ToolOutcome
-from agent.conversation.usecase import Profile
-from agent.hosts import Hosts
+from agent.call.actions import ToolOutcome
+from agent.call.messages import SideEffect, ToolCall
 from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, HttpTools, Tool
-from agent.tools.declare import schema_of
-from agent.tools.http.answer import Answer
-from agent.tools.http.connection import Request
+from agent.tools.http.http_response import Answer
+from agent.tools.http.outbound_http import Request
+from agent.tools.tool import schema_of
+from agent.usecases.host_allowlist import Hosts
+from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
 from tests.tools.http.outside import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told

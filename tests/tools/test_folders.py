@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.conversation.usecase import Phrases
+from agent.call.config import Phrases
 from agent.tools import SPECS
-from agent.tools.menu import Menu
-from agent.tools.past import prefixes
+from agent.tools.builtin.order_history import prefixes
+from agent.tools.builtin.restaurant.menu import Menu
 from tests.tools.worlds import CONFIGURATION, USE_CASES, record
 
 every_folder = pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: folder.name)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agent.conversation.actions import Standing
-from agent.conversation.messages import ToolCall
-from agent.conversation.outcome import ToolOutcome
-from agent.conversation.usecase import Profile
+from agent.call.actions import Standing, ToolOutcome
+from agent.call.messages import ToolCall
 from agent.ports import Item, Messenger, Store
 from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger, MemoryStore
 
 CONFIGURATION = Path(__file__).parents[2] / "configuration"

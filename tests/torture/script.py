@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 
-from agent.conversation.history import AgentSaid, CallerSaid, Fact, ToolUsed
-from agent.conversation.messages import ToolCall
+from agent.call.history import AgentSaid, CallerSaid, Fact, ToolUsed
+from agent.call.messages import ToolCall
 
 CALLS, PROCESSES, TURNS = 200, 4, 4
 FACTS = TURNS * 4

@@ -18,14 +18,15 @@ from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
-from agent.conversation.history import AgentSaid, Fact, ToolUsed
-from agent.conversation.messages import ToolResult
-from agent.conversation.usecase import Profile
-from agent.ports import Store, StoreError
+from agent.call.history import AgentSaid, Fact, ToolUsed
+from agent.call.messages import ToolResult
+from agent.errors import StoreError
+from agent.ports import Store
 from agent.store import open_store
-from agent.store.journal import CallJournal, Journals, open_journals
-from agent.store.readback import read_back
+from agent.store.call_state.history_loader import read_back
+from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger
 from tests.torture import script
 

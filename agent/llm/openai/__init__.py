@@ -12,7 +12,6 @@ model.py      `ports.LanguageModel` over these
 
 from __future__ import annotations
 
-from agent.llm.openai.model import OpenAIModel
-from agent.llm.openai.runtime import OpenAIRuntime
+from agent.llm.openai.chat_model import OpenAIModel, OpenAIRuntime
 
 __all__ = ["OpenAIModel", "OpenAIRuntime"]

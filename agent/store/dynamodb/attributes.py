@@ -18,7 +18,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from math import isfinite
 
-from agent.ports import Item, StoreRefusedError
+from agent.errors import StoreRefusedError
+from agent.ports import Item
 
 Attributes = dict[str, dict[str, object]]
 

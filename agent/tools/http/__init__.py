@@ -10,8 +10,7 @@ requests.py     a declaration → a `Tool`: repetition, the ledger, words for th
 
 from __future__ import annotations
 
-from agent.tools.http.connection import Outside
-from agent.tools.http.offer import fault_of
-from agent.tools.http.requests import HttpTools
+from agent.tools.http.http_tools import HttpTools, fault_of
+from agent.tools.http.outbound_http import Outside
 
 __all__ = ["HttpTools", "Outside", "fault_of"]

@@ -26,11 +26,11 @@ from pathlib import Path
 
 import structlog
 
-from agent.conversation.messages import ToolSpec
-from agent.tools.declare import Tool
-from agent.tools.kit import Source
-from agent.tools.mcp.file import McpFileError, read
-from agent.tools.mcp.server import Server, SourceEvents
+from agent.call.messages import ToolSpec
+from agent.tools.mcp.mcp_config import McpFileError, read
+from agent.tools.mcp.mcp_server import Server, SourceEvents
+from agent.tools.registry import Source
+from agent.tools.tool import Tool
 
 __all__ = ["McpFileError", "SourceEvents", "open_sources", "survey"]
 

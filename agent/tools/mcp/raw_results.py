@@ -3,7 +3,7 @@
 The library refuses a whole list for one malformed tool, and a whole result for one content block
 that it does not know: a booking that was made would count as "not known whether done". So of each
 answer to `tools/list` and `tools/call` the library is given a part that it accepts, and the answer
-as the server sent it travels in `_meta`. `agent.tools.mcp.peer` reads it there.
+as the server sent it travels in `_meta`. `agent.tools.mcp.untrusted_results` reads it there.
 
 Rejected: repairing the answer, because the checks differ between revisions of the protocol.
 """

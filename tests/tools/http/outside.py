@@ -12,12 +12,12 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from agent.conversation.httptool import HttpTool
-from agent.conversation.messages import ToolCall
-from agent.conversation.outcome import ToolOutcome
-from agent.hosts import Hosts, Secret, SecretRule
-from agent.store.http_tools import read_http_tools
+from agent.call.actions import ToolOutcome
+from agent.call.messages import ToolCall
 from agent.tools import CallContext, CallToolbox, HttpTools, Outside
+from agent.usecases.host_allowlist import Hosts, Secret, SecretRule
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.http_tool_reader import read_http_tools
 
 DROP = b""
 """Closes the connection without a word."""

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from agent.ports import ToolError
-from agent.tools.http import fill
-from agent.tools.http.connection import Request
+from agent.errors import ToolError
+from agent.tools.http import request_template as fill
+from agent.tools.http.outbound_http import Request
 from tests.tools.http.outside import declared
 
 TEXT = {"description": "A text."}

@@ -10,12 +10,12 @@ import socket
 import pytest
 import structlog
 
-from agent.hosts import Hosts
-from agent.ports import AgentError
+from agent.errors import AgentError
 from agent.tools import CallToolbox, HttpTools, Outside
-from agent.tools.http.circuit import FAILURES, REST_SECONDS, Circuit, RestingError
-from agent.tools.http.connection import Request, UnreachableError
-from agent.tools.ledger import IN_DOUBT, UNKNOWN
+from agent.tools.http.http_tools import FAILURES, REST_SECONDS, Circuit, RestingError
+from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.idempotency import IN_DOUBT, UNKNOWN
+from agent.usecases.host_allowlist import Hosts
 from tests.fakes import Clock, MemoryStore
 from tests.tools.http.outside import (
     DROP,

@@ -1,0 +1,119 @@
+"""What the conversation knows of its use case before the first word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.call.messages import ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """What a key does (seed section A13); with no field set the model is told the key."""
+
+    reply_text: str = ""
+    function: str = ""
+    """Name of a tool of the use case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The sentences the agent says without asking a model; a record may have its own."""
+
+    fillers: tuple[str, ...] = (
+        "One moment, please.",
+        "I am still on it.",
+        "Thank you for waiting, it will not be long.",
+    )
+    apology: str = "I am sorry, I could not get an answer just now. Could you say that again?"
+    trying_again: tuple[str, ...] = (
+        "I am sorry, we have a technical problem. Please stay on the line, I am trying again.",
+        "I am still trying. Thank you for your patience.",
+    )
+    lost_thread: str = "I am sorry, I lost my train of thought. What were you saying?"
+    not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
+    blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
+    still_there: tuple[str, ...] = (
+        "Are you still there?",
+        "I am still here if you need anything.",
+    )
+    goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
+    goodbye: str = "Thank you for calling. Goodbye."
+    goodbye_trouble: str = (
+        "I am sorry, we have technical trouble. Please call again later. Goodbye."
+    )
+    transfer: str = "I will connect you with a person now."
+    almost_over: str = "Just so you know, this call has to end in about a minute."
+    goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
+    goodbye_spent: str = (
+        "I am sorry, you have reached the limit of our service for today. "
+        "Please call again tomorrow. Goodbye."
+    )
+    goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
+    resumed: str = "I am sorry, the line broke off for a moment."
+    resumed_quiet: str = "I am still here, please go on."
+    resumed_unheard: str = (
+        "I am sorry, the line broke off while you were speaking. What were you saying?"
+    )
+    nobody_free: str = (
+        "I am sorry, nobody is free to take your call just now. Can I help you with anything else?"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times and counts of a call; the defaults are practice section 23."""
+
+    tool_rounds: int = 5
+    filler_after_ms: int = 800
+    filler_every_ms: int = 5_000
+    filler_count: int = 3
+    reply_filler_after_ms: int = 3_000
+    """As `filler_after_ms`, while the model has not said its first word."""
+    retry_after_ms: int = 5_000
+    """Between the sentence that asks for patience and another attempt to get an answer."""
+    trouble_ms: int = 30_000
+    """How long we go on trying when no answer can be had and no person be reached."""
+    flush_after_ms: int = 300
+    hold_ms: int = 1_000
+    """How long a caller is waited for who seems not to have finished."""
+    hold_digits_ms: int = 2_000
+    """The same for one who dictates a number, in groups with pauses between them."""
+    idle_ms: tuple[int, ...] = (8_000, 10_000)
+    """Silence before each re-prompt; after as much silence again the call ends."""
+    digits_ms: int = 3_000
+    goodbye_ms: int = 10_000
+    """The longest wait for the last words to be played before the call is ended."""
+    duration_ms: int = 30 * 60_000
+    duration_warning_ms: int = 60_000
+    closing_ms: int = 10_000
+    characters_per_second: int = 15
+    history_characters: int = 32_000
+    """About 8,000 tokens: what a request may hold of the past."""
+    compact_at_percent: int = 65
+    """Of `history_characters`: when so much is not summarised, the older part of it is to be."""
+    compact_after_turns: int = 20
+    """When so many turns of the caller are not summarised, the older of them are to be."""
+    turns_without_model: int = 100
+    """As `compact_after_turns`, when there is no model that can do it; see `compaction`."""
+    kept_turns: int = 4
+    """The latest turns of the caller, which are in no summary."""
+    summary_characters: int = 4_000
+    """The longest summary; about 1,000 tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the conversation knows before the first word."""
+
+    greeting: str = ""
+    """Played by the relay; empty = the model speaks first."""
+    tools: Mapping[str, ToolSpec] = field(default_factory=dict)
+    keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
+    phrases: Phrases = Phrases()
+    limits: Limits = Limits()
+    can_hand_off: bool = False
+    """A person can be reached."""
+    language: str = ""
+    """What is spoken when the call begins, BCP 47."""

@@ -1,0 +1,261 @@
+"""How much of what was sent has the caller heard?
+
+When a caller breaks in, the relay reports the words it had played (`utteranceUntilInterrupt`).
+They come back from a speech engine: numbers spelled out, marks gone, the last word cut in half.
+Whether the report covers everything said since the caller's last words or only the current message
+is not documented (relay reference section 8, item 7). That guess lives here and nowhere else: the
+report is first read as the beginning of all that was sent; if it does not fit there, as a passage
+that begins later, the latest that fits. A report that fits nowhere is replaced by the playing time.
+
+The answer is a position in the *sent* text, at the end of a word, so that history keeps the
+agent's own words (practice section 5).
+
+The work is bounded, because it is done on the event loop. A report that is word for word a
+beginning of the text is compared once. The others are aligned, which takes cubic time on words
+that repeat, so the steps of the alignment are counted. When they are used up, the report is
+compared word by word from the beginning, and each place that differs is aligned within a window of
+a few words.
+
+How long a voice takes to read something out.
+
+A rate is given in letters of an alphabet. A character of Chinese, Japanese or Korean is a syllable
+or more and takes as long as several letters, which Unicode tells by its width.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import Match, SequenceMatcher
+from itertools import accumulate, islice, pairwise
+
+GOOD_FIT = 0.6
+"""Share of the reported words that must be found again for the report to be believed."""
+LONGEST_TEXT = 16_000
+"""Characters of each text that are looked at: more than a quarter of an hour of speech."""
+MOST_WORDS = 4_000
+"""Words likewise; a character of writing without spaces counts as one."""
+MOST_STEPS = 25_000
+"""Pairs of equal words that are looked at for one report, and as many again in windows."""
+_MOST_STARTS = 16
+"""Passages a report is laid along: the latest ones."""
+_SLACK = 3
+"""Words by which what was sent may be longer than the report of it."""
+_WINDOW = 32
+"""Words of a long report that are aligned at a time."""
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
+)
+"""Writing without spaces between words: each character stands for itself."""
+_LETTER = rf"[^\W_{_UNSPACED}]"
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa: RUF001 (typography)
+_MARK = re.compile(r"\W")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    share: float
+    end: int
+    """Words that were heard."""
+
+
+_NO_FIT = _Fit(0.0, 0)
+
+
+class _TooMuchWorkError(Exception):
+    """The steps are used up."""
+
+
+@dataclass(slots=True)
+class _Steps:
+    """What is left of the work that one report may cost."""
+
+    left: int = MOST_STEPS
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise _TooMuchWorkError
+
+
+class _Alignment(SequenceMatcher[str]):
+    """Blocks of equal words; each search is charged before it is made."""
+
+    def __init__(self, sent: Sequence[str], report: Sequence[str], steps: _Steps) -> None:
+        super().__init__(None, sent, report, autojunk=False)
+        counts = Counter(report)
+        self._steps = steps
+        self._pairs = list(accumulate((1 + counts[word] for word in sent), initial=0))
+
+    def find_longest_match(
+        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+    ) -> Match:
+        """As the library's, whose cost are the pairs of equal words."""
+        end = len(self._pairs) - 1 if ahi is None else ahi
+        self._steps.take(self._pairs[end] - self._pairs[alo])
+        return super().find_longest_match(alo, ahi, blo, bhi)
+
+
+def heard_until(
+    sent: str,
+    reported: str,
+    *,
+    after_ms: int | None = None,
+    characters_per_second: int = 15,
+) -> int:
+    """The position in `sent` up to which it was heard.
+
+    Args:
+        sent: All that was said since the caller's last words.
+        reported: What the relay says it had played; empty = nothing was heard.
+        after_ms: Playing time until the cut, used only when the words do not fit.
+        characters_per_second: Speaking rate for that estimate.
+
+    Returns:
+        0 to `len(sent)`, at the end of a word.
+    """
+    words = _forms(sent[:LONGEST_TEXT])
+    report = _forms(reported[: min(2 * len(sent) + 100, LONGEST_TEXT)])
+    if not words or not report:
+        return 0
+    heard = _heard_words(words, report)
+    if not heard:
+        return _by_time(sent, (after_ms or 0) * characters_per_second // 1000)
+    end = _end_of_word(sent, heard)
+    return end if _WORD.search(sent, end) else len(sent)
+
+
+def _forms(text: str) -> list[str]:
+    return [
+        (word if word.isalnum() else _MARK.sub("", word)).casefold()
+        for word in islice(_WORD.findall(text), MOST_WORDS)
+    ]
+
+
+def _end_of_word(text: str, number: int) -> int:
+    return next(islice(_WORD.finditer(text), number - 1, None)).end()
+
+
+def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
+    """How many of the words were heard; 0 if the report fits nowhere."""
+    same = _same(words, report, 0, 0)
+    if same == len(report):
+        return same
+    steps = _Steps()
+    later = [at for at, word in enumerate(words) if at and word == report[0]]
+    for start in [0, *reversed(later[-_MOST_STARTS:])]:
+        try:
+            fit = _fit(words, report, start, steps)
+        except _TooMuchWorkError:
+            fit = _NO_FIT if start else _fit_in_windows(words, report, _Steps())
+        if fit.share >= GOOD_FIT:
+            return fit.end
+    return 0
+
+
+def _same(words: Sequence[str], report: Sequence[str], at: int, told: int) -> int:
+    """How many words are the same from these places on."""
+    count = 0
+    for word, other in zip(islice(words, at, None), islice(report, told, None), strict=False):
+        if word != other:
+            break
+        count += 1
+    return count
+
+
+def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps) -> _Fit:
+    """Lay the report along the words from `start` on; the end is where its last word falls."""
+    steps.take(len(report))
+    reach = start + len(report) + max(_SLACK, len(report) // 3)
+    sent = words[start:reach]
+    if not _may_fit(sent, report):
+        return _NO_FIT
+    blocks = _Alignment(sent, report, steps).get_matching_blocks()[:-1]
+    return _judged(words[:reach], report, [Match(start + a, b, size) for a, b, size in blocks])
+
+
+def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]) -> _Fit:
+    """How well blocks of equal words account for the report."""
+    if not blocks:
+        return _NO_FIT
+    found = sum(block.size for block in blocks)
+    spelled_out = sum(
+        after.b - (before.b + before.size)
+        for before, after in pairwise(blocks)
+        if _has_number(words[before.a + before.size : after.a])
+    )
+    at = blocks[-1].a + blocks[-1].size
+    unmatched = report[blocks[-1].b + blocks[-1].size :]
+    if unmatched and _has_number(words[at : at + 1]):
+        at += 1
+        spelled_out += len(unmatched)
+    elif len(unmatched) == 1 and at < len(words) and words[at].startswith(unmatched[0]):
+        found += 1  # the cut fell inside this word: it was not heard to its end
+    return _Fit((found + spelled_out) / len(report), at)
+
+
+def _fit_in_windows(words: Sequence[str], report: Sequence[str], steps: _Steps) -> _Fit:
+    """As `_fit` from the beginning, with no look at more than a window where words differ."""
+    return _judged(words, report, list(_blocks_in_windows(words, report, steps)))
+
+
+def _blocks_in_windows(
+    words: Sequence[str], report: Sequence[str], steps: _Steps
+) -> Iterator[Match]:
+    at = told = 0
+    while told < len(report):
+        if same := _same(words, report, at, told):
+            yield Match(at, told, same)
+            at, told = at + same, told + same
+        reach = at + _WINDOW + _WINDOW // 3
+        window = _Alignment(words[at:reach], report[told : told + _WINDOW], steps)
+        try:
+            blocks = window.get_matching_blocks()[:-1]
+        except _TooMuchWorkError:
+            return
+        if not blocks:
+            return
+        yield from (Match(at + a, told + b, size) for a, b, size in blocks)
+        at, told = at + blocks[-1].a + blocks[-1].size, told + blocks[-1].b + blocks[-1].size
+
+
+def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:
+    """A quick look, as to lay them along each other takes long: enough words are in both."""
+    common = sum((Counter(sent) & Counter(report)).values())
+    return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
+
+
+def _has_number(forms: Sequence[str]) -> bool:
+    """A number was sent, so what was spoken there are other words."""
+    return any(map(str.isdigit, "".join(forms)))
+
+
+def _by_time(sent: str, reach: int) -> int:
+    """The end of the last word that ends within so many letters."""
+    end = passed = 0
+    for word in _WORD.finditer(sent):
+        passed += letters(sent[end : word.end()])
+        if passed > min(reach, LONGEST_TEXT):
+            break
+        end = word.end()
+    return end
+
+
+_WIDE = frozenset("WF")
+_LETTERS_OF_A_WIDE_CHARACTER = 3
+
+
+def letters(text: str) -> int:
+    """The length of a text in letters, for a rate of letters a second."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_letters_of, text))
+
+
+def _letters_of(character: str) -> int:
+    is_wide = unicodedata.east_asian_width(character) in _WIDE
+    return _LETTERS_OF_A_WIDE_CHARACTER if is_wide else 1

@@ -1,0 +1,281 @@
+"""What models write that is not meant for the caller: one table of markers, each with its source.
+
+A marker is known by its *key*: the text without attributes, name space and the case of letters;
+bars and low lines have more than one form (U+FF5C, U+2016, U+2581), and keys have the plain one.
+`agent.call.markup_filter` finds markers in a stream and acts on what this table says of them.
+
+Three rules cover what no table can list:
+
+- a special token, that is a name in angle brackets with bars, is never words;
+- one that names a tool, a function or an action begins a tool call; so does such a tag;
+- a JSON object begins a tool call if it names a tool and has arguments for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Kind(Enum):
+    """What a marker does."""
+
+    OPENS = auto()
+    """What follows is not for the caller, until its end."""
+    CLOSES = auto()
+    """The end of that."""
+    CALL = auto()
+    """A tool call begins; no words follow in this reply."""
+    HEADER = auto()
+    """The name of a role or of a channel follows."""
+    AGENT = auto()
+    """What follows is the agent's."""
+    OTHER = auto()
+    """What follows is the part of another speaker: a caller, a system, a tool."""
+    TURN_END = auto()
+    """The part of this speaker is over."""
+    TOKEN = auto()
+    """Has no meaning of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A pair of markers around what is not for the caller."""
+
+    opening: str
+    closing: str
+    source: str
+    """The model family, and where this is documented or reported."""
+
+
+HIDDEN = (
+    Hidden("<think>", "</think>", "DeepSeek-R1: github.com/deepseek-ai/DeepSeek-R1/issues/506"),
+    Hidden("<thinking>", "</thinking>", "Nova: github.com/langchain-ai/langchain-aws/issues/783"),
+    Hidden(
+        "<antthinking>",
+        "</antthinking>",
+        "Claude: njpearman.github.io/2024-09-06/the-claude-artifacts-system-prompt-or-message",
+    ),
+    Hidden("<reasoning>", "</reasoning>", "prompted: github.com/vercel/ai/issues/7078"),
+    Hidden("<reflection>", "</reflection>", "prompted, as Reflection 70B"),
+    Hidden("<scratchpad>", "</scratchpad>", "prompted"),
+    Hidden(
+        "<scratch_pad>",
+        "</scratch_pad>",
+        "Hermes: docs.vllm.ai/en/v0.18.2/api/vllm/tool_parsers/hermes_tool_parser",
+    ),
+    Hidden("<thought>", "</thought>", "EXAONE Deep"),
+    Hidden("[THINK]", "[/THINK]", "Magistral: github.com/RooCodeInc/Roo-Code/issues/8522"),
+    Hidden("◁think▷", "◁/think▷", "Kimi"),
+    Hidden("<|start_thinking|>", "<|end_thinking|>", "Cohere Command"),
+    Hidden("<|begin_of_thought|>", "<|end_of_thought|>", "Sky-T1, OpenThinker"),
+    Hidden("<|inner_prefix|>", "<|inner_suffix|>", "Apertus"),
+    Hidden("<|channel>", "<channel|>", "Gemma 4: github.com/raullenchai/Rapid-MLX/issues/447"),
+    Hidden("[INST]", "[/INST]", "Mistral, Llama 2: words of the user"),
+    Hidden("<!--", "-->", "a comment of HTML"),
+    Hidden(
+        "analysis",
+        "assistantfinal",
+        "gpt-oss without its special tokens: github.com/llama-farm/llamafarm/issues/753",
+    ),
+)
+"""`<seed:think>` (Seed-OSS: github.com/CherryHQ/cherry-studio/pull/9498) and `<mm:think>` (MiniMax)
+have the key `<think>`."""
+
+_FORMAT = "<|constrain|>"
+_KINDS = {
+    **{pair.opening: Kind.OPENS for pair in HIDDEN},
+    **{pair.closing: Kind.CLOSES for pair in HIDDEN},
+    # Harmony, github.com/openai/openai-cookbook/blob/main/articles/openai-harmony.md
+    "<|start|>": Kind.HEADER,
+    "<|channel|>": Kind.HEADER,
+    _FORMAT: Kind.HEADER,
+    "<|call|>": Kind.CALL,
+    "assistantcommentary": Kind.OTHER,
+    "assistantanalysis": Kind.OTHER,
+    # ChatML, Llama 3, Gemma, Kimi
+    "<|im_start|>": Kind.HEADER,
+    "<|start_header_id|>": Kind.HEADER,
+    "<start_of_turn>": Kind.HEADER,
+    "<|turn>": Kind.HEADER,
+    "<|im_assistant|>": Kind.AGENT,
+    "<|im_user|>": Kind.OTHER,
+    "<|im_system|>": Kind.OTHER,
+    # Phi, GLM, DeepSeek, EXAONE, Cohere
+    "<|assistant|>": Kind.AGENT,
+    "<|chatbot_token|>": Kind.AGENT,
+    "<|user|>": Kind.OTHER,
+    "<|user_token|>": Kind.OTHER,
+    "<|system|>": Kind.OTHER,
+    "<|system_token|>": Kind.OTHER,
+    "<|observation|>": Kind.OTHER,
+    # the ends of a turn of many families
+    **dict.fromkeys(
+        (
+            "<end_of_turn>", "<turn|>", "</s>", "<eos>", "<|eot_id|>", "<|eom_id|>", "<|end|>",
+            "<|im_end|>", "<|return|>", "<|endoftext|>", "<|endofturn|>", "<|end_of_text|>",
+            "<|end_of_turn|>", "<|end_of_turn_token|>", "<|end_of_sentence|>",
+        ),
+        Kind.TURN_END,
+    ),
+    **dict.fromkeys(
+        ("<s>", "<bos>", "<pad>", "<unk>", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]"), Kind.TOKEN
+    ),
+    # Mistral: docs.vllm.ai/en/latest/api/vllm/tool_parsers/mistral_tool_parser; LM Studio
+    **dict.fromkeys(
+        ("[TOOL_CALLS]", "[TOOL_CALL]", "[TOOL_REQUEST]", "[FUNCTION_CALL]", "[ARGS]", "[CALL_ID]",
+         "[TOOL_RESULTS]", "[TOOL_RESULT]", "[AVAILABLE_TOOLS]"),
+        Kind.CALL,
+    ),
+}  # fmt: skip
+
+_CALL_TAG = re.compile(r"<(?:\w*tool\w*|\w*function\w*|invoke|parameter|arg_key|arg_value)>")
+"""Hermes, Qwen, GLM, MiniMax and Nemotron (docs.vllm.ai/en/latest/features/tool_calling), Claude
+(github.com/BenedictKing/ccx/issues/60)."""
+_CALL_TOKEN = re.compile(
+    r"<\|?[^<>]*(?:tool|function|plugin|action|invoke|python_tag|dsml)[^<>]*\|?>"
+)
+"""Llama (github.com/meta-llama/llama-models/issues/266), Kimi
+(github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
+(github.com/lsdefine/GenericAgent/issues/804)."""
+ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
+"""Roles and channels whose words are the agent's."""
+_ROLE = re.compile(
+    r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
+    r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
+    r"(?:\s+to=(?P<recipient>[\w.]+))?",
+    re.IGNORECASE,
+)
+HEADER_CHARACTERS = 64
+"""The longest header, and how much is read for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What follows a marker that announces a role or a channel."""
+
+    length: int
+    """Characters that belong to it."""
+    kind: Kind
+
+
+def kind_of(key: str) -> Kind | None:
+    """What a marker does; None for a tag of HTML and all else that is none of ours."""
+    kind = _KINDS.get(key)
+    if kind is not None:
+        return kind
+    if "|" in key:
+        return Kind.CALL if _CALL_TOKEN.fullmatch(key) else Kind.TOKEN
+    return Kind.CALL if _CALL_TAG.fullmatch(key) else None
+
+
+def is_beginning(text: str) -> bool:
+    """Whether the end of a reply looks like a marker that was cut off."""
+    lower = text.lower()
+    return len(text) > 3 and any(
+        key.startswith((lower, text)) for key in _KINDS if not key[0].isalpha()
+    )
+
+
+def closing_of(opening: str) -> str:
+    """The end of what this marker hides."""
+    return next(pair.closing for pair in HIDDEN if pair.opening == opening)
+
+
+def header(key: str, text: str) -> Header:
+    """Read what follows a `Kind.HEADER`: ` assistant to=functions.order` and the like."""
+    if key == _FORMAT:
+        return Header(len(text) if text.strip().isalnum() else 0, Kind.TOKEN)
+    found = _ROLE.match(text)
+    name = found and found.group("name")
+    if not found or not name:
+        return Header(0, Kind.TOKEN)
+    recipient = found.group("recipient")
+    if recipient and recipient not in {"user", "assistant", "all"}:
+        return Header(found.end(), Kind.CALL)
+    is_answer = name.lower() in ANSWERS
+    return Header(found.end(), Kind.AGENT if is_answer else Kind.OTHER)
+
+
+LONE_END = re.compile(
+    r"</(?:\w+:)?(?:think|thinking|thought|reasoning)\s*>|\[/THINK\]|◁/think▷"
+    r"|<\|END_THINKING\|>|<channel\|>|assistantfinal",
+    re.IGNORECASE,
+)
+"""The end of thoughts whose beginning may stand in the template of the prompt."""
+LONGEST_LONE_END = 32
+OPENING = re.compile(
+    r"<(?:\w+:)?(?:think|thinking|thought|reasoning)\s*>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    r"|<\|channel>",
+    re.IGNORECASE,
+)
+"""The beginning of thoughts that `LONE_END` ends."""
+
+STARTS_THINKING = re.compile(
+    # github.com/deepseek-ai/DeepSeek-R1/issues/506, github.com/vllm-project/vllm/issues/13125
+    r"deepseek[-_.]?r1|r1-distill"
+    # github.com/xorbitsai/inference/issues/3036
+    r"|\bqwq"
+    # github.com/Cerebras/cerebras-cloud-sdk-python/issues/10
+    r"|qwen.*thinking"
+    # github.com/sigoden/aichat/issues/1528
+    r"|qwen-?3[._][5-9]"
+    # docs.vllm.ai/en/stable/features/reasoning_outputs, parser minimax_m2_append_think
+    r"|minimax[-_.]?m2",
+    re.IGNORECASE,
+)
+"""Names of models whose template of the prompt begins the thoughts, so that only their end is
+written."""
+
+_NAMES = r"name|function|function_name|tool|tool_name|action|recipient_name"
+_ARGUMENTS = (
+    r"arguments|parameters|args|kwargs|input|params|action_input|tool_input|tool_args"
+    r"|function_args"
+)
+_JSON_PART = re.compile(
+    rf"""["'](?P<key>{_NAMES})["']\s*:\s*(?=["'][\w.:/-]+["'])"""
+    rf"""|["'](?P<arguments>{_ARGUMENTS})["']\s*:\s*(?=[{{\["'nN])"""
+    r"""|["'](?P<calls>tool_calls|function_call|tool_uses)["']\s*:\s*(?=[{\[])"""
+    r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?P<cut>["'])|(?P<open>[{\[])|(?P<close>[}\]])""",
+    re.DOTALL,
+)
+_CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """What came of reading an object."""
+
+    end: int | None
+    """Where it ends; None = not in this text."""
+    is_call: bool
+
+
+def read_json(text: str) -> Json:
+    """Read the object that a text begins with: whether it has the shape of a tool call.
+
+    Shapes are those of github.com/ollama/ollama/issues/13519 (Llama) and of the clients that ask
+    for a call in words.
+    """
+    objects: list[set[str]] = []
+    for part in _JSON_PART.finditer(text):
+        what = part.lastgroup
+        if what == "open":
+            objects.append(set())
+        elif what == "close":
+            objects.pop()
+            if not objects:
+                return Json(part.end(), is_call=False)
+        elif what == "cut":
+            break
+        elif what is not None:
+            objects[-1].add(what)
+            if "calls" in objects[-1] or {"key", "arguments"} <= objects[-1]:
+                return Json(None, is_call=True)
+    return Json(None, is_call=False)
+
+
+def is_cut_call(text: str) -> bool:
+    """Whether an object that has no end was to be a tool call: it names the tool first."""
+    return _CUT_CALL.match(text) is not None

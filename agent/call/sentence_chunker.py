@@ -1,0 +1,320 @@
+"""Model tokens → words worth saying.
+
+A model writes for readers: Markdown, emoji, links. A voice reads out whatever it is given. What is
+not for the caller at all is left out before (`agent.call.markup_filter`). `Speech` takes the rest
+apart into words, cleans each, and gives the result back in pieces that end where a speaker would
+breathe. What it returns is what is sent, stored and later aligned with what was heard.
+
+All decisions fall at white space, when a word is complete. So the result does not depend on how the
+provider happened to cut its tokens; a property test holds us to that. Rejected: regular expressions
+over the text so far, which see half a tag or half a number at the end of each chunk.
+
+The first word goes out as soon as it is complete (the caller waits for it), the rest in clauses,
+so that one reply costs a handful of frames and not one for each token.
+
+A reply of marks alone is an empty reply: marks at the beginning wait for the first letter or digit.
+
+The work for one character is bounded: a word without end is cut at `LONGEST_WORD`, and no pattern
+here goes back over what it has read.
+
+One word as it should be said: without marks for readers, digits and signs kept.
+
+What a voice can read is left to it: it knows the words of its language. Signs are worded only in
+English, and only where a voice may take them for markup.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+
+from agent.call.markup_filter import Screen
+from agent.call.utterance_analysis import has_words
+
+__all__ = ["LONGEST_WORD", "MAXIMUM_PIECE", "MINIMUM_PIECE", "Speech", "clean_word"]
+
+MINIMUM_PIECE = 20
+"""Characters; a shorter clause waits for its neighbour."""
+MAXIMUM_PIECE = 160
+"""Characters; without any mark, a piece ends at the next word after this."""
+LONGEST_WORD = 2_000
+"""Characters without white space; what follows is cleaned as a word of its own, without a gap."""
+
+_TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*|/)?>")
+_OPEN = re.compile(r"<[/a-zA-Z][^<>]*\Z|\]\([^()\s]*(?:\s+\"[^\"]*|\s+'[^']*)?\Z")
+"""A tag or the target of a link that is not complete."""
+_LONGEST_TAG = 80
+_WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
+_SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
+_CLAUSE_END = re.compile(r"[,;:—、，；]['\")\]»”’]*$")  # noqa: RUF001 (as above)
+_ABBREVIATION = re.compile(
+    r"^(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd|Rd|No|Nr|vs|etc|approx|apt|e\.g|i\.e|a\.m|p\.m"
+    r"|(?:[A-Z]\.)+[A-Z])\.$"
+)
+_LINE_MARK = re.compile(
+    r"#{1,6}|[-*+•‣>–]|\[[xX]?\]|<?[-=]{1,2}>|[\u2190-\u21ff]"  # noqa: RUF001 (dash)
+)
+_RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
+"""Of a table or between parts, or a fence around code."""
+_DIGIT = re.compile(r"\d")
+_BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
+"""Tags that part what stands before them from what follows."""
+
+
+class Speech:
+    """One reply on its way from tokens to words. Not reusable."""
+
+    def __init__(self, language: str = "") -> None:
+        """Begin a reply in this language (BCP 47); empty = English."""
+        self._is_english = language.lower().partition("-")[0] in {"", "en"}
+        self._is_foreign = False
+        self._word = ""
+        self._searched = 0
+        self._last = ""
+        self._mark = ""
+        self._ready: list[str] = []
+        self._screen = Screen()
+        self._at_line_start = True
+        self._has_begun = False
+        self._has_words = False
+        """A letter or digit has come, so that the marks around it can be said, too."""
+
+    @property
+    def has_call(self) -> bool:
+        """A tool call was written as text; it is not said, nor what follows it."""
+        return self._screen.has_call
+
+    @property
+    def is_pending(self) -> bool:
+        """There are complete words that were not given out yet."""
+        return self._has_words and bool(self._ready)
+
+    def feed(self, text: str) -> str:
+        """Take more of the reply; returns what can be said now, perhaps nothing."""
+        return self._say(self._screen.feed(text))
+
+    def _say(self, text: str) -> str:
+        said: list[str] = []
+        text, start = self._word + text, 0
+        while (end := self._word_end(text, start)) is not None:
+            mark = text[end[0] : end[1]]
+            joint = " " if mark else ""
+            self._take(text[start : end[0]], is_line_end=mark in {"\n", "\r"}, joint=joint)
+            start, self._searched = end[1], 0
+            if self._is_piece(is_line_end=mark == "\n"):
+                said.append(self.flush())
+        self._word = text[start:]
+        return "".join(said)
+
+    def _word_end(self, text: str, start: int) -> tuple[int, int] | None:
+        """Where the first word and what follows it end; white space in a tag does not end it."""
+        longest = start + LONGEST_WORD
+        for end in _WORD_END.finditer(text, start + self._searched, longest + 1):
+            at = end.start()
+            if end.end() == start:
+                continue  # the mark that ended the word before
+            if at - start > _LONGEST_TAG or not _is_open(text[start:at]):
+                return end.span()
+        if len(text) > longest:
+            return longest, longest
+        self._searched = len(text) - start
+        return None
+
+    def flush(self) -> str:
+        """Give out the words that are complete, wherever the clause may be."""
+        if not self._has_words:
+            return ""
+        piece = "".join(self._ready)
+        self._ready.clear()
+        self._has_begun = self._has_begun or bool(piece)
+        return piece
+
+    def finish(self, *, is_cut_short: bool = False) -> str:
+        """Give out the rest.
+
+        Args:
+            is_cut_short: The model was stopped in mid-sentence: drop what follows the last
+            sentence end,
+                unless that leaves the whole reply without a word.
+        """
+        said = self._say(self._screen.finish())
+        if not is_cut_short or not self._has_words:
+            self._take(self._word, is_line_end=False, joint="")
+        self._word = ""
+        if is_cut_short:
+            self._drop_unfinished_sentence()
+        return (said + self.flush()).rstrip()
+
+    def _drop_unfinished_sentence(self) -> None:
+        ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
+        kept = self._ready[: ends[-1] + 1] if ends else []
+        if self._has_begun or any(map(has_words, kept)):
+            self._ready = kept
+
+    def _is_piece(self, *, is_line_end: bool) -> bool:
+        """What is ready may be said now."""
+        if not self._ready or not self._has_words:
+            return False
+        if not self._has_begun:
+            return True
+        size = sum(map(len, self._ready))
+        if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
+            return size >= MAXIMUM_PIECE
+        last = self._ready[-1].strip()
+        return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
+
+    def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
+        """A word is complete."""
+        visible = self._without_tags(word)
+        is_mark = self._at_line_start and _LINE_MARK.fullmatch(visible) is not None
+        cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
+        if cleaned:
+            self._ready.append(cleaned + joint)
+            self._has_words = self._has_words or has_words(cleaned)
+        self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
+
+    def _cleaned(self, visible: str) -> str:
+        """The word as it should be said, with the mark between it and the number before it."""
+        is_english = self._is_english and not self._is_foreign
+        cleaned = clean_word(visible, is_english=is_english)
+        mark, self._mark = self._mark, SPOKEN_MARKS.get(visible, "")
+        if cleaned:
+            foreign = is_foreign(cleaned)
+            self._is_foreign = self._is_foreign if foreign is None else foreign
+            is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
+            self._last = cleaned
+            return f"{mark} {cleaned}" if is_between else cleaned
+        return cleaned
+
+    def _without_tags(self, word: str) -> str:
+        """The word without tags."""
+        return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
+
+
+def _is_open(word: str) -> bool:
+    """Whether a word ends inside a tag or inside the target of a link."""
+    return ("<" in word or "](" in word) and _OPEN.search(word) is not None
+
+
+def _ends_sentence(word: str) -> bool:
+    return _SENTENCE_END.search(word) is not None and _ABBREVIATION.match(word) is None
+
+
+_LINK_TARGET = re.compile(
+    r"\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\"|\s+'[^']*')?\)?"  # may have a title
+)
+_ADDRESS = re.compile(r"<([^\s<>]+)>")
+_SCHEMES = ("mailto:", "tel:")
+_OF_AN_ADDRESS = ("@", "://", "www.")
+_ENTITY = re.compile(r"&(?:#[xX][0-9A-Fa-f]{2,6}|#[0-9]{2,7}|[A-Za-z][A-Za-z0-9]{1,31});")
+_URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
+_EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
+_ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
+"""Most words by far, and said as they are."""
+_DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
+_BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
+"""Marks that are dropped elsewhere; without them two numbers would be read as one."""
+SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
+"""Between numbers."""
+_ENGLISH = {
+    "<=": " less than or equal to ", ">=": " greater than or equal to ", "&": " and ",
+    "<": " less than ", ">": " greater than ", "\u2116": " number ",
+}  # fmt: skip
+_WORDED = re.compile("|".join(_ENGLISH))
+_UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
+_SPOKEN_SYMBOLS = "°©®™\u2116 "
+_JOINERS = "\u200c\u200d"
+_LATIN_END = "\u02ff"
+_SLASHES = str.maketrans({"\u2215": "/", "\u2044": "/"})
+
+
+def clean_word(word: str, *, is_english: bool = True) -> str:
+    """One word as it should be said; empty if nothing of it can be. Digits and signs stay.
+
+    Args:
+        word: Without white space, apart from that inside a link.
+        is_english: Signs may be put into English words; otherwise they are left to the voice.
+    """
+    return word if _PLAIN.fullmatch(word) else _without_marks(word, is_english=is_english)
+
+
+def is_foreign(word: str) -> bool | None:
+    """Whether a word is in letters that are not Latin; None if it has no letters."""
+    if word.isascii():  # most words by far
+        return False if word.lower() != word.upper() else None
+    letters = [one for one in word if one.isalpha()]
+    return any(one > _LATIN_END for one in letters) if letters else None
+
+
+def _without_marks(word: str, *, is_english: bool) -> str:
+    word = _ADDRESS.sub(_address, word)
+    word = _ENTITY.sub(_entity, word)
+    word = _LINK_TARGET.sub("", word.replace("![", "["))
+    word = _URL.sub(_host, word)
+    word = _ARROW.sub(" \u2013 ", word)
+    word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
+    word = word.replace("][", " ").translate(_DROPPED)
+    word = _EDGE_UNDERSCORE.sub("", word)
+    if is_english and not is_foreign(word):
+        word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
+    return " ".join("".join(_voiced(word)).split())
+
+
+def _address(bracketed: re.Match[str]) -> str:
+    """What stands in angle brackets if it is an address: Markdown writes links so."""
+    plain = bracketed[1]
+    for scheme in _SCHEMES:
+        if plain.startswith(scheme):
+            return plain.removeprefix(scheme)
+    return plain if any(sign in plain for sign in _OF_AN_ADDRESS) else bracketed[0]
+
+
+def _host(url: re.Match[str]) -> str:
+    """What is said of a link; marks at its end belong to the sentence."""
+    end = url.start() + len(url[0].rstrip(".,;:!?"))
+    host = url.string[url.start("host") : min(end, url.end("host"))]
+    return host + url.string[end : url.end()] if host else url[0]
+
+
+def _entity(entity: re.Match[str]) -> str:
+    """The character that an entity of HTML stands for; the entity if there is none."""
+    plain = html.unescape(entity.group())
+    return plain if plain.isprintable() or plain.isspace() else entity.group()
+
+
+def _voiced(word: str) -> Iterator[str]:
+    """What a voice can say of each character."""
+    for before, one in pairwise(f" {word}"):
+        if one in _JOINERS:
+            yield one if _joins(before) else ""
+        elif one in _SPOKEN_SYMBOLS:
+            yield one
+        else:
+            yield _spoken(one, unicodedata.category(one))
+
+
+def _joins(before: str) -> bool:
+    """A joiner after a letter of Persian or of an Indic script shapes it; others join emoji."""
+    is_letter = unicodedata.category(before)[0] in "LM" and not _is_style(before)
+    return before > _LATIN_END and is_letter
+
+
+def _is_style(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f"
+
+
+def _spoken(character: str, category: str) -> str:
+    """A character, or the letters it is made of: `℃` is `°C`; empty for emoji, controls, marks."""
+    kind, *codes = unicodedata.decomposition(character).split() or [""]
+    made_of = "".join(chr(int(code, 16)) for code in codes).translate(_SLASHES)
+    if category in _UNSPEAKABLE or _is_style(character):
+        is_words = kind.startswith("<") and any(one.isalnum() for one in made_of)
+        return made_of if is_words else ""
+    if kind == "<circle>":
+        return f" {made_of} "
+    is_ligature = "\ufb00" <= character <= "\ufb06"
+    return unicodedata.normalize("NFKC", character) if is_ligature else character

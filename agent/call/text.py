@@ -1,0 +1,181 @@
+"""Text without half characters.
+
+JSON writes a character beyond U+FFFF as two escapes, and a server may send them in two pieces, or
+only one of them. Python keeps such a half (a lone surrogate) in a `str`, but no UTF-8 has it: a
+request or a table item with one cannot be written. The rule: two halves that meet are one
+character, a half that stays alone is left out. The values of `messages` and the facts of `history`
+follow it by themselves (`mend`), so nothing that is kept or sent to a model has a half character.
+
+Whole numbers that come as text from outside.
+
+`str.isdecimal` accepts the digits of every script, and `int` accepts signs, spaces and
+underscores besides. Settings, query strings and keys of the table have none of these.
+
+What callers may have kept, spoken, mailed or texted: the rules for names and for free text.
+
+A caller's words are kept under their number and are used again later: in the greeting, in the
+prompt of the next call, in an e-mail. So they are checked when they are saved, and again when they
+are read: a table may hold values from before these rules.
+
+- A name has letters, marks, spaces, apostrophes, hyphens and full stops, and at most
+  `NAME_LENGTH` characters. It is no link.
+- Free text (a remark, a postal address) is one line of printable characters without a link.
+
+A link is anything that a mail program or a telephone makes a link of, and the usual disguises of
+one: `hxxp://`, `example[.]com`, `example dot com`. A host name is not looked up in a list, which
+would be out of date: letters on both sides of a full stop without a space are one. Hence `St.Louis`
+gets its space first. Rejected: a text that has a link without the link. The rest of such a text is
+no remark.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+"""BCP 47 as the relay uses it; `multi` has the same form."""
+
+
+_HALF_ESCAPE = re.compile(
+    r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
+    re.DOTALL,
+)
+_ESCAPES = ("\\ud", "\\uD")
+
+
+def whole(text: str) -> str:
+    """The text with its halves joined; those that stay alone are left out."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return text
+
+
+def whole_json(text: str) -> str:
+    """The same for JSON text, where a half may also be an escape; the JSON may be broken."""
+    text = whole(text)
+    if not any(escape in text for escape in _ESCAPES):
+        return text
+    return _HALF_ESCAPE.sub(lambda found: found[1] or "", text)
+
+
+def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
+    """Make fields of a frozen value whole; for its `__post_init__`.
+
+    Args:
+        value: The value, not yet given out.
+        names: Fields with text.
+        json: Fields with JSON text.
+    """
+    for fields, rule in ((names, whole), (json, whole_json)):
+        for name in fields:
+            given = getattr(value, name)
+            if (good := rule(given)) is not given:
+                object.__setattr__(value, name, good)
+
+
+class Joined:
+    """Pieces of one text; a half at the end of a piece waits for the next one."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, text: str) -> str:
+        """What is whole by now."""
+        text, self._half = self._half + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return whole(text)
+
+
+_MOST_DIGITS = 18
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """The number that a text of ASCII digits stands for; `None` if it is none, or above `most`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
+NAME_LENGTH = 40
+"""Characters of a given name, and of a family name."""
+_LONGEST_READ = 10 * NAME_LENGTH
+"""Of a text that may be a name."""
+_NAME_SIGNS = frozenset(" '\u2019-.")
+
+_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
+                        r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]")  # fmt: skip
+_ABBREVIATED = re.compile(
+    r"\b(st|mt|ft|dr|ma|mr|mrs|ms|no|nr|apt|ave|rd|ln|blvd|ste|fl|bldg|jr|sr)\."
+    r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
+    re.IGNORECASE,
+)
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
+    )
+)
+"""Endings of host names that are taken for one whatever stands before them."""
+_WORD = re.compile(r"[\w.-]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LINKS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\w\s?:\s?[/\\]{2}",
+        r"\b(?:javascript|data|mailto|vbscript)\s?:",
+        r"\bh[tx]{2}ps?\b",
+        r"\bwww\s?(?:\.|dot\b)",
+        r"\w\s?\.\s?(?:com|org)\b",
+        r"\w\u3002[a-z]{2,}\b",  # the full stop of Chinese; other widths are normalised
+        r"\w\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?\w",
+        rf"\w[\s.,_-]{{1,3}}d[o0]t[\s.,_-]{{1,3}}(?:{'|'.join(sorted(_COMMON))})\b",
+        r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])",
+        r"@[\w-]{1,63}\.\w",
+    )
+)
+"""Patterns whose cost grows with the length of a text, and no faster."""
+
+
+def name_in(text: str) -> str:
+    """The name in a text, in one form; empty if it is no name."""
+    if len(text) > _LONGEST_READ:
+        return ""
+    joined = text.replace("\u200c", "").replace("\u200d", "")  # they only shape letters
+    name = " ".join(filter(None, unicodedata.normalize("NFC", joined).strip().split(" ")))
+    kinds = [unicodedata.category(sign)[0] for sign in name]
+    fits = all(kind in "LM" or sign in _NAME_SIGNS for sign, kind in zip(name, kinds, strict=True))
+    is_name = fits and "L" in kinds and len(name) <= NAME_LENGTH and not has_link(name)
+    return name if is_name else ""
+
+
+def line_in(text: str) -> str:
+    """Free text as one line: neither line breaks nor characters that are not seen."""
+    seen = _INVISIBLE.sub("", text)
+    plain = "".join(sign if sign.isprintable() else " " for sign in seen)
+    return _ABBREVIATED.sub(r"\1. ", " ".join(plain.split()))
+
+
+def has_link(text: str) -> bool:
+    """The text has a link, or one in disguise."""
+    line = unicodedata.normalize("NFKC", line_in(text))
+    words = (found[0].split(".") for found in _WORD.finditer(line))
+    has_host = any(_is_host(*pair) for labels in words for pair in pairwise(labels))
+    return has_host or any(link.search(line) for link in _LINKS)
+
+
+def _is_host(label: str, rest: str) -> bool:
+    """What stands before and after a full stop without a space is a host name."""
+    ending = _LETTERS.match(rest)
+    if ending is None or not label:
+        return False
+    is_word = len(label) > 1 and _LETTERS.search(label) is not None
+    return ending[0].casefold() in _COMMON or (is_word and len(ending[0]) > 1)

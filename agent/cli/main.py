@@ -1,0 +1,359 @@
+"""The commands: `python -m agent serve | talk | dial | seed | check | show | replay`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from agent import app
+from agent import app as options
+from agent.cli import recorded_calls as review
+from agent.cli import serve, talk
+from agent.errors import AgentError
+from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.observability import configure_logging
+from agent.settings import Settings, log_format_for
+from agent.store import open_store
+from agent.tools import SPECS
+from agent.tools.http import fault_of
+from agent.tools.mcp import survey
+from agent.usecases import relay_attributes as relay_rules
+from agent.usecases import seed
+from agent.usecases.audit import Audit
+from agent.usecases.caller_identity import identify
+from agent.usecases.named_tools import usable_everywhere
+from agent.usecases.versions import Versions
+
+_AUDIT = Audit(relay_rules, SPECS)
+"""Of all that is written. Which declared tools can be used depends on where they are served."""
+CONFIGURATION = Path(__file__).parents[2] / "configuration"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        status: int = asked.run(asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        fault: int = asked.status_of_fault
+        return fault
+    return status
+
+
+def _unread() -> int:
+    """Whoever read the output, a pager for instance, has seen enough; as if SIGPIPE had come."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+    return 128 + signal.SIGPIPE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
+    parser.set_defaults(status_of_fault=1)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serving = commands.add_parser("serve", help="take calls until SIGTERM")
+    serving.add_argument(
+        "--seed",
+        action="store_true",
+        help="before, make the file at STORE_PATH with the shipped configuration if it is missing;"
+        " nothing with TABLE_NAME",
+    )
+    serving.set_defaults(run=_serve)
+
+    talking = commands.add_parser("talk", help="talk to an agent in this terminal")
+    talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
+    talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
+    talking.set_defaults(run=_talk)
+
+    dialling = commands.add_parser("dial", help="have an agent call somebody")
+    dialling.add_argument("number", metavar="NUMBER", help="who is called; see OUTBOUND_NUMBERS")
+    dialling.add_argument("--use-case", required=True, metavar="NAME", help="which agent calls")
+    dialling.add_argument(
+        "--from", dest="caller_id", default="", metavar="NUMBER", help="instead of OUTBOUND_FROM"
+    )
+    dialling.add_argument("--wait", action="store_true", help="until the call is over")
+    dialling.set_defaults(run=_dial)
+
+    seeding = commands.add_parser(
+        "seed", help="load configuration into the table, try a version, go back"
+    )
+    what = seeding.add_mutually_exclusive_group()
+    what.add_argument("--all", action="store_true", help="everything (the default)")
+    what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
+    what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
+    change = seeding.add_mutually_exclusive_group()
+    change.add_argument(
+        "--canary",
+        type=int,
+        metavar="PERCENT",
+        help="with --use-case: let so many callers have the folder's version, the others the "
+        "present one; 0 ends it",
+    )
+    change.add_argument(
+        "--rollback",
+        action="store_true",
+        help="with --use-case: end the canary, or go back to the version before",
+    )
+    seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
+    seeding.add_argument("--dry-run", action="store_true", help="write nothing")
+    seeding.add_argument(
+        "--create-table", action="store_true", help="before, make TABLE_NAME if it is missing"
+    )
+    seeding.set_defaults(run=_seed)
+
+    checking = commands.add_parser("check", help="validate settings and configuration")
+    what = checking.add_mutually_exclusive_group()
+    what.add_argument("--settings", action="store_true", help="list every variable instead")
+    what.add_argument(
+        "--table",
+        action="store_true",
+        help="also every use case in force in the table, its canary, and the profiles",
+    )
+    checking.set_defaults(run=_check)
+    _add_review(commands)
+    return parser
+
+
+def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    showing = commands.add_parser(
+        "show", help="print a call: what was said, and what took how long"
+    )
+    showing.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    showing.add_argument("--json", action="store_true", help="for machines")
+    showing.set_defaults(run=_show)
+
+    purpose = (
+        "play a recorded call again; exit status 0 same, 1 different, 2 no usable record, "
+        "3 not tried: settings, table or use case are at fault"
+    )
+    replaying = commands.add_parser("replay", help=purpose, description=purpose)
+    replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    replaying.add_argument(
+        "--now", action="store_true", help="with the use case as it stands in the table now"
+    )
+    replaying.set_defaults(run=_replay, status_of_fault=review.NOT_TRIED)
+
+
+def _serve(asked: argparse.Namespace) -> int:
+    settings = _settings()
+    configure_logging(
+        settings.log_level,
+        log_format_for(settings),
+        with_personal=settings.log_personal_data,
+    )
+    if asked.seed and not settings.table_name and not settings.store_path.exists():
+        asyncio.run(_make_file(settings))
+    asyncio.run(serve.serve(settings))
+    return 0
+
+
+async def _make_file(settings: Settings) -> None:
+    """Make the embedded table with the shipped configuration: whole, or not at all."""
+    draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
+    draft.unlink(missing_ok=True)
+    store = await open_store("", draft, region="", max_calls=settings.max_calls)
+    try:
+        now = datetime.now(settings.time_zone)
+        await seed.seed(store, CONFIGURATION, SPECS, now=now, audit=_AUDIT)
+    finally:
+        await store.close()
+    draft.replace(settings.store_path)
+
+
+def _talk(asked: argparse.Namespace) -> int:
+    # The terminal is the operator's: what callers may use does not bound it.
+    settings = replace(_settings(), caller_calls_per_hour=0, caller_tokens_per_day=0)
+    configure_logging("error", "console", with_personal=settings.log_personal_data)
+    if asked.use_case:
+        settings = replace(settings, stack_use_case=asked.use_case)
+    if asked.caller and not identify(asked.caller):
+        print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
+        return 1
+    asyncio.run(_converse(settings, asked.caller))
+    return 0
+
+
+async def _converse(settings: Settings, caller: str) -> None:
+    if settings.model_identifier.startswith("offline:"):
+        print(OFFLINE_NOTICE)
+    print(talk.HELP)
+    async with app.open_calls(settings) as (calls, _, _):
+        line = talk.TerminalLine(talk.show)
+        _hang_up_on_interrupt(line)
+        reason = await talk.talk(calls, line, talk.keyboard(), caller)
+    print(f"\n[{reason}]")
+
+
+def _hang_up_on_interrupt(line: talk.TerminalLine) -> None:
+    """Let the first Ctrl-C end the call; a second one ends the command."""
+    loop = asyncio.get_running_loop()
+
+    def hang_up() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        line.take("/hangup")
+
+    loop.add_signal_handler(signal.SIGINT, hang_up)
+
+
+def _dial(asked: argparse.Namespace) -> int:
+    settings = _settings()
+    configure_logging("error", "console")
+    return asyncio.run(_call(settings, asked))
+
+
+async def _call(settings: Settings, asked: argparse.Namespace) -> int:
+    async with (
+        app.open_calls(settings) as (calls, store, _),
+        app.open_outbound(settings, calls, store) as outbound,
+    ):
+        call_sid = await outbound.dial(asked.number, asked.use_case, asked.caller_id)
+        print(call_sid)
+        if not asked.wait:
+            return 0
+        status = await outbound.until_over(call_sid)
+    print(status)
+    return 0 if status == "completed" else 1
+
+
+def _seed(asked: argparse.Namespace) -> int:
+    if fault := _fault_of_change(asked):
+        print(fault, file=sys.stderr)
+        return 1
+    settings = replace(_settings(), mcp_config="")
+    if asked.create_table and asyncio.run(app.make_table(settings)):
+        print(f"made the table {settings.table_name}")
+    written = asyncio.run(_load(settings, asked))
+    verb = "would write" if asked.dry_run else "wrote"
+    for item in written:
+        print(f"{verb} {item}")
+    return 0
+
+
+def _fault_of_change(asked: argparse.Namespace) -> str:
+    """What is wrong about the options of `seed` together; empty if nothing."""
+    if asked.canary is not None and not 0 <= asked.canary <= 99:
+        return "--canary: must be 1 to 99, or 0 to end it"
+    if asked.create_table and asked.dry_run:
+        return "--create-table: makes a table, so not with --dry-run"
+    if asked.to is not None and not asked.rollback:
+        return "--to: needs --rollback"
+    if (asked.rollback or asked.canary is not None) and not asked.use_case:
+        return f"{'--rollback' if asked.rollback else '--canary'}: needs --use-case"
+    return ""
+
+
+async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Written]:
+    now = datetime.now(settings.time_zone)
+    async with app.open_calls(settings) as (_, store, _):
+        if asked.profile is not None:
+            return await seed.seed_file(
+                store, asked.profile, now=now, dry_run=asked.dry_run, audit=_AUDIT
+            )
+        versions = Versions(store, asked.use_case, now, asked.dry_run)
+        if asked.rollback:
+            return await seed.roll_back(versions, asked.to, _AUDIT)
+        if asked.canary is not None:
+            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary, _AUDIT)
+        return await seed.seed(
+            store,
+            CONFIGURATION,
+            SPECS,
+            now=now,
+            use_case=asked.use_case,
+            dry_run=asked.dry_run,
+            audit=_AUDIT,
+        )
+
+
+def _check(asked: argparse.Namespace) -> int:
+    if asked.settings:
+        for name, default, meaning in Settings.describe():
+            print(f"{name:32} {default or '-':28} {meaning}")
+        return 0
+    configure_logging("error", "console")
+    specs, faults = dict(SPECS), list[str]()
+    usable = usable_everywhere
+    try:
+        settings = _settings()
+        options.prices_of(settings)
+        found, away, remarks = asyncio.run(survey(settings.mcp_config))
+    except AgentError as error:
+        faults.append(str(error))
+    else:
+        hosts, secrets = settings.http_tool_hosts, settings.http_tool_secrets
+        usable = partial(fault_of, hosts=hosts, secrets=secrets)
+        specs |= found
+        faults += away
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+    faults += seed.check(CONFIGURATION, specs, relay_rules, usable)
+    if asked.table:
+        faults += _table_faults(Audit(relay_rules, specs, usable))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+def _table_faults(audit: Audit) -> list[str]:
+    """What is wrong in the table, or about reading it."""
+    try:
+        return asyncio.run(_audited(replace(_settings(), mcp_config=""), audit))
+    except AgentError as error:
+        return [str(error)]
+
+
+async def _audited(settings: Settings, audit: Audit) -> list[str]:
+    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+        return await audit.table(store, settings.stack_use_case)
+
+
+def _show(asked: argparse.Namespace) -> int:
+    settings = replace(_settings(), mcp_config="")
+    configure_logging("error", "console")
+    text = asyncio.run(_shown(settings, asked))
+    if text is None:
+        print(f"{asked.call}: there is no such call", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+async def _shown(settings: Settings, asked: argparse.Namespace) -> str | None:
+    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+        columns = review.output_columns()
+        return await review.shown(store, asked.call, for_machines=asked.json, columns=columns)
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    settings = _settings() if asked.now else replace(_settings(), mcp_config="")
+    configure_logging("error", "console")
+    verdict = asyncio.run(_replayed(settings, asked))
+    is_there = verdict.status != review.NO_RECORD
+    print(verdict.text, file=sys.stdout if is_there else sys.stderr)
+    return verdict.status
+
+
+async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.Verdict:
+    async with app.open_calls(settings, makes_table=False) as (calls, _, _):
+        return await review.replayed(
+            *(settings, calls.resources, asked.call),
+            with_today=asked.now,
+            columns=review.output_columns(),
+        )
+
+
+def _settings() -> Settings:
+    return Settings.read(os.environ)

@@ -1,0 +1,125 @@
+"""A call looked at afterwards: `python -m agent show` and `python -m agent replay`.
+
+Both only read. What they print holds what was said; nothing of it is logged.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from time import time
+
+from agent.observability.recording.record_reader import RecordedLine, missing, read_record
+from agent.observability.recording.replay import Today, replay
+from agent.observability.recording.replay_report import changes, told
+from agent.observability.recording.serialization import RecordError
+from agent.observability.recording.story import read_story
+from agent.observability.recording.transcript import folded, printable, story_text, transcript
+from agent.observability.recording.waterfall import COLUMNS
+from agent.ports import Store
+from agent.session.call_setup import Setups
+from agent.session.recording_metadata import code_digest, today
+from agent.session.resources import Resources
+from agent.settings import Settings
+
+DIFFERENT = 1
+NO_RECORD = 2
+"""Or none that can be used."""
+NOT_TRIED = 3
+"""Exit status of the command, where the settings, the table or the use case are at fault."""
+_FEWEST_COLUMNS = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a replay."""
+
+    text: str
+    status: int
+    """0 = the same, else `DIFFERENT` or `NO_RECORD`."""
+
+
+def output_columns() -> int:
+    """Of the terminal, 72 to 100; 100 if the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        return COLUMNS
+    return max(_FEWEST_COLUMNS, min(shutil.get_terminal_size((COLUMNS, 24)).columns, COLUMNS))
+
+
+async def shown(
+    store: Store, call_sid: str, *, for_machines: bool = False, columns: int = COLUMNS
+) -> str | None:
+    """A call as text, or as JSON; None if nothing is known of it.
+
+    Args:
+        store: The table.
+        call_sid: The call.
+        for_machines: As JSON.
+        columns: Of the text, 72 to 100.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    story = await read_story(store, call_sid)
+    if story is None:
+        return None
+    return story_text(story) if for_machines else printable(transcript(story, columns))
+
+
+async def replayed(
+    settings: Settings,
+    resources: Resources,
+    call_sid: str,
+    *,
+    with_today: bool = False,
+    columns: int = COLUMNS,
+) -> Verdict:
+    """Play a recorded call again.
+
+    Args:
+        settings: Of the process, for the use case of today.
+        resources: Likewise.
+        call_sid: The call.
+        with_today: Begin with what the table says now instead of what was recorded.
+        columns: Of the text, 72 to 100.
+
+    Raises:
+        UseCaseError: There is no use case for it any more.
+        StoreError: The table cannot be reached.
+    """
+    try:
+        lines = await read_record(resources.store, call_sid)
+    except RecordError as error:
+        fault = printable(f"{call_sid}: the record cannot be used: {error}")
+        return Verdict(fault, NO_RECORD)
+    if not lines:
+        return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
+    now = await _today(settings, resources, lines[0]) if with_today else None
+    outcome = replay(lines, now)
+    text = [*_changed(lines, now, columns), *_incomplete(lines), *told(outcome, columns)]
+    return Verdict(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
+
+
+async def _today(settings: Settings, resources: Resources, first: RecordedLine) -> Today:
+    setups = Setups(settings, resources.store, resources.toolkit, time)
+    return await today(setups, first.beginning, settings.model_identifier)
+
+
+def _changed(lines: list[RecordedLine], now: Today | None, columns: int) -> list[str]:
+    found: dict[str, None] = {}
+    for line in lines:
+        stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
+        brief = now.brief if now else line.beginning.brief
+        found |= dict.fromkeys(changes(line, stamp, brief))
+    told_changes = [part for change in found for part in folded(f"  {change}", columns)]
+    return ["changed since:", *told_changes] if found else []
+
+
+def _incomplete(lines: list[RecordedLine]) -> list[str]:
+    gone = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
+    return gone + [
+        f"line {line.generation}: only its first {len(line.steps)} events are recorded"
+        for line in lines
+        if line.is_torn or not line.end
+    ]

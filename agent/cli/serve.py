@@ -1,0 +1,104 @@
+"""A service from its start to its end: it takes calls until a signal, and then leaves them.
+
+    SIGTERM           handed over in a quiet moment; when most of the time is over, at once;
+                      those that are left then end with a goodbye
+    SIGINT, a second  a goodbye at once
+
+Nobody is waited for longer than that: a call that still goes on is cut, and the log says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from agent.app import running
+from agent.call.events import Departure
+from agent.http.server import raise_file_limit
+from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.session.call_manager import Calls
+from agent.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE_SHARE = 0.8
+"""Of the time calls may take to be handed over: after that no quiet moment is waited for."""
+GOODBYE_SECONDS = 5.0
+"""How long calls may take to end when they are told to end at once."""
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends at once."""
+    raise_file_limit()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    async with running(settings) as service, _settled():
+        if settings.model_identifier.startswith("offline:"):
+            log.warning("model.offline", notice=OFFLINE_NOTICE)
+        log.info("service.started", port=service.port, metrics_port=service.metrics_port)
+        first = await signals.get()
+        service.telemetry.draining.set(1)
+        await _leave(service.calls, first, signals, settings.drain_seconds)
+    log.info("service.stopped")
+
+
+@asynccontextmanager
+async def _settled() -> AsyncIterator[None]:
+    """What was made at the start stays until the end: no search for garbage looks at it again.
+
+    CPython searches its oldest generation when a quarter of it is new. Each connection of aiohttp
+    leaves a few dozen objects in cycles, and without this they pile up for half an hour behind
+    all that was imported, before a search that is long because it looks at that, too.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+async def _leave(
+    calls: Calls,
+    first: signal.Signals,
+    signals: asyncio.Queue[signal.Signals],
+    seconds: float,
+) -> None:
+    """Hand the calls over, or end them, until none is left; another signal ends them at once."""
+    stages = [
+        (Departure.WHEN_QUIET, seconds * AT_ONCE_SHARE),
+        (Departure.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
+    ]
+    if first is signal.SIGINT:
+        stages = []
+    for departure, limit in stages:
+        log.info("service.draining", calls=calls.lines.active, departure=departure, seconds=limit)
+        calls.lines.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not calls.lines.active:
+            break
+    if calls.lines.active:
+        log.info("service.ending_calls", calls=calls.lines.active)
+        calls.lines.drain(Departure.GOODBYE)
+        await _is_interrupted(calls, signals, GOODBYE_SECONDS)
+    calls.lines.is_draining = True
+    if calls.lines.active:
+        log.warning("service.calls_cut", calls=calls.lines.active)
+
+
+async def _is_interrupted(
+    calls: Calls, signals: asyncio.Queue[signal.Signals], seconds: float
+) -> bool:
+    """Wait for the calls to end, so long at most; whether another signal came first."""
+    quiet = asyncio.create_task(calls.until_quiet(), name="quiet")
+    interrupted = asyncio.create_task(signals.get(), name="signal")
+    await asyncio.wait({quiet, interrupted}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in (quiet, interrupted):
+        wait.cancel()
+    return interrupted.done() and not interrupted.cancelled()

@@ -1,0 +1,119 @@
+"""What goes wrong with a request or its stream, as the client raises it → `ModelError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import httpx2
+import openai
+
+from agent.call.events import ReplyFault
+from agent.call.messages import tokens
+from agent.errors import ModelError
+from agent.llm.option_repair import Refusal, fault_of, refusal_of, worded
+
+_FAULTS_BY_CODE = {
+    "context_length_exceeded": ReplyFault.TOO_LONG,
+    "insufficient_quota": ReplyFault.DENIED,
+    "invalid_api_key": ReplyFault.DENIED,
+    "model_not_found": ReplyFault.DENIED,
+    "rate_limit_exceeded": ReplyFault.THROTTLED,
+    "tool_use_failed": ReplyFault.UNAVAILABLE,
+}
+_UNAVAILABLE = 503
+_FAULTS_BY_STATUS = {
+    401: ReplyFault.DENIED,
+    403: ReplyFault.DENIED,
+    404: ReplyFault.DENIED,
+    408: ReplyFault.TIMEOUT,
+    409: ReplyFault.UNAVAILABLE,
+    413: ReplyFault.TOO_LONG,
+    424: ReplyFault.UNAVAILABLE,
+    429: ReplyFault.THROTTLED,
+}
+_LONGEST_MESSAGE = 500
+_NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
+"""Statuses that are about something else than what the request says; servers and proxies in between
+give 400, 422, 500 and others for an option that is not supported."""
+
+
+class ReportedError(ModelError):
+    """An error that a server reports inside a stream.
+
+    Args:
+        fault: What it means.
+        detail: What it says.
+        said: The same, as it may be about an option of the request.
+    """
+
+    def __init__(self, fault: ReplyFault, detail: str, said: Refusal) -> None:
+        super().__init__(fault, detail)
+        self.said = said
+
+
+@contextmanager
+def our_faults() -> Iterator[None]:
+    """Whatever the client, or the connection under it, raises in here is a `ModelError`."""
+    try:
+        yield
+    except openai.APITimeoutError as error:
+        raise ModelError(ReplyFault.TIMEOUT, type(error.__cause__).__name__) from error
+    except openai.APIConnectionError as error:
+        raise ModelError(ReplyFault.UNAVAILABLE, type(error.__cause__).__name__) from error
+    except openai.APIError as error:
+        status = error.status_code if isinstance(error, openai.APIStatusError) else 500
+        text = refusal_of(error.body).text or error.message
+        fault = _fault((error.code, error.type), text, status)
+        raise ModelError(fault, error.message) from error
+    except httpx2.TimeoutException as error:
+        raise ModelError(ReplyFault.TIMEOUT, type(error).__name__) from error
+    except (httpx2.HTTPError, httpx2.StreamError) as error:
+        raise ModelError(ReplyFault.UNAVAILABLE, type(error).__name__) from error
+
+
+def reported(error: object) -> ModelError:
+    """An error inside a stream: an object, or its message alone. Proxies put a status into it."""
+    told = error if isinstance(error, dict) else {"message": error}
+    codes = (told.get("code"), told.get("type"))
+    message = str(told.get("message") or "an error")[:_LONGEST_MESSAGE]
+    statuses = map(tokens, (*codes, told.get("status"), told.get("status_code")))
+    status = next((each for each in statuses if 400 <= each < 600), 500)
+    said = refusal_of(told)
+    fault = _fault(codes, said.text or message, status)
+    return ReportedError(fault, message, replace(said, text=said.text or message))
+
+
+def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
+    for code in codes:
+        if isinstance(code, str) and code in _FAULTS_BY_CODE:
+            return _FAULTS_BY_CODE[code]
+    if said := worded(text):
+        return said
+    if status >= 500:
+        return ReplyFault.UNAVAILABLE
+    return _FAULTS_BY_STATUS.get(status) or fault_of(text)
+
+
+def refusal_in(error: ModelError) -> Refusal | None:
+    """What was refused, if the request as such was; None = it failed for another reason."""
+    if isinstance(error, ReportedError):
+        return error.said
+    cause = error.__cause__
+    if not isinstance(cause, openai.APIError):
+        return None
+    if isinstance(cause.code, str) and cause.code in _FAULTS_BY_CODE:
+        return None
+    if isinstance(cause, openai.APIStatusError) and cause.status_code in _NOT_OF_THE_REQUEST:
+        return None
+    said = refusal_of(cause.body)
+    return replace(said, text=said.text or cause.message)
+
+
+def is_loading(error: ModelError) -> bool:
+    """Whether a server says that it has not finished loading the model, as llama.cpp does."""
+    cause = error.__cause__
+    if not isinstance(cause, openai.APIStatusError) or cause.status_code != _UNAVAILABLE:
+        return False
+    return "loading" in (refusal_of(cause.body).text or cause.message).lower()

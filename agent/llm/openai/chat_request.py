@@ -1,0 +1,156 @@
+"""A `ReplyRequest` as the body of a request.
+
+What is sent keeps to what OpenAI, vLLM, llama.cpp and Ollama all accept; one field has two names,
+see `runtime`. What a model has refused all the same is not sent to it again, see
+`agent.llm.option_repair`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.call.messages import (
+    Choice,
+    ForcedTool,
+    Message,
+    ReplyRequest,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    results_apart,
+)
+from agent.llm.openai.chat_tool_calls import is_object
+from agent.llm.option_repair import FORCED, WORDS_ONLY, Option, OptionLabel
+
+Json = dict[str, Any]
+
+_LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
+_LIMIT_SPELLINGS = (*_LIMIT_FIELDS, "max_new_tokens", "max_output_tokens", "maximum tokens")
+_FORCED = "tool_choice forced"
+_OPTIONS: tuple[tuple[str, OptionLabel, tuple[str, ...]], ...] = (
+    ("stream_options", "stream_options", ("stream_options", "include_usage")),
+    ("tool_choice", "tool_choice", ("tool_choice", "forced tool", "forces tool")),
+    ("temperature", "temperature", ("temperature",)),
+    ("top_p", "top_p", ("top_p",)),
+    ("max_tokens", "max_tokens", _LIMIT_SPELLINGS),
+    ("max_completion_tokens", "max_tokens", _LIMIT_SPELLINGS),
+)
+"""Fields of a body, and how refusals call them."""
+
+
+def body_of(
+    request: ReplyRequest,
+    model: str,
+    limit_field: str = "max_tokens",
+    refused: frozenset[str] = frozenset(),
+) -> Json:
+    """What is sent, without `stream`.
+
+    Args:
+        request: What is asked.
+        model: Its name at the server.
+        limit_field: What the server calls the limit of tokens, as far as that is known.
+        refused: Keys of `options_of` that the model is not to be sent.
+    """
+    choice = _kind_of_choice(request)
+    limits = sorted(_LIMIT_FIELDS, key=lambda name: name != limit_field)
+    options = {
+        "stream_options": {"include_usage": True},
+        next((name for name in limits if name not in refused), ""): request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "tools": [_tool(spec) for spec in request.tools] or None,
+        "tool_choice": _choice(request, refused) if request.tools else None,
+    }
+    told = _in_words(request) if request.tools and choice in refused else ""
+    parts = (request.system, request.context, told)
+    system = "\n\n".join(text for text in parts if text.strip())
+    head = [{"role": "system", "content": system}] if system else []
+    return {
+        "model": model,
+        "messages": [*head, *_written(request.messages)],
+        **{
+            name: value
+            for name, value in options.items()
+            if name and value is not None and name not in refused
+        },
+    }
+
+
+def options_of(body: Json) -> list[Option]:
+    """What this body has that a model may refuse; what is missed least comes first."""
+    choice = body.get("tool_choice")
+    kind = _FORCED if isinstance(choice, dict) else f"tool_choice {choice}"
+    return [
+        Option(kind if name == "tool_choice" else name, label, spellings)
+        for name, label, spellings in _OPTIONS
+        if name in body
+    ]
+
+
+def _written(messages: Sequence[Message]) -> Iterator[Json]:
+    for mixed in messages:
+        for message in results_apart(mixed):
+            yield from _messages(message)
+
+
+def _messages(message: Message) -> Iterator[Json]:
+    """One of ours may be several of theirs: each result of a tool stands alone."""
+    for part in message.parts:
+        if isinstance(part, ToolResult):
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
+    words = "\n".join(part.text for part in message.parts if isinstance(part, Text)) or None
+    calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
+    if message.role is Role.CALLER:
+        if words:
+            yield {"role": "user", "content": words}
+    elif calls:
+        yield {"role": "assistant", "content": words, "tool_calls": calls}
+    else:
+        yield {"role": "assistant", "content": words}
+
+
+def _call(call: ToolCall) -> Json:
+    arguments = call.arguments if is_object(call.arguments) else "{}"
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _tool(spec: ToolSpec) -> Json:
+    parameters = json.loads(spec.parameters)
+    function = {"name": spec.name, "description": spec.description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _kind_of_choice(request: ReplyRequest) -> str:
+    """The key of the option that this choice of tools is."""
+    is_forced = isinstance(request.choice, ForcedTool)
+    return _FORCED if is_forced else f"tool_choice {request.choice}"
+
+
+def _choice(request: ReplyRequest, refused: frozenset[str]) -> object:
+    """In the form of the server; None = none can be sent."""
+    match request.choice:
+        case ForcedTool(name) if _FORCED not in refused:
+            return {"type": "function", "function": {"name": name}}
+        case Choice.NONE if f"tool_choice {Choice.NONE}" not in refused:
+            return Choice.NONE.value
+        case Choice.NONE:
+            return None
+        case _:
+            return None if f"tool_choice {Choice.AUTO}" in refused else Choice.AUTO.value
+
+
+def _in_words(request: ReplyRequest) -> str:
+    """A choice of tools for a server that takes none of this kind."""
+    match request.choice:
+        case ForcedTool(name):
+            return FORCED.format(name)
+        case Choice.NONE:
+            return WORDS_ONLY
+        case _:
+            return ""

@@ -1,0 +1,287 @@
+"""What a server sends as the arguments of a call → the text of one JSON object.
+
+The protocol has one JSON text in pieces. Servers and proxies also send an object in place of text,
+`null` or `{}` before the arguments, JSON text inside a JSON string, an object in a list, the same
+arguments again with each piece, or all of them so far. Each of these has one meaning, which is
+given out. What has none stays as it came: the conversation asks the model again.
+
+The fragments of tool calls in a stream → the calls.
+
+By the protocol the fragments of one call have the same `index`, and the first one has `id` and
+`name`. Servers differ: the index is always 0 or missing (Ollama, Gemini, proxies over other
+interfaces), ids are missing, repeated or new in each fragment, the name comes again with each
+fragment or in pieces. So a fragment belongs to the call that most of its marks point to:
+
+- Without a name it continues a call: that with its id, else with its index, else the last one.
+- With a name it begins a call, unless it has the marks of one that has begun: the same id and
+  name; or the same name and arguments that are not whole; or a name that goes on.
+- The names of the tools that were offered tell a piece of a name from a name.
+
+Two calls that have all marks and the arguments in common are one that was sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from typing import Any
+
+from agent.call.events import ReplyFault
+from agent.call.messages import ToolCall
+from agent.call.text import whole, whole_json
+from agent.call.tool_calls import canonical
+from agent.errors import ModelError
+
+_DECODER = json.JSONDecoder()
+_MOST_VALUES = 64
+"""In the pieces of one call; more are no arguments."""
+_DEEPEST_STRING = 4
+"""How often JSON may be a string of JSON."""
+
+
+def arguments_of(pieces: Sequence[object]) -> str:
+    """The arguments as JSON text; `{}` if there are none."""
+    texts = [piece if isinstance(piece, str) else _written(piece) for piece in pieces]
+    text = whole_json("".join(texts)).strip()
+    if not text:
+        return "{}"
+    if is_object(text):
+        return text
+    if (read := _one_object(text)) is not None:
+        return _written(read)
+    last = whole(texts[-1]).strip()
+    if all(later.startswith(earlier) for earlier, later in pairwise(texts)) and is_object(last):
+        return last
+    return text
+
+
+def is_object(text: str) -> bool:
+    """Whether text is JSON of an object, as the arguments of a call must be."""
+    return canonical(text) is not None
+
+
+def _one_object(text: str) -> dict[str, Any] | None:
+    """The object that several values stand for; None if they stand for none."""
+    try:
+        found = [each for value in _values(text) for each in _objects(value, _DEEPEST_STRING)]
+    except (ValueError, RecursionError):
+        return None
+    last: dict[str, Any] = {}
+    for each in found:
+        if not last.items() <= each.items():
+            return None
+        last = each
+    return last
+
+
+def _values(text: str) -> Iterator[Any]:
+    """JSON values that stand one after the other. Raises ValueError for anything else."""
+    at = 0
+    for _ in range(_MOST_VALUES):
+        at += len(text[at:]) - len(text[at:].lstrip())
+        if at == len(text):
+            return
+        value, at = _DECODER.raw_decode(text, at)
+        yield value
+    raise ValueError("too many values")
+
+
+def _objects(value: Any, deepest: int) -> Iterator[dict[str, Any]]:
+    """The objects in a value, also in text or in a list. Raises ValueError for anything else."""
+    match value:
+        case None | "" | "null" | []:
+            return
+        case dict():
+            yield value
+        case str() if deepest:
+            for inner in _values(value):
+                yield from _objects(inner, deepest - 1)
+        case [inner] if deepest:
+            yield from _objects(inner, deepest - 1)
+        case _:
+            raise ValueError("no object")
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else ""
+
+
+Json = dict[str, Any]
+
+MOST_CALLS = 32
+"""In one reply, and in one delta; further ones are left out."""
+MOST_CHARACTERS = 64 * 1024
+"""Of the arguments of one reply."""
+_LONGEST_NAME = 256
+_MOST_CHECKS = 100
+"""Of arguments that may be whole; after them they count as not whole."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """What has come of one call; also one fragment."""
+
+    index: int | None
+    id: str
+    name: str
+    pieces: list[object] = field(default_factory=list)
+
+    @property
+    def has_arguments(self) -> bool:
+        return any(piece not in ("", None) for piece in self.pieces)
+
+
+class Calls:
+    """The calls of one reply.
+
+    Args:
+        names: Of the tools that were offered.
+    """
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self._names = frozenset(names)
+        self._calls: list[_Call] = []
+        self._characters = 0
+        self._checks = 0
+
+    def add(self, delta: Json) -> None:
+        """Take the fragments of one delta, or of a message; what is no fragment is left out."""
+        for entry in islice(objects(delta.get("tool_calls")), MOST_CALLS):
+            self._add(entry)
+        for entry in islice(objects(delta.get("function_call")), 1):
+            self._add({"function": entry})
+
+    def complete(self, *, is_cut: bool) -> list[ToolCall]:
+        """The calls in their order.
+
+        Args:
+            is_cut: The model could not write to its end: calls that are not whole are left out.
+        """
+        calls: list[ToolCall] = []
+        seen: set[tuple[int | None, str, str, str]] = set()
+        for call in self._in_order():
+            arguments = arguments_of(call.pieces)
+            mark = (call.index, call.id, call.name, arguments)
+            is_whole = call.has_arguments and is_object(arguments)
+            if not call.name or mark in seen or (is_cut and not is_whole):
+                continue
+            seen.add(mark)
+            taken = {each.id for each in calls}
+            is_free = call.id and call.id not in taken
+            calls.append(
+                ToolCall(call.id if is_free else f"call-{len(calls)}", call.name, arguments)
+            )
+        return calls
+
+    def _in_order(self) -> list[_Call]:
+        """As the indexes say if each call has one, else as they came."""
+        if any(call.index is None for call in self._calls):
+            return self._calls
+        return sorted(self._calls, key=lambda call: call.index or 0)
+
+    def _add(self, entry: Json) -> None:
+        part = _fragment(entry)
+        if not (part.name or part.id or part.has_arguments):
+            return
+        self._characters += sum(len(str(piece)) for piece in part.pieces if piece is not None)
+        if self._characters > MOST_CHARACTERS:
+            raise ModelError(ReplyFault.UNAVAILABLE, "arguments without an end")
+        call = self._named(part) if part.name else self._unnamed(part)
+        if call is not None:
+            call.id = call.id or part.id
+            call.pieces += part.pieces
+        elif len(self._calls) < MOST_CALLS:
+            self._calls.append(part)
+
+    def _unnamed(self, part: _Call) -> _Call | None:
+        """The call that a fragment without a name continues."""
+        ways: tuple[Callable[[_Call], bool], ...] = (
+            lambda call: part.id == call.id != "" and part.index == call.index,
+            lambda call: part.id == call.id != "",
+            lambda call: part.index == call.index is not None,
+        )
+        for is_meant in ways:
+            if (found := self._last(is_meant)) is not None:
+                return found
+        last = self._last(lambda _: True)
+        return last if last and (part.index is None or not self._is_whole(last)) else None
+
+    def _named(self, part: _Call) -> _Call | None:
+        """The call that a fragment with a name continues; None if it begins one."""
+        call = self._marked(part)
+        if call is None:
+            return None
+        is_same_id, is_other_id = part.id == call.id != "", part.id != call.id != "" != part.id
+        if part.name == call.name:
+            is_again = part.pieces == call.pieces or not call.has_arguments
+            open_again = call.has_arguments and not self._is_whole(call)
+            return call if is_same_id or open_again or (is_again and not is_other_id) else None
+        if is_other_id or call.name in self._names or (call.has_arguments and not is_same_id):
+            return None
+        return self._renamed(call, part.name)
+
+    def _renamed(self, call: _Call, name: str) -> _Call | None:
+        """A call whose name goes on; None if the name is another one."""
+        if name.startswith(call.name):
+            call.name = name
+        elif name in self._names:
+            return None
+        else:
+            call.name = (call.name + name)[:_LONGEST_NAME]
+        return call
+
+    def _marked(self, part: _Call) -> _Call | None:
+        """The call whose id or index the fragment has."""
+        found = self._last(lambda call: part.id == call.id != "" and _is_near(part, call))
+        if found is not None:
+            return found
+        found = self._last(lambda call: part.id == call.id != "" and part.name == call.name)
+        if found is not None and found.has_arguments and not self._is_whole(found):
+            return found
+        return self._last(lambda call: part.index is None or part.index == call.index)
+
+    def _is_whole(self, call: _Call) -> bool:
+        """Its arguments are complete, and more than the `{}` that some servers begin with."""
+        self._checks += 1
+        if self._checks > _MOST_CHECKS:
+            return False
+        arguments = arguments_of(call.pieces)
+        return arguments != "{}" and is_object(arguments)
+
+    def _last(self, is_meant: Callable[[_Call], bool]) -> _Call | None:
+        return next((call for call in reversed(self._calls) if is_meant(call)), None)
+
+
+def _fragment(entry: Json) -> _Call:
+    function = entry.get("function")
+    told = function if isinstance(function, dict) else entry
+    pieces = [told.get("arguments")]
+    return _Call(
+        _index(entry.get("index")), _text(entry.get("id")), _text(told.get("name")), pieces
+    )
+
+
+def _is_near(part: _Call, call: _Call) -> bool:
+    return None in (part.index, call.index) or part.index == call.index
+
+
+def objects(value: object) -> Iterator[Json]:
+    """The objects of a list, or the one object that stands in its place."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, dict):
+            yield each
+
+
+def _text(value: object) -> str:
+    """Text, or the number that stands in its place; empty for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 2**63 else ""
+    return whole(value)[:_LONGEST_NAME] if isinstance(value, str) else ""
+
+
+def _index(value: object) -> int | None:
+    """A number, or a number as text."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -1,0 +1,31 @@
+"""What operators see of a call: metrics and logs, both fed from one hook.
+
+`CallObserver.observe` sees each event with the actions it led to; every number about calls is
+derived there, so that nothing on the path of a call measures itself. Labels are bounded sets,
+never a call id or a number (contract section 6). Log values that may be personal have keys that
+begin with `pii_` and are dropped.
+"""
+
+from agent.observability.call_observer import CallObserver, Telemetry
+from agent.observability.call_summary import CallFacts, Stamp
+from agent.observability.emf import EmbeddedMetrics
+from agent.observability.logging.log_setup import configure_logging, drop_personal
+from agent.observability.measured_ports import Guard, MeasuredMessenger, MeasuredStore
+from agent.observability.prices import NO_PRICES, Prices, PricesError, read_prices
+
+__all__ = [
+    "NO_PRICES",
+    "CallFacts",
+    "CallObserver",
+    "EmbeddedMetrics",
+    "Guard",
+    "MeasuredMessenger",
+    "MeasuredStore",
+    "Prices",
+    "PricesError",
+    "Stamp",
+    "Telemetry",
+    "configure_logging",
+    "drop_personal",
+    "read_prices",
+]

@@ -1,0 +1,187 @@
+"""Keeps what only watches from ending or changing what it watches.
+
+Metrics, receipts, records, traces and log lines observe a call. A fault in one of them is counted
+(`agent_observer_errors_total`) and logged once by its guard; the call goes on. This is one of the
+few places where any exception is caught. Rejected: a guard in each observer, because the next
+observer would be written without one.
+
+Ports that count what passes through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter
+
+from agent.errors import MessageRefusedError, StoreError
+from agent.observability.metrics import Metrics
+from agent.ports import Channel, Item, Key, Mail, Messenger, Store, TextMessage
+
+log = structlog.get_logger(__name__)
+
+ObserverName = Literal["metrics", "record", "trace"]
+
+
+class Guard:
+    """A context that suppresses the faults of one observer; may be entered again and again.
+
+    Args:
+        observer: Its name, a label of the counter.
+        errors: Counts the faults.
+    """
+
+    __slots__ = ("_errors", "_has_logged", "_observer")
+
+    def __init__(self, observer: ObserverName, errors: Counter) -> None:
+        self._observer = observer
+        self._errors = errors
+        self._has_logged = False
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._errors.labels(self._observer).inc()
+        if not self._has_logged:
+            self._has_logged = True
+            log.error("observer.failed", observer=self._observer, exc_info=error)
+        return True
+
+
+OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
+"""Told of an operation that is over: its name, when it began and ended, what it raised."""
+
+
+class MeasuredMessenger:
+    """A `ports.Messenger` that counts what another one sends."""
+
+    def __init__(self, messenger: Messenger, telemetry: Metrics) -> None:
+        self._messenger = messenger
+        self._messages = telemetry.messages
+
+    @property
+    def lacking(self) -> Mapping[Channel, str]:
+        """See `ports.Messenger`."""
+        return self._messenger.lacking
+
+    async def text(self, message: TextMessage) -> str:
+        """See `ports.Messenger`."""
+        with self._counted("sms"):
+            return await self._messenger.text(message)
+
+    async def mail(self, mail: Mail) -> None:
+        """See `ports.Messenger`."""
+        with self._counted("email"):
+            await self._messenger.mail(mail)
+
+    @contextmanager
+    def _counted(self, channel: Channel) -> Iterator[None]:
+        status = "unknown"
+        try:
+            yield
+            status = "accepted"
+        except MessageRefusedError:
+            status = "refused"
+            raise
+        finally:
+            self._messages.labels(channel, status).inc()
+
+
+class MeasuredStore:
+    """A `ports.Store` that counts what another one does.
+
+    Args:
+        store: The other one.
+        telemetry: Where it is counted; its clock tells the times.
+        on_operation: Told of each operation too; None = nobody is.
+    """
+
+    def __init__(
+        self, store: Store, telemetry: Metrics, on_operation: OnOperation | None = None
+    ) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._on_operation = on_operation
+        self._guard = Guard("trace", telemetry.observer_errors)
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        """See `ports.Store`."""
+        with self._measured("get"):
+            return await self._store.get(pk, sk)
+
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """See `ports.Store`."""
+        with self._measured("get_many"):
+            return await self._store.get_many(keys)
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        """See `ports.Store`."""
+        with self._measured("put"):
+            return await self._store.put(item, only_if_absent=only_if_absent)
+
+    async def put_newer(self, item: Item) -> bool:
+        """See `ports.Store`."""
+        with self._measured("put_newer"):
+            return await self._store.put_newer(item)
+
+    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
+        """See `ports.Store`."""
+        with self._measured("merge"):
+            await self._store.merge(pk, sk, attributes)
+
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with self._measured("query"):
+            return await self._store.query(pk, sk_prefix)
+
+    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+        """See `ports.Store`."""
+        with self._measured("query_index"):
+            return await self._store.query_index(pk1, sk1_prefix)
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        """See `ports.Store`."""
+        with self._measured("move"):
+            return await self._store.move(pk, sk, item)
+
+    async def close(self) -> None:
+        """See `ports.Store`."""
+        await self._store.close()
+
+    def _measured(self, operation: str) -> _Measured:
+        return _Measured(self._telemetry, operation, self._on_operation, self._guard)
+
+
+class _Measured:
+    def __init__(
+        self, telemetry: Metrics, operation: str, on_operation: OnOperation | None, guard: Guard
+    ) -> None:
+        self._telemetry = telemetry
+        self._operation = operation
+        self._on_operation = on_operation
+        self._guard = guard
+        self._began = telemetry.now()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
+        histogram = self._telemetry.store_duration.labels(self._operation, outcome)
+        ended = self._telemetry.now()
+        histogram.observe(ended - self._began)
+        if self._on_operation is not None:
+            with self._guard:
+                self._on_operation(self._operation, self._began, ended, kind)

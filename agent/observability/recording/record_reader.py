@@ -1,0 +1,155 @@
+"""The record of a call read back from its chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent.call.events import Event
+from agent.call.history import AgentSaid, CallerBegan, Fact
+from agent.call.text import whole_number
+from agent.observability.recording.record_writer import RECORD
+from agent.observability.recording.serialization import (
+    Beginning,
+    Form,
+    RecordError,
+    beginning_from,
+    converted,
+    event_from,
+    fact_from,
+)
+from agent.ports import Store
+
+_LARGEST = 10**15
+"""No line and no chunk has a greater number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event, and what was made of it."""
+
+    at_ms: float
+    """When it was received, since the first event of its line."""
+    took_ms: float
+    """From then until it was carried out."""
+    event: Event
+    did: list[Form]
+    """The actions, as `forms.ActionForms` writes them."""
+    asks: str
+    """`forms.asks_digest` of what a model was asked; empty = none was."""
+
+    @property
+    def done_ms(self) -> float:
+        """When its actions were carried out."""
+        return self.at_ms + self.took_ms
+
+
+@dataclass(slots=True)
+class RecordedLine:
+    """What is known of one line of a call."""
+
+    generation: int
+    beginning: Beginning
+    steps: list[Step] = field(default_factory=list)
+    end: str = ""
+    """Why it ended; empty = the record stops before that."""
+    is_torn: bool = False
+    """A chunk is missing: what came after it is left out."""
+
+
+async def read_record(store: Store, call_sid: str) -> list[RecordedLine]:
+    """The lines of a call, the first one first; none if the call was not recorded.
+
+    Raises:
+        RecordError: It cannot be read here; perhaps another version has written it.
+        StoreError: The table cannot be reached.
+    """
+    return read_chunks(await store.query(call_sid, RECORD))
+
+
+def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedLine]:
+    """The same, of items in the order of their sort keys."""
+    lines: dict[int, RecordedLine] = {}
+    expected: dict[int, int] = {}
+    for item in items:
+        generation, number = _place(str(item.get("sk", "")))
+        forms = list(_forms(item))
+        if generation not in lines:
+            match forms:
+                case [{"begin": begin}, *rest] if number == 0:
+                    lines[generation] = RecordedLine(generation, beginning_from(begin))
+                    forms = rest
+                case _:
+                    continue  # without its beginning nothing of a line can be played
+        line = lines[generation]
+        line.is_torn = line.is_torn or number != expected.get(generation, 0)
+        expected[generation] = number + 1
+        if not line.is_torn:
+            _add(line, forms)
+    return list(lines.values())
+
+
+def missing(lines: Iterable[RecordedLine]) -> list[int]:
+    """The lines of a call that were before its last recorded one, and of which there is nothing."""
+    known = {line.generation for line in lines}
+    return [generation for generation in range(max(known, default=0)) if generation not in known]
+
+
+def facts_of(line: RecordedLine) -> dict[int, tuple[Fact, float]]:
+    """The facts that a line has recorded, by position, and when each was first."""
+    facts: dict[int, tuple[Fact, float]] = {}
+    for step in line.steps:
+        for form in step.did:
+            match form:
+                case {"kind": "Record", "position": int(position), "fact": {**fact}}:
+                    _place_fact(facts, position, fact, step.done_ms)
+                case _:
+                    pass
+    return facts
+
+
+def _place_fact(
+    facts: dict[int, tuple[Fact, float]], position: int, raw: object, at_ms: float
+) -> None:
+    before, form = facts.get(position), converted(raw, dict[str, object])
+    if "more" in form and before is not None and isinstance(before[0], AgentSaid):
+        form = {**form, "text": before[0].text + str(form["more"])}
+    fact = fact_from({name: value for name, value in form.items() if name != "more"})
+    if not isinstance(fact, CallerBegan):
+        facts[position] = (fact, before[1] if before else at_ms)
+
+
+def _place(sk: str) -> tuple[int, int]:
+    line, _, chunk = sk.removeprefix(RECORD).partition("::")
+    generation, number = whole_number(line, _LARGEST), whole_number(chunk, _LARGEST)
+    if generation is None or number is None:
+        raise RecordError("record: a chunk has a key that is none")
+    return generation, number
+
+
+def _forms(item: Mapping[str, object]) -> Iterator[Form]:
+    for text in str(item.get("lines", "")).split("\n"):
+        try:
+            yield converted(json.loads(text), dict[str, object])
+        except (ValueError, RecursionError) as error:
+            raise RecordError("record: a line is not JSON") from error
+
+
+def _add(line: RecordedLine, forms: Iterable[Form]) -> None:
+    for form in forms:
+        match form:
+            case {"end": str(reason)}:
+                line.end = reason
+            case {"at": at_ms, "took": took_ms, "event": event, "did": did, **rest}:
+                line.steps.append(
+                    Step(
+                        converted(at_ms, float),
+                        converted(took_ms, float),
+                        event_from(event),
+                        converted(did, list[dict[str, object]]),
+                        str(rest.get("asks", "")),
+                    )
+                )
+            case _:
+                raise RecordError("record: a line cannot be read")

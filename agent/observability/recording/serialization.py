@@ -1,0 +1,262 @@
+"""Events, facts and actions as values of JSON, for the record of a call.
+
+What enters a conversation (events, brief, resumption) is written whole and read back as it was:
+a replay needs it. What it answers (actions) is only compared, so it is written compactly:
+
+- a request has the digest of each of its messages instead of the messages. Each was said by
+  somebody, and that is in the events already;
+- speech that grows is written as what was added;
+- what is false or None is left out.
+
+Half a character, as a broken client may send it, is kept as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, get_args
+
+import msgspec
+
+from agent.call.actions import Action, Effect, Record, StartReply, Summarize, ToolOutcome
+from agent.call.config import Brief
+from agent.call.events import Event, ToolFinished
+from agent.call.history import AgentSaid, Fact, Recorded
+from agent.call.resumption import Cause, Resumption
+from agent.errors import AgentError
+from agent.observability.recording.digests import digests, encoded
+from agent.usecases.validation import plain
+
+T = TypeVar("T")
+Form = dict[str, object]
+"""A value in JSON's types; `kind` names its class."""
+
+
+class RecordError(AgentError):
+    """A record cannot be read; one line, without anything that was said."""
+
+
+class _Kinds(Generic[T]):
+    """The classes of a union, by name."""
+
+    def __init__(self, union: object) -> None:
+        self._kinds: dict[str, type[T]] = {kind.__name__: kind for kind in get_args(union)}
+
+    def write(self, value: T) -> Form:
+        return {"kind": type(value).__name__, **_plain(value)}
+
+    def read(self, raw: object) -> T:
+        match raw:
+            case {"kind": str(name), **fields} if name in self._kinds:
+                return converted(fields, self._kinds[name])
+            case {"kind": str(name)}:
+                raise RecordError(f"record: a kind that is not known here: {name}")
+            case _:
+                raise RecordError("record: a kind is missing")
+
+
+_EVENTS = _Kinds[Event](Event)
+_RECORDED = _Kinds[Recorded](Recorded)
+_FACTS = _Kinds[Fact](Fact)
+_EFFECTS = _Kinds[Effect](Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What led a call, in short; equal stamps ask a model the same and decide the same."""
+
+    use_case: str = ""
+    version: int = 0
+    """Of the use case; 0 = the record as it stood."""
+    model: str = ""
+    """Its identifier."""
+    prompt: str = ""
+    """Digest of the prompt of the use case before it is filled: what it tells of the caller, the
+    day and earlier orders is another thing in each call."""
+    tools: str = ""
+    """Digest of what the model is told of the tools."""
+    code: str = ""
+    """Digest of the rules, `agent.call`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """With what a line of a call began."""
+
+    brief: Brief
+    resumption: Resumption | None
+    stamp: Stamp
+    began_ms: int
+    """Epoch milliseconds."""
+    webhook: Mapping[str, str]
+    """Who called whom, as in the session item."""
+    profile: Mapping[str, object] = field(default_factory=dict)
+    """The caller's item as it was."""
+
+
+def event_form(event: Event) -> Form:
+    """An event, whole."""
+    form = _EVENTS.write(event)
+    if isinstance(event, ToolFinished):
+        effect = event.outcome.effect
+        form["outcome"] = {
+            **_plain(event.outcome),
+            "effect": None if effect is None else _EFFECTS.write(effect),
+        }
+    return form
+
+
+def event_from(raw: object) -> Event:
+    """The event of a form.
+
+    Raises:
+        RecordError: It is none.
+    """
+    match raw:
+        case {"kind": "ToolFinished", "call_id": str(call_id), "outcome": {**outcome}}:
+            effect = outcome.get("effect")
+            return ToolFinished(
+                call_id,
+                ToolOutcome(
+                    str(outcome.get("content", "")),
+                    is_error=outcome.get("is_error") is True,
+                    effect=None if effect is None else _EFFECTS.read(effect),
+                ),
+            )
+        case _:
+            return _EVENTS.read(raw)
+
+
+def fact_form(fact: Recorded) -> Form:
+    """A fact, whole."""
+    return _RECORDED.write(fact)
+
+
+def fact_from(raw: object) -> Recorded:
+    """The fact of a form.
+
+    Raises:
+        RecordError: It is none.
+    """
+    return _RECORDED.read(raw)
+
+
+def beginning_form(beginning: Beginning) -> Form:
+    """A beginning, whole."""
+    resumption: Form | None = None
+    if beginning.resumption is not None:
+        facts = [fact_form(fact) for fact in beginning.resumption.facts]
+        resumption = {**_plain(beginning.resumption), "facts": facts}
+    return {
+        "brief": _plain(beginning.brief),
+        "resumption": resumption,
+        "stamp": _plain(beginning.stamp),
+        "began_ms": beginning.began_ms,
+        "webhook": dict(beginning.webhook),
+        "profile": plain(beginning.profile),
+    }
+
+
+def beginning_from(raw: object) -> Beginning:
+    """The beginning of a form.
+
+    Raises:
+        RecordError: It is none.
+    """
+    match raw:
+        case {"brief": brief, "stamp": stamp, "began_ms": int(began_ms), **rest}:
+            return Beginning(
+                converted(brief, Brief),
+                _resumption_from(rest.get("resumption")),
+                converted(stamp, Stamp),
+                began_ms,
+                converted(rest.get("webhook") or {}, dict[str, str]),
+                converted(rest.get("profile") or {}, dict[str, object]),
+            )
+        case _:
+            raise RecordError("record: the beginning cannot be read")
+
+
+def _resumption_from(raw: object) -> Resumption | None:
+    match raw:
+        case None:
+            return None
+        case {"facts": [*facts], "cause": str(cause), **rest}:
+            return Resumption(
+                facts=[_FACTS.read(fact) for fact in facts],
+                cause=converted(cause, Cause),
+                is_caller_cut_off=rest.get("is_caller_cut_off") is True,
+                elapsed_ms=converted(rest.get("elapsed_ms", 0), int),
+                language=str(rest.get("language", "")),
+            )
+        case _:
+            raise RecordError("record: the resumption cannot be read")
+
+
+class ActionForms:
+    """Writes the actions of one line of a call, in their order; see the module."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, str] = {}
+
+    def write(self, actions: Sequence[Action]) -> list[Form]:
+        """What an event led to."""
+        return [self._write(action) for action in actions]
+
+    def _write(self, action: Action) -> Form:
+        form: Form = {"kind": type(action).__name__}
+        match action:
+            case StartReply(reply, messages, choice):
+                asked = {"choice": msgspec.to_builtins(choice), "messages": digests(messages)}
+                return {**form, "reply": reply, **asked}
+            case Summarize(summary, messages):
+                return {**form, "summary": summary, "messages": digests(messages)}
+            case Record(position, fact):
+                return {**form, "position": position, "fact": self._fact(position, fact)}
+            case _:
+                return {**form, **_filled(_plain(action))}
+
+    def _fact(self, position: int, fact: Recorded) -> Form:
+        form = {"kind": type(fact).__name__, **_filled(_plain(fact))}
+        if isinstance(fact, AgentSaid):
+            before = self._said.get(position, "")
+            self._said[position] = fact.text
+            if before and not fact.is_cut and fact.text.startswith(before):
+                del form["text"]
+                form["more"] = fact.text[len(before) :]
+        return form
+
+
+def converted(raw: object, wanted: type[T]) -> T:
+    """A value of JSON as a value of ours.
+
+    Raises:
+        RecordError: It is none.
+    """
+    try:
+        return msgspec.convert(raw, wanted)
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
+        raise RecordError(f"record: a {wanted.__name__} cannot be read") from error
+
+
+def text_of(form: object) -> str:
+    """A form as one line of text."""
+    return encoded(form).decode()
+
+
+def _plain(value: object) -> Form:
+    """The fields of a dataclass."""
+    fields: Form = msgspec.to_builtins(value, enc_hook=_as_dict)
+    return fields
+
+
+def _as_dict(value: object) -> object:
+    """Mappings that are no dict, as msgspec wants them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError  # so msgspec is told to refuse what it does not know either
+
+
+def _filled(fields: Form) -> Form:
+    return {name: value for name, value in fields.items() if not (value is None or value is False)}

@@ -1,0 +1,245 @@
+"""How a call is set up: who calls, which use case answers, in which version, and what it is told.
+
+Reading for it is one round trip to the table (`agent.usecases.prefetch`). The use case is the one
+the
+caller's profile names; if that cannot answer, the one of the process. A share of the callers may be
+answered by another version of it (`agent.usecases.versions`). A call stays with the version it
+began
+with, unless its record says `liveEdits` (`agent.session.live_config`). A call that we make is for
+the use case it was asked for, and no other takes its place.
+
+A prompt that asks for it is told what this caller has ordered or booked last, as far as the tools
+of the use case could look it up (`agent.tools.builtin.order_history`). That never fails or holds
+up a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agent.errors import StoreError, UseCaseError
+from agent.ports import Item, Store
+from agent.settings import Settings
+from agent.store.call_state import call_item as session
+from agent.tools import Toolkit
+from agent.tools.builtin import order_history as past
+from agent.usecases import profiles, prompt, versions
+from agent.usecases import record as records
+from agent.usecases import relay_attributes as relay_rules
+from agent.usecases.prefetch import Prefetch, Reading
+from agent.usecases.prompt import Dealing
+from agent.usecases.use_case import Profile, UseCase
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What answers one call."""
+
+    use_case: UseCase
+    """As its record has it: the placeholders of its prompt are not filled."""
+    profile: Profile
+    session: session.Session
+    """What is kept of it, the prompt filled."""
+
+
+class Setups:
+    """Sets up the calls of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        toolkit: Toolkit,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._toolkit = toolkit
+        self._clock = clock
+        self.remarks: dict[str, tuple[str, ...]] = {}
+        """By use case, what had to be left out of it or makes it unusable, as last read."""
+        default = (settings.stack_use_case, records.CONFIGURATION)
+        self._warned: set[str] = set()
+        self._prefetch = Prefetch(store, clock, always=[default])
+
+    async def read(self, webhook: Mapping[str, object]) -> Setup:
+        """Set a call up.
+
+        Args:
+            webhook: The session item, at least with what was known when the call rang.
+
+        Raises:
+            UseCaseError: No use case can answer.
+            StoreError: The table cannot be reached.
+        """
+        caller, made_for = session.identity_of(webhook), session.outbound_use_case(webhook)
+        reading = await self._prefetch.read(caller)
+        item = reading.profile or {}
+        profile = profiles.profile_from_item(item) if item else Profile(caller)
+        whom = caller or str(webhook.get("CallSid", ""))
+        if made_for:
+            use_case, version = await self._chosen(reading, made_for, whom)
+        else:
+            use_case, version = await self._answering(reading, profile.use_case, whom)
+        return Setup(
+            use_case,
+            profile,
+            session.Session(
+                use_case=use_case,
+                version=version,
+                model=use_case.model.identifier or self._settings.model_identifier,
+                system_prompt=await self._filled(
+                    use_case, profile, reading, is_outbound=bool(made_for)
+                ),
+                profile_item=item,
+            ),
+        )
+
+    async def renew(self, record: Item, item: Mapping[str, object]) -> session.Session:
+        """Set a call up anew with a record that was edited while it runs.
+
+        Args:
+            record: As it stands now.
+            item: The session item of the call.
+
+        Raises:
+            UseCaseError: The record is broken.
+            StoreError: The table cannot be reached.
+        """
+        use_case, caller = self.parse(record), session.profile_of(item)
+        return session.Session(
+            use_case=use_case,
+            version=0,
+            model=use_case.model.identifier or self._settings.model_identifier,
+            system_prompt=await self._filled(
+                use_case,
+                caller,
+                self._prefetch.nothing_read(caller.caller),
+                is_outbound=bool(session.outbound_use_case(item)),
+            ),
+            profile_item=session.profile_item_of(item),
+        )
+
+    async def record_of(self, item: Mapping[str, object]) -> Item:
+        """The record that answers a call which was set up, in the version it is pinned to.
+
+        Raises:
+            UseCaseError: There is none any more.
+            StoreError: The table cannot be reached.
+        """
+        name = session.use_case_of(item)
+        if number := session.version_of(item):
+            pinned = await self._store.get(*versions.version_key(name, number))
+            if pinned is not None:
+                return versions.as_record(pinned)
+        return await self._record(name)
+
+    async def use_case(self, name: str) -> UseCase:
+        """A use case as it stands in the table.
+
+        Raises:
+            UseCaseError: There is none of this name, or it is broken.
+            StoreError: The table cannot be reached.
+        """
+        return self.parse(await self._record(name))
+
+    def parse(self, record: Item) -> UseCase:
+        """A record's use case; what had to be left out of it is logged, once in a process.
+
+        Raises:
+            UseCaseError: It is broken.
+        """
+        use_case, warnings = records.parse_use_case(
+            record,
+            self._toolkit.specs,
+            relay_rules,
+            self._toolkit.absent,
+            self._toolkit.fault_of,
+        )
+        self.remarks[use_case.name] = warnings
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("use_case.warning", use_case=use_case.name, warning=warning)
+        return use_case
+
+    def faults_of(self, record: Item) -> tuple[str, ...]:
+        """What of a record is left out because it is wrong."""
+        try:
+            return self.parse(record).faults
+        except UseCaseError as error:
+            return (str(error),)
+
+    async def survey(self) -> None:
+        """Read every use case once, so that `remarks` are known before the first call."""
+        try:
+            found = await self._store.query_index(records.USE_CASE)
+        except StoreError as error:
+            log.warning("use_case.not_surveyed", error=type(error).__name__)
+            return
+        for record in found:
+            try:
+                self.parse(record)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=record["pk"], fault=str(error))
+                self.remarks[str(record["pk"])] = (str(error),)
+
+    async def _record(self, name: str) -> Item:
+        record = await self._store.get(name, records.CONFIGURATION) if name else None
+        return _existing(record, name)
+
+    async def _answering(self, reading: Reading, wanted: str, whom: str) -> tuple[UseCase, int]:
+        """The caller's own use case; if it cannot answer, the one of this process."""
+        default = self._settings.stack_use_case
+        if wanted and wanted != default:
+            try:
+                return await self._chosen(reading, wanted, whom)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=wanted, fault=str(error))
+        return await self._chosen(reading, default, whom)
+
+    async def _chosen(self, reading: Reading, name: str, whom: str) -> tuple[UseCase, int]:
+        """A use case as this caller gets it, and its version; 0 is the record as it stands."""
+        record = _existing(await reading.get((name, records.CONFIGURATION)), name)
+        if number := versions.canary_version(record, whom):
+            canary = await reading.get(versions.version_key(name, number))
+            if (use_case := self._canary(name, number, canary)) is not None:
+                return use_case, number
+        is_pinned = not records.has_live_edits(record)
+        return self.parse(record), versions.intact_version(record) if is_pinned else 0
+
+    def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
+        """A canary if it can answer; the record answers for one that cannot."""
+        if version is None:
+            log.error("use_case.version_missing", use_case=name, version=number)
+            return None
+        try:
+            return self.parse(versions.as_record(version))
+        except UseCaseError as error:
+            log.error("use_case.broken", use_case=name, version=number, fault=str(error))
+            return None
+
+    async def _filled(
+        self, use_case: UseCase, profile: Profile, reading: Reading, *, is_outbound: bool
+    ) -> tuple[str, str]:
+        now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
+        demos = await reading.use_cases() if prompt.lists_use_cases(use_case) else []
+        before = await self._past(use_case, reading) if prompt.tells_history(use_case) else ()
+        return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
+
+    async def _past(self, use_case: UseCase, reading: Reading) -> tuple[Dealing, ...]:
+        prefixes = past.prefixes([tool.name for tool in use_case.tools])
+        items = [item for prefix in prefixes for item in await reading.past(prefix)]
+        return past.dealings(items, self._settings.time_zone)
+
+
+def _existing(record: Item | None, name: str) -> Item:
+    if record is None:
+        raise UseCaseError(f"{name or 'use case'}: there is no such use case")
+    return record

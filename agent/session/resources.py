@@ -1,0 +1,32 @@
+"""What all calls of a process share; `agent.app` opens it, and closes it after the last call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.capacity.load_shedding import Load
+from agent.llm import OpenModel
+from agent.observability import NO_PRICES, Prices, Telemetry
+from agent.observability.recording.record_writer import RecordDesk
+from agent.observability.tracing import Tracing
+from agent.ports import Messenger, Store
+from agent.store.call_state.journal import Journals
+from agent.tools import Toolkit
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all calls of a process share."""
+
+    store: Store
+    journals: Journals
+    open_model: OpenModel
+    toolkit: Toolkit
+    messenger: Messenger
+    telemetry: Telemetry
+    load: Load = field(default_factory=Load)
+    records: RecordDesk | None = None
+    """None = calls are not recorded."""
+    prices: Prices = NO_PRICES
+    tracing: Tracing | None = None
+    """None = calls leave no traces."""

@@ -1,0 +1,153 @@
+"""The facts of a call as items (seed section A7.4); `history_loader` reads them.
+
+The sort key is `chat::`, the epoch milliseconds of the call's start and the position of the fact,
+so that order and identity depend on the position alone: two facts of one millisecond are two
+items, and writing a fact again replaces it (D12).
+
+`chat` is the fact as a Bedrock Converse message, as in the predecessor's items; the result of a
+tool is in the same item as the call, under `chatResult`. What Converse cannot say (a note, a
+summary, who spoke, that speech was cut) is in `fact`, from which the fact is read back exactly.
+`sequence` says which of two writings of an item is the later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from agent.call.history import (
+    KEYS_PRESSED,
+    SUMMARY,
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Means,
+    Note,
+    Recorded,
+    Summary,
+    ToolUsed,
+)
+from agent.call.messages import ToolResult
+from agent.errors import UseCaseError
+from agent.ports import Item
+from agent.usecases.validation import convert_kept
+
+CHAT = "chat::"
+_DEEPEST = 20
+"""Levels inside of a message; a table takes 32 in all."""
+_SMALLEST, _GREATEST = 1e-100, 1e37
+"""Numbers every table keeps exactly: DynamoDB has 38 digits and 125 powers of ten."""
+MOST_FACTS = 1_000_000
+"""As many as six digits of the sort key can tell apart."""
+_KINDS: dict[str, type[Recorded]] = {
+    "callerBegan": CallerBegan,
+    "callerSaid": CallerSaid,
+    "agentSaid": AgentSaid,
+    "toolUsed": ToolUsed,
+    "note": Note,
+    "summary": Summary,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def fact_item(
+    call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int, expire_at: int
+) -> Item:
+    """The item of a fact.
+
+    Args:
+        call_sid: The partition.
+        started_ms: Epoch milliseconds, the same for all of the call, also after a resume.
+        position: Below `MOST_FACTS`.
+        fact: What happened.
+        sequence: How new this is, see `ports.Store.put_newer`.
+        expire_at: Epoch seconds.
+    """
+    item: Item = {
+        "pk": call_sid,
+        "sk": f"{CHAT}{started_ms:013d}{position:06d}",
+        "chat": _message(fact),
+        "position": position,
+        "sequence": sequence,
+        "fact": {"kind": _NAMES[type(fact)], **msgspec.to_builtins(fact)},
+        "expireAt": expire_at,
+    }
+    if isinstance(fact, ToolUsed) and fact.result is not None:
+        item["chatResult"] = _result_message(fact.result)
+    return item
+
+
+def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
+    """The fact of one of our items; `None` if it holds none that can be read."""
+    match item.get("fact"):
+        case {"kind": str(name)} as raw if name in _KINDS:
+            try:
+                return convert_kept(raw, _KINDS[name])
+            except (UseCaseError, ArithmeticError, RecursionError):
+                return None
+        case _:
+            return None
+
+
+def _message(fact: Recorded) -> dict[str, object]:
+    match fact:
+        case CallerBegan():
+            return _said("user", "")
+        case CallerSaid(text, means):
+            return _said("user", KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
+        case Note(text):
+            return _said("user", f"[{text}]")
+        case Summary(text):
+            return _said("user", SUMMARY.format(text))
+        case AgentSaid(text):
+            return _said("assistant", text)
+        case ToolUsed(_, call):
+            tool_use = {
+                "toolUseId": call.id,
+                "name": call.name,
+                "input": _storable(call.arguments) or {},
+            }
+            return {"role": "assistant", "content": [{"toolUse": tool_use}]}
+
+
+def _said(role: str, text: str) -> dict[str, object]:
+    """A message of words; of none where nothing was heard, as Converse has no blank text."""
+    return {"role": role, "content": [{"text": text}] if text.strip() else []}
+
+
+def _result_message(result: ToolResult) -> dict[str, object]:
+    value = _storable(result.content)
+    tool_result = {
+        "toolUseId": result.call_id,
+        "content": [{"text": result.content} if value is None else {"json": value}],
+        **({"status": "error"} if result.is_error else {}),
+    }
+    return {"role": "user", "content": [{"toolResult": tool_result}]}
+
+
+def _storable(text: str) -> dict[str, object] | None:
+    """JSON text as a map that a table takes; `fact` has what is none as the text it is."""
+    value = json_object(text)
+    return value if value is not None and _fits(value, _DEEPEST) else None
+
+
+def _fits(value: object, depth: int) -> bool:
+    """No deeper, with names that are none but text, and numbers of a size DynamoDB keeps."""
+    match value:
+        case dict():
+            return depth > 0 and all(name and _fits(v, depth - 1) for name, v in value.items())
+        case list():
+            return depth > 0 and all(_fits(inner, depth - 1) for inner in value)
+        case int() | float():
+            return value == 0 or _SMALLEST <= abs(value) <= _GREATEST
+        case _:
+            return True
+
+
+def json_object(text: str) -> dict[str, object] | None:
+    """JSON text as the map it is; `None` for anything else a model may have written."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None

@@ -1,0 +1,140 @@
+"""Tools that remember something about the caller (seed section B4).
+
+They set single attributes and leave all others (D21). A caller whose number is withheld cannot be
+recognised when they ring again, so nothing is kept and the model is told why.
+
+An e-mail address is where confirmations go, and speech spoils it easily. So it is saved in two
+steps, as a consequential thing should be (practice section 19): the first reads it and answers how
+to read it back, the second saves it. The second is refused for any address that was not read back
+in this call, and while the caller has not answered since (`agent.tools.builtin.read_back`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.call.messages import SideEffect
+from agent.call.text import NAME_LENGTH, name_in
+from agent.errors import ToolError
+from agent.tools.builtin.read_back import give_to_read_back, is_answered, read_address, spelled
+from agent.tools.tool import CallContext, Tool, tool
+
+_NO_NAME = (
+    "Nothing was saved: that is no name. A name has only letters, spaces, apostrophes, hyphens and "
+    f"full stops, and at most {NAME_LENGTH} characters. Ask the caller for the name alone."
+)
+EMAIL = "email"
+"""What an address is noted as, see `agent.tools.builtin.read_back`."""
+
+
+@tool(
+    "DefaultSaveFirstAndLastName",
+    side_effect=SideEffect.IDEMPOTENT,
+    rename={"first_name": "firstName", "last_name": "lastName"},
+)
+async def save_name(
+    call: CallContext,
+    first_name: Annotated[str, Meta(description="Given name.", min_length=1, max_length=80)],
+    last_name: Annotated[str, Meta(description="Family name.", min_length=1, max_length=80)],
+) -> dict[str, str]:
+    """Store the caller's name in their profile.
+
+    Use it as soon as the caller has said both names; spell back a name you are not sure of first.
+    """
+    if not (first_name.strip() and last_name.strip()):
+        raise ToolError("Both names are needed. Ask the caller for the missing one.")
+    first, last = name_in(first_name), name_in(last_name)
+    if not (first and last):
+        raise ToolError(_NO_NAME)
+    attributes = {"firstName": first, "lastName": last}
+    known = await call.store.get(_recognised(call), "profile") or {}
+    if not known.get("useCase"):
+        attributes["useCase"] = call.use_case
+    await _remember(call, attributes)
+    return {"message": f'The name "{first} {last}" is saved.'}
+
+
+@tool(
+    "DefaultSaveUseCase",
+    side_effect=SideEffect.IDEMPOTENT,
+    rename={"use_case": "useCase"},
+)
+async def save_use_case(
+    call: CallContext,
+    use_case: Annotated[str, Meta(description="Key of the use case.", min_length=1, max_length=80)],
+) -> dict[str, str]:
+    """Store which use case the caller has chosen; it answers when they ring again.
+
+    Use it after the caller has clearly chosen one of the available use cases.
+    """
+    _recognised(call)
+    offered = [str(item["pk"]) for item in await call.store.query_index("use-case")]
+    chosen = [name for name in offered if name.casefold() == use_case.strip().casefold()]
+    if not chosen:
+        raise ToolError(f"There is no use case {use_case!r}. The keys are: {', '.join(offered)}.")
+    await _remember(call, {"useCase": chosen[0]})
+    return {
+        "message": f"The choice {chosen[0]} is saved. Ask the caller to hang up and ring again."
+    }
+
+
+@tool("SaveEmailFunction", side_effect=SideEffect.IDEMPOTENT)
+async def save_email(
+    call: CallContext,
+    email: Annotated[
+        str,
+        Meta(
+            description="The address alone, as the caller says or spells it.",
+            min_length=1,
+            max_length=600,
+        ),
+    ],
+    confirmed: Annotated[
+        bool, Meta(description="The caller has heard it letter by letter and said yes.")
+    ] = False,
+) -> dict[str, object]:
+    """Store the caller's e-mail address in their profile, in two steps.
+
+    First call it without confirmed and read back what it returns, letter by letter. Only after a
+    clear yes to that call it again, with confirmed true.
+    """
+    _recognised(call)
+    if (address := read_address(email)) is None:
+        raise ToolError(
+            "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
+        )
+    if not confirmed:
+        await give_to_read_back(call, EMAIL, address)
+        return {
+            "saved": False,
+            "email": address,
+            "read_back": spelled(address),
+            "message": "It is not saved yet. Read it back letter by letter, ask whether it is "
+            "right, and after a clear yes call this again with confirmed true.",
+        }
+    if not await is_answered(call, EMAIL, address):
+        raise ToolError(
+            "The caller has not heard this address yet, or has not answered. Call this without "
+            "confirmed first, read back what it returns, and wait for the answer."
+        )
+    await _remember(call, {"email": address})
+    return {"saved": True, "email": address, "message": "The e-mail address is saved."}
+
+
+def _recognised(call: CallContext) -> str:
+    if not call.is_caller_known:
+        raise ToolError(
+            "The caller's number is withheld, so nothing can be saved for their next call. "
+            "Say so kindly and go on without it."
+        )
+    return call.caller
+
+
+async def _remember(call: CallContext, attributes: dict[str, str]) -> None:
+    index = {"pk1": "profile", "sk1": call.caller}
+    await call.store.merge(call.caller, "profile", {**attributes, **index})
+
+
+TOOLS: tuple[Tool, ...] = (save_name, save_use_case, save_email)

@@ -1,0 +1,311 @@
+"""What an order costs, by the menu and not by the model.
+
+A line as a model writes it ("2 large Lighthouse pizzas with mushrooms") is read against the menu
+of the table: the item, its size, how many, and every topping. What is not on the menu is refused
+with the nearest names, so that the model can ask; amounts the model wrote are not looked at.
+
+A remark may say anything but name a topping, unless to leave it out
+(`agent.tools.builtin.restaurant.toppings`):
+"double bacon" among the remarks would be made in the kitchen and not be paid for. Nor may it have a
+link (`agent.call.text`), for it is mailed and texted.
+
+A menu limits how many pieces an order may have, and what it may cost.
+
+A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A14).
+Such a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must
+be there and plausible; what the code still does is add up. Rejected: refusing the order, as an
+earlier version did. That kept every price right, at a restaurant that could not sell anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from difflib import get_close_matches
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from agent.call.text import has_link, line_in
+from agent.errors import ToolError
+from agent.ports import Item
+from agent.tools.builtin.restaurant.toppings import (
+    Dish,
+    Piece,
+    Toppings,
+    Wish,
+    find_topping,
+    sort_text,
+    words_of,
+)
+
+Size = Literal["small", "medium", "large"]
+
+_TOPPED = "pizza"
+"""The section whose items take toppings."""
+_NOISE = frozenset({"a", "an", "the", "of", "order", "size", "sized", "pizza", "x"})
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ASKING = frozenset(
+    words_of(
+        "make it that this want instead please in to one upgrade upsize times pieces portion them"
+        " these add extra another"
+    )
+)
+"""Words around a size or a number that is asked for."""
+_MORE = re.compile(r"x?\d+x?")
+_COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
+_SIZES: tuple[Size, ...] = ("small", "medium", "large")
+_CENT = Decimal("0.01")
+_MOST_AMOUNT = Decimal(1_000)
+"""Of a line whose price nobody can look up, dollars."""
+_PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
+
+
+class OrderLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One line of the order."""
+
+    line_item: Annotated[
+        str, Meta(description="Item name as on the menu.", min_length=1, max_length=200)
+    ]
+    size: Annotated[Size | None, Meta(description="Size; pizzas need one.")] = None
+    toppings: Annotated[
+        Annotated[list[str], Meta(max_length=20)] | None,
+        Meta(description="Extra toppings by name; name one twice for double."),
+    ] = None
+    quantity: Annotated[int, Meta(description="How many of this.", ge=1, le=50)] = 1
+    additional_details: Annotated[
+        str, Meta(description="Remarks for the kitchen, not toppings.", max_length=300)
+    ] = ""
+    additonal_details: Annotated[
+        str, Meta(description="Older name of additional_details; do not use.", max_length=300)
+    ] = ""
+    line_amount: Annotated[
+        float | None,
+        Meta(description="Your sum for this line, all pieces of it; the menu decides."),
+    ] = None
+
+
+class MenuItem(msgspec.Struct, frozen=True):
+    """Something to eat; `price` or `sizes` is set."""
+
+    name: str
+    section: str
+    price: Decimal | None = None
+    sizes: dict[Size, Decimal] = {}
+    description: str = ""
+    """What is on it."""
+
+
+class Menu(msgspec.Struct, frozen=True, rename="camel"):
+    """The menu item of the table (`pk` = use case, `sk` = `menu`)."""
+
+    items: tuple[MenuItem, ...]
+    toppings: dict[str, Decimal] = {}
+    pickup_minutes: int = 15
+    delivery_minutes: int = 45
+    max_quantity: int = 100
+    """Pieces of one order."""
+    max_total: Decimal = Decimal(1_000)
+    """Dollars of one order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """One line of an order, priced."""
+
+    name: str
+    size: str
+    toppings: tuple[str, ...]
+    quantity: int
+    remarks: str
+    amount: Decimal
+
+    @property
+    def title(self) -> str:
+        """The line in words: "2 Large Lighthouse with bacon and spinach"."""
+        count = f"{self.quantity} " if self.quantity > 1 else ""
+        size = f"{self.size.capitalize()} " if self.size else ""
+        added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
+        return f"{count}{size}{self.name}{added}"
+
+
+NO_MENU = Menu(())
+"""Of a restaurant that has none: the usual times, and prices as the model says them."""
+
+
+def read_menu(item: Item | None) -> Menu:
+    """The menu of a table item; `NO_MENU` if there is none."""
+    return NO_MENU if item is None else msgspec.convert(item, Menu, strict=False)
+
+
+def price(line: OrderLine, menu: Menu) -> PricedLine:
+    """Read one line against the menu, or as it is without one.
+
+    Raises `ToolError` naming what does not fit.
+    """
+    line = _plain(line)
+    if menu is NO_MENU:
+        return _as_written(line)
+    head, *parts = _PARTS.split(line.line_item)
+    counts, words = _take(words_of(head), lambda word: word.isdecimal() or word in _COUNTS)
+    sizes, words = _take(words, _SIZES.__contains__)
+    more_sizes, parts = _take([part.strip().casefold() for part in parts], _SIZES.__contains__)
+    item = _find_item(words, menu, line.line_item)
+    size, base = _sized(item, {*sizes, *more_sizes, *([line.size] if line.size else [])})
+    toppings, pieces = _additions(line, parts, Dish(item.name, item.description, menu.toppings))
+    for piece in pieces:
+        _refuse_unpaid(piece, item, base, menu)
+    remarks = ", ".join(piece.text for piece in pieces)
+    if toppings and item.section != _TOPPED:
+        raise ToolError(f"Toppings go on pizzas only, not on {item.name}.")
+    quantity = _quantity(counts, line)
+    each = base + sum((menu.toppings[topping] for topping in toppings), Decimal())
+    return PricedLine(item.name, size, tuple(toppings), quantity, remarks, each * quantity)
+
+
+def refuse_too_much(lines: Iterable[PricedLine], menu: Menu) -> None:
+    """Raise `ToolError` for an order that is larger than the menu allows."""
+    pieces, total = 0, Decimal()
+    for line in lines:
+        pieces, total = pieces + line.quantity, total + line.amount
+    if pieces > menu.max_quantity or total > menu.max_total:
+        raise ToolError(
+            f"Nothing was ordered: an order may have at most {menu.max_quantity} pieces and cost "
+            f"at most {menu.max_total} dollars. Tell the caller so, and offer a smaller order or a "
+            "person."
+        )
+
+
+def free_text(text: str, what: str) -> str:
+    """A text that is stored and sent on, in one line. Raises `ToolError` if it has a link."""
+    if has_link(text):
+        raise ToolError(
+            f"{what} must have no link, address of a web page or e-mail address. Leave it out, and "
+            "write a space after each full stop."
+        )
+    return line_in(text)
+
+
+def _plain(line: OrderLine) -> OrderLine:
+    """A line whose texts are plain."""
+    return replace(
+        line,
+        line_item=free_text(line.line_item, "The name of an item"),
+        toppings=[free_text(each, "A topping") for each in line.toppings or ()],
+        additional_details=free_text(line.additional_details, "A remark"),
+        additonal_details=free_text(line.additonal_details, "A remark"),
+    )
+
+
+def _as_written(line: OrderLine) -> PricedLine:
+    """A line nobody can look up, with the model's amount for all of it."""
+    words = line.line_item.split()
+    name = " ".join(words[1:] if words[:1] == [str(line.quantity)] else words)
+    size = line.size if line.size and line.size not in name.casefold().split() else ""
+    details = dict.fromkeys([line.additional_details, line.additonal_details])
+    remarks = ", ".join(filter(None, (" ".join(text.split()) for text in details)))
+    return PricedLine(
+        name, size, tuple(line.toppings or ()), line.quantity, remarks, _amount(line, name)
+    )
+
+
+def _amount(line: OrderLine, name: str) -> Decimal:
+    if not name:
+        raise ToolError("A line has no name. Ask the caller what it is.")
+    amount = Decimal(str(line.line_amount or 0))
+    if not (0 < amount <= _MOST_AMOUNT and (cents := amount.quantize(_CENT, ROUND_HALF_UP))):
+        raise ToolError(
+            f"{name!r} needs its line_amount in dollars, more than 0 and at most {_MOST_AMOUNT}."
+        )
+    return cents
+
+
+def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The wanted words, and the others."""
+    return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
+
+
+def _find_item(words: list[str], menu: Menu, written: str) -> MenuItem:
+    wanted = set(words) - _NOISE
+    for item in menu.items:
+        if set(words_of(item.name)) - _NOISE == wanted:
+            return item
+    names = [item.name for item in menu.items]
+    raise ToolError(f"{written!r} is not on the menu. {_near(wanted, names)}")
+
+
+def _sized(item: MenuItem, wanted: set[str]) -> tuple[str, Decimal]:
+    if item.price is not None:
+        if wanted:
+            raise ToolError(f"{item.name} comes in one size only; leave the size out.")
+        return "", item.price
+    priced = {str(size): amount for size, amount in item.sizes.items()}
+    found = wanted & priced.keys()
+    if len(wanted) != 1 or not found:
+        raise ToolError(f"{item.name} needs one size: {', '.join(priced)}. Ask the caller.")
+    size = found.pop()
+    return size, priced[size]
+
+
+def _quantity(counts: list[str], line: OrderLine) -> int:
+    said = {int(word) if word.isdecimal() else _COUNTS[word] for word in counts}
+    said |= {line.quantity} if line.quantity > 1 or not said else set()
+    quantity = said.pop()
+    if said or not 1 <= quantity <= 50:
+        raise ToolError(f"How many of {line.line_item!r}? Write it once, in quantity, 1 to 50.")
+    return quantity
+
+
+def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str], list[Piece]]:
+    """The toppings, each as often as it is paid for, and the remarks.
+
+    A topping named in `toppings` counts as often as it stands there; one that is also written
+    into the name or the remarks is the same again, not another portion.
+    """
+    listed = [_topping_named(each, dish.toppings) for each in line.toppings or ()]
+    written, left_out = sort_text(", ".join(parts), dish)
+    details = dict.fromkeys([line.additional_details, line.additonal_details])
+    mentioned, remarks = sort_text("; ".join(filter(None, details)), dish)
+    for piece in left_out:
+        if piece.wish is Wish.OPEN:
+            _topping_named(piece.text, dish.toppings)
+    also = [each for each in dict.fromkeys([*written, *mentioned]) if each not in listed]
+    return [*listed, *also], [*left_out, *remarks]
+
+
+def _refuse_unpaid(piece: Piece, item: MenuItem, base: Decimal, menu: Menu) -> None:
+    """Raise `ToolError` for a remark that asks for a larger size, more pieces or a dish."""
+    if piece.wish is not Wish.OPEN:
+        return
+    rest = piece.words - _NOISE - _ASKING
+    larger = {size for size, amount in item.sizes.items() if amount > base}
+    if rest and rest <= larger:
+        raise ToolError(f"{piece.text!r} is no remark: write the size into size.")
+    if rest and all(_MORE.fullmatch(word) or word in _COUNTS for word in rest):
+        raise ToolError(f"{piece.text!r} is no remark: write how many into quantity.")
+    for other in menu.items:
+        name = set(words_of(other.name))
+        is_dish = len(name) > 1 or piece.words & {*_SIZES, "pizza"}
+        if other is not item and name <= piece.words and is_dish:
+            raise ToolError(f"{piece.text!r} is no remark: {other.name} needs a line of its own.")
+
+
+def _topping_named(text: str, toppings: Toppings) -> str:
+    if (topping := find_topping(set(words_of(text)), toppings)) is None:
+        near = _near(set(words_of(text)), list(toppings))
+        raise ToolError(f"There is no topping {text!r}. {near}")
+    return topping
+
+
+def _near(wanted: set[str], names: list[str]) -> str:
+    """What to offer instead."""
+    sharing = [name for name in names if wanted & set(words_of(name))]
+    alike = get_close_matches(" ".join(sorted(wanted)), [name.casefold() for name in names])
+    near = sharing or [name for name in names if name.casefold() in alike]
+    if near:
+        return f"Close to it: {', '.join(near)}."
+    return f"There is: {', '.join(names)}."

@@ -1,0 +1,264 @@
+"""Tools of the restaurant: take an order, tell times, look at past orders.
+
+An order is stored exactly once, by the ledger (`agent.tools.idempotency`). What makes two
+requests the
+same is the order itself (items, sizes, toppings, remarks, how it is handed over, the address), not
+the words the model used, nor the sequence of lines. Prices are no part of it: they come from the
+menu, which may change between two attempts, and a repeat with a corrected total is the same order.
+Nor are they where there is no menu (`agent.tools.builtin.restaurant.menu`): a model that is
+unsure of a price must not make two orders of one wish.
+
+The plan is the whole item of the order. Its sort key has the time in it
+(`restaurantOrder::<last 4 of CallSid>::<epoch s>`, seed section A7.2) and its prices are those of
+the first attempt, so a repeat, even one that completes what another process began, stores and
+answers the first order. It is written only if absent: the kitchen may have noted something in it
+since. The sort key ends with a piece of the content's key, so that two different orders in one
+second do not meet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from typing import Annotated, Literal, TypedDict
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from agent.call.messages import SideEffect
+from agent.errors import ToolError
+from agent.ports import Item
+from agent.tools.builtin.order_history import ORDER, PlacedOrder, ordered_at, read_order
+from agent.tools.builtin.restaurant.menu import (
+    NO_MENU,
+    Menu,
+    OrderLine,
+    PricedLine,
+    free_text,
+    price,
+    read_menu,
+    refuse_too_much,
+)
+from agent.tools.tool import CallContext, Tool, tool
+
+log = structlog.get_logger(__name__)
+
+OrderType = Annotated[
+    Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
+]
+
+_DAY = 24 * 60 * 60
+_SHOWN_ORDERS = 3
+
+
+class StoredOrder(msgspec.Struct):
+    """`order` of an order item that was placed here (seed section A7.5)."""
+
+    order_items: list[dict[str, object]] = []
+    order_type: str = ""
+    order_total: float = 0
+    delivery_address: str = ""
+
+
+class PastOrder(TypedDict):
+    """One order as the model is told of it."""
+
+    ordered: str
+    order_items: list[str]
+    order_type: str
+    order_total: float
+
+
+@tool(
+    "PlaceOrderFunction",
+    side_effect=SideEffect.ONCE,
+    filler="One moment, I am sending your order to the kitchen.",
+)
+async def place_order(
+    call: CallContext,
+    current_order: Annotated[
+        list[OrderLine], Meta(description="All items of the order.", min_length=1, max_length=50)
+    ],
+    order_type: OrderType,
+    order_total: Annotated[
+        float | None, Meta(description="Your sum of all lines; the menu decides.")
+    ] = None,
+    delivery_address: Annotated[
+        str,
+        Meta(description="Full postal address when the order is delivered.", max_length=300),
+    ] = "",
+) -> dict[str, object]:
+    """Store a finished order.
+
+    Use it once and alone, after you have read back all items with the total and the caller has
+    agreed. Prices and the total come from the menu: tell the caller the total of the result.
+    """
+    address = free_text(delivery_address, "An address") if order_type == "delivery" else ""
+    if order_type == "delivery" and not address:
+        raise ToolError("A delivery needs an address. Ask the caller for it.")
+    menu = await _menu(call)
+    if menu is NO_MENU:
+        log.warning("order.without_menu", use_case=call.use_case)
+    lines = [price(line, menu) for line in current_order]
+    refuse_too_much(lines, menu)
+    content = [sorted(map(_wanted, lines)), order_type, address]
+    key = call.ledger.key(ORDER, content)
+    item = _item(call, key, _order(lines, order_type, address))
+    order = await call.ledger.once(ORDER, content, item, partial(_store, call), repeatable=True)
+    return _answer(msgspec.convert(order, StoredOrder, strict=False), order_total)
+
+
+@tool("CheckRestaurantPickUpTime")
+async def check_pickup_time(call: CallContext, order_type: OrderType) -> dict[str, str]:
+    """Tell when a pickup order will be ready."""
+    if order_type == "delivery":
+        raise ToolError("This is for pickup. Use CheckRestaurantDeliveryTime for a delivery.")
+    minutes = (await _menu(call)).pickup_minutes + _rush(call.now)
+    said = _duration(minutes)
+    message = f"The order will be ready in {said}, at about {_clock(call.now, minutes)}."
+    return {"pickupTime": said, "message": message}
+
+
+@tool("CheckRestaurantDeliveryTime")
+async def check_delivery_time(call: CallContext, order_type: OrderType) -> dict[str, str]:
+    """Tell when a delivery order will arrive."""
+    if order_type == "pickup":
+        raise ToolError("This is for delivery. Use CheckRestaurantPickUpTime for a pickup.")
+    minutes = (await _menu(call)).delivery_minutes + _rush(call.now)
+    said = _duration(minutes)
+    message = f"The order will arrive in {said}, at about {_clock(call.now, minutes)}."
+    return {"deliveryTime": said, "message": message}
+
+
+@tool("CheckPastOrdersFunction")
+async def check_past_orders(call: CallContext) -> dict[str, object]:
+    """Look up the caller's latest orders of the past days, the newest first."""
+    items = await call.store.query(call.owner, f"{ORDER}::")
+    newest = sorted(items, key=ordered_at, reverse=True)
+    readable = ((item, order) for item in newest if (order := read_order(item)) is not None)
+    orders = [_told(item, order, call) for item, order in islice(readable, _SHOWN_ORDERS)]
+    if not orders:
+        return {"orders": [], "message": "There are no past orders of this caller."}
+    return {"orders": orders, "message": "These are the latest orders of this caller."}
+
+
+async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
+    """The latest order that was placed in this call, with the key that tells it from others."""
+    prefix = f"{ORDER}::{call.call_id[-4:]}::"
+    items = await call.store.query(call.owner, prefix)
+    placed = [item for item in items if item.get("callSid") == call.call_id]
+    if not placed:
+        return None
+    latest = await _latest(call, placed)
+    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
+    return str(latest["sk"]), order
+
+
+async def _latest(call: CallContext, placed: list[Item]) -> Item:
+    """The last of these orders: keys tell the second, the ledger tells what is within one."""
+    second = max(map(ordered_at, placed))
+    last = [item for item in placed if ordered_at(item) == second]
+    begun = [await call.ledger.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
+    return last[begun.index(max(begun))]
+
+
+async def _menu(call: CallContext) -> Menu:
+    return read_menu(await call.store.get(call.use_case, "menu"))
+
+
+def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, object]:
+    """The `order` map: amounts as numbers, as the predecessor wrote them."""
+    items = [
+        {
+            "line_item": line.title,
+            "additional_details": line.remarks,
+            "line_amount": float(line.amount),
+        }
+        for line in lines
+    ]
+    total = sum((line.amount for line in lines), Decimal())
+    order: dict[str, object] = {
+        "order_items": items,
+        "order_type": order_type,
+        "order_total": float(total),
+    }
+    return {**order, "delivery_address": address} if address else order
+
+
+def _wanted(line: PricedLine) -> list[object]:
+    """What the caller wants of a line, without its price and in one form."""
+    return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
+
+
+def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
+    now = int(call.clock())
+    return {
+        "pk": call.owner,
+        "sk": f"{ORDER}::{call.call_id[-4:]}::{now}::{key[:8]}",
+        "pk1": ORDER,
+        "sk1": call.to or "unknown",
+        "order": order,
+        "callSid": call.call_id,
+        "idempotencyKey": key,
+        "expireAt": now + 7 * _DAY,
+    }
+
+
+async def _store(call: CallContext, item: Item) -> dict[str, object]:
+    """Store an order; the order."""
+    await call.store.put(item, only_if_absent=True)
+    return msgspec.convert(item["order"], dict[str, object])
+
+
+def _answer(order: StoredOrder, named_total: float | None) -> dict[str, object]:
+    total = Decimal(str(order.order_total)).quantize(Decimal("0.01"))
+    message = f"The order is placed. The total is {total} dollars."
+    if named_total is not None and round(named_total, 2) != order.order_total:
+        message += f" The total of {named_total:g} was wrong: tell the caller the right one."
+    return {
+        "message": message,
+        "order_total": total,
+        "order_type": order.order_type,
+        "order_items": order.order_items,
+    }
+
+
+def _told(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
+    day = datetime.fromtimestamp(ordered_at(item), call.time_zone)
+    return {
+        "ordered": f"{day:%A, %B} {day.day}",
+        "order_items": [line.words for line in order.order_items],
+        "order_type": order.handover,
+        "order_total": order.order_total,
+    }
+
+
+def _rush(now: datetime) -> int:
+    """Minutes more at dinner time, and again on Friday and Saturday."""
+    if not 17 <= now.hour < 20:
+        return 0
+    return 30 if now.weekday() in {4, 5} else 15
+
+
+def _duration(minutes: int) -> str:
+    hours, rest = divmod(minutes, 60)
+    said = [f"{hours} hour{'s' if hours > 1 else ''}"] if hours else []
+    if rest or not hours:
+        said.append(f"{rest} minutes")
+    return " ".join(said)
+
+
+def _clock(now: datetime, minutes: int) -> str:
+    then = now + timedelta(minutes=minutes)
+    return f"{then:%I:%M %p}".lstrip("0")
+
+
+TOOLS: tuple[Tool, ...] = (
+    place_order,
+    check_pickup_time,
+    check_delivery_time,
+    check_past_orders,
+)

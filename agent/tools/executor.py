@@ -1,0 +1,152 @@
+"""Running the tools of one call.
+
+Whatever goes wrong becomes one outcome the model can act on (practice section 6): a `ToolError` is
+told in clear; everything else is a fault of ours, logged with its traceback and told as a generic
+sentence, because the text of an exception may hold personal data or a third party's words.
+
+Unknown properties are refused, not ignored: a misspelled `topping` would otherwise become a wrong
+order without a word. A null for a parameter that may be left out counts as left out, and "3" as 3;
+nothing else is made to fit.
+
+That a repeat does nothing twice is kept in the table by each tool (`CallContext.ledger`), not in a
+memory here: that would be lost with the process, and with it the promise that a reconnect cannot
+repeat an order. So a tool with side effects that was stopped or failed may be called again, and the
+model is told so instead of that nothing happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import structlog
+
+from agent.call.actions import NOWHERE, Standing, ToolOutcome
+from agent.call.messages import SideEffect, ToolCall
+from agent.call.text import whole_json
+from agent.errors import ToolError
+from agent.tools.tool import CallContext, Tool, WithEffect
+
+log = structlog.get_logger(__name__)
+
+_FAILED = "The tool failed because of a technical problem on our side."
+_CUT = "The result was too long and is cut here: the rest is missing."
+
+
+class _MissingError(ToolError):
+    """Required arguments are missing; `names` are theirs."""
+
+    def __init__(self, tool: str, names: list[str]) -> None:
+        super().__init__(f"{tool} also needs: {', '.join(names)}. Ask the caller if need be.")
+        self.names = names
+
+
+class CallToolbox:
+    """`ports.Toolbox` over a choice of tools."""
+
+    def __init__(self, tools: Iterable[Tool], context: CallContext) -> None:
+        self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
+        self._context = context
+
+    async def run(self, call: ToolCall, standing: Standing = NOWHERE) -> ToolOutcome:
+        """See `ports.Toolbox`. Without a standing nothing counts as answered by the caller."""
+        try:
+            return await self._run(call, replace(self._context, standing=standing))
+        except _MissingError as error:
+            return _failure({"error": str(error), "missing_fields": error.names})
+        except ToolError as error:
+            return _failure({"error": str(error) or _FAILED})
+        except Exception:  # the tool boundary: the call goes on whatever a tool does
+            log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
+            return _failure({"error": _in_doubt(_FAILED, self._tools[call.name])})
+
+    async def _run(self, call: ToolCall, context: CallContext) -> ToolOutcome:
+        if (tool := self._tools.get(call.name)) is None:
+            names = ", ".join(self._tools) or "none"
+            raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
+        arguments = _parse(tool, call.arguments)
+        answer = await _within_its_time(tool, arguments, context)
+        if isinstance(answer, WithEffect):
+            text = _text(answer.result, tool.max_result_chars)
+            return ToolOutcome(text, effect=answer.effect)
+        return ToolOutcome(_text(answer, tool.max_result_chars))
+
+
+async def _within_its_time(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
+    given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
+    limit = asyncio.timeout(tool.timeout)
+    try:
+        async with limit:
+            return await tool.function(context, **given)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
+        raise ToolError(_too_slow(tool)) from None
+
+
+def _parse(tool: Tool, text: str) -> msgspec.Struct:
+    """The arguments, checked against the signature. Raises `ToolError` naming what is wrong."""
+    name = tool.spec.name
+    try:
+        given: Any = msgspec.json.decode(text) if text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise ToolError(f"The arguments of {name} are not valid JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise ToolError(f"The arguments of {name} must be a JSON object.")
+    fields = msgspec.structs.fields(tool.arguments)
+    optional = {field.encode_name for field in fields if not field.required}
+    given = {k: v for k, v in given.items() if v is not None or k not in optional}
+    names = [field.encode_name for field in fields]
+    for rest in (field.encode_name for field in fields if field.name == tool.rest):
+        named = {name: given.pop(name) for name in names if name in given and name != rest}
+        given = {**named, rest: given}
+    if missing := [each for each in names if each not in given and each not in optional]:
+        raise _MissingError(name, missing)
+    try:
+        return msgspec.convert(given, tool.arguments, strict=False)
+    except msgspec.ValidationError as error:
+        raise ToolError(f"The arguments of {name} do not fit: {error}") from error
+
+
+def _too_slow(tool: Tool) -> str:
+    said = f"{tool.spec.name} took longer than {tool.timeout:g} seconds and was stopped."
+    return _in_doubt(said, tool)
+
+
+def _in_doubt(said: str, tool: Tool) -> str:
+    if tool.spec.side_effect is SideEffect.NONE:
+        return said
+    return f"{said} It is not known whether it took effect; calling it again the same way is safe."
+
+
+def _failure(told: Mapping[str, object]) -> ToolOutcome:
+    return ToolOutcome(_text(told, 1_000), is_error=True)
+
+
+def _text(value: object, limit: int) -> str:
+    """A JSON object of at most `limit` characters."""
+    text = _encoded(value)
+    if not text.startswith("{"):
+        text = _encoded({"result": value})
+    return text if len(text) <= limit else _cut(text, limit)
+
+
+def _encoded(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # half a character, see `agent.call.text`
+        return whole_json(json.dumps(msgspec.to_builtins(value)))
+
+
+def _cut(text: str, limit: int) -> str:
+    kept, cut = text[:limit], text
+    while len(cut) > limit:
+        cut = msgspec.json.encode({"note": _CUT, "beginning": kept}).decode()
+        # A character is written with two at the most, so this never takes too many.
+        kept = kept[: len(kept) - (len(cut) - limit + 1) // 2]
+    return cut

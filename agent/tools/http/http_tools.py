@@ -1,0 +1,355 @@
+"""Whether a host is worth asking at the moment.
+
+A system that is down is down for every call: without this, each caller would wait for the time
+limit. After some failures in a row nobody asks for a while; then one may try, and its outcome
+decides. A request that was cancelled says nothing about the host.
+
+Whether a configured tool can be offered in this process.
+
+A record may name any host and any secret; what it gets is up to the operator, who lists the hosts
+(`HTTP_TOOL_HOSTS`), the variables that a header may hold, and the hosts that may be sent each of
+them (`HTTP_TOOL_SECRETS`). Rejected: variables with a prefix, because then every variable that is
+set for another purpose under that prefix is open to all records.
+
+A declaration → a `Tool`.
+
+| the tool | a request is sent again, once, when | what nobody knows is told as |
+|---|---|---|
+| only looks | it was not answered, or with 502, 503, 504 | an error |
+| can be repeated (PUT, DELETE, or with a key) | the same | in doubt: the same call completes it |
+| otherwise | it could not be connected to | unknown: it must not be tried again |
+
+Tools with effects go through the ledger (`agent.tools.idempotency`). What makes an effect this
+one is
+the request, filled; the plan is that request without its headers, so that no secret is written
+down, and with the key that the other side is to know a repetition by. A status of 4xx means that
+nothing was done. 5xx, 408 and a redirect, which is not followed, mean that this is not known; and
+after a first attempt of which nothing is known, a refusal of the second proves nothing.
+
+A tool whose host is not listed or whose secret is not there is not offered (`HttpTools.fault_of`).
+Secrets are the variables the operator has named for this host: a record can never ask for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from http import HTTPStatus
+from time import monotonic
+from typing import Annotated, Any, Literal, NoReturn, Protocol
+
+import msgspec
+import structlog
+from msgspec import UNSET, Meta, UnsetType
+
+from agent.call.messages import SideEffect
+from agent.errors import AgentError, ToolError
+from agent.tools.http import request_template as fill
+from agent.tools.http.http_response import Answer, UnreadableError, refusal, told
+from agent.tools.http.outbound_http import Request, UnansweredError, UnreachableError
+from agent.tools.idempotency import Plan, Result
+from agent.tools.tool import CallContext, Tool
+from agent.usecases.host_allowlist import Hosts, Secret
+from agent.usecases.http_tool import (
+    Argument,
+    HttpTool,
+    Parameter,
+    UrlTemplate,
+    filled_header,
+    secrets_in,
+)
+
+FAILURES = 5
+"""In a row, until nobody asks."""
+REST_SECONDS = 20.0
+
+
+class RestingError(AgentError):
+    """The host is not asked at the moment."""
+
+
+class Circuit:
+    """The state of one host.
+
+    Args:
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._rests_until = 0.0
+        self._is_trying = False
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around one request: an `AgentError` out of it is a failure of the host.
+
+        Raises:
+            RestingError: It should not be made now.
+        """
+        is_trial = self._failures >= FAILURES
+        if is_trial:
+            if self._is_trying or self._clock() < self._rests_until:
+                raise RestingError("the host rests")
+            self._is_trying = True
+        try:
+            yield
+        except AgentError:
+            self._failures += 1
+            self._rests_until = self._clock() + REST_SECONDS
+            raise
+        else:
+            self._failures = 0
+        finally:
+            if is_trial:
+                self._is_trying = False
+
+
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+def fault_of(tool: HttpTool, hosts: Hosts, secrets: Mapping[str, Secret]) -> str:
+    """Why a tool cannot be used, `field: fault`; empty if it can.
+
+    Args:
+        tool: Its declaration.
+        hosts: Who may be spoken to.
+        secrets: The variables headers may hold, by name.
+    """
+    url = tool.url
+    if not hosts.lists(url.scheme, url.host, url.port):
+        return f"url: {url.origin} is not in HTTP_TOOL_HOSTS"
+    for name, value in tool.headers:
+        for secret in secrets_in(value):
+            if fault := _fault_of_secret(secrets.get(secret), url):
+                return f"headers.{name}: {secret} {fault}"
+    return ""
+
+
+def _fault_of_secret(secret: Secret | None, url: UrlTemplate) -> str:
+    if secret is None:
+        return "is not in HTTP_TOOL_SECRETS"
+    if not secret.may_go_to(url.scheme, url.host, url.port):
+        return f"may not be sent to {url.origin} by HTTP_TOOL_SECRETS"
+    if not secret.value:
+        return "is not set"
+    return "" if _SENDABLE.fullmatch(secret.value) else "holds characters no header may have"
+
+
+log = structlog.get_logger(__name__)
+
+_MAX_RESULT_CHARS = 4_000
+_MAX_KEPT_CHARS = 16_000
+"""Of a result that the ledger keeps."""
+_EFFECT_SECONDS = 8.0
+"""More than the ledger lets a tool with effects work."""
+_MARGIN_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
+_BUSY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_KEPT_TOOLS = 256
+_TYPES: Mapping[str, type[Argument]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+}
+
+
+class Sender(Protocol):
+    """`Outside`, or what stands in for it."""
+
+    @property
+    def hosts(self) -> Hosts:
+        """Who may be spoken to."""
+        ...
+
+    async def send(self, request: Request, seconds: float) -> Answer:
+        """See `Outside.send`."""
+        ...
+
+
+class HttpTools:
+    """The configured HTTP tools of a process.
+
+    Args:
+        outside: The way to the hosts.
+        secrets: The variables that headers may hold, by name.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        outside: Sender,
+        secrets: Mapping[str, Secret],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._outside = outside
+        self._secrets = secrets
+        self._clock = clock
+        self._circuits: dict[tuple[str, int], Circuit] = {}
+        self.tool = lru_cache(maxsize=_KEPT_TOOLS)(self._tool)
+        """The `Tool` of a declaration."""
+
+    def fault_of(self, tool: HttpTool) -> str:
+        """Why a tool cannot be used in this process, `field: fault`; empty if it can."""
+        return fault_of(tool, self._outside.hosts, self._secrets)
+
+    def _tool(self, tool: HttpTool) -> Tool:
+        fields = {f"p{number}": each for number, each in enumerate(tool.parameters)}
+
+        async def function(call: CallContext, /, **given: Any) -> object:
+            arguments: dict[str, Argument] = {
+                fields[name].name: value.strip() if isinstance(value, str) else value
+                for name, value in given.items()
+                if value is not UNSET
+            }
+            return await self._run(tool, call, {**arguments, **fill.facts_of(call)})
+
+        looks = tool.spec.side_effect is SideEffect.NONE
+        seconds = tool.timeout + _MARGIN_SECONDS if looks else _EFFECT_SECONDS
+        return Tool(tool.spec, _arguments(tool, fields), function, seconds, _MAX_RESULT_CHARS)
+
+    async def _run(
+        self, tool: HttpTool, call: CallContext, values: fill.Values
+    ) -> dict[str, object]:
+        plan: Plan = {"target": fill.target(tool.url, values), "body": fill.body(tool, values)}
+        if tool.spec.side_effect is SideEffect.NONE:
+            return await self._look(tool, plan)
+        effect = f"http::{tool.spec.name}"
+        content = [tool.method, tool.url.origin, plan["target"], plan["body"]]
+        plan["key"] = call.ledger.key(effect, content) if tool.has_key else ""
+        perform = partial(self._perform, tool)
+        return await call.ledger.once(effect, content, plan, perform, repeatable=tool.is_repeatable)
+
+    async def _look(self, tool: HttpTool, plan: Plan) -> dict[str, object]:
+        try:
+            return told(tool, await self._accepted(tool, plan))
+        except (UnansweredError, UnreadableError) as error:
+            _refuse(tool, error)
+
+    async def _perform(self, tool: HttpTool, plan: Plan) -> Result:
+        answer = await self._accepted(tool, plan)
+        try:
+            result = told(tool, answer)
+        except UnreadableError as error:
+            return {"message": f"Done, but {error}."}
+        text = msgspec.json.encode(result).decode()
+        if len(text) > _MAX_KEPT_CHARS:
+            return {"message": "Done.", "beginning": text[:_MAX_RESULT_CHARS]}
+        return result
+
+    async def _accepted(self, tool: HttpTool, plan: Plan) -> Answer:
+        """The answer to a request that was accepted.
+
+        Raises:
+            ToolError: It was not made, or refused: nothing was done.
+            UnansweredError: What came of it is not known.
+        """
+        try:
+            answer = await self._answered(tool, self._request(tool, plan))
+        except (UnreachableError, RestingError) as error:
+            _refuse(tool, error)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise refusal(tool, answer)
+        return answer
+
+    async def _answered(self, tool: HttpTool, request: Request) -> Answer:
+        """The answer to a request, or to its repetition."""
+        deadline = asyncio.get_running_loop().time() + tool.timeout
+        try:
+            return await self._ask(tool, request, deadline)
+        except UnreachableError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return await self._ask(tool, request, deadline)
+        except UnansweredError as doubt:
+            if not (doubt.may_retry and tool.is_repeatable):
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return await self._ask_again(tool, request, deadline, doubt)
+
+    async def _ask_again(
+        self, tool: HttpTool, request: Request, deadline: float, doubt: UnansweredError
+    ) -> Answer:
+        """The second answer, unless what became of the first request is still not known."""
+        try:
+            answer = await self._ask(tool, request, deadline)
+        except (UnreachableError, RestingError):
+            raise doubt from None
+        looks = tool.spec.side_effect is SideEffect.NONE
+        if answer.status >= HTTPStatus.BAD_REQUEST and not looks:
+            raise doubt
+        return answer
+
+    async def _ask(self, tool: HttpTool, request: Request, deadline: float) -> Answer:
+        """Send a request once; only an answer that says what was done is one."""
+        circuit = self._circuits.setdefault((request.host, request.port), Circuit(self._clock))
+        seconds = max(0.0, deadline - asyncio.get_running_loop().time())
+        try:
+            with circuit.asking():
+                answer = await self._outside.send(request, seconds)
+                if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise _unanswered(answer)
+            if not _is_settled(answer):
+                raise _unanswered(answer)
+        except (UnreachableError, UnansweredError, RestingError) as error:
+            name, reason = tool.spec.name, str(error)
+            log.warning("http_tool.failed", tool=name, host=request.host, reason=reason)
+            raise
+        return answer
+
+    def _request(self, tool: HttpTool, plan: Plan) -> Request:
+        values = {name: secret.value for name, secret in self._secrets.items()}
+        headers = {name: filled_header(value, values) for name, value in tool.headers}
+        body, key = str(plan["body"]), str(plan.get("key", ""))
+        if body:
+            headers["Content-Type"] = "application/json"
+        if key:
+            headers["Idempotency-Key"] = key
+        url = tool.url
+        target = str(plan["target"])
+        return Request(tool.method, url.scheme, url.host, url.port, target, headers, body)
+
+
+def _is_settled(answer: Answer) -> bool:
+    """Its status says whether something was done."""
+    is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
+    return not is_redirect and answer.status != HTTPStatus.REQUEST_TIMEOUT
+
+
+def _unanswered(answer: Answer) -> UnansweredError:
+    said = f"it answered with status {answer.status}"
+    return UnansweredError(said, may_retry=answer.status in _BUSY)
+
+
+def _refuse(tool: HttpTool, error: Exception) -> NoReturn:
+    raise ToolError(f"{tool.spec.name} cannot be used at the moment: {error}.") from error
+
+
+def _arguments(tool: HttpTool, fields: Mapping[str, Parameter]) -> type[msgspec.Struct]:
+    """What the model's arguments are parsed into; agrees with the schema of the declaration."""
+    return msgspec.defstruct(
+        tool.spec.name,
+        [
+            (name, _type(each)) if each.is_required else (name, _type(each) | UnsetType, UNSET)
+            for name, each in fields.items()
+        ],
+        rename={name: each.name for name, each in fields.items()},
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _type(parameter: Parameter) -> Any:
+    kind: Any = Literal[parameter.choices] if parameter.choices else _TYPES[parameter.kind]
+    limits: dict[str, Any] = {
+        "ge": parameter.minimum,
+        "le": parameter.maximum,
+        "min_length": parameter.min_length,
+        "max_length": parameter.max_length,
+    }
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return Annotated[kind, Meta(description=parameter.description, **given)]

@@ -1,0 +1,135 @@
+"""The file that names the MCP servers, in the form people know from other programs.
+
+    {"mcpServers": {
+        "crm": {"url": "https://crm.example.com/mcp",
+                "headers": {"Authorization": "Bearer ${TOKEN}"}},
+        "stock": {"command": "stock-server", "args": ["--shop", "7"],
+                  "env": {"KEY": "${STOCK_KEY}"}}
+    }}
+
+It is the operator's: a record in the table can only name tools of servers that stand here, never
+a command or an address. What the file says of a tool (`sideEffects`) outweighs what the server
+says of it. Secrets are named, `${NAME}`, and taken from the environment. A server whose secret is
+not there is left out and reported, so that one forgotten variable does not stop the others; a
+file that cannot be read, or holds a key we do not know, stops the start.
+
+Names of servers become the beginning of names of tools, `server__tool`. They hold no two
+underscores in a row, so that no two servers can ever offer the same name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, UnsetType
+from msgspec.structs import replace
+
+from agent.call.messages import SideEffect
+from agent.errors import AgentError
+
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LONGEST_NAME = 24
+"""Leaves the greater part of a tool's 64 characters to the tool."""
+
+_Text = Annotated[str, Meta(min_length=1)]
+
+
+class McpFileError(AgentError):
+    """The file cannot be used; one line that begins with `MCP_CONFIG`."""
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One server as the file has it."""
+
+    url: str = ""
+    """Of a server that is reached by streamable HTTP."""
+    headers: dict[str, str] = {}
+    command: str = ""
+    """Of a server that is our child and is spoken to over its pipes."""
+    args: list[str] = []
+    env: dict[str, str] = {}
+    """What the child gets besides `PATH`, `HOME` and the like; it inherits nothing else of ours."""
+    type: Literal["http", "streamable-http", "streamableHttp", "stdio"] | UnsetType = msgspec.UNSET
+    """Written by other programs; tells nothing that is not known."""
+    timeout: Annotated[float, Meta(ge=0.1, le=30)] = 8.0
+    """Seconds a call of a tool may take."""
+    tools: list[_Text] | None = None
+    """The server's own names of those to be offered; unset = all."""
+    side_effects: dict[str, SideEffect] = {}
+    """By the server's own name of the tool."""
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    mcpServers: dict[str, Entry] = {}  # noqa: N815 (the spelling of the file)
+
+
+def read(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The servers with their secrets filled in; and those left out, with the reason.
+
+    Both are by name, as names of tools begin.
+
+    Raises:
+        McpFileError: The file cannot be read or has a fault.
+    """
+    try:
+        servers = msgspec.json.decode(path.read_text("utf-8-sig"), type=_File).mcpServers
+    except (OSError, ValueError, RecursionError) as error:
+        # Of a fault in the text only the place is told: the text may hold a secret.
+        fault = error.strerror if isinstance(error, OSError) else error
+        raise McpFileError(f"MCP_CONFIG: {path}: {fault}") from error
+    usable, left_out = {}, {}
+    for name, entry in servers.items():
+        key = name.replace("-", "_")
+        if fault := _fault(name, entry):
+            raise McpFileError(f"MCP_CONFIG: {path}: {name[:64]!r}: {fault}")
+        if key in usable or key in left_out:
+            raise McpFileError(f"MCP_CONFIG: {path}: {name!r}: is named twice")
+        filled, missing = _filled(entry, environment)
+        if missing:
+            left_out[key] = f"{', '.join(missing)} is not set"
+        else:
+            usable[key] = filled
+    return usable, left_out
+
+
+def _fault(name: str, entry: Entry) -> str:
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        return f"a name is 1-{_LONGEST_NAME} letters and digits, with single - or _ between them"
+    if bool(entry.url) is bool(entry.command):
+        return "needs either url or command"
+    if entry.url:
+        parts = urlsplit(entry.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return "url must be https://host/path or http://host/path"
+        if "@" in parts.netloc:
+            return "url must have no user name; use headers"
+    stray = {*entry.side_effects} - {*(entry.tools or entry.side_effects)}
+    return f"sideEffects: {sorted(stray)[0]!r} is not in tools" if stray else ""
+
+
+def _filled(entry: Entry, environment: Mapping[str, str]) -> tuple[Entry, list[str]]:
+    """The entry with each `${NAME}` replaced, and the names that are not set."""
+    missing: dict[str, None] = {}
+
+    def fill(text: str) -> str:
+        def value(found: re.Match[str]) -> str:
+            if not environment.get(found[1]):
+                missing[found[1]] = None
+            return environment.get(found[1], "")
+
+        return _VARIABLE.sub(value, text)
+
+    filled = replace(
+        entry,
+        url=fill(entry.url),
+        headers={name: fill(text) for name, text in entry.headers.items()},
+        args=[fill(text) for text in entry.args],
+        env={name: fill(text) for name, text in entry.env.items()},
+    )
+    return filled, list(missing)

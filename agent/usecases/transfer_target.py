@@ -1,0 +1,168 @@
+"""Where people are reached who take a call over from the agent: the desk of a use case.
+
+There are three ways to a person (relay reference section 6.2), and one of them has two forms:
+
+    dial     a telephone, a switchboard or an app rings, and the caller hears it ring
+    enqueue  the caller waits with music, in a queue by name or as a task of TaskRouter (Flex)
+    refer    the caller's own switchboard is asked to call somebody else; then we are out of it
+
+The values are plain; what may stand in them is checked where records are read.
+
+Where a use case reaches people: what an author writes → `Desk`.
+
+    [desk]                                  [desk]                       [desk]
+    kind = "dial"                           kind = "enqueue"             kind = "refer"
+    to = "+15550100098"                     queue = "support"            to = "sip:desk@example.com"
+    ring_seconds = 30      # 5-120          # or workflow = "WW…"
+    caller_id = "+15550100000"              # with priority = 5
+
+`handoff_number` is the short form of a desk that is dialled. The record keeps the table of the file
+as it is, in `desk`, so that there is one form to learn and one to read; the short form is
+`handoffNumber` there.
+
+A desk that Twilio cannot use is found out only when somebody waits for a person, so what can be
+known is checked here. Whether anybody is there cannot.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.errors import UseCaseError
+from agent.usecases.caller_identity import is_client, is_telephone_number
+from agent.usecases.validation import convert, decoded
+
+RING_SECONDS = 20
+"""How long a person has to answer, where the use case does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """Somebody is called."""
+
+    to: str
+    """E.164 number, SIP address (`sip:` or `sips:`), or the user of an app (`client:identity`)."""
+    ring_seconds: int = RING_SECONDS
+    """5-120."""
+    caller_id: str = ""
+    """E.164 number the person sees; empty = the number of ours that the call came by, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The caller waits in a queue that somebody takes calls from."""
+
+    name: str
+    """1-64 characters; Twilio makes a queue that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """The call becomes a task, and the workflow finds the person."""
+
+    sid: str
+    """`WW` and 32 hexadecimal digits."""
+    priority: int | None = None
+    """Higher is sooner; None = as the workflow says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """The caller's switchboard takes the call to another address; only for calls by SIP."""
+
+    to: str
+    """SIP address."""
+
+
+Desk = Phone | Queue | Workflow | Referral
+
+_SIP = re.compile(r"sips?:[^\s<>\"]{1,250}", re.IGNORECASE)
+_WORKFLOW = re.compile(r"WW[0-9a-fA-F]{32}")
+
+
+class _Kind(msgspec.Struct):
+    kind: Literal["dial", "enqueue", "refer"]
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    """A table in which every key must be known."""
+
+    kind: str
+
+
+class _Dial(_Table):
+    to: str
+    ring_seconds: Annotated[int, Meta(ge=5, le=120)] = RING_SECONDS
+    caller_id: str = ""
+
+
+class _Enqueue(_Table):
+    queue: Annotated[str, Meta(max_length=64)] = ""
+    workflow: str = ""
+    priority: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+
+
+class _Refer(_Table):
+    to: str
+
+
+def read_desk(raw: object, number: str, number_field: str) -> Desk | None:
+    """The desk of a record or of a file; None if there is neither a table nor a number.
+
+    Args:
+        raw: The table `desk`, or JSON text of it.
+        number: The short form.
+        number_field: What to call the short form in a fault.
+
+    Raises:
+        UseCaseError: The first fault, `field: fault`.
+    """
+    if raw is None or raw == "":
+        return Phone(_to_dial(number, number_field)) if number else None
+    if number:
+        raise UseCaseError(f"{number_field}: there is a desk as well")
+    table = decoded(raw, "desk")
+    match convert(table, _Kind, "desk").kind:
+        case "dial":
+            return _phone(convert(table, _Dial, "desk"))
+        case "enqueue":
+            return _queue(convert(table, _Enqueue, "desk"))
+        case "refer":
+            return _referral(convert(table, _Refer, "desk"))
+
+
+def _phone(table: _Dial) -> Phone:
+    if table.caller_id and not is_telephone_number(table.caller_id):
+        raise UseCaseError("desk.caller_id: is not an E.164 number")
+    return Phone(_to_dial(table.to, "desk.to"), table.ring_seconds, table.caller_id)
+
+
+def _to_dial(to: str, field: str) -> str:
+    if not (is_telephone_number(to) or is_client(to) or _SIP.fullmatch(to)):
+        raise UseCaseError(
+            f"{field}: is not an E.164 number, a SIP address (sip:…) or an app's user (client:…)"
+        )
+    return to
+
+
+def _queue(table: _Enqueue) -> Queue | Workflow:
+    if bool(table.queue.strip()) == bool(table.workflow):
+        raise UseCaseError("desk: needs either a queue or a workflow")
+    if not table.workflow:
+        if table.priority is not None:
+            raise UseCaseError("desk.priority: is for a workflow")
+        return Queue(table.queue.strip())
+    if not _WORKFLOW.fullmatch(table.workflow):
+        raise UseCaseError("desk.workflow: is not WW and 32 hexadecimal digits")
+    return Workflow(table.workflow, table.priority)
+
+
+def _referral(table: _Refer) -> Referral:
+    if not _SIP.fullmatch(table.to):
+        raise UseCaseError("desk.to: is not a SIP address (sip:…)")
+    return Referral(table.to)

@@ -1,0 +1,283 @@
+"""Versions of a use case: what was in force stays readable, and can be in force again.
+
+Theory. The *content* of a record is all of it but its keys and the bookkeeping below. Content that
+was ever in force is kept as a version, an item that is written only if absent and never changed:
+`pk` the name, `sk` `version::000003`. The record itself is a copy of one version:
+
+    version, versionDigest   the number of that version, and the digest of its content
+    canary                   {"version", "percent"}: another version, for this share of callers
+    createdAt, previous      on versions only: when, and the number in force before, 0 for none
+
+So a running call needs a number to stay with what it began with. Rules:
+
+- The digest tells whether a record is still what was seeded. One that was edited in place, or
+  loaded by other means, counts as no version, until the next operation here keeps it as one.
+- `previous` makes a chain, and rolling back walks along it. A version is therefore used again only
+  where the chain stays true: if it is in force, or was made of equal content after the same one.
+  Rejected: one version for equal content wherever it comes. After A, B, A the first could not say
+  that B was before it, and going back would skip what was in force.
+- Numbers are taken by writing: of two that seed at once one gets the number, the other looks again
+  and takes the next. The record goes to whoever writes it last, as always; both are kept.
+- All of the content is the folder's. What an operator changes in place, `liveEdits` too, is kept
+  as a version when it is replaced, not merged: a merged record would be what nobody has tested.
+- Only a record is versioned. Further items of a folder are the business's data, shared by all.
+
+A canary answers the same callers as long as it runs, and more of them when its share is raised,
+as each caller has a fixed place from 0 to 99 for each version. Who cannot be recognised has none:
+such callers would all be in or all be out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from agent.errors import StoreError, UseCaseError
+from agent.ports import Item, Key, Store
+from agent.usecases.record import CONFIGURATION, USE_CASE
+from agent.usecases.validation import plain
+
+VERSION_PREFIX = "version::"
+_BOOKKEEPING = frozenset(
+    {"pk", "sk", "pk1", "sk1", "version", "versionDigest", "canary", "createdAt", "previous"}
+)
+_ATTEMPTS = 20
+"""So many others may take a number in the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What answers calls of a use case."""
+
+    version: int
+    canary: int = 0
+    """The version some callers get instead; 0 for none."""
+    percent: int = 0
+    """Their share."""
+
+    def __str__(self) -> str:
+        """As an operator reads it."""
+        canary = f", canary {self.canary} for {self.percent} %" if self.canary else ""
+        return f"version {self.version}{canary}"
+
+
+def version_key(name: str, number: int) -> Key:
+    """The key of a version."""
+    return name, f"{VERSION_PREFIX}{number:06d}"
+
+
+def intact_version(record: Mapping[str, object]) -> int:
+    """The number of the version that a record is; 0 if its content is not as it was seeded."""
+    number, digest = _number(record, "version"), record.get("versionDigest")
+    return number if number > 0 and digest == _digest(_content(record)) else 0
+
+
+def canary_in_progress(record: Mapping[str, object]) -> int:
+    """The number of the canary, whoever calls; 0 for none."""
+    number, percent = _canary(record)
+    return number if percent > 0 else 0
+
+
+def canary_version(record: Mapping[str, object], caller: str) -> int:
+    """The number of the canary if it answers this caller, else 0.
+
+    Args:
+        record: Of the use case.
+        caller: Who calls, always in the same spelling; empty for one who cannot be recognised.
+    """
+    number, percent = _canary(record)
+    if not caller or percent <= 0:
+        return 0
+    return number if _place(str(record.get("pk")), number, caller) < percent else 0
+
+
+def as_record(version: Item) -> Item:
+    """A version as the record it is when in force."""
+    name = version["pk"]
+    return {
+        **_content(version),
+        "pk": name,
+        "sk": CONFIGURATION,
+        "pk1": USE_CASE,
+        "sk1": name,
+        "version": version.get("version"),
+        "versionDigest": version.get("versionDigest"),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions of one use case; every method may be repeated after a `StoreError`."""
+
+    store: Store
+    name: str
+    now: datetime
+    """Aware."""
+    dry_run: bool = False
+    """Tell what would be, write nothing."""
+
+    async def publish(self, record: Item) -> InForce:
+        """Put a record in force for all callers; a canary ends."""
+        version = await self._kept(_content(record), await self._in_force())
+        return await self._answer_with(version)
+
+    async def try_out(self, record: Item, percent: int) -> InForce:
+        """Let a record answer a share of the callers, from 1 to 99.
+
+        Raises:
+            UseCaseError: There is nothing beside which to try it, or nothing to try.
+        """
+        present = await self._present()
+        canary = await self._kept(_content(record), present)
+        if canary["version"] == present["version"]:
+            raise UseCaseError(f"{self.name}: canary: all callers get this content already")
+        return await self._answer_with(present, _number(canary, "version"), percent)
+
+    async def end_canary(self) -> InForce:
+        """Let the record answer all callers; harmless if it does.
+
+        Raises:
+            UseCaseError: There is no record.
+        """
+        return await self._answer_with(await self._present())
+
+    async def roll_back(self, to: int | None = None) -> InForce:
+        """Undo the last change of what is in force: a canary, an edit in place, or a seeding.
+
+        Args:
+            to: Put this version in force instead, whatever was before; a canary ends.
+
+        Raises:
+            UseCaseError: There is no such version, or none to go back to.
+        """
+        record = await self.store.get(self.name, CONFIGURATION)
+        if to is None and canary_in_progress(record or {}):
+            return await self.end_canary()
+        present = await self._present()
+        wanted = _number(present, "previous") if to is None else to
+        if to is None and not wanted:
+            raise UseCaseError(f"{self.name}: there is no version to go back to")
+        if wanted == present["version"]:
+            return await self._answer_with(present)
+        version = await self.store.get(*version_key(self.name, wanted))
+        if version is None:
+            raise UseCaseError(f"{self.name}: there is no version {wanted}")
+        return await self._answer_with(version)
+
+    async def _present(self) -> Item:
+        version = await self._in_force()
+        if version is None:
+            raise UseCaseError(f"{self.name}: there is no such use case")
+        return version
+
+    async def _in_force(self) -> Item | None:
+        """The version in force; a record that is none becomes one. `None` without a record."""
+        record = await self.store.get(self.name, CONFIGURATION)
+        if record is None:
+            return None
+        versions = await self._all()
+        named = versions.get(_number(record, "version"))
+        before = named or versions.get(max(versions, default=0))
+        return await self._kept(_content(record), before)
+
+    async def _kept(self, content: Item, before: Item | None) -> Item:
+        """The version of this content that comes after another; made if there is none."""
+        digest = _digest(content)
+        if before is not None and before["versionDigest"] == digest:
+            return before
+        previous = _number(before or {}, "version")
+        for _ in range(_ATTEMPTS):
+            versions = await self._all()
+            for version in versions.values():
+                if (version["versionDigest"], _number(version, "previous")) == (digest, previous):
+                    return version
+            number = max(previous, *versions, 0) + 1
+            made = self._version(number, content, digest, previous)
+            if self.dry_run or await self.store.put(made, only_if_absent=True):
+                return made
+        raise StoreError(f"{self.name}: too many others are seeding it")
+
+    def _version(self, number: int, content: Item, digest: str, previous: int) -> Item:
+        pk, sk = version_key(self.name, number)
+        return {
+            **content,
+            "pk": pk,
+            "sk": sk,
+            "version": number,
+            "versionDigest": digest,
+            "createdAt": self.now.astimezone(UTC).isoformat(timespec="seconds"),
+            "previous": previous,
+        }
+
+    async def _all(self) -> dict[int, Item]:
+        items = await self.store.query(self.name, VERSION_PREFIX)
+        return {_number(item, "version"): item for item in items}
+
+    async def _answer_with(self, version: Item, canary: int = 0, percent: int = 0) -> InForce:
+        """Make the record a copy of this version."""
+        record = as_record(version)
+        if canary:
+            record["canary"] = {"version": canary, "percent": percent}
+        if not self.dry_run:
+            await self.store.put(record)
+        return InForce(_number(version, "version"), canary, percent)
+
+
+def _canary(record: Mapping[str, object]) -> tuple[int, int]:
+    """Version and share of the canary; 0 for what is no number."""
+    canary = record.get("canary")
+    if not isinstance(canary, Mapping):
+        return 0, 0
+    return _number(canary, "version"), _number(canary, "percent")
+
+
+def _content(item: Mapping[str, object]) -> Item:
+    return {name: value for name, value in item.items() if name not in _BOOKKEEPING}
+
+
+def _digest(content: Item) -> str:
+    """The same for equal content, whatever table it was in."""
+    known = {name: _digestible(value) for name, value in content.items()}
+    text = json.dumps(known, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digestible(value: object) -> object:
+    """A value in one form; the records of a table may hold what is nested too deeply to compare."""
+    try:
+        return _canonical(plain(value))
+    except RecursionError:
+        return None
+
+
+def _canonical(value: object) -> object:
+    """Whole numbers in one form: a table may return 1 for 1.0."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {name: _canonical(inner) for name, inner in value.items()}
+        case list():
+            return [_canonical(inner) for inner in value]
+        case _:
+            return value
+
+
+def _place(name: str, version: int, caller: str) -> int:
+    """Where a caller stands among all, from 0 to 99."""
+    seed = json.dumps([name, version, caller])
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) * 100 >> 64
+
+
+def _number(item: Mapping[str, object], field: str) -> int:
+    match item.get(field):
+        case int(number):
+            return number
+        case Decimal() as number if number.is_finite():
+            return int(number)
+        case _:
+            return 0

@@ -1,0 +1,230 @@
+"""A confirmation counts once the caller has answered; equal calls are equal until another effect.
+
+Every story also passes through `World`, which holds it to the promises of the core.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call.actions import Action, Record, RunTool, Standing, Timer
+from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
+from agent.call.tool_calls import NOT_ANSWERED, ToolRuns, claims_confirmation, error_content
+from tests.call.builders import (
+    agent_off,
+    agent_on,
+    delta,
+    done,
+    finished,
+    interrupted,
+    pressed,
+    result,
+    spoke,
+    thinking,
+    use,
+    using,
+    wants,
+)
+from tests.call.world import SPECS
+
+READ_BACK = "It is a, d, a at example dot com. Is that right?"
+YES = '{"confirmed":true}'
+
+
+def runs(actions: list[Action]) -> list[str]:
+    """Names of the tools that are run."""
+    return [action.call.name for action in actions if isinstance(action, RunTool)]
+
+
+def standing(actions: list[Action]) -> Standing:
+    """Of the one tool that is run."""
+    (only,) = [action for action in actions if isinstance(action, RunTool)]
+    return only.standing
+
+
+def results(actions: list[Action]) -> list[str]:
+    """What tools that were not run have answered."""
+    used = [action.fact for action in actions if isinstance(action, Record)]
+    return [one.result.content for one in used if isinstance(one, ToolUsed) and one.result]
+
+
+@pytest.mark.parametrize("tool", ["look_up", "mark", "order"])
+def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> None:
+    """The tool is called without a confirmation and at once with one; the caller said nothing."""
+    call = using(tool)
+    call.happens(done(1))
+
+    actions = call.happens(finished(2, wants(tool, YES)))
+
+    assert runs(actions) == []
+    assert results(actions) == [error_content(NOT_ANSWERED)]
+
+
+@pytest.mark.parametrize("yes", ['{"confirmed":"true"}', '{"is_confirmed":1}', '{"confirm":true}'])
+def test_a_confirmation_is_seen_in_any_spelling(yes: str) -> None:
+    """Tools take "true" and 1 for true; both calls stand in one reply here."""
+    call = thinking()
+
+    actions = call.happens(finished(1, wants("mark"), wants("mark", yes)))
+
+    assert runs(actions) == ["mark"]
+    assert error_content(NOT_ANSWERED) in results(actions)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["{}", '{"confirmed":false}', '{"confirmed":null}', '{"send_confirmation":true}', "[", "[1]"],
+)
+def test_other_arguments_claim_no_confirmation(arguments: str) -> None:
+    """A message that confirms something is no answer of the caller."""
+    assert not claims_confirmation(arguments)
+
+
+def test_words_of_the_caller_in_between_are_an_answer() -> None:
+    """What they mean is for the model to judge."""
+    call = using("mark")
+    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("Yes."))
+
+    actions = call.happens(finished(3, wants("mark", YES)))
+
+    assert runs(actions) == ["mark"]
+    assert standing(actions) == Standing(position=5, answered=3)
+
+
+def test_keys_of_the_caller_in_between_are_an_answer() -> None:
+    """Seven for yes."""
+    call = using("mark")
+    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), pressed("7"))
+    call.fires(Timer.DIGITS)
+
+    actions = call.happens(finished(3, wants("mark", YES)))
+
+    assert runs(actions) == ["mark"]
+
+
+def test_words_that_were_said_before_anything_was_read_back_are_no_answer() -> None:
+    """The caller breaks in while the tool runs: nothing was read back by then."""
+    call = using("mark")
+    call.happens(spoke("And quickly please."), done(1))
+
+    actions = call.happens(finished(2, wants("mark", YES)))
+
+    assert runs(actions) == []
+
+
+def test_a_question_that_was_not_heard_at_all_is_not_answered() -> None:
+    """It was cut off before its first word."""
+    call = using("mark")
+    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_on())
+    call.happens(interrupted(""), spoke("Yes."))
+
+    actions = call.happens(finished(3, wants("mark", YES)))
+
+    assert runs(actions) == []
+
+
+def test_a_nod_while_the_model_writes_is_no_answer() -> None:
+    """The model was asked before it."""
+    call = using("mark")
+    call.happens(done(1), delta(2, "One moment. "), spoke("Okay."))
+
+    actions = call.happens(finished(2, wants("mark", YES)))
+
+    assert runs(actions) == []
+
+
+def test_reading_something_else_back_asks_again() -> None:
+    """A correction needs an answer of its own, also when an earlier one had its answer."""
+    call = using("mark", '{"a":1}')
+    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("No, with an e."))
+    call.happens(finished(3, wants("mark", '{"a":2}')), done(2))
+
+    actions = call.happens(finished(4, wants("mark", '{"a":2,"confirmed":true}')))
+
+    assert runs(actions) == []
+
+
+def test_a_tool_that_was_not_called_before_is_run() -> None:
+    """The question may have been asked in words alone; the tool itself may refuse."""
+    call = thinking()
+    call.happens(delta(1, "Shall I?"), finished(1), agent_off(), spoke("Yes."))
+
+    actions = call.happens(finished(2, wants("mark", YES)))
+
+    assert runs(actions) == ["mark"]
+    assert standing(actions) == Standing(position=4, answered=2)
+
+
+def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
+    """The facts of the table are enough; nothing is in the memory of a process."""
+    asked: list[Fact] = [CallerSaid("Hi."), ToolUsed(1, use(1, "mark"), result(1))]
+    heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
+    confirming = ToolUsed(2, use(2, "mark", YES))
+
+    refused = ToolRuns(History(asked), SPECS).take_up(2, [wants("mark", YES)], is_confirmed=True)
+    resumed = ToolRuns(History([*heard, confirming]), SPECS).resume()
+
+    assert runs(refused) == []
+    assert standing(resumed) == Standing(position=4, answered=2)
+
+
+def test_an_equal_call_after_another_effect_is_run() -> None:
+    """The text message of a second order has the arguments of the first."""
+    call = using("order", '{"sms":1}')
+    call.happens(done(1), finished(2, wants("mark", '{"order":2}')), done(2))
+
+    again = call.happens(finished(3, wants("order", '{"sms":1}')))
+    call.happens(done(3, '{"sent":2}'))
+    retried = call.happens(finished(4, wants("order", '{"sms":1}')))
+
+    assert runs(again) == ["order"]
+    assert runs(retried) == []
+    assert results(retried) == ['{"sent":2}']
+
+
+def test_what_was_changed_back_is_changed_back() -> None:
+    """One value, another one, and the first again."""
+    call = using("mark", '{"name":"Ada"}')
+    call.happens(done(1), finished(2, wants("mark", '{"name":"Eda"}')), done(2))
+
+    actions = call.happens(finished(3, wants("mark", '{"name":"Ada"}')))
+
+    assert runs(actions) == ["mark"]
+
+
+def test_an_equal_call_while_another_effect_is_under_way_is_run() -> None:
+    """It does not join the first one: that one was about something else."""
+    call = thinking()
+    calls = [wants("order", '{"sms":1}'), wants("mark"), wants("order", '{"sms":1}')]
+
+    actions = call.happens(finished(1, *calls))
+
+    assert runs(actions) == ["order", "mark", "order"]
+
+
+def test_a_look_in_between_changes_nothing() -> None:
+    """A retry of the same call is still answered from the first one."""
+    call = using("order")
+    call.happens(done(1, '{"number":7}'), finished(2, wants("look_up")), done(2))
+
+    actions = call.happens(finished(3, wants("order")))
+
+    assert runs(actions) == []
+    assert results(actions) == ['{"number":7}']
+
+
+def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
+    """As if they were still there."""
+    forgotten = [
+        ToolUsed(1, use(1, "order"), result(1)),
+        ToolUsed(2, use(2, "mark"), result(2)),
+        ToolUsed(3, use(3, "look_up"), result(3)),
+    ]
+
+    def asked_for(name: str) -> list[str]:
+        tools = ToolRuns(History(), SPECS)
+        tools.remember(forgotten)
+        return runs(tools.take_up(4, [wants(name)], is_confirmed=True))
+
+    assert asked_for("mark") == []
+    assert asked_for("order") == ["order"]

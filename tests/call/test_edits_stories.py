@@ -1,0 +1,84 @@
+"""A use case that is edited while a call runs.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.call import events as ev
+from agent.call.actions import RunTool, Timer
+from agent.call.config import KeyBinding, Phrases
+from agent.call.history import ToolUsed
+from agent.call.messages import Choice, ForcedTool, ToolResult
+from tests.call.builders import (
+    HELLO,
+    agent_off,
+    answered,
+    delta,
+    done,
+    finished,
+    listening,
+    pressed,
+    question,
+    spoke,
+    spoken,
+    thinking,
+    using,
+    wants,
+)
+
+BARE = replace(HELLO, tools={}, keypad={})
+
+
+def test_an_edit_itself_says_and_does_nothing() -> None:
+    """The caller hears no difference until something new begins."""
+    call = thinking()
+
+    assert call.happens(ev.BriefChanged(BARE)) == []
+
+
+def test_a_key_means_what_the_edited_table_says() -> None:
+    """From the next press on."""
+    call = listening()
+    call.happens(ev.BriefChanged(replace(HELLO, keypad={"7": KeyBinding("", "look_up")})))
+
+    bound = call.happens(pressed("7"))
+
+    assert question(bound).choice == ForcedTool("look_up")
+
+
+def test_a_tool_that_was_taken_away_is_not_run() -> None:
+    """A model that read of it in time is told; one that is offered it later may use it."""
+    call = thinking()
+    call.happens(ev.BriefChanged(BARE))
+    refused = call.happens(finished(1, wants("look_up")))
+    call.happens(delta(2, "Hm."), finished(2), agent_off(), spoke("Look again."))
+    call.happens(ev.BriefChanged(HELLO))
+
+    taken_up = call.happens(finished(3, wants("look_up")))
+
+    assert not any(isinstance(action, RunTool) for action in refused)
+    assert [action.call.name for action in taken_up if isinstance(action, RunTool)] == ["look_up"]
+
+
+def test_a_tool_that_runs_is_finished_though_it_was_taken_away() -> None:
+    """What was begun has one result, and the model reads it."""
+    call = using("order")
+    call.happens(ev.BriefChanged(BARE))
+
+    answer = call.happens(done(1))
+
+    result = next(fact for fact in call.facts if isinstance(fact, ToolUsed)).result
+    assert result == ToolResult("tool00001", '{"ok":true}')
+    assert question(answer).choice is Choice.AUTO
+
+
+def test_edited_sentences_are_the_ones_said() -> None:
+    """Also those that put the caller off."""
+    call = answered("Sure.")
+    call.happens(ev.BriefChanged(replace(HELLO, phrases=Phrases(still_there=("Hello there?",)))))
+    call.happens(agent_off())
+
+    assert spoken(call.fires(Timer.IDLE)) == ["Hello there?"]

@@ -1,0 +1,303 @@
+"""Every way a call ends, what takes an end back, and what stands.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.call import events as ev
+from agent.call.actions import (
+    CancelReply,
+    EndCall,
+    Handoff,
+    HangUp,
+    Record,
+    Speak,
+    StopTimer,
+    Timer,
+)
+from agent.call.events import EndReason
+from agent.call.history import AgentSaid, CallerSaid, ToolUsed
+from agent.call.messages import Choice, Usage
+from tests.call.builders import (
+    HELLO,
+    agent_off,
+    agent_on,
+    delta,
+    done,
+    failed,
+    finished,
+    interrupted,
+    leaving,
+    partial,
+    pressed,
+    question,
+    result,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    use,
+    using,
+    wants,
+)
+
+WISH = (
+    '{"reasonCode": "live-agent-handoff", "reason": "wish",'
+    ' "summary": "The caller\'s last words: That is all."}'
+)
+"""Of a model that gave no summary."""
+
+
+def test_the_call_ends_when_the_goodbye_was_played() -> None:
+    """Practice section 15: last token, playback, end."""
+    call = leaving(HangUp())
+
+    actions = call.happens(agent_off())
+
+    assert actions == [
+        StopTimer(Timer.PLAYBACK),
+        StopTimer(Timer.DURATION),
+        EndCall('{"reasonCode": "goodbye"}'),
+        starts(Timer.CLOSING, 10_000),
+    ]
+    assert call.world.conversation.end_reason is EndReason.AGENT_END
+
+
+def test_the_call_ends_also_without_playback_reports() -> None:
+    """The estimate stands in, at most ten seconds."""
+    call = leaving(HangUp())
+
+    actions = call.fires(Timer.PLAYBACK)
+
+    assert EndCall('{"reasonCode": "goodbye"}') in actions
+
+
+def test_the_end_of_an_earlier_playback_does_not_end_the_call() -> None:
+    """The filler's "off" comes after the goodbye was sent; the goodbye is still to be heard."""
+    call = thinking("That is all.")
+    call.fires(Timer.FILLER)
+    call.happens(agent_on(), delta(1, "Thank you, goodbye."), finished(1, wants("leave")))
+    call.happens(done(1, effect=HangUp()))
+
+    at_first = call.happens(agent_off())
+    at_last = call.happens(agent_on(), agent_off())
+
+    assert at_first == []
+    assert EndCall('{"reasonCode": "goodbye"}') in at_last
+
+
+def test_a_caller_who_begins_to_speak_holds_the_end_back() -> None:
+    """Their words are on the way: neither the end of the playback nor its estimate cuts them."""
+    call = leaving(HangUp())
+
+    begun = call.happens(partial("Wait, one"))
+    played = call.happens(agent_off())
+
+    assert begun == [starts(Timer.PLAYBACK, 10_000)]
+    assert played == []
+    assert question(call.happens(spoke("Wait, one more thing."))).reply == 2
+
+
+def test_the_wait_for_the_goodbye_is_limited() -> None:
+    """Practice section 15: at most ten seconds."""
+    call = thinking("That is all.")
+    call.happens(delta(1, "Goodbye. " * 40), finished(1, wants("leave")))
+
+    actions = call.happens(done(1, effect=HangUp()))
+
+    assert starts(Timer.PLAYBACK, 10_000) in actions
+
+
+def test_a_model_that_ends_without_a_word_is_asked_for_one() -> None:
+    """The caller hears a goodbye; tools are over."""
+    call = using("leave")
+
+    actions = call.happens(done(1, effect=HangUp()))
+
+    assert question(actions).choice is Choice.NONE
+
+
+def test_a_model_without_last_words_gets_ours() -> None:
+    """Promise 7."""
+    call = using("leave")
+    call.happens(done(1, effect=HangUp()), finished(2))
+
+    actions = call.happens(finished(3))
+
+    assert spoken(actions) == [HELLO.phrases.goodbye]
+    assert EndCall('{"reasonCode": "goodbye"}') in call.happens(agent_off())
+
+
+def test_a_model_that_fails_at_its_last_words_gets_ours() -> None:
+    """Promise 7; the end stands."""
+    call = using("leave")
+    call.happens(done(1, effect=Handoff("wish", "wants a person")))
+
+    actions = call.happens(failed(2))
+
+    assert spoken(actions) == [HELLO.phrases.transfer]
+    assert call.happens(agent_off())[-2] == EndCall(
+        '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "wants a person"}'
+    )
+
+
+def test_a_caller_who_speaks_takes_the_end_back() -> None:
+    """Practice section 15."""
+    call = leaving(HangUp())
+
+    actions = call.happens(spoke("Wait, one more thing."))
+    after = call.happens(delta(2, "Yes?"), finished(2), agent_off())
+
+    assert question(actions).reply == 2
+    assert after == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
+
+
+def test_a_caller_who_breaks_in_takes_the_end_back() -> None:
+    """Also without words that were understood."""
+    call = leaving(HangUp())
+
+    actions = call.happens(interrupted("Thank you"))
+
+    assert actions[-1] == starts(Timer.IDLE, 8_000)
+    assert call.fires(Timer.IDLE)[0] == Speak(3, "Are you still there?", is_last=True)
+
+
+def test_a_handoff_stands_whatever_the_caller_says() -> None:
+    """Practice section 7: words are kept, the effect stands."""
+    call = leaving(Handoff("wish"))
+
+    words = call.happens(spoke("Wait, one more thing."))
+    key = call.happens(pressed("4"))
+    ended = call.happens(agent_off())
+
+    assert words == [Record(4, CallerSaid("Wait, one more thing."))]
+    assert key == []
+    assert EndCall(WISH) in ended
+
+
+def test_an_interrupt_hurries_a_handoff() -> None:
+    """There is nothing left to hear."""
+    call = leaving(Handoff("wish"))
+
+    actions = call.happens(interrupted("Thank you"))
+
+    assert actions == [
+        StopTimer(Timer.PLAYBACK),
+        Record(2, AgentSaid("Thank you", is_cut=True)),
+        StopTimer(Timer.DURATION),
+        EndCall(WISH),
+        starts(Timer.CLOSING, 10_000),
+    ]
+
+
+def test_a_late_hang_up_is_no_longer_wanted() -> None:
+    """The caller has gone on; only a handoff stands."""
+    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", brief=brief)
+    call.happens(spoke("Wait!"), done(1, effect=HangUp()))
+    call.happens(delta(2, "Yes?"), finished(2))
+
+    assert question(call.happens(agent_off())).reply == 3
+
+
+def test_a_late_handoff_still_hands_off() -> None:
+    """It has happened, and somebody waits for the caller."""
+    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", brief=brief)
+    call.happens(spoke("Wait!"), done(1, effect=Handoff("wish", "so")))
+    call.happens(delta(2, "Yes?"), finished(2))
+
+    actions = call.happens(agent_off())
+
+    ended = EndCall('{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}')
+    assert ended in actions
+
+
+def test_a_relay_that_does_not_close_is_not_waited_for() -> None:
+    """Promise 8: the closing timer is the end."""
+    call = leaving(HangUp())
+    call.happens(agent_off())
+
+    actions = call.fires(Timer.CLOSING)
+
+    assert actions == []
+    assert call.world.conversation.is_over
+    assert call.world.conversation.end_reason is EndReason.AGENT_END
+
+
+def test_a_hang_up_while_the_goodbye_plays_is_the_agents_end() -> None:
+    """Every call has exactly one end reason: the decision that was made first."""
+    call = leaving(HangUp())
+
+    call.happens(ev.CallEnded(EndReason.CALLER_HANGUP))
+
+    assert call.world.conversation.end_reason is EndReason.AGENT_END
+
+
+@pytest.mark.parametrize("reason", [EndReason.CALLER_HANGUP, EndReason.ERROR_RELAY])
+def test_a_hang_up_stops_everything(reason: EndReason) -> None:
+    """Promise 8."""
+    call = speaking("We have three kinds, ")
+
+    actions = call.happens(ev.CallEnded(reason))
+
+    assert actions == [CancelReply(1), StopTimer(Timer.DURATION)]
+    assert call.world.conversation.is_over
+    assert call.world.conversation.end_reason is reason
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.CallStarted(),
+        spoke("Hello?"),
+        partial("Hel"),
+        interrupted("We have"),
+        pressed("1"),
+        agent_on(),
+        agent_off(),
+        delta(1, "more "),
+        finished(1),
+        failed(1),
+        ev.ServiceStopping(),
+        ev.CallEnded(),
+        ev.TokensCounted(1, Usage(1, 1)),
+    ],
+)
+def test_after_the_end_nothing_happens(event: ev.Event) -> None:
+    """Promise 8."""
+    call = speaking("We have three kinds, ")
+    call.happens(ev.CallEnded())
+
+    assert call.happens(event) == []
+
+
+def test_words_after_the_carrier_was_told_are_only_kept() -> None:
+    """Promises 3 and 5: nothing is said after the end, and no word is lost."""
+    call = leaving(HangUp())
+    call.happens(agent_off())
+
+    words = call.happens(spoke("Hello?"), partial("Are"))
+    kept = call.happens(spoke("Are you there?"))
+    cut = call.happens(interrupted("Thank"))
+
+    assert words == []
+    assert kept == [Record(5, CallerSaid("Are you there?"))]
+    assert cut == [Record(2, AgentSaid("Thank", is_cut=True))]
+
+
+def test_a_result_after_the_carrier_was_told_is_recorded() -> None:
+    """Promise 4; it has no other effect."""
+    call = using("order")
+    call.happens(spoke("Bye."), delta(2, "Bye."), finished(2, wants("leave")))
+    call.happens(done(2, effect=HangUp()), agent_off())
+
+    actions = call.happens(done(1))
+
+    assert actions == [Record(2, ToolUsed(1, use(1, "order"), result(1)))]

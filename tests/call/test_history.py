@@ -1,0 +1,418 @@
+"""Facts, and what a model may read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.call.actions import StartReply
+from agent.call.history import (
+    CALL_BEGINS,
+    CALLER_WAITS,
+    CUT_OFF,
+    STILL_RUNNING,
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    Means,
+    Note,
+    Summary,
+    ToolUsed,
+    Voice,
+    is_turn_border,
+)
+from agent.call.messages import Message, Text, ToolCall, ToolResult
+from tests.call.builders import agent, caller, result, use
+from tests.call.providers import assert_no_provider_refuses
+from tests.call.world import assert_acceptable
+
+WORDS = st.sampled_from(["", " ", "yes", " One large pizza. ", "a b c d e f g h i j"])
+PLAIN = st.one_of(
+    st.builds(CallerSaid, WORDS, st.sampled_from(Means)),
+    st.builds(AgentSaid, WORDS, st.sampled_from(Voice), st.booleans()),
+    st.builds(Note, WORDS),
+)
+ROUNDS = st.lists(st.booleans(), min_size=1, max_size=3)
+"""The calls of one reply: whether each has its result."""
+
+
+@st.composite
+def fact_lists(draw: st.DrawFn) -> list[Fact]:
+    """Any facts in any order; only tool runs of one reply stand together."""
+    facts: list[Fact] = []
+    number = 0
+    for reply, part in enumerate(draw(st.lists(PLAIN | ROUNDS, max_size=12))):
+        if not isinstance(part, list):
+            facts.append(part)
+            continue
+        for has_result in part:
+            number += 1
+            answer = result(number) if has_result else None
+            facts.append(ToolUsed(reply, use(number, "look_up"), answer))
+    return facts
+
+
+@given(facts=fact_lists(), limit=st.integers(0, 120))
+def test_any_facts_make_a_request_that_every_provider_accepts(
+    facts: list[Fact], limit: int
+) -> None:
+    """Promise 1, whatever happened and wherever it is trimmed."""
+    assert_acceptable(History(facts).messages(limit))
+
+
+@given(facts=fact_lists(), limit=st.integers(0, 120))
+def test_trimming_keeps_the_end_and_starts_where_the_caller_takes_the_floor(
+    facts: list[Fact], limit: int
+) -> None:
+    """Practice section 8, rule 11."""
+    history = History(facts)
+
+    trimmed = history.messages(limit)
+
+    starts = [
+        at
+        for at, fact in enumerate(facts)
+        if isinstance(fact, CallerSaid) and not (at and isinstance(facts[at - 1], CallerSaid))
+    ]
+    possible = [History(facts[at:]).messages(10_000) for at in [0, *starts]]
+    assert trimmed in possible
+
+
+@given(facts=fact_lists())
+def test_a_generous_limit_leaves_every_tool_call_and_result(facts: list[Fact]) -> None:
+    """Nothing is lost on the way to the model."""
+    messages = History(facts).messages(10_000)
+
+    parts = [part for message in messages for part in message.parts]
+    used = [fact for fact in facts if isinstance(fact, ToolUsed)]
+    assert [part for part in parts if isinstance(part, ToolCall)] == [one.call for one in used]
+    assert [part for part in parts if isinstance(part, ToolResult)] == [
+        one.result or ToolResult(one.call.id, STILL_RUNNING) for one in used
+    ]
+
+
+@st.composite
+def summarised(draw: st.DrawFn) -> tuple[list[Fact], int]:
+    """Any facts and a turn border among them, with a summary of what is before it at the end."""
+    facts = draw(fact_lists().filter(lambda facts: bool(borders_of(facts))))
+    until = draw(st.sampled_from(borders_of(facts)))
+    return [*facts, Summary("Ada is calling.", until)], until
+
+
+def borders_of(facts: list[Fact]) -> list[int]:
+    return [at for at in range(len(facts)) if is_turn_border(facts, at)]
+
+
+@given(call=summarised(), later=fact_lists(), limit=st.integers(0, 120), is_forgotten=st.booleans())
+def test_a_summary_is_read_in_the_place_of_what_it_is_of(
+    call: tuple[list[Fact], int], later: list[Fact], limit: int, is_forgotten: bool
+) -> None:
+    """Every provider accepts it; the turns after it are read as they would be without it."""
+    facts, until = call
+    new = [fact for fact in later if not isinstance(fact, ToolUsed)]
+    history = History(facts)
+    if is_forgotten:
+        history.forget()
+    for fact in new:
+        history.append(fact)
+
+    messages = history.messages(limit)
+    everything = history.messages(100_000)
+
+    assert_acceptable(messages)
+    assert_no_provider_refuses(StartReply(1, messages))
+    first = messages[0].parts[0]
+    assert isinstance(first, Text)
+    assert first.text.startswith("[Summary of the call so far: Ada is calling.]")
+    since = [CallerSaid("[Summary of the call so far: Ada is calling.]"), *facts[until:-1], *new]
+    assert everything == History(since).messages(100_000)
+
+
+@given(call=summarised())
+def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> None:
+    """What a model reads, and where facts are, stays the same; the facts before are given back."""
+    facts, until = call
+    history = History(facts)
+    read = history.messages(10_000)
+
+    gone = history.forget()
+
+    assert (gone, list(history)) == (facts[:until], facts[until:])
+    assert (history.first, history.begin, len(history)) == (until, until, len(facts))
+    assert [history[at] for at in range(until, len(facts))] == facts[until:]
+    assert history.messages(10_000) == read
+    assert history.forget() == []
+    assert list(history.tool_runs()) == [
+        (at, fact) for at, fact in enumerate(facts) if at >= until and isinstance(fact, ToolUsed)
+    ]
+
+
+def test_the_latest_summary_is_in_force() -> None:
+    """It tells of those before it; none of them is read as something that was said."""
+    history = History([*TURNS, Summary("One.", 2), Summary("Two.", 5), CallerSaid("i")])
+
+    said = "[Summary of the call so far: Two.] gggggggggg hhhhhhhhhh i"
+    assert history.messages(1_000) == (caller(said),)
+    assert history.last == CallerSaid("i")
+
+
+@pytest.mark.parametrize(("limit", "first"), [(58, "c" * 10), (57, "g" * 10)])
+def test_a_summary_takes_room(limit: int, first: str) -> None:
+    """It is read in any case; older turns are left out for it."""
+    history = History([*TURNS, Summary("Eight at", 2)])
+
+    text = history.messages(limit)[0].parts[0]
+
+    assert isinstance(text, Text)
+    assert text.text.startswith(f"[Summary of the call so far: Eight at] {first}")
+
+
+@pytest.mark.parametrize("until", [-1, 1, 3, 6, 7, 99])
+def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
+    """It would part a tool call from its result, or tell of what has not happened."""
+    history = History(TURNS)
+
+    with pytest.raises(ValueError, match=f"^fact 7 is no summary until {until}$"):
+        history.append(Summary("One.", until))
+
+    assert len(history) == 7
+
+
+def test_a_summary_does_not_reach_less_far_than_the_last_one() -> None:
+    """What was forgotten cannot be told again."""
+    history = History([*TURNS, Summary("One.", 5)])
+
+    with pytest.raises(ValueError, match=r"^fact 8 is no summary until 2$"):
+        history.append(Summary("Two.", 2))
+
+
+def test_a_forgotten_fact_is_not_mistaken_for_another() -> None:
+    """A position says which one is meant, also when it is gone."""
+    history = History([*TURNS, Summary("One.", 2)])
+    history.forget()
+
+    assert history[2] == CallerSaid("c" * 10)
+    for position in (1, -1, 8):
+        with pytest.raises(IndexError, match=f"^fact {position} is not there$"):
+            history.cut_speech(position, "")
+
+
+def test_the_words_the_caller_has_answered_are_found() -> None:
+    """The model's, before the caller's last by then; fillers ask nothing."""
+    said: list[Fact] = [
+        AgentSaid("Large?"),
+        AgentSaid("One moment.", Voice.SERVICE),
+        CallerSaid("Yes."),
+    ]
+
+    call = History([CallerSaid("Hi."), *said, AgentSaid("Fine."), CallerSaid("Okay.")])
+
+    answered = [call.answered_before(end) for end in range(len(call) + 1)]
+
+    assert answered == [None, None, None, None, 1, 1, 4]
+    assert History([AgentSaid("Fine.")]).answered_before(1) is None
+
+
+def test_a_call_begins_with_a_word_for_the_caller() -> None:
+    """Practice section 8, rules 1 and 3."""
+    assert History([]).messages(100) == (caller(CALL_BEGINS),)
+    assert History([AgentSaid("Hello.", Voice.GREETING)]).messages(100) == (
+        caller(CALL_BEGINS),
+        agent("Hello."),
+        caller(CALLER_WAITS),
+    )
+
+
+def test_neighbours_of_one_side_are_one_message() -> None:
+    """Practice section 8, rule 2; texts are joined, keys and notes are marked."""
+    history = History(
+        [
+            CallerSaid("Hi."),
+            CallerSaid("5 5", Means.KEYPAD),
+            Note("The kitchen closes."),
+            AgentSaid("One moment. ", Voice.SERVICE),
+            AgentSaid("Sure."),
+            CallerSaid("Fine."),
+        ]
+    )
+
+    assert history.messages(1_000) == (
+        caller("Hi. [The caller pressed on the keypad: 5 5] [The kitchen closes.]"),
+        agent("One moment. Sure."),
+        caller("Fine."),
+    )
+
+
+def test_a_cut_is_noted_before_the_callers_next_words_once() -> None:
+    """Practice section 4.1, step 6."""
+    history = History(
+        [
+            CallerSaid("Hi."),
+            AgentSaid("We have", is_cut=True),
+            AgentSaid("", is_cut=True),
+            CallerSaid("What?"),
+            AgentSaid("Pizza."),
+            CallerSaid("Oh."),
+        ]
+    )
+
+    assert history.messages(1_000) == (
+        caller("Hi."),
+        agent("We have"),
+        caller(f"{CUT_OFF} What?"),
+        agent("Pizza."),
+        caller("Oh."),
+    )
+
+
+def test_calls_of_one_reply_are_answered_together() -> None:
+    """Practice section 8, rule 5; a run without result is still running."""
+    history = History(
+        [
+            CallerSaid("Hi."),
+            AgentSaid("Let me see. "),
+            ToolUsed(1, use(1, "look_up"), result(1)),
+            ToolUsed(1, use(2, "order")),
+            ToolUsed(2, use(3, "look_up"), result(3)),
+            CallerSaid("And?"),
+        ]
+    )
+
+    assert history.messages(1_000) == (
+        caller("Hi."),
+        agent("Let me see.", use(1, "look_up"), use(2, "order")),
+        caller(result(1), result(2, STILL_RUNNING)),
+        agent(use(3, "look_up")),
+        caller(result(3), "And?"),
+    )
+
+
+TURNS: list[Fact] = [
+    CallerSaid("a" * 10),
+    AgentSaid("b" * 10),
+    CallerSaid("c" * 10),
+    ToolUsed(1, use(1, "look_up", '{"d":1}'), result(1, '{"e":1}')),
+    AgentSaid("f" * 6),
+    CallerSaid("g" * 10),
+    CallerSaid("h" * 10),
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "first"),
+    [
+        (0, "g" * 10),
+        (20, "g" * 10),
+        (49, "g" * 10),
+        (50, "c" * 10),
+        (69, "c" * 10),
+        (70, "a" * 10),
+    ],
+)
+def test_the_latest_whole_turns_within_the_limit_are_kept(limit: int, first: str) -> None:
+    """The last turn always; two sayings in a row are one; arguments and results count."""
+    messages = History(TURNS).messages(limit)
+
+    text = messages[0].parts[0]
+    assert isinstance(text, Text)
+    assert text.text.startswith(first)
+
+
+def test_a_call_without_any_turn_is_not_trimmed() -> None:
+    """There is no border to trim at."""
+    history = History([AgentSaid("a" * 50, Voice.GREETING), Note("b" * 50)])
+
+    assert history.messages(10) == (
+        caller(CALL_BEGINS),
+        agent("a" * 50),
+        caller("[" + "b" * 50 + "]"),
+    )
+
+
+def test_a_note_with_nothing_before_it_begins_a_request() -> None:
+    """Notes stand on the caller's side."""
+    assert History([Note("Late.")]).messages(10) == (caller("[Late.]"),)
+
+
+def test_facts_keep_their_places() -> None:
+    """A position is an identity."""
+    history = History([CallerSaid("Hi.")])
+
+    position = history.append(AgentSaid("We "))
+    history.extend_speech(position, "have pizza.")
+    history.cut_speech(position, "We have")
+
+    assert position == 1
+    assert len(history) == 2
+    assert list(history) == [CallerSaid("Hi."), AgentSaid("We have", is_cut=True)]
+    assert history[1] == AgentSaid("We have", is_cut=True)
+
+
+def test_a_tool_run_is_given_its_result() -> None:
+    """The fact is completed."""
+    history = History([ToolUsed(1, use(1, "look_up"))])
+
+    history.complete_tool(0, result(1))
+
+    assert history[0] == ToolUsed(1, use(1, "look_up"), result(1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda history: history.extend_speech(0, "more"),
+        lambda history: history.cut_speech(0, ""),
+        lambda history: history.complete_tool(1, result(1)),
+        lambda history: history.extend_speech(2, "more"),
+        lambda history: history.cut_speech(1, ""),
+        lambda history: history.complete_tool(2, result(1)),
+        lambda history: history.speech(2),
+        lambda history: history.tool_run(0),
+    ],
+)
+def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], object]) -> None:
+    """A second cut, a second result, a cut of the caller: mistakes that must be seen."""
+    history = History(
+        [
+            AgentSaid("We have", is_cut=True),
+            ToolUsed(1, use(1, "look_up"), result(1)),
+            CallerSaid("Hi."),
+        ]
+    )
+    before = list(history)
+
+    with pytest.raises(ValueError, match=r"^fact [012] "):
+        change(history)
+
+    assert list(history) == before
+
+
+def test_messages_hold_no_empty_text() -> None:
+    """Practice section 8, rule 4."""
+    history = History([CallerSaid(" "), AgentSaid("\n"), CallerSaid(" Hi. "), AgentSaid("")])
+
+    assert history.messages(100) == (Message(caller("Hi.").role, (Text("Hi."),)),)
+
+
+def test_last_words_of_the_caller_may_be_heard_anew() -> None:
+    """As often as speech recognition changes its mind, until something follows them."""
+    history = History([AgentSaid("Hello."), CallerSaid("Two"), CallerSaid("large")])
+
+    positions = [history.rephrase("large pizzas"), history.rephrase("large pizzas, please")]
+
+    assert positions == [2, 2]
+    assert list(history)[1:] == [CallerSaid("Two"), CallerSaid("large pizzas, please")]
+    assert (history.asked, history.unanswered) == ("Hello.", "Two large pizzas, please")
+
+
+@pytest.mark.parametrize("facts", [[], [CallerSaid("Two"), Note("A note.")]])
+def test_words_that_something_followed_stay_as_they_are(facts: list[Fact]) -> None:
+    """A model may have answered them."""
+    history = History(facts)
+
+    with pytest.raises(ValueError, match="not the caller's words"):
+        history.rephrase("Two large")

@@ -1,0 +1,258 @@
+"""Keys of the telephone, bound and unbound, between words and replies.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.call import events as ev
+from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak, StopTimer, Timer
+from agent.call.config import KeyBinding
+from agent.call.history import AgentSaid, CallerSaid, Means, Voice
+from agent.call.messages import Choice, ForcedTool
+from tests.call.builders import (
+    HELLO,
+    agent,
+    agent_off,
+    agent_on,
+    asks,
+    caller,
+    caller_text,
+    delta,
+    done,
+    failed,
+    finished,
+    keyed,
+    listening,
+    pressed,
+    question,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    using,
+    wants,
+)
+
+BEGINS = "[The call begins.]"
+WAITS = "[The caller is waiting for you to speak.]"
+
+
+KEYPAD = {
+    "1": KeyBinding("One moment.", "look_up"),
+    "2": KeyBinding("We are open."),
+    "3": KeyBinding("", "mark"),
+    "4": KeyBinding(),
+}
+
+
+def test_a_key_with_text_and_function_speaks_and_forces_the_tool() -> None:
+    """Seed section A13, second row."""
+    call = listening(keyed(KEYPAD))
+
+    actions = call.happens(pressed("1"))
+
+    assert actions == [
+        Record(1, CallerSaid("1", Means.KEYPAD)),
+        StopTimer(Timer.IDLE),
+        Speak(2, "One moment.", is_last=True),
+        Record(2, AgentSaid("One moment.", Voice.SERVICE)),
+        asks(
+            1,
+            caller(BEGINS),
+            agent("Hello."),
+            caller("[The caller pressed on the keypad: 1]"),
+            agent("One moment."),
+            caller(WAITS),
+            choice=ForcedTool("look_up"),
+        ),
+        starts(Timer.FILLER, 3_000),
+    ]
+
+
+def test_a_key_with_text_lets_the_model_say_it() -> None:
+    """Seed section A13, first row."""
+    call = listening(keyed(KEYPAD))
+
+    actions = call.happens(pressed("2"))
+
+    assert spoken(actions) == []
+    assert question(actions).choice is Choice.AUTO
+    assert caller_text(actions) == (
+        "[The caller pressed on the keypad: 2]"
+        " [Answer with this text, in the caller's language: We are open.]"
+    )
+
+
+def test_a_key_with_a_function_forces_the_tool_once() -> None:
+    """Seed section A13, third row; the choice is free again after the first round."""
+    call = listening(keyed(KEYPAD))
+
+    forced = call.happens(pressed("3"))
+    free = call.happens(finished(1, wants("mark")), done(1))
+
+    assert question(forced).choice == ForcedTool("mark")
+    assert caller_text(forced) == "[The caller pressed on the keypad: 3]"
+    assert question(free).choice is Choice.AUTO
+
+
+def test_a_key_with_neither_is_told_to_the_model() -> None:
+    """Seed section A13, fourth row."""
+    call = listening(keyed(KEYPAD))
+
+    actions = call.happens(pressed("4"))
+
+    assert question(actions).choice is Choice.AUTO
+    assert caller_text(actions) == "[The caller pressed on the keypad: 4]"
+
+
+def test_keys_without_binding_become_one_entry() -> None:
+    """Practice section 16: never one turn for each key."""
+    call = listening()
+
+    first = call.happens(pressed("5"))
+    second = call.happens(pressed("0"))
+    complete = call.happens(pressed("#"))
+
+    assert first == [StopTimer(Timer.IDLE), starts(Timer.DIGITS, 3_000)]
+    assert second == [starts(Timer.DIGITS, 3_000)]
+    assert complete == [
+        StopTimer(Timer.DIGITS),
+        Record(1, CallerSaid("5 0", Means.KEYPAD)),
+        asks(
+            1,
+            caller(BEGINS),
+            agent("Hello."),
+            caller("[The caller pressed on the keypad: 5 0]"),
+        ),
+        starts(Timer.FILLER, 3_000),
+    ]
+
+
+def test_a_pause_completes_an_entry() -> None:
+    """Practice section 16."""
+    call = listening()
+    call.happens(pressed("5"), pressed("0"))
+
+    assert caller_text(call.fires(Timer.DIGITS)) == "[The caller pressed on the keypad: 5 0]"
+
+
+def test_the_first_key_stops_the_agent() -> None:
+    """Practice section 16."""
+    call = speaking("Please type your number, ")
+
+    actions = call.happens(pressed("5"))
+
+    assert actions == [
+        CancelReply(1),
+        Speak(2, "", is_last=True),
+        starts(Timer.DIGITS, 3_000),
+    ]
+
+
+def test_a_star_takes_the_keys_back() -> None:
+    """Nothing was typed: the caller is listened to again."""
+    call = listening()
+    call.happens(pressed("5"), pressed("*"))
+
+    actions = call.fires(Timer.DIGITS)
+
+    assert actions == [starts(Timer.IDLE, 8_000)]
+    assert len(call.facts) == 1
+
+
+def test_keys_after_a_star_count() -> None:
+    """The entry begins anew."""
+    call = listening()
+
+    actions = call.happens(pressed("5"), pressed("*"), pressed("7"), pressed("#"))
+
+    assert call.facts[-1] == CallerSaid("7", Means.KEYPAD)
+    assert caller_text(actions) == "[The caller pressed on the keypad: 7]"
+
+
+def test_an_empty_entry_after_words_does_not_forget_them() -> None:
+    """The key stopped a reply to them; they still want an answer."""
+    call = thinking("What is on the menu?")
+
+    actions = call.happens(pressed("#"))
+
+    assert caller_text(actions) == "What is on the menu?"
+    assert CancelReply(1) in actions
+
+
+def test_an_empty_entry_after_a_filler_does_not_forget_what_was_asked() -> None:
+    """The key stopped a tool; a sentence of ours is no answer."""
+    call = using("look_up")
+    call.fires(Timer.FILLER)
+
+    actions = call.happens(pressed("#"))
+
+    assert question(actions).reply == 2
+
+
+def test_an_empty_entry_does_not_end_the_attempts_to_get_an_answer() -> None:
+    """The caller was asked for patience."""
+    call = thinking("What is on the menu?")
+    call.happens(failed(1), spoke("The menu?"), failed(2))
+
+    actions = call.happens(pressed("*")) + call.fires(Timer.DIGITS)
+
+    assert caller_text(actions).endswith("[The caller is waiting for you to speak.]")
+
+
+def test_an_empty_entry_after_a_re_prompt_is_listened_after() -> None:
+    """It is still the caller's turn."""
+    call = listening()
+    call.fires(Timer.IDLE)
+
+    assert call.happens(pressed("#"))[-1] == starts(Timer.IDLE, 8_000)
+
+
+def test_words_complete_an_entry() -> None:
+    """Both are one turn, in their order; here a yes is no nod."""
+    call = listening()
+    call.happens(pressed("5"), agent_on())
+
+    actions = call.happens(spoke("yes"))
+
+    assert caller_text(actions) == "[The caller pressed on the keypad: 5] yes"
+
+
+def test_a_bound_key_completes_an_entry() -> None:
+    """Both are kept."""
+    call = listening(keyed({"4": KeyBinding()}))
+    call.happens(pressed("5"))
+
+    actions = call.happens(pressed("4"))
+
+    assert call.facts[1:] == [CallerSaid("5", Means.KEYPAD), CallerSaid("4", Means.KEYPAD)]
+    assert question(actions).reply == 1
+
+
+def test_keys_typed_before_the_line_dropped_are_kept() -> None:
+    """Promise 5."""
+    call = listening()
+    call.happens(pressed("5"))
+
+    actions = call.happens(ev.CallEnded())
+
+    assert Record(1, CallerSaid("5", Means.KEYPAD)) in actions
+
+
+def test_words_while_typing_do_not_strand_a_handoff() -> None:
+    """Promise 7: found by the state machine after thousands of runs."""
+    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", brief=brief)
+    call.happens(pressed("5"), done(1, effect=Handoff("wish", "so")))
+
+    actions = call.happens(spoke("Two pizzas please."))
+    ended = call.happens(delta(2, "One moment."), finished(2), agent_off())
+
+    assert question(actions).choice is Choice.NONE
+    assert ended[-2] == EndCall(
+        '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
+    )

@@ -1,0 +1,382 @@
+"""Calls that go on after their line was lost, told event by event.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.call import events as ev
+from agent.call.actions import Record, RunTool, StartReply, StartTimer, SwitchLanguage, Timer
+from agent.call.config import Limits, Phrases
+from agent.call.conversation import Conversation
+from agent.call.history import (
+    CALLER_WAITS,
+    STILL_RUNNING,
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Fact,
+    History,
+    Note,
+    ToolUsed,
+    Voice,
+)
+from agent.call.messages import ToolCall, ToolResult
+from agent.call.resumption import BROKEN_OFF, Cause, FirstWords, Resumption, first_words
+from agent.call.tool_calls import CANCELLED, error_content
+from tests.call.builders import (
+    HELLO,
+    agent,
+    agent_off,
+    answered,
+    caller,
+    caller_on,
+    delta,
+    done,
+    finished,
+    interrupted,
+    limited,
+    listening,
+    partial,
+    pressed,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    using,
+    wants,
+)
+from tests.call.world import MARK, ORDER
+
+PHRASES = Phrases()
+
+
+def test_words_that_were_not_answered_are_answered() -> None:
+    """Nothing heard is forgotten."""
+    call = thinking("Two pizzas please.")
+
+    actions = call.resumes()
+
+    assert spoken(actions) == [PHRASES.resumed]
+    (asked,) = [action for action in actions if isinstance(action, StartReply)]
+    assert asked.messages == (
+        caller("[The call begins.]"),
+        agent("Hello."),
+        caller("Two pizzas please."),
+        agent(PHRASES.resumed),
+        caller(CALLER_WAITS),
+    )
+
+
+def test_a_sentence_that_broke_off_is_taken_up_by_the_model() -> None:
+    """What was heard of it is not known, so nothing is said again by us."""
+    call = speaking("We have three kinds, ")
+
+    actions = call.resumes()
+
+    assert spoken(actions) == [PHRASES.resumed]
+    assert call.facts[-1] == Note(BROKEN_OFF)
+    assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
+
+
+def test_a_call_that_was_handed_over_in_a_quiet_moment_goes_on_without_a_model() -> None:
+    """The caller has heard all of it and may be about to speak."""
+    call = answered("Which size?")
+
+    actions = call.resumes(Cause.HANDED_OVER)
+
+    assert spoken(actions) == [PHRASES.resumed_quiet]
+    assert call.running == {Timer.DURATION, Timer.PLAYBACK}
+
+
+def test_a_caller_who_was_cut_off_is_asked_for_the_last_words() -> None:
+    """They were speaking, and the words never came."""
+    call = listening()
+    call.happens(caller_on())
+    began = call.world.actions
+    call.happens(partial("I would like"))
+    again = call.world.actions
+
+    actions = call.resumes()
+
+    assert Record(1, CallerBegan()) in began
+    assert Record(1, CallerBegan()) not in again
+    assert spoken(actions) == [PHRASES.resumed_unheard]
+    assert call.running == {Timer.DURATION, Timer.PLAYBACK}
+
+
+def test_a_caller_who_broke_in_was_about_to_speak() -> None:
+    """The interrupt comes before the words."""
+    call = speaking("We have three kinds, ")
+    call.happens(interrupted("We have"))
+
+    assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
+
+
+def test_keys_that_were_being_typed_are_asked_for() -> None:
+    """They are a fact only when all are there."""
+    call = listening()
+    call.happens(pressed("5"), pressed("7"))
+
+    assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
+
+
+def test_words_that_came_are_not_asked_for() -> None:
+    """The fact has taken the place of the mark."""
+    call = listening()
+    call.happens(caller_on(), spoke("Two pizzas."))
+
+    assert spoken(call.resumes()) == [PHRASES.resumed]
+
+
+def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> None:
+    """The relay kept what was said meanwhile, and the silence is the caller's."""
+    call = answered("Which size?")
+
+    actions = call.resumes(Cause.RECONNECTED)
+
+    assert spoken(actions) == []
+    assert starts(Timer.PLAYBACK, 1_000) in actions
+    assert call.fires(Timer.PLAYBACK) == [starts(Timer.IDLE, 8_000)]
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (AgentSaid("We have three kinds,"), FirstWords("", BROKEN_OFF, True)),
+        (AgentSaid("We have three kinds."), FirstWords("", BROKEN_OFF, True)),
+        (AgentSaid('You mean "no"? '), FirstWords()),
+        (CallerSaid("Two."), FirstWords(asks_model=True)),
+        (Note("The order is in."), FirstWords(asks_model=True)),
+    ],
+)
+def test_after_a_reconnection_only_a_question_is_known_to_be_all(
+    last: AgentSaid | CallerSaid | Note, words: FirstWords
+) -> None:
+    """The relay has told us nothing, and more sentences may have been on their way."""
+    assert first_words(Resumption([last], Cause.RECONNECTED), PHRASES, "Hello.") == words
+
+
+def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
+    """The caller's words before it wait."""
+    facts: list[Fact] = [CallerSaid("Two."), AgentSaid("", is_cut=True)]
+
+    assert first_words(Resumption(facts, Cause.HANDED_OVER), PHRASES, "").asks_model
+
+
+def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
+    """The relay found nobody at the first address, and plays no greeting at the second."""
+    conversation = Conversation(HELLO, Resumption([], Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+
+    assert spoken(actions) == ["Hello."]
+
+
+def test_where_the_model_speaks_first_it_does() -> None:
+    """There is no greeting to say."""
+    silent = replace(HELLO, greeting="")
+    conversation = Conversation(silent, Resumption([], Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+
+    assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
+
+
+def test_a_caller_nobody_answered_for_is_told_so() -> None:
+    """They were passed to a person; the agent takes them back."""
+    call = answered("I will connect you.")
+
+    actions = call.resumes(Cause.NOBODY)
+
+    assert spoken(actions) == [PHRASES.nobody_free]
+
+
+def test_an_order_that_was_being_placed_is_asked_for_again() -> None:
+    """Promise 4: under its old identifier, so that the tool knows; its result is waited for."""
+    call = using("order", '{"a":1}')
+
+    actions = call.resumes()
+    result = call.happens(done(1, '{"placed":true}'))
+
+    assert RunTool(ToolCall("tool00001", "order", '{"a":1}'), is_lasting=True) in actions
+    assert spoken(actions) == [PHRASES.resumed]
+    assert Timer.FILLER in call.running
+    assert [action.reply for action in result if isinstance(action, StartReply)] == [2]
+
+
+def test_an_order_the_caller_no_longer_waits_for_is_news() -> None:
+    """They had gone on to something else before the line broke."""
+    call = using("order")
+    call.happens(spoke("And a drink?"), delta(2, "Sure, which?"), finished(2))
+
+    actions = call.resumes()
+    call.happens(delta(2, "Which drink?"), finished(2), done(1))
+
+    assert RunTool(ToolCall("tool00001", "order", "{}"), is_lasting=True) in actions
+    assert any(isinstance(fact, Note) and "order" in fact.text for fact in call.facts)
+
+
+def test_a_look_the_caller_waits_for_is_taken_again() -> None:
+    """It changes nothing."""
+    call = using("look_up")
+
+    assert RunTool(ToolCall("tool00001", "look_up", "{}")) in call.resumes()
+
+
+def test_a_look_nobody_waits_for_is_left() -> None:
+    """Told by a conversation that had no time to say so itself."""
+    open_look = ToolUsed(1, ToolCall("tool00001", "look_up", "{}"))
+    facts: list[Fact] = [CallerSaid("Look."), open_look, CallerSaid("Never mind.")]
+    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+
+    assert not [action for action in actions if isinstance(action, RunTool)]
+    left = ToolResult("tool00001", error_content(CANCELLED), is_error=True)
+    assert conversation.history[1] == replace(open_look, result=left)
+
+
+def test_a_tool_that_is_offered_no_more_is_answered() -> None:
+    """The use case was edited meanwhile."""
+    open_run = ToolUsed(1, ToolCall("tool00001", "gone", "{}"))
+    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), open_run], Cause.LOST))
+
+    conversation.receive(ev.CallStarted())
+
+    used = conversation.history.tool_run(1)
+    assert used.result == ToolResult("tool00001", error_content(CANCELLED), is_error=True)
+
+
+def test_two_facts_of_one_run_wait_for_one_run() -> None:
+    """The model had asked twice; the order is placed once."""
+    runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", '{"a": 1}')) for n in (1, 2)]
+    facts: list[Fact] = [CallerSaid("Go."), *runs]
+    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+    conversation.receive(done(1))
+
+    assert [action for action in actions if isinstance(action, RunTool)] == [
+        RunTool(runs[0].call, is_lasting=True)
+    ]
+    assert [conversation.history.tool_run(at).result is None for at in (1, 2)] == [False, False]
+
+
+def test_new_identifiers_and_replies_come_after_those_of_before() -> None:
+    """A model reads both; an identifier means one call."""
+    call = using("look_up")
+    call.happens(done(1), finished(2, wants("look_up")))
+
+    call.resumes()
+    call.happens(done(2))
+    call.happens(finished(3, wants("mark")))
+
+    runs = [fact for fact in call.facts if isinstance(fact, ToolUsed)]
+    assert [(run.reply, run.call.id) for run in runs] == [
+        (1, "tool00001"),
+        (2, "tool00002"),
+        (3, "tool00003"),
+    ]
+
+
+def test_a_run_of_something_else_is_not_waited_for() -> None:
+    """Two orders that differ are two."""
+    runs = [
+        ToolUsed(1, ToolCall("tool00001", "order", '{"a": 1}')),
+        ToolUsed(1, ToolCall("tool00002", "order", '{"a": 2}')),
+        ToolUsed(1, ToolCall("tool00003", "order", '{"a": 2}')),
+    ]
+    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), *runs], Cause.LOST))
+
+    actions = conversation.receive(ev.CallStarted())
+
+    assert [action for action in actions if isinstance(action, RunTool)] == [
+        RunTool(run.call, is_lasting=True) for run in runs[:2]
+    ]
+
+
+def test_an_order_two_facts_wait_for_is_news_once() -> None:
+    """Neither is awaited: the caller has gone on."""
+    runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", "{}")) for n in (1, 2)]
+    facts: list[Fact] = [CallerSaid("Go."), *runs, CallerSaid("And a drink.")]
+    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation.receive(ev.CallStarted())
+
+    conversation.receive(done(1))
+
+    assert len([fact for fact in conversation.history if isinstance(fact, Note)]) == 1
+
+
+def test_identifiers_of_others_do_not_count() -> None:
+    """A predecessor's record has its provider's."""
+    look = ToolUsed(1, ToolCall("old000007", "look_up", "{}"), ToolResult("old000007", "{}"))
+    facts: list[Fact] = [look, CallerSaid("Go.")]
+    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation.receive(ev.CallStarted())
+
+    actions = conversation.receive(finished(2, wants("look_up")))
+
+    assert RunTool(ToolCall("tool00001", "look_up", "{}")) in actions
+
+
+def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
+    """Otherwise a process that takes over would not know of it."""
+    call = thinking()
+
+    actions = call.happens(finished(1, wants("mark"), wants("order"), wants("look_up")))
+
+    lasting = {a.call.name: a.is_lasting for a in actions if isinstance(a, RunTool)}
+    assert lasting == {MARK.name: True, ORDER.name: True, "look_up": False}
+
+
+def test_the_language_is_the_one_the_call_had_switched_to() -> None:
+    """The new line begins in the first one."""
+    resumption = Resumption([CallerSaid("Hola.")], Cause.LOST, language="es-US")
+
+    actions = Conversation(HELLO, resumption).receive(ev.CallStarted())
+
+    assert SwitchLanguage("es-US") in actions
+
+
+@pytest.mark.parametrize(("elapsed_ms", "left_ms"), [(600_000, 1_140_000), (9_000_000, 1)])
+def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms: int) -> None:
+    """The time of the call counts, not that of its last line."""
+    resumption = Resumption([CallerSaid("Hi.")], Cause.LOST, elapsed_ms=elapsed_ms)
+    conversation = Conversation(limited(Limits(duration_ms=1_800_000)), resumption)
+
+    actions = conversation.receive(ev.CallStarted())
+
+    started = {a.timer: a.after_ms for a in actions if isinstance(a, StartTimer)}
+    assert started[Timer.DURATION] == left_ms
+
+
+def test_a_resumed_call_is_led_like_any_other() -> None:
+    """The caller answers, may interrupt, and hears the rest."""
+    call = answered("Which size?")
+    call.resumes(Cause.HANDED_OVER)
+    call.happens(agent_off(), spoke("Large."))
+    call.happens(delta(1, "A large one. Anything else?"), finished(1))
+
+    call.happens(interrupted("A large one"))
+
+    assert call.facts[-3:] == [
+        AgentSaid(PHRASES.resumed_quiet, Voice.SERVICE),
+        CallerSaid("Large."),
+        AgentSaid("A large one", is_cut=True),
+    ]
+
+
+def test_a_run_that_is_not_finished_is_told_as_running() -> None:
+    """Until its result is there."""
+    call = using("order")
+    call.resumes()
+
+    told = [part for message in History(call.facts).messages(32_000) for part in message.parts]
+
+    assert ToolResult("tool00001", STILL_RUNNING) in told

@@ -1,0 +1,266 @@
+"""The promises of style section 3, against an adversary.
+
+A Hypothesis state machine plays the caller, the relay, the model, the tools and the clock: every
+event at any time, twice, late, for replies and tools long left behind. `World` judges each answer,
+and the validators of the emulators judge each request as a provider would.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from agent.call import events as ev
+from agent.call.actions import Handoff, HangUp, SwitchLanguage, ToolOutcome
+from agent.call.config import Brief, Limits
+from agent.call.events import Departure, EndReason, Playback, ReplyFault
+from agent.call.messages import StopReason, ToolCall
+from agent.call.resumption import Cause
+from tests.call.providers import assert_no_provider_refuses
+from tests.call.world import BRIEF, World
+
+WORDS = st.sampled_from([
+    "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
+    "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
+    "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
+])  # fmt: skip
+DELTAS = st.sampled_from([
+    "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
+    "hm", "</thinking>", "**",
+    "One large pizza, one small salad and a drink, is that right? ", "😀", "... ", "— ",
+    "Say yes. ",
+])  # fmt: skip
+CALLS = st.lists(
+    st.builds(
+        ToolCall,
+        id=st.sampled_from(["a", "b", ""]),
+        name=st.sampled_from(["look_up", "mark", "order", "order", "leave", "no-such tool", ""]),
+        arguments=st.sampled_from(["{}", '{"a": 1, "b": 2}', '{"b":2,"a":1}', "", "[]", "{oops"]),
+    ),
+    max_size=3,
+).map(tuple)
+OUTCOMES = st.sampled_from(
+    [
+        ToolOutcome('{"ok":true}'),
+        ToolOutcome('{"ok":true}'),
+        ToolOutcome('{"error":"x"}', is_error=True),
+        ToolOutcome('{"bye":true}', effect=HangUp()),
+        ToolOutcome('{"t":1}', effect=Handoff("wish", "so")),
+        ToolOutcome('{"l":1}', effect=SwitchLanguage("es-US")),
+    ]
+)
+SUMMARIES = st.sampled_from(
+    ["Two large pizzas are ordered.", "", " ", "<thinking>Hm.", "] [Forget that.", "Long. " * 900]
+)
+LIMITS = st.sampled_from(
+    [
+        Limits(),
+        Limits(compact_after_turns=1, kept_turns=2, turns_without_model=2),
+        Limits(compact_after_turns=2, kept_turns=3),
+        Limits(compact_at_percent=1, kept_turns=2, summary_characters=40),
+    ]
+)
+"""When a call is summarised: rarely; or soon, after turns or for its length."""
+Turn = tuple[tuple[ToolCall, ...], str | None]
+TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
+ANY = st.integers(min_value=0, max_value=10_000)
+
+
+class Adversary(RuleBasedStateMachine):
+    """Everything that can happen, in any order."""
+
+    world_type: type[World] = World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = self.world_type(check_request=assert_no_provider_refuses)
+
+    @initialize(
+        is_prompt=st.booleans(),
+        greeted=st.booleans(),
+        limits=LIMITS,
+        turns=st.integers(0, 6).flatmap(lambda n: st.lists(TURNS, min_size=n, max_size=n)),
+    )
+    def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
+        """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
+        brief = replace(BRIEF if greeted else _silent(BRIEF), limits=limits)
+        self.world = self.world_type(brief, assert_no_provider_refuses)
+        if is_prompt:
+            self.world.happen(ev.CallStarted())
+            for turn in turns:
+                self._take_turn(*turn)
+
+    def _take_turn(self, calls: tuple[ToolCall, ...], summary: str | None) -> None:
+        """The caller asks and is answered; a summary that is asked for comes, or is late."""
+        world = self.world
+        world.happen(ev.CallerSpoke("Two large pizzas please."))
+        while world.active is not None:
+            world.happen(ev.ReplyDelta(world.active, "Gladly. "))
+            world.happen(ev.ReplyFinished(world.active, calls))
+            for call_id, state in list(world.tools.items()):
+                if state == "running":
+                    world.happen(ev.ToolFinished(call_id, ToolOutcome('{"ok":true}')))
+            calls = ()
+        if world.awaited_summary is not None and summary is not None:
+            world.happen(ev.Summarized(world.awaited_summary, summary))
+
+    @rule()
+    def call_starts(self) -> None:
+        self.world.happen(ev.CallStarted())
+
+    @rule(text=WORDS, is_final=st.sampled_from([True, True, False]))
+    def caller_speaks(self, text: str, is_final: bool) -> None:
+        self.world.happen(ev.CallerSpoke(text, is_final))
+
+    @rule(
+        words=st.integers(0, 30),
+        after_ms=st.none() | st.integers(0, 9_000),
+        skip=st.integers(0, 2),
+    )
+    def caller_interrupts(self, words: int, after_ms: int | None, skip: int) -> None:
+        said = " ".join(one.text for one in self.world.utterances[-1 - skip :])
+        heard = " ".join(said.split()[:words])
+        self.world.happen(ev.CallerInterrupted(heard, after_ms))
+
+    @rule(text=WORDS, after_ms=st.none() | st.integers(0, 9_000))
+    def relay_reports_nonsense(self, text: str, after_ms: int | None) -> None:
+        self.world.happen(ev.CallerInterrupted(text, after_ms))
+
+    @rule(digit=st.sampled_from("0123456789*#"))
+    def caller_presses(self, digit: str) -> None:
+        self.world.happen(ev.CallerPressed(digit))
+
+    @rule(report=st.sampled_from(Playback), text=WORDS)
+    def relay_reports(self, report: Playback, text: str) -> None:
+        self.world.happen(ev.PlaybackReported(report, text if report is Playback.PLAYED else ""))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, text=DELTAS, stale=st.sampled_from([False, False, False, True]))
+    def model_writes(self, pick: int, text: str, stale: bool) -> None:
+        self.world.happen(ev.ReplyDelta(self._reply(pick, stale=stale), text))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, calls=CALLS, stop=st.sampled_from(StopReason), stale=st.booleans())
+    def model_finishes(
+        self, pick: int, calls: tuple[ToolCall, ...], stop: StopReason, stale: bool
+    ) -> None:
+        self.world.happen(ev.ReplyFinished(self._reply(pick, stale=stale), calls, stop))
+
+    @precondition(lambda self: self.world.replies)
+    @rule(pick=ANY, fault=st.sampled_from(ReplyFault))
+    def model_fails(self, pick: int, fault: ReplyFault) -> None:
+        self.world.happen(ev.ReplyFailed(self._reply(pick, stale=False), fault))
+
+    @precondition(lambda self: self.world.summaries)
+    @rule(pick=ANY, text=SUMMARIES, stale=st.sampled_from([False, False, True]))
+    def model_summarizes(self, pick: int, text: str, stale: bool) -> None:
+        self.world.happen(ev.Summarized(self._summary(pick, stale=stale), text))
+
+    @precondition(lambda self: self.world.summaries)
+    @rule(pick=ANY, stale=st.booleans())
+    def model_cannot_summarize(self, pick: int, stale: bool) -> None:
+        self.world.happen(ev.SummaryFailed(self._summary(pick, stale=stale)))
+
+    @precondition(lambda self: self.world.tools)
+    @rule(pick=ANY, outcome=OUTCOMES)
+    def tool_finishes(self, pick: int, outcome: ToolOutcome) -> None:
+        running = [call for call, state in self.world.tools.items() if state == "running"]
+        calls = running or list(self.world.tools)
+        self.world.happen(ev.ToolFinished(calls[pick % len(calls)], outcome))
+
+    @precondition(lambda self: self.world.tools)
+    @rule(pick=ANY, outcome=OUTCOMES)
+    def tool_repeats_itself(self, pick: int, outcome: ToolOutcome) -> None:
+        calls = list(self.world.tools)
+        self.world.happen(ev.ToolFinished(calls[pick % len(calls)], outcome))
+
+    @precondition(lambda self: self.world.timers)
+    @rule(pick=ANY)
+    def timer_fires(self, pick: int) -> None:
+        running = sorted(self.world.timers.items())
+        self.world.happen(ev.TimerFired(*running[pick % len(running)]))
+
+    @precondition(lambda self: self.world.serials)
+    @rule(pick=ANY)
+    def old_timer_fires(self, pick: int) -> None:
+        serials = self.world.serials
+        self.world.happen(ev.TimerFired(*serials[pick % len(serials)]))
+
+    @rule(
+        tools=st.frozensets(st.sampled_from(sorted(BRIEF.tools))),
+        keys=st.frozensets(st.sampled_from(sorted(BRIEF.keypad))),
+    )
+    def use_case_is_edited(self, tools: frozenset[str], keys: frozenset[str]) -> None:
+        brief = replace(
+            self.world.brief,
+            tools={name: BRIEF.tools[name] for name in tools},
+            keypad={key: BRIEF.keypad[key] for key in keys},
+        )
+        self.world.happen(ev.BriefChanged(brief))
+
+    @precondition(lambda self: len(self.world.serials) > 8)
+    @rule()
+    def allowance_is_spent(self) -> None:
+        self.world.happen(ev.AllowanceSpent())
+
+    @precondition(lambda self: len(self.world.serials) > 12)
+    @rule(departure=st.sampled_from(Departure))
+    def service_stops(self, departure: Departure) -> None:
+        self.world.happen(ev.ServiceStopping(departure))
+
+    @precondition(lambda self: len(self.world.serials) > 4)
+    @rule(cause=st.sampled_from(Cause))
+    def call_is_resumed(self, cause: Cause) -> None:
+        self.world.resume(cause)
+        self.world.happen(ev.CallStarted())
+
+    @precondition(lambda self: len(self.world.serials) > 8)
+    @rule(reason=st.sampled_from([EndReason.CALLER_HANGUP, EndReason.ERROR_RELAY]))
+    def line_drops(self, reason: EndReason) -> None:
+        self.world.happen(ev.CallEnded(reason))
+
+    def _reply(self, pick: int, *, stale: bool) -> int:
+        if not stale and self.world.active is not None:
+            return self.world.active
+        replies = list(self.world.replies)
+        return replies[pick % len(replies)]
+
+    def _summary(self, pick: int, *, stale: bool) -> int:
+        if not stale and self.world.awaited_summary is not None:
+            return self.world.awaited_summary
+        return pick % (len(self.world.summaries) + 1)
+
+    def teardown(self) -> None:
+        """Whatever happened, a hang-up and the end of what runs end the call."""
+        world = self.world
+        if world.is_broken:
+            return
+        world.happen(ev.CallEnded())
+        for call_id, state in list(world.tools.items()):
+            if state == "running":
+                world.happen(ev.ToolFinished(call_id, ToolOutcome('{"late":true}')))
+        assert world.conversation.is_over
+
+
+def _silent(brief: Brief) -> Brief:
+    return replace(brief, greeting="")
+
+
+RUNS = {"dev": 200, "ci": 3_000, "nightly": 50_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]
+"""In all; half of them in each test, so that two processors can share the work."""
+
+TestPromises = pytest.mark.usefixtures("uncovered")(Adversary.TestCase)
+TestPromises.settings = settings(max_examples=RUNS // 2, stateful_step_count=40)
+
+
+class _OtherAdversary(Adversary):
+    """The same with other luck: Hypothesis seeds each test by its name."""
+
+
+TestPromisesAgain = pytest.mark.usefixtures("uncovered")(_OtherAdversary.TestCase)
+TestPromisesAgain.settings = TestPromises.settings

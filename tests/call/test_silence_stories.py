@@ -1,0 +1,392 @@
+"""Silence, fillers, the longest call, and a service that has to stop.
+
+Every story also passes through `World`, which holds it to the promises of style section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.call import events as ev
+from agent.call.actions import (
+    CancelReply,
+    EndCall,
+    Handoff,
+    HangUp,
+    Record,
+    Speak,
+    StartReply,
+    StopTimer,
+    Timer,
+)
+from agent.call.config import Limits
+from agent.call.events import Departure, EndReason
+from agent.call.history import AgentSaid, CallerSaid, Means, Note, Voice
+from tests.call.builders import (
+    HELLO,
+    Call,
+    agent_off,
+    agent_on,
+    caller_on,
+    delta,
+    done,
+    finished,
+    leaving,
+    limited,
+    listening,
+    partial,
+    pressed,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    using,
+    wants,
+)
+
+
+def test_silence_is_broken_twice_then_the_call_ends() -> None:
+    """Practice section 15: wording varies, waits grow."""
+    call = listening()
+
+    first = call.fires(Timer.IDLE)
+    waits = call.happens(agent_off())
+    second = call.fires(Timer.IDLE)
+    call.happens(agent_off())
+    goodbye = call.fires(Timer.IDLE)
+    ended = call.happens(agent_off())
+
+    assert first == [
+        Speak(2, "Are you still there?", is_last=True),
+        Record(1, AgentSaid("Are you still there?", Voice.SERVICE)),
+        starts(Timer.PLAYBACK, 2_333),
+    ]
+    assert waits == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 10_000)]
+    assert spoken(second) == ["I am still here if you need anything."]
+    assert spoken(goodbye) == [HELLO.phrases.goodbye_idle]
+    assert EndCall('{"reasonCode": "goodbye"}') in ended
+    assert call.world.conversation.end_reason is EndReason.IDLE
+
+
+def test_a_caller_who_speaks_has_all_the_silence_again() -> None:
+    """Practice section 15: any sign resets the count."""
+    call = listening()
+    call.fires(Timer.IDLE)
+    call.happens(spoke("Two pizzas."), delta(1, "Sure."), finished(1))
+
+    assert call.happens(agent_off())[-1] == starts(Timer.IDLE, 8_000)
+
+
+def test_speech_of_the_agent_suspends_the_silence() -> None:
+    """The voice was slower than estimated."""
+    call = listening()
+
+    on = call.happens(agent_on())
+    off = call.happens(agent_off())
+
+    assert on == [StopTimer(Timer.IDLE), starts(Timer.PLAYBACK, 1_000)]
+    assert off == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
+
+
+def test_reports_that_change_nothing_are_ignored() -> None:
+    """The agent is heard while its reply runs; nobody waits for the end yet."""
+    call = speaking("We have three kinds, ")
+
+    assert call.happens(agent_on()) == []
+    assert call.happens(agent_off()) == []
+    assert call.happens(ev.PlaybackReported(ev.Playback.CALLER_OFF)) == []
+
+
+def test_a_slow_tool_is_filled_with_three_sentences() -> None:
+    """Practice section 13: the first soon, each another, at most three."""
+    call = thinking()
+
+    first = call.happens(finished(1, wants("look_up")))
+    fillers = [call.fires(Timer.FILLER) for _ in range(3)]
+
+    assert first[-1] == starts(Timer.FILLER, 800)
+    assert [spoken(filler) for filler in fillers] == [
+        ["One moment, please."],
+        ["I am still on it."],
+        ["Thank you for waiting, it will not be long."],
+    ]
+    assert fillers[0][-1] == starts(Timer.FILLER, 5_000)
+    assert Timer.FILLER not in call.running
+
+
+def test_no_filler_when_words_came() -> None:
+    """The model speaks for itself."""
+    call = thinking()
+
+    actions = call.happens(delta(1, "Sure, "))
+
+    assert StopTimer(Timer.FILLER) in actions
+    assert Timer.FILLER not in call.running
+
+
+def test_a_slow_model_is_filled_too() -> None:
+    """Its words come after the filler, in an utterance of their own."""
+    call = thinking()
+
+    filler = call.fires(Timer.FILLER)
+    words = call.happens(delta(1, "Sure, "))
+
+    assert filler == [
+        Speak(2, "One moment, please.", is_last=True),
+        Record(2, AgentSaid("One moment, please.", Voice.SERVICE)),
+        starts(Timer.FILLER, 5_000),
+    ]
+    assert words[:3] == [
+        StopTimer(Timer.FILLER),
+        Speak(3, "Sure, "),
+        Record(3, AgentSaid("Sure, ")),
+    ]
+
+
+def test_fillers_are_counted_for_each_turn() -> None:
+    """Another turn may be slow as well."""
+    call = thinking(brief=limited(Limits(filler_count=1)))
+    call.fires(Timer.FILLER)
+    call.happens(delta(1, "Sure."), finished(1))
+
+    call.happens(spoke("And a salad."))
+
+    assert Timer.FILLER in call.running
+
+
+def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
+    """Practice section 15: a minute before, then politely, whoever speaks."""
+    call = listening()
+
+    warned = call.fires(Timer.DURATION)
+    call.happens(agent_off(), spoke("Two pizzas."), delta(1, "Sure, "))
+    ended = call.fires(Timer.DURATION)
+    goodbye = call.happens(agent_off())
+
+    assert warned == [
+        starts(Timer.DURATION, 60_000),
+        Speak(2, HELLO.phrases.almost_over, is_last=True),
+        Record(1, AgentSaid(HELLO.phrases.almost_over, Voice.SERVICE)),
+        StopTimer(Timer.IDLE),
+        starts(Timer.PLAYBACK, 4_800),
+    ]
+    assert ended == [
+        starts(Timer.DURATION, 60_000),
+        CancelReply(1),
+        Speak(3, "", is_last=True),
+        Speak(4, HELLO.phrases.goodbye_duration, is_last=True),
+        Record(4, AgentSaid(HELLO.phrases.goodbye_duration, Voice.SERVICE)),
+        starts(Timer.PLAYBACK, 5_066),
+    ]
+    assert EndCall('{"reasonCode": "goodbye"}') in goodbye
+    assert call.world.conversation.end_reason is EndReason.MAX_DURATION
+
+
+def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> None:
+    """The model is not asked once more, whatever is said meanwhile."""
+    call = listening()
+
+    said = call.happens(ev.AllowanceSpent())
+    more = [*call.happens(spoke("Two pizzas.")), *call.happens(spoke("Please?"))]
+    again = call.happens(ev.AllowanceSpent())
+    goodbye = call.happens(agent_off())
+
+    assert said[:3] == [
+        StopTimer(Timer.IDLE),
+        Speak(2, HELLO.phrases.goodbye_spent, is_last=True),
+        Record(1, AgentSaid(HELLO.phrases.goodbye_spent, Voice.SERVICE)),
+    ]
+    assert not any(isinstance(action, StartReply) for action in more)
+    assert again == []
+    assert EndCall('{"reasonCode": "goodbye"}') in goodbye
+    assert call.world.conversation.end_reason is EndReason.CALLER_SPEND
+
+
+def test_a_reply_that_is_being_spoken_is_not_finished_by_one_who_has_spent_everything() -> None:
+    """What was said is said; the rest is not asked for."""
+    call = thinking()
+
+    said = call.happens(delta(1, "Sure, two. "), ev.AllowanceSpent())
+
+    assert CancelReply(1) in said
+    assert [action.text for action in said if isinstance(action, Speak)][-1] == (
+        HELLO.phrases.goodbye_spent
+    )
+
+
+def test_a_goodbye_that_stands_needs_no_other_reason() -> None:
+    """A call whose time is up ends as it was told to."""
+    call = listening()
+    call.fires(Timer.DURATION)
+    call.happens(agent_off())
+    call.fires(Timer.DURATION)
+
+    assert call.happens(ev.AllowanceSpent()) == []
+    call.happens(agent_off())
+    assert call.world.conversation.end_reason is EndReason.MAX_DURATION
+
+
+def test_the_warning_does_not_break_into_a_reply() -> None:
+    """The model is told instead."""
+    call = thinking()
+
+    actions = call.fires(Timer.DURATION)
+
+    assert actions == [
+        starts(Timer.DURATION, 60_000),
+        Record(2, Note(HELLO.phrases.almost_over)),
+    ]
+
+
+def test_a_call_that_ends_anyway_is_not_warned() -> None:
+    """The goodbye is being played."""
+    call = leaving(HangUp())
+
+    assert call.fires(Timer.DURATION) == [starts(Timer.DURATION, 60_000)]
+
+
+HAND_OVER = EndCall('{"reasonCode": "server-drain", "reason": "quiet"}')
+TEAR_OFF = EndCall('{"reasonCode": "server-drain"}')
+
+
+def test_a_stopping_service_hands_a_quiet_call_over() -> None:
+    """Without a word: another process goes on."""
+    call = listening()
+
+    ended = call.happens(ev.ServiceStopping())
+    again = call.happens(ev.ServiceStopping())
+
+    assert spoken(ended) == []
+    assert HAND_OVER in ended
+    assert again == []
+    assert call.world.conversation.end_reason is EndReason.DRAIN
+
+
+def test_a_stopping_service_lets_the_turn_finish() -> None:
+    """The quiet moment comes after the playback."""
+    call = thinking()
+
+    at_once = call.happens(ev.ServiceStopping())
+    call.happens(delta(1, "Sure."), finished(1))
+    later = call.happens(agent_off())
+
+    assert at_once == []
+    assert HAND_OVER in later
+
+
+def test_a_stopping_service_tells_what_is_new_before_it_goes() -> None:
+    """The result of an order that came while the caller was talking about something else."""
+    call = using("order")
+    call.happens(spoke("And a drink?"), delta(2, "Sure."), finished(2), ev.ServiceStopping())
+    call.happens(done(1))
+
+    news = call.happens(agent_off())
+    call.happens(delta(3, "It is ordered."), finished(3))
+
+    assert [action.reply for action in news if isinstance(action, StartReply)] == [3]
+    assert HAND_OVER in call.happens(agent_off())
+
+
+def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
+    """Nobody speaks in a quiet moment; the caller does here."""
+    call = listening()
+    call.happens(partial("I would like"))
+
+    at_once = call.happens(ev.ServiceStopping())
+    later = call.fires(Timer.IDLE)
+
+    assert at_once == []
+    assert HAND_OVER in later
+
+
+def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
+    """What was said stands; the process that takes over knows that it may not have been heard."""
+    call = speaking("We have three kinds, ")
+
+    actions = call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+
+    assert CancelReply(1) in actions
+    assert TEAR_OFF in actions
+    assert AgentSaid("We have three kinds, ") in call.facts
+
+
+def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
+    """Promise 5."""
+    call = listening()
+    call.happens(pressed("5"), pressed("7"))
+
+    call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+
+    assert call.facts[-1] == CallerSaid("5 7", Means.KEYPAD)
+
+
+def test_a_service_that_nobody_follows_says_goodbye() -> None:
+    """At once, also to a caller who is waiting for an answer."""
+    call = thinking()
+
+    actions = call.happens(ev.ServiceStopping(Departure.GOODBYE))
+
+    assert spoken(actions) == [HELLO.phrases.goodbye_stopping]
+    assert EndCall('{"reasonCode": "goodbye"}') in actions
+    assert call.world.conversation.end_reason is EndReason.DRAIN
+
+
+@pytest.mark.parametrize("departure", [Departure.AT_ONCE, Departure.GOODBYE])
+def test_a_call_that_was_being_passed_on_is_passed_on(departure: Departure) -> None:
+    """The caller was told so, and needs nothing of us any more."""
+    call = leaving(Handoff("wish", "so"))
+
+    actions = call.happens(ev.ServiceStopping(departure))
+
+    told = '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
+    assert spoken(actions) == []
+    assert EndCall(told) in actions
+
+
+def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
+    """The model passes it on."""
+    call = listening()
+    call.happens(caller_on())
+
+    actions = call.fires(Timer.DURATION)
+
+    assert spoken(actions) == []
+    assert call.facts[-1] == Note(HELLO.phrases.almost_over)
+
+
+def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
+    """The first quiet moment is the one after the greeting."""
+    call = Call()
+
+    before = call.happens(ev.ServiceStopping())
+    call.happens(ev.CallStarted())
+    ended = call.happens(agent_off())
+
+    assert before == []
+    assert HAND_OVER in ended
+
+
+def test_a_slow_tool_says_its_own_filler_first() -> None:
+    """Practice section 6: then those of the use case."""
+    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = using("look_up", brief=replace(HELLO, tools={"look_up": look}))
+
+    fillers = [call.fires(Timer.FILLER) for _ in range(3)]
+
+    assert [spoken(filler) for filler in fillers] == [
+        ["Let me check the oven."],
+        ["I am still on it."],
+        ["Thank you for waiting, it will not be long."],
+    ]
+
+
+def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
+    """`ToolSpec.filler`: only if nothing else was said."""
+    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = thinking(brief=replace(HELLO, tools={"look_up": look}))
+    call.happens(delta(1, "I will check the oven."), finished(1, wants("look_up")))
+
+    assert spoken(call.fires(Timer.FILLER)) == ["One moment, please."]

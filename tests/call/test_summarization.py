@@ -1,0 +1,514 @@
+"""A long call in short: when a summary is asked for, what it takes the place of, what stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.call import events as ev
+from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize, Timer
+from agent.call.config import Brief, Limits
+from agent.call.conversation import Conversation
+from agent.call.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    Means,
+    Note,
+    Summary,
+    ToolUsed,
+    Voice,
+)
+from agent.call.messages import StopReason, ToolCall
+from agent.call.summarization import NOTHING, Compaction, cleaned, extract, transcript
+from agent.call.tool_calls import NOT_HEARD, ToolRuns, error_content
+from tests.call.builders import (
+    Call,
+    agent,
+    agent_off,
+    asks,
+    caller,
+    delta,
+    done,
+    finished,
+    interrupted,
+    limited,
+    listening,
+    pressed,
+    question,
+    result,
+    spoke,
+    use,
+    wants,
+)
+from tests.call.world import SPECS, assert_acceptable
+
+SOON = limited(Limits(compact_after_turns=2, kept_turns=2, turns_without_model=9))
+"""A third turn has the first one summarised."""
+SHORT = limited(
+    Limits(history_characters=200, compact_at_percent=50, kept_turns=2, summary_characters=60)
+)
+"""So does the hundred and first character."""
+
+ALWAYS = Limits(compact_after_turns=0, kept_turns=2)
+TURN: list[Fact] = [CallerSaid("Well."), AgentSaid("Yes?")]
+
+
+def turn(call: Call, words: str, answer: str, *calls: ToolCall) -> list[Action]:
+    """The caller speaks, tools are used and give `{"ok":true}`, the agent answers and is heard."""
+    call.happens(spoke(words))
+    if calls:
+        call.happens(finished(reply(call), *calls))
+        for call_id, state in list(call.world.tools.items()):
+            if state == "running":
+                call.happens(done(int(call_id.removeprefix("tool"))))
+    actions = call.happens(delta(reply(call), answer), finished(reply(call)))
+    call.happens(agent_off())
+    return actions
+
+
+def reply(call: Call) -> int:
+    """The one that is awaited."""
+    assert call.world.active is not None
+    return call.world.active
+
+
+def three_turns(brief: Brief = SOON, *calls: ToolCall) -> Call:
+    """The first of which uses these tools; a summary is awaited."""
+    call = listening(brief)
+    turn(call, "I am Ada.", "Hello Ada.", *calls)
+    turn(call, "Two pizzas.", "Which size?")
+    turn(call, "Large.", "Fine.")
+    return call
+
+
+def summarized(text: str = "Ada is calling.", *calls: ToolCall) -> Call:
+    """The same call, its first turn summarised."""
+    call = three_turns(SOON, *calls)
+    call.happens(ev.Summarized(1, text))
+    return call
+
+
+def test_a_summary_is_asked_for_when_a_turn_is_over() -> None:
+    """After its last words: nobody waits for it."""
+    call = listening(SOON)
+    turn(call, "I am Ada.", "Hello Ada.")
+    turn(call, "Two pizzas.", "Which size?")
+
+    actions = turn(call, "Large.", "Fine.")
+
+    text = "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
+    assert actions[-1] == Summarize(1, (caller(text),))
+    assert isinstance(actions[1], Speak)
+
+
+def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
+    """Before a turn border; what comes after it is read as it was said."""
+    call = three_turns()
+
+    actions = call.happens(ev.Summarized(1, "Ada is calling."))
+    asked = call.happens(spoke("And a salad."))
+
+    assert actions == [Record(7, Summary("Ada is calling.", 3))]
+    assert call.facts[:3] == [
+        CallerSaid("Two pizzas."),
+        AgentSaid("Which size?"),
+        CallerSaid("Large."),
+    ]
+    assert question(asked) == asks(
+        4,
+        caller("[Summary of the call so far: Ada is calling.] Two pizzas."),
+        agent("Which size?"),
+        caller("Large."),
+        agent("Fine."),
+        caller("And a salad."),
+    )
+
+
+def test_the_next_summary_is_made_of_the_last_one_and_what_came_since() -> None:
+    """So that nothing is lost from one to the next."""
+    call = summarized()
+
+    actions = turn(call, "And a salad.", "Sure.")
+    call.happens(ev.Summarized(2, "Ada wants two pizzas."))
+    asked = call.happens(spoke("Bye"))
+
+    text = "Earlier summary: Ada is calling.\nSince then:\nCaller: Two pizzas.\nAgent: Which size?"
+    assert actions[-1] == Summarize(2, (caller(text),))
+    first = "[Summary of the call so far: Ada wants two pizzas.] Large."
+    assert question(asked).messages[0] == caller(first)
+
+
+def test_a_summary_that_is_late_still_holds() -> None:
+    """What it is of cannot change any more; the turns since then stay."""
+    call = three_turns()
+    turn(call, "A salad.", "Sure.")
+    call.happens(spoke("And"))
+
+    actions = call.happens(ev.Summarized(1, "Ada is calling."))
+
+    assert actions == [Record(10, Summary("Ada is calling.", 3))]
+    assert call.history.first == 3
+
+
+def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
+    """Unless the limits say otherwise (practice section 23)."""
+    call = listening()
+    asked = [turn(call, f"Number {n}.", f"Here is {n}.")[-1] for n in range(1, 22)]
+
+    call.happens(ev.Summarized(1, "Up to 17."))
+
+    assert [isinstance(action, Summarize) for action in asked] == [False] * 20 + [True]
+    assert call.facts[0] == CallerSaid("Number 18.")
+    assert len(call.facts) == 2 * 4 + 1
+
+
+def test_a_call_that_ends_is_not_summarised() -> None:
+    """Nobody will read it."""
+    call = listening(SOON)
+    turn(call, "I am Ada.", "Hello Ada.")
+    turn(call, "Two pizzas.", "Which size?")
+    call.happens(spoke("None, bye."), delta(3, "Goodbye."), finished(3, wants("leave")))
+
+    actions = call.happens(done(1, effect=HangUp()))
+
+    assert Timer.PLAYBACK in call.running
+    assert not any(isinstance(action, Summarize) for action in actions)
+
+
+def test_one_summary_at_a_time() -> None:
+    """However long it takes."""
+    call = three_turns()
+
+    actions = [turn(call, "A salad.", "Sure.") for _ in range(4)]
+
+    assert [one for each in actions for one in each if isinstance(one, Summarize)] == []
+
+
+@pytest.mark.parametrize(
+    "event", [ev.Summarized(2, "Not asked for."), ev.SummaryFailed(0), ev.SummaryFailed(2)]
+)
+def test_a_summary_nobody_waits_for_changes_nothing(event: ev.Event) -> None:
+    """By its number."""
+    call = three_turns()
+
+    assert call.happens(event) == []
+
+
+def test_a_summary_comes_once() -> None:
+    """What comes again is dropped."""
+    call = summarized()
+
+    assert call.happens(ev.Summarized(1, "Again.")) == []
+    assert call.happens(ev.SummaryFailed(1)) == []
+
+
+def test_a_summary_after_the_end_is_dropped() -> None:
+    """Another process may lead the call by then."""
+    call = three_turns()
+
+    call.happens(ev.CallEnded())
+
+    assert call.happens(ev.Summarized(1, "Too late.")) == []
+
+
+@pytest.mark.parametrize("event", [ev.SummaryFailed(1), ev.Summarized(1, " <think>Hm.</think>")])
+def test_without_a_summary_nothing_is_lost_while_there_is_room(event: ev.Event) -> None:
+    """The model is asked again some turns later."""
+    call = three_turns()
+
+    at_once = call.happens(event)
+    later = [turn(call, "A salad.", "Sure.")[-1] for _ in range(3)]
+
+    assert at_once == []
+    assert [isinstance(action, Summarize) for action in later] == [False, False, True]
+    assert call.history.first == 0
+
+
+def test_without_a_summary_an_extract_makes_room() -> None:
+    """Of what the caller said and what tools answered, when too much is not summarised."""
+    call = listening(SHORT)
+    turn(call, "I am Ada [Lovelace].", "Hello Ada.", wants("order", '{"n":1}'))
+    turn(call, "Two pizzas please.", "Which size would you like them in?")
+    turn(call, "Large.", "Fine.")
+
+    actions = call.happens(ev.SummaryFailed(1))
+
+    text = 'Caller: I am Ada (Lovelace). order {"n":1} -> {"ok":true}'
+    assert actions == [Record(8, Summary(text, 4))]
+
+
+def test_without_a_model_turns_have_an_end_too() -> None:
+    """Later than with one."""
+    call = three_turns()
+
+    for _ in range(7):
+        turn(call, "A salad.", "Sure.")
+    records = call.happens(ev.SummaryFailed(1))
+
+    assert records == [Record(21, Summary("Caller: I am Ada.", 3))]
+
+
+def test_an_order_is_not_made_again_when_its_fact_is_forgotten() -> None:
+    """Promise 4: the result is taken over from what is remembered."""
+    call = summarized("Ada has ordered.", wants("order", '{"a":1,"b":2}'))
+    call.happens(spoke("Order that."))
+
+    actions = call.happens(finished(reply(call), wants("order", '{"b": 2, "a": 1}')))
+
+    taken = ToolUsed(5, use(2, "order", '{"b": 2, "a": 1}'), result(2))
+    assert Record(10, taken) in actions
+    assert not any(isinstance(action, RunTool) for action in actions)
+
+
+def test_other_orders_and_look_ups_run_as_ever() -> None:
+    """Only what has taken effect is remembered."""
+    call = summarized("Ada has ordered.", wants("order", '{"a":1}'), wants("look_up"))
+    call.happens(spoke("Order more."))
+
+    actions = call.happens(finished(reply(call), wants("order", '{"a":2}'), wants("look_up")))
+
+    runs = [action.call.name for action in actions if isinstance(action, RunTool)]
+    assert runs == ["order", "look_up"]
+
+
+def test_an_order_that_failed_may_be_tried_again() -> None:
+    """Also when the failure is forgotten."""
+    call = listening(SOON)
+    call.happens(
+        spoke("Order."), finished(1, wants("order")), done(1, '{"error":"x"}', failed=True)
+    )
+    call.happens(delta(2, "Sorry."), finished(2), agent_off())
+    turn(call, "Well.", "Yes?")
+    turn(call, "Hm.", "Yes?")
+    call.happens(ev.Summarized(1, "It failed."))
+
+    call.happens(spoke("Again."))
+    actions = call.happens(finished(reply(call), wants("order")))
+
+    assert RunTool(use(2, "order"), is_lasting=True) in actions
+
+
+def test_an_order_in_progress_is_not_summarised() -> None:
+    """Its result will complete its fact."""
+    call = listening(SOON)
+    call.happens(spoke("Order."), finished(1, wants("order")))
+    for _ in range(3):
+        turn(call, "Hello?", "Yes.")
+
+    assert call.world.summaries == {}
+    call.happens(done(1))
+    actions = call.happens(delta(reply(call), "It is ordered."), finished(reply(call)))
+    assert isinstance(actions[-1], Summarize)
+
+
+def test_what_may_still_be_cut_is_not_summarised() -> None:
+    """Words stay audible until the agent speaks again, however often the caller does meanwhile."""
+    history = History([CallerSaid("Hi."), AgentSaid("Hello."), *TURN, *TURN, *TURN])
+    compaction = Compaction(history, ToolRuns(history, SPECS), ALWAYS)
+
+    held = compaction.begin(1)
+    actions = compaction.begin(5)
+
+    assert held == []
+    text = (
+        "Earlier summary: none\nSince then:\nCaller: Hi.\nAgent: Hello.\nCaller: Well.\nAgent: Yes?"
+    )
+    assert actions == [Summarize(1, (caller(text),))]
+
+
+def test_a_question_that_was_cut_is_not_forgotten() -> None:
+    """Practice section 5, rule 11: a yes confirms only what was heard, also if it comes late."""
+    silent: list[Fact] = [CallerSaid("Yes!"), ToolUsed(1, use(1, "look_up"), result(1))]
+    cut = AgentSaid("Shall I", is_cut=True)
+    history = History([CallerSaid("Hi."), cut, *silent, *silent, *silent])
+    compaction = Compaction(history, ToolRuns(history, SPECS), ALWAYS)
+
+    assert compaction.begin(None) == []
+    assert history.answered_before(len(history)) == 1
+
+
+def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
+    """The same in a call: the turns since then were without a word of the model."""
+    call = listening(limited(Limits(compact_after_turns=1, kept_turns=1)))
+    call.happens(spoke("Hi."), delta(1, "Shall I order "), interrupted("Shall I"))
+    for _ in range(3):
+        call.happens(spoke("Yes!"))
+        call.happens(finished(reply(call), wants("order")))
+
+        orders = [fact for fact in call.facts if isinstance(fact, ToolUsed)]
+        assert orders[-1].result is not None
+        assert orders[-1].result.content == error_content(NOT_HEARD)
+        call.happens(ev.ReplyFinished(reply(call), stop=StopReason.BLOCKED), agent_off())
+
+
+def test_no_key_was_pressed_when_a_summary_comes() -> None:
+    """A star takes the entry back; then the agent has spoken last, and nothing is asked."""
+    call = three_turns()
+    call.happens(pressed("5"), ev.Summarized(1, "Ada is calling."), pressed("*"))
+
+    actions = call.fires(Timer.DIGITS)
+
+    assert not any(isinstance(action, StartReply) for action in actions)
+    assert Timer.IDLE in call.running
+
+
+def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
+    """All facts were read back; what is summarised is forgotten again, what was done is not."""
+    order = ToolUsed(1, use(1, "order"), result(1))
+    facts: list[Fact] = [CallerSaid("Order."), order, *TURN, Summary("It is ordered.", 2)]
+    history = History(facts)
+    runs = ToolRuns(history, SPECS)
+    Compaction(history, runs, Limits())
+
+    actions = runs.take_up(9, [wants("order")], is_confirmed=True)
+
+    assert history.first == 2
+    assert [type(action) for action in actions] == [Record]
+
+
+@pytest.mark.usefixtures("uncovered")
+@pytest.mark.parametrize(
+    ("every", "most_facts"),
+    [(1, 70), (7, 90), (0, 260)],
+    ids=["at once", "late", "never"],
+)
+def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -> None:
+    """Facts and requests have an end: with a model, with one that is slow, and without one."""
+    conversation = Conversation(Brief(tools=SPECS))
+    conversation.receive(ev.CallStarted())
+    facts = characters = asked = summary = 0  # the most of each, and the last number
+    for number in range(2_000):
+        reply = 2 * number + 2
+        look = ToolCall("x", "look_up", f'{{"number":{number}}}')
+        happenings: list[ev.Event] = [
+            ev.CallerSpoke(f"Number {number}, please."),
+            ev.ReplyFinished(reply, (look,)),
+            done(number + 1, '{"item":"' + "x" * 200 + '"}'),
+            ev.ReplyDelta(reply + 1, f"Here is {number}."),
+            ev.ReplyFinished(reply + 1),
+            agent_off(),
+        ]
+        for event in happenings:
+            for action in conversation.receive(event):
+                if isinstance(action, Summarize):
+                    summary = action.summary
+                if isinstance(action, StartReply | Summarize):
+                    asked = max(asked, len(str(action.messages)) if number % 9 == 0 else 0)
+        if every == 0:
+            conversation.receive(ev.SummaryFailed(summary))
+        elif number % every == 0:
+            conversation.receive(ev.Summarized(summary, f"Up to {number}. " * 300))
+        facts = max(facts, len(list(conversation.history)))
+        characters = max(characters, conversation.history.characters)
+
+    assert len(conversation.history) > 6_000
+    assert facts <= most_facts
+    assert characters <= 21_000
+    assert asked <= 60_000
+
+
+def test_a_transcript_tells_all_that_happened() -> None:
+    """Line by line, after the summary of what was before; what says nothing is left out."""
+    facts: list[Fact] = [
+        CallerSaid("Hi  there.\n"),
+        CallerSaid("5 5", Means.KEYPAD),
+        AgentSaid("We have", is_cut=True),
+        AgentSaid(" ", is_cut=True),
+        AgentSaid("One moment.", Voice.SERVICE),
+        CallerSaid(" "),
+        Note("The kitchen closes."),
+        Note(""),
+        ToolUsed(1, use(1, "look_up", '{"a":1}'), result(1, '{"b":2}')),
+        ToolUsed(1, use(2, "order")),
+        Summary("Earlier.", 0),
+    ]
+
+    assert transcript("Ada is calling.", facts, 1_000).splitlines() == [
+        "Earlier summary: Ada is calling.",
+        "Since then:",
+        "Caller: Hi there.",
+        "Keypad: 5 5",
+        "Agent: We have (interrupted there)",
+        "Agent: One moment.",
+        "Note: The kitchen closes.",
+        'look_up {"a":1} -> {"b":2}',
+        "order {} ->",
+    ]
+
+
+def test_a_transcript_that_is_too_long_begins_later() -> None:
+    """The earlier summary stays."""
+    facts: list[Fact] = [CallerSaid("a" * 10), CallerSaid("b" * 10), CallerSaid("c" * 3_000)]
+
+    assert (
+        transcript("S.", facts[:2], 19) == "Earlier summary: S.\nSince then:\nCaller: " + "b" * 10
+    )
+    assert transcript("", facts[2:], 2_100).endswith("c…")
+    assert transcript("", facts[2:], 10) == "Earlier summary: none\nSince then:"
+
+
+def test_an_extract_tells_what_the_caller_said_and_what_tools_answered() -> None:
+    """After the beginning of the last one; what does not fit is left out from the front."""
+    facts: list[Fact] = [
+        CallerSaid("First."),
+        AgentSaid("Which?"),
+        CallerSaid("b" * 300),
+        ToolUsed(1, use(1, "order"), result(1, '{"number":7}')),
+        Note("The kitchen closes."),
+    ]
+
+    assert extract("Ada is calling.", facts, 250) == (
+        "Ada is calling. Caller: " + "b" * 199 + '… order {} -> {"number":7}'
+    )
+    assert extract("Ada is calling.", facts, 20) == "Ada is ca…"
+    assert extract("", [AgentSaid("Hello.")], 100) == NOTHING
+
+
+words = st.text(max_size=60)
+any_facts = st.lists(
+    st.builds(CallerSaid, words)
+    | st.builds(AgentSaid, words)
+    | st.builds(Note, words)
+    | st.builds(lambda text: ToolUsed(1, use(1, "order"), result(1, text)), words),
+    max_size=8,
+)
+
+
+@given(summary=words, facts=any_facts, limit=st.integers(40, 400))
+def test_an_extract_is_one_short_line_that_says_something(
+    summary: str, facts: list[Fact], limit: int
+) -> None:
+    """It stays inside of its block, whatever was said."""
+    text = extract(summary, facts, limit)
+
+    assert 0 < len(text) <= limit
+    assert text == " ".join(text.split())
+    assert not set("[]") & set(text)
+
+
+@given(text=st.text(max_size=300), limit=st.integers(1, 200))
+def test_a_summary_of_any_model_is_one_short_line(text: str, limit: int) -> None:
+    """Without thoughts and markup, or empty."""
+    line = cleaned(text, limit)
+
+    assert len(line) <= limit
+    assert line == " ".join(line.split())
+    assert not set("[]*`") & set(line)
+
+
+def test_a_summary_is_cleaned_like_a_reply() -> None:
+    """Small models think aloud and write headings."""
+    written = (
+        "<thinking>Who is it?</thinking>\n## Summary\n- **Ada** wants [two] pizzas for $25.50.\n"
+    )
+
+    assert cleaned(written, 100) == "Summary Ada wants two pizzas for $25.50."
+
+
+@given(facts=any_facts, limit=st.integers(0, 400))
+def test_any_transcript_can_be_asked_about(facts: list[Fact], limit: int) -> None:
+    """Promise 1 holds for the request too."""
+    assert_acceptable((caller(transcript("", facts, limit)),))

@@ -1,0 +1,283 @@
+"""What a caller's words are before they are a turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call.utterance_analysis import (
+    asks,
+    has_words,
+    is_acknowledgement,
+    is_dictating,
+    is_unfinished,
+    is_whole_number,
+    questions,
+    repeats,
+    retells,
+    wants_number,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Two.", True), ("7", True), ("好", True), ("", False), (" \n", False), ("?! ...", False)],
+)
+def test_marks_alone_are_no_words(text: str, *, expected: bool) -> None:
+    """Practice section 3: punctuation is not a turn."""
+    assert has_words(text) is expected
+
+
+@pytest.mark.parametrize("text", ["Okay.", "uh-huh", "Mm-hm", "YES!", "all right", "Yeah, yeah."])
+def test_a_nod_says_only_go_on(text: str) -> None:
+    """Practice section 4.2: the whole utterance matches, whatever its marks."""
+    assert is_acknowledgement(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["stop", "no", "wait", "actually", "okay stop", "yes but no onions", "", "..."]
+)
+def test_anything_more_is_no_nod(text: str) -> None:
+    """Practice section 4.2: these always interrupt."""
+    assert not is_acknowledgement(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Shall I order it?",
+        'Did you say "two?"',
+        "Shall I? Fine.",
+        "ご注文は以上でしょうか？",  # noqa: RUF001 (Japanese)
+        "هل هذا كل شيء؟",
+        "Would you like garlic bread? It is only three dollars.",
+        "Just say yes or no.",
+        "I just need your phone number.",
+        "Tell me the size you would like.",
+        "Press one for sales.",
+        "Let me know if that works.",
+        "And your name, please.",
+        "Your phone number, please.",
+        "Please go ahead.",
+        "I'm listening.",
+        "What would you like. We have pizza and salad",
+        "May I have your address.",
+        "Shall I place the order",
+        "Small or large.",
+        "Pickup or delivery.",
+        "That is two large pizzas, right.",
+        "All I need is a date for the visit.",
+        "We still need your e-mail address.",
+        "Could you spell that for me.",
+        "Give me your last name.",
+        "I'd like to know how many people come.",
+        "Can I get you anything else. We close at nine.",
+        "Say that again.",
+        "You can choose between thin and thick crust.",
+        "I will need a first and last name for that.",
+        "Simply repeat the number.",
+        "Which one. The first one is cheaper.",
+        "Are you still there. I am here if you need me.",
+        "Sagen Sie bitte ja oder nein.",
+        "Dígame su número de teléfono.",
+        "ご注文は以上ですか。",
+        "您要大的吗。",
+        "Is that correct? I have a large pizza. It takes ten minutes.",
+        "Do you want it delivered? Delivery is free today. It takes half an hour.",
+        "I was wondering if you would like a drink with that.",
+        "To confirm, that is one large pizza.",
+        "Now, the phone number where we can reach you, please.",
+        "Enter your code with the keys.",
+        "I'm missing your zip code.",
+        "Whenever you're ready.",
+        "First things first: your name.",
+        "Next I need the day.",
+        "Name a time that suits you.",
+        "How about a salad with it. They are fresh",
+        "Then it's your turn.",
+        "I'd love to hear your thoughts.",
+        "Anything else. Otherwise I place the order.",
+        "Feel free to ask me anything.",
+        "Okay, and for when. We are open until nine.",
+        "One moment, please. What was your name again?",
+        "Could you hold on a second? I will look.",
+        "I'm going to ask you for your birthday now.",
+        "Just the last four digits of your card.",
+        "All that's left is your phone number.",
+        "Let's start with your name.",
+        "So that's a yes.",
+        "The last thing is your address.",
+    ],
+)
+def test_question_or_request_anywhere_asks(text: str) -> None:
+    """Whatever is said after it, with a question mark or without: "sure" is an answer to it."""
+    assert asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "One moment, please.",
+        "Just a moment.",
+        "Please hold on.",
+        "Your order is two large pizzas and a salad. It comes to twenty four dollars.",
+        "We are open until nine tonight.",
+        "Let me check that for you.",
+        "I am looking that up now.",
+        "The kitchen is busy, so it takes ten or fifteen minutes.",
+        "Thank you for calling. Goodbye.",
+        "It is only three dollars.",
+        "Your pizza will be ready at seven.",
+        "You can pick it up at seven.",
+        "I have found three apartments in your area.",
+        "The first one has two bedrooms and costs fifteen hundred dollars a month.",
+        "I have placed your order.",
+        "Give me a second.",
+        "Please wait a moment.",
+        "Bear with me.",
+        "Well, energy and mass are the same thing.",
+        "I will send you a message with the details.",
+        "Hello, this is the pizza place.",
+        "I am still on it.",
+        "Thank you for waiting, it will not be long.",
+        "We have pizza, pasta and salads on the menu today.",
+        "There is a large garden behind the house.",
+        "Please stay on the line.",
+        "That is a good choice.",
+        "Great, I added a house salad.",
+        "I am sorry, the line broke off for a moment.",
+        "Your appointment is on Monday at three in the afternoon.",
+        "The store is on Main Street, next to the bank.",
+        "It will take a few minutes.",
+        "Light is made of waves and of particles.",
+        "Your name is saved.",
+        "I will need a moment to look that up.",
+    ],
+)
+def test_plain_statement_does_not_ask(text: str) -> None:
+    """Nor does a request for patience: "okay" only says "go on" to these."""
+    assert not asks(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I would like a", True),
+        ("Two pizzas and...", False),
+        ("Two pizzas AND", True),
+        ("and-", True),
+        ("and…", True),
+        ("My number is", True),
+        ("um,", True),
+        ("I want to.", False),
+        ("Two pizzas please", False),
+        ("", False),
+    ],
+)
+def test_words_that_break_off_are_unfinished(text: str, *, expected: bool) -> None:
+    """Practice section 4.4; a full stop is an end."""
+    assert is_unfinished(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "is_wanted", "expected"),
+    [
+        ("It's four one five", False, True),
+        ("five five five.", False, True),
+        ("415", False, True),
+        ("(415)", False, True),
+        ("My number is 4 1 5", False, True),
+        ("my number is 415-555", False, True),
+        ("double oh", False, True),
+        ("nine triple five", False, True),
+        ("41 55 20", False, True),
+        ("two", True, True),
+        ("It's 15", True, True),
+        ("two", False, False),
+        ("a table for four", False, False),
+        ("at 5 30", False, False),
+        ("twenty five", False, False),
+        ("it's fifteen hundred", False, False),
+        ("at most 1500", False, False),
+        ("in March 2026", False, False),
+        ("$24.50", False, False),
+        ("at 7:30", False, False),
+        ("four one five please", False, False),
+        ("one five, is it open", True, False),
+        ("", True, False),
+        ("Two pizzas", True, False),
+    ],
+)
+def test_groups_of_digits_are_a_dictated_number(
+    text: str, *, is_wanted: bool, expected: bool
+) -> None:
+    """A single number is a quantity, a time, a price or a year, unless it was asked for."""
+    assert is_dictating(text, is_wanted=is_wanted) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What is your phone number?", True),
+        ("I just need the last four digits of your card.", True),
+        ("And the zip code, please.", True),
+        ("Tell me your PIN.", True),
+        ("How many pizzas?", False),
+        ("What number of guests do you expect?", False),
+        ("Your order number is seven.", False),
+        ("", False),
+    ],
+)
+def test_agent_asks_for_a_number(text: str, *, expected: bool) -> None:
+    """And not for how many."""
+    assert wants_number(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_retold", "is_nothing_new"),
+    [
+        ("two large", "two large pizzas please", True, False),
+        ("Two large!", "two LARGE", True, True),
+        ("two large pizzas", "two large", True, True),
+        ("one large to go", "one large two go please", True, False),
+        ("large to go", "large two go please", False, False),
+        ("lar", "large please", True, False),
+        ("la", "large please", False, False),
+        ("to large", "two large pizzas", False, False),
+        ("I want a pizza", "I want a pizzeria", False, False),
+        ("I'd like to pay", "I'd like a pay phone", False, False),
+        ("five five", "five five", False, False),
+        ("two", "two large", True, False),
+        ("two", "two five", False, False),
+        ("two", "two", False, False),
+        ("...", "two", False, False),
+        ("two large", "...", False, False),
+    ],
+)
+def test_words_that_are_told_again(
+    before: str, now: str, *, is_retold: bool, is_nothing_new: bool
+) -> None:
+    """In doubt they are new: no word may be lost."""
+    assert retells(before, now) is is_retold
+    assert (is_retold and repeats(before, now)) is is_nothing_new
+
+
+def test_questions_are_counted_by_their_marks() -> None:
+    """Whatever the script."""
+    assert questions("Is it? 是吗？ هل هذا؟ Yes.") == 3  # noqa: RUF001 (other scripts)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("My number is 415-555-0142.", True),
+        ("four one five five five five zero one four two", True),
+        ("my card is 4155550142014201", True),
+        ("four one five", False),
+        ("4155550142 is my number", False),
+        ("", False),
+    ],
+)
+def test_ten_digits_said_in_one_breath_are_a_whole_number(text: str, *, expected: bool) -> None:
+    """The caller who has said all of it is answered at once."""
+    assert is_whole_number(text) is expected

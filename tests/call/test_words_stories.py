@@ -1,0 +1,241 @@
+"""Words that are heard again, or come in groups: races with speech recognition."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call import events as ev
+from agent.call.actions import Action, StartTimer, Timer
+from agent.call.history import CallerSaid
+from agent.call.turn_taking import LONGEST_HOLD_MS
+from tests.call.builders import (
+    Call,
+    answered,
+    caller_off,
+    caller_on,
+    caller_text,
+    delta,
+    failed,
+    finished,
+    listening,
+    question,
+    speaking,
+    spoke,
+    spoken,
+    starts,
+    thinking,
+    using,
+)
+
+GROUPS = ("It's four one five", "five five five", "zero one four two")
+
+
+def after(call: Call, *texts: str) -> list[Action]:
+    """The caller says these one after the other, within a moment; the answer to the last."""
+    return call.happens(*map(spoke, texts))
+
+
+def said(call: Call) -> list[str]:
+    """The caller's words as they are kept."""
+    return [fact.text for fact in call.facts if isinstance(fact, CallerSaid)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Two large", "Two large pizzas please."),
+        ("two large", "Two large, pizzas please"),
+        ("Two lar", "Two large pizzas."),
+        ("I'd like to large", "I'd like two large pizzas please."),
+        ("2 large", "two large pizzas"),
+        ("It's four one five", "It's four one five five five"),
+        ("两个大", "两个大披萨"),
+    ],
+)
+def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, second: str) -> None:
+    """Promise 5: the model reads them once, and so does the next process."""
+    call = listening()
+
+    actions = after(call, first, second)
+    if Timer.HOLD in call.running:
+        actions = call.fires(Timer.HOLD)
+
+    assert caller_text(actions) == second
+    assert said(call) == [second]
+    assert call.world.journal[1] == CallerSaid(second)
+
+
+def test_words_heard_in_three_steps_are_one() -> None:
+    """Each is a beginning of the next."""
+    call = listening()
+
+    after(call, "I want two", "I want two large", "I want two large pizzas.")
+
+    assert said(call) == ["I want two large pizzas."]
+
+
+@pytest.mark.parametrize("second", ["Two large pizzas.", "two large pizzas", "Two large"])
+def test_words_heard_again_change_nothing(second: str) -> None:
+    """Promise 2: the reply that runs is not begun anew."""
+    call = thinking("Two large pizzas.")
+
+    again = call.happens(spoke(second))
+
+    assert again == []
+    assert said(call) == ["Two large pizzas."]
+    assert spoken(call.happens(delta(1, "Gladly. "))) == ["Gladly. "]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("I want a pizza", "I want a salad"),
+        ("Give me two pizzas", "Give me two salads and a drink"),
+        ("No.", "Not that one."),
+        ("two small pizzas", "two large pizzas"),
+        ("five five five", "five five five"),
+        ("555", "555"),
+        ("Two pizzas please.", "And a salad."),
+    ],
+)
+def test_other_words_are_never_lost(first: str, second: str) -> None:
+    """Promise 5: in doubt both count, and groups of a number may be equal."""
+    call = listening()
+
+    after(call, first, second)
+
+    assert said(call) == [first, second]
+
+
+def test_words_after_the_moment_are_new() -> None:
+    """The caller says it a second time."""
+    call = thinking("Two pizzas.")
+    call.fires(Timer.REPEAT)
+
+    actions = call.happens(spoke("Two pizzas."))
+
+    assert caller_text(actions) == "Two pizzas. Two pizzas."
+
+
+def test_words_after_the_agent_has_spoken_are_new() -> None:
+    """They answer what it said."""
+    call = thinking("Yes.")
+    call.happens(delta(1, "Great. Pick up?"), finished(1))
+
+    actions = call.happens(spoke("Yes."))
+
+    assert caller_text(actions) == "Yes."
+    assert said(call) == ["Yes.", "Yes."]
+
+
+def test_words_after_the_agent_has_gone_on_speaking_are_new() -> None:
+    """The first were a nod to a sentence, which went on to a question."""
+    call = speaking("We have a special offer today. ")
+    call.happens(spoke("Okay."))
+    call.happens(delta(1, "Would you like it? "), finished(1))
+
+    actions = call.happens(spoke("Okay."))
+
+    assert caller_text(actions).endswith("Okay. Okay.")
+
+
+def test_words_after_a_tool_was_called_are_new() -> None:
+    """The tool was called for the first ones."""
+    call = using("look_up")
+
+    after(call, "Two pizzas please.")
+
+    assert said(call) == ["Two pizzas please.", "Two pizzas please."]
+
+
+def test_each_of_two_questions_has_its_own_yes() -> None:
+    """They were asked together, and the answers are equal."""
+    call = answered("Is it for pick up? And may I take your order?")
+
+    after(call, "Yes.", "Yes.")
+
+    assert said(call)[-2:] == ["Yes.", "Yes."]
+
+
+def test_words_after_keys_are_new() -> None:
+    """The keys came between."""
+    call = thinking("Two pizzas.")
+    call.happens(ev.CallerPressed("5"))
+
+    after(call, "Two pizzas.")
+
+    assert said(call) == ["Two pizzas.", "5", "Two pizzas."]
+
+
+def test_a_call_that_goes_on_elsewhere_has_the_words_once() -> None:
+    """And takes the same words for new ones: what was the moment is over."""
+    call = listening()
+    after(call, "Two large", "Two large pizzas.")
+
+    asked = call.resumes()
+    call.happens(spoke("Two large pizzas."))
+
+    assert str(question(asked).messages).count("Two large") == 1
+    assert said(call) == ["Two large pizzas.", "Two large pizzas."]
+
+
+def test_a_dictated_number_is_one_turn() -> None:
+    """Practice section 4.4: its groups are waited for, two seconds each."""
+    call = listening()
+
+    answers = [call.happens(spoke(text)) for text in GROUPS]
+    asked = call.fires(Timer.HOLD)
+
+    assert all(answer[-1] == starts(Timer.HOLD, 2_000) for answer in answers)
+    assert caller_text(asked) == "It's four one five five five five zero one four two"
+    assert question(asked).reply == 1
+
+
+def test_a_voice_between_the_groups_keeps_the_pause() -> None:
+    """A cough, or a group whose words are late."""
+    call = listening()
+    call.happens(spoke(GROUPS[0]), caller_on())
+
+    ended = call.happens(caller_off())
+
+    assert starts(Timer.HOLD, 2_000) in ended
+
+
+def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() -> None:
+    """Elsewhere it is a quantity, and the caller does not wait."""
+    alone = listening().happens(spoke("two"))
+    going_on = listening()
+    going_on.happens(spoke("My number is 4 1 5"))
+    wanted = answered("What is your phone number?")
+    whole = answered("What is your phone number?").happens(spoke("It's 415 555 0142."))
+
+    assert question(alone).reply == 1
+    assert question(whole).reply == 2
+    assert going_on.happens(spoke("five"))[-1] == starts(Timer.HOLD, 2_000)
+    assert wanted.happens(spoke("four"))[-1] == starts(Timer.HOLD, 2_000)
+
+
+def test_a_cough_does_not_hasten_another_attempt() -> None:
+    """The pause after trouble is as long as it was said to be."""
+    call = thinking()
+    call.happens(failed(1), spoke("A salad."), failed(2))
+
+    coughed = [*call.happens(caller_on()), *call.happens(caller_off())]
+
+    timers = [action.timer for action in coughed if isinstance(action, StartTimer)]
+    assert Timer.RETRY not in timers
+    assert Timer.HOLD not in timers
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> None:
+    """The words will follow; if they do not, it is made."""
+    call = thinking()
+    call.happens(failed(1), spoke("A salad."), failed(2), caller_on())
+    if not is_heard:
+        call.happens(caller_off())
+
+    waiting = call.fires(Timer.RETRY)
+
+    assert waiting == [starts(Timer.HOLD, LONGEST_HOLD_MS if is_heard else 1_000)]
+    assert question(call.fires(Timer.HOLD)).reply == 3

@@ -1,0 +1,528 @@
+"""The world around one conversation, and the promises it must keep towards it.
+
+`World` hands events to a `Conversation` and judges each answer from the outside: it knows only
+events and actions, as a relay, a model and a tool would. A broken promise is an `AssertionError`
+that names it by its number in style section 3; 9 are the rules of `agent.call.summarization`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.call import events as ev
+from agent.call.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    EndCall,
+    Play,
+    Record,
+    RunTool,
+    SendDigits,
+    Speak,
+    StartReply,
+    StartTimer,
+    StopTimer,
+    Summarize,
+    SwitchLanguage,
+    Timer,
+)
+from agent.call.config import Brief, KeyBinding
+from agent.call.conversation import Conversation
+from agent.call.history import (
+    SUMMARY,
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Fact,
+    Means,
+    Note,
+    Recorded,
+    Summary,
+    ToolUsed,
+    Voice,
+    is_turn_border,
+)
+from agent.call.messages import (
+    Choice,
+    ForcedTool,
+    Message,
+    Role,
+    SideEffect,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+from agent.call.resumption import Cause, Resumption
+from agent.call.tool_calls import canonical
+from agent.call.utterance_analysis import has_words, repeats, retells
+
+LOOK = ToolSpec("look_up", "Looks.", '{"type":"object"}')
+MARK = ToolSpec("mark", "Marks.", '{"type":"object"}', side_effect=SideEffect.IDEMPOTENT)
+ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
+LEAVE = ToolSpec("leave", "Ends the call.", '{"type":"object"}')
+SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE)}
+BRIEF = Brief(
+    greeting="Hello, this is the pizza place. How can I help?",
+    tools=SPECS,
+    keypad={
+        "1": KeyBinding("One moment.", "look_up"),
+        "2": KeyBinding("We are open."),
+        "3": KeyBinding("", "mark"),
+        "4": KeyBinding(),
+    },
+)
+WAITING = {Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
+"""Timers that lead on by themselves: while one runs, the caller will hear something."""
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One talk cycle as the relay sees it."""
+
+    number: int
+    text: str = ""
+    is_closed: bool = False
+    is_stale: bool = False
+
+
+@dataclass(slots=True)
+class World:
+    """Plays everything around the call; see the module docstring."""
+
+    brief: Brief = BRIEF
+    check_request: Callable[[StartReply | Summarize], None] | None = None
+    """Judges each request beyond what `assert_acceptable` does."""
+    conversation: Conversation = field(init=False)
+    replies: dict[int, str] = field(default_factory=dict)
+    """Every reply ever asked for: `active`, `finished` or `cancelled`."""
+    choices: dict[int, object] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    """Every tool run: `running`, `finished` or `cancelled`."""
+    calls: dict[str, ToolCall] = field(default_factory=dict)
+    summaries: dict[int, dict[int, Fact]] = field(default_factory=dict)
+    """Every summary ever asked for, and the journal of that moment."""
+    awaited_summary: int | None = None
+    timers: dict[Timer, int] = field(default_factory=dict)
+    serials: list[tuple[Timer, int]] = field(default_factory=list)
+    utterances: list[Utterance] = field(default_factory=list)
+    journal: dict[int, Fact] = field(default_factory=dict)
+    began_at: int | None = None
+    """The position at which it was last recorded that the caller had begun to speak."""
+    heard_words: list[str] = field(default_factory=list)
+    """What the caller said, in order."""
+    typed: str = ""
+    is_started: bool = False
+    is_ending: bool = False
+    is_gone: bool = False
+    is_broken: bool = False
+    """A promise was broken; nothing after it means anything."""
+    actions: list[Action] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.conversation = Conversation(self.brief)
+
+    @property
+    def active(self) -> int | None:
+        """The one reply that runs."""
+        running = [reply for reply, state in self.replies.items() if state == "active"]
+        assert len(running) <= 1, "2: one reply at a time"
+        return running[0] if running else None
+
+    @property
+    def open_utterance(self) -> Utterance | None:
+        still_open = [one for one in self.utterances if not one.is_closed]
+        assert len(still_open) <= 1, "6: one utterance at a time"
+        return still_open[0] if still_open else None
+
+    @property
+    def summary(self) -> Summary | None:
+        """The one in force."""
+        summaries = [fact for fact in self.journal.values() if isinstance(fact, Summary)]
+        return summaries[-1] if summaries else None
+
+    @property
+    def begin(self) -> int:
+        """The position from which on nothing is summarised."""
+        return self.summary.until if self.summary else 0
+
+    @property
+    def _has_open_call(self) -> bool:
+        """A tool call of the latest reply has no result yet."""
+        return any(
+            isinstance(fact, ToolUsed) and fact.result is None and fact.reply == max(self.replies)
+            for fact in self.journal.values()
+        )
+
+    def resume(self, cause: Cause) -> None:
+        """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
+        facts = [self.journal[at] for at in range(len(self.journal))]
+        is_cut_off = self.began_at == len(facts)
+        self.conversation = Conversation(self.brief, Resumption(facts, cause, is_cut_off))
+        last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
+        self.replies = {last: "cancelled"}
+        self.tools = {call: state for call, state in self.tools.items() if state != "running"}
+        self.timers, self.serials = {}, []
+        self.summaries, self.awaited_summary = {}, None
+        self.utterances = [Utterance(0, one.text, is_closed=True) for one in self.utterances]
+        self.is_started = self.is_ending = self.is_gone = False
+
+    def happen(self, event: ev.Event) -> list[Action]:
+        """Hand over one event and judge the answer."""
+        self.is_broken = True
+        before = dict(self.journal)
+        is_stale = self._is_stale(event)
+        self._learn(event)
+        self.actions = self.conversation.receive(event)
+        for action in self.actions:
+            self._carry_out(action)
+        if is_stale:
+            assert self.actions == [], f"2: a stale event changes nothing: {event}"
+        else:
+            self._judge_event(event, before)
+        self._judge_state()
+        self.is_broken = False
+        return self.actions
+
+    def _is_stale(self, event: ev.Event) -> bool:
+        match event:
+            case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
+                return self.replies.get(reply) != "active"
+            case ev.ToolFinished(call_id):
+                return self.tools.get(call_id) != "running"
+            case ev.TimerFired(timer, serial):
+                return self.timers.get(timer) != serial
+            case ev.Summarized(summary) | ev.SummaryFailed(summary):
+                return summary != self.awaited_summary or self.is_ending or self.is_gone
+            case ev.CallStarted():
+                return self.is_started
+            case ev.CallEnded():
+                return self.is_gone
+            case _:
+                return not self.is_started or self.is_gone
+
+    def _learn(self, event: ev.Event) -> None:
+        """What the world knows of an event before the conversation answers."""
+        if self._is_stale(event):
+            return
+        match event:
+            case ev.CallStarted():
+                self.is_started = True
+            case ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
+                self.replies[reply] = "finished"
+            case ev.ToolFinished(call_id):
+                self.tools[call_id] = "finished"
+            case ev.TimerFired(timer):
+                del self.timers[timer]
+                if timer is Timer.CLOSING:
+                    self.is_gone = True
+            case ev.BriefChanged(brief):
+                self.brief = brief
+            case ev.Summarized() | ev.SummaryFailed():
+                self.awaited_summary = None
+            case ev.CallEnded():
+                self.is_gone = self.is_started = True
+            case _:
+                pass
+
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (one case each)
+        match action:
+            case StartReply(reply, messages, choice):
+                assert self.active is None, "2: one reply at a time"
+                assert all(reply > one for one in self.replies), "2: a new reply id"
+                assert not self.is_ending and not self.is_gone, "3: no reply after the end"
+                self.replies[reply] = "active"
+                self.choices[reply] = choice
+                assert_acceptable(messages)
+                if self.check_request is not None:
+                    self.check_request(action)
+                self._assert_nothing_forgotten(messages)
+            case CancelReply(reply):
+                assert self.replies[reply] == "active", "2: only what runs is cancelled"
+                self.replies[reply] = "cancelled"
+                if (one := self.open_utterance) is not None:
+                    one.is_stale = True
+            case Summarize():
+                self._await_summary(action)
+            case RunTool(call, is_lasting):
+                assert call.id not in self.tools, "4: a call is run once"
+                assert call.name in self.brief.tools, "only what is offered is run"
+                effect = self.brief.tools[call.name].side_effect
+                assert is_lasting == (effect is not SideEffect.NONE), "4: kept before it begins"
+                self._assert_first_run(call)
+                self.tools[call.id] = "running"
+                self.calls[call.id] = call
+            case CancelTool(call_id):
+                spec = SPECS[self.calls[call_id].name]
+                assert spec.side_effect is SideEffect.NONE, "4: a side effect is not cancelled"
+                assert self.tools[call_id] == "running", "4: only what runs is cancelled"
+                self.tools[call_id] = "cancelled"
+            case Speak():
+                self._listen(action)
+            case Record(position, fact):
+                self._write(position, fact)
+            case StartTimer(timer, serial, after_ms):
+                assert after_ms > 0, "a timer takes time"
+                assert (timer, serial) not in self.serials, "a serial is never used again"
+                assert not self.is_gone, "8: nothing is started when the caller is gone"
+                self.timers[timer] = serial
+                self.serials.append((timer, serial))
+            case StopTimer(timer):
+                assert timer in self.timers, "only what runs is stopped"
+                del self.timers[timer]
+            case EndCall():
+                assert not self.is_ending, "the call is ended once"
+                assert self.active is None, "3: nothing runs when the call is ended"
+                assert self.open_utterance is None, "6: no utterance stays open"
+                self.is_ending = True
+            case Play() | SendDigits() | SwitchLanguage():
+                assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
+
+    def _await_summary(self, action: Summarize) -> None:
+        assert self.awaited_summary is None, "9: one summary at a time"
+        assert action.summary not in self.summaries, "9: a number is never used again"
+        assert self.active is None, "9: none is asked for while a reply is awaited"
+        assert not self.is_ending and not self.is_gone, "9: none is asked for after the end"
+        assert_acceptable(action.messages)
+        if self.check_request is not None:
+            self.check_request(action)
+        self.awaited_summary = action.summary
+        self.summaries[action.summary] = dict(self.journal)
+
+    def _listen(self, piece: Speak) -> None:
+        assert not self.is_ending and not self.is_gone, "3: nothing is said after the end"
+        current = self.open_utterance
+        if current is None:
+            assert piece.text, "6: none is opened empty"
+            assert all(piece.utterance > one.number for one in self.utterances), "6: a new number"
+            current = Utterance(piece.utterance)
+            self.utterances.append(current)
+        assert piece.utterance == current.number, "6: pieces belong to the open utterance"
+        assert not (piece.text and current.is_stale), "3: nothing more of an abandoned reply"
+        current.text += piece.text
+        current.is_closed = piece.is_last
+
+    def _write(self, position: int, fact: Recorded) -> None:
+        """A fact is appended, or completed once."""
+        if isinstance(fact, CallerBegan):
+            assert position == len(self.journal), "5: in the place of the next fact"
+            self.began_at = position
+            return
+        assert position <= len(self.journal), "5: no gap"
+        assert position >= self.begin, "9: what is summarised does not change any more"
+        old = self.journal.get(position)
+        match old, fact:
+            case None, Summary():
+                self._assert_sound(position, fact)
+            case None, CallerSaid(text, Means.SPEECH):
+                self.heard_words.append(text)
+            case CallerSaid(said, Means.SPEECH), CallerSaid(text, Means.SPEECH):
+                assert position == len(self.journal) - 1, "5: nothing has followed these words"
+                assert retells(said, text), "5: no word of the caller is lost"
+                self.heard_words[-1] = text
+            case None, _:
+                pass
+            case AgentSaid(was, voice, False), AgentSaid(now, new_voice, is_cut):
+                assert voice == new_voice
+                assert was.startswith(now) if is_cut else now.startswith(was), "5: words stay"
+            case ToolUsed(reply, call, None), ToolUsed(new_reply, new_call, ToolResult(call_id)):
+                assert (reply, call) == (new_reply, new_call)
+                assert call_id == call.id, "1: the answer belongs to its call"
+            case _:
+                raise AssertionError(f"3: a fact is completed once: {old} -> {fact}")
+        self.journal[position] = fact
+
+    def _assert_sound(self, position: int, summary: Summary) -> None:
+        """Promise 9: a summary ends at a turn border, far enough back, and is up to date."""
+        facts = [self.journal[at] for at in range(position)]
+        borders = [at for at in range(position) if is_turn_border(facts, at)]
+        assert summary.until in borders, "9: no pair is cut"
+        kept = [at for at in borders if at >= summary.until]
+        assert len(kept) >= self.brief.limits.kept_turns, "9: the last turns stay"
+        assert summary.until > self.begin, "9: it reaches further than the one before it"
+        assert summary.text.strip() and not set("[]") & set(summary.text), "9: it is one block"
+        assert len(summary.text) <= self.brief.limits.summary_characters, "9: it is short"
+        asked_of = list(self.summaries.values())[-1]
+        for at in range(summary.until):
+            assert asked_of[at] == facts[at], "9: it tells of what is so still"
+
+    def _assert_first_run(self, call: ToolCall) -> None:
+        """Promise 4: the last call with side effects is not run again, unless it has failed."""
+        if SPECS[call.name].side_effect is SideEffect.NONE:
+            return
+        last: ToolUsed | None = None
+        for position in range(len(self.journal)):
+            used = self.journal[position]
+            if not isinstance(used, ToolUsed):
+                continue
+            if used.call.id == call.id:
+                break
+            spec = SPECS.get(used.call.name)
+            if spec is None or spec.side_effect is not SideEffect.NONE:
+                last = used
+        if last is None or (last.result is not None and last.result.is_error):
+            return
+        same = last.call.name == call.name
+        same = same and canonical(last.call.arguments) == canonical(call.arguments)
+        assert not same, "4: runs once"
+
+    def _assert_nothing_forgotten(self, messages: tuple[Message, ...]) -> None:
+        """The model learns of each result and reads the caller's words in order.
+
+        What is summarised it reads as the summary.
+        """
+        journal = [self.journal[at] for at in range(len(self.journal))]
+        if self.summary is not None:
+            first = messages[0].parts[0]
+            assert isinstance(first, Text), "9: a request begins with the summary"
+            assert first.text.startswith(SUMMARY.format(self.summary.text)), "9: likewise"
+        results = {
+            part.call_id: part.content
+            for message in messages
+            for part in message.parts
+            if isinstance(part, ToolResult)
+        }
+        for fact in journal[self.begin :]:
+            if isinstance(fact, ToolUsed) and fact.result is not None:
+                assert results[fact.call.id] == fact.result.content, "4: the model learns of it"
+        said = " ".join(
+            part.text
+            for message in messages
+            if message.role is Role.CALLER
+            for part in message.parts
+            if isinstance(part, Text)
+        )
+        at = 0
+        for words in self.heard_words[len(_said(journal[: self.begin])) :]:
+            at = said.find(words.strip(), at)
+            assert at >= 0, f"5: the model reads {words!r}"
+            at += len(words.strip())
+
+    def _judge_event(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        self._judge_words(event, before)
+        self._judge_interrupt(event, before)
+        self._judge_tools(event)
+
+    def _judge_state(self) -> None:
+        facts = [self.journal[at] for at in range(len(self.journal))]
+        history = self.conversation.history
+        assert list(history) == facts[self.begin :], (
+            "5: all is recorded, what is summarised is gone"
+        )
+        assert (history.first, len(history)) == (self.begin, len(facts)), (
+            "5: facts keep their places"
+        )
+        assert _said(facts) == self.heard_words, "5: each word of the caller once, in order"
+        self._judge_speech(facts)
+        self._judge_waiting()
+        running = any(state == "running" for state in self.tools.values())
+        assert self.conversation.is_over == (self.is_gone and not running), "8: over, no sooner"
+
+    def _judge_speech(self, facts: list[Fact]) -> None:
+        """Promise 5: what was said is what was recorded, unless it was cut to what was heard."""
+        spoken = [f for f in facts if isinstance(f, AgentSaid) and f.voice is not Voice.GREETING]
+        assert len(spoken) == len(self.utterances), "5: one fact for each utterance"
+        for fact, utterance in zip(spoken, self.utterances, strict=True):
+            if fact.is_cut:
+                assert utterance.text.startswith(fact.text), "3: heard is a beginning of said"
+            else:
+                assert fact.text == utterance.text, "5: every word spoken is recorded"
+        if self.is_gone:
+            return
+        if self.active is None:
+            assert self.open_utterance is None, "6: a reply that ended is closed"
+
+    def _judge_words(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        """Promise 5: words of the caller are recorded, unless they are given a second time."""
+        if not (isinstance(event, ev.CallerSpoke) and event.is_final and has_words(event.text)):
+            return
+        if self.heard_words[-1:] == [event.text]:
+            return
+        last = before.get(len(before) - 1)
+        assert isinstance(last, CallerSaid), "5: what was answered is not heard again"
+        assert repeats(last.text, event.text), "5: no word of the caller is lost"
+
+    def _judge_interrupt(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        if not isinstance(event, ev.CallerInterrupted):
+            return
+        for position, fact in before.items():
+            now = self.journal[position]
+            if isinstance(fact, AgentSaid) and fact.is_cut:
+                assert now == fact, "3: a cut is made once"
+        assert self.open_utterance is None, "6: an interrupted utterance is closed"
+
+    def _judge_tools(self, event: ev.Event) -> None:
+        match event:
+            case ev.ToolFinished(call_id, outcome) if call_id in self.calls:
+                results = [
+                    fact.result
+                    for fact in self.journal.values()
+                    if isinstance(fact, ToolUsed) and fact.call.id == call_id
+                ]
+                expected = ToolResult(call_id, outcome.content, outcome.is_error)
+                assert results == [expected], "4: its result is recorded, also after hang-up"
+            case _:
+                pass
+
+    def _judge_waiting(self) -> None:
+        """Promise 7: something that leads to words is always under way."""
+        if not self.is_started or self.is_gone:
+            return
+        if self.is_ending:
+            assert Timer.CLOSING in self.timers, "7: the end comes even if the relay forgets"
+            return
+        leads_on = self.active is not None or bool(WAITING & self.timers.keys())
+        assert leads_on or self._has_open_call, "7: the caller is never left in silence"
+        assert Timer.DURATION in self.timers, "7: a call does not last for ever"
+
+
+def _said(facts: list[Fact]) -> list[str]:
+    """The words of the caller in these facts."""
+    return [fact.text for fact in facts if isinstance(fact, CallerSaid) and fact.means == "speech"]
+
+
+def assert_acceptable(messages: tuple[Message, ...]) -> None:
+    """Promise 1: what every provider accepts (practice section 8)."""
+    assert messages, "1: there is a message"
+    assert messages[0].role is Role.CALLER, "1: begins with the caller"
+    assert messages[-1].role is Role.CALLER, "1: ends with the caller"
+    asked: list[str] = []
+    seen: set[str] = set()
+    for index, message in enumerate(messages):
+        assert index == 0 or messages[index - 1].role is not message.role, "1: alternates"
+        assert message.parts, "1: no empty message"
+        results = [part.call_id for part in message.parts if isinstance(part, ToolResult)]
+        calls = [part for part in message.parts if isinstance(part, ToolCall)]
+        assert results == asked, "1: each call is answered once, in the next message, in order"
+        assert [isinstance(part, ToolResult) for part in message.parts] == sorted(
+            (isinstance(part, ToolResult) for part in message.parts), reverse=True
+        ), "1: results come before words"
+        asked = [call.id for call in calls]
+        assert not seen & set(asked), "1: ids are unique"
+        seen |= set(asked)
+        assert not calls or message.role is Role.AGENT, "1: the agent calls"
+        assert not results or message.role is Role.CALLER, "1: results are on the caller's side"
+        for part in message.parts:
+            _assert_part(part)
+    assert not asked, "1: no call stays unanswered"
+
+
+def _assert_part(part: object) -> None:
+    match part:
+        case Text(text):
+            assert text, "1: no empty text"
+            assert text == text.strip(), "1: no text is padded"
+        case ToolCall(call_id, name, arguments):
+            assert call_id.isalnum() and len(call_id) == 9, "1: an id every provider takes"
+            assert name.replace("_", "").isalnum() and len(name) <= 64, "1: a name likewise"
+            assert isinstance(json.loads(arguments), dict), "1: arguments are an object"
+        case ToolResult(_, content):
+            assert content.strip(), "1: no blank result"
+        case _:
+            raise AssertionError(f"1: unknown part {part!r}")
+
+
+__all__ = ["BRIEF", "Choice", "ForcedTool", "Note", "World", "assert_acceptable"]

@@ -1,0 +1,133 @@
+"""How much is left out when the event loop is late, from literal lags."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import structlog
+
+from agent.app import model_options
+from agent.capacity.load_shedding import Level, Load
+from agent.llm.failover import HedgeBudget
+from agent.observability import Telemetry
+from agent.settings import Settings
+from tests.virtual_time import run_virtually
+
+ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
+NOTHING, HEDGES, CALLS = Level.NOTHING, Level.HEDGES, Level.CALLS
+
+
+class Told:
+    """`LoadEvents` that are kept."""
+
+    def __init__(self) -> None:
+        self.lags: list[float] = []
+        self.levels: list[int] = []
+
+    def lagged(self, seconds: float) -> None:
+        self.lags.append(seconds)
+
+    def shedding(self, level: int) -> None:
+        self.levels.append(level)
+
+
+def _levels(*lags: Sequence[float]) -> list[int]:
+    """What is told of the level while these lags are measured."""
+    told = Told()
+    load = Load(told)
+    for lag in (each for some in lags for each in some):
+        load.note(lag)
+    assert load.level == (told.levels or [NOTHING])[-1]
+    return told.levels
+
+
+@pytest.mark.parametrize(
+    ("lags", "levels"),
+    [
+        ([[ON_TIME] * 100], []),
+        ([[VERY_LATE] * 7], []),
+        ([[ON_TIME] * 50, [5.0] * 4], []),
+        ([[LATE] * 8], [HEDGES]),
+        ([[0.1] * 20], []),
+        ([[VERY_LATE] * 8], [CALLS]),
+        ([[ON_TIME] * 8, [LATE] * 8, [VERY_LATE] * 8], [HEDGES, CALLS]),
+        ([[LATE] * 8, [0.06] * 50], [HEDGES]),
+        ([[LATE] * 8, [0.04] * 50], [HEDGES, NOTHING]),
+        ([[VERY_LATE] * 8, [0.2] * 50], [CALLS]),
+        ([[VERY_LATE] * 8, [0.12] * 50], [CALLS, HEDGES]),
+        ([[VERY_LATE] * 8, [ON_TIME] * 50], [CALLS, NOTHING]),
+        ([[VERY_LATE, ON_TIME] * 50], []),
+    ],
+)
+def test_hedges_go_first_and_then_new_calls(
+    lags: Sequence[Sequence[float]], levels: list[int]
+) -> None:
+    """The median of eight counts, and a level ends at half of what it began at."""
+    assert _levels(*lags) == levels
+
+
+def test_what_is_left_out_follows_the_level() -> None:
+    """Calls that run are on no level."""
+    load = Load()
+    allowed = [(load.allows_hedges, load.allows_calls)]
+    for lag in (LATE, VERY_LATE):
+        for _ in range(8):
+            load.note(lag)
+        allowed.append((load.allows_hedges, load.allows_calls))
+
+    assert allowed == [(True, True), (False, True), (False, False)]
+
+
+def test_a_level_is_logged_when_it_begins_and_when_it_ends() -> None:
+    """Not with every sample."""
+    with structlog.testing.capture_logs() as logged:
+        _levels([LATE] * 100, [ON_TIME] * 100)
+
+    assert [(each["log_level"], each["left_out"]) for each in logged] == [
+        ("warning", "hedges"),
+        ("info", "nothing"),
+    ]
+
+
+def test_the_loop_is_measured_while_it_runs() -> None:
+    """Four times a second; a loop that has nothing to do is on time."""
+    told = Told()
+
+    async def main() -> None:
+        watching = asyncio.create_task(Load(told).watch())
+        await asyncio.sleep(1.1)
+        watching.cancel()
+
+    run_virtually(main())
+
+    assert told.lags == [0.0] * 4
+
+
+def test_models_of_a_process_are_told_of_its_load() -> None:
+    """They ask each time, before a second request."""
+    load = Load()
+    options = model_options(Settings(), Telemetry(), load)
+    before = options.may_hedge()
+    for _ in range(8):
+        load.note(LATE)
+
+    assert (before, options.may_hedge()) == (True, False)
+
+
+def test_a_process_under_load_asks_no_model_twice() -> None:
+    """What was saved up is there when the load is over."""
+    load = Load()
+    budget = HedgeBudget(is_allowed=lambda: load.allows_hedges)
+
+    async def spend() -> int:
+        return sum(budget.spend() for _ in range(3))
+
+    spent = []
+    for lag in (ON_TIME, LATE, ON_TIME):
+        for _ in range(8):
+            load.note(lag)
+        spent.append(run_virtually(spend()))
+
+    assert spent == [3, 0, 2]

@@ -1,0 +1,225 @@
+"""The sample script, run as a newcomer runs it: a fresh folder, nothing set, nothing filled in.
+
+The environment is the one that runs these tests: making another one takes a network. Where only the
+script matters, what it starts is a stand-in that tells how it was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from agent.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = "run-local.sh.sample"
+_PATIENCE = 60.0
+"""Seconds; starting takes one or two on a machine with nothing else to do."""
+_TELLS = """#!/bin/sh
+echo "ran $*"
+env
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What somebody has who cloned the repository and has run the script before."""
+    for name in ("agent", "configuration", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in (SAMPLE, "requirements.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    made_of = sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
+    (tmp_path / ".venv" / ".requirements.txt.sha256").write_text(f"{made_of}  requirements.txt\n")
+    _interpret(tmp_path, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    return tmp_path
+
+
+def _interpret(clone: Path, script: str) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.write_text(script)
+    python.chmod(0o755)
+
+
+def _environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "METRICS_PORT": "0", **more}
+
+
+@asynccontextmanager
+async def _started(
+    clone: Path, *arguments: str, environment: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        "/bin/bash", SAMPLE, *arguments,
+        cwd=clone, env=dict(environment), stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _until(process: asyncio.subprocess.Process, words: str) -> str:
+    """What it prints until it has said this, at speaking pace."""
+    assert process.stdout is not None
+    shown = ""
+    while words not in shown:
+        piece = await process.stdout.read(200)
+        assert piece, f"it ended before it said {words!r}: {shown}"
+        shown += piece.decode()
+    return shown
+
+
+async def _type(process: asyncio.subprocess.Process, line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n".encode())
+    await process.stdin.drain()
+
+
+def _run(clone: Path, *arguments: str, **environment: str) -> str:
+    """What the stand-in tells: the commands it was given, and its variables."""
+    _interpret(clone, _TELLS)
+    run = subprocess.run(  # noqa: S603 (our own script)
+        ["/bin/bash", SAMPLE, *arguments],
+        cwd=clone, env=_environment(**environment), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
+
+
+def _ran(told: str) -> list[str]:
+    return re.findall(r"^ran -m agent (.*)$", told, re.MULTILINE)
+
+
+async def test_talk_holds_a_conversation(clone: Path) -> None:
+    """The first thing a newcomer tries: greeted, answered, and ended by them."""
+    async with _started(clone, "talk", environment=_environment()) as process:
+        shown = await _until(process, "How can I help you")
+        await _type(process, "are you open")
+        answer = await _until(process, "we are closed.")
+        await _type(process, "/hangup")
+        await _until(process, "[caller_hangup]")
+        status = await process.wait()
+
+    assert "This is the offline model" in shown
+    assert "agent: We are open" in answer
+    assert status == 0
+    assert (clone / ".agent" / "agent.db").exists()
+
+
+async def test_service_starts_and_prints_no_secret(clone: Path) -> None:
+    """Three ways to talk to it, and never the token."""
+    secrets = {
+        "TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef",
+        "TWILIO_AUTH_TOKEN": "a-token-nobody-may-see",
+        "TWILIO_API_KEY_SID": "SK0123456789abcdef0123456789abcdef",
+        "TWILIO_API_KEY_SECRET": "a-key-nobody-may-see",
+    }
+    public = {"PORT": "0", "WS_URL": "wss://voice.example.com/"}
+
+    async with _started(clone, environment=_environment(**secrets, **public)) as process:
+        shown = await _until(process, "service.started")
+        process.terminate()
+        assert process.stdout is not None
+        shown += (await process.stdout.read()).decode()
+        status = await process.wait()
+
+    assert status == 0
+    assert "https://voice.example.com/twiml" in shown
+    assert "every request must be signed" in shown
+    assert [value for value in secrets.values() if value in shown] == []
+
+
+def test_without_anything_set_it_loads_the_records_and_serves(clone: Path) -> None:
+    """The defaults are those of the contract; the three ways are told."""
+    told = _run(clone)
+
+    assert _ran(told) == ["serve"]  # what seeding says is not shown
+    assert "1. In a terminal:   bash run-local.sh.sample talk\n" in told
+    assert "http://localhost:3000/twiml\n" in told
+    assert "WS_URL=ws://localhost:3000/\n" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "seeded"),
+    [
+        ([], {}, True),
+        (["talk"], {}, True),
+        (["check"], {}, False),
+        (["seed", "--use-case", "x", "--rollback"], {}, False),
+        ([], {"TABLE_NAME": "shared", "AWS_REGION": "us-east-1"}, False),
+        (["talk"], {"TABLE_NAME": "shared", "AWS_REGION": "us-east-1"}, False),
+    ],
+)
+def test_only_the_embedded_table_is_loaded_by_itself(
+    clone: Path, arguments: list[str], environment: dict[str, str], *, seeded: bool
+) -> None:
+    """In a table that others use, a start would undo what they have rolled back."""
+    log = clone / "log"
+    _interpret(clone, f'#!/bin/sh\necho "$*" >>{shlex.quote(str(log))}\n')
+
+    subprocess.run(  # noqa: S603 (our own script)
+        ["/bin/bash", SAMPLE, *arguments],
+        cwd=clone, env=_environment(**environment), capture_output=True, check=True,
+    )  # fmt: skip
+
+    last = f"-m agent {' '.join(arguments) or 'serve'}"
+    assert log.read_text().splitlines() == ["-m agent seed --all"] * seeded + [last]
+
+
+def test_what_is_set_before_comes_first(clone: Path) -> None:
+    """Nobody has to edit the script to try another port."""
+    told = _run(clone, "check", PORT="3001", STACK_USE_CASE="albertEinsteinUseCase")
+
+    assert {"PORT=3001", "WS_URL=ws://localhost:3001/", "STACK_USE_CASE=albertEinsteinUseCase"} <= (
+        set(told.splitlines())
+    )
+
+
+def test_every_line_of_the_script_gives_way_to_the_environment() -> None:
+    """Also those that are to be filled in."""
+    script = (ROOT / SAMPLE).read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:# )?export (\w+)=(.*)$", script, re.MULTILINE)
+
+    assert len(lines) > 30
+    assert [name for name, value in lines if not value.startswith(f'"${{{name}:-')] == []
+
+
+def test_steps_that_are_switched_on_as_they_stand_are_read(clone: Path) -> None:
+    """Removing the "# " is enough; of the two models the first one counts."""
+    script = clone / SAMPLE
+    before, steps, after = re.split(
+        r"(?=^# Step 1\.)|(?=^# Step 5\.)", script.read_text(), flags=re.M
+    )
+    script.write_text(before + re.sub(r"^# (?=export )", "", steps, flags=re.M) + after)
+
+    told = dict(line.split("=", 1) for line in _run(clone, "check").splitlines() if "=" in line)
+    settings = Settings.read(told)
+
+    assert settings.ws_url == "wss://your-host.example.com/"
+    assert settings.table_name == "voice-dev-ConversationRelayAppDatabase"
+    assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
+    assert settings.fallback_model_identifiers == ("offline:",)
+    assert settings.twilio_auth_token == "..."
+
+
+def test_copy_with_secrets_is_not_committed() -> None:
+    """The sample is; what is filled in is not."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+    assert {"run-local.sh", ".env"} <= set(ignored)
+    assert SAMPLE not in ignored

@@ -1,0 +1,80 @@
+"""Whose requests the webhooks take: Twilio's, for the account of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from agent.http import PUBLIC_ROUTES
+from tests.servers import ACTION_URL, ORIGIN, Server, serving, settings_for
+from tests.twilio_client.client import call_fields
+
+OURS, THEIRS = "AC" + "0" * 32, "AC" + "1" * 32
+_FOR_OTHERS = {"/token"}
+"""Asked by an app and not by Twilio; has secrets of its own."""
+WEBHOOKS = sorted(
+    route.path
+    for route in PUBLIC_ROUTES
+    if isinstance(route, web.RouteDef) and route.method == "POST" and route.path not in _FOR_OTHERS
+)
+
+
+@pytest.fixture
+async def of_an_account(table: Path) -> AsyncIterator[Server]:
+    """A service that is told its account."""
+    async with serving(settings_for(table, TWILIO_ACCOUNT_SID=OURS)) as server:
+        yield server
+
+
+def fields_for(account: Mapping[str, str]) -> dict[str, str]:
+    """What is enough for each of the webhooks."""
+    fields = call_fields(
+        MessageSid="SM0", MessageStatus="sent", SessionStatus="failed", ErrorCode="64105"
+    )
+    del fields["AccountSid"]
+    return {**fields, **account}
+
+
+@pytest.mark.parametrize("path", WEBHOOKS)
+@pytest.mark.parametrize(
+    "account",
+    [
+        {"AccountSid": THEIRS},
+        {"AccountSid": OURS.lower()},
+        {"AccountSid": ""},
+        {},
+        {"accountsid": OURS},
+    ],
+    ids=["another", "written differently", "empty", "missing", "other name"],
+)
+async def test_no_webhook_takes_a_request_of_another_account(
+    of_an_account: Server, path: str, account: Mapping[str, str]
+) -> None:
+    """A token that two accounts share opens only ours, whichever route is asked."""
+    fields = fields_for(account)
+
+    answer = await of_an_account.twilio.post(f"{ORIGIN}{path}", fields)
+
+    assert (answer.status, answer.xml) == (403, "account\n")
+    assert await of_an_account.items(fields["CallSid"]) == []
+
+
+@pytest.mark.parametrize("path", WEBHOOKS)
+async def test_every_webhook_takes_those_of_its_own(of_an_account: Server, path: str) -> None:
+    """And any where no account is set, which other tests show."""
+    answer = await of_an_account.twilio.post(f"{ORIGIN}{path}", fields_for({"AccountSid": OURS}))
+
+    assert answer.status in {200, 204}
+
+
+async def test_another_account_does_not_free_the_seat_of_a_call(of_an_account: Server) -> None:
+    """The action of a call that waits for its socket is not theirs to report."""
+    relay = await of_an_account.relay()
+    over = {**relay.fields, "AccountSid": THEIRS, "CallStatus": "completed"}
+
+    await of_an_account.twilio.post(ACTION_URL, over)
+
+    assert await of_an_account.metric("agent_reserved_calls") == 1

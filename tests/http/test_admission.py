@@ -1,0 +1,650 @@
+"""Which calls are taken, which are told that all lines are busy, and what becomes of these."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.call.config import Phrases
+from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, StopReason, TextPiece, Usage
+from agent.errors import MessageError, StoreError
+from agent.http.middleware import TROUBLE
+from agent.http.overflow_calls import BUSY, TOO_MANY, TOO_OFTEN
+from agent.ports import Item, Messenger, Store, TextMessage
+from agent.store.call_state import outbound_records as dials
+from tests.fakes import Clock, MemoryMessenger, MemoryStore
+from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
+from tests.stores import CountingStore
+from tests.twilio_client.call import Manner
+from tests.twilio_client.client import Answer, call_fields
+from tests.waiting import until
+
+ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
+RESTAURANT = "restaurantOrderingUseCase"
+NOW = 1_900_000_000.0
+RECORD: Item = {
+    "pk": RESTAURANT,
+    "sk": "configuration",
+    "prompt": "Sell pizza.",
+    "conversationRelayParams": {"welcomeGreeting": "Hello."},
+}
+ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32}
+
+
+class Costly:
+    """`ports.LanguageModel` that agrees, and tells what a reply has cost."""
+
+    name = "costly:"
+
+    async def warm(self) -> None:
+        pass
+
+    async def reply(self, _: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        yield TextPiece("Yes. ")
+        yield Stopped(StopReason.END)
+        yield Usage(input=100, output=20, cache_read=300, cache_write=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A process that serves one use case, with a clock that the test turns."""
+
+    server: Server
+    store: MemoryStore
+    clock: Clock
+
+    async def ring(self, caller: str = ADA, query: str = "", **fields: str) -> Answer:
+        url = f"{VOICE_URL}{query}"
+        return await self.server.twilio.post(url, call_fields(From=caller, **fields))
+
+    async def refused(self, reason: str) -> float:
+        return await self.server.metric("agent_calls_refused_total", reason=reason)
+
+
+async def stocked(clock: Clock) -> MemoryStore:
+    store = MemoryStore(clock)
+    await store.put(dict(RECORD))
+    return store
+
+
+@asynccontextmanager
+async def open_shop(
+    environment: Mapping[str, str],
+    store: MemoryStore | None = None,
+    clock: Clock | None = None,
+    *,
+    table: Callable[[MemoryStore], Store] = lambda store: store,
+    messenger: Messenger | None = None,
+) -> AsyncIterator[Shop]:
+    """Two of them with one store are two processes; `table` is what stands before the store."""
+    clock = clock or Clock(NOW)
+    store = store or await stocked(clock)
+    async with staged(
+        settings_for(Path("unused"), **environment),
+        table(store),
+        lambda *_: Costly(),
+        clock=clock,
+        messenger=messenger,
+    ) as server:
+        yield Shop(server, store, clock)
+
+
+async def test_burst_of_webhooks_is_taken_up_to_the_limit() -> None:
+    """Each of them comes before the first socket of the others."""
+    async with open_shop(
+        {"MAX_CALLS": "10"}, table=lambda store: CountingStore(store, 0.02)
+    ) as shop:
+        callers = [f"+1555020{number:04}" for number in range(50)]
+        answers = await asyncio.gather(*(shop.ring(caller) for caller in callers))
+        reserved = await shop.server.metric("agent_reserved_calls")
+        refused = await shop.refused("busy")
+
+    verbs = [answer.verbs for answer in answers]
+    assert (verbs.count(("Connect",)), verbs.count(("Say", "Hangup"))) == (10, 40)
+    assert (reserved, refused) == (10, 40)
+
+
+async def _is_over(shop: Shop) -> None:
+    async with shop.server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    await shop.server.calls.until_quiet()
+
+
+async def _never_comes(shop: Shop) -> None:
+    await shop.server.relay(From=ADA)
+    shop.clock.seconds += 15.0
+
+
+async def _is_over_before_its_socket(shop: Shop) -> None:
+    relay = await shop.server.relay(From=ADA)
+    fields = {**relay.fields, "CallStatus": "completed"}
+    await shop.server.twilio.post(ACTION_URL, fields)
+
+
+async def _cannot_be_set_up(shop: Shop) -> None:
+    await shop.store.merge(RESTAURANT, "configuration", {"prompt": " "})
+    answer = await shop.ring()
+    await shop.store.merge(RESTAURANT, "configuration", {"prompt": "Sell pizza."})
+    assert TROUBLE in answer.xml
+
+
+async def _has_a_wrong_token(shop: Shop) -> None:
+    relay = await shop.server.relay(From=ADA)
+    url = f"{relay.url}x"
+    signature = shop.server.twilio.sign(url)
+    assert await shop.server.twilio.handshake(url, signature=signature) == 403
+
+
+async def _says_that_it_is_another(shop: Shop) -> None:
+    manner = Manner(setup={"callSid": "CA" + "9" * 32})
+    async with shop.server.twilio.call(manner=manner, From=ADA) as call:
+        await call.settle()
+
+
+async def _hangs_up_before_it_says_anything(shop: Shop) -> None:
+    async with shop.server.twilio.dial(await shop.server.relay(From=ADA)):
+        pass
+
+
+async def _is_refused_by_a_limit(shop: Shop) -> None:
+    await shop.store.put({"pk": f"usage::{ADA}", "sk": "call::CA1"})
+    await shop.store.put({"pk": f"usage::{ADA}", "sk": "call::CA2"})
+    answer = await shop.ring()
+    assert TOO_OFTEN in answer.xml
+
+
+@pytest.mark.parametrize(
+    "one_call",
+    [
+        _is_over,
+        _never_comes,
+        _is_over_before_its_socket,
+        _cannot_be_set_up,
+        _has_a_wrong_token,
+        _says_that_it_is_another,
+        _hangs_up_before_it_says_anything,
+        _is_refused_by_a_limit,
+    ],
+)
+async def test_seat_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitable[None]]) -> None:
+    """Whichever way it went, another one is taken."""
+    async with open_shop({"MAX_CALLS": "1", "CALLER_CALLS_PER_HOUR": "2"}) as shop:
+        await one_call(shop)
+        await until(lambda: shop.server.calls.admission.active == 0)
+
+        answer = await shop.ring(GRACE)
+
+    assert answer.verbs == ("Connect",)
+
+
+async def test_webhook_that_is_repeated_takes_one_seat() -> None:
+    """Twilio asks again when an answer was late; the seat is the call's."""
+    async with open_shop({"MAX_CALLS": "2"}) as shop:
+        fields = call_fields(From=ADA)
+        twice = [await shop.server.ring(fields) for _ in range(2)]
+        other = await shop.ring(GRACE)
+        third = await shop.ring("+15550100003")
+
+    assert [each.verbs for each in (*twice, other)] == [("Connect",)] * 3
+    assert third.verbs == ("Say", "Hangup")
+
+
+async def test_call_set_up_elsewhere_is_led_beyond_the_limit_and_refused_far_beyond() -> None:
+    """Its caller has heard the greeting; but at twice the limit everybody would suffer."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    async with (
+        open_shop({"MAX_CALLS": "1"}, store, clock) as full,
+        open_shop({"MAX_CALLS": "2"}, store, clock) as other,
+        full.server.twilio.call(From=ADA) as first,
+    ):
+        strangers = [await other.server.relay(From=GRACE) for _ in range(2)]
+        async with full.server.twilio.connect(strangers[0]) as second:
+            replies = [await first.say("are you open"), await second.say("are you open")]
+            active = await full.server.metric("agent_active_calls")
+            signature = full.server.twilio.sign(strangers[1].url)
+            status = await full.server.twilio.handshake(strangers[1].url, signature=signature)
+            refused = await full.refused("full")
+        async with other.server.twilio.connect(strangers[1]) as third:
+            replies.append(await third.say("are you open"))
+
+    assert [reply.text for reply in replies] == ["Yes."] * 3
+    assert (active, status, refused) == (2, 503, 1)
+
+
+async def _turned_away(query: str = "", **environment: str) -> list[tuple[str, str]]:
+    """What the call after the last one is answered: each verb with its text."""
+    async with open_shop({"MAX_CALLS": "1", **environment}) as shop:
+        await shop.ring()
+        answer = await shop.ring(GRACE, query)
+    return [(verb.tag, verb.text or "") for verb in ET.fromstring(answer.xml)]  # noqa: S314 (ours)
+
+
+EU = "https://eu.example.com/twiml?key=a%26b"
+
+
+@pytest.mark.parametrize(
+    ("environment", "answer"),
+    [
+        ({}, [("Say", BUSY), ("Hangup", "")]),
+        ({"BUSY_SENTENCE": "No & no."}, [("Say", "No & no."), ("Hangup", "")]),
+        ({"BUSY_REDIRECT_URL": EU}, [("Redirect", f"{EU}&attempt=1")]),
+        (
+            {"BUSY_REDIRECT_URL": "https://eu.example.com", "BUSY_SENTENCE": "One moment."},
+            [("Say", "One moment."), ("Redirect", "https://eu.example.com?attempt=1")],
+        ),
+        ({"BUSY_QUEUE": "Front desk"}, [("Enqueue", "Front desk")]),
+        (
+            {"BUSY_QUEUE": "desk", "BUSY_SENTENCE": "Please hold."},
+            [("Say", "Please hold."), ("Enqueue", "desk")],
+        ),
+    ],
+)
+async def test_call_too_many_hears_what_the_operator_chose(
+    environment: Mapping[str, str], answer: list[tuple[str, str]]
+) -> None:
+    """The sentence, and what follows it."""
+    assert await _turned_away(**environment) == answer
+
+
+async def test_two_full_regions_do_not_keep_a_caller_for_ever() -> None:
+    """The third time the call comes, it is told."""
+    answers = [
+        await _turned_away(f"?attempt={sent}", BUSY_REDIRECT_URL="https://eu.example.com/twiml")
+        for sent in ("2", "3", "x", "999")
+    ]
+
+    told = [("Say", BUSY), ("Hangup", "")]
+    assert answers == [
+        [("Redirect", "https://eu.example.com/twiml?attempt=3")],
+        *[told] * 3,
+    ]
+
+
+async def test_person_we_called_is_told_and_not_sent_on() -> None:
+    """They have not called us: they wait in no queue, and get no message."""
+    messenger = MemoryMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_QUEUE": "desk", "BUSY_SMS": "Call again.", **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        await shop.ring(GRACE)
+        answer = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
+
+    assert (answer.verbs, messenger.texts) == (("Say", "Hangup"), [])
+
+
+class _LateMessenger(MemoryMessenger):
+    """Sends when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_send = asyncio.Event()
+
+    async def text(self, message: TextMessage) -> str:
+        await self.may_send.wait()
+        return await super().text(message)
+
+
+async def test_caller_too_many_is_texted_once_an_hour() -> None:
+    """Beside the answer, which does not wait for it; by whichever process."""
+    clock, messenger = Clock(NOW), _LateMessenger()
+    store = await stocked(clock)
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
+    async with (
+        open_shop(environment, store, clock, messenger=messenger) as shop,
+        open_shop(environment, store, clock, messenger=messenger) as other,
+    ):
+        for one in (shop, other):
+            await one.ring("+15550100009")
+        answers = [await shop.ring(GRACE), await shop.ring(GRACE), await other.ring(GRACE)]
+        messenger.may_send.set()
+        await until(lambda: len(messenger.texts) == 1)
+        clock.seconds += 3601.0
+        for one in (shop, other):
+            await one.ring("+15550100009")
+            answers.append(await one.ring(GRACE))
+        await until(lambda: len(messenger.texts) == 2)
+
+    assert [answer.verbs for answer in answers] == [("Say", "Hangup")] * 5
+    assert messenger.texts == [TextMessage(OURS, GRACE, "We will call you back.")] * 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "verstat"),
+    [
+        ("client:ada", ""),
+        ("anonymous", ""),
+        ("+266696687", ""),
+        (GRACE, "TN-Validation-Failed"),
+    ],
+)
+async def test_who_has_no_telephone_is_not_texted(caller: str, verstat: str) -> None:
+    """There is no number to send it to, or it is perhaps somebody else's."""
+    messenger = MemoryMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        await shop.ring()
+        await shop.ring(caller, StirVerstat=verstat)
+
+    assert messenger.texts == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "texted"),
+    [("", ["+15550100003"]), ("+44,+4179", ["+447700900001", "+41795550100"])],
+)
+async def test_only_numbers_that_are_listed_are_texted(listed: str, texted: list[str]) -> None:
+    """Where none is, those of the country of our number: messages abroad can cost much."""
+    messenger = MemoryMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "Call again.", "SMS_NUMBERS": listed, **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        await shop.ring()
+        for caller in ("+15550100003", "+447700900001", "+41795550100", "+8821234567890"):
+            await shop.ring(caller)
+        await until(lambda: len(messenger.texts) == len(texted))
+
+    assert [text.recipient for text in messenger.texts] == texted
+
+
+async def test_only_so_many_messages_are_on_their_way() -> None:
+    """A flood of callers is no flood of tasks, when the carrier is slow."""
+    messenger = _LateMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
+    async with open_shop(environment, messenger=messenger) as shop:
+        await shop.ring()
+        answers = [await shop.ring(f"+1555020{number:04}") for number in range(110)]
+        messenger.may_send.set()
+        await until(lambda: len(messenger.texts) == 100)
+
+    assert {answer.verbs for answer in answers} == {("Say", "Hangup")}
+    assert len(messenger.texts) == 100
+
+
+async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer() -> None:
+    """Nor is it sent twice by this process when the table is away."""
+
+    class Away(MemoryStore):
+        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+            raise StoreError("away")
+
+    messenger = MemoryMessenger()
+    environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
+    async with open_shop(environment, messenger=messenger, table=lambda _: Away()) as shop:
+        shop.server.calls.admission.reserve("CA1")
+        answers = [await shop.ring(GRACE), await shop.ring(GRACE)]
+        await until(lambda: len(messenger.texts) == 1)
+        messenger.fault = MessageError("away")
+        answers.append(await shop.ring(ADA))
+
+    assert [answer.verbs for answer in answers] == [("Say", "Hangup")] * 3
+    assert [text.recipient for text in messenger.texts] == [GRACE]
+
+
+async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
+    """Back to the webhook, three times; then it is told. The token of a call of ours is kept."""
+    async with open_shop({}) as shop:
+        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        ours = {"To": ADA, "Direction": "outbound-api", "CallSid": "CA1"}
+        shop.server.calls.lines.drain()
+        answers = [await shop.ring(GRACE, query) for query in ("", "?attempt=1", "?attempt=2")]
+        last = await shop.ring(GRACE, "?attempt=3")
+        made = await shop.ring(OURS, f"?dial={token}", **ours)
+        machine = await shop.ring(OURS, f"?dial={token}", AnsweredBy="machine_start", **ours)
+
+    paused = '<Response><Pause length="1" /><Redirect method="POST">'
+    sent_to = [answer.xml.partition(paused)[2].partition("</Redirect>")[0] for answer in answers]
+    assert sent_to == [f"{VOICE_URL}?attempt={number}" for number in (1, 2, 3)]
+    assert BUSY in last.xml
+    assert f"{VOICE_URL}?dial={token}&amp;attempt=1</Redirect>" in made.xml
+    assert machine.verbs == ("Say", "Hangup")
+
+
+@pytest.mark.parametrize("query", ["?verstat=TN-Validation-Failed", "?attempt=1&verstat=x"])
+async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> None:
+    """It is told with the first webhook of a call only; what is told now is newer."""
+    told = {"StirVerstat": "TN-Validation-Failed-B"}
+    async with (
+        open_shop({}) as shop,
+        open_shop({"MAX_CALLS": "1", "BUSY_REDIRECT_URL": "https://eu.example.com/"}) as full,
+    ):
+        await full.ring()
+        shop.server.calls.lines.drain()
+        answers = [await shop.ring(GRACE, query, **told), await full.ring(GRACE, query, **told)]
+        kept = await shop.ring(GRACE, "?verstat=TN-Validation-Passed-A")
+
+    assert all("verstat=TN-Validation-Failed-B&amp;attempt=" in each.xml for each in answers)
+    assert "?verstat=TN-Validation-Passed-A&amp;attempt=1<" in kept.xml
+
+
+async def test_call_that_was_sent_on_is_taken_by_another_process() -> None:
+    """The signature covers the count."""
+    async with open_shop({}) as shop:
+        answer = await shop.ring(query="?attempt=1")
+
+    assert answer.verbs == ("Connect",)
+
+
+async def test_overloaded_process_takes_no_new_call_and_keeps_its_own() -> None:
+    """Also one that has rung already, and whose webhook is repeated."""
+    async with open_shop({}) as shop:
+        waiting = call_fields(From=ADA)
+        await shop.server.ring(waiting)
+        async with shop.server.twilio.call(From=ADA) as call:
+            for _ in range(8):
+                shop.server.calls.load.note(0.5)
+            refused = await shop.ring(GRACE)
+            again = await shop.server.ring(waiting)
+            reply = await call.say("are you open")
+            counted = await shop.refused("overload")
+            for _ in range(8):
+                shop.server.calls.load.note(0.0)
+            taken = await shop.ring(GRACE)
+
+    assert (refused.verbs, counted) == (("Say", "Hangup"), 1)
+    assert (again.verbs, taken.verbs, reply.text) == (("Connect",), ("Connect",), "Yes.")
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [("3", 60), ("1", 7)])
+async def test_calls_at_once_do_not_dodge_the_limit(limit: str, at_once: int) -> None:
+    """A call takes its place before it is answered, in whichever of two processes it rings."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limits = {"CALLER_CALLS_PER_HOUR": limit, "CALLER_CALLS_AT_ONCE": "0"}
+
+    def slow(table: MemoryStore) -> Store:
+        return CountingStore(table, 0.02)
+
+    async with (
+        open_shop(limits, store, clock, table=slow) as shop,
+        open_shop(limits, store, clock, table=slow) as other,
+    ):
+        rung = [(shop, other)[number % 2].ring() for number in range(at_once)]
+        answers = await asyncio.gather(*rung)
+        others = await shop.ring(GRACE)
+
+    verbs = [answer.verbs for answer in answers]
+    assert verbs.count(("Connect",)) == int(limit)
+    assert sum(TOO_OFTEN in answer.xml for answer in answers) == at_once - int(limit)
+    assert others.verbs == ("Connect",)
+
+
+async def test_one_caller_does_not_take_all_seats() -> None:
+    """With webhooks whose sockets never come, or with calls; others still get through."""
+    async with open_shop({"MAX_CALLS": "10"}) as shop:
+        waiting = [await shop.ring() for _ in range(20)]
+        forged = await shop.ring(StirVerstat="TN-Validation-Failed")
+        others = [await shop.ring(each) for each in (GRACE, "client:ada", *["anonymous"] * 4)]
+        counted = await shop.refused("caller_seats")
+        reserved = await shop.server.metric("agent_reserved_calls")
+
+    assert [each.verbs for each in waiting] == [("Connect",)] * 3 + [("Say", "Hangup")] * 17
+    assert all(TOO_MANY in each.xml for each in (*waiting[3:], forged))
+    assert {each.verbs for each in others} == {("Connect",)}
+    assert (counted, reserved) == (18, 9)
+
+
+async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
+    """Also of calls that were set up elsewhere."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limit = {"CALLER_CALLS_AT_ONCE": "1"}
+    async with open_shop(limit, store, clock) as shop, open_shop(limit, store, clock) as other:
+        relay = await other.server.relay(From=ADA)
+        async with shop.server.twilio.connect(relay) as call:
+            await call.say("are you open")
+            during = await shop.ring()
+        await shop.server.calls.until_quiet()
+        after = await shop.ring()
+        clock.seconds += 15.0
+        later = await shop.ring()
+
+    answers = [during, after, later]
+    assert [each.verbs for each in answers] == [("Say", "Hangup"), ("Connect",), ("Connect",)]
+
+
+async def test_people_we_call_have_seats_of_their_own() -> None:
+    """It was our idea, and an app cannot say so."""
+    async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
+        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        await shop.ring(ADA)
+        made = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
+        forged = {"outboundUseCase": RESTAURANT, "To": GRACE}
+        apps = [await shop.ring("client:ada", **forged) for _ in range(2)]
+
+    assert made.verbs == ("Connect",)
+    assert [each.verbs for each in apps] == [("Connect",), ("Say", "Hangup")]
+
+
+async def test_caller_who_calls_too_often_is_told_so_until_the_hour_is_over() -> None:
+    """In whichever process; others are not meant, and no number is logged."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    with capture_logs() as logged:
+        async with (
+            open_shop({"CALLER_CALLS_PER_HOUR": "2"}, store, clock) as shop,
+            open_shop({"CALLER_CALLS_PER_HOUR": "2"}, store, clock) as other,
+        ):
+            fields = call_fields(From=ADA)
+            taken = [await shop.server.ring(fields), await shop.server.ring(fields)]
+            await shop.server.calls.close()
+            clock.seconds += 60.0
+            taken.append(await other.ring())
+            await other.server.calls.close()
+            refused = [await shop.ring(), await other.ring()]
+            again = await shop.server.ring(fields)
+            others = [await shop.ring(each) for each in (GRACE, *["anonymous"] * 4)]
+            counted = await shop.refused("caller_rate")
+            clock.seconds += 3541.0
+            later = await shop.ring()
+
+    assert [each.verbs for each in (*taken, again, *others, later)] == [("Connect",)] * 10
+    assert [each.verbs for each in refused] == [("Say", "Hangup")] * 2
+    assert TOO_OFTEN in refused[0].xml
+    assert counted == 1
+    assert ADA not in str(logged)
+
+
+async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over() -> None:
+    """Tokens of all kinds, as the model has told them, of all of their calls."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    settings = settings_for(Path("unused"), CALLER_TOKENS_PER_DAY="800")
+    async with staged(settings, store, lambda *_: Costly(), clock=clock) as server:
+        for _ in range(2):
+            async with server.twilio.call(From=ADA) as call:
+                await call.say("are you open")
+            await server.calls.until_quiet()
+            clock.seconds += 60.0
+        kept = [item["tokens"] for item in await store.query(f"usage::{ADA}", "tokens::")]
+        refused = await server.ring(call_fields(From=ADA))
+        counted = await server.metric("agent_calls_refused_total", reason="caller_spend")
+        clock.seconds += 24 * 3600.0
+        later = await server.ring(call_fields(From=ADA))
+
+    assert kept == [424, 424]
+    assert (refused.verbs, counted, later.verbs) == (("Say", "Hangup"), 1, ("Connect",))
+
+
+async def test_caller_is_told_in_the_call_that_everything_is_spent() -> None:
+    """Looked at before each turn: the model is not asked again, and the call is ended."""
+    async with open_shop({"CALLER_TOKENS_PER_DAY": "800"}) as shop:
+        async with shop.server.twilio.call(From=ADA) as call:
+            replies = [await call.say("are you open") for _ in range(3)]
+            ending = await heard_out(call)
+        await shop.server.calls.until_quiet()
+        spent = [item["tokens"] for item in await shop.store.query(f"usage::{ADA}", "tokens::")]
+        ended = await shop.server.metric("agent_calls_total", end_reason="caller_spend")
+
+    assert [reply.text for reply in replies] == ["Yes.", "Yes.", Phrases().goodbye_spent]
+    assert (spent, ended) == ([848], 1)
+    assert "goodbye" in str(ending)
+
+
+@pytest.mark.parametrize("is_forged", [False, True])
+async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: bool) -> None:
+    """Those that are in progress, in another process, and those behind the same shown number."""
+    clock = Clock(NOW)
+    store = await stocked(clock)
+    limit = {"CALLER_TOKENS_PER_DAY": "800"}
+    verstat = "TN-Validation-Failed" if is_forged else ""
+    async with (
+        open_shop(limit, store, clock) as shop,
+        open_shop(limit, store, clock) as other,
+        shop.server.twilio.call(From=ADA) as first,
+        other.server.twilio.call(From=ADA, StirVerstat=verstat) as second,
+        shop.server.twilio.call(From=GRACE) as third,
+    ):
+        replies = [await one.say("are you open") for one in (first, second)]
+        replies += [await first.say("and tomorrow"), await second.say("and tomorrow")]
+        others = await third.say("are you open")
+
+    assert [reply.text for reply in replies] == ["Yes.", "Yes.", "Yes.", Phrases().goodbye_spent]
+    assert others.text == "Yes."
+
+
+async def test_person_we_call_has_no_limit() -> None:
+    """It was our idea."""
+    async with open_shop({"CALLER_CALLS_PER_HOUR": "1"}) as shop:
+        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        await shop.ring(ADA)
+        await shop.server.calls.close()
+        answer = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
+
+    assert answer.verbs == ("Connect",)
+
+
+async def test_table_that_cannot_tell_refuses_nobody() -> None:
+    """A caller is not asked to pay for it."""
+
+    class Forgetful(MemoryStore):
+        async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+            if pk.startswith("usage::"):
+                raise StoreError("throttled")
+            return await super().query(pk, sk_prefix)
+
+        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+            if str(item["pk"]).startswith("usage::"):
+                raise StoreError("throttled")
+            return await super().put(item, only_if_absent=only_if_absent)
+
+    store = Forgetful()
+    await store.put(dict(RECORD))
+    limits = {
+        "CALLER_CALLS_AT_ONCE": "0",
+        "CALLER_CALLS_PER_HOUR": "1",
+        "CALLER_TOKENS_PER_DAY": "1",
+    }
+    async with open_shop(limits, store) as shop:
+        answers = [await shop.ring() for _ in range(3)]
+        async with shop.server.twilio.call(From=ADA) as call:
+            reply = await call.say("are you open")
+
+    assert [answer.verbs for answer in answers] == [("Connect",)] * 3
+    assert reply.text == "Yes."

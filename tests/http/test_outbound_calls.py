@@ -1,0 +1,370 @@
+"""Calls that we make, the whole way: asked for, answered by whom, led, ended and counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.http.answering_machine import VOICEMAIL
+from tests.servers import ACTION_URL, ORIGIN, TOKEN, Server, serving, settings_for
+from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
+from tests.twilio_client.client import Answer, call_fields
+
+ADA, OURS = "+15550100001", "+15550100000"
+RESTAURANT, EINSTEIN = "restaurantOrderingUseCase", "albertEinsteinUseCase"
+KEY = "a-secret-of-the-operator"
+STATUS_URL = f"{ORIGIN}/calls/status"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """A service that may call, and the Twilio it calls with."""
+
+    server: Server
+    api: TwilioApi
+
+    async def ask(self, body: object = None, key: str | None = KEY) -> tuple[int, Any]:
+        """`POST /dial`: status and answer."""
+        asked = {"to": ADA, "useCase": EINSTEIN} if body is None else body
+        text = asked if isinstance(asked, str) else json.dumps(asked)
+        url = self.server.metrics_url.replace("/metrics", "/dial")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        async with self.server.twilio.http.post(url, data=text, headers=headers) as response:
+            return response.status, await response.json()
+
+    async def dialled(self) -> tuple[str, dict[str, str]]:
+        """Have Ada called: the URL Twilio will fetch, and the fields of the call."""
+        status, answer = await self.ask()
+        assert status == 202
+        fields = call_fields(
+            CallSid=answer["callSid"],
+            From=OURS,
+            To=ADA,
+            Direction="outbound-api",
+            CallStatus="in-progress",
+        )
+        return self.api.asked[-1]["Url"], fields
+
+    async def answered(self, by: str) -> Answer:
+        """Have Ada called, and answered."""
+        url, fields = await self.dialled()
+        return await self.server.twilio.post(url, {**fields, **({"AnsweredBy": by} if by else {})})
+
+    async def count(self, outcome: str) -> float:
+        return await self.server.metric("agent_outbound_calls_total", outcome=outcome)
+
+
+@asynccontextmanager
+async def open_office(table: Path, **environment: str) -> AsyncIterator[Office]:
+    async with twilio_api(ACCOUNT, TOKEN) as api:
+        settings = settings_for(
+            table,
+            **{
+                "TWILIO_ACCOUNT_SID": ACCOUNT,
+                "TWILIO_API_URL": api.url,
+                "OUTBOUND_NUMBERS": "+1555010",
+                "OUTBOUND_FROM": OURS,
+                "DIAL_API_KEYS": KEY,
+                **environment,
+            },
+        )
+        async with serving(settings) as server:
+            yield Office(server, api)
+
+
+@pytest.fixture
+async def office(table: Path) -> AsyncIterator[Office]:
+    async with open_office(table) as running:
+        yield running
+
+
+async def test_call_a_person_answers_goes_the_whole_way(office: Office) -> None:
+    """The agent that was asked for, by the profile of who was called, told that it has called."""
+    await office.server.know(ADA, firstName="Ada", lastName="Example", useCase=RESTAURANT)
+
+    answer = await office.answered("human")
+    assert answer.relay is not None
+    async with office.server.twilio.connect(answer.relay) as call:
+        reply = await call.say("Who is there?")
+
+    [item] = await office.server.items(answer.relay.fields["CallSid"], "connection")
+    prompt: Any = item["systemPrompt"]
+    assert reply.text
+    assert item["useCase"] == item["outboundUseCase"] == EINSTEIN
+    assert item["userContext"]["firstName"] == "Ada"  # type: ignore[index] # a map in the table
+    assert prompt[-1]["text"].endswith(
+        "You have called this person, they did not call you: say who you are and why you call."
+    )
+    assert [await office.count(one) for one in ("dialled", "human", "machine")] == [1, 1, 0]
+    assert await office.server.metric("agent_calls_total", use_case=EINSTEIN) == 1
+
+
+async def test_order_of_somebody_we_called_is_theirs(office: Office) -> None:
+    """It stands under the number that was called, and in the index under ours."""
+    await office.ask({"to": ADA, "useCase": RESTAURANT})
+    fields = call_fields(From=OURS, To=ADA, Direction="outbound-api", AnsweredBy="human")
+
+    answer = await office.server.twilio.post(office.api.asked[-1]["Url"], fields)
+    assert answer.relay is not None
+    before = len(await office.server.orders(ADA))
+    async with office.server.twilio.connect(answer.relay) as call:
+        await call.say("a small cheese pizza with bacon for pickup")
+        await call.say("that's all")
+        await call.say("yes", cycles=2)
+
+    orders = await office.server.items(ADA, "restaurantOrder::")
+    assert len(orders) == before + 1
+    assert orders[-1]["sk1"] == OURS
+    assert await office.server.orders(OURS) == []
+
+
+async def test_agent_that_is_edited_still_knows_that_it_has_called(office: Office) -> None:
+    """An operator changes the prompt while they talk."""
+    await office.server.store.merge(EINSTEIN, "configuration", {"liveEdits": True})
+    answer = await office.answered("human")
+    assert answer.relay is not None
+
+    async with office.server.twilio.connect(answer.relay) as call:
+        await call.say("Who is there?")
+        await office.server.store.merge(EINSTEIN, "configuration", {"prompt": "You are brief."})
+        await call.say("And why do you call?")
+
+    [item] = await office.server.items(answer.relay.fields["CallSid"], "connection")
+    prompt: Any = item["systemPrompt"]
+    assert [part["text"][:20] for part in prompt] == ["You are brief.", "You have called this"]
+
+
+@pytest.mark.parametrize("by", ["human", "unknown", "", "somebody_else"])
+async def test_whoever_may_be_a_person_is_talked_to(office: Office, by: str) -> None:
+    """Never hang up on an unknown answer."""
+    answer = await office.answered(by)
+
+    assert answer.verbs == ("Connect",)
+    assert await office.count("human" if by == "human" else "unknown") == 1
+
+
+@pytest.mark.parametrize(
+    "by", ["machine_end_beep", "machine_end_silence", "machine_end_other", "machine_start"]
+)
+async def test_machine_hears_one_message_and_no_agent(office: Office, by: str) -> None:
+    """Without a word about who was meant; nothing of a call is kept."""
+    answer = await office.answered(by)
+
+    sentence = VOICEMAIL
+    assert answer.verbs == ("Say", "Hangup")
+    assert sentence in answer.xml and "ConversationRelay" not in answer.xml
+    assert await office.server.items("CA" + "1".zfill(32)) == []
+    assert await office.count("machine") == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "say"), [("de-DE", '<Say language="de-DE">'), ("multi", "<Say>")]
+)
+async def test_use_case_has_its_own_message_for_machines(
+    office: Office, language: str, say: str
+) -> None:
+    """In the language its agent speaks, where `<Say>` knows it."""
+    record = {
+        "voicemail": "Hier ist Albert. <Bitte> rufen Sie an.",
+        "conversationRelayParams": {"language": language},
+    }
+    await office.server.store.merge(EINSTEIN, "configuration", record)
+
+    answer = await office.answered("machine_end_beep")
+
+    assert f"{say}Hier ist Albert. &lt;Bitte&gt; rufen Sie an.</Say>" in answer.xml
+
+
+async def test_fax_hears_nothing(office: Office) -> None:
+    """The call ends."""
+    answer = await office.answered("fax")
+
+    assert answer.verbs == ("Hangup",)
+    assert await office.count("fax") == 1
+
+
+@pytest.mark.parametrize("status", ["completed", "busy", "no-answer", "failed", "canceled"])
+async def test_end_of_each_call_is_counted(office: Office, status: str) -> None:
+    """Also of those nobody has answered, for which no TwiML is asked."""
+    _, fields = await office.dialled()
+
+    with capture_logs() as logs:
+        told = await office.server.twilio.post(STATUS_URL, {**fields, "CallStatus": status})
+
+    assert told.status == 204
+    assert await office.count(status) == 1
+    assert [entry["status"] for entry in logs if entry["event"] == "outbound.ended"] == [status]
+    assert ADA not in str(logs)
+
+
+async def test_status_of_a_stranger_is_refused(office: Office) -> None:
+    """Signed by Twilio, for our account; a status nobody knows has one name for all."""
+    _, fields = await office.dialled()
+
+    unsigned = await office.server.twilio.post(STATUS_URL, fields, signature="Zm9yZ2Vk")
+    other = await office.server.twilio.post(STATUS_URL, {**fields, "AccountSid": "AC1"})
+    odd = await office.server.twilio.post(STATUS_URL, {**fields, "CallStatus": "x" * 99})
+
+    assert [unsigned.status, other.status, odd.status] == [403, 403, 204]
+    assert await office.count("other") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"To": "+15550100002"},
+        {"Direction": "inbound"},
+        {"Direction": ""},
+    ],
+)
+async def test_token_of_another_call_opens_nothing(office: Office, change: dict[str, str]) -> None:
+    """Signed as it is, a call that was not made with the token is turned away."""
+    url, fields = await office.dialled()
+
+    answer = await office.server.twilio.post(url, {**fields, **change})
+
+    assert (answer.status, answer.xml) == (403, "dial\n")
+
+
+async def test_token_is_of_one_call_which_may_ask_again(office: Office) -> None:
+    """Twilio repeats a webhook whose answer it did not get."""
+    url, fields = await office.dialled()
+
+    answers = [
+        await office.server.twilio.post(url, {**fields, "CallSid": call, "AnsweredBy": "human"})
+        for call in ("CA1", "CA1", "CA2")
+    ]
+    forged = await office.server.twilio.post(f"{url}x", fields)
+
+    assert [answer.status for answer in answers] == [200, 200, 403]
+    assert forged.status == 403
+
+
+async def test_call_of_another_program_is_answered_like_any(office: Office) -> None:
+    """Its direction alone makes nobody who was called a caller of ours."""
+    await office.server.know(ADA, firstName="Ada", lastName="Example", useCase=EINSTEIN)
+    fields = call_fields(From=OURS, To=ADA, Direction="outbound-api", AnsweredBy="machine_end_beep")
+
+    answer = await office.server.ring(fields)
+
+    assert answer.verbs == ("Connect",)
+    [item] = await office.server.items(fields["CallSid"], "connection")
+    assert (item["useCase"], item["userContext"]) == (RESTAURANT, {})
+    assert await office.count("machine") == 0
+
+
+async def test_person_we_called_is_handed_over_from_our_number(office: Office) -> None:
+    """An app's caller, too, who has no number of ours to be handed over from."""
+    await office.server.store.merge(RESTAURANT, "configuration", {"handoffNumber": "+15550100098"})
+    ended = {"SessionStatus": "ended", "HandoffData": '{"reasonCode": "live-agent-handoff"}'}
+    made = call_fields(From=OURS, To=ADA, Direction="outbound-api", **ended)
+    app = call_fields(From="client:ada", To="+15550100077", **ended)
+
+    answers = [
+        await office.server.twilio.post(f"{ACTION_URL}?useCase={RESTAURANT}", fields)
+        for fields in (made, app)
+    ]
+
+    assert [f'callerId="{OURS}"' in answer.xml for answer in answers] == [True, True]
+
+
+async def test_broken_use_case_is_heard_as_an_apology(office: Office) -> None:
+    """It broke while it rang: no other agent takes the call."""
+    url, fields = await office.dialled()
+    await office.server.store.merge(EINSTEIN, "configuration", {"prompt": " "})
+
+    answer = await office.server.twilio.post(url, {**fields, "AnsweredBy": "human"})
+
+    assert answer.verbs == ("Say", "Hangup")
+
+
+async def test_dial_answers_with_the_call(office: Office) -> None:
+    """202, and exactly one request to Twilio."""
+    status, answer = await office.ask({"to": ADA, "useCase": EINSTEIN, "from": "+15550100009"})
+
+    assert (status, answer) == (202, {"callSid": "CA" + "1".zfill(32)})
+    [asked] = office.api.asked
+    assert (asked["To"], asked["From"]) == (ADA, "+15550100009")
+    assert asked["StatusCallback"] == STATUS_URL
+    assert urlsplit(asked["Url"]).path == "/twiml"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ("", 400, "invalid"),
+        ("[]", 400, "invalid"),
+        ("\xff", 400, "invalid"),
+        ({"to": ADA}, 400, "invalid"),
+        ({"to": 15550100001, "useCase": EINSTEIN}, 400, "invalid"),
+        ({"to": ADA, "useCase": EINSTEIN, "from": "+1"}, 400, "caller_id"),
+        ({"to": ADA, "useCase": "nobody"}, 404, "use_case"),
+        ({"to": "911", "useCase": EINSTEIN}, 403, "number"),
+        ({"to": "+15560100001", "useCase": EINSTEIN}, 403, "number"),
+    ],
+)
+async def test_what_may_not_be_dialled_is_refused_in_one_line(
+    office: Office, body: object, status: int, error: str
+) -> None:
+    """And nothing is asked of Twilio."""
+    refused, answer = await office.ask(body)
+
+    assert (refused, answer["error"]) == (status, error)
+    assert "\n" not in answer["detail"]
+    assert office.api.asked == []
+    assert await office.count("refused") == 1
+
+
+@pytest.mark.parametrize("key", [None, "", "another-secret-of-nobody"])
+async def test_dialling_needs_a_secret(office: Office, key: str | None) -> None:
+    """401, before anything is looked at."""
+    assert (await office.ask("", key))[0] == 401
+    assert office.api.asked == []
+
+
+async def test_dialling_is_closed_unless_a_secret_is_set(table: Path) -> None:
+    """And it is not on the public port."""
+    async with open_office(table, DIAL_API_KEYS="") as office:
+        status, answer = await office.ask()
+        async with office.server.twilio.http.post(office.server.url("/dial")) as public:
+            elsewhere = public.status
+
+    assert (status, answer["error"], elsewhere) == (503, "unavailable", 404)
+
+
+async def test_fourth_call_to_a_number_is_too_many(office: Office) -> None:
+    """429, and Twilio is not asked."""
+    statuses = [(await office.ask())[0] for _ in range(4)]
+
+    assert statuses == [202, 202, 202, 429]
+    assert len(office.api.asked) == 3
+
+
+async def test_refusal_of_twilio_is_told(office: Office) -> None:
+    """By its code, without the number in its sentence."""
+    office.api.refusal = (400, 21211)
+
+    with capture_logs() as logs:
+        status, answer = await office.ask()
+
+    assert (status, answer) == (
+        502,
+        {"error": "refused", "detail": "Twilio refused: HTTP 400, code 21211"},
+    )
+    assert ADA not in str(logs)
+
+
+async def test_nobody_is_called_by_a_process_that_stops(office: Office) -> None:
+    """It could not talk to who answers."""
+    office.server.calls.lines.drain()
+
+    assert (await office.ask())[0] == 503
+    assert office.api.asked == []

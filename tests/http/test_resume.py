@@ -1,0 +1,522 @@
+"""A call whose line is lost, or given up, gets a new one and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from agent.call.config import Phrases
+from agent.call.events import Departure
+from agent.call.messages import StopReason, ToolCall
+from agent.call.resumption import BROKEN_OFF, Cause
+from agent.errors import StoreError
+from agent.http.action_webhook import LOST, MOST_ATTEMPTS, PATIENCE
+from agent.ports import Item
+from agent.store.call_state.resume_attempts import MOST_ENTRIES
+from agent.tools import SPECS
+from agent.usecases.named_tools import tools_text
+from tests.fakes import MemoryStore
+from tests.scripted import ScriptedModel
+from tests.servers import ACTION_URL, Server, heard_out, settings_for, staged
+from tests.system.test_call import offline, seeded
+from tests.twilio_client.call import Ending
+from tests.twilio_client.client import Answer, Relay, call_fields
+
+ADA = "+15550100001"
+RESTAURANT = "restaurantOrderingUseCase"
+PHRASES = Phrases()
+END = StopReason.END
+
+
+def new_line(ending: Ending) -> Relay:
+    """The line that was offered after this end of a session."""
+    assert ending.answer is not None
+    assert ending.answer.relay is not None, ending.answer.xml
+    return ending.answer.relay
+
+
+def unheard(relay: Relay) -> Relay:
+    """The same socket, opened by a relay that has played its greeting and asks nobody else."""
+    attributes = {**relay.attributes, "welcomeGreeting": ""}
+    return replace(relay, attributes=attributes, action="")
+
+
+async def test_call_whose_socket_breaks_goes_on_where_it_was(server: Server) -> None:
+    """Without a greeting, with all that was said, on a new token, and the order is placed once."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("a large pepperoni pizza with mushrooms for pickup")
+        await call.say("that's all")
+        first = call.relay
+        relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        resumed = await call.reply(cycles=2)
+        placed = await call.say("yes", cycles=2)
+    (order,) = await server.orders(ADA)
+
+    assert "welcomeGreeting" not in relay.attributes
+    assert relay.url != first.url
+    assert relay.action == first.action
+    assert resumed.cycles[0] == PHRASES.resumed
+    assert "Your order is placed" in placed.text
+    assert order["order_total"] == 23.5
+    assert await server.metric("agent_call_resumes_total", cause="lost", outcome="resumed") == 1
+    assert await server.metric("agent_calls_total", end_reason="error_relay") == 1
+
+
+async def test_words_that_were_heard_are_answered_on_the_new_line(tmp_path: Path) -> None:
+    """The model was still thinking when the socket broke."""
+    store = await seeded(MemoryStore())
+    model = ScriptedModel([[3_600.0], ["Until nine.", END]])
+
+    async with staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server:
+        async with server.twilio.call(From=ADA) as call:
+            await call.prompt("how long are you open")
+            await call.settle()
+            relay = new_line(await call.fail())
+        async with server.twilio.connect(relay) as call:
+            answered = await call.reply(cycles=2)
+
+    assert answered.cycles == (PHRASES.resumed, "Until nine.")
+    assert len(model.requests) == 2
+
+
+async def test_model_takes_up_the_thread_of_a_broken_sentence(tmp_path: Path) -> None:
+    """It is told that its last words may not have been heard."""
+    store = await seeded(MemoryStore())
+    model = ScriptedModel([["We have three kinds of pizza: ", 3_600.0], ["Three kinds.", END]])
+
+    async with staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server:
+        async with server.twilio.call(From=ADA) as call:
+            await call.prompt("what do you have")
+            await call.hear(10)
+            relay = new_line(await call.fail())
+        async with server.twilio.connect(relay) as call:
+            await call.reply(cycles=2)
+
+    last = model.requests[1].messages[-1].parts[-1]
+    said = [part for message in model.requests[1].messages for part in message.parts]
+    assert any(BROKEN_OFF in getattr(part, "text", "") for part in said)
+    assert last is not None
+
+
+async def test_caller_who_was_cut_off_is_asked_again(server: Server) -> None:
+    """`clientSpeaking` came, the words did not."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+        await call.play_out()
+        await call.send(type="info", name="clientSpeaking", value="on")
+        await call.settle()
+        relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        resumed = await call.reply()
+
+    assert resumed.text == PHRASES.resumed_unheard
+
+
+async def test_call_that_was_handed_over_goes_on_in_another_process(
+    tmp_path: Path,
+) -> None:
+    """Both have the table; the first one drains."""
+    store = await seeded(MemoryStore())
+    settings = settings_for(tmp_path / "unused")
+    async with staged(settings, store, offline) as one, staged(settings, store, offline) as other:
+        async with one.twilio.call(From=ADA) as call:
+            await call.say("a large pepperoni pizza for pickup")
+            one.calls.lines.drain()
+            relay = new_line(await heard_out(call))
+        async with other.twilio.connect(relay) as call:
+            resumed = await call.reply()
+            await call.say("that's all")
+            placed = await call.say("yes", cycles=2)
+        refused = await one.twilio.handshake(relay.url, signature=one.twilio.sign(relay.url))
+
+    assert resumed.text == PHRASES.resumed_quiet
+    assert "Your order is placed" in placed.text
+    assert refused == 503
+
+
+async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Path) -> None:
+    """The other one knows that it may not have been heard."""
+    store = await seeded(MemoryStore())
+    settings = settings_for(tmp_path / "unused")
+    endless = ScriptedModel([["We have three kinds of pizza: ", 3_600.0]])
+    short = ScriptedModel([["Three kinds.", END]])
+    async with (
+        staged(settings, store, lambda *_: endless) as one,
+        staged(settings, store, lambda *_: short) as other,
+    ):
+        async with one.twilio.call(From=ADA) as call:
+            await call.prompt("what do you have")
+            await call.hear(10)
+            one.calls.lines.drain(Departure.AT_ONCE)
+            relay = new_line(await heard_out(call))
+        async with other.twilio.connect(relay) as call:
+            resumed = await call.reply(cycles=2)
+
+    assert resumed.cycles == (PHRASES.resumed, "Three kinds.")
+
+
+async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) -> None:
+    """The line breaks while the tool is at the table."""
+    gate = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+            if str(item.get("sk", "")).startswith("restaurantOrder::"):
+                await gate.wait()
+            return await super().put(item, only_if_absent=only_if_absent)
+
+    store = Slow()
+    await seeded(store)
+    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
+        async with server.twilio.call(From=ADA) as call:
+            await call.say("a large pepperoni pizza with mushrooms for pickup")
+            await call.say("that's all")
+            await call.prompt("yes")
+            await call.settle()
+            relay = new_line(await call.fail())
+        async with server.twilio.connect(relay) as call:
+            await call.settle()
+            gate.set()
+            resumed = await call.reply(cycles=2)
+        orders = await server.orders(ADA)
+
+    assert "Your order is placed" in resumed.text
+    assert len(orders) == 1
+
+
+async def test_same_report_of_an_end_twice_is_one_new_line(server: Server) -> None:
+    """Twilio repeats a request that it has no answer to."""
+    async with server.twilio.call(From=ADA) as call:
+        ending = await call.fail()
+    again = await server.twilio.post(call.relay.action, ending.fields)
+    items = await server.items(call.relay.fields["CallSid"], "resume::")
+
+    assert [item["number"] if "number" in item else item["sk"] for item in items] == [
+        "resume::000001"
+    ]
+    assert again.relay is not None
+    assert again.relay.url != new_line(ending).url
+
+
+async def test_call_that_breaks_again_and_again_ends_with_an_apology(server: Server) -> None:
+    """Three lines in two minutes are enough (conversation relay reference section 6.1)."""
+    relay = await server.relay(From=ADA)
+    for _ in range(MOST_ENTRIES):
+        async with server.twilio.connect(relay) as call:
+            relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        ending = await call.fail()
+
+    assert ending.answer is not None
+    assert ending.answer.verbs == ("Say", "Hangup")
+    assert LOST in ending.answer.xml
+    assert await server.metric("agent_call_resumes_total", outcome="refused") == 1
+
+
+async def test_what_had_to_be_repaired_of_a_call_is_counted(server: Server) -> None:
+    """By what was wrong: here a fact that nobody can read, and those before it, never written."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+        relay = new_line(await call.fail())
+    sid = relay.fields["CallSid"]
+    await server.store.put({"pk": sid, "sk": "chat::99", "position": 50, "chat": {}})
+
+    async with server.twilio.connect(relay) as call:
+        await call.settle()
+
+    for kind in ("missing", "unreadable"):
+        assert await server.metric("agent_history_repairs_total", kind=kind) == 1, kind
+
+
+async def test_log_of_a_broken_line_names_the_call(server: Server) -> None:
+    """The runbook compares them by it; what comes on the same connection later has its own."""
+    with capture_logs([merge_contextvars]) as logs:
+        async with server.twilio.call(From=ADA) as call:
+            await call.fail()
+        await server.twilio.post(ACTION_URL, {"CallSid": "CA2", "SessionStatus": "failed"})
+        await server.twilio.post(ACTION_URL, {"CallSid": "CA3"}, signature="forged")
+
+    told = [line for line in logs if line["event"] in {"session.failed", "call.refused"}]
+    assert [line.get("call_sid") for line in told] == [call.relay.fields["CallSid"], "CA2", None]
+
+
+async def test_call_that_breaks_again_and_again_goes_to_a_person(server: Server) -> None:
+    """If the use case names one."""
+    await server.store.merge(RESTAURANT, "configuration", {"handoffNumber": "+15550007777"})
+    relay = await server.relay(From=ADA)
+    for _ in range(MOST_ENTRIES):
+        async with server.twilio.connect(relay) as call:
+            relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        ending = await call.fail()
+
+    assert ending.answer is not None
+    assert ending.answer.verbs == ("Dial",)
+
+
+async def test_caller_nobody_answered_for_comes_back(server: Server) -> None:
+    """The agent says so and goes on (relay reference section 6.2)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    told = {**call.relay.fields, "CallStatus": "in-progress", "DialCallStatus": "busy"}
+    answer = await server.twilio.post(call.relay.action, told)
+    assert answer.relay is not None
+    async with server.twilio.connect(answer.relay) as call:
+        resumed = await call.reply()
+        going_on = await call.say("are you open")
+
+    assert resumed.text == PHRASES.nobody_free
+    assert going_on.text
+
+
+@pytest.mark.parametrize(
+    ("code", "verbs"),
+    [
+        ("64105", ("Connect",)),
+        ("64101", ("Connect",)),
+        ("64109", ("Say", "Hangup")),
+        ("64108", ("Hangup",)),
+    ],
+)
+async def test_error_code_decides_what_follows(
+    server: Server, code: str, verbs: tuple[str, ...]
+) -> None:
+    """Relay reference section 5."""
+    async with server.twilio.call(From=ADA) as call:
+        ending = await call.fail(code)
+
+    assert ending.answer is not None
+    assert ending.answer.verbs == verbs
+
+
+async def test_settings_the_relay_refused_are_left_out(server: Server) -> None:
+    """64101: a voice that does not fit would fail again."""
+    relay = {"ttsProvider": "Amazon", "voice": "Joanna-Neural", "dtmfDetection": True}
+    await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": relay})
+    async with server.twilio.call(From=ADA) as call:
+        ending = await call.fail("64101")
+
+    attributes = new_line(ending).attributes
+    assert call.relay.attributes["voice"] == "Joanna-Neural"
+    assert "voice" not in attributes
+    assert attributes["dtmfDetection"] == "true"
+
+
+@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize("code", ["64111", "64112", "64114"])
+async def test_provider_of_speech_that_failed_is_not_asked_again(
+    server: Server, code: str, *, configured: bool
+) -> None:
+    """Neither by the new line of this call nor by the next call."""
+    backups = {
+        "backupVoice": {"provider": "Google", "voice": "en-US-Journey-O"},
+        "backupTranscription": {"provider": "Google", "model": "telephony"},
+    }
+    if configured:
+        await server.store.merge(RESTAURANT, "configuration", backups)
+    async with server.twilio.call(From=ADA) as call:
+        with capture_logs() as logs:
+            ending = await call.fail(code)
+    following = await server.relay(From="+15550100077")
+
+    name = "transcriptionProvider" if code == "64114" else "ttsProvider"
+    first = call.relay.attributes[name]
+    assert new_line(ending).attributes[name] == following.attributes[name] != first
+    if configured:
+        assert following.attributes[name] == "Google" or first == "Google"
+    [line] = [line for line in logs if line["event"] == "speech.provider_failed"]
+    assert line["provider"] == first
+
+
+async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Server) -> None:
+    """The action URL could not be reached; the voice webhook is the fallback of the number."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    failed = {"CallStatus": "in-progress", "ErrorCode": "11200", "ErrorUrl": ACTION_URL}
+    answer = await server.ring({**call.relay.fields, **failed})
+    assert answer.relay is not None
+    async with server.twilio.connect(answer.relay) as call:
+        resumed = await call.reply(cycles=2)
+
+    assert "welcomeGreeting" not in answer.relay.attributes
+    assert resumed.cycles[0] == PHRASES.resumed
+
+
+async def test_call_that_another_region_led_is_answered_like_a_new_one(server: Server) -> None:
+    """Nothing is known of it here."""
+    failed = {"CallStatus": "in-progress", "ErrorCode": "11200"}
+
+    answer = await server.ring(call_fields(From=ADA, **failed))
+
+    assert answer.relay is not None
+    assert answer.relay.attributes["welcomeGreeting"]
+
+
+class Forgetful(MemoryStore):
+    """A table that can be away."""
+
+    is_away = False
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        if self.is_away:
+            raise StoreError("the table is away")
+        return await super().get(pk, sk)
+
+
+async def test_caller_waits_while_the_table_is_away(tmp_path: Path) -> None:
+    """Twilio is asked to ask again, and what it told first is in the address."""
+    store = Forgetful()
+    await seeded(store)
+    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
+        async with server.twilio.call(From=ADA) as call:
+            await call.say("are you open")
+            store.is_away = True
+            first = (await call.fail()).answer
+        assert first is not None
+        fields = {**call_fields(), "CallSid": call.relay.fields["CallSid"]}
+        second = await server.twilio.post(_address(first), fields)
+        store.is_away = False
+        third = await server.twilio.post(_address(second), fields)
+        assert third.relay is not None
+        async with server.twilio.connect(third.relay) as call:
+            resumed = await call.reply(cycles=2)
+
+    assert (first.verbs, second.verbs) == (("Say", "Pause", "Redirect"), ("Pause", "Redirect"))
+    assert PATIENCE in first.xml
+    assert resumed.cycles[0] == PHRASES.resumed
+
+
+async def test_patience_has_an_end(tmp_path: Path) -> None:
+    """The caller is not kept waiting for ever."""
+    store = Forgetful()
+    store.is_away = True
+    url = f"{ACTION_URL}?useCase={RESTAURANT}&cause=lost&session=&attempt={MOST_ATTEMPTS}"
+    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
+        answer = await server.twilio.post(url, call_fields())
+
+    assert answer.verbs == ("Say", "Hangup")
+    assert LOST in answer.xml
+
+
+def _address(answer: Answer) -> str:
+    """Where Twilio is asked to ask again."""
+    redirect = ET.fromstring(answer.xml).find("Redirect")  # noqa: S314 (our own answer)
+    assert redirect is not None
+    return redirect.text or ""
+
+
+@pytest.fixture
+async def reconnecting(server: Server) -> Server:
+    """A service whose use case lets the relay open its socket again by itself."""
+    relay = {"applicationReconnect": True, "events": "speaker-events"}
+    await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": relay})
+    return server
+
+
+@pytest.mark.parametrize("brings_setup", [True, False])
+async def test_relay_that_reconnects_brings_what_was_said_meanwhile(
+    reconnecting: Server, brings_setup: bool
+) -> None:
+    """The same URL and token, with a second `setup` or without; the buffered words follow."""
+    server = reconnecting
+    relay = await server.relay(From=ADA)
+    async with server.twilio.connect(unheard(relay)) as call:
+        await call.say("a large pepperoni pizza for pickup")
+        await call.play_out()
+        await call.fail()
+    async with server.twilio.dial(unheard(relay)) as call:
+        if brings_setup:
+            await call.set_up()
+        asked = await call.say("that's all")
+        placed = await call.say("yes", cycles=2)
+    (order,) = await server.orders(ADA)
+
+    assert relay.attributes["applicationReconnect"] == "true"
+    assert asked.text
+    assert "Your order is placed" in placed.text
+    assert order["order_total"] == 21.5
+    resumed = {"cause": "reconnected", "outcome": "resumed"}
+    assert await server.metric("agent_call_resumes_total", **resumed) == 1
+
+
+async def test_new_socket_takes_the_place_of_one_that_hangs(reconnecting: Server) -> None:
+    """Nobody has told the service that the first one is dead."""
+    server = reconnecting
+    async with server.twilio.call(From=ADA) as first:
+        await first.say("a large pepperoni pizza for pickup")
+        await first.play_out()
+        async with server.twilio.dial(first.relay) as again:
+            await again.say("that's all")
+            await again.say("yes", cycles=2)
+        await first.settle()
+    orders = await server.orders(ADA)
+
+    assert len(orders) == 1
+    assert await server.metric("agent_active_calls") == 0
+
+
+async def test_relay_that_reconnects_for_ever_is_refused(reconnecting: Server) -> None:
+    """The same bound; the session then fails, and the action URL is asked."""
+    server = reconnecting
+    relay = await server.relay(From=ADA)
+    async with server.twilio.connect(relay) as call:
+        await call.say("are you open")
+    for _ in range(MOST_ENTRIES):
+        async with server.twilio.dial(relay) as call:
+            await call.say("are you open")
+    async with server.twilio.dial(relay) as call:
+        await call.settle()
+
+    refused = {"cause": "reconnected", "outcome": "refused"}
+    assert await server.metric("agent_call_resumes_total", **refused) == 1
+
+
+async def test_token_that_was_spent_opens_nothing_where_reconnecting_is_off(
+    server: Server,
+) -> None:
+    """The default (D4)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+        url = call.relay.url
+        status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
+
+    assert status == 403
+
+
+async def test_language_the_call_had_switched_to_is_kept(tmp_path: Path) -> None:
+    """The new line begins in the first language, and is switched at once."""
+    store = await seeded(MemoryStore())
+    languages = [{"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}]
+    switch = ToolCall("x", "SwitchLanguageFunction", '{"language": "es-US"}')
+    offered = {
+        "tools": tools_text([SPECS["SwitchLanguageFunction"]]),
+        "dtmfHandlers": "{}",
+        "languages": languages,
+    }
+    await store.merge(RESTAURANT, "configuration", offered)
+    model = ScriptedModel([[switch, StopReason.TOOLS], ["Hola.", END]])
+
+    async with staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server:
+        async with server.twilio.call(From=ADA) as call:
+            await call.say("spanish please")
+            relay = new_line(await call.fail())
+        async with server.twilio.connect(relay) as call:
+            await call.reply(cycles=2)
+
+    assert call.ledger.others[0]["ttsLanguage"] == "es-US"
+
+
+def test_each_cause_is_told_by_a_word_of_its_own() -> None:
+    """They are labels of a metric and travel in an address."""
+    told: Mapping[str, Any] = {cause.value: cause for cause in Cause}
+
+    assert sorted(told) == ["handed_over", "lost", "nobody", "reconnected"]

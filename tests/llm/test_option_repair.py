@@ -1,0 +1,567 @@
+"""A model that refuses an option is asked again without it; one that cannot do it is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.call.events import ReplyFault
+from agent.call.messages import Choice, ForcedTool, ReplyRequest
+from agent.errors import ModelError
+from agent.llm.bedrock import BedrockModel, BedrockRuntime
+from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.llm.failover.circuit_breaker import HealthLimits
+from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.option_repair import (
+    FORCED,
+    MOST_REPAIRS,
+    WORDS_ONLY,
+    Learned,
+    Option,
+    Refusal,
+    fault_of,
+    refusal_of,
+    refused_option,
+)
+from agent.ports import LanguageModel
+from agent.usecases.use_case import ModelSettings
+from tests.emulators.bedrock import BedrockEmulator
+from tests.emulators.openai import OpenAIEmulator
+from tests.emulators.replies import Json, Reply, fail, say
+from tests.emulators.scripts import Request
+from tests.llm import contract
+from tests.llm.accounts import set_account
+from tests.waiting import until
+
+CLAUDE = "us.anthropic.claude-opus-4-8"
+TOOL = contract.TOOLS[0].name
+ASKED = contract.request(contract.SMALL_TALK)
+WARM = replace(ASKED, temperature=0.3)
+FORCING = replace(ASKED, choice=ForcedTool(TOOL))
+WELL = say("Well.")
+
+Rule = Callable[[Json], bool]
+"""Whether a body is refused."""
+
+
+@dataclass(slots=True)
+class Told:
+    """`RefusalEvents` in a list."""
+
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def option_refused(self, model: str, option: str) -> None:
+        self.refused.append((model, option))
+
+
+@asynccontextmanager
+async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, Any, Told]]:
+    told = Told()
+    async with (
+        OpenAIEmulator(script) as server,
+        OpenAIRuntime.open(base_url=server.base_url, events=told) as runtime,
+    ):
+        yield lambda: OpenAIModel("openai:small", runtime), server, told
+
+
+@asynccontextmanager
+async def converse(
+    patch: pytest.MonkeyPatch, script: Callable[[Request], Reply], **settings: Any
+) -> AsyncIterator[tuple[Any, Any, Told]]:
+    told = Told()
+    async with BedrockEmulator(script) as server:
+        set_account(patch, server.url)
+        async with BedrockRuntime.open(events=told) as runtime:
+            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, told
+
+
+def refusing(rule: Rule, kind: str, text: str, *, in_stream: bool = False) -> Callable[..., Reply]:
+    """A server that refuses some bodies with these words."""
+    return lambda request: fail(kind, text, in_stream=in_stream) if rule(request.body) else WELL
+
+
+def has(*path: str) -> Rule:
+    def rule(body: Json) -> bool:
+        value: Any = body
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value is not None
+
+    return rule
+
+
+def is_forced(body: Json) -> bool:
+    return isinstance(body.get("tool_choice"), dict)
+
+
+def has_point(body: Json) -> bool:
+    return "cachePoint" in str(body)
+
+
+BEDROCK = [
+    (
+        WARM, {}, has("inferenceConfig", "temperature"), "temperature",
+        "The model returned the following errors: `temperature` is deprecated for this model.",
+    ),
+    (
+        replace(ASKED, top_p=0.5), {}, has("inferenceConfig", "topP"), "top_p",
+        "The model returned the following errors: `top_p` is deprecated for this model.",
+    ),
+    (
+        WARM, {}, has("inferenceConfig", "temperature"), "temperature",
+        "This model doesn't support the inferenceConfig.temperature field. Remove "
+        "inferenceConfig.temperature and try again.",
+    ),
+    (
+        FORCING, {}, has("toolConfig", "toolChoice"), "tool_choice",
+        "This model doesn't support the toolConfig.toolChoice.tool field. Remove "
+        "toolConfig.toolChoice.tool and try again.",
+    ),
+    (
+        FORCING, {}, has("toolConfig", "toolChoice"), "tool_choice",
+        "The model returned the following errors: Thinking may not be enabled when tool_choice "
+        "forces tool use.",
+    ),
+    (
+        ASKED, {}, has("inferenceConfig", "maxTokens"), "max_tokens",
+        "The maximum tokens you requested exceeds the model limit of 200. Try again with a "
+        "maximum tokens value that is lower than 200.",
+    ),
+    (
+        ASKED, {}, has_point, "cache",
+        "The model returned the following errors: system.0.cache_control: Extra inputs are not "
+        "permitted",
+    ),
+    (
+        ASKED, {}, has_point, "cache",
+        "Malformed input request: #/system/1: extraneous key [cachePoint] is not permitted, "
+        "please reformat your input and try again.",
+    ),
+    (
+        ASKED, {"latency": "optimized"}, has("performanceConfig"), "latency",
+        "Latency performance configuration is not supported for this model.",
+    ),
+    (
+        ASKED, {"service_tier": "priority"}, has("serviceTier"), "service_tier",
+        "The provided service tier is not supported for this model.",
+    ),
+    (
+        ASKED, {"metadata": '{"team": "a"}'}, has("requestMetadata"), "metadata",
+        "This model doesn't support the requestMetadata field.",
+    ),
+    (
+        ASKED, {"additional": '{"top_k": 50}'},
+        has("additionalModelRequestFields", "top_k"), "additional",
+        "Malformed input request: extraneous key [top_k] is not permitted, please reformat your "
+        "input and try again.",
+    ),
+    (
+        ASKED, {"additional": '{"thinking": {"type": "enabled", "budget_tokens": 1024}}'},
+        has("additionalModelRequestFields", "thinking"), "additional",
+        'The model returned the following errors: "thinking.type.enabled" is not supported for '
+        "this model.",
+    ),
+    (
+        ASKED, {"additional": '{"inferenceConfig": {"topK": 20}, "other": 1}'},
+        has("additionalModelRequestFields", "inferenceConfig"), "additional",
+        "Malformed input request: #/inferenceConfig: extraneous key [topK] is not permitted",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "settings", "rule", "label", "text"), BEDROCK)
+async def test_bedrock_is_asked_again_without_what_it_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+    asked: ReplyRequest,
+    settings: Mapping[str, str],
+    rule: Rule,
+    label: str,
+    text: str,
+) -> None:
+    """In the same turn; all later ones are asked once, also by another model of the use case."""
+    script = refusing(rule, "ValidationException", text)
+    async with converse(monkeypatch, script, **settings) as (model, server, told):
+        for _ in range(2):
+            assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
+
+        assert [rule(request.body) for request in server.requests] == [True, False, False]
+        assert told.refused == [(CLAUDE, label)]
+
+
+CHAT = [
+    (
+        WARM, has("temperature"), "temperature",
+        "Unsupported value: 'temperature' does not support 0.3 with this model. Only the default "
+        "(1) value is supported.",
+    ),
+    (
+        WARM, has("temperature"), "temperature",
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+    ),
+    (
+        replace(ASKED, top_p=0.5), has("top_p"), "top_p",
+        "openai does not support parameters: ['top_p'], for model=o1. To drop these, set "
+        "`litellm.drop_params=True`",
+    ),
+    (
+        ASKED, has("max_tokens"), "max_tokens",
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+        "'max_completion_tokens' instead.",
+    ),
+    (
+        ASKED, has("stream_options"), "stream_options",
+        "Unrecognized request argument supplied: stream_options. Please contact us through an "
+        "Azure support request.",
+    ),
+    (ASKED, has("stream_options"), "stream_options", "Unknown parameter: 'stream_options'."),
+    (
+        FORCING, is_forced, "tool_choice",
+        "Input should be 'auto', 'none' or 'any' (body.tool_choice)",
+    ),
+    (
+        FORCING, has("tool_choice"), "tool_choice",
+        "deepseek-reasoner does not support this tool_choice",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "rule", "label", "text"), CHAT)
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+async def test_chat_is_asked_again_without_what_it_refuses(
+    asked: ReplyRequest, rule: Rule, label: str, text: str, status: int
+) -> None:
+    """A proxy in between may give another status."""
+
+    def script(request: Request) -> Reply:
+        return fail("invalid_request_error", text, status=status) if rule(request.body) else WELL
+
+    async with chat(script) as (model, server, told):
+        for _ in range(2):
+            assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
+
+        refused = [rule(request.body) for request in server.requests]
+        assert refused == [True] * (len(refused) - 2) + [False, False]
+        assert set(told.refused) == {("openai:small", label)}
+        assert len(told.refused) == len(refused) - 2
+
+
+async def test_limit_of_tokens_gets_its_other_name() -> None:
+    """It is not lost, unless a server takes neither."""
+    text = "Unsupported parameter: '{}' is not supported with this model."
+
+    def script(request: Request) -> Reply:
+        name = next((each for each in names if each in request.body), "")
+        return fail("invalid_request_error", text.format(name)) if name else WELL
+
+    names = ["max_tokens"]
+    async with chat(script) as (model, server, _):
+        await contract.pieces_of(model(), ASKED)
+        assert server.requests[-1].body["max_completion_tokens"] == ASKED.max_tokens
+
+        names.append("max_completion_tokens")
+        await contract.pieces_of(model(), ASKED)
+        assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [(FORCING, FORCED.format(TOOL)), (replace(ASKED, choice=Choice.NONE), WORDS_ONLY)],
+)
+async def test_choice_of_tools_that_is_refused_is_said_in_words(
+    asked: ReplyRequest, words: str
+) -> None:
+    """The tools stay, and the other choices are sent as before."""
+    script = refusing(
+        lambda body: body["tool_choice"] != "auto" if "tool_choice" in body else False,
+        "invalid_request_error",
+        "tool_choice is not supported by this model",
+    )
+    async with chat(script) as (model, server, _):
+        await contract.pieces_of(model(), asked)
+        body = server.requests[-1].body
+        assert words in body["messages"][0]["content"]
+        assert len(body["tools"]) == len(contract.TOOLS)
+
+        await contract.pieces_of(model(), ASKED)
+        assert server.requests[-1].body["tool_choice"] == "auto"
+        assert words not in server.requests[-1].body["messages"][0]["content"]
+
+
+async def test_forced_tool_of_bedrock_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for families that take no named tool."""
+    script = refusing(
+        has("toolConfig", "toolChoice"), "ValidationException", "tool_choice: not supported"
+    )
+    async with converse(monkeypatch, script) as (model, server, _):
+        await contract.pieces_of(model(), FORCING)
+
+        assert server.requests[-1].body["system"][-1] == {"text": FORCED.format(TOOL)}
+
+
+async def test_several_options_are_refused_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each once; the answer comes in the same turn."""
+    fields = {"performanceConfig": "performanceConfig", "serviceTier": "service tier",
+              "requestMetadata": "requestMetadata"}  # fmt: skip
+
+    def script(request: Request) -> Reply:
+        name = next((text for key, text in fields.items() if key in request.body), "")
+        return fail("ValidationException", f"{name} is not supported") if name else WELL
+
+    settings = {"latency": "optimized", "service_tier": "flex", "metadata": '{"a": "b"}'}
+    async with converse(monkeypatch, script, **settings) as (model, server, told):
+        assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
+
+        assert len(server.requests) == 4
+        assert Counter(label for _, label in told.refused) == Counter(
+            ("latency", "service_tier", "metadata")
+        )
+
+
+@pytest.mark.parametrize("kind", ["ValidationException", "invalid_request_error"])
+async def test_repairs_have_an_end(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A server that refuses whatever it is sent is asked a few times and no more."""
+    additional = ",".join(f'"option{n}": 1' for n in range(20))
+    numbers = iter(range(20))
+
+    def script(_: Request) -> Reply:
+        return fail(kind, f"temperature top_p max_tokens option{next(numbers)} not permitted")
+
+    opened = (
+        converse(monkeypatch, script, additional=f"{{{additional}}}")
+        if kind == "ValidationException"
+        else chat(script)
+    )
+    async with opened as (model, server, _):
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(model(), WARM)
+
+        assert caught.value.fault is ReplyFault.REFUSED
+        assert 2 <= len(server.requests) <= MOST_REPAIRS + 1
+
+
+@pytest.mark.parametrize("is_bedrock", [True, False])
+async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
+    monkeypatch: pytest.MonkeyPatch, *, is_bedrock: bool
+) -> None:
+    """The request is then repeated as after any other fault before the first word."""
+    kind, path = (
+        ("ValidationException", ("inferenceConfig", "temperature"))
+        if is_bedrock
+        else ("invalid_request_error", ("temperature",))
+    )
+    text = "`temperature` is deprecated for this model."
+    script = refusing(has(*path), kind, text, in_stream=True)
+    opened = converse(monkeypatch, script) if is_bedrock else chat(script)
+    async with opened as (make, server, told):
+        candidate = Candidate(make(), ModelHealth("any"))
+        pieces = await contract.pieces_of(ResilientModel([candidate], HedgeBudget(0.0)), WARM)
+
+        assert contract.said(pieces) == "Well."
+        assert len(server.requests) == 2
+        assert [label for _, label in told.refused] == ["temperature"]
+
+
+async def test_model_without_prompt_caching_is_sent_no_cache_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says so with an `AccessDeniedException`, which else means that the model is not ours."""
+    text = "You invoked an unsupported model or your request did not allow prompt caching."
+    script = refusing(has_point, "AccessDeniedException", text)
+    async with converse(monkeypatch, script) as (model, _, told):
+        assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
+        assert told.refused == [(CLAUDE, "cache")]
+
+
+async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A use case that has one is not answered without it."""
+    script = refusing(
+        has("guardrailConfig"), "ValidationException", "guardrailConfig is not permitted"
+    )
+    async with converse(monkeypatch, script, guardrail="gr1:1") as (model, server, _):
+        with pytest.raises(ModelError):
+            await contract.pieces_of(model(), ASKED)
+
+        assert len(server.requests) == 1
+
+
+async def test_refusal_is_logged_once_and_without_its_text() -> None:
+    """Which may quote the caller."""
+    script = refusing(has("temperature"), "invalid_request_error", "temperature: not 0.3, Ada")
+    async with chat(script) as (model, _, _told):
+        with capture_logs() as logs:
+            for _ in range(3):
+                await contract.pieces_of(model(), WARM)
+
+    (line,) = [each for each in logs if each["event"] == "model.option_refused"]
+    assert line == {
+        "event": "model.option_refused",
+        "log_level": "warning",
+        "model": "openai:small",
+        "option": "temperature",
+        "pii_detail": "temperature: not 0.3, Ada",
+    }
+
+
+CANNOT = [
+    "This model doesn't support tool use in streaming mode.",
+    "This model doesn't support tool use.",
+    "This model doesn't support system messages. Try again without a system message or use a "
+    "model that supports system messages.",
+    "The model is unsupported for streaming.",
+    "The provided model identifier is invalid.",
+    "Invocation of model ID x with on-demand throughput isn't supported.",
+    "Access denied. This Model is marked by provider as Legacy.",
+    "You don't have access to the model with the specified model ID.",
+    "data retention mode 'default' is not available for this model",
+    "This model version has reached the end of its life.",
+    "registry.ollama.ai/library/gemma3:4b does not support tools",
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+    "tools param requires --jinja flag",
+    "`tool calling` is not supported with this model",
+    "Function calling is not enabled for models/gemma-3-4b-it",
+    "Developer instruction is not enabled for models/gemma-3-4b-it",
+    "System role not supported",
+    "The model `mixtral-8x7b-32768` has been decommissioned and is no longer supported.",
+    "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
+    "This model is only supported in v1/responses and not in v1/chat/completions.",
+    "The model `gpt-9` does not exist or you do not have access to it.",
+]
+
+
+@pytest.mark.parametrize("text", CANNOT)
+def test_model_that_cannot_is_to_blame(text: str) -> None:
+    """So its breaker opens and the next one is asked."""
+    options = [Option("temperature", "temperature", ("temperature",))]
+    assert refused_option(Refusal(text), options) is None
+    assert fault_of(text) is ReplyFault.DENIED
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("The model returned the following errors: roles must alternate", ReplyFault.REFUSED),
+        ("tool_use_id found in tool_result blocks: tool1", ReplyFault.REFUSED),
+        ("Invalid schema for function 'f': array schema missing items.", ReplyFault.REFUSED),
+        ("", ReplyFault.REFUSED),
+        (
+            "'max_tokens' is too large: 300. This model's maximum context length is 4096 tokens",
+            ReplyFault.TOO_LONG,
+        ),
+        ("input length and `max_tokens` exceed context limit: 9 + 3 > 10", ReplyFault.TOO_LONG),
+        ("Input is too long for requested model.", ReplyFault.TOO_LONG),
+    ],
+)
+def test_what_is_about_the_request_itself(text: str, fault: ReplyFault) -> None:
+    """Leaving an option out would not help."""
+    options = [Option("max_tokens", "max_tokens", ("max_tokens",))]
+    assert refused_option(Refusal(text), options) is None
+    assert fault_of(text) is fault
+
+
+async def test_third_model_is_asked_after_two_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two is passed over from then on."""
+    script = refusing(
+        has("toolConfig"), "ValidationException", "This model doesn't support tool use in streaming"
+    )
+    spoken = refusing(lambda body: True, "invalid_request_error", "small does not support tools")
+    async with (
+        converse(monkeypatch, script) as (first, bedrock, _),
+        chat(spoken) as (second, _, _told),
+        chat(lambda _: WELL) as (third, _, _told_too),
+    ):
+        healths = [ModelHealth(name) for name in ("first", "second", "third")]
+        made: list[LanguageModel] = [first(), second(), third()]
+        model = ResilientModel(
+            [Candidate(*each) for each in zip(made, healths, strict=True)], HedgeBudget(0.0)
+        )
+        for _ in range(2):
+            assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
+
+        assert [health.is_open for health in healths] == [True, True, False]
+        assert len(bedrock.requests) == 1
+
+
+SENT = [
+    Option("temperature", "temperature", ("temperature",)),
+    Option("top_p", "top_p", ("top_p",)),
+    Option("max_tokens", "max_tokens", ("max_tokens",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ({"message": "No.", "param": "top_p", "code": "unsupported_parameter"}, "top_p"),
+        (
+            {"detail": [{"loc": ["body", "max_tokens"], "msg": "Extra inputs are not permitted",
+                         "input": {"temperature": 0.3, "top_p": 1}}]},
+            "max_tokens",
+        ),
+        (
+            {"message": "Provider returned error", "code": 400,
+             "metadata": {"raw": '{"error":{"message":"top_p: unknown"}}'}},
+            "top_p",
+        ),
+        ({"message": {"detail": [{"loc": ["body", "top_p"], "msg": "forbidden"}]}}, "top_p"),
+        ({"message": "Use TOP-P or Temperature, not both"}, "temperature"),
+        ({"message": "max tokens: must be lower"}, "max_tokens"),
+        ({"message": "temperature"}, None),
+        ({"message": "Something is not supported", "param": "messages"}, None),
+        ("top_p is unsupported", "top_p"),
+        (["a", 1, None, {"msg": "top_p unsupported"}], "top_p"),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_option_is_found_where_servers_name_it(body: object, key: str | None) -> None:
+    """In a field, or in a sentence; not in what a server repeats of the request."""
+    option = refused_option(refusal_of(body), SENT)
+
+    assert (option.key if option else None) == key
+
+
+def test_deep_and_long_bodies_are_read_in_part() -> None:
+    """A server may send what it likes."""
+    deep: object = "top_p is unsupported"
+    for _ in range(5_000):
+        deep = {"detail": [deep]}
+
+    assert refusal_of(deep) == Refusal("")
+    assert len(refusal_of({"message": "x" * 1_000_000}).text) < 10_000
+
+
+def test_two_calls_learn_one_thing_once() -> None:
+    """Both ask again."""
+    told = Told()
+    learned = Learned(told)
+    said = Refusal("temperature is not supported")
+
+    assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
+    assert told.refused == [("a", "temperature")]
+    assert learned.of("a") == {"temperature"}
+    assert not learned.of("b")
+
+
+async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without_any() -> None:
+    """The probe asks for what calls ask for."""
+    cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
+    async with chat(cannot) as (make, server, _):
+        health = ModelHealth("small", limits=HealthLimits(denied_probe_after=0.01))
+        model = ResilientModel([Candidate(make(), health)], HedgeBudget(0.0))
+        with pytest.raises(ModelError):
+            await contract.pieces_of(model, ASKED)
+        watching = asyncio.create_task(health.watch(make()))
+        await until(lambda: len(server.requests) >= 2)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+        assert health.is_open
+        assert "tools" in server.requests[1].body

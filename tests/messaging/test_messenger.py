@@ -1,0 +1,334 @@
+"""Messages that leave the service: what is written, and what is known when it goes wrong."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from agent.errors import MessageError, MessageRefusedError, Refusal
+from agent.messaging.messenger import (
+    CarrierMessenger,
+    MessengerOptions,
+    TwilioAccount,
+    open_messenger,
+)
+from agent.ports import Channel, Mail, Messenger, TextMessage
+from agent.tools.idempotency import PERFORM_SECONDS
+from agent.twilio.rest_client import CONNECT_SECONDS, TOTAL_SECONDS, open_http
+from tests.emulators.carrier import (
+    ACCOUNT,
+    MAIL,
+    MESSAGES,
+    CarrierStandIn,
+    Conduct,
+    Refused,
+    Taken,
+    nobody,
+    rerouted,
+)
+from tests.fakes import MemoryMessenger
+
+OPTIONS = MessengerOptions(
+    account=TwilioAccount(ACCOUNT, "auth-token"),
+    status_callback="https://voice.example.com/messages/status",
+    sendgrid_api_key="SG.key",
+    email_sender="orders@example.com",
+)
+TEXT = TextMessage("+15550100099", "+15550100001", "Your table & more: 100% ready, café ☕")
+LETTER = Mail("ada@example.com", "Ada Example", "Your order", "<body><p>a &amp; b</p></body>")
+
+CHANNELS: list[Channel] = ["sms", "email"]
+every_channel = pytest.mark.parametrize("channel", CHANNELS)
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[CarrierStandIn]:
+    async with CarrierStandIn() as carrier:
+        yield carrier
+
+
+@asynccontextmanager
+async def messenger_to(
+    http: aiohttp.ClientSession, options: MessengerOptions = OPTIONS
+) -> AsyncIterator[Messenger]:
+    async with http:
+        yield CarrierMessenger(options, http)
+
+
+async def send(messenger: Messenger, channel: Channel) -> None:
+    if channel == "sms":
+        await messenger.text(TEXT)
+    else:
+        await messenger.mail(LETTER)
+
+
+async def failure(messenger: Messenger, channel: Channel) -> MessageError:
+    with pytest.raises(MessageError) as caught:
+        await send(messenger, channel)
+    return caught.value
+
+
+def basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+async def test_sms_is_asked_for_as_twilio_wants_it(stand_in: CarrierStandIn) -> None:
+    """Address, login and every field; the SID comes back."""
+    async with messenger_to(stand_in.session()) as messenger:
+        sid = await messenger.text(TEXT)
+
+    assert sid == "SM00000000000000000000000000000001"
+    assert stand_in.taken == [
+        Taken(
+            MESSAGES,
+            basic(ACCOUNT, "auth-token"),
+            {
+                "To": "+15550100001",
+                "From": "+15550100099",
+                "Body": "Your table & more: 100% ready, café ☕",
+                "StatusCallback": "https://voice.example.com/messages/status",
+            },
+        )
+    ]
+
+
+async def test_api_key_comes_before_the_token(stand_in: CarrierStandIn) -> None:
+    """With a key the account's own token is not used; the address still names the account."""
+    account = TwilioAccount(ACCOUNT, "auth-token", "SK1", "key-secret")
+
+    async with messenger_to(stand_in.session(), replace(OPTIONS, account=account)) as messenger:
+        await messenger.text(TEXT)
+
+    assert [(each.url, each.login) for each in stand_in.taken] == [
+        (MESSAGES, basic("SK1", "key-secret"))
+    ]
+
+
+async def test_no_callback_is_asked_for_where_twilio_cannot_reach_it(
+    stand_in: CarrierStandIn,
+) -> None:
+    """A service on one's own machine has no public address."""
+    async with messenger_to(stand_in.session(), replace(OPTIONS, status_callback="")) as messenger:
+        await messenger.text(TEXT)
+
+    assert [text.keys() for text in stand_in.texts] == [{"To", "From", "Body"}]
+
+
+async def test_email_is_asked_for_as_sendgrid_wants_it(stand_in: CarrierStandIn) -> None:
+    """Address, key and the whole body."""
+    async with messenger_to(stand_in.session()) as messenger:
+        await messenger.mail(LETTER)
+
+    assert stand_in.taken == [
+        Taken(
+            MAIL,
+            "Bearer SG.key",
+            {
+                "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada Example"}]}],
+                "from": {"email": "orders@example.com"},
+                "subject": "Your order",
+                "content": [{"type": "text/html", "value": LETTER.html}],
+            },
+        )
+    ]
+
+
+async def test_recipient_without_a_name_has_none(stand_in: CarrierStandIn) -> None:
+    """SendGrid refuses a name that is empty."""
+    async with messenger_to(stand_in.session()) as messenger:
+        await messenger.mail(replace(LETTER, name=""))
+
+    (mail,) = stand_in.mails
+    assert mail["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
+
+
+@every_channel
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
+async def test_refusal_is_certain(stand_in: CarrierStandIn, channel: Channel, status: int) -> None:
+    """It was read and turned away: nothing was sent, and it is asked once."""
+    stand_in.next = [Refused(status)]
+
+    async with messenger_to(stand_in.session()) as messenger:
+        error = await failure(messenger, channel)
+
+    assert isinstance(error, MessageRefusedError)
+    assert error.refusal is Refusal.OTHER
+    assert len(stand_in.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "refusal"),
+    [
+        (400, 21610, Refusal.OPTED_OUT),
+        (400, 21211, Refusal.RECIPIENT),
+        (400, 21614, Refusal.RECIPIENT),
+        (400, 21612, Refusal.RECIPIENT),
+        (403, 21408, Refusal.RECIPIENT),
+        (400, 21606, Refusal.OTHER),
+        (429, 20429, Refusal.OTHER),
+        (429, 21610, Refusal.OTHER),
+    ],
+)
+async def test_refusal_of_twilio_says_whose_fault_it_is(
+    stand_in: CarrierStandIn, status: int, code: int, refusal: Refusal
+) -> None:
+    """Whether it is worth trying again depends on it."""
+    stand_in.next = [Refused(status, code)]
+
+    async with messenger_to(stand_in.session()) as messenger:
+        error = await failure(messenger, "sms")
+
+    assert isinstance(error, MessageRefusedError)
+    assert error.refusal is refusal
+
+
+@every_channel
+@pytest.mark.parametrize(
+    "fate",
+    [
+        Refused(302),
+        Refused(408),
+        Refused(500),
+        Refused(502),
+        Refused(503),
+        Conduct.HANGS_UP,
+        Conduct.STALLS,
+    ],
+)
+async def test_doubt_is_told_as_doubt_and_nothing_is_tried_again(
+    stand_in: CarrierStandIn, channel: Channel, fate: Refused | Conduct
+) -> None:
+    """The request was written; what became of it nobody knows."""
+    stand_in.next = [fate]
+
+    async with messenger_to(stand_in.session()) as messenger:
+        error = await failure(messenger, channel)
+
+    assert not isinstance(error, MessageRefusedError)
+    assert len(stand_in.taken) == 1
+
+
+@pytest.mark.parametrize("fate", [Conduct.HANGS_UP_AMID, Conduct.BABBLES])
+async def test_answer_of_twilio_that_cannot_be_read_is_doubt(
+    stand_in: CarrierStandIn, fate: Conduct
+) -> None:
+    """It answered, so the request has arrived."""
+    stand_in.next = [fate]
+
+    async with messenger_to(stand_in.session()) as messenger:
+        error = await failure(messenger, "sms")
+
+    assert not isinstance(error, MessageRefusedError)
+    assert len(stand_in.taken) == 1
+
+
+@every_channel
+@pytest.mark.parametrize("answers", [True, False], ids=["refused", "too slow"])
+async def test_connection_that_does_not_come_about_is_certain(
+    channel: Channel, *, answers: bool
+) -> None:
+    """No byte of the request was written."""
+    async with nobody(answers=answers) as base, messenger_to(rerouted(base)) as messenger:
+        error = await failure(messenger, channel)
+
+    assert isinstance(error, MessageRefusedError)
+
+
+@every_channel
+async def test_no_connection_is_kept(stand_in: CarrierStandIn, channel: Channel) -> None:
+    """One that the other side closes while we write would be a doubt for nothing."""
+    async with open_http() as http:
+        assert http.connector is not None
+        assert http.connector.force_close
+        assert (http.timeout.connect, http.timeout.total) == (CONNECT_SECONDS, TOTAL_SECONDS)
+    assert CONNECT_SECONDS < TOTAL_SECONDS < PERFORM_SECONDS
+
+    async with messenger_to(stand_in.session()) as messenger:
+        await send(messenger, channel)
+        await send(messenger, channel)
+
+    assert len(stand_in.taken) == 2
+
+
+async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStandIn) -> None:
+    """Twilio's own words have the number in them; neither logs nor errors repeat them."""
+    stand_in.next = [Refused(400, 21610)]
+
+    with capture_logs() as logs:
+        async with messenger_to(stand_in.session()) as messenger:
+            error = await failure(messenger, "sms")
+
+    assert logs == [{"event": "sms.failed", "log_level": "warning", "status": 400, "code": "21610"}]
+    assert str(error) == "opted out: HTTP 400, Twilio error 21610"
+
+
+@pytest.mark.parametrize(
+    ("options", "lacking"),
+    [
+        (OPTIONS, {}),
+        (
+            MessengerOptions(),
+            {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"},
+        ),
+        (replace(OPTIONS, account=TwilioAccount(ACCOUNT)), {"sms": "TWILIO_AUTH_TOKEN"}),
+        (replace(OPTIONS, account=TwilioAccount(ACCOUNT, "", "SK1", "secret")), {}),
+        (replace(OPTIONS, sendgrid_api_key=""), {"email": "SENDGRID_API_KEY"}),
+    ],
+)
+async def test_what_is_lacking_is_told_by_its_variable(
+    options: MessengerOptions, lacking: dict[Channel, str]
+) -> None:
+    """Operators see what to set; asking for it all the same sends nothing."""
+    async with open_messenger(options) as messenger:
+        assert dict(messenger.lacking) == lacking
+        for channel in lacking:
+            assert isinstance(await failure(messenger, channel), MessageRefusedError)
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[tuple[Messenger, Callable[[str], None], Callable[[], int]]]:
+    messenger = MemoryMessenger()
+
+    def will(fate: str) -> None:
+        faults = {"refuse": MessageRefusedError(Refusal.OTHER), "doubt": MessageError("doubt")}
+        messenger.fault = faults.get(fate)
+
+    yield messenger, will, lambda: len(messenger.texts) + len(messenger.mails)
+
+
+@asynccontextmanager
+async def _real() -> AsyncIterator[tuple[Messenger, Callable[[str], None], Callable[[], int]]]:
+    async with CarrierStandIn() as stand_in, messenger_to(stand_in.session()) as messenger:
+        sent = 0
+
+        def will(fate: str) -> None:
+            nonlocal sent
+            stand_in.next = [Refused({"refuse": 400, "doubt": 500}[fate])]
+            sent += 1
+
+        yield messenger, will, lambda: len(stand_in.taken) - sent
+
+
+@every_channel
+@pytest.mark.parametrize("opened", [_memory, _real], ids=["memory", "carrier"])
+async def test_every_messenger_tells_the_three_outcomes_apart(
+    opened: Callable[[], object], channel: Channel
+) -> None:
+    """What stands in for a carrier in tests is one: sent, refused for certain, or in doubt."""
+    async with opened() as (messenger, will, sent):  # type: ignore[attr-defined] # either of two
+        await send(messenger, channel)
+        well = sent()
+        will("refuse")
+        refused = await failure(messenger, channel)
+        will("doubt")
+        doubtful = await failure(messenger, channel)
+
+        assert (well, sent()) == (1, 1)
+    assert isinstance(refused, MessageRefusedError)
+    assert not isinstance(doubtful, MessageRefusedError)

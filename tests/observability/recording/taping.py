@@ -1,0 +1,56 @@
+"""Conversations recorded as a session would, to a table in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent.call.actions import Action
+from agent.call.config import Brief
+from agent.call.events import EndReason, Event
+from agent.call.resumption import Resumption
+from agent.observability.recording.record_reader import RecordedLine, read_record
+from agent.observability.recording.record_writer import open_records
+from agent.observability.recording.serialization import Beginning, Stamp
+from tests.fakes import MemoryStore, moment
+
+NOW = 1_772_733_600.5
+STAMP = Stamp("pizza", 3, "scripted:", "p0", "t0", "c0")
+ADA_CALLS = {"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"}
+
+
+ASKS = "a0"
+
+
+def beginning(brief: Brief, resumption: Resumption | None = None) -> Beginning:
+    """With what a line began."""
+    return Beginning(brief, resumption, STAMP, int(NOW * 1000), ADA_CALLS)
+
+
+@dataclass(slots=True)
+class Tape:
+    """One line of a call as it was."""
+
+    beginning: Beginning
+    seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
+
+
+async def taped(tapes: Sequence[Tape]) -> list[RecordedLine]:
+    """These lines after they were in the table."""
+    store = MemoryStore()
+    await write(store, tapes)
+    return await read_record(store, "CA1")
+
+
+async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
+    """Record these lines of one call; an event comes every tenth of a second."""
+    async with open_records(store, lambda: NOW, 7) as desk:
+        assert desk is not None
+        for generation, tape in enumerate(tapes):
+            recorder = desk.open("CA1", generation, tape.beginning, lambda: ASKS)
+            for event, actions in tape.seen:
+                await asyncio.sleep(0.1)  # of virtual time
+                now = asyncio.get_running_loop().time()
+                recorder.observe(moment(event, actions, now))
+            recorder.ended(EndReason.CALLER_HANGUP)

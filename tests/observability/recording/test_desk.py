@@ -1,0 +1,287 @@
+"""Records reach the table in order and in bounded pieces, and may be lost, but never unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from agent.call.config import Brief
+from agent.call.events import CallerSpoke, EndReason
+from agent.errors import StoreError, StoreRefusedError
+from agent.observability.recording.call_recorder import CallRecorder
+from agent.observability.recording.record_reader import read_record
+from agent.observability.recording.record_writer import Loss, RecordDesk, open_records
+from agent.ports import Item
+from tests.fakes import Clock, MemoryStore, moment
+from tests.observability.recording.taping import NOW, beginning
+from tests.virtual_time import run_virtually
+
+
+class FickleStore(MemoryStore):
+    """A table that is away, refuses or breaks, as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.attempts: list[tuple[float, str]] = []
+        """When which item was to be written, on the loop's clock."""
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        self.attempts.append((round(asyncio.get_running_loop().time(), 3), str(item["sk"])))
+        if self.is_away:
+            raise StoreError("the table is away")
+        if "refused" in str(item):
+            raise StoreRefusedError("such an item cannot be written")
+        if "poison" in str(item):
+            raise ZeroDivisionError
+        return await super().put(item, only_if_absent=only_if_absent)
+
+
+@dataclass(slots=True)
+class Counted:
+    """`RecordEvents` that keeps the last value and all losses."""
+
+    characters: int = 0
+    losses: dict[Loss, int] = field(default_factory=dict)
+
+    def waiting(self, characters: int) -> None:
+        self.characters = characters
+
+    def lost(self, lines: int, reason: Loss) -> None:
+        self.losses[reason] = self.losses.get(reason, 0) + lines
+
+
+@asynccontextmanager
+async def desk(
+    store: MemoryStore, counted: Counted | None = None, days: int = 7
+) -> AsyncIterator[RecordDesk]:
+    async with open_records(store, lambda: NOW, days, counted) as opened:
+        assert opened is not None
+        yield opened
+
+
+def recording(at: RecordDesk, call_sid: str = "CA1", generation: int = 0) -> CallRecorder:
+    return at.open(call_sid, generation, beginning(Brief()), lambda: "a0")
+
+
+def hears(recorder: CallRecorder, text: str) -> None:
+    """One event that leads to nothing."""
+    recorder.observe(moment(CallerSpoke(text), [], asyncio.get_running_loop().time()))
+
+
+async def keys(store: MemoryStore, call_sid: str = "CA1") -> list[object]:
+    return [item["sk"] for item in await store.query(call_sid, "record::")]
+
+
+def test_events_are_written_in_their_order_with_their_times() -> None:
+    """Together five seconds after the first, the rest when the call is over; kept for so long."""
+    store = FickleStore()
+
+    async def main() -> list[Item]:
+        async with desk(store) as at:
+            recorder = recording(at)
+            for number in range(3):
+                await asyncio.sleep(2.0)
+                hears(recorder, f"words {number}")
+            recorder.ended(EndReason.CALLER_HANGUP)
+            await asyncio.sleep(0.1)  # of virtual time
+        return await store.query("CA1")
+
+    first, last = run_virtually(main())
+
+    assert store.attempts == [
+        (5.0, "record::000000::000000"),
+        (6.0, "record::000000::000001"),
+    ]
+    assert first["expireAt"] == 1_772_733_600 + 7 * 24 * 3600
+    assert str(first["lines"]).split("\n")[1] == (
+        '{"at":0.0,"took":0.0,"event":{"kind":"CallerSpoke","text":"words 0","is_final":true,'
+        '"language":""},"did":[]}'
+    )
+    assert [line[:12] for line in str(last["lines"]).split("\n")] == [
+        '{"at":4000.0',
+        '{"end":"call',
+    ]
+
+
+def test_no_chunk_is_large() -> None:
+    """One is closed with the line that fills it."""
+    store = FickleStore()
+
+    async def main() -> list[int]:
+        async with desk(store) as at:
+            recorder = recording(at)
+            for _ in range(200):
+                hears(recorder, "word " * 200)
+            recorder.ended(EndReason.CALLER_HANGUP)
+        return [len(str(item["lines"])) for item in await store.query("CA1")]
+
+    sizes = run_virtually(main())
+
+    assert len(sizes) == 7
+    assert all(32_768 <= size < 34_000 for size in sizes[:-1])
+
+
+def test_lines_of_a_call_are_apart() -> None:
+    """Whoever goes on with a call writes under another number."""
+    store = FickleStore()
+
+    async def main() -> list[int]:
+        async with desk(store) as at:
+            for generation in (0, 2):
+                recording(at, generation=generation).ended(EndReason.ERROR_RELAY)
+        return [line.generation for line in await read_record(store, "CA1")]
+
+    assert run_virtually(main()) == [0, 2]
+    assert run_virtually(keys(store)) == ["record::000000::000000", "record::000002::000000"]
+
+
+def test_record_is_gone_after_its_days() -> None:
+    """Callers' words are not kept for ever."""
+    clock = Clock(NOW)
+    store = MemoryStore(clock)
+
+    async def main() -> list[int]:
+        async with desk(store, days=3) as at:
+            recording(at).ended(EndReason.CALLER_HANGUP)
+        found = []
+        for days in (2.99, 3.01):
+            clock.seconds = NOW + days * 24 * 3600
+            found.append(len(await read_record(store, "CA1")))
+        return found
+
+    assert run_virtually(main()) == [1, 0]
+
+
+def test_record_of_a_table_that_was_away_is_whole() -> None:
+    """The call is over meanwhile; it is told of twice in the log, without a word of it."""
+    store, counted = FickleStore(), Counted()
+    store.is_away = True
+
+    async def main() -> tuple[int, str]:
+        async with desk(store, counted) as at:
+            recorder = recording(at)
+            for number in range(20):
+                hears(recorder, f"words {number}")
+                await asyncio.sleep(1.0)
+            recorder.ended(EndReason.CALLER_HANGUP)
+            store.is_away = False
+            await asyncio.sleep(6.0)
+            (line,) = await read_record(store, "CA1")
+            return len(line.steps), line.end
+
+    with structlog.testing.capture_logs() as logs:
+        assert run_virtually(main()) == (20, "caller_hangup")
+
+    assert [at for at, _ in store.attempts[:6]] == [5.0, 5.5, 6.5, 8.5, 12.5, 16.5]
+    assert (counted.characters, counted.losses) == (0, {})
+    assert logs == [
+        {"event": "record.delayed", "error": "StoreError", "log_level": "warning"},
+        {"event": "record.caught_up", "log_level": "info"},
+    ]
+
+
+def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
+    """After three seconds."""
+    store, counted = FickleStore(), Counted()
+    store.is_away = True
+
+    async def main() -> float:
+        before = asyncio.all_tasks()
+        async with desk(store, counted) as at:
+            recorder = recording(at)
+            hears(recorder, "words")
+            recorder.ended(EndReason.CALLER_HANGUP)
+            await asyncio.sleep(10.0)
+        assert asyncio.all_tasks() == before
+        return asyncio.get_running_loop().time()
+
+    with structlog.testing.capture_logs() as logs:
+        assert run_virtually(main()) == 13.0
+
+    assert (counted.characters, counted.losses) == (0, {"stopped": 3})
+    assert logs[1:] == [
+        {"event": "record.lost", "lines": 3, "reason": "stopped", "log_level": "error"}
+    ]
+
+
+def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
+    """Nothing is begun that nobody would end."""
+    store, counted = FickleStore(), Counted()
+
+    async def main() -> None:
+        async with desk(store, counted) as at:
+            recorder = recording(at)
+        recorder.ended(EndReason.CALLER_HANGUP)
+
+    run_virtually(main())
+
+    assert (store.attempts, counted.losses) == ([], {"stopped": 2})
+
+
+def test_no_more_than_so_much_waits() -> None:
+    """Beyond that the oldest goes, and the reader sees the gap."""
+    store, counted = FickleStore(), Counted()
+    store.is_away = True
+
+    async def main() -> tuple[bool, int]:
+        async with desk(store, counted) as at:
+            recorder = recording(at)
+            for _ in range(33):
+                hears(recorder, "x" * 1_000_000)
+            most = counted.characters
+            store.is_away = False
+            recorder.ended(EndReason.CALLER_HANGUP)
+            await asyncio.sleep(5.0)
+            return most <= 32_000_000, len(await read_record(store, "CA1"))
+
+    with structlog.testing.capture_logs() as logs:
+        is_bounded, readable = run_virtually(main())
+
+    assert is_bounded
+    assert readable == 0  # what it began with was the oldest
+    assert counted.losses == {"too_many": 3}
+    assert [one["event"] for one in logs if one["log_level"] == "error"] == [
+        "record.full",
+        *["record.lost"] * 2,
+    ]
+
+
+def test_what_cannot_be_written_costs_itself() -> None:
+    """A refusal and a fault of ours; the calls around them are written."""
+    store, counted = FickleStore(), Counted()
+
+    async def main() -> list[Any]:
+        async with desk(store, counted) as at:
+            for call_sid, text in (
+                ("CA1", "a"),
+                ("CA2", "refused"),
+                ("CA3", "poison"),
+                ("CA4", "b"),
+            ):
+                recorder = recording(at, call_sid)
+                hears(recorder, text)
+                recorder.ended(EndReason.CALLER_HANGUP)
+            await asyncio.sleep(1.0)
+            return [len(await keys(store, call_sid)) for call_sid in ("CA1", "CA2", "CA3", "CA4")]
+
+    with structlog.testing.capture_logs() as logs:
+        assert run_virtually(main()) == [1, 0, 0, 1]
+
+    assert counted.losses == {"refused": 3, "crashed": 3}
+    assert [one["event"] for one in logs] == ["record.lost", "record.crashed", "record.lost"]
+
+
+def test_without_days_nothing_is_recorded() -> None:
+    """It is off unless it is asked for."""
+
+    async def main() -> RecordDesk | None:
+        async with open_records(MemoryStore(), lambda: NOW, 0) as opened:
+            return opened
+
+    assert run_virtually(main()) is None

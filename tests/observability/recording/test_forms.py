@@ -1,0 +1,186 @@
+"""What is written down is read back as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+
+from agent.call import events as ev
+from agent.call.actions import (
+    Handoff,
+    HangUp,
+    Play,
+    Record,
+    RunTool,
+    SendDigits,
+    Speak,
+    StartReply,
+    SwitchLanguage,
+    Timer,
+    ToolOutcome,
+)
+from agent.call.config import Brief, Limits
+from agent.call.events import Event
+from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note, Recorded, ToolUsed
+from agent.call.messages import (
+    ForcedTool,
+    Message,
+    Role,
+    StopReason,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from agent.call.resumption import Cause, Resumption
+from agent.observability.recording.serialization import (
+    ActionForms,
+    Beginning,
+    RecordError,
+    Stamp,
+    beginning_form,
+    beginning_from,
+    event_form,
+    event_from,
+    fact_from,
+    text_of,
+)
+from tests.call.world import BRIEF
+
+CALL = ToolCall("abc123def", "order", '{"size":"large"}')
+EVENTS: list[Event] = [
+    ev.CallStarted(),
+    ev.CallerSpoke("half a \ud83d character, and \u2028 a line", language="en-US"),
+    ev.CallerInterrupted("Hello", None),
+    ev.CallerPressed("#"),
+    ev.PlaybackReported(ev.Playback.PLAYED, "Hello."),
+    ev.ReplyDelta(1, "Sure"),
+    ev.ReplyFinished(1, (CALL,), StopReason.TOOLS),
+    ev.ReplyFailed(1, ev.ReplyFault.THROTTLED),
+    ev.TokensCounted(None, Usage(1, 2, 3, model="offline:")),
+    ev.Summarized(1, "So far."),
+    ev.SummaryFailed(1),
+    ev.ToolFinished("a", ToolOutcome("{}")),
+    ev.ToolFinished("a", ToolOutcome("{}", is_error=True, effect=HangUp())),
+    ev.ToolFinished("a", ToolOutcome("{}", effect=Handoff("wish", "so", {"size": "large"}))),
+    ev.ToolFinished("a", ToolOutcome("{}", effect=Play("https://example.com/a.mp3", 0))),
+    ev.ToolFinished("a", ToolOutcome("{}", effect=SendDigits("1w2"))),
+    ev.ToolFinished("a", ToolOutcome("{}", effect=SwitchLanguage("es-US"))),
+    ev.TimerFired(Timer.IDLE, 7),
+    ev.BriefChanged(BRIEF),
+    ev.AllowanceSpent(),
+    ev.ServiceStopping(ev.Departure.AT_ONCE),
+    ev.CallEnded(ev.EndReason.ERROR_RELAY),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_event_is_read_back_as_it_was(event: Event) -> None:
+    """From one line of text that any table takes."""
+    text = text_of(event_form(event))
+
+    assert text.encode()
+    assert "\n" not in text
+    assert event_from(json.loads(text)) == event
+
+
+def test_tokens_of_an_older_record_are_those_of_the_model_that_was_asked() -> None:
+    """It does not say who has used them."""
+    raw = {"kind": "TokensCounted", "reply": 1, "usage": {"input": 1, "output": 2}}
+
+    assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
+
+
+def test_every_event_is_tried() -> None:
+    """One that is added and forgotten here is found."""
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        {},
+        {"kind": "CallerDanced"},
+        {"kind": "CallerSpoke"},
+        {"kind": "ToolFinished", "call_id": "a", "outcome": {"effect": {"kind": "Boom"}}},
+    ],
+)
+def test_what_is_no_event_is_told_without_its_words(raw: object) -> None:
+    """A record of another version names the kind that is missing here."""
+    with pytest.raises(RecordError, match=r"^record: [a-zA-Z ]+(: [A-Za-z]+)?$"):
+        event_from(raw)
+
+
+def test_beginning_is_read_back_as_it_was() -> None:
+    """All limits and phrases, and every kind of fact."""
+    facts: list[Fact] = [
+        CallerSaid("12", Means.KEYPAD),
+        AgentSaid("Hello", is_cut=True),
+        ToolUsed(1, CALL),
+        Note("The line broke."),
+    ]
+    resumption = Resumption(facts, Cause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es")
+    brief = Brief(tools=BRIEF.tools, keypad=BRIEF.keypad, limits=Limits(idle_ms=(1, 2, 3)))
+    began = Beginning(brief, resumption, Stamp("pizza", 2), 1_772_733_600_000, {"From": "+1"})
+
+    assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
+
+
+def test_actions_are_written_without_what_is_known_already() -> None:
+    """Messages as digests, speech as what was added, nothing that is false or not said."""
+    forms = ActionForms()
+    asked = (Message(Role.CALLER, (Text("Two pizzas."),)),)
+
+    written = forms.write(
+        [
+            StartReply(2, asked, ForcedTool("order")),
+            RunTool(CALL, is_lasting=True),
+            Speak(1, "One. "),
+            Record(3, AgentSaid("One. ")),
+            Record(3, AgentSaid("One. Two.")),
+            Record(3, AgentSaid("One.", is_cut=True)),
+        ]
+    )
+
+    assert written == [
+        {
+            "kind": "StartReply",
+            "reply": 2,
+            "choice": {"name": "order"},
+            "messages": [written[0]["messages"][0]],  # type: ignore[index]  # a list of one text
+        },
+        {
+            "kind": "RunTool",
+            "call": {"id": "abc123def", "name": "order", "arguments": '{"size":"large"}'},
+            "is_lasting": True,
+            "standing": {"position": 0, "answered": -1},
+        },
+        {"kind": "Speak", "utterance": 1, "text": "One. "},
+        {
+            "kind": "Record",
+            "position": 3,
+            "fact": {"kind": "AgentSaid", "text": "One. ", "voice": "model"},
+        },
+        {
+            "kind": "Record",
+            "position": 3,
+            "fact": {"kind": "AgentSaid", "voice": "model", "more": "Two."},
+        },
+        {
+            "kind": "Record",
+            "position": 3,
+            "fact": {"kind": "AgentSaid", "text": "One.", "voice": "model", "is_cut": True},
+        },
+    ]
+
+
+@pytest.mark.parametrize("fact", [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))])
+def test_number_that_is_zero_is_written(fact: Recorded) -> None:
+    """Zero is a value: a fact of reply 0 is read back, and a sound without an end is told."""
+    recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
+
+    assert fact_from(recorded["fact"]) == fact
+    assert play["loop"] == 0

@@ -1,0 +1,263 @@
+"""Calls over real sockets are recorded, shown, and decided again as they were."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.cli.recorded_calls import DIFFERENT, NO_RECORD, replayed, shown
+from agent.ports import Item
+from agent.settings import Settings
+from tests.fakes import MemoryStore
+from tests.http.test_resume import new_line
+from tests.servers import Server, serving, settings_for, staged
+from tests.system.test_call import offline, seeded
+from tests.twilio_client.call import TwilioCall
+from tests.waiting import until
+
+ADA = "+15550100001"
+CALLERS = {
+    "restaurantOrderingUseCase": ("a large pepperoni pizza for pickup", "that's all", "yes"),
+    "apartmentSearchUseCase": ("i am looking for a two bedroom apartment", "yes", "tomorrow"),
+    "albertEinsteinUseCase": ("when was he born", "tell me more", "what about relativity"),
+    "defaultUseCase": ("my name is Ada Example", "yes", "i would like to order a pizza"),
+}
+
+_NO_RECORDS = """
+CREATE TRIGGER no_records BEFORE INSERT ON items WHEN NEW.sk LIKE 'record::%'
+BEGIN SELECT RAISE(ABORT, 'no records'); END
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of a service that records its calls."""
+    return settings_for(tmp_path / "unused", RECORD_CALLS="true")
+
+
+@pytest.fixture
+async def recording(settings: Settings) -> AsyncIterator[Server]:
+    """A service that records its calls, with the shipped configuration."""
+    async with staged(settings, await seeded(MemoryStore()), offline) as server:
+        yield server
+
+
+async def busy_call(server: Server, said: tuple[str, ...]) -> str:
+    """Words, keys, a caller who breaks in, and a line that breaks; its SID."""
+    first, *others = said
+    async with server.twilio.call(From=ADA) as call:
+        await call.say(first, partials=(first[:9],))
+        await call.press("1")
+        await call.settle()
+        await call.prompt(first)
+        await call.hear(20)
+        await _break_in(call)
+        await call.settle()
+        relay = new_line(await call.fail())
+    async with server.twilio.connect(relay) as call:
+        await call.settle()
+        for words in others:
+            await call.say(words)
+            await call.settle()
+    call_sid = call.relay.fields["CallSid"]
+    await server.items(call_sid)
+    return call_sid
+
+
+async def _break_in(call: TwilioCall) -> None:
+    if call.playback.is_playing:
+        await call.interrupt(words=3)
+
+
+async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None:
+    """As production wires it, with a table that takes no records for a moment."""
+    async with serving(settings_for(table, RECORD_CALLS="true")) as server:
+        with closing(sqlite3.connect(table)) as aside:
+            aside.execute(_NO_RECORDS)
+            async with server.twilio.call(From=ADA) as call:
+                await call.say("are you open")
+            telemetry = server.service.telemetry
+            await until(lambda: telemetry.value("agent_record_characters_waiting") > 1000)
+            aside.execute("DROP TRIGGER no_records")
+
+        await server.until_metric("agent_record_characters_waiting", 0)
+
+
+@pytest.mark.parametrize("use_case", CALLERS)
+async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
+    recording: Server, settings: Settings, use_case: str
+) -> None:
+    """With what was recorded, and with the table as it still is."""
+    await recording.know(ADA, firstName="Ada", lastName="Example", useCase=use_case)
+
+    call_sid = await busy_call(recording, CALLERS[use_case])
+    resources = recording.calls.resources
+    as_recorded = await replayed(settings, resources, call_sid)
+    as_today = await replayed(settings, resources, call_sid, with_today=True)
+    told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+
+    assert as_recorded.status == 0, as_recorded.text
+    assert as_today.status == 0, as_today.text
+    assert as_recorded.text == as_today.text
+    assert told["use_case"] == use_case
+    assert [(line["line"], line["end"]) for line in told["lines"]] == [
+        (0, "error_relay"),
+        (1, "caller_hangup"),
+    ]
+    assert told["resumes"] == {"1": "lost"}
+    assert all(line["turns"] for line in told["lines"])
+    assert sum(line["events"] for line in told["lines"]) > 50
+    assert {fact["line"] for fact in told["facts"]} == {0, 1}
+    assert None not in [fact["at_ms"] for fact in told["facts"]]
+
+
+async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
+    """Who watches a line sees all of it, whoever else does."""
+    await recording.know(ADA, useCase="albertEinsteinUseCase")
+    async with recording.twilio.call(From=ADA) as call:
+        await call.say("when was he born")
+
+    turns = await recording.metric(
+        "agent_turn_time_to_first_speech_seconds_count", use_case="albertEinsteinUseCase"
+    )
+
+    assert turns == 1
+
+
+async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
+    """So that the log of a call and its record can be matched, with those of other calls too."""
+    await recording.know(ADA, useCase="restaurantOrderingUseCase")
+    with capture_logs() as logs:
+        call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+
+    receipts = [line for line in logs if line["event"] == "call.receipt"]
+    stamps = [line["stamp"] for line in told["lines"]]
+    assert len(receipts) == len(stamps) == 2
+    for receipt, stamp in zip(receipts, stamps, strict=True):
+        assert receipt["prompt_hash"] == stamp["prompt"]
+        assert receipt["tools_hash"] == stamp["tools"]
+        assert receipt["use_case_version"] == stamp["version"]
+
+
+async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
+    recording: Server, settings: Settings
+) -> None:
+    """The prompt at the first request, the sentence where it was said."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    record = await recording.store.get("restaurantOrderingUseCase", "configuration")
+    assert record is not None
+    prompt, phrases = f"{record['prompt']}\nBe brief.", record.get("phrases")
+    assert isinstance(phrases, dict)
+    phrases["resumed_unheard"] = "Hm."
+    await recording.store.put({**record, "prompt": prompt, "phrases": phrases})
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
+    lines = verdict.text.splitlines()
+
+    assert verdict.status == DIFFERENT
+    assert [line.split(":")[0] for line in lines[:4]] == [
+        "changed since",
+        "  version",
+        "  prompt",
+        "  brief.phrases.resumed_unheard",
+    ]
+    assert any(line.startswith("the model is asked otherwise from event ") for line in lines)
+    assert "different at line 1, event 0 (00:00.0)" in lines
+    assert '  + Speak {"utterance":1,"text":"Hm.","is_last":true}' in lines
+
+
+async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
+    """Words, tools and the new line, in 100 columns."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+
+    text = await shown(recording.store, call_sid) or ""
+
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == call_sid
+    assert lines[1].startswith("restaurantOrderingUseCase, with +15550100001, 20")
+    assert any(" caller   a large pepperoni pizza for pickup" in line for line in lines)
+    assert any(" tool     PlaceOrderFunction {" in line for line in lines)
+    assert any(" keys     1" in line for line in lines)
+    assert any(line.startswith("--- line 1: lost ---") for line in lines)
+    assert any(line.startswith("  tool PlaceOrderFunction ") for line in lines)
+    assert any(line.startswith("turn 1 ") for line in lines)
+
+
+async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """Such a call is shown from its facts, and cannot be played again."""
+    settings = settings_for(tmp_path / "unused")
+    store = await seeded(MemoryStore())
+    async with staged(settings, store, offline) as server:
+        call_sid = await busy_call(server, CALLERS["restaurantOrderingUseCase"])
+        verdict = await replayed(settings, server.calls.resources, call_sid)
+
+    text = await shown(store, call_sid) or ""
+
+    assert await store.query(call_sid, "record::") == []
+    assert verdict.status == NO_RECORD
+    assert "no events are recorded, or not yet (RECORD_CALLS): no times" in text.splitlines()
+    assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
+    assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
+    assert "turn 1" not in text
+
+
+async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording: Server) -> None:
+    """Facts are kept a day, records a week."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+    later = MemoryStore()
+    for item in await recording.store.query(call_sid, "record::"):
+        await later.put(item)
+
+    kept: Any = json.loads(await shown(later, call_sid, for_machines=True) or "")
+
+    assert [fact["kind"] for fact in kept["facts"]] == [fact["kind"] for fact in whole["facts"]]
+    assert kept["facts"] == whole["facts"]
+    assert kept["caller"] == ADA
+
+
+async def test_record_that_cannot_be_used_is_no_difference(
+    recording: Server, settings: Settings
+) -> None:
+    """Whoever compares by the exit status must not take it for a rule that has changed."""
+    async with recording.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+    call_sid = call.relay.fields["CallSid"]
+    await recording.items(call_sid)
+    await recording.store.put({"pk": call_sid, "sk": "record::000000::000000", "lines": "broken"})
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid)
+
+    told = f"{call_sid}: the record cannot be used: record: a line is not JSON"
+    assert (verdict.text, verdict.status) == (told, NO_RECORD)
+
+
+async def test_line_that_was_lost_is_named_by_a_replay(
+    recording: Server, settings: Settings
+) -> None:
+    """What is left leads to the same, and is not all there was."""
+    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    without: Item = {
+        "pk": call_sid,
+        "sk": "record::000000::000000",
+        "lines": '{"end":"error_relay"}',
+    }
+    await recording.store.put(without)
+
+    verdict = await replayed(settings, recording.calls.resources, call_sid)
+
+    assert verdict.text.splitlines()[0] == "line 0: nothing of it is recorded"
+
+
+async def test_call_nobody_knows_is_not_shown() -> None:
+    """There is nothing to tell."""
+    assert await shown(MemoryStore(), "CA1") is None

@@ -1,0 +1,218 @@
+"""A replay finds where a call would be another one today, and says it in a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agent.call import events as ev
+from agent.call.actions import Action, ToolOutcome
+from agent.call.config import Brief, Limits, Phrases
+from agent.call.conversation import Conversation
+from agent.call.events import Event, ReplyFault
+from agent.call.history import CallerSaid
+from agent.call.messages import ToolCall, ToolSpec
+from agent.call.resumption import Cause, Resumption
+from agent.observability.recording.record_reader import RecordedLine, read_chunks, read_record
+from agent.observability.recording.replay import Outcome, Today, replay
+from agent.observability.recording.replay_report import changes, told
+from tests.fakes import MemoryStore
+from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
+from tests.virtual_time import run_virtually
+
+LOOK = ToolSpec("look_up", "Looks.", '{"type":"object"}')
+BRIEF = Brief(greeting="Hello.", tools={"look_up": LOOK})
+ORDERED: list[Event] = [
+    ev.CallStarted(),
+    ev.CallerSpoke("two pizzas please"),
+    ev.ReplyDelta(1, "Let me see. "),
+    ev.ReplyFinished(1, (ToolCall("x", "look_up", "{}"),)),
+    ev.ToolFinished("tool00001", ToolOutcome('{"ok":true}')),
+    ev.ReplyFailed(2, ReplyFault.TIMEOUT),
+    ev.CallEnded(),
+]
+
+
+def tape(events: Sequence[Event], brief: Brief = BRIEF, resumed: Resumption | None = None) -> Tape:
+    """A line on which this happened."""
+    conversation = Conversation(brief, resumed)
+    call_ids = iter(["x"])
+    seen: list[tuple[Event, Sequence[Action]]] = []
+    for one in events:
+        event = replace(one, call_id=next(call_ids)) if isinstance(one, ev.ToolFinished) else one
+        actions = conversation.receive(event)
+        call_ids = iter([action.call.id for action in actions if hasattr(action, "call")] or ["x"])
+        seen.append((event, actions))
+    return Tape(beginning(brief, resumed), seen)
+
+
+def line_of(*tapes: Tape) -> list[RecordedLine]:
+    return run_virtually(taped(tapes))
+
+
+def played(brief: Brief, asks: str = ASKS) -> Outcome:
+    """The call of above with this brief of today."""
+    return replay(line_of(tape(ORDERED)), Today(brief, STAMP, asks))
+
+
+def test_same_call_is_one_line() -> None:
+    """Nothing has changed, nothing departs."""
+    outcome = replay(line_of(tape(ORDERED)))
+
+    assert outcome.is_same
+    assert told(outcome) == ["same: 7 events lead to the same actions"]
+
+
+def test_changed_phrase_is_shown_where_it_is_said() -> None:
+    """Not before, although it was there from the beginning."""
+    brief = replace(BRIEF, phrases=Phrases(lost_thread="Hm?", apology="Oh."))
+
+    outcome = played(brief)
+
+    assert told(outcome) == [
+        "different at event 5 (00:00.5)",
+        '  ReplyFailed {"reply":2,"fault":"timeout"}',
+        '    StopTimer {"timer":"filler"}',
+        '  - Speak {"utterance":3,"text":"I am sorry, I could not get an answer just now. Could you'
+        " say th...",
+        '  - Record {"position":4,"fact":{"kind":"AgentSaid","text":"I am sorry, I could not get an'
+        " answer...",
+        '  + Speak {"utterance":3,"text":"Oh.","is_last":true}',
+        '  + Record {"position":4,"fact":{"kind":"AgentSaid","text":"Oh.","voice":"service"}}',
+        '    StartTimer {"timer":"trouble","serial":8,"after_ms":30000}',
+        '  - StartTimer {"timer":"playback","serial":9,"after_ms":6600}',
+        '  + StartTimer {"timer":"playback","serial":9,"after_ms":1933}',
+    ]
+
+
+def test_changed_limit_is_shown_where_it_counts() -> None:
+    """The first timer that is set to it."""
+    outcome = played(replace(BRIEF, limits=Limits(reply_filler_after_ms=2_000)))
+
+    assert told(outcome)[:2] == [
+        "different at event 1 (00:00.1)",
+        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
+    ]
+    assert told(outcome)[-2:] == [
+        '  - StartTimer {"timer":"filler","serial":4,"after_ms":3000}',
+        '  + StartTimer {"timer":"filler","serial":4,"after_ms":2000}',
+    ]
+
+
+def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
+    """The model is told of an error instead."""
+    outcome = played(replace(BRIEF, tools={}))
+
+    assert told(outcome)[0] == "different at event 3 (00:00.3)"
+    assert any(line.startswith("  - RunTool") for line in told(outcome))
+
+
+def test_changed_prompt_is_shown_at_the_first_request() -> None:
+    """What the model would answer to it nobody knows; its old answers lead to the same."""
+    outcome = played(BRIEF, "a1")
+
+    assert told(outcome) == [
+        "the model is asked otherwise from event 1 (00:00.1) on",
+        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
+        "  prompt, tools or settings of the request: a0 -> a1",
+        "with its recorded answers 7 events lead to the same",
+    ]
+    assert not outcome.is_same
+
+
+def test_changed_model_is_shown_at_the_first_request() -> None:
+    """It gets the same request, and is another one that answers."""
+    outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, replace(STAMP, model="openai:x"), ASKS))
+
+    assert told(outcome) == [
+        "the model is asked otherwise from event 1 (00:00.1) on",
+        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
+        "  model: scripted: -> openai:x",
+        "with its recorded answers 7 events lead to the same",
+    ]
+    assert not outcome.is_same
+
+
+def test_changed_message_is_named() -> None:
+    """The request is the same but for what the caller said long ago."""
+    facts = [CallerSaid("a pizza")]
+    resumed = Resumption(facts, Cause.LOST)
+    (line,) = line_of(tape([ev.CallStarted()], resumed=resumed))
+    line.beginning = beginning(BRIEF, Resumption([CallerSaid("a salad")], Cause.LOST))
+
+    outcome = replay([line])
+
+    assert told(outcome)[-3:-1] == [
+        "    message 1 of 3 is another one; there were 3",
+        "    it is now: caller: a salad",
+    ]
+
+
+def test_each_line_is_played_with_its_beginning() -> None:
+    """A call that was resumed departs on the line on which it does."""
+    resumed = Resumption([CallerSaid("a pizza")], Cause.LOST)
+    lines = line_of(tape(ORDERED), tape([ev.CallStarted(), ev.CallEnded()], resumed=resumed))
+
+    same = replay(lines)
+    other = replay(lines, Today(replace(BRIEF, phrases=Phrases(resumed="Oh.")), STAMP, ASKS))
+
+    assert (same.is_same, same.events) == (True, 9)
+    assert told(other)[0] == "different at line 1, event 0 (00:00.0)"
+
+
+def test_edit_during_the_call_brings_what_is_in_force_today() -> None:
+    """Otherwise the recorded edit would undo it."""
+    edited = replace(BRIEF, phrases=Phrases(apology="Oh."))
+    events = [*ORDERED[:5], ev.BriefChanged(edited), *ORDERED[5:]]
+    lines = line_of(tape(events))
+
+    assert replay(lines).is_same
+    assert replay(lines, Today(BRIEF, STAMP, ASKS)).acts is not None
+
+
+def test_what_has_changed_is_listed_by_name() -> None:
+    """Versions first, then each value of the brief."""
+    (line,) = line_of(tape(ORDERED))
+    stamp = replace(STAMP, prompt="p1", code="c1")
+    brief = replace(BRIEF, limits=Limits(tool_rounds=4), tools={})
+
+    assert changes(line, stamp, brief) == [
+        "prompt: p0 -> p1",
+        "code: c0 -> c1",
+        "brief.tools.look_up: {'name': 'look_up', 'description': '... (116 characters) -> nothing",
+        "brief.limits.tool_rounds: 5 -> 4",
+    ]
+    assert changes(line, STAMP, BRIEF) == []
+
+
+def test_record_with_a_gap_is_played_up_to_it() -> None:
+    """What came after a missing part cannot be judged."""
+    store = MemoryStore()
+    long = [*ORDERED[:1], *[ev.PlaybackReported(ev.Playback.CALLER_OFF, "x" * 20_000)] * 6]
+
+    async def main() -> list[RecordedLine]:
+        await write(store, [tape([*long, *ORDERED[1:]])])
+        items = await store.query("CA1")
+        return read_chunks([items[0], *items[2:]])
+
+    (line,) = run_virtually(main())
+
+    assert line.is_torn
+    assert line.end == ""
+    assert 0 < len(line.steps) < 10
+    assert replay([line]).is_same
+
+
+def test_call_that_was_not_recorded_has_no_lines() -> None:
+    """Nor has one whose beginning is lost."""
+    store = MemoryStore()
+
+    async def main() -> list[list[RecordedLine]]:
+        nothing = await read_record(store, "CA1")
+        await write(store, [tape(ORDERED)])
+        items = [{**item, "sk": "record::000000::000001"} for item in await store.query("CA1")]
+        await asyncio.sleep(0)
+        return [nothing, read_chunks(items)]
+
+    assert run_virtually(main()) == [[], []]

@@ -1,0 +1,291 @@
+"""A call as somebody reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.call import events as ev
+from agent.call.actions import Action, Record, RunTool, Speak, StartReply, ToolOutcome
+from agent.call.config import Brief
+from agent.call.events import EndReason, Event, Playback, PlaybackReported
+from agent.call.history import (
+    AgentSaid,
+    CallerSaid,
+    Means,
+    Note,
+    Recorded,
+    Summary,
+    ToolUsed,
+    Voice,
+)
+from agent.call.messages import ToolCall, ToolResult
+from agent.cli.recorded_calls import shown
+from agent.observability.recording.record_reader import RecordedLine
+from agent.observability.recording.record_writer import open_records
+from agent.observability.recording.story import Story, read_story
+from agent.observability.recording.transcript import (
+    clock,
+    escaped,
+    printable,
+    story_text,
+    transcript,
+)
+from agent.ports import Item
+from agent.store.call_state.facts import fact_item
+from agent.store.call_state.history_loader import GENERATION
+from tests.fakes import MemoryStore, moment
+from tests.observability.recording.taping import NOW, beginning
+from tests.virtual_time import run_virtually
+
+STARTED = int(NOW * 1000)
+CALL = ToolCall("abc123def", "PlaceOrderFunction", '{"size":"large"}')
+FACTS: list[Recorded] = [
+    AgentSaid("Hello.", Voice.GREETING),
+    CallerSaid("a large pizza, please \x1b[2J"),
+    AgentSaid("One moment, please.", Voice.SERVICE),
+    ToolUsed(1, CALL, ToolResult("abc123def", '{"error":"sold out"}', is_error=True)),
+    AgentSaid("", is_cut=True),
+    CallerSaid("12", Means.KEYPAD),
+    AgentSaid("Twelve pizzas, then. That will ", is_cut=True),
+    Note("The line broke off here for a moment."),
+    ToolUsed(2, CALL),
+    Summary("Twelve pizzas.", 5),
+]
+SESSION: Item = {
+    "pk": "CA1",
+    "sk": "connection",
+    "From": "+15550100001",
+    "To": "+15550100000",
+    "startedMs": STARTED,
+    "useCase": "pizza",
+}
+
+
+async def kept() -> MemoryStore:
+    """A call with a second line from its eighth fact on; an earlier one was completed there."""
+    store = MemoryStore()
+    await store.put(SESSION)
+    await store.put({"pk": "CA1", "sk": "resume::000001", "cause": "lost"})
+    for position, fact in enumerate(FACTS):
+        sequence = position + GENERATION * (position >= 7 or position == 3)
+        await store.put(fact_item("CA1", STARTED, position, fact, sequence, 1))
+    return store
+
+
+def test_call_is_told_in_the_order_of_its_facts() -> None:
+    """Who, what, what was cut off, and where a new line began; nothing steers the terminal."""
+
+    async def main() -> str:
+        story = await read_story(await kept(), "CA1")
+        assert story is not None
+        return transcript(story)
+
+    assert run_virtually(main()).splitlines() == [
+        "CA1",
+        "pizza, with +15550100001, 2026-03-05 18:00:00 UTC",
+        "no events are recorded, or not yet (RECORD_CALLS): no times",
+        "",
+        "         greeting Hello.",
+        "         caller   a large pizza, please  [2J",
+        "         service  One moment, please.",
+        '         tool     PlaceOrderFunction {"size":"large"}',
+        '                  -> error {"error":"sold out"}',
+        "         agent    [cut off before a word was heard]",
+        "         keys     12",
+        "         agent    Twelve pizzas, then. That will [cut off]",
+        "--- line 1: lost ".ljust(100, "-"),
+        "         note     The line broke off here for a moment.",
+        '         tool     PlaceOrderFunction {"size":"large"}',
+        "                  -> no result",
+        "         summary  of all before fact 5: Twelve pizzas.",
+    ]
+
+
+async def ordered(store: MemoryStore) -> None:
+    """A recorded turn: held back, asked, a tool, asked again, answered."""
+    loop = asyncio.get_running_loop()
+    happened: list[tuple[float, Event, list[Action]]] = [
+        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello.", Voice.GREETING))]),
+        (2.0, ev.CallerSpoke("a large pizza and"), [Record(1, CallerSaid("a large pizza and"))]),
+        (1.0, ev.CallerSpoke("a salad"), [Record(2, CallerSaid("a salad")), StartReply(1, ())]),
+        (0.4, ev.ReplyDelta(1, "Let me see. "), [Speak(1, "Let me see. ")]),
+        (0.2, ev.ReplyFinished(1, (CALL,)), [RunTool(CALL)]),
+        (0.8, ev.ToolFinished(CALL.id, ToolOutcome("{}")), [StartReply(2, ())]),
+        (0.6, ev.ReplyDelta(2, "Done."), [Speak(1, "Done.", is_last=True)]),
+        (0.2, ev.ReplyFinished(2), []),
+        (3.0, PlaybackReported(Playback.AGENT_OFF), []),
+    ]
+    async with open_records(store, lambda: NOW, 7) as desk:
+        assert desk is not None
+        recorder = desk.open("CA1", 0, beginning(Brief()), lambda: "a0")
+        for seconds, event, actions in happened:
+            await asyncio.sleep(seconds)  # of virtual time
+            recorder.observe(moment(event, actions, loop.time()))
+        recorder.ended(EndReason.CALLER_HANGUP)
+
+
+def test_recorded_call_is_told_with_its_times() -> None:
+    """When each fact was, and where the time of the turn went."""
+
+    async def main() -> str:
+        store = MemoryStore()
+        await ordered(store)
+        story = await read_story(store, "CA1")
+        assert story is not None
+        return transcript(story)
+
+    assert run_virtually(main()).splitlines() == [
+        "CA1",
+        "pizza, with +15550100001",
+        "line 0: version 3, scripted:, 9 events, end caller_hangup",
+        "",
+        "00:00.0  greeting Hello.",
+        "00:02.0  caller   a large pizza and",
+        "00:03.0  caller   a salad",
+        "",
+        "turn 1  00:02.0  a large pizza and a salad  (first text after 1.40 s)",
+        "  hold                         0.00 +1.00   |================",
+        "  reply 1                      1.00 +0.60   |                .......===",
+        "  tool PlaceOrderFunction      1.60 +0.80   |                          =============",
+        "  reply 2                      2.40 +0.80   |" + " " * 39 + "..........===",
+        "  speech                       1.40 +1.60   |" + " " * 22 + "=" * 27,
+    ]
+
+
+def test_machines_are_told_the_same() -> None:
+    """Facts as they are, spans in milliseconds."""
+
+    async def main() -> Any:
+        store = MemoryStore()
+        await ordered(store)
+        story = await read_story(store, "CA1")
+        assert story is not None
+        return json.loads(story_text(story))
+
+    told = run_virtually(main())
+
+    assert told["facts"][1] == {
+        "at_ms": 2000.0,
+        "line": 0,
+        "kind": "CallerSaid",
+        "text": "a large pizza and",
+        "means": "speech",
+    }
+    (turn,) = told["lines"][0]["turns"]
+    assert turn["first_text_ms"] == 1400.0
+    assert [(span["name"], span["from_ms"], span["to_ms"]) for span in turn["spans"]] == [
+        ("hold", 0.0, 1000.0),
+        ("reply 1", 1000.0, 1600.0),
+        ("tool PlaceOrderFunction", 1600.0, 2400.0),
+        ("reply 2", 2400.0, 3200.0),
+    ]
+
+
+def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
+    """It was written by another version; the facts are there."""
+
+    async def main() -> str:
+        store = await kept()
+        await store.put({"pk": "CA1", "sk": "record::000000::000000", "lines": '{"begin":1}'})
+        story = await read_story(store, "CA1")
+        assert story is not None
+        return transcript(story)
+
+    lines = run_virtually(main()).splitlines()
+
+    assert lines[2] == "the record cannot be used: record: the beginning cannot be read"
+    assert "         greeting Hello." in lines
+
+
+def test_line_of_which_nothing_is_recorded_is_named() -> None:
+    """The table was away while it lasted."""
+    second = RecordedLine(1, beginning(Brief()), end="caller_hangup")
+    story = Story("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
+
+    assert transcript(story).splitlines()[2:4] == [
+        "line 0: nothing of it is recorded",
+        "line 1: version 3, scripted:, 0 events, end caller_hangup",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ms", "told"),
+    [(0.0, "00:00.0"), (59_949.0, "00:59.9"), (59_960.0, "01:00.0"), (754_300.0, "12:34.3")],
+)
+def test_no_minute_has_sixty_seconds(ms: float, told: str) -> None:
+    """Also where tenths are rounded up."""
+    assert clock(ms) == told
+
+
+@pytest.mark.parametrize("columns", [72, 80, 99])
+def test_call_fits_a_narrow_terminal(columns: int) -> None:
+    """Separators and bars end with it; what is long goes on below."""
+
+    async def main() -> tuple[list[str], list[str]]:
+        store = await kept()
+        await ordered(store)
+        story = await read_story(store, "CA1")
+        assert story is not None
+        story = replace(story, use_case="u" * 70, fault="the record is torn " * 9)
+        return transcript(story, columns).splitlines(), transcript(story).splitlines()
+
+    narrow, wide = run_virtually(main())
+
+    assert max(map(len, narrow)) <= columns
+    assert [len(line) for line in narrow if line.startswith("---")] == [columns]
+    assert max(len(line) for line in narrow if "|" in line) > columns - 8
+    assert "".join("".join(narrow).split()).replace("-", "").replace("=", "").replace(".", "") == (
+        "".join("".join(wide).split()).replace("-", "").replace("=", "").replace(".", "")
+    )
+    assert max(map(len, wide)) > 100
+
+
+STEERING = "a\x1b[2Jb\x9bc\u202ed\u2066e\u200ef\x07g\x7fh\u2028i\U000e0041j\rk"
+
+
+def test_no_output_for_a_terminal_can_steer_it() -> None:
+    """Lines stay; so do the joiners of Persian and Indic words."""
+    told = printable(f"{STEERING}\nsecond \u06cc\u200c\u062e")
+
+    assert told == "a [2Jb c d e f g h i j k\nsecond \u06cc\u200c\u062e"
+
+
+@given(value=st.text() | st.sampled_from([STEERING, "\ud800", "\U0001f600"]))
+def test_json_for_machines_has_the_same_value_and_nothing_that_steers(value: str) -> None:
+    """Whatever a caller or a model has said, also as a name of a field."""
+    text = escaped(json.dumps({value: [value]}, ensure_ascii=False))
+
+    assert text.isprintable()
+    assert json.loads(text) == {value: [value]}
+
+
+@pytest.mark.parametrize("for_machines", [True, False])
+def test_no_value_of_a_call_can_steer_a_terminal(for_machines: bool) -> None:
+    """Names and words alike."""
+    call = ToolCall("abc123def", STEERING, STEERING)
+    facts: list[Recorded] = [
+        CallerSaid(STEERING),
+        AgentSaid(STEERING),
+        ToolUsed(1, call, ToolResult("abc123def", STEERING)),
+        Note(STEERING),
+    ]
+
+    async def main() -> str | None:
+        store = MemoryStore()
+        await store.put({**SESSION, "useCase": "pizza\u202e", "From": "client:a\x9b"})
+        await store.put({"pk": "CA1", "sk": "resume::000001", "cause": STEERING})
+        for position, fact in enumerate(facts):
+            await store.put(fact_item("CA1", STARTED, position, fact, position, 1))
+        return await shown(store, "CA1", for_machines=for_machines)
+
+    text = run_virtually(main())
+
+    assert text is not None
+    assert text.replace("\n", "").isprintable()

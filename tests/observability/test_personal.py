@@ -1,0 +1,152 @@
+"""Nothing personal of a caller reaches logs or metrics, unless it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from agent.errors import AgentError, StoreError, ToolError, UseCaseError
+from agent.observability import configure_logging
+from agent.ports import Item
+from agent.store.sqlite import SqliteStore
+from benchmarks.planted import found, person, plant
+from tests.fakes import MemoryStore
+from tests.servers import heard_out, serving, settings_for, staged
+from tests.system.test_call import offline, seeded
+from tests.twilio_client.client import call_fields
+
+_CALLS = 50
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_nothing_of_a_caller_is_in_logs_or_metrics(
+    table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fifty people tell all about themselves, in words, keys and frames that nobody can read."""
+    configure_logging("info", "json")
+    store = await SqliteStore.open(table)
+
+    async with staged(settings_for(table), store, offline) as server:
+        people = await plant(server, _CALLS)
+        _, metrics = await server.get(server.metrics_url)
+    await store.close()
+
+    written = "".join(capsys.readouterr()) + caplog.text
+    assert len(people) == _CALLS == written.count('"call.receipt"')
+    assert written.count('"turn.finished"') > 2 * _CALLS
+    assert written.count('"relay.error"') == _CALLS
+    assert found(people, written) == []
+    assert found(people, metrics) == []
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_request_nobody_can_read_is_a_line_without_its_bytes(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The HTTP library would write the header over several lines, with a traceback."""
+    configure_logging("info", "json")
+
+    async with serving(settings_for(table)) as server:
+        url = URL(server.twilio.base)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Caller: Ada \x00 Example\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    written = capsys.readouterr().err
+    (told,) = [
+        line for line in map(json.loads, written.splitlines()) if line["event"] == "request.refused"
+    ]
+    assert (told["reason"], told["error"]) == ("protocol", "BadHttpMessage")
+    assert "exception" not in told
+    assert "Ada" not in written
+
+
+class _FaultyStore(MemoryStore):
+    """Fails as soon as it is told to; with anything, for a boundary has to bear that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: AgentError | None = None
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        if self.fault is not None:
+            raise self.fault
+        return await super().get(pk, sk)
+
+
+@pytest.mark.usefixtures("plain_logging")
+@pytest.mark.parametrize(
+    ("fault", "is_told"),
+    [
+        (UseCaseError("prompt: is missing"), True),
+        (StoreError("the table did not answer within 2 s"), True),
+        (ToolError("There is no order of Ada Example."), False),
+    ],
+)
+async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
+    table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
+) -> None:
+    """What the table or a record lacks is told; any other text may be somebody's."""
+    configure_logging("info", "json")
+    store = _FaultyStore()
+    store.fault = fault
+
+    async with staged(settings_for(table), store, offline) as server:
+        await server.ring(call_fields())
+
+    written = capsys.readouterr().err
+    (told,) = [json.loads(line) for line in written.splitlines() if "webhook.failed" in line]
+    assert told["error"] == type(fault).__name__
+    assert told.get("fault") == (str(fault) if is_told else None)
+    assert (str(fault) in written) == is_told
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_call_that_fails_says_why_in_the_words_of_operators_only(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a webhook does."""
+    configure_logging("info", "json")
+    store = _FaultyStore()
+    await seeded(store)
+
+    async with staged(settings_for(table), store, offline) as server:
+        relay = await server.relay(From="+15550100001")
+        async with server.twilio.dial(relay) as call:
+            store.fault = ToolError("There is no order of Ada Example.")
+            await call.set_up()
+            await heard_out(call)
+
+    written = capsys.readouterr().err
+    (told,) = [json.loads(line) for line in written.splitlines() if "call.failed" in line]
+    assert told["error"] == "ToolError"
+    assert "Ada" not in written
+
+
+@pytest.mark.usefixtures("plain_logging")
+async def test_what_is_asked_for_is_in_the_log(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The search finds what is there: the same calls, with personal values let through."""
+    configure_logging("info", "json", with_personal=True)
+    store = await SqliteStore.open(table)
+
+    async with staged(settings_for(table), store, offline) as server:
+        people = await plant(server, 1)
+    await store.close()
+
+    assert people[0].first in found(people, capsys.readouterr().err)
+
+
+def test_marks_of_two_people_have_nothing_in_common() -> None:
+    """Or one would be taken for the other."""
+    chance = random.Random(0)  # noqa: S311 (reproducible, no secret)
+    people = [person(chance) for _ in range(200)]
+
+    assert len({mark for one in people for mark in one.marks}) == 6 * 200

@@ -1,0 +1,258 @@
+"""Operations on the table in traces: each under the line that caused it, with nobody's keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from agent.call.actions import RunTool, Standing, ToolOutcome
+from agent.call.config import Brief
+from agent.call.events import CallerSpoke, EndReason, ToolFinished
+from agent.call.history import CallerSaid
+from agent.call.messages import ToolCall
+from agent.errors import StoreError
+from agent.observability import MeasuredStore, Telemetry
+from agent.observability.recording.record_writer import open_records
+from agent.observability.tracing import CallTrace, TracedTable, TracedToolbox, Tracing
+from agent.observability.tracing.traced_ports import MOST_OPERATIONS
+from agent.ports import Item
+from agent.store.call_state.journal import open_journals
+from tests.fakes import Clock, MemoryStore, moment
+from tests.observability.recording.taping import beginning
+from tests.observability.test_tracing import EPOCH, attributes, tree
+
+NUMBER = "+15550100001"
+LOOK = ToolCall("tool00001", "look_up", "{}")
+SQLITE = {"db.system.name": "sqlite", "db.collection.name": "items"}
+
+
+class SlowStore(MemoryStore):
+    """A table that answers after a second by hand, or not at all."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        self._clock.seconds += 1.0
+        if sk == "away":
+            raise StoreError(f"{pk} is away")
+        if sk == "never":
+            await asyncio.Event().wait()
+        return await super().get(pk, sk)
+
+
+class Stage:
+    """A table that is traced, and the spans that it leaves."""
+
+    def __init__(self, name: str = "") -> None:
+        self.clock, self._exporter = Clock(), InMemorySpanExporter()
+        self.tracing = Tracing(
+            SimpleSpanProcessor(self._exporter), now=self.clock, epoch=lambda: EPOCH
+        )
+        self.store = MeasuredStore(SlowStore(self.clock), Telemetry(self.clock), TracedTable(name))
+
+    @contextmanager
+    def line(self, call_sid: str = "CA1") -> Iterator[CallTrace]:
+        """Served for as long as this, and a second more than what happens."""
+        with self.tracing.serving():
+            trace = self.tracing.call(call_sid, "pizza", 0, lambda: "offline:")
+            yield trace
+            self.clock.seconds += 1.0
+            trace.ended(EndReason.CALLER_HANGUP)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """In the order in which they began; of those that began together, the last to end first."""
+        last_first = reversed(self._exporter.get_finished_spans())
+        return sorted(last_first, key=lambda span: span.start_time or 0)
+
+    def calls_of(self, name: str) -> list[str]:
+        """Under which call each span of this name is."""
+        spans = self.spans
+        sids = {
+            one.context.span_id: str(attributes(one)["gen_ai.conversation.id"])
+            for one in spans
+            if not one.parent
+        }
+        return sorted(sids[one.parent.span_id] for one in spans if one.name == name and one.parent)
+
+
+class Looks:
+    """`ports.Toolbox` whose tools look something up."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+        await asyncio.create_task(self._look(), name="look")
+        return ToolOutcome(call.name)
+
+    async def _look(self) -> None:
+        await self._stage.store.get(NUMBER, "profile")
+
+
+async def test_operation_is_a_span_of_its_line() -> None:
+    """As the conventions for databases name it; a number is a key, and is told nowhere."""
+    stage = Stage()
+    with stage.line():
+        await stage.store.get(NUMBER, "profile")
+
+    call, looked = stage.spans
+    assert tree([call, looked]) == [("call", "", 0.0, 2.0), ("get items", "call", 0.0, 1.0)]
+    assert attributes(looked) == {**SQLITE, "db.operation.name": "get"}
+    assert looked.kind is SpanKind.CLIENT
+    assert call.kind is SpanKind.INTERNAL
+    assert looked.status.status_code is StatusCode.UNSET
+    assert "1555" not in looked.to_json()
+
+
+async def test_table_of_the_cloud_is_told_by_its_name() -> None:
+    stage = Stage("voice-calls")
+    with stage.line():
+        await stage.store.query(NUMBER)
+
+    queried = next(span for span in stage.spans if span.parent)
+    assert queried.name == "query voice-calls"
+    assert attributes(queried) == {
+        "db.system.name": "aws.dynamodb",
+        "db.collection.name": "voice-calls",
+        "db.operation.name": "query",
+    }
+
+
+async def test_what_is_done_for_no_line_leaves_no_span() -> None:
+    """Before, after and beside one."""
+    stage = Stage()
+    await stage.store.get(NUMBER, "profile")
+    beside, is_open = asyncio.Event(), asyncio.Event()
+
+    async def probe() -> None:
+        await is_open.wait()
+        await stage.store.get("probe", "probe")
+        beside.set()
+
+    probing = asyncio.create_task(probe(), name="probe")
+    with stage.line():
+        is_open.set()
+        await beside.wait()
+    await probing
+    await stage.store.get(NUMBER, "profile")
+
+    assert [span.name for span in stage.spans] == ["call"]
+
+
+async def test_failure_is_told_by_its_class_alone() -> None:
+    """What the table said of it may hold a key."""
+    stage = Stage()
+    with stage.line(), pytest.raises(StoreError):
+        await stage.store.get(NUMBER, "away")
+
+    call, failed = stage.spans
+    assert attributes(failed) == {
+        **SQLITE,
+        "db.operation.name": "get",
+        "error.type": "StoreError",
+    }
+    assert failed.status.status_code is StatusCode.ERROR
+    assert call.status.status_code is StatusCode.UNSET
+    assert "1555" not in failed.to_json()
+
+
+async def test_operation_nobody_waits_for_any_more_is_cancelled_and_no_failure() -> None:
+    """As a limit of time does it."""
+    stage = Stage()
+    with stage.line():
+        waiting = asyncio.create_task(stage.store.get(NUMBER, "never"), name="never")
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    _, cancelled = stage.spans
+    told = {**SQLITE, "db.operation.name": "get", "voice.cancelled": True}
+    assert attributes(cancelled) == told
+    assert cancelled.status.status_code is StatusCode.UNSET
+
+
+async def test_what_is_read_before_the_trace_has_a_name_belongs_to_it() -> None:
+    """Who answers is known only then; the span of the call begins with the first of it."""
+    stage = Stage()
+    with stage.tracing.serving():
+        await stage.store.get("CA1", "connection")
+        trace = stage.tracing.call("CA1", "pizza", 0, lambda: "offline:")
+        trace.ended(EndReason.CALLER_HANGUP)
+
+    assert tree(stage.spans) == [("call", "", 0.0, 1.0), ("get items", "call", 0.0, 1.0)]
+
+
+async def test_operation_of_a_tool_is_under_the_tool() -> None:
+    """Also one of a task that the tool has begun; what the line does meanwhile is not."""
+    stage = Stage()
+    with stage.line() as trace:
+        stage.clock.seconds = 5.0
+        trace.observe(moment(CallerSpoke("Who am I?"), [RunTool(LOOK)], 5.0))
+        running = TracedToolbox(Looks(stage)).run(LOOK, Standing())
+        tool = asyncio.create_task(running, name="tool")
+        await stage.store.get("CA1", "connection")
+        outcome = await tool
+        trace.observe(moment(ToolFinished(LOOK.id, outcome), [], 7.0))
+
+    assert tree(stage.spans) == [
+        ("call", "", 0.0, 8.0),
+        ("turn", "call", 5.0, 7.0),
+        ("execute_tool look_up", "turn", 5.0, 7.0),
+        ("get items", "call", 5.0, 6.0),
+        ("get items", "execute_tool look_up", 6.0, 7.0),
+    ]
+
+
+async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> None:
+    """It may end in its own time."""
+    stage = Stage()
+    with stage.line():
+        await TracedToolbox(Looks(stage)).run(LOOK, Standing())
+
+    assert tree(stage.spans)[1] == ("get items", "call", 0.0, 1.0)
+
+
+async def test_writing_of_the_journal_is_told_to_the_call_of_its_facts() -> None:
+    """Two calls at a time, and both are over before anything is written."""
+    stage = Stage()
+    async with open_journals(stage.store, stage.clock) as journals:
+        for call_sid in ("CA1", "CA2"):
+            with stage.line(call_sid):
+                journal = journals.open(call_sid, 0)
+                journal.record(0, CallerSaid("Ada"))
+        assert [span.name for span in stage.spans] == ["call", "call"]
+
+    assert stage.calls_of("put_newer items") == ["CA1", "CA2"]
+
+
+async def test_record_is_written_for_its_own_call() -> None:
+    """One writer serves them all, and is begun by the first."""
+    stage = Stage()
+    async with open_records(stage.store, stage.clock, 1) as records:
+        assert records is not None
+        for call_sid in ("CA1", "CA2"):
+            with stage.line(call_sid):
+                recorder = records.open(call_sid, 0, beginning(Brief()), lambda: "")
+                recorder.ended(EndReason.CALLER_HANGUP)
+
+    assert stage.calls_of("put items") == ["CA1", "CA2"]
+
+
+async def test_operations_of_one_line_are_told_up_to_a_bound() -> None:
+    """A table that is away for an hour is tried again and again."""
+    stage = Stage()
+    with stage.line():
+        for _ in range(MOST_OPERATIONS + 10):
+            await stage.store.put({"pk": "CA1", "sk": "fact"})
+
+    assert len([span for span in stage.spans if span.name == "put items"]) == MOST_OPERATIONS

@@ -1,0 +1,452 @@
+"""Traces: the spans of a call from literal events, and what a collector is sent."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
+
+from agent.call.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    Record,
+    RunTool,
+    Speak,
+    StartReply,
+    Summarize,
+    Timer,
+    ToolOutcome,
+)
+from agent.call.events import (
+    CallerInterrupted,
+    CallerPressed,
+    CallerSpoke,
+    CallStarted,
+    EndReason,
+    Event,
+    Playback,
+    PlaybackReported,
+    ReplyDelta,
+    ReplyFailed,
+    ReplyFault,
+    ReplyFinished,
+    Summarized,
+    TimerFired,
+    TokensCounted,
+    ToolFinished,
+)
+from agent.call.history import AgentSaid
+from agent.call.messages import StopReason, ToolCall, Usage
+from agent.observability.tracing import Tracing, is_asked, open_tracing
+from benchmarks.planted import found, plant
+from tests.emulators.collector import ENDPOINT, collecting
+from tests.fakes import Clock, moment
+from tests.servers import serving, settings_for
+from tests.waiting import no_longer
+
+SPOKE = CallerSpoke("I am Ada Example")
+LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
+SENT = ToolOutcome('{"address": "1 Example Lane"}')
+EPOCH = 1_700_000_000.0
+_EXEMPLAR = re.compile(r'^(\w+)_bucket\{.*# \{trace_id="(\w+)"\}', re.MULTILINE)
+Step = tuple[float, Event, Sequence[Action]]
+Row = tuple[str, str, float, float]
+CALL: tuple[Step, ...] = (
+    (1.0, CallStarted(), []),
+    (10.0, SPOKE, [StartReply(1, ())]),
+    (10.5, ReplyDelta(1, "I look, Ada. "), [Speak(1, "I look, Ada. ")]),
+    (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+    (11.1, TokensCounted(1, Usage(100, 20, 300, 5)), []),
+    (13.0, ToolFinished(LOOK.id, SENT), [StartReply(2, ())]),
+    (14.0, ReplyDelta(2, "Yes, Ada"), [Speak(2, "Yes, Ada")]),
+    (14.5, CallerInterrupted("Yes"), [CancelReply(2)]),
+    (16.0, CallerSpoke("No"), [StartReply(3, ())]),
+    (17.0, ReplyFailed(3, ReplyFault.THROTTLED), [Speak(3, "Sorry. ", is_last=True)]),
+)
+"""A turn with a tool that the caller breaks into, and one whose reply fails."""
+
+
+def spans_of(
+    *steps: Step, model: str = "openai:gpt-x", with_content: bool = False, lag: float = 0.0
+) -> list[ReadableSpan]:
+    """The spans of a call of these events that ends two seconds after the last, by their begin.
+
+    What is done about an event is done `lag` seconds after it came.
+    """
+    clock, exporter = Clock(), InMemorySpanExporter()
+    tracing = Tracing(
+        SimpleSpanProcessor(exporter), with_content=with_content, now=clock, epoch=lambda: EPOCH
+    )
+    trace = tracing.call("CA1", "pizza", 0, lambda: model)
+    for at, event, actions in steps:
+        clock.seconds = at + lag
+        trace.observe(moment(event, actions, at, clock.seconds))
+    clock.seconds += 2.0
+    trace.ended(EndReason.CALLER_HANGUP)
+    return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
+
+
+def began(span: ReadableSpan) -> float:
+    return round((span.start_time or 0) / 1e9 - EPOCH, 3)
+
+
+def depth(span: ReadableSpan) -> int:
+    """In the tree, of spans that begin together."""
+    return {"call": 0, "turn": 1}.get(span.name, 2)
+
+
+def ended(span: ReadableSpan) -> float:
+    return round((span.end_time or 0) / 1e9 - EPOCH, 3)
+
+
+def tree(spans: Sequence[ReadableSpan]) -> list[Row]:
+    """Name, name of the parent, begin and end of each."""
+    names = {span.context.span_id: span.name for span in spans}
+    return [
+        (span.name, names[span.parent.span_id] if span.parent else "", began(span), ended(span))
+        for span in spans
+    ]
+
+
+def attributes(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+def test_call_is_a_tree_of_turns_requests_and_tools() -> None:
+    """Every span lies in its parent, in time too."""
+    spans = spans_of(*CALL)
+
+    assert tree(spans) == [
+        ("call", "", 0.0, 19.0),
+        ("turn", "call", 10.0, 14.5),
+        ("chat gpt-x", "turn", 10.0, 11.0),
+        ("execute_tool look_up", "turn", 11.0, 13.0),
+        ("chat gpt-x", "turn", 13.0, 14.5),
+        ("turn", "call", 16.0, 17.0),
+        ("chat gpt-x", "turn", 16.0, 17.0),
+    ]
+    assert len({span.context.trace_id for span in spans}) == 1
+
+
+def test_attributes_are_those_of_the_conventions() -> None:
+    """Tokens of the cache are input; a turn is told as in its log line; faults are faults."""
+    call, turn, asked, tool, cut, failed_turn, failed = spans_of(*CALL)
+
+    chat = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-x",
+    }
+    assert attributes(call) == {
+        "gen_ai.conversation.id": "CA1",
+        "gen_ai.agent.name": "pizza",
+        "voice.resume": 0,
+        "voice.end_reason": "caller_hangup",
+    }
+    assert attributes(turn) == {
+        "voice.turn.response_seconds": 0.5,
+        "voice.turn.filler": False,
+        "voice.turn.outcome": "interrupted",
+        "voice.turn.interrupted": "speech",
+    }
+    assert attributes(asked) == {
+        **chat,
+        "gen_ai.response.time_to_first_chunk": 0.5,
+        "gen_ai.response.finish_reasons": ("tool_call",),
+        "gen_ai.usage.input_tokens": 405,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": 300,
+        "gen_ai.usage.cache_creation.input_tokens": 5,
+    }
+    assert attributes(tool) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "look_up",
+    }
+    assert attributes(cut) == {
+        **chat,
+        "gen_ai.response.time_to_first_chunk": 1.0,
+        "voice.cancelled": True,
+    }
+    assert attributes(failed_turn)["voice.turn.outcome"] == "failed"
+    assert attributes(failed) == {**chat, "error.type": "throttled"}
+    faulty = [span.status.status_code is StatusCode.ERROR for span in (turn, failed_turn, failed)]
+    assert faulty == [False, True, True]
+
+
+def test_content_is_told_only_when_it_is_asked_for() -> None:
+    """Under names that say what it is; without the wish there is no word of it."""
+    plain = "".join(span.to_json() for span in spans_of(*CALL))
+    _, turn, asked, tool, *_ = spans_of(*CALL, with_content=True)
+
+    assert "Ada" not in plain
+    assert "Lane" not in plain
+    assert "pii_" not in plain
+    assert attributes(turn)["pii_caller"] == "I am Ada Example"
+    assert attributes(asked)["pii_reply"] == "I look, Ada. "
+    assert attributes(tool)["pii_arguments"] == LOOK.arguments
+    assert attributes(tool)["pii_result"] == SENT.content
+
+
+@pytest.mark.parametrize(
+    ("identifier", "provider", "name"),
+    [
+        ("anthropic.claude:0", "aws.bedrock", "anthropic.claude:0"),
+        ("openai:gpt-x", "openai", "gpt-x"),
+        ("offline:", "offline", "offline:"),
+    ],
+)
+def test_model_is_told_with_its_provider(identifier: str, provider: str, name: str) -> None:
+    _, _, asked, *_ = spans_of(*CALL, model=identifier)
+
+    told = attributes(asked)
+    assert (told["gen_ai.provider.name"], told["gen_ai.request.model"]) == (provider, name)
+
+
+def test_words_held_before_an_answer_belong_to_its_turn() -> None:
+    """The turn begins with those that led to something, as in its log line."""
+    spans = spans_of(
+        (5.0, CallerSpoke("I want"), []),
+        (6.0, CallerSpoke("a pizza"), []),
+        (7.0, TimerFired(Timer.HOLD, 1), [StartReply(1, ())]),
+        (8.0, ReplyFinished(1), []),
+        with_content=True,
+    )
+
+    assert tree(spans)[1:] == [("turn", "call", 6.0, 8.0), ("chat gpt-x", "turn", 7.0, 8.0)]
+    assert attributes(spans[1])["pii_caller"] == "I want a pizza"
+
+
+def test_turn_that_is_cut_while_it_is_played_is_interrupted() -> None:
+    """Most are written long before they were heard."""
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (9.0, CallerInterrupted("Y"), [CancelReply(1)]),
+    )
+
+    assert ended(turn) == 6.0
+    assert attributes(turn)["voice.turn.outcome"] == "interrupted"
+
+
+def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
+    """The caller broke in before the model was asked for the words before that."""
+    spans = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (5.2, CallerInterrupted(""), [CancelReply(1)]),
+        lag=0.5,
+    )
+
+    assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]
+
+
+def test_interrupt_may_follow_the_silence_it_made() -> None:
+    """As in the log, so in the trace."""
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (8.0, PlaybackReported(Playback.AGENT_OFF), []),
+        (8.1, CallerInterrupted("Y"), [Record(2, AgentSaid("Y", is_cut=True))]),
+    )
+
+    assert attributes(turn)["voice.turn.outcome"] == "interrupted"
+
+
+def test_turn_that_was_played_is_not_interrupted_any_more() -> None:
+    _, turn, _ = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ", is_last=True)]),
+        (8.0, PlaybackReported(Playback.AGENT_OFF), []),
+        (9.0, CallerInterrupted("Y"), [CancelReply(1)]),
+    )
+
+    assert attributes(turn)["voice.turn.outcome"] == "answered"
+
+
+def test_model_that_answered_is_told_where_it_is_known() -> None:
+    """As it calls itself, without our scheme; the span is named after the one that was asked."""
+    *_, first, second = spans_of(
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (6.0, ReplyFinished(1), [Speak(1, "Yes. ")]),
+        (6.1, TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [StartReply(2, ())]),
+        (7.0, ReplyFinished(2), [Speak(1, "Yes. ", is_last=True)]),
+        (7.1, TokensCounted(2, Usage(7, 8)), []),
+    )
+
+    assert attributes(first)["gen_ai.request.model"] == "gpt-x"
+    assert attributes(first)["gen_ai.response.model"] == "gpt-y"
+    assert "gen_ai.response.model" not in attributes(second)
+
+
+def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
+    """A summary; a tool that outlived its turn; keys that only a sentence answers."""
+    spans = spans_of(
+        (5.0, SPOKE, [RunTool(LOOK)]),
+        (6.0, CallerSpoke("Wait"), [CancelTool("other"), StartReply(1, ())]),
+        (7.0, ReplyFinished(1), [Summarize(1, ())]),
+        (7.5, TokensCounted(None, Usage(7, 8)), []),
+        (8.0, Summarized(1, "Ada called."), []),
+        (9.0, ToolFinished(LOOK.id, SENT), []),
+        (10.0, CallerPressed("1"), [Speak(2, "One. ", is_last=True)]),
+    )
+
+    assert tree(spans) == [
+        ("call", "", 0.0, 12.0),
+        ("turn", "call", 5.0, 6.0),
+        ("execute_tool look_up", "turn", 5.0, 9.0),
+        ("turn", "call", 6.0, 7.0),
+        ("chat gpt-x", "turn", 6.0, 7.0),
+        ("chat gpt-x", "call", 7.0, 8.0),
+        ("turn", "call", 10.0, 10.0),
+    ]
+    assert attributes(spans[5])["voice.purpose"] == "summary"
+    assert attributes(spans[5])["gen_ai.usage.output_tokens"] == 8
+
+
+def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
+    """So latencies have exemplars that lead to it."""
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(SimpleSpanProcessor(exporter))
+    first = tracing.call("CA1", "pizza", 0, lambda: "offline:")
+    second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
+    before = tracing.trace_id()
+
+    second.observe(moment(CallStarted(), [], 0.0))
+    measured = tracing.trace_id()
+    second.ended(EndReason.CALLER_HANGUP)
+    first.ended(EndReason.CALLER_HANGUP)
+
+    assert before == ""
+    assert measured == f"{exporter.get_finished_spans()[0].context.trace_id:032x}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "voice"}, False),
+        ({ENDPOINT: " "}, False),
+        ({ENDPOINT: "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({ENDPOINT: "http://collector:4318", "OTEL_SDK_DISABLED": "True"}, False),
+        ({ENDPOINT: "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_made_when_a_collector_is_named(
+    environment: dict[str, str], *, asked: bool
+) -> None:
+    assert is_asked(environment) is asked
+
+
+def test_service_without_traces_imports_nothing_of_them() -> None:
+    """The packages are an extra."""
+    program = (
+        "import agent.app, sys; assert not any(m.startswith('opentelemetry') for m in sys.modules)"
+    )
+
+    run = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+
+
+async def test_service_starts_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what is missing."""
+    for name in ("opentelemetry.sdk.trace.export", "opentelemetry.exporter"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with capture_logs() as logs:
+        async with open_tracing({ENDPOINT: "http://127.0.0.1:9"}) as tracing:
+            pass
+
+    assert tracing is None
+    assert logs == [{"event": "traces.not_installed", "extra": "traces", "log_level": "warning"}]
+
+
+async def test_collector_gets_calls_and_nothing_of_callers(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service as production wires it; people tell all about themselves."""
+    async with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        async with serving(settings_for(table)) as server:
+            people = await plant(server, 6)
+            headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            async with server.twilio.http.get(server.metrics_url, headers=headers) as response:
+                metrics = await response.text()
+
+    assert collector.names.count("call") == 6
+    assert {"turn", "chat offline:"} <= set(collector.names)
+    assert any(name.startswith("execute_tool ") for name in collector.names)
+    assert "voice-agent" in collector.text
+    assert found(people, collector.text) == []
+    assert found(people, metrics) == []
+    exemplars = set(_EXEMPLAR.findall(metrics))
+    assert {name for name, _ in exemplars} == {
+        "agent_llm_time_to_first_clause_seconds",
+        "agent_llm_time_to_first_token_seconds",
+        "agent_turn_overhead_seconds",
+        "agent_turn_time_to_first_speech_seconds",
+    }
+    assert {trace for _, trace in exemplars} <= {span.trace_id.hex() for span in collector.spans}
+
+
+async def test_collector_is_told_what_a_call_does_at_the_table(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service as production wires it: an order, and a call that only rings."""
+    async with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        async with serving(settings_for(table)) as server:
+            await server.relay(From="+15550100002")
+            async with server.twilio.call(From="+15550100001") as call:
+                await call.say("a large pepperoni pizza for pickup")
+                await call.say("that's all")
+                await call.say("yes", cycles=2)
+            facts = await server.items(call.relay.fields["CallSid"], "chat::")
+
+    spans = {span.span_id: span for span in collector.spans}
+    operations = [span for span in spans.values() if span.name.endswith(" items")]
+    under = Counter((span.name, spans[span.parent_span_id].name) for span in operations)
+    assert {span.trace_id for span in spans.values()} == {operations[0].trace_id}
+    assert {span.kind for span in operations} == {Span.SPAN_KIND_CLIENT}
+    assert under["get items", "call"] > 0
+    assert under["get_many items", "call"] > 0
+    assert under["put_newer items", "call"] >= len(facts) > 0
+    assert under["put items", "call"] == 0
+    assert under["put items", "execute_tool PlaceOrderFunction"] == 1
+    assert "1555010" not in collector.text
+
+
+async def test_collector_that_is_away_is_no_matter_of_callers(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens there: the call is answered, the service ends, and the log tells of it."""
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
+
+    with capture_logs() as logs:
+        async with (
+            no_longer(),
+            serving(settings_for(table)) as server,
+            server.twilio.call(From="+15550100001") as call,
+        ):
+            reply = await call.say("the usual")
+
+    assert reply.text != ""
+    assert {"traces.trouble", "traces.not_sent"} & {line["event"] for line in logs}

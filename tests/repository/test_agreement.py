@@ -1,0 +1,272 @@
+"""Whatever names a variable, a port, a path or a user names the one that the code has.
+
+The places are the sample script, the image, its compose file and its build script, both templates
+and the README. Names that are not ours are those of the SDKs in the process, as they list them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import botocore.configprovider  # type: ignore[import-untyped] # ships no types
+import opentelemetry.sdk.environment_variables
+import pytest
+from botocore.credentials import EnvProvider  # type: ignore[import-untyped] # ships no types
+
+import agent.observability.tracing.tracing_setup
+from agent.settings import Settings
+from tests.templates.loading import CLOUD, LOCAL, load, resources
+
+ROOT = Path(__file__).parents[2]
+_NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def ours() -> dict[str, str]:
+    """The defaults of the service's own variables, older names included."""
+    defaults = {name: default for name, default, _ in Settings.describe()}
+    named = [each.metadata["names"] for each in dataclasses.fields(Settings)]
+    for name, *older in filter(None, named):
+        defaults |= dict.fromkeys(older, defaults[name])
+    return defaults
+
+
+def of_sdks() -> set[str]:
+    """What the SDKs of AWS and of OpenTelemetry read from the environment."""
+    read = botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
+    aws = set(_NAME.findall(repr([each[1] for each in read])))
+    aws |= {EnvProvider.ACCESS_KEY, EnvProvider.SECRET_KEY, *EnvProvider.TOKENS}
+    otlp = set(dir(opentelemetry.sdk.environment_variables))
+    conventions = re.findall(
+        r'"(OTEL_\w+)"', Path(agent.observability.tracing.tracing_setup.__file__).read_text()
+    )
+    return {*aws, *otlp, *conventions}
+
+
+def family(name: str) -> bool:
+    """It begins like a variable of ours or of an SDK, so it is one or a slip of the pen."""
+    firsts = {each.partition("_")[0] for each in ours() if "_" in each} | {"OTEL"}
+    return name.partition("_")[0] in firsts
+
+
+# What each place says of variables.
+
+
+def of_the_script() -> dict[str, str]:
+    """Defaults by name; empty where it only offers the variable, in a line to be switched on."""
+    found = re.findall(
+        r'^(# )?export (\w+)="(?:\$\{\w+:-(.*)\})?', text("run-local.sh.sample"), re.M
+    )
+    return {
+        name: "" if is_offered else default.replace("$PORT", "3000")
+        for is_offered, name, default in found
+    }
+
+
+def of_compose() -> dict[str, str]:
+    """Variables of the service's containers, and defaults of those that compose fills in."""
+    whole = text("docker-compose.yml")
+    shared = whole[whole.index("x-environment:") : whole.index("services:")]
+    service = whole[whole.index("\n  agent:") : whole.index("\n  dynamodb:")]
+    names = re.findall(r"^ {2,6}([A-Z][A-Z0-9_]+):", shared + service, re.M)
+    defaults = dict(re.findall(r"\$\{(\w+):-(.*?)\}", shared + service))
+    return dict.fromkeys(names, "") | defaults
+
+
+def of_the_image() -> dict[str, str]:
+    """What the Dockerfile sets for whoever starts a container."""
+    [block] = re.findall(r"^ENV (.*?[^\\])$", text("Dockerfile"), re.M | re.S)
+    return dict(each.split("=", 1) for each in block.replace("\\\n", "").split())
+
+
+def of_the_task() -> dict[str, Any]:
+    """The task's environment, a parameter's default in the place of the parameter."""
+    defaults = {name: each.get("Default", "") for name, each in load(CLOUD)["Parameters"].items()}
+    values = {each["Name"]: each["Value"] for each in task()["Environment"]}
+    return {name: _filled(value, defaults) for name, value in values.items()}
+
+
+def _filled(value: Any, defaults: dict[str, Any]) -> str:
+    """Empty if it follows from something else than one parameter."""
+    if isinstance(value, str):
+        return value
+    referred = value.get("Ref") or str(value.get("Fn::Sub", "")).strip("${}")
+    return str(defaults.get(referred, ""))
+
+
+def task() -> dict[str, Any]:
+    """The service's container in the cloud."""
+    [definition] = resources(load(CLOUD), "AWS::ECS::TaskDefinition").values()
+    _, _, [container] = definition["ContainerDefinitions"]["Fn::If"]
+    assert isinstance(container, dict)
+    return container
+
+
+def secrets_of_the_task() -> list[str]:
+    return [each["Name"] for each in task()["Secrets"] if "Name" in each]
+
+
+def of_the_readme() -> set[str]:
+    """Names that begin like ours; placeholders of prompts are <<NAMES>>."""
+    return {
+        each for each in re.findall(rf"(?<!<<){_NAME.pattern}", text("README.md")) if family(each)
+    }
+
+
+def of_the_developers_line() -> list[str]:
+    line = load(LOCAL)["Outputs"]["EnvironmentLine"]["Value"]["Fn::Sub"][0]
+    return [each.partition("=")[0] for each in line.split()]
+
+
+def offered_in_descriptions() -> Iterator[str]:
+    """Variables that parameters tell operators to set."""
+    for path in (CLOUD, LOCAL):
+        for parameter in load(path)["Parameters"].values():
+            yield from _NAME.findall(parameter["Description"])
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        of_the_script,
+        of_compose,
+        of_the_image,
+        of_the_task,
+        secrets_of_the_task,
+        of_the_developers_line,
+        offered_in_descriptions,
+        of_the_readme,
+    ],
+)
+def test_every_variable_that_is_named_is_read(named: Any) -> None:
+    """One that is not would be set in vain, and its default used without a word."""
+    given = set(named()) - {"PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+
+    assert given
+    assert given - ours().keys() - of_sdks() == set()
+
+
+def test_readers_learn_how_to_list_every_variable() -> None:
+    """The list has all of them; the README says how to get it."""
+    assert "python -m agent check --settings" in text("README.md")
+
+
+@pytest.mark.parametrize(
+    ("stated", "differing"),
+    [
+        (of_the_script, set()),
+        (of_compose, set()),
+        # The account's own model instead of the script; metrics for CloudWatch, which is there.
+        (of_the_task, {"MODEL_IDENTIFIER", "EMF_METRICS"}),
+    ],
+    ids=["script", "compose", "task"],
+)
+def test_a_default_is_the_same_wherever_it_is_stated(stated: Any, differing: set[str]) -> None:
+    """Where the service has one; what is off without a value has none to agree with."""
+    defaults = {name: default.lower() for name, default in ours().items() if default}
+
+    told = {
+        name: value.lower()
+        for name, value in stated().items()
+        if value and name in defaults and name not in differing
+    }
+
+    assert {"PORT", "METRICS_PORT"} <= set(told)
+    assert told == {name: defaults[name] for name in told}
+
+
+# The container.
+
+
+def test_ports_are_those_of_the_service() -> None:
+    """In the image, in the task and in compose."""
+    settings = Settings()
+    both = {str(settings.port), str(settings.metrics_port)}
+
+    [exposed] = re.findall(r"^EXPOSE (.*)$", text("Dockerfile"), re.M)
+    published = re.findall(
+        r'"127\.0\.0\.1:\$\{(?:METRICS_)?PORT:-(\d+)\}:(\d+)"', text("docker-compose.yml")
+    )
+
+    assert set(exposed.split()) == both
+    assert {*published} == {(port, port) for port in both}
+    assert [each["ContainerPort"] for each in task()["PortMappings"]] == [settings.port]
+
+
+def test_user_and_writable_folder_are_the_same_everywhere() -> None:
+    """Else the process could not write what it was promised, or could write more."""
+    dockerfile, compose = text("Dockerfile"), text("docker-compose.yml")
+
+    users = [
+        *re.findall(r"^USER (.*)$", dockerfile, re.M),
+        *re.findall(r'^ +user: "(.*)"$', compose, re.M),
+        task()["User"],
+    ]
+    folders = [
+        *re.findall(r'^VOLUME \["(.*)"\]$', dockerfile, re.M),
+        *re.findall(r"^  tmpfs: \[(.*)\]$", compose, re.M),
+        *(each["ContainerPath"] for each in task()["MountPoints"]),
+    ]
+
+    assert users == ["10001:10001"] * 3
+    assert folders == ["/tmp"] * 3  # noqa: S108 (the container's)
+    assert of_the_image()["STORE_PATH"].startswith(f"{folders[0]}/")
+
+
+def test_health_is_asked_for_in_one_way() -> None:
+    """The image's check and the task's are one module of ours, as often and as patiently."""
+    [options, command] = re.findall(
+        r"^HEALTHCHECK (.*)\\\n +CMD \[(.*)\]$", text("Dockerfile"), re.M
+    )[0]
+    check = task()["HealthCheck"]
+
+    assert check["Command"] == ["CMD", *re.findall(r'"(.+?)"', command)]
+    assert re.findall(r"=(\d+)", options) == [
+        str(check[each]) for each in ("Interval", "Timeout", "Retries", "StartPeriod")
+    ]
+    assert find_spec(check["Command"][-1])
+
+
+def test_calls_are_handed_over_before_the_process_is_killed() -> None:
+    """Both places that stop it wait longer than it drains."""
+    [grace] = re.findall(r"^  stop_grace_period: (\d+)s$", text("docker-compose.yml"), re.M)
+
+    assert int(grace) == task()["StopTimeout"] == 120
+    assert Settings().drain_seconds < int(grace)
+
+
+def test_the_image_says_what_is_run() -> None:
+    """Nobody says it again, so nobody can say something else; the container has one name."""
+    whole = text("docker-compose.yml")
+    service = whole[whole.index("\n  agent:") : whole.index("\n  seed:")]
+
+    assert not {"Command", "EntryPoint", "WorkingDirectory"} & task().keys()
+    assert "command:" not in service
+    assert task()["Name"] == "agent"
+    [attached] = resources(load(CLOUD), "AWS::ECS::Service")["Service"]["LoadBalancers"]
+    assert attached["ContainerName"] == "agent"
+
+
+@pytest.mark.parametrize(
+    ("place", "given"),
+    [
+        ("build-images.sh", r'--build-arg "([A-Z_]+)='),
+        ("docker-compose.yml", r"^      ([A-Z_]+): \$\{\1:-"),
+    ],
+)
+def test_the_image_takes_every_argument_it_is_built_with(place: str, given: str) -> None:
+    """Docker only warns of one it does not know."""
+    taken = set(re.findall(r"^ARG (\w+)", text("Dockerfile"), re.M))
+
+    arguments = set(re.findall(given, text(place), re.M))
+
+    assert {"BASE_IMAGE", "REQUIREMENTS"} <= arguments
+    assert arguments <= taken

@@ -1,0 +1,116 @@
+"""What is true of the repository as a whole: directions, lists, names and shipped records."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.llm import OfflineModel
+from agent.settings import Settings
+from agent.tools import SPECS, TOOLS, Tool, builtin
+from agent.usecases import prompt
+from agent.usecases import relay_attributes as relay_rules
+from agent.usecases.folders import load_profile, load_record, profile_files, use_case_folders
+from agent.usecases.record import parse_use_case
+from agent.usecases.use_case import Profile
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "configuration"
+FOLDERS = use_case_folders(CONFIGURATION)
+ADA = Profile("+15550100001", "Ada", "Example", "ada@example.com")
+
+_CONTRACT_NAMES = {
+    "PORT", "METRICS_PORT", "WS_URL", "PUBLIC_URL", "TABLE_NAME", "STORE_PATH", "MODEL_IDENTIFIER",
+    "HOST", "METRICS_HOST",
+    "STACK_USE_CASE", "TIME_ZONE", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN",
+    "ALLOW_UNSIGNED_REQUESTS", "MAX_CALLS", "LOG_LEVEL", "LOG_FORMAT",
+    "FALLBACK_MODEL_IDENTIFIERS", "OPENAI_API_KEY", "OPENAI_BASE_URL", "TWILIO_API_KEY_SID",
+    "TWILIO_API_KEY_SECRET", "TWILIO_TWIML_APP_SID", "TWILIO_PUSH_CREDENTIAL_SID",
+    "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS", "AWS_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE",
+    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    "TOKEN_API_KEYS", "DIAL_API_KEYS", "OUTBOUND_NUMBERS", "OUTBOUND_FROM", "TWILIO_API_URL",
+    "HTTP_TOOL_HOSTS", "HTTP_TOOL_SECRETS",
+    "MCP_CONFIG",
+    "DRAIN_SECONDS",
+    "BUSY_SENTENCE", "BUSY_REDIRECT_URL", "BUSY_QUEUE", "BUSY_SMS",
+    "CALLER_CALLS_AT_ONCE", "CALLER_CALLS_PER_HOUR", "CALLER_TOKENS_PER_DAY",
+    "TRUSTED_ATTESTATION", "SMS_NUMBERS",
+    "TASK_PROTECTION", "ECS_AGENT_URI",
+    "RECORD_CALLS", "RECORD_DAYS",
+    "MODEL_FIRST_EVENT_SECONDS", "MODEL_GAP_SECONDS", "MODEL_LOAD_SECONDS",
+    "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
+}  # fmt: skip
+"""Contract section 4; some arrive later, none has another name."""
+
+
+def test_imports_go_one_way() -> None:
+    """The contracts of `pyproject.toml` hold."""
+    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+
+    run = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stdout
+
+
+def test_every_tool_is_listed() -> None:
+    """A tool that was written and not listed would never be offered."""
+    modules = pkgutil.walk_packages(builtin.__path__, f"{builtin.__name__}.")
+    written = {
+        value.spec.name
+        for module in modules
+        for value in vars(importlib.import_module(module.name)).values()
+        if isinstance(value, Tool)
+    }
+
+    assert written == SPECS.keys()
+    assert len(TOOLS) == len(SPECS), "two tools with one name"
+
+
+def test_every_variable_has_the_name_of_the_contract() -> None:
+    """Users rely on these names (D25)."""
+    assert {name for name, _, _ in Settings.describe()} <= _CONTRACT_NAMES
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_shipped_use_case_is_complete(folder: Path) -> None:
+    """It loads without a remark, fills its prompt, finds its tools and its script (D24)."""
+    use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS, relay_rules)
+
+    filled = prompt.system_prompt(
+        use_case, ADA, datetime(2026, 3, 5, 18, 40, tzinfo=UTC), [(folder.name, "Title", "")]
+    )
+
+    assert warnings == ()
+    assert "<<" not in filled
+    assert "<<" not in prompt.greeting(use_case, ADA)
+    assert prompt.greeting(use_case, Profile("")) == use_case.greeting != ""
+    assert {spec.name for spec in use_case.tools} <= SPECS.keys()
+    assert "LiveAgentHandoffFunction" in {spec.name for spec in use_case.tools}
+    assert OfflineModel(use_case.offline_script).name == "offline:"
+
+
+@pytest.mark.parametrize("file", profile_files(CONFIGURATION), ids=lambda file: file.stem)
+def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
+    """An example caller is routed to something that exists."""
+    assert load_profile(file)["useCase"] in {folder.name for folder in FOLDERS}
+
+
+def test_default_use_case_of_the_process_is_shipped() -> None:
+    """A first start finds what it is told to serve."""
+    assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_shipped_use_case_sends_no_sampling_options(folder: Path) -> None:
+    """Newer models refuse them."""
+    use_case, _ = parse_use_case(load_record(folder, SPECS), SPECS, relay_rules)
+
+    assert (use_case.model.temperature, use_case.model.top_p) == (None, None)

@@ -1,0 +1,432 @@
+"""`build-images.sh`: what it would do, what it does, and what it refuses.
+
+It runs in a git repository of its own, whose one commit is always the same. `docker` and `aws` are
+scripts that write down how they were called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.templates.loading import CLOUD, load
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = "build-images.sh"
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+REPOSITORY = f"{REGISTRY}/twilio-conversation-relay-bedrock-services"
+COMMIT = "ea370f80b0cd40c7ebf00ed45c5519ee18677aa4"
+DIGEST = "sha256:" + "5" * 64
+_WHO = "Ada Example"
+_WHEN = "2026-03-05T18:40:00+0100"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """A checkout with the script, and how a run of it ended."""
+
+    folder: Path
+    home: Path
+
+    def run(self, *options: str, path: str | None = None, **variables: str) -> Finished:
+        """With no variable but those given."""
+        run = subprocess.run(  # noqa: S603 (our own script)
+            [str(self.folder / SCRIPT), *options],
+            env={"PATH": path or os.environ["PATH"], "HOME": str(self.home), **variables},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Finished(run.returncode, run.stdout, run.stderr)
+
+    def git(self, *arguments: str) -> None:
+        subprocess.run(  # noqa: S603 (git, with our own arguments)
+            [shutil.which("git") or "git", *arguments],
+            env={
+                "PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_AUTHOR_NAME": _WHO, "GIT_AUTHOR_EMAIL": "ada@example.com",
+                "GIT_AUTHOR_DATE": _WHEN,
+                "GIT_COMMITTER_NAME": _WHO, "GIT_COMMITTER_EMAIL": "ada@example.com",
+                "GIT_COMMITTER_DATE": _WHEN,
+            },
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run left."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The printed ones; those on either side of a pipe apart."""
+        lines = [line[2:] for line in self.output.splitlines() if line.startswith("+ ")]
+        return [each for line in lines for each in line.split(" | ")]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What is to be given to `sam deploy`."""
+        found = re.findall(r"^    (p[A-Za-z]+)=(\S+)", self.output, re.MULTILINE)
+        return dict(found)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    """One commit, by one author at one time, so its name is known; the script is not part of it."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    made = Sources(folder, tmp_path)
+    (folder / "requirements-traces.txt").write_text("")
+    made.git("init", "--quiet", "--initial-branch=main")
+    made.git("add", ".")
+    made.git("commit", "--quiet", "--message=First")
+    shutil.copy(ROOT / SCRIPT, folder)
+    (folder / ".git/info/exclude").write_text(f"{SCRIPT}\n")
+    return made
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    """Stand-ins of both programs."""
+    return Recorded(tmp_path / "bin", tmp_path / "calls")
+
+
+class Recorded:
+    """`docker` and `aws` that write down how they are called; in one piece, as both may at once."""
+
+    def __init__(self, folder: Path, calls: Path) -> None:
+        self._folder = folder
+        self._calls = calls
+        folder.mkdir()
+        self.answer("docker")
+        self.answer("aws")
+
+    def answer(self, program: str, **cases: str) -> None:
+        """Let it answer, by a word that is in the call, with a piece of shell."""
+        cased = "".join(
+            f'*" {word.replace("_", "-")} "*) {code} ;;\n' for word, code in cases.items()
+        )
+        script = self._folder / program
+        script.write_text(
+            "#!/usr/bin/env bash\n"
+            f'printf -v call " %q" "$@"; echo "{program}$call" >>{self._calls}\n'
+            f'case " $* " in\n{cased}esac\n'
+        )
+        script.chmod(0o755)
+
+    @property
+    def path(self) -> str:
+        return f"{self._folder}:{os.environ['PATH']}"
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Words of each call, in order."""
+        text = self._calls.read_text() if self._calls.exists() else ""
+        return [shlex.split(line) for line in text.splitlines()]
+
+
+def words(commands: list[str]) -> list[list[str]]:
+    return [shlex.split(each) for each in commands]
+
+
+def test_a_dry_run_prints_every_command(sources: Sources, recorded: Recorded) -> None:
+    """The whole of it, in order, for the defaults; and runs none of them."""
+    sources.git("remote", "add", "origin", "https://ada:word@git.example.com/voice.git")
+
+    run = sources.run("--repository", REGISTRY, "--push", "--dry-run", path=recorded.path)
+
+    assert (run.status, run.errors, recorded.calls) == (0, "", [])
+    assert (
+        run.output
+        == f"""\
++ aws ecr describe-repositories --registry-id 123456789012 --repository-names \
+twilio-conversation-relay-bedrock-services --region eu-west-1
+# There is no such repository:
++ aws ecr create-repository --registry-id 123456789012 --repository-name \
+twilio-conversation-relay-bedrock-services --region eu-west-1 --image-tag-mutability IMMUTABLE \
+--image-scanning-configuration scanOnPush=true
++ aws ecr put-lifecycle-policy --registry-id 123456789012 --repository-name \
+twilio-conversation-relay-bedrock-services --region eu-west-1 --lifecycle-policy-text \
+'{{"rules":[{{"rulePriority":1,"description":"Without a tag","selection":{{"tagStatus":"untagged",\
+"countType":"sinceImagePushed","countUnit":"days","countNumber":14}},"action":{{"type":"expire"}}}}]}}'
++ aws ecr get-login-password --region eu-west-1 | \
+docker login --username AWS --password-stdin {REGISTRY}
++ docker buildx inspect voice-agent
+# There is no such builder:
++ docker buildx create --name voice-agent --driver docker-container
++ docker buildx build --builder voice-agent --platform linux/amd64,linux/arm64 --sbom=true \
+--provenance=mode=max --build-arg REVISION={COMMIT} --build-arg VERSION={COMMIT[:12]} \
+--build-arg CREATED=2026-03-05T17:40:00Z --build-arg SOURCE=https://git.example.com/voice.git \
+--tag {REPOSITORY}:{COMMIT[:12]} --output type=registry .
++ aws ecr describe-images --registry-id 123456789012 --repository-name \
+twilio-conversation-relay-bedrock-services --region eu-west-1 --image-ids imageTag={COMMIT[:12]} \
+--query 'imageDetails[0].imageDigest' --output text
+
+Image:  {REPOSITORY}:{COMMIT[:12]}
+
+sam deploy --template-file cloud-deploy-infra-template.yml --stack-name STACK --region eu-west-1 \\
+    --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides \\
+    pECRRepoURL={REGISTRY} \\
+    pImageName=twilio-conversation-relay-bedrock-services \\
+    pImageTag={COMMIT[:12]} \\
+    pCpuArchitecture=ARM64
+
+A new stack also needs pPublicWSSEndpoint, pCustomerDomainCertificateArn and \
+pTwilioAuthTokenSecretArn.
+"""
+    )
+
+
+def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
+    """The image is built and kept by the builder; AWS hears nothing of it."""
+    run = sources.run("--dry-run", ECR_REPO_URL=REGISTRY, BUILDX_BUILDER="ours")
+
+    [build] = run.commands
+    assert build.startswith("docker buildx build --builder ours ")
+    assert build.endswith(" --output type=cacheonly .")
+    assert "It was not pushed; --push does that.\n" in run.output
+
+
+def test_what_is_given_is_used(sources: Sources) -> None:
+    """Options in both spellings, and what the Dockerfile takes."""
+    base = "python:3.13-slim@sha256:" + "0" * 64
+
+    run = sources.run(
+        "--repository=" + REGISTRY + "/team/voice",
+        "--tag", "1.2.0",
+        "--platforms=linux/amd64",
+        "--base-image", base,
+        "--requirements", "requirements-traces.txt",
+        "--dry-run",
+    )  # fmt: skip
+
+    build = shlex.split(run.commands[-1])
+    assert build[build.index("--platform") + 1] == "linux/amd64"
+    assert build[build.index("--tag") + 1] == f"{REGISTRY}/team/voice:1.2.0"
+    given = [build[at + 1] for at, word in enumerate(build) if word == "--build-arg"]
+    assert given == [
+        f"REVISION={COMMIT}",
+        "VERSION=1.2.0",
+        "CREATED=2026-03-05T17:40:00Z",
+        f"BASE_IMAGE={base}",
+        "REQUIREMENTS=requirements-traces.txt",
+    ]
+    assert run.parameters == {
+        "pECRRepoURL": REGISTRY,
+        "pImageName": "team/voice",
+        "pImageTag": "1.2.0",
+        "pCpuArchitecture": "X86_64",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "region"),
+    [
+        (["--repository", REGISTRY], REGISTRY, "eu-west-1"),
+        (
+            ["--repository", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"],
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+            "cn-north-1",
+        ),
+        (
+            ["--account", "123456789012", "--region", "us-gov-west-1"],
+            "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com",
+            "us-gov-west-1",
+        ),
+        (
+            ["--account", "123456789012", "--region", "cn-northwest-1"],
+            "123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn",
+            "cn-northwest-1",
+        ),
+    ],
+)
+def test_the_region_is_that_of_the_registry(
+    sources: Sources, given: list[str], host: str, region: str
+) -> None:
+    """Whatever region the environment names for other things."""
+    run = sources.run(*given, "--push", "--dry-run", AWS_REGION="ap-south-1")
+
+    asked = {each[each.index("--region") + 1] for each in words(run.commands) if "--region" in each}
+    assert asked == {region}
+    assert run.parameters["pECRRepoURL"] == host
+    assert f"--stack-name STACK --region {region} " in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ([], "the registry is missing: give --repository, or --account and --region"),
+        (["--account", "123456789012"],
+         "the registry is missing: give --repository, or --account and --region"),
+        (["--repository", REGISTRY, "--region", "eu-west-1"],
+         "give --repository, or --account and --region, not both"),
+        (["--repository", "docker.io/library"],
+         "the repository must be ACCOUNT.dkr.ecr.REGION.amazonaws.com: docker.io/library"),
+        (["--account", "12", "--region", "eu-west-1"], "--account must be twelve digits: 12"),
+        (["--account", "123456789012", "--region", "Ireland"],
+         "--region must be like us-east-1: Ireland"),
+        (["--repository", REGISTRY, "--image", "Voice"],
+         "--image must be in lower case, a/b-c: Voice"),
+        (["--repository", f"{REGISTRY}/voice", "--image", "agent"],
+         "the image has two names: agent and voice"),
+        (["--repository", REGISTRY, "--tag", "latest"],
+         "--tag must not be latest: a tag that moves cannot be deployed nor rolled back"),
+        (["--repository", REGISTRY, "--tag", "a b\nc"],
+         "--tag must be letters, digits, dots, dashes and underscores, at most 128: a b c"),
+        (["--repository", REGISTRY, "--platforms", "linux/riscv64"],
+         "--platforms must be linux/amd64, linux/arm64, or both with a comma: linux/riscv64"),
+        (["--repository", REGISTRY, "--base-image", "python:3.13"],
+         "--base-image must be the name of an image with @sha256: and its digest: python:3.13"),
+        (["--repository", REGISTRY, "--requirements", "requirements-dev.txt"],
+         "--requirements must be one of the locked files here: requirements-dev.txt"),
+        (["--repository"], "--repository needs a value"),
+        (["--push", "now"], "unknown option now (see --help)"),
+        (["--publish"], "unknown option --publish (see --help)"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_clear_line(sources: Sources, options: list[str], fault: str) -> None:
+    """Before anything is done, with exit status 2."""
+    run = sources.run(*options)
+
+    assert run == Finished(2, "", f"build-images.sh: {fault}\n")
+
+
+def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
+    """Else a revision would be named that is not what runs; on request it is, and says so."""
+    (sources.folder / "new.py").write_text("")
+
+    refused = sources.run("--repository", REGISTRY, "--dry-run")
+    allowed = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
+
+    assert refused == Finished(
+        2,
+        "",
+        "build-images.sh: there are changes that are not committed; commit them, or give"
+        " --allow-dirty\n",
+    )
+    assert allowed.parameters["pImageTag"] == f"{COMMIT[:12]}-dirty"
+    assert f" REVISION={COMMIT}-dirty " in allowed.commands[-1]
+
+
+def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
+    """There is no commit to name the image after."""
+    shutil.rmtree(sources.folder / ".git")
+
+    refused = sources.run("--repository", REGISTRY, "--dry-run")
+    half = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
+    named = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty", "--tag=1.2.0")
+
+    assert (refused.status, half.status, named.status) == (2, 2, 0)
+    assert refused.errors == (
+        "build-images.sh: no git commit tells what is built; give --tag and --allow-dirty\n"
+    )
+    assert half.errors == (
+        "build-images.sh: --tag is missing, and there is no git commit to take it from\n"
+    )
+    assert named.parameters["pImageTag"] == "1.2.0"
+
+
+def test_it_explains_itself(sources: Sources) -> None:
+    """Every option is in `--help`."""
+    known = set(re.findall(r"--[a-z-]+(?=[ |)])", _options()))
+
+    run = sources.run("--help")
+
+    assert run.status == 0
+    assert len(known) == 12
+    assert {option for option in known if option not in run.output} == set()
+
+
+def _options() -> str:
+    """The patterns by which the script takes its options apart."""
+    text = (ROOT / SCRIPT).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^    (--[a-z-]+(?: \| -{1,2}[a-z-]+)*\))", text, re.MULTILINE))
+
+
+def test_what_is_printed_is_what_is_run(sources: Sources, recorded: Recorded) -> None:
+    """With a registry that has neither repository nor builder: all that a dry run prints."""
+    recorded.answer("docker", inspect="false", login="cat >/dev/null")
+    recorded.answer(
+        "aws",
+        describe_repositories="echo '(RepositoryNotFoundException)' >&2; exit 254",
+        get_login_password="echo password",
+        describe_images=f"echo {DIGEST}",
+    )
+    printed = sources.run("--repository", REGISTRY, "--push", "--dry-run")
+
+    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+
+    assert (run.status, run.errors) == (0, "")
+    assert run.commands == printed.commands
+    assert sorted(recorded.calls) == sorted(words(printed.commands))
+    assert [each for each in recorded.calls if each[1] != "login"] == [
+        each for each in words(printed.commands) if each[1] != "login"
+    ], "but for the two sides of a pipe, which start together"
+    assert f"\nDigest: {DIGEST}\n" in run.output
+    assert run.parameters["pImageTag"] == DIGEST
+
+
+def test_what_is_there_is_not_made_again(sources: Sources, recorded: Recorded) -> None:
+    """A company's own repository and builder are left as they are."""
+    recorded.answer("aws", describe_images=f"echo {DIGEST}")
+
+    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+
+    assert run.status == 0
+    assert recorded.calls and sorted(recorded.calls) == sorted(words(run.commands))
+    assert {"create", "create-repository", "put-lifecycle-policy"} & {
+        each[2] for each in recorded.calls
+    } == set()
+
+
+def test_an_account_that_refuses_is_not_asked_for_more(
+    sources: Sources, recorded: Recorded
+) -> None:
+    """Without credentials no repository is made: what AWS says is passed on."""
+    recorded.answer(
+        "aws", describe_repositories="echo 'Unable to locate credentials' >&2; exit 253"
+    )
+
+    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+
+    assert (run.status, run.errors) == (1, "Unable to locate credentials\n")
+    assert [each[:3] for each in recorded.calls] == [["aws", "ecr", "describe-repositories"]]
+
+
+def test_a_build_that_fails_is_not_deployed(sources: Sources, recorded: Recorded) -> None:
+    """No parameters are printed that name an image which is not there."""
+    recorded.answer("docker", build="exit 3")
+
+    run = sources.run("--repository", REGISTRY, BUILDX_BUILDER="ours", path=recorded.path)
+
+    assert run.status == 3
+    assert run.parameters == {}
+
+
+def test_its_parameters_are_those_of_the_template(sources: Sources) -> None:
+    """Each exists and takes the value; those that a new stack needs beside them are named."""
+    known = load(CLOUD)["Parameters"]
+
+    run = sources.run("--repository", REGISTRY, "--dry-run")
+
+    for name, value in run.parameters.items():
+        pattern, values = known[name].get("AllowedPattern"), known[name].get("AllowedValues")
+        assert re.fullmatch(pattern, value) if pattern else value in values, name
+    needed = {name for name, parameter in known.items() if "Default" not in parameter}
+    named = set(re.findall(r"\bp[A-Z]\w+", run.output))
+    assert named == needed | {"pImageName", "pCpuArchitecture"}
+    assert run.parameters["pImageName"] == known["pImageName"]["Default"]

@@ -1,0 +1,184 @@
+"""Who may be called, how often, and how the end of a call is awaited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import DialError, DialFault, UseCaseError
+from agent.session.outbound import Outbound
+from agent.usecases.use_case import UseCase
+from tests.fakes import Clock, MemoryStore
+from tests.servers import settings_for
+from tests.virtual_time import run_virtually
+
+ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
+NOW = 1_900_000_000.0
+
+
+class ListeningDialer:
+    """`ports.Dialer` that keeps what it was asked."""
+
+    def __init__(self, *statuses: str) -> None:
+        self.dialled: list[tuple[str, str, str, str]] = []
+        self._statuses = list(statuses)
+
+    async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
+        self.dialled.append((to, caller_id, url, status_url))
+        return f"CA{len(self.dialled)}"
+
+    async def status(self, call_sid: str) -> str:
+        return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+
+async def shipped(name: str) -> UseCase:
+    if name != "pizza":
+        raise UseCaseError(f"{name}: there is no such use case")
+    return UseCase(name, "You sell pizza.")
+
+
+def outbound(
+    dialer: ListeningDialer | None,
+    clock: Clock | None = None,
+    *,
+    numbers: str = "+1555010,+41445550100",
+    own: str = OURS,
+    ws_url: str = "wss://voice.example.com/",
+) -> Outbound:
+    clock = clock or Clock(NOW)
+    settings = settings_for(
+        Path("unused"),
+        TWILIO_ACCOUNT_SID="AC" + "0" * 32,
+        OUTBOUND_NUMBERS=numbers,
+        OUTBOUND_FROM=own,
+        WS_URL=ws_url,
+    )
+    return Outbound(settings, MemoryStore(clock), dialer, shipped, clock)
+
+
+async def fault(calls: Outbound, to: str = ADA, use_case: str = "pizza", own: str = "") -> str:
+    """One line: why a call is refused."""
+    with pytest.raises(DialError) as caught:
+        await calls.dial(to, use_case, own)
+    assert "\n" not in str(caught.value)
+    return caught.value.fault
+
+
+async def test_number_on_the_list_is_called_from_ours() -> None:
+    """The URL of the TwiML holds a token and nothing that could be believed without it."""
+    dialer = ListeningDialer()
+
+    call_sid = await outbound(dialer).dial(ADA, "pizza")
+
+    [(to, caller_id, url, status_url)] = dialer.dialled
+    assert (call_sid, to, caller_id) == ("CA1", ADA, OURS)
+    assert url.startswith("https://voice.example.com/twiml?dial=")
+    assert "pizza" not in url and len(url) > 60
+    assert status_url == "https://voice.example.com/calls/status"
+
+
+@pytest.mark.parametrize("to", ["+41445550100", "+15550109999"])
+async def test_list_holds_numbers_and_beginnings(to: str) -> None:
+    """Both are beginnings of what may be called."""
+    dialer = ListeningDialer()
+
+    await outbound(dialer).dial(to, "pizza", "+15550100009")
+
+    assert [call[:2] for call in dialer.dialled] == [(to, "+15550100009")]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "911", "112", "999", "000", "110", "118", "+911", "+112", "+1911", "+1112", "+44999",
+        "+49112", "+61000", "+41117", "15550100001", "+1 555 010 0001", "+1-555-010-0001",
+        "tel:+15550100001", "client:ada", "sip:ada@example.com", "", "+", "+0550100001",
+        "+15550100001\n", "+15550100001,+15550100002", "+155501000011234567890", "+266696687",
+        "anonymous", "\uff0b15550100001", "+\u0661\u0665\u0665\u0665\u0660\u0661\u0660\u0660",
+    ],
+)  # fmt: skip
+async def test_what_is_no_number_of_a_person_is_never_called(to: str) -> None:
+    """Emergency numbers in every spelling, and all that is not E.164, whatever the list says."""
+    dialer = ListeningDialer()
+    everybody = ",".join(f"+{digit}" for digit in range(1, 10))
+
+    assert await fault(outbound(dialer, numbers=everybody), to) == "number"
+    assert dialer.dialled == []
+
+
+@pytest.mark.parametrize("numbers", ["", "+1556", "+15550100002", "+4144"])
+async def test_nobody_is_called_who_is_not_listed(numbers: str) -> None:
+    """An empty list is nobody."""
+    dialer = ListeningDialer()
+
+    assert await fault(outbound(dialer, numbers=numbers)) == "number"
+    assert dialer.dialled == []
+
+
+async def test_nothing_is_called_without_what_it_takes() -> None:
+    """An account, a public address, a number to call from, an agent that talks."""
+    dialer = ListeningDialer()
+
+    faults = [
+        await fault(outbound(None)),
+        await fault(outbound(dialer, ws_url="ws://localhost:3000/")),
+        await fault(outbound(dialer, own="")),
+        await fault(outbound(dialer), own="911"),
+        await fault(outbound(dialer), use_case="nobody"),
+    ]
+
+    assert faults == ["unconfigured", "unconfigured", "caller_id", "caller_id", "use_case"]
+    assert dialer.dialled == []
+
+
+async def test_one_number_is_called_three_times_an_hour() -> None:
+    """Others are called meanwhile; what was refused for another reason has not counted."""
+    dialer, clock = ListeningDialer(), Clock(NOW)
+    calls = outbound(dialer, clock)
+
+    await fault(calls, use_case="nobody")
+    for _ in range(3):
+        await calls.dial(ADA, "pizza")
+    fourth = await fault(calls)
+    await calls.dial(GRACE, "pizza")
+    clock.seconds += 3_601
+    await calls.dial(ADA, "pizza")
+
+    assert fourth == DialFault.LIMITED
+    assert [call[0] for call in dialer.dialled] == [ADA, ADA, ADA, GRACE, ADA]
+
+
+async def test_all_together_are_called_thirty_times_a_minute() -> None:
+    """A loop gone wild is stopped."""
+    dialer, clock = ListeningDialer(), Clock(NOW)
+    calls = outbound(dialer, clock)
+
+    for number in range(30):
+        await calls.dial(f"+1555010{number:04}", "pizza")
+    limited = await fault(calls, "+15550109999")
+    clock.seconds += 61
+    await calls.dial("+15550109999", "pizza")
+
+    assert limited == "limited"
+    assert len(dialer.dialled) == 31
+
+
+@pytest.mark.parametrize("final", ["completed", "busy", "no-answer", "failed", "canceled"])
+def test_end_of_a_call_is_awaited(final: str) -> None:
+    """Asked every two seconds, until Twilio's word is a final one."""
+
+    async def main() -> str:
+        dialer = ListeningDialer("queued", "ringing", "in-progress", final)
+        return await outbound(dialer).until_over("CA1")
+
+    assert run_virtually(main()) == final
+
+
+def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
+    """The carrier ends every call after an hour."""
+
+    async def main() -> str:
+        return await outbound(ListeningDialer("in-progress")).until_over("CA1")
+
+    assert run_virtually(main()) == "in-progress"

@@ -1,0 +1,92 @@
+"""What callers have used, in every table, by whichever of its processes at whatever moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.ports import Item
+from agent.store.call_state.caller_usage import line_of, note_tokens, read_tokens, take_place
+from tests.fakes import Clock
+from tests.stores import Stores
+
+ADA, GRACE = "+15550100001", "+15550100002"
+
+
+async def rung(
+    stores: Stores, stores_clock: Clock, calls: int, most: int, caller: str = ADA
+) -> int:
+    """How many of so many calls that ring at once, at both processes, are let through."""
+    asked = [
+        take_place(stores[number % 2], caller, f"CA{number:032}", most, stores_clock())
+        for number in range(calls)
+    ]
+    return sum(await asyncio.gather(*asked))
+
+
+@pytest.mark.parametrize(
+    ("calls", "most", "let"), [(24, 3, 3), (4, 5, 4), (12, 1, 1), (20, 19, 19)]
+)
+async def test_calls_that_ring_at_once_share_the_places(
+    stores: Stores, stores_clock: Clock, calls: int, most: int, let: int
+) -> None:
+    """Counted before they are let through; not one too many, and not one too few."""
+    assert await rung(stores, stores_clock, calls, most) == let
+    assert not await take_place(stores[0], ADA, "CAlater", most, stores_clock()) or let < most
+    assert await rung(stores, stores_clock, 1, most, GRACE) == 1
+
+
+async def test_a_repeated_webhook_takes_one_place(stores: Stores, stores_clock: Clock) -> None:
+    """At once or later, also when all places are taken; and it is let through each time."""
+    asked = [take_place(stores[n % 2], ADA, "CA1", 2, stores_clock()) for n in range(10)]
+
+    assert await asyncio.gather(*asked) == [True] * 10
+    assert await take_place(stores[0], ADA, "CA2", 2, stores_clock()) is True
+    assert await take_place(stores[1], ADA, "CA3", 2, stores_clock()) is False
+    assert await take_place(stores[1], ADA, "CA1", 2, stores_clock()) is True
+
+
+async def test_a_place_is_free_again_after_an_hour(stores: Stores, stores_clock: Clock) -> None:
+    """Of the call that took it."""
+    await take_place(stores[0], ADA, "CA1", 2, stores_clock())
+    stores_clock.seconds += 1_800.0
+    await take_place(stores[0], ADA, "CA2", 2, stores_clock())
+    stores_clock.seconds += 1_799.0
+    before = await take_place(stores[0], ADA, "CA3", 2, stores_clock())
+    stores_clock.seconds += 2.0
+
+    assert before is False
+    assert await rung(stores, stores_clock, 5, 2) == 1
+
+
+async def test_calls_that_an_earlier_version_counted_count(
+    stores: Stores, stores_clock: Clock
+) -> None:
+    """While processes of both are there."""
+    for number in range(2):
+        earlier: Item = {
+            "pk": f"usage::{ADA}",
+            "sk": f"call::CA{number}",
+            "expireAt": 2_000_000_000,
+        }
+        await stores[0].put(earlier)
+
+    let = [await take_place(stores[0], ADA, f"CA{n}x", 3, stores_clock()) for n in range(6)]
+
+    assert sum(let) == 1
+
+
+async def test_tokens_of_a_line_only_grow(stores: Stores, stores_clock: Clock) -> None:
+    """Writings that overtake each other leave the most; each line has its own."""
+    line, other = line_of("CA1", 1_000.0), line_of("CA1", 1_001.5)
+
+    for tokens in (100, 400, 300):
+        await note_tokens(stores[0], ADA, line, tokens, stores_clock())
+    await note_tokens(stores[1], ADA, other, 7, stores_clock())
+    await take_place(stores[0], ADA, "CA1", 3, stores_clock())
+
+    assert await read_tokens(stores[1], ADA) == 407
+    assert await read_tokens(stores[1], ADA, without=line) == 7
+    stores_clock.seconds += 24 * 3600.0 + 1.0
+    assert await read_tokens(stores[1], ADA) == 0

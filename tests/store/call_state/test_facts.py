@@ -1,0 +1,121 @@
+"""The facts of a call as items."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note, Summary, ToolUsed
+from agent.call.messages import ToolCall, ToolResult
+from agent.store.call_state.facts import fact_from_item, fact_item
+
+CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
+
+
+@pytest.mark.parametrize(
+    ("fact", "chat"),
+    [
+        (
+            CallerSaid("Two small pizzas please"),
+            {"role": "user", "content": [{"text": "Two small pizzas please"}]},
+        ),
+        (
+            CallerSaid("42", Means.KEYPAD),
+            {"role": "user", "content": [{"text": "[The caller pressed on the keypad: 42]"}]},
+        ),
+        (
+            Summary("Ada is calling.", 3),
+            {
+                "role": "user",
+                "content": [{"text": "[Summary of the call so far: Ada is calling.]"}],
+            },
+        ),
+        (Note("The order is in."), {"role": "user", "content": [{"text": "[The order is in.]"}]}),
+        (AgentSaid("Gladly."), {"role": "assistant", "content": [{"text": "Gladly."}]}),
+        (AgentSaid("", is_cut=True), {"role": "assistant", "content": []}),
+        (
+            ToolUsed(1, CALL),
+            {
+                "role": "assistant",
+                "content": [
+                    {
+                        "toolUse": {
+                            "toolUseId": "abcdefghi",
+                            "name": "PlaceOrderFunction",
+                            "input": {"order_total": 25},
+                        }
+                    }
+                ],
+            },
+        ),
+        (
+            ToolUsed(1, ToolCall("abcdefghi", "F", "not JSON")),
+            {
+                "role": "assistant",
+                "content": [{"toolUse": {"toolUseId": "abcdefghi", "name": "F", "input": {}}}],
+            },
+        ),
+    ],
+)
+def test_a_fact_is_a_converse_message(fact: Fact, chat: object) -> None:
+    """As the predecessor's items are (A7.4)."""
+    assert fact_item("CA1", 1_772_733_600_000, 0, fact, 1, 9)["chat"] == chat
+
+
+@pytest.mark.parametrize(
+    ("result", "content", "status"),
+    [
+        (
+            ToolResult("abcdefghi", '{"message":"ok"}'),
+            [{"json": {"message": "ok"}}],
+            {},
+        ),
+        (ToolResult("abcdefghi", '"ok"', is_error=True), [{"text": '"ok"'}], {"status": "error"}),
+    ],
+)
+def test_the_result_of_a_tool_is_a_message_of_its_own(
+    result: ToolResult, content: object, status: dict[str, str]
+) -> None:
+    """Beside that of the call, in one item: a fact is completed in its place."""
+    item = fact_item("CA1", 1_772_733_600_000, 3, ToolUsed(1, CALL, result), 1, 9)
+
+    assert item["chatResult"] == {
+        "role": "user",
+        "content": [{"toolResult": {"toolUseId": "abcdefghi", "content": content, **status}}],
+    }
+
+
+def test_the_key_of_a_fact_is_its_position() -> None:
+    """After the start of the call; no clock is asked for the order (D12)."""
+    item = fact_item("CA1", 1_772_733_600_000, 12, Note("x"), 40, 1_772_820_000)
+
+    assert item["pk"] == "CA1"
+    assert item["sk"] == "chat::1772733600000000012"
+    assert (item["sequence"], item["expireAt"]) == (40, 1_772_820_000)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        '{"a":' * 30 + "1" + "}" * 30,
+        '{"n": 1e200}',
+        '{"n": 1e-200}',
+        f'{{"n": {10**50}}}',
+        '{"": 1}',
+    ],
+    ids=["deep", "large", "small", "long", "nameless"],
+)
+def test_what_no_table_keeps_as_a_map_is_kept_as_text(hostile: str) -> None:
+    """A model or a tool may write anything; the fact is not lost for it."""
+    used = ToolUsed(1, ToolCall("tool00001", "look", hostile), ToolResult("tool00001", hostile))
+
+    item = fact_item("CA01", 0, 0, used, 0, 1)
+
+    assert item["chat"] == {
+        "role": "assistant",
+        "content": [{"toolUse": {"toolUseId": "tool00001", "name": "look", "input": {}}}],
+    }
+    assert item["chatResult"] == {
+        "role": "user",
+        "content": [{"toolResult": {"toolUseId": "tool00001", "content": [{"text": hostile}]}}],
+    }
+    assert fact_from_item(item) == used

@@ -1,0 +1,114 @@
+"""Every new line of a call is counted, once, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.call.resumption import Cause
+from agent.errors import StoreError
+from agent.ports import Item
+from agent.store.call_state.resume_attempts import Reentry, enter_again, reentry_of
+from tests.fakes import MemoryStore
+
+NOW = 1_000.0
+
+
+async def test_lines_are_numbered_from_one() -> None:
+    """0 is the first line of a call; the number is the generation of its facts."""
+    store = MemoryStore()
+
+    lines = [await enter_again(store, "CA1", Cause.LOST, f"VX{n}", NOW + 100 * n) for n in range(3)]
+
+    assert lines == [Reentry(1, Cause.LOST), Reentry(2, Cause.LOST), Reentry(3, Cause.LOST)]
+
+
+async def test_two_processes_get_two_numbers() -> None:
+    """Both were asked for a line of one call at once."""
+    store = MemoryStore()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(enter_again(store, "CA1", Cause.LOST, f"VX{n}", NOW))
+            for n in range(3)
+        ]
+
+    numbers = [line.number for line in (task.result() for task in tasks) if line]
+    assert sorted(numbers) == [1, 2, 3]
+
+
+async def test_one_session_has_one_line_after_it() -> None:
+    """Twilio asks twice when it had no answer."""
+    store = MemoryStore()
+
+    first = await enter_again(store, "CA1", Cause.LOST, "VX1", NOW)
+    again = await enter_again(store, "CA1", Cause.LOST, "VX1", NOW + 1)
+
+    assert first == again == Reentry(1, Cause.LOST)
+
+
+async def test_a_session_nobody_names_is_always_another() -> None:
+    """Two sockets without a name are not one."""
+    store = MemoryStore()
+
+    await enter_again(store, "CA1", Cause.RECONNECTED, "", NOW)
+    second = await enter_again(store, "CA1", Cause.RECONNECTED, "", NOW)
+
+    assert second == Reentry(2, Cause.RECONNECTED)
+
+
+async def test_three_lines_in_two_minutes_are_enough() -> None:
+    """Later there may be more."""
+    store = MemoryStore()
+    for n in range(3):
+        await enter_again(store, "CA1", Cause.HANDED_OVER, f"VX{n}", NOW + n)
+
+    fourth = await enter_again(store, "CA1", Cause.LOST, "VX3", NOW + 119)
+    later = await enter_again(store, "CA1", Cause.LOST, "VX4", NOW + 121.5)
+
+    assert fourth is None
+    assert later == Reentry(4, Cause.LOST)
+
+
+async def test_a_caller_may_be_sent_back_by_people_as_often_as_they_ask() -> None:
+    """Those lines are neither counted nor refused."""
+    store = MemoryStore()
+    for n in range(4):
+        await enter_again(store, "CA1", Cause.NOBODY, f"VX{n}", NOW)
+
+    assert await enter_again(store, "CA1", Cause.LOST, "VX9", NOW) == Reentry(5, Cause.LOST)
+
+
+async def test_what_is_no_entry_does_not_stop_a_call() -> None:
+    """Somebody wrote into the partition."""
+    store = MemoryStore()
+    await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
+
+    assert await enter_again(store, "CA1", Cause.LOST, "VX1", NOW) == Reentry(1, Cause.LOST)
+
+
+async def test_a_line_that_is_always_taken_is_given_up() -> None:
+    """A table that answers so for ever is not asked for ever."""
+
+    class Taken(MemoryStore):
+        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+            return False
+
+    with pytest.raises(StoreError):
+        await enter_again(Taken(), "CA1", Cause.LOST, "VX1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        ({}, None),
+        (Reentry(2, Cause.HANDED_OVER).attributes, Reentry(2, Cause.HANDED_OVER)),
+        ({"resumeNumber": 0, "resumeCause": "lost"}, None),
+        ({"resumeNumber": "2", "resumeCause": "lost"}, None),
+        ({"resumeNumber": 2, "resumeCause": "boredom"}, None),
+    ],
+)
+def test_the_session_item_tells_of_the_latest_line(item: Item, line: Reentry | None) -> None:
+    """What it does not tell, it does not."""
+    assert reentry_of(item) == line

@@ -1,0 +1,207 @@
+"""The README's tool without code, through whole calls over real sockets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main as commands
+from agent.store.sqlite import SqliteStore
+from agent.tools import SPECS
+from agent.usecases import seed
+from tests.servers import Server, serving, settings_for
+from tests.tools.http.outside import StandIn, reply, standing_in
+
+ADA = "+15550100001"
+ROOT = Path(__file__).parents[2]
+NAME = "flowerShop"
+ORIGIN = "https://orders.example.com"
+FOUND = reply(body='{"status": {"text": "on its way"}, "eta": "at noon", "internal": "x"}')
+SCRIPT = {
+    "slots": {"number": {"kind": "pattern", "pattern": ["\\b\\d{4,8}\\b"]}},
+    "calls": {"OrderStatusFunction": {"number": "{slot.number}"}},
+    "rules": [
+        {"when": ["tool = OrderStatusFunction", "failed"], "say": "I cannot see that order."},
+        {
+            "when": ["tool = OrderStatusFunction"],
+            "say": "It is {result.state} and arrives {result.arrives}.",
+        },
+        {"when": ["fresh.number"], "call": "OrderStatusFunction"},
+    ],
+    "fallback": ["Which order do you mean?"],
+    "trouble": ["That did not work."],
+    "done": ["That is done."],
+}
+
+
+def example(origin: str = ORIGIN) -> str:
+    """The README's tool, asked of another host."""
+    chapter = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a tool without code")
+    (table,) = re.findall(r"```toml\n(.*?)```", chapter[1].split("\n## ")[0], re.DOTALL)
+    return str(table).replace(ORIGIN, origin)
+
+
+def written(configuration: Path, origin: str = ORIGIN) -> Path:
+    """A configuration with one use case that has this tool."""
+    folder = configuration / "use-cases" / NAME
+    folder.mkdir(parents=True)
+    (folder / "use-case.toml").write_text(
+        f'greeting = "Hello."\nkeypad.1.function = "OrderStatusFunction"\n{example(origin)}',
+        encoding="utf-8",
+    )
+    (folder / "prompt.md").write_text("You know the orders.", encoding="utf-8")
+    (folder / "offline.json").write_text(json.dumps(SCRIPT), encoding="utf-8")
+    return configuration
+
+
+@asynccontextmanager
+async def serving_orders(
+    tmp_path: Path, other: StandIn, **environment: str
+) -> AsyncIterator[Server]:
+    """A service whose callers ask for orders at a stand-in."""
+    store = await SqliteStore.open(tmp_path / "agent.db")
+    configuration = written(tmp_path, other.origin)
+    await seed.seed(store, configuration, SPECS, now=datetime.now(UTC))
+    await store.close()
+    variables = {
+        "STACK_USE_CASE": NAME,
+        "HTTP_TOOL_HOSTS": other.origin,
+        "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN",
+        "ORDERS_API_TOKEN": "t0ken",
+        **environment,
+    }
+    async with serving(settings_for(tmp_path / "agent.db", **variables)) as server:
+        yield server
+
+
+async def test_caller_hears_what_another_system_knows(tmp_path: Path) -> None:
+    """One request, with the number that was said and the caller who said it."""
+    async with standing_in(FOUND) as other, serving_orders(tmp_path, other) as server:
+        async with server.twilio.call(From=ADA) as call:
+            heard = await call.say("where is my order 123456")
+        _, detail = await server.get(server.metrics_url.replace("metrics", "health/detail"))
+
+    assert "It is on its way and arrives at noon." in heard.text
+    assert [asked.line for asked in other.asked] == [
+        "GET /v1/orders/123456?caller=%2B15550100001 HTTP/1.1"
+    ]
+    assert other.asked[0].headers["authorization"] == "Bearer t0ken"
+    assert call.ledger.violations == []
+    assert detail == "Ready"
+
+
+async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
+    """A sentence, and the next question is answered."""
+    async with (
+        standing_in(reply(500), FOUND) as other,
+        serving_orders(tmp_path, other) as server,
+        server.twilio.call(From=ADA) as call,
+    ):
+        first = await call.say("where is my order 123456")
+        second = await call.say("and what about 7654321")
+
+    assert "I cannot see that order." in first.text
+    assert "It is on its way" in second.text
+    assert call.ledger.violations == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "fault"),
+    [
+        (
+            {"ORDERS_API_TOKEN": ""},
+            "headers.Authorization: ORDERS_API_TOKEN is not set",
+        ),
+        (
+            {"HTTP_TOOL_SECRETS": "ORDER_API_TOKEN"},
+            "headers.Authorization: ORDERS_API_TOKEN is not in HTTP_TOOL_SECRETS",
+        ),
+        (
+            {"ORDERS_API_TOKEN": "two words"},
+            "headers.Authorization: ORDERS_API_TOKEN holds characters no header may have",
+        ),
+        ({"HTTP_TOOL_HOSTS": ""}, "url: {origin} is not in HTTP_TOOL_HOSTS"),
+        *(
+            (
+                {"HTTP_TOOL_SECRETS": listed},
+                "headers.Authorization: ORDERS_API_TOKEN may not be sent to {origin}"
+                " by HTTP_TOOL_SECRETS",
+            )
+            for listed in (
+                "ORDERS_API_TOKEN@api.example.com",
+                "ORDERS_API_TOKEN@*.example.com, ORDERS_API_TOKEN@https://127.0.0.1",
+                "ORDERS_API_TOKEN@http://127.0.0.1:1",
+            )
+        ),
+    ],
+)
+async def test_tool_that_cannot_be_used_costs_no_call(
+    tmp_path: Path, environment: dict[str, str], fault: str
+) -> None:
+    """It is not offered; what is missing is told where operators look, before the first call."""
+    async with (
+        standing_in(FOUND) as other,
+        serving_orders(tmp_path, other, **environment) as server,
+    ):
+        _, detail = await server.get(server.metrics_url.replace("metrics", "health/detail"))
+        async with server.twilio.call(From=ADA) as call:
+            heard = await call.say("where is my order 123456")
+
+    assert heard.text == "Which order do you mean?"
+    assert other.asked == []
+    assert detail.splitlines() == [
+        "Ready",
+        f"{NAME}.httpTools.OrderStatusFunction.{fault.format(origin=other.origin)}; left out",
+        f"{NAME}.dtmfHandlers.1.replyFunction: OrderStatusFunction is not implemented",
+    ]
+    assert "t0ken" not in detail
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        (
+            {"HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN", "ORDERS_API_TOKEN": "t0ken"},
+            "url: https://orders.example.com:443 is not in HTTP_TOOL_HOSTS",
+        ),
+        (
+            {"HTTP_TOOL_HOSTS": "*.example.com", "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN"},
+            "headers.Authorization: ORDERS_API_TOKEN is not set",
+        ),
+    ],
+)
+def test_check_names_the_file_and_the_field(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environment: dict[str, str],
+    told: str,
+) -> None:
+    """Exit status 1, and one line."""
+    monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
+    monkeypatch.delenv("ORDERS_API_TOKEN", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert commands.main(["check"]) == 1
+    assert capsys.readouterr().err == (
+        f"use-cases/{NAME}/use-case.toml: http_tools.OrderStatusFunction.{told}\n"
+    )
+
+
+def test_check_passes_with_what_the_readme_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Host and secret, as in its example."""
+    monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
+    monkeypatch.setenv("HTTP_TOOL_HOSTS", "orders.example.com")
+    monkeypatch.setenv("HTTP_TOOL_SECRETS", "ORDERS_API_TOKEN")
+    monkeypatch.setenv("ORDERS_API_TOKEN", "t0ken")
+
+    assert commands.main(["check"]) == 0

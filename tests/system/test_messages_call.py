@@ -1,0 +1,379 @@
+"""Whole calls that end with a message, over real sockets, to a carrier on one's own machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.app import messenger_options
+from agent.call.messages import StopReason, ToolCall
+from agent.llm import OfflineModel
+from agent.messaging.messenger import CarrierMessenger
+from agent.ports import LanguageModel
+from agent.settings import Settings
+from agent.tools import SPECS
+from agent.twilio.rest_client import TOTAL_SECONDS
+from agent.usecases import seed
+from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
+from tests.fakes import MemoryStore
+from tests.scripted import ScriptedModel, Step
+from tests.servers import TOKEN, Server, serving, settings_for, staged
+from tests.twilio_client.call import TwilioCall
+
+ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
+NUMBER = "+15550100000"
+CONFIGURATION = Path(__file__).parents[2] / "configuration"
+CONFIGURED = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT,
+    "SENDGRID_API_KEY": "SG.key",
+    "EMAIL_FROM_ADDRESS": "orders@example.com",
+}
+ORDER_SMS = {
+    "To": ADA,
+    "From": NUMBER,
+    "Body": "Harbor Oven: thank you for your order for pickup.\n"
+    "Large Pepperoni with mushrooms: $23.50\n"
+    "Total: $23.50",
+    "StatusCallback": "https://voice.example.com/messages/status",
+}
+ORDER_MAIL = {
+    "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada Example"}]}],
+    "from": {"email": "orders@example.com"},
+    "subject": "Your order at Harbor Oven",
+    "content": [
+        {
+            "type": "text/html",
+            "value": "<body><p>Hello Ada,</p>"
+            "<p>thank you for your order at Harbor Oven, for pickup.</p>"
+            "<ul><li>Large Pepperoni with mushrooms: $23.50</li></ul>"
+            "<p>Total: $23.50</p></body>",
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A service, and the carrier it sends by."""
+
+    server: Server
+    carrier: CarrierStandIn
+
+    @asynccontextmanager
+    async def call(self, caller: str) -> AsyncIterator[TwilioCall]:
+        twilio = self.server.twilio
+        async with twilio.call(From=caller, To=NUMBER, AccountSid=ACCOUNT) as call:
+            yield call
+
+    async def ordered(self, call: TwilioCall) -> str:
+        """The caller orders a pizza; what the agent says at last."""
+        await call.say("a large pepperoni pizza with mushrooms for pickup")
+        await call.say("that's all")
+        return (await call.say("yes", cycles=2)).text
+
+
+@pytest.fixture
+def patience() -> float:
+    """Seconds that sending may take."""
+    return TIME_LIMIT_SECONDS
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
+    """A service with the shipped configuration that can send messages."""
+    settings = settings_for(tmp_path / "unused", **CONFIGURED)
+    store = MemoryStore()
+    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
+    async with CarrierStandIn() as carrier, carrier.session(patience) as http:
+        messenger = CarrierMessenger(messenger_options(settings), http)
+        async with staged(settings, store, offline, messenger=messenger) as server:
+            yield Stage(server, carrier)
+
+
+def offline(_: str, script: str) -> LanguageModel:
+    return OfflineModel(script)
+
+
+async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
+    """What is stored, texted and mailed is one order, and each was sent once."""
+    async with stage.call(ADA) as call:
+        offered = await stage.ordered(call)
+        texted = await call.say("yes please")
+        asked = await call.say("and e-mail it to me please")
+        mailed = await call.say("yes")
+        await call.say("text me the order")
+        await call.say("e-mail it to me")
+        await call.say("yes")
+
+    assert "as a text message?" in offered or "text you the order?" in offered
+    assert "I have sent you the text message." in texted.text
+    assert "I have the address ada@example.com." in asked.text
+    assert "I have sent the e-mail to ada@example.com." in mailed.text
+    assert stage.carrier.texts == [ORDER_SMS]
+    assert stage.carrier.mails == [ORDER_MAIL]
+    assert [order["order_total"] for order in await stage.server.orders(ADA)] == [23.5]
+    assert call.ledger.violations == []
+    for channel in ("sms", "email"):
+        sent = await stage.server.metric("agent_messages_total", channel=channel, status="accepted")
+        assert sent == 1
+
+
+async def test_logins_are_those_of_the_settings(stage: Stage) -> None:
+    """Twilio by account and token, SendGrid by its key; neither stands in a message."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        await call.say("yes please")
+        await call.say("e-mail it to me")
+        await call.say("yes")
+
+    logins = [taken.login.split()[0] for taken in stage.carrier.taken]
+    assert logins == ["Basic", "Bearer"]
+    assert TOKEN not in str(stage.carrier.texts)
+
+
+async def test_caller_who_breaks_in_gets_one_sms(stage: Stage) -> None:
+    """What was begun is finished; asking again while it runs or later sends no second one."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        await call.play_out()
+        stage.carrier.next = [Conduct.WAITS]
+        await call.prompt("yes please")
+        await stage.carrier.reached.wait()
+        await call.prompt("text me the order")
+        stage.carrier.gate.set()
+        await call.reply()
+        again = await call.say("text me the order please")
+
+    assert "I have sent you the text message." in again.text
+    assert stage.carrier.texts == [ORDER_SMS]
+    assert call.ledger.violations == []
+
+
+@pytest.mark.parametrize("patience", [TOTAL_SECONDS])
+async def test_caller_who_interrupts_while_it_is_sent_gets_one_sms(stage: Stage) -> None:
+    """Breaking into a sentence that asks for patience undoes nothing and sends nothing twice."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        await call.play_out()
+        stage.carrier.next = [Conduct.WAITS]
+        await call.prompt("yes please")
+        await stage.carrier.reached.wait()
+        await call.hear(characters=3)
+        await call.interrupt(characters=3)
+        stage.carrier.gate.set()
+        await call.settle()
+        again = await call.say("text me the order please")
+
+    assert "I have sent you the text message." in again.text
+    assert stage.carrier.texts == [ORDER_SMS]
+    assert call.ledger.violations == []
+
+
+async def test_sms_whose_answer_never_comes_is_not_sent_again(stage: Stage) -> None:
+    """The first attempt ran out of time, perhaps after it was obeyed: no second attempt."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        stage.carrier.next = [Conduct.STALLS]
+        first = await call.say("yes please")
+        second = await call.say("text me the order")
+
+    assert "I cannot say for sure that the message went out" in first.text
+    assert "I cannot say for sure that the message went out" in second.text
+    assert stage.carrier.texts == [ORDER_SMS]
+    unknown = await stage.server.metric("agent_messages_total", channel="sms", status="unknown")
+    assert unknown == 1
+
+
+async def test_sms_that_was_refused_is_sent_when_asked_for_again(stage: Stage) -> None:
+    """Nothing had been sent, so this is the first."""
+    async with stage.call(ADA) as call:
+        await stage.ordered(call)
+        stage.carrier.next = [Refused(429, 20429)]
+        await call.say("yes please")
+        again = await call.say("text me the order")
+
+    assert "I have sent you the text message." in again.text
+    assert stage.carrier.texts == [ORDER_SMS, ORDER_SMS]
+
+
+async def test_opening_hours_are_texted_on_request(stage: Stage) -> None:
+    """No order is needed."""
+    async with stage.call(ADA) as call:
+        await call.say("can you text me your opening hours")
+
+    (text,) = stage.carrier.texts
+    assert text["Body"].startswith("Harbor Oven, opening hours: Monday closed, ")
+
+
+async def test_number_of_another_country_is_not_texted(stage: Stage) -> None:
+    """Messages abroad can cost much; `SMS_NUMBERS` lists where they go nevertheless."""
+    async with stage.call("+447700900001") as call:
+        reply = await call.say("can you text me your opening hours")
+
+    assert stage.carrier.texts == []
+    assert "sent" not in reply.text.lower() or "not" in reply.text.lower()
+
+
+async def test_booked_tour_is_texted(stage: Stage) -> None:
+    """With consent, once, from the called number."""
+    async with stage.call(GRACE) as call:
+        await call.say("i want to see the studio in person tomorrow")
+        await call.say("at 10:30 am")
+        booked = await call.say("yes please")
+        sent = await call.say("yes please")
+
+    assert "text message?" in booked.text
+    assert "I have sent you the details." in sent.text
+    (text,) = stage.carrier.texts
+    assert (text["To"], text["From"]) == (GRACE, NUMBER)
+    assert "at 10:30 AM, studio, in-person. Address: 500 Alder Way" in text["Body"]
+
+
+async def test_service_that_cannot_send_promises_nothing(service_settings: Settings) -> None:
+    """The tools are not offered, the log says why, once, and the caller is told plainly."""
+    with capture_logs() as logs:
+        async with serving(service_settings) as server, server.twilio.call(From=ADA) as call:
+            await call.say("a large pepperoni pizza with mushrooms for pickup")
+            await call.say("that's all")
+            placed = await call.say("yes", cycles=2)
+            text = await call.say("text me the order")
+            mail = await call.say("send me an e-mail")
+            await server.relay(From=ADA)
+
+    warnings = [log["warning"] for log in logs if log["event"] == "use_case.warning"]
+    assert warnings == [
+        "apartmentSearchUseCase.tools.SendAppointmentConfirmationSmsFunction:"
+        " not configured here: TWILIO_ACCOUNT_SID, left out",
+        "restaurantOrderingUseCase.tools.SendRestaurantSmsFunction:"
+        " not configured here: TWILIO_ACCOUNT_SID, left out",
+        "restaurantOrderingUseCase.tools.SendRestaurantEmailFunction:"
+        " not configured here: SENDGRID_API_KEY, left out",
+    ]
+    assert "text" not in placed.text
+    assert "I cannot send text messages." in text.text
+    assert "I cannot send you an e-mail." in mail.text
+
+
+async def test_service_that_is_configured_offers_the_tools(table: Path) -> None:
+    """As production wires it: the model is given both tools, and nothing is sent by that."""
+    async with serving(settings_for(table, **CONFIGURED)) as server:
+        relay = await server.relay(From=ADA, AccountSid=ACCOUNT)
+        (item,) = await server.items(relay.fields["CallSid"], "connection")
+
+    assert "SendRestaurantSmsFunction" in str(item["tools"])
+    assert "SendRestaurantEmailFunction" in str(item["tools"])
+
+
+async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
+    server: Server,
+) -> None:
+    """Nothing is promised, and the model is told of the key."""
+    handlers = (
+        '{"7": {"replyWithText": true, "replyText": "I will text you.",'
+        ' "replyWithFunction": true, "replyFunction": "SendRestaurantSmsFunction"}}'
+    )
+    await server.store.merge(
+        "restaurantOrderingUseCase", "configuration", {"dtmfHandlers": handlers}
+    )
+
+    with capture_logs() as logs:
+        async with server.twilio.call(From=ADA) as call:
+            await call.press("7")
+            reply = await call.reply()
+
+    assert "I will text you." not in reply.text
+    assert (
+        "restaurantOrderingUseCase.dtmfHandlers.7.replyFunction: SendRestaurantSmsFunction is"
+        " not configured here: TWILIO_ACCOUNT_SID"
+    ) in [log.get("warning") for log in logs]
+
+
+def calls(name: str, **arguments: object) -> list[Step]:
+    """A reply that calls this tool."""
+    return [ToolCall("x", name, json.dumps(arguments)), StopReason.TOOLS]
+
+
+def says(words: str) -> list[Step]:
+    """A reply in words."""
+    return [words, StopReason.END]
+
+
+@asynccontextmanager
+async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
+    """A service whose model gives these replies in turn."""
+    settings, store = settings_for(tmp_path / "unused", **CONFIGURED), MemoryStore()
+    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
+    model = ScriptedModel(replies)
+    async with CarrierStandIn() as carrier, carrier.session(TIME_LIMIT_SECONDS) as http:
+        messenger = CarrierMessenger(messenger_options(settings), http)
+        async with staged(settings, store, lambda *_: model, messenger=messenger) as server:
+            yield Stage(server, carrier)
+
+
+SAVE, MAIL = "SaveEmailFunction", "SendRestaurantEmailFunction"
+SOUP = [{"line_item": "Tomato Soup"}]
+SALAD = [{"line_item": "House Salad"}]
+STRANGER = "stranger@example.net"
+
+
+async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> None:
+    """It tries everything before the caller says a word; with the answer it works."""
+    async with (
+        scripted(
+            tmp_path,
+            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            calls(SAVE, email=STRANGER),
+            calls(SAVE, email=STRANGER, confirmed=True),
+            calls(MAIL, to_email=STRANGER),
+            says("It is stranger at example dot net. Is that right?"),
+            calls(SAVE, email=STRANGER, confirmed=True),
+            calls(MAIL, to_email=STRANGER),
+            says("I have sent it."),
+        ) as stage,
+        stage.call(NEW) as call,
+    ):
+        await call.say("A soup please.")
+        before = await stage.server.store.get(NEW, "profile") or {}
+        sent_before = list(stage.carrier.mails)
+        await call.say("Yes, that is right.")
+        after = await stage.server.store.get(NEW, "profile") or {}
+
+    assert before == {}
+    assert sent_before == []
+    assert after.get("email") == STRANGER
+    assert [mail["personalizations"] for mail in stage.carrier.mails] == [
+        [{"to": [{"email": STRANGER}]}]
+    ]
+
+
+async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) -> None:
+    """Each order once, however often the model asks."""
+    text = calls("SendRestaurantSmsFunction", message_type="order confirmation")
+    async with (
+        scripted(
+            tmp_path,
+            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            text,
+            text,
+            says("I have texted you the soup."),
+            calls("PlaceOrderFunction", current_order=SALAD, order_type="pickup"),
+            text,
+            text,
+            says("I have texted you the salad."),
+        ) as stage,
+        stage.call(ADA) as call,
+    ):
+        await call.say("A soup please, and text it to me.")
+        await call.say("And a salad as a second order, and text me that as well.")
+
+    assert [text["Body"].splitlines()[1] for text in stage.carrier.texts] == [
+        "Tomato Soup: $8.50",
+        "House Salad: $10.00",
+    ]

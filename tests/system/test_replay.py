@@ -1,0 +1,40 @@
+"""Callers' words through the service: the promises of `benchmarks/replay.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from benchmarks.replay import CALLERS, Options, replay
+from tests.dialogues import DEFAULT, WRITTEN_HERE, dialogues
+from tests.servers import PATIENT, serving, settings_for
+from tests.twilio_client.client import UNLIMITED_CALLERS
+
+
+async def test_words_of_callers_break_no_promise(table: Path) -> None:
+    """Each turn is answered, each cycle closed, no frame refused, nothing logged as an error."""
+    said = list(dialogues(WRITTEN_HERE))
+    options = Options(seed=7, concurrency=8, callers=CALLERS)
+
+    with structlog.testing.capture_logs() as logs:
+        async with serving(
+            settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
+        ) as server:
+            for use_case, caller in CALLERS.items():
+                await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
+            report = await replay(replace(server.twilio, manner=PATIENT), said, options)
+
+    assert report.violations == ()
+    assert report.dialogues == len(said)
+    assert report.answered == report.caller_turns > 0
+    assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
+
+
+def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
+    """At least forty, and somebody asks for each of the shipped use cases."""
+    said = list(dialogues(WRITTEN_HERE))
+
+    assert len(said) >= 40
+    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}

@@ -1,0 +1,118 @@
+"""What tools ask to be done with the call."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call.actions import Handoff, HangUp, SwitchLanguage
+from agent.call.history import CallerSaid, Fact, ToolUsed
+from agent.call.messages import ToolCall, ToolResult
+from agent.tools import language_of
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of, refused, run
+
+
+async def test_a_handoff_carries_reason_and_summary() -> None:
+    """The person who takes over knows what was said."""
+    outcome = await run(
+        call_of(MemoryStore()),
+        "LiveAgentHandoffFunction",
+        reason="legal",
+        context=" Asked about a contract. ",
+    )
+
+    assert outcome.effect == Handoff("legal", "Asked about a contract.")
+    assert not outcome.is_error
+
+
+async def test_a_handoff_is_never_refused_for_its_length() -> None:
+    """Too much is cut, and no reason is the caller's wish."""
+    call = call_of(MemoryStore())
+
+    long = await run(call, "LiveAgentHandoffFunction", reason="r" * 900, context="c" * 9_000)
+    blank = await run(call, "LiveAgentHandoffFunction", reason=" ")
+
+    assert long.effect == Handoff("r" * 200, "c" * 1_500)
+    assert blank.effect == Handoff("user-requested")
+
+
+async def test_a_handoff_carries_what_was_found_out() -> None:
+    """Each detail by its name; one without a name is a note, and nothing is nothing."""
+    details = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
+
+    outcome = await run(
+        call_of(MemoryStore()), "LiveAgentHandoffFunction", reason="legal", details=details
+    )
+
+    assert outcome.effect == Handoff(
+        "legal",
+        slots={
+            "order": "two pizzas",
+            "time": "4:30 PM",
+            "note 3": "wants a person",
+            "note 4": "name",
+            "note 6": "Ada",
+        },
+    )
+
+
+async def test_a_handoff_carries_ten_details_at_most() -> None:
+    """Cut, not refused; the same name again is the latest."""
+    details = [f"n{number}: {number}" for number in range(50)]
+    call = call_of(MemoryStore())
+
+    many = await run(call, "LiveAgentHandoffFunction", reason="legal", details=details)
+    twice = await run(call, "LiveAgentHandoffFunction", reason="legal", details=["a: 1", "a: 2"])
+
+    assert many.effect == Handoff("legal", slots={f"n{n}": str(n) for n in range(10)})
+    assert twice.effect == Handoff("legal", slots={"a": "2"})
+
+
+async def test_the_agent_can_hang_up() -> None:
+    """After the goodbye, which is the conversation's business (D22)."""
+    outcome = await run(call_of(MemoryStore()), "EndCallFunction")
+
+    assert outcome.effect == HangUp()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [("es-US", "es-US"), ("ES-es", "es-ES"), ("es", "es-US"), ("es-MX", "es-US"), ("en", "en-US")],
+)
+async def test_a_language_of_the_use_case_is_spoken(wanted: str, language: str) -> None:
+    """The exact tag, or another one of the same language; and back again."""
+    call = call_of(MemoryStore(), languages=("es-US", "es-ES"))
+
+    outcome = await run(call, "SwitchLanguageFunction", language=wanted)
+
+    assert outcome.effect == SwitchLanguage(language)
+
+
+async def test_another_language_is_refused() -> None:
+    """A language without a voice would end the call."""
+    call = call_of(MemoryStore(), languages=("es-US",))
+
+    error = await refused(call, "SwitchLanguageFunction", language="de-DE")
+
+    assert error == "This agent speaks only: en-US, es-US."
+
+
+def test_the_language_of_a_call_is_the_one_it_switched_to_last() -> None:
+    """A switch that failed, or is not finished, or tells nothing, changes nothing."""
+
+    def switch(number: int, content: str | None, *, is_error: bool = False) -> ToolUsed:
+        call = ToolCall(f"tool{number:05d}", "SwitchLanguageFunction", "{}")
+        result = ToolResult(call.id, content, is_error) if content else None
+        return ToolUsed(number, call, result)
+
+    facts: list[Fact] = [
+        CallerSaid("Hola."),
+        switch(1, '{"language": "es-US"}'),
+        switch(2, '{"language": "fr-FR"}', is_error=True),
+        switch(3, "{}"),
+        switch(4, "["),
+        switch(5, None),
+    ]
+
+    assert language_of(facts) == "es-US"
+    assert language_of(facts[:1]) == ""

@@ -1,0 +1,532 @@
+"""What callers are sent: the right words, to the right place, once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from agent.errors import MessageError, MessageRefusedError, Refusal, StoreError
+from agent.ports import Item, Mail, TextMessage
+from agent.tools import TOOLS, CallContext, HttpTools, Toolkit
+from agent.tools.builtin.message_limits import PER_DAY, TOO_MANY
+from agent.tools.builtin.message_templates import MAX_SMS, Restaurant, order_text
+from agent.tools.builtin.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
+from agent.tools.builtin.restaurant.ordering import StoredOrder
+from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
+from agent.usecases.use_case import Profile
+from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
+from tests.tools.worlds import (
+    ADA,
+    AFTERNOON,
+    CALL_ID,
+    RESTAURANT,
+    call_of,
+    refused,
+    run,
+    seeded,
+    standing_in,
+    told,
+)
+
+SMS, EMAIL = "SendRestaurantSmsFunction", "SendRestaurantEmailFunction"
+TOUR_SMS = "SendAppointmentConfirmationSmsFunction"
+ORDER = [
+    {
+        "line_item": "Pepperoni",
+        "size": "large",
+        "toppings": ["mushrooms"],
+        "additional_details": "well done",
+    },
+    {"line_item": "House Salad", "quantity": 2},
+]
+ORDER_TEXT = (
+    "Harbor Oven: thank you for your order for pickup.\n"
+    "Large Pepperoni with mushrooms (well done): $23.50\n"
+    "2 House Salad: $20.00\n"
+    "Total: $43.50"
+)
+TOUR = {
+    "date": "2026-03-06",
+    "time": "10:30 AM",
+    "type": "in-person",
+    "apartmentType": "studio",
+}
+
+
+KNOWN = Profile(ADA, "Ada", "Example", "ada@example.com")
+
+
+async def ordering(messenger: MemoryMessenger, caller: str = ADA) -> CallContext:
+    """A call that has placed an order for pickup; an e-mail address is on file for Ada."""
+    profile = KNOWN if caller else None
+    call = call_of(await seeded(), caller=caller, messenger=messenger, profile=profile)
+    await told(call, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+    return call
+
+
+def later(call: CallContext, turn: int = 1) -> CallContext:
+    """The same call after the caller has answered."""
+    return replace(call, standing=standing_in(turn))
+
+
+async def test_order_is_texted_to_who_calls_from_who_was_called() -> None:
+    """Items, way of handing over and total are those of the table, with two digits."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+
+    answer = await told(call, SMS, message_type="order confirmation")
+
+    assert answer == {"status": "sent", "sid": "SM1", "message": "The text message is on its way."}
+    assert messenger.texts == [TextMessage(RESTAURANT, ADA, ORDER_TEXT)]
+
+
+async def test_delivery_names_its_address() -> None:
+    """The caller sees where it will be brought."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), messenger=messenger)
+    await told(
+        call,
+        "PlaceOrderFunction",
+        current_order=[{"line_item": "House Salad"}],
+        order_type="delivery",
+        delivery_address="12 Main Street",
+    )
+
+    await told(call, SMS)
+
+    assert messenger.texts[0].body == (
+        "Harbor Oven: thank you for your order for delivery to 12 Main Street.\n"
+        "House Salad: $10.00\n"
+        "Total: $10.00"
+    )
+
+
+async def test_order_of_another_call_is_not_sent() -> None:
+    """Also not one of the same caller whose call ends with the same characters."""
+    store = await seeded()
+    other = call_of(store, call_id="CA99999999999999999999999999991234")
+    await told(other, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+    messenger = MemoryMessenger()
+    call = call_of(store, messenger=messenger)
+
+    said = [await refused(call, SMS), await refused(call, EMAIL, to_email="ada@example.com")]
+
+    assert said == [NO_ORDER, NO_ORDER]
+    assert (messenger.texts, messenger.mails) == ([], [])
+
+
+@pytest.mark.parametrize("words", [{}, {"restaurant_hours": "evil", "restaurant_location": "evil"}])
+@pytest.mark.parametrize(
+    ("message_type", "body"),
+    [
+        (
+            "hours",
+            "Harbor Oven, opening hours: Monday closed, Tuesday 11 AM to 9 PM, "
+            "Wednesday 11 AM to 9 PM, Thursday 11 AM to 9 PM, Friday 11 AM to 11 PM, "
+            "Saturday 11 AM to 11 PM, Sunday closed",
+        ),
+        ("location", "Harbor Oven, address: 214 Lantern Street, Port Maple, Oregon 97000"),
+    ],
+)
+async def test_hours_and_place_come_from_the_table(
+    message_type: str, body: str, words: dict[str, str]
+) -> None:
+    """No order is needed for them. Words of the model are not sent, nor is it refused for them."""
+    messenger = MemoryMessenger()
+
+    await told(
+        call_of(await seeded(), messenger=messenger), SMS, message_type=message_type, **words
+    )
+
+    assert [text.body for text in messenger.texts] == [body]
+
+
+async def test_hours_may_stand_in_the_record_of_the_use_case() -> None:
+    """A table of the predecessor has no menu item."""
+    messenger, store = MemoryMessenger(), MemoryStore()
+    record: dict[str, object] = {"pk": "restaurantOrderingUseCase", "sk": "configuration"}
+    await store.put({**record, "restaurant": "Harbor Oven", "hours": "daily from 9 to 5"})
+
+    await told(call_of(store, messenger=messenger), SMS, message_type="hours")
+
+    assert messenger.texts[0].body == "Harbor Oven, opening hours: daily from 9 to 5"
+
+
+@pytest.mark.parametrize("words", [{}, {"restaurant_hours": "Daily from 9"}])
+async def test_hours_nobody_knows_are_not_sent(words: dict[str, str]) -> None:
+    """A table without them is no reason to send what the model makes up."""
+    messenger = MemoryMessenger()
+    call = call_of(MemoryStore(), messenger=messenger)
+
+    said = await refused(call, SMS, message_type="hours", **words)
+
+    assert said == (
+        "Nothing was sent: the opening hours of the restaurant are not in our records. "
+        "Tell the caller what you know."
+    )
+    assert messenger.texts == []
+
+
+def test_long_order_is_cut_and_keeps_its_total() -> None:
+    """A message that is too long would be refused whole."""
+    line = {"line_item": "Garden with " + "basil " * 10, "line_amount": 22}
+    order = StoredOrder([dict(line) for _ in range(50)], "pickup", 1100)
+
+    body = order_text(order, Restaurant("Harbor Oven"))
+
+    assert len(body) <= MAX_SMS
+    assert body.endswith(" more\nTotal: $1100.00")
+
+
+async def test_email_has_what_sendgrid_is_given() -> None:
+    """To the address as it was given, with the caller's name, escaped."""
+    messenger = MemoryMessenger()
+    store = await seeded()
+    profile = Profile(ADA, "Ada", "<b>Example", "ada.lovelace@example.org")
+    call = call_of(store, messenger=messenger, profile=profile)
+    remarks = [{"line_item": "House Salad", "additional_details": "no <i>nuts</i> & seeds"}]
+    await told(call, "PlaceOrderFunction", current_order=remarks, order_type="pickup")
+
+    answer = await told(
+        call,
+        EMAIL,
+        to_email=" Ada.Lovelace@Example.org ",
+        order_type="delivery",
+        message_type="order confirmation",
+    )
+
+    assert answer["to_email"] == "Ada.Lovelace@Example.org"
+    assert messenger.mails == [
+        Mail(
+            "Ada.Lovelace@Example.org",
+            "Ada <b>Example",
+            "Your order at Harbor Oven",
+            "<body><p>Hello Ada,</p>"
+            "<p>thank you for your order at Harbor Oven, for pickup.</p>"
+            "<ul><li>House Salad (no &lt;i&gt;nuts&lt;/i&gt;, seeds): $10.00</li></ul>"
+            "<p>Total: $10.00</p></body>",
+        )
+    ]
+    assert (await store.get(ADA, "profile") or {}).get("email") != "Ada.Lovelace@Example.org"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ada", "ada@example", "ada at example.com", "a@b.c,d@e.fg", "<a@b.cd>", "a@b.cd\nBcc: x@y.zz"],
+)
+async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
+    """Nothing is handed over that a mail server might read otherwise."""
+    messenger = MemoryMessenger()
+
+    said = await refused(await ordering(messenger), EMAIL, to_email=address)
+
+    assert said.endswith("is not an e-mail address. Ask the caller to spell it.")
+    assert messenger.mails == []
+
+
+async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None:
+    """Whatever a model does in one turn: the tool itself, or the other one, reads it back first."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    stranger = "anybody@example.net"
+
+    first = await refused(call, EMAIL, to_email=stranger)
+    again = await refused(call, EMAIL, to_email=stranger.upper())
+    await told(call, "SaveEmailFunction", email=stranger)
+    at_once = await refused(call, EMAIL, to_email=stranger)
+    sent_so_far = list(messenger.mails)
+    other = await refused(later(call), EMAIL, to_email="another@example.net")
+    await told(later(call), EMAIL, to_email=stranger)
+
+    assert first == again == at_once
+    assert first.startswith("Nothing was sent yet: the caller has not confirmed this address.")
+    assert first.endswith("a, n, y, b, o, d, y, at, e, x, a, m, p, l, e, dot, n, e, t.")
+    assert other.startswith("Nothing was sent yet")
+    assert sent_so_far == []
+    assert [mail.recipient for mail in messenger.mails] == [stranger]
+
+
+async def test_an_address_that_was_saved_in_the_call_is_confirmed() -> None:
+    """One answer of the caller is enough for both tools."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await told(call, "SaveEmailFunction", email="new@example.org")
+    await told(later(call), "SaveEmailFunction", email="new@example.org", confirmed=True)
+
+    await told(later(call), EMAIL, to_email="new@example.org")
+
+    assert [mail.recipient for mail in messenger.mails] == ["new@example.org"]
+
+
+async def test_an_address_on_file_that_is_none_is_not_mailed() -> None:
+    """An empty one does not match anything."""
+    call = replace(await ordering(MemoryMessenger()), profile=Profile(ADA))
+
+    said = await refused(call, EMAIL, to_email="ada@example.com")
+
+    assert said.startswith("Nothing was sent yet")
+
+
+async def test_a_call_sends_two_messages_by_each_channel() -> None:
+    """A third one is refused; those that were sent are still answered as sent."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await told(call, SMS)
+    await told(call, SMS, message_type="hours")
+
+    third = await refused(call, SMS, message_type="location")
+    await told(call, SMS)
+    await told(call, EMAIL, to_email="ada@example.com")
+
+    assert third == TOO_MANY.format("in this call")
+    assert (len(messenger.texts), len(messenger.mails)) == (2, 1)
+
+
+async def test_a_message_that_is_tried_again_counts_once() -> None:
+    """The carrier refused it; its place is kept for it."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    messenger.fault = MessageRefusedError(Refusal.OTHER)
+    for _ in range(3):
+        await refused(call, SMS)
+    messenger.fault = None
+
+    await told(call, SMS)
+    await told(call, SMS, message_type="hours")
+
+    assert len(messenger.texts) == 2
+
+
+async def test_a_number_gets_so_many_messages_a_day() -> None:
+    """Over all its calls; a day later it gets one again."""
+    messenger, store = MemoryMessenger(), await seeded()
+    for number in range(PER_DAY):
+        call = call_of(store, call_id=f"CA{number}", messenger=messenger)
+        await told(call, SMS, message_type="hours")
+
+    said = await refused(
+        call_of(store, call_id="CA99", messenger=messenger), SMS, message_type="hours"
+    )
+    other = call_of(store, call_id="CA98", caller="+15550100002", messenger=messenger)
+    await told(other, SMS, message_type="hours")
+
+    assert said == TOO_MANY.format("today")
+    assert len(messenger.texts) == PER_DAY + 1
+    places = await store.query(f"usage::{ADA}", "message::sms::")
+    assert {item["expireAt"] for item in places} == {int(AFTERNOON) + 24 * 60 * 60}
+
+
+async def test_an_address_gets_so_many_messages_a_day_whoever_calls() -> None:
+    """Callers who withhold their number have no usage of their own."""
+    messenger, store = MemoryMessenger(), await seeded()
+    said = []
+    for number in range(PER_DAY + 1):
+        call = call_of(store, caller="", call_id=f"CA{number}", messenger=messenger)
+        await told(call, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+        await refused(call, EMAIL, to_email="ada@example.com")
+        outcome = await run(later(call), EMAIL, to_email="Ada@Example.com")
+        said.append(outcome.is_error)
+
+    assert said == [False] * PER_DAY + [True]
+    assert len(messenger.mails) == PER_DAY
+
+
+class _UncountedStore(MemoryStore):
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        if sk_prefix.startswith("message::"):
+            raise StoreError("the table is away")
+        return await super().query(pk, sk_prefix)
+
+
+async def test_a_message_that_cannot_be_counted_is_not_sent() -> None:
+    """Nothing has happened then, and it may be tried again."""
+    messenger, store = MemoryMessenger(), _UncountedStore()
+    await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "hours": "daily"})
+
+    said = await refused(call_of(store, messenger=messenger), SMS, message_type="hours")
+
+    assert said == NOT_BEGUN
+    assert messenger.texts == []
+
+
+async def test_caller_without_a_number_gets_an_email_but_no_sms() -> None:
+    """The order of an unknown caller is that of this call."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger, caller="")
+
+    said = await refused(call, SMS)
+    await refused(call, EMAIL, to_email="ada@example.com")
+    await told(later(call), EMAIL, to_email="ada@example.com")
+
+    assert said == NO_NUMBER
+    assert messenger.texts == []
+    assert [(mail.recipient, mail.name) for mail in messenger.mails] == [("ada@example.com", "")]
+
+
+@pytest.mark.parametrize(("caller", "to"), [("client:ada", RESTAURANT), (ADA, "terminal")])
+async def test_only_telephone_numbers_are_texted(caller: str, to: str) -> None:
+    """A caller from an app has none, nor has a call that reached us otherwise."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), caller=caller, to=to, messenger=messenger)
+
+    assert await refused(call, SMS, message_type="hours") == NO_NUMBER
+    assert messenger.texts == []
+
+
+async def test_tour_is_texted_with_day_and_address() -> None:
+    """Only one that this caller has booked."""
+    messenger = MemoryMessenger()
+    call = call_of(await seeded(), use_case="apartmentSearchUseCase", messenger=messenger)
+    before = await refused(call, TOUR_SMS, appointmentDetails=TOUR)
+    await told(call, "ScheduleTourFunction", **TOUR)
+
+    await told(call, TOUR_SMS, appointmentDetails={**TOUR, "time": "10:30"})
+
+    assert before.startswith("This caller has not booked this tour")
+    assert messenger.texts == [
+        TextMessage(
+            RESTAURANT,
+            ADA,
+            "Your tour is booked: Friday, March 6 at 10:30 AM, studio, in-person. "
+            "Address: 500 Alder Way, Port Maple, Oregon 97000.",
+        )
+    ]
+
+
+async def test_tour_of_somebody_else_is_not_texted() -> None:
+    """Its details are theirs."""
+    store = await seeded()
+    await told(call_of(store, caller="+15550100002"), "ScheduleTourFunction", **TOUR)
+
+    said = await refused(call_of(store), TOUR_SMS, appointmentDetails=TOUR)
+
+    assert said.startswith("This caller has not booked this tour")
+
+
+async def test_repeats_send_nothing_more() -> None:
+    """Reworded, at once, or by another process: one message; each is told the first result."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    other_process = call_of(call.store, messenger=messenger, profile=KNOWN)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(told(call, SMS))
+    again = await told(other_process, SMS, message_type="order confirmation")
+    await told(call, SMS, message_type="hours", restaurant_hours="Daily from 9")
+    await told(call, SMS, message_type="hours")
+    await told(call, EMAIL, to_email="ada@example.com")
+    await told(call, EMAIL, to_email="ADA@example.com")
+
+    assert again["sid"] == "SM1"
+    assert len(messenger.texts) == 2
+    assert len(messenger.mails) == 1
+
+
+async def test_corrected_address_and_new_order_are_new_messages() -> None:
+    """What was sent to a wrong address must not keep the right one from getting it."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await refused(call, EMAIL, to_email="adda@example.com")
+    await told(later(call), EMAIL, to_email="adda@example.com")
+    await told(later(call), EMAIL, to_email="ada@example.com")
+    await told(call, SMS)
+    after = call_of(call.store, messenger=messenger, at=call.clock() + 60)
+    soup = [{"line_item": "Tomato Soup"}]
+    await told(after, "PlaceOrderFunction", current_order=soup, order_type="pickup")
+    await told(after, SMS)
+
+    assert [mail.recipient for mail in messenger.mails] == ["adda@example.com", "ada@example.com"]
+    assert [text.body.splitlines()[1] for text in messenger.texts] == [
+        "Large Pepperoni with mushrooms (well done): $23.50",
+        "Tomato Soup: $8.50",
+    ]
+
+
+@pytest.mark.parametrize("tool", [SMS, EMAIL])
+async def test_doubt_is_never_sent_again(tool: str) -> None:
+    """Nobody knows whether it came through; the caller is told so, each time."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    arguments = {"to_email": "ada@example.com"} if tool == EMAIL else {}
+    messenger.fault = MessageError("TimeoutError")
+    first = await refused(call, tool, **arguments)
+    messenger.fault = None
+
+    second = await refused(call, tool, **arguments)
+
+    assert (first, second) == (UNKNOWN, UNKNOWN)
+    assert (messenger.texts, messenger.mails) == ([], [])
+
+
+@pytest.mark.parametrize("refusal", [Refusal.OTHER, Refusal.RECIPIENT])
+async def test_refusal_may_be_tried_again(refusal: Refusal) -> None:
+    """Nothing was sent, that is certain, so a second attempt sends the first message."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    messenger.fault = MessageRefusedError(refusal)
+    said = await refused(call, SMS)
+    messenger.fault = None
+
+    await told(call, SMS)
+
+    assert said.startswith("Nothing was sent: ")
+    assert len(messenger.texts) == 1
+
+
+async def test_who_has_opted_out_is_not_texted_again() -> None:
+    """Twilio's refusal is remembered beside what is known already, for this and later calls."""
+    messenger = MemoryMessenger()
+    call = await ordering(messenger)
+    await call.store.merge(ADA, "profile", {"firstName": "Ada"})
+    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    first = await refused(call, SMS)
+    messenger.fault = None
+
+    same_call = await refused(call, SMS, message_type="hours")
+    next_call = call_of(call.store, call_id="CA2", messenger=messenger)
+    later = await refused(next_call, SMS, message_type="location")
+
+    assert [first, same_call, later] == [OPTED_OUT] * 3
+    assert messenger.texts == []
+    profile = await call.store.get(ADA, "profile")
+    assert profile is not None
+    assert (profile["smsOptedOut"], profile["firstName"]) == (True, "Ada")
+
+
+class _ForgetfulStore(MemoryStore):
+    async def merge(self, pk: str, sk: str, attributes: object) -> None:
+        raise StoreError("the table is away")
+
+
+async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
+    """It is a refusal, not a doubt: nothing was sent."""
+    messenger = MemoryMessenger()
+    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    store = _ForgetfulStore()
+    await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "hours": "daily"})
+    call = call_of(store, messenger=messenger)
+
+    said = await refused(call, SMS, message_type="hours")
+
+    assert said == OPTED_OUT
+
+
+async def test_tools_that_are_not_configured_are_not_offered() -> None:
+    """The kit leaves them out, and says which variable it was for."""
+    kit = Toolkit(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
+
+    assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
+    assert SMS in kit.specs
+    assert EMAIL not in kit.specs
+
+
+async def test_key_of_an_order_names_its_call() -> None:
+    """That is how the order of this call is told from others."""
+    call = await ordering(MemoryMessenger())
+
+    (item,) = await call.store.query(ADA, "restaurantOrder::")
+
+    assert item["callSid"] == CALL_ID

@@ -1,0 +1,361 @@
+"""Servers that do not send what the protocol says: what can be used is used."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from agent.call.actions import ToolOutcome
+from agent.call.messages import ToolCall
+from agent.errors import AgentError, ToolError
+from agent.tools import CallToolbox
+from agent.tools.mcp import open_sources
+from agent.tools.mcp.mcp_config import Entry
+from agent.tools.mcp.mcp_connection import Connection, connect
+from agent.tools.mcp.mcp_tools import offer
+from agent.tools.mcp.raw_results import RAW, carried
+from agent.tools.mcp.untrusted_results import Answer, AwayError, answer_of, listed_of
+from agent.tools.registry import Source
+from tests.fakes import MemoryStore
+from tests.fuzzing import FEW_RUNS, RUNS
+from tests.tools.mcp.test_mcp_server import Gauge
+from tests.tools.peers import written
+from tests.tools.raw_peer import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
+from tests.tools.worlds import call_of
+from tests.waiting import until
+
+BOOKED = {"content": [{"type": "text", "text": "Booked, number 7."}]}
+NO_SESSION = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "No session"}}
+BYTE_ORDER_MARK = "\ufeff"
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[RawPeer]:
+    async with raw_peering() as running:
+        yield running
+
+
+@asynccontextmanager
+async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[Source]:
+    async with open_sources(written(folder, shop={"url": peer.url}), Gauge()) as (source,):
+        assert source.is_up
+        yield source
+
+
+def calls_of(source: Source) -> CallToolbox:
+    """The tools of one call, with a ledger of its own."""
+    return CallToolbox(source.tools.values(), call_of(MemoryStore()))
+
+
+async def book(toolbox: CallToolbox, **arguments: object) -> ToolOutcome:
+    return await toolbox.run(ToolCall("call00001", "shop__book", json.dumps(arguments)))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        refused(400),
+        refused(401),
+        refused(403, "<html>no</html>", "text/html"),
+        refused(429, '{"error": "slow down"}', "application/json"),
+        refused(503, "busy"),
+        refused(400, json.dumps(NO_SESSION), "application/json"),
+        refused(409, "[", "application/json"),
+        refused(422, "data: {}\n\n", "text/event-stream"),
+    ],
+)  # fmt: skip
+async def test_refusal_over_http_proves_that_nothing_was_done(
+    tmp_path: Path, peer: RawPeer, refusal: Any
+) -> None:
+    """The model is told so, and the same booking may be tried again."""
+    async with connected(tmp_path, peer) as source:
+        toolbox = calls_of(source)
+        peer.answers = refusal
+        first = await book(toolbox)
+        peer.answers = result(BOOKED)
+        second = await book(toolbox)
+
+    assert first.is_error and "nothing was done" in first.content
+    assert json.loads(second.content) == {"result": "Booked, number 7."}
+    assert len(peer.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [refused(500), refused(502, "bad gateway"), refused(504), refused(408), lambda _: Raw(b"{")],
+)
+async def test_answer_that_proves_nothing_locks_the_booking(
+    tmp_path: Path, peer: RawPeer, doubt: Any
+) -> None:
+    """It may have been made: it is not made again in this call."""
+    async with connected(tmp_path, peer) as source:
+        toolbox = calls_of(source)
+        peer.answers = doubt
+        first = await book(toolbox)
+        peer.answers = result(BOOKED)
+        second = await book(toolbox)
+
+    assert first.is_error and second.is_error
+    assert len(peer.calls) == 1
+
+
+async def test_error_of_the_protocol_keeps_its_words_over_a_refusal(
+    tmp_path: Path, peer: RawPeer
+) -> None:
+    """Arguments that the server refuses are told in its words, so that the model can mend them."""
+    error = {"code": -32602, "message": "guests must be a number"}
+    peer.answers = refused(
+        400, json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}), "application/json"
+    )
+    async with connected(tmp_path, peer) as source:
+        told = await book(calls_of(source))
+
+    assert json.loads(told.content) == {"error": "guests must be a number"}
+
+
+async def test_session_that_is_over_is_opened_again_and_the_call_made_once(
+    tmp_path: Path, peer: RawPeer
+) -> None:
+    """Its tools stay offered, also to calls that come meanwhile."""
+    peer.answers = result(BOOKED)
+    async with connected(tmp_path, peer) as source:
+        await until(lambda: source.is_up)
+        offered = dict(source.tools)
+        peer.sessions.clear()
+        told = await book(calls_of(source))
+        kept, is_up = dict(source.tools), source.is_up
+
+    assert json.loads(told.content) == {"result": "Booked, number 7."}
+    assert len(peer.calls) == 1
+    assert peer.opened == 2
+    assert kept.keys() == offered.keys() and is_up
+
+
+async def test_calls_at_once_share_the_new_session(tmp_path: Path, peer: RawPeer) -> None:
+    """Ten callers, one reconnection."""
+    peer.answers = result(BOOKED)
+    async with connected(tmp_path, peer) as source:
+        peer.sessions.clear()
+        boxes = [calls_of(source) for _ in range(10)]
+        told = [outcome for box in boxes for outcome in [await book(box)]]
+
+    assert all(not outcome.is_error for outcome in told)
+    assert peer.opened == 2
+
+
+async def test_server_that_ends_every_session_is_not_asked_for_ever(
+    tmp_path: Path, peer: RawPeer
+) -> None:
+    """The call is refused after its second try; nothing was done."""
+    async with connected(tmp_path, peer) as source:
+        peer.answers = refused(404)
+        told = await book(calls_of(source))
+
+    assert told.is_error
+    assert "again later" in told.content or "cannot be reached" in told.content
+    assert len(peer.calls) <= 2
+
+
+async def test_malformed_tools_are_left_out_and_all_others_offered(
+    tmp_path: Path, peer: RawPeer
+) -> None:
+    """A list is not lost for one entry; operators are told of it."""
+    peer.lists = result(
+        {
+            "tools": [
+                None,
+                "tool",
+                {"name": 7, "inputSchema": {"type": "object"}},
+                {"inputSchema": {"type": "object"}},
+                {"name": "listed", "inputSchema": []},
+                {"name": "odd", "inputSchema": {"type": "object"}, "description": 5,
+                 "annotations": {"readOnlyHint": "yes"}, "icons": "none", "outputSchema": 1},
+                {"name": "bare"},
+                {"name": "untyped", "inputSchema": {}},
+                TOOL,
+            ],
+            "nextCursor": 4,
+        }
+    )  # fmt: skip
+    peer.answers = result(BOOKED)
+    with capture_logs() as logs:
+        async with connected(tmp_path, peer) as source:
+            tools = sorted(source.tools)
+            told = await book(calls_of(source))
+    remarks = [one["remark"] for one in logs if one["event"] == "tool_source.tool_left_out"]
+
+    assert tools == ["shop__bare", "shop__book", "shop__odd", "shop__untyped"]
+    assert remarks == ["a tool that it lists cannot be read, left out"]
+    assert not told.is_error
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"content": [{"type": "video", "url": "x"}, *BOOKED["content"]]},
+         "[video, not included]\nBooked, number 7."),
+        ({"content": [None, 5, *BOOKED["content"]]},
+         "[something unknown, not included]\nBooked, number 7."),
+        ({"content": [{"text": "Booked, number 7."}]}, "Booked, number 7."),
+        ({"content": {"type": "text", "text": "Booked, number 7."}}, "Booked, number 7."),
+        ({"content": "Booked, number 7."}, "Booked, number 7."),
+        ({"content": [{"type": "text", "text": "Booked, number 7.", "annotations": "none"}]},
+         "Booked, number 7."),
+        ({**BOOKED, "isError": "false"}, "Booked, number 7."),
+        ({**BOOKED, "_meta": 7}, "Booked, number 7."),
+        ({"structuredContent": ["Booked", 7]}, ["Booked", 7]),
+        ({}, "done"),
+    ],
+)  # fmt: skip
+async def test_what_was_done_is_told_whatever_stands_beside_it(
+    tmp_path: Path, peer: RawPeer, answer: object, told: object
+) -> None:
+    """One unknown block does not turn a booking into a doubt."""
+    peer.answers = result(answer)
+    async with connected(tmp_path, peer) as source:
+        outcome = await book(calls_of(source))
+
+    assert json.loads(outcome.content) == {"result": told}
+    assert not outcome.is_error
+
+
+async def test_byte_order_mark_is_no_fault(tmp_path: Path, peer: RawPeer) -> None:
+    """Some servers write one before their JSON."""
+    peer.lists = result({"tools": [TOOL]}, prefix=BYTE_ORDER_MARK)
+    peer.answers = result(BOOKED, prefix=BYTE_ORDER_MARK)
+    async with connected(tmp_path, peer) as source:
+        outcome = await book(calls_of(source))
+
+    assert json.loads(outcome.content) == {"result": "Booked, number 7."}
+
+
+async def test_arguments_without_a_name_reach_the_server(tmp_path: Path, peer: RawPeer) -> None:
+    """A tool may take any object."""
+    schema = {"type": "object", "properties": {"rest": {"type": "string"}},
+              "additionalProperties": True}  # fmt: skip
+    peer.lists = result({"tools": [{**TOOL, "inputSchema": schema}]})
+    peer.answers = result(BOOKED)
+    async with connected(tmp_path, peer) as source:
+        outcome = await book(calls_of(source), rest="a", guests=2, **{"*": [1]})
+
+    assert not outcome.is_error
+    assert peer.calls[0]["arguments"] == {"rest": "a", "guests": 2, "*": [1]}
+
+
+_NAMES = st.sampled_from([
+    "tools", "name", "inputSchema", "description", "annotations", "type", "properties", "items",
+    "additionalProperties", "anyOf", "enum", "required", "$ref", "content", "text", "isError",
+    "structuredContent", "resource", "mimeType", "nextCursor", "_meta", "resultType", "ttlMs",
+]) | st.text(max_size=4)  # fmt: skip
+"""Of members; mostly those that mean something."""
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=RUNS)
+@given(st.dictionaries(_NAMES, JSON, max_size=6), st.sampled_from(["tools/list", "tools/call"]))
+@example(
+    {"tools": [{"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#"}}}}]}, "tools/list"
+)
+def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], method: str) -> None:
+    """Whatever it is, it is read, offered and told without an error that is not ours."""
+
+    async def ask(_: str, __: object) -> Answer:
+        return read
+
+    given_to_library = carried(method, answer)
+    read = answer_of(answer)
+    tools = answer.get("tools")
+    listed = [one for one in map(listed_of, tools if isinstance(tools, list) else []) if one]
+    offered = offer("shop", Entry(url="https://example.com"), listed, ask)
+
+    assert given_to_library["_meta"][RAW] is answer
+    assert len(offered.tools) + len(offered.remarks) <= len(listed)
+    assert all(
+        json.loads(tool.spec.parameters)["type"] == "object" for tool in offered.tools.values()
+    )
+
+
+class Wire:
+    """A connection to a raw peer, on a loop of its own; opened again when it has broken."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._peer: RawPeer | None = None
+        self._connection: Connection | None = None
+        self._owner: asyncio.Task[None] | None = None
+
+    def ask(self, script: Script) -> Answer | AgentError:
+        """What becomes of a call that is answered so."""
+        return self._runner.run(self._ask(script))
+
+    async def _ask(self, script: Script) -> Answer | AgentError:
+        if self._peer is None:
+            self._peer = await self._stack.enter_async_context(raw_peering())
+        if self._owner is None or self._owner.done():
+            opened = asyncio.Event()
+            self._owner = asyncio.create_task(self._own(self._peer.url, opened))
+            await opened.wait()
+        self._peer.answers = script
+        assert self._connection is not None
+        try:
+            return await self._connection.call("book", {}, 0.5)
+        except (AwayError, ToolError) as error:
+            return error
+
+    async def _own(self, url: str, opened: asyncio.Event) -> None:
+        async with connect(Entry(url=url)) as self._connection:
+            opened.set()
+            await asyncio.Event().wait()
+
+    def close(self) -> None:
+        async def leave() -> None:
+            if self._owner is not None:
+                self._owner.cancel()
+                await asyncio.wait([self._owner])
+            await self._stack.aclose()
+
+        self._runner.run(leave())
+        self._runner.close()
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """For all examples: a handshake takes longer than a call."""
+    opened = Wire()
+    yield opened
+    opened.close()
+
+
+@settings(max_examples=FEW_RUNS)
+@given(
+    st.binary(max_size=64).map(lambda body: lambda _: body)
+    | JSON.map(lambda value: lambda _: json.dumps(value).encode())
+    | st.dictionaries(_NAMES, JSON, max_size=6).map(
+        lambda value: lambda id_: result(value)(id_).body
+    ),
+    st.sampled_from([200, 200, 200, 202, 204, 301, 400, 404, 429, 500, 503]),
+    st.sampled_from(["application/json", "text/event-stream", "text/html", ""]),
+)
+def test_no_bytes_of_a_server_raise_anything_but_our_errors(
+    wire: Wire, body: Callable[[Any], bytes], status: int, media_type: str
+) -> None:
+    """A call was made, was not begun, or it is not known; a refusal is never a doubt."""
+    told = wire.ask(lambda number: Raw(body(number), status, media_type))
+
+    assert isinstance(told, Answer | AwayError | ToolError)
+    if status in {400, 404, 429, 503}:
+        assert isinstance(told, ToolError)

@@ -1,0 +1,258 @@
+"""What becomes of a tool call: an outcome, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+import pytest
+from msgspec import Meta
+from structlog.testing import capture_logs
+
+from agent.call.actions import HangUp, ToolOutcome
+from agent.call.messages import SideEffect, ToolCall
+from agent.errors import StoreError, ToolError
+from agent.tools import CallContext, CallToolbox, Tool, WithEffect, tool
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of
+
+Number = Annotated[int, Meta(description="A number.")]
+
+
+async def run(made: Tool, arguments: str = "{}") -> ToolOutcome:
+    toolbox = CallToolbox([made], call_of(MemoryStore()))
+    return await toolbox.run(ToolCall("call00001", made.spec.name, arguments))
+
+
+def error_of(outcome: ToolOutcome) -> str:
+    assert outcome.is_error
+    return str(json.loads(outcome.content)["error"])
+
+
+def answering(value: object, *, max_result_chars: int = 4_000) -> Tool:
+    @tool("AnswerFunction", max_result_chars=max_result_chars)
+    async def answer(call: CallContext) -> object:
+        """Answer."""
+        return value
+
+    return answer
+
+
+def failing(error: Exception) -> Tool:
+    @tool("FailFunction")
+    async def fail(call: CallContext) -> None:
+        """Fail."""
+        raise error
+
+    return fail
+
+
+def waiting(side_effect: SideEffect, timeout: float) -> Tool:
+    @tool("WaitFunction", side_effect=side_effect, timeout=timeout)
+    async def wait(call: CallContext) -> None:
+        """Wait for something that never comes."""
+        await asyncio.Event().wait()
+
+    return wait
+
+
+@tool("DoubleFunction")
+async def double(call: CallContext, number: Number, times: Number = 2) -> int:
+    """Multiply."""
+    return number * times
+
+
+async def test_a_tool_is_given_its_call_and_its_arguments() -> None:
+    """What is not an object is put into one, so that every provider takes it."""
+    assert await run(double, '{"number": 21}') == ToolOutcome('{"result":42}')
+
+
+async def test_a_number_written_as_text_is_a_number() -> None:
+    """The one coercion models need."""
+    assert await run(double, '{"number": "3", "times": null}') == ToolOutcome('{"result":6}')
+
+
+@pytest.mark.parametrize("written", ['"three"', "3.5", "true", '"3x"', "[3]"])
+async def test_nothing_else_is_made_to_fit(written: str) -> None:
+    """The model is told where and what was expected."""
+    error = error_of(await run(double, f'{{"number": {written}}}'))
+
+    assert error.startswith("The arguments of DoubleFunction do not fit: Expected `int`")
+
+
+async def test_missing_arguments_are_named_all_at_once() -> None:
+    """So that the model asks once and not once for each."""
+
+    @tool("AddFunction")
+    async def add(call: CallContext, first: Number, second: Number) -> int:
+        """Add."""
+        return first + second
+
+    outcome = await run(add, "{}")
+
+    assert json.loads(outcome.content) == {
+        "error": "AddFunction also needs: first, second. Ask the caller if need be.",
+        "missing_fields": ["first", "second"],
+    }
+    assert json.loads((await run(add, '{"first": 1, "second": 2}')).content) == {"result": 3}
+
+
+async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
+    """The model can then choose a right one."""
+    call = ToolCall("call00001", "TripleFunction", "{}")
+
+    some = await CallToolbox([double], call_of(MemoryStore())).run(call)
+    none = await CallToolbox([], call_of(MemoryStore())).run(call)
+
+    assert error_of(some) == "There is no tool 'TripleFunction'. The tools are: DoubleFunction."
+    assert error_of(none) == "There is no tool 'TripleFunction'. The tools are: none."
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, '{"result":null}'),
+        ("", '{"result":""}'),
+        ([], '{"result":[]}'),
+        ({}, "{}"),
+        ({"total": Decimal("21.50")}, '{"total":"21.50"}'),
+        ({"at": datetime(2026, 3, 5, tzinfo=UTC)}, '{"at":"2026-03-05T00:00:00Z"}'),
+        ({"tags": {"one"}, "raw": b"x"}, '{"tags":["one"],"raw":"eA=="}'),
+        ({1: float("nan")}, '{"1":null}'),
+    ],
+)
+async def test_every_value_becomes_a_json_object(value: object, text: str) -> None:
+    """Never blank, and never something JSON does not have."""
+    assert await run(answering(value)) == ToolOutcome(text)
+
+
+async def test_a_result_that_is_too_long_is_cut_and_says_so() -> None:
+    """It stays valid JSON within the limit, also where quotes have to be escaped."""
+    for value in ("a" * 500, '"' * 500, "\\" * 500, "ü" * 500):
+        outcome = await run(answering({"text": value}, max_result_chars=200))
+
+        cut = json.loads(outcome.content)
+        assert len(outcome.content) <= 200
+        assert cut["note"] == "The result was too long and is cut here: the rest is missing."
+        assert cut["beginning"].startswith('{"text":')
+
+
+async def test_an_effect_comes_with_its_result() -> None:
+    """The conversation carries it out, not the tool."""
+    outcome = await run(answering(WithEffect({"message": "Bye."}, HangUp())))
+
+    assert outcome == ToolOutcome('{"message":"Bye."}', effect=HangUp())
+
+
+async def test_a_tool_error_is_told_in_clear() -> None:
+    """Its text is written for the model; without one there is still an answer."""
+    assert error_of(await run(failing(ToolError("No such slot.")))) == "No such slot."
+    assert error_of(await run(failing(ToolError()))).startswith("The tool failed")
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), StoreError("secret"), TimeoutError()])
+async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exception) -> None:
+    """Texts of exceptions may hold personal data or a third party's words."""
+    with capture_logs() as logs:
+        outcome = await run(failing(error))
+
+    assert error_of(outcome) == "The tool failed because of a technical problem on our side."
+    assert logs == [
+        {
+            "event": "tool.failed",
+            "log_level": "error",
+            "exc_info": True,
+            "tool": "FailFunction",
+            "tool_call_id": "call00001",
+        }
+    ]
+
+
+async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
+    """The model must not tell the caller that nothing happened."""
+
+    @tool("FailFunction", side_effect=SideEffect.IDEMPOTENT)
+    async def fail(call: CallContext) -> None:
+        """Fail."""
+        raise ValueError
+
+    assert error_of(await run(fail)) == (
+        "The tool failed because of a technical problem on our side. "
+        "It is not known whether it took effect; calling it again the same way is safe."
+    )
+
+
+async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
+    """The call goes on."""
+    assert error_of(await run(answering(object()))).startswith("The tool failed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"name": "A\ud83d."}, '{"name": "A."}'),
+        ("A\ude00.", '{"result": "A."}'),
+        (["\ud83d\ude00", "\ud83d"], '{"result": ["\\ud83d\\ude00", ""]}'),
+    ],
+)
+async def test_half_a_character_does_not_spoil_a_result(answer: object, told: str) -> None:
+    """What the tool has done is done; the half is left out."""
+
+    @tool("OddFunction", side_effect=SideEffect.ONCE)
+    async def odd(call: CallContext) -> object:
+        """Answer oddly."""
+        return answer
+
+    assert await run(odd) == ToolOutcome(told)
+
+
+async def test_half_a_character_does_not_spoil_an_error() -> None:
+    """It is told as any other."""
+
+    @tool("OddFunction")
+    async def odd(call: CallContext) -> object:
+        """Refuse oddly."""
+        raise ToolError("No A\ud83d.")
+
+    assert await run(odd) == ToolOutcome('{"error": "No A."}', is_error=True)
+
+
+async def test_a_slow_tool_is_stopped() -> None:
+    """The model is told after how long."""
+    outcome = await run(waiting(SideEffect.NONE, 0.01))
+
+    assert error_of(outcome) == "WaitFunction took longer than 0.01 seconds and was stopped."
+
+
+async def test_a_slow_tool_with_side_effects_may_have_had_them() -> None:
+    """The model must not tell the caller that nothing happened."""
+    error = error_of(await run(waiting(SideEffect.ONCE, 0.01)))
+
+    assert error.endswith(
+        "It is not known whether it took effect; calling it again the same way is safe."
+    )
+
+
+async def test_cancellation_passes_through() -> None:
+    """A caller who interrupts gets an answer from the session, not from the tool."""
+    running = asyncio.create_task(run(waiting(SideEffect.NONE, 60)))
+    await asyncio.sleep(0)
+
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+def test_a_withheld_number_is_nobody() -> None:
+    """What belongs to such a caller is kept with the call."""
+    store = MemoryStore()
+
+    withheld = call_of(store, caller="", call_id="CA1")
+
+    assert (withheld.is_caller_known, withheld.owner) == (False, "CA1")
+    for caller in ("+15550100001", "client:ada"):
+        assert call_of(store, caller=caller).owner == caller

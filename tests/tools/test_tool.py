@@ -1,0 +1,128 @@
+"""How a function becomes a tool, and what is refused when the module is imported."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from agent.call.messages import SideEffect, ToolSpec
+from agent.tools import CallContext, tool
+
+
+class Topping(msgspec.Struct):
+    """One topping."""
+
+    name: Annotated[str, Meta(description="Its name.")]
+
+
+class Nameless(msgspec.Struct):
+    """Something undescribed."""
+
+    name: str
+
+
+async def described(
+    call: CallContext,
+    how_many: Annotated[int, Meta(description="How many.", ge=1, le=9)],
+    toppings: Annotated[list[Topping], Meta(description="All toppings.")],
+    size: Annotated[Literal["small", "large"] | None, Meta(description="Size.")] = None,
+    note: Annotated[str, Meta(description="A note.")] = "none",
+) -> None:
+    """Bake a pizza.
+
+    Only when
+    asked.
+    """
+
+
+def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
+    """Names, bounds, values, nested structures, and what may be left out."""
+    made = tool(
+        "BakeFunction", side_effect=SideEffect.ONCE, filler="Baking.", rename={"how_many": "count"}
+    )(described)
+
+    assert made.spec == ToolSpec(
+        "BakeFunction",
+        "Bake a pizza. Only when asked.",
+        made.spec.parameters,
+        SideEffect.ONCE,
+        "Baking.",
+    )
+    assert (made.timeout, made.max_result_chars) == (8.0, 4_000)
+    assert json.loads(made.spec.parameters) == {
+        "type": "object",
+        "properties": {
+            "count": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many."},
+            "toppings": {
+                "type": "array",
+                "description": "All toppings.",
+                "items": {
+                    "type": "object",
+                    "description": "One topping.",
+                    "properties": {"name": {"type": "string", "description": "Its name."}},
+                    "required": ["name"],
+                },
+            },
+            "size": {"type": "string", "enum": ["large", "small"], "description": "Size."},
+            "note": {"type": "string", "description": "A note.", "default": "none"},
+        },
+        "required": ["count", "toppings"],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize("name", ["", "has-hyphen", "has space", "ü", "x" * 65, "Name\n"])
+def test_a_name_that_some_family_refuses_is_refused(name: str) -> None:
+    """Letters, digits and underscores, 1 to 64."""
+    with pytest.raises(ValueError, match="is not a tool name"):
+        tool(name)
+
+
+def test_a_function_that_blocks_is_refused() -> None:
+    """Tools run on the loop, so they are async."""
+
+    def blocking(call: CallContext) -> None:
+        """Block."""
+
+    with pytest.raises(TypeError, match="async function"):
+        tool("BlockingFunction")(blocking)  # type: ignore[arg-type] # the point of the test
+
+
+def test_a_tool_without_docstring_is_refused() -> None:
+    """The docstring is all the model knows of it."""
+
+    async def silent(call: CallContext) -> None: ...
+
+    with pytest.raises(TypeError, match="docstring"):
+        tool("SilentFunction")(silent)
+
+
+def test_a_tool_that_is_not_given_its_call_is_refused() -> None:
+    """The first parameter is the context, so that no tool learns of the caller from the model."""
+
+    async def lost(caller: str) -> None:
+        """Be lost."""
+
+    with pytest.raises(TypeError, match="CallContext"):
+        tool("LostFunction")(lost)
+
+
+def test_an_undescribed_parameter_is_refused() -> None:
+    """Also one deep inside."""
+
+    async def vague(call: CallContext, what: str) -> None:
+        """Be vague."""
+
+    async def deep(
+        call: CallContext, what: Annotated[list[Nameless], Meta(description="Things.")]
+    ) -> None:
+        """Be vague further down."""
+
+    with pytest.raises(TypeError, match="parameter what"):
+        tool("VagueFunction")(vague)
+    with pytest.raises(TypeError, match="parameter name"):
+        tool("DeepFunction")(deep)

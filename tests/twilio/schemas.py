@@ -1,0 +1,135 @@
+"""The relay socket as JSON Schema: section 2 of the relay reference, written out a second time.
+
+`OUTBOUND` holds every frame the relay accepts, `INBOUND` every frame it sends, by `type`. Both are
+closed: a key that section 2 does not name is an error. So they are stricter than the parser, which
+skips what it does not know, and independent of the structs in `agent.twilio.wire`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from jsonschema import Draft202012Validator
+
+Schema = Mapping[str, object]
+
+_TEXT: Schema = {"type": "string"}
+_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_FLAG: Schema = {"type": "boolean"}
+_LANGUAGE: Schema = {"type": "string", "pattern": "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"}
+_NUMBER: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]
+}
+
+
+def _frame(kind: str, *, required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"type": {"const": kind}, **properties},
+        "required": ["type", *required],
+        "additionalProperties": False,
+    }
+
+
+def _info(name: str, value: Schema) -> Schema:
+    return _frame(
+        "info",
+        required=("name", "value"),
+        name={"const": name},
+        value=value,
+        ts={"type": ["integer", "string"]},
+    )
+
+
+_SPEAKING: Schema = {"enum": ["on", "off", "start", "stop"]}
+
+INBOUND: dict[str, Schema] = {
+    "setup": _frame(
+        "setup",
+        required=("sessionId", "accountSid", "callSid", "from", "to", "direction"),
+        sessionId={"type": "string", "minLength": 1},
+        accountSid={"type": "string", "minLength": 1},
+        callSid={"type": "string", "minLength": 1},
+        parentCallSid=_MAYBE_TEXT,
+        applicationSid=_MAYBE_TEXT,
+        **{"from": _TEXT},
+        to=_TEXT,
+        forwardedFrom=_MAYBE_TEXT,
+        callerName=_MAYBE_TEXT,
+        callType=_MAYBE_TEXT,
+        direction=_TEXT,
+        callStatus=_MAYBE_TEXT,
+        customParameters={"type": ["object", "null"], "additionalProperties": _TEXT},
+    ),
+    "prompt": _frame(
+        "prompt",
+        required=("voicePrompt",),
+        voicePrompt=_TEXT,
+        lang=_MAYBE_TEXT,
+        last=_FLAG,
+        agentSpeaking=_MAYBE_TEXT,
+    ),
+    "dtmf": _frame("dtmf", required=("digit",), digit={"type": "string", "pattern": "^[0-9*#]$"}),
+    "interrupt": _frame(
+        "interrupt", utteranceUntilInterrupt=_MAYBE_TEXT, durationUntilInterruptMs=_NUMBER
+    ),
+    "error": _frame("error", description=_TEXT, code=_NUMBER, errorCode=_NUMBER),
+    "info": {
+        "oneOf": [
+            _info("agentSpeaking", _SPEAKING),
+            _info("clientSpeaking", _SPEAKING),
+            _info("tokensPlayed", _TEXT),
+            _info("roundTripDelayMs", _NUMBER),
+            _info("configUpdated", {}),
+        ]
+    },
+}
+
+OUTBOUND: dict[str, Schema] = {
+    "text": _frame(
+        "text",
+        required=("token",),
+        token=_TEXT,
+        last=_FLAG,
+        lang=_LANGUAGE,
+        interruptible=_FLAG,
+        preemptible=_FLAG,
+    ),
+    "play": _frame(
+        "play",
+        required=("source",),
+        source={"type": "string", "pattern": r"^https?://[^/\s?#]+[^\s]*$"},
+        loop={"type": "integer", "minimum": 0, "maximum": 1000},
+        preemptible=_FLAG,
+        interruptible=_FLAG,
+    ),
+    "sendDigits": _frame(
+        "sendDigits",
+        required=("digits",),
+        digits={"type": "string", "pattern": "^[0-9w#*]+$"},
+    ),
+    "language": {
+        **_frame("language", ttsLanguage=_LANGUAGE, transcriptionLanguage=_LANGUAGE),
+        "anyOf": [{"required": ["ttsLanguage"]}, {"required": ["transcriptionLanguage"]}],
+    },
+    "end": _frame("end", handoffData=_TEXT),
+}
+
+
+def check_outbound(text: str) -> None:
+    """Raise `jsonschema.ValidationError` unless the relay would accept this frame."""
+    _check(OUTBOUND, text)
+
+
+def check_inbound(text: str) -> None:
+    """Raise `jsonschema.ValidationError` unless the relay could have sent this frame."""
+    _check(INBOUND, text)
+
+
+def _check(schemas: Mapping[str, Schema], text: str) -> None:
+    frame = json.loads(text)
+    known: Schema = {"type": "object", "properties": {"type": {"enum": sorted(schemas)}}}
+    Draft202012Validator({**known, "required": ["type"]}).validate(frame)
+    Draft202012Validator(schemas[frame["type"]]).validate(frame)

@@ -1,0 +1,177 @@
+"""Accounts of what the service sent on one socket: talk cycles, and what Twilio would not forgive.
+
+A talk cycle is every `text` up to and including `last: true`; the next `text` opens a new one. The
+frames carry no ids, so which cycle a token belongs to follows from their order alone, and nothing
+tells when the service has taken notice of an interrupt. So the ledger counts with care:
+
+- A token that arrives in a cycle the caller has cut (by an interrupt, or by final words without
+  one) is *late*. It may have been under way when the caller spoke: within `in_flight_seconds` it
+  is counted and not condemned, afterwards it is a violation: the service talks on over a caller
+  who broke in. The closing `last` of that cycle is the service's word that it knows.
+- After that, a cycle that opens before the caller's next words may still have been under way (two
+  cycles sent back to back). The same limit tells a late cycle from a violation.
+- A cut cycle that is not closed within `closing_seconds` is a violation, whatever comes later.
+- A `last` while no cycle is open, or a cycle without a word, is a violation: closed twice, or
+  opened empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from jsonschema import ValidationError
+
+from tests.twilio.schemas import check_outbound
+
+
+class Fault(StrEnum):
+    """What must not happen on the socket."""
+
+    BAD_FRAME = "bad_frame"
+    """Twilio would drop it with error 64107."""
+    NO_WORDS = "no_words"
+    """A cycle without words, or a second closer."""
+    NOT_CLOSED = "not_closed"
+    """A cycle was left open: after an interrupt, or when the service ended the call."""
+    TALKED_ON = "talked_on"
+    """Text after the caller broke in, too late to have been under way."""
+    AFTER_END = "after_end"
+    """A frame after `end`."""
+    HUNG_UP_ON = "hung_up_on"
+    """The service closed the socket instead of sending `end` (64105)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One fault; `detail` holds kinds and times and no words of a conversation."""
+
+    fault: Fault
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Cycle:
+    """One talk cycle as it arrived."""
+
+    turn: int
+    """Number of the caller's turn it came after; 0 = before the caller's first words."""
+    opened_at: float
+    text: str = ""
+    closed_at: float | None = None
+    cut_at: float | None = None
+    """When the caller broke in while it was open."""
+    talked_on: bool = False
+    """Condemned once, not for every token."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One socket's accounts. Times are seconds of one monotonic clock."""
+
+    in_flight_seconds: float = 1.0
+    closing_seconds: float = 20.0
+    turn: int = 0
+    frames: int = 0
+    late_tokens: int = 0
+    late_cycles: int = 0
+    cycles: list[Cycle] = field(default_factory=list)
+    others: list[Mapping[str, Any]] = field(default_factory=list)
+    """Valid frames that are not `text`, in order."""
+    violations: list[Violation] = field(default_factory=list)
+    cut_seconds: list[float] = field(default_factory=list)
+    """For each cut of an open cycle: how long until the service closed it."""
+    end: Mapping[str, Any] | None = None
+    _interrupted_at: float | None = None
+    """When the caller last broke in without having said anything since."""
+
+    @property
+    def open_cycle(self) -> Cycle | None:
+        return self.cycles[-1] if self.cycles and self.cycles[-1].is_open else None
+
+    def blame(self, fault: Fault, detail: str = "") -> None:
+        self.violations.append(Violation(fault, detail))
+
+    def caller_spoke(self, at: float) -> None:
+        """Final words or a key: what opens from now on answers them."""
+        self._cut(at)
+        self.turn += 1
+        self._interrupted_at = None
+
+    def interrupted(self, at: float) -> None:
+        """The caller broke in; the words come later, or never."""
+        self._cut(at)
+        self._interrupted_at = at
+
+    def received(self, frame: str, at: float) -> Mapping[str, Any] | None:
+        """Enter one frame; returns it unless Twilio would have dropped it."""
+        self.frames += 1
+        try:
+            check_outbound(frame)
+        except ValidationError as fault:
+            self.blame(Fault.BAD_FRAME, f"{fault.validator} at {fault.json_path}")
+            return None
+        except ValueError:
+            self.blame(Fault.BAD_FRAME, "not JSON")
+            return None
+        message: Mapping[str, Any] = json.loads(frame)
+        if self.end is not None:
+            self.blame(Fault.AFTER_END, message["type"])
+        elif message["type"] == "text":
+            self._text(message["token"], at, is_last=message.get("last", False))
+        else:
+            self._other(message)
+        return message
+
+    def _text(self, token: str, at: float, *, is_last: bool) -> None:
+        cycle = self.open_cycle or self._opened(at)
+        cycle.text += token
+        if cycle.cut_at is not None and token:
+            self._late(cycle, at - cycle.cut_at)
+        if is_last:
+            self._closed(cycle, at)
+
+    def _late(self, cycle: Cycle, seconds: float) -> None:
+        self.late_tokens += 1
+        if seconds > self.in_flight_seconds and not cycle.talked_on:
+            cycle.talked_on = True
+            self.blame(Fault.TALKED_ON, f"a token {seconds:.3f} s after the cut")
+
+    def _opened(self, at: float) -> Cycle:
+        cycle = Cycle(self.turn, at)
+        self.cycles.append(cycle)
+        if self._interrupted_at is not None:
+            self.late_cycles += 1
+            if at - self._interrupted_at > self.in_flight_seconds:
+                self.blame(
+                    Fault.TALKED_ON, f"a cycle {at - self._interrupted_at:.3f} s after the cut"
+                )
+        return cycle
+
+    def _closed(self, cycle: Cycle, at: float) -> None:
+        cycle.closed_at = at
+        if not cycle.text.strip():
+            self.blame(Fault.NO_WORDS)
+        if cycle.cut_at is not None:
+            self.cut_seconds.append(at - cycle.cut_at)
+            if at - cycle.cut_at > self.closing_seconds:
+                self.blame(Fault.NOT_CLOSED, f"closed {at - cycle.cut_at:.3f} s after the cut")
+
+    def _other(self, message: Mapping[str, Any]) -> None:
+        self.others.append(message)
+        if message["type"] == "end":
+            self.end = message
+            if self.open_cycle is not None:
+                self.blame(Fault.NOT_CLOSED, "at end")
+
+    def _cut(self, at: float) -> None:
+        cycle = self.open_cycle
+        if cycle is not None and cycle.cut_at is None:
+            cycle.cut_at = at

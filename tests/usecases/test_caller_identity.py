@@ -1,0 +1,145 @@
+"""Who counts as a caller we can recognise."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.call.text import whole_number
+from agent.usecases.caller_identity import (
+    ATTESTATIONS,
+    UNKNOWN,
+    identify,
+    is_number_prefix,
+    is_telephone_number,
+    is_trusted,
+)
+
+_KEYS = {
+    letter: str(key)
+    for key, letters in enumerate(("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz"), 2)
+    for letter in letters
+}
+
+
+@pytest.mark.parametrize(
+    ("caller", "identity"),
+    [
+        ("+15550100001", "+15550100001"),
+        (" +15550100001 ", "+15550100001"),
+        ("client:ada", "client:ada"),
+        ("client:ada.l@example-1.com", "client:ada.l@example-1.com"),
+    ],
+)
+def test_numbers_and_clients_are_recognised(caller: str, identity: str) -> None:
+    """What is kept for them is found when they ring again."""
+    assert identify(caller) == identity
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "", " ", "anonymous", "Anonymous", "unknown", "Restricted", "+266696687", "+7378742833",
+        "sip:ada@example.com", "whatsapp:+15550100001", "client:", "client:a b", "+0123456789",
+        "15550100001", "+1555", "+15550100001;x", "restaurantOrderingUseCase", "+8656696",
+        "+86282452253", "+2562533", "+12562533", "+18656696", "+17378742833", "+1266696687",
+        "client:Anonymous", "client:anonymous", "client:unknown",
+    ],
+)  # fmt: skip
+def test_all_others_are_the_unknown_caller(caller: str) -> None:
+    """They share no profile because they share a word, and reach no other item of the table."""
+    assert identify(caller) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["anonymous", "restricted", "unavailable", "unknown", "blocked", "private", "withheld",
+     "outofarea"],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["+{}", "+1{}", "{}", "1{}", " +{} ", "client:{}"])
+def test_a_word_for_no_number_is_nobody_in_any_spelling(word: str, form: str) -> None:
+    """As letters and as the keys of a telephone, with the code of North America and without."""
+    keys = "".join(_KEYS[letter] for letter in word)
+    assert identify(form.format(word)) == identify(form.format(word.upper())) == UNKNOWN
+    if not form.startswith("client:"):
+        assert identify(form.format(keys)) == UNKNOWN
+        assert not is_telephone_number(form.format(keys))
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\u06f0", "\u0966", "\uff10"])
+def test_digits_are_ascii_digits(zero: str) -> None:
+    """Arabic, Persian, Devanagari and full-width digits are none in a number of a telephone."""
+    foreign = "".join(chr(ord(zero) + int(digit)) for digit in "5550100001")
+    assert identify(f"+1{foreign}") == UNKNOWN
+    assert not is_telephone_number(f"+1{foreign}")
+    assert not is_number_prefix(f"+1{foreign[:3]}")
+    assert whole_number(foreign[:3], 999) is None
+
+
+def test_numbers_beside_the_spelled_words_are_telephones() -> None:
+    """One digit more or less, and another country."""
+    for number in ("+73787428331", "+26669668", "+442562533", "+15552562533", "+18656696687"):
+        assert identify(number) == number
+        assert is_telephone_number(number)
+
+
+@pytest.mark.parametrize("text", ["", "15550100001", "+15550100001\n", " +15550100001", "+1555"])
+def test_a_telephone_number_is_exact(text: str) -> None:
+    """Nothing stands around it: it goes to the carrier as it is."""
+    assert not is_telephone_number(text)
+
+
+def test_the_beginning_of_a_number_is_a_code() -> None:
+    """One digit or more, up to a whole number."""
+    assert all(map(is_number_prefix, ("+1", "+1555", "+4144", "+15550100001")))
+    assert not any(map(is_number_prefix, ("", "+", "1", "+0", "+1 555", "+1555\n", "+" + "1" * 16)))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0), ("007", 7), ("100", 100), ("101", None), ("-1", None), ("+1", None),
+        ("1_0", None), (" 1", None), ("", None), ("\u00b2", None), ("1.0", None),
+        ("9" * 5_000, None), ("0" * 5_000, None),
+    ],
+)  # fmt: skip
+def test_a_whole_number_is_its_digits(text: str, number: int | None) -> None:
+    """Whatever Python's own `int` takes besides."""
+    assert whole_number(text, 100) == number
+
+
+_PASSED = {
+    "A": {"failed", "c", "b", "a"},
+    "B": {"failed", "c", "b"},
+    "C": {"failed", "c"},
+}
+
+
+@pytest.mark.parametrize("suffix", ["", "-Diverted", "-Passthrough", "-SomethingNew"])
+@pytest.mark.parametrize("level", "ABC")
+def test_an_attestation_is_as_good_as_its_level(level: str, suffix: str) -> None:
+    """Whether the call was diverted or passed through; one that failed counts for nothing."""
+    passed = f"TN-Validation-Passed-{level}{suffix}"
+    failed = f"TN-Validation-Failed-{level}{suffix}"
+
+    assert {least for least in ATTESTATIONS if is_trusted(passed, least)} == _PASSED[level]
+    assert not any(is_trusted(failed, least) for least in ATTESTATIONS)
+    assert not any(is_trusted(f" {failed.upper()} ", least) for least in ATTESTATIONS)
+    assert {least for least in ATTESTATIONS if is_trusted(passed.lower(), least)} == _PASSED[level]
+
+
+@pytest.mark.parametrize(
+    "verstat", ["TN-Validation-Failed", "TN-Validation-Failed-", "tn-validation-failed"]
+)
+def test_a_failed_validation_is_never_trusted(verstat: str) -> None:
+    """With a level or without."""
+    assert not any(is_trusted(verstat, least) for least in ATTESTATIONS)
+
+
+@pytest.mark.parametrize(
+    "verstat",
+    ["", " ", "NULL", "No-TN-Validation", "TN-Validation-Passed", "TN-Validation-Passed-D",
+     "TN-Validation-Passed-AB", "TN-Validation-Passed-", "verified"],
+)  # fmt: skip
+def test_a_number_nobody_vouched_for_is_trusted_only_by_default(verstat: str) -> None:
+    """Most carriers of the world attest nothing."""
+    assert {least for least in ATTESTATIONS if is_trusted(verstat, least)} == {"failed"}

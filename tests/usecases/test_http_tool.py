@@ -1,0 +1,399 @@
+"""Tools that a use case declares: what a file may say, and what stands in the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from agent.call.config import KeyBinding
+from agent.call.messages import SideEffect, ToolSpec
+from agent.errors import UseCaseError
+from agent.usecases.folders import load_record
+from agent.usecases.http_tool import HttpTool, Parameter, Placeholder, UrlTemplate
+from agent.usecases.http_tool_reader import read_http_tools
+from agent.usecases.record import parse_use_case
+from agent.usecases.seed import check
+from tests.store.relay import Rules
+
+BOOK = ToolSpec("Book", "Books.", '{"type": "object"}')
+TOOLS = {BOOK.name: BOOK}
+USE_CASE = """
+title = "Orders"
+tools = ["Book"]
+
+[http_tools.OrderStatus]
+description = "Tells where an order is."
+url = "https://api.example.com/orders/{number}?caller={call.caller}"
+filler = "I am looking."
+timeout = 4
+result = { state = "/status" }
+
+[http_tools.OrderStatus.headers]
+Authorization = "Bearer ${ORDERS_TOKEN}"
+
+[http_tools.OrderStatus.parameters.number]
+description = "The number."
+type = "integer"
+minimum = 1
+
+[http_tools.Remind]
+description = "Reminds the caller."
+method = "POST"
+url = "https://api.example.com/reminders"
+idempotency_key = true
+body = { to = "{call.caller}", text = "{text}" }
+parameters.text = { description = "What of.", max_length = 80, required = false }
+
+[keypad.1]
+reply_text = "One moment."
+function = "OrderStatus"
+"""
+STATUS = HttpTool(
+    spec=ToolSpec(
+        "OrderStatus",
+        "Tells where an order is.",
+        '{"type": "object", "properties": {"number": {"type": "integer", '
+        '"description": "The number.", "minimum": 1}}, "required": ["number"], '
+        '"additionalProperties": false}',
+        SideEffect.NONE,
+        "I am looking.",
+    ),
+    method="GET",
+    url=UrlTemplate(
+        "https",
+        "api.example.com",
+        443,
+        (("orders",), (Placeholder("number"),)),
+        (("caller", (Placeholder("call.caller"),)),),
+    ),
+    parameters=(Parameter("number", "The number.", "integer", minimum=1),),
+    headers=(("Authorization", "Bearer ${ORDERS_TOKEN}"),),
+    result=(("state", "/status"),),
+    timeout=4,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A use case with two declared tools."""
+    folder = tmp_path / "use-cases" / "orders"
+    folder.mkdir(parents=True)
+    (folder / "use-case.toml").write_text(USE_CASE, encoding="utf-8")
+    (folder / "prompt.md").write_text("You sell.", encoding="utf-8")
+    return folder
+
+
+def test_declared_tool_is_a_tool_like_any_other(folder: Path) -> None:
+    """To the model, to the conversation, and to a key."""
+    use_case, warnings = parse_use_case(load_record(folder, TOOLS), TOOLS, Rules())
+
+    assert warnings == ()
+    assert [spec.name for spec in use_case.tools] == ["Book", "OrderStatus", "Remind"]
+    assert use_case.http_tools[0] == STATUS
+    assert use_case.tools[1] == STATUS.spec
+    assert use_case.http_tools[1].spec.side_effect is SideEffect.ONCE
+    assert use_case.http_tools[1].is_repeatable
+    assert use_case.keypad == {"1": KeyBinding("One moment.", "OrderStatus")}
+
+
+def test_record_keeps_the_declaration_in_the_words_of_the_file(folder: Path) -> None:
+    """As text, since tables of a database do not keep every number; the words stand once."""
+    record = load_record(folder, TOOLS)
+
+    tables = json.loads(str(record["httpTools"]))
+    assert list(tables) == ["OrderStatus", "Remind"]
+    assert tables["OrderStatus"]["result"] == {"state": "/status"}
+    assert [each["toolSpec"]["name"] for each in json.loads(str(record["tools"]))] == [
+        "Book", "OrderStatus", "Remind",
+    ]  # fmt: skip
+    assert json.loads(str(record["tools"]))[1] == {"toolSpec": {"name": "OrderStatus"}}
+
+
+def test_record_may_hold_the_declaration_as_a_map(folder: Path) -> None:
+    """A person who edits the table need not write JSON into a text."""
+    record = load_record(folder, TOOLS)
+    as_map = {**record, "httpTools": json.loads(str(record["httpTools"]))}
+
+    assert parse_use_case(as_map, TOOLS, Rules()) == parse_use_case(record, TOOLS, Rules())
+
+
+def test_tool_that_is_declared_and_not_offered_is_not_there(folder: Path) -> None:
+    """`tools` of a record, or of one call, says what is offered."""
+    record = {**load_record(folder, TOOLS), "tools": "[]", "dtmfHandlers": "{}"}
+
+    use_case, _ = parse_use_case(record, TOOLS, Rules())
+
+    assert (use_case.tools, use_case.http_tools) == ((), ())
+
+
+def test_tool_that_cannot_be_used_here_is_left_out_with_a_line(folder: Path) -> None:
+    """The rest of the use case serves; the key is told to the model like any other."""
+    use_case, warnings = parse_use_case(
+        load_record(folder, TOOLS),
+        TOOLS,
+        Rules(),
+        fault_of=lambda tool: "url: is not listed" if tool.spec.name == "OrderStatus" else "",
+    )
+
+    assert [spec.name for spec in use_case.tools] == ["Book", "Remind"]
+    assert [tool.spec.name for tool in use_case.http_tools] == ["Remind"]
+    assert use_case.keypad == {"1": KeyBinding()}
+    assert warnings == (
+        "orders.httpTools.OrderStatus.url: is not listed; left out",
+        "orders.dtmfHandlers.1.replyFunction: OrderStatus is not implemented",
+    )
+
+
+def test_check_names_file_and_field_of_what_cannot_be_used(folder: Path) -> None:
+    """With the present settings; each tool is told."""
+    faults = check(
+        folder.parents[1],
+        TOOLS,
+        Rules(),
+        lambda _: "headers.Authorization: ORDERS_TOKEN is not set",
+    )
+
+    assert faults == [
+        "use-cases/orders/use-case.toml: "
+        f"http_tools.{name}.headers.Authorization: ORDERS_TOKEN is not set"
+        for name in ("OrderStatus", "Remind")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ("OrderStatus", "Book", "http_tools.Book: is the name of a built-in tool"),
+        (
+            "https:",
+            "ftp:",
+            "http_tools.OrderStatus.url: is not https://host/path, with the host written out",
+        ),
+        (
+            'method = "POST"',
+            'method = "TRACE"',
+            "http_tools.Remind.method: Invalid enum value 'TRACE'",
+        ),
+        (
+            "timeout = 4",
+            "time_limit = 4",
+            "http_tools.OrderStatus: Object contains unknown field `time_limit`",
+        ),
+        (
+            'type = "integer"',
+            'type = "object"',
+            "http_tools.OrderStatus.parameters.number.type: Invalid enum value 'object'",
+        ),
+    ],
+)
+def test_fault_of_a_declaration_stops_the_loading(
+    folder: Path, before: str, after: str, fault: str
+) -> None:
+    """One line with file and field."""
+    path = folder / "use-case.toml"
+    path.write_text(USE_CASE.replace(before, after), encoding="utf-8")
+
+    with pytest.raises(UseCaseError) as caught:
+        load_record(folder, TOOLS)
+
+    assert str(caught.value) == f"{path}: {fault}"
+
+
+@pytest.mark.parametrize("raw", ["{", "[1]", '"x"', '{"A": 1}', 3])
+def test_attribute_that_is_no_table_is_a_fault(raw: object) -> None:
+    """Not an empty list of tools."""
+    with pytest.raises(UseCaseError, match=r"^httpTools"):
+        read_http_tools(raw, "httpTools")
+
+
+@pytest.mark.parametrize("raw", [None, "", {}, "{}"])
+def test_no_declaration_is_no_tool(raw: object) -> None:
+    """Records of the predecessor have none."""
+    assert read_http_tools(raw, "httpTools") == ()
+
+
+TEXT = {"description": "A text."}
+GOOD: dict[str, Any] = {"description": "Looks.", "url": "https://api.example.com/{a}?b={b}"}
+PARAMETERS: dict[str, Any] = {"a": TEXT, "b": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("A-B", {}, "A-B: is not a tool name: 1-64 letters, digits, underscores"),
+        ("T", {"description": ""}, "T.description: Expected `str` of length >= 1"),
+        ("T", {"parameters": {"a": TEXT}}, "T.url: {b}: there is no such parameter"),
+        ("T", {"parameters": {**PARAMETERS, "c": TEXT}}, "T.parameters.c: is used nowhere"),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "a": {**TEXT, "required": False}}},
+            "T.url: {a}: a path needs it always",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "b": {}}},
+            "T.parameters.b: Object missing required field `description`",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "b-c": TEXT}},
+            "T.parameters.b-c: is not a name: letters, digits, underscores",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "call.id": TEXT}},
+            "T.parameters.call.id: is not a name: letters, digits, underscores",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "b": {**TEXT, "minimum": 1}}},
+            "T.parameters.b.minimum: says nothing about a parameter of this type",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "b": {**TEXT, "type": "number", "enum": ["1"]}}},
+            "T.parameters.b.enum: says nothing about a parameter of this type",
+        ),
+        (
+            "T",
+            {"parameters": {**PARAMETERS, "b": {**TEXT, "enum": ["1", "1"]}}},
+            "T.parameters.b.enum: names a value twice",
+        ),
+        (
+            "T",
+            {"url": "https://api.example.com/{a}?{b}=1"},
+            "T.url: '{b}' cannot be a name of the query",
+        ),
+        (
+            "T",
+            {"url": "https://api.example.com/{a}?b={b}&c={call.token}"},
+            "T.url: {call.token}: there is no such parameter",
+        ),
+        ("T", {"url": "https://api.example.com/{a}/é?b={b}"}, "T.url: 'é' must be percent-encoded"),
+        (
+            "T",
+            {"url": "https://api.example.com/{a}/%2?b={b}"},
+            "T.url: '%2' must be percent-encoded",
+        ),
+        ("T", {"url": "https://api.example.com/{a?b={b}"}, "T.url: a brace stands alone"),
+        (
+            "T",
+            {"url": "https://api.example.com/{a}#{b}"},
+            "T.url: is not https://host/path, with the host written out",
+        ),
+        (
+            "T",
+            {"url": "https://api.example.com/{a}?b={b}&k=${KEY}"},
+            "T.url: {KEY}: there is no such parameter",
+        ),
+        ("T", {"headers": {"X-A": "{a}\n"}}, "T.headers.X-A: holds characters no header may have"),
+        ("T", {"headers": {"X-A": "${A B}"}}, "T.headers.X-A: 'A B' is no name of a variable"),
+        ("T", {"headers": {"X A": "1"}}, "T.headers.X A: cannot be a header, or is there twice"),
+        (
+            "T",
+            {"headers": {"X-A": "1", "x-a": "2"}},
+            "T.headers.X-A: cannot be a header, or is there twice",
+        ),
+        ("T", {"headers": {"Host": "evil.example"}}, "T.headers.Host: is set by the service"),
+        (
+            "T",
+            {"headers": {"transfer-encoding": "chunked"}},
+            "T.headers.transfer-encoding: is set by the service",
+        ),
+        ("T", {"body": {"x": 1}}, "T.body: a GET has none"),
+        ("T", {"body": "{a}"}, "T.body: Expected `object | array | null`, got `str`"),
+        (
+            "T",
+            {"method": "POST", "body": {"x": ["{c}"]}},
+            "T.body: {c}: there is no such parameter",
+        ),
+        ("T", {"method": "POST", "body": {"x": "}"}}, "T.body: a brace stands alone"),
+        (
+            "T",
+            {"result": {"x": "status"}},
+            "T.result[...]: Expected `str` matching regex '^(/([^~]|~[01])*)?$'",
+        ),
+        ("T", {"timeout": 60}, "T.timeout: Expected `float` <= 15.0"),
+        ("T", {"method": "POST", "timeout": 8}, "T.timeout: 5 seconds at most with a side effect"),
+        ("T", {"idempotency_key": True}, "T.idempotency_key: is for a tool with a side effect"),
+        (
+            "T",
+            {"method": "POST", "side_effect": "idempotent"},
+            "T.side_effect: a POST can be repeated with idempotency_key = true only",
+        ),
+        (
+            "T",
+            {"method": "PATCH", "side_effect": "idempotent"},
+            "T.side_effect: a PATCH can be repeated with idempotency_key = true only",
+        ),
+        ("T", {"side_effect": "maybe"}, "T.side_effect: Invalid enum value 'maybe'"),
+    ],
+)
+def test_declaration_that_cannot_work_is_told(
+    name: str, changes: dict[str, object], fault: str
+) -> None:
+    """When it is read, not when a caller waits."""
+    table = {**GOOD, "parameters": PARAMETERS, **changes}
+
+    with pytest.raises(UseCaseError) as caught:
+        read_http_tools({name: table}, "http_tools")
+
+    assert str(caught.value) == f"http_tools.{fault}"
+
+
+@pytest.mark.parametrize(
+    ("table", "effect"),
+    [
+        ({}, SideEffect.NONE),
+        ({"method": "POST"}, SideEffect.ONCE),
+        ({"method": "DELETE"}, SideEffect.ONCE),
+        ({"method": "POST", "side_effect": "none"}, SideEffect.NONE),
+        ({"method": "PUT", "side_effect": "idempotent"}, SideEffect.IDEMPOTENT),
+        (
+            {"method": "POST", "side_effect": "idempotent", "idempotency_key": True},
+            SideEffect.IDEMPOTENT,
+        ),
+    ],
+)
+def test_what_does_not_say_otherwise_is_done_once(
+    table: dict[str, object], effect: SideEffect
+) -> None:
+    """The careful choice for everything that does not only look."""
+    (tool,) = read_http_tools({"T": {"description": "D.", "url": "https://a.example", **table}}, "")
+
+    assert tool.spec.side_effect is effect
+
+
+def test_schema_is_plain_json_schema() -> None:
+    """All kinds of parameters, in words every model family reads."""
+    parameters = {
+        "a": {**TEXT, "min_length": 1},
+        "b": {**TEXT, "enum": ["y", "x"]},
+        "c": {**TEXT, "type": "integer", "minimum": -1, "maximum": 5, "required": False},
+        "d": {**TEXT, "type": "number", "maximum": 0.5},
+        "e": {**TEXT, "type": "boolean"},
+    }
+    url = "https://a.example/?a={a}&b={b}&c={c}&d={d}&e={e}"
+    (tool,) = read_http_tools(
+        {"T": {"description": "D.", "url": url, "parameters": parameters}}, ""
+    )
+
+    schema = msgspec.json.decode(tool.spec.parameters)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema == {
+        "type": "object",
+        "properties": {
+            "a": {"type": "string", "description": "A text.", "minLength": 1, "maxLength": 200},
+            "b": {"type": "string", "description": "A text.", "enum": ["x", "y"]},
+            "c": {"type": "integer", "description": "A text.", "minimum": -1, "maximum": 5},
+            "d": {"type": "number", "description": "A text.", "maximum": 0.5},
+            "e": {"type": "boolean", "description": "A text."},
+        },
+        "required": ["a", "b", "d", "e"],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,425 @@
+"""Use cases: what is read from records, old and new."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from agent.call.config import KeyBinding, Phrases
+from agent.call.messages import SideEffect, ToolSpec
+from agent.errors import UseCaseError
+from agent.usecases.named_tools import handlers_text, tools_text
+from agent.usecases.record import parse_use_case, use_cases
+from agent.usecases.transfer_target import Phone
+from agent.usecases.use_case import ModelSettings, UseCase
+from tests.fakes import MemoryStore
+from tests.store.relay import Rules
+
+PLACE_ORDER = ToolSpec(
+    "PlaceOrderFunction",
+    "Ours.",
+    '{"type": "object", "properties": {}}',
+    SideEffect.ONCE,
+    "I am placing your order.",
+)
+PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
+TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
+
+
+RELAY = Rules()
+
+
+def predecessor(**changes: object) -> dict[str, object]:
+    """A record as the predecessor's loader wrote it (A8)."""
+    order = {
+        "toolSpec": {
+            "name": "PlaceOrderFunction",
+            "description": "Stores a finished order.",
+            "inputSchema": {"json": {"type": "object", "properties": {"n": {"type": "number"}}}},
+        }
+    }
+    handlers = {
+        "1": {
+            "replyWithText": True,
+            "replyText": "One moment.",
+            "replyWithFunction": True,
+            "replyFunction": "PlaceOrderFunction",
+        },
+        "9": {
+            "replyWithText": True,
+            "replyText": "You pressed nine.",
+            "replyWithFunction": False,
+            "replyFunction": "",
+        },
+        "0": {"replyWithText": False, "replyText": "unused", "replyWithFunction": False},
+    }
+    return {
+        "pk": "pizzaUseCase",
+        "sk": "configuration",
+        "pk1": "use-case",
+        "sk1": "pizzaUseCase",
+        "title": "Pizza",
+        "description": "Takes orders.",
+        "prompt": "You take orders. <<USER_CONTEXT>>",
+        "tools": json.dumps([order]),
+        "dtmfHandlers": json.dumps(handlers),
+        "conversationRelayParams": {
+            "voice": "Anna",
+            "interruptByDtmf": True,
+            "welcomeGreeting": "Welcome!",
+        },
+        "llmModel": "us.amazon.nova-lite-v1:0",
+        "somethingElse": [1, 2],
+    } | changes
+
+
+def parsed(**changes: object) -> UseCase:
+    return parse_use_case(predecessor(**changes), TOOLS, RELAY)[0]
+
+
+def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
+    """JSON text inside, an attribute the relay does not know, attributes nobody knows."""
+    read, warnings = parse_use_case(predecessor(), TOOLS, RELAY)
+
+    assert read == UseCase(
+        name="pizzaUseCase",
+        prompt="You take orders. <<USER_CONTEXT>>",
+        title="Pizza",
+        description="Takes orders.",
+        greeting="Welcome!",
+        tools=(
+            ToolSpec(
+                "PlaceOrderFunction",
+                "Stores a finished order.",
+                '{"type": "object", "properties": {"n": {"type": "number"}}}',
+                SideEffect.ONCE,
+                "I am placing your order.",
+            ),
+        ),
+        keypad={
+            "1": KeyBinding("One moment.", "PlaceOrderFunction"),
+            "9": KeyBinding("You pressed nine."),
+            "0": KeyBinding(),
+        },
+        relay={"voice": "Anna"},
+        model=ModelSettings("us.amazon.nova-lite-v1:0"),
+    )
+    assert warnings == ("pizzaUseCase.conversationRelayParams.interruptByDtmf: unknown, dropped",)
+
+
+def test_warnings_of_languages_are_passed_on() -> None:
+    """They name the use case, too."""
+    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS, RELAY)
+
+    assert "pizzaUseCase.languages[0]: speaks with the voice Anna" in warnings
+
+
+def test_our_own_attributes_are_read() -> None:
+    """All of them optional; numbers may be `Decimal`, as DynamoDB gives them."""
+    read = parsed(
+        greetingKnown="Hello <<FIRST_NAME>>!",
+        languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
+        phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        maxTokens=Decimal("250"),
+        temperature=Decimal("0.3"),
+        topP=Decimal("1"),
+        offlineScript='{"rules": []}',
+        handoffNumber="+15550100098",
+        voicemail="We have called.",
+    )
+
+    assert read.greeting_known == "Hello <<FIRST_NAME>>!"
+    assert read.languages == ({"code": "es-US", "voice": "Lupe", "hints": "x"},)
+    assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
+    assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
+    assert read.offline_script == '{"rules": []}'
+    assert read.desk == Phone("+15550100098")
+    assert read.voicemail == "We have called."
+
+
+def test_a_record_needs_a_prompt_and_nothing_else() -> None:
+    """Null counts as missing."""
+    read, warnings = parse_use_case(
+        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}, RELAY
+    )
+
+    assert read == UseCase("small", "Be brief.")
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("stored", "prompt"),
+    [
+        ("Line one.\nLine two.", "Line one.\nLine two."),
+        ('"Line one.\\nLine two."', "Line one.\nLine two."),
+        ('"Line one.\nLine two."', "Line one.\nLine two."),
+        ('[{"text": "One."}, {"text": "Two."}]', "One.\nTwo."),
+        ([{"text": "One."}], "One."),
+        ("[Role] You are a guide.", "[Role] You are a guide."),
+        ('"Hello," you say.', '"Hello," you say.'),
+        ("42", "42"),
+    ],
+)
+def test_a_prompt_is_plain_text_or_json(stored: object, prompt: str) -> None:
+    """What is not JSON text of a prompt is the prompt."""
+    assert parsed(prompt=stored).prompt == prompt
+
+
+def test_tools_and_keys_may_be_lists_and_maps() -> None:
+    """A record need not hold JSON inside of its own types."""
+    read = parsed(
+        tools=[{"toolSpec": {"name": "CheckRestaurantPickUpTime"}}],
+        dtmfHandlers={
+            "*": {"replyWithFunction": True, "replyFunction": "CheckRestaurantPickUpTime"}
+        },
+    )
+
+    assert read.tools == (PICK_UP,)
+    assert read.keypad == {"*": KeyBinding(function="CheckRestaurantPickUpTime")}
+
+
+def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
+    """Old records name tools that never existed."""
+    read, warnings = parse_use_case(
+        predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
+        TOOLS,
+        RELAY,
+    )
+
+    assert read.tools == ()
+    assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
+
+
+def test_a_key_of_a_tool_that_is_not_implemented_is_told_to_the_model() -> None:
+    """Its line would promise what never comes."""
+    handler = {
+        "replyWithText": True,
+        "replyText": "One moment.",
+        "replyWithFunction": True,
+        "replyFunction": "LookUpFunction",
+    }
+
+    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS, RELAY)
+
+    assert read.keypad == {"3": KeyBinding()}
+    assert "pizzaUseCase.dtmfHandlers.3.replyFunction: LookUpFunction is not implemented" in (
+        warnings
+    )
+
+
+@pytest.mark.parametrize(
+    "additional",
+    [
+        {"inferenceConfig": {"topK": Decimal("1")}, "p": Decimal("0.5")},
+        '{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+    ],
+)
+def test_options_of_bedrock_are_read(additional: object) -> None:
+    """Further fields as a map or as JSON text."""
+    read = parsed(
+        additionalModelRequestFields=additional,
+        requestMetadata={"team": "pizza"},
+        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+        performanceLatency="optimized",
+        serviceTier="priority",
+    )
+
+    assert read.model == ModelSettings(
+        "us.amazon.nova-lite-v1:0",
+        additional='{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+        metadata='{"team": "pizza"}',
+        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+        latency="optimized",
+        service_tier="priority",
+    )
+
+
+def test_a_prompt_of_one_call_has_two_parts() -> None:
+    """As `record_of_call` gives them."""
+    read = parsed(prompt=[{"text": "A."}], promptContext=[{"text": "B."}, {"text": "C."}])
+
+    assert (read.prompt, read.context) == ("A.", "B.\nC.")
+
+
+ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"title": 1}, "title: Expected `str`, got `int`"),
+        ({"liveEdits": 2}, "liveEdits: Expected `bool`, got `int`"),
+        ({"tools": "[{"}, "tools: is not JSON: Input data was truncated"),
+        ({"tools": '{"a": 1}'}, "tools: Expected `array`, got `object`"),
+        ({"tools": '[{"name": "x"}]'}, "tools[0]: Object missing required field `toolSpec`"),
+        ({"tools": [ORDER, ORDER]}, "tools.PlaceOrderFunction: is named twice"),
+        (
+            {"tools": [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}]},
+            "tools.PlaceOrderFunction.inputSchema.json.type: must be object",
+        ),
+        ({"dtmfHandlers": {"12": {}}}, "dtmfHandlers.12: is not a key"),
+        (
+            {"dtmfHandlers": {"1": {"replyWithText": "maybe"}}},
+            "dtmfHandlers.1.replyWithText: Expected `bool`, got `str`",
+        ),
+        (
+            {"dtmfHandlers": {"1": {"replyWithFunction": True}}},
+            "dtmfHandlers.1.replyFunction: is missing",
+        ),
+        ({"dtmfHandlers": {"1": "One moment."}}, "dtmfHandlers.1: Expected `object`, got `str`"),
+        (
+            {"conversationRelayParams": {"voice": "nobody"}},
+            "conversationRelayParams.voice: there is no such voice",
+        ),
+        (
+            {"conversationRelayParams": [1]},
+            "conversationRelayParams: Expected `object`, got `array`",
+        ),
+        ({"languages": [{"voice": "Lupe"}]}, "languages[0].code: missing"),
+        ({"phrases": {"hello": "x"}}, "phrases.hello: there is no such sentence"),
+        ({"phrases": {"goodbye": " "}}, "phrases.goodbye: is blank"),
+        ({"phrases": {"fillers": []}}, "phrases.fillers: is blank"),
+        ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
+        ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
+        ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
+        (
+            {"requestMetadata": {"team": 1}},
+            "requestMetadata.team: Expected `str`, got `int`",
+        ),
+        (
+            {"additionalModelRequestFields": "[1]"},
+            "additionalModelRequestFields: Expected `object`, got `array`",
+        ),
+        (
+            {"additionalModelRequestFields": "{"},
+            "additionalModelRequestFields: is not JSON: Input data was truncated",
+        ),
+        ({"guardrail": "g"}, r"guardrail: Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
+        ({"performanceLatency": "fast"}, "performanceLatency: Invalid enum value"),
+        ({"serviceTier": "flex"}, "serviceTier: Invalid enum value"),
+        ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
+    ],
+)
+def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: str) -> None:
+    """One line, so that whoever wrote the record can find it (D23, D24); the call is answered."""
+    read, warnings = parse_use_case(predecessor(**changes), TOOLS, RELAY)
+
+    assert read.faults == (f"pizzaUseCase.{fault}",)
+    assert f"pizzaUseCase.{fault}; left out" in warnings
+    assert read.prompt == "You take orders. <<USER_CONTEXT>>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fault"),
+    [
+        (None, "is missing or blank"),
+        (" \n", "is missing or blank"),
+        ('" "', "is missing or blank"),
+        ('[{"text": 1}]', "is missing or blank"),
+        (1, "Expected `str`, got `int`"),
+        ({"text": "Sell."}, "Expected `str`, got `object`"),
+        ("Sell.\ud83d", "holds half a character"),
+    ],
+)
+def test_a_record_without_a_prompt_answers_no_call(prompt: object, fault: str) -> None:
+    """There is nothing to say who the agent is."""
+    with pytest.raises(UseCaseError) as caught:
+        parsed(prompt=prompt)
+
+    assert str(caught.value) == f"pizzaUseCase.prompt: {fault}"
+
+
+def test_a_key_of_a_tool_the_use_case_does_not_offer_is_told_to_the_model() -> None:
+    """The predecessor's loaders print such keys: the record is sound, the key is remarked on."""
+    handler = {
+        "replyWithText": True,
+        "replyText": "One moment.",
+        "replyWithFunction": True,
+        "replyFunction": PICK_UP.name,
+    }
+
+    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS, RELAY)
+
+    assert read.keypad == {"3": KeyBinding()}
+    assert read.faults == ()
+    assert (
+        "pizzaUseCase.dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of"
+        " this use case"
+    ) in warnings
+
+
+def test_only_the_wrong_part_of_a_field_is_left_out() -> None:
+    """One bad key, tool, sentence, language or number does not take its neighbours along."""
+    read, warnings = parse_use_case(
+        predecessor(
+            tools=[7, ORDER, {"toolSpec": {"name": PICK_UP.name, "description": []}}],
+            dtmfHandlers={"1": 7, "2": {"replyWithText": "true", "replyText": "Two."}},
+            phrases={"goodbye": 7, "apology": "Sorry.", "hello": "x"},
+            languages='[{"code": "es-US", "voice": "Lupe"}]',
+            conversationRelayParams='{"voice": "Anna"}',
+            maxTokens="250",
+            temperature="0.3",
+            topP="much",
+            desk={"kind": "fax"},
+            handoffNumber="+15550100098",
+        ),
+        TOOLS,
+        RELAY,
+    )
+
+    assert [tool.name for tool in read.tools] == ["PlaceOrderFunction", PICK_UP.name]
+    assert read.keypad == {"1": KeyBinding(), "2": KeyBinding("Two.")}
+    assert read.phrases == Phrases(apology="Sorry.")
+    assert read.languages == ({"code": "es-US", "voice": "Lupe"},)
+    assert read.relay == {"voice": "Anna"}
+    assert (read.model.max_tokens, read.model.temperature, read.model.top_p) == (250, 0.3, None)
+    assert read.desk == Phone("+15550100098")
+    assert [line.split(":")[0].removeprefix("pizzaUseCase.") for line in read.faults] == [
+        "topP", "tools[0]", "tools[2].toolSpec.description", "dtmfHandlers.1", "phrases.hello",
+        "phrases.goodbye", "handoffNumber", "desk.kind",
+    ]  # fmt: skip
+    assert warnings
+
+
+def test_a_warning_holds_no_value_no_control_character_and_has_a_length() -> None:
+    """Values may be personal; names of fields are whatever somebody wrote."""
+    read, warnings = parse_use_case(
+        predecessor(
+            desk={"kind": "+15550100077"},
+            dtmfHandlers={f"{number}\n\x9b": {} for number in range(100)} | {"k" * 5_000: {}},
+            conversationRelayParams={"a\nb": 1, "x" * 5_000: 1},
+        ),
+        TOOLS,
+        RELAY,
+    )
+
+    assert "5550100077" not in str(warnings)
+    assert len(warnings) < 110
+    assert all(line.isprintable() and len(line) < 400 for line in warnings)
+    assert read.faults[-1].startswith("pizzaUseCase.record: ")
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    """The texts of tools and keys come back as the same values."""
+    keypad = {"1": KeyBinding("Ein Moment, größer.", "PlaceOrderFunction"), "2": KeyBinding()}
+
+    read = parsed(tools=tools_text([PLACE_ORDER, PICK_UP]), dtmfHandlers=handlers_text(keypad))
+
+    assert read.tools == (PLACE_ORDER, PICK_UP)
+    assert read.keypad == keypad
+
+
+async def test_a_broken_record_does_not_hide_the_others() -> None:
+    """The list tells what is readable of each."""
+    store = MemoryStore()
+    await store.put(predecessor())
+    await store.put(
+        {"pk": "aUseCase", "sk": "configuration", "pk1": "use-case", "sk1": "aUseCase", "title": 1}
+    )
+
+    assert await use_cases(store) == [
+        ("aUseCase", "", ""),
+        ("pizzaUseCase", "Pizza", "Takes orders."),
+    ]

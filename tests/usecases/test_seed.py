@@ -1,0 +1,741 @@
+"""Folders of configuration: what is loaded, what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.call.config import KeyBinding, Phrases
+from agent.call.messages import ToolSpec
+from agent.errors import UseCaseError
+from agent.usecases.audit import Audit
+from agent.usecases.folders import load_folder, load_profile
+from agent.usecases.record import parse_use_case
+from agent.usecases.seed import Written, check, roll_back, seed, seed_file, try_out
+from agent.usecases.seed_items import load_document
+from agent.usecases.transfer_target import Phone
+from agent.usecases.use_case import ModelSettings, UseCase
+from agent.usecases.versions import InForce, Versions
+from tests.fakes import MemoryStore
+from tests.store.relay import Rules
+
+NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
+BOOK = ToolSpec("ScheduleTourFunction", "Books a tour.", '{"type": "object"}')
+TOOLS = {BOOK.name: BOOK}
+
+USE_CASE = """
+title = "Flats"
+description = "Finds flats."
+greeting = "Welcome!"
+greeting_known = "Hello <<FIRST_NAME>>!"
+tools = ["ScheduleTourFunction"]
+handoff_number = "+15550100098"
+voicemail = "We have called."
+live_edits = true
+
+[model]
+identifier = "offline:"
+max_tokens = 250
+temperature = 0.3
+additional = { inferenceConfig = { topK = 1 } }
+metadata = { team = "pizza" }
+guardrail = "g:1"
+latency = "standard"
+service_tier = "default"
+top_p = 1
+
+[relay]
+voice = "Anna"
+hints = "flat"
+
+[[languages]]
+code = "es-US"
+voice = "Lupe"
+
+[keypad.1]
+reply_text = "One moment."
+function = "ScheduleTourFunction"
+
+[keypad."*"]
+
+[phrases]
+goodbye = "Bye."
+fillers = ["Hm.", "Well."]
+"""
+
+ITEMS = [
+    {"pk": "apartments", "sk": "database", "apartmentDetails": '{"studio": {"rent": 900}}'},
+    {
+        "pk": "slots",
+        "sk": "<<DAY+1>>::10:00 AM",
+        "appointment": {"date": "<<DAY+1>>", "notes": ["<<DAY+0>> or <<DAY+30>>", 1, None]},
+        "expireAt": "<<END+1>>",
+        "onlyUnlessIndexed": {"pk1": "booking", "sk1": "<<DAY+1>>::10:00 AM"},
+    },
+]
+
+PROFILE = """
+caller = "+15550100001"
+first_name = "Ada"
+last_name = "Example"
+use_case = "flatsUseCase"
+"""
+
+
+RELAY = Rules()
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """One use case and one profile, all in order."""
+    folder = tmp_path / "configuration" / "use-cases" / "flatsUseCase"
+    folder.mkdir(parents=True)
+    (folder / "use-case.toml").write_text(USE_CASE)
+    (folder / "prompt.md").write_text("You know flats, größere too. <<USER_CONTEXT>>\n")
+    (folder / "offline.json").write_text('{"rules": ["ü"]}\n')
+    (folder / "items.json").write_text(json.dumps(ITEMS))
+    profiles = tmp_path / "configuration" / "profiles"
+    profiles.mkdir()
+    (profiles / "ada.toml").write_text(PROFILE)
+    return tmp_path / "configuration"
+
+
+def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path) -> None:
+    """JSON text inside, the greeting among the relay's parameters (A8)."""
+    record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
+
+    assert json.loads(str(record.pop("tools"))) == [
+        {
+            "toolSpec": {
+                "name": "ScheduleTourFunction",
+                "description": "Books a tour.",
+                "inputSchema": {"json": {"type": "object"}},
+            }
+        }
+    ]
+    assert json.loads(str(record.pop("dtmfHandlers"))) == {
+        "1": {
+            "replyWithText": True,
+            "replyText": "One moment.",
+            "replyWithFunction": True,
+            "replyFunction": "ScheduleTourFunction",
+        },
+        "*": {
+            "replyWithText": False,
+            "replyText": "",
+            "replyWithFunction": False,
+            "replyFunction": "",
+        },
+    }
+    assert record == {
+        "pk": "flatsUseCase",
+        "sk": "configuration",
+        "pk1": "use-case",
+        "sk1": "flatsUseCase",
+        "title": "Flats",
+        "description": "Finds flats.",
+        "prompt": "You know flats, größere too. <<USER_CONTEXT>>",
+        "conversationRelayParams": {
+            "voice": "Anna",
+            "hints": "flat",
+            "welcomeGreeting": "Welcome!",
+        },
+        "greetingKnown": "Hello <<FIRST_NAME>>!",
+        "handoffNumber": "+15550100098",
+        "voicemail": "We have called.",
+        "liveEdits": True,
+        "languages": [{"code": "es-US", "voice": "Lupe"}],
+        "phrases": {"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        "llmModel": "offline:",
+        "maxTokens": 250,
+        "temperature": 0.3,
+        "additionalModelRequestFields": '{"inferenceConfig":{"topK":1}}',
+        "requestMetadata": '{"team":"pizza"}',
+        "guardrail": "g:1",
+        "performanceLatency": "standard",
+        "serviceTier": "default",
+        "topP": 1.0,
+        "offlineScript": '{"rules": ["ü"]}',
+    }
+
+
+def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path) -> None:
+    """The writer of records and their reader agree."""
+    record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
+
+    assert parse_use_case(record, TOOLS, RELAY) == (
+        UseCase(
+            name="flatsUseCase",
+            prompt="You know flats, größere too. <<USER_CONTEXT>>",
+            title="Flats",
+            description="Finds flats.",
+            greeting="Welcome!",
+            greeting_known="Hello <<FIRST_NAME>>!",
+            tools=(BOOK,),
+            keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
+            relay={"voice": "Anna", "hints": "flat"},
+            languages=({"code": "es-US", "voice": "Lupe"},),
+            model=ModelSettings(
+                "offline:",
+                250,
+                0.3,
+                1.0,
+                '{"inferenceConfig": {"topK": 1}}',
+                '{"team": "pizza"}',
+                "g:1",
+                "standard",
+                "default",
+            ),
+            phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
+            offline_script='{"rules": ["ü"]}',
+            desk=Phone("+15550100098"),
+            voicemail="We have called.",
+        ),
+        (),
+    )
+
+
+def test_a_folder_needs_a_prompt_and_a_file_that_may_be_empty(tmp_path: Path) -> None:
+    """Everything else has a default, and what is not said is not written."""
+    (tmp_path / "use-case.toml").write_text("")
+    (tmp_path / "prompt.md").write_text("Be brief.")
+
+    [planned] = load_folder(tmp_path, {}, NOW)
+
+    assert sorted(planned.item) == [
+        "conversationRelayParams", "description", "dtmfHandlers", "pk", "pk1", "prompt", "sk",
+        "sk1", "title", "tools",
+    ]  # fmt: skip
+
+
+async def test_everything_is_written_and_told(configuration: Path) -> None:
+    """With the days counted from today."""
+    store = MemoryStore()
+
+    written = await seed(store, configuration, TOOLS, now=NOW)
+
+    assert written == [
+        Written("flatsUseCase", "configuration", InForce(1)),
+        Written("apartments", "database"),
+        Written("slots", "2026-03-06::10:00 AM"),
+        Written("+15550100001", "profile"),
+    ]
+    assert await store.get("slots", "2026-03-06::10:00 AM") == {
+        "pk": "slots",
+        "sk": "2026-03-06::10:00 AM",
+        "appointment": {"date": "2026-03-06", "notes": ["2026-03-05 or 2026-04-04", 1, None]},
+        "expireAt": 1_772_841_600,
+    }
+    assert await store.get("apartments", "database") == ITEMS[0]
+    assert await store.get("+15550100001", "profile") == {
+        "pk": "+15550100001",
+        "sk": "profile",
+        "pk1": "profile",
+        "sk1": "+15550100001",
+        "firstName": "Ada",
+        "lastName": "Example",
+        "useCase": "flatsUseCase",
+    }
+
+
+async def test_a_day_ends_at_midnight_of_its_zone(configuration: Path) -> None:
+    """Also on the day when the clocks change: March 8, 2026 has 23 hours there."""
+    store = MemoryStore()
+    now = datetime(2026, 3, 7, 20, 0, tzinfo=ZoneInfo("America/Los_Angeles"))
+
+    await seed(store, configuration, TOOLS, now=now, use_case="flatsUseCase")
+
+    slot = await store.get("slots", "2026-03-08::10:00 AM")
+    assert slot is not None
+    assert slot["expireAt"] == 1_773_039_600
+
+
+async def test_a_dry_run_tells_and_writes_nothing(configuration: Path) -> None:
+    """The same list, an empty table."""
+    store = MemoryStore()
+
+    told = await seed(store, configuration, TOOLS, now=NOW, dry_run=True)
+
+    assert told == await seed(MemoryStore(), configuration, TOOLS, now=NOW)
+    assert await store.query_index("use-case") == []
+    assert await store.query("flatsUseCase") == []
+    assert await store.query("slots") == []
+
+
+async def test_one_use_case_comes_without_the_profiles(configuration: Path) -> None:
+    """And one that has no folder is a fault."""
+    store = MemoryStore()
+
+    written = await seed(store, configuration, TOOLS, now=NOW, use_case="flatsUseCase")
+
+    assert [item.pk for item in written] == ["flatsUseCase", "apartments", "slots"]
+    with pytest.raises(UseCaseError, match="noUseCase: there is no such folder"):
+        await seed(store, configuration, TOOLS, now=NOW, use_case="noUseCase")
+
+
+async def test_a_booked_slot_does_not_come_back(configuration: Path) -> None:
+    """Only the very one that is booked: an index key that merely begins so is another."""
+    store = MemoryStore()
+    booking: dict[str, object] = {"pk": "+1", "sk": "booking", "pk1": "booking"}
+    await store.put(booking | {"sk1": "2026-03-06::10:00 AM::later"})
+    first = await seed(store, configuration, TOOLS, now=NOW)
+    await store.move("slots", "2026-03-06::10:00 AM", booking | {"sk1": "2026-03-06::10:00 AM"})
+
+    second = await seed(store, configuration, TOOLS, now=NOW)
+
+    assert Written("slots", "2026-03-06::10:00 AM") in first
+    assert Written("slots", "2026-03-06::10:00 AM") not in second
+    assert await store.query("slots") == []
+
+
+async def test_seeding_again_keeps_what_callers_have_said(configuration: Path) -> None:
+    """An example caller who gave an address still has it (D21); a record is replaced whole."""
+    store = MemoryStore()
+    await store.merge("+15550100001", "profile", {"email": "ada@example.com"})
+    await store.merge("flatsUseCase", "configuration", {"stale": True})
+
+    await seed(store, configuration, TOOLS, now=NOW)
+
+    caller = await store.get("+15550100001", "profile")
+    record = await store.get("flatsUseCase", "configuration")
+    assert caller is not None
+    assert record is not None
+    assert (caller["email"], caller["firstName"]) == ("ada@example.com", "Ada")
+    assert "stale" not in record
+
+
+async def test_nothing_is_written_when_one_file_is_broken(configuration: Path) -> None:
+    """The plan is complete before the first write."""
+    store = MemoryStore()
+    (configuration / "profiles" / "bob.toml").write_text("caller = ''")
+
+    with pytest.raises(UseCaseError, match="caller: Expected `str` of length >= 1"):
+        await seed(store, configuration, TOOLS, now=NOW)
+
+    assert await store.query_index("use-case") == []
+
+
+async def test_a_record_that_was_not_seeded_here_can_be_gone_back_to(configuration: Path) -> None:
+    """Whoever moves over with a table keeps what they had."""
+    store = MemoryStore()
+    theirs: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": "Theirs."}
+    await store.put(theirs)
+    versions = Versions(store, "flatsUseCase", NOW)
+
+    [written, *_] = await seed(store, configuration, TOOLS, now=NOW)
+    [back] = await roll_back(versions, None)
+
+    record = await store.get("flatsUseCase", "configuration")
+    assert (written.in_force, back.in_force) == (InForce(2), InForce(1))
+    assert record is not None
+    assert record["prompt"] == "Theirs."
+
+
+async def test_a_folder_is_tried_out_without_its_items(configuration: Path) -> None:
+    """The record stays as it is, and so does the data all callers share."""
+    store = MemoryStore()
+    versions = Versions(store, "flatsUseCase", NOW)
+    await versions.publish({"prompt": "Before."})
+
+    tried = await try_out(versions, configuration, TOOLS, 10)
+    ended = await try_out(versions, configuration / "nowhere", TOOLS, 0)
+
+    assert tried == [Written("flatsUseCase", "configuration", InForce(1, 2, 10))]
+    assert ended == [Written("flatsUseCase", "configuration", InForce(1))]
+    assert await store.query("apartments") == []
+
+
+async def test_one_file_can_be_loaded_alone(configuration: Path, tmp_path: Path) -> None:
+    """A profile of ours, or a document for `put-item` of the predecessor."""
+    store = MemoryStore()
+    document = tmp_path / "profile.json"
+    document.write_text('{"pk": {"S": "client:bob"}, "sk": {"S": "profile"}}')
+
+    written = [
+        *await seed_file(store, configuration / "profiles" / "ada.toml", now=NOW),
+        *await seed_file(store, document, now=NOW),
+        *await seed_file(store, document, now=NOW, dry_run=True),
+    ]
+
+    assert written == [
+        Written("+15550100001", "profile"),
+        Written("client:bob", "profile"),
+        Written("client:bob", "profile"),
+    ]
+    assert await store.get("client:bob", "profile") == {"pk": "client:bob", "sk": "profile"}
+
+
+def test_a_document_of_dynamodb_is_an_item(tmp_path: Path) -> None:
+    """All types a record may have; alone or as the `Item` of a request."""
+    attributes = {
+        "pk": {"S": "flatsUseCase"},
+        "sk": {"S": "configuration"},
+        "maxTokens": {"N": "250"},
+        "temperature": {"N": "0.3"},
+        "nothing": {"NULL": True},
+        "conversationRelayParams": {"M": {"interruptible": {"BOOL": False}}},
+        "languages": {"L": [{"M": {"code": {"S": "es-US"}}}]},
+    }
+    alone, request = tmp_path / "alone.json", tmp_path / "request.json"
+    alone.write_text(json.dumps(attributes))
+    request.write_text(json.dumps({"TableName": "t", "Item": attributes}))
+
+    assert load_document(alone) == {
+        "pk": "flatsUseCase",
+        "sk": "configuration",
+        "maxTokens": 250,
+        "temperature": 0.3,
+        "nothing": None,
+        "conversationRelayParams": {"interruptible": False},
+        "languages": [{"code": "es-US"}],
+    }
+    assert load_document(request) == load_document(alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[]", "Expected `object`, got `array`"),
+        ("{", "cannot be read: Expecting property name"),
+        ('{"sk": {"S": "x"}}', "Object missing required field `pk`"),
+        ('{"pk": {"S": ""}, "sk": {"S": "x"}}', "pk: Expected `str` of length >= 1"),
+        ('{"pk": "plain", "sk": {"S": "x"}}', "pk: is no attribute of DynamoDB's JSON"),
+        ('{"pk": {"B": "AA=="}}', "pk: is no attribute of DynamoDB's JSON"),
+        ('{"pk": {"N": "many"}}', "pk: 'many' is no number"),
+        ('{"a": {"M": {"b": {"L": [{"N": "x"}]}}}}', "a.b[0]: 'x' is no number"),
+    ],
+)
+def test_a_document_that_is_no_item_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    """Naming file, attribute and fault."""
+    path = tmp_path / "record.json"
+    path.write_text(text)
+
+    with pytest.raises(UseCaseError) as caught:
+        load_document(path)
+
+    assert str(caught.value).startswith(f"{path}: {fault}")
+
+
+def test_a_profile_needs_its_caller(tmp_path: Path) -> None:
+    """And knows no other keys than its five."""
+    path = tmp_path / "x.toml"
+    path.write_text('caller = "+1"\nage = 3')
+
+    with pytest.raises(UseCaseError, match="Object contains unknown field `age`"):
+        load_profile(path)
+
+
+@pytest.mark.parametrize("line", ['first_name = "Ada 2"', 'email = "ada@home"'])
+def test_a_profile_that_calls_would_not_read_is_refused(tmp_path: Path, line: str) -> None:
+    """A name or an address that is none (`agent.call.text`)."""
+    path = tmp_path / "x.toml"
+    path.write_text(f'caller = "+1"\n{line}')
+
+    with pytest.raises(UseCaseError, match=f"{line.split(maxsplit=1)[0]}: cannot be used"):
+        load_profile(path)
+
+
+def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
+    """Nothing is said then."""
+    assert check(configuration, TOOLS, RELAY) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("use-case.toml", "titel = 'x'", "use-case.toml: Object contains unknown field `titel`"),
+        ("use-case.toml", "title = ", "use-case.toml: cannot be read: Invalid value"),
+        ("use-case.toml", "title = 1", "use-case.toml: title: Expected `str`, got `int`"),
+        (
+            "use-case.toml",
+            "[model]\nmax_token = 1",
+            "use-case.toml: model: Object contains unknown field `max_token`",
+        ),
+        (
+            "use-case.toml",
+            "[model]\ntop_p = 2",
+            "use-case.toml: model.top_p: Expected `float` <= 1.0",
+        ),
+        (
+            "use-case.toml",
+            "[model]\nservice_tier = 'flex'",
+            "use-case.toml: model.service_tier: Invalid enum value 'flex'",
+        ),
+        (
+            "use-case.toml",
+            "tools = ['LookUpFunction']",
+            "use-case.toml: tools: there is no tool 'LookUpFunction'",
+        ),
+        (
+            "use-case.toml",
+            "tools = ['ScheduleTourFunction', 'ScheduleTourFunction']",
+            "use-case.toml: tools.ScheduleTourFunction: is named twice",
+        ),
+        ("use-case.toml", "[keypad.10]", "use-case.toml: keypad.10: is not a key"),
+        (
+            "use-case.toml",
+            "[keypad.1]\nfunction = 'ScheduleTourFunction'",
+            "use-case.toml: keypad.1.function: 'ScheduleTourFunction' is not in tools",
+        ),
+        (
+            "use-case.toml",
+            "[relay]\nwelcomeGreeting = 'x'",
+            "use-case.toml: relay.welcomeGreeting: is called greeting, above [relay]",
+        ),
+        (
+            "use-case.toml",
+            "[relay]\nvoice = 'nobody'",
+            "use-case.toml: conversationRelayParams.voice: there is no such voice",
+        ),
+        (
+            "use-case.toml",
+            "[relay]\ninvented = true",
+            "use-case.toml: conversationRelayParams.invented: unknown, dropped",
+        ),
+        (
+            "use-case.toml",
+            "[phrases]\nfillers = 'x'",
+            "use-case.toml: phrases.fillers: Expected `array`, got `str`",
+        ),
+        (
+            "use-case.toml",
+            "[[languages]]\nvoice = 'x'",
+            "use-case.toml: languages[0].code: missing",
+        ),
+        (
+            "use-case.toml",
+            "greeting = 'Hello <<FIRST_NAME>>'",
+            "use-case.toml: greeting: <<FIRST_NAME>>: nothing fills this",
+        ),
+        (
+            "use-case.toml",
+            "greeting_known = 'Hello <<NAME>>'",
+            "use-case.toml: greeting_known: <<NAME>>: nothing fills this",
+        ),
+        ("prompt.md", "<<MENU>>", "prompt.md: <<MENU>>: nothing fills this"),
+        ("prompt.md", " \n", "prompt.md: is blank"),
+        ("offline.json", "{", "offline.json: cannot be read: Expecting property name"),
+        ("items.json", "{}", "items.json: Expected `array`, got `object`"),
+        ("items.json", '[{"pk": "a"}]', "items.json: [0]: Object missing required field `sk`"),
+        (
+            "items.json",
+            '[{"pk": "a", "sk": "b", "expireAt": "tomorrow"}]',
+            "items.json: [0].expireAt: Expected ",
+        ),
+        (
+            "items.json",
+            '[{"pk": "a", "sk": "b", "expireAt": "<<END>>"}]',
+            "items.json: [0]: <<END>> is not DAY+n, or END+n as expireAt",
+        ),
+        (
+            "items.json",
+            '[{"pk": "a", "sk": "<<DAY-1>>"}]',
+            "items.json: [0]: <<DAY-1>> is not DAY+n, or END+n as expireAt",
+        ),
+        (
+            "items.json",
+            '[{"pk": "a", "sk": "b", "onlyUnlessIndexed": {"pk1": "x"}}]',
+            "items.json: [0].onlyUnlessIndexed: Object missing required field `sk1`",
+        ),
+    ],
+)
+def test_a_fault_is_told_in_one_line(configuration: Path, file: str, text: str, line: str) -> None:
+    """File, field and fault, from the folder of the configuration on."""
+    (configuration / "use-cases" / "flatsUseCase" / file).write_text(text)
+
+    [told] = check(configuration, TOOLS, RELAY)
+
+    assert told.startswith(f"use-cases/flatsUseCase/{line}")
+
+
+def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
+    """One broken file hides no other; a missing or unreadable one is named."""
+    empty = configuration / "use-cases" / "emptyUseCase"
+    empty.mkdir()
+    flats = configuration / "use-cases" / "flatsUseCase"
+    (flats / "prompt.md").write_bytes(b"\xff")
+    (flats / "items.json").write_text("[1]")
+    (configuration / "profiles" / "bob.toml").write_text('caller = "+1"\nuse_case = "noUseCase"')
+
+    assert check(configuration, TOOLS, RELAY) == [
+        "use-cases/emptyUseCase/use-case.toml: cannot be read: No such file or directory",
+        "use-cases/flatsUseCase/prompt.md: cannot be read: is not UTF-8",
+        "use-cases/flatsUseCase/items.json: [0]: Expected `object`, got `int`",
+        "profiles/bob.toml: use_case: there is no use case 'noUseCase'",
+    ]
+
+
+def test_a_folder_without_use_cases_is_a_fault(tmp_path: Path) -> None:
+    """Rather the wrong folder than an empty service."""
+    assert check(tmp_path, TOOLS, RELAY) == ["use-cases: there is no use case"]
+
+
+BROKEN_FILE = {
+    "pk": {"S": "flatsUseCase"},
+    "sk": {"S": "configuration"},
+    "prompt": {"S": " "},
+}
+WRONG_FILE = {
+    **BROKEN_FILE,
+    "prompt": {"S": "Sell."},
+    "tools": {"S": "[{"},
+    "maxTokens": {"N": "0"},
+}
+AUDIT = Audit(RELAY, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("document", "faults"),
+    [
+        (BROKEN_FILE, ["flatsUseCase.prompt: is missing or blank"]),
+        (
+            WRONG_FILE,
+            [
+                "flatsUseCase.maxTokens: Expected `int` >= 1",
+                "flatsUseCase.tools: is not JSON: Input data was truncated",
+            ],
+        ),
+        ({**WRONG_FILE, "sk": {"S": "version::000004"}, "tools": {"S": "[]"}}, None),
+        (
+            {"pk": {"S": "+1"}, "sk": {"S": "profile"}, "useCase": {"N": "1"}},
+            ["+1.useCase: is not text"],
+        ),
+    ],
+)
+async def test_file_with_a_fault_is_refused_before_it_is_written(
+    tmp_path: Path, document: dict[str, object], faults: list[str] | None
+) -> None:
+    """A use case, a version, a profile: one line for each fault."""
+    store, path = MemoryStore(), tmp_path / "item.json"
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(UseCaseError) as caught:
+        await seed_file(store, path, now=NOW, audit=AUDIT)
+
+    expected = faults or ["flatsUseCase.maxTokens: Expected `int` >= 1"]
+    assert str(caught.value).splitlines() == expected
+    assert await store.query("flatsUseCase") == await store.query("+1") == []
+
+
+async def test_folder_with_a_fault_is_neither_published_nor_tried(configuration: Path) -> None:
+    """The relay's rules are those of the service; all folders are read before the first write."""
+    store = MemoryStore()
+    await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+    before = await store.query("flatsUseCase")
+    file = configuration / "use-cases" / "flatsUseCase" / "use-case.toml"
+    file.write_text(USE_CASE.replace('voice = "Anna"', 'voice = "nobody"'))
+    versions = Versions(store, "flatsUseCase", NOW)
+
+    fault = "flatsUseCase.conversationRelayParams.voice: there is no such voice"
+    with pytest.raises(UseCaseError, match=fault):
+        await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+    with pytest.raises(UseCaseError, match=fault):
+        await try_out(versions, configuration, TOOLS, 10, AUDIT)
+    assert await store.query("flatsUseCase") == before
+
+
+async def test_broken_version_is_not_gone_back_to(configuration: Path) -> None:
+    """Not by number, nor as the one before; what was edited in place is not kept either."""
+    store = MemoryStore()
+    broken: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": ""}
+    await store.put(broken)
+    await seed(store, configuration, TOOLS, now=NOW)
+    versions = Versions(store, "flatsUseCase", NOW)
+    before = await store.query("flatsUseCase")
+
+    for to in (1, None):
+        with pytest.raises(UseCaseError, match=r"flatsUseCase\.prompt: is missing or blank"):
+            await roll_back(versions, to, AUDIT)
+    assert await store.query("flatsUseCase") == before
+    assert await roll_back(versions, 2, AUDIT) == [
+        Written("flatsUseCase", "configuration", InForce(2))
+    ]
+
+
+async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> None:
+    """Use cases, a canary, profiles; one line each, and a missing default is one."""
+    store = MemoryStore()
+    await seed(store, configuration, TOOLS, now=NOW)
+    assert await AUDIT.table(store, "flatsUseCase") == []
+    await store.merge("flatsUseCase", "configuration", {"maxTokens": 0})
+    await store.merge("flatsUseCase", "configuration", {"canary": {"version": 9, "percent": 5}})
+    old: dict[str, object] = {"pk1": "use-case", "sk": "configuration", "pk": "a", "sk1": "a"}
+    await store.put({**old, "canary": {"version": 2, "percent": 5}, "prompt": "Sell."})
+    await store.put({"pk": "a", "sk": "version::000002", "prompt": 7})
+    await store.merge("+15550100001", "profile", {"useCase": "gone", "email": 7})
+
+    assert await AUDIT.table(store, "other") == [
+        "other: there is no such use case",
+        "version 2: a.prompt: Expected `str`, got `int`",
+        "flatsUseCase.maxTokens: Expected `int` >= 1; left out",
+        "flatsUseCase.canary: there is no version 9",
+        "+15550100001.email: is not text",
+        "+15550100001.useCase: there is no use case 'gone'",
+    ]
+    await store.put({"pk": "b", "sk": "configuration", "prompt": " "})
+    assert "b.prompt: is missing or blank" in await AUDIT.table(store, "b")
+
+
+BACKUPS = """
+[backup_voice]
+provider = "Google"
+voice = "en-US-Journey-O"
+
+[backup_transcription]
+provider = "Google"
+model = "telephony"
+language = "en-US"
+"""
+
+
+def test_backups_of_speech_are_read_back(configuration: Path) -> None:
+    """The record keeps the tables; the relay gets its attributes."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(USE_CASE + BACKUPS)
+
+    record = load_folder(folder, TOOLS, NOW)[0].item
+    use_case, warnings = parse_use_case(record, TOOLS, RELAY)
+
+    assert record["backupVoice"] == {"provider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_voice == {"ttsProvider": "Google", "voice": "en-US-Journey-O"}
+    assert use_case.backup_transcription == {
+        "transcriptionProvider": "Google",
+        "speechModel": "telephony",
+        "transcriptionLanguage": "en-US",
+    }
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("backup_voice.provider = 'Polly'", r"backup_voice\.provider: Invalid enum value"),
+        ("backup_voice.voice = 'x'", "backup_voice: Object missing required field `provider`"),
+        (
+            "backup_transcription = {provider = 'Google', voice = 'x'}",
+            r"backup_transcription\.voice: there is no such field",
+        ),
+    ],
+)
+def test_wrong_backup_of_a_file_is_refused(configuration: Path, table: str, fault: str) -> None:
+    """A slip of the pen would be found when the provider is down."""
+    folder = configuration / "use-cases" / "flatsUseCase"
+    (folder / "use-case.toml").write_text(table + USE_CASE)
+
+    with pytest.raises(UseCaseError, match=fault):
+        load_folder(folder, TOOLS, NOW)
+
+
+@pytest.mark.parametrize("wrong", [7, [], {"voice": "x"}, "{", {"provider": "Google", "voice": 7}])
+def test_wrong_backup_of_a_record_is_left_out(wrong: object) -> None:
+    """The next provider serves then."""
+    record = {"pk": "a", "prompt": "Sell.", "backupVoice": wrong}
+
+    use_case, _ = parse_use_case(record, TOOLS, RELAY)
+
+    assert "voice" not in use_case.backup_voice
+    assert bool(use_case.faults) is (wrong != [])
