@@ -30,10 +30,10 @@ from agent.http import dial_api as dial
 from agent.http import overflow_calls as busy
 from agent.http import sms_status as messages
 from agent.http import token_api as token
-from agent.http.api_access import Keys
+from agent.http.api_access import ApiKeys
 from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from agent.http.server import PRIVATE_DOORS, open_site, public_doors
-from agent.llm import ModelOptions, Patience, open_models
+from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.messaging.messenger import MessengerOptions, TwilioAccount, open_messenger
 from agent.observability import (
     EmbeddedMetrics,
@@ -46,13 +46,13 @@ from agent.observability import (
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, Tracing, open_tracing
 from agent.ports import Store
-from agent.session.call_manager import Calls
-from agent.session.outbound import Outbound
+from agent.session.call_manager import CallManager
+from agent.session.outbound import OutboundCalls
 from agent.session.resources import Resources
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
-from agent.tools import TOOLS, HttpTools, Outside, Toolkit
+from agent.tools import TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.tools.mcp import open_sources
 from agent.twilio.outbound_api import TwilioDialer
 from agent.twilio.rest_client import VoiceAccess, open_http, twilio_client
@@ -85,7 +85,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
-        patience=Patience(
+        patience=TimeLimits(
             first_event=settings.model_first_event_seconds,
             gap=settings.model_gap_seconds,
             load=max(settings.model_load_seconds, settings.model_first_event_seconds),
@@ -122,7 +122,7 @@ def signatures(settings: Settings) -> Signatures | None:
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
 
 
-def token_desk(settings: Settings) -> token.TokenDesk | None:
+def token_desk(settings: Settings) -> token.TokenService | None:
     """Who gives access tokens to apps.
 
     None where a secret to ask with, or what tokens are made of, is not configured.
@@ -144,7 +144,7 @@ def token_desk(settings: Settings) -> token.TokenDesk | None:
 class Service:
     """A service that takes calls."""
 
-    calls: Calls
+    calls: CallManager
     store: Store
     telemetry: Telemetry
     port: int
@@ -159,7 +159,7 @@ async def open_calls(
     on_active: OnActive = unprotected,
     *,
     makes_table: bool = True,
-) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
+) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Everything a call needs, without a way to reach it; closed on leaving.
 
     Args:
@@ -183,7 +183,7 @@ async def _open_calls(
     tracing: Tracing | None,
     *,
     makes_table: bool,
-) -> AsyncIterator[tuple[Calls, Store, Telemetry]]:
+) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
     load = Load(telemetry.load)
     prices = prices_of(settings)
@@ -204,12 +204,12 @@ async def _open_calls(
             open_records(store, clock, record_days(settings), telemetry.records) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
-            Outside.open(settings.http_tool_hosts) as outside,
+            OutboundHttp.open(settings.http_tool_hosts) as outside,
             open_sources(settings.mcp_config, telemetry.tool_sources) as sources,
         ):
             messenger = MeasuredMessenger(carrier, telemetry)
             http = HttpTools(outside, settings.http_tool_secrets)
-            toolkit = Toolkit(TOOLS, messenger.lacking, http, sources)
+            toolkit = ToolRegistry(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
                 *(store, journals, open_model, toolkit, messenger, telemetry),
                 load=load,
@@ -217,7 +217,7 @@ async def _open_calls(
                 prices=prices,
                 tracing=tracing,
             )
-            calls = Calls(settings, resources, clock, on_active)
+            calls = CallManager(settings, resources, clock, on_active)
             try:
                 yield calls, store, telemetry
             finally:
@@ -240,16 +240,16 @@ async def make_table(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_outbound(
-    settings: Settings, calls: Calls, store: Store, clock: Callable[[], float] = time
-) -> AsyncIterator[Outbound]:
+    settings: Settings, calls: CallManager, store: Store, clock: Callable[[], float] = time
+) -> AsyncIterator[OutboundCalls]:
     """What calls are made with; connections to the carrier are closed on leaving."""
     account = twilio_account(settings)
     if account.lacking:
-        yield Outbound(settings, store, None, calls.use_case, clock)
+        yield OutboundCalls(settings, store, None, calls.use_case, clock)
         return
     async with open_http() as http:
         dialer = TwilioDialer(twilio_client(account, http))
-        yield Outbound(settings, store, dialer, calls.use_case, clock)
+        yield OutboundCalls(settings, store, dialer, calls.use_case, clock)
 
 
 @asynccontextmanager
@@ -272,7 +272,9 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         public[token.TOKEN_DESK] = token_desk(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
-        private[dial.DIAL_KEYS] = Keys(settings.dial_api_keys) if settings.dial_api_keys else None
+        private[dial.DIAL_KEYS] = (
+            ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
+        )
         for application in (public, private):
             application[CALLS] = calls
             application[dial.OUTBOUND] = outbound

@@ -63,7 +63,7 @@ class StoreRefusedError(StoreError):
     """
 
 
-class Refusal(StrEnum):
+class MessageRefusal(StrEnum):
     """Why a message was not sent."""
 
     OPTED_OUT = "opted out"
@@ -84,7 +84,7 @@ class MessageError(AgentError):
 class MessageRefusedError(MessageError):
     """Nothing was sent. As with `StoreError`, the narrow class is the one that is sure."""
 
-    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+    def __init__(self, refusal: MessageRefusal, detail: str = "") -> None:
         super().__init__(f"{refusal}: {detail}" if detail else refusal)
         self.refusal = refusal
 

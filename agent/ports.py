@@ -20,8 +20,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from agent.call.actions import Action, LineAction, Speak, Standing, StartReply, ToolOutcome
-from agent.call.config import Brief
+from agent.call.actions import Action, Speak, Standing, StartReply, ToolOutcome, TransportAction
+from agent.call.config import CallConfig
 from agent.call.events import Event
 from agent.call.history import Recorded
 from agent.call.messages import ReplyPiece, ReplyRequest, ToolCall
@@ -165,7 +165,7 @@ class Configuration(Protocol):
         ...
 
     @property
-    def toolbox(self) -> Toolbox:
+    def toolbox(self) -> ToolExecutor:
         """The tools in force."""
         ...
 
@@ -173,12 +173,12 @@ class Configuration(Protocol):
         """Complete a request with what the conversation does not know: prompt, tools, settings."""
         ...
 
-    async def refresh(self) -> Brief | None:
+    async def refresh(self) -> CallConfig | None:
         """Take over what was edited; the new brief, None if nothing is new. Never raises."""
         ...
 
 
-class Toolbox(Protocol):
+class ToolExecutor(Protocol):
     """The tools of one call, with its context bound."""
 
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
@@ -255,14 +255,14 @@ class Journal(Protocol):
         ...
 
 
-class Line(Protocol):
+class Transport(Protocol):
     """The way to the caller: a relay socket, or a terminal."""
 
     def events(self) -> AsyncGenerator[Event, None]:
         """What happens on the line, in order; ends when the line is gone."""
         ...
 
-    async def send(self, action: LineAction) -> None:
+    async def send(self, action: TransportAction) -> None:
         """Carry out one action. Does nothing when the line is gone."""
         ...
 
@@ -271,7 +271,7 @@ class Line(Protocol):
         ...
 
 
-class Moment(NamedTuple):
+class ObservedStep(NamedTuple):
     """One event of a call, and what was done about it; times are seconds of the loop's clock.
 
     There is one for each word of a model, so it is the cheapest form of a value.
@@ -300,6 +300,6 @@ class Moment(NamedTuple):
 class Observer(Protocol):
     """The one hook for metrics and logs: sees each event with what the conversation made of it."""
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """Called on the loop after the actions were carried out: must not wait and not raise."""
         ...

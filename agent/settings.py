@@ -24,7 +24,7 @@ from agent.usecases.caller_identity import (
     is_number_prefix,
     is_telephone_number,
 )
-from agent.usecases.host_allowlist import Hosts, Secret, SecretRule
+from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ON_LOOPBACK = "127.0.0.1"
@@ -370,11 +370,11 @@ class Settings:
         "serve a public WS_URL without TWILIO_AUTH_TOKEN",
         _switch,
     )
-    http_tool_hosts: Hosts = _variable(
+    http_tool_hosts: HostAllowlist = _variable(
         "HTTP_TOOL_HOSTS",
-        Hosts(),
+        HostAllowlist(),
         "hosts HTTP tools may talk to, a comma list: api.example.com, *.example.com:8443",
-        Hosts.read,
+        HostAllowlist.read,
     )
     http_tool_secret_rules: tuple[SecretRule, ...] = _variable(
         "HTTP_TOOL_SECRETS",

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agent.call.events import EndReason
 from agent.cli.main import main as agent
 from agent.observability import CallFacts, Telemetry
-from agent.ports import Moment
+from agent.ports import ObservedStep
 from benchmarks.overhead import MODEL, child, run_calls, until_answers, until_there
 from benchmarks.service import cpu_seconds, on_cores_apart
 from tests.emulators.collector import ENDPOINT, collecting
@@ -50,7 +50,7 @@ class Unobserved:
 
     tokens = 0
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
 
     def ended(self, reason: EndReason) -> None:

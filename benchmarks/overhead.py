@@ -39,8 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.call.messages import Message, ReplyRequest, Role, Text, TextPiece
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel, Uncounted
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit, Uncounted
 from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.replies import Reply, say, stall
@@ -318,17 +318,17 @@ async def measure_hedging(folder: Path, share: float) -> dict[str, float]:
     async with child(__file__, "emulate", str(folder), str(STALLS), environment={}):
         os.environ.update(ENVIRONMENT)
         os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = await until_there(folder / "url")
-        async with BedrockRuntime.open(max_calls=100) as runtime:
+        async with BedrockClient.open(max_calls=100) as runtime:
             settings = ModelSettings(MODEL)
             bedrock = BedrockModel(MODEL, settings, runtime)
-            health, budget = ModelHealth(MODEL, Uncounted()), HedgeBudget(share)
+            health, budget = ModelCircuit(MODEL, Uncounted()), HedgeBudget(share)
             gate = asyncio.Semaphore(HEDGED_AT_ONCE)
 
             async def ask(number: int) -> None:
                 request = ReplyRequest(
                     "You are helpful.", (Message(Role.CALLER, (Text(f"Question {number}."),)),)
                 )
-                model = ResilientModel([Candidate(bedrock, health)], budget)
+                model = FailoverModel([Candidate(bedrock, health)], budget)
                 async with gate:
                     asked = time.monotonic()
                     try:
@@ -351,7 +351,7 @@ async def measure_hedging(folder: Path, share: float) -> dict[str, float]:
     }
 
 
-async def first_words(model: ResilientModel, request: ReplyRequest) -> None:
+async def first_words(model: FailoverModel, request: ReplyRequest) -> None:
     """Read a reply up to its first words."""
     async with aclosing(model.reply(request)) as pieces:
         async for piece in pieces:

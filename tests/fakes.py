@@ -8,12 +8,12 @@ from copy import deepcopy
 
 from agent.call.actions import Action
 from agent.call.events import Event
-from agent.errors import MessageError, MessageRefusedError, Refusal, StoreRefusedError
-from agent.ports import Channel, Item, Key, Mail, Moment, TextMessage
-from agent.tools import TOOLS, HttpTools, Toolkit
-from agent.tools.http.http_response import Answer
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreRefusedError
+from agent.ports import Channel, Item, Key, Mail, ObservedStep, TextMessage
+from agent.tools import TOOLS, HttpTools, ToolRegistry
+from agent.tools.http.http_response import HttpResponse
 from agent.tools.http.outbound_http import Request, UnreachableError
-from agent.usecases.host_allowlist import Hosts
+from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.validation import keys, sequence
 
 
@@ -27,24 +27,26 @@ class Clock:
         return self.seconds
 
 
-def moment(event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0) -> Moment:
+def moment(
+    event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0
+) -> ObservedStep:
     """What an observer sees of an event; it is answered at once if nothing else is told."""
-    return Moment(event, at, [(action, max(at, done_at)) for action in actions])
+    return ObservedStep(event, at, [(action, max(at, done_at)) for action in actions])
 
 
 class Nowhere:
     """`requests.Sender` without a way out."""
 
-    hosts = Hosts()
+    hosts = HostAllowlist()
 
-    async def send(self, request: Request, seconds: float) -> Answer:
+    async def send(self, request: Request, seconds: float) -> HttpResponse:
         raise UnreachableError("there is no way out")
 
 
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
 """What a service lacks that nobody has configured for messages."""
 
-TOOLKIT = Toolkit(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+TOOLKIT = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
 
 
@@ -143,6 +145,6 @@ class MemoryMessenger:
 
     def _fail(self, channel: Channel) -> None:
         if channel in self.lacking:
-            raise MessageRefusedError(Refusal.OTHER, f"{self.lacking[channel]} is not set")
+            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking[channel]} is not set")
         if self.fault is not None:
             raise self.fault

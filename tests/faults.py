@@ -139,8 +139,8 @@ FAULTS = (
     ),
     Fault(
         "call/turn",
-        "return Step([*told, *self.ask(self._reply.choice)])",
-        "return Step([*told, *self.ask()])",
+        "return TurnDecision([*told, *self.ask(self._reply.choice)])",
+        "return TurnDecision([*told, *self.ask()])",
         "practice 6: a final round stays one without tools",
     ),
     Fault(
@@ -435,7 +435,7 @@ FAULTS = (
     ),
     Fault(
         "call/history",
-        "return isinstance(fact, AgentSaid) and fact.voice is Voice.MODEL",
+        "return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL",
         "return isinstance(fact, AgentSaid)",
         "practice 5.11: a re-prompt is not what the caller confirms",
     ),
@@ -646,8 +646,8 @@ FAULTS = (
     ),
     Fault(
         "call/ending",
-        "return Ending(EndReason.TRANSFER, data)",
-        "return Ending(EndReason.TRANSFER, data, is_revocable=True)",
+        "return CallEnding(EndReason.TRANSFER, data)",
+        "return CallEnding(EndReason.TRANSFER, data, is_revocable=True)",
         "practice 7: a handoff stands",
     ),
     Fault(
@@ -682,8 +682,8 @@ FAULTS = (
     ),
     Fault(
         "call/caller_input",
-        'return Entry() if digit == "*" else',
-        'return Entry() if digit == "#" else',
+        'return KeypadEntry() if digit == "*" else',
+        'return KeypadEntry() if digit == "#" else',
         "practice 16: the star takes back, the hash completes",
     ),
     Fault(
@@ -748,7 +748,7 @@ FAULTS = (
     ),
     Fault(
         "call/ending",
-        "isinstance(fact, CallerSaid) and fact.means is Means.SPEECH",
+        "isinstance(fact, CallerSaid) and fact.means is InputMode.SPEECH",
         "isinstance(fact, CallerSaid)",
         "17 (practice): keys are never told to the person",
     ),
@@ -784,7 +784,7 @@ FAULTS = (
     ),
     Fault(
         "call/resumption",
-        "    if cause is Cause.NOBODY:\n        return FirstWords(phrases.nobody_free)\n",
+        "    if cause is ResumeCause.NOBODY:\n        return FirstWords(phrases.nobody_free)\n",
         "",
         "practice 17: a caller nobody answered for is told so",
     ),
@@ -863,8 +863,8 @@ FAULTS = (
     ),
     Fault(
         "call/turn",
-        "return Step([*said, self._clocks.start(Timer.RETRY, again_after_ms)])",
-        "return Step(said, Then.END_TURN)",
+        "return TurnDecision([*said, self._clocks.start(Timer.RETRY, again_after_ms)])",
+        "return TurnDecision(said, Then.END_TURN)",
         "practice 10: while nothing can be had, we try again by ourselves",
     ),
     Fault(

@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from agent.call.actions import Action, EndCall, LineAction, Speak, Standing, StartReply, ToolOutcome
-from agent.call.config import Brief
+from agent.call.actions import (
+    Action,
+    EndCall,
+    Speak,
+    Standing,
+    StartReply,
+    ToolOutcome,
+    TransportAction,
+)
+from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason, Event
 from agent.call.history import CallerBegan, Fact, Recorded
@@ -21,11 +29,11 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.ports import Allowance, LanguageModel, Moment, Toolbox
-from agent.session.session import Session, Surroundings
+from agent.ports import Allowance, LanguageModel, ObservedStep, ToolExecutor
+from agent.session.session import CallDependencies, Session
 
 DONE = ToolOutcome('{"ok":true}')
-GREETING = Brief(greeting="Hello.")
+GREETING = CallConfig(greeting="Hello.")
 
 
 @dataclass(slots=True)
@@ -37,7 +45,7 @@ class ScriptedLine:
     """After the last happening the line waits to be closed, like a silent caller."""
     hangs_up_at: float = 0.0
     """Else the caller hangs up then, or after the last happening if that is later."""
-    sent: list[tuple[float, LineAction]] = field(default_factory=list)
+    sent: list[tuple[float, TransportAction]] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -50,7 +58,7 @@ class ScriptedLine:
         else:
             await asyncio.sleep(max(0.0, self.hangs_up_at - loop.time()))
 
-    async def send(self, action: LineAction) -> None:
+    async def send(self, action: TransportAction) -> None:
         self.sent.append((round(asyncio.get_running_loop().time(), 3), action))
         if isinstance(action, EndCall):
             self.closed.set()
@@ -119,7 +127,7 @@ class ScriptedToolbox:
         return self.outcome
 
 
-Edit = tuple[float, Brief | None]
+Edit = tuple[float, CallConfig | None]
 """How long reading takes in seconds, and what is found."""
 
 
@@ -128,13 +136,13 @@ class ScriptedConfiguration:
     """`ports.Configuration` that finds these edits in turn, and then none."""
 
     model: LanguageModel
-    toolbox: Toolbox
+    toolbox: ToolExecutor
     edits: list[Edit] = field(default_factory=list)
 
     def request(self, action: StartReply) -> ReplyRequest:
         return ReplyRequest("You are helpful.", action.messages, choice=action.choice)
 
-    async def refresh(self) -> Brief | None:
+    async def refresh(self) -> CallConfig | None:
         if not self.edits:
             return None
         seconds, brief = self.edits.pop(0)
@@ -174,7 +182,7 @@ class ListObserver:
 
     seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         begun = [at for _, at in moment.deeds]
         times = [moment.received_at, *begun, asyncio.get_running_loop().time()]
         assert times == sorted(times)
@@ -207,13 +215,15 @@ class Stage:
     toolbox: ScriptedToolbox = field(default_factory=ScriptedToolbox)
     journal: ListJournal = field(default_factory=ListJournal)
     observer: ListObserver = field(default_factory=ListObserver)
-    brief: Brief = GREETING
+    brief: CallConfig = GREETING
     edits: list[Edit] = field(default_factory=list)
     allowance: Allowance | None = None
 
     def session(self) -> Session:
         configuration = ScriptedConfiguration(self.model, self.toolbox, self.edits)
-        around = Surroundings(self.line, configuration, self.journal, self.observer, self.allowance)
+        around = CallDependencies(
+            self.line, configuration, self.journal, self.observer, self.allowance
+        )
         return Session(Conversation(self.brief), around)
 
     async def play(self) -> EndReason:

@@ -34,12 +34,12 @@ from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
-from agent.session.call_manager import Calls
-from agent.session.outbound import Outbound
+from agent.session.call_manager import CallManager
+from agent.session.outbound import OutboundCalls
 from agent.session.resources import Resources
 from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
-from agent.tools import SPECS, TOOLS, HttpTools, Outside, Toolkit
+from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
 from agent.usecases.use_case import UseCase
 from tests.fakes import UNREACHABLE, MemoryMessenger
@@ -94,7 +94,7 @@ class Server:
         return self.service.store
 
     @property
-    def calls(self) -> Calls:
+    def calls(self) -> CallManager:
         return self.service.calls
 
     def url(self, path: str) -> str:
@@ -171,7 +171,7 @@ async def serving(settings: Settings, manner: Manner = PATIENT) -> AsyncIterator
 
 
 def opening(open_model: OpenModel) -> Callable[[UseCase], Awaitable[LanguageModel]]:
-    """The test's choice, as `Calls` asks for it."""
+    """The test's choice, as `CallManager` asks for it."""
 
     async def open_for(use_case: UseCase) -> LanguageModel:
         return open_model(use_case.model.identifier, use_case.offline_script)
@@ -198,28 +198,28 @@ async def staged(
     async with (
         open_journals(table, clock, telemetry.journals) as journals,
         open_records(table, clock, options.record_days(settings), telemetry.records) as records,
-        Outside.open(settings.http_tool_hosts) as outside,
+        OutboundHttp.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
         http = HttpTools(outside, settings.http_tool_secrets)
-        toolkit = Toolkit(TOOLS, sender.lacking, http)
+        toolkit = ToolRegistry(TOOLS, sender.lacking, http)
         resources = Resources(
             table, journals, opening(open_model), toolkit, sender, telemetry, records=records
         )
-        calls = Calls(settings, resources, clock)
+        calls = CallManager(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:
             yield server
 
 
 @asynccontextmanager
 async def _on_stage(
-    settings: Settings, calls: Calls, store: Store, telemetry: Telemetry, manner: Manner
+    settings: Settings, calls: CallManager, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
     application.add_routes([*PUBLIC_ROUTES, *ops.private_routes])
     application.cleanup_ctx.append(busy.texting)
     application[token.TOKEN_DESK] = None
-    application[dial.OUTBOUND] = Outbound(settings, store, None, calls.use_case, time)
+    application[dial.OUTBOUND] = OutboundCalls(settings, store, None, calls.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

@@ -12,7 +12,7 @@ import pytest
 
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.twilio.signature import Signatures
-from agent.usecases.host_allowlist import HostRule, Hosts, Secret, SecretRule
+from agent.usecases.host_allowlist import HostAllowlist, HostRule, Secret, SecretRule
 
 PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
@@ -145,7 +145,7 @@ def test_every_variable_is_read() -> None:
         outbound_from="+15550100000",
         dial_api_keys=("a-secret-of-the-operator",),
         allow_unsigned_requests=True,
-        http_tool_hosts=Hosts(
+        http_tool_hosts=HostAllowlist(
             (
                 HostRule("api.example.com", "https", "api.example.com", 443),
                 HostRule(

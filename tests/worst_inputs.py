@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.call import events as ev
 from agent.call import utterance_analysis as listening
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.heard_alignment import heard_until
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
@@ -33,10 +33,10 @@ from agent.call.messages import (
     ToolResult,
     ToolSpec,
 )
-from agent.call.resumption import Cause, Resumption
-from agent.call.sentence_chunker import Speech
+from agent.call.resumption import ResumeCause, Resumption
+from agent.call.sentence_chunker import SentenceChunker
 from agent.call.summarization import LONGEST_SUMMARY, cleaned, extract, transcript
-from agent.call.tool_calls import LONGEST_ARGUMENTS, ToolRuns, canonical
+from agent.call.tool_calls import LONGEST_ARGUMENTS, ToolCalls, canonical
 from agent.errors import RelayProtocolError
 from agent.llm.offline.dialogue import Dialogue
 from agent.llm.offline.rules import Rules, load
@@ -139,7 +139,7 @@ def _clean(begin: str, text: str) -> None:
 
 
 def _speak(before: str, text: str) -> None:
-    speech = Speech()
+    speech = SentenceChunker()
     speech.feed(before)
     speech.feed(text)
     speech.finish()
@@ -220,7 +220,7 @@ _ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffec
 
 
 def _taken_up(spell: Callable[[int], str], count: int) -> Work:
-    runs = ToolRuns(History(), {"order": _ORDER})
+    runs = ToolCalls(History(), {"order": _ORDER})
     calls = [ToolCall("x", "order", spell(number)) for number in range(count)]
     return lambda: runs.take_up(1, calls, is_confirmed=True)
 
@@ -230,7 +230,7 @@ def _resumed_calls(count: int) -> Work:
         ToolUsed(1, ToolCall(f"tool{number:05d}", "order", f'{{"a":{number}}}'))
         for number in range(count)
     ]
-    return lambda: ToolRuns(History(facts), {"order": _ORDER}).resume()
+    return lambda: ToolCalls(History(facts), {"order": _ORDER}).resume()
 
 
 def _schemas() -> Iterator[Row]:
@@ -316,13 +316,13 @@ def _turns(count: int, words: str) -> list[Fact]:
 
 def _asked(facts: Sequence[Fact]) -> Work:
     """The caller says something in a call that has gone on for so long."""
-    conversation = Conversation(Brief(), Resumption(facts, Cause.RECONNECTED))
+    conversation = Conversation(CallConfig(), Resumption(facts, ResumeCause.RECONNECTED))
     conversation.receive(ev.CallStarted())
     return partial(conversation.receive, ev.CallerSpoke("And a salad, please."))
 
 
 def _interrupted(size: int) -> Work:
-    conversation = Conversation(replace(Brief(), greeting=_filled("ha ", size)))
+    conversation = Conversation(replace(CallConfig(), greeting=_filled("ha ", size)))
     conversation.receive(ev.CallStarted())
     conversation.receive(ev.PlaybackReported(ev.Playback.PLAYED, _filled("ha xx ", size)))
     return partial(conversation.receive, ev.CallerInterrupted(_filled("xx ha ", size), 10**9))

@@ -181,7 +181,7 @@ class EndCall:
     """JSON text for the action URL; empty = nothing to hand over."""
 
 
-LineAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
+TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
 """What the line carries out."""
 
 Action = (
@@ -190,7 +190,7 @@ Action = (
     | Summarize
     | RunTool
     | CancelTool
-    | LineAction
+    | TransportAction
     | Record
     | StartTimer
     | StopTimer

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from agent.call.actions import Action, Record, Speak
 from agent.call.heard_alignment import LONGEST_TEXT, heard_until, letters
-from agent.call.history import AgentSaid, History, Voice
+from agent.call.history import AgentSaid, History, SpeechSource
 
 
-class Mouth:
+class AgentOutput:
     """The speaking side of one call; writes its facts into the history it is given."""
 
     def __init__(self, history: History, *, characters_per_second: int) -> None:
@@ -76,9 +76,9 @@ class Mouth:
     def greet(self, text: str) -> list[Action]:
         """Take note of the greeting, which the relay plays without us."""
         self._speak_up()
-        return [self._keep(AgentSaid(text, Voice.GREETING))]
+        return [self._keep(AgentSaid(text, SpeechSource.GREETING))]
 
-    def say(self, text: str, voice: Voice = Voice.MODEL) -> list[Action]:
+    def say(self, text: str, voice: SpeechSource = SpeechSource.MODEL) -> list[Action]:
         """Say some more; opens an utterance if none is open."""
         if self._open is not None:
             self._history.extend_speech(self._open, text)
@@ -91,14 +91,14 @@ class Mouth:
     def close(self, rest: str = "") -> list[Action]:
         """Close the open utterance with its last words; they open one of their own if none is."""
         if self._open is None:
-            return self.say_whole(rest, Voice.MODEL) if rest else []
+            return self.say_whole(rest, SpeechSource.MODEL) if rest else []
         position, self._open = self._open, None
         if not rest:
             return [Speak(self._utterance, "", is_last=True)]
         self._history.extend_speech(position, rest)
         return [Speak(self._utterance, rest, is_last=True), self._record(position)]
 
-    def say_whole(self, text: str, voice: Voice = Voice.SERVICE) -> list[Action]:
+    def say_whole(self, text: str, voice: SpeechSource = SpeechSource.SERVICE) -> list[Action]:
         """Say one whole utterance; an open one is closed first."""
         closing = self.close()
         self._speak_up()

@@ -21,21 +21,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.call.actions import Action, Record, Timer
-from agent.call.history import CallerBegan, CallerSaid, History, Means
-from agent.call.timers import Clocks
+from agent.call.history import CallerBegan, CallerSaid, History, InputMode
+from agent.call.timers import TimerSet
 from agent.call.utterance_analysis import questions, repeats, retells
 
 REPEAT_MS = 1_500
 """After the caller's words: how long others may take their place."""
 
 
-class Ear:
+class CallerInput:
     """The listening side of one call; writes its facts into the history it is given."""
 
-    def __init__(self, history: History, clocks: Clocks) -> None:
+    def __init__(self, history: History, clocks: TimerSet) -> None:
         self._history = history
         self._clocks = clocks
-        self._entry = Entry()
+        self._entry = KeypadEntry()
         self._asked = ""
         """What the agent had said when the caller's last words came."""
 
@@ -66,7 +66,7 @@ class Ear:
 
     def press(self, digit: str) -> list[Action]:
         """The caller has pressed a key that means something by itself."""
-        return [*self.complete_entry(), self._keep(CallerSaid(digit, Means.KEYPAD))]
+        return [*self.complete_entry(), self._keep(CallerSaid(digit, InputMode.KEYPAD))]
 
     def collect(self, digit: str, pause_ms: int) -> list[Action]:
         """The caller has pressed a key of an entry; a pause of `pause_ms` after it completes it."""
@@ -78,18 +78,18 @@ class Ear:
 
     def complete_entry(self) -> list[Action]:
         """No further key belongs to the entry; nothing if none was begun."""
-        entry, self._entry = self._entry, Entry()
+        entry, self._entry = self._entry, KeypadEntry()
         stopped = self._clocks.stop(Timer.DIGITS)
         if not entry.text:
             return stopped
-        return [*stopped, self._keep(CallerSaid(entry.text, Means.KEYPAD))]
+        return [*stopped, self._keep(CallerSaid(entry.text, InputMode.KEYPAD))]
 
     @property
     def _said_just_now(self) -> str | None:
         """The caller's last words, as long as others may take their place."""
         said = self._history.last_said
         is_recent = self._clocks.is_running(Timer.REPEAT) and not self._entry.digits
-        if said is None or said.means is not Means.SPEECH or not is_recent:
+        if said is None or said.means is not InputMode.SPEECH or not is_recent:
             return None
         return said.text if self._history.asked == self._asked else None
 
@@ -106,14 +106,14 @@ LONGEST_ENTRY = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeypadEntry:
     """The keys pressed so far."""
 
     digits: str = ""
 
-    def press(self, digit: str) -> Entry:
+    def press(self, digit: str) -> KeypadEntry:
         """The entry with one more key; `*` empties it."""
-        return Entry() if digit == "*" else Entry(self.digits + digit)
+        return KeypadEntry() if digit == "*" else KeypadEntry(self.digits + digit)
 
     @property
     def is_complete(self) -> bool:

@@ -104,7 +104,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class CallConfig:
     """What the conversation knows before the first word."""
 
     greeting: str = ""

@@ -32,9 +32,9 @@ from __future__ import annotations
 
 from agent.call import events as ev
 from agent.call.actions import Action, Handoff, Record, SwitchLanguage, Timer
-from agent.call.agent_output import Mouth
-from agent.call.caller_input import Ear
-from agent.call.config import Brief, KeyBinding
+from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
+from agent.call.config import CallConfig, KeyBinding
 from agent.call.ending import (
     HANDED_OVER,
     IDLE,
@@ -43,18 +43,18 @@ from agent.call.ending import (
     TIME_IS_UP,
     TORN_OFF,
     TROUBLE,
-    Ending,
+    CallEnding,
 )
-from agent.call.events import Departure, EndReason, Event, Playback
+from agent.call.events import EndReason, Event, Playback, ShutdownMode
 from agent.call.history import History, Note
-from agent.call.lifecycle import Course
+from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, ForcedTool, ToolChoice
 from agent.call.resumption import Resumption, first_words
-from agent.call.summarization import Compaction
-from agent.call.timers import Clocks
-from agent.call.tool_calls import ToolRuns
-from agent.call.turn import Step, Then, Turn
-from agent.call.turn_taking import Floor, Patience
+from agent.call.summarization import Summarization
+from agent.call.timers import TimerSet
+from agent.call.tool_calls import ToolCalls
+from agent.call.turn import Then, Turn, TurnDecision
+from agent.call.turn_taking import FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
@@ -64,22 +64,22 @@ LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller w
 class Conversation:
     """One call. `receive` is all that matters; the properties tell where it stands."""
 
-    def __init__(self, brief: Brief, resumption: Resumption | None = None) -> None:
+    def __init__(self, brief: CallConfig, resumption: Resumption | None = None) -> None:
         """Begin a call, or go on with one that was led before."""
-        limits, clocks = brief.limits, Clocks()
+        limits, clocks = brief.limits, TimerSet()
         history = History(resumption.facts if resumption else ())
         self._brief = brief
         self._resumption = resumption
         self._history = history
         self._clocks = clocks
-        self._ear = Ear(history, clocks)
-        self._mouth = Mouth(history, characters_per_second=limits.characters_per_second)
-        self._tools = ToolRuns(history, brief.tools)
-        self._patience = Patience(brief.phrases, limits)
+        self._ear = CallerInput(history, clocks)
+        self._mouth = AgentOutput(history, characters_per_second=limits.characters_per_second)
+        self._tools = ToolCalls(history, brief.tools)
+        self._patience = FillerPolicy(brief.phrases, limits)
         self._turn = Turn(history, self._mouth, self._tools, self._patience, clocks, brief)
-        self._compaction = Compaction(history, self._tools, limits)
-        self._floor = Floor(self._ear, self._mouth, self._patience, clocks)
-        self._course = Course(history, clocks)
+        self._compaction = Summarization(history, self._tools, limits)
+        self._floor = TurnTaking(self._ear, self._mouth, self._patience, clocks)
+        self._course = CallLifecycle(history, clocks)
         self._actions: list[Action] = []
         self._is_stopping = False
 
@@ -148,7 +148,7 @@ class Conversation:
             case ev.TimerFired(timer):
                 self._clocks.has_fired(timer)
                 self._wake(timer)
-            case ev.BriefChanged(brief):
+            case ev.CallConfigChanged(brief):
                 self._brief = brief
                 self._turn.follow(brief)
             case ev.AllowanceSpent():
@@ -320,7 +320,7 @@ class Conversation:
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         self._actions += self._turn.ask(choice)
 
-    def _follow_turn(self, step: Step) -> None:
+    def _follow_turn(self, step: TurnDecision) -> None:
         self._actions += step.actions
         match step.then:
             case Then.AWAIT:
@@ -400,29 +400,29 @@ class Conversation:
         else:
             self._note(phrases.almost_over)
 
-    def _stop_service(self, departure: Departure) -> None:
-        if departure is Departure.WHEN_QUIET:
+    def _stop_service(self, departure: ShutdownMode) -> None:
+        if departure is ShutdownMode.WHEN_QUIET:
             self._is_stopping = True
             if self._floor.is_quiet:
                 self._end_call(HANDED_OVER)
             return
         self._actions += self._turn.leave()
         self._actions += self._ear.complete_entry()
-        if departure is Departure.GOODBYE and not self._course.ending:
+        if departure is ShutdownMode.GOODBYE and not self._course.ending:
             self._say(self._brief.phrases.goodbye_stopping)
             self._course.plan(STOPPED)
         self._end_call(self._course.ending or TORN_OFF)
 
-    def _stop_here(self, words: str, ending: Ending) -> None:
+    def _stop_here(self, words: str, ending: CallEnding) -> None:
         self._actions += self._turn.leave()
         self._leave_with(words, ending)
 
-    def _leave_with(self, words: str, ending: Ending) -> None:
+    def _leave_with(self, words: str, ending: CallEnding) -> None:
         self._actions += self._ear.complete_entry()
         self._course.plan(ending)
         self._say_last(words)
 
-    def _end_call(self, ending: Ending) -> None:
+    def _end_call(self, ending: CallEnding) -> None:
         self._actions += self._course.close(ending, self._brief.limits)
 
     def _lose_line(self, reason: EndReason) -> None:

@@ -23,7 +23,7 @@ from itertools import accumulate
 from agent.call.actions import Handoff
 from agent.call.config import Phrases
 from agent.call.events import EndReason
-from agent.call.history import CallerSaid, Fact, Means
+from agent.call.history import CallerSaid, Fact, InputMode
 
 QUIET = "quiet"
 """Reason of a `SERVER_DRAIN` in a quiet moment."""
@@ -131,7 +131,7 @@ def _size(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class CallEnding:
     """Why the call will end, and what the action URL is told."""
 
     reason: EndReason
@@ -144,15 +144,15 @@ class Ending:
         return phrases.transfer if self.reason is EndReason.TRANSFER else phrases.goodbye
 
 
-BY_AGENT = Ending(EndReason.AGENT_END, is_revocable=True)
-IDLE = Ending(EndReason.IDLE, is_revocable=True)
-TIME_IS_UP = Ending(EndReason.MAX_DURATION)
-SPENT = Ending(EndReason.CALLER_SPEND)
-TROUBLE = Ending(EndReason.ERROR_MODEL)
-HANDED_OVER = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
-TORN_OFF = Ending(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
+BY_AGENT = CallEnding(EndReason.AGENT_END, is_revocable=True)
+IDLE = CallEnding(EndReason.IDLE, is_revocable=True)
+TIME_IS_UP = CallEnding(EndReason.MAX_DURATION)
+SPENT = CallEnding(EndReason.CALLER_SPEND)
+TROUBLE = CallEnding(EndReason.ERROR_MODEL)
+HANDED_OVER = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
+TORN_OFF = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
 """Given up in whatever moment: nobody knows what was heard."""
-STOPPED = Ending(EndReason.DRAIN)
+STOPPED = CallEnding(EndReason.DRAIN)
 """Over, because the service is."""
 
 
@@ -161,7 +161,7 @@ _LONGEST_WORDS = 250
 """Characters of the caller's last words together."""
 
 
-def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -> Ending:
+def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -> CallEnding:
     """The call goes to a person.
 
     The model has written the summary when it asked for the person. Where there is none, the
@@ -176,13 +176,15 @@ def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -
     data = HandoffData(
         ReasonCode.LIVE_AGENT, handoff.reason, summary, handoff.slots, language
     ).bounded()
-    return Ending(EndReason.TRANSFER, data)
+    return CallEnding(EndReason.TRANSFER, data)
 
 
 def _in_the_callers_words(facts: Iterable[Fact]) -> str:
     """The latest sentences, without keys: what is typed may be a secret (practice section 17)."""
     said = [
-        fact.text for fact in facts if isinstance(fact, CallerSaid) and fact.means is Means.SPEECH
+        fact.text
+        for fact in facts
+        if isinstance(fact, CallerSaid) and fact.means is InputMode.SPEECH
     ]
     words = " / ".join(said[-_LAST_WORDS:])
     return f"The caller's last words: {words[-_LONGEST_WORDS:]}" if words else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.call.actions import Timer, ToolOutcome
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.messages import StopReason, ToolCall, Usage
 
 
@@ -162,10 +162,10 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
-class BriefChanged:
+class CallConfigChanged:
     """The use case was edited; what is begun from now on follows the new brief."""
 
-    brief: Brief
+    brief: CallConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class AllowanceSpent:
     """The caller's calls have cost as much as they may; no further turn is to be begun."""
 
 
-class Departure(StrEnum):
+class ShutdownMode(StrEnum):
     """How a process leaves its calls."""
 
     WHEN_QUIET = "when_quiet"
@@ -188,7 +188,7 @@ class Departure(StrEnum):
 class ServiceStopping:
     """The process will go away."""
 
-    departure: Departure = Departure.WHEN_QUIET
+    departure: ShutdownMode = ShutdownMode.WHEN_QUIET
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ Event = (
     | SummaryFailed
     | ToolFinished
     | TimerFired
-    | BriefChanged
+    | CallConfigChanged
     | AllowanceSpent
     | ServiceStopping
     | CallEnded

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
-class Kind(Enum):
+class MarkupKind(Enum):
     """What a marker does."""
 
     OPENS = auto()
@@ -85,31 +85,31 @@ have the key `<think>`."""
 
 _FORMAT = "<|constrain|>"
 _KINDS = {
-    **{pair.opening: Kind.OPENS for pair in HIDDEN},
-    **{pair.closing: Kind.CLOSES for pair in HIDDEN},
+    **{pair.opening: MarkupKind.OPENS for pair in HIDDEN},
+    **{pair.closing: MarkupKind.CLOSES for pair in HIDDEN},
     # Harmony, github.com/openai/openai-cookbook/blob/main/articles/openai-harmony.md
-    "<|start|>": Kind.HEADER,
-    "<|channel|>": Kind.HEADER,
-    _FORMAT: Kind.HEADER,
-    "<|call|>": Kind.CALL,
-    "assistantcommentary": Kind.OTHER,
-    "assistantanalysis": Kind.OTHER,
+    "<|start|>": MarkupKind.HEADER,
+    "<|channel|>": MarkupKind.HEADER,
+    _FORMAT: MarkupKind.HEADER,
+    "<|call|>": MarkupKind.CALL,
+    "assistantcommentary": MarkupKind.OTHER,
+    "assistantanalysis": MarkupKind.OTHER,
     # ChatML, Llama 3, Gemma, Kimi
-    "<|im_start|>": Kind.HEADER,
-    "<|start_header_id|>": Kind.HEADER,
-    "<start_of_turn>": Kind.HEADER,
-    "<|turn>": Kind.HEADER,
-    "<|im_assistant|>": Kind.AGENT,
-    "<|im_user|>": Kind.OTHER,
-    "<|im_system|>": Kind.OTHER,
+    "<|im_start|>": MarkupKind.HEADER,
+    "<|start_header_id|>": MarkupKind.HEADER,
+    "<start_of_turn>": MarkupKind.HEADER,
+    "<|turn>": MarkupKind.HEADER,
+    "<|im_assistant|>": MarkupKind.AGENT,
+    "<|im_user|>": MarkupKind.OTHER,
+    "<|im_system|>": MarkupKind.OTHER,
     # Phi, GLM, DeepSeek, EXAONE, Cohere
-    "<|assistant|>": Kind.AGENT,
-    "<|chatbot_token|>": Kind.AGENT,
-    "<|user|>": Kind.OTHER,
-    "<|user_token|>": Kind.OTHER,
-    "<|system|>": Kind.OTHER,
-    "<|system_token|>": Kind.OTHER,
-    "<|observation|>": Kind.OTHER,
+    "<|assistant|>": MarkupKind.AGENT,
+    "<|chatbot_token|>": MarkupKind.AGENT,
+    "<|user|>": MarkupKind.OTHER,
+    "<|user_token|>": MarkupKind.OTHER,
+    "<|system|>": MarkupKind.OTHER,
+    "<|system_token|>": MarkupKind.OTHER,
+    "<|observation|>": MarkupKind.OTHER,
     # the ends of a turn of many families
     **dict.fromkeys(
         (
@@ -117,16 +117,17 @@ _KINDS = {
             "<|im_end|>", "<|return|>", "<|endoftext|>", "<|endofturn|>", "<|end_of_text|>",
             "<|end_of_turn|>", "<|end_of_turn_token|>", "<|end_of_sentence|>",
         ),
-        Kind.TURN_END,
+        MarkupKind.TURN_END,
     ),
     **dict.fromkeys(
-        ("<s>", "<bos>", "<pad>", "<unk>", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]"), Kind.TOKEN
+        ("<s>", "<bos>", "<pad>", "<unk>", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]"),
+        MarkupKind.TOKEN,
     ),
     # Mistral: docs.vllm.ai/en/latest/api/vllm/tool_parsers/mistral_tool_parser; LM Studio
     **dict.fromkeys(
         ("[TOOL_CALLS]", "[TOOL_CALL]", "[TOOL_REQUEST]", "[FUNCTION_CALL]", "[ARGS]", "[CALL_ID]",
          "[TOOL_RESULTS]", "[TOOL_RESULT]", "[AVAILABLE_TOOLS]"),
-        Kind.CALL,
+        MarkupKind.CALL,
     ),
 }  # fmt: skip
 
@@ -152,22 +153,22 @@ HEADER_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class MarkupHeader:
     """What follows a marker that announces a role or a channel."""
 
     length: int
     """Characters that belong to it."""
-    kind: Kind
+    kind: MarkupKind
 
 
-def kind_of(key: str) -> Kind | None:
+def kind_of(key: str) -> MarkupKind | None:
     """What a marker does; None for a tag of HTML and all else that is none of ours."""
     kind = _KINDS.get(key)
     if kind is not None:
         return kind
     if "|" in key:
-        return Kind.CALL if _CALL_TOKEN.fullmatch(key) else Kind.TOKEN
-    return Kind.CALL if _CALL_TAG.fullmatch(key) else None
+        return MarkupKind.CALL if _CALL_TOKEN.fullmatch(key) else MarkupKind.TOKEN
+    return MarkupKind.CALL if _CALL_TAG.fullmatch(key) else None
 
 
 def is_beginning(text: str) -> bool:
@@ -183,19 +184,19 @@ def closing_of(opening: str) -> str:
     return next(pair.closing for pair in HIDDEN if pair.opening == opening)
 
 
-def header(key: str, text: str) -> Header:
-    """Read what follows a `Kind.HEADER`: ` assistant to=functions.order` and the like."""
+def header(key: str, text: str) -> MarkupHeader:
+    """Read what follows a `MarkupKind.HEADER`: ` assistant to=functions.order` and the like."""
     if key == _FORMAT:
-        return Header(len(text) if text.strip().isalnum() else 0, Kind.TOKEN)
+        return MarkupHeader(len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN)
     found = _ROLE.match(text)
     name = found and found.group("name")
     if not found or not name:
-        return Header(0, Kind.TOKEN)
+        return MarkupHeader(0, MarkupKind.TOKEN)
     recipient = found.group("recipient")
     if recipient and recipient not in {"user", "assistant", "all"}:
-        return Header(found.end(), Kind.CALL)
+        return MarkupHeader(found.end(), MarkupKind.CALL)
     is_answer = name.lower() in ANSWERS
-    return Header(found.end(), Kind.AGENT if is_answer else Kind.OTHER)
+    return MarkupHeader(found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER)
 
 
 LONE_END = re.compile(

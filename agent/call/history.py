@@ -29,7 +29,7 @@ from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
 from agent.call.text import mend
 
 
-class Voice(StrEnum):
+class SpeechSource(StrEnum):
     """On whose account the agent spoke."""
 
     GREETING = "greeting"
@@ -38,7 +38,7 @@ class Voice(StrEnum):
     """A filler, an apology, a re-prompt: said without a model."""
 
 
-class Means(StrEnum):
+class InputMode(StrEnum):
     """How the caller expressed something."""
 
     SPEECH = "speech"
@@ -50,7 +50,7 @@ class CallerSaid:
     """Words of the caller, or keys."""
 
     text: str
-    means: Means = Means.SPEECH
+    means: InputMode = InputMode.SPEECH
 
     def __post_init__(self) -> None:
         mend(self, "text")
@@ -61,7 +61,7 @@ class AgentSaid:
     """Words of the agent: those sent, or after a cut those heard."""
 
     text: str
-    voice: Voice = Voice.MODEL
+    voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
     """The caller broke in; `text` is what was heard, perhaps nothing."""
 
@@ -356,7 +356,7 @@ class _Projection:
         """Add one fact, or all tool runs of one reply."""
         match facts[0]:
             case CallerSaid(text, means):
-                self._caller(KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
+                self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
             case Note(text):
                 self._caller(f"[{text}]")
             case Summary(text):
@@ -427,8 +427,8 @@ def _size(fact: Fact) -> int:
 
 
 def _is_of_service(fact: Fact) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is Voice.SERVICE
+    return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.SERVICE
 
 
 def _is_of_model(fact: Fact) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is Voice.MODEL
+    return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL

@@ -14,11 +14,11 @@ from enum import Enum, auto
 
 from agent.call import events as ev
 from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, SwitchLanguage, Timer
-from agent.call.config import Brief, Limits
-from agent.call.ending import BY_AGENT, Ending, transfer
+from agent.call.config import CallConfig, Limits
+from agent.call.ending import BY_AGENT, CallEnding, transfer
 from agent.call.events import EndReason, Event
 from agent.call.history import History
-from agent.call.timers import Clocks
+from agent.call.timers import TimerSet
 
 
 class _Phase(Enum):
@@ -29,15 +29,15 @@ class _Phase(Enum):
     GONE = auto()
 
 
-class Course:
+class CallLifecycle:
     """How far one call has come, and how it is going to end."""
 
-    def __init__(self, history: History, clocks: Clocks) -> None:
+    def __init__(self, history: History, clocks: TimerSet) -> None:
         self._history = history
         self._clocks = clocks
         self._phase = _Phase.NEW
         self._reason = EndReason.CALLER_HANGUP
-        self._ending: Ending | None = None
+        self._ending: CallEnding | None = None
         self._warnings = 0
         self._language = ""
         """The one switched to last; empty = that of the use case."""
@@ -63,7 +63,7 @@ class Course:
         return self._reason
 
     @property
-    def ending(self) -> Ending | None:
+    def ending(self) -> CallEnding | None:
         """The end that is decided, as long as nobody takes it back."""
         return self._ending
 
@@ -112,7 +112,7 @@ class Course:
         return self._clocks.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(
-        self, effect: Effect | None, brief: Brief, *, was_awaited: bool
+        self, effect: Effect | None, brief: CallConfig, *, was_awaited: bool
     ) -> list[Action]:
         """What a tool does to the call; a transfer counts whether it was waited for or not."""
         match effect:
@@ -129,15 +129,15 @@ class Course:
                     self._language = effect.language
                 return [effect]
 
-    def transfer(self, handoff: Handoff, brief: Brief) -> Ending:
+    def transfer(self, handoff: Handoff, brief: CallConfig) -> CallEnding:
         """The end at which a person takes over, who is told what is known."""
         return transfer(handoff, self._history, self._language or brief.language)
 
-    def plan(self, ending: Ending | None) -> None:
+    def plan(self, ending: CallEnding | None) -> None:
         """The call will end so once the last words were played; None = it goes on."""
         self._ending = ending
 
-    def close(self, ending: Ending, limits: Limits) -> list[Action]:
+    def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
         """End the call now; a carrier who does not is not waited for."""
         self._phase = _Phase.CLOSING
         self._reason = ending.reason

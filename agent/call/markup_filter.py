@@ -1,7 +1,7 @@
 """The part of a reply that is for the caller: without thoughts, control tokens and tool calls.
 
-`Screen` stands between the tokens of a model and `agent.call.sentence_chunker`. It knows no model
-and no provider; what counts as a marker is the table `agent.call.hidden_markup`. Its rules:
+`MarkupFilter` stands between the tokens of a model and `agent.call.sentence_chunker`. It knows no
+model and no provider; what counts as a marker is the table `agent.call.hidden_markup`. Its rules:
 
 - A marker may come in any number of deltas. Text waits only while it may be the beginning of a
   marker, and each decision depends on the text alone, not on where it was cut.
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from agent.call.hidden_markup import (
     HEADER_CHARACTERS,
-    Header,
-    Kind,
+    MarkupHeader,
+    MarkupKind,
     closing_of,
     header,
     is_beginning,
@@ -73,16 +73,16 @@ _HEADER_END = re.compile(r"<|(?<=\S)\n")
 @dataclass(frozen=True, slots=True)
 class _Marker:
     key: str
-    kind: Kind
+    kind: MarkupKind
     length: int
 
 
-_CALL = _Marker("", Kind.CALL, 1)
-_MORE = _Marker("", Kind.TOKEN, 0)
+_CALL = _Marker("", MarkupKind.CALL, 1)
+_MORE = _Marker("", MarkupKind.TOKEN, 0)
 """More text must come before it can be told."""
 
 
-class Screen:
+class MarkupFilter:
     """One reply on its way from a model. Not reusable."""
 
     def __init__(self) -> None:
@@ -154,13 +154,13 @@ class Screen:
             self._opening = self._opening if self._depth else ""
             return
         match marker.kind:
-            case Kind.OPENS:
+            case MarkupKind.OPENS:
                 self._opening, self._depth = marker.key, 1
-            case Kind.CALL:
+            case MarkupKind.CALL:
                 self.has_call = True
-            case Kind.OTHER:
+            case MarkupKind.OTHER:
                 self._is_of_others = True
-            case Kind.AGENT | Kind.TURN_END | Kind.CLOSES:
+            case MarkupKind.AGENT | MarkupKind.TURN_END | MarkupKind.CLOSES:
                 self._is_of_others = False
             case _:
                 pass
@@ -209,7 +209,7 @@ def _fixed(rest: str) -> _Marker | None:
     """A marker that has one form."""
     for word in _FIXED:
         if rest.startswith(word):
-            return _Marker(word, kind_of(word) or Kind.TOKEN, len(word))
+            return _Marker(word, kind_of(word) or MarkupKind.TOKEN, len(word))
     return _MORE if rest in _BEGINNINGS else None
 
 
@@ -238,7 +238,7 @@ def _known(tag: str) -> _Marker | None:
 
 def _with_header(found: _Marker | None, text: str, at: int) -> _Marker | None:
     """A marker with the role or the channel that it announces."""
-    if found is None or found.kind is not Kind.HEADER:
+    if found is None or found.kind is not MarkupKind.HEADER:
         return found
     rest = text[at + found.length : at + found.length + HEADER_CHARACTERS]
     end = _HEADER_END.search(rest)
@@ -269,7 +269,7 @@ def _first_word(rest: str) -> _Marker | None:
     if len(rest) == len(_ANALYSIS):
         return _MORE
     is_glued = rest[len(_ANALYSIS) : len(_ANALYSIS) + 1].isupper()
-    return _Marker(_ANALYSIS, Kind.OPENS, len(_ANALYSIS)) if is_glued else None
+    return _Marker(_ANALYSIS, MarkupKind.OPENS, len(_ANALYSIS)) if is_glued else None
 
 
 def _cut_marker(text: str, at: int) -> _Marker | None:
@@ -278,10 +278,12 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
     if rest.startswith("{") and is_cut_call(rest):
         return _CALL
     if not rest.startswith("<"):
-        return _Marker("", Kind.TOKEN, len(rest)) if is_beginning(rest) else None
+        return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
     tag, angle, after = rest.partition(">")
     found = _angle(f"{tag}>")
     if found is None:
-        return _Marker("", Kind.TOKEN, len(rest)) if is_beginning(rest) else None
-    told = header(found.key, after) if found.kind is Kind.HEADER else Header(0, found.kind)
+        return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
+    told = (
+        header(found.key, after) if found.kind is MarkupKind.HEADER else MarkupHeader(0, found.kind)
+    )
     return _Marker(found.key, told.kind, len(tag + angle) + told.length)

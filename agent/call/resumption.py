@@ -38,7 +38,7 @@ BROKEN_OFF = (
 """Told to the model when its last words may not have been heard."""
 
 
-class Cause(StrEnum):
+class ResumeCause(StrEnum):
     """Why a call goes on a new line."""
 
     LOST = "lost"
@@ -57,7 +57,7 @@ class Resumption:
 
     facts: Sequence[Fact]
     """All that is known of the call, valid for every provider."""
-    cause: Cause
+    cause: ResumeCause
     is_caller_cut_off: bool = False
     """The caller had begun to speak, and the words never came."""
     elapsed_ms: int = 0
@@ -82,15 +82,17 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
     cause, last = resumption.cause, _last_fact(resumption.facts)
     if last is None and greeting:
         return FirstWords(greeting)
-    if cause is Cause.NOBODY:
+    if cause is ResumeCause.NOBODY:
         return FirstWords(phrases.nobody_free)
     if resumption.is_caller_cut_off:
         return FirstWords(phrases.resumed_unheard)
     if not isinstance(last, AgentSaid):
-        return FirstWords("" if cause is Cause.RECONNECTED else phrases.resumed, asks_model=True)
-    if cause is Cause.HANDED_OVER:
+        return FirstWords(
+            "" if cause is ResumeCause.RECONNECTED else phrases.resumed, asks_model=True
+        )
+    if cause is ResumeCause.HANDED_OVER:
         return FirstWords(phrases.resumed_quiet)
-    if cause is Cause.LOST:
+    if cause is ResumeCause.LOST:
         return FirstWords(phrases.resumed, BROKEN_OFF, asks_model=True)
     return FirstWords() if asks(last.text) else FirstWords(note=BROKEN_OFF, asks_model=True)
 

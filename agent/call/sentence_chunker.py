@@ -1,7 +1,8 @@
 """Model tokens → words worth saying.
 
 A model writes for readers: Markdown, emoji, links. A voice reads out whatever it is given. What is
-not for the caller at all is left out before (`agent.call.markup_filter`). `Speech` takes the rest
+not for the caller at all is left out before (`agent.call.markup_filter`). `SentenceChunker` takes
+the rest
 apart into words, cleans each, and gives the result back in pieces that end where a speaker would
 breathe. What it returns is what is sent, stored and later aligned with what was heard.
 
@@ -31,10 +32,10 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 
-from agent.call.markup_filter import Screen
+from agent.call.markup_filter import MarkupFilter
 from agent.call.utterance_analysis import has_words
 
-__all__ = ["LONGEST_WORD", "MAXIMUM_PIECE", "MINIMUM_PIECE", "Speech", "clean_word"]
+__all__ = ["LONGEST_WORD", "MAXIMUM_PIECE", "MINIMUM_PIECE", "SentenceChunker", "clean_word"]
 
 MINIMUM_PIECE = 20
 """Characters; a shorter clause waits for its neighbour."""
@@ -64,7 +65,7 @@ _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "
 """Tags that part what stands before them from what follows."""
 
 
-class Speech:
+class SentenceChunker:
     """One reply on its way from tokens to words. Not reusable."""
 
     def __init__(self, language: str = "") -> None:
@@ -76,7 +77,7 @@ class Speech:
         self._last = ""
         self._mark = ""
         self._ready: list[str] = []
-        self._screen = Screen()
+        self._screen = MarkupFilter()
         self._at_line_start = True
         self._has_begun = False
         self._has_words = False

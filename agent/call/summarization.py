@@ -13,7 +13,7 @@ any other (`history.Summary`). From then on a model reads it in the place of the
   comparing. Nor is the agent's last sentence in it that the caller has answered: whether it was
   heard out decides what a yes may confirm.
 - A summary is made of the one before it and what came since, and takes its place.
-- What tools have done outlives its facts: `ToolRuns` remembers it, and runs nothing twice.
+- What tools have done outlives its facts: `ToolCalls` remembers it, and runs nothing twice.
 - A summary is data, not to be believed more than the caller: one line without brackets, so that it
   cannot end its own block, and of bounded length.
 
@@ -32,10 +32,19 @@ from collections.abc import Iterable
 
 from agent.call.actions import Action, Record, Summarize
 from agent.call.config import Limits
-from agent.call.history import AgentSaid, CallerSaid, Fact, History, Means, Note, Summary, ToolUsed
+from agent.call.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    InputMode,
+    Note,
+    Summary,
+    ToolUsed,
+)
 from agent.call.messages import Message, Role, Text
-from agent.call.sentence_chunker import Speech
-from agent.call.tool_calls import ToolRuns
+from agent.call.sentence_chunker import SentenceChunker
+from agent.call.tool_calls import ToolCalls
 
 SUMMARIZE = """\
 You keep the memory of a telephone call between a caller and an agent. You are given what was said \
@@ -64,10 +73,10 @@ _ITEM_CHARACTERS = 200
 _BRACKETS = str.maketrans("[]", "()")
 
 
-class Compaction:
+class Summarization:
     """When a call is summarised, and what becomes of the summary."""
 
-    def __init__(self, history: History, tools: ToolRuns, limits: Limits) -> None:
+    def __init__(self, history: History, tools: ToolCalls, limits: Limits) -> None:
         self._history = history
         self._tools = tools
         self._limits = limits
@@ -178,7 +187,9 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
 
 def cleaned(text: str, limit: int) -> str:
     """A model's summary as one line of at most `limit` characters; empty if it says nothing."""
-    speech = Speech()  # a summary is written as replies are: with markup, perhaps with thoughts
+    speech = (
+        SentenceChunker()
+    )  # a summary is written as replies are: with markup, perhaps with thoughts
     words = ""
     for start in range(0, min(len(text), LONGEST_SUMMARY), _PART):
         words += speech.feed(text[start : start + _PART])
@@ -191,7 +202,7 @@ def _line(fact: Fact, limit: int) -> str:
     """A fact in a line; empty if it tells nothing."""
     match fact:
         case CallerSaid(text, means) if text.strip():
-            return f"{'Caller' if means is Means.SPEECH else 'Keypad'}: {_short(text, limit)}"
+            return f"{'Caller' if means is InputMode.SPEECH else 'Keypad'}: {_short(text, limit)}"
         case AgentSaid(text, _, is_cut) if text.strip():
             return f"Agent: {_short(text, limit)}{' (interrupted there)' * is_cut}"
         case Note(text) if text.strip():

@@ -80,7 +80,7 @@ def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
                 object.__setattr__(value, name, good)
 
 
-class Joined:
+class CharacterJoiner:
     """Pieces of one text; a half at the end of a piece waits for the next one."""
 
     def __init__(self) -> None:

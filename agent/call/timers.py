@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.call.actions import Action, StartTimer, StopTimer, Timer
 
 
-class Clocks:
+class TimerSet:
     """The timers of one call."""
 
     def __init__(self) -> None:

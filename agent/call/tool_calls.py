@@ -66,7 +66,7 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
+class FinishedToolCall:
     """What came of a run: facts to keep, and whether the present turn waited for it."""
 
     records: Sequence[Action]
@@ -74,7 +74,7 @@ class FinishedRun:
     was_awaited: bool
 
 
-class ToolRuns:
+class ToolCalls:
     """The tool runs of one call; writes facts into the history it is given."""
 
     def __init__(self, history: History, specs: Mapping[str, ToolSpec]) -> None:
@@ -186,14 +186,14 @@ class ToolRuns:
             actions += self._resume(position, used, twins, is_awaited=position > turn)
         return actions
 
-    def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedRun:
+    def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedToolCall:
         """A run has ended: complete every fact that waited for it."""
         run = self._runs.pop(call_id)
         records = [
             self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
         ]
         self._has_news = self._has_news or not run.awaited
-        return FinishedRun(records, run.spec.name, was_awaited=bool(run.awaited))
+        return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
 
     def leave(self) -> list[Action]:
         """The caller moves on: cancel what has no side effect, let the rest run unawaited."""

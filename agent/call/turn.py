@@ -34,15 +34,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, Record, StartReply, Timer
-from agent.call.agent_output import Mouth
-from agent.call.config import Brief, Phrases
-from agent.call.ending import Ending
+from agent.call.agent_output import AgentOutput
+from agent.call.config import CallConfig, Phrases
+from agent.call.ending import CallEnding
 from agent.call.history import Fact, History, Note, ToolUsed
 from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
-from agent.call.sentence_chunker import Speech
-from agent.call.timers import Clocks
-from agent.call.tool_calls import ToolRuns
-from agent.call.turn_taking import Patience
+from agent.call.sentence_chunker import SentenceChunker
+from agent.call.timers import TimerSet
+from agent.call.tool_calls import ToolCalls
+from agent.call.turn_taking import FillerPolicy
 
 CALL_AS_TEXT = (
     "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
@@ -62,15 +62,15 @@ class Then(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TurnDecision:
     """One step of a turn."""
 
     actions: Sequence[Action]
     then: Then = Then.AWAIT
 
-    def after(self, actions: Sequence[Action]) -> Step:
+    def after(self, actions: Sequence[Action]) -> TurnDecision:
         """The same with these actions before it."""
-        return Step([*actions, *self.actions], self.then)
+        return TurnDecision([*actions, *self.actions], self.then)
 
 
 class Turn:
@@ -88,11 +88,11 @@ class Turn:
     def __init__(
         self,
         history: History,
-        mouth: Mouth,
-        tools: ToolRuns,
-        patience: Patience,
-        clocks: Clocks,
-        brief: Brief,
+        mouth: AgentOutput,
+        tools: ToolCalls,
+        patience: FillerPolicy,
+        clocks: TimerSet,
+        brief: CallConfig,
     ) -> None:
         self._history = history
         self._mouth = mouth
@@ -102,7 +102,7 @@ class Turn:
         self._brief = brief
         self._language = brief.language
         self._reply = Reply(_last_reply(history))
-        self._trouble = Trouble()
+        self._trouble = ModelFailurePolicy()
         self._broken_off: int | None = None
         """Position of the last words that the model could not finish."""
         self._asked_at: int | None = None
@@ -110,7 +110,7 @@ class Turn:
         self._round = 0
         self._has_retried = False
 
-    def follow(self, brief: Brief) -> None:
+    def follow(self, brief: CallConfig) -> None:
         """The use case was edited; what is begun from now on is as it says."""
         self._brief = brief
         self._tools.offer(brief.tools)
@@ -181,8 +181,8 @@ class Turn:
         return [*said, self._clocks.start(Timer.FLUSH, self._brief.limits.flush_after_ms)]
 
     def finish_reply(
-        self, calls: Sequence[ToolCall], stop: StopReason, ending: Ending | None
-    ) -> Step:
+        self, calls: Sequence[ToolCall], stop: StopReason, ending: CallEnding | None
+    ) -> TurnDecision:
         """The reply is complete.
 
         Args:
@@ -194,7 +194,7 @@ class Turn:
         said = self._mouth.close(self._reply.finish(stop))
         return self._after_reply(calls, stop, ending).after([*waiting, *said])
 
-    def fail_reply(self, ending: Ending | None) -> Step:
+    def fail_reply(self, ending: CallEnding | None) -> TurnDecision:
         """The reply has ended early; what was not said of it is lost."""
         phrases = self._brief.phrases
         sorry = phrases.lost_thread if self._mouth.is_open else phrases.apology
@@ -205,13 +205,13 @@ class Turn:
         closed = self._break_off()
         return self._after_failure(sorry, ending).after([*waiting, *closed])
 
-    def go_on(self, ending: Ending | None) -> Step:
+    def go_on(self, ending: CallEnding | None) -> TurnDecision:
         """All results are there."""
         waiting = self._clocks.stop(Timer.FILLER)
         if ending and self._reply.has_spoken:
-            return Step(waiting, Then.END_TURN)
+            return TurnDecision(waiting, Then.END_TURN)
         is_last = ending or self._round >= self._brief.limits.tool_rounds
-        return Step([*waiting, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
+        return TurnDecision([*waiting, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
 
     def wait(self, after_ms: int) -> list[Action]:
         """Somebody keeps the caller waiting: after so long a filler is due, unless it was often."""
@@ -232,8 +232,8 @@ class Turn:
         self._trouble.lose_patience()
 
     def _after_reply(
-        self, calls: Sequence[ToolCall], stop: StopReason, ending: Ending | None
-    ) -> Step:
+        self, calls: Sequence[ToolCall], stop: StopReason, ending: CallEnding | None
+    ) -> TurnDecision:
         phrases = self._brief.phrases
         if stop is StopReason.BLOCKED:
             return self._stand_in(phrases.blocked, ending)
@@ -241,36 +241,36 @@ class Turn:
             return self._use_tools(calls, ending)
         if self._reply.has_spoken and not self._reply.has_call:
             self._trouble.end()
-            return Step(self._clocks.stop(Timer.TROUBLE), Then.END_TURN)
+            return TurnDecision(self._clocks.stop(Timer.TROUBLE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood, ending)
         self._has_retried = True
         told = [self._note(CALL_AS_TEXT)] if self._reply.has_call else []
-        return Step([*told, *self.ask(self._reply.choice)])
+        return TurnDecision([*told, *self.ask(self._reply.choice)])
 
     def _note(self, text: str) -> Record:
         note = Note(text)
         return Record(self._history.append(note), note)
 
-    def _after_failure(self, sorry: str, ending: Ending | None) -> Step:
+    def _after_failure(self, sorry: str, ending: CallEnding | None) -> TurnDecision:
         limits = self._brief.limits
         if ending:
             return self._stand_in(sorry, ending)
         if self._trouble.has_just_begun:
             watch = self._clocks.start(Timer.TROUBLE, limits.trouble_ms)
-            return Step([*self._mouth.say_whole(sorry), watch], Then.END_TURN)
+            return TurnDecision([*self._mouth.say_whole(sorry), watch], Then.END_TURN)
         if self._trouble.is_hopeless(can_hand_off=self._brief.can_hand_off):
-            return Step([], Then.GIVE_UP)
+            return TurnDecision([], Then.GIVE_UP)
         said = self._mouth.say_whole(self._trouble.trying_again(self._brief.phrases))
         again_after_ms = self._mouth.playing_ms + limits.retry_after_ms
-        return Step([*said, self._clocks.start(Timer.RETRY, again_after_ms)])
+        return TurnDecision([*said, self._clocks.start(Timer.RETRY, again_after_ms)])
 
-    def _stand_in(self, sentence: str, ending: Ending | None) -> Step:
+    def _stand_in(self, sentence: str, ending: CallEnding | None) -> TurnDecision:
         """The model gave nothing that could be said; the last words of a call are a goodbye."""
         words = ending.farewell(self._brief.phrases) if ending else sentence
-        return Step(self._mouth.say_whole(words), Then.END_TURN)
+        return TurnDecision(self._mouth.say_whole(words), Then.END_TURN)
 
-    def _use_tools(self, calls: Iterable[ToolCall], ending: Ending | None) -> Step:
+    def _use_tools(self, calls: Iterable[ToolCall], ending: CallEnding | None) -> TurnDecision:
         self._round += 1
         taken = self._tools.take_up(
             self._reply.number,
@@ -282,7 +282,7 @@ class Turn:
             return self.go_on(ending).after(taken)
         limits, spoke = self._brief.limits, self._reply.has_spoken
         waits = self.wait(limits.filler_every_ms if spoke else limits.filler_after_ms)
-        return Step([*taken, *waits])
+        return TurnDecision([*taken, *waits])
 
     def _break_off(self) -> list[Action]:
         """The model will not finish what it is saying, if it is."""
@@ -326,7 +326,7 @@ class Reply:
         """Begin to count after this number."""
         self._number = number
         self._is_active = False
-        self._speech = Speech()
+        self._speech = SentenceChunker()
         self.choice: ToolChoice = Choice.AUTO
         """What the reply may do with tools."""
         self.has_spoken = False
@@ -360,7 +360,7 @@ class Reply:
         """Begin a new reply in this language (BCP 47); returns its number."""
         self._number += 1
         self._is_active = True
-        self._speech = Speech(language)
+        self._speech = SentenceChunker(language)
         self.choice = choice
         self.has_spoken = False
         return self._number
@@ -396,7 +396,7 @@ class Reply:
         return words
 
 
-class Trouble:
+class ModelFailurePolicy:
     """How often the model has failed since its last answer."""
 
     def __init__(self) -> None:

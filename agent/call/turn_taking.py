@@ -20,10 +20,10 @@ Wording varies and counts are limited (practice sections 13 and 15).
 from __future__ import annotations
 
 from agent.call.actions import Action, Timer
-from agent.call.agent_output import Mouth
-from agent.call.caller_input import Ear
+from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.config import Limits, Phrases
-from agent.call.timers import Clocks
+from agent.call.timers import TimerSet
 from agent.call.utterance_analysis import (
     asks,
     is_acknowledgement,
@@ -41,10 +41,12 @@ LONGEST_HOLD_MS = 5_000
 """The same where words of the caller wait to be answered."""
 
 
-class Floor:
+class TurnTaking:
     """The floor of one call; knows when it is free, not what follows then."""
 
-    def __init__(self, ear: Ear, mouth: Mouth, patience: Patience, clocks: Clocks) -> None:
+    def __init__(
+        self, ear: CallerInput, mouth: AgentOutput, patience: FillerPolicy, clocks: TimerSet
+    ) -> None:
         self._ear = ear
         self._mouth = mouth
         self._patience = patience
@@ -173,7 +175,7 @@ class Floor:
         return [self._clocks.start(timer, after_ms)] if self._clocks.is_running(timer) else []
 
 
-class Patience:
+class FillerPolicy:
     """How often the caller was put off in this turn, and how long the caller has been silent."""
 
     def __init__(self, phrases: Phrases, limits: Limits) -> None:

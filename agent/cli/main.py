@@ -26,12 +26,12 @@ from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import relay_attributes as relay_rules
 from agent.usecases import seed
-from agent.usecases.audit import Audit
+from agent.usecases.audit import TableAudit
 from agent.usecases.caller_identity import identify
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.versions import Versions
 
-_AUDIT = Audit(relay_rules, SPECS)
+_AUDIT = TableAudit(relay_rules, SPECS)
 """Of all that is written. Which declared tools can be used depends on where they are served."""
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
 
@@ -192,13 +192,13 @@ async def _converse(settings: Settings, caller: str) -> None:
         print(OFFLINE_NOTICE)
     print(talk.HELP)
     async with app.open_calls(settings) as (calls, _, _):
-        line = talk.TerminalLine(talk.show)
+        line = talk.TerminalTransport(talk.show)
         _hang_up_on_interrupt(line)
         reason = await talk.talk(calls, line, talk.keyboard(), caller)
     print(f"\n[{reason}]")
 
 
-def _hang_up_on_interrupt(line: talk.TerminalLine) -> None:
+def _hang_up_on_interrupt(line: talk.TerminalTransport) -> None:
     """Let the first Ctrl-C end the call; a second one ends the command."""
     loop = asyncio.get_running_loop()
 
@@ -256,7 +256,7 @@ def _fault_of_change(asked: argparse.Namespace) -> str:
     return ""
 
 
-async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Written]:
+async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.SeedResult]:
     now = datetime.now(settings.time_zone)
     async with app.open_calls(settings) as (_, store, _):
         if asked.profile is not None:
@@ -301,13 +301,13 @@ def _check(asked: argparse.Namespace) -> int:
         print(*remarks, sep="\n", end="\n" if remarks else "")
     faults += seed.check(CONFIGURATION, specs, relay_rules, usable)
     if asked.table:
-        faults += _table_faults(Audit(relay_rules, specs, usable))
+        faults += _table_faults(TableAudit(relay_rules, specs, usable))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
-def _table_faults(audit: Audit) -> list[str]:
+def _table_faults(audit: TableAudit) -> list[str]:
     """What is wrong in the table, or about reading it."""
     try:
         return asyncio.run(_audited(replace(_settings(), mcp_config=""), audit))
@@ -315,7 +315,7 @@ def _table_faults(audit: Audit) -> list[str]:
         return [str(error)]
 
 
-async def _audited(settings: Settings, audit: Audit) -> list[str]:
+async def _audited(settings: Settings, audit: TableAudit) -> list[str]:
     async with app.open_calls(settings, makes_table=False) as (_, store, _):
         return await audit.table(store, settings.stack_use_case)
 
@@ -346,7 +346,7 @@ def _replay(asked: argparse.Namespace) -> int:
     return verdict.status
 
 
-async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.Verdict:
+async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.ReplayReport:
     async with app.open_calls(settings, makes_table=False) as (calls, _, _):
         return await review.replayed(
             *(settings, calls.resources, asked.call),

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, replace
 from time import time
 
-from agent.observability.recording.record_reader import RecordedLine, missing, read_record
+from agent.observability.recording.record_reader import RecordedConnection, missing, read_record
 from agent.observability.recording.replay import Today, replay
 from agent.observability.recording.replay_report import changes, told
 from agent.observability.recording.serialization import RecordError
@@ -18,7 +18,7 @@ from agent.observability.recording.story import read_story
 from agent.observability.recording.transcript import folded, printable, story_text, transcript
 from agent.observability.recording.waterfall import COLUMNS
 from agent.ports import Store
-from agent.session.call_setup import Setups
+from agent.session.call_setup import CallSetup
 from agent.session.recording_metadata import code_digest, today
 from agent.session.resources import Resources
 from agent.settings import Settings
@@ -32,7 +32,7 @@ _FEWEST_COLUMNS = 72
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReplayReport:
     """What came of a replay."""
 
     text: str
@@ -74,7 +74,7 @@ async def replayed(
     *,
     with_today: bool = False,
     columns: int = COLUMNS,
-) -> Verdict:
+) -> ReplayReport:
     """Play a recorded call again.
 
     Args:
@@ -92,21 +92,21 @@ async def replayed(
         lines = await read_record(resources.store, call_sid)
     except RecordError as error:
         fault = printable(f"{call_sid}: the record cannot be used: {error}")
-        return Verdict(fault, NO_RECORD)
+        return ReplayReport(fault, NO_RECORD)
     if not lines:
-        return Verdict(f"{call_sid}: there is no record of this call", NO_RECORD)
+        return ReplayReport(f"{call_sid}: there is no record of this call", NO_RECORD)
     now = await _today(settings, resources, lines[0]) if with_today else None
     outcome = replay(lines, now)
     text = [*_changed(lines, now, columns), *_incomplete(lines), *told(outcome, columns)]
-    return Verdict(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
+    return ReplayReport(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
 
 
-async def _today(settings: Settings, resources: Resources, first: RecordedLine) -> Today:
-    setups = Setups(settings, resources.store, resources.toolkit, time)
+async def _today(settings: Settings, resources: Resources, first: RecordedConnection) -> Today:
+    setups = CallSetup(settings, resources.store, resources.toolkit, time)
     return await today(setups, first.beginning, settings.model_identifier)
 
 
-def _changed(lines: list[RecordedLine], now: Today | None, columns: int) -> list[str]:
+def _changed(lines: list[RecordedConnection], now: Today | None, columns: int) -> list[str]:
     found: dict[str, None] = {}
     for line in lines:
         stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
@@ -116,7 +116,7 @@ def _changed(lines: list[RecordedLine], now: Today | None, columns: int) -> list
     return ["changed since:", *told_changes] if found else []
 
 
-def _incomplete(lines: list[RecordedLine]) -> list[str]:
+def _incomplete(lines: list[RecordedConnection]) -> list[str]:
     gone = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
     return gone + [
         f"line {line.generation}: only its first {len(line.steps)} events are recorded"

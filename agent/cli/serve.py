@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager
 import structlog
 
 from agent.app import running
-from agent.call.events import Departure
+from agent.call.events import ShutdownMode
 from agent.http.server import raise_file_limit
 from agent.llm.offline.offline_model import OFFLINE_NOTICE
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -66,15 +66,15 @@ async def _settled() -> AsyncIterator[None]:
 
 
 async def _leave(
-    calls: Calls,
+    calls: CallManager,
     first: signal.Signals,
     signals: asyncio.Queue[signal.Signals],
     seconds: float,
 ) -> None:
     """Hand the calls over, or end them, until none is left; another signal ends them at once."""
     stages = [
-        (Departure.WHEN_QUIET, seconds * AT_ONCE_SHARE),
-        (Departure.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
+        (ShutdownMode.WHEN_QUIET, seconds * AT_ONCE_SHARE),
+        (ShutdownMode.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
     ]
     if first is signal.SIGINT:
         stages = []
@@ -85,7 +85,7 @@ async def _leave(
             break
     if calls.lines.active:
         log.info("service.ending_calls", calls=calls.lines.active)
-        calls.lines.drain(Departure.GOODBYE)
+        calls.lines.drain(ShutdownMode.GOODBYE)
         await _is_interrupted(calls, signals, GOODBYE_SECONDS)
     calls.lines.is_draining = True
     if calls.lines.active:
@@ -93,7 +93,7 @@ async def _leave(
 
 
 async def _is_interrupted(
-    calls: Calls, signals: asyncio.Queue[signal.Signals], seconds: float
+    calls: CallManager, signals: asyncio.Queue[signal.Signals], seconds: float
 ) -> bool:
     """Wait for the calls to end, so long at most; whether another signal came first."""
     quiet = asyncio.create_task(calls.until_quiet(), name="quiet")

@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
 
-from agent.call.actions import EndCall, LineAction, Play, SendDigits, Speak, SwitchLanguage
+from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallEnded,
     CallerInterrupted,
@@ -26,7 +26,7 @@ from agent.call.events import (
     PlaybackReported,
 )
 from agent.observability.recording.transcript import printable
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.store.call_state.call_item import VERSTAT
 
 CHARACTERS_PER_SECOND = 40.0
@@ -40,7 +40,7 @@ _OURSELVES = "TN-Validation-Passed-A"
 """The number that is called from is the operator's choice."""
 
 
-class TerminalLine:
+class TerminalTransport:
     """`ports.Line` on a terminal.
 
     Args:
@@ -67,7 +67,7 @@ class TerminalLine:
             if isinstance(event, CallEnded):
                 return
 
-    async def send(self, action: LineAction) -> None:
+    async def send(self, action: TransportAction) -> None:
         """See `ports.Line`."""
         match action:
             case Speak() | EndCall():
@@ -162,7 +162,7 @@ class TerminalLine:
 
 
 async def talk(
-    calls: Calls, line: TerminalLine, typed: AsyncGenerator[str, None], caller: str
+    calls: CallManager, line: TerminalTransport, typed: AsyncGenerator[str, None], caller: str
 ) -> EndReason:
     """Lead one call between a keyboard and the agent.
 

@@ -25,12 +25,12 @@ import structlog
 from aiohttp import web
 
 from agent.call.ending import HandoffData, ReasonCode
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.http import transfer as people
 from agent.http.connect_twiml import action_url, connection
 from agent.http.middleware import CALLS, SETTINGS, answer, error_code, genuine_form, refuse
-from agent.http.transfer import Outcome
+from agent.http.transfer import TransferOutcome
 from agent.twilio import speech_failover as faults
 from agent.twilio import twiml
 from agent.twilio.speech_failover import failed_side
@@ -61,20 +61,20 @@ async def follow_up(request: web.Request) -> web.Response:
         return answer(twiml.empty())
     if (result := people.outcome(fields)) is not None:
         return await _after_a_person(request, fields, result)
-    if request.query.get("cause", "") in set(Cause):
-        return await go_on(request, fields, Cause(request.query["cause"]))
+    if request.query.get("cause", "") in set(ResumeCause):
+        return await go_on(request, fields, ResumeCause(request.query["cause"]))
     return await _after_session(request, fields)
 
 
 async def _after_a_person(
-    request: web.Request, fields: Mapping[str, str], result: Outcome
+    request: web.Request, fields: Mapping[str, str], result: TransferOutcome
 ) -> web.Response:
     match result:
-        case Outcome.DONE:
+        case TransferOutcome.DONE:
             return answer(twiml.hang_up())
-        case Outcome.NOBODY:
-            return await go_on(request, fields, Cause.NOBODY)
-        case Outcome.GONE:
+        case TransferOutcome.NOBODY:
+            return await go_on(request, fields, ResumeCause.NOBODY)
+        case TransferOutcome.GONE:
             return answer(twiml.empty())
 
 
@@ -87,11 +87,11 @@ async def _after_session(request: web.Request, fields: Mapping[str, str]) -> web
         case ReasonCode.GOODBYE:
             return answer(twiml.hang_up())
         case ReasonCode.SERVER_DRAIN:
-            cause = Cause.HANDED_OVER if handoff.was_quiet else Cause.LOST
+            cause = ResumeCause.HANDED_OVER if handoff.was_quiet else ResumeCause.LOST
             return await go_on(request, fields, cause)
         case ReasonCode.LIVE_AGENT:
             passed_on = await _passed_on(request, fields, handoff)
-            return passed_on or await go_on(request, fields, Cause.NOBODY)
+            return passed_on or await go_on(request, fields, ResumeCause.NOBODY)
 
 
 async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Response:
@@ -100,18 +100,18 @@ async def _recover(request: web.Request, fields: Mapping[str, str]) -> web.Respo
     remedy = faults.remedy(code)
     log.warning("session.failed", error_code=code, remedy=remedy)
     match remedy:
-        case faults.Remedy.NEW_LINE:
-            return await go_on(request, fields, Cause.LOST)
-        case faults.Remedy.PLAIN_LINE:
-            return await go_on(request, fields, Cause.LOST, is_plain=True)
-        case faults.Remedy.OTHERS:
+        case faults.ErrorRemedy.NEW_LINE:
+            return await go_on(request, fields, ResumeCause.LOST)
+        case faults.ErrorRemedy.PLAIN_LINE:
+            return await go_on(request, fields, ResumeCause.LOST, is_plain=True)
+        case faults.ErrorRemedy.OTHERS:
             return await _give_up(request, fields)
-        case faults.Remedy.NONE:
+        case faults.ErrorRemedy.NONE:
             return answer(twiml.hang_up())
 
 
 async def go_on(
-    request: web.Request, fields: Mapping[str, str], cause: Cause, *, is_plain: bool = False
+    request: web.Request, fields: Mapping[str, str], cause: ResumeCause, *, is_plain: bool = False
 ) -> web.Response:
     """Connect the call to the relay again.
 
@@ -139,7 +139,7 @@ async def go_on(
 
 
 def _ask_again(
-    request: web.Request, fields: Mapping[str, str], cause: Cause, session_id: str
+    request: web.Request, fields: Mapping[str, str], cause: ResumeCause, session_id: str
 ) -> web.Response:
     """Have the carrier ask again in a moment: what it told this time is in the address."""
     attempt = error_code(request.query.get("attempt", "")) + 1

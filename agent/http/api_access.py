@@ -19,7 +19,7 @@ import hmac
 from collections.abc import Callable, Sequence
 
 
-class Keys:
+class ApiKeys:
     """The secrets of one route.
 
     Raises:
@@ -46,7 +46,7 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
 
 
-class Rates:
+class RateLimiter:
     """At most `count` at once for each asker, one more every `seconds / count`."""
 
     def __init__(

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from agent.http.middleware import passed_on
-from agent.session.call_manager import Prepared
+from agent.session.call_manager import PreparedCall
 from agent.settings import Settings
 from agent.twilio import twiml
-from agent.twilio.speech_failover import VOICE_ATTRIBUTES, Side, SpeechHealth
+from agent.twilio.speech_failover import VOICE_ATTRIBUTES, SpeechHealth, SpeechSide
 from agent.twilio.twiml import app_parameters
 
 
 def connection(
     settings: Settings,
-    prepared: Prepared,
+    prepared: PreparedCall,
     fields: Mapping[str, str],
     speech: SpeechHealth,
     *,
@@ -32,8 +32,8 @@ def connection(
     """
     use_case = prepared.use_case
     backups = {
-        Side.VOICE: use_case.backup_voice,
-        Side.TRANSCRIPTION: use_case.backup_transcription,
+        SpeechSide.VOICE: use_case.backup_voice,
+        SpeechSide.TRANSCRIPTION: use_case.backup_transcription,
     }
     relay, languages = speech.connected(
         prepared.call_sid, use_case.relay, use_case.languages, backups

@@ -19,7 +19,7 @@ _Group = tuple[str, bool]
 """An address, and whether its connections are idle."""
 
 
-class Waiting(Generic[T]):
+class PendingConnections(Generic[T]):
     """A queue that knows who has more than a share.
 
     Args:

@@ -12,17 +12,17 @@ import structlog
 from aiohttp import web
 
 from agent.errors import DialError, DialFault, StoreError
-from agent.http.api_access import Keys
+from agent.http.api_access import ApiKeys
 from agent.http.middleware import CALLS, TELEMETRY
 from agent.http.request_body import json_of
-from agent.session.outbound import Outbound
+from agent.session.outbound import OutboundCalls
 
 log = structlog.get_logger(__name__)
 
 routes = web.RouteTableDef()
 
-OUTBOUND = web.AppKey("outbound", Outbound)
-DIAL_KEYS: web.AppKey[Keys | None] = web.AppKey("dial_keys")
+OUTBOUND = web.AppKey("outbound", OutboundCalls)
+DIAL_KEYS: web.AppKey[ApiKeys | None] = web.AppKey("dial_keys")
 """None: nobody may ask."""
 
 _STATUSES = {

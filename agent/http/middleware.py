@@ -16,7 +16,7 @@ from aiohttp import web
 from agent.call.text import whole_number
 from agent.errors import AgentError, StoreError, UseCaseError
 from agent.http import request_body as body
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.settings import Settings
 from agent.store.call_state.call_item import VERSTAT, WEBHOOK_FIELDS
 from agent.twilio import twiml
@@ -24,7 +24,7 @@ from agent.twilio.signature import Signatures, is_well_formed
 
 log = structlog.get_logger(__name__)
 
-CALLS = web.AppKey("calls", Calls)
+CALLS = web.AppKey("calls", CallManager)
 SETTINGS = web.AppKey("settings", Settings)
 TELEMETRY = body.TELEMETRY
 SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")

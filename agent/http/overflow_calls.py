@@ -22,11 +22,11 @@ from aiohttp import web
 
 from agent.call.text import whole_number
 from agent.errors import MessageError, StoreError
-from agent.http.api_access import Rates
+from agent.http.api_access import RateLimiter
 from agent.http.middleware import CALLS, SETTINGS, answer, passed_on
 from agent.messaging.messenger import may_text
 from agent.ports import TextMessage
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.settings import Settings
 from agent.store.call_state import caller_usage as usage
 from agent.store.call_state.call_item import is_forged, our_number
@@ -87,10 +87,10 @@ def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-class BusyTexts:
+class AtCapacityTexts:
     """Sends the text message of the operator to callers who were turned away."""
 
-    def __init__(self, settings: Settings, calls: Calls) -> None:
+    def __init__(self, settings: Settings, calls: CallManager) -> None:
         self._text = settings.busy_sms
         self._sender = settings.outbound_from
         self._trusted = settings.trusted_attestation
@@ -98,7 +98,7 @@ class BusyTexts:
         self._messenger = calls.messenger
         self._listed = settings.sms_numbers
         self._clock = calls.clock
-        self._rates = Rates(1, usage.TEXT_SECONDS, calls.clock)
+        self._rates = RateLimiter(1, usage.TEXT_SECONDS, calls.clock)
         self._sending: set[asyncio.Task[None]] = set()
 
     def send_later(self, fields: Mapping[str, str]) -> None:
@@ -133,14 +133,14 @@ class BusyTexts:
             log.warning("busy.text_not_sent", error=type(error).__name__)
 
 
-TEXTS: web.AppKey[BusyTexts | None] = web.AppKey("busy_texts")
+TEXTS: web.AppKey[AtCapacityTexts | None] = web.AppKey("busy_texts")
 """None: callers who are turned away are not texted."""
 
 
 async def texting(application: web.Application) -> AsyncIterator[None]:
     """Have `TEXTS` for as long as the application runs."""
     settings = application[SETTINGS]
-    texts = BusyTexts(settings, application[CALLS]) if settings.busy_sms else None
+    texts = AtCapacityTexts(settings, application[CALLS]) if settings.busy_sms else None
     application[TEXTS] = texts
     yield
     if texts:

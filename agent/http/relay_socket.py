@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from agent.call.actions import EndCall, LineAction
+from agent.call.actions import EndCall, TransportAction
 from agent.call.events import CallEnded, EndReason, Event
 from agent.errors import AgentError, RelayProtocolError, StoreError
 from agent.http.middleware import (
@@ -83,7 +83,7 @@ async def _answer(
     if use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
-    line = RelayLine(socket, request.app[TELEMETRY], request.app[CALLS].speech)
+    line = RelayTransport(socket, request.app[TELEMETRY], request.app[CALLS].speech)
     if use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
         await _lead(request, line, call_sid, use)
     else:
@@ -92,14 +92,14 @@ async def _answer(
     return socket
 
 
-async def _is_set_up(request: web.Request, line: RelayLine, call_sid: str) -> bool:
+async def _is_set_up(request: web.Request, line: RelayTransport, call_sid: str) -> bool:
     """The relay has said that this is the call the token was made for, of our account."""
     setup = await line.set_up()
     account = request.app[SETTINGS].twilio_account_sid
     return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
-async def _lead(request: web.Request, line: RelayLine, call_sid: str, use: TokenUse) -> None:
+async def _lead(request: web.Request, line: RelayTransport, call_sid: str, use: TokenUse) -> None:
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
@@ -113,7 +113,7 @@ async def _lead(request: web.Request, line: RelayLine, call_sid: str, use: Token
         await line.close()
 
 
-class RelayLine:
+class RelayTransport:
     """`ports.Line` over the relay's socket."""
 
     def __init__(
@@ -159,7 +159,7 @@ class RelayLine:
         if self._socket.close_code not in _CLEAN_CLOSES and not self._has_ended:
             yield CallEnded(EndReason.ERROR_RELAY)
 
-    async def send(self, action: LineAction) -> None:
+    async def send(self, action: TransportAction) -> None:
         """See `ports.Line`."""
         if self._has_ended or self._socket.closed:
             return

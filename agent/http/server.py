@@ -50,7 +50,7 @@ import structlog
 from aiohttp import StreamReader, hdrs, http_exceptions, web
 
 from agent.capacity.admission import HARD_FACTOR
-from agent.http.connection_limits import Waiting
+from agent.http.connection_limits import PendingConnections
 from agent.http.middleware import Handler
 from agent.observability import Telemetry
 from agent.settings import Settings, SettingsError
@@ -72,7 +72,7 @@ _BACKLOG = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class ConnectionLimits:
     """What strangers may hold open at a port."""
 
     name: str
@@ -89,19 +89,23 @@ class Doors:
     body_seconds: float = 5.0
 
 
-def public_doors(settings: Settings) -> Doors:
+def public_doors(settings: Settings) -> ConnectionLimits:
     """Of the port that Twilio, and everybody else, can reach."""
     calls = settings.max_calls * HARD_FACTOR
-    return Doors("public", _CONNECTIONS_OF_A_CALL * calls + _SPARE_CONNECTIONS)
+    return ConnectionLimits("public", _CONNECTIONS_OF_A_CALL * calls + _SPARE_CONNECTIONS)
 
 
-PRIVATE_DOORS = Doors("private", _SPARE_CONNECTIONS, answer_seconds=60.0)
+PRIVATE_DOORS = ConnectionLimits("private", _SPARE_CONNECTIONS, answer_seconds=60.0)
 """Of the port for operators; a call that is made waits for the carrier."""
 
 
 @asynccontextmanager
 async def open_site(
-    application: web.Application, host: str | None, port: int, doors: Doors, telemetry: Telemetry
+    application: web.Application,
+    host: str | None,
+    port: int,
+    doors: ConnectionLimits,
+    telemetry: Telemetry,
 ) -> AsyncIterator[int]:
     """An application on a port; port 0 takes a free one. Yields the port.
 
@@ -118,7 +122,7 @@ async def open_site(
         keepalive_timeout=doors.keep_alive_seconds,
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
-        logger=Complaints(telemetry),
+        logger=ProtocolFaults(telemetry),
     )
     await runner.setup()
     connections = _Connections(runner, doors, telemetry)
@@ -181,10 +185,14 @@ def _connection_of(request: web.Request) -> _Connection | None:
 class _Connections:
     """All connections of one port."""
 
-    def __init__(self, runner: web.AppRunner, doors: Doors, telemetry: Telemetry) -> None:
+    def __init__(
+        self, runner: web.AppRunner, doors: ConnectionLimits, telemetry: Telemetry
+    ) -> None:
         self._runner = runner
         self.doors = doors
-        self.waiting: Waiting[_Connection] = Waiting(max(1, doors.most // _SHARES))
+        self.waiting: PendingConnections[_Connection] = PendingConnections(
+            max(1, doors.most // _SHARES)
+        )
         self._open = telemetry.connections.labels(doors.name)
         self._cut = telemetry.connections_cut
         self._count = 0
@@ -331,7 +339,7 @@ class _Connection(asyncio.Protocol):
 _OF_THE_PEER = (http_exceptions.HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
-class Complaints(logging.LoggerAdapter[logging.Logger]):
+class ProtocolFaults(logging.LoggerAdapter[logging.Logger]):
     """The logger of aiohttp's server."""
 
     def __init__(self, telemetry: Telemetry) -> None:

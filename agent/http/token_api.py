@@ -21,7 +21,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from agent.http.api_access import Keys, Rates
+from agent.http.api_access import ApiKeys, RateLimiter
 from agent.http.request_body import TELEMETRY, form_of, json_of, media_type
 from agent.ports import Access
 from agent.usecases.caller_identity import is_client
@@ -38,29 +38,29 @@ REFUSALS_OF_AN_ADDRESS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class TokenDesk:
+class TokenService:
     """Who gets access tokens, and how many."""
 
     access: Access
-    keys: Keys
-    by_key: Rates
-    by_identity: Rates
-    by_address: Rates
+    keys: ApiKeys
+    by_key: RateLimiter
+    by_identity: RateLimiter
+    by_address: RateLimiter
     """Of requests with wrong credentials."""
 
 
-TOKEN_DESK: web.AppKey[TokenDesk | None] = web.AppKey("token_desk")
+TOKEN_DESK: web.AppKey[TokenService | None] = web.AppKey("token_desk")
 """None: nobody gets any, because nobody has a secret to ask with."""
 
 
-def open_desk(access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> TokenDesk:
+def open_desk(access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> TokenService:
     """A desk with its limits."""
-    return TokenDesk(
+    return TokenService(
         access,
-        Keys(secrets),
-        by_key=Rates(TOKENS_OF_A_KEY, _MINUTE, clock),
-        by_identity=Rates(TOKENS_OF_AN_IDENTITY, _MINUTE, clock),
-        by_address=Rates(REFUSALS_OF_AN_ADDRESS, _MINUTE, clock),
+        ApiKeys(secrets),
+        by_key=RateLimiter(TOKENS_OF_A_KEY, _MINUTE, clock),
+        by_identity=RateLimiter(TOKENS_OF_AN_IDENTITY, _MINUTE, clock),
+        by_address=RateLimiter(REFUSALS_OF_AN_ADDRESS, _MINUTE, clock),
     )
 
 

@@ -27,13 +27,19 @@ from agent.http.connect_twiml import action_url
 from agent.settings import Settings
 from agent.store.call_state.call_item import our_number
 from agent.twilio import twiml
-from agent.usecases.transfer_target import Desk, Phone, Queue, Referral, Workflow
+from agent.usecases.transfer_target import (
+    PhoneTarget,
+    QueueTarget,
+    ReferralTarget,
+    TransferTarget,
+    WorkflowTarget,
+)
 
 _PARAMETER_BYTES = 128
 """Of a value that an app is told; Twilio passes on no more."""
 
 
-class Outcome(Enum):
+class TransferOutcome(Enum):
     """What came of passing a call on."""
 
     DONE = auto()
@@ -44,16 +50,16 @@ class Outcome(Enum):
     """The caller has hung up."""
 
 
-_WORDS: Mapping[str, Mapping[str, Outcome]] = {
-    "DialCallStatus": {"completed": Outcome.DONE, "answered": Outcome.DONE},
+_WORDS: Mapping[str, Mapping[str, TransferOutcome]] = {
+    "DialCallStatus": {"completed": TransferOutcome.DONE, "answered": TransferOutcome.DONE},
     "QueueResult": {
-        "bridged": Outcome.DONE,
-        "bridging-in-process": Outcome.DONE,
-        "redirected": Outcome.DONE,
-        "redirected-from-bridged": Outcome.DONE,
-        "hangup": Outcome.GONE,
+        "bridged": TransferOutcome.DONE,
+        "bridging-in-process": TransferOutcome.DONE,
+        "redirected": TransferOutcome.DONE,
+        "redirected-from-bridged": TransferOutcome.DONE,
+        "hangup": TransferOutcome.GONE,
     },
-    "ReferCallStatus": {"in-progress": Outcome.DONE, "completed": Outcome.DONE},
+    "ReferCallStatus": {"in-progress": TransferOutcome.DONE, "completed": TransferOutcome.DONE},
     "ReferSipResponseCode": {},
 }
 """The fields that tell, in this order, and their words; all others mean that nobody was reached.
@@ -62,18 +68,18 @@ The last one comes alone where a switchboard has refused a referral.
 """
 
 
-def outcome(fields: Mapping[str, str]) -> Outcome | None:
+def outcome(fields: Mapping[str, str]) -> TransferOutcome | None:
     """What came of passing a call on; None if it is not that which is told.
 
     Args:
         fields: Of a request to the action URL, verified.
     """
     field = next((field for field in _WORDS if field in fields), None)
-    return None if field is None else _WORDS[field].get(fields[field], Outcome.NOBODY)
+    return None if field is None else _WORDS[field].get(fields[field], TransferOutcome.NOBODY)
 
 
 def document(
-    desk: Desk | None,
+    desk: TransferTarget | None,
     handoff: HandoffData,
     fields: Mapping[str, str],
     settings: Settings,
@@ -92,7 +98,7 @@ def document(
     match desk:
         case None:
             return None
-        case Phone(to, ring_seconds, caller_id):
+        case PhoneTarget(to, ring_seconds, caller_id):
             return twiml.dial(
                 to,
                 caller_id=caller_id or _shown(fields, settings),
@@ -100,12 +106,12 @@ def document(
                 timeout_seconds=ring_seconds,
                 parameters=_parameters(handoff, fields, use_case),
             )
-        case Queue(name):
+        case QueueTarget(name):
             return twiml.enqueue(name, action_url=afterwards)
-        case Workflow(sid, priority):
+        case WorkflowTarget(sid, priority):
             task = _task(handoff, fields, use_case)
             return twiml.enqueue_task(sid, task, priority=priority, action_url=afterwards)
-        case Referral(to):
+        case ReferralTarget(to):
             return twiml.refer(to, action_url=afterwards) if _is_by_sip(fields) else None
 
 

@@ -18,14 +18,14 @@ from contextlib import ExitStack
 import structlog
 from aiohttp import web
 
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from agent.http import overflow_calls as busy
 from agent.http.action_webhook import go_on
 from agent.http.answering_machine import answerer, message
 from agent.http.connect_twiml import connection
 from agent.http.dial_api import OUTBOUND
 from agent.http.middleware import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, refuse
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.session.caller_limits import CallerLimitError
 from agent.twilio import twiml
 from agent.usecases.caller_identity import identify
@@ -45,7 +45,7 @@ async def set_up(request: web.Request) -> web.Response:
         return refuse(request, "bad_request", 400)
     settings, calls = request.app[SETTINGS], request.app[CALLS]
     if _has_failed_elsewhere(fields):
-        return await go_on(request, fields, Cause.LOST)
+        return await go_on(request, fields, ResumeCause.LOST)
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
@@ -90,7 +90,7 @@ def _turned_away(
     return None
 
 
-def _no_seat(calls: Calls, call_sid: str, caller: str) -> str:
+def _no_seat(calls: CallManager, call_sid: str, caller: str) -> str:
     """Why a new call cannot be taken; empty if it has a seat now, or had one."""
     if calls.lines.is_draining:
         return "busy"

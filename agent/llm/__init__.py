@@ -35,15 +35,15 @@ import structlog
 from agent.errors import AgentError, UseCaseError
 from agent.llm.failover import (
     Candidate,
+    FailoverModel,
     HedgeBudget,
+    ModelCircuit,
     ModelEvents,
-    ModelHealth,
-    ResilientModel,
     Uncounted,
 )
 from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
-from agent.llm.reasoning import Habits, Thinker
-from agent.llm.timeouts import Patience
+from agent.llm.reasoning import ReasoningHabits, Thinker
+from agent.llm.timeouts import TimeLimits
 from agent.ports import LanguageModel
 from agent.usecases.use_case import ModelSettings, UseCase
 
@@ -53,7 +53,7 @@ __all__ = [
     "ModelOptions",
     "OfflineModel",
     "OpenModel",
-    "Patience",
+    "TimeLimits",
     "open_models",
 ]
 
@@ -82,7 +82,7 @@ class ModelOptions:
     openai_api_key: str = ""
     openai_base_url: str = ""
     max_calls: int = 100
-    patience: Patience = field(default_factory=Patience)
+    patience: TimeLimits = field(default_factory=TimeLimits)
     events: ModelEvents = field(default_factory=Uncounted)
     may_hedge: Callable[[], bool] = lambda: True
     """Whether this process can afford a second request now."""
@@ -99,9 +99,9 @@ async def _offline(_: ModelOptions) -> AsyncIterator[_Build]:
 
 @asynccontextmanager
 async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
-    from agent.llm.openai import OpenAIModel, OpenAIRuntime  # noqa: PLC0415 (see the module)
+    from agent.llm.openai import OpenAIClient, OpenAIModel  # noqa: PLC0415 (see the module)
 
-    async with OpenAIRuntime.open(
+    async with OpenAIClient.open(
         api_key=options.openai_api_key,
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
@@ -113,9 +113,9 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
 
 @asynccontextmanager
 async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
-    from agent.llm.bedrock import BedrockModel, BedrockRuntime  # noqa: PLC0415 (see the module)
+    from agent.llm.bedrock import BedrockClient, BedrockModel  # noqa: PLC0415 (see the module)
 
-    async with BedrockRuntime.open(
+    async with BedrockClient.open(
         max_calls=options.max_calls, patience=options.patience, events=options.events
     ) as runtime:
         await runtime.warm(_WARM_AT_START)
@@ -162,8 +162,8 @@ class _Models:
     def __init__(self, options: ModelOptions) -> None:
         self._options = options
         self._budget = HedgeBudget(is_allowed=options.may_hedge)
-        self._health: dict[str, ModelHealth] = {}
-        self._habits: dict[str, Habits] = {}
+        self._health: dict[str, ModelCircuit] = {}
+        self._habits: dict[str, ReasoningHabits] = {}
         self._builds: dict[str, asyncio.Future[_Build]] = {}
         self._asked: asyncio.Queue[str] = asyncio.Queue()
         self._make = lru_cache(maxsize=_KEPT_MODELS)(self._made)
@@ -236,9 +236,7 @@ class _Models:
                 candidates.append(self._candidate(identifier, self._built(other, script)))
             except UseCaseError as error:
                 log.warning("model.no_fallback", model=identifier, fault=str(error))
-        return ResilientModel(
-            candidates, self._budget, self._options.events, self._options.patience
-        )
+        return FailoverModel(candidates, self._budget, self._options.events, self._options.patience)
 
     def _built(self, settings: ModelSettings, script: str) -> LanguageModel:
         return self._builds[_scheme_of(settings.identifier)].result()(settings, script)
@@ -250,7 +248,7 @@ class _Models:
     def _candidate(self, identifier: str, model: LanguageModel) -> Candidate:
         if identifier not in self._health:
             options = self._options
-            health = ModelHealth(
+            health = ModelCircuit(
                 identifier,
                 options.events,
                 patience=options.patience,
@@ -259,5 +257,5 @@ class _Models:
             self._health[identifier] = health
             watch = asyncio.create_task(health.watch(model), name="model probe")
             self._watches.append(watch)
-        habits = self._habits.setdefault(identifier, Habits(identifier))
+        habits = self._habits.setdefault(identifier, ReasoningHabits(identifier))
         return Candidate(Thinker(model, habits), self._health[identifier])

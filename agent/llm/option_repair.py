@@ -4,8 +4,8 @@ A refusal is read in this order:
 
 1. The request is too long, or the model cannot be had: a fault, see `worded`.
 2. It names an option that was sent, as `temperature` or a forced tool choice: the request is made
-   again at once without that option, or with another name for it. `Learned` remembers this for the
-   model and the life of the process; it is counted and logged once.
+   again at once without that option, or with another name for it. `LearnedOptions` remembers this
+   for the model and the life of the process; it is counted and logged once.
 3. It says that the model cannot do what was asked, as tool use while streaming: the model is to
    blame, `ReplyFault.DENIED`, and the next one is asked.
 4. Anything else is a wrong request of ours, `ReplyFault.REFUSED`.
@@ -103,7 +103,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedOption:
     """What a provider said about a request."""
 
     text: str
@@ -111,11 +111,11 @@ class Refusal:
     """The fields of the request that it named as such."""
 
 
-def refusal_of(body: object) -> Refusal:
+def refusal_of(body: object) -> RefusedOption:
     """Read the decoded body of an answer; what it quotes of the request is left out."""
     found = list(_told(body, "message", _DEEPEST))
     text = " ".join(text for is_pointer, text in found if not is_pointer)
-    return Refusal(text[:_LONGEST], tuple(text for is_pointer, text in found if is_pointer))
+    return RefusedOption(text[:_LONGEST], tuple(text for is_pointer, text in found if is_pointer))
 
 
 def worded(text: str) -> ReplyFault | None:
@@ -134,7 +134,7 @@ def fault_of(text: str) -> ReplyFault:
     return ReplyFault.REFUSED
 
 
-def refused_option(said: Refusal, sent: Iterable[Option]) -> Option | None:
+def refused_option(said: RefusedOption, sent: Iterable[Option]) -> Option | None:
     """Which of the options that were sent a refusal is about; the first one that it names."""
     if worded(said.text):
         return None
@@ -154,7 +154,7 @@ class RefusalEvents(Protocol):
         ...
 
 
-class Learned:
+class LearnedOptions:
     """Which options the models of this process have refused.
 
     Args:
@@ -169,7 +169,7 @@ class Learned:
         """The keys of the options that this model is not to be sent."""
         return self._refused.get(model, frozenset())
 
-    def learn(self, model: str, said: Refusal, sent: Callable[[], Iterable[Option]]) -> bool:
+    def learn(self, model: str, said: RefusedOption, sent: Callable[[], Iterable[Option]]) -> bool:
         """Whether the request is to be made again, without the option that was refused.
 
         Args:

@@ -30,7 +30,7 @@ _ANSWERS = frozenset({StopReason.END, StopReason.UNKNOWN})
 _SIGN_OF_LIFE = TextPiece("")
 
 
-class Habits:
+class ReasoningHabits:
     """What is known of the models of this process; one for each."""
 
     def __init__(self, model: str) -> None:
@@ -59,7 +59,7 @@ class Thinker:
         habits: Of that model.
     """
 
-    def __init__(self, model: LanguageModel, habits: Habits) -> None:
+    def __init__(self, model: LanguageModel, habits: ReasoningHabits) -> None:
         self._model = model
         self._habits = habits
 
@@ -84,7 +84,7 @@ class Thinker:
 class _Reading:
     """One reply as it comes."""
 
-    def __init__(self, habits: Habits) -> None:
+    def __init__(self, habits: ReasoningHabits) -> None:
         self._habits = habits
         self._is_holding = habits.starts_thinking
         self._held: list[str] = []

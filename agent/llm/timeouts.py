@@ -17,7 +17,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeLimits:
     """How long is waited for a model, in seconds."""
 
     connect: float = 1.5
@@ -29,7 +29,7 @@ class Patience:
     """In the place of `first_event`, where a server may have to load the model first."""
 
 
-class Timeouts:
+class StreamDeadline:
     """Limits of the waits of one reader; made on a running loop.
 
         with timeouts.at(deadline):

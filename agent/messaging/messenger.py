@@ -23,7 +23,7 @@ from types import MappingProxyType
 import aiohttp
 import structlog
 
-from agent.errors import MessageRefusedError, Refusal
+from agent.errors import MessageRefusal, MessageRefusedError
 from agent.messaging.sendgrid import SendGrid
 from agent.messaging.sms import TwilioMessages
 from agent.ports import Channel, Mail, Messenger, TextMessage
@@ -74,13 +74,13 @@ class CarrierMessenger:
     async def text(self, message: TextMessage) -> str:
         """See `ports.Messenger`."""
         if self._texts is None:
-            raise MessageRefusedError(Refusal.OTHER, f"{self.lacking['sms']} is not set")
+            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking['sms']} is not set")
         return await self._texts.send(message)
 
     async def mail(self, mail: Mail) -> None:
         """See `ports.Messenger`."""
         if self._mails is None:
-            raise MessageRefusedError(Refusal.OTHER, f"{self.lacking['email']} is not set")
+            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking['email']} is not set")
         await self._mails.send(mail)
 
 
@@ -131,7 +131,9 @@ class ListedMessenger:
         """See `ports.Messenger`."""
         if not may_text(message, self._listed):
             log.warning("sms.not_listed")
-            raise MessageRefusedError(Refusal.RECIPIENT, "SMS_NUMBERS does not list the number")
+            raise MessageRefusedError(
+                MessageRefusal.RECIPIENT, "SMS_NUMBERS does not list the number"
+            )
         return await self._messenger.text(message)
 
     async def mail(self, mail: Mail) -> None:

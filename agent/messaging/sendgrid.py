@@ -14,7 +14,7 @@ from http import HTTPStatus
 import aiohttp
 import structlog
 
-from agent.errors import MessageError, MessageRefusedError, Refusal
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError
 from agent.ports import Mail
 from agent.twilio.rest_client import refused, telling_apart
 
@@ -42,7 +42,7 @@ class SendGrid:
             return
         log.warning("email.failed", status=status)
         if refused(status):
-            raise MessageRefusedError(Refusal.OTHER, f"HTTP {status}")
+            raise MessageRefusedError(MessageRefusal.OTHER, f"HTTP {status}")
         raise MessageError(f"HTTP {status}")
 
     def _body(self, mail: Mail) -> dict[str, object]:

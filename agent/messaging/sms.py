@@ -17,19 +17,19 @@ from twilio.base.exceptions import (  # type: ignore[import-untyped] # ships no 
 )
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
-from agent.errors import MessageError, MessageRefusedError, Refusal, provider_kind
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError, provider_kind
 from agent.ports import TextMessage
 from agent.twilio.rest_client import refused, telling_apart
 
 log = structlog.get_logger(__name__)
 
 _REFUSALS = {
-    21610: Refusal.OPTED_OUT,
-    21211: Refusal.RECIPIENT,  # no valid number
-    21265: Refusal.RECIPIENT,  # a short code
-    21408: Refusal.RECIPIENT,  # a region the account may not send to
-    21612: Refusal.RECIPIENT,  # no way from this sender to it
-    21614: Refusal.RECIPIENT,  # a land line
+    21610: MessageRefusal.OPTED_OUT,
+    21211: MessageRefusal.RECIPIENT,  # no valid number
+    21265: MessageRefusal.RECIPIENT,  # a short code
+    21408: MessageRefusal.RECIPIENT,  # a region the account may not send to
+    21612: MessageRefusal.RECIPIENT,  # no way from this sender to it
+    21614: MessageRefusal.RECIPIENT,  # a land line
 }
 """By Twilio's error code; all others are no fault of the recipient's."""
 
@@ -66,5 +66,5 @@ def _translated(status: int, code: int | None) -> MessageError:
     if not refused(status):
         return MessageError(detail)
     is_busy = status == HTTPStatus.TOO_MANY_REQUESTS
-    refusal = Refusal.OTHER if is_busy else _REFUSALS.get(code or 0, Refusal.OTHER)
+    refusal = MessageRefusal.OTHER if is_busy else _REFUSALS.get(code or 0, MessageRefusal.OTHER)
     return MessageRefusedError(refusal, detail)

@@ -7,10 +7,10 @@ begin with `pii_` and are dropped.
 """
 
 from agent.observability.call_observer import CallObserver, Telemetry
-from agent.observability.call_summary import CallFacts, Stamp
+from agent.observability.call_summary import CallFacts, VersionStamp
 from agent.observability.emf import EmbeddedMetrics
 from agent.observability.logging.log_setup import configure_logging, drop_personal
-from agent.observability.measured_ports import Guard, MeasuredMessenger, MeasuredStore
+from agent.observability.measured_ports import MeasuredMessenger, MeasuredStore, ObserverGuard
 from agent.observability.prices import NO_PRICES, Prices, PricesError, read_prices
 
 __all__ = [
@@ -18,13 +18,13 @@ __all__ = [
     "CallFacts",
     "CallObserver",
     "EmbeddedMetrics",
-    "Guard",
     "MeasuredMessenger",
     "MeasuredStore",
+    "ObserverGuard",
     "Prices",
     "PricesError",
-    "Stamp",
     "Telemetry",
+    "VersionStamp",
     "configure_logging",
     "drop_personal",
     "read_prices",

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from agent.call.actions import Speak, StartTimer, StopTimer, Timer
 from agent.call.events import EndReason, Playback, PlaybackReported, TimerFired
-from agent.observability.call_summary import CallFacts, Receipt
+from agent.observability.call_summary import CallFacts, CallSummary
 from agent.observability.input_kinds import entry_reason, interrupt_kind
 from agent.observability.metrics import Metrics
 from agent.observability.reply_metrics import Replies
-from agent.observability.turn_tracker import Turns
-from agent.ports import Moment
+from agent.observability.turn_tracker import TurnTracker
+from agent.ports import ObservedStep
 
 _CLOCKS = (StartTimer, StopTimer)
 
@@ -38,8 +38,8 @@ class CallObserver:
         self._use_case = use_case
         self._facts = facts
         self._replies = Replies(metrics, use_case, model)
-        self._turns = Turns(metrics, use_case, model)
-        self._receipt = Receipt(model)
+        self._turns = TurnTracker(metrics, use_case, model)
+        self._receipt = CallSummary(model)
         self._began = metrics.now()
         self._fell_silent: float | None = None
         metrics.active_calls.inc()
@@ -62,7 +62,7 @@ class CallObserver:
             self._use_case, reason, self._turns.count, now - self._began, self._facts
         )
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
         if self._replies.is_being_written(moment.event) and _is_silent(moment):
             return  # one more word of many
@@ -96,7 +96,7 @@ class CallObserver:
             self._fell_silent = None
 
 
-def _is_silent(moment: Moment) -> bool:
+def _is_silent(moment: ObservedStep) -> bool:
     return all(isinstance(action, _CLOCKS) for action, _ in moment.deeds)
 
 

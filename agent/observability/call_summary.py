@@ -2,7 +2,7 @@
 
 What one call was and what it cost: one log line at its end.
 
-`Receipt` adds up; it keeps lengths and counts, never words. The shares of the talk are measured
+`CallSummary` adds up; it keeps lengths and counts, never words. The shares of the talk are measured
 where the relay reports who speaks (relay reference section 2.7), otherwise estimated by what was
 said, and the line says which.
 """
@@ -25,10 +25,10 @@ from agent.call.events import (
     ToolFinished,
 )
 from agent.call.heard_alignment import letters
-from agent.call.history import AgentSaid, Voice
+from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import Usage
 from agent.observability.prices import NO_PRICES, Prices
-from agent.ports import Moment
+from agent.ports import ObservedStep
 
 KINDS = ("input", "output", "cache_read", "cache_write")
 
@@ -51,7 +51,7 @@ LETTERS_PER_SECOND = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class VersionStamp:
     """Which versions have answered a call; the hashes tell them apart and nothing of a caller."""
 
     use_case_version: int = 0
@@ -66,7 +66,7 @@ class Stamp:
 class CallFacts:
     """What the observer of a call cannot see in its events."""
 
-    stamp: Callable[[], Stamp] = Stamp
+    stamp: Callable[[], VersionStamp] = VersionStamp
     """Asked at the end of the call: a use case may have been edited."""
     resume: int = 0
     """Number of the line; 0 is the first one of the call."""
@@ -74,7 +74,7 @@ class CallFacts:
     prices: Prices = field(default=NO_PRICES)
 
 
-class Receipt:
+class CallSummary:
     """Adds up one call."""
 
     def __init__(self, model: Callable[[], str]) -> None:
@@ -92,7 +92,7 @@ class Receipt:
         """Of all kinds, used so far."""
         return sum(by_kind(total(self.used.values())).values())
 
-    def observe(self, moment: Moment, kind: str) -> None:
+    def observe(self, moment: ObservedStep, kind: str) -> None:
         """Follow one moment of the call; as for `Turns`."""
         if kind:
             self._interrupts[kind] += 1
@@ -149,7 +149,7 @@ class Receipt:
         match action:
             case Speak(_, text):
                 self._agent.letters += letters(text)
-            case Record(_, AgentSaid(text, Voice.GREETING, False)):
+            case Record(_, AgentSaid(text, SpeechSource.GREETING, False)):
                 self._agent.letters += letters(text)
             case RunTool(call):
                 self._names[call.id] = call.name

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from agent.call.actions import CancelReply, Record, Timer
 from agent.call.events import CallerInterrupted, CallerPressed, CallerSpoke, Event, TimerFired
-from agent.call.history import CallerSaid, Means
-from agent.ports import Moment
+from agent.call.history import CallerSaid, InputMode
+from agent.ports import ObservedStep
 
 _TERMINATOR = "#"
 
 
-def entry_reason(moment: Moment) -> str:
+def entry_reason(moment: ObservedStep) -> str:
     """The reason by its name; empty text if no entry was completed.
 
     `terminator`, `length`, `pause`; `speech` or `key` (one that means something by itself) came
@@ -31,7 +31,7 @@ def entry_reason(moment: Moment) -> str:
         for action, _ in moment.deeds
         if isinstance(action, Record)
         and isinstance(action.fact, CallerSaid)
-        and action.fact.means is Means.KEYPAD
+        and action.fact.means is InputMode.KEYPAD
     ]
     if isinstance(moment.event, CallerPressed) and typed[-1:] == [moment.event.digit]:
         return "key" if len(typed) > 1 else ""
@@ -54,7 +54,7 @@ ORDER_SECONDS = 0.5
 """Later than this an interrupt is of something else than what has just been played."""
 
 
-def interrupt_kind(moment: Moment) -> str:
+def interrupt_kind(moment: ObservedStep) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text if nobody did."""
     match moment.event:
         case CallerInterrupted():
@@ -68,5 +68,5 @@ def interrupt_kind(moment: Moment) -> str:
             return ""
 
 
-def _cuts(moment: Moment) -> bool:
+def _cuts(moment: ObservedStep) -> bool:
     return any(isinstance(action, CancelReply) for action, _ in moment.deeds)

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 ObserverName = Literal["metrics", "record", "trace"]
 
 
-class Guard:
+class ObserverGuard:
     """A context that suppresses the faults of one observer; may be entered again and again.
 
     Args:
@@ -114,7 +114,7 @@ class MeasuredStore:
         self._store = store
         self._telemetry = telemetry
         self._on_operation = on_operation
-        self._guard = Guard("trace", telemetry.observer_errors)
+        self._guard = ObserverGuard("trace", telemetry.observer_errors)
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """See `ports.Store`."""
@@ -166,7 +166,11 @@ class MeasuredStore:
 
 class _Measured:
     def __init__(
-        self, telemetry: Metrics, operation: str, on_operation: OnOperation | None, guard: Guard
+        self,
+        telemetry: Metrics,
+        operation: str,
+        on_operation: OnOperation | None,
+        guard: ObserverGuard,
     ) -> None:
         self._telemetry = telemetry
         self._operation = operation

@@ -31,7 +31,7 @@ from agent.call.events import (
 from agent.call.messages import Usage
 from agent.observability.call_summary import by_kind
 from agent.observability.metrics import Metrics
-from agent.ports import Moment
+from agent.ports import ObservedStep
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
@@ -63,7 +63,7 @@ class Replies:
         reply = self._replies.get(event.reply)
         return reply is not None and reply.first_token is not None
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """Follow one moment of the call."""
         event, at, deeds = moment
         self._note_event(event, at)

@@ -67,7 +67,7 @@ class ToolRun:
 
 
 @dataclass(slots=True)
-class Turn:
+class TrackedTurn:
     """One turn of the caller; all times are seconds on one clock.
 
     Times may be told a little out of order (an event is stamped when it comes, an action when it

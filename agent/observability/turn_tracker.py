@@ -32,8 +32,8 @@ from agent.call.messages import Usage
 from agent.observability.call_summary import by_kind
 from agent.observability.input_kinds import ORDER_SECONDS
 from agent.observability.metrics import Metrics
-from agent.observability.turn_stages import OURS, Turn
-from agent.ports import Moment
+from agent.observability.turn_stages import OURS, TrackedTurn
+from agent.ports import ObservedStep
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete."""
 
 
-class Turns:
+class TurnTracker:
     """Follows the turns of one call.
 
     Args:
@@ -57,14 +57,14 @@ class Turns:
         self._use_case = use_case
         self._model = model
         self._log = log.bind(use_case=use_case)
-        self._turn: Turn | None = None
-        self._untold: Turn | None = None
+        self._turn: TrackedTurn | None = None
+        self._untold: TrackedTurn | None = None
         """Over, and perhaps still being played."""
         self._silent_since: float | None = None
         """When that was reported to have been played."""
         self.count = 0
 
-    def observe(self, moment: Moment, kind: str) -> None:
+    def observe(self, moment: ObservedStep, kind: str) -> None:
         """Follow one moment of the call; `kind` is its `interrupt_kind`."""
         event, received_at, deeds = moment
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
@@ -105,7 +105,7 @@ class Turns:
             self._turn.advance(at)
             self._close()
         if self._turn is None or not self._turn.is_going:
-            self._turn = Turn(at)
+            self._turn = TrackedTurn(at)
         self._tell()
 
     def _count(self, reply: int | None, usage: Usage) -> None:
@@ -123,7 +123,7 @@ class Turns:
             self._untold.interrupted = kind
         self._tell()
 
-    def _note_action(self, turn: Turn, event: Event, action: Action, at: float) -> None:
+    def _note_action(self, turn: TrackedTurn, event: Event, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
                 turn.asked(reply, at)
@@ -140,7 +140,7 @@ class Turns:
             case _:
                 pass
 
-    def _measure_response(self, turn: Turn) -> None:
+    def _measure_response(self, turn: TrackedTurn) -> None:
         response = turn.response or 0.0
         self._metrics.first_speech.labels(self._use_case).observe(
             response, self._metrics.exemplar()
@@ -185,7 +185,7 @@ class Turns:
         )
 
 
-def outcome_of(turn: Turn) -> str:
+def outcome_of(turn: TrackedTurn) -> str:
     """`answered`, `interrupted`, `failed` (the caller heard an apology at best) or `silent`."""
     if turn.interrupted:
         return "interrupted"
@@ -194,7 +194,7 @@ def outcome_of(turn: Turn) -> str:
     return "silent" if turn.response is None else "answered"
 
 
-def _note_event(turn: Turn, event: Event, at: float) -> None:
+def _note_event(turn: TrackedTurn, event: Event, at: float) -> None:
     match event:
         case TimerFired(timer) if timer in _WAITS_FOR_CALLER:
             turn.held(at)

@@ -17,26 +17,26 @@ import structlog
 
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from agent.capacity.admission import Admission
 from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
 from agent.messaging.messenger import ListedMessenger
-from agent.observability.tracing import TracedToolbox
-from agent.ports import Item, Line, Toolbox
-from agent.session.call_registry import Lines
-from agent.session.call_setup import Setups
+from agent.observability.tracing import TracedToolExecutor
+from agent.ports import Item, ToolExecutor, Transport
+from agent.session.call_registry import ActiveCalls
+from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
-from agent.session.live_config import LiveConfiguration, Means, open_for_call
+from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
 from agent.session.observers import open_watch
-from agent.session.recovery import Recovered, recover, started_ms
+from agent.session.recovery import RecoveredCall, recover, started_ms
 from agent.session.resources import Resources
-from agent.session.session import Session, Surroundings
+from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
-from agent.store.call_state.resume_attempts import Reentry, enter_again, reentry_of
-from agent.tools import CallContext, Ledger
+from agent.store.call_state.resume_attempts import ResumeAttempt, enter_again, reentry_of
+from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import prompt
 from agent.usecases.use_case import UseCase
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedCall:
     """A call that was set up and waits for its line."""
 
     call_sid: str
@@ -59,7 +59,7 @@ async def _admit_always(_: Item) -> None:
     """A call that was admitted before."""
 
 
-class Calls:
+class CallManager:
     """Sets calls up and runs them."""
 
     def __init__(
@@ -79,9 +79,9 @@ class Calls:
         self._limits = CallerLimits(settings, resources.store, clock)
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
-        self.lines = Lines(self.admission, on_active)
+        self.lines = ActiveCalls(self.admission, on_active)
         resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
-        self._setups = Setups(settings, resources.store, resources.toolkit, clock)
+        self._setups = CallSetup(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._resumes = resources.telemetry.call_resumes
         self._repairs = resources.telemetry.history_repairs
@@ -111,7 +111,7 @@ class Calls:
         """Sources of tools that cannot be reached; calls are taken, and do without them."""
         return self._resources.toolkit.away
 
-    async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> Prepared:
+    async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
         """Set a call up: who calls, which use case answers, what it is told.
 
         Takes one round trip to the table: the item that opens the line is written while the rest is
@@ -129,8 +129,8 @@ class Calls:
         return await self._prepare(webhook, outbound, admit=self._limits.admit)
 
     async def take_back(
-        self, webhook: Mapping[str, str], cause: Cause, session_id: str
-    ) -> Prepared | None:
+        self, webhook: Mapping[str, str], cause: ResumeCause, session_id: str
+    ) -> PreparedCall | None:
         """Give a call a new line; None if it has had too many lately.
 
         A call of which nothing is known, as after a switch to another region, is set up like a new
@@ -162,7 +162,7 @@ class Calls:
         item = await self._set_up(item)
         record = await self._setups.record_of(item)
         use_case = self._setups.parse(session.record_of_call(record, item))
-        return Prepared(call_sid, use_case, "", token)
+        return PreparedCall(call_sid, use_case, "", token)
 
     async def admit(self, call_sid: str, token: str) -> TokenUse:
         """What this token is good for: it opens the line of its call."""
@@ -170,7 +170,9 @@ class Calls:
             return TokenUse.REFUSED
         return await session.spend_token(self._store, call_sid, token, self._clock())
 
-    async def run(self, call_sid: str, line: Line, use: TokenUse = TokenUse.FIRST) -> EndReason:
+    async def run(
+        self, call_sid: str, line: Transport, use: TokenUse = TokenUse.FIRST
+    ) -> EndReason:
         """Lead a call that was set up, until it is over or its line is.
 
         Args:
@@ -186,7 +188,7 @@ class Calls:
         with tracing.serving() if tracing else nullcontext():
             return await self._run(call_sid, line, use)
 
-    async def _run(self, call_sid: str, line: Line, use: TokenUse) -> EndReason:
+    async def _run(self, call_sid: str, line: Transport, use: TokenUse) -> EndReason:
         item = await self._store.get(call_sid, session.CONNECTION)
         if item is None:
             raise UseCaseError("call: it was never set up")
@@ -195,9 +197,9 @@ class Calls:
         reentry = reentry_of(item)
         if use is TokenUse.AGAIN:
             now = self._clock()
-            reentry = await enter_again(self._store, call_sid, Cause.RECONNECTED, "", now)
+            reentry = await enter_again(self._store, call_sid, ResumeCause.RECONNECTED, "", now)
             if reentry is None:
-                self._resumes.labels(Cause.RECONNECTED, "refused").inc()
+                self._resumes.labels(ResumeCause.RECONNECTED, "refused").inc()
                 return EndReason.ERROR_RELAY
         recovered = await self._recovered(item, reentry) if reentry else None
         resumption = recovered.resumption if recovered else None
@@ -210,7 +212,7 @@ class Calls:
             journal = self._resources.journals.open(
                 call_sid, started_ms(item), recovered.first_sequence if recovered else 0
             )
-            around = Surroundings(line, configuration, journal, watch, allowance)
+            around = CallDependencies(line, configuration, journal, watch, allowance)
             running = Session(Conversation(configuration.brief, resumption), around)
             with self.lines.in_progress(call_sid, running):
                 reason = await running.run()
@@ -231,7 +233,7 @@ class Calls:
             await asyncio.wait(self._writings)
 
     async def survey(self) -> None:
-        """See `Setups.survey`."""
+        """See `CallSetup.survey`."""
         await self._setups.survey()
 
     @property
@@ -242,7 +244,7 @@ class Calls:
         ]
 
     async def use_case(self, name: str) -> UseCase:
-        """See `Setups.use_case`."""
+        """See `CallSetup.use_case`."""
         return await self._setups.use_case(name)
 
     async def _prepare(
@@ -250,7 +252,7 @@ class Calls:
         webhook: Mapping[str, str],
         outbound: str = "",
         admit: Callable[[Item], Awaitable[None]] = _admit_always,
-    ) -> Prepared:
+    ) -> PreparedCall:
         """See `prepare`; a call in progress needs no admission."""
         call_sid, token, now = webhook["CallSid"], secrets.token_urlsafe(24), self._clock()
         trusted = self._settings.trusted_attestation
@@ -263,7 +265,7 @@ class Calls:
         await open_for_call(self._open_model, setup.use_case)
         self._write_later(call_sid, session.set_up_attributes(setup.session))
         greeting = prompt.greeting(setup.use_case, setup.profile)
-        return Prepared(call_sid, setup.use_case, greeting, token)
+        return PreparedCall(call_sid, setup.use_case, greeting, token)
 
     async def _open(self, opening: Item, token: str) -> None:
         """Keep what opens the socket of a call; it may be the second webhook for one."""
@@ -304,7 +306,7 @@ class Calls:
         self._write_later(str(item["pk"]), attributes)
         return {**item, **attributes}
 
-    async def _recovered(self, item: Item, reentry: Reentry) -> Recovered:
+    async def _recovered(self, item: Item, reentry: ResumeAttempt) -> RecoveredCall:
         """A call as it stands, when nobody here leads it any more."""
         call_sid = str(item["pk"])
         await self.lines.lose(call_sid)
@@ -321,12 +323,12 @@ class Calls:
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
         """What answers one call."""
-        ledger = Ledger(self._store, str(item["pk"]), self._clock)
+        ledger = IdempotencyStore(self._store, str(item["pk"]), self._clock)
         toolbox = partial(self._toolbox, item, ledger)
-        means = Means(self._store, self._setups, self._open_model, toolbox)
+        means = ConfigDependencies(self._store, self._setups, self._open_model, toolbox)
         return await LiveConfiguration.open(means, item)
 
-    def _toolbox(self, item: Item, ledger: Ledger, use_case: UseCase) -> Toolbox:
+    def _toolbox(self, item: Item, ledger: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -343,4 +345,4 @@ class Calls:
             languages=tuple(language["code"] for language in use_case.languages),
         )
         toolbox = self._resources.toolkit.toolbox(use_case, context)
-        return TracedToolbox(toolbox) if self._resources.tracing else toolbox
+        return TracedToolExecutor(toolbox) if self._resources.tracing else toolbox

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.call.events import Departure
+from agent.call.events import ShutdownMode
 from agent.capacity.admission import Admission
 from agent.session.session import Session
 
 
-class Lines:
+class ActiveCalls:
     """Counts the lines that are there.
 
     Args:
@@ -31,7 +31,7 @@ class Lines:
         self._running: set[Session] = set()
         self._latest: dict[str, Session] = {}
         """The latest session of each call."""
-        self._departure = Departure.WHEN_QUIET
+        self._departure = ShutdownMode.WHEN_QUIET
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
         self.is_draining = False
@@ -78,7 +78,7 @@ class Lines:
         if (before := self._latest.get(call_sid)) is not None:
             await before.lose_line()
 
-    def drain(self, departure: Departure = Departure.WHEN_QUIET) -> None:
+    def drain(self, departure: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
         """Take no further call and leave those in progress, in this way."""
         self.is_draining = True
         self._departure = departure

@@ -25,37 +25,37 @@ from agent.errors import StoreError, UseCaseError
 from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item as session
-from agent.tools import Toolkit
+from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history as past
 from agent.usecases import profiles, prompt, versions
 from agent.usecases import record as records
 from agent.usecases import relay_attributes as relay_rules
 from agent.usecases.prefetch import Prefetch, Reading
-from agent.usecases.prompt import Dealing
+from agent.usecases.prompt import PastDealing
 from agent.usecases.use_case import Profile, UseCase
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SetupResult:
     """What answers one call."""
 
     use_case: UseCase
     """As its record has it: the placeholders of its prompt are not filled."""
     profile: Profile
-    session: session.Session
+    session: session.SessionItem
     """What is kept of it, the prompt filled."""
 
 
-class Setups:
+class CallSetup:
     """Sets up the calls of one process."""
 
     def __init__(
         self,
         settings: Settings,
         store: Store,
-        toolkit: Toolkit,
+        toolkit: ToolRegistry,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class Setups:
         self._warned: set[str] = set()
         self._prefetch = Prefetch(store, clock, always=[default])
 
-    async def read(self, webhook: Mapping[str, object]) -> Setup:
+    async def read(self, webhook: Mapping[str, object]) -> SetupResult:
         """Set a call up.
 
         Args:
@@ -87,10 +87,10 @@ class Setups:
             use_case, version = await self._chosen(reading, made_for, whom)
         else:
             use_case, version = await self._answering(reading, profile.use_case, whom)
-        return Setup(
+        return SetupResult(
             use_case,
             profile,
-            session.Session(
+            session.SessionItem(
                 use_case=use_case,
                 version=version,
                 model=use_case.model.identifier or self._settings.model_identifier,
@@ -101,7 +101,7 @@ class Setups:
             ),
         )
 
-    async def renew(self, record: Item, item: Mapping[str, object]) -> session.Session:
+    async def renew(self, record: Item, item: Mapping[str, object]) -> session.SessionItem:
         """Set a call up anew with a record that was edited while it runs.
 
         Args:
@@ -113,7 +113,7 @@ class Setups:
             StoreError: The table cannot be reached.
         """
         use_case, caller = self.parse(record), session.profile_of(item)
-        return session.Session(
+        return session.SessionItem(
             use_case=use_case,
             version=0,
             model=use_case.model.identifier or self._settings.model_identifier,
@@ -233,7 +233,7 @@ class Setups:
         before = await self._past(use_case, reading) if prompt.tells_history(use_case) else ()
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
-    async def _past(self, use_case: UseCase, reading: Reading) -> tuple[Dealing, ...]:
+    async def _past(self, use_case: UseCase, reading: Reading) -> tuple[PastDealing, ...]:
         prefixes = past.prefixes([tool.name for tool in use_case.tools])
         items = [item for prefix in prefixes for item in await reading.past(prefix)]
         return past.dealings(items, self._settings.time_zone)

@@ -69,7 +69,9 @@ class CallerLimits:
         if self._tokens and tokens >= self._tokens:
             raise CallerLimitError("caller_spend")
 
-    def allowance(self, item: Mapping[str, object], tokens: Callable[[], int]) -> Allowance | None:
+    def allowance(
+        self, item: Mapping[str, object], tokens: Callable[[], int]
+    ) -> CallerAllowance | None:
         """What the line that begins now may cost; None = as much as it likes.
 
         Args:
@@ -80,7 +82,7 @@ class CallerLimits:
         if not (caller and self._tokens):
             return None
         line = usage.line_of(str(item["pk"]), self._clock())
-        return Allowance(self._store, self._clock, self._tokens, caller, line, tokens)
+        return CallerAllowance(self._store, self._clock, self._tokens, caller, line, tokens)
 
     async def _has_place(self, caller: str, call_sid: str) -> bool:
         if not self._calls:
@@ -91,7 +93,7 @@ class CallerLimits:
         return await usage.read_tokens(self._store, caller) if self._tokens else 0
 
 
-class Allowance:
+class CallerAllowance:
     """`ports.Allowance`: what one line may cost, beside the other calls of its caller."""
 
     def __init__(

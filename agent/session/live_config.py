@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agent.call.actions import StartReply
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.messages import ReplyRequest
 from agent.errors import StoreError, UseCaseError
 from agent.llm import OpenModel
-from agent.ports import Item, Key, LanguageModel, Store, Toolbox
-from agent.session.call_setup import Setups
+from agent.ports import Item, Key, LanguageModel, Store, ToolExecutor
+from agent.session.call_setup import CallSetup
 from agent.store.call_state import call_item as session
 from agent.usecases import prompt
 from agent.usecases import record as records
@@ -37,13 +37,13 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ConfigDependencies:
     """What the configuration of a call is made with."""
 
     store: Store
-    setups: Setups
+    setups: CallSetup
     open_model: OpenModel
-    toolbox: Callable[[UseCase], Toolbox]
+    toolbox: Callable[[UseCase], ToolExecutor]
     """The tools of this call that a use case offers."""
 
 
@@ -53,20 +53,22 @@ class _InForce:
 
     use_case: UseCase
     model: LanguageModel
-    toolbox: Toolbox
+    toolbox: ToolExecutor
 
 
 class LiveConfiguration:
     """`ports.Configuration` of one call; made by `open`."""
 
-    def __init__(self, means: Means, record: Item, item: Item, in_force: _InForce) -> None:
+    def __init__(
+        self, means: ConfigDependencies, record: Item, item: Item, in_force: _InForce
+    ) -> None:
         self._means = means
         self._record = self._seen_record = record
         self._item = self._seen_item = item
         self._in_force = in_force
 
     @classmethod
-    async def open(cls, means: Means, item: Item) -> LiveConfiguration:
+    async def open(cls, means: ConfigDependencies, item: Item) -> LiveConfiguration:
         """The configuration of a call that was set up.
 
         Args:
@@ -94,7 +96,7 @@ class LiveConfiguration:
         return self._in_force.model
 
     @property
-    def toolbox(self) -> Toolbox:
+    def toolbox(self) -> ToolExecutor:
         """See `ports.Configuration`."""
         return self._in_force.toolbox
 
@@ -104,7 +106,7 @@ class LiveConfiguration:
         return template_of(self._record)
 
     @property
-    def brief(self) -> Brief:
+    def brief(self) -> CallConfig:
         """What the conversation needs to know of it."""
         return brief_of(self._in_force.use_case, self._item)
 
@@ -112,7 +114,7 @@ class LiveConfiguration:
         """See `ports.Configuration`."""
         return request_of(self._in_force.use_case, action)
 
-    async def refresh(self) -> Brief | None:
+    async def refresh(self) -> CallConfig | None:
         """See `ports.Configuration`."""
         try:
             return self.brief if await self._take_edits() else None
@@ -162,9 +164,9 @@ def template_of(record: Item) -> object:
     return plain(record.get("prompt"))
 
 
-def brief_of(use_case: UseCase, item: Item) -> Brief:
+def brief_of(use_case: UseCase, item: Item) -> CallConfig:
     """What the conversation needs to know of a use case, in the call of this session item."""
-    return Brief(
+    return CallConfig(
         greeting=prompt.greeting(use_case, session.profile_of(item)),
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
@@ -213,7 +215,7 @@ def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
             raise UseCaseError(fault)
 
 
-async def _in_force(means: Means, record: Item, item: Item) -> _InForce:
+async def _in_force(means: ConfigDependencies, record: Item, item: Item) -> _InForce:
     """What a record and a session item say together."""
     use_case = means.setups.parse(session.record_of_call(record, item))
     return _InForce(use_case, await means.open_model(use_case), means.toolbox(use_case))

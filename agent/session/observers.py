@@ -14,22 +14,22 @@ from typing import Protocol, TypeVar
 from agent import __version__
 from agent.call.events import EndReason
 from agent.call.resumption import Resumption
-from agent.observability import CallFacts, CallObserver, Guard, Telemetry
+from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry
 from agent.observability.measured_ports import ObserverName
 from agent.observability.recording.call_recorder import CallRecorder
 from agent.observability.tracing import CallTrace
-from agent.ports import Item, Moment
+from agent.ports import Item, ObservedStep
 from agent.session.live_config import LiveConfiguration
 from agent.session.recording_metadata import answering, asks_of, beginning_of
 from agent.session.resources import Resources
 
-_O = TypeVar("_O", bound="LineObserver")
+_O = TypeVar("_O", bound="SessionObserver")
 
 
-class LineObserver(Protocol):
+class SessionObserver(Protocol):
     """`ports.Observer` that is told when its line is over."""
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
         ...
 
@@ -38,7 +38,7 @@ class LineObserver(Protocol):
         ...
 
 
-class Watch:
+class CallObservers:
     """`ports.Observer` of one line: all its observers as one, none of which can do harm.
 
     Args:
@@ -52,11 +52,11 @@ class Watch:
         self,
         telemetry: Telemetry,
         metrics: Callable[[], CallObserver],
-        record: Callable[[], LineObserver | None],
-        trace: Callable[[], LineObserver | None],
+        record: Callable[[], SessionObserver | None],
+        trace: Callable[[], SessionObserver | None],
     ) -> None:
         self._errors = telemetry.observer_errors
-        self._observers: list[tuple[Guard, LineObserver]] = []
+        self._observers: list[tuple[ObserverGuard, SessionObserver]] = []
         self._open("trace", trace)  # first: the others ask which trace they measure
         self._metrics = self._open("metrics", metrics)
         self._open("record", record)
@@ -66,7 +66,7 @@ class Watch:
         """Of all kinds, used so far."""
         return self._metrics.tokens if self._metrics is not None else 0
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
         for guard, observer in self._observers:
             with guard:
@@ -79,7 +79,7 @@ class Watch:
                 observer.ended(reason)
 
     def _open(self, name: ObserverName, open_one: Callable[[], _O | None]) -> _O | None:
-        guard = Guard(name, self._errors)
+        guard = ObserverGuard(name, self._errors)
         with guard:
             observer = open_one()
             if observer is not None:
@@ -95,7 +95,7 @@ def open_watch(
     number: int,
     resumption: Resumption | None,
     now: float,
-) -> Watch:
+) -> CallObservers:
     """Have a line watched from now on.
 
     Args:
@@ -129,4 +129,4 @@ def open_watch(
         return resources.tracing.call(call_sid, use_case, number, model)
 
     metrics = partial(resources.telemetry.call, use_case, model, facts)
-    return Watch(resources.telemetry, metrics, record, trace)
+    return CallObservers(resources.telemetry, metrics, record, trace)

@@ -21,7 +21,7 @@ from agent.errors import DialError, DialFault, UseCaseError
 from agent.ports import Dialer, Store
 from agent.settings import Settings
 from agent.store.call_state import outbound_records as dials
-from agent.store.call_state.outbound_records import Dial
+from agent.store.call_state.outbound_records import OutboundCallRecord
 from agent.usecases.caller_identity import is_telephone_number
 from agent.usecases.use_case import UseCase
 
@@ -36,7 +36,7 @@ _LONGEST_SECONDS = 3900.0
 """Ringing, and the longest call there is."""
 
 
-class Outbound:
+class OutboundCalls:
     """Makes calls, and tells what they are for when they are answered."""
 
     def __init__(
@@ -82,7 +82,9 @@ class Outbound:
         except UseCaseError as error:
             raise DialError(DialFault.USE_CASE, str(error)) from error
         await self._take_turns(to)
-        token = await dials.remember(self._store, Dial(to, caller_id, use_case), self._clock())
+        token = await dials.remember(
+            self._store, OutboundCallRecord(to, caller_id, use_case), self._clock()
+        )
         origin = self._settings.origin
         call_sid = await dialer.dial(
             to, caller_id, f"{origin}/twiml?{urlencode({'dial': token})}", f"{origin}/calls/status"
@@ -90,7 +92,7 @@ class Outbound:
         log.info("outbound.dialled", call_sid=call_sid, use_case=use_case)
         return call_sid
 
-    async def claim(self, token: str, webhook: Mapping[str, str]) -> Dial | None:
+    async def claim(self, token: str, webhook: Mapping[str, str]) -> OutboundCallRecord | None:
         """What a call is for that was answered; None if the token is not of this call.
 
         Args:

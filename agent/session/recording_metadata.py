@@ -16,12 +16,12 @@ from agent import call as conversation
 from agent.call.actions import StartReply
 from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
-from agent.observability import Stamp as ReceiptStamp
+from agent.observability import VersionStamp as ReceiptStamp
 from agent.observability.recording.digests import asks_digest, prompt_digest, tools_digest
 from agent.observability.recording.replay import Today
-from agent.observability.recording.serialization import Beginning, Stamp
+from agent.observability.recording.serialization import Beginning, RecordStamp
 from agent.ports import Item
-from agent.session.call_setup import Setups
+from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, brief_of, request_of, template_of
 from agent.store.call_state import call_item as session
 from agent.usecases import record as records
@@ -66,7 +66,7 @@ def answering(configuration: LiveConfiguration, item: Item) -> ReceiptStamp:
     return ReceiptStamp(session.version_of(item), prompt, tools)
 
 
-async def today(setups: Setups, began: Beginning, model: str) -> Today:
+async def today(setups: CallSetup, began: Beginning, model: str) -> Today:
     """With what the same call would begin now: the same caller, in the same use case as it stands.
 
     Args:
@@ -93,8 +93,8 @@ async def today(setups: Setups, began: Beginning, model: str) -> Today:
 
 def _stamp(
     use_case: str, item: Mapping[str, object], template: object, request: ReplyRequest
-) -> Stamp:
-    return Stamp(
+) -> RecordStamp:
+    return RecordStamp(
         use_case=use_case,
         version=session.version_of(item),
         model=str(item.get("llmModel", "")),

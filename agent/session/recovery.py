@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from agent.call.resumption import Resumption
 from agent.ports import Item, Store
 from agent.store.call_state.history_loader import GENERATION, read_back
-from agent.store.call_state.history_repair import Repair
-from agent.store.call_state.resume_attempts import Reentry
+from agent.store.call_state.history_repair import HistoryRepair
+from agent.store.call_state.resume_attempts import ResumeAttempt
 from agent.tools import language_of
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class RecoveredCall:
     """Where a call stands."""
 
     resumption: Resumption
     first_sequence: int
     """Of the facts that are recorded from now on, see `Journals.open`."""
-    repairs: list[Repair]
+    repairs: list[HistoryRepair]
     """What had to be made good of the facts; each was logged."""
 
 
-async def recover(store: Store, item: Item, reentry: Reentry, now: float) -> Recovered:
+async def recover(store: Store, item: Item, reentry: ResumeAttempt, now: float) -> RecoveredCall:
     """Read a call back.
 
     Args:
@@ -49,7 +49,7 @@ async def recover(store: Store, item: Item, reentry: Reentry, now: float) -> Rec
         language=language_of(found.facts),
     )
     first_sequence = max(found.next_sequence, reentry.number * GENERATION)
-    return Recovered(resumption, first_sequence, found.repairs)
+    return RecoveredCall(resumption, first_sequence, found.repairs)
 
 
 def started_ms(item: Item) -> int:

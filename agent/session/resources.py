@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from agent.capacity.load_shedding import Load
 from agent.llm import OpenModel
 from agent.observability import NO_PRICES, Prices, Telemetry
-from agent.observability.recording.record_writer import RecordDesk
+from agent.observability.recording.record_writer import RecordWriter
 from agent.observability.tracing import Tracing
 from agent.ports import Messenger, Store
 from agent.store.call_state.journal import Journals
-from agent.tools import Toolkit
+from agent.tools import ToolRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Resources:
     store: Store
     journals: Journals
     open_model: OpenModel
-    toolkit: Toolkit
+    toolkit: ToolRegistry
     messenger: Messenger
     telemetry: Telemetry
     load: Load = field(default_factory=Load)
-    records: RecordDesk | None = None
+    records: RecordWriter | None = None
     """None = calls are not recorded."""
     prices: Prices = NO_PRICES
     tracing: Tracing | None = None

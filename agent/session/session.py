@@ -43,12 +43,11 @@ from agent.call.actions import (
 from agent.call.conversation import Conversation
 from agent.call.events import (
     AllowanceSpent,
-    BriefChanged,
+    CallConfigChanged,
     CallEnded,
     CallerPressed,
     CallerSpoke,
     CallStarted,
-    Departure,
     EndReason,
     Event,
     Playback,
@@ -58,6 +57,7 @@ from agent.call.events import (
     ReplyFault,
     ReplyFinished,
     ServiceStopping,
+    ShutdownMode,
     Summarized,
     SummaryFailed,
     TimerFired,
@@ -67,7 +67,15 @@ from agent.call.events import (
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.errors import ModelError
-from agent.ports import Allowance, Configuration, Journal, LanguageModel, Line, Moment, Observer
+from agent.ports import (
+    Allowance,
+    Configuration,
+    Journal,
+    LanguageModel,
+    ObservedStep,
+    Observer,
+    Transport,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -96,10 +104,10 @@ _INBOX_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class CallDependencies:
     """What one call has around it."""
 
-    line: Line
+    line: Transport
     configuration: Configuration
     journal: Journal
     observer: Observer
@@ -110,7 +118,7 @@ class Surroundings:
 class Session:
     """One call from its first to its last event. `run` may be called once."""
 
-    def __init__(self, conversation: Conversation, around: Surroundings) -> None:
+    def __init__(self, conversation: Conversation, around: CallDependencies) -> None:
         self._conversation = conversation
         self._around = around
         self._inbox: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(_INBOX_SIZE)
@@ -139,7 +147,7 @@ class Session:
                 log.warning("call.unwritten", facts=unwritten)
         return self._conversation.end_reason
 
-    def stop(self, departure: Departure = Departure.WHEN_QUIET) -> None:
+    def stop(self, departure: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
         """The process will go away; the conversation decides what to say and when."""
         self._offer(ServiceStopping(departure))
 
@@ -163,7 +171,7 @@ class Session:
             await self._carry_out(action)
         if isinstance(event, CallEnded):
             self._has_left.set()
-        self._around.observer.observe(Moment(event, received_at, deeds))
+        self._around.observer.observe(ObservedStep(event, received_at, deeds))
 
     async def _put(self, event: Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))
@@ -276,7 +284,7 @@ class Session:
 
     async def _refresh(self) -> None:
         if (brief := await self._around.configuration.refresh()) is not None:
-            await self._put(BriefChanged(brief))
+            await self._put(CallConfigChanged(brief))
 
     async def _reply(self, action: StartReply) -> None:
         """One reply, to an event that says how it ended."""

@@ -44,7 +44,7 @@ class Uncounted:
         """See `JournalEvents`."""
 
 
-class Waiting(Protocol):
+class WaitingItem(Protocol):
     """The facts of one call that wait."""
 
     @property
@@ -61,7 +61,7 @@ class Waiting(Protocol):
         ...
 
 
-class Backlog:
+class WriteBehindQueue:
     """What waits in the whole process, its bound, and whose turn it is to write."""
 
     def __init__(self, events: JournalEvents) -> None:
@@ -69,12 +69,12 @@ class Backlog:
         self.turns = asyncio.Semaphore(WRITINGS_AT_ONCE)
         """Held for one writing."""
         self.facts = 0
-        self.journals: dict[Waiting, None] = {}
+        self.journals: dict[WaitingItem, None] = {}
         """Those with facts that wait, the one that has waited longest first."""
         self._delayed = 0
         self._is_full = False
 
-    def add(self, journal: Waiting) -> None:
+    def add(self, journal: WaitingItem) -> None:
         """One more fact of this journal waits."""
         self.journals.setdefault(journal)
         self._count(1)
@@ -84,7 +84,7 @@ class Backlog:
             self._is_full = True
             next(iter(self.journals)).drop_oldest("too_many")
 
-    def remove(self, journal: Waiting) -> None:
+    def remove(self, journal: WaitingItem) -> None:
         """One fact of this journal waits no longer."""
         self._count(-1)
         if not journal.unwritten:

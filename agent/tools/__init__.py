@@ -1,8 +1,9 @@
 """What an agent can do: every tool there is, listed.
 
 A tool is one typed async function (`declare.tool`) in the tuple of its module; a use case names
-those it offers, and may declare others that are HTTP requests (`agent.tools.http`). `Toolkit` has
-those that can be used in this process, `CallToolbox` runs them for one call.
+those it offers, and may declare others that are HTTP requests (`agent.tools.http`).
+`ToolRegistry` has
+those that can be used in this process, `CallToolExecutor` runs them for one call.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from agent.tools.builtin import messaging
 from agent.tools.builtin.apartments import tours as apartments
 from agent.tools.builtin.call_control import language_of
 from agent.tools.builtin.restaurant import ordering
-from agent.tools.executor import CallToolbox
-from agent.tools.http import HttpTools, Outside
-from agent.tools.idempotency import Ledger
-from agent.tools.registry import Toolkit
+from agent.tools.executor import CallToolExecutor
+from agent.tools.http import HttpTools, OutboundHttp
+from agent.tools.idempotency import IdempotencyStore
+from agent.tools.registry import ToolRegistry
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
 
 __all__ = [
     "SPECS",
     "TOOLS",
     "CallContext",
-    "CallToolbox",
+    "CallToolExecutor",
     "HttpTools",
-    "Ledger",
-    "Outside",
+    "IdempotencyStore",
+    "OutboundHttp",
     "Tool",
-    "Toolkit",
+    "ToolRegistry",
     "WithEffect",
     "language_of",
     "tool",

@@ -45,7 +45,7 @@ class _MissingError(ToolError):
         self.names = names
 
 
-class CallToolbox:
+class CallToolExecutor:
     """`ports.Toolbox` over a choice of tools."""
 
     def __init__(self, tools: Iterable[Tool], context: CallContext) -> None:

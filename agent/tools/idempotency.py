@@ -95,7 +95,7 @@ Result = dict[str, object]
 """What came of it, of JSON's types."""
 
 
-class State(StrEnum):
+class EffectState(StrEnum):
     """How far an effect has come."""
 
     STARTED = "started"
@@ -104,11 +104,11 @@ class State(StrEnum):
     DONE = "done"
 
 
-class Entry(msgspec.Struct, frozen=True, rename="camel"):
+class IdempotencyRecord(msgspec.Struct, frozen=True, rename="camel"):
     """One effect of one call, as it stands in the table."""
 
     effect: str
-    state: State
+    state: EffectState
     attempt: int
     """From 1; one more after each refusal."""
     owner: str
@@ -124,12 +124,16 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def sequence(self) -> int:
         """Grows from each state to those that may follow."""
-        if self.state is State.DONE:
+        if self.state is EffectState.DONE:
             return _LAST_SEQUENCE
-        return self.attempt * 3 + (State.STARTED, State.UNKNOWN, State.REFUSED).index(self.state)
+        return self.attempt * 3 + (
+            EffectState.STARTED,
+            EffectState.UNKNOWN,
+            EffectState.REFUSED,
+        ).index(self.state)
 
 
-class Ledger:
+class IdempotencyStore:
     """The effects of one call.
 
     Args:
@@ -144,7 +148,7 @@ class Ledger:
         self._clock = clock
         self._idle: set[str] = set()
         """Owners of this process whose attempt is over and has done nothing."""
-        self._done: dict[str, Entry] = {}
+        self._done: dict[str, IdempotencyRecord] = {}
         """By key, what this process has done, whether it could be written down or not."""
 
     def key(self, effect: str, content: object) -> str:
@@ -188,18 +192,20 @@ class Ledger:
         key = self.key(effect, content)
         if key in self._done:
             return (await self._settled(key, self._done[key])).result
-        mine = Entry(effect, State.STARTED, 1, token_hex(8), self._clock(), plan)
+        mine = IdempotencyRecord(effect, EffectState.STARTED, 1, token_hex(8), self._clock(), plan)
         entry = await self._begun(key, mine, repeatable=repeatable)
-        if entry.state is State.DONE:
+        if entry.state is EffectState.DONE:
             return entry.result
         if repeatable or entry.owner == mine.owner:
             return await self._performed(key, entry, perform, repeatable=repeatable)
-        if entry.state is State.REFUSED:
+        if entry.state is EffectState.REFUSED:
             raise ToolError(entry.refusal)
         log.warning("effect.unknown", effect=effect)
         raise ToolError(UNKNOWN)
 
-    async def _begun(self, key: str, mine: Entry, *, repeatable: bool) -> Entry:
+    async def _begun(
+        self, key: str, mine: IdempotencyRecord, *, repeatable: bool
+    ) -> IdempotencyRecord:
         """The entry to go by: mine to be performed, or what others have begun or settled."""
         try:
             entry = await self._claimed(key, mine)
@@ -214,7 +220,7 @@ class Ledger:
             self._idle.add(mine.owner)
             raise
 
-    async def _claimed(self, key: str, mine: Entry) -> Entry:
+    async def _claimed(self, key: str, mine: IdempotencyRecord) -> IdempotencyRecord:
         """Mine, now started; or the entry of somebody else who has started or settled it."""
         for _ in range(_MOST_CLAIMS):
             entry = await self._offer(key, mine)
@@ -223,27 +229,27 @@ class Ledger:
             mine = replace(mine, attempt=entry.attempt + 1, plan=entry.plan)
         raise StoreError("an entry of the ledger changes all the time")
 
-    def _came_to_nothing(self, entry: Entry) -> bool:
+    def _came_to_nothing(self, entry: IdempotencyRecord) -> bool:
         """The attempt is over and has done nothing, by the table or by what we know of ours."""
-        is_idle = entry.owner in self._idle and entry.state is not State.DONE
-        return entry.state is State.REFUSED or is_idle
+        is_idle = entry.owner in self._idle and entry.state is not EffectState.DONE
+        return entry.state is EffectState.REFUSED or is_idle
 
-    async def _outcome(self, key: str, entry: Entry) -> Entry:
+    async def _outcome(self, key: str, entry: IdempotencyRecord) -> IdempotencyRecord:
         """What has come of somebody else's attempt, as soon as that is settled or overdue."""
         loop = asyncio.get_running_loop()
         age = max(0.0, self._clock() - entry.started_at)
         overdue = loop.time() + PERFORM_SECONDS - age
-        while entry.state is State.STARTED and loop.time() < overdue:
+        while entry.state is EffectState.STARTED and loop.time() < overdue:
             await asyncio.sleep(_POLL_SECONDS)
             entry = await self._read(key) or entry
-        if entry.state is State.STARTED:
-            return await self._offer(key, replace(entry, state=State.UNKNOWN))
+        if entry.state is EffectState.STARTED:
+            return await self._offer(key, replace(entry, state=EffectState.UNKNOWN))
         return entry
 
     async def _performed(
         self,
         key: str,
-        entry: Entry,
+        entry: IdempotencyRecord,
         perform: Callable[[Plan], Awaitable[Result]],
         *,
         repeatable: bool,
@@ -253,21 +259,21 @@ class Ledger:
                 result = await perform(entry.plan)
         except ToolError as error:
             self._idle.add(entry.owner)
-            refused = replace(entry, state=State.REFUSED, refusal=str(error))
+            refused = replace(entry, state=EffectState.REFUSED, refusal=str(error))
             standing = await self._settled(key, refused)
-            if standing.state is not State.DONE:
+            if standing.state is not EffectState.DONE:
                 raise
             return standing.result
         except (AgentError, TimeoutError) as error:
             log.warning("effect.in_doubt", effect=entry.effect, exc_info=True)
             if repeatable:
                 raise ToolError(IN_DOUBT) from error
-            await self._settled(key, replace(entry, state=State.UNKNOWN))
+            await self._settled(key, replace(entry, state=EffectState.UNKNOWN))
             raise ToolError(UNKNOWN) from error
-        done = self._done[key] = replace(entry, state=State.DONE, result=result)
+        done = self._done[key] = replace(entry, state=EffectState.DONE, result=result)
         return (await self._settled(key, done)).result
 
-    async def _settled(self, key: str, entry: Entry) -> Entry:
+    async def _settled(self, key: str, entry: IdempotencyRecord) -> IdempotencyRecord:
         """The entry that stands now; this one if the table does not tell in time."""
         try:
             async with asyncio.timeout(_NOTE_SECONDS):
@@ -276,7 +282,7 @@ class Ledger:
             log.warning("effect.unwritten", effect=entry.effect, state=entry.state, exc_info=True)
             return entry
 
-    async def _offer(self, key: str, entry: Entry) -> Entry:
+    async def _offer(self, key: str, entry: IdempotencyRecord) -> IdempotencyRecord:
         """Write an entry unless a later one is there; the one that stands."""
         item: Item = {
             **msgspec.to_builtins(entry),
@@ -291,9 +297,9 @@ class Ledger:
             raise StoreError("an entry of the ledger has vanished")
         return standing
 
-    async def _read(self, key: str) -> Entry | None:
+    async def _read(self, key: str) -> IdempotencyRecord | None:
         item = await self._store.get(self._call_id, _sort_key(key))
-        return None if item is None else msgspec.convert(item, Entry)
+        return None if item is None else msgspec.convert(item, IdempotencyRecord)
 
 
 def _sort_key(key: str) -> str:

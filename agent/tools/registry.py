@@ -11,14 +11,14 @@ from typing import Protocol
 
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
-from agent.tools.executor import CallToolbox
+from agent.tools.executor import CallToolExecutor
 from agent.tools.http import HttpTools
 from agent.tools.tool import CallContext, Tool
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.use_case import UseCase
 
 
-class Source(Protocol):
+class ToolSource(Protocol):
     """Somebody else who offers tools."""
 
     @property
@@ -37,7 +37,7 @@ class Source(Protocol):
         ...
 
 
-class Toolkit:
+class ToolRegistry:
     """What a use case may choose from.
 
     Args:
@@ -52,7 +52,7 @@ class Toolkit:
         tools: Iterable[Tool],
         lacking: Mapping[Channel, str],
         http: HttpTools,
-        sources: Iterable[Source] = (),
+        sources: Iterable[ToolSource] = (),
     ) -> None:
         self._http = http
         self._sources = tuple(sources)
@@ -79,12 +79,12 @@ class Toolkit:
         """Why a declared tool cannot be used here; empty if it can."""
         return self._http.fault_of(tool)
 
-    def toolbox(self, use_case: UseCase, context: CallContext) -> CallToolbox:
+    def toolbox(self, use_case: UseCase, context: CallContext) -> CallToolExecutor:
         """The tools a use case offers, for one call."""
         declared = {tool.spec.name: self._http.tool(tool) for tool in use_case.http_tools}
         present = {**declared, **self._present()}
         offered = (present[spec.name] for spec in use_case.tools if spec.name in present)
-        return CallToolbox(offered, context)
+        return CallToolExecutor(offered, context)
 
     def _present(self) -> dict[str, Tool]:
         """All that is there now; nobody takes the name of what is built in."""

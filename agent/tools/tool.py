@@ -28,7 +28,7 @@ import msgspec
 from agent.call.actions import NOWHERE, Effect, Standing
 from agent.call.messages import SideEffect, ToolSpec
 from agent.ports import Channel, Messenger, Store
-from agent.tools.idempotency import Ledger
+from agent.tools.idempotency import IdempotencyStore
 from agent.usecases.use_case import Profile
 
 
@@ -44,7 +44,7 @@ class CallContext:
     use_case: str
     profile: Profile
     store: Store
-    ledger: Ledger
+    ledger: IdempotencyStore
     """What the call has done to the world; whatever must not be done twice goes through it."""
     messenger: Messenger
     clock: Callable[[], float]

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from agent.call.actions import LineAction, Play, SendDigits, Speak, SwitchLanguage
+from agent.call.actions import Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -187,17 +187,17 @@ def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFau
 
 def _translate(frame: wire.InboundFrame) -> Inbound:
     match frame:
-        case wire.Setup():
+        case wire.SetupFrame():
             return _setup(frame)
-        case wire.Prompt():
+        case wire.PromptFrame():
             is_final = frame.last not in (False, "false")
             return CallerSpoke(frame.voice_prompt, is_final=is_final, language=frame.lang or "")
-        case wire.Dtmf():
+        case wire.DtmfFrame():
             return CallerPressed(frame.digit)
-        case wire.Interrupt():
+        case wire.InterruptFrame():
             heard = frame.utterance_until_interrupt or ""
             return CallerInterrupted(heard, _whole(frame.duration_until_interrupt_ms))
-        case wire.Error():
+        case wire.ErrorFrame():
             code = _whole(frame.code)
             return RelayFault(
                 frame.description or "", _whole(frame.error_code) if code is None else code
@@ -206,7 +206,7 @@ def _translate(frame: wire.InboundFrame) -> Inbound:
             return _info(frame)
 
 
-def _setup(frame: wire.Setup) -> Setup:
+def _setup(frame: wire.SetupFrame) -> Setup:
     return Setup(
         session_id=frame.session_id or "",
         account_sid=frame.account_sid or "",
@@ -223,7 +223,7 @@ def _setup(frame: wire.Setup) -> Setup:
     )
 
 
-def _info(frame: wire.Info) -> Inbound:
+def _info(frame: wire.InfoFrame) -> Inbound:
     match frame.name:
         case "agentSpeaking" | "clientSpeaking":
             report = _SPEAKING.get((frame.name, _text(frame.value)))
@@ -261,7 +261,7 @@ def _whole(value: Raw) -> int | None:
 _ENCODER = msgspec.json.Encoder()
 
 
-def render(action: LineAction, *, language: str = "") -> str:
+def render(action: TransportAction, *, language: str = "") -> str:
     """Write one action as a text frame of the relay.
 
     Args:
@@ -275,10 +275,10 @@ def render(action: LineAction, *, language: str = "") -> str:
     return _ENCODER.encode(_frame(action, language)).decode()
 
 
-def _frame(action: LineAction, language: str) -> wire.OutboundFrame:
+def _frame(action: TransportAction, language: str) -> wire.OutboundFrame:
     match action:
         case Speak():
-            return wire.Text(
+            return wire.TextFrame(
                 token=_characters(action.text),
                 last=action.is_last,
                 lang=_tag(language) if language else UNSET,
@@ -286,19 +286,19 @@ def _frame(action: LineAction, language: str) -> wire.OutboundFrame:
                 preemptible=_given(action.preemptible),
             )
         case Play():
-            return wire.Play(
+            return wire.PlayFrame(
                 source=_source(action.source),
                 loop=_loop(action.loop),
                 preemptible=action.preemptible,
                 interruptible=_given(action.interruptible),
             )
         case SendDigits():
-            return wire.SendDigits(_digits(action.digits))
+            return wire.SendDigitsFrame(_digits(action.digits))
         case SwitchLanguage():
             tag = _tag(action.language)
-            return wire.Language(tts_language=tag, transcription_language=tag)
+            return wire.LanguageFrame(tts_language=tag, transcription_language=tag)
         case _:  # by now an EndCall, likewise
-            return wire.End(_characters(action.handoff) or UNSET)
+            return wire.EndFrame(_characters(action.handoff) or UNSET)
 
 
 def _given(flag: bool | None) -> bool | UnsetType:

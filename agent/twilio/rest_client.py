@@ -56,7 +56,7 @@ from twilio.jwt.access_token.grants import (  # type: ignore[import-untyped] # t
 )
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
-from agent.errors import MessageError, MessageRefusedError, Refusal
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def telling_apart() -> Iterator[None]:
         aiohttp.ConnectionTimeoutError,
         aiohttp.InvalidURL,
     ) as error:
-        raise MessageRefusedError(Refusal.OTHER, type(error).__name__) from error
+        raise MessageRefusedError(MessageRefusal.OTHER, type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:  # a time-out is an OSError
         raise MessageError(type(error).__name__) from error
 

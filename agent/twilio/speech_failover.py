@@ -28,14 +28,14 @@ _KEPT_LINES = 10_000
 Attributes = Mapping[str, str]
 
 
-class Side(StrEnum):
+class SpeechSide(StrEnum):
     """Which of a line's two providers."""
 
     VOICE = "voice"
     TRANSCRIPTION = "transcription"
 
 
-_SIDES = {64111: Side.VOICE, 64112: Side.VOICE, 64114: Side.TRANSCRIPTION}
+_SIDES = {64111: SpeechSide.VOICE, 64112: SpeechSide.VOICE, 64114: SpeechSide.TRANSCRIPTION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class _Names:
 
 
 _NAMES = {
-    Side.VOICE: _Names(
+    SpeechSide.VOICE: _Names(
         "ttsProvider",
         "ttsLanguage",
         ("voice", "elevenlabsTextNormalization", "elevenlabsLanguageTextNormalization"),
         ("ElevenLabs", "Amazon", "Google"),
     ),
-    Side.TRANSCRIPTION: _Names(
+    SpeechSide.TRANSCRIPTION: _Names(
         "transcriptionProvider",
         "transcriptionLanguage",
         ("speechModel", "eotThreshold", "eagerEotThreshold", "deepgramSmartFormat"),
@@ -65,7 +65,7 @@ _NAMES = {
 }
 
 
-def failed_side(error_code: int) -> Side | None:
+def failed_side(error_code: int) -> SpeechSide | None:
     """Whose provider an error code is about; None for any other trouble."""
     return _SIDES.get(error_code)
 
@@ -75,10 +75,10 @@ class SpeechHealth:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._until: dict[tuple[Side, str], float] = {}
+        self._until: dict[tuple[SpeechSide, str], float] = {}
         self._lines: OrderedDict[str, Attributes] = OrderedDict()
 
-    def failed(self, call_sid: str, side: Side, otherwise: Attributes | None = None) -> str:
+    def failed(self, call_sid: str, side: SpeechSide, otherwise: Attributes | None = None) -> str:
         """Note that a provider has failed a call; its name, empty if it is not known.
 
         Args:
@@ -96,7 +96,7 @@ class SpeechHealth:
         call_sid: str,
         relay: Attributes,
         languages: Iterable[Attributes],
-        backups: Mapping[Side, Attributes],
+        backups: Mapping[SpeechSide, Attributes],
     ) -> tuple[Attributes, tuple[Attributes, ...]]:
         """The attributes a new line gets, of the relay and of each language.
 
@@ -107,7 +107,7 @@ class SpeechHealth:
             backups: Of the use case; empty attributes for none.
         """
         spoken = tuple(languages)
-        for side in Side:
+        for side in SpeechSide:
             before, provider = relay, _NAMES[side].provider
             relay = self._without(side, before, before, backups.get(side, {}))
             same = {provider: relay.get(provider, "")}
@@ -119,7 +119,7 @@ class SpeechHealth:
         return relay, spoken
 
     def _without(
-        self, side: Side, in_force: Attributes, own: Attributes, backup: Attributes
+        self, side: SpeechSide, in_force: Attributes, own: Attributes, backup: Attributes
     ) -> Attributes:
         """A table of attributes without a provider that has failed."""
         names = _NAMES[side]
@@ -135,17 +135,17 @@ class SpeechHealth:
                 return {**kept, names.provider: other, **_voice(side, other, language)}
         return own
 
-    def _is_down(self, side: Side, provider: str) -> bool:
+    def _is_down(self, side: SpeechSide, provider: str) -> bool:
         return self._clock() < self._until.get((side, provider), 0.0)
 
 
-def _voice(side: Side, provider: str, language: str) -> dict[str, str]:
+def _voice(side: SpeechSide, provider: str, language: str) -> dict[str, str]:
     """Of a provider, for English; Twilio has one for any other language."""
     is_english = (language or DEFAULT_LANGUAGE).lower() == DEFAULT_LANGUAGE.lower()
-    return {"voice": DEFAULT_VOICES[provider]} if side is Side.VOICE and is_english else {}
+    return {"voice": DEFAULT_VOICES[provider]} if side is SpeechSide.VOICE and is_english else {}
 
 
-class Remedy(StrEnum):
+class ErrorRemedy(StrEnum):
     """What follows."""
 
     NEW_LINE = "new_line"
@@ -159,12 +159,12 @@ class Remedy(StrEnum):
 
 
 _REMEDIES = {
-    64101: Remedy.PLAIN_LINE,  # invalid parameter
-    64106: Remedy.PLAIN_LINE,  # a combination that the provider refused
-    64109: Remedy.OTHERS,  # too many sessions in this account
-    64110: Remedy.OTHERS,  # the account may not use the relay
-    64104: Remedy.OTHERS,  # the longest call
-    64108: Remedy.NONE,  # no audio any more: the call is gone
+    64101: ErrorRemedy.PLAIN_LINE,  # invalid parameter
+    64106: ErrorRemedy.PLAIN_LINE,  # a combination that the provider refused
+    64109: ErrorRemedy.OTHERS,  # too many sessions in this account
+    64110: ErrorRemedy.OTHERS,  # the account may not use the relay
+    64104: ErrorRemedy.OTHERS,  # the longest call
+    64108: ErrorRemedy.NONE,  # no audio any more: the call is gone
 }
 
 VOICE_ATTRIBUTES = frozenset(
@@ -178,6 +178,6 @@ VOICE_ATTRIBUTES = frozenset(
 """What a plain line does without: the carrier's defaults go together."""
 
 
-def remedy(error_code: int) -> Remedy:
+def remedy(error_code: int) -> ErrorRemedy:
     """What to do about a session that failed with this code; 0 = none was given."""
-    return _REMEDIES.get(error_code, Remedy.NEW_LINE)
+    return _REMEDIES.get(error_code, ErrorRemedy.NEW_LINE)

@@ -25,7 +25,7 @@ class Head(msgspec.Struct):
     type: str
 
 
-class Setup(Frame, tag="setup"):
+class SetupFrame(Frame, tag="setup"):
     """Section 2.1, in: once per connection. The domain's names for `from` and `to`."""
 
     session_id: str | None = None
@@ -42,7 +42,7 @@ class Setup(Frame, tag="setup"):
     custom_parameters: dict[str, str | None] | None = None
 
 
-class Prompt(Frame, tag="prompt"):
+class PromptFrame(Frame, tag="prompt"):
     """Section 2.2, in: the caller's words; without `last` they are final."""
 
     voice_prompt: str
@@ -50,20 +50,20 @@ class Prompt(Frame, tag="prompt"):
     last: bool | Literal["true", "false"] | None = True
 
 
-class Dtmf(Frame, tag="dtmf"):
+class DtmfFrame(Frame, tag="dtmf"):
     """Section 2.3, in: one key."""
 
     digit: Annotated[str, Meta(pattern=r"\A[0-9*#]\Z")]
 
 
-class Interrupt(Frame, tag="interrupt"):
+class InterruptFrame(Frame, tag="interrupt"):
     """Section 2.4, in: the caller broke in."""
 
     utterance_until_interrupt: str | None = None
     duration_until_interrupt_ms: Raw = NULL
 
 
-class Error(Frame, tag="error"):
+class ErrorFrame(Frame, tag="error"):
     """Section 2.5, in: where the code stands is not documented, so both spellings in use count."""
 
     description: str | None = None
@@ -71,18 +71,18 @@ class Error(Frame, tag="error"):
     error_code: Raw = NULL
 
 
-class Info(Frame, tag="info"):
+class InfoFrame(Frame, tag="info"):
     """Section 2.7, in: only what was subscribed to. What the value is depends on the name."""
 
     name: str
     value: Raw = NULL
 
 
-InboundFrame = Setup | Prompt | Dtmf | Interrupt | Error | Info
+InboundFrame = SetupFrame | PromptFrame | DtmfFrame | InterruptFrame | ErrorFrame | InfoFrame
 INBOUND_TYPES = frozenset(frame.__struct_config__.tag for frame in get_args(InboundFrame))
 
 
-class Text(Frame, tag="text"):
+class TextFrame(Frame, tag="text"):
     """Section 2.8, out: a piece of speech."""
 
     token: str
@@ -92,7 +92,7 @@ class Text(Frame, tag="text"):
     preemptible: bool | UnsetType = UNSET
 
 
-class Play(Frame, tag="play"):
+class PlayFrame(Frame, tag="play"):
     """Section 2.9, out: an audio file."""
 
     source: str
@@ -101,23 +101,23 @@ class Play(Frame, tag="play"):
     interruptible: bool | UnsetType = UNSET
 
 
-class SendDigits(Frame, tag="sendDigits"):
+class SendDigitsFrame(Frame, tag="sendDigits"):
     """Section 2.10, out: keypad tones."""
 
     digits: str
 
 
-class Language(Frame, tag="language"):
+class LanguageFrame(Frame, tag="language"):
     """Section 2.11, out: one language to speak and to hear from here on."""
 
     tts_language: str
     transcription_language: str
 
 
-class End(Frame, tag="end"):
+class EndFrame(Frame, tag="end"):
     """Section 2.12, out: give the call back; the data is text, never an object."""
 
     handoff_data: str | UnsetType = UNSET
 
 
-OutboundFrame = Text | Play | SendDigits | Language | End
+OutboundFrame = TextFrame | PlayFrame | SendDigitsFrame | LanguageFrame | EndFrame

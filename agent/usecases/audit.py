@@ -23,7 +23,7 @@ _TEXTS = ("firstName", "lastName", "email", "useCase")
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class TableAudit:
     """Reads records as the service would."""
 
     relay: RelayRules

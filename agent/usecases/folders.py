@@ -31,7 +31,7 @@ from agent.ports import Item
 from agent.usecases.named_tools import KEYS, OTHERS, declared_tools, handlers_text, tools_text
 from agent.usecases.profiles import profile_from_item, profile_item
 from agent.usecases.record import CONFIGURATION, USE_CASE, Guardrail, Latency, ServiceTier
-from agent.usecases.seed_items import Planned, faults_of, load_further, parsed, text_of
+from agent.usecases.seed_items import PlannedItem, faults_of, load_further, parsed, text_of
 from agent.usecases.speech_backup import BackupTranscription, BackupVoice, read_backup
 from agent.usecases.transfer_target import read_desk
 from agent.usecases.use_case import Profile
@@ -97,7 +97,7 @@ def profile_files(configuration: Path) -> list[Path]:
     return sorted((configuration / "profiles").glob("*.toml"))
 
 
-def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> list[Planned]:
+def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> list[PlannedItem]:
     """The record of a use case and its further items.
 
     Args:
@@ -108,7 +108,7 @@ def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> l
     Raises:
         UseCaseError: The first fault.
     """
-    return [Planned(load_record(folder, tools)), *load_further(folder, now)]
+    return [PlannedItem(load_record(folder, tools)), *load_further(folder, now)]
 
 
 def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:

@@ -170,13 +170,13 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
+class HostAllowlist:
     """The list; empty = no host at all."""
 
     rules: tuple[HostRule, ...] = ()
 
     @classmethod
-    def read(cls, text: str) -> Hosts:
+    def read(cls, text: str) -> HostAllowlist:
         """Parse a comma list; `ValueError` names the first entry that is none."""
         return cls(tuple(HostRule.read(each.strip()) for each in text.split(",") if each.strip()))
 

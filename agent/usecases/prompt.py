@@ -87,7 +87,7 @@ def system_prompt(
     profile: Profile,
     now: datetime,
     available: Sequence[tuple[str, str, str]] = (),
-    past: Sequence[Dealing] = (),
+    past: Sequence[PastDealing] = (),
     *,
     is_outbound: bool = False,
 ) -> tuple[str, str]:
@@ -180,12 +180,12 @@ def _without_email(use_case: UseCase) -> str:
     return _NO_EMAIL_YET if saves else _NO_EMAIL
 
 
-def _history(past: Sequence[Dealing]) -> str:
+def _history(past: Sequence[PastDealing]) -> str:
     lines = [f"{number}. {_dealing(each)}" for number, each in enumerate(past, start=1)]
     return "\n".join([_HISTORY, *lines]) if lines else _NO_HISTORY
 
 
-def _dealing(one: Dealing) -> str:
+def _dealing(one: PastDealing) -> str:
     day = f"{_WEEKDAYS[one.at.weekday()]}, {_MONTHS[one.at.month - 1]} {one.at.day}, {one.at.year}"
     items = [f'"{_line(item, _ITEM_LENGTH)}"' for item in one.items[:_MOST_ITEMS]]
     more = len(one.items) - len(items)
@@ -220,7 +220,7 @@ def _line(value: str, most: int = _LINE_LENGTH) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Dealing:
+class PastDealing:
     """One order or booking; its texts come from callers and models and are not to be trusted."""
 
     at: datetime

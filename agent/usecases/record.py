@@ -44,7 +44,7 @@ from agent.ports import Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
 from agent.usecases.speech_backup import BackupTranscription, BackupVoice, read_backup
-from agent.usecases.transfer_target import Desk, read_desk
+from agent.usecases.transfer_target import TransferTarget, read_desk
 from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.validation import (
     Faults,
@@ -294,7 +294,7 @@ def _declared(raw: object, known: KnownTools, faults: Faults) -> tuple[HttpTool,
     return faults.unless(lambda: declared_tools(raw, "httpTools", known.built_in, faults), ())
 
 
-def _desk(record: _Record, faults: Faults) -> Desk | None:
+def _desk(record: _Record, faults: Faults) -> TransferTarget | None:
     """The desk; the number alone if the desk is wrong or there is none."""
     if record.desk and record.handoffNumber:
         faults.add("handoffNumber: there is a desk as well")

@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
-from agent.usecases.audit import Audit
+from agent.usecases.audit import TableAudit
 from agent.usecases.folders import (
     load_folder,
     load_profile,
@@ -30,19 +30,19 @@ from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.profiles import PROFILE
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, RelayRules, parse_use_case
-from agent.usecases.seed_items import Planned, load_document, load_further
-from agent.usecases.versions import InForce, Versions, as_record, version_key
+from agent.usecases.seed_items import PlannedItem, load_document, load_further
+from agent.usecases.versions import CurrentVersion, Versions, as_record, version_key
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class SeedResult:
     """An item that was written, or would be."""
 
     pk: str
     sk: str
-    in_force: InForce | None = None
+    in_force: CurrentVersion | None = None
     """Of the record of a use case."""
 
     def __str__(self) -> str:
@@ -58,8 +58,8 @@ async def seed(  # noqa: PLR0913 (choices, by name)
     now: datetime,
     use_case: str = "",
     dry_run: bool = False,
-    audit: Audit | None = None,
-) -> list[Written]:
+    audit: TableAudit | None = None,
+) -> list[SeedResult]:
     """Load everything, or one use case; records are then in force for all callers.
 
     Args:
@@ -85,8 +85,13 @@ async def seed(  # noqa: PLR0913 (choices, by name)
 
 
 async def seed_file(
-    store: Store, path: Path, *, now: datetime, dry_run: bool = False, audit: Audit | None = None
-) -> list[Written]:
+    store: Store,
+    path: Path,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    audit: TableAudit | None = None,
+) -> list[SeedResult]:
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
     Raises:
@@ -95,7 +100,7 @@ async def seed_file(
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
     _refuse(audit, item)
-    return await _write(store, [Planned(item)], now, dry_run=dry_run)
+    return await _write(store, [PlannedItem(item)], now, dry_run=dry_run)
 
 
 async def try_out(
@@ -103,8 +108,8 @@ async def try_out(
     configuration: Path,
     tools: Mapping[str, ToolSpec],
     percent: int,
-    audit: Audit | None = None,
-) -> list[Written]:
+    audit: TableAudit | None = None,
+) -> list[SeedResult]:
     """Let the folder's record answer a share of the callers; see `Versions.try_out`.
 
     Args:
@@ -126,8 +131,8 @@ async def try_out(
 
 
 async def roll_back(
-    versions: Versions, to: int | None, audit: Audit | None = None
-) -> list[Written]:
+    versions: Versions, to: int | None, audit: TableAudit | None = None
+) -> list[SeedResult]:
     """Put an earlier version in force; see `Versions.roll_back`.
 
     Raises:
@@ -162,21 +167,21 @@ def check(
     return [line.removeprefix(f"{configuration}/") for line in lines]
 
 
-def _refuse(audit: Audit | None, *items: Item) -> None:
+def _refuse(audit: TableAudit | None, *items: Item) -> None:
     if audit:
         audit.refuse(items)
 
 
 def _plan(
     configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
-) -> list[Planned]:
+) -> list[PlannedItem]:
     """All that is to be written, read and validated before the first write."""
     folders = (
         [_one_folder(configuration, use_case)] if use_case else use_case_folders(configuration)
     )
     plan = [planned for folder in folders for planned in load_folder(folder, tools, now)]
     if not use_case:
-        plan += [Planned(load_profile(path)) for path in profile_files(configuration)]
+        plan += [PlannedItem(load_profile(path)) for path in profile_files(configuration)]
     return plan
 
 
@@ -188,8 +193,8 @@ def _one_folder(configuration: Path, use_case: str) -> Path:
 
 
 async def _write(
-    store: Store, plan: list[Planned], now: datetime, *, dry_run: bool
-) -> list[Written]:
+    store: Store, plan: list[PlannedItem], now: datetime, *, dry_run: bool
+) -> list[SeedResult]:
     return [
         await _write_item(store, planned.item, now, dry_run=dry_run)
         for planned in plan
@@ -197,7 +202,7 @@ async def _write(
     ]
 
 
-async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool) -> Written:
+async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool) -> SeedResult:
     pk, sk = str(item["pk"]), str(item["sk"])
     if sk == CONFIGURATION:
         versions = Versions(store, pk, now, dry_run)
@@ -206,11 +211,11 @@ async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool)
         await store.merge(pk, sk, item)
     elif not dry_run:
         await store.put(item)
-    return Written(pk, sk)
+    return SeedResult(pk, sk)
 
 
-def _told(versions: Versions, in_force: InForce) -> Written:
-    return Written(versions.name, CONFIGURATION, in_force)
+def _told(versions: Versions, in_force: CurrentVersion) -> SeedResult:
+    return SeedResult(versions.name, CONFIGURATION, in_force)
 
 
 async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:

@@ -32,7 +32,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedItem:
     """An item to be written."""
 
     item: Item
@@ -54,7 +54,7 @@ class _TableItem(msgspec.Struct):
     onlyUnlessIndexed: _Index | None = None  # noqa: N815
 
 
-def load_further(folder: Path, now: datetime) -> list[Planned]:
+def load_further(folder: Path, now: datetime) -> list[PlannedItem]:
     """The further items of a use case, with the days filled in; none if there is no such file.
 
     Raises:
@@ -79,7 +79,7 @@ def load_document(path: Path) -> Item:
     return item
 
 
-def _planned(path: Path, number: int, item: Item) -> Planned:
+def _planned(path: Path, number: int, item: Item) -> PlannedItem:
     left = _MARKER.search(json.dumps(item))
     if left:
         raise UseCaseError(f"{path}: [{number}]: {left[0]} is not DAY+n, or END+n as expireAt")
@@ -87,7 +87,7 @@ def _planned(path: Path, number: int, item: Item) -> Planned:
         key = convert(item, _TableItem, f"[{number}]")
     item.pop("onlyUnlessIndexed", None)
     index = key.onlyUnlessIndexed
-    return Planned(item, (index.pk1, index.sk1) if index else None)
+    return PlannedItem(item, (index.pk1, index.sk1) if index else None)
 
 
 def _filled(raw: Mapping[str, Any], now: datetime) -> Item:

@@ -8,7 +8,7 @@ There are three ways to a person (relay reference section 6.2), and one of them 
 
 The values are plain; what may stand in them is checked where records are read.
 
-Where a use case reaches people: what an author writes → `Desk`.
+Where a use case reaches people: what an author writes → `TransferTarget`.
 
     [desk]                                  [desk]                       [desk]
     kind = "dial"                           kind = "enqueue"             kind = "refer"
@@ -42,7 +42,7 @@ RING_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Phone:
+class PhoneTarget:
     """Somebody is called."""
 
     to: str
@@ -54,7 +54,7 @@ class Phone:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueTarget:
     """The caller waits in a queue that somebody takes calls from."""
 
     name: str
@@ -62,7 +62,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Workflow:
+class WorkflowTarget:
     """The call becomes a task, and the workflow finds the person."""
 
     sid: str
@@ -72,14 +72,14 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True)
-class Referral:
+class ReferralTarget:
     """The caller's switchboard takes the call to another address; only for calls by SIP."""
 
     to: str
     """SIP address."""
 
 
-Desk = Phone | Queue | Workflow | Referral
+TransferTarget = PhoneTarget | QueueTarget | WorkflowTarget | ReferralTarget
 
 _SIP = re.compile(r"sips?:[^\s<>\"]{1,250}", re.IGNORECASE)
 _WORKFLOW = re.compile(r"WW[0-9a-fA-F]{32}")
@@ -111,7 +111,7 @@ class _Refer(_Table):
     to: str
 
 
-def read_desk(raw: object, number: str, number_field: str) -> Desk | None:
+def read_desk(raw: object, number: str, number_field: str) -> TransferTarget | None:
     """The desk of a record or of a file; None if there is neither a table nor a number.
 
     Args:
@@ -123,7 +123,7 @@ def read_desk(raw: object, number: str, number_field: str) -> Desk | None:
         UseCaseError: The first fault, `field: fault`.
     """
     if raw is None or raw == "":
-        return Phone(_to_dial(number, number_field)) if number else None
+        return PhoneTarget(_to_dial(number, number_field)) if number else None
     if number:
         raise UseCaseError(f"{number_field}: there is a desk as well")
     table = decoded(raw, "desk")
@@ -136,10 +136,10 @@ def read_desk(raw: object, number: str, number_field: str) -> Desk | None:
             return _referral(convert(table, _Refer, "desk"))
 
 
-def _phone(table: _Dial) -> Phone:
+def _phone(table: _Dial) -> PhoneTarget:
     if table.caller_id and not is_telephone_number(table.caller_id):
         raise UseCaseError("desk.caller_id: is not an E.164 number")
-    return Phone(_to_dial(table.to, "desk.to"), table.ring_seconds, table.caller_id)
+    return PhoneTarget(_to_dial(table.to, "desk.to"), table.ring_seconds, table.caller_id)
 
 
 def _to_dial(to: str, field: str) -> str:
@@ -150,19 +150,19 @@ def _to_dial(to: str, field: str) -> str:
     return to
 
 
-def _queue(table: _Enqueue) -> Queue | Workflow:
+def _queue(table: _Enqueue) -> QueueTarget | WorkflowTarget:
     if bool(table.queue.strip()) == bool(table.workflow):
         raise UseCaseError("desk: needs either a queue or a workflow")
     if not table.workflow:
         if table.priority is not None:
             raise UseCaseError("desk.priority: is for a workflow")
-        return Queue(table.queue.strip())
+        return QueueTarget(table.queue.strip())
     if not _WORKFLOW.fullmatch(table.workflow):
         raise UseCaseError("desk.workflow: is not WW and 32 hexadecimal digits")
-    return Workflow(table.workflow, table.priority)
+    return WorkflowTarget(table.workflow, table.priority)
 
 
-def _referral(table: _Refer) -> Referral:
+def _referral(table: _Refer) -> ReferralTarget:
     if not _SIP.fullmatch(table.to):
         raise UseCaseError("desk.to: is not a SIP address (sip:…)")
-    return Referral(table.to)
+    return ReferralTarget(table.to)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.usecases.http_tool import HttpTool
-from agent.usecases.transfer_target import Desk
+from agent.usecases.transfer_target import TransferTarget
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
@@ -90,7 +90,7 @@ class UseCase:
     phrases: Phrases = field(default_factory=Phrases)
     offline_script: str = ""
     """JSON text: the rules of the offline model for this use case."""
-    desk: Desk | None = None
+    desk: TransferTarget | None = None
     """Where a person is reached; None = nowhere, the caller hears so."""
     voicemail: str = ""
     """What a machine is told that answers a call of ours; empty = a sentence for everybody."""

@@ -50,7 +50,7 @@ _ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class CurrentVersion:
     """What answers calls of a use case."""
 
     version: int
@@ -120,12 +120,12 @@ class Versions:
     dry_run: bool = False
     """Tell what would be, write nothing."""
 
-    async def publish(self, record: Item) -> InForce:
+    async def publish(self, record: Item) -> CurrentVersion:
         """Put a record in force for all callers; a canary ends."""
         version = await self._kept(_content(record), await self._in_force())
         return await self._answer_with(version)
 
-    async def try_out(self, record: Item, percent: int) -> InForce:
+    async def try_out(self, record: Item, percent: int) -> CurrentVersion:
         """Let a record answer a share of the callers, from 1 to 99.
 
         Raises:
@@ -137,7 +137,7 @@ class Versions:
             raise UseCaseError(f"{self.name}: canary: all callers get this content already")
         return await self._answer_with(present, _number(canary, "version"), percent)
 
-    async def end_canary(self) -> InForce:
+    async def end_canary(self) -> CurrentVersion:
         """Let the record answer all callers; harmless if it does.
 
         Raises:
@@ -145,7 +145,7 @@ class Versions:
         """
         return await self._answer_with(await self._present())
 
-    async def roll_back(self, to: int | None = None) -> InForce:
+    async def roll_back(self, to: int | None = None) -> CurrentVersion:
         """Undo the last change of what is in force: a canary, an edit in place, or a seeding.
 
         Args:
@@ -217,14 +217,16 @@ class Versions:
         items = await self.store.query(self.name, VERSION_PREFIX)
         return {_number(item, "version"): item for item in items}
 
-    async def _answer_with(self, version: Item, canary: int = 0, percent: int = 0) -> InForce:
+    async def _answer_with(
+        self, version: Item, canary: int = 0, percent: int = 0
+    ) -> CurrentVersion:
         """Make the record a copy of this version."""
         record = as_record(version)
         if canary:
             record["canary"] = {"version": canary, "percent": percent}
         if not self.dry_run:
             await self.store.put(record)
-        return InForce(_number(version, "version"), canary, percent)
+        return CurrentVersion(_number(version, "version"), canary, percent)
 
 
 def _canary(record: Mapping[str, object]) -> tuple[int, int]:

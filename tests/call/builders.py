@@ -22,7 +22,7 @@ from agent.call.actions import (
     Timer,
     ToolOutcome,
 )
-from agent.call.config import Brief, KeyBinding, Limits
+from agent.call.config import CallConfig, KeyBinding, Limits
 from agent.call.events import Playback
 from agent.call.history import CallerBegan, Fact, History
 from agent.call.messages import (
@@ -36,7 +36,7 @@ from agent.call.messages import (
     ToolChoice,
     ToolResult,
 )
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from tests.call.world import BRIEF, World
 
 HELLO = replace(BRIEF, greeting="Hello.")
@@ -46,7 +46,7 @@ HELLO = replace(BRIEF, greeting="Hello.")
 class Call:
     """One call in a world that judges each answer."""
 
-    def __init__(self, brief: Brief = HELLO) -> None:
+    def __init__(self, brief: CallConfig = HELLO) -> None:
         self.world = World(brief=brief)
 
     @property
@@ -61,7 +61,7 @@ class Call:
     def running(self) -> set[Timer]:
         return set(self.world.timers)
 
-    def resumes(self, cause: Cause = Cause.LOST) -> list[Action]:
+    def resumes(self, cause: ResumeCause = ResumeCause.LOST) -> list[Action]:
         """The line is lost, and the call goes on from what was recorded."""
         self.world.resume(cause)
         return self.happens(ev.CallStarted())
@@ -87,28 +87,28 @@ class Call:
         return self.happens(ev.TimerFired(timer, self.world.timers[timer]))
 
 
-def started(brief: Brief = HELLO) -> Call:
+def started(brief: CallConfig = HELLO) -> Call:
     """The greeting is being played."""
     call = Call(brief)
     call.happens(ev.CallStarted())
     return call
 
 
-def listening(brief: Brief = HELLO) -> Call:
+def listening(brief: CallConfig = HELLO) -> Call:
     """The greeting was played; nobody speaks."""
     call = started(brief)
     call.happens(agent_off())
     return call
 
 
-def thinking(words: str = "Two pizzas please.", brief: Brief = HELLO) -> Call:
+def thinking(words: str = "Two pizzas please.", brief: CallConfig = HELLO) -> Call:
     """The caller has spoken after the greeting; reply 1 has not begun."""
     call = listening(brief)
     call.happens(spoke(words))
     return call
 
 
-def speaking(text: str, brief: Brief = HELLO) -> Call:
+def speaking(text: str, brief: CallConfig = HELLO) -> Call:
     """Reply 1 has said this much and goes on."""
     call = thinking(brief=brief)
     call.happens(delta(1, text))
@@ -117,14 +117,14 @@ def speaking(text: str, brief: Brief = HELLO) -> Call:
     return call
 
 
-def answered(text: str, brief: Brief = HELLO) -> Call:
+def answered(text: str, brief: CallConfig = HELLO) -> Call:
     """Reply 1 is complete and being played."""
     call = thinking(brief=brief)
     call.happens(delta(1, text), finished(1))
     return call
 
 
-def using(name: str, arguments: str = "{}", brief: Brief = HELLO) -> Call:
+def using(name: str, arguments: str = "{}", brief: CallConfig = HELLO) -> Call:
     """Reply 1 has called this tool without a word; as `tool00001` it runs."""
     call = thinking(brief=brief)
     call.happens(finished(1, wants(name, arguments)))
@@ -139,12 +139,12 @@ def leaving(effect: HangUp | Handoff) -> Call:
     return call
 
 
-def limited(limits: Limits) -> Brief:
+def limited(limits: Limits) -> CallConfig:
     """The usual brief with other limits."""
     return replace(HELLO, limits=limits)
 
 
-def keyed(keypad: Mapping[str, KeyBinding]) -> Brief:
+def keyed(keypad: Mapping[str, KeyBinding]) -> CallConfig:
     """The usual brief with these keys bound."""
     return replace(HELLO, keypad=keypad)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agent.call.actions import Record, Speak
-from agent.call.agent_output import Mouth
-from agent.call.history import AgentSaid, CallerSaid, History, Voice
+from agent.call.agent_output import AgentOutput
+from agent.call.history import AgentSaid, CallerSaid, History, SpeechSource
 
 
-def mouth_with(history: History) -> Mouth:
-    return Mouth(history, characters_per_second=10)
+def mouth_with(history: History) -> AgentOutput:
+    return AgentOutput(history, characters_per_second=10)
 
 
 def test_an_utterance_grows_and_is_closed_once() -> None:
@@ -32,7 +32,7 @@ def test_last_words_alone_are_a_whole_utterance() -> None:
     assert mouth.close() == []
     assert mouth.close("Yes.") == [
         Speak(1, "Yes.", is_last=True),
-        Record(0, AgentSaid("Yes.", Voice.MODEL)),
+        Record(0, AgentSaid("Yes.", SpeechSource.MODEL)),
     ]
     assert not mouth.is_open
 
@@ -45,7 +45,7 @@ def test_a_whole_utterance_closes_an_open_one_first() -> None:
     assert mouth.say_whole("Sorry.") == [
         Speak(1, "", is_last=True),
         Speak(2, "Sorry.", is_last=True),
-        Record(1, AgentSaid("Sorry.", Voice.SERVICE)),
+        Record(1, AgentSaid("Sorry.", SpeechSource.SERVICE)),
     ]
 
 
@@ -71,7 +71,7 @@ def test_what_was_said_stays_audible_until_we_speak_after_the_caller() -> None:
 
     late = mouth.cut("One two", None, is_complete=True)
 
-    assert late == [Record(0, AgentSaid("One two", Voice.SERVICE, is_cut=True))]
+    assert late == [Record(0, AgentSaid("One two", SpeechSource.SERVICE, is_cut=True))]
 
 
 def test_what_was_said_before_the_last_turn_is_not_cut() -> None:
@@ -83,7 +83,7 @@ def test_what_was_said_before_the_last_turn_is_not_cut() -> None:
     mouth.say_whole("Four five.")
 
     assert mouth.cut("Four", None, is_complete=True) == [
-        Record(1, AgentSaid("Four", Voice.SERVICE, is_cut=True))
+        Record(1, AgentSaid("Four", SpeechSource.SERVICE, is_cut=True))
     ]
     assert mouth.cut("", None, is_complete=True) == []
 
@@ -95,8 +95,8 @@ def test_several_utterances_are_one_list_of_words() -> None:
         mouth.say_whole(text)
 
     assert mouth.cut("One two. Three", None, is_complete=True) == [
-        Record(1, AgentSaid("Three", Voice.SERVICE, is_cut=True)),
-        Record(2, AgentSaid("", Voice.SERVICE, is_cut=True)),
+        Record(1, AgentSaid("Three", SpeechSource.SERVICE, is_cut=True)),
+        Record(2, AgentSaid("", SpeechSource.SERVICE, is_cut=True)),
     ]
 
 
@@ -107,7 +107,7 @@ def test_a_cut_in_the_third_utterance_is_at_its_own_word() -> None:
         mouth.say_whole(text)
 
     assert mouth.cut("One two. Three four. Five", None, is_complete=True) == [
-        Record(2, AgentSaid("Five", Voice.SERVICE, is_cut=True))
+        Record(2, AgentSaid("Five", SpeechSource.SERVICE, is_cut=True))
     ]
 
 
@@ -118,7 +118,7 @@ def test_only_the_last_utterance_of_an_unfinished_reply_is_open_ended() -> None:
     mouth.say_whole("Three.")
 
     assert mouth.cut("One two. Three.", None, is_complete=False) == [
-        Record(1, AgentSaid("Three.", Voice.SERVICE, is_cut=True))
+        Record(1, AgentSaid("Three.", SpeechSource.SERVICE, is_cut=True))
     ]
 
 
@@ -131,7 +131,7 @@ def test_played_texts_of_a_turn_before_do_not_count() -> None:
     mouth.say_whole("One two three four.")
 
     assert mouth.cut("One", None, is_complete=True) == [
-        Record(1, AgentSaid("One", Voice.SERVICE, is_cut=True))
+        Record(1, AgentSaid("One", SpeechSource.SERVICE, is_cut=True))
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_greeting_is_remembered_and_not_sent() -> None:
     """The relay plays it."""
     mouth = mouth_with(History())
 
-    assert mouth.greet("Hello.") == [Record(0, AgentSaid("Hello.", Voice.GREETING))]
+    assert mouth.greet("Hello.") == [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))]
     assert mouth.has_spoken
     assert not mouth.is_open
 

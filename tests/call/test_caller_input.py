@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agent.call.actions import Record, StartTimer, StopTimer, Timer
-from agent.call.caller_input import REPEAT_MS, Ear
-from agent.call.history import AgentSaid, CallerBegan, CallerSaid, History, Means
-from agent.call.timers import Clocks
+from agent.call.caller_input import REPEAT_MS, CallerInput
+from agent.call.history import AgentSaid, CallerBegan, CallerSaid, History, InputMode
+from agent.call.timers import TimerSet
 
 
-def ear_with(history: History) -> Ear:
-    return Ear(history, Clocks())
+def ear_with(history: History) -> CallerInput:
+    return CallerInput(history, TimerSet())
 
 
 def test_a_beginning_takes_no_place() -> None:
@@ -32,7 +32,7 @@ def test_keys_are_one_entry() -> None:
     assert typed == [
         [Record(0, CallerBegan()), StartTimer(Timer.DIGITS, 1, 3_000)],
         [StartTimer(Timer.DIGITS, 2, 3_000)],
-        [StopTimer(Timer.DIGITS), Record(0, CallerSaid("4 2", Means.KEYPAD))],
+        [StopTimer(Timer.DIGITS), Record(0, CallerSaid("4 2", InputMode.KEYPAD))],
     ]
     assert not ear.is_typing
 
@@ -60,12 +60,12 @@ def test_words_and_other_keys_complete_an_entry() -> None:
 
     assert heard == [
         StopTimer(Timer.DIGITS),
-        Record(0, CallerSaid("4", Means.KEYPAD)),
+        Record(0, CallerSaid("4", InputMode.KEYPAD)),
         Record(1, CallerSaid("Two pizzas.")),
         StartTimer(Timer.REPEAT, 2, REPEAT_MS),
     ]
     assert pressed == [
         StopTimer(Timer.DIGITS),
-        Record(2, CallerSaid("2", Means.KEYPAD)),
-        Record(3, CallerSaid("0", Means.KEYPAD)),
+        Record(2, CallerSaid("2", InputMode.KEYPAD)),
+        Record(3, CallerSaid("0", InputMode.KEYPAD)),
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.call.history import AgentSaid, CallerSaid, History, Note, Summary, ToolUsed
 from agent.call.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult, ToolSpec
-from agent.call.text import Joined, whole, whole_json
+from agent.call.text import CharacterJoiner, whole, whole_json
 
 HIGH, LOW, SMILE = "\ud83d", "\ude00", "\U0001f600"
 
@@ -69,7 +69,7 @@ def test_whatever_is_in_json_can_be_sent(text: str, is_escaped: bool) -> None:
 @given(pieces=st.lists(texts))
 def test_pieces_are_what_the_whole_is(pieces: list[str]) -> None:
     """Wherever a text is cut; only a half at the very end is still awaited."""
-    joined = Joined()
+    joined = CharacterJoiner()
 
     assert "".join(joined.add(piece) for piece in pieces) == whole("".join(pieces))
 

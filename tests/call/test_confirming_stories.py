@@ -9,7 +9,7 @@ import pytest
 
 from agent.call.actions import Action, Record, RunTool, Standing, Timer
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
-from agent.call.tool_calls import NOT_ANSWERED, ToolRuns, claims_confirmation, error_content
+from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
 from tests.call.builders import (
     agent_off,
     agent_on,
@@ -161,8 +161,8 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
     heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
     confirming = ToolUsed(2, use(2, "mark", YES))
 
-    refused = ToolRuns(History(asked), SPECS).take_up(2, [wants("mark", YES)], is_confirmed=True)
-    resumed = ToolRuns(History([*heard, confirming]), SPECS).resume()
+    refused = ToolCalls(History(asked), SPECS).take_up(2, [wants("mark", YES)], is_confirmed=True)
+    resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
     assert standing(resumed) == Standing(position=4, answered=2)
@@ -222,7 +222,7 @@ def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
     ]
 
     def asked_for(name: str) -> list[str]:
-        tools = ToolRuns(History(), SPECS)
+        tools = ToolCalls(History(), SPECS)
         tools.remember(forgotten)
         return runs(tools.take_up(4, [wants(name)], is_confirmed=True))
 

@@ -36,13 +36,13 @@ def test_an_edit_itself_says_and_does_nothing() -> None:
     """The caller hears no difference until something new begins."""
     call = thinking()
 
-    assert call.happens(ev.BriefChanged(BARE)) == []
+    assert call.happens(ev.CallConfigChanged(BARE)) == []
 
 
 def test_a_key_means_what_the_edited_table_says() -> None:
     """From the next press on."""
     call = listening()
-    call.happens(ev.BriefChanged(replace(HELLO, keypad={"7": KeyBinding("", "look_up")})))
+    call.happens(ev.CallConfigChanged(replace(HELLO, keypad={"7": KeyBinding("", "look_up")})))
 
     bound = call.happens(pressed("7"))
 
@@ -52,10 +52,10 @@ def test_a_key_means_what_the_edited_table_says() -> None:
 def test_a_tool_that_was_taken_away_is_not_run() -> None:
     """A model that read of it in time is told; one that is offered it later may use it."""
     call = thinking()
-    call.happens(ev.BriefChanged(BARE))
+    call.happens(ev.CallConfigChanged(BARE))
     refused = call.happens(finished(1, wants("look_up")))
     call.happens(delta(2, "Hm."), finished(2), agent_off(), spoke("Look again."))
-    call.happens(ev.BriefChanged(HELLO))
+    call.happens(ev.CallConfigChanged(HELLO))
 
     taken_up = call.happens(finished(3, wants("look_up")))
 
@@ -66,7 +66,7 @@ def test_a_tool_that_was_taken_away_is_not_run() -> None:
 def test_a_tool_that_runs_is_finished_though_it_was_taken_away() -> None:
     """What was begun has one result, and the model reads it."""
     call = using("order")
-    call.happens(ev.BriefChanged(BARE))
+    call.happens(ev.CallConfigChanged(BARE))
 
     answer = call.happens(done(1))
 
@@ -78,7 +78,9 @@ def test_a_tool_that_runs_is_finished_though_it_was_taken_away() -> None:
 def test_edited_sentences_are_the_ones_said() -> None:
     """Also those that put the caller off."""
     call = answered("Sure.")
-    call.happens(ev.BriefChanged(replace(HELLO, phrases=Phrases(still_there=("Hello there?",)))))
+    call.happens(
+        ev.CallConfigChanged(replace(HELLO, phrases=Phrases(still_there=("Hello there?",))))
+    )
     call.happens(agent_off())
 
     assert spoken(call.fires(Timer.IDLE)) == ["Hello there?"]

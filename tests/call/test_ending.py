@@ -16,7 +16,7 @@ from agent.call.ending import (
     transfer,
 )
 from agent.call.events import EndReason
-from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note
+from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note
 
 
 def test_only_a_goodbye_can_be_taken_back() -> None:
@@ -65,7 +65,7 @@ def test_without_a_summary_the_caller_speaks_for_themselves() -> None:
         CallerSaid("Hello."),
         CallerSaid("Two pizzas."),
         AgentSaid("Your card number, please?"),
-        CallerSaid("4111111111111111", Means.KEYPAD),
+        CallerSaid("4111111111111111", InputMode.KEYPAD),
         CallerSaid("That was it."),
         Note("The caller pressed 4111."),
         CallerSaid("A person, please."),
@@ -89,6 +89,6 @@ def test_of_long_sentences_the_end_is_kept() -> None:
 
 def test_of_a_caller_who_said_nothing_there_is_no_summary() -> None:
     """Keys alone are not told."""
-    ending = transfer(Handoff("wish"), [CallerSaid("0", Means.KEYPAD)])
+    ending = transfer(Handoff("wish"), [CallerSaid("0", InputMode.KEYPAD)])
 
     assert ending.handoff == HandoffData(ReasonCode.LIVE_AGENT, "wish")

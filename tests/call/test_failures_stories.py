@@ -11,7 +11,7 @@ import pytest
 
 from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartReply, StopTimer, Timer
 from agent.call.events import EndReason
-from agent.call.history import AgentSaid, Voice
+from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import Role, StopReason
 from agent.call.turn import CALL_AS_TEXT
 from tests.call.builders import (
@@ -96,7 +96,7 @@ def test_a_failed_reply_is_followed_by_an_apology() -> None:
     assert actions == [
         StopTimer(Timer.FILLER),
         Speak(2, HELLO.phrases.apology, is_last=True),
-        Record(2, AgentSaid(HELLO.phrases.apology, Voice.SERVICE)),
+        Record(2, AgentSaid(HELLO.phrases.apology, SpeechSource.SERVICE)),
         starts(Timer.TROUBLE, 30_000),
         starts(Timer.PLAYBACK, 5_866),
     ]
@@ -111,7 +111,7 @@ def test_a_failure_in_mid_sentence_closes_the_utterance() -> None:
     assert actions[:3] == [
         Speak(2, "", is_last=True),
         Speak(3, HELLO.phrases.lost_thread, is_last=True),
-        Record(3, AgentSaid(HELLO.phrases.lost_thread, Voice.SERVICE)),
+        Record(3, AgentSaid(HELLO.phrases.lost_thread, SpeechSource.SERVICE)),
     ]
 
 
@@ -224,7 +224,7 @@ def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
     assert actions[-4:] == [
         Speak(2, "", is_last=True),
         Speak(3, HELLO.phrases.blocked, is_last=True),
-        Record(3, AgentSaid(HELLO.phrases.blocked, Voice.SERVICE)),
+        Record(3, AgentSaid(HELLO.phrases.blocked, SpeechSource.SERVICE)),
         starts(Timer.PLAYBACK, 7_266),
     ]
 

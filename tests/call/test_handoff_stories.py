@@ -85,7 +85,7 @@ def test_the_person_is_told_the_language_that_was_switched_to_last() -> None:
     call.happens(finished(1, wants("leave")), done(1, effect=SwitchLanguage("fr-FR")))
     call.happens(finished(2, wants("leave")), done(2, effect=SwitchLanguage("en-US")))
     call.happens(finished(3, wants("leave")), done(3, effect=Play("https://example.com/a.mp3")))
-    call.happens(ev.BriefChanged(SPANISH))
+    call.happens(ev.CallConfigChanged(SPANISH))
 
     handed = handed_over(call, 4, Handoff("user-requested", "so"))
 

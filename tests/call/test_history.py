@@ -18,11 +18,11 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     History,
-    Means,
+    InputMode,
     Note,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
     is_turn_border,
 )
 from agent.call.messages import Message, Text, ToolCall, ToolResult
@@ -32,8 +32,8 @@ from tests.call.world import assert_acceptable
 
 WORDS = st.sampled_from(["", " ", "yes", " One large pizza. ", "a b c d e f g h i j"])
 PLAIN = st.one_of(
-    st.builds(CallerSaid, WORDS, st.sampled_from(Means)),
-    st.builds(AgentSaid, WORDS, st.sampled_from(Voice), st.booleans()),
+    st.builds(CallerSaid, WORDS, st.sampled_from(InputMode)),
+    st.builds(AgentSaid, WORDS, st.sampled_from(SpeechSource), st.booleans()),
     st.builds(Note, WORDS),
 )
 ROUNDS = st.lists(st.booleans(), min_size=1, max_size=3)
@@ -205,7 +205,7 @@ def test_the_words_the_caller_has_answered_are_found() -> None:
     """The model's, before the caller's last by then; fillers ask nothing."""
     said: list[Fact] = [
         AgentSaid("Large?"),
-        AgentSaid("One moment.", Voice.SERVICE),
+        AgentSaid("One moment.", SpeechSource.SERVICE),
         CallerSaid("Yes."),
     ]
 
@@ -220,7 +220,7 @@ def test_the_words_the_caller_has_answered_are_found() -> None:
 def test_a_call_begins_with_a_word_for_the_caller() -> None:
     """Practice section 8, rules 1 and 3."""
     assert History([]).messages(100) == (caller(CALL_BEGINS),)
-    assert History([AgentSaid("Hello.", Voice.GREETING)]).messages(100) == (
+    assert History([AgentSaid("Hello.", SpeechSource.GREETING)]).messages(100) == (
         caller(CALL_BEGINS),
         agent("Hello."),
         caller(CALLER_WAITS),
@@ -232,9 +232,9 @@ def test_neighbours_of_one_side_are_one_message() -> None:
     history = History(
         [
             CallerSaid("Hi."),
-            CallerSaid("5 5", Means.KEYPAD),
+            CallerSaid("5 5", InputMode.KEYPAD),
             Note("The kitchen closes."),
-            AgentSaid("One moment. ", Voice.SERVICE),
+            AgentSaid("One moment. ", SpeechSource.SERVICE),
             AgentSaid("Sure."),
             CallerSaid("Fine."),
         ]
@@ -324,7 +324,7 @@ def test_the_latest_whole_turns_within_the_limit_are_kept(limit: int, first: str
 
 def test_a_call_without_any_turn_is_not_trimmed() -> None:
     """There is no border to trim at."""
-    history = History([AgentSaid("a" * 50, Voice.GREETING), Note("b" * 50)])
+    history = History([AgentSaid("a" * 50, SpeechSource.GREETING), Note("b" * 50)])
 
     assert history.messages(10) == (
         caller(CALL_BEGINS),

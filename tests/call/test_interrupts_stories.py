@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from agent.call.actions import CancelReply, Record, Speak, StopTimer, Timer
 from agent.call.config import KeyBinding
-from agent.call.history import AgentSaid, Voice
+from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ForcedTool
 from tests.call.builders import (
     HELLO,
@@ -156,7 +156,7 @@ def test_an_interrupt_of_the_greeting_cuts_it() -> None:
 
     assert actions == [
         StopTimer(Timer.PLAYBACK),
-        Record(0, AgentSaid("Hello", Voice.GREETING, is_cut=True)),
+        Record(0, AgentSaid("Hello", SpeechSource.GREETING, is_cut=True)),
         starts(Timer.IDLE, 8_000),
     ]
 
@@ -221,7 +221,7 @@ def test_an_utterance_of_several_pieces_is_cut_in_each() -> None:
     call.happens(interrupted("One moment, please. It is"))
 
     assert call.facts[3:] == [
-        AgentSaid("One moment, please.", Voice.SERVICE),
+        AgentSaid("One moment, please.", SpeechSource.SERVICE),
         AgentSaid("It is", is_cut=True),
     ]
 
@@ -236,7 +236,7 @@ def test_two_texts_reported_as_played_are_two() -> None:
     call.happens(interrupted(""))
 
     assert call.facts[3:] == [
-        AgentSaid("One moment, please.", Voice.SERVICE),
+        AgentSaid("One moment, please.", SpeechSource.SERVICE),
         AgentSaid("Done."),
     ]
 
@@ -249,4 +249,4 @@ def test_short_texts_reported_as_played_are_heard() -> None:
 
     call.happens(interrupted(""))
 
-    assert call.facts[2:] == [AgentSaid("Sure.", Voice.SERVICE), AgentSaid("Done.")]
+    assert call.facts[2:] == [AgentSaid("Sure.", SpeechSource.SERVICE), AgentSaid("Done.")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.caller_input import Entry
+from agent.call.caller_input import KeypadEntry
 
 
-def typed(keys: str) -> Entry:
-    entry = Entry()
+def typed(keys: str) -> KeypadEntry:
+    entry = KeypadEntry()
     for key in keys:
         entry = entry.press(key)
     return entry

@@ -10,7 +10,7 @@ from dataclasses import replace
 from agent.call import events as ev
 from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak, StopTimer, Timer
 from agent.call.config import KeyBinding
-from agent.call.history import AgentSaid, CallerSaid, Means, Voice
+from agent.call.history import AgentSaid, CallerSaid, InputMode, SpeechSource
 from agent.call.messages import Choice, ForcedTool
 from tests.call.builders import (
     HELLO,
@@ -56,10 +56,10 @@ def test_a_key_with_text_and_function_speaks_and_forces_the_tool() -> None:
     actions = call.happens(pressed("1"))
 
     assert actions == [
-        Record(1, CallerSaid("1", Means.KEYPAD)),
+        Record(1, CallerSaid("1", InputMode.KEYPAD)),
         StopTimer(Timer.IDLE),
         Speak(2, "One moment.", is_last=True),
-        Record(2, AgentSaid("One moment.", Voice.SERVICE)),
+        Record(2, AgentSaid("One moment.", SpeechSource.SERVICE)),
         asks(
             1,
             caller(BEGINS),
@@ -121,7 +121,7 @@ def test_keys_without_binding_become_one_entry() -> None:
     assert second == [starts(Timer.DIGITS, 3_000)]
     assert complete == [
         StopTimer(Timer.DIGITS),
-        Record(1, CallerSaid("5 0", Means.KEYPAD)),
+        Record(1, CallerSaid("5 0", InputMode.KEYPAD)),
         asks(
             1,
             caller(BEGINS),
@@ -170,7 +170,7 @@ def test_keys_after_a_star_count() -> None:
 
     actions = call.happens(pressed("5"), pressed("*"), pressed("7"), pressed("#"))
 
-    assert call.facts[-1] == CallerSaid("7", Means.KEYPAD)
+    assert call.facts[-1] == CallerSaid("7", InputMode.KEYPAD)
     assert caller_text(actions) == "[The caller pressed on the keypad: 7]"
 
 
@@ -229,7 +229,7 @@ def test_a_bound_key_completes_an_entry() -> None:
 
     actions = call.happens(pressed("4"))
 
-    assert call.facts[1:] == [CallerSaid("5", Means.KEYPAD), CallerSaid("4", Means.KEYPAD)]
+    assert call.facts[1:] == [CallerSaid("5", InputMode.KEYPAD), CallerSaid("4", InputMode.KEYPAD)]
     assert question(actions).reply == 1
 
 
@@ -240,7 +240,7 @@ def test_keys_typed_before_the_line_dropped_are_kept() -> None:
 
     actions = call.happens(ev.CallEnded())
 
-    assert Record(1, CallerSaid("5", Means.KEYPAD)) in actions
+    assert Record(1, CallerSaid("5", InputMode.KEYPAD)) in actions
 
 
 def test_words_while_typing_do_not_strand_a_handoff() -> None:

@@ -17,35 +17,35 @@ from agent.call.actions import (
     Timer,
     ToolOutcome,
 )
-from agent.call.config import Brief, Limits
+from agent.call.config import CallConfig, Limits
 from agent.call.ending import BY_AGENT, IDLE, STOPPED, TIME_IS_UP, TROUBLE
 from agent.call.events import EndReason
 from agent.call.history import CallerSaid, History
-from agent.call.lifecycle import Course
+from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Usage
-from agent.call.timers import Clocks
+from agent.call.timers import TimerSet
 
 LIMITS = Limits(duration_ms=100_000, duration_warning_ms=10_000, closing_ms=5_000)
-BRIEF = Brief(language="en-US")
+BRIEF = CallConfig(language="en-US")
 
 
-def new() -> Course:
-    return Course(History(), Clocks())
+def new() -> CallLifecycle:
+    return CallLifecycle(History(), TimerSet())
 
 
-def begun() -> Course:
+def begun() -> CallLifecycle:
     course = new()
     course.begin(LIMITS, 0)
     return course
 
 
-def closing() -> Course:
+def closing() -> CallLifecycle:
     course = begun()
     course.close(BY_AGENT, LIMITS)
     return course
 
 
-def gone() -> Course:
+def gone() -> CallLifecycle:
     course = begun()
     course.lose(EndReason.CALLER_HANGUP)
     return course
@@ -66,7 +66,7 @@ def gone() -> Course:
         (ev.ServiceStopping(), [True, True, False, False]),
         (ev.CallEnded(), [True, True, True, False]),
         (ev.ToolFinished("tool00001", ToolOutcome("{}")), [True, True, True, True]),
-        (ev.BriefChanged(BRIEF), [True, True, True, True]),
+        (ev.CallConfigChanged(BRIEF), [True, True, True, True]),
     ],
 )
 def test_each_event_has_its_season(event: ev.Event, expected: list[bool]) -> None:
@@ -170,7 +170,7 @@ def test_a_tool_may_change_the_course(
 
 def test_a_person_is_told_the_language_and_the_last_words() -> None:
     """That of the use case until it is switched."""
-    course = Course(History([CallerSaid("A person, please.")]), Clocks())
+    course = CallLifecycle(History([CallerSaid("A person, please.")]), TimerSet())
 
     before = course.transfer(Handoff("wish"), BRIEF)
     switched = course.take_effect(SwitchLanguage("es-US"), BRIEF, was_awaited=True)

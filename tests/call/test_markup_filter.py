@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.sentence_chunker import Speech
+from agent.call.sentence_chunker import SentenceChunker
 
 THOUGHTS = (
     "<think>{}</think>",
@@ -102,7 +102,7 @@ ORDINARY = (
 
 def said_of(*deltas: str) -> tuple[str, bool]:
     """What is said of a reply, its white space made one blank; and whether it held a call."""
-    speech = Speech()
+    speech = SentenceChunker()
     words = "".join([*(speech.feed(delta) for delta in deltas), speech.finish()])
     return " ".join(words.split()), speech.has_call
 
@@ -217,7 +217,7 @@ WORST = (
 
 def _seconds(text: str) -> float:
     begun = thread_time()
-    Speech().feed(text)
+    SentenceChunker().feed(text)
     return thread_time() - begun
 
 

@@ -22,11 +22,11 @@ from agent.call.history import (
     Fact,
     History,
     Note,
+    SpeechSource,
     ToolUsed,
-    Voice,
 )
 from agent.call.messages import ToolCall, ToolResult
-from agent.call.resumption import BROKEN_OFF, Cause, FirstWords, Resumption, first_words
+from agent.call.resumption import BROKEN_OFF, FirstWords, ResumeCause, Resumption, first_words
 from agent.call.tool_calls import CANCELLED, error_content
 from tests.call.builders import (
     HELLO,
@@ -88,7 +88,7 @@ def test_a_call_that_was_handed_over_in_a_quiet_moment_goes_on_without_a_model()
     """The caller has heard all of it and may be about to speak."""
     call = answered("Which size?")
 
-    actions = call.resumes(Cause.HANDED_OVER)
+    actions = call.resumes(ResumeCause.HANDED_OVER)
 
     assert spoken(actions) == [PHRASES.resumed_quiet]
     assert call.running == {Timer.DURATION, Timer.PLAYBACK}
@@ -138,7 +138,7 @@ def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> No
     """The relay kept what was said meanwhile, and the silence is the caller's."""
     call = answered("Which size?")
 
-    actions = call.resumes(Cause.RECONNECTED)
+    actions = call.resumes(ResumeCause.RECONNECTED)
 
     assert spoken(actions) == []
     assert starts(Timer.PLAYBACK, 1_000) in actions
@@ -159,19 +159,19 @@ def test_after_a_reconnection_only_a_question_is_known_to_be_all(
     last: AgentSaid | CallerSaid | Note, words: FirstWords
 ) -> None:
     """The relay has told us nothing, and more sentences may have been on their way."""
-    assert first_words(Resumption([last], Cause.RECONNECTED), PHRASES, "Hello.") == words
+    assert first_words(Resumption([last], ResumeCause.RECONNECTED), PHRASES, "Hello.") == words
 
 
 def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
     """The caller's words before it wait."""
     facts: list[Fact] = [CallerSaid("Two."), AgentSaid("", is_cut=True)]
 
-    assert first_words(Resumption(facts, Cause.HANDED_OVER), PHRASES, "").asks_model
+    assert first_words(Resumption(facts, ResumeCause.HANDED_OVER), PHRASES, "").asks_model
 
 
 def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
     """The relay found nobody at the first address, and plays no greeting at the second."""
-    conversation = Conversation(HELLO, Resumption([], Cause.LOST))
+    conversation = Conversation(HELLO, Resumption([], ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
 
@@ -181,7 +181,7 @@ def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
 def test_where_the_model_speaks_first_it_does() -> None:
     """There is no greeting to say."""
     silent = replace(HELLO, greeting="")
-    conversation = Conversation(silent, Resumption([], Cause.LOST))
+    conversation = Conversation(silent, Resumption([], ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
 
@@ -192,7 +192,7 @@ def test_a_caller_nobody_answered_for_is_told_so() -> None:
     """They were passed to a person; the agent takes them back."""
     call = answered("I will connect you.")
 
-    actions = call.resumes(Cause.NOBODY)
+    actions = call.resumes(ResumeCause.NOBODY)
 
     assert spoken(actions) == [PHRASES.nobody_free]
 
@@ -233,7 +233,7 @@ def test_a_look_nobody_waits_for_is_left() -> None:
     """Told by a conversation that had no time to say so itself."""
     open_look = ToolUsed(1, ToolCall("tool00001", "look_up", "{}"))
     facts: list[Fact] = [CallerSaid("Look."), open_look, CallerSaid("Never mind.")]
-    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
 
@@ -245,7 +245,7 @@ def test_a_look_nobody_waits_for_is_left() -> None:
 def test_a_tool_that_is_offered_no_more_is_answered() -> None:
     """The use case was edited meanwhile."""
     open_run = ToolUsed(1, ToolCall("tool00001", "gone", "{}"))
-    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), open_run], Cause.LOST))
+    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), open_run], ResumeCause.LOST))
 
     conversation.receive(ev.CallStarted())
 
@@ -257,7 +257,7 @@ def test_two_facts_of_one_run_wait_for_one_run() -> None:
     """The model had asked twice; the order is placed once."""
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", '{"a": 1}')) for n in (1, 2)]
     facts: list[Fact] = [CallerSaid("Go."), *runs]
-    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
     conversation.receive(done(1))
@@ -292,7 +292,7 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
         ToolUsed(1, ToolCall("tool00002", "order", '{"a": 2}')),
         ToolUsed(1, ToolCall("tool00003", "order", '{"a": 2}')),
     ]
-    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), *runs], Cause.LOST))
+    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), *runs], ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
 
@@ -305,7 +305,7 @@ def test_an_order_two_facts_wait_for_is_news_once() -> None:
     """Neither is awaited: the caller has gone on."""
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", "{}")) for n in (1, 2)]
     facts: list[Fact] = [CallerSaid("Go."), *runs, CallerSaid("And a drink.")]
-    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
     conversation.receive(ev.CallStarted())
 
     conversation.receive(done(1))
@@ -317,7 +317,7 @@ def test_identifiers_of_others_do_not_count() -> None:
     """A predecessor's record has its provider's."""
     look = ToolUsed(1, ToolCall("old000007", "look_up", "{}"), ToolResult("old000007", "{}"))
     facts: list[Fact] = [look, CallerSaid("Go.")]
-    conversation = Conversation(HELLO, Resumption(facts, Cause.LOST))
+    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
     conversation.receive(ev.CallStarted())
 
     actions = conversation.receive(finished(2, wants("look_up")))
@@ -337,7 +337,7 @@ def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
 
 def test_the_language_is_the_one_the_call_had_switched_to() -> None:
     """The new line begins in the first one."""
-    resumption = Resumption([CallerSaid("Hola.")], Cause.LOST, language="es-US")
+    resumption = Resumption([CallerSaid("Hola.")], ResumeCause.LOST, language="es-US")
 
     actions = Conversation(HELLO, resumption).receive(ev.CallStarted())
 
@@ -347,7 +347,7 @@ def test_the_language_is_the_one_the_call_had_switched_to() -> None:
 @pytest.mark.parametrize(("elapsed_ms", "left_ms"), [(600_000, 1_140_000), (9_000_000, 1)])
 def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms: int) -> None:
     """The time of the call counts, not that of its last line."""
-    resumption = Resumption([CallerSaid("Hi.")], Cause.LOST, elapsed_ms=elapsed_ms)
+    resumption = Resumption([CallerSaid("Hi.")], ResumeCause.LOST, elapsed_ms=elapsed_ms)
     conversation = Conversation(limited(Limits(duration_ms=1_800_000)), resumption)
 
     actions = conversation.receive(ev.CallStarted())
@@ -359,14 +359,14 @@ def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms:
 def test_a_resumed_call_is_led_like_any_other() -> None:
     """The caller answers, may interrupt, and hears the rest."""
     call = answered("Which size?")
-    call.resumes(Cause.HANDED_OVER)
+    call.resumes(ResumeCause.HANDED_OVER)
     call.happens(agent_off(), spoke("Large."))
     call.happens(delta(1, "A large one. Anything else?"), finished(1))
 
     call.happens(interrupted("A large one"))
 
     assert call.facts[-3:] == [
-        AgentSaid(PHRASES.resumed_quiet, Voice.SERVICE),
+        AgentSaid(PHRASES.resumed_quiet, SpeechSource.SERVICE),
         CallerSaid("Large."),
         AgentSaid("A large one", is_cut=True),
     ]

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from agent.call import events as ev
 from agent.call.actions import Handoff, HangUp, SwitchLanguage, ToolOutcome
-from agent.call.config import Brief, Limits
-from agent.call.events import Departure, EndReason, Playback, ReplyFault
+from agent.call.config import CallConfig, Limits
+from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import BRIEF, World
 
@@ -201,7 +201,7 @@ class Adversary(RuleBasedStateMachine):
             tools={name: BRIEF.tools[name] for name in tools},
             keypad={key: BRIEF.keypad[key] for key in keys},
         )
-        self.world.happen(ev.BriefChanged(brief))
+        self.world.happen(ev.CallConfigChanged(brief))
 
     @precondition(lambda self: len(self.world.serials) > 8)
     @rule()
@@ -209,13 +209,13 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.AllowanceSpent())
 
     @precondition(lambda self: len(self.world.serials) > 12)
-    @rule(departure=st.sampled_from(Departure))
-    def service_stops(self, departure: Departure) -> None:
+    @rule(departure=st.sampled_from(ShutdownMode))
+    def service_stops(self, departure: ShutdownMode) -> None:
         self.world.happen(ev.ServiceStopping(departure))
 
     @precondition(lambda self: len(self.world.serials) > 4)
-    @rule(cause=st.sampled_from(Cause))
-    def call_is_resumed(self, cause: Cause) -> None:
+    @rule(cause=st.sampled_from(ResumeCause))
+    def call_is_resumed(self, cause: ResumeCause) -> None:
         self.world.resume(cause)
         self.world.happen(ev.CallStarted())
 
@@ -247,7 +247,7 @@ class Adversary(RuleBasedStateMachine):
         assert world.conversation.is_over
 
 
-def _silent(brief: Brief) -> Brief:
+def _silent(brief: CallConfig) -> CallConfig:
     return replace(brief, greeting="")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.sentence_chunker import MAXIMUM_PIECE, Speech, clean_word
+from agent.call.sentence_chunker import MAXIMUM_PIECE, SentenceChunker, clean_word
 
 FRAGMENTS = st.sampled_from([
     "One ", "large", "pizza, ", "for $24.50 ", "at 7:30 p.m. ", "Dr. ", "mail a_b@x.io ", "e.g. ",
@@ -25,7 +25,7 @@ REPLIES = st.lists(FRAGMENTS, max_size=30).map("".join) | st.text(max_size=60)
 
 def say(*chunks: str, is_cut_short: bool = False) -> list[str]:
     """The pieces a reply of these chunks gives, none of them empty."""
-    speech = Speech()
+    speech = SentenceChunker()
     pieces = [speech.feed(chunk) for chunk in chunks]
     return [piece for piece in [*pieces, speech.finish(is_cut_short=is_cut_short)] if piece]
 
@@ -56,7 +56,7 @@ def test_what_is_said_does_not_depend_on_how_the_tokens_were_cut(
 @given(chunks=cut_replies())
 def test_flushing_changes_the_pieces_and_not_the_words(chunks: list[str]) -> None:
     """The flush timer only hurries."""
-    speech = Speech()
+    speech = SentenceChunker()
 
     pieces = [speech.feed(chunk) + speech.flush() for chunk in chunks]
 
@@ -211,7 +211,7 @@ def test_a_line_end_is_a_clause_end() -> None:
 
 def test_ready_words_can_be_flushed() -> None:
     """The incomplete word stays."""
-    speech = Speech()
+    speech = SentenceChunker()
     speech.feed("Sure, two large piz")
 
     was_pending = speech.is_pending
@@ -282,7 +282,7 @@ def test_what_readers_see_is_said_as_it_is_meant(text: str, said: str) -> None:
 @pytest.mark.parametrize("language", ["es-ES", "de", "multi", "ja-JP"])
 def test_no_english_word_is_put_into_another_language(language: str) -> None:
     """The voice knows the words for signs."""
-    speech = Speech(language)
+    speech = SentenceChunker(language)
 
     assert speech.feed("Café & té, 3 < 5 <= 6 > 2 ") + speech.finish() == (
         "Café & té, 3 < 5 <= 6 > 2"
@@ -298,7 +298,7 @@ def test_words_in_other_letters_are_not_english() -> None:
 @given(chunks=cut_replies(), language=st.sampled_from(["", "es"]))
 def test_no_split_changes_what_is_said_in_any_language(chunks: list[str], language: str) -> None:
     """Nor does it change what one word means to the next."""
-    at_once, cut = Speech(language), Speech(language)
+    at_once, cut = SentenceChunker(language), SentenceChunker(language)
 
     words = at_once.feed("".join(chunks)) + at_once.finish()
 
@@ -322,19 +322,19 @@ def test_a_word_without_end_is_said_in_parts() -> None:
 )
 def test_marks_wait_for_the_first_letter_or_digit(tokens: list[str], pieces: list[str]) -> None:
     """Alone they cannot be said."""
-    speech = Speech()
+    speech = SentenceChunker()
 
     assert [*map(speech.feed, tokens), speech.finish()] == pieces
 
 
 def test_marks_alone_are_never_ready() -> None:
     """They are not flushed, and a reply that is cut short is not made of them."""
-    speech = Speech()
+    speech = SentenceChunker()
     speech.feed("... Well I")
 
     assert speech.finish(is_cut_short=True) == ""
 
-    speech = Speech()
+    speech = SentenceChunker()
     fed = speech.feed("... ")
     state = (fed, speech.is_pending, speech.flush())
 

@@ -22,8 +22,8 @@ from agent.call.actions import (
     Timer,
 )
 from agent.call.config import Limits
-from agent.call.events import Departure, EndReason
-from agent.call.history import AgentSaid, CallerSaid, Means, Note, Voice
+from agent.call.events import EndReason, ShutdownMode
+from agent.call.history import AgentSaid, CallerSaid, InputMode, Note, SpeechSource
 from tests.call.builders import (
     HELLO,
     Call,
@@ -61,7 +61,7 @@ def test_silence_is_broken_twice_then_the_call_ends() -> None:
 
     assert first == [
         Speak(2, "Are you still there?", is_last=True),
-        Record(1, AgentSaid("Are you still there?", Voice.SERVICE)),
+        Record(1, AgentSaid("Are you still there?", SpeechSource.SERVICE)),
         starts(Timer.PLAYBACK, 2_333),
     ]
     assert waits == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 10_000)]
@@ -136,7 +136,7 @@ def test_a_slow_model_is_filled_too() -> None:
 
     assert filler == [
         Speak(2, "One moment, please.", is_last=True),
-        Record(2, AgentSaid("One moment, please.", Voice.SERVICE)),
+        Record(2, AgentSaid("One moment, please.", SpeechSource.SERVICE)),
         starts(Timer.FILLER, 5_000),
     ]
     assert words[:3] == [
@@ -169,7 +169,7 @@ def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
     assert warned == [
         starts(Timer.DURATION, 60_000),
         Speak(2, HELLO.phrases.almost_over, is_last=True),
-        Record(1, AgentSaid(HELLO.phrases.almost_over, Voice.SERVICE)),
+        Record(1, AgentSaid(HELLO.phrases.almost_over, SpeechSource.SERVICE)),
         StopTimer(Timer.IDLE),
         starts(Timer.PLAYBACK, 4_800),
     ]
@@ -178,7 +178,7 @@ def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
         CancelReply(1),
         Speak(3, "", is_last=True),
         Speak(4, HELLO.phrases.goodbye_duration, is_last=True),
-        Record(4, AgentSaid(HELLO.phrases.goodbye_duration, Voice.SERVICE)),
+        Record(4, AgentSaid(HELLO.phrases.goodbye_duration, SpeechSource.SERVICE)),
         starts(Timer.PLAYBACK, 5_066),
     ]
     assert EndCall('{"reasonCode": "goodbye"}') in goodbye
@@ -197,7 +197,7 @@ def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> No
     assert said[:3] == [
         StopTimer(Timer.IDLE),
         Speak(2, HELLO.phrases.goodbye_spent, is_last=True),
-        Record(1, AgentSaid(HELLO.phrases.goodbye_spent, Voice.SERVICE)),
+        Record(1, AgentSaid(HELLO.phrases.goodbye_spent, SpeechSource.SERVICE)),
     ]
     assert not any(isinstance(action, StartReply) for action in more)
     assert again == []
@@ -306,7 +306,7 @@ def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
     """What was said stands; the process that takes over knows that it may not have been heard."""
     call = speaking("We have three kinds, ")
 
-    actions = call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+    actions = call.happens(ev.ServiceStopping(ShutdownMode.AT_ONCE))
 
     assert CancelReply(1) in actions
     assert TEAR_OFF in actions
@@ -318,24 +318,24 @@ def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
     call = listening()
     call.happens(pressed("5"), pressed("7"))
 
-    call.happens(ev.ServiceStopping(Departure.AT_ONCE))
+    call.happens(ev.ServiceStopping(ShutdownMode.AT_ONCE))
 
-    assert call.facts[-1] == CallerSaid("5 7", Means.KEYPAD)
+    assert call.facts[-1] == CallerSaid("5 7", InputMode.KEYPAD)
 
 
 def test_a_service_that_nobody_follows_says_goodbye() -> None:
     """At once, also to a caller who is waiting for an answer."""
     call = thinking()
 
-    actions = call.happens(ev.ServiceStopping(Departure.GOODBYE))
+    actions = call.happens(ev.ServiceStopping(ShutdownMode.GOODBYE))
 
     assert spoken(actions) == [HELLO.phrases.goodbye_stopping]
     assert EndCall('{"reasonCode": "goodbye"}') in actions
     assert call.world.conversation.end_reason is EndReason.DRAIN
 
 
-@pytest.mark.parametrize("departure", [Departure.AT_ONCE, Departure.GOODBYE])
-def test_a_call_that_was_being_passed_on_is_passed_on(departure: Departure) -> None:
+@pytest.mark.parametrize("departure", [ShutdownMode.AT_ONCE, ShutdownMode.GOODBYE])
+def test_a_call_that_was_being_passed_on_is_passed_on(departure: ShutdownMode) -> None:
     """The caller was told so, and needs nothing of us any more."""
     call = leaving(Handoff("wish", "so"))
 

@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from agent.call import events as ev
 from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize, Timer
-from agent.call.config import Brief, Limits
+from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
     Fact,
     History,
-    Means,
+    InputMode,
     Note,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
 )
 from agent.call.messages import StopReason, ToolCall
-from agent.call.summarization import NOTHING, Compaction, cleaned, extract, transcript
-from agent.call.tool_calls import NOT_HEARD, ToolRuns, error_content
+from agent.call.summarization import NOTHING, Summarization, cleaned, extract, transcript
+from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
 from tests.call.builders import (
     Call,
     agent,
@@ -75,7 +75,7 @@ def reply(call: Call) -> int:
     return call.world.active
 
 
-def three_turns(brief: Brief = SOON, *calls: ToolCall) -> Call:
+def three_turns(brief: CallConfig = SOON, *calls: ToolCall) -> Call:
     """The first of which uses these tools; a summary is awaited."""
     call = listening(brief)
     turn(call, "I am Ada.", "Hello Ada.", *calls)
@@ -307,7 +307,7 @@ def test_an_order_in_progress_is_not_summarised() -> None:
 def test_what_may_still_be_cut_is_not_summarised() -> None:
     """Words stay audible until the agent speaks again, however often the caller does meanwhile."""
     history = History([CallerSaid("Hi."), AgentSaid("Hello."), *TURN, *TURN, *TURN])
-    compaction = Compaction(history, ToolRuns(history, SPECS), ALWAYS)
+    compaction = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
 
     held = compaction.begin(1)
     actions = compaction.begin(5)
@@ -324,7 +324,7 @@ def test_a_question_that_was_cut_is_not_forgotten() -> None:
     silent: list[Fact] = [CallerSaid("Yes!"), ToolUsed(1, use(1, "look_up"), result(1))]
     cut = AgentSaid("Shall I", is_cut=True)
     history = History([CallerSaid("Hi."), cut, *silent, *silent, *silent])
-    compaction = Compaction(history, ToolRuns(history, SPECS), ALWAYS)
+    compaction = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
 
     assert compaction.begin(None) == []
     assert history.answered_before(len(history)) == 1
@@ -360,8 +360,8 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     order = ToolUsed(1, use(1, "order"), result(1))
     facts: list[Fact] = [CallerSaid("Order."), order, *TURN, Summary("It is ordered.", 2)]
     history = History(facts)
-    runs = ToolRuns(history, SPECS)
-    Compaction(history, runs, Limits())
+    runs = ToolCalls(history, SPECS)
+    Summarization(history, runs, Limits())
 
     actions = runs.take_up(9, [wants("order")], is_confirmed=True)
 
@@ -377,7 +377,7 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
 )
 def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -> None:
     """Facts and requests have an end: with a model, with one that is slow, and without one."""
-    conversation = Conversation(Brief(tools=SPECS))
+    conversation = Conversation(CallConfig(tools=SPECS))
     conversation.receive(ev.CallStarted())
     facts = characters = asked = summary = 0  # the most of each, and the last number
     for number in range(2_000):
@@ -414,10 +414,10 @@ def test_a_transcript_tells_all_that_happened() -> None:
     """Line by line, after the summary of what was before; what says nothing is left out."""
     facts: list[Fact] = [
         CallerSaid("Hi  there.\n"),
-        CallerSaid("5 5", Means.KEYPAD),
+        CallerSaid("5 5", InputMode.KEYPAD),
         AgentSaid("We have", is_cut=True),
         AgentSaid(" ", is_cut=True),
-        AgentSaid("One moment.", Voice.SERVICE),
+        AgentSaid("One moment.", SpeechSource.SERVICE),
         CallerSaid(" "),
         Note("The kitchen closes."),
         Note(""),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agent.call.actions import StartTimer, StopTimer, Timer
-from agent.call.timers import Clocks
+from agent.call.timers import TimerSet
 
 
 def test_a_timer_started_anew_makes_its_old_run_stale() -> None:
     """Serials are never used again."""
-    clocks = Clocks()
+    clocks = TimerSet()
 
     first = clocks.start(Timer.IDLE, 8_000)
     second = clocks.start(Timer.IDLE, 9_000)
@@ -23,7 +23,7 @@ def test_a_timer_started_anew_makes_its_old_run_stale() -> None:
 
 def test_only_what_runs_is_stopped() -> None:
     """Stopping twice says nothing the second time."""
-    clocks = Clocks()
+    clocks = TimerSet()
     clocks.start(Timer.IDLE, 8_000)
     clocks.start(Timer.HOLD, 1_000)
 
@@ -35,7 +35,7 @@ def test_only_what_runs_is_stopped() -> None:
 
 def test_a_timer_that_has_fired_runs_no_more() -> None:
     """It counts once."""
-    clocks = Clocks()
+    clocks = TimerSet()
     clocks.start(Timer.IDLE, 8_000)
 
     clocks.has_fired(Timer.IDLE)

@@ -12,8 +12,8 @@ from agent.call.messages import ToolCall, ToolSpec
 from agent.call.tool_calls import (
     CANCELLED,
     NOT_HEARD,
-    FinishedRun,
-    ToolRuns,
+    FinishedToolCall,
+    ToolCalls,
     canonical,
     error_content,
 )
@@ -23,7 +23,7 @@ from tests.call.world import LOOK, MARK, ORDER, SPECS
 DONE = ToolOutcome('{"ok":true}')
 
 
-def take_up(runs: ToolRuns, *calls: ToolCall, is_confirmed: bool = True) -> list[Action]:
+def take_up(runs: ToolCalls, *calls: ToolCall, is_confirmed: bool = True) -> list[Action]:
     return runs.take_up(1, calls, is_confirmed=is_confirmed)
 
 
@@ -58,7 +58,7 @@ def test_any_text_of_a_model_can_be_looked_at(text: str) -> None:
 
 def test_all_calls_are_recorded_before_any_is_run() -> None:
     """A process that dies in between knows what it was about to do."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
 
     actions = take_up(runs, wants("look_up"), wants("mark"))
 
@@ -72,21 +72,21 @@ def test_all_calls_are_recorded_before_any_is_run() -> None:
 
 def test_a_result_completes_its_fact() -> None:
     """And says whether the turn waited for it."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
     take_up(runs, wants("mark"))
     awaited = runs.is_awaited
 
     finished = runs.finish("tool00001", DONE)
 
     record = Record(0, ToolUsed(1, use(1, "mark"), result(1)))
-    assert finished == FinishedRun([record], "mark", was_awaited=True)
+    assert finished == FinishedToolCall([record], "mark", was_awaited=True)
     assert (awaited, runs.is_awaited, runs.is_unfinished) == (True, False, False)
     assert not runs.is_known("tool00001")
 
 
 def test_leaving_cancels_what_has_no_side_effect_and_lets_the_rest_run() -> None:
     """Practice section 7."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
     take_up(runs, wants("look_up"), wants("mark"), wants("order"))
 
     actions = runs.leave()
@@ -112,7 +112,7 @@ def test_leaving_cancels_what_has_no_side_effect_and_lets_the_rest_run() -> None
 )
 def test_the_same_call_twice_in_one_reply_runs_once(first: str, second: str) -> None:
     """However it is spelled, and both are answered."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
 
     actions = take_up(runs, wants("order", first), wants("order", second))
     finished = runs.finish("tool00001", DONE)
@@ -128,7 +128,7 @@ def test_the_same_call_twice_in_one_reply_runs_once(first: str, second: str) -> 
 
 def test_what_can_be_repeated_is_not_repeated_either() -> None:
     """Idempotent calls take over a result as well."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
     take_up(runs, wants("mark"))
     runs.finish("tool00001", DONE)
 
@@ -137,7 +137,7 @@ def test_what_can_be_repeated_is_not_repeated_either() -> None:
 
 def test_joining_makes_a_left_run_awaited_again() -> None:
     """The new turn waits for it."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
     take_up(runs, wants("order"))
     runs.leave()
 
@@ -149,7 +149,7 @@ def test_joining_makes_a_left_run_awaited_again() -> None:
 
 def test_only_what_cannot_be_repeated_waits_for_a_confirmation() -> None:
     """Practice section 5, rule 11."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
 
     actions = take_up(runs, wants("look_up"), wants("mark"), wants("order"), is_confirmed=False)
 
@@ -165,7 +165,7 @@ def test_only_what_cannot_be_repeated_waits_for_a_confirmation() -> None:
 
 def test_without_tools_the_model_is_told_so() -> None:
     """A model that makes tools up."""
-    runs = ToolRuns(History(), {})
+    runs = ToolCalls(History(), {})
 
     actions = take_up(runs, wants("look_up"))
 
@@ -179,7 +179,7 @@ def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
         one.name: ToolSpec(one.name, "Works.", "{}", one.side_effect, f"{one.name} works.")
         for one in (LOOK, MARK, ORDER)
     }
-    runs = ToolRuns(History(), specs)
+    runs = ToolCalls(History(), specs)
     none = runs.filler
     take_up(runs, wants("order"))
     runs.leave()
@@ -191,7 +191,7 @@ def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
 
 def test_a_result_that_nobody_waited_for_is_news_until_it_is_told() -> None:
     """One that was waited for is the turn's own."""
-    runs = ToolRuns(History(), SPECS)
+    runs = ToolCalls(History(), SPECS)
     take_up(runs, wants("mark"), wants("order"))
     runs.finish("tool00001", DONE)
     awaited = runs.has_news

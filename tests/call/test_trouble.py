@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agent.call.config import Phrases
-from agent.call.turn import Trouble
+from agent.call.turn import ModelFailurePolicy
 
 PHRASES = Phrases(trying_again=("Wait.", "Still."))
 
 
-def failing(times: int) -> Trouble:
-    trouble = Trouble()
+def failing(times: int) -> ModelFailurePolicy:
+    trouble = ModelFailurePolicy()
     for _ in range(times):
         trouble.grow()
     return trouble

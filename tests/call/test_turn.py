@@ -17,15 +17,15 @@ from agent.call.actions import (
     Timer,
     ToolOutcome,
 )
-from agent.call.agent_output import Mouth
-from agent.call.config import Brief, Limits, Phrases
+from agent.call.agent_output import AgentOutput
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.ending import BY_AGENT
-from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed, Voice
+from agent.call.history import AgentSaid, CallerSaid, Fact, History, SpeechSource, ToolUsed
 from agent.call.messages import Choice, StopReason, ToolCall
-from agent.call.timers import Clocks
-from agent.call.tool_calls import ToolRuns
-from agent.call.turn import Step, Then, Turn
-from agent.call.turn_taking import Patience
+from agent.call.timers import TimerSet
+from agent.call.tool_calls import ToolCalls
+from agent.call.turn import Then, Turn, TurnDecision
+from agent.call.turn_taking import FillerPolicy
 from tests.call.builders import asks, caller, result, use, wants
 from tests.call.world import SPECS
 
@@ -39,28 +39,28 @@ PHRASES = Phrases(
     trying_again=("Trying.",),
 )
 LIMITS = Limits(tool_rounds=1, filler_count=2)
-BRIEF = Brief(tools=SPECS, phrases=PHRASES, limits=LIMITS)
+BRIEF = CallConfig(tools=SPECS, phrases=PHRASES, limits=LIMITS)
 ASKED = caller("Two pizzas.")
 
 
 class Telephone:
     """A turn and what it works with; the caller has said "Two pizzas."."""
 
-    def __init__(self, brief: Brief = BRIEF, *before: Fact) -> None:
-        self.clocks = Clocks()
+    def __init__(self, brief: CallConfig = BRIEF, *before: Fact) -> None:
+        self.clocks = TimerSet()
         history = History([*before, CallerSaid("Two pizzas.")])
-        mouth = Mouth(history, characters_per_second=10)
-        self.tools = ToolRuns(history, brief.tools)
-        patience = Patience(brief.phrases, brief.limits)
+        mouth = AgentOutput(history, characters_per_second=10)
+        self.tools = ToolCalls(history, brief.tools)
+        patience = FillerPolicy(brief.phrases, brief.limits)
         self.turn = Turn(history, mouth, self.tools, patience, self.clocks, brief)
 
     def finishes(
         self, *calls: ToolCall, stop: StopReason = StopReason.END, is_ending: bool = False
-    ) -> Step:
+    ) -> TurnDecision:
         return self.turn.finish_reply(calls, stop, BY_AGENT if is_ending else None)
 
 
-def asked(brief: Brief = BRIEF, *before: Fact) -> Telephone:
+def asked(brief: CallConfig = BRIEF, *before: Fact) -> Telephone:
     """Reply 1 is awaited."""
     telephone = Telephone(brief, *before)
     telephone.turn.ask()
@@ -104,7 +104,7 @@ def test_a_reply_with_words_ends_the_turn() -> None:
     telephone = asked()
     telephone.turn.pass_on("One two ")
 
-    assert telephone.finishes() == Step(
+    assert telephone.finishes() == TurnDecision(
         [
             StopTimer(Timer.FLUSH),
             Speak(1, "two", is_last=True),
@@ -122,7 +122,7 @@ def test_a_reply_with_nothing_is_asked_for_once_more() -> None:
     again = telephone.finishes()
     sentence = telephone.finishes()
 
-    assert again == Step(
+    assert again == TurnDecision(
         [
             StopTimer(Timer.FILLER),
             asks(2, ASKED, choice=Choice.NONE),
@@ -131,7 +131,7 @@ def test_a_reply_with_nothing_is_asked_for_once_more() -> None:
     )
     assert sentence.actions[1:] == [
         Speak(1, "Pardon?", is_last=True),
-        Record(1, AgentSaid("Pardon?", Voice.SERVICE)),
+        Record(1, AgentSaid("Pardon?", SpeechSource.SERVICE)),
     ]
     assert sentence.then is Then.END_TURN
 
@@ -143,7 +143,7 @@ def test_a_sentence_stands_in_for_a_blocked_reply(words: str, *, is_ending: bool
 
     assert step.actions[1:] == [
         Speak(1, words, is_last=True),
-        Record(1, AgentSaid(words, Voice.SERVICE)),
+        Record(1, AgentSaid(words, SpeechSource.SERVICE)),
     ]
     assert step.then is Then.END_TURN
 
@@ -156,7 +156,7 @@ def test_tools_are_awaited_and_then_told_of() -> None:
     telephone.tools.finish("tool00001", ToolOutcome('{"ok":true}'))
     step = telephone.turn.go_on(None)
 
-    assert used == Step(
+    assert used == TurnDecision(
         [
             StopTimer(Timer.FILLER),
             Record(1, ToolUsed(1, use(1, "mark"))),
@@ -211,24 +211,24 @@ def test_a_failure_is_made_good_by_its_number() -> None:
     telephone.turn.ask()
     third = telephone.turn.fail_reply(None)
 
-    assert first == Step(
+    assert first == TurnDecision(
         [
             StopTimer(Timer.FILLER),
             Speak(1, "Sorry.", is_last=True),
-            Record(1, AgentSaid("Sorry.", Voice.SERVICE)),
+            Record(1, AgentSaid("Sorry.", SpeechSource.SERVICE)),
             StartTimer(Timer.TROUBLE, 2, 30_000),
         ],
         Then.END_TURN,
     )
-    assert second == Step(
+    assert second == TurnDecision(
         [
             StopTimer(Timer.FILLER),
             Speak(2, "Trying.", is_last=True),
-            Record(2, AgentSaid("Trying.", Voice.SERVICE)),
+            Record(2, AgentSaid("Trying.", SpeechSource.SERVICE)),
             StartTimer(Timer.RETRY, 4, 1_300 + 5_000),
         ]
     )
-    assert third == Step([StopTimer(Timer.FILLER)], Then.GIVE_UP)
+    assert third == TurnDecision([StopTimer(Timer.FILLER)], Then.GIVE_UP)
 
 
 def test_an_answer_ends_the_trouble() -> None:
@@ -317,7 +317,7 @@ def test_an_edit_counts_from_the_next_step_on() -> None:
     """Tools, sentences and limits."""
     telephone = asked()
 
-    telephone.turn.follow(Brief(phrases=Phrases(apology="Oh."), limits=Limits(trouble_ms=1)))
+    telephone.turn.follow(CallConfig(phrases=Phrases(apology="Oh."), limits=Limits(trouble_ms=1)))
     step = telephone.turn.fail_reply(None)
 
     assert step.actions[1] == Speak(1, "Oh.", is_last=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from agent.call.actions import Record, StartTimer, StopTimer, Timer
-from agent.call.agent_output import Mouth
-from agent.call.caller_input import Ear
+from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.config import Limits, Phrases
 from agent.call.history import CallerBegan, History
-from agent.call.timers import Clocks
-from agent.call.turn_taking import Floor, Patience
+from agent.call.timers import TimerSet
+from agent.call.turn_taking import FillerPolicy, TurnTaking
 
 LIMITS = Limits(idle_ms=(8_000,), hold_ms=700, goodbye_ms=9_000)
 
@@ -20,10 +20,10 @@ class Room:
 
     def __init__(self) -> None:
         history = History()
-        self.clocks = Clocks()
-        self.mouth = Mouth(history, characters_per_second=10)
-        ear, patience = Ear(history, self.clocks), Patience(Phrases(), LIMITS)
-        self.floor = Floor(ear, self.mouth, patience, self.clocks)
+        self.clocks = TimerSet()
+        self.mouth = AgentOutput(history, characters_per_second=10)
+        ear, patience = CallerInput(history, self.clocks), FillerPolicy(Phrases(), LIMITS)
+        self.floor = TurnTaking(ear, self.mouth, patience, self.clocks)
 
 
 def test_the_agent_keeps_the_floor_until_its_words_are_played() -> None:

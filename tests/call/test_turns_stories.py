@@ -13,7 +13,7 @@ from agent.call import events as ev
 from agent.call.actions import CancelReply, Record, Speak, StartReply, StopTimer, Timer
 from agent.call.config import Limits
 from agent.call.conversation import Conversation
-from agent.call.history import AgentSaid, CallerSaid, Voice
+from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import Usage
 from tests.call.builders import (
     HELLO,
@@ -54,7 +54,7 @@ def test_greeting_is_history_and_the_silence_after_it_is_watched() -> None:
 
     assert actions == [
         starts(Timer.DURATION, 1_740_000),
-        Record(0, AgentSaid("Hello.", Voice.GREETING)),
+        Record(0, AgentSaid("Hello.", SpeechSource.GREETING)),
         starts(Timer.PLAYBACK, 1_400),
     ]
 
@@ -180,7 +180,7 @@ def test_partials_never_act() -> None:
     actions = call.happens(partial("I would like two"))
 
     assert actions == [starts(Timer.IDLE, 8_000)]
-    assert call.facts == [AgentSaid("Hello.", Voice.GREETING)]
+    assert call.facts == [AgentSaid("Hello.", SpeechSource.GREETING)]
 
 
 def test_a_partial_while_the_reply_runs_does_not_stop_it() -> None:

@@ -29,7 +29,7 @@ from agent.call.actions import (
     SwitchLanguage,
     Timer,
 )
-from agent.call.config import Brief, KeyBinding
+from agent.call.config import CallConfig, KeyBinding
 from agent.call.conversation import Conversation
 from agent.call.history import (
     SUMMARY,
@@ -37,12 +37,12 @@ from agent.call.history import (
     CallerBegan,
     CallerSaid,
     Fact,
-    Means,
+    InputMode,
     Note,
     Recorded,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
     is_turn_border,
 )
 from agent.call.messages import (
@@ -56,7 +56,7 @@ from agent.call.messages import (
     ToolResult,
     ToolSpec,
 )
-from agent.call.resumption import Cause, Resumption
+from agent.call.resumption import ResumeCause, Resumption
 from agent.call.tool_calls import canonical
 from agent.call.utterance_analysis import has_words, repeats, retells
 
@@ -65,7 +65,7 @@ MARK = ToolSpec("mark", "Marks.", '{"type":"object"}', side_effect=SideEffect.ID
 ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
 LEAVE = ToolSpec("leave", "Ends the call.", '{"type":"object"}')
 SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE)}
-BRIEF = Brief(
+BRIEF = CallConfig(
     greeting="Hello, this is the pizza place. How can I help?",
     tools=SPECS,
     keypad={
@@ -93,7 +93,7 @@ class Utterance:
 class World:
     """Plays everything around the call; see the module docstring."""
 
-    brief: Brief = BRIEF
+    brief: CallConfig = BRIEF
     check_request: Callable[[StartReply | Summarize], None] | None = None
     """Judges each request beyond what `assert_acceptable` does."""
     conversation: Conversation = field(init=False)
@@ -157,7 +157,7 @@ class World:
             for fact in self.journal.values()
         )
 
-    def resume(self, cause: Cause) -> None:
+    def resume(self, cause: ResumeCause) -> None:
         """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
         facts = [self.journal[at] for at in range(len(self.journal))]
         is_cut_off = self.began_at == len(facts)
@@ -219,7 +219,7 @@ class World:
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
                     self.is_gone = True
-            case ev.BriefChanged(brief):
+            case ev.CallConfigChanged(brief):
                 self.brief = brief
             case ev.Summarized() | ev.SummaryFailed():
                 self.awaited_summary = None
@@ -317,9 +317,9 @@ class World:
         match old, fact:
             case None, Summary():
                 self._assert_sound(position, fact)
-            case None, CallerSaid(text, Means.SPEECH):
+            case None, CallerSaid(text, InputMode.SPEECH):
                 self.heard_words.append(text)
-            case CallerSaid(said, Means.SPEECH), CallerSaid(text, Means.SPEECH):
+            case CallerSaid(said, InputMode.SPEECH), CallerSaid(text, InputMode.SPEECH):
                 assert position == len(self.journal) - 1, "5: nothing has followed these words"
                 assert retells(said, text), "5: no word of the caller is lost"
                 self.heard_words[-1] = text
@@ -423,7 +423,9 @@ class World:
 
     def _judge_speech(self, facts: list[Fact]) -> None:
         """Promise 5: what was said is what was recorded, unless it was cut to what was heard."""
-        spoken = [f for f in facts if isinstance(f, AgentSaid) and f.voice is not Voice.GREETING]
+        spoken = [
+            f for f in facts if isinstance(f, AgentSaid) and f.voice is not SpeechSource.GREETING
+        ]
         assert len(spoken) == len(self.utterances), "5: one fact for each utterance"
         for fact, utterance in zip(spoken, self.utterances, strict=True):
             if fact.is_cut:

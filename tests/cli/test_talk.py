@@ -21,9 +21,9 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
 )
-from agent.cli.talk import HELP, TerminalLine, show, talk
+from agent.cli.talk import HELP, TerminalTransport, show, talk
 from agent.observability import Telemetry
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.session.resources import Resources
 from agent.store.call_state.journal import open_journals
 from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
@@ -50,11 +50,11 @@ class Terminal:
     def write(self, text: str) -> None:
         self.written.append((asyncio.get_running_loop().time(), text))
 
-    def run(self, script: Callable[[TerminalLine], Coroutine[Any, Any, None]]) -> None:
+    def run(self, script: Callable[[TerminalTransport], Coroutine[Any, Any, None]]) -> None:
         """Play a script on virtual time; when all is quiet the line is closed."""
 
         async def main() -> None:
-            line = TerminalLine(self.write, self.pace)
+            line = TerminalTransport(self.write, self.pace)
             async with asyncio.TaskGroup() as tasks:
                 voice = tasks.create_task(line.speak())
                 reader = tasks.create_task(self._read(line))
@@ -66,7 +66,7 @@ class Terminal:
 
         run_virtually(main())
 
-    async def _read(self, line: TerminalLine) -> None:
+    async def _read(self, line: TerminalTransport) -> None:
         async for event in line.events():
             self.happened.append(event)
 
@@ -75,7 +75,7 @@ def test_utterances_that_follow_each_other_are_told_apart() -> None:
     """A pause on the telephone is a space in the terminal."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Speak(1, "One.", is_last=True))
         await line.send(Speak(2, "Two.", is_last=True))
 
@@ -88,7 +88,7 @@ def test_no_text_steers_the_terminal() -> None:
     """Neither a reply nor a language, a source or what is handed over."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Speak(1, "A\x1b[2J\x9b\u202eb.", is_last=True))
         await line.send(SwitchLanguage("e\x1bn"))
 
@@ -102,7 +102,7 @@ def test_words_appear_at_speaking_pace() -> None:
     """One character after the other, so that there is time to break in."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Speak(1, "Yes."))
         await asyncio.sleep(0.25)
         await line.send(Speak(1, " Hm", is_last=True))
@@ -128,7 +128,7 @@ def test_typing_interrupts_with_exactly_what_had_appeared() -> None:
     """The rest is thrown away, the words of the caller follow (D7)."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         line.greet("Hello, how can I help you?")
         await line.send(Speak(1, "Never said.", is_last=True))
         await asyncio.sleep(0.55)
@@ -149,7 +149,7 @@ def test_interrupt_counts_from_the_beginning_of_the_speech() -> None:
     """Several pieces without a pause are one speech; after silence another one begins."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Speak(1, "First.", is_last=True))
         await asyncio.sleep(5)
         await line.send(Speak(2, "One "))
@@ -166,7 +166,7 @@ def test_typing_in_silence_interrupts_nobody() -> None:
     """Twilio sends no interrupt when nothing plays either."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         line.take("hello")
 
     terminal.run(script)
@@ -178,7 +178,7 @@ def test_interrupt_does_not_take_back_the_end_of_the_call() -> None:
     """What is said is cut; that the call was given back is not."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Speak(1, "Goodbye and thank you.", is_last=True))
         await line.send(EndCall("{}"))
         await asyncio.sleep(0.35)
@@ -208,7 +208,7 @@ def test_line_that_is_typed_is_words_or_keys_or_a_command(
     """Only digits, star and pound are keys; a command is not said to the agent."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         line.take(typed)
 
     terminal.run(script)
@@ -222,7 +222,7 @@ def test_hang_up_ends_the_line() -> None:
     """Nothing that is typed later is heard."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         line.take("/hangup")
         line.take("too late")
 
@@ -235,7 +235,7 @@ def test_what_a_terminal_cannot_play_is_told() -> None:
     """Sounds, tones and languages are shown in brackets."""
     terminal = Terminal()
 
-    async def script(line: TerminalLine) -> None:
+    async def script(line: TerminalTransport) -> None:
         await line.send(Play("https://assets.example.com/typing.mp3"))
         await line.send(SendDigits("1w2#"))
         await line.send(SwitchLanguage("es-US"))
@@ -276,8 +276,8 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
             resources = Resources(
                 store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
             )
-            calls = Calls(settings, resources, _now)
-            return await talk(calls, TerminalLine(terminal.write, terminal.pace), typed(), ADA)
+            calls = CallManager(settings, resources, _now)
+            return await talk(calls, TerminalTransport(terminal.write, terminal.pace), typed(), ADA)
 
     reason = run_virtually(main())
 
@@ -304,8 +304,8 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
             resources = Resources(
                 store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
             )
-            calls = Calls(settings, resources, _now)
-            return await talk(calls, TerminalLine(terminal.write), typed(), "")
+            calls = CallManager(settings, resources, _now)
+            return await talk(calls, TerminalTransport(terminal.write), typed(), "")
 
     assert run_virtually(main()) is EndReason.CALLER_HANGUP
 

@@ -273,7 +273,9 @@ async def test_person_we_called_is_told_and_not_sent_on() -> None:
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_QUEUE": "desk", "BUSY_SMS": "Call again.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
-        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        token = await dials.remember(
+            shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
+        )
         await shop.ring(GRACE)
         answer = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
 
@@ -390,7 +392,9 @@ async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer(
 async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
     """Back to the webhook, three times; then it is told. The token of a call of ours is kept."""
     async with open_shop({}) as shop:
-        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        token = await dials.remember(
+            shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
+        )
         ours = {"To": ADA, "Direction": "outbound-api", "CallSid": "CA1"}
         shop.server.calls.lines.drain()
         answers = [await shop.ring(GRACE, query) for query in ("", "?attempt=1", "?attempt=2")]
@@ -512,7 +516,9 @@ async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
 async def test_people_we_call_have_seats_of_their_own() -> None:
     """It was our idea, and an app cannot say so."""
     async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
-        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        token = await dials.remember(
+            shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
+        )
         await shop.ring(ADA)
         made = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")
         forged = {"outboundUseCase": RESTAURANT, "To": GRACE}
@@ -612,7 +618,9 @@ async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: boo
 async def test_person_we_call_has_no_limit() -> None:
     """It was our idea."""
     async with open_shop({"CALLER_CALLS_PER_HOUR": "1"}) as shop:
-        token = await dials.remember(shop.store, dials.Dial(ADA, OURS, RESTAURANT), NOW)
+        token = await dials.remember(
+            shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
+        )
         await shop.ring(ADA)
         await shop.server.calls.close()
         answer = await shop.ring(OURS, f"?dial={token}", To=ADA, Direction="outbound-api")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.http.api_access import Rates
+from agent.http.api_access import RateLimiter
 
 
 class Hands:
@@ -22,7 +22,7 @@ class Hands:
 def test_so_many_at_once_and_then_one_after_the_other() -> None:
     """The answer to one too many is when it would help to ask again."""
     clock = Hands()
-    rates = Rates(3, 60.0, clock)
+    rates = RateLimiter(3, 60.0, clock)
 
     at_once = [rates.wait("ada") for _ in range(4)]
     clock.now += 19.0
@@ -37,14 +37,14 @@ def test_so_many_at_once_and_then_one_after_the_other() -> None:
 
 def test_askers_do_not_share_a_limit() -> None:
     """One who asks too much takes nothing from others."""
-    rates = Rates(1, 60.0, Hands())
+    rates = RateLimiter(1, 60.0, Hands())
 
     assert [rates.wait(asker) for asker in ("ada", "grace", "ada")] == [0.0, 0.0, 60.0]
 
 
 def test_only_so_many_askers_are_remembered() -> None:
     """Memory is bounded, whoever asks; who is forgotten may ask again."""
-    rates = Rates(1, 60.0, Hands(), most=2)
+    rates = RateLimiter(1, 60.0, Hands(), most=2)
 
     waits = [rates.wait(asker) for asker in ("ada", "grace", "edsger", "edsger", "ada")]
 
@@ -61,7 +61,7 @@ def test_never_more_than_the_limit_in_any_time(
 ) -> None:
     """What is let through in any stretch is what was saved up, and what has come due since."""
     clock = Hands()
-    rates = Rates(count, seconds, clock)
+    rates = RateLimiter(count, seconds, clock)
     admitted = []
     for pause in pauses:
         clock.now += pause
@@ -76,7 +76,7 @@ def test_never_more_than_the_limit_in_any_time(
 def test_who_waits_as_long_as_told_is_admitted() -> None:
     """`Retry-After` is not a guess."""
     clock = Hands()
-    rates = Rates(7, 60.0, clock)
+    rates = RateLimiter(7, 60.0, clock)
 
     waits = []
     for _ in range(30):

@@ -14,9 +14,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from agent.call.config import Phrases
-from agent.call.events import Departure
+from agent.call.events import ShutdownMode
 from agent.call.messages import StopReason, ToolCall
-from agent.call.resumption import BROKEN_OFF, Cause
+from agent.call.resumption import BROKEN_OFF, ResumeCause
 from agent.errors import StoreError
 from agent.http.action_webhook import LOST, MOST_ATTEMPTS, PATIENCE
 from agent.ports import Item
@@ -156,7 +156,7 @@ async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Pa
         async with one.twilio.call(From=ADA) as call:
             await call.prompt("what do you have")
             await call.hear(10)
-            one.calls.lines.drain(Departure.AT_ONCE)
+            one.calls.lines.drain(ShutdownMode.AT_ONCE)
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply(cycles=2)
@@ -517,6 +517,6 @@ async def test_language_the_call_had_switched_to_is_kept(tmp_path: Path) -> None
 
 def test_each_cause_is_told_by_a_word_of_its_own() -> None:
     """They are labels of a metric and travel in an address."""
-    told: Mapping[str, Any] = {cause.value: cause for cause in Cause}
+    told: Mapping[str, Any] = {cause.value: cause for cause in ResumeCause}
 
     assert sorted(told) == ["handed_over", "lost", "nobody", "reconnected"]

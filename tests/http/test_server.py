@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from agent import app
-from agent.http.server import Doors, open_site, public_doors, raise_file_limit
+from agent.http.server import ConnectionLimits, open_site, public_doors, raise_file_limit
 from agent.observability import Telemetry
 from agent.settings import SettingsError
 from tests.servers import serving, settings_for
@@ -118,7 +118,7 @@ async def open_house(
             web.get("/events", events),
         ]
     )
-    doors = Doors("public", most, answer_seconds, keep_alive_seconds, **more)
+    doors = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
     async with open_site(application, "127.0.0.1", 0, doors, telemetry) as port:
         yield House(port, telemetry, slowly)
     await until(lambda: House(0, telemetry, slowly).open == 0)
@@ -327,7 +327,11 @@ async def test_port_that_is_taken_stops_the_start() -> None:
     async with open_house(most=4) as house:
         with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
             async with open_site(
-                web.Application(), "127.0.0.1", house.port, Doors("public", 4), house.telemetry
+                web.Application(),
+                "127.0.0.1",
+                house.port,
+                ConnectionLimits("public", 4),
+                house.telemetry,
             ):
                 pass
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
 
 from agent.http import token_api as token
-from agent.http.api_access import Keys
+from agent.http.api_access import ApiKeys
 from agent.http.middleware import TELEMETRY
 from agent.http.token_api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY
 from agent.observability import Telemetry
@@ -262,7 +262,7 @@ def test_empty_secret_opens_nothing() -> None:
     """Anybody could give it."""
     for secrets in ([], [""], ["a-secret", ""], "a-secret"):
         with pytest.raises(ValueError, match="not empty"):
-            Keys(secrets)
+            ApiKeys(secrets)
 
 
 @pytest.mark.parametrize("charset", ["no-such-thing", "utf-16", "base64"])

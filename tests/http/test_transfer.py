@@ -11,9 +11,9 @@ from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
 from agent.call.ending import HandoffData, ReasonCode
-from agent.http.transfer import Outcome, document, outcome
+from agent.http.transfer import TransferOutcome, document, outcome
 from agent.settings import Settings
-from agent.usecases.transfer_target import Phone
+from agent.usecases.transfer_target import PhoneTarget
 from tests.servers import ACTION_URL, TOKEN, Server, heard_out, settings_for
 from tests.twilio_client.client import Answer, call_fields
 
@@ -32,17 +32,17 @@ HANDOFF = HandoffData(
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("completed", Outcome.DONE),
-        ("answered", Outcome.DONE),
-        ("busy", Outcome.NOBODY),
-        ("no-answer", Outcome.NOBODY),
-        ("failed", Outcome.NOBODY),
-        ("canceled", Outcome.NOBODY),
-        ("", Outcome.NOBODY),
-        ("a new word", Outcome.NOBODY),
+        ("completed", TransferOutcome.DONE),
+        ("answered", TransferOutcome.DONE),
+        ("busy", TransferOutcome.NOBODY),
+        ("no-answer", TransferOutcome.NOBODY),
+        ("failed", TransferOutcome.NOBODY),
+        ("canceled", TransferOutcome.NOBODY),
+        ("", TransferOutcome.NOBODY),
+        ("a new word", TransferOutcome.NOBODY),
     ],
 )
-def test_what_came_of_a_telephone_that_rang(word: str, expected: Outcome) -> None:
+def test_what_came_of_a_telephone_that_rang(word: str, expected: TransferOutcome) -> None:
     """The words of `<Dial>`."""
     assert outcome({"DialCallStatus": word}) is expected
 
@@ -50,19 +50,19 @@ def test_what_came_of_a_telephone_that_rang(word: str, expected: Outcome) -> Non
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("bridged", Outcome.DONE),
-        ("bridging-in-process", Outcome.DONE),
-        ("redirected", Outcome.DONE),
-        ("redirected-from-bridged", Outcome.DONE),
-        ("hangup", Outcome.GONE),
-        ("queue-full", Outcome.NOBODY),
-        ("leave", Outcome.NOBODY),
-        ("error", Outcome.NOBODY),
-        ("system-error", Outcome.NOBODY),
-        ("a new word", Outcome.NOBODY),
+        ("bridged", TransferOutcome.DONE),
+        ("bridging-in-process", TransferOutcome.DONE),
+        ("redirected", TransferOutcome.DONE),
+        ("redirected-from-bridged", TransferOutcome.DONE),
+        ("hangup", TransferOutcome.GONE),
+        ("queue-full", TransferOutcome.NOBODY),
+        ("leave", TransferOutcome.NOBODY),
+        ("error", TransferOutcome.NOBODY),
+        ("system-error", TransferOutcome.NOBODY),
+        ("a new word", TransferOutcome.NOBODY),
     ],
 )
-def test_what_came_of_a_queue(word: str, expected: Outcome) -> None:
+def test_what_came_of_a_queue(word: str, expected: TransferOutcome) -> None:
     """The words of `<Enqueue>`."""
     assert outcome({"QueueResult": word}) is expected
 
@@ -70,16 +70,16 @@ def test_what_came_of_a_queue(word: str, expected: Outcome) -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"ReferCallStatus": "in-progress", "ReferSipResponseCode": "202"}, Outcome.DONE),
-        ({"ReferCallStatus": "completed"}, Outcome.DONE),
-        ({"ReferCallStatus": "busy", "ReferSipResponseCode": "202"}, Outcome.NOBODY),
-        ({"ReferCallStatus": "failed", "ReferSipResponseCode": "405"}, Outcome.NOBODY),
-        ({"ReferCallStatus": "no-answer"}, Outcome.NOBODY),
-        ({"ReferCallStatus": "canceled"}, Outcome.NOBODY),
-        ({"ReferSipResponseCode": "405"}, Outcome.NOBODY),
+        ({"ReferCallStatus": "in-progress", "ReferSipResponseCode": "202"}, TransferOutcome.DONE),
+        ({"ReferCallStatus": "completed"}, TransferOutcome.DONE),
+        ({"ReferCallStatus": "busy", "ReferSipResponseCode": "202"}, TransferOutcome.NOBODY),
+        ({"ReferCallStatus": "failed", "ReferSipResponseCode": "405"}, TransferOutcome.NOBODY),
+        ({"ReferCallStatus": "no-answer"}, TransferOutcome.NOBODY),
+        ({"ReferCallStatus": "canceled"}, TransferOutcome.NOBODY),
+        ({"ReferSipResponseCode": "405"}, TransferOutcome.NOBODY),
     ],
 )
-def test_what_came_of_a_referral(fields: Mapping[str, str], expected: Outcome) -> None:
+def test_what_came_of_a_referral(fields: Mapping[str, str], expected: TransferOutcome) -> None:
     """The words of `<Refer>`; one that was refused at once may have none but the code."""
     assert outcome(fields) is expected
 
@@ -103,7 +103,7 @@ def test_an_app_is_told_no_more_than_it_can_be(settings: Settings) -> None:
     """128 bytes of each, cut between letters."""
     told = HandoffData(ReasonCode.LIVE_AGENT, "wish", "界" * 200)
 
-    passed_on = document(Phone("client:ada"), told, call_fields(), settings, "shop")
+    passed_on = document(PhoneTarget("client:ada"), told, call_fields(), settings, "shop")
 
     assert passed_on is not None
     [summary] = ET.fromstring(passed_on).findall(".//Parameter[@name='summary']")  # noqa: S314

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agent.http.connection_limits import Waiting, network_of
+from agent.http.connection_limits import PendingConnections, network_of
 
 
 def test_oldest_is_the_first_to_leave() -> None:
     """While each address keeps to its share; one that enters again is the youngest."""
-    waiting: Waiting[str] = Waiting(share=2)
+    waiting: PendingConnections[str] = PendingConnections(share=2)
     for name, address in (("a", "192.0.2.1"), ("b", "192.0.2.2"), ("c", "192.0.2.1")):
         waiting.enter(name, address)
     waiting.enter("a", "192.0.2.1")
@@ -22,7 +22,7 @@ def test_oldest_is_the_first_to_leave() -> None:
 
 def test_address_above_its_share_leaves_first() -> None:
     """Its own oldest, until it is at its share again."""
-    waiting: Waiting[int] = Waiting(share=2)
+    waiting: PendingConnections[int] = PendingConnections(share=2)
     waiting.enter(0, "192.0.2.1")
     for number in range(1, 5):
         waiting.enter(number, "192.0.2.2")
@@ -37,7 +37,7 @@ def test_address_above_its_share_leaves_first() -> None:
 @pytest.mark.parametrize("is_idle", [True, False])
 def test_flood_of_one_kind_does_not_close_the_other(is_idle: bool) -> None:
     """A tunnel has one address for everybody."""
-    waiting: Waiting[int] = Waiting(share=2)
+    waiting: PendingConnections[int] = PendingConnections(share=2)
     waiting.enter(0, "192.0.2.1", is_idle=not is_idle)
     for number in range(1, 5):
         waiting.enter(number, "192.0.2.1", is_idle=is_idle)

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from agent.call.messages import ReplyPiece, ToolSpec
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.openai import OpenAIClient, OpenAIModel
 from tests.llm import contract
 
 Json = dict[str, Any]
@@ -84,7 +84,7 @@ async def raw_server() -> AsyncIterator[tuple[RawServer, OpenAIModel]]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        async with OpenAIRuntime.open(base_url=f"http://{host}:{port}/v1") as runtime:
+        async with OpenAIClient.open(base_url=f"http://{host}:{port}/v1") as runtime:
             yield server, OpenAIModel("openai:small", runtime)
     finally:
         await runner.cleanup()

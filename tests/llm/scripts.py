@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.call.history import AgentSaid, CallerSaid, History, Means, ToolUsed
+from agent.call.history import AgentSaid, CallerSaid, History, InputMode, ToolUsed
 from agent.call.messages import ReplyRequest, ToolCall, ToolResult, ToolSpec
 from agent.llm import OfflineModel
 from agent.ports import LanguageModel
@@ -45,7 +45,7 @@ class Call:
     history: History = field(default_factory=History)
     called: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
-    async def says(self, text: str, *, means: Means = Means.SPEECH) -> str:
+    async def says(self, text: str, *, means: InputMode = InputMode.SPEECH) -> str:
         """The caller speaks; returns all words of the agent until it waits again."""
         self.called.clear()
         self.history.append(CallerSaid(text, means))

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.bedrock.converse_stream import Reading, UpstreamError
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.bedrock.converse_stream import ConverseDecoder, UpstreamError
 from agent.usecases.use_case import ModelSettings
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.llm import contract
@@ -154,7 +154,7 @@ def check(pieces: Sequence[ReplyPiece]) -> None:
 
 def read(chunks: Iterable[bytes]) -> list[ReplyPiece]:
     """What a stream gives until it ends or fails."""
-    reading, pieces = Reading(), list[ReplyPiece]()
+    reading, pieces = ConverseDecoder(), list[ReplyPiece]()
     with suppress(ModelError, UpstreamError):
         for chunk in chunks:
             pieces.extend(reading.feed(chunk))
@@ -238,7 +238,7 @@ def wire() -> Iterator[_Wire]:
         async def opened() -> tuple[Bedrock, BedrockModel]:
             server = await stack.enter_async_context(bedrock())
             set_account(patch, server.url)
-            runtime = await stack.enter_async_context(BedrockRuntime.open())
+            runtime = await stack.enter_async_context(BedrockClient.open())
             return server, BedrockModel("us.amazon.nova-lite-v1:0", ModelSettings(), runtime)
 
         yield _Wire(runner, *runner.run(opened()))

@@ -24,8 +24,8 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.llm.bedrock.converse_stream import Reading, UpstreamError
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.llm.bedrock.converse_stream import ConverseDecoder, UpstreamError
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,
@@ -52,7 +52,7 @@ def read(*data: bytes) -> list[ReplyPiece]:
 
 
 def read_all(*data: bytes) -> list[ReplyPiece]:
-    reading = Reading()
+    reading = ConverseDecoder()
     return [piece for each in data for piece in reading.feed(each)]
 
 
@@ -102,7 +102,7 @@ class _Writing:
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         del request
         self.asked += 1
-        reading = Reading()
+        reading = ConverseDecoder()
         for each in self._events:
             await asyncio.sleep(2.0)
             for piece in reading.feed(each):
@@ -117,8 +117,8 @@ def test_call_that_takes_long_to_write_is_no_stall() -> None:
     ]
     begun = tool(0, "Look", is_closed=False)
     model = _Writing(START, begun, *parts, closed(0) + stop("tool_use"))
-    health = ModelHealth(model.name)
-    resilient = ResilientModel([Candidate(model, health)], HedgeBudget(0.0))
+    health = ModelCircuit(model.name)
+    resilient = FailoverModel([Candidate(model, health)], HedgeBudget(0.0))
 
     pieces = run_virtually(contract.pieces_of(resilient, contract.request("Hi")))
 
@@ -363,7 +363,7 @@ def test_calls_with_the_same_id_are_two_calls() -> None:
 )
 def test_call_that_cannot_be_run_is_counted(events: tuple[bytes, ...], reason: StopReason) -> None:
     """And asked for again, if the answer has nothing else."""
-    reading = Reading()
+    reading = ConverseDecoder()
     pieces = [piece for each in events for piece in reading.feed(each)]
 
     assert pieces[-1] == Stopped(reason)

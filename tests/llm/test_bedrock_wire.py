@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockModel, BedrockRuntime, Patience
+from agent.llm.bedrock import BedrockClient, BedrockModel, TimeLimits
 from agent.usecases.use_case import ModelSettings
 from tests.llm import contract
 from tests.llm.accounts import set_account
@@ -27,7 +27,7 @@ NOVA = "us.amazon.nova-lite-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
 PIECES = [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 ASKED = contract.request(contract.SMALL_TALK)
-PATIENCE = Patience()
+PATIENCE = TimeLimits()
 SENT = (
     "accept-encoding",
     "authorization",
@@ -47,15 +47,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def served(
-    monkeypatch: pytest.MonkeyPatch, *answers: Answer, patience: Patience = PATIENCE
-) -> AsyncIterator[tuple[Bedrock, BedrockRuntime]]:
+    monkeypatch: pytest.MonkeyPatch, *answers: Answer, patience: TimeLimits = PATIENCE
+) -> AsyncIterator[tuple[Bedrock, BedrockClient]]:
     async with bedrock(*answers) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.url)
-        async with BedrockRuntime.open(patience=patience) as runtime:
+        async with BedrockClient.open(patience=patience) as runtime:
             yield server, runtime
 
 
-def nova(runtime: BedrockRuntime, identifier: str = NOVA) -> BedrockModel:
+def nova(runtime: BedrockClient, identifier: str = NOVA) -> BedrockModel:
     return BedrockModel(identifier, ModelSettings(), runtime)
 
 
@@ -113,7 +113,7 @@ async def test_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -
     """As the SDK resolves it, also in other partitions."""
     monkeypatch.delenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", raising=False)
 
-    async with BedrockRuntime.open() as german, BedrockRuntime.open(region="cn-north-1") as chinese:
+    async with BedrockClient.open() as german, BedrockClient.open(region="cn-north-1") as chinese:
         places = [(runtime.region, runtime.endpoint) for runtime in (german, chinese)]
 
     assert places == [
@@ -127,7 +127,7 @@ async def test_endpoint_can_be_set(monkeypatch: pytest.MonkeyPatch, variable: st
     """For a VPC endpoint of one's own, or an emulator."""
     monkeypatch.setenv(variable, "http://127.0.0.1:9/")
 
-    async with BedrockRuntime.open() as runtime:
+    async with BedrockClient.open() as runtime:
         assert runtime.endpoint == "http://127.0.0.1:9"
 
 
@@ -136,7 +136,7 @@ async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("AWS_REGION")
 
     with pytest.raises(ModelError, match="AWS configuration: You must specify a region") as caught:
-        async with BedrockRuntime.open():
+        async with BedrockClient.open():
             pass
 
     assert caught.value.fault is ReplyFault.DENIED
@@ -242,7 +242,7 @@ async def test_warming_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        async with BedrockRuntime.open() as runtime:
+        async with BedrockClient.open() as runtime:
             await runtime.warm(2)
 
 
@@ -301,14 +301,14 @@ async def test_many_replies_left_at_any_point_leave_nothing_open(
 @pytest.mark.parametrize(
     ("begun", "patience", "pieces"),
     [
-        ((), Patience(first_event=0.05), 0),
-        ((START[:20],), Patience(first_event=0.05), 0),
-        ((START + delta("Well"),), Patience(gap=0.05), 2),
-        ((START + delta("Well") + START[:20],), Patience(gap=0.05), 2),
+        ((), TimeLimits(first_event=0.05), 0),
+        ((START[:20],), TimeLimits(first_event=0.05), 0),
+        ((START + delta("Well"),), TimeLimits(gap=0.05), 2),
+        ((START + delta("Well") + START[:20],), TimeLimits(gap=0.05), 2),
     ],
 )
 async def test_silence_is_a_timeout_and_closes_the_connection(
-    monkeypatch: pytest.MonkeyPatch, begun: tuple[bytes, ...], patience: Patience, pieces: int
+    monkeypatch: pytest.MonkeyPatch, begun: tuple[bytes, ...], patience: TimeLimits, pieces: int
 ) -> None:
     """Before the first event and between events; half an event is none."""
     async with served(monkeypatch, patience=patience) as (server, runtime):
@@ -326,7 +326,7 @@ async def test_silence_is_a_timeout_and_closes_the_connection(
 
 async def test_silence_after_the_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply is complete; only its usage is missing."""
-    async with served(monkeypatch, patience=Patience(gap=0.05)) as (server, runtime):
+    async with served(monkeypatch, patience=TimeLimits(gap=0.05)) as (server, runtime):
         server.answers = [Answer((MESSAGE, server.until_left))]
 
         assert await told(nova(runtime)) == PIECES[:2]
@@ -412,7 +412,7 @@ async def test_endpoint_that_refuses_connections_is_unavailable(
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        async with BedrockRuntime.open() as runtime:
+        async with BedrockClient.open() as runtime:
             with pytest.raises(ModelError) as caught:
                 await contract.pieces_of(nova(runtime), ASKED)
 

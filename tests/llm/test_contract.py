@@ -10,8 +10,8 @@ import pytest
 
 from agent.call.messages import Choice, ForcedTool, Stopped, StopReason
 from agent.llm import OfflineModel
-from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.ports import LanguageModel
 from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
@@ -33,7 +33,7 @@ async def _offline(name: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageMo
 async def _bedrock(identifier: str, patch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
     async with BedrockEmulator(oblige) as emulator:
         set_account(patch, emulator.url)
-        async with BedrockRuntime.open() as runtime:
+        async with BedrockClient.open() as runtime:
             yield BedrockModel(identifier, ModelSettings(), runtime)
     assert emulator.refused == []
 
@@ -42,7 +42,7 @@ async def _bedrock(identifier: str, patch: pytest.MonkeyPatch) -> AsyncIterator[
 async def _openai(identifier: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
     async with (
         OpenAIEmulator(oblige) as emulator,
-        OpenAIRuntime.open(base_url=emulator.base_url) as runtime,
+        OpenAIClient.open(base_url=emulator.base_url) as runtime,
     ):
         yield OpenAIModel(identifier, runtime)
     assert emulator.refused == []

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.failover.circuit_breaker import HedgeOutcome
 from tests.llm import contract
 from tests.scripted import ScriptedModel, Step
@@ -73,7 +73,7 @@ class Told:
 
 
 class Bench:
-    """Models that follow scripts, behind one `ResilientModel`."""
+    """Models that follow scripts, behind one `FailoverModel`."""
 
     def __init__(self, *scripts: Sequence[Sequence[Step]], hedges: int = 0) -> None:
         names = ("first", "second", "third")
@@ -81,9 +81,9 @@ class Bench:
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
         self.told = Told()
-        self.health = [ModelHealth(model.name, self.told) for model in self.models]
+        self.health = [ModelCircuit(model.name, self.told) for model in self.models]
         self.budget = HedgeBudget(share=float(hedges))
-        self.model = ResilientModel(
+        self.model = FailoverModel(
             [
                 Candidate(model, health)
                 for model, health in zip(self.models, self.health, strict=True)
@@ -420,7 +420,7 @@ def test_rivals_are_at_most_one_in_twenty() -> None:
 )
 def test_rival_is_due_when_the_first_is_later_than_usual(times: list[float], after: float) -> None:
     """P95 of recent first events, within 0.8-1.5 s."""
-    health = ModelHealth("first")
+    health = ModelCircuit("first")
 
     async def tell() -> None:
         for seconds in times:
@@ -431,7 +431,7 @@ def test_rival_is_due_when_the_first_is_later_than_usual(times: list[float], aft
     assert health.hedge_after == after
 
 
-async def _tell(health: ModelHealth, *outcomes: float | ReplyFault) -> None:
+async def _tell(health: ModelCircuit, *outcomes: float | ReplyFault) -> None:
     for outcome in outcomes:
         if isinstance(outcome, ReplyFault):
             health.failed(outcome)
@@ -462,7 +462,7 @@ def test_breaker_opens_when_half_of_the_recent_requests_were_bad(
     outcomes: list[float | ReplyFault], *, is_open: bool
 ) -> None:
     """Faults of the request itself say nothing about the model."""
-    health = ModelHealth("first")
+    health = ModelCircuit("first")
 
     run_virtually(_tell(health, *outcomes))
 
@@ -471,7 +471,7 @@ def test_breaker_opens_when_half_of_the_recent_requests_were_bad(
 
 def test_old_faults_open_no_breaker() -> None:
     """A minute ago is long ago."""
-    health = ModelHealth("first")
+    health = ModelCircuit("first")
 
     async def a_bad_day() -> None:
         for _ in range(30):
@@ -673,7 +673,7 @@ class Traffic:
 def _traffic(budget: HedgeBudget, seed: int) -> tuple[list[float], int]:
     """Seconds to the first words of 2,000 replies in order, and how many requests they took."""
     traffic = Traffic(seed)
-    model = ResilientModel([Candidate(traffic, ModelHealth("traffic"))], budget)
+    model = FailoverModel([Candidate(traffic, ModelCircuit("traffic"))], budget)
 
     async def time_to_words() -> float:
         loop = asyncio.get_running_loop()

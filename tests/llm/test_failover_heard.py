@@ -12,13 +12,13 @@ from itertools import pairwise
 import pytest
 
 from agent.call.actions import Speak
-from agent.call.config import Brief, Phrases
+from agent.call.config import CallConfig, Phrases
 from agent.call.conversation import Conversation
 from agent.call.events import CallerSpoke, ReplyFault
 from agent.call.messages import StopReason, ToolCall
 from agent.errors import ModelError
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.session.session import Session, Surroundings
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.session.session import CallDependencies, Session
 from tests.scripted import (
     ListJournal,
     ListObserver,
@@ -53,12 +53,12 @@ def heard(*scripts: Sequence[Step], hedges: float = 0.0) -> list[tuple[float, st
     line = ScriptedLine([(ASKED_AT, CallerSpoke("What is on it?"))], hangs_up_at=25.0)
 
     async def call() -> None:
-        candidates = [Candidate(model, ModelHealth(model.name)) for model in models]
-        model = ResilientModel(candidates, HedgeBudget(hedges))
+        candidates = [Candidate(model, ModelCircuit(model.name)) for model in models]
+        model = FailoverModel(candidates, HedgeBudget(hedges))
         configuration = ScriptedConfiguration(model, ScriptedToolbox())
-        around = Surroundings(line, configuration, ListJournal(), ListObserver())
+        around = CallDependencies(line, configuration, ListJournal(), ListObserver())
         before = asyncio.all_tasks()
-        await Session(Conversation(Brief(greeting="Hello.")), around).run()
+        await Session(Conversation(CallConfig(greeting="Hello.")), around).run()
         await asyncio.sleep(0)
         assert asyncio.all_tasks() <= before
         assert not any(model.open_streams for model in models)

@@ -16,10 +16,10 @@ from agent.call.conversation import Conversation
 from agent.call.events import CallerSpoke, ReplyFault
 from agent.call.messages import StopReason
 from agent.errors import ModelError
-from agent.llm import ModelOptions, Patience, open_models
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
-from agent.session.session import Session, Surroundings
+from agent.llm import ModelOptions, TimeLimits, open_models
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.llm.openai import OpenAIClient, OpenAIModel
+from agent.session.session import CallDependencies, Session
 from agent.usecases.use_case import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
@@ -47,7 +47,7 @@ DEAD: Sequence[Step] = [1_000.0]
 
 
 class Bench:
-    """Models of a server that loads them, behind one `ResilientModel`."""
+    """Models of a server that loads them, behind one `FailoverModel`."""
 
     def __init__(
         self, *scripts: Sequence[Sequence[Step]], hedges: float = 0.0, loads: bool = True
@@ -56,9 +56,9 @@ class Bench:
         self.models = [
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
-        self.health = [ModelHealth(model.name, loads=loads) for model in self.models]
+        self.health = [ModelCircuit(model.name, loads=loads) for model in self.models]
         pairs = zip(self.models, self.health, strict=True)
-        self.model = ResilientModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
+        self.model = FailoverModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
         self.took: list[float] = []
 
     async def say(self) -> str:
@@ -125,7 +125,7 @@ def test_only_servers_that_load_are_waited_for(*, loads: bool) -> None:
 def test_other_model_answers_while_the_first_one_is_loaded() -> None:
     """A caller is not kept waiting where that is not needed."""
     bench = Bench([[10.0, *WELL], [10.0, *WELL], WELL], [WELL])
-    bench.health[1] = ModelHealth("second")
+    bench.health[1] = ModelCircuit("second")
 
     async def talk() -> tuple[str, bool]:
         said = await bench.say()
@@ -207,7 +207,7 @@ def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
         [(1.0, CallerSpoke("Hello?")), (24.0, CallerSpoke("Hello?"))], hangs_up_at=45.0
     )
     configuration = ScriptedConfiguration(bench.model, ScriptedToolbox())
-    around = Surroundings(line, configuration, ListJournal(), ListObserver())
+    around = CallDependencies(line, configuration, ListJournal(), ListObserver())
 
     run_virtually(bench.watched(Session(Conversation(GREETING), around).run()))
 
@@ -231,7 +231,7 @@ def test_probe_of_a_cold_model_waits_for_it_to_be_loaded() -> None:
     assert run_virtually(bench.watched(talk())) is False
 
 
-QUICK = Patience(first_event=0.2, gap=2.0, load=20.0)
+QUICK = TimeLimits(first_event=0.2, gap=2.0, load=20.0)
 
 
 class Ollama:
@@ -302,11 +302,11 @@ async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
     busy = fail("overloaded", text, status=503)
     async with (
         OpenAIEmulator([busy, busy, say("Well.")]) as server,
-        OpenAIRuntime.open(base_url=server.base_url, patience=QUICK) as runtime,
+        OpenAIClient.open(base_url=server.base_url, patience=QUICK) as runtime,
     ):
-        health = ModelHealth("small", patience=QUICK, loads=True)
+        health = ModelCircuit("small", patience=QUICK, loads=True)
         candidate = Candidate(OpenAIModel("openai:small", runtime), health)
-        model = ResilientModel([candidate], HedgeBudget(0.0), patience=QUICK)
+        model = FailoverModel([candidate], HedgeBudget(0.0), patience=QUICK)
 
         assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
         assert len(server.requests) == 3

@@ -15,11 +15,11 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     History,
-    Means,
+    InputMode,
     Note,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
 )
 from agent.call.messages import (
     RESULTS_READ,
@@ -38,7 +38,7 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.llm.openai.chat_request import body_of
 from tests.emulators import replies
 from tests.emulators.openai import OpenAIEmulator
@@ -57,7 +57,7 @@ async def served(
     """A model and the server it talks to."""
     async with (
         OpenAIEmulator(script, api_key=api_key) as server,
-        OpenAIRuntime.open(base_url=server.base_url, api_key=api_key) as runtime,
+        OpenAIClient.open(base_url=server.base_url, api_key=api_key) as runtime,
     ):
         yield OpenAIModel("openai:small", runtime), server
 
@@ -178,7 +178,7 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
         taken.bind(("127.0.0.1", 0))
         base_url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
-        async with OpenAIRuntime.open(base_url=base_url) as runtime:
+        async with OpenAIClient.open(base_url=base_url) as runtime:
             model = OpenAIModel("openai:small", runtime)
             await model.warm()
             with pytest.raises(ModelError) as caught:
@@ -191,7 +191,7 @@ async def test_wrong_key_is_denied() -> None:
     """The key that was configured is the one that is sent."""
     async with (
         OpenAIEmulator(say("Hi."), api_key="right") as server,
-        OpenAIRuntime.open(base_url=server.base_url, api_key="wrong") as runtime,
+        OpenAIClient.open(base_url=server.base_url, api_key="wrong") as runtime,
     ):
         with pytest.raises(ModelError) as caught:
             await contract.pieces_of(OpenAIModel("openai:small", runtime), ASKED)
@@ -338,7 +338,7 @@ def test_agents_words_stand_alone() -> None:
     assert body_of(asked, "small")["messages"] == [{"role": "assistant", "content": "Hello."}]
 
 
-GREETED = (AgentSaid("Welcome.", Voice.GREETING), CallerSaid("Are you open?"))
+GREETED = (AgentSaid("Welcome.", SpeechSource.GREETING), CallerSaid("Are you open?"))
 LOOKED = (ToolUsed(1, ToolCall("tool00001", "hours", "{}"), ToolResult("tool00001", "{}")),)
 FACTS: dict[str, tuple[Fact, ...]] = {
     "an answer of which nothing was heard": (
@@ -352,7 +352,7 @@ FACTS: dict[str, tuple[Fact, ...]] = {
     "a note after a result": (*GREETED, *LOOKED, Note("The caller hears a filler.")),
     "two calls, then keys": (
         *(*GREETED, *LOOKED),
-        *(ToolUsed(1, ToolCall("tool00002", "menu", "{}")), CallerSaid("1", Means.KEYPAD)),
+        *(ToolUsed(1, ToolCall("tool00002", "menu", "{}")), CallerSaid("1", InputMode.KEYPAD)),
     ),
     "two rounds of calls": (
         *(*GREETED, *LOOKED),
@@ -379,5 +379,5 @@ async def test_no_strict_server_refuses_the_order_of_roles(happened: str) -> Non
 
 async def test_openai_itself_wants_the_newer_name_of_the_limit() -> None:
     """Its newer models refuse `max_tokens`."""
-    async with OpenAIRuntime.open() as runtime:
+    async with OpenAIClient.open() as runtime:
         assert runtime.limit_field == "max_completion_tokens"

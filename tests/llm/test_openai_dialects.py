@@ -9,7 +9,7 @@ import pytest
 from agent.call.events import ReplyFault
 from agent.call.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.openai.chat_stream import Reading
+from agent.llm.openai.chat_stream import ChatDecoder
 from agent.llm.openai.chat_tool_calls import MOST_CALLS
 from agent.llm.openai.server_sent_events import MOST_BYTES
 from tests.llm import contract
@@ -467,7 +467,7 @@ def test_an_event_may_be_cut_anywhere() -> None:
     body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
 
     for size in (1, 2, 3, 7, len(body)):
-        reading = Reading()
+        reading = ChatDecoder()
         parts = [body[at : at + size] for at in range(0, len(body), size)]
         pieces = [piece for part in parts for piece in reading.feed(part)]
 
@@ -477,18 +477,18 @@ def test_an_event_may_be_cut_anywhere() -> None:
 
 def test_a_reply_is_bounded() -> None:
     """Calls, their arguments, and the bytes in all; no mark of a call is looked at for ever."""
-    reading = Reading()
+    reading = ChatDecoder()
     many = [part("menu", D1, index=number) for number in range(40)] + [{}, {"index": 3}]
     pieces = list(reading.feed(calls(*many) + stop()))
     assert sum(isinstance(piece, ToolCall) for piece in pieces) == MOST_CALLS
 
-    reading = Reading()
+    reading = ChatDecoder()
     for number in range(300):
         list(reading.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
     pieces = list(reading.feed(DONE))
     assert 0 < sum(isinstance(piece, ToolCall) for piece in pieces) <= MOST_CALLS
 
-    reading = Reading()
+    reading = ChatDecoder()
     for _ in range(MOST_BYTES // 64_000):
         assert list(reading.feed(b":" + b"x" * 63_998 + b"\n")) == []
     with pytest.raises(ModelError, match="without an end"):
@@ -497,7 +497,7 @@ def test_a_reply_is_bounded() -> None:
 
 def test_a_name_that_is_another_tools_begins_a_call() -> None:
     """Even with the id of a call whose name is not known."""
-    reading = Reading(("menu", "hours"))
+    reading = ChatDecoder(("menu", "hours"))
     first, second = part("odd", index=0, id="a"), part("menu", D1, index=0, id="a")
 
     pieces = list(reading.feed(calls(first, second) + stop()))
@@ -507,7 +507,7 @@ def test_a_name_that_is_another_tools_begins_a_call() -> None:
 
 def test_a_call_whose_index_counts_fragments_is_one() -> None:
     """The name comes again, and the id is the same."""
-    reading = Reading()
+    reading = ChatDecoder()
     fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
 
     pieces = list(reading.feed(calls(*fragments) + stop()))

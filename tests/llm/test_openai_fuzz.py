@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.tool_calls import canonical
 from agent.errors import ModelError
-from agent.llm.openai.chat_stream import Reading
+from agent.llm.openai.chat_stream import ChatDecoder
 from tests.fuzzing import RUNS
 from tests.llm import contract
 from tests.llm.bodies import ASKED, DONE, NAMES, event, raw_server
@@ -115,7 +115,7 @@ cuts = st.lists(st.integers(1, 400), max_size=12)
 
 def read(parts: Iterable[bytes]) -> list[ReplyPiece] | None:
     """The reply that comes in these parts; None if it is a fault. Nothing else is raised."""
-    reading = Reading(NAMES)
+    reading = ChatDecoder(NAMES)
     pieces: list[ReplyPiece] = []
     try:
         for part in parts:

@@ -15,17 +15,17 @@ from structlog.testing import capture_logs
 from agent.call.events import ReplyFault
 from agent.call.messages import Choice, ForcedTool, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.failover.circuit_breaker import HealthLimits
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.llm.option_repair import (
     FORCED,
     MOST_REPAIRS,
     WORDS_ONLY,
-    Learned,
+    LearnedOptions,
     Option,
-    Refusal,
+    RefusedOption,
     fault_of,
     refusal_of,
     refused_option,
@@ -66,7 +66,7 @@ async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, A
     told = Told()
     async with (
         OpenAIEmulator(script) as server,
-        OpenAIRuntime.open(base_url=server.base_url, events=told) as runtime,
+        OpenAIClient.open(base_url=server.base_url, events=told) as runtime,
     ):
         yield lambda: OpenAIModel("openai:small", runtime), server, told
 
@@ -78,7 +78,7 @@ async def converse(
     told = Told()
     async with BedrockEmulator(script) as server:
         set_account(patch, server.url)
-        async with BedrockRuntime.open(events=told) as runtime:
+        async with BedrockClient.open(events=told) as runtime:
             yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, told
 
 
@@ -362,8 +362,8 @@ async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
     script = refusing(has(*path), kind, text, in_stream=True)
     opened = converse(monkeypatch, script) if is_bedrock else chat(script)
     async with opened as (make, server, told):
-        candidate = Candidate(make(), ModelHealth("any"))
-        pieces = await contract.pieces_of(ResilientModel([candidate], HedgeBudget(0.0)), WARM)
+        candidate = Candidate(make(), ModelCircuit("any"))
+        pieces = await contract.pieces_of(FailoverModel([candidate], HedgeBudget(0.0)), WARM)
 
         assert contract.said(pieces) == "Well."
         assert len(server.requests) == 2
@@ -441,7 +441,7 @@ CANNOT = [
 def test_model_that_cannot_is_to_blame(text: str) -> None:
     """So its breaker opens and the next one is asked."""
     options = [Option("temperature", "temperature", ("temperature",))]
-    assert refused_option(Refusal(text), options) is None
+    assert refused_option(RefusedOption(text), options) is None
     assert fault_of(text) is ReplyFault.DENIED
 
 
@@ -463,7 +463,7 @@ def test_model_that_cannot_is_to_blame(text: str) -> None:
 def test_what_is_about_the_request_itself(text: str, fault: ReplyFault) -> None:
     """Leaving an option out would not help."""
     options = [Option("max_tokens", "max_tokens", ("max_tokens",))]
-    assert refused_option(Refusal(text), options) is None
+    assert refused_option(RefusedOption(text), options) is None
     assert fault_of(text) is fault
 
 
@@ -478,9 +478,9 @@ async def test_third_model_is_asked_after_two_that_cannot(monkeypatch: pytest.Mo
         chat(spoken) as (second, _, _told),
         chat(lambda _: WELL) as (third, _, _told_too),
     ):
-        healths = [ModelHealth(name) for name in ("first", "second", "third")]
+        healths = [ModelCircuit(name) for name in ("first", "second", "third")]
         made: list[LanguageModel] = [first(), second(), third()]
-        model = ResilientModel(
+        model = FailoverModel(
             [Candidate(*each) for each in zip(made, healths, strict=True)], HedgeBudget(0.0)
         )
         for _ in range(2):
@@ -534,15 +534,15 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
     for _ in range(5_000):
         deep = {"detail": [deep]}
 
-    assert refusal_of(deep) == Refusal("")
+    assert refusal_of(deep) == RefusedOption("")
     assert len(refusal_of({"message": "x" * 1_000_000}).text) < 10_000
 
 
 def test_two_calls_learn_one_thing_once() -> None:
     """Both ask again."""
     told = Told()
-    learned = Learned(told)
-    said = Refusal("temperature is not supported")
+    learned = LearnedOptions(told)
+    said = RefusedOption("temperature is not supported")
 
     assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
     assert told.refused == [("a", "temperature")]
@@ -554,8 +554,8 @@ async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without
     """The probe asks for what calls ask for."""
     cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
     async with chat(cannot) as (make, server, _):
-        health = ModelHealth("small", limits=HealthLimits(denied_probe_after=0.01))
-        model = ResilientModel([Candidate(make(), health)], HedgeBudget(0.0))
+        health = ModelCircuit("small", limits=HealthLimits(denied_probe_after=0.01))
+        model = FailoverModel([Candidate(make(), health)], HedgeBudget(0.0))
         with pytest.raises(ModelError):
             await contract.pieces_of(model, ASKED)
         watching = asyncio.create_task(health.watch(make()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.call.history import AgentSaid, Means
+from agent.call.history import AgentSaid, InputMode
 from agent.llm import OfflineModel
 from tests.llm.scripts import SHIPPED, USE_CASES, Result, call_to, script
 
@@ -476,7 +476,7 @@ async def test_keys_of_the_apartment_menu_work_without_a_binding() -> None:
     """A key that reaches the model as a note has the meaning the greeting gave it."""
     call = call_to("apartmentSearchUseCase", APARTMENTS)
 
-    await call.says("2", means=Means.KEYPAD)
+    await call.says("2", means=InputMode.KEYPAD)
 
     assert call.called == [("CheckExistingAppointmentsFunction", {})]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.llm.timeouts import Timeouts
+from agent.llm.timeouts import StreamDeadline
 from tests.virtual_time import run_virtually
 
 HALVES = st.integers(0, 8).map(lambda number: number / 2)
@@ -28,7 +28,7 @@ async def _sleep(limit: float, seconds: float) -> None:
 
 
 def _with_one_timer() -> Limited:
-    timeouts = Timeouts()
+    timeouts = StreamDeadline()
 
     async def sleep(limit: float, seconds: float) -> None:
         with timeouts.at(asyncio.get_running_loop().time() + limit):
@@ -77,7 +77,7 @@ def test_who_is_stopped_in_the_moment_of_the_limit_is_stopped() -> None:
     """The one who stops a task must not be told that it was late."""
 
     async def main() -> None:
-        timeouts = Timeouts()
+        timeouts = StreamDeadline()
 
         async def wait() -> None:
             with timeouts.at(1.0):
@@ -94,7 +94,7 @@ def test_who_is_stopped_in_the_moment_of_the_limit_is_stopped() -> None:
 
 def test_limit_around_the_waits_is_told_from_theirs() -> None:
     async def main() -> None:
-        timeouts = Timeouts()
+        timeouts = StreamDeadline()
 
         async def wait() -> None:
             with timeouts.at(2.0):
@@ -120,7 +120,7 @@ def test_waits_may_be_in_one_task_after_the_other() -> None:
     """As those of a stream that passes from its race to its reader."""
 
     async def main() -> list[bool]:
-        timeouts = Timeouts()
+        timeouts = StreamDeadline()
 
         async def wait(seconds: float) -> bool:
             try:
@@ -137,7 +137,7 @@ def test_waits_may_be_in_one_task_after_the_other() -> None:
 
 def test_fault_of_a_wait_is_told_as_it_is() -> None:
     async def main() -> None:
-        with pytest.raises(ConnectionResetError), Timeouts().at(1.0):
+        with pytest.raises(ConnectionResetError), StreamDeadline().at(1.0):
             raise ConnectionResetError
 
     run_virtually(main())
@@ -147,7 +147,7 @@ def test_nothing_is_kept_after_the_last_wait() -> None:
     """A timer that is left running would hold what it would have stopped."""
 
     async def main() -> None:
-        timeouts = Timeouts()
+        timeouts = StreamDeadline()
         with timeouts.at(4.0):
             await asyncio.sleep(0.5)  # of virtual time
         timeouts.close()

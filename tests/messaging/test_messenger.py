@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from agent.errors import MessageError, MessageRefusedError, Refusal
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError
 from agent.messaging.messenger import (
     CarrierMessenger,
     MessengerOptions,
@@ -158,25 +158,25 @@ async def test_refusal_is_certain(stand_in: CarrierStandIn, channel: Channel, st
         error = await failure(messenger, channel)
 
     assert isinstance(error, MessageRefusedError)
-    assert error.refusal is Refusal.OTHER
+    assert error.refusal is MessageRefusal.OTHER
     assert len(stand_in.taken) == 1
 
 
 @pytest.mark.parametrize(
     ("status", "code", "refusal"),
     [
-        (400, 21610, Refusal.OPTED_OUT),
-        (400, 21211, Refusal.RECIPIENT),
-        (400, 21614, Refusal.RECIPIENT),
-        (400, 21612, Refusal.RECIPIENT),
-        (403, 21408, Refusal.RECIPIENT),
-        (400, 21606, Refusal.OTHER),
-        (429, 20429, Refusal.OTHER),
-        (429, 21610, Refusal.OTHER),
+        (400, 21610, MessageRefusal.OPTED_OUT),
+        (400, 21211, MessageRefusal.RECIPIENT),
+        (400, 21614, MessageRefusal.RECIPIENT),
+        (400, 21612, MessageRefusal.RECIPIENT),
+        (403, 21408, MessageRefusal.RECIPIENT),
+        (400, 21606, MessageRefusal.OTHER),
+        (429, 20429, MessageRefusal.OTHER),
+        (429, 21610, MessageRefusal.OTHER),
     ],
 )
 async def test_refusal_of_twilio_says_whose_fault_it_is(
-    stand_in: CarrierStandIn, status: int, code: int, refusal: Refusal
+    stand_in: CarrierStandIn, status: int, code: int, refusal: MessageRefusal
 ) -> None:
     """Whether it is worth trying again depends on it."""
     stand_in.next = [Refused(status, code)]
@@ -296,7 +296,10 @@ async def _memory() -> AsyncIterator[tuple[Messenger, Callable[[str], None], Cal
     messenger = MemoryMessenger()
 
     def will(fate: str) -> None:
-        faults = {"refuse": MessageRefusedError(Refusal.OTHER), "doubt": MessageError("doubt")}
+        faults = {
+            "refuse": MessageRefusedError(MessageRefusal.OTHER),
+            "doubt": MessageError("doubt"),
+        }
         messenger.fault = faults.get(fate)
 
     yield messenger, will, lambda: len(messenger.texts) + len(messenger.mails)

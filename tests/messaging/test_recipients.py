@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.errors import MessageRefusedError, Refusal
+from agent.errors import MessageRefusal, MessageRefusedError
 from agent.messaging.messenger import ListedMessenger, may_text
 from agent.ports import Mail, TextMessage
 from tests.fakes import MemoryMessenger
@@ -49,7 +49,7 @@ async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() 
         await messenger.text(TextMessage("+15550100000", "+445550100001", "Hello."))
     sid = await messenger.text(TextMessage("+15550100000", "+15550100001", "Hello."))
 
-    assert refused.value.refusal is Refusal.RECIPIENT
+    assert refused.value.refusal is MessageRefusal.RECIPIENT
     assert sid
     assert [text.recipient for text in inner.texts] == ["+15550100001"]
     assert messenger.lacking == {"email": "SENDGRID_API_KEY"}

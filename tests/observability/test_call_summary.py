@@ -22,9 +22,9 @@ from agent.call.events import (
     TokensCounted,
     ToolFinished,
 )
-from agent.call.history import AgentSaid, Voice
+from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ToolCall, Usage
-from agent.observability import CallFacts, PricesError, Stamp, Telemetry, read_prices
+from agent.observability import CallFacts, PricesError, Telemetry, VersionStamp, read_prices
 from tests.fakes import Clock, moment
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +67,10 @@ def test_receipt_adds_up_a_call() -> None:
     """Counts, lengths and versions; nothing that was said."""
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
-    stamp = Stamp(3, "5499befb38db", "e3b0c44298fc")
+    stamp = VersionStamp(3, "5499befb38db", "e3b0c44298fc")
 
     receipt = receipt_of(
-        (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", Voice.GREETING))]),
+        (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
         (2.0, CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
         (3.0, ToolFinished("1", ToolOutcome("{}")), []),
         (3.5, ToolFinished("1", ToolOutcome("{}")), []),

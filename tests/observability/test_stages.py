@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.call.actions import LineAction, Speak
-from agent.call.config import Brief
+from agent.call.actions import Speak, TransportAction
+from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.events import CallerInterrupted, CallerPressed, CallerSpoke, Event, ReplyFault
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, ToolSpec
-from agent.call.resumption import Cause, Resumption
+from agent.call.resumption import ResumeCause, Resumption
 from agent.errors import ModelError
-from agent.llm.failover import Candidate, ResilientModel
-from agent.llm.failover.circuit_breaker import HedgeBudget, ModelHealth
+from agent.llm.failover import Candidate, FailoverModel
+from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
 from agent.observability import Telemetry
 from agent.ports import LanguageModel
-from agent.session.session import Session, Surroundings
+from agent.session.session import CallDependencies, Session
 from tests.observability.test_turn_log import UNTIL_SPEECH
 from tests.scripted import (
     Edit,
@@ -41,7 +41,7 @@ from tests.virtual_time import run_virtually
 
 END, TOOLS = StopReason.END, StopReason.TOOLS
 LOOK = ToolCall("tool00001", "look_up", "{}")
-BRIEF = Brief(greeting="Hello.", tools={"look_up": ToolSpec("look_up", "Looks it up.", "{}")})
+BRIEF = CallConfig(greeting="Hello.", tools={"look_up": ToolSpec("look_up", "Looks it up.", "{}")})
 SPOKE = CallerSpoke("Are you open?")
 YES: Sequence[Step] = [0.7, "Yes, ", 0.2, "until nine. ", 1.1, "Bye.", END]
 LOOKS: Sequence[Step] = [0.4, LOOK, TOOLS]
@@ -53,7 +53,7 @@ Asked = tuple[float, float]
 class HeavyLine(ScriptedLine):
     """One that has a frame at once, and says so later."""
 
-    async def send(self, action: LineAction) -> None:
+    async def send(self, action: TransportAction) -> None:
         await ScriptedLine.send(self, action)
         await asyncio.sleep(0.05)  # of virtual time
 
@@ -73,7 +73,7 @@ class Call:
         telemetry = Telemetry(asyncio.get_running_loop().time)
         observer = telemetry.call("pizza", lambda: "scripted:")
         configuration = ScriptedConfiguration(self.model, self.toolbox, self.edits)
-        around = Surroundings(self.line, configuration, ListJournal(), observer)
+        around = CallDependencies(self.line, configuration, ListJournal(), observer)
         observer.ended(await Session(Conversation(BRIEF, self.resumption), around).run())
 
     @property
@@ -97,15 +97,15 @@ def on_line(*happenings: tuple[float, Event]) -> ScriptedLine:
     return ScriptedLine(happenings, hangs_up_at=happenings[-1][0] + 8.0)
 
 
-def with_fallback() -> ResilientModel:
+def with_fallback() -> FailoverModel:
     """The first one hangs for a while and fails; the second one answers."""
     overloaded = ModelError(ReplyFault.THROTTLED, "too much")
     models = (
         ScriptedModel([[0.3, overloaded]], name="first"),
         ScriptedModel([YES], name="second"),
     )
-    return ResilientModel(
-        [Candidate(model, ModelHealth(model.name)) for model in models], HedgeBudget(share=0.0)
+    return FailoverModel(
+        [Candidate(model, ModelCircuit(model.name)) for model in models], HedgeBudget(share=0.0)
     )
 
 
@@ -173,7 +173,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         ScriptedModel([YES]),
         ((12.0, 0.0),),
         resumption=Resumption(
-            (CallerSaid("Hello"), AgentSaid("Hello. What can I do for you?")), Cause.LOST
+            (CallerSaid("Hello"), AgentSaid("Hello. What can I do for you?")), ResumeCause.LOST
         ),
     ),
 }

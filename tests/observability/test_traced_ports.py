@@ -13,14 +13,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from agent.call.actions import RunTool, Standing, ToolOutcome
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason, ToolFinished
 from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall
 from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
-from agent.observability.tracing import CallTrace, TracedTable, TracedToolbox, Tracing
+from agent.observability.tracing import CallTrace, TracedTable, TracedToolExecutor, Tracing
 from agent.observability.tracing.traced_ports import MOST_OPERATIONS
 from agent.ports import Item
 from agent.store.call_state.journal import open_journals
@@ -198,7 +198,7 @@ async def test_operation_of_a_tool_is_under_the_tool() -> None:
     with stage.line() as trace:
         stage.clock.seconds = 5.0
         trace.observe(moment(CallerSpoke("Who am I?"), [RunTool(LOOK)], 5.0))
-        running = TracedToolbox(Looks(stage)).run(LOOK, Standing())
+        running = TracedToolExecutor(Looks(stage)).run(LOOK, Standing())
         tool = asyncio.create_task(running, name="tool")
         await stage.store.get("CA1", "connection")
         outcome = await tool
@@ -217,7 +217,7 @@ async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> Non
     """It may end in its own time."""
     stage = Stage()
     with stage.line():
-        await TracedToolbox(Looks(stage)).run(LOOK, Standing())
+        await TracedToolExecutor(Looks(stage)).run(LOOK, Standing())
 
     assert tree(stage.spans)[1] == ("get items", "call", 0.0, 1.0)
 
@@ -242,7 +242,7 @@ async def test_record_is_written_for_its_own_call() -> None:
         assert records is not None
         for call_sid in ("CA1", "CA2"):
             with stage.line(call_sid):
-                recorder = records.open(call_sid, 0, beginning(Brief()), lambda: "")
+                recorder = records.open(call_sid, 0, beginning(CallConfig()), lambda: "")
                 recorder.ended(EndReason.CALLER_HANGUP)
 
     assert stage.calls_of("put items") == ["CA1", "CA2"]

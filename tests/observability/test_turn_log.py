@@ -42,8 +42,8 @@ from agent.call.events import (
 from agent.call.history import AgentSaid
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.observability import Telemetry
-from agent.observability.turn_stages import Turn
-from agent.session.session import Session, Surroundings
+from agent.observability.turn_stages import TrackedTurn
+from agent.session.session import CallDependencies, Session
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
 from tests.scripted import (
@@ -300,7 +300,7 @@ _MOVES = st.sampled_from(["asked", "wrote", "ended", "run", "ran", "spoke", "wai
 @given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
 def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> None:
     """Also if something happens twice, out of order, or is told late."""
-    turn, at, until_speech = Turn(100.0), 100.0, 0.0
+    turn, at, until_speech = TrackedTurn(100.0), 100.0, 0.0
     for move, number, seconds in moves:
         at = max(100.0, at + seconds)
         match move:
@@ -343,7 +343,7 @@ async def _played(model: ScriptedModel, line: ScriptedLine, edits: list[Edit]) -
     telemetry = Telemetry(asyncio.get_running_loop().time)
     observer = telemetry.call("pizza", lambda: "scripted:")
     configuration = ScriptedConfiguration(model, ScriptedToolbox(), edits)
-    around = Surroundings(line, configuration, ListJournal(), observer)
+    around = CallDependencies(line, configuration, ListJournal(), observer)
     observer.ended(await Session(Conversation(GREETING), around).run())
 
 

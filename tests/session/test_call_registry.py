@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from agent.capacity.admission import Admission
-from agent.session.call_registry import Lines
+from agent.session.call_registry import ActiveCalls
 from agent.session.session import Session
 from tests.scripted import ScriptedLine, ScriptedModel, Stage
 from tests.virtual_time import run_virtually
 
 
-def counted(told: list[int]) -> Lines:
+def counted(told: list[int]) -> ActiveCalls:
     """Lines of a process with one seat; `told` is how many calls were in progress."""
-    return Lines(Admission(1, lambda: 0.0), told.append)
+    return ActiveCalls(Admission(1, lambda: 0.0), told.append)
 
 
 def session() -> Session:
     return Stage(ScriptedLine([]), ScriptedModel([])).session()
 
 
-async def is_quiet(lines: Lines) -> bool:
+async def is_quiet(lines: ActiveCalls) -> bool:
     try:
         async with asyncio.timeout(1.0):
             await lines.until_quiet()

@@ -12,7 +12,7 @@ import pytest
 from agent.errors import StoreError
 from agent.observability import Telemetry
 from agent.ports import Item, Store
-from agent.session.call_manager import Calls
+from agent.session.call_manager import CallManager
 from agent.session.resources import Resources
 from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
@@ -32,7 +32,7 @@ PIZZA: Item = {"pk": "restaurantOrderingUseCase", "prompt": "You sell pizza.", "
 TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title": "Tours"}
 
 
-def calls_over(store: Store, **environment: str) -> Calls:
+def calls_over(store: Store, **environment: str) -> CallManager:
     """Nobody talks on them, so they have no facts to keep."""
     resources = Resources(
         store,
@@ -42,7 +42,7 @@ def calls_over(store: Store, **environment: str) -> Calls:
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )
-    return Calls(settings_for(Path("unused"), **environment), resources, lambda: NOW)
+    return CallManager(settings_for(Path("unused"), **environment), resources, lambda: NOW)
 
 
 async def configured() -> MemoryStore:
@@ -60,7 +60,7 @@ async def publish(store: Store, record: Item) -> Versions:
     return versions
 
 
-async def ring(calls: Calls, call_sid: str, caller: str) -> str:
+async def ring(calls: CallManager, call_sid: str, caller: str) -> str:
     """Set a call up; the prompt it is led by."""
     await calls.prepare({"CallSid": call_sid, "From": caller})
     await calls.until_quiet()

@@ -20,9 +20,9 @@ from agent.call.events import CallerSpoke, EndReason, ReplyDelta, TokensCounted
 from agent.call.messages import StopReason, Usage
 from agent.observability import CallFacts, CallObserver, Telemetry
 from agent.observability.tracing import Tracing
-from agent.ports import Moment
-from agent.session.call_manager import Calls
-from agent.session.observers import LineObserver, Watch
+from agent.ports import ObservedStep
+from agent.session.call_manager import CallManager
+from agent.session.observers import CallObservers, SessionObserver
 from agent.store.call_state.journal import CallJournal, Journals
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
@@ -43,7 +43,7 @@ def test_latency_leads_to_the_trace_of_its_own_call() -> None:
     )
     telemetry = Telemetry(clock, tracing.trace_id)
     pizza, tours = (
-        Watch(
+        CallObservers(
             telemetry,
             partial(telemetry.call, name, lambda: "offline:", CallFacts()),
             lambda: None,
@@ -70,17 +70,17 @@ def test_latency_leads_to_the_trace_of_its_own_call() -> None:
     assert len(set(traces.values())) == 2
 
 
-Opens = Callable[[], LineObserver | None]
+Opens = Callable[[], SessionObserver | None]
 
 
 class _Recorder:
-    """`LineObserver` that keeps what it sees; or raises."""
+    """`SessionObserver` that keeps what it sees; or raises."""
 
     def __init__(self, fault: Exception | None = None) -> None:
         self._fault = fault
         self.seen: list[object] = []
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         self._see(moment)
 
     def ended(self, reason: EndReason) -> None:
@@ -92,9 +92,9 @@ class _Recorder:
         self.seen.append(one)
 
 
-def _watch(telemetry: Telemetry, record: Opens, trace: Opens) -> Watch:
+def _watch(telemetry: Telemetry, record: Opens, trace: Opens) -> CallObservers:
     metrics = partial(telemetry.call, "pizza", lambda: "offline:", CallFacts())
-    return Watch(telemetry, metrics, record, trace)
+    return CallObservers(telemetry, metrics, record, trace)
 
 
 def test_observer_that_fails_is_counted_and_logged_once_and_the_others_see_all() -> None:
@@ -141,7 +141,7 @@ def test_metrics_that_cannot_be_opened_count_no_tokens() -> None:
     def broken() -> CallObserver:
         raise ValueError("no")
 
-    watch = Watch(Telemetry(Clock()), broken, lambda: None, lambda: None)
+    watch = CallObservers(Telemetry(Clock()), broken, lambda: None, lambda: None)
 
     watch.observe(moment(CallerSpoke("hello"), [], 0.0))
 
@@ -178,7 +178,9 @@ async def test_call_that_cannot_begin_is_counted_as_ended(table: Path) -> None:
     async with staged(settings_for(table), store, lambda *_: ScriptedModel([["Yes."]])) as server:
         telemetry = server.service.telemetry
         journals = _BrokenJournals(store, time, telemetry.journals, Random(0).uniform)  # noqa: S311
-        calls = Calls(settings_for(table), replace(server.calls.resources, journals=journals), time)
+        calls = CallManager(
+            settings_for(table), replace(server.calls.resources, journals=journals), time
+        )
         await calls.prepare({"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"})
         with pytest.raises(RuntimeError, match="no journal for CA1"):
             await calls.run("CA1", ScriptedLine([]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import DialError, DialFault, UseCaseError
-from agent.session.outbound import Outbound
+from agent.session.outbound import OutboundCalls
 from agent.usecases.use_case import UseCase
 from tests.fakes import Clock, MemoryStore
 from tests.servers import settings_for
@@ -45,7 +45,7 @@ def outbound(
     numbers: str = "+1555010,+41445550100",
     own: str = OURS,
     ws_url: str = "wss://voice.example.com/",
-) -> Outbound:
+) -> OutboundCalls:
     clock = clock or Clock(NOW)
     settings = settings_for(
         Path("unused"),
@@ -54,10 +54,10 @@ def outbound(
         OUTBOUND_FROM=own,
         WS_URL=ws_url,
     )
-    return Outbound(settings, MemoryStore(clock), dialer, shipped, clock)
+    return OutboundCalls(settings, MemoryStore(clock), dialer, shipped, clock)
 
 
-async def fault(calls: Outbound, to: str = ADA, use_case: str = "pizza", own: str = "") -> str:
+async def fault(calls: OutboundCalls, to: str = ADA, use_case: str = "pizza", own: str = "") -> str:
     """One line: why a call is refused."""
     with pytest.raises(DialError) as caught:
         await calls.dial(to, use_case, own)

@@ -9,10 +9,10 @@ import pytest
 import structlog
 
 from agent.call.actions import EndCall, HangUp, Speak, ToolOutcome
-from agent.call.config import Brief, KeyBinding, Limits, Phrases
+from agent.call.config import CallConfig, KeyBinding, Limits, Phrases
 from agent.call.ending import HandoffData, ReasonCode
 from agent.call.events import (
-    BriefChanged,
+    CallConfigChanged,
     CallerInterrupted,
     CallerPressed,
     CallerSpoke,
@@ -26,7 +26,7 @@ from agent.call.events import (
     SummaryFailed,
     TokensCounted,
 )
-from agent.call.history import AgentSaid, CallerSaid, Fact, Summary, ToolUsed, Voice
+from agent.call.history import AgentSaid, CallerSaid, Fact, SpeechSource, Summary, ToolUsed
 from agent.call.messages import (
     ReplyRequest,
     SideEffect,
@@ -56,7 +56,7 @@ END = StopReason.END
 ON = Playback.CALLER_ON
 ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
 LOOK = ToolSpec("look", "Looks.", '{"type":"object"}')
-WITH_TOOLS = Brief(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
+WITH_TOOLS = CallConfig(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
 
 
 def test_caller_is_answered_and_all_is_written_down() -> None:
@@ -73,7 +73,7 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
     assert reason is EndReason.CALLER_HANGUP
     assert stage.line.said == "Yes, until nine.\nYou are welcome.\n"
     assert stage.journal.facts == [
-        AgentSaid("Hello.", Voice.GREETING),
+        AgentSaid("Hello.", SpeechSource.GREETING),
         CallerSaid("Are you open?"),
         AgentSaid("Yes, until nine."),
         CallerSaid("Thanks."),
@@ -466,7 +466,7 @@ def test_edits_are_read_when_a_turn_begins(
     run_virtually(stage.play())
 
     events = [event for event, _ in stage.observer.seen]
-    edit = [type(event) for event in events].index(BriefChanged)
+    edit = [type(event) for event in events].index(CallConfigChanged)
     finals = [at for at, one in enumerate(events) if isinstance(one, CallerSpoke) and one.is_final]
     assert [edit < at for at in finals] == known
 
@@ -483,7 +483,7 @@ def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
     run_virtually(stage.play())
 
     events = [type(event) for event, _ in stage.observer.seen]
-    assert events.index(BriefChanged) < events.index(CallerPressed)
+    assert events.index(CallConfigChanged) < events.index(CallerPressed)
 
 
 def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:

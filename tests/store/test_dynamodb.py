@@ -13,13 +13,13 @@ import pytest
 from agent.errors import StoreError
 from agent.ports import Item, Store
 from agent.store import open_store
-from agent.store.dynamodb import DynamoDBStore, Patience
+from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts
 from tests.dynamodb import REGION
 from tests.fakes import Clock
 from tests.store import proxy as faults
 from tests.store.proxy import SECRET, Exchange, Fault, Proxy
 
-PATIENCE = Patience(connect=2.0, read=1.0, operation=20.0)
+PATIENCE = DynamoDBTimeouts(connect=2.0, read=1.0, operation=20.0)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def test_what_stays_is_the_error_of_the_port(
 
 async def test_a_store_gives_up_when_its_time_is_over(proxy: Proxy, table_name: str) -> None:
     """Whatever the repetitions would still do."""
-    hasty = Patience(connect=1.0, read=5.0, operation=0.2)
+    hasty = DynamoDBTimeouts(connect=1.0, read=5.0, operation=0.2)
     store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
     proxy.each = lambda _: faults.keep_answer
 
@@ -203,7 +203,7 @@ async def test_keys_left_unread_are_read_again(store: Store, proxy: Proxy) -> No
 
 async def test_keys_never_read_are_an_error(proxy: Proxy, table_name: str) -> None:
     """A key that nobody has read is not one that is not there."""
-    hasty = Patience(operation=0.5)
+    hasty = DynamoDBTimeouts(operation=0.5)
     store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
 
     proxy.plan("BatchGetItem", *[faults.read_none] * 100)

@@ -12,13 +12,13 @@ import pytest
 from agent.cli.main import main
 from agent.errors import StoreError
 from agent.settings import Settings
-from agent.store.dynamodb import DynamoDBStore, Patience, create_table
+from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts, create_table
 from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
 from tests.dynamodb import REGION, Engine
 from tests.store import proxy as faults
 from tests.store.proxy import Fault, Proxy
 
-PATIENCE = Patience(connect=2.0, read=0.5, operation=60.0)
+PATIENCE = DynamoDBTimeouts(connect=2.0, read=0.5, operation=60.0)
 
 
 async def _line(name: str, region: str = REGION) -> str:

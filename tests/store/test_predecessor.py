@@ -24,7 +24,7 @@ from agent.ports import LanguageModel, Store
 from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
 from agent.store.call_state.history_loader import read_back
 from agent.store.sqlite import SqliteStore
-from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, Ledger
+from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import profiles
 from agent.usecases import record as records
 from agent.usecases import relay_attributes as relay_rules
@@ -373,7 +373,7 @@ async def test_chat_of_the_sibling_is_passed_over(store: Store) -> None:
     assert (await read_back(store, CONNECTION)).facts == []
 
 
-def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolbox:
+def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolExecutor:
     context = CallContext(
         call_id=call_id,
         caller=caller,
@@ -381,15 +381,15 @@ def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) 
         use_case=use_case,
         profile=Profile(caller),
         store=store,
-        ledger=Ledger(store, call_id, clock),
+        ledger=IdempotencyStore(store, call_id, clock),
         messenger=MemoryMessenger(),
         clock=clock,
         time_zone=UTC,
     )
-    return CallToolbox(TOOLS, context)
+    return CallToolExecutor(TOOLS, context)
 
 
-async def _told(toolbox: CallToolbox, name: str, **arguments: object) -> Any:
+async def _told(toolbox: CallToolExecutor, name: str, **arguments: object) -> Any:
     outcome = await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
     assert not outcome.is_error, outcome.content
     return json.loads(outcome.content)

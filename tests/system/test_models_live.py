@@ -21,9 +21,9 @@ from structlog.testing import capture_logs
 from agent.call.config import Phrases
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockModel, BedrockRuntime
-from agent.llm.failover import Candidate, HedgeBudget, ModelHealth, ResilientModel
-from agent.llm.openai import OpenAIModel, OpenAIRuntime
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.ports import LanguageModel
 from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
@@ -308,8 +308,8 @@ async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None
 
 def both_ways(model: LanguageModel) -> list[LanguageModel]:
     """Alone, and within what races it."""
-    candidates = [Candidate(model, ModelHealth(model.name))]
-    return [model, ResilientModel(candidates, HedgeBudget(0.0))]
+    candidates = [Candidate(model, ModelCircuit(model.name))]
+    return [model, FailoverModel(candidates, HedgeBudget(0.0))]
 
 
 async def _ask_in_vain(model: LanguageModel) -> None:
@@ -356,7 +356,7 @@ async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
     before = asyncio.all_tasks()
     async with BedrockEmulator(LONG) as emulator:
         environment(emulator.url)
-        async with BedrockRuntime.open() as runtime:
+        async with BedrockClient.open() as runtime:
             leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), runtime)))
             await leaving.leave(1_000)
             await assert_nothing_streams(emulator, leaving, record_property)
@@ -373,7 +373,7 @@ async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
     """The same on the other client library."""
     before = asyncio.all_tasks()
     async with OpenAIEmulator(LONG) as emulator:
-        async with OpenAIRuntime.open(base_url=emulator.base_url) as runtime:
+        async with OpenAIClient.open(base_url=emulator.base_url) as runtime:
             leaving = Leaving(both_ways(OpenAIModel("openai:small", runtime)))
             await leaving.leave(200)
             await assert_nothing_streams(emulator, leaving, record_property)

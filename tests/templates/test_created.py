@@ -13,7 +13,7 @@ import pytest
 
 from agent.observability.tracing.tracing_setup import is_asked
 from agent.settings import Settings
-from agent.usecases.host_allowlist import Hosts
+from agent.usecases.host_allowlist import HostAllowlist
 from tests.templates.conftest import Account
 from tests.templates.loading import CLOUD, LOCAL
 
@@ -128,7 +128,7 @@ def test_further_settings_arrive_in_the_service(account: Account) -> None:
         {**environment(agent_container(account)), "TWILIO_AUTH_TOKEN": "token"}
     )
 
-    assert settings.http_tool_hosts == Hosts.read("api.example.com")
+    assert settings.http_tool_hosts == HostAllowlist.read("api.example.com")
     assert (settings.caller_calls_per_hour, settings.caller_tokens_per_day) == (6, 200_000)
     assert (settings.record_calls, settings.record_days) == (True, 30)
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from agent.errors import StoreError, ToolError
 from agent.ports import Item, Key, Store
-from agent.tools.idempotency import IN_DOUBT, NOT_BEGUN, UNKNOWN, Ledger
+from agent.tools.idempotency import IN_DOUBT, NOT_BEGUN, UNKNOWN, IdempotencyStore
 from tests.fakes import MemoryStore
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ class Asker:
         self._name = name
         self._effect = effect
         self._process = process
-        self._ledger = Ledger(MortalStore(store, process), CALL, clock)
+        self._ledger = IdempotencyStore(MortalStore(store, process), CALL, clock)
 
     async def ask(self) -> Told:
         try:

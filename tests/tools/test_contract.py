@@ -13,11 +13,11 @@ import pytest
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
-from agent.tools import SPECS, TOOLS, CallContext, CallToolbox, HttpTools, Tool
-from agent.tools.http.http_response import Answer
+from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
+from agent.tools.http.http_response import HttpResponse
 from agent.tools.http.outbound_http import Request
 from agent.tools.tool import schema_of
-from agent.usecases.host_allowlist import Hosts
+from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
 from tests.tools.http.outside import declared
@@ -64,11 +64,11 @@ FITTING: Mapping[str, dict[str, object]] = {
 class Agreeing:
     """`requests.Sender` whose other side says yes to everything."""
 
-    hosts = Hosts.read("api.example.com")
+    hosts = HostAllowlist.read("api.example.com")
 
-    async def send(self, request: Request, seconds: float) -> Answer:
+    async def send(self, request: Request, seconds: float) -> HttpResponse:
         await asyncio.sleep(0)
-        return Answer(200, "application/json", body=b'{"ok": true}')
+        return HttpResponse(200, "application/json", body=b'{"ok": true}')
 
 
 _HTTP = HttpTools(Agreeing(), {})
@@ -148,7 +148,7 @@ async def served() -> MemoryStore:
 
 
 async def run(tool: Tool, arguments: str) -> ToolOutcome:
-    toolbox = CallToolbox(EVERY, caller_of(await served()))
+    toolbox = CallToolExecutor(EVERY, caller_of(await served()))
     return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
 
 
@@ -258,13 +258,13 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     store = await served()
     once = await served()
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
-    await CallToolbox(EVERY, caller_of(once)).run(call)
+    await CallToolExecutor(EVERY, caller_of(once)).run(call)
 
-    toolbox = CallToolbox(EVERY, caller_of(store))
+    toolbox = CallToolExecutor(EVERY, caller_of(store))
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(toolbox.run(call))
-    await CallToolbox(EVERY, caller_of(store, at=caller_of(store).clock() + 600)).run(call)
+    await CallToolExecutor(EVERY, caller_of(store, at=caller_of(store).clock() + 600)).run(call)
 
     assert await contents(store) == await contents(once)
 
@@ -276,7 +276,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
     before = await contents(store)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
 
-    await CallToolbox(EVERY, caller_of(store)).run(call)
+    await CallToolExecutor(EVERY, caller_of(store)).run(call)
 
     if tool.spec.side_effect is SideEffect.NONE:
         assert await contents(store) == before
@@ -284,7 +284,7 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
 
 async def test_all_tools_run_side_by_side() -> None:
     """The calls of one reply run at once; each gets its own answer."""
-    toolbox = CallToolbox(EVERY, caller_of(await served()))
+    toolbox = CallToolExecutor(EVERY, caller_of(await served()))
 
     async with asyncio.TaskGroup() as group:
         running = [

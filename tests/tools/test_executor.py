@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.call.actions import HangUp, ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import StoreError, ToolError
-from agent.tools import CallContext, CallToolbox, Tool, WithEffect, tool
+from agent.tools import CallContext, CallToolExecutor, Tool, WithEffect, tool
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 
@@ -23,7 +23,7 @@ Number = Annotated[int, Meta(description="A number.")]
 
 
 async def run(made: Tool, arguments: str = "{}") -> ToolOutcome:
-    toolbox = CallToolbox([made], call_of(MemoryStore()))
+    toolbox = CallToolExecutor([made], call_of(MemoryStore()))
     return await toolbox.run(ToolCall("call00001", made.spec.name, arguments))
 
 
@@ -104,8 +104,8 @@ async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
     """The model can then choose a right one."""
     call = ToolCall("call00001", "TripleFunction", "{}")
 
-    some = await CallToolbox([double], call_of(MemoryStore())).run(call)
-    none = await CallToolbox([], call_of(MemoryStore())).run(call)
+    some = await CallToolExecutor([double], call_of(MemoryStore())).run(call)
+    none = await CallToolExecutor([], call_of(MemoryStore())).run(call)
 
     assert error_of(some) == "There is no tool 'TripleFunction'. The tools are: DoubleFunction."
     assert error_of(none) == "There is no tool 'TripleFunction'. The tools are: none."

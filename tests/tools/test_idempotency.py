@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
 from agent.tools import TOOLS
-from agent.tools.idempotency import PERFORM_SECONDS, UNKNOWN, Ledger
+from agent.tools.idempotency import PERFORM_SECONDS, UNKNOWN, IdempotencyStore
 from tests.fakes import MemoryStore
 from tests.tools.mortal import (
     CALL,
@@ -32,8 +32,8 @@ CLAIM, SEND, SETTLE = 0, 1, 2
 
 def test_a_key_depends_on_call_effect_and_content_alone() -> None:
     """The order of keys does not matter; anything else does."""
-    one = Ledger(MemoryStore(), "CA1", lambda: 0.0)
-    other = Ledger(MemoryStore(), "CA2", lambda: 0.0)
+    one = IdempotencyStore(MemoryStore(), "CA1", lambda: 0.0)
+    other = IdempotencyStore(MemoryStore(), "CA2", lambda: 0.0)
 
     key = one.key("order", {"a": 1, "b": 2})
 
@@ -51,7 +51,7 @@ def test_an_effect_is_written_down_before_and_after() -> None:
 
     async def main() -> None:
         store = MemoryStore()
-        ledger = Ledger(store, CALL, virtual_clock)
+        ledger = IdempotencyStore(store, CALL, virtual_clock)
         before = []
 
         async def send(plan: dict[str, object]) -> dict[str, object]:
@@ -396,7 +396,7 @@ def test_of_two_results_the_first_stands_for_both() -> None:
 
     async def main() -> None:
         store = MemoryStore()
-        one, two = (Ledger(store, CALL, virtual_clock) for _ in range(2))
+        one, two = (IdempotencyStore(store, CALL, virtual_clock) for _ in range(2))
 
         async def slow(plan: dict[str, object]) -> dict[str, object]:
             await asyncio.sleep(1)
@@ -522,7 +522,9 @@ async def test_an_entry_that_is_gone_is_not_taken_for_a_claim() -> None:
         return {}
 
     with pytest.raises(ToolError, match="Nothing was done now") as caught:
-        await Ledger(Forgetful(), CALL, lambda: 0.0).once("e", 1, {}, perform, repeatable=True)
+        await IdempotencyStore(Forgetful(), CALL, lambda: 0.0).once(
+            "e", 1, {}, perform, repeatable=True
+        )
 
     assert isinstance(caught.value.__cause__, StoreError)
     assert done == []
@@ -541,7 +543,9 @@ async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
         raise AssertionError("it was never claimed")
 
     with pytest.raises(ToolError, match="Nothing was done now"):
-        await Ledger(Restless(), CALL, lambda: 0.0).once("e", 1, {}, perform, repeatable=False)
+        await IdempotencyStore(Restless(), CALL, lambda: 0.0).once(
+            "e", 1, {}, perform, repeatable=False
+        )
 
 
 def test_the_model_is_told_what_to_do_about_the_unknown() -> None:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from agent.call.actions import Standing, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.ports import Item, Messenger, Store
-from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger, MemoryStore
 
@@ -106,7 +106,7 @@ def call_of(
         use_case=use_case,
         profile=profile or Profile(caller),
         store=store,
-        ledger=Ledger(store, call_id, lambda: at),
+        ledger=IdempotencyStore(store, call_id, lambda: at),
         messenger=messenger or MemoryMessenger(),
         clock=lambda: at,
         time_zone=ZONE,
@@ -124,7 +124,7 @@ def standing_in(turn: int) -> Standing:
 async def run(call: CallContext, name: str, **arguments: object) -> ToolOutcome:
     """Run a tool as the model would: by name, with JSON text."""
     used = ToolCall("call00001", name, json.dumps(arguments))
-    return await CallToolbox(TOOLS, call).run(used, call.standing)
+    return await CallToolExecutor(TOOLS, call).run(used, call.standing)
 
 
 async def told(call: CallContext, name: str, **arguments: object) -> Any:

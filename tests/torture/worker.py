@@ -25,7 +25,7 @@ from agent.ports import Store
 from agent.store import open_store
 from agent.store.call_state.history_loader import read_back
 from agent.store.call_state.journal import CallJournal, Journals, open_journals
-from agent.tools import TOOLS, CallContext, CallToolbox, Ledger
+from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger
 from tests.torture import script
@@ -98,7 +98,7 @@ class Worker:
                 return ToolUsed(used.reply, used.call, ToolResult(used.call.id, outcome.content))
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _toolbox(self, call: int) -> CallToolbox:
+    def _toolbox(self, call: int) -> CallToolExecutor:
         context = CallContext(
             call_id=script.call_sid(call),
             caller=script.caller(call),
@@ -106,12 +106,12 @@ class Worker:
             use_case="restaurantOrderingUseCase",
             profile=Profile(script.caller(call)),
             store=self._store,
-            ledger=Ledger(self._store, script.call_sid(call), time.time),
+            ledger=IdempotencyStore(self._store, script.call_sid(call), time.time),
             messenger=MemoryMessenger(),
             clock=time.time,
             time_zone=UTC,
         )
-        return CallToolbox(TOOLS, context)
+        return CallToolExecutor(TOOLS, context)
 
     def _say(self, line: str) -> None:
         self._file.write(f"{line}\n")

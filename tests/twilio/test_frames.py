@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
-from agent.call.actions import EndCall, LineAction, Play, SendDigits, Speak, SwitchLanguage
+from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -382,7 +382,7 @@ def test_any_object_is_read_or_refused(
         ),
     ],
 )
-def test_every_action_of_the_line_has_its_frame(action: LineAction, frame: str) -> None:
+def test_every_action_of_the_line_has_its_frame(action: TransportAction, frame: str) -> None:
     """Each outbound message and field of section 2 is written as documented."""
     check_outbound(frame)
 
@@ -422,7 +422,7 @@ def test_a_text_can_be_in_another_language() -> None:
         SwitchLanguage("en-US\n"),
     ],
 )
-def test_a_frame_the_relay_would_refuse_is_not_written(action: LineAction) -> None:
+def test_a_frame_the_relay_would_refuse_is_not_written(action: TransportAction) -> None:
     """Nonsense is a programming error, found here and not by the caller."""
     with pytest.raises(ValueError, match=r"digits|URL|loop|tag"):
         render(action)
@@ -436,7 +436,7 @@ def test_a_text_cannot_be_in_nonsense() -> None:
 
 _FLAGS = st.none() | st.booleans()
 _ANY_TEXT = st.text(st.characters(codec=None))
-_LINE_ACTIONS: st.SearchStrategy[LineAction] = st.one_of(
+_LINE_ACTIONS: st.SearchStrategy[TransportAction] = st.one_of(
     st.builds(Speak, st.integers(), _ANY_TEXT, st.booleans(), _FLAGS, _FLAGS),
     st.builds(
         Play,
@@ -452,7 +452,7 @@ _LINE_ACTIONS: st.SearchStrategy[LineAction] = st.one_of(
 
 
 @given(_LINE_ACTIONS, st.just("") | st.just("de-DE") | _ANY_TEXT)
-def test_no_action_becomes_an_invalid_frame(action: LineAction, language: str) -> None:
+def test_no_action_becomes_an_invalid_frame(action: TransportAction, language: str) -> None:
     """Whatever is rendered satisfies the schemas; all else is a ValueError."""
     try:
         frame = render(action, language=language)

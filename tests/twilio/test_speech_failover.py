@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.twilio.speech_failover import AVOIDED_SECONDS, Side, SpeechHealth, failed_side
+from agent.twilio.speech_failover import AVOIDED_SECONDS, SpeechHealth, SpeechSide, failed_side
 from tests.fakes import Clock
 
 RELAY = {
@@ -31,15 +31,15 @@ def speech(clock: Clock) -> SpeechHealth:
 @pytest.mark.parametrize(
     ("code", "side"),
     [
-        (64111, Side.VOICE),
-        (64112, Side.VOICE),
-        (64114, Side.TRANSCRIPTION),
+        (64111, SpeechSide.VOICE),
+        (64112, SpeechSide.VOICE),
+        (64114, SpeechSide.TRANSCRIPTION),
         (64105, None),
         (64113, None),
         (0, None),
     ],
 )
-def test_code_names_the_side_that_failed(code: int, side: Side | None) -> None:
+def test_code_names_the_side_that_failed(code: int, side: SpeechSide | None) -> None:
     """Of any other trouble the providers are not guilty."""
     assert failed_side(code) is side
 
@@ -48,18 +48,18 @@ def test_backup_serves_for_a_minute(speech: SpeechHealth, clock: Clock) -> None:
     """Only the side that failed changes, and what belongs to its provider."""
     speech.connected("CA1", RELAY, (), {})
 
-    assert speech.failed("CA1", Side.VOICE) == "ElevenLabs"
-    relay, _ = speech.connected("CA2", RELAY, (), {Side.VOICE: VOICE})
+    assert speech.failed("CA1", SpeechSide.VOICE) == "ElevenLabs"
+    relay, _ = speech.connected("CA2", RELAY, (), {SpeechSide.VOICE: VOICE})
     assert relay == {**RELAY, **VOICE}
     clock.seconds += AVOIDED_SECONDS
-    assert speech.connected("CA3", RELAY, (), {Side.VOICE: VOICE})[0] == RELAY
+    assert speech.connected("CA3", RELAY, (), {SpeechSide.VOICE: VOICE})[0] == RELAY
 
 
 def test_without_a_backup_the_next_provider_serves(speech: SpeechHealth) -> None:
     """With a voice or a model that Twilio has for it."""
     speech.connected("CA1", RELAY, (), {})
-    speech.failed("CA1", Side.VOICE)
-    speech.failed("CA1", Side.TRANSCRIPTION)
+    speech.failed("CA1", SpeechSide.VOICE)
+    speech.failed("CA1", SpeechSide.TRANSCRIPTION)
 
     relay, _ = speech.connected("CA2", RELAY, (), {})
 
@@ -73,12 +73,12 @@ def test_without_a_backup_the_next_provider_serves(speech: SpeechHealth) -> None
 
 def test_backup_that_fails_as_well_is_avoided(speech: SpeechHealth) -> None:
     """The line knows which provider it had; with none left, the use case's own is asked."""
-    backups = {Side.VOICE: VOICE}
+    backups = {SpeechSide.VOICE: VOICE}
     told = []
     for _ in range(3):
         relay, _ = speech.connected("CA1", RELAY, (), backups)
         told.append(relay["ttsProvider"])
-        assert speech.failed("CA1", Side.VOICE) == told[-1]
+        assert speech.failed("CA1", SpeechSide.VOICE) == told[-1]
 
     assert told == ["ElevenLabs", "Google", "Amazon"]
     assert speech.connected("CA1", RELAY, (), backups)[0] == RELAY
@@ -92,9 +92,9 @@ def test_languages_change_with_the_line(speech: SpeechHealth) -> None:
         {"code": "de-DE"},
         {"code": "multi", "ttsProvider": "ElevenLabs"},
     )
-    speech.failed("CA1", Side.VOICE, RELAY)
+    speech.failed("CA1", SpeechSide.VOICE, RELAY)
 
-    _, spoken = speech.connected("CA2", RELAY, languages, {Side.VOICE: VOICE})
+    _, spoken = speech.connected("CA2", RELAY, languages, {SpeechSide.VOICE: VOICE})
 
     assert spoken == (
         {"code": "es-US", "ttsProvider": "Google"},
@@ -106,7 +106,7 @@ def test_languages_change_with_the_line(speech: SpeechHealth) -> None:
 
 def test_other_language_gets_no_english_voice(speech: SpeechHealth) -> None:
     """Twilio has a voice for it."""
-    speech.failed("CA1", Side.VOICE, RELAY)
+    speech.failed("CA1", SpeechSide.VOICE, RELAY)
 
     relay, _ = speech.connected("CA2", {**RELAY, "language": "de-DE"}, (), {})
 
@@ -116,7 +116,7 @@ def test_other_language_gets_no_english_voice(speech: SpeechHealth) -> None:
 
 def test_unknown_line_blames_nobody(speech: SpeechHealth) -> None:
     """Another process has connected it."""
-    assert speech.failed("CA1", Side.VOICE) == ""
+    assert speech.failed("CA1", SpeechSide.VOICE) == ""
     assert speech.connected("CA2", RELAY, (), {})[0] == RELAY
 
 
@@ -125,5 +125,5 @@ def test_lines_that_are_remembered_are_bounded(speech: SpeechHealth) -> None:
     for number in range(10_001):
         speech.connected(f"CA{number}", RELAY, (), {})
 
-    assert speech.failed("CA0", Side.VOICE) == ""
-    assert speech.failed("CA1", Side.VOICE) == "ElevenLabs"
+    assert speech.failed("CA0", SpeechSide.VOICE) == ""
+    assert speech.failed("CA1", SpeechSide.VOICE) == "ElevenLabs"

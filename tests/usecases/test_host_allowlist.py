@@ -6,12 +6,14 @@ import pytest
 
 from agent.errors import UseCaseError
 from agent.tools.http.http_tools import fault_of
-from agent.tools.http.outbound_http import Outside, Request, UnreachableError
-from agent.usecases.host_allowlist import Hosts, Secret, SecretRule, read_host
+from agent.tools.http.outbound_http import OutboundHttp, Request, UnreachableError
+from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule, read_host
 from agent.usecases.http_tool_reader import read_http_tools
 from tests.tools.http.outside import Names
 
-HOSTS = Hosts.read("api.example.com, *.shop.example:8443, http://orders.test:8080=10.1.0.0/16")
+HOSTS = HostAllowlist.read(
+    "api.example.com, *.shop.example:8443, http://orders.test:8080=10.1.0.0/16"
+)
 
 HOSTILE_URLS = {
     "another host": "https://evil.example/",
@@ -149,7 +151,7 @@ def test_range_is_admitted_for_its_host_alone() -> None:
 
 def test_metadata_stays_out_even_within_a_range() -> None:
     """Nothing an agent may ask for is there."""
-    hosts = Hosts.read("orders.test=0.0.0.0/0,vpn.test=100.64.0.0/10")
+    hosts = HostAllowlist.read("orders.test=0.0.0.0/0,vpn.test=100.64.0.0/10")
 
     assert hosts.admits("orders.test", 443, "192.168.0.1")
     assert not hosts.admits("orders.test", 443, "169.254.169.254")
@@ -159,7 +161,7 @@ def test_metadata_stays_out_even_within_a_range() -> None:
 
 def test_address_that_is_listed_is_exactly_this_one() -> None:
     """As it is written in the list, in any spelling of the same address."""
-    hosts = Hosts.read("http://127.0.0.1:8080,[2001:db8::7]:8443")
+    hosts = HostAllowlist.read("http://127.0.0.1:8080,[2001:db8::7]:8443")
 
     assert hosts.lists("http", "127.0.0.1", 8080)
     assert hosts.admits("127.0.0.1", 8080, "127.0.0.1")
@@ -181,20 +183,23 @@ def test_address_that_is_listed_is_exactly_this_one() -> None:
 def test_entry_that_cannot_be_meant_is_refused(entry: str) -> None:
     """Start-up stops at a slip of the pen; it is not left out."""
     with pytest.raises(ValueError, match=r".+"):
-        Hosts.read(f"api.example.com,{entry}")
+        HostAllowlist.read(f"api.example.com,{entry}")
 
 
 def test_list_reads_back_as_it_was_written() -> None:
     """For `check --settings`; nothing listed is nothing allowed."""
-    assert str(Hosts.read(" api.example.com , *.shop.example")) == "api.example.com,*.shop.example"
-    assert str(Hosts()) == ""
-    assert not Hosts().lists("https", "api.example.com", 443)
+    assert (
+        str(HostAllowlist.read(" api.example.com , *.shop.example"))
+        == "api.example.com,*.shop.example"
+    )
+    assert str(HostAllowlist()) == ""
+    assert not HostAllowlist().lists("https", "api.example.com", 443)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254"])
 async def test_name_that_leads_inside_is_not_connected_to(address: str) -> None:
     """Nothing is sent; the fault is that of a host that cannot be reached."""
-    async with Outside.open(HOSTS, Names([address])) as outside:
+    async with OutboundHttp.open(HOSTS, Names([address])) as outside:
         with pytest.raises(UnreachableError):
             await outside.send(Request("GET", "https", "api.example.com", 443, "/", {}), 2.0)
 
@@ -212,7 +217,7 @@ async def test_name_that_leads_inside_is_not_connected_to(address: str) -> None:
 )
 async def test_host_is_looked_up_again_when_something_is_sent(request_: Request) -> None:
     """Whatever a record or a plan of the ledger says."""
-    async with Outside.open(HOSTS, Names()) as outside:
+    async with OutboundHttp.open(HOSTS, Names()) as outside:
         with pytest.raises(UnreachableError, match="not listed"):
             await outside.send(request_, 2.0)
 

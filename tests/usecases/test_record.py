@@ -12,7 +12,7 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
-from agent.usecases.transfer_target import Phone
+from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
 from tests.fakes import MemoryStore
 from tests.store.relay import Rules
@@ -135,7 +135,7 @@ def test_our_own_attributes_are_read() -> None:
     assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
     assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
     assert read.offline_script == '{"rules": []}'
-    assert read.desk == Phone("+15550100098")
+    assert read.desk == PhoneTarget("+15550100098")
     assert read.voicemail == "We have called."
 
 
@@ -375,7 +375,7 @@ def test_only_the_wrong_part_of_a_field_is_left_out() -> None:
     assert read.languages == ({"code": "es-US", "voice": "Lupe"},)
     assert read.relay == {"voice": "Anna"}
     assert (read.model.max_tokens, read.model.temperature, read.model.top_p) == (250, 0.3, None)
-    assert read.desk == Phone("+15550100098")
+    assert read.desk == PhoneTarget("+15550100098")
     assert [line.split(":")[0].removeprefix("pizzaUseCase.") for line in read.faults] == [
         "topP", "tools[0]", "tools[2].toolSpec.description", "dtmfHandlers.1", "phrases.hello",
         "phrases.goodbye", "handoffNumber", "desk.kind",

@@ -12,14 +12,14 @@ import pytest
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
-from agent.usecases.audit import Audit
+from agent.usecases.audit import TableAudit
 from agent.usecases.folders import load_folder, load_profile
 from agent.usecases.record import parse_use_case
-from agent.usecases.seed import Written, check, roll_back, seed, seed_file, try_out
+from agent.usecases.seed import SeedResult, check, roll_back, seed, seed_file, try_out
 from agent.usecases.seed_items import load_document
-from agent.usecases.transfer_target import Phone
+from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
-from agent.usecases.versions import InForce, Versions
+from agent.usecases.versions import CurrentVersion, Versions
 from tests.fakes import MemoryStore
 from tests.store.relay import Rules
 
@@ -192,7 +192,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             ),
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
             offline_script='{"rules": ["ü"]}',
-            desk=Phone("+15550100098"),
+            desk=PhoneTarget("+15550100098"),
             voicemail="We have called.",
         ),
         (),
@@ -219,10 +219,10 @@ async def test_everything_is_written_and_told(configuration: Path) -> None:
     written = await seed(store, configuration, TOOLS, now=NOW)
 
     assert written == [
-        Written("flatsUseCase", "configuration", InForce(1)),
-        Written("apartments", "database"),
-        Written("slots", "2026-03-06::10:00 AM"),
-        Written("+15550100001", "profile"),
+        SeedResult("flatsUseCase", "configuration", CurrentVersion(1)),
+        SeedResult("apartments", "database"),
+        SeedResult("slots", "2026-03-06::10:00 AM"),
+        SeedResult("+15550100001", "profile"),
     ]
     assert await store.get("slots", "2026-03-06::10:00 AM") == {
         "pk": "slots",
@@ -287,8 +287,8 @@ async def test_a_booked_slot_does_not_come_back(configuration: Path) -> None:
 
     second = await seed(store, configuration, TOOLS, now=NOW)
 
-    assert Written("slots", "2026-03-06::10:00 AM") in first
-    assert Written("slots", "2026-03-06::10:00 AM") not in second
+    assert SeedResult("slots", "2026-03-06::10:00 AM") in first
+    assert SeedResult("slots", "2026-03-06::10:00 AM") not in second
     assert await store.query("slots") == []
 
 
@@ -330,7 +330,7 @@ async def test_a_record_that_was_not_seeded_here_can_be_gone_back_to(configurati
     [back] = await roll_back(versions, None)
 
     record = await store.get("flatsUseCase", "configuration")
-    assert (written.in_force, back.in_force) == (InForce(2), InForce(1))
+    assert (written.in_force, back.in_force) == (CurrentVersion(2), CurrentVersion(1))
     assert record is not None
     assert record["prompt"] == "Theirs."
 
@@ -344,8 +344,8 @@ async def test_a_folder_is_tried_out_without_its_items(configuration: Path) -> N
     tried = await try_out(versions, configuration, TOOLS, 10)
     ended = await try_out(versions, configuration / "nowhere", TOOLS, 0)
 
-    assert tried == [Written("flatsUseCase", "configuration", InForce(1, 2, 10))]
-    assert ended == [Written("flatsUseCase", "configuration", InForce(1))]
+    assert tried == [SeedResult("flatsUseCase", "configuration", CurrentVersion(1, 2, 10))]
+    assert ended == [SeedResult("flatsUseCase", "configuration", CurrentVersion(1))]
     assert await store.query("apartments") == []
 
 
@@ -362,9 +362,9 @@ async def test_one_file_can_be_loaded_alone(configuration: Path, tmp_path: Path)
     ]
 
     assert written == [
-        Written("+15550100001", "profile"),
-        Written("client:bob", "profile"),
-        Written("client:bob", "profile"),
+        SeedResult("+15550100001", "profile"),
+        SeedResult("client:bob", "profile"),
+        SeedResult("client:bob", "profile"),
     ]
     assert await store.get("client:bob", "profile") == {"pk": "client:bob", "sk": "profile"}
 
@@ -585,7 +585,7 @@ WRONG_FILE = {
     "tools": {"S": "[{"},
     "maxTokens": {"N": "0"},
 }
-AUDIT = Audit(RELAY, TOOLS)
+AUDIT = TableAudit(RELAY, TOOLS)
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ async def test_broken_version_is_not_gone_back_to(configuration: Path) -> None:
             await roll_back(versions, to, AUDIT)
     assert await store.query("flatsUseCase") == before
     assert await roll_back(versions, 2, AUDIT) == [
-        Written("flatsUseCase", "configuration", InForce(2))
+        SeedResult("flatsUseCase", "configuration", CurrentVersion(2))
     ]
 
 

@@ -11,7 +11,13 @@ import pytest
 from agent.usecases.folders import load_record
 from agent.usecases.record import parse_use_case
 from agent.usecases.seed import check
-from agent.usecases.transfer_target import Desk, Phone, Queue, Referral, Workflow
+from agent.usecases.transfer_target import (
+    PhoneTarget,
+    QueueTarget,
+    ReferralTarget,
+    TransferTarget,
+    WorkflowTarget,
+)
 from tests.store.relay import Rules
 
 ROOT = Path(__file__).parents[2]
@@ -19,16 +25,16 @@ RELAY = Rules()
 WORKFLOW = "WW0123456789abcdef0123456789ABCDEF"
 
 DESKS = [
-    ('kind = "dial"\nto = "+15550100098"', Phone("+15550100098", 20, "")),
+    ('kind = "dial"\nto = "+15550100098"', PhoneTarget("+15550100098", 20, "")),
     (
         'kind = "dial"\nto = "sip:desk@pbx.test"\nring_seconds = 120\ncaller_id = "+15550100000"',
-        Phone("sip:desk@pbx.test", 120, "+15550100000"),
+        PhoneTarget("sip:desk@pbx.test", 120, "+15550100000"),
     ),
-    ('kind = "dial"\nto = "client:ada_1"\nring_seconds = 5', Phone("client:ada_1", 5)),
-    ('kind = "enqueue"\nqueue = " the office "', Queue("the office")),
-    (f'kind = "enqueue"\nworkflow = "{WORKFLOW}"', Workflow(WORKFLOW)),
-    (f'kind = "enqueue"\nworkflow = "{WORKFLOW}"\npriority = 5', Workflow(WORKFLOW, 5)),
-    ('kind = "refer"\nto = "sips:desk@example.com"', Referral("sips:desk@example.com")),
+    ('kind = "dial"\nto = "client:ada_1"\nring_seconds = 5', PhoneTarget("client:ada_1", 5)),
+    ('kind = "enqueue"\nqueue = " the office "', QueueTarget("the office")),
+    (f'kind = "enqueue"\nworkflow = "{WORKFLOW}"', WorkflowTarget(WORKFLOW)),
+    (f'kind = "enqueue"\nworkflow = "{WORKFLOW}"\npriority = 5', WorkflowTarget(WORKFLOW, 5)),
+    ('kind = "refer"\nto = "sips:desk@example.com"', ReferralTarget("sips:desk@example.com")),
 ]
 
 
@@ -41,14 +47,14 @@ def folder(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def desk_of(**attributes: object) -> Desk | None:
+def desk_of(**attributes: object) -> TransferTarget | None:
     record = {"pk": "shop", "prompt": "Be brief.", **attributes}
     return parse_use_case(record, {}, RELAY)[0].desk
 
 
 @pytest.mark.parametrize(("text", "desk"), DESKS)
 def test_a_desk_of_a_file_is_read_back_from_its_record(
-    tmp_path: Path, text: str, desk: Desk
+    tmp_path: Path, text: str, desk: TransferTarget
 ) -> None:
     """The writer of records and their reader agree."""
     path = folder(tmp_path, f"[desk]\n{text}")
@@ -66,17 +72,17 @@ def test_the_short_form_is_a_desk_that_is_dialled(tmp_path: Path, number: str) -
 
     assert record["handoffNumber"] == number
     assert "desk" not in record
-    assert desk_of(handoffNumber=number) == Phone(number, 20, "")
+    assert desk_of(handoffNumber=number) == PhoneTarget(number, 20, "")
 
 
 def test_a_desk_may_be_json_text_or_hold_numbers_of_dynamodb() -> None:
     """As other loaders write them."""
     text = f'{{"kind": "enqueue", "workflow": "{WORKFLOW}", "priority": 5}}'
 
-    assert desk_of(desk=text) == Workflow(WORKFLOW, 5)
+    assert desk_of(desk=text) == WorkflowTarget(WORKFLOW, 5)
     assert desk_of(
         desk={"kind": "dial", "to": "+15550100098", "ring_seconds": Decimal("30")}
-    ) == Phone("+15550100098", 30)
+    ) == PhoneTarget("+15550100098", 30)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"desk": None}, {"desk": ""}, {"handoffNumber": ""}])
@@ -189,8 +195,8 @@ def test_the_desks_of_the_readme_are_read(tmp_path: Path) -> None:
         desks.append(parse_use_case(record, {}, RELAY)[0].desk)
 
     assert desks == [
-        Phone("+15550100098", 30, "+15550100000"),
-        Queue("the office"),
-        Workflow("WW0123456789abcdef0123456789abcdef", 5),
-        Referral("sip:desk@pbx.example.com"),
+        PhoneTarget("+15550100098", 30, "+15550100000"),
+        QueueTarget("the office"),
+        WorkflowTarget("WW0123456789abcdef0123456789abcdef", 5),
+        ReferralTarget("sip:desk@pbx.example.com"),
     ]

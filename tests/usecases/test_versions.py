@@ -19,7 +19,7 @@ from agent.ports import Item, Store
 from agent.store.sqlite import SqliteStore
 from agent.usecases.record import use_cases
 from agent.usecases.versions import (
-    InForce,
+    CurrentVersion,
     Versions,
     as_record,
     canary_in_progress,
@@ -88,7 +88,7 @@ async def test_a_record_and_its_version_have_one_content(store: Store) -> None:
 
     there = await current(store)
     digest = there["versionDigest"]
-    assert told == InForce(1)
+    assert told == CurrentVersion(1)
     assert there == {**record("A"), "version": 1, "versionDigest": digest}
     assert await store.query(NAME, "version::") == [
         {
@@ -110,7 +110,7 @@ async def test_equal_content_is_the_same_version(store: Store) -> None:
     first = await of(store).publish(record("A"))
     second = await of(store).publish(record("A"))
 
-    assert (first, second, await numbers(store)) == (InForce(1), InForce(1), [1])
+    assert (first, second, await numbers(store)) == (CurrentVersion(1), CurrentVersion(1), [1])
 
 
 async def test_a_change_that_was_taken_back_can_be_made_again(store: Store) -> None:
@@ -119,7 +119,7 @@ async def test_a_change_that_was_taken_back_can_be_made_again(store: Store) -> N
     await of(store).publish(record("B"))
     await of(store).roll_back()
 
-    assert await of(store).publish(record("B")) == InForce(2)
+    assert await of(store).publish(record("B")) == CurrentVersion(2)
 
 
 async def test_rolling_back_goes_further_each_time(store: Store) -> None:
@@ -146,7 +146,7 @@ async def test_any_version_can_be_named(store: Store) -> None:
     await of(store).roll_back(1)
     told = await of(store).roll_back(3)
 
-    assert told == InForce(3)
+    assert told == CurrentVersion(3)
     assert await prompt_in_force(store) == "C"
     for never in (0, 4, -1):
         with pytest.raises(UseCaseError, match=rf"^flatsUseCase: there is no version {never}$"):
@@ -163,7 +163,7 @@ async def test_an_edit_in_place_can_be_brought_back(store: Store) -> None:
     typed = await current(store)
     await of(store).roll_back()
 
-    assert told == InForce(3)
+    assert told == CurrentVersion(3)
     assert (typed["prompt"], typed["liveEdits"], typed["version"]) == ("typed", True, 2)
     assert await prompt_in_force(store) == "A"
     assert "liveEdits" not in await current(store)
@@ -177,7 +177,7 @@ async def test_rolling_back_an_edit_undoes_it(store: Store) -> None:
     undone = await of(store).roll_back()
     again = await of(store).roll_back(2)
 
-    assert (undone, again) == (InForce(1), InForce(2))
+    assert (undone, again) == (CurrentVersion(1), CurrentVersion(2))
     assert await prompt_in_force(store) == "typed"
 
 
@@ -189,7 +189,7 @@ async def test_a_record_loaded_by_other_means_comes_after_the_last_version(store
     seeded = await of(store).publish(record("B"))
     back = [await of(store).roll_back(), await of(store).roll_back()]
 
-    assert (seeded, back) == (InForce(3), [InForce(2), InForce(1)])
+    assert (seeded, back) == (CurrentVersion(3), [CurrentVersion(2), CurrentVersion(1)])
     assert await prompt_in_force(store) == "A"
 
 
@@ -200,7 +200,7 @@ async def test_a_canary_leaves_the_record_as_it_is(store: Store) -> None:
 
     told = await of(store).try_out(record("B"), 10)
 
-    assert told == InForce(1, 2, 10)
+    assert told == CurrentVersion(1, 2, 10)
     assert await current(store) == {**before, "canary": {"version": 2, "percent": 10}}
     assert (await store.get(*version_key(NAME, 2)) or {})["prompt"] == "B"
 
@@ -215,7 +215,7 @@ async def test_ending_a_canary_leaves_the_record_alone(store: Store, how: str) -
 
     told = await (of(store).end_canary() if how == "end_canary" else of(store).roll_back())
 
-    assert told == InForce(2)
+    assert told == CurrentVersion(2)
     assert await current(store) == before
 
 
@@ -227,9 +227,9 @@ async def test_a_canary_that_proved_itself_is_seeded_for_all(store: Store) -> No
 
     told = await of(store).publish(record("B"))
 
-    assert told == InForce(2)
+    assert told == CurrentVersion(2)
     assert "canary" not in await current(store)
-    assert await of(store).roll_back() == InForce(1)
+    assert await of(store).roll_back() == CurrentVersion(1)
 
 
 async def test_going_to_a_version_ends_a_canary(store: Store) -> None:
@@ -237,7 +237,7 @@ async def test_going_to_a_version_ends_a_canary(store: Store) -> None:
     await of(store).publish(record("A"))
     await of(store).try_out(record("B"), 10)
 
-    assert await of(store).roll_back(2) == InForce(2)
+    assert await of(store).roll_back(2) == CurrentVersion(2)
     assert "canary" not in await current(store)
 
 
@@ -268,7 +268,8 @@ async def test_a_dry_run_tells_the_numbers_and_writes_nothing(store: Store) -> N
     ]
 
     assert told == [
-        InForce(3), InForce(2), InForce(2, 3, 5), InForce(1), InForce(2), InForce(2),
+        CurrentVersion(3), CurrentVersion(2), CurrentVersion(2, 3, 5), CurrentVersion(1),
+        CurrentVersion(2), CurrentVersion(2),
     ]  # fmt: skip
     assert await store.query(NAME) == before
 

@@ -10,8 +10,8 @@ model.py      `ports.LanguageModel` over these
 
 from __future__ import annotations
 
-from agent.llm.bedrock.bedrock_client import BedrockRuntime
+from agent.llm.bedrock.bedrock_client import BedrockClient
 from agent.llm.bedrock.bedrock_model import BedrockModel
-from agent.llm.timeouts import Patience
+from agent.llm.timeouts import TimeLimits
 
-__all__ = ["BedrockModel", "BedrockRuntime", "Patience"]
+__all__ = ["BedrockClient", "BedrockModel", "TimeLimits"]

@@ -44,8 +44,8 @@ from yarl import URL
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
-from agent.llm.option_repair import Learned, RefusalEvents
-from agent.llm.timeouts import Patience
+from agent.llm.option_repair import LearnedOptions, RefusalEvents
+from agent.llm.timeouts import TimeLimits
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +62,10 @@ _CREDENTIAL_ERRORS = (
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 
 
-_PATIENCE = Patience()
+_PATIENCE = TimeLimits()
 
 
-class BedrockRuntime:
+class BedrockClient:
     """Signs and sends; made by `open`."""
 
     def __init__(
@@ -74,8 +74,8 @@ class BedrockRuntime:
         spares: _Spares,
         credentials: _Credentials,
         place: tuple[str, str],
-        patience: Patience,
-        learned: Learned,
+        patience: TimeLimits,
+        learned: LearnedOptions,
     ) -> None:
         self._http = http
         self._spares = spares
@@ -91,9 +91,9 @@ class BedrockRuntime:
         *,
         max_calls: int = 0,
         region: str = "",
-        patience: Patience = _PATIENCE,
+        patience: TimeLimits = _PATIENCE,
         events: RefusalEvents | None = None,
-    ) -> AsyncIterator[BedrockRuntime]:
+    ) -> AsyncIterator[BedrockClient]:
         """A runtime; on leaving, all its connections are closed.
 
         Args:
@@ -114,7 +114,7 @@ class BedrockRuntime:
         renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
         try:
             async with _http_session(2 * max_calls, patience, spares) as http:
-                yield cls(http, spares, credentials, place, patience, Learned(events))
+                yield cls(http, spares, credentials, place, patience, LearnedOptions(events))
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
@@ -237,7 +237,7 @@ async def _place(session: aioboto3.Session, region: str | None) -> tuple[str, st
         return client.meta.region_name, client.meta.endpoint_url.rstrip("/")
 
 
-def _http_session(limit: int, patience: Patience, spares: _Spares) -> aiohttp.ClientSession:
+def _http_session(limit: int, patience: TimeLimits, spares: _Spares) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=KEEP_ALIVE_SECONDS,

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError, provider_kind
-from agent.llm.option_repair import Refusal, fault_of
+from agent.llm.option_repair import RefusedOption, fault_of
 
 _KINDS = {
     "throttling": ReplyFault.THROTTLED,
@@ -60,7 +60,7 @@ class _Body(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class BedrockError:
     """An error as Bedrock put it."""
 
     kind: str
@@ -86,7 +86,7 @@ class Complaint:
         return ReplyFault.REFUSED if is_ours else ReplyFault.UNAVAILABLE
 
     @property
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> RefusedOption | None:
         """What was refused, if the request as such was; None = it failed for another reason.
 
         Models without prompt caching answer `AccessDeniedException` to a cache point.
@@ -94,7 +94,7 @@ class Complaint:
         is_bare = not self.kind and self.status in (400, 422)
         is_request = is_bare or _plain(self.kind) in _OF_THE_REQUEST
         is_caching = "prompt caching" in self.message.lower()
-        return Refusal(self.message) if is_request or is_caching else None
+        return RefusedOption(self.message) if is_request or is_caching else None
 
     def error(self) -> ModelError:
         """To be raised."""
@@ -103,7 +103,7 @@ class Complaint:
         return ModelError(self.fault, f"{self.kind or 'no kind given'} ({place}{daily})")
 
 
-def complaint(kind_header: str, body: bytes, status: int = 0) -> Complaint:
+def complaint(kind_header: str, body: bytes, status: int = 0) -> BedrockError:
     """Read an error.
 
     Args:
@@ -116,7 +116,7 @@ def complaint(kind_header: str, body: bytes, status: int = 0) -> Complaint:
     except (msgspec.MsgspecError, RecursionError):
         read = _Body(message=body.decode(errors="replace"))
     kind = kind_header or read.type or read.code
-    return Complaint(_bare(kind), read.message or read.Message, status)
+    return BedrockError(_bare(kind), read.message or read.Message, status)
 
 
 def _bare(kind: str) -> str:

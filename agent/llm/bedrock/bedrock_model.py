@@ -21,12 +21,12 @@ import structlog
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.bedrock.bedrock_client import BedrockRuntime, network_faults
-from agent.llm.bedrock.bedrock_errors import Complaint, complaint
+from agent.llm.bedrock.bedrock_client import BedrockClient, network_faults
+from agent.llm.bedrock.bedrock_errors import BedrockError, complaint
 from agent.llm.bedrock.converse_request import Block, body_of, family_of, options_of
-from agent.llm.bedrock.converse_stream import Reading, UpstreamError
+from agent.llm.bedrock.converse_stream import ConverseDecoder, UpstreamError
 from agent.llm.option_repair import MOST_REPAIRS
-from agent.llm.timeouts import Timeouts
+from agent.llm.timeouts import StreamDeadline
 from agent.usecases.use_case import ModelSettings
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class BedrockModel:
         runtime: Shared by all models; outlives them.
     """
 
-    def __init__(self, identifier: str, settings: ModelSettings, runtime: BedrockRuntime) -> None:
+    def __init__(self, identifier: str, settings: ModelSettings, runtime: BedrockClient) -> None:
         self._identifier = identifier
         self._settings = settings
         self._runtime = runtime
@@ -60,9 +60,13 @@ class BedrockModel:
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """One answer; the connection is closed if this is closed before the end."""
-        loop, patience, reading = asyncio.get_running_loop(), self._runtime.patience, Reading()
+        loop, patience, reading = (
+            asyncio.get_running_loop(),
+            self._runtime.patience,
+            ConverseDecoder(),
+        )
         async with self._accepted(request) as (response, body, until):
-            deadline, events, timeouts = until, 0, Timeouts()
+            deadline, events, timeouts = until, 0, StreamDeadline()
             with closing(timeouts), self._faults_until_complete(reading, body):
                 while data := await _read(response, timeouts.at(deadline)):
                     for piece in reading.feed(data):
@@ -95,7 +99,7 @@ class BedrockModel:
             if repair == MOST_REPAIRS or not self._learns(said, body):
                 raise self._told(said)
 
-    def _learns(self, said: Complaint, body: Block) -> bool:
+    def _learns(self, said: BedrockError, body: Block) -> bool:
         """Whether a refusal names an option, which is not sent to this model any more."""
         refusal = said.refusal
         return refusal is not None and self._runtime.learned.learn(
@@ -103,7 +107,7 @@ class BedrockModel:
         )
 
     @contextmanager
-    def _faults_until_complete(self, reading: Reading, body: Block) -> Iterator[None]:
+    def _faults_until_complete(self, reading: ConverseDecoder, body: Block) -> Iterator[None]:
         try:
             yield
         except UpstreamError as error:
@@ -116,7 +120,7 @@ class BedrockModel:
             if not reading.is_complete:
                 raise
 
-    def _told(self, said: Complaint) -> ModelError:
+    def _told(self, said: BedrockError) -> ModelError:
         log.warning(
             "bedrock.refused",
             model=self._identifier,
@@ -128,12 +132,12 @@ class BedrockModel:
         return said.error()
 
 
-async def _read(response: aiohttp.ClientResponse, limit: Timeouts) -> bytes:
+async def _read(response: aiohttp.ClientResponse, limit: StreamDeadline) -> bytes:
     with network_faults(), limit:
         return await response.content.readany()
 
 
-async def _complaint(response: aiohttp.ClientResponse, deadline: float) -> Complaint:
+async def _complaint(response: aiohttp.ClientResponse, deadline: float) -> BedrockError:
     with network_faults():
         async with asyncio.timeout_at(deadline):
             body = await response.read()

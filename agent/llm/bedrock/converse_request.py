@@ -52,7 +52,7 @@ from agent.usecases.use_case import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """The liberties a family of models allows."""
 
     result_status: bool = False
@@ -70,20 +70,20 @@ class Family:
     """Cache points after the tools and after tool blocks, too."""
 
 
-_CLAUDE = Family(
+_CLAUDE = ModelFamily(
     result_status=True,
     named_choice=True,
     text_beside_results=True,
     caches_prompt=True,
     caches_tools=True,
 )
-_CLAUDE_UNCACHED = Family(result_status=True, named_choice=True, text_beside_results=True)
-_NOVA_2 = Family(
+_CLAUDE_UNCACHED = ModelFamily(result_status=True, named_choice=True, text_beside_results=True)
+_NOVA_2 = ModelFamily(
     result_status=True, named_choice=True, text_beside_results=True, caches_prompt=True
 )
 _NOVA = replace(_NOVA_2, greedy_tools=True)
 
-OTHERS = Family()
+OTHERS = ModelFamily()
 """Llama and Mistral, which allow none of it, and whatever we do not know."""
 
 _FAMILIES = (
@@ -99,7 +99,7 @@ _FAMILIES = (
 )
 
 
-def family_of(identifier: str) -> Family:
+def family_of(identifier: str) -> ModelFamily:
     """The family of a model id, an inference profile or an ARN that names one."""
     return next((family for part, family in _FAMILIES if part in identifier), OTHERS)
 
@@ -139,7 +139,7 @@ _NAME_LENGTH = 64
 
 def body_of(
     request: ReplyRequest,
-    family: Family,
+    family: ModelFamily,
     settings: ModelSettings,
     refused: frozenset[str] = frozenset(),
 ) -> Block:
@@ -206,7 +206,7 @@ def _keys_within(value: object) -> Iterator[str]:
             yield from _keys_within(each)
 
 
-def _without(family: Family, refused: frozenset[str]) -> Family:
+def _without(family: ModelFamily, refused: frozenset[str]) -> ModelFamily:
     """A family without the liberties that one of its models turned out not to have."""
     if "cachePoint" in refused:
         family = replace(family, caches_prompt=False, caches_tools=False)
@@ -216,7 +216,7 @@ def _without(family: Family, refused: frozenset[str]) -> Family:
 
 
 def _inference(
-    request: ReplyRequest, family: Family, refused: frozenset[str], *, has_tools: bool
+    request: ReplyRequest, family: ModelFamily, refused: frozenset[str], *, has_tools: bool
 ) -> Block:
     """`temperature` or `topP`, never both, and only if set."""
     greedy = 0 if has_tools and family.greedy_tools and request.top_p is None else None
@@ -230,7 +230,7 @@ def _inference(
     return config
 
 
-def _system(request: ReplyRequest, family: Family, instruction: str) -> list[Block]:
+def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> list[Block]:
     blocks: list[Block] = []
     if request.system.strip():
         blocks.append({"text": request.system})
@@ -251,7 +251,7 @@ def _instruction(request: ReplyRequest, tools: Sequence[ToolSpec], *, can_force:
 
 
 def _tool_config(
-    request: ReplyRequest, tools: tuple[ToolSpec, ...], family: Family, *, can_force: bool
+    request: ReplyRequest, tools: tuple[ToolSpec, ...], family: ModelFamily, *, can_force: bool
 ) -> Block:
     if not tools:
         return {}
@@ -294,7 +294,7 @@ def _tools_of_old(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
     )
 
 
-def _messages(messages: Sequence[Message], family: Family, *, is_guarded: bool) -> list[Block]:
+def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool) -> list[Block]:
     guarded = _latest_words(messages) if is_guarded else None
     written = [
         {
@@ -309,7 +309,7 @@ def _messages(messages: Sequence[Message], family: Family, *, is_guarded: bool) 
     return written
 
 
-def _block(part: Part, family: Family, guarded: Text | None) -> Block:
+def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Block:
     match part:
         case Text(text):
             return {"guardContent": {"text": {"text": text}}} if part is guarded else {"text": text}
@@ -334,7 +334,7 @@ def _latest_words(messages: Sequence[Message]) -> Text | None:
     return next(words, None)
 
 
-def _add_cache_points(written: list[Block], family: Family) -> None:
+def _add_cache_points(written: list[Block], family: ModelFamily) -> None:
     of_caller = [message for message in written if message["role"] == "user"]
     for message in of_caller[-_CACHED_MESSAGES:]:
         if family.caches_tools or "toolResult" not in message["content"][-1]:

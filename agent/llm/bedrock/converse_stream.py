@@ -33,9 +33,9 @@ from botocore.eventstream import (  # type: ignore[import-untyped] # botocore sh
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage, tokens
-from agent.call.text import Joined, whole_json
+from agent.call.text import CharacterJoiner, whole_json
 from agent.errors import ModelError
-from agent.llm.bedrock.bedrock_errors import Complaint, complaint
+from agent.llm.bedrock.bedrock_errors import BedrockError, complaint
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
 class UpstreamError(Exception):
     """An error event of the stream, with the provider's words."""
 
-    def __init__(self, said: Complaint) -> None:
+    def __init__(self, said: BedrockError) -> None:
         super().__init__(said.kind)
         self.complaint = said
 
@@ -133,7 +133,7 @@ class _Call:
         return whole_json("".join(self.pieces)).strip()
 
 
-class Reading:
+class ConverseDecoder:
     """One answer as it is read."""
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class Reading:
         """The call that was begun last at each index."""
         self._latest: _Call | None = None
         """The call of the latest part; None = that was of another block."""
-        self._words = Joined()
+        self._words = CharacterJoiner()
         self._has_text = False
         self._usage: Usage | None = None
         self._has_told_usage = False

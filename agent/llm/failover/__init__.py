@@ -9,14 +9,14 @@ model.py     `ports.LanguageModel` over these: races, and the rules
 from __future__ import annotations
 
 from agent.llm.failover.attempts import Candidate
-from agent.llm.failover.circuit_breaker import HedgeBudget, ModelEvents, ModelHealth, Uncounted
-from agent.llm.failover.failover_model import ResilientModel
+from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit, ModelEvents, Uncounted
+from agent.llm.failover.failover_model import FailoverModel
 
 __all__ = [
     "Candidate",
+    "FailoverModel",
     "HedgeBudget",
+    "ModelCircuit",
     "ModelEvents",
-    "ModelHealth",
-    "ResilientModel",
     "Uncounted",
 ]

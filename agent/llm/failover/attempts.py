@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall
 from agent.errors import ModelError
-from agent.llm.failover.circuit_breaker import ModelHealth
-from agent.llm.timeouts import Patience, Timeouts
+from agent.llm.failover.circuit_breaker import ModelCircuit
+from agent.llm.timeouts import StreamDeadline, TimeLimits
 from agent.ports import LanguageModel
 
 _AGAIN_AT_ONCE = frozenset({ReplyFault.UNAVAILABLE, ReplyFault.TIMEOUT})
@@ -37,7 +37,7 @@ class Candidate:
     """A model that may answer, and what is known of it."""
 
     model: LanguageModel
-    health: ModelHealth
+    health: ModelCircuit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RouteStep:
     """Who is asked next."""
 
     candidate: Candidate
@@ -80,20 +80,20 @@ class Route:
         self.may_rival = False
         return self.take() if self._unasked else candidate
 
-    def after(self, failures: Iterable[Failure]) -> Step | None:
+    def after(self, failures: Iterable[Failure]) -> RouteStep | None:
         """What to do when all that were asked have failed; None = nothing."""
         steps = (self._after(each.candidate, each.error.fault) for each in failures)
         return next((step for step in steps if step is not None), None)
 
-    def _after(self, candidate: Candidate, fault: ReplyFault) -> Step | None:
+    def _after(self, candidate: Candidate, fault: ReplyFault) -> RouteStep | None:
         if fault in _AGAIN_AT_ONCE and self._may_ask_again:
             self._may_ask_again = False
-            return Step(candidate, is_retry=True)
+            return RouteStep(candidate, is_retry=True)
         if self._unasked:
-            return Step(self.take())
+            return RouteStep(self.take())
         if fault is ReplyFault.THROTTLED and self._may_ask_again:
             self._may_ask_again = False
-            return Step(candidate, is_retry=True, is_pause_due=True)
+            return RouteStep(candidate, is_retry=True, is_pause_due=True)
         return None
 
 
@@ -108,7 +108,7 @@ class Attempt:
     """
 
     def __init__(
-        self, candidate: Candidate, request: ReplyRequest, patience: Patience, *, may_load: bool
+        self, candidate: Candidate, request: ReplyRequest, patience: TimeLimits, *, may_load: bool
     ) -> None:
         self.candidate = candidate
         self.is_silent = True
@@ -117,7 +117,7 @@ class Attempt:
         self._may_load = may_load
         self._started = asyncio.get_running_loop().time()
         self._stream = candidate.model.reply(request)
-        self._timeouts = Timeouts()
+        self._timeouts = StreamDeadline()
         self._first: ReplyPiece | None = None
         self._is_open = True
         candidate.health.asked(with_tools=bool(request.tools))

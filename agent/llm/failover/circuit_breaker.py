@@ -1,7 +1,7 @@
 """How the models of this process are doing: what all calls have learned of each.
 
 Every call has its own `ResilientModel`; what one call learns at the cost of a silence the others
-shall know. So there is one `ModelHealth` for each identifier and one `HedgeBudget`, shared by all.
+shall know. So there is one `ModelCircuit` for each identifier and one `HedgeBudget`, shared by all.
 
 **Breaker.** Closed, a model is asked. It opens when at least half of its recent requests failed
 or came late, or at once when the model is not to be had (`DENIED`). Open, it is passed over while
@@ -21,8 +21,8 @@ quiet night saves up no storm, and stands still for a while after throttling (pr
 not asked for some minutes; they give up loading when the one who asked leaves. Such a model is cold
 until it has answered. `watch` has a cold one loaded with a request of its own, which stays until
 the answer, when the process starts and when a call begins. A reply that has no other model to go to
-waits longer for a cold one, until `Patience.load` has passed since the first contact: from then on
-the model is like any other.
+waits longer for a cold one, until `TimeLimits.load` has passed since the first contact: from then
+on the model is like any other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ import structlog
 from agent.call.events import ReplyFault
 from agent.call.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
 from agent.errors import ModelError
-from agent.llm.timeouts import Patience
+from agent.llm.timeouts import TimeLimits
 from agent.ports import LanguageModel
 
 log = structlog.get_logger(__name__)
@@ -155,7 +155,7 @@ class HealthLimits:
     """Fewer first events than this say nothing: `hedge_latest` counts."""
 
 
-class ModelHealth:
+class ModelCircuit:
     """What this process knows of one model. Times are those of the running loop.
 
     Args:
@@ -171,12 +171,12 @@ class ModelHealth:
         name: str,
         events: ModelEvents | None = None,
         limits: HealthLimits | None = None,
-        patience: Patience | None = None,
+        patience: TimeLimits | None = None,
         *,
         loads: bool = False,
     ) -> None:
         self.name = name
-        self._patience = patience or Patience()
+        self._patience = patience or TimeLimits()
         self._loads = loads
         self._answered_at = float("-inf")
         self._cold_since: float | None = None

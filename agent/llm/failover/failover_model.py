@@ -1,6 +1,6 @@
 """One answer out of several models: limits, one retry, fallbacks, hedges.
 
-`ResilientModel` is a `LanguageModel` over other ones. Its rules are practice section 10:
+`FailoverModel` is a `LanguageModel` over other ones. Its rules are practice section 10:
 
 1. Whatever is repeated is repeated before the first word or tool call was given out. From then on
    an error is raised as it comes: a sentence is never begun anew. The conversation apologises.
@@ -36,7 +36,7 @@ from agent.call.messages import ReplyPiece, ReplyRequest, TextPiece, Usage
 from agent.errors import ModelError
 from agent.llm.failover.attempts import Attempt, Candidate, Failure, Route
 from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelEvents, Uncounted
-from agent.llm.timeouts import Patience
+from agent.llm.timeouts import TimeLimits
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ _THROTTLED_SECONDS = (0.1, 0.3)
 """Before a throttled model is asked again: between these."""
 
 
-class ResilientModel:
+class FailoverModel:
     """`ports.LanguageModel` that answers if any of its models can.
 
     Args:
@@ -60,13 +60,13 @@ class ResilientModel:
         candidates: Sequence[Candidate],
         budget: HedgeBudget,
         events: ModelEvents | None = None,
-        patience: Patience | None = None,
+        patience: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
         self._candidates = tuple(candidates)
         self._budget = budget
         self._events = events or Uncounted()
-        self._patience = patience or Patience()
+        self._patience = patience or TimeLimits()
         self._chance = chance
 
     @property

@@ -12,6 +12,6 @@ model.py      `ports.LanguageModel` over these
 
 from __future__ import annotations
 
-from agent.llm.openai.chat_model import OpenAIModel, OpenAIRuntime
+from agent.llm.openai.chat_model import OpenAIClient, OpenAIModel
 
-__all__ = ["OpenAIModel", "OpenAIRuntime"]
+__all__ = ["OpenAIClient", "OpenAIModel"]

@@ -12,7 +12,7 @@ import openai
 from agent.call.events import ReplyFault
 from agent.call.messages import tokens
 from agent.errors import ModelError
-from agent.llm.option_repair import Refusal, fault_of, refusal_of, worded
+from agent.llm.option_repair import RefusedOption, fault_of, refusal_of, worded
 
 _FAULTS_BY_CODE = {
     "context_length_exceeded": ReplyFault.TOO_LONG,
@@ -48,7 +48,7 @@ class ReportedError(ModelError):
         said: The same, as it may be about an option of the request.
     """
 
-    def __init__(self, fault: ReplyFault, detail: str, said: Refusal) -> None:
+    def __init__(self, fault: ReplyFault, detail: str, said: RefusedOption) -> None:
         super().__init__(fault, detail)
         self.said = said
 
@@ -96,7 +96,7 @@ def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
     return _FAULTS_BY_STATUS.get(status) or fault_of(text)
 
 
-def refusal_in(error: ModelError) -> Refusal | None:
+def refusal_in(error: ModelError) -> RefusedOption | None:
     """What was refused, if the request as such was; None = it failed for another reason."""
     if isinstance(error, ReportedError):
         return error.said

@@ -21,9 +21,9 @@ from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
 from agent.llm.openai.chat_errors import is_loading, our_faults, refusal_in
 from agent.llm.openai.chat_request import Json, body_of, options_of
-from agent.llm.openai.chat_stream import Reading
-from agent.llm.option_repair import MOST_REPAIRS, Learned, RefusalEvents
-from agent.llm.timeouts import Patience
+from agent.llm.openai.chat_stream import ChatDecoder
+from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions, RefusalEvents
+from agent.llm.timeouts import TimeLimits
 
 Streamed = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
 
@@ -39,7 +39,7 @@ class OpenAIModel:
         runtime: Shared by all models; outlives them.
     """
 
-    def __init__(self, identifier: str, runtime: OpenAIRuntime) -> None:
+    def __init__(self, identifier: str, runtime: OpenAIClient) -> None:
         self._identifier = identifier
         self._model = identifier.removeprefix("openai:")
         self._runtime = runtime
@@ -58,7 +58,7 @@ class OpenAIModel:
 
         What goes wrong after the reply's own end is its end.
         """
-        reading, is_read_out = Reading([tool.name for tool in request.tools]), False
+        reading, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
         try:
             async with self._answer(request) as (answer, body):
                 with self._learning(reading, body):
@@ -116,7 +116,7 @@ class OpenAIModel:
                     raise
 
     @contextmanager
-    def _learning(self, reading: Reading, body: Json) -> Iterator[None]:
+    def _learning(self, reading: ChatDecoder, body: Json) -> Iterator[None]:
         """Remember an option that is refused inside the stream.
 
         It is left out when `agent.llm.failover` asks again.
@@ -146,7 +146,7 @@ async def _end(data: AsyncIterator[bytes]) -> None:
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_SECONDS = 120.0
-_PATIENCE = Patience()
+_PATIENCE = TimeLimits()
 _WARM_SECONDS = 60.0
 """A connection used or made so recently is there."""
 _NO_KEY = "none"
@@ -156,15 +156,15 @@ _LIMIT_FIELD = {True: "max_completion_tokens", False: "max_tokens"}
 """At OpenAI, newer models refuse the old name; elsewhere older servers do not know the new one."""
 
 
-class OpenAIRuntime:
+class OpenAIClient:
     """The connections of this process to one server; made by `open`."""
 
     def __init__(
         self,
         client: openai.AsyncOpenAI,
         http: httpx2.AsyncClient,
-        patience: Patience,
-        learned: Learned,
+        patience: TimeLimits,
+        learned: LearnedOptions,
     ) -> None:
         self.client = client
         self.patience = patience
@@ -180,9 +180,9 @@ class OpenAIRuntime:
         api_key: str = "",
         base_url: str = "",
         max_calls: int = 100,
-        patience: Patience = _PATIENCE,
+        patience: TimeLimits = _PATIENCE,
         events: RefusalEvents | None = None,
-    ) -> AsyncIterator[OpenAIRuntime]:
+    ) -> AsyncIterator[OpenAIClient]:
         """A runtime; on leaving, all its connections are closed.
 
         Args:
@@ -208,7 +208,7 @@ class OpenAIRuntime:
                 max_retries=0,
                 http_client=http,
             )
-            yield cls(client, http, patience, Learned(events))
+            yield cls(client, http, patience, LearnedOptions(events))
 
     @property
     def limit_field(self) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage, tokens
-from agent.call.text import Joined
+from agent.call.text import CharacterJoiner
 from agent.errors import ModelError
 from agent.llm.openai.chat_errors import reported
-from agent.llm.openai.chat_tool_calls import Calls, Json, objects
-from agent.llm.openai.server_sent_events import Events, ServerEvent
+from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
+from agent.llm.openai.server_sent_events import EventStreamParser, ServerEvent
 
 _STOPS = {
     "stop": StopReason.END,
@@ -46,7 +46,7 @@ _CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
 """Where DeepSeek and Moonshot tell of the cache."""
 
 
-class Reading:
+class ChatDecoder:
     """One answer as it is read. Does no IO.
 
     Args:
@@ -54,9 +54,9 @@ class Reading:
     """
 
     def __init__(self, names: Collection[str] = ()) -> None:
-        self._events = Events()
-        self._calls = Calls(names)
-        self._words = Joined()
+        self._events = EventStreamParser()
+        self._calls = ToolCallAssembler(names)
+        self._words = CharacterJoiner()
         self._has_begun = False
         """There was a choice, perhaps an empty one."""
         self.has_stopped = False

@@ -133,7 +133,7 @@ class _Call:
         return any(piece not in ("", None) for piece in self.pieces)
 
 
-class Calls:
+class ToolCallAssembler:
     """The calls of one reply.
 
     Args:

@@ -44,7 +44,7 @@ class ServerEvent:
     """The answer is complete with it: the whole body, or `[DONE]`, whose value is `None`."""
 
 
-class Events:
+class EventStreamParser:
     """The events of one body as they come; does no IO."""
 
     def __init__(self) -> None:

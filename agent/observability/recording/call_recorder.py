@@ -33,7 +33,7 @@ from agent.observability.recording.serialization import (
     event_form,
     text_of,
 )
-from agent.ports import Moment
+from agent.ports import ObservedStep
 
 CHUNK_CHARACTERS = 32 * 1024
 """A chunk is full with the line that reaches it."""
@@ -91,7 +91,7 @@ class CallRecorder:
         self._closing: asyncio.TimerHandle | None = None
         self._add({"begin": beginning_form(beginning)})
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
         actions = moment.actions
         if self._began_at is None:

@@ -26,7 +26,7 @@ _LARGEST = 10**15
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordedStep:
     """One event, and what was made of it."""
 
     at_ms: float
@@ -46,19 +46,19 @@ class Step:
 
 
 @dataclass(slots=True)
-class RecordedLine:
+class RecordedConnection:
     """What is known of one line of a call."""
 
     generation: int
     beginning: Beginning
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RecordedStep] = field(default_factory=list)
     end: str = ""
     """Why it ended; empty = the record stops before that."""
     is_torn: bool = False
     """A chunk is missing: what came after it is left out."""
 
 
-async def read_record(store: Store, call_sid: str) -> list[RecordedLine]:
+async def read_record(store: Store, call_sid: str) -> list[RecordedConnection]:
     """The lines of a call, the first one first; none if the call was not recorded.
 
     Raises:
@@ -68,9 +68,9 @@ async def read_record(store: Store, call_sid: str) -> list[RecordedLine]:
     return read_chunks(await store.query(call_sid, RECORD))
 
 
-def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedLine]:
+def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedConnection]:
     """The same, of items in the order of their sort keys."""
-    lines: dict[int, RecordedLine] = {}
+    lines: dict[int, RecordedConnection] = {}
     expected: dict[int, int] = {}
     for item in items:
         generation, number = _place(str(item.get("sk", "")))
@@ -78,7 +78,7 @@ def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedLine]:
         if generation not in lines:
             match forms:
                 case [{"begin": begin}, *rest] if number == 0:
-                    lines[generation] = RecordedLine(generation, beginning_from(begin))
+                    lines[generation] = RecordedConnection(generation, beginning_from(begin))
                     forms = rest
                 case _:
                     continue  # without its beginning nothing of a line can be played
@@ -90,13 +90,13 @@ def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedLine]:
     return list(lines.values())
 
 
-def missing(lines: Iterable[RecordedLine]) -> list[int]:
+def missing(lines: Iterable[RecordedConnection]) -> list[int]:
     """The lines of a call that were before its last recorded one, and of which there is nothing."""
     known = {line.generation for line in lines}
     return [generation for generation in range(max(known, default=0)) if generation not in known]
 
 
-def facts_of(line: RecordedLine) -> dict[int, tuple[Fact, float]]:
+def facts_of(line: RecordedConnection) -> dict[int, tuple[Fact, float]]:
     """The facts that a line has recorded, by position, and when each was first."""
     facts: dict[int, tuple[Fact, float]] = {}
     for step in line.steps:
@@ -136,14 +136,14 @@ def _forms(item: Mapping[str, object]) -> Iterator[Form]:
             raise RecordError("record: a line is not JSON") from error
 
 
-def _add(line: RecordedLine, forms: Iterable[Form]) -> None:
+def _add(line: RecordedConnection, forms: Iterable[Form]) -> None:
     for form in forms:
         match form:
             case {"end": str(reason)}:
                 line.end = reason
             case {"at": at_ms, "took": took_ms, "event": event, "did": did, **rest}:
                 line.steps.append(
-                    Step(
+                    RecordedStep(
                         converted(at_ms, float),
                         converted(took_ms, float),
                         event_from(event),

@@ -70,7 +70,7 @@ class Uncounted:
         """See `RecordEvents`."""
 
 
-class RecordDesk:
+class RecordWriter:
     """All records of a process; made by `open_records`.
 
     Args:
@@ -223,7 +223,7 @@ async def open_records(
     clock: Callable[[], float],
     days: int,
     events: RecordEvents | None = None,
-) -> AsyncIterator[RecordDesk | None]:
+) -> AsyncIterator[RecordWriter | None]:
     """The records of this process; on leaving, what waits is written, or lost and counted.
 
     Args:
@@ -235,7 +235,7 @@ async def open_records(
     if not days:
         yield None
         return
-    desk = RecordDesk(store, clock, days, events or Uncounted())
+    desk = RecordWriter(store, clock, days, events or Uncounted())
     try:
         yield desk
     finally:

@@ -13,33 +13,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.call.actions import Action, StartReply, Summarize
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
-from agent.call.events import BriefChanged, Event
+from agent.call.events import CallConfigChanged, Event
 from agent.call.messages import Message
-from agent.observability.recording.record_reader import RecordedLine, Step
-from agent.observability.recording.serialization import ActionForms, Form, Stamp
+from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
+from agent.observability.recording.serialization import ActionForms, Form, RecordStamp
 
 
 @dataclass(frozen=True, slots=True)
 class Today:
     """What a call would begin with now."""
 
-    brief: Brief
-    stamp: Stamp
+    brief: CallConfig
+    stamp: RecordStamp
     asks: str
     """`forms.asks_digest` of each request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class Divergence:
     """Where a replay leaves the record."""
 
     generation: int
     """Of the line of the call."""
     position: int
     """Of the event in its line, from 0."""
-    step: Step
+    step: RecordedStep
     """What was recorded."""
     did: list[Form]
     """What is done now."""
@@ -48,14 +48,14 @@ class Departure:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReplayOutcome:
     """What has come of a replay."""
 
     events: int = 0
     """So many were played."""
-    acts: Departure | None = None
+    acts: Divergence | None = None
     """The first event that leads to other actions."""
-    asks: Departure | None = None
+    asks: Divergence | None = None
     """The first request with another prompt, other tools or settings, or to another model; only
     with `Today`."""
     asks_now: str = ""
@@ -68,7 +68,7 @@ class Outcome:
         return self.acts is None and self.asks is None
 
 
-def replay(lines: Sequence[RecordedLine], today: Today | None = None) -> Outcome:
+def replay(lines: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
     """Play the lines of a call until they depart.
 
     Args:
@@ -76,7 +76,7 @@ def replay(lines: Sequence[RecordedLine], today: Today | None = None) -> Outcome
         today: What the conversations begin with, and what edits of the use case bring, instead of
             what was recorded; None = as recorded.
     """
-    outcome = Outcome(asks_now=today.asks if today else "")
+    outcome = ReplayOutcome(asks_now=today.asks if today else "")
     for line in lines:
         _play(line, today, outcome)
         if outcome.acts is not None:
@@ -84,13 +84,13 @@ def replay(lines: Sequence[RecordedLine], today: Today | None = None) -> Outcome
     return outcome
 
 
-def _play(line: RecordedLine, today: Today | None, outcome: Outcome) -> None:
+def _play(line: RecordedConnection, today: Today | None, outcome: ReplayOutcome) -> None:
     beginning, forms = line.beginning, ActionForms()
     brief = today.brief if today else beginning.brief
     conversation = Conversation(brief, beginning.resumption)
     for position, step in enumerate(line.steps):
         actions = conversation.receive(_event(step.event, today))
-        departure = Departure(
+        departure = Divergence(
             line.generation, position, step, forms.write(actions), _asked(actions)
         )
         outcome.events += 1
@@ -105,7 +105,7 @@ def _play(line: RecordedLine, today: Today | None, outcome: Outcome) -> None:
 
 def _event(event: Event, today: Today | None) -> Event:
     """What enters the conversation: an edit brings what is in force today."""
-    if today and isinstance(event, BriefChanged):
+    if today and isinstance(event, CallConfigChanged):
         return replace(event, brief=today.brief)
     return event
 

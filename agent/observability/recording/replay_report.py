@@ -8,12 +8,12 @@ from difflib import SequenceMatcher
 
 import msgspec
 
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.messages import Message, Text, ToolCall
 from agent.observability.recording.digests import digests, list_digest
-from agent.observability.recording.record_reader import RecordedLine
-from agent.observability.recording.replay import Departure, Outcome
-from agent.observability.recording.serialization import Form, Stamp, event_form, text_of
+from agent.observability.recording.record_reader import RecordedConnection
+from agent.observability.recording.replay import Divergence, ReplayOutcome
+from agent.observability.recording.serialization import Form, RecordStamp, event_form, text_of
 from agent.observability.recording.transcript import clock, folded, plain_text, shortened
 from agent.observability.recording.waterfall import COLUMNS
 
@@ -22,7 +22,7 @@ _LEAD = 24
 """Characters that are shown before two long lines depart."""
 
 
-def changes(line: RecordedLine, stamp: Stamp, brief: Brief) -> list[str]:
+def changes(line: RecordedConnection, stamp: RecordStamp, brief: CallConfig) -> list[str]:
     """What is not as it was when a line was recorded, one line each; the first twenty.
 
     Args:
@@ -37,7 +37,7 @@ def changes(line: RecordedLine, stamp: Stamp, brief: Brief) -> list[str]:
     return found[:_MOST_CHANGES] + more
 
 
-def told(outcome: Outcome, columns: int = COLUMNS) -> list[str]:
+def told(outcome: ReplayOutcome, columns: int = COLUMNS) -> list[str]:
     """Where the replay departs from the record; one line if it does not."""
     if outcome.is_same:
         return [f"same: {outcome.events} events lead to the same actions"]
@@ -65,16 +65,16 @@ def told(outcome: Outcome, columns: int = COLUMNS) -> list[str]:
     ]
 
 
-def _place(departure: Departure) -> str:
+def _place(departure: Divergence) -> str:
     line = f"line {departure.generation}, " if departure.generation else ""
     return f"{line}event {departure.position} ({clock(departure.step.at_ms)})"
 
 
-def _shown_event(departure: Departure, columns: int) -> str:
+def _shown_event(departure: Divergence, columns: int) -> str:
     return _fitted(_shown(event_form(departure.step.event)), columns - 2)
 
 
-def _compared(departure: Departure, columns: int) -> Iterator[str]:
+def _compared(departure: Divergence, columns: int) -> Iterator[str]:
     """The actions side by side: `-` as recorded, `+` as they are now."""
     recorded, now = departure.step.did, departure.did
     before, after = [_shown(form) for form in recorded], [_shown(form) for form in now]
@@ -149,7 +149,7 @@ def _shown(form: Form) -> str:
     return f"{form['kind']} {text_of(rest)}" if rest else str(form["kind"])
 
 
-def _values(brief: Brief) -> object:
+def _values(brief: CallConfig) -> object:
     return msgspec.to_builtins(brief, enc_hook=dict)
 
 

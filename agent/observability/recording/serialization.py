@@ -20,10 +20,10 @@ from typing import Generic, TypeVar, get_args
 import msgspec
 
 from agent.call.actions import Action, Effect, Record, StartReply, Summarize, ToolOutcome
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.events import Event, ToolFinished
 from agent.call.history import AgentSaid, Fact, Recorded
-from agent.call.resumption import Cause, Resumption
+from agent.call.resumption import ResumeCause, Resumption
 from agent.errors import AgentError
 from agent.observability.recording.digests import digests, encoded
 from agent.usecases.validation import plain
@@ -63,7 +63,7 @@ _EFFECTS = _Kinds[Effect](Effect)
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class RecordStamp:
     """What led a call, in short; equal stamps ask a model the same and decide the same."""
 
     use_case: str = ""
@@ -84,9 +84,9 @@ class Stamp:
 class Beginning:
     """With what a line of a call began."""
 
-    brief: Brief
+    brief: CallConfig
     resumption: Resumption | None
-    stamp: Stamp
+    stamp: RecordStamp
     began_ms: int
     """Epoch milliseconds."""
     webhook: Mapping[str, str]
@@ -167,9 +167,9 @@ def beginning_from(raw: object) -> Beginning:
     match raw:
         case {"brief": brief, "stamp": stamp, "began_ms": int(began_ms), **rest}:
             return Beginning(
-                converted(brief, Brief),
+                converted(brief, CallConfig),
                 _resumption_from(rest.get("resumption")),
-                converted(stamp, Stamp),
+                converted(stamp, RecordStamp),
                 began_ms,
                 converted(rest.get("webhook") or {}, dict[str, str]),
                 converted(rest.get("profile") or {}, dict[str, object]),
@@ -185,7 +185,7 @@ def _resumption_from(raw: object) -> Resumption | None:
         case {"facts": [*facts], "cause": str(cause), **rest}:
             return Resumption(
                 facts=[_FACTS.read(fact) for fact in facts],
-                cause=converted(cause, Cause),
+                cause=converted(cause, ResumeCause),
                 is_caller_cut_off=rest.get("is_caller_cut_off") is True,
                 elapsed_ms=converted(rest.get("elapsed_ms", 0), int),
                 language=str(rest.get("language", "")),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.call.history import Fact
 from agent.call.text import whole_number
-from agent.observability.recording.record_reader import RecordedLine, facts_of, read_record
+from agent.observability.recording.record_reader import RecordedConnection, facts_of, read_record
 from agent.observability.recording.serialization import RecordError
 from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
@@ -24,7 +24,7 @@ _LARGEST = 10**15
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TranscriptEntry:
     """One fact of a call."""
 
     fact: Fact
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class CallTranscript:
     """A call."""
 
     call_sid: str
@@ -44,19 +44,19 @@ class Story:
     """Who was at the other end; empty = withheld."""
     began_ms: int
     """Epoch milliseconds; 0 = not known."""
-    entries: list[Entry]
+    entries: list[TranscriptEntry]
     causes: Mapping[int, str]
     """Why each further line was needed, by generation."""
-    lines: list[RecordedLine]
+    lines: list[RecordedConnection]
     fault: str
     """Why the record cannot be read; empty = it can, or there is none."""
 
-    def since_beginning(self, line: RecordedLine) -> float:
+    def since_beginning(self, line: RecordedConnection) -> float:
         """When a line began, in milliseconds since the call did."""
         return max(0.0, line.beginning.began_ms - (self.began_ms or line.beginning.began_ms))
 
 
-async def read_story(store: Store, call_sid: str) -> Story | None:
+async def read_story(store: Store, call_sid: str) -> CallTranscript | None:
     """What is known of a call; None if that is nothing.
 
     Raises:
@@ -74,7 +74,7 @@ async def read_story(store: Store, call_sid: str) -> Story | None:
     first = lines[0].beginning if lines else None
     webhook = item or (first.webhook if first else {})
     began_ms = _number(str(plain(webhook.get("startedMs"))))
-    story = Story(
+    story = CallTranscript(
         call_sid=call_sid,
         use_case=str(item.get("useCase", "")) or (first.stamp.use_case if first else ""),
         caller=session.identity_of(webhook),
@@ -88,25 +88,27 @@ async def read_story(store: Store, call_sid: str) -> Story | None:
     return story
 
 
-async def _lines(store: Store, call_sid: str) -> tuple[list[RecordedLine], str]:
+async def _lines(store: Store, call_sid: str) -> tuple[list[RecordedConnection], str]:
     try:
         return await read_record(store, call_sid), ""
     except RecordError as error:
         return [], str(error)
 
 
-def _entries(story: Story, chats: Sequence[Item]) -> list[Entry]:
-    recorded: dict[int, Entry] = {}
+def _entries(story: CallTranscript, chats: Sequence[Item]) -> list[TranscriptEntry]:
+    recorded: dict[int, TranscriptEntry] = {}
     for line in story.lines:
         offset = story.since_beginning(line)
         for position, (fact, at_ms) in facts_of(line).items():
             before = recorded.get(position)
             at = before.at_ms if before else at_ms + offset
             generation = before.generation if before else line.generation
-            recorded[position] = Entry(fact, at, generation)
+            recorded[position] = TranscriptEntry(fact, at, generation)
     generations = _generations(chats)
     kept = [
-        Entry(fact, recorded[at].at_ms if at in recorded else None, generations.get(at, 0))
+        TranscriptEntry(
+            fact, recorded[at].at_ms if at in recorded else None, generations.get(at, 0)
+        )
         for at, fact in enumerate(read_items(chats).facts)
     ]
     return kept or [recorded[position] for position in sorted(recorded)]

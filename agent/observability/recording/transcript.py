@@ -10,25 +10,34 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note, Summary, ToolUsed, Voice
-from agent.observability.recording.record_reader import RecordedLine, missing
+from agent.call.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    InputMode,
+    Note,
+    SpeechSource,
+    Summary,
+    ToolUsed,
+)
+from agent.observability.recording.record_reader import RecordedConnection, missing
 from agent.observability.recording.serialization import Form, fact_form, text_of
-from agent.observability.recording.story import Entry, Story
-from agent.observability.recording.waterfall import COLUMNS, Turn, drawn, turns
+from agent.observability.recording.story import CallTranscript, TranscriptEntry
+from agent.observability.recording.waterfall import COLUMNS, WaterfallTurn, drawn, turns
 
 _INDENT = 18
 _LONGEST = 240
 """Of arguments and results of tools."""
 
 
-def transcript(story: Story, columns: int = COLUMNS) -> str:
+def transcript(story: CallTranscript, columns: int = COLUMNS) -> str:
     """A call for a reader."""
     heading = [part for line in _heading(story) for part in folded(line, columns)]
     entries, waterfalls = _entries(story, columns), _waterfalls(story, columns)
     return "\n".join([*heading, "", *entries, *waterfalls])
 
 
-def story_form(story: Story) -> Form:
+def story_form(story: CallTranscript) -> Form:
     """A call for machines."""
     return {
         "call": story.call_sid,
@@ -92,7 +101,7 @@ def clock(ms: float | None) -> str:
     return f"{minutes:02d}:{tenths / 10:04.1f}"
 
 
-def _heading(story: Story) -> Iterator[str]:
+def _heading(story: CallTranscript) -> Iterator[str]:
     began = ""
     if story.began_ms:
         began = f", {datetime.fromtimestamp(story.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -114,7 +123,7 @@ def _heading(story: Story) -> Iterator[str]:
         )
 
 
-def _entries(story: Story, columns: int) -> Iterator[str]:
+def _entries(story: CallTranscript, columns: int) -> Iterator[str]:
     generation = 0
     for entry in story.entries:
         if entry.generation > generation:
@@ -124,7 +133,7 @@ def _entries(story: Story, columns: int) -> Iterator[str]:
         yield from _entry(entry, columns)
 
 
-def _entry(entry: Entry, columns: int) -> Iterator[str]:
+def _entry(entry: TranscriptEntry, columns: int) -> Iterator[str]:
     label, text = _told(entry.fact)
     first = f"{clock(entry.at_ms):<8} {label:<8} "
     yield from textwrap.wrap(
@@ -144,9 +153,9 @@ def _told(fact: Fact) -> tuple[str, str]:
     """Who, and what."""
     match fact:
         case CallerSaid(text, means):
-            return "keys" if means is Means.KEYPAD else "caller", plain_text(text)
+            return "keys" if means is InputMode.KEYPAD else "caller", plain_text(text)
         case AgentSaid(text, voice, is_cut):
-            label = "agent" if voice is Voice.MODEL else str(voice)
+            label = "agent" if voice is SpeechSource.MODEL else str(voice)
             cut = "[cut off]" if text.strip() else "[cut off before a word was heard]"
             return label, f"{plain_text(text).strip()} {cut if is_cut else ''}".strip()
         case ToolUsed(_, call):
@@ -163,7 +172,7 @@ def _result(used: ToolUsed) -> str:
     return f"-> {'error ' if used.result.is_error else ''}{shortened(used.result.content)}"
 
 
-def _waterfalls(story: Story, columns: int) -> Iterator[str]:
+def _waterfalls(story: CallTranscript, columns: int) -> Iterator[str]:
     number = 0
     for line in story.lines:
         for turn in turns(line.steps):
@@ -174,7 +183,7 @@ def _waterfalls(story: Story, columns: int) -> Iterator[str]:
             yield from drawn(turn, columns)
 
 
-def _turn_heading(number: int, turn: Turn, offset_ms: float) -> str:
+def _turn_heading(number: int, turn: WaterfallTurn, offset_ms: float) -> str:
     words = shortened(turn.words, 40)
     first = "nothing was said"
     if turn.first_text_ms is not None:
@@ -182,7 +191,7 @@ def _turn_heading(number: int, turn: Turn, offset_ms: float) -> str:
     return f"turn {number}  {clock(turn.at_ms + offset_ms)}  {words}  ({first})"
 
 
-def _line_form(story: Story, line: RecordedLine) -> Form:
+def _line_form(story: CallTranscript, line: RecordedConnection) -> Form:
     return {
         "line": line.generation,
         "began_ms": line.beginning.began_ms,
@@ -195,6 +204,6 @@ def _line_form(story: Story, line: RecordedLine) -> Form:
     }
 
 
-def story_text(story: Story) -> str:
+def story_text(story: CallTranscript) -> str:
     """`story_form` as JSON text."""
     return escaped(text_of(story_form(story)))

@@ -25,7 +25,7 @@ from agent.call.events import (
     TimerFired,
     ToolFinished,
 )
-from agent.observability.recording.record_reader import Step
+from agent.observability.recording.record_reader import RecordedStep
 from agent.observability.recording.serialization import Form
 
 COLUMNS = 100
@@ -49,7 +49,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Turn:
+class WaterfallTurn:
     """One turn."""
 
     at_ms: float
@@ -68,7 +68,7 @@ class Turn:
         return max([*ends, self.last_text_ms or 0.0], default=0.0)
 
 
-def turns(steps: Sequence[Step]) -> list[Turn]:
+def turns(steps: Sequence[RecordedStep]) -> list[WaterfallTurn]:
     """The turns of a line in which a model was asked."""
     reading = _Reading()
     for step in steps:
@@ -80,10 +80,10 @@ class _Reading:
     """Turns so far."""
 
     def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self._open: dict[int | str, tuple[Turn, Span]] = {}
+        self.turns: list[WaterfallTurn] = []
+        self._open: dict[int | str, tuple[WaterfallTurn, Span]] = {}
 
-    def add(self, step: Step) -> None:
+    def add(self, step: RecordedStep) -> None:
         """What a step tells."""
         words = _words(step.event)
         if words and step.did:
@@ -96,9 +96,9 @@ class _Reading:
         if self.turns and not self.turns[-1].spans:
             self.turns[-1].words += f" {words}"
             return
-        self.turns.append(Turn(at_ms, words))
+        self.turns.append(WaterfallTurn(at_ms, words))
 
-    def _close_with(self, step: Step) -> None:
+    def _close_with(self, step: RecordedStep) -> None:
         match step.event:
             case ReplyDelta(reply, text) if text:
                 self._first(reply, step.at_ms)
@@ -113,7 +113,7 @@ class _Reading:
             case _:
                 pass
 
-    def _act(self, form: Form, step: Step) -> None:
+    def _act(self, form: Form, step: RecordedStep) -> None:
         match form:
             case {"kind": "StartReply", "reply": int(reply)}:
                 self._ask(reply, step)
@@ -131,15 +131,15 @@ class _Reading:
             case _:
                 pass
 
-    def _ask(self, reply: int, step: Step) -> None:
+    def _ask(self, reply: int, step: RecordedStep) -> None:
         if not self.turns or not (self._is_going_on(step) or _words(step.event)):
-            self.turns.append(Turn(step.at_ms, f"[{_reason(step.event)}]"))
+            self.turns.append(WaterfallTurn(step.at_ms, f"[{_reason(step.event)}]"))
         turn = self.turns[-1]
         if not turn.spans:
             turn.spans.append(Span("hold", 0.0, None, step.done_ms - turn.at_ms))
         self._begin(reply, f"reply {reply}", step.done_ms)
 
-    def _is_going_on(self, step: Step) -> bool:
+    def _is_going_on(self, step: RecordedStep) -> bool:
         """The request belongs to the turn before: it was held back, or a tool was used."""
         return not self.turns[-1].spans or not isinstance(step.event, TimerFired)
 
@@ -161,7 +161,7 @@ class _Reading:
             span.to_ms, span.end = at_ms - turn.at_ms, end
 
 
-def drawn(turn: Turn, columns: int = COLUMNS) -> list[str]:
+def drawn(turn: WaterfallTurn, columns: int = COLUMNS) -> list[str]:
     """The spans of a turn as bars, in at most so many columns."""
     spans = [span for span in turn.spans if span.name != "hold" or _is_seen(span)]
     if turn.first_text_ms is not None:

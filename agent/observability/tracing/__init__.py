@@ -26,7 +26,7 @@ tables, which would show their requests and no turns, and would run on the path 
 """
 
 from agent.observability.tracing.call_trace import CallTrace
-from agent.observability.tracing.traced_ports import TracedTable, TracedToolbox
+from agent.observability.tracing.traced_ports import TracedTable, TracedToolExecutor
 from agent.observability.tracing.tracing_setup import Tracing, is_asked, open_tracing
 
-__all__ = ["CallTrace", "TracedTable", "TracedToolbox", "Tracing", "is_asked", "open_tracing"]
+__all__ = ["CallTrace", "TracedTable", "TracedToolExecutor", "Tracing", "is_asked", "open_tracing"]

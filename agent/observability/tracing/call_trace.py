@@ -43,26 +43,26 @@ from agent.observability.input_kinds import ORDER_SECONDS, interrupt_kind
 from agent.observability.tracing.spans import (
     FINISHED,
     Attributes,
-    Open,
+    OpenSpans,
     Spans,
     cover,
     model_attributes,
     tell_tokens,
 )
 from agent.observability.tracing.traced_ports import Operation
-from agent.ports import Moment
+from agent.ports import ObservedStep
 
 _ANSWERS_CALLER = frozenset({Timer.HOLD, Timer.DIGITS, Timer.RETRY})
 """When these run out, what the caller said or pressed is taken as complete."""
 
 
 @dataclass(slots=True)
-class Turn:
+class TracedTurn:
     """One turn of the caller."""
 
     began: float
     words: list[str] = field(default_factory=list)
-    open: Open | None = None
+    open: OpenSpans | None = None
     """None = nothing was done about it yet."""
     is_answered: bool = False
     is_failed: bool = False
@@ -99,18 +99,18 @@ class CallTrace:
         self._spans = spans
         self._model = model
         self._call = self._begin("call", began, attributes, None)
-        self._turn: Turn | None = None
-        self._untold: Turn | None = None
+        self._turn: TracedTurn | None = None
+        self._untold: TracedTurn | None = None
         """Over, and perhaps still being played."""
         self._silent_since: float | None = None
         """When that was reported to have been played."""
-        self._running: dict[tuple[str, int | str], Open] = {}
+        self._running: dict[tuple[str, int | str], OpenSpans] = {}
         """Requests and tools, by kind and number."""
-        self._uncounted: tuple[int, Open, float] | None = None
+        self._uncounted: tuple[int, OpenSpans, float] | None = None
         """A reply that is over; its tokens may still come."""
         self._texts: dict[int, str] = {}
 
-    def observe(self, moment: Moment) -> None:
+    def observe(self, moment: ObservedStep) -> None:
         """See `ports.Observer`."""
         self._spans.observing(self._call.span)
         event, at, deeds = moment
@@ -163,7 +163,7 @@ class CallTrace:
         self._tell_turn()
         words = event.text if isinstance(event, CallerSpoke) else event.digit
         if self._turn is None:
-            self._turn = Turn(at)
+            self._turn = TracedTurn(at)
         elif self._turn.open is None:
             self._turn.began = at
         self._turn.words.append(words)
@@ -248,7 +248,7 @@ class CallTrace:
             turn.open.span.set_attribute("voice.turn.response_seconds", round(now - turn.began, 4))
             turn.open.span.set_attribute("voice.turn.filler", is_filler)
 
-    def _under(self, now: float) -> Open:
+    def _under(self, now: float) -> OpenSpans:
         """The span of the turn, which begins with it; that of the call outside of turns."""
         if (turn := self._turn) is None:
             return self._call
@@ -256,7 +256,7 @@ class CallTrace:
             turn.open = self._begin("turn", min(turn.began, now), {}, self._call)
         return turn.open
 
-    def _ask(self, key: tuple[str, int], now: float, under: Open) -> None:
+    def _ask(self, key: tuple[str, int], now: float, under: OpenSpans) -> None:
         told = {"gen_ai.operation.name": "chat", **model_attributes(self._model())}
         name = f"chat {told['gen_ai.request.model']}"
         if key[0] == "summary":
@@ -320,7 +320,7 @@ class CallTrace:
         self._content(turn.open, "pii_caller", " ".join(turn.words))
         self._end(turn.open, turn.over, is_error=turn.outcome == "failed")
 
-    def _content(self, one: Open | None, name: str, text: str) -> None:
+    def _content(self, one: OpenSpans | None, name: str, text: str) -> None:
         if one is not None and text and self._spans.with_content:
             one.span.set_attribute(name, text[:LARGEST_CONTENT])
 
@@ -329,13 +329,13 @@ class CallTrace:
         name: str,
         at: float,
         attributes: Attributes,
-        under: Open | None,
+        under: OpenSpans | None,
         *,
         is_client: bool = False,
-    ) -> Open:
+    ) -> OpenSpans:
         parent = under.span if under else None
         span = self._spans.begin(name, at, attributes, parent, is_client=is_client)
-        return Open(span, at, under, at)
+        return OpenSpans(span, at, under, at)
 
     def _end_running(self, key: tuple[str, int | str], at: float, fault: str = "") -> None:
         """A request or a tool is over; it may be known."""
@@ -347,7 +347,7 @@ class CallTrace:
             one.span.set_attribute("error.type", fault)
         self._end(one, at, is_error=fault not in {"", "cancelled"})
 
-    def _end(self, one: Open, at: float, *, is_error: bool = False) -> None:
+    def _end(self, one: OpenSpans, at: float, *, is_error: bool = False) -> None:
         """Never before what is under it."""
         at = max(at, one.latest)
         cover(one.under, at)

@@ -60,23 +60,23 @@ class Spans(Protocol):
 
 
 @dataclass(slots=True)
-class Open:
+class OpenSpans:
     """A span under way; times are seconds on the clock of the loop."""
 
     span: Span
     began: float
-    under: Open | None
+    under: OpenSpans | None
     latest: float
     """When the last of those under it was over, or it began."""
 
 
-def cover(one: Open | None, at: float) -> None:
+def cover(one: OpenSpans | None, at: float) -> None:
     """Something under it was over then."""
     if one is not None:
         one.latest = max(one.latest, at)
 
 
-def tell_tokens(one: Open, usage: Usage) -> None:
+def tell_tokens(one: OpenSpans, usage: Usage) -> None:
     """And who answered; in the conventions, tokens of the prompt cache are input too."""
     if usage.model:
         answered = model_attributes(usage.model)["gen_ai.request.model"]

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from agent.call.actions import Standing, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.observability.tracing.spans import Attributes
-from agent.ports import Toolbox
+from agent.ports import ToolExecutor
 
 MOST_OPERATIONS = 2000
 """Of one line: some five hundred turns, or a hundred and fifty that each place an order."""
@@ -89,10 +89,10 @@ def serving(line: Served) -> Iterator[None]:
         _SERVED.reset(token)
 
 
-class TracedToolbox:
+class TracedToolExecutor:
     """`ports.Toolbox` that lets operations be told under the tool that makes them."""
 
-    def __init__(self, toolbox: Toolbox) -> None:
+    def __init__(self, toolbox: ToolExecutor) -> None:
         self._toolbox = toolbox
 
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:

@@ -77,7 +77,7 @@ WEBHOOK_FIELDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionItem:
     """How a call was set up."""
 
     use_case: UseCase
@@ -123,7 +123,7 @@ def opening_item(
     }
 
 
-def set_up_attributes(session: Session) -> dict[str, object]:
+def set_up_attributes(session: SessionItem) -> dict[str, object]:
     """What is merged into the item when the call was set up."""
     return {
         "llmModel": session.model,

@@ -22,7 +22,7 @@ from agent.call.history import (
     AgentSaid,
     CallerBegan,
     CallerSaid,
-    Means,
+    InputMode,
     Note,
     Recorded,
     Summary,
@@ -95,7 +95,7 @@ def _message(fact: Recorded) -> dict[str, object]:
         case CallerBegan():
             return _said("user", "")
         case CallerSaid(text, means):
-            return _said("user", KEYS_PRESSED.format(text) if means is Means.KEYPAD else text)
+            return _said("user", KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
         case Note(text):
             return _said("user", f"[{text}]")
         case Summary(text):

@@ -17,7 +17,7 @@ from agent.call.history import AgentSaid, CallerBegan, CallerSaid, Fact, ToolUse
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Store
 from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item
-from agent.store.call_state.history_repair import SILENCE, Repair, RepairKind, mended, tell
+from agent.store.call_state.history_repair import SILENCE, HistoryRepair, RepairKind, mended, tell
 from agent.usecases.validation import plain
 
 GENERATION = 1_000_000_000
@@ -27,12 +27,12 @@ _LARGEST_GAP = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBack:
+class LoadedHistory:
     """What was kept of a call."""
 
     facts: list[Fact]
     """The index in the list is the position of the fact."""
-    repairs: list[Repair]
+    repairs: list[HistoryRepair]
     open_calls: list[int]
     """Positions of tool runs whose result is not known: they ran when the process died."""
     is_caller_cut_off: bool
@@ -43,7 +43,7 @@ class ReadBack:
     has written anything: who resumes a call twice before that must add a generation himself."""
 
 
-async def read_back(store: Store, call_sid: str) -> ReadBack:
+async def read_back(store: Store, call_sid: str) -> LoadedHistory:
     """What was kept of a call; each repair is logged.
 
     Raises:
@@ -54,7 +54,7 @@ async def read_back(store: Store, call_sid: str) -> ReadBack:
     return found
 
 
-def read_items(items: Iterable[Mapping[str, object]]) -> ReadBack:
+def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
     """The same, of items in the order of their sort keys; logs nothing."""
     reading = _Reading()
     greatest = 0
@@ -66,7 +66,7 @@ def read_items(items: Iterable[Mapping[str, object]]) -> ReadBack:
             case _:
                 pass
     whole, repairs = mended(reading.facts)
-    return ReadBack(
+    return LoadedHistory(
         facts=whole,
         repairs=sorted(reading.repairs + repairs, key=lambda repair: repair.position),
         open_calls=[
@@ -84,7 +84,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
-        self.repairs: list[Repair] = []
+        self.repairs: list[HistoryRepair] = []
         self.began_at: int | None = None
         """Where it was recorded last that the caller had begun to speak."""
         self._placed: set[int] = set()
@@ -105,12 +105,12 @@ class _Reading:
             self.began_at = position
             return
         if position > len(self.facts):
-            self.repairs.append(Repair(RepairKind.MISSING, len(self.facts)))
+            self.repairs.append(HistoryRepair(RepairKind.MISSING, len(self.facts)))
         elif position < len(self.facts) and position in self._placed:
-            self.repairs.append(Repair(RepairKind.TAKEN, position))
+            self.repairs.append(HistoryRepair(RepairKind.TAKEN, position))
         self.facts.extend([SILENCE] * (position + 1 - len(self.facts)))
         if fact is None:
-            self.repairs.append(Repair(RepairKind.UNREADABLE, position))
+            self.repairs.append(HistoryRepair(RepairKind.UNREADABLE, position))
         self.facts[position] = fact or SILENCE
         self._placed.add(position)
 
@@ -119,7 +119,7 @@ class _Reading:
         self.facts.append(fact)
 
     def _repair(self, kind: RepairKind) -> None:
-        self.repairs.append(Repair(kind, len(self.facts)))
+        self.repairs.append(HistoryRepair(kind, len(self.facts)))
 
     def _add_message(self, chat: object) -> None:
         """Add what one Converse message of the predecessor tells."""

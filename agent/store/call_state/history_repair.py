@@ -30,9 +30,9 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     Note,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
     is_turn_border,
 )
 from agent.call.messages import ToolResult
@@ -41,7 +41,7 @@ from agent.store.call_state.facts import json_object
 
 log = structlog.get_logger(__name__)
 
-SILENCE = AgentSaid("", Voice.SERVICE)
+SILENCE = AgentSaid("", SpeechSource.SERVICE)
 """Stands where a fact could not be written or read: nobody said anything."""
 INTERRUPTED = (
     "The call was interrupted before the result was known; this may or may not have taken effect."
@@ -77,7 +77,7 @@ class RepairKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
+class HistoryRepair:
     """One thing that was made good."""
 
     kind: RepairKind
@@ -85,10 +85,10 @@ class Repair:
     """Of the fact concerned; for what is no fact, of the next one."""
 
 
-def mended(facts: Iterable[Fact]) -> tuple[list[Fact], list[Repair]]:
+def mended(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
     """The same facts in a form every provider accepts, and what had to be changed."""
     whole: list[Fact] = []
-    repairs: list[Repair] = []
+    repairs: list[HistoryRepair] = []
     seen: set[str] = set()
     for position, fact in enumerate(facts):
         if isinstance(fact, ToolUsed):
@@ -98,7 +98,7 @@ def mended(facts: Iterable[Fact]) -> tuple[list[Fact], list[Repair]]:
         else:
             words, kinds = _mended_words(fact)
             whole.append(words)
-        repairs += [Repair(kind, position) for kind in kinds]
+        repairs += [HistoryRepair(kind, position) for kind in kinds]
     return whole, repairs + _drop_false_summaries(whole)
 
 
@@ -115,19 +115,19 @@ def interrupted(facts: Sequence[Fact], positions: Iterable[int]) -> list[Fact]:
         if isinstance(used, ToolUsed) and used.result is None:
             result = ToolResult(used.call.id, error_content(INTERRUPTED), is_error=True)
             answered[position] = replace(used, result=result)
-            tell([Repair(RepairKind.INTERRUPTED, position)])
+            tell([HistoryRepair(RepairKind.INTERRUPTED, position)])
     return answered
 
 
-def tell(repairs: Iterable[Repair]) -> None:
+def tell(repairs: Iterable[HistoryRepair]) -> None:
     """Log each repair."""
     for repair in repairs:
         log.warning("history.repaired", kind=repair.kind, position=repair.position)
 
 
-def _drop_false_summaries(whole: list[Fact]) -> list[Repair]:
+def _drop_false_summaries(whole: list[Fact]) -> list[HistoryRepair]:
     """Silence each summary that a history would not take; what it was of is read as it was said."""
-    begin, repairs = 0, list[Repair]()
+    begin, repairs = 0, list[HistoryRepair]()
     for position, fact in enumerate(whole):
         if not isinstance(fact, Summary):
             continue
@@ -135,7 +135,7 @@ def _drop_false_summaries(whole: list[Fact]) -> list[Repair]:
             begin = fact.until
         else:
             whole[position] = SILENCE
-            repairs.append(Repair(RepairKind.SUMMARY, position))
+            repairs.append(HistoryRepair(RepairKind.SUMMARY, position))
     return repairs
 
 

@@ -46,7 +46,7 @@ from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Store
 from agent.store.call_state.call_item import CALL_SECONDS
 from agent.store.call_state.facts import fact_item
-from agent.store.write_behind import Backlog, JournalEvents, Loss, Uncounted
+from agent.store.write_behind import JournalEvents, Loss, Uncounted, WriteBehindQueue
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class CallJournal:
 
     def __init__(
         self,
-        backlog: Backlog,
+        backlog: WriteBehindQueue,
         employ: Callable[[CallJournal], None],
         put: Callable[[int, Recorded, int], Awaitable[object]],
         chance: Chance,
@@ -254,7 +254,7 @@ class Journals:
         self._store = store
         self._clock = clock
         self._chance = chance
-        self._backlog = Backlog(events)
+        self._backlog = WriteBehindQueue(events)
         self._writers: dict[CallJournal, asyncio.Task[None]] = {}
         self._is_closed = False
 

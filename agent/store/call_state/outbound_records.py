@@ -25,7 +25,7 @@ _TURNS = "dial::turns"
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class OutboundCallRecord:
     """A call that we make."""
 
     to: str
@@ -33,7 +33,7 @@ class Dial:
     use_case: str
 
 
-async def remember(store: Store, dial: Dial, now: float) -> str:
+async def remember(store: Store, dial: OutboundCallRecord, now: float) -> str:
     """Keep a dial; the token that finds it again.
 
     Args:
@@ -54,7 +54,9 @@ async def remember(store: Store, dial: Dial, now: float) -> str:
     return token
 
 
-async def claim(store: Store, token: str, call_sid: str, to: str, now: float) -> Dial | None:
+async def claim(
+    store: Store, token: str, call_sid: str, to: str, now: float
+) -> OutboundCallRecord | None:
     """What this call was made for; None if the token is not for it.
 
     Args:
@@ -78,7 +80,7 @@ async def claim(store: Store, token: str, call_sid: str, to: str, now: float) ->
         owner = await store.get(partition, _CLAIM)
         if owner is None or owner.get("callSid") != call_sid:
             return None
-    return Dial(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
+    return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
 
 
 async def take_turn(store: Store, whom: str, count: int, seconds: int, now: float) -> bool:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from agent.call.text import whole_number
 from agent.errors import StoreError
 from agent.ports import Item, Store
@@ -36,12 +36,12 @@ _LARGEST = 999_999
 
 
 @dataclass(frozen=True, slots=True)
-class Reentry:
+class ResumeAttempt:
     """One more line of a call."""
 
     number: int
     """From 1; 0 is the first line of the call."""
-    cause: Cause
+    cause: ResumeCause
     token: Mapping[str, object] = field(default_factory=dict, compare=False)
     """What the session item is to know of its token, as given out first."""
 
@@ -51,11 +51,11 @@ class Reentry:
         return {"resumeNumber": self.number, "resumeCause": self.cause, **self.token}
 
 
-def reentry_of(item: Mapping[str, object]) -> Reentry | None:
+def reentry_of(item: Mapping[str, object]) -> ResumeAttempt | None:
     """What a session item tells of its latest line; None if that is the first."""
     match plain(item.get("resumeNumber")), item.get("resumeCause"):
-        case int(number), str(cause) if number > 0 and cause in set(Cause):
-            return Reentry(number, Cause(cause))
+        case int(number), str(cause) if number > 0 and cause in set(ResumeCause):
+            return ResumeAttempt(number, ResumeCause(cause))
         case _:
             return None
 
@@ -63,11 +63,11 @@ def reentry_of(item: Mapping[str, object]) -> Reentry | None:
 async def enter_again(
     store: Store,
     call_sid: str,
-    cause: Cause,
+    cause: ResumeCause,
     session_id: str,
     now: float,
     token: Mapping[str, object] | None = None,
-) -> Reentry | None:
+) -> ResumeAttempt | None:
     """One more line for a call; None if it has had too many lately.
 
     Args:
@@ -86,12 +86,12 @@ async def enter_again(
         earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
         same = [one for one in earlier if _are_one(one, asked)]
         if same:
-            return Reentry(same[0].number, cause, same[0].token)
+            return ResumeAttempt(same[0].number, cause, same[0].token)
         if _is_too_often(earlier, cause, now):
             return None
         number = max((one.number for one in earlier), default=0) + 1
         if await store.put(_item(call_sid, number, asked), only_if_absent=True):
-            return Reentry(number, cause, asked.token)
+            return ResumeAttempt(number, cause, asked.token)
     raise StoreError("too many processes take up one call")
 
 
@@ -108,14 +108,14 @@ def _are_one(one: _Entry, asked: _Entry) -> bool:
     """The same line was asked for twice."""
     if asked.session_id:
         return one.session_id == asked.session_id
-    is_after_a_person = one.cause == asked.cause == Cause.NOBODY and not one.session_id
+    is_after_a_person = one.cause == asked.cause == ResumeCause.NOBODY and not one.session_id
     return is_after_a_person and bool(one.token) and asked.at - one.at < SAME_SECONDS
 
 
-def _is_too_often(earlier: list[_Entry], cause: Cause, now: float) -> bool:
-    if cause is Cause.NOBODY:
+def _is_too_often(earlier: list[_Entry], cause: ResumeCause, now: float) -> bool:
+    if cause is ResumeCause.NOBODY:
         return False
-    counted = [one for one in earlier if one.cause != Cause.NOBODY]
+    counted = [one for one in earlier if one.cause != ResumeCause.NOBODY]
     return sum(now - one.at < WITHIN_SECONDS for one in counted) >= MOST_ENTRIES
 
 

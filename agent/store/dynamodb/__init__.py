@@ -10,8 +10,8 @@ and, for the first half of `move`, DeleteItem. Only `create_table`, which no dep
 more.
 """
 
-from agent.store.dynamodb.dynamodb_client import Patience
+from agent.store.dynamodb.dynamodb_client import DynamoDBTimeouts
 from agent.store.dynamodb.dynamodb_startup import create_table
 from agent.store.dynamodb.dynamodb_table import DynamoDBStore
 
-__all__ = ["DynamoDBStore", "Patience", "create_table"]
+__all__ = ["DynamoDBStore", "DynamoDBTimeouts", "create_table"]

@@ -48,7 +48,7 @@ FAULTS = (BotoCoreError, ClientError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DynamoDBTimeouts:
     """How long to wait, in seconds (practice section 12)."""
 
     connect: float = 1.0
@@ -67,17 +67,17 @@ class ConditionFailedError(Exception):
         """The item that stood against it, if there is one and it was asked for."""
 
 
-class Connection:
+class DynamoDBClient:
     """Calls operations of DynamoDB; made by `open`."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, patience: Patience) -> None:
+    def __init__(self, client: Any, stack: AsyncExitStack, patience: DynamoDBTimeouts) -> None:
         self.client = client
         self._stack = stack
         self._patience = patience
         self._is_closed = False
 
     @classmethod
-    async def open(cls, region: str, connections: int, patience: Patience) -> Self:
+    async def open(cls, region: str, connections: int, patience: DynamoDBTimeouts) -> Self:
         """A client with the credentials, region and endpoint of every AWS program.
 
         Args:

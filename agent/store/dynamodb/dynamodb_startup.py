@@ -21,7 +21,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped] # ships no typ
 )
 
 from agent.errors import StoreError
-from agent.store.dynamodb.dynamodb_client import FAULTS, Connection, Patience
+from agent.store.dynamodb.dynamodb_client import FAULTS, DynamoDBClient, DynamoDBTimeouts
 from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
 
 _NOBODY = {"S": "start-up"}
@@ -32,12 +32,12 @@ _REFUSED_CREDENTIALS = frozenset(
         "UnrecognizedClientException",
     }
 )  # fmt: skip
-_MAKING = Patience(connect=1.0, read=10.0, operation=120.0)
+_MAKING = DynamoDBTimeouts(connect=1.0, read=10.0, operation=120.0)
 _LOOK_SECONDS = 1
 _LOOKS = 100
 
 
-async def check(name: str, connection: Connection) -> None:
+async def check(name: str, connection: DynamoDBClient) -> None:
     """Read an item and the index.
 
     Raises:
@@ -118,7 +118,7 @@ async def create_table(name: str, *, region: str = "") -> bool:
         StoreError: It cannot be made; one line that begins with `TABLE_NAME`.
     """
     try:
-        connection = await Connection.open(region, 1, _MAKING)
+        connection = await DynamoDBClient.open(region, 1, _MAKING)
     except FAULTS as error:
         raise unusable(name, region, error) from error
     try:

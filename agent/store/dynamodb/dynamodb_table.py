@@ -29,8 +29,8 @@ from agent.store.dynamodb.attributes import Attributes, from_attributes, to_attr
 from agent.store.dynamodb.dynamodb_client import (
     FAULTS,
     ConditionFailedError,
-    Connection,
-    Patience,
+    DynamoDBClient,
+    DynamoDBTimeouts,
     pause,
 )
 from agent.store.dynamodb.dynamodb_startup import check, unusable
@@ -39,7 +39,7 @@ from agent.usecases.validation import keys, sequence
 
 _WRITE_ID = "writeId"
 _HAS_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
-_PATIENCE = Patience()
+_PATIENCE = DynamoDBTimeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _Condition:
 class DynamoDBStore:
     """`ports.Store` in DynamoDB; made by `open`."""
 
-    def __init__(self, name: str, connection: Connection, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, connection: DynamoDBClient, now: Callable[[], float]) -> None:
         self._name = name
         self._connection = connection
         self._now = now
@@ -74,7 +74,7 @@ class DynamoDBStore:
         region: str = "",
         connections: int = 100,
         now: Callable[[], float] = time.time,
-        patience: Patience = _PATIENCE,
+        patience: DynamoDBTimeouts = _PATIENCE,
     ) -> Self:
         """Connect to a table, and see that it can be read.
 
@@ -89,7 +89,7 @@ class DynamoDBStore:
             StoreError: It cannot be used; one line that begins with `TABLE_NAME`.
         """
         try:
-            connection = await Connection.open(region, connections, patience)
+            connection = await DynamoDBClient.open(region, connections, patience)
         except FAULTS as error:
             raise unusable(name, region, error) from error
         try:

@@ -30,7 +30,7 @@ import structlog
 from msgspec import Meta
 
 from agent.call.messages import SideEffect
-from agent.errors import MessageRefusedError, Refusal, StoreError, ToolError
+from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
 from agent.ports import Mail, TextMessage
 from agent.tools.builtin.apartments.tours import address_of, has_booked
 from agent.tools.builtin.appointment_slots import Kind, Layout, Slot, read_day, read_time
@@ -65,9 +65,12 @@ OPTED_OUT = (
 )
 NO_ORDER = "No order was placed in this call, so there is none to send."
 _REFUSALS = {
-    Refusal.OPTED_OUT: OPTED_OUT,
-    Refusal.RECIPIENT: "Nothing was sent: this number cannot receive our text messages. Say so.",
-    Refusal.OTHER: "Nothing was sent: messages cannot be sent at the moment. Say so; do not promise"
+    MessageRefusal.OPTED_OUT: OPTED_OUT,
+    MessageRefusal.RECIPIENT: (
+        "Nothing was sent: this number cannot receive our text messages. Say so."
+    ),
+    MessageRefusal.OTHER: "Nothing was sent: messages cannot be sent at the moment. "
+    "Say so; do not promise"
     " it for later.",
 }
 
@@ -229,7 +232,7 @@ async def _send(call: CallContext, key: str, plan: Plan) -> Result:
     try:
         sid = await call.messenger.text(message)
     except MessageRefusedError as error:
-        if error.refusal is Refusal.OPTED_OUT:
+        if error.refusal is MessageRefusal.OPTED_OUT:
             await _remember_opt_out(call)
         raise ToolError(_REFUSALS[error.refusal]) from error
     return {"status": "sent", "sid": sid, "message": "The text message is on its way."}

@@ -11,6 +11,6 @@ requests.py     a declaration → a `Tool`: repetition, the ledger, words for th
 from __future__ import annotations
 
 from agent.tools.http.http_tools import HttpTools, fault_of
-from agent.tools.http.outbound_http import Outside
+from agent.tools.http.outbound_http import OutboundHttp
 
-__all__ = ["HttpTools", "Outside", "fault_of"]
+__all__ = ["HttpTools", "OutboundHttp", "fault_of"]

@@ -24,7 +24,7 @@ _CHARSETS = {"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """An answer whose head was read."""
 
     status: int
@@ -41,7 +41,7 @@ class UnreadableError(Exception):
     """The body is nothing a model could read; the text says why."""
 
 
-def told(tool: HttpTool, answer: Answer) -> dict[str, object]:
+def told(tool: HttpTool, answer: HttpResponse) -> dict[str, object]:
     """What the model is told of a request that was accepted.
 
     Raises:
@@ -56,14 +56,14 @@ def told(tool: HttpTool, answer: Answer) -> dict[str, object]:
     return value if isinstance(value, dict) else {"result": value}
 
 
-def refusal(tool: HttpTool, answer: Answer) -> ToolError:
+def refusal(tool: HttpTool, answer: HttpResponse) -> ToolError:
     """What the model is told of a request that was not accepted: status, and perhaps why."""
     said = f"{tool.spec.name} was refused with status {answer.status}."
     sentence = _sentence(tool, answer)
     return ToolError(f"{said} The reason given is: {sentence}" if sentence else said)
 
 
-def _sentence(tool: HttpTool, answer: Answer) -> str:
+def _sentence(tool: HttpTool, answer: HttpResponse) -> str:
     if not tool.error:
         return ""
     try:
@@ -73,7 +73,7 @@ def _sentence(tool: HttpTool, answer: Answer) -> str:
     return " ".join(found.split())[:_LONGEST_SENTENCE] if isinstance(found, str) else ""
 
 
-def _value(answer: Answer) -> Any:
+def _value(answer: HttpResponse) -> Any:
     """The body as a value of JSON's types; `None` if there is none."""
     if answer.fault:
         raise UnreadableError(answer.fault)
@@ -91,7 +91,7 @@ def _value(answer: Answer) -> Any:
     return value
 
 
-def _text(answer: Answer) -> str:
+def _text(answer: HttpResponse) -> str:
     kind = answer.media_type
     is_text = not kind or kind.startswith("text/") or kind.endswith(("json", "xml"))
     if not is_text or answer.charset not in _CHARSETS:

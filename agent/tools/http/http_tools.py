@@ -48,11 +48,11 @@ from msgspec import UNSET, Meta, UnsetType
 from agent.call.messages import SideEffect
 from agent.errors import AgentError, ToolError
 from agent.tools.http import request_template as fill
-from agent.tools.http.http_response import Answer, UnreadableError, refusal, told
+from agent.tools.http.http_response import HttpResponse, UnreadableError, refusal, told
 from agent.tools.http.outbound_http import Request, UnansweredError, UnreachableError
 from agent.tools.idempotency import Plan, Result
 from agent.tools.tool import CallContext, Tool
-from agent.usecases.host_allowlist import Hosts, Secret
+from agent.usecases.host_allowlist import HostAllowlist, Secret
 from agent.usecases.http_tool import (
     Argument,
     HttpTool,
@@ -67,11 +67,11 @@ FAILURES = 5
 REST_SECONDS = 20.0
 
 
-class RestingError(AgentError):
+class CircuitOpenError(AgentError):
     """The host is not asked at the moment."""
 
 
-class Circuit:
+class HostCircuit:
     """The state of one host.
 
     Args:
@@ -94,7 +94,7 @@ class Circuit:
         is_trial = self._failures >= FAILURES
         if is_trial:
             if self._is_trying or self._clock() < self._rests_until:
-                raise RestingError("the host rests")
+                raise CircuitOpenError("the host rests")
             self._is_trying = True
         try:
             yield
@@ -112,7 +112,7 @@ class Circuit:
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
-def fault_of(tool: HttpTool, hosts: Hosts, secrets: Mapping[str, Secret]) -> str:
+def fault_of(tool: HttpTool, hosts: HostAllowlist, secrets: Mapping[str, Secret]) -> str:
     """Why a tool cannot be used, `field: fault`; empty if it can.
 
     Args:
@@ -163,11 +163,11 @@ class Sender(Protocol):
     """`Outside`, or what stands in for it."""
 
     @property
-    def hosts(self) -> Hosts:
+    def hosts(self) -> HostAllowlist:
         """Who may be spoken to."""
         ...
 
-    async def send(self, request: Request, seconds: float) -> Answer:
+    async def send(self, request: Request, seconds: float) -> HttpResponse:
         """See `Outside.send`."""
         ...
 
@@ -190,7 +190,7 @@ class HttpTools:
         self._outside = outside
         self._secrets = secrets
         self._clock = clock
-        self._circuits: dict[tuple[str, int], Circuit] = {}
+        self._circuits: dict[tuple[str, int], HostCircuit] = {}
         self.tool = lru_cache(maxsize=_KEPT_TOOLS)(self._tool)
         """The `Tool` of a declaration."""
 
@@ -242,7 +242,7 @@ class HttpTools:
             return {"message": "Done.", "beginning": text[:_MAX_RESULT_CHARS]}
         return result
 
-    async def _accepted(self, tool: HttpTool, plan: Plan) -> Answer:
+    async def _accepted(self, tool: HttpTool, plan: Plan) -> HttpResponse:
         """The answer to a request that was accepted.
 
         Raises:
@@ -251,13 +251,13 @@ class HttpTools:
         """
         try:
             answer = await self._answered(tool, self._request(tool, plan))
-        except (UnreachableError, RestingError) as error:
+        except (UnreachableError, CircuitOpenError) as error:
             _refuse(tool, error)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(tool, answer)
         return answer
 
-    async def _answered(self, tool: HttpTool, request: Request) -> Answer:
+    async def _answered(self, tool: HttpTool, request: Request) -> HttpResponse:
         """The answer to a request, or to its repetition."""
         deadline = asyncio.get_running_loop().time() + tool.timeout
         try:
@@ -273,20 +273,20 @@ class HttpTools:
 
     async def _ask_again(
         self, tool: HttpTool, request: Request, deadline: float, doubt: UnansweredError
-    ) -> Answer:
+    ) -> HttpResponse:
         """The second answer, unless what became of the first request is still not known."""
         try:
             answer = await self._ask(tool, request, deadline)
-        except (UnreachableError, RestingError):
+        except (UnreachableError, CircuitOpenError):
             raise doubt from None
         looks = tool.spec.side_effect is SideEffect.NONE
         if answer.status >= HTTPStatus.BAD_REQUEST and not looks:
             raise doubt
         return answer
 
-    async def _ask(self, tool: HttpTool, request: Request, deadline: float) -> Answer:
+    async def _ask(self, tool: HttpTool, request: Request, deadline: float) -> HttpResponse:
         """Send a request once; only an answer that says what was done is one."""
-        circuit = self._circuits.setdefault((request.host, request.port), Circuit(self._clock))
+        circuit = self._circuits.setdefault((request.host, request.port), HostCircuit(self._clock))
         seconds = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
             with circuit.asking():
@@ -295,7 +295,7 @@ class HttpTools:
                     raise _unanswered(answer)
             if not _is_settled(answer):
                 raise _unanswered(answer)
-        except (UnreachableError, UnansweredError, RestingError) as error:
+        except (UnreachableError, UnansweredError, CircuitOpenError) as error:
             name, reason = tool.spec.name, str(error)
             log.warning("http_tool.failed", tool=name, host=request.host, reason=reason)
             raise
@@ -314,13 +314,13 @@ class HttpTools:
         return Request(tool.method, url.scheme, url.host, url.port, target, headers, body)
 
 
-def _is_settled(answer: Answer) -> bool:
+def _is_settled(answer: HttpResponse) -> bool:
     """Its status says whether something was done."""
     is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
     return not is_redirect and answer.status != HTTPStatus.REQUEST_TIMEOUT
 
 
-def _unanswered(answer: Answer) -> UnansweredError:
+def _unanswered(answer: HttpResponse) -> UnansweredError:
     said = f"it answered with status {answer.status}"
     return UnansweredError(said, may_retry=answer.status in _BUSY)
 

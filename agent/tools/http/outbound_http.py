@@ -28,8 +28,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from agent.errors import AgentError
-from agent.tools.http.http_response import LARGEST_ANSWER_BYTES, Answer
-from agent.usecases.host_allowlist import Hosts, address_of
+from agent.tools.http.http_response import LARGEST_ANSWER_BYTES, HttpResponse
+from agent.usecases.host_allowlist import HostAllowlist, address_of
 
 CONNECT_SECONDS = 2.5
 _CHUNK_BYTES = 16 * 1024
@@ -71,7 +71,7 @@ class Request:
 class GuardedResolver(AbstractResolver):
     """Resolves listed hosts, to the addresses they may have."""
 
-    def __init__(self, hosts: Hosts, resolver: AbstractResolver) -> None:
+    def __init__(self, hosts: HostAllowlist, resolver: AbstractResolver) -> None:
         self._hosts = hosts
         self._resolver = resolver
 
@@ -90,18 +90,18 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Outside:
+class OutboundHttp:
     """Sends requests; made by `open`, one for the process."""
 
-    def __init__(self, hosts: Hosts, session: aiohttp.ClientSession) -> None:
+    def __init__(self, hosts: HostAllowlist, session: aiohttp.ClientSession) -> None:
         self.hosts = hosts
         self._session = session
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, hosts: Hosts, resolver: AbstractResolver | None = None
-    ) -> AsyncIterator[Outside]:
+        cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
+    ) -> AsyncIterator[OutboundHttp]:
         """The way out, closed on leaving.
 
         Args:
@@ -124,7 +124,7 @@ class Outside:
         finally:
             await guarded.close()
 
-    async def send(self, request: Request, seconds: float) -> Answer:
+    async def send(self, request: Request, seconds: float) -> HttpResponse:
         """Send a request; the answer, whatever its status.
 
         Args:
@@ -145,7 +145,7 @@ class Outside:
         media_type, charset = response.content_type, response.charset or ""
         if "Content-Type" not in response.headers:
             media_type = ""
-        return Answer(response.status, media_type.lower(), charset.lower(), body, fault)
+        return HttpResponse(response.status, media_type.lower(), charset.lower(), body, fault)
 
     def _guard(self, request: Request) -> None:
         if not self.hosts.lists(request.scheme, request.host, request.port):

@@ -28,8 +28,8 @@ import structlog
 
 from agent.call.messages import ToolSpec
 from agent.tools.mcp.mcp_config import McpFileError, read
-from agent.tools.mcp.mcp_server import Server, SourceEvents
-from agent.tools.registry import Source
+from agent.tools.mcp.mcp_server import McpServer, SourceEvents
+from agent.tools.registry import ToolSource
 from agent.tools.tool import Tool
 
 __all__ = ["McpFileError", "SourceEvents", "open_sources", "survey"]
@@ -53,7 +53,7 @@ class _LeftOut:
 
 
 @asynccontextmanager
-async def open_sources(path: str, events: SourceEvents) -> AsyncIterator[tuple[Source, ...]]:
+async def open_sources(path: str, events: SourceEvents) -> AsyncIterator[tuple[ToolSource, ...]]:
     """The servers of this file; on leaving, connections are closed and children ended.
 
     Args:
@@ -95,7 +95,7 @@ class _Unseen:
 @asynccontextmanager
 async def _servers(
     path: str, events: SourceEvents, seconds: float
-) -> AsyncIterator[tuple[Server | _LeftOut, ...]]:
+) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
     """All servers of the file, once each has been tried or so much time has passed."""
     if not path:
         yield ()
@@ -104,7 +104,7 @@ async def _servers(
     for name, fault in left_out.items():
         events.changed(name, is_up=False)
         log.error("tool_source.left_out", source=name, fault=fault)
-    servers = [Server(name, entry, events) for name, entry in entries.items()]
+    servers = [McpServer(name, entry, events) for name, entry in entries.items()]
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -44,7 +44,7 @@ class McpFileError(AgentError):
     """The file cannot be used; one line that begins with `MCP_CONFIG`."""
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One server as the file has it."""
 
     url: str = ""
@@ -66,10 +66,12 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    mcpServers: dict[str, Entry] = {}  # noqa: N815 (the spelling of the file)
+    mcpServers: dict[str, McpServerConfig] = {}  # noqa: N815 (the spelling of the file)
 
 
-def read(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Entry], dict[str, str]]:
+def read(
+    path: Path, environment: Mapping[str, str]
+) -> tuple[dict[str, McpServerConfig], dict[str, str]]:
     """The servers with their secrets filled in; and those left out, with the reason.
 
     Both are by name, as names of tools begin.
@@ -98,7 +100,7 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[dict[str, Entry], 
     return usable, left_out
 
 
-def _fault(name: str, entry: Entry) -> str:
+def _fault(name: str, entry: McpServerConfig) -> str:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         return f"a name is 1-{_LONGEST_NAME} letters and digits, with single - or _ between them"
     if bool(entry.url) is bool(entry.command):
@@ -113,7 +115,9 @@ def _fault(name: str, entry: Entry) -> str:
     return f"sideEffects: {sorted(stray)[0]!r} is not in tools" if stray else ""
 
 
-def _filled(entry: Entry, environment: Mapping[str, str]) -> tuple[Entry, list[str]]:
+def _filled(
+    entry: McpServerConfig, environment: Mapping[str, str]
+) -> tuple[McpServerConfig, list[str]]:
     """The entry with each `${NAME}` replaced, and the names that are not set."""
     missing: dict[str, None] = {}
 

@@ -4,8 +4,8 @@ It is imported when the first server is connected, and not before: importing tak
 second.
 
 What is entered in one task must be left in it (the library's cancel scopes belong to tasks), so
-`connect` is entered by the task that owns the connection and by nobody else. `Connection.call` may
-be used from any task: when the connection breaks, the library cancels the owner and gives the
+`connect` is entered by the task that owns the connection and by nobody else. `McpConnection.call`
+may be used from any task: when the connection breaks, the library cancels the owner and gives the
 callers an error. In a caller that were the owner, the two could not be told apart.
 
 What the library does by default and is not wanted here:
@@ -48,12 +48,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
 
 from agent.errors import ToolError, provider_kind
-from agent.tools.mcp.mcp_config import Entry
+from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.raw_results import RawTransport, raw_of
 from agent.tools.mcp.untrusted_results import (
-    Answer,
-    AwayError,
-    Listed,
+    ListedTool,
+    McpResult,
+    ServerUnavailableError,
     SessionOverError,
     answer_of,
     listed_of,
@@ -95,11 +95,11 @@ Heard = Callable[[], Awaitable[bool]]
 class Listing:
     """The tools of a server, and a line for each entry that cannot be read."""
 
-    tools: tuple[Listed, ...]
+    tools: tuple[ListedTool, ...]
     remarks: tuple[str, ...]
 
 
-class Connection:
+class McpConnection:
     """A server that answers."""
 
     def __init__(self, client: Client, changed: asyncio.Event) -> None:
@@ -124,12 +124,12 @@ class Connection:
                     if not cursor or len(listed) >= _MOST_TOOLS:
                         break
         except _FAULTS as error:
-            raise AwayError(_reason(error)) from error
+            raise ServerUnavailableError(_reason(error)) from error
         read = [listed_of(entry) for entry in listed[:_MOST_TOOLS]]
         remarks = (_CANNOT_BE_READ,) if None in read else ()
         return Listing(tuple(tool for tool in read if tool is not None), remarks)
 
-    async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> Answer:
+    async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> McpResult:
         """Have a tool run.
 
         Raises:
@@ -150,10 +150,10 @@ class Connection:
             if error.code == _REFUSED:
                 raise _refusal(error.data) from error
             self._changed.set()
-            raise AwayError(_reason(error)) from error
+            raise ServerUnavailableError(_reason(error)) from error
         except _FAULTS as error:
             self._changed.set()
-            raise AwayError(_reason(error)) from error
+            raise ServerUnavailableError(_reason(error)) from error
         return answer_of(raw_of(result))
 
     @asynccontextmanager
@@ -185,7 +185,7 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(entry: Entry) -> AsyncIterator[Connection]:
+async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
     """A connection to this server, closed on leaving; its process, if any, is ended then.
 
     Raises:
@@ -212,12 +212,12 @@ async def connect(entry: Entry) -> AsyncIterator[Connection]:
             )
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await stack.enter_async_context(client)
-            yield Connection(client, changed)
+            yield McpConnection(client, changed)
     except _FAULTS as error:
-        raise AwayError(refusals.reason or _reason(error)) from error
+        raise ServerUnavailableError(refusals.reason or _reason(error)) from error
 
 
-async def _transport(stack: AsyncExitStack, entry: Entry, refusals: _Refusals) -> Any:
+async def _transport(stack: AsyncExitStack, entry: McpServerConfig, refusals: _Refusals) -> Any:
     """The library's transport, not entered; what it needs is closed with the stack."""
     if entry.command:
         dropped = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115, ASYNC230, PTH123 (the stack closes it)
@@ -339,7 +339,7 @@ def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
-        case AwayError():
+        case ServerUnavailableError():
             return str(error)
         case FileNotFoundError() | PermissionError():
             return "its command cannot be run"

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from agent.errors import ToolError
-from agent.tools.mcp.mcp_config import Entry
-from agent.tools.mcp.mcp_tools import Offer, offer
-from agent.tools.mcp.untrusted_results import Answer, AwayError, SessionOverError
+from agent.tools.mcp.mcp_config import McpServerConfig
+from agent.tools.mcp.mcp_tools import OfferedTool, offer
+from agent.tools.mcp.untrusted_results import McpResult, ServerUnavailableError, SessionOverError
 from agent.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from agent.tools.mcp.mcp_connection import Connection
+    from agent.tools.mcp.mcp_connection import McpConnection
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ _CLOSE_SECONDS = 10.0
 _RENEW_SECONDS = 3.0
 """How long a call waits for a new session in the place of one that the server has ended."""
 
-_NOTHING = Offer({}, ())
+_NOTHING = OfferedTool({}, ())
 _AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 
 Chance = Callable[[float, float], float]
@@ -60,17 +60,21 @@ class SourceEvents(Protocol):
         ...
 
 
-class Server:
+class McpServer:
     """`agent.tools.registry.Source`: the tools of one server, as long as it answers."""
 
     def __init__(
-        self, name: str, entry: Entry, events: SourceEvents, chance: Chance = random.uniform
+        self,
+        name: str,
+        entry: McpServerConfig,
+        events: SourceEvents,
+        chance: Chance = random.uniform,
     ) -> None:
         self.name = name
         self._entry = entry
         self._events = events
         self._chance = chance
-        self._connection: Connection | None = None
+        self._connection: McpConnection | None = None
         self._offer = _NOTHING
         self._is_closing = False
         self._tried = asyncio.Event()
@@ -123,7 +127,7 @@ class Server:
                 if renewed - before > _RENEW_SECONDS:
                     continue
                 self._lose("it ends each session at once")
-            except AwayError as error:
+            except ServerUnavailableError as error:
                 self._lose(str(error))
             if loop.time() - began > _STEADY_SECONDS:
                 wait = _FIRST_WAIT_SECONDS
@@ -143,7 +147,7 @@ class Server:
                         await self._read(connection)
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
-    async def _read(self, connection: Connection) -> None:
+    async def _read(self, connection: McpConnection) -> None:
         """Take over the list as it is now."""
         listing = await connection.tools()
         offered = offer(self.name, self._entry, listing.tools, self._ask)
@@ -168,7 +172,7 @@ class Server:
             self._events.changed(self.name, is_up=False)
             log.warning("tool_source.away", source=self.name, fault=fault)
 
-    async def _ask(self, tool: str, arguments: Mapping[str, object]) -> Answer:
+    async def _ask(self, tool: str, arguments: Mapping[str, object]) -> McpResult:
         """Have a tool run. See `offers.Ask`."""
         connection = await self._present()
         try:
@@ -178,7 +182,7 @@ class Server:
             connection = await self._present()
             return await connection.call(tool, arguments, self._entry.timeout)
 
-    async def _present(self) -> Connection:
+    async def _present(self) -> McpConnection:
         """The connection, waited for while it is renewed. Raises `ToolError` without one."""
         if self._connection is None and not self.fault:
             with suppress(TimeoutError):
@@ -188,7 +192,7 @@ class Server:
             raise ToolError(_AWAY)
         return self._connection
 
-    def _renew(self, over: Connection) -> None:
+    def _renew(self, over: McpConnection) -> None:
         """Have the owner connect again; harmless when it has."""
         if self._connection is over:
             log.info("tool_source.session_over", source=self.name)

@@ -34,8 +34,8 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import ToolError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.mcp import schema_mapping as schemas
-from agent.tools.mcp.mcp_config import Entry
-from agent.tools.mcp.untrusted_results import Answer, AwayError, Listed
+from agent.tools.mcp.mcp_config import McpServerConfig
+from agent.tools.mcp.untrusted_results import ListedTool, McpResult, ServerUnavailableError
 from agent.tools.tool import CallContext, Tool, ToolFunction
 
 _LONGEST_NAME = 64
@@ -44,19 +44,21 @@ _NO_ANSWER = "The system behind this tool did not answer. It may be tried again 
 _LEDGER_SECONDS = PERFORM_SECONDS + 2.0
 """Longer than performing and writing its outcome down may take, so that the ledger has its say."""
 
-Ask = Callable[[str, Mapping[str, object]], Awaitable[Answer]]
-"""Has a server run a tool of its own. Raises `ToolError` (not begun) and `AwayError` (unknown)."""
+Ask = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
+"""Run a server's tool. Raises `ToolError` (not begun) or `ServerUnavailableError` (unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class OfferedTool:
     """The tools of a server by the names we give them, and a line for each one left out."""
 
     tools: Mapping[str, Tool]
     remarks: tuple[str, ...]
 
 
-def offer(server: str, entry: Entry, listed: Iterable[Listed], ask: Ask) -> Offer:
+def offer(
+    server: str, entry: McpServerConfig, listed: Iterable[ListedTool], ask: Ask
+) -> OfferedTool:
     """What this server offers, as far as it is wanted and can be used."""
     found = {each.name: each for each in reversed(list(listed))}
     wanted = found if entry.tools is None else {name: found.get(name) for name in entry.tools}
@@ -69,7 +71,7 @@ def offer(server: str, entry: Entry, listed: Iterable[Listed], ask: Ask) -> Offe
             tools[ours] = _tool(ours, each, entry, ask)
         except schemas.SchemaError as error:
             remarks.append(f"{ours}: {error}, left out")
-    return Offer(tools, tuple(remarks))
+    return OfferedTool(tools, tuple(remarks))
 
 
 def names(server: str, originals: Iterable[str]) -> dict[str, str]:
@@ -93,7 +95,7 @@ def _numbered(ours: str, original: str) -> str:
     return f"{ours[: _LONGEST_NAME - len(number) - 1]}_{number}"
 
 
-def _tool(name: str, listed: Listed, entry: Entry, ask: Ask) -> Tool:
+def _tool(name: str, listed: ListedTool, entry: McpServerConfig, ask: Ask) -> Tool:
     schema = schemas.parameters(listed.schema)
     arguments, properties = schemas.arguments(name, schema)
     effect = _side_effect(listed, entry)
@@ -109,7 +111,7 @@ def _tool(name: str, listed: Listed, entry: Entry, ask: Ask) -> Tool:
     return Tool(spec, arguments, function, seconds, _MOST_RESULT_CHARS, rest=rest)
 
 
-def _side_effect(listed: Listed, entry: Entry) -> SideEffect:
+def _side_effect(listed: ListedTool, entry: McpServerConfig) -> SideEffect:
     if (said := entry.side_effects.get(listed.name)) is not None:
         return said
     if listed.is_read_only:
@@ -143,7 +145,7 @@ class _Running:
         """Have it run; nothing happens by it."""
         try:
             answer = await self.ask(self.original, self._arguments(given))
-        except AwayError as error:
+        except ServerUnavailableError as error:
             raise ToolError(_NO_ANSWER) from error
         return _value(_result(answer))
 
@@ -177,7 +179,7 @@ class _Running:
         return {**(rest if isinstance(rest, dict) else {}), **named}
 
 
-def _result(answer: Answer) -> Result:
+def _result(answer: McpResult) -> Result:
     """An answer as it may be kept: bounded, and of types that can be written."""
     try:
         text = msgspec.json.encode(answer.value).decode()

@@ -16,7 +16,7 @@ _SHOWN_CHARS = 100
 _NOT_INCLUDED = "[{}, not included]"
 
 
-class AwayError(AgentError):
+class ServerUnavailableError(AgentError):
     """A server does not answer; the text says why, for operators, without anybody's words.
 
     If a tool was asked for, nobody knows whether it ran.
@@ -28,7 +28,7 @@ class SessionOverError(ToolError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedTool:
     """A tool as its server lists it. All of it is hearsay."""
 
     name: str
@@ -39,7 +39,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class McpResult:
     """What a tool of a server gave back."""
 
     value: object
@@ -48,7 +48,7 @@ class Answer:
     """The tool ran, and says that it failed."""
 
 
-def listed_of(raw: object) -> Listed | None:
+def listed_of(raw: object) -> ListedTool | None:
     """A tool of a list; None if it has no name or no arguments that can be read."""
     match raw:
         case {"name": str(name), **rest} if name:
@@ -57,7 +57,7 @@ def listed_of(raw: object) -> Listed | None:
             texts = (rest.get("description"), rest.get("title"), hints.get("title"))
             if not isinstance(schema, dict | None):
                 return None
-            return Listed(
+            return ListedTool(
                 name=name,
                 description=next((each for each in texts if isinstance(each, str) and each), ""),
                 schema={"type": "object"} if schema is None else schema,
@@ -68,15 +68,15 @@ def listed_of(raw: object) -> Listed | None:
             return None
 
 
-def answer_of(raw: Mapping[str, Any]) -> Answer:
+def answer_of(raw: Mapping[str, Any]) -> McpResult:
     """The result of a call: its structured answer, otherwise its words."""
     is_error = raw.get("isError") is True
     structured = raw.get("structuredContent")
     if structured is not None and not is_error:
-        return Answer(structured, is_error=False)
+        return McpResult(structured, is_error=False)
     content = raw.get("content")
     blocks = content if isinstance(content, list) else [content]
-    return Answer("\n".join(filter(None, map(_words, blocks))), is_error=is_error)
+    return McpResult("\n".join(filter(None, map(_words, blocks))), is_error=is_error)
 
 
 def _words(block: object) -> str:

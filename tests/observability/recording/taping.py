@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.call.actions import Action
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.events import EndReason, Event
 from agent.call.resumption import Resumption
-from agent.observability.recording.record_reader import RecordedLine, read_record
+from agent.observability.recording.record_reader import RecordedConnection, read_record
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.serialization import Beginning, Stamp
+from agent.observability.recording.serialization import Beginning, RecordStamp
 from tests.fakes import MemoryStore, moment
 
 NOW = 1_772_733_600.5
-STAMP = Stamp("pizza", 3, "scripted:", "p0", "t0", "c0")
+STAMP = RecordStamp("pizza", 3, "scripted:", "p0", "t0", "c0")
 ADA_CALLS = {"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"}
 
 
 ASKS = "a0"
 
 
-def beginning(brief: Brief, resumption: Resumption | None = None) -> Beginning:
+def beginning(brief: CallConfig, resumption: Resumption | None = None) -> Beginning:
     """With what a line began."""
     return Beginning(brief, resumption, STAMP, int(NOW * 1000), ADA_CALLS)
 
@@ -36,7 +36,7 @@ class Tape:
     seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
 
 
-async def taped(tapes: Sequence[Tape]) -> list[RecordedLine]:
+async def taped(tapes: Sequence[Tape]) -> list[RecordedConnection]:
     """These lines after they were in the table."""
     store = MemoryStore()
     await write(store, tapes)

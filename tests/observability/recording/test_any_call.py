@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from agent.call import events as ev
 from agent.call.actions import Action
-from agent.call.resumption import Cause, Resumption
+from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.recording.replay import Today, replay
 from tests.call.test_rules import Adversary
 from tests.call.world import World
@@ -26,7 +26,7 @@ class TapedWorld(World):
         self.tapes[-1].seen.append((event, actions))
         return actions
 
-    def resume(self, cause: Cause) -> None:
+    def resume(self, cause: ResumeCause) -> None:
         facts = [self.journal[at] for at in range(len(self.journal))]
         is_cut_off = self.began_at == len(facts)
         super().resume(cause)

@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason
 from agent.errors import StoreError, StoreRefusedError
 from agent.observability.recording.call_recorder import CallRecorder
 from agent.observability.recording.record_reader import read_record
-from agent.observability.recording.record_writer import Loss, RecordDesk, open_records
+from agent.observability.recording.record_writer import Loss, RecordWriter, open_records
 from agent.ports import Item
 from tests.fakes import Clock, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
@@ -59,14 +59,14 @@ class Counted:
 @asynccontextmanager
 async def desk(
     store: MemoryStore, counted: Counted | None = None, days: int = 7
-) -> AsyncIterator[RecordDesk]:
+) -> AsyncIterator[RecordWriter]:
     async with open_records(store, lambda: NOW, days, counted) as opened:
         assert opened is not None
         yield opened
 
 
-def recording(at: RecordDesk, call_sid: str = "CA1", generation: int = 0) -> CallRecorder:
-    return at.open(call_sid, generation, beginning(Brief()), lambda: "a0")
+def recording(at: RecordWriter, call_sid: str = "CA1", generation: int = 0) -> CallRecorder:
+    return at.open(call_sid, generation, beginning(CallConfig()), lambda: "a0")
 
 
 def hears(recorder: CallRecorder, text: str) -> None:
@@ -280,7 +280,7 @@ def test_what_cannot_be_written_costs_itself() -> None:
 def test_without_days_nothing_is_recorded() -> None:
     """It is off unless it is asked for."""
 
-    async def main() -> RecordDesk | None:
+    async def main() -> RecordWriter | None:
         async with open_records(MemoryStore(), lambda: NOW, 0) as opened:
             return opened
 

@@ -21,9 +21,9 @@ from agent.call.actions import (
     Timer,
     ToolOutcome,
 )
-from agent.call.config import Brief, Limits
+from agent.call.config import CallConfig, Limits
 from agent.call.events import Event
-from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note, Recorded, ToolUsed
+from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Recorded, ToolUsed
 from agent.call.messages import (
     ForcedTool,
     Message,
@@ -34,12 +34,12 @@ from agent.call.messages import (
     ToolResult,
     Usage,
 )
-from agent.call.resumption import Cause, Resumption
+from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.recording.serialization import (
     ActionForms,
     Beginning,
     RecordError,
-    Stamp,
+    RecordStamp,
     beginning_form,
     beginning_from,
     event_form,
@@ -69,9 +69,9 @@ EVENTS: list[Event] = [
     ev.ToolFinished("a", ToolOutcome("{}", effect=SendDigits("1w2"))),
     ev.ToolFinished("a", ToolOutcome("{}", effect=SwitchLanguage("es-US"))),
     ev.TimerFired(Timer.IDLE, 7),
-    ev.BriefChanged(BRIEF),
+    ev.CallConfigChanged(BRIEF),
     ev.AllowanceSpent(),
-    ev.ServiceStopping(ev.Departure.AT_ONCE),
+    ev.ServiceStopping(ev.ShutdownMode.AT_ONCE),
     ev.CallEnded(ev.EndReason.ERROR_RELAY),
 ]
 
@@ -117,14 +117,16 @@ def test_what_is_no_event_is_told_without_its_words(raw: object) -> None:
 def test_beginning_is_read_back_as_it_was() -> None:
     """All limits and phrases, and every kind of fact."""
     facts: list[Fact] = [
-        CallerSaid("12", Means.KEYPAD),
+        CallerSaid("12", InputMode.KEYPAD),
         AgentSaid("Hello", is_cut=True),
         ToolUsed(1, CALL),
         Note("The line broke."),
     ]
-    resumption = Resumption(facts, Cause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es")
-    brief = Brief(tools=BRIEF.tools, keypad=BRIEF.keypad, limits=Limits(idle_ms=(1, 2, 3)))
-    began = Beginning(brief, resumption, Stamp("pizza", 2), 1_772_733_600_000, {"From": "+1"})
+    resumption = Resumption(
+        facts, ResumeCause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es"
+    )
+    brief = CallConfig(tools=BRIEF.tools, keypad=BRIEF.keypad, limits=Limits(idle_ms=(1, 2, 3)))
+    began = Beginning(brief, resumption, RecordStamp("pizza", 2), 1_772_733_600_000, {"From": "+1"})
 
     assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
 

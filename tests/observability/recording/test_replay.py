@@ -8,21 +8,21 @@ from dataclasses import replace
 
 from agent.call import events as ev
 from agent.call.actions import Action, ToolOutcome
-from agent.call.config import Brief, Limits, Phrases
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.events import Event, ReplyFault
 from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall, ToolSpec
-from agent.call.resumption import Cause, Resumption
-from agent.observability.recording.record_reader import RecordedLine, read_chunks, read_record
-from agent.observability.recording.replay import Outcome, Today, replay
+from agent.call.resumption import ResumeCause, Resumption
+from agent.observability.recording.record_reader import RecordedConnection, read_chunks, read_record
+from agent.observability.recording.replay import ReplayOutcome, Today, replay
 from agent.observability.recording.replay_report import changes, told
 from tests.fakes import MemoryStore
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
 from tests.virtual_time import run_virtually
 
 LOOK = ToolSpec("look_up", "Looks.", '{"type":"object"}')
-BRIEF = Brief(greeting="Hello.", tools={"look_up": LOOK})
+BRIEF = CallConfig(greeting="Hello.", tools={"look_up": LOOK})
 ORDERED: list[Event] = [
     ev.CallStarted(),
     ev.CallerSpoke("two pizzas please"),
@@ -34,7 +34,9 @@ ORDERED: list[Event] = [
 ]
 
 
-def tape(events: Sequence[Event], brief: Brief = BRIEF, resumed: Resumption | None = None) -> Tape:
+def tape(
+    events: Sequence[Event], brief: CallConfig = BRIEF, resumed: Resumption | None = None
+) -> Tape:
     """A line on which this happened."""
     conversation = Conversation(brief, resumed)
     call_ids = iter(["x"])
@@ -47,11 +49,11 @@ def tape(events: Sequence[Event], brief: Brief = BRIEF, resumed: Resumption | No
     return Tape(beginning(brief, resumed), seen)
 
 
-def line_of(*tapes: Tape) -> list[RecordedLine]:
+def line_of(*tapes: Tape) -> list[RecordedConnection]:
     return run_virtually(taped(tapes))
 
 
-def played(brief: Brief, asks: str = ASKS) -> Outcome:
+def played(brief: CallConfig, asks: str = ASKS) -> ReplayOutcome:
     """The call of above with this brief of today."""
     return replay(line_of(tape(ORDERED)), Today(brief, STAMP, asks))
 
@@ -137,9 +139,9 @@ def test_changed_model_is_shown_at_the_first_request() -> None:
 def test_changed_message_is_named() -> None:
     """The request is the same but for what the caller said long ago."""
     facts = [CallerSaid("a pizza")]
-    resumed = Resumption(facts, Cause.LOST)
+    resumed = Resumption(facts, ResumeCause.LOST)
     (line,) = line_of(tape([ev.CallStarted()], resumed=resumed))
-    line.beginning = beginning(BRIEF, Resumption([CallerSaid("a salad")], Cause.LOST))
+    line.beginning = beginning(BRIEF, Resumption([CallerSaid("a salad")], ResumeCause.LOST))
 
     outcome = replay([line])
 
@@ -151,7 +153,7 @@ def test_changed_message_is_named() -> None:
 
 def test_each_line_is_played_with_its_beginning() -> None:
     """A call that was resumed departs on the line on which it does."""
-    resumed = Resumption([CallerSaid("a pizza")], Cause.LOST)
+    resumed = Resumption([CallerSaid("a pizza")], ResumeCause.LOST)
     lines = line_of(tape(ORDERED), tape([ev.CallStarted(), ev.CallEnded()], resumed=resumed))
 
     same = replay(lines)
@@ -164,7 +166,7 @@ def test_each_line_is_played_with_its_beginning() -> None:
 def test_edit_during_the_call_brings_what_is_in_force_today() -> None:
     """Otherwise the recorded edit would undo it."""
     edited = replace(BRIEF, phrases=Phrases(apology="Oh."))
-    events = [*ORDERED[:5], ev.BriefChanged(edited), *ORDERED[5:]]
+    events = [*ORDERED[:5], ev.CallConfigChanged(edited), *ORDERED[5:]]
     lines = line_of(tape(events))
 
     assert replay(lines).is_same
@@ -191,7 +193,7 @@ def test_record_with_a_gap_is_played_up_to_it() -> None:
     store = MemoryStore()
     long = [*ORDERED[:1], *[ev.PlaybackReported(ev.Playback.CALLER_OFF, "x" * 20_000)] * 6]
 
-    async def main() -> list[RecordedLine]:
+    async def main() -> list[RecordedConnection]:
         await write(store, [tape([*long, *ORDERED[1:]])])
         items = await store.query("CA1")
         return read_chunks([items[0], *items[2:]])
@@ -208,7 +210,7 @@ def test_call_that_was_not_recorded_has_no_lines() -> None:
     """Nor has one whose beginning is lost."""
     store = MemoryStore()
 
-    async def main() -> list[list[RecordedLine]]:
+    async def main() -> list[list[RecordedConnection]]:
         nothing = await read_record(store, "CA1")
         await write(store, [tape(ORDERED)])
         items = [{**item, "sk": "record::000000::000001"} for item in await store.query("CA1")]

@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 
 from agent.call import events as ev
 from agent.call.actions import Action, Record, RunTool, Speak, StartReply, ToolOutcome
-from agent.call.config import Brief
+from agent.call.config import CallConfig
 from agent.call.events import EndReason, Event, Playback, PlaybackReported
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
-    Means,
+    InputMode,
     Note,
     Recorded,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.cli.recorded_calls import shown
-from agent.observability.recording.record_reader import RecordedLine
+from agent.observability.recording.record_reader import RecordedConnection
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.story import Story, read_story
+from agent.observability.recording.story import CallTranscript, read_story
 from agent.observability.recording.transcript import (
     clock,
     escaped,
@@ -47,12 +47,12 @@ from tests.virtual_time import run_virtually
 STARTED = int(NOW * 1000)
 CALL = ToolCall("abc123def", "PlaceOrderFunction", '{"size":"large"}')
 FACTS: list[Recorded] = [
-    AgentSaid("Hello.", Voice.GREETING),
+    AgentSaid("Hello.", SpeechSource.GREETING),
     CallerSaid("a large pizza, please \x1b[2J"),
-    AgentSaid("One moment, please.", Voice.SERVICE),
+    AgentSaid("One moment, please.", SpeechSource.SERVICE),
     ToolUsed(1, CALL, ToolResult("abc123def", '{"error":"sold out"}', is_error=True)),
     AgentSaid("", is_cut=True),
-    CallerSaid("12", Means.KEYPAD),
+    CallerSaid("12", InputMode.KEYPAD),
     AgentSaid("Twelve pizzas, then. That will ", is_cut=True),
     Note("The line broke off here for a moment."),
     ToolUsed(2, CALL),
@@ -112,7 +112,7 @@ async def ordered(store: MemoryStore) -> None:
     """A recorded turn: held back, asked, a tool, asked again, answered."""
     loop = asyncio.get_running_loop()
     happened: list[tuple[float, Event, list[Action]]] = [
-        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello.", Voice.GREETING))]),
+        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))]),
         (2.0, ev.CallerSpoke("a large pizza and"), [Record(1, CallerSaid("a large pizza and"))]),
         (1.0, ev.CallerSpoke("a salad"), [Record(2, CallerSaid("a salad")), StartReply(1, ())]),
         (0.4, ev.ReplyDelta(1, "Let me see. "), [Speak(1, "Let me see. ")]),
@@ -124,7 +124,7 @@ async def ordered(store: MemoryStore) -> None:
     ]
     async with open_records(store, lambda: NOW, 7) as desk:
         assert desk is not None
-        recorder = desk.open("CA1", 0, beginning(Brief()), lambda: "a0")
+        recorder = desk.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
         for seconds, event, actions in happened:
             await asyncio.sleep(seconds)  # of virtual time
             recorder.observe(moment(event, actions, loop.time()))
@@ -206,8 +206,8 @@ def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
 
 def test_line_of_which_nothing_is_recorded_is_named() -> None:
     """The table was away while it lasted."""
-    second = RecordedLine(1, beginning(Brief()), end="caller_hangup")
-    story = Story("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
+    second = RecordedConnection(1, beginning(CallConfig()), end="caller_hangup")
+    story = CallTranscript("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
 
     assert transcript(story).splitlines()[2:4] == [
         "line 0: nothing of it is recorded",

@@ -13,7 +13,7 @@ from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
 from agent.ports import Item
 from agent.store.call_state.call_item import (
-    Session,
+    SessionItem,
     TokenUse,
     identity_of,
     is_edited,
@@ -30,7 +30,7 @@ from agent.store.call_state.call_item import (
 from agent.usecases.use_case import Profile, UseCase
 from tests.fakes import MemoryStore
 
-SESSION = Session(
+SESSION = SessionItem(
     use_case=UseCase(
         "pizzaUseCase",
         "Template.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.history import AgentSaid, CallerSaid, Fact, Means, Note, Summary, ToolUsed
+from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Summary, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
 from agent.store.call_state.facts import fact_from_item, fact_item
 
@@ -19,7 +19,7 @@ CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
             {"role": "user", "content": [{"text": "Two small pizzas please"}]},
         ),
         (
-            CallerSaid("42", Means.KEYPAD),
+            CallerSaid("42", InputMode.KEYPAD),
             {"role": "user", "content": [{"text": "[The caller pressed on the keypad: 42]"}]},
         ),
         (

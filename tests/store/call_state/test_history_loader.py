@@ -22,18 +22,18 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     History,
-    Means,
+    InputMode,
     Note,
     Recorded,
+    SpeechSource,
     Summary,
     ToolUsed,
-    Voice,
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
 from agent.store.call_state.facts import fact_item
-from agent.store.call_state.history_loader import ReadBack, read_back, read_items
-from agent.store.call_state.history_repair import Repair, RepairKind, interrupted
+from agent.store.call_state.history_loader import LoadedHistory, read_back, read_items
+from agent.store.call_state.history_repair import HistoryRepair, RepairKind, interrupted
 from agent.store.call_state.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
@@ -41,7 +41,7 @@ from tests.fakes import MemoryStore
 
 STARTED = 1_772_733_600_000
 CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
-SILENCE = AgentSaid("", Voice.SERVICE)
+SILENCE = AgentSaid("", SpeechSource.SERVICE)
 GENERATION = 1_000_000_000
 
 texts = st.text(min_size=1, max_size=20).filter(str.strip)
@@ -51,8 +51,8 @@ objects = st.dictionaries(
 names = st.from_regex(r"[A-Za-z0-9_]{1,64}", fullmatch=True)
 results = st.builds(ToolResult, st.just(""), objects | texts, st.booleans())
 sound_facts = st.one_of(
-    st.builds(CallerSaid, texts, st.sampled_from(Means)),
-    st.builds(AgentSaid, st.text(max_size=20), st.sampled_from(Voice), st.booleans()),
+    st.builds(CallerSaid, texts, st.sampled_from(InputMode)),
+    st.builds(AgentSaid, st.text(max_size=20), st.sampled_from(SpeechSource), st.booleans()),
     st.builds(Note, texts),
     st.builds(
         ToolUsed,
@@ -104,7 +104,7 @@ def test_every_fact_comes_back_exactly(
 ) -> None:
     """Through the journal and a real table, in the order of their positions."""
 
-    async def through(path: Path) -> ReadBack:
+    async def through(path: Path) -> LoadedHistory:
         store = await SqliteStore.open(path)
         async with open_journals(store, lambda: 99_999_999_999.5) as journals:
             journal = journals.open("CA1", STARTED)
@@ -214,7 +214,7 @@ def test_of_two_items_with_one_position_the_later_stands() -> None:
     ("kept", "good", "kinds"),
     [
         (CallerSaid(" "), SILENCE, ["blank"]),
-        (CallerSaid("", Means.KEYPAD), SILENCE, ["blank"]),
+        (CallerSaid("", InputMode.KEYPAD), SILENCE, ["blank"]),
         (AgentSaid("", is_cut=True), AgentSaid("", is_cut=True), []),
         (
             ToolUsed(1, ToolCall("abcdefghi", "no-such tool", "{}")),
@@ -341,7 +341,10 @@ async def test_each_repair_is_logged_without_words() -> None:
     with structlog.testing.capture_logs() as logs:
         found = await read_back(store, "CA1")
 
-    assert found.repairs == [Repair(RepairKind.MISSING, 0), Repair(RepairKind.CALL_ID, 2)]
+    assert found.repairs == [
+        HistoryRepair(RepairKind.MISSING, 0),
+        HistoryRepair(RepairKind.CALL_ID, 2),
+    ]
     level = {"event": "history.repaired", "log_level": "warning"}
     assert logs == [
         {"kind": "missing", "position": 0, **level},

@@ -8,15 +8,17 @@ import pytest
 
 from agent.ports import Store
 from agent.store.call_state import outbound_records as dials
-from agent.store.call_state.outbound_records import Dial
+from agent.store.call_state.outbound_records import OutboundCallRecord
 from tests.fakes import Clock, MemoryStore
 
 ADA, GRACE = "+15550100001", "+15550100002"
-DIAL = Dial(ADA, "+15550100000", "restaurantOrderingUseCase")
+DIAL = OutboundCallRecord(ADA, "+15550100000", "restaurantOrderingUseCase")
 NOW = 1_900_000_000
 
 
-async def claim(store: Store, token: str, call_sid: str = "CA1", to: str = ADA) -> Dial | None:
+async def claim(
+    store: Store, token: str, call_sid: str = "CA1", to: str = ADA
+) -> OutboundCallRecord | None:
     return await dials.claim(store, token, call_sid, to, NOW)
 
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from agent.call.resumption import Cause
+from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.ports import Item
-from agent.store.call_state.resume_attempts import Reentry, enter_again, reentry_of
+from agent.store.call_state.resume_attempts import ResumeAttempt, enter_again, reentry_of
 from tests.fakes import MemoryStore
 
 NOW = 1_000.0
@@ -19,9 +19,15 @@ async def test_lines_are_numbered_from_one() -> None:
     """0 is the first line of a call; the number is the generation of its facts."""
     store = MemoryStore()
 
-    lines = [await enter_again(store, "CA1", Cause.LOST, f"VX{n}", NOW + 100 * n) for n in range(3)]
+    lines = [
+        await enter_again(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW + 100 * n) for n in range(3)
+    ]
 
-    assert lines == [Reentry(1, Cause.LOST), Reentry(2, Cause.LOST), Reentry(3, Cause.LOST)]
+    assert lines == [
+        ResumeAttempt(1, ResumeCause.LOST),
+        ResumeAttempt(2, ResumeCause.LOST),
+        ResumeAttempt(3, ResumeCause.LOST),
+    ]
 
 
 async def test_two_processes_get_two_numbers() -> None:
@@ -30,7 +36,7 @@ async def test_two_processes_get_two_numbers() -> None:
 
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(enter_again(store, "CA1", Cause.LOST, f"VX{n}", NOW))
+            group.create_task(enter_again(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW))
             for n in range(3)
         ]
 
@@ -42,42 +48,44 @@ async def test_one_session_has_one_line_after_it() -> None:
     """Twilio asks twice when it had no answer."""
     store = MemoryStore()
 
-    first = await enter_again(store, "CA1", Cause.LOST, "VX1", NOW)
-    again = await enter_again(store, "CA1", Cause.LOST, "VX1", NOW + 1)
+    first = await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW)
+    again = await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW + 1)
 
-    assert first == again == Reentry(1, Cause.LOST)
+    assert first == again == ResumeAttempt(1, ResumeCause.LOST)
 
 
 async def test_a_session_nobody_names_is_always_another() -> None:
     """Two sockets without a name are not one."""
     store = MemoryStore()
 
-    await enter_again(store, "CA1", Cause.RECONNECTED, "", NOW)
-    second = await enter_again(store, "CA1", Cause.RECONNECTED, "", NOW)
+    await enter_again(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
+    second = await enter_again(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
 
-    assert second == Reentry(2, Cause.RECONNECTED)
+    assert second == ResumeAttempt(2, ResumeCause.RECONNECTED)
 
 
 async def test_three_lines_in_two_minutes_are_enough() -> None:
     """Later there may be more."""
     store = MemoryStore()
     for n in range(3):
-        await enter_again(store, "CA1", Cause.HANDED_OVER, f"VX{n}", NOW + n)
+        await enter_again(store, "CA1", ResumeCause.HANDED_OVER, f"VX{n}", NOW + n)
 
-    fourth = await enter_again(store, "CA1", Cause.LOST, "VX3", NOW + 119)
-    later = await enter_again(store, "CA1", Cause.LOST, "VX4", NOW + 121.5)
+    fourth = await enter_again(store, "CA1", ResumeCause.LOST, "VX3", NOW + 119)
+    later = await enter_again(store, "CA1", ResumeCause.LOST, "VX4", NOW + 121.5)
 
     assert fourth is None
-    assert later == Reentry(4, Cause.LOST)
+    assert later == ResumeAttempt(4, ResumeCause.LOST)
 
 
 async def test_a_caller_may_be_sent_back_by_people_as_often_as_they_ask() -> None:
     """Those lines are neither counted nor refused."""
     store = MemoryStore()
     for n in range(4):
-        await enter_again(store, "CA1", Cause.NOBODY, f"VX{n}", NOW)
+        await enter_again(store, "CA1", ResumeCause.NOBODY, f"VX{n}", NOW)
 
-    assert await enter_again(store, "CA1", Cause.LOST, "VX9", NOW) == Reentry(5, Cause.LOST)
+    assert await enter_again(store, "CA1", ResumeCause.LOST, "VX9", NOW) == ResumeAttempt(
+        5, ResumeCause.LOST
+    )
 
 
 async def test_what_is_no_entry_does_not_stop_a_call() -> None:
@@ -85,7 +93,9 @@ async def test_what_is_no_entry_does_not_stop_a_call() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
 
-    assert await enter_again(store, "CA1", Cause.LOST, "VX1", NOW) == Reentry(1, Cause.LOST)
+    assert await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW) == ResumeAttempt(
+        1, ResumeCause.LOST
+    )
 
 
 async def test_a_line_that_is_always_taken_is_given_up() -> None:
@@ -96,19 +106,22 @@ async def test_a_line_that_is_always_taken_is_given_up() -> None:
             return False
 
     with pytest.raises(StoreError):
-        await enter_again(Taken(), "CA1", Cause.LOST, "VX1", NOW)
+        await enter_again(Taken(), "CA1", ResumeCause.LOST, "VX1", NOW)
 
 
 @pytest.mark.parametrize(
     ("item", "line"),
     [
         ({}, None),
-        (Reentry(2, Cause.HANDED_OVER).attributes, Reentry(2, Cause.HANDED_OVER)),
+        (
+            ResumeAttempt(2, ResumeCause.HANDED_OVER).attributes,
+            ResumeAttempt(2, ResumeCause.HANDED_OVER),
+        ),
         ({"resumeNumber": 0, "resumeCause": "lost"}, None),
         ({"resumeNumber": "2", "resumeCause": "lost"}, None),
         ({"resumeNumber": 2, "resumeCause": "boredom"}, None),
     ],
 )
-def test_the_session_item_tells_of_the_latest_line(item: Item, line: Reentry | None) -> None:
+def test_the_session_item_tells_of_the_latest_line(item: Item, line: ResumeAttempt | None) -> None:
     """What it does not tell, it does not."""
     assert reentry_of(item) == line

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import MessageError, MessageRefusedError, Refusal, StoreError
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreError
 from agent.ports import Item, Mail, TextMessage
-from agent.tools import TOOLS, CallContext, HttpTools, Toolkit
+from agent.tools import TOOLS, CallContext, HttpTools, ToolRegistry
 from agent.tools.builtin.message_limits import PER_DAY, TOO_MANY
 from agent.tools.builtin.message_templates import MAX_SMS, Restaurant, order_text
 from agent.tools.builtin.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
@@ -288,7 +288,7 @@ async def test_a_message_that_is_tried_again_counts_once() -> None:
     """The carrier refused it; its place is kept for it."""
     messenger = MemoryMessenger()
     call = await ordering(messenger)
-    messenger.fault = MessageRefusedError(Refusal.OTHER)
+    messenger.fault = MessageRefusedError(MessageRefusal.OTHER)
     for _ in range(3):
         await refused(call, SMS)
     messenger.fault = None
@@ -461,8 +461,8 @@ async def test_doubt_is_never_sent_again(tool: str) -> None:
     assert (messenger.texts, messenger.mails) == ([], [])
 
 
-@pytest.mark.parametrize("refusal", [Refusal.OTHER, Refusal.RECIPIENT])
-async def test_refusal_may_be_tried_again(refusal: Refusal) -> None:
+@pytest.mark.parametrize("refusal", [MessageRefusal.OTHER, MessageRefusal.RECIPIENT])
+async def test_refusal_may_be_tried_again(refusal: MessageRefusal) -> None:
     """Nothing was sent, that is certain, so a second attempt sends the first message."""
     messenger = MemoryMessenger()
     call = await ordering(messenger)
@@ -481,7 +481,7 @@ async def test_who_has_opted_out_is_not_texted_again() -> None:
     messenger = MemoryMessenger()
     call = await ordering(messenger)
     await call.store.merge(ADA, "profile", {"firstName": "Ada"})
-    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    messenger.fault = MessageRefusedError(MessageRefusal.OPTED_OUT)
     first = await refused(call, SMS)
     messenger.fault = None
 
@@ -504,7 +504,7 @@ class _ForgetfulStore(MemoryStore):
 async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
     """It is a refusal, not a doubt: nothing was sent."""
     messenger = MemoryMessenger()
-    messenger.fault = MessageRefusedError(Refusal.OPTED_OUT)
+    messenger.fault = MessageRefusedError(MessageRefusal.OPTED_OUT)
     store = _ForgetfulStore()
     await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "hours": "daily"})
     call = call_of(store, messenger=messenger)
@@ -516,7 +516,7 @@ async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
 
 async def test_tools_that_are_not_configured_are_not_offered() -> None:
     """The kit leaves them out, and says which variable it was for."""
-    kit = Toolkit(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
+    kit = ToolRegistry(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
 
     assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
     assert SMS in kit.specs

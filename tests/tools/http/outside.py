@@ -14,8 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
-from agent.tools import CallContext, CallToolbox, HttpTools, Outside
-from agent.usecases.host_allowlist import Hosts, Secret, SecretRule
+from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
+from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.http_tool_reader import read_http_tools
 
@@ -130,13 +130,13 @@ def declared(name: str = "T", /, **table: object) -> HttpTool:
 @asynccontextmanager
 async def offering(
     tool: HttpTool, call: CallContext, hosts: str = ""
-) -> AsyncIterator[CallToolbox]:
+) -> AsyncIterator[CallToolExecutor]:
     """A toolbox with one configured tool, whose host is listed."""
-    async with Outside.open(Hosts.read(hosts or tool.url.origin)) as outside:
-        yield CallToolbox([HttpTools(outside, SECRETS).tool(tool)], call)
+    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outside:
+        yield CallToolExecutor([HttpTools(outside, SECRETS).tool(tool)], call)
 
 
-async def run(toolbox: CallToolbox, name: str = "T", /, **arguments: object) -> ToolOutcome:
+async def run(toolbox: CallToolExecutor, name: str = "T", /, **arguments: object) -> ToolOutcome:
     """Run a tool as the model would."""
     return await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
 

@@ -11,11 +11,11 @@ import pytest
 import structlog
 
 from agent.errors import AgentError
-from agent.tools import CallToolbox, HttpTools, Outside
-from agent.tools.http.http_tools import FAILURES, REST_SECONDS, Circuit, RestingError
+from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
+from agent.tools.http.http_tools import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
 from agent.tools.http.outbound_http import Request, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
-from agent.usecases.host_allowlist import Hosts
+from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import Clock, MemoryStore
 from tests.tools.http.outside import (
     DROP,
@@ -449,9 +449,9 @@ async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
     clock = Clock(0.0)
     async with standing_in(*[reply(500)] * FAILURES, OK) as other:
         tool = declared(url=other.origin)
-        async with Outside.open(Hosts.read(other.origin)) as outside:
+        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outside:
             http = HttpTools(outside, {}, clock)
-            toolbox = CallToolbox([http.tool(tool)], call_of(MemoryStore()))
+            toolbox = CallToolExecutor([http.tool(tool)], call_of(MemoryStore()))
             for _ in range(FAILURES):
                 await run(toolbox)
             resting = await run(toolbox)
@@ -466,7 +466,7 @@ async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
 
 def test_failures_with_answers_between_them_are_no_outage() -> None:
     """Only so many in a row are."""
-    circuit = Circuit(Clock(0.0))
+    circuit = HostCircuit(Clock(0.0))
 
     for _ in range(FAILURES):
         with pytest.raises(AgentError), circuit.asking():
@@ -481,7 +481,7 @@ def test_failures_with_answers_between_them_are_no_outage() -> None:
 def test_one_request_tries_whether_a_host_is_back() -> None:
     """The others go on waiting; if it fails, the rest begins anew; cancelled, it says nothing."""
     clock = Clock(0.0)
-    circuit = Circuit(clock)
+    circuit = HostCircuit(clock)
 
     def fail(error: BaseException) -> None:
         with circuit.asking():
@@ -493,14 +493,14 @@ def test_one_request_tries_whether_a_host_is_back() -> None:
     clock.seconds = REST_SECONDS
     with pytest.raises(asyncio.CancelledError):
         fail(asyncio.CancelledError())
-    with circuit.asking(), pytest.raises(RestingError), circuit.asking():
+    with circuit.asking(), pytest.raises(CircuitOpenError), circuit.asking():
         pass
     with circuit.asking():
         pass
     for _ in range(FAILURES):
         with pytest.raises(AgentError):
             fail(AgentError())
-    with pytest.raises(RestingError):
+    with pytest.raises(CircuitOpenError):
         fail(AgentError())
 
 
@@ -526,10 +526,10 @@ async def test_failure_is_logged_by_host_and_reason_alone() -> None:
 async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only() -> None:
     """What was looked at is what is connected to, in each request anew; somebody listens there."""
     async with standing_in() as other:
-        hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.2/32")
+        hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.2/32")
         resolver = Names(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"])
         request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with Outside.open(hosts, resolver) as outside:
+        async with OutboundHttp.open(hosts, resolver) as outside:
             for _ in range(3):
                 with pytest.raises(UnreachableError):
                     await outside.send(request, 2.0)
@@ -540,9 +540,9 @@ async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only
 async def test_name_is_connected_to_where_it_may_lead() -> None:
     """The test above would mean nothing if no name were."""
     async with standing_in() as other:
-        hosts = Hosts.read(f"http://orders.test:{other.port}=127.0.0.1/32")
+        hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.1/32")
         request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with Outside.open(hosts, Names(["127.0.0.1"])) as outside:
+        async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outside:
             answer = await outside.send(request, 2.0)
 
     assert answer.status == 200
@@ -552,9 +552,9 @@ async def test_name_is_connected_to_where_it_may_lead() -> None:
 async def test_address_that_leads_to_another_is_not_connected_to() -> None:
     """A mapped address is no other way to one that is not listed."""
     async with standing_in() as other:
-        hosts = Hosts.read(f"http://[::ffff:127.0.0.1]:{other.port}")
+        hosts = HostAllowlist.read(f"http://[::ffff:127.0.0.1]:{other.port}")
         request = Request("GET", "http", "::ffff:7f00:1", other.port, "/", {})
-        async with Outside.open(hosts) as outside:
+        async with OutboundHttp.open(hosts) as outside:
             with pytest.raises(UnreachableError, match="address is not admitted"):
                 await outside.send(request, 2.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.call.messages import SideEffect
-from agent.tools.mcp.mcp_config import Entry, McpFileError, read
+from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
 
 URL = "https://crm.example.com/mcp"
 
@@ -41,8 +41,8 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
 
     assert left_out == {}
     assert servers == {
-        "crm": Entry(url=URL, headers={"Authorization": "Bearer k"}, type="http"),
-        "my_stock": Entry(
+        "crm": McpServerConfig(url=URL, headers={"Authorization": "Bearer k"}, type="http"),
+        "my_stock": McpServerConfig(
             command="stock",
             args=["--key", "k"],
             env={"KEY": "k"},

@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
-from agent.tools import CallToolbox
+from agent.tools import CallToolExecutor
 from agent.tools.mcp import open_sources, survey
-from agent.tools.registry import Source
+from agent.tools.registry import ToolSource
 from tests.fakes import MemoryStore
 from tests.tools.peers import Peer, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of
@@ -51,7 +51,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **servers: dict[str, Any]) -> AsyncIterator[dict[str, Source]]:
+async def opened(folder: Path, **servers: dict[str, Any]) -> AsyncIterator[dict[str, ToolSource]]:
     """The sources of these servers; on leaving, nothing of them may be left."""
     path = written(folder, **servers)
     tasks, files, children = asyncio.all_tasks(), _open_files(), _children()
@@ -81,12 +81,12 @@ def _is_alive(child: str) -> bool:
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-async def run(source: Source, name: str, **arguments: object) -> ToolOutcome:
-    toolbox = CallToolbox(source.tools.values(), call_of(MemoryStore()))
+async def run(source: ToolSource, name: str, **arguments: object) -> ToolOutcome:
+    toolbox = CallToolExecutor(source.tools.values(), call_of(MemoryStore()))
     return await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
 
 
-async def told(source: Source, name: str, **arguments: object) -> Any:
+async def told(source: ToolSource, name: str, **arguments: object) -> Any:
     """What the model reads."""
     return json.loads((await run(source, name, **arguments)).content)
 
@@ -138,7 +138,7 @@ async def test_change_notice_is_followed(tmp_path: Path, peer: Peer) -> None:
 
     async with opened(tmp_path, shop={"url": peer.url}) as sources:
         shop = sources["shop"]
-        before = CallToolbox(shop.tools.values(), call_of(MemoryStore()))
+        before = CallToolExecutor(shop.tools.values(), call_of(MemoryStore()))
         peer.withdraws("old")
         peer.offers(listed("new"), said("new"))
         await peer.tell_of_changes()
@@ -183,7 +183,7 @@ async def test_child_that_dies_unseen_is_missed_with_the_next_call(tmp_path: Pat
     others = _children()
     async with opened(tmp_path, elder=over_pipes("elder.py")) as sources:
         elder = sources["elder"]
-        toolbox = CallToolbox(elder.tools.values(), call_of(MemoryStore()))
+        toolbox = CallToolExecutor(elder.tools.values(), call_of(MemoryStore()))
         (child,) = _children() - others
         os.kill(int(child), signal.SIGKILL)
         await until(lambda: not _is_alive(child))
@@ -221,7 +221,7 @@ async def test_server_that_was_killed_comes_back(tmp_path: Path, peer: Peer) -> 
 
     async with opened(tmp_path, shop={"url": peer.url}) as sources:
         shop = sources["shop"]
-        toolbox = CallToolbox(shop.tools.values(), call_of(MemoryStore()))
+        toolbox = CallToolExecutor(shop.tools.values(), call_of(MemoryStore()))
         await peer.kill()
         await until(lambda: not shop.is_up)
         offered = dict(shop.tools)
@@ -400,7 +400,7 @@ async def test_tool_with_effect_is_asked_for_once(tmp_path: Path, peer: Peer) ->
     peer.offers(listed("order", annotations=None), said("Ordered."))
 
     async with opened(tmp_path, shop={"url": peer.url}) as sources:
-        toolbox = CallToolbox(sources["shop"].tools.values(), call_of(MemoryStore()))
+        toolbox = CallToolExecutor(sources["shop"].tools.values(), call_of(MemoryStore()))
         call = ToolCall("call00001", "shop__order", "{}")
         outcomes = [await toolbox.run(call), await toolbox.run(call)]
 

@@ -12,32 +12,32 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import ToolError
-from agent.tools import CallToolbox
+from agent.tools import CallToolExecutor
 from agent.tools.idempotency import UNKNOWN
-from agent.tools.mcp.mcp_config import Entry
+from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_tools import names, offer
-from agent.tools.mcp.untrusted_results import Answer, AwayError, Listed
+from agent.tools.mcp.untrusted_results import ListedTool, McpResult, ServerUnavailableError
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 from tests.virtual_time import run_virtually
 
-ENTRY = Entry(url="http://127.0.0.1/mcp")
+ENTRY = McpServerConfig(url="http://127.0.0.1/mcp")
 SCHEMA = {"type": "object", "properties": {"what": {"type": "string"}}}
 
 
-def listed(name: str, **more: Any) -> Listed:
+def listed(name: str, **more: Any) -> ListedTool:
     hints = {"is_read_only": False, "is_idempotent": False, "schema": SCHEMA, **more}
-    return Listed(name=name, description=f"Does {name}.", **hints)
+    return ListedTool(name=name, description=f"Does {name}.", **hints)
 
 
 class Asked:
     """A server's side: gives these answers one after another, the last one for ever."""
 
-    def __init__(self, *answers: Answer | Exception) -> None:
+    def __init__(self, *answers: McpResult | Exception) -> None:
         self.answers = list(answers)
         self.arguments: list[Mapping[str, object]] = []
 
-    async def __call__(self, tool: str, arguments: Mapping[str, object]) -> Answer:
+    async def __call__(self, tool: str, arguments: Mapping[str, object]) -> McpResult:
         self.arguments.append(arguments)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -48,7 +48,7 @@ class Asked:
 async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
     """The same tool, asked for so often in one call."""
     offered = offer("shop", ENTRY, [listed("order", **hints)], asked)
-    toolbox = CallToolbox(offered.tools.values(), call_of(MemoryStore()))
+    toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
     return [await toolbox.run(call) for _ in range(times)]
 
@@ -79,10 +79,10 @@ def test_names_are_safe_unique_and_the_same_in_every_process() -> None:
 
 def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
     """A line for each that was asked for and cannot be had."""
-    entry = Entry(url="http://127.0.0.1/mcp", tools=["find", "gone", "odd"])
+    entry = McpServerConfig(url="http://127.0.0.1/mcp", tools=["find", "gone", "odd"])
     tools = [listed("find"), listed("delete"), listed("odd", schema={"type": "string"})]
 
-    offered = offer("shop", entry, tools, Asked(Answer("", is_error=False)))
+    offered = offer("shop", entry, tools, Asked(McpResult("", is_error=False)))
 
     assert list(offered.tools) == ["shop__find"]
     assert offered.remarks == (
@@ -105,16 +105,16 @@ def test_side_effect_is_the_operators_word_then_the_servers_hint(
     hints: dict[str, bool], operator: dict[str, SideEffect], effect: SideEffect
 ) -> None:
     """Without either, a tool counts as one that must not be run twice."""
-    entry = Entry(url="http://127.0.0.1/mcp", side_effects=operator)
+    entry = McpServerConfig(url="http://127.0.0.1/mcp", side_effects=operator)
 
-    offered = offer("shop", entry, [listed("order", **hints)], Asked(AwayError()))
+    offered = offer("shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError()))
 
     assert offered.tools["shop__order"].spec.side_effect is effect
 
 
 async def test_tool_with_effect_is_run_once_for_the_same_arguments() -> None:
     """A model that repeats itself buys the pears once."""
-    asked = Asked(Answer({"order": 7}, is_error=False))
+    asked = Asked(McpResult({"order": 7}, is_error=False))
 
     outcomes = await run(asked, times=3)
 
@@ -124,7 +124,7 @@ async def test_tool_with_effect_is_run_once_for_the_same_arguments() -> None:
 
 async def test_failure_told_by_a_tool_with_effect_is_its_result() -> None:
     """Nobody knows how far it had come, so the same is not asked again; its words are told."""
-    asked = Asked(Answer("No pears left.", is_error=True), Answer("ok", is_error=False))
+    asked = Asked(McpResult("No pears left.", is_error=True), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
 
@@ -134,7 +134,7 @@ async def test_failure_told_by_a_tool_with_effect_is_its_result() -> None:
 
 async def test_failure_of_a_repeatable_tool_may_be_tried_again() -> None:
     """It does no harm, and may help."""
-    asked = Asked(Answer("Busy.", is_error=True), Answer("ok", is_error=False))
+    asked = Asked(McpResult("Busy.", is_error=True), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2, is_idempotent=True)
 
@@ -143,7 +143,7 @@ async def test_failure_of_a_repeatable_tool_may_be_tried_again() -> None:
 
 async def test_tool_that_was_not_begun_may_be_tried_again() -> None:
     """A server that is away, or refuses the arguments, has done nothing."""
-    asked = Asked(ToolError("It is away."), Answer("ok", is_error=False))
+    asked = Asked(ToolError("It is away."), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
 
@@ -152,7 +152,7 @@ async def test_tool_that_was_not_begun_may_be_tried_again() -> None:
 
 async def test_tool_whose_answer_was_lost_is_not_run_again() -> None:
     """It may have been done; the caller is told so."""
-    asked = Asked(AwayError("cut"), Answer("ok", is_error=False))
+    asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
 
@@ -162,7 +162,7 @@ async def test_tool_whose_answer_was_lost_is_not_run_again() -> None:
 
 async def test_repeatable_tool_whose_answer_was_lost_is_completed() -> None:
     """Asking again finishes what may be half done."""
-    asked = Asked(AwayError("cut"), Answer("ok", is_error=False))
+    asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
 
     _, second = await run(asked, times=2, is_idempotent=True)
 
@@ -173,13 +173,13 @@ async def test_repeatable_tool_whose_answer_was_lost_is_completed() -> None:
 def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) -> None:
     """Eight seconds, whatever it does."""
 
-    async def forever(_: str, __: Mapping[str, object]) -> Answer:
+    async def forever(_: str, __: Mapping[str, object]) -> McpResult:
         await asyncio.Event().wait()
         raise AssertionError
 
     async def main() -> tuple[bool, float]:
         offered = offer("shop", ENTRY, [listed("order", **hints)], forever)
-        toolbox = CallToolbox(offered.tools.values(), call_of(MemoryStore()))
+        toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
         outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
         return outcome.is_error, asyncio.get_running_loop().time()
 
@@ -209,7 +209,7 @@ def _bottomless() -> object:
 )
 async def test_answer_is_data_in_json(value: object, told: dict[str, object]) -> None:
     """Whatever it says."""
-    (outcome,) = await run(Asked(Answer(value, is_error=False)))
+    (outcome,) = await run(Asked(McpResult(value, is_error=False)))
 
     assert json.loads(outcome.content) == told
 
@@ -219,8 +219,10 @@ async def test_answer_is_data_in_json(value: object, told: dict[str, object]) ->
 async def test_huge_answer_is_cut_before_it_is_kept(value: object, hints: dict[str, bool]) -> None:
     """Also in the ledger: a table does not take a megabyte."""
     store = MemoryStore()
-    offered = offer("shop", ENTRY, [listed("order", **hints)], Asked(Answer(value, is_error=False)))
-    toolbox = CallToolbox(offered.tools.values(), call_of(store))
+    offered = offer(
+        "shop", ENTRY, [listed("order", **hints)], Asked(McpResult(value, is_error=False))
+    )
+    toolbox = CallToolExecutor(offered.tools.values(), call_of(store))
 
     outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
 

@@ -17,14 +17,19 @@ from structlog.testing import capture_logs
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.errors import AgentError, ToolError
-from agent.tools import CallToolbox
+from agent.tools import CallToolExecutor
 from agent.tools.mcp import open_sources
-from agent.tools.mcp.mcp_config import Entry
-from agent.tools.mcp.mcp_connection import Connection, connect
+from agent.tools.mcp.mcp_config import McpServerConfig
+from agent.tools.mcp.mcp_connection import McpConnection, connect
 from agent.tools.mcp.mcp_tools import offer
 from agent.tools.mcp.raw_results import RAW, carried
-from agent.tools.mcp.untrusted_results import Answer, AwayError, answer_of, listed_of
-from agent.tools.registry import Source
+from agent.tools.mcp.untrusted_results import (
+    McpResult,
+    ServerUnavailableError,
+    answer_of,
+    listed_of,
+)
+from agent.tools.registry import ToolSource
 from tests.fakes import MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.mcp.test_mcp_server import Gauge
@@ -45,18 +50,18 @@ async def peer() -> AsyncIterator[RawPeer]:
 
 
 @asynccontextmanager
-async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[Source]:
+async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[ToolSource]:
     async with open_sources(written(folder, shop={"url": peer.url}), Gauge()) as (source,):
         assert source.is_up
         yield source
 
 
-def calls_of(source: Source) -> CallToolbox:
+def calls_of(source: ToolSource) -> CallToolExecutor:
     """The tools of one call, with a ledger of its own."""
-    return CallToolbox(source.tools.values(), call_of(MemoryStore()))
+    return CallToolExecutor(source.tools.values(), call_of(MemoryStore()))
 
 
-async def book(toolbox: CallToolbox, **arguments: object) -> ToolOutcome:
+async def book(toolbox: CallToolExecutor, **arguments: object) -> ToolOutcome:
     return await toolbox.run(ToolCall("call00001", "shop__book", json.dumps(arguments)))
 
 
@@ -272,14 +277,14 @@ JSON = st.recursive(
 def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], method: str) -> None:
     """Whatever it is, it is read, offered and told without an error that is not ours."""
 
-    async def ask(_: str, __: object) -> Answer:
+    async def ask(_: str, __: object) -> McpResult:
         return read
 
     given_to_library = carried(method, answer)
     read = answer_of(answer)
     tools = answer.get("tools")
     listed = [one for one in map(listed_of, tools if isinstance(tools, list) else []) if one]
-    offered = offer("shop", Entry(url="https://example.com"), listed, ask)
+    offered = offer("shop", McpServerConfig(url="https://example.com"), listed, ask)
 
     assert given_to_library["_meta"][RAW] is answer
     assert len(offered.tools) + len(offered.remarks) <= len(listed)
@@ -295,14 +300,14 @@ class Wire:
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._peer: RawPeer | None = None
-        self._connection: Connection | None = None
+        self._connection: McpConnection | None = None
         self._owner: asyncio.Task[None] | None = None
 
-    def ask(self, script: Script) -> Answer | AgentError:
+    def ask(self, script: Script) -> McpResult | AgentError:
         """What becomes of a call that is answered so."""
         return self._runner.run(self._ask(script))
 
-    async def _ask(self, script: Script) -> Answer | AgentError:
+    async def _ask(self, script: Script) -> McpResult | AgentError:
         if self._peer is None:
             self._peer = await self._stack.enter_async_context(raw_peering())
         if self._owner is None or self._owner.done():
@@ -313,11 +318,11 @@ class Wire:
         assert self._connection is not None
         try:
             return await self._connection.call("book", {}, 0.5)
-        except (AwayError, ToolError) as error:
+        except (ServerUnavailableError, ToolError) as error:
             return error
 
     async def _own(self, url: str, opened: asyncio.Event) -> None:
-        async with connect(Entry(url=url)) as self._connection:
+        async with connect(McpServerConfig(url=url)) as self._connection:
             opened.set()
             await asyncio.Event().wait()
 
@@ -356,6 +361,6 @@ def test_no_bytes_of_a_server_raise_anything_but_our_errors(
     """A call was made, was not begun, or it is not known; a refusal is never a doubt."""
     told = wire.ask(lambda number: Raw(body(number), status, media_type))
 
-    assert isinstance(told, Answer | AwayError | ToolError)
+    assert isinstance(told, McpResult | ServerUnavailableError | ToolError)
     if status in {400, 404, 429, 503}:
         assert isinstance(told, ToolError)
