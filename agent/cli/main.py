@@ -17,7 +17,7 @@ from agent import app as options
 from agent.cli import recorded_calls as review
 from agent.cli import serve, talk
 from agent.errors import AgentError
-from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.settings import Settings, log_format_for
 from agent.store import open_store

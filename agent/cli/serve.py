@@ -20,7 +20,7 @@ import structlog
 from agent.app import running
 from agent.call.events import ShutdownMode
 from agent.http.server import raise_file_limit
-from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.llm.offline import OFFLINE_NOTICE
 from agent.session.call_manager import CallManager
 from agent.settings import Settings
 

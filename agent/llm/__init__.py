@@ -1,6 +1,6 @@
 """Language models, chosen by the scheme of an identifier.
 
-    offline:       the script of the use case (`agent.llm.offline.offline_model`)
+    offline:       the script of the use case (`agent.llm.offline`)
     openai:NAME    chat completions (`agent.llm.openai`)
     anything else  a model, inference profile or ARN of Amazon Bedrock
 
@@ -41,7 +41,7 @@ from agent.llm.failover import (
     ModelEvents,
     Uncounted,
 )
-from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
+from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningHabits, Thinker
 from agent.llm.timeouts import TimeLimits
 from agent.ports import LanguageModel
