@@ -222,7 +222,7 @@ _ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffec
 def _taken_up(spell: Callable[[int], str], count: int) -> Work:
     runs = ToolCalls(History(), {"order": _ORDER})
     calls = [ToolCall("x", "order", spell(number)) for number in range(count)]
-    return lambda: runs.take_up(1, calls, is_confirmed=True)
+    return lambda: runs.accept(1, calls, is_confirmed=True)
 
 
 def _resumed_calls(count: int) -> Work:

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 import structlog
 from aiohttp import web
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.http import transfer as people

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from agent.call.ending import HandoffData
+from agent.call.lifecycle import HandoffData
 from agent.http.connect_twiml import action_url
 from agent.settings import Settings
 from agent.store.call_state.call_item import our_number

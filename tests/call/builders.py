@@ -17,9 +17,6 @@ from agent.call.actions import (
     Record,
     Speak,
     StartReply,
-    StartTimer,
-    StopTimer,
-    Timer,
     ToolOutcome,
 )
 from agent.call.config import CallConfig, KeyBinding, Limits
@@ -37,6 +34,7 @@ from agent.call.messages import (
     ToolResult,
 )
 from agent.call.resumption import ResumeCause
+from agent.call.timers import StartTimer, StopTimer, Timer
 from tests.call.world import BRIEF, World
 
 HELLO = replace(BRIEF, greeting="Hello.")

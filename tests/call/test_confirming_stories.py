@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.actions import Action, Record, RunTool, Standing, Timer
+from agent.call.actions import Action, Record, RunTool, Standing
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
+from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
 from tests.call.builders import (
     agent_off,
@@ -161,7 +162,7 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
     heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
     confirming = ToolUsed(2, use(2, "mark", YES))
 
-    refused = ToolCalls(History(asked), SPECS).take_up(2, [wants("mark", YES)], is_confirmed=True)
+    refused = ToolCalls(History(asked), SPECS).accept(2, [wants("mark", YES)], is_confirmed=True)
     resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
@@ -224,7 +225,7 @@ def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
     def asked_for(name: str) -> list[str]:
         tools = ToolCalls(History(), SPECS)
         tools.remember(forgotten)
-        return runs(tools.take_up(4, [wants(name)], is_confirmed=True))
+        return runs(tools.accept(4, [wants(name)], is_confirmed=True))
 
     assert asked_for("mark") == []
     assert asked_for("order") == ["order"]

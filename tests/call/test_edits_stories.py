@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call import events as ev
-from agent.call.actions import RunTool, Timer
+from agent.call.actions import RunTool
 from agent.call.config import KeyBinding, Phrases
 from agent.call.history import ToolUsed
 from agent.call.messages import Choice, ForcedTool, ToolResult
+from agent.call.timers import Timer
 from tests.call.builders import (
     HELLO,
     agent_off,

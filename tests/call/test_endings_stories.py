@@ -10,19 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelReply,
-    EndCall,
-    Handoff,
-    HangUp,
-    Record,
-    Speak,
-    StopTimer,
-    Timer,
-)
+from agent.call.actions import CancelReply, EndCall, Handoff, HangUp, Record, Speak
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.call.messages import Choice, Usage
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent_off,

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartReply, StopTimer, Timer
+from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartReply
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import Role, StopReason
+from agent.call.timers import StopTimer, Timer
 from agent.call.turn import CALL_AS_TEXT
 from tests.call.builders import (
     HELLO,
@@ -97,7 +98,7 @@ def test_a_failed_reply_is_followed_by_an_apology() -> None:
         StopTimer(Timer.FILLER),
         Speak(2, HELLO.phrases.apology, is_last=True),
         Record(2, AgentSaid(HELLO.phrases.apology, SpeechSource.SERVICE)),
-        starts(Timer.TROUBLE, 30_000),
+        starts(Timer.MODEL_FAILURE, 30_000),
         starts(Timer.PLAYBACK, 5_866),
     ]
 
@@ -152,13 +153,13 @@ def test_patience_has_an_end() -> None:
     for reply in range(2, 6):
         heard += spoken(call.happens(failed(reply)))
         call.fires(Timer.RETRY)
-    call.fires(Timer.TROUBLE)
+    call.fires(Timer.MODEL_FAILURE)
 
     said = call.happens(failed(6))
     ended = call.happens(agent_off())
 
     first, later = HELLO.phrases.trying_again
-    assert starts(Timer.TROUBLE, 30_000) in began
+    assert starts(Timer.MODEL_FAILURE, 30_000) in began
     assert heard == [first, later, later, later]
     assert spoken(said) == [HELLO.phrases.goodbye_trouble]
     assert EndCall('{"reasonCode": "goodbye"}') in ended
@@ -194,11 +195,11 @@ def test_an_answer_ends_the_trouble() -> None:
     """The next one begins with patience anew."""
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."))
-    call.fires(Timer.TROUBLE)
+    call.fires(Timer.MODEL_FAILURE)
     call.happens(delta(2, "Sure."), finished(2), spoke("And a salad."))
 
     assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
-    assert Timer.TROUBLE in call.running
+    assert Timer.MODEL_FAILURE in call.running
 
 
 def test_a_failure_under_a_goodbye_is_not_the_beginning_of_trouble() -> None:
@@ -212,7 +213,7 @@ def test_a_failure_under_a_goodbye_is_not_the_beginning_of_trouble() -> None:
 
     assert spoken(goodbye) == [HELLO.phrases.goodbye]
     assert spoken(actions) == [HELLO.phrases.apology]
-    assert Timer.TROUBLE in call.running
+    assert Timer.MODEL_FAILURE in call.running
 
 
 def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.call.actions import CancelReply, Record, Speak, StopTimer, Timer
+from agent.call.actions import CancelReply, Record, Speak
 from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ForcedTool
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent,

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak, StopTimer, Timer
+from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak
 from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, CallerSaid, InputMode, SpeechSource
 from agent.call.messages import Choice, ForcedTool
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent,

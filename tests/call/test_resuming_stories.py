@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Record, RunTool, StartReply, StartTimer, SwitchLanguage, Timer
+from agent.call.actions import Record, RunTool, StartReply, SwitchLanguage
 from agent.call.config import Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -27,6 +27,7 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.call.resumption import BROKEN_OFF, FirstWords, ResumeCause, Resumption, first_words
+from agent.call.timers import StartTimer, Timer
 from agent.call.tool_calls import CANCELLED, error_content
 from tests.call.builders import (
     HELLO,

@@ -60,9 +60,9 @@ SUMMARIES = st.sampled_from(
 LIMITS = st.sampled_from(
     [
         Limits(),
-        Limits(compact_after_turns=1, kept_turns=2, turns_without_model=2),
-        Limits(compact_after_turns=2, kept_turns=3),
-        Limits(compact_at_percent=1, kept_turns=2, summary_characters=40),
+        Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2),
+        Limits(summarize_after_turns=2, kept_turns=3),
+        Limits(summarize_at_percent=1, kept_turns=2, summary_characters=40),
     ]
 )
 """When a call is summarised: rarely; or soon, after turns or for its length."""

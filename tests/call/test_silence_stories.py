@@ -10,20 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelReply,
-    EndCall,
-    Handoff,
-    HangUp,
-    Record,
-    Speak,
-    StartReply,
-    StopTimer,
-    Timer,
-)
+from agent.call.actions import CancelReply, EndCall, Handoff, HangUp, Record, Speak, StartReply
 from agent.call.config import Limits
 from agent.call.events import EndReason, ShutdownMode
 from agent.call.history import AgentSaid, CallerSaid, InputMode, Note, SpeechSource
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     Call,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call import events as ev
-from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize, Timer
+from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize
 from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -23,6 +23,7 @@ from agent.call.history import (
 )
 from agent.call.messages import StopReason, ToolCall
 from agent.call.summarization import NOTHING, Summarization, cleaned, extract, transcript
+from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
 from tests.call.builders import (
     Call,
@@ -45,14 +46,14 @@ from tests.call.builders import (
 )
 from tests.call.world import SPECS, assert_acceptable
 
-SOON = limited(Limits(compact_after_turns=2, kept_turns=2, turns_without_model=9))
+SOON = limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=9))
 """A third turn has the first one summarised."""
 SHORT = limited(
-    Limits(history_characters=200, compact_at_percent=50, kept_turns=2, summary_characters=60)
+    Limits(history_characters=200, summarize_at_percent=50, kept_turns=2, summary_characters=60)
 )
 """So does the hundred and first character."""
 
-ALWAYS = Limits(compact_after_turns=0, kept_turns=2)
+ALWAYS = Limits(summarize_after_turns=0, kept_turns=2)
 TURN: list[Fact] = [CallerSaid("Well."), AgentSaid("Yes?")]
 
 
@@ -332,7 +333,7 @@ def test_a_question_that_was_cut_is_not_forgotten() -> None:
 
 def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
     """The same in a call: the turns since then were without a word of the model."""
-    call = listening(limited(Limits(compact_after_turns=1, kept_turns=1)))
+    call = listening(limited(Limits(summarize_after_turns=1, kept_turns=1)))
     call.happens(spoke("Hi."), delta(1, "Shall I order "), interrupted("Shall I"))
     for _ in range(3):
         call.happens(spoke("Yes!"))
@@ -363,7 +364,7 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     runs = ToolCalls(history, SPECS)
     Summarization(history, runs, Limits())
 
-    actions = runs.take_up(9, [wants("order")], is_confirmed=True)
+    actions = runs.accept(9, [wants("order")], is_confirmed=True)
 
     assert history.first == 2
     assert [type(action) for action in actions] == [Record]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.text import NAME_LENGTH, has_link, line_in, name_in
+from agent.call.text import NAME_LENGTH, has_link, line_in, name_in, whole_number
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,14 @@ def test_looking_for_links_costs_no_more_than_the_length(part: str) -> None:
         return min(timeit.repeat(lambda: has_link(text), timer=thread_time, number=1, repeat=5))
 
     assert work(part * 2_000) < 12 * work(part * 500) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("007", 7), ("100", 100), ("101", None), ("", None), ("-1", None), ("+1", None),
+     ("1_0", None), (" 1", None), ("٣", None), ("²", None), ("9" * 19, None)],
+)  # fmt: skip
+def test_only_ascii_digits_up_to_the_limit_are_a_whole_number(
+    text: str, number: int | None
+) -> None:
+    assert whole_number(text, 100) == number

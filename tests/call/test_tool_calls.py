@@ -24,7 +24,7 @@ DONE = ToolOutcome('{"ok":true}')
 
 
 def take_up(runs: ToolCalls, *calls: ToolCall, is_confirmed: bool = True) -> list[Action]:
-    return runs.take_up(1, calls, is_confirmed=is_confirmed)
+    return runs.accept(1, calls, is_confirmed=is_confirmed)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +199,6 @@ def test_a_result_that_nobody_waited_for_is_news_until_it_is_told() -> None:
     runs.finish("tool00002", DONE)
     left = runs.has_news
 
-    runs.tell()
+    runs.mark_news_read()
 
     assert (awaited, left, runs.has_news) == (False, True, False)

@@ -10,19 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelTool,
-    HangUp,
-    Record,
-    RunTool,
-    Speak,
-    StopTimer,
-    SwitchLanguage,
-    Timer,
-)
+from agent.call.actions import CancelTool, HangUp, Record, RunTool, Speak, SwitchLanguage
 from agent.call.config import Limits
 from agent.call.history import AgentSaid, CallerSaid, Note, ToolUsed
 from agent.call.messages import Choice, ToolCall
+from agent.call.timers import StopTimer, Timer
 from agent.call.tool_calls import CANCELLED, NOT_AN_OBJECT, NOT_HEARD, error_content
 from tests.call.builders import (
     HELLO,
@@ -527,7 +519,7 @@ def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
     call = using("order")
     call.happens(spoke("How long will the"), done(1))
 
-    asked = call.fires(Timer.HOLD)
+    asked = call.fires(Timer.END_OF_TURN_DELAY)
     after = call.happens(delta(2, "It is done."), finished(2), agent_off())
 
     assert caller_text(asked) == f"How long will the [{LATE}]"

@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, Record, Speak, StartReply, StopTimer, Timer
+from agent.call.actions import CancelReply, Record, Speak, StartReply
 from agent.call.config import Limits
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import Usage
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     Call,
@@ -211,12 +212,12 @@ def test_unfinished_words_hold_a_second_and_join_the_next() -> None:
     assert held == [
         Record(1, CallerSaid("I would like a")),
         StopTimer(Timer.IDLE),
-        starts(Timer.HOLD, 1_000),
+        starts(Timer.END_OF_TURN_DELAY, 1_000),
     ]
-    assert going_on == [starts(Timer.HOLD, 1_000)]
+    assert going_on == [starts(Timer.END_OF_TURN_DELAY, 1_000)]
     assert joined == [
         Record(2, CallerSaid("large pizza.")),
-        StopTimer(Timer.HOLD),
+        StopTimer(Timer.END_OF_TURN_DELAY),
         asks(1, caller(BEGINS), agent("Hello."), caller("I would like a large pizza.")),
         starts(Timer.FILLER, 3_000),
     ]
@@ -227,7 +228,7 @@ def test_unfinished_words_that_stay_so_are_answered() -> None:
     call = listening()
     call.happens(spoke("I would like a"))
 
-    actions = call.fires(Timer.HOLD)
+    actions = call.fires(Timer.END_OF_TURN_DELAY)
 
     assert caller_text(actions) == "I would like a"
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import EndCall, StopTimer, Timer
-from agent.call.turn_taking import LONGEST_HOLD_MS, LONGEST_VOICE_MS
+from agent.call.actions import EndCall
+from agent.call.timers import StopTimer, Timer
+from agent.call.turn_taking import LONGEST_END_OF_TURN_MS, LONGEST_VOICE_MS
 from tests.call.builders import (
     agent_off,
     caller_off,
@@ -63,8 +64,8 @@ def test_unfinished_words_are_held_while_the_caller_goes_on() -> None:
     began = call.happens(caller_on())
     ended = call.happens(caller_off())
 
-    assert began == [starts(Timer.HOLD, LONGEST_HOLD_MS)]
-    assert ended == [starts(Timer.HOLD, 1_000)]
+    assert began == [starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS)]
+    assert ended == [starts(Timer.END_OF_TURN_DELAY, 1_000)]
 
 
 def test_a_voice_whose_end_is_not_reported_is_waited_for_with_patience() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Action, StartTimer, Timer
+from agent.call.actions import Action
 from agent.call.history import CallerSaid
-from agent.call.turn_taking import LONGEST_HOLD_MS
+from agent.call.timers import StartTimer, Timer
+from agent.call.turn_taking import LONGEST_END_OF_TURN_MS
 from tests.call.builders import (
     Call,
     answered,
@@ -57,8 +58,8 @@ def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, sec
     call = listening()
 
     actions = after(call, first, second)
-    if Timer.HOLD in call.running:
-        actions = call.fires(Timer.HOLD)
+    if Timer.END_OF_TURN_DELAY in call.running:
+        actions = call.fires(Timer.END_OF_TURN_DELAY)
 
     assert caller_text(actions) == second
     assert said(call) == [second]
@@ -184,9 +185,9 @@ def test_a_dictated_number_is_one_turn() -> None:
     call = listening()
 
     answers = [call.happens(spoke(text)) for text in GROUPS]
-    asked = call.fires(Timer.HOLD)
+    asked = call.fires(Timer.END_OF_TURN_DELAY)
 
-    assert all(answer[-1] == starts(Timer.HOLD, 2_000) for answer in answers)
+    assert all(answer[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000) for answer in answers)
     assert caller_text(asked) == "It's four one five five five five zero one four two"
     assert question(asked).reply == 1
 
@@ -198,7 +199,7 @@ def test_a_voice_between_the_groups_keeps_the_pause() -> None:
 
     ended = call.happens(caller_off())
 
-    assert starts(Timer.HOLD, 2_000) in ended
+    assert starts(Timer.END_OF_TURN_DELAY, 2_000) in ended
 
 
 def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() -> None:
@@ -211,8 +212,8 @@ def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() 
 
     assert question(alone).reply == 1
     assert question(whole).reply == 2
-    assert going_on.happens(spoke("five"))[-1] == starts(Timer.HOLD, 2_000)
-    assert wanted.happens(spoke("four"))[-1] == starts(Timer.HOLD, 2_000)
+    assert going_on.happens(spoke("five"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
+    assert wanted.happens(spoke("four"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
 
 
 def test_a_cough_does_not_hasten_another_attempt() -> None:
@@ -224,7 +225,7 @@ def test_a_cough_does_not_hasten_another_attempt() -> None:
 
     timers = [action.timer for action in coughed if isinstance(action, StartTimer)]
     assert Timer.RETRY not in timers
-    assert Timer.HOLD not in timers
+    assert Timer.END_OF_TURN_DELAY not in timers
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
@@ -237,5 +238,7 @@ def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> Non
 
     waiting = call.fires(Timer.RETRY)
 
-    assert waiting == [starts(Timer.HOLD, LONGEST_HOLD_MS if is_heard else 1_000)]
-    assert question(call.fires(Timer.HOLD)).reply == 3
+    assert waiting == [
+        starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 1_000)
+    ]
+    assert question(call.fires(Timer.END_OF_TURN_DELAY)).reply == 3

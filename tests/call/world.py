@@ -23,11 +23,8 @@ from agent.call.actions import (
     SendDigits,
     Speak,
     StartReply,
-    StartTimer,
-    StopTimer,
     Summarize,
     SwitchLanguage,
-    Timer,
 )
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.conversation import Conversation
@@ -57,6 +54,7 @@ from agent.call.messages import (
     ToolSpec,
 )
 from agent.call.resumption import ResumeCause, Resumption
+from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.tool_calls import canonical
 from agent.call.utterance_analysis import has_words, repeats, retells
 
@@ -75,7 +73,7 @@ BRIEF = CallConfig(
         "4": KeyBinding(),
     },
 )
-WAITING = {Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
+WAITING = {Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
 """Timers that lead on by themselves: while one runs, the caller will hear something."""
 
 
@@ -219,8 +217,8 @@ class World:
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
                     self.is_gone = True
-            case ev.CallConfigChanged(brief):
-                self.brief = brief
+            case ev.CallConfigChanged(config):
+                self.brief = config
             case ev.Summarized() | ev.SummaryFailed():
                 self.awaited_summary = None
             case ev.CallEnded():

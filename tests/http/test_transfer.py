@@ -10,7 +10,7 @@ import pytest
 from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.http.transfer import TransferOutcome, document, outcome
 from agent.settings import Settings
 from agent.usecases.transfer_target import PhoneTarget

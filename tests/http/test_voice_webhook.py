@@ -9,7 +9,7 @@ import pytest
 from aiohttp import FormData
 from structlog.testing import capture_logs
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
 from agent.http.overflow_calls import BUSY

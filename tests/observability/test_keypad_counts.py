@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.call.actions import StartTimer, Timer
 from agent.call.caller_input import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.events import (
@@ -18,6 +17,7 @@ from agent.call.events import (
     Event,
     TimerFired,
 )
+from agent.call.timers import StartTimer, Timer
 from agent.observability import Telemetry
 from tests.call.world import BRIEF
 from tests.fakes import Clock, moment

@@ -18,7 +18,6 @@ from agent.call.actions import (
     Speak,
     StartReply,
     SwitchLanguage,
-    Timer,
     ToolOutcome,
 )
 from agent.call.config import CallConfig, Limits
@@ -35,6 +34,7 @@ from agent.call.messages import (
     Usage,
 )
 from agent.call.resumption import ResumeCause, Resumption
+from agent.call.timers import Timer
 from agent.observability.recording.serialization import (
     ActionForms,
     Beginning,
