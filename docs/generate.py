@@ -165,8 +165,9 @@ def parameters_page() -> str:
         rows = (
             (
                 f"`{name}`",
-                f"`{each['Default']}`" if each.get("Default", "") != "" else
-                ("" if "Default" in each else "required"),
+                f"`{each['Default']}`"
+                if each.get("Default", "") != ""
+                else ("" if "Default" in each else "required"),
                 each.get("Description", ""),
             )
             for name, each in declared.items()

@@ -1,6 +1,6 @@
 """A system with orders: `GET /orders/{number}` answers where an order is.
 
-    python examples/http_tool/server.py [PORT]
+python examples/http_tool/server.py [PORT]
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ from agent.observability.emf import NAMESPACE
 
 ROOT = Path(__file__).parents[2]
 OBSERVING = ROOT / "docs" / "operate" / "observing.md"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = tuple(
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if page.name != "log-events.md"
+)
 _ROW = re.compile(r"^\| `(agent_\w+)` \| (counter|gauge|histogram) \| ([a-z_, ]*)\| (.+) \|$", re.M)
 _NAME = re.compile(r"`(agent_[a-z_]+)[`{]")
 _WITH_LABELS = re.compile(r"`(agent_\w+)\{([a-z_,]+)\}")

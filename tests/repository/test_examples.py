@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
@@ -73,8 +74,6 @@ async def test_server_of_the_http_tool_answers(
     await runner.setup()
     port = unused_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    import aiohttp
-
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{port}/orders/{number}") as response,
