@@ -14,7 +14,7 @@ from agent.tools import TOOLS, HttpTools, ToolRegistry
 from agent.tools.http.http_response import HttpResponse
 from agent.tools.http.outbound_http import Request, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.validation import keys, sequence
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
 
 
 class Clock:
@@ -135,10 +135,12 @@ class MemoryStore:
         """At once, as a table does: whoever is slow must not come between looking and writing."""
         key = keys(item)
         try:
-            json.dumps(item, allow_nan=False)
+            text = json.dumps(item, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(error).__name__
             raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+        if len(text) > ITEM_BYTES and (fault := size_fault(item)):
+            raise StoreRefusedError(fault)
         self._items[key] = deepcopy(item)
 
     def _there(self, key: Key) -> Item | None:

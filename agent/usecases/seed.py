@@ -31,6 +31,7 @@ from agent.usecases.profiles import PROFILE
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, RelayRules, parse_use_case
 from agent.usecases.seed_items import PlannedItem, load_document, load_further
+from agent.usecases.validation import size_fault
 from agent.usecases.versions import CurrentVersion, Versions, as_record, version_key
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -168,6 +169,9 @@ def check(
 
 
 def _refuse(audit: TableAudit | None, *items: Item) -> None:
+    for item in items:
+        if fault := size_fault(item):
+            raise UseCaseError(f"{item['pk']} / {item['sk']}: {fault}")
     if audit:
         audit.refuse(items)
 

@@ -621,6 +621,18 @@ async def test_file_with_a_fault_is_refused_before_it_is_written(
     assert await store.query("flatsUseCase") == await store.query("+1") == []
 
 
+async def test_file_that_no_table_takes_is_refused(tmp_path: Path) -> None:
+    """In one line, before anything is written."""
+    path, store = tmp_path / "item.json", MemoryStore()
+    path.write_text(json.dumps({"pk": {"S": "a"}, "sk": {"S": "b"}, "text": {"S": "x" * 500_000}}))
+
+    with pytest.raises(UseCaseError) as refused:
+        await seed_file(store, path, now=NOW)
+
+    assert str(refused.value) == "a / b: the item has 488 KB, a table takes 400 KB at most"
+    assert await store.query("a") == []
+
+
 async def test_folder_with_a_fault_is_neither_published_nor_tried(configuration: Path) -> None:
     """The relay's rules are those of the service; all folders are read before the first write."""
     store = MemoryStore()
