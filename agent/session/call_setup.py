@@ -33,7 +33,6 @@ from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history as past
 from agent.usecases import profiles, prompt, versions
 from agent.usecases import record as records
-from agent.usecases import relay_attributes as relay_rules
 from agent.usecases.prompt import PastDealing
 from agent.usecases.use_case import Profile, UseCase
 
@@ -166,7 +165,6 @@ class CallSetup:
         use_case, warnings = records.parse_use_case(
             record,
             self._toolkit.specs,
-            relay_rules,
             self._toolkit.absent,
             self._toolkit.fault_of,
         )
