@@ -6,6 +6,8 @@ import importlib.util
 import json
 import shutil
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from agent.settings import Settings
+from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -49,10 +52,10 @@ async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
 async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
     for folder in FOLDERS:
         shutil.copytree(folder, tmp_path / "use-cases" / folder.name)
-    known = {**SPECS, "stock__in_stock": SPECS["EndCallFunction"]}
+    in_stock = replace(SPECS["EndCallFunction"], name="stock__in_stock")
 
     assert len(FOLDERS) == 5
-    assert seed.check(tmp_path, known) == []
+    assert seed.check(tmp_path, {**SPECS, in_stock.name: in_stock}) == []
 
 
 async def test_mcp_server_offers_its_tool(tmp_path: Path) -> None:
@@ -95,8 +98,11 @@ async def test_relay_client_has_a_conversation(tmp_path: Path) -> None:
         }
     )
     client = module(EXAMPLES / "relay_client.py")
+    store = await SqliteStore.open(tmp_path / "agent.db")
+    await seed.seed(store, EXAMPLES.parent / "configuration", SPECS, now=datetime.now(UTC))
+    await store.close()
 
     async with serving(settings):
         heard = await client.say("two large Lighthouse pizzas please", f"http://127.0.0.1:{port}")
 
-    assert heard
+    assert "Lighthouse" in heard
