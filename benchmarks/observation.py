@@ -7,7 +7,7 @@ emulator in another one: one whose calls nobody observes; the service as it is, 
 by the system; and the same with traces, which it sends to a collector in this process.
 What is measured is the processor time of the service's process, from `/proc`, divided by turns.
 They share one core in the same seconds, for the mood of a machine changes within them by more than
-the difference that is looked for. What is told is the median of the ratios of each round.
+the difference that is looked for. It prints the median of the ratios of each round.
 
 Exit status 1 if the service as it is takes over 5 % more than the one nobody observes.
 """

@@ -9,10 +9,10 @@ Rules:
 
 - Nothing is skipped: where none of the ways works, tests that ask for a DynamoDB fail.
 - Data is kept over `stop` and `start`, as is the port. The port is outside the range from which the
-  system takes ports for outgoing connections, so nobody gets it while the engine is stopped.
-- Ministack writes its data down when it is told to stop, after it has answered what it had
-  accepted; killed, it forgets. So `stop` always waits for the end, and there is no `kill`. It
-  forgets in any case which tokens of transactions it has seen.
+  system takes ports for outgoing connections, so no process gets it while the engine is stopped.
+- Ministack writes its data to disk when it gets SIGTERM, after it has answered what it had accepted.
+  Killed, it loses its data, so `stop` always waits for the end, and there is no `kill`. It always
+  forgets which transaction tokens it has seen.
 - Once a minute ministack deletes what has expired: no test relies on expired items being there.
 - No Ryuk, which would have to be pulled: containers carry a label, and one that a dead run has left
   behind is removed by a later run.
