@@ -247,7 +247,7 @@ def test_calls_are_handed_over_before_the_process_is_killed() -> None:
 
 
 def test_the_image_says_what_is_run() -> None:
-    """Nobody says it again, so nobody can say something else; the container has one name."""
+    """It is written in one place only; the container has one name."""
     whole = text("docker-compose.yml")
     service = whole[whole.index("\n  agent:") : whole.index("\n  seed:")]
 

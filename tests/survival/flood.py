@@ -1,6 +1,6 @@
 """Unwanted clients: idle connections, forged handshakes, and more calls than the limit.
 
-Requests that are not Twilio's are refused before they cost anything; genuine requests over the limit
+Requests that are not Twilio's are refused before they cost anything; genuine ones over the limit
 get an answer that says so. An answer is counted by what Twilio would see of it.
 """
 

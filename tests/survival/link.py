@@ -44,7 +44,7 @@ class Link:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
 
     async def refuse(self) -> None:
-        """Nobody is there any more."""
+        """Nothing listens any more."""
         if self._server is not None:
             self._server.close()
         for task in self._open:

@@ -558,7 +558,7 @@ async def test_known_caller_is_greeted_and_told_about_by_name(server: Server, ca
     ["+15550100051", "anonymous", "Restricted", "+266696687", "sip:ada@example.com", "whatsapp:+1"],
 )
 async def test_unknown_caller_gets_the_greeting_for_strangers(server: Server, caller: str) -> None:
-    """Nobody is called by a name that was not given."""
+    """The agent uses no name that the caller did not give."""
     relay = await server.relay(From=caller)
 
     assert relay.attributes["welcomeGreeting"] == (
