@@ -83,7 +83,6 @@ def test_a_transfer_keeps_the_reason_and_the_summary_of_the_model() -> None:
     ids=["the last three, without keys", "the end of long ones", "none"],
 )
 def test_without_a_summary_the_callers_last_words_stand_in(facts: list[Fact], words: str) -> None:
-    """Keys are left out: what is typed may be a secret."""
     summary = f"The caller's last words: {words}" if words else ""
 
     assert transfer(Handoff("wish"), facts).handoff == HandoffData(PERSON, "wish", summary)
@@ -128,7 +127,6 @@ MANY = {f"slot{number}": "v" * 100 for number in range(20)}
     ids=["long", "letters of three bytes", "many slots", "one line, whole letters"],
 )
 def test_each_part_is_bounded(data: HandoffData, bounded: HandoffData) -> None:
-    """The relay's limit is not published; no part takes the room of another one."""
     assert data.bounded() == bounded
     assert HandoffData.read(data.render()) == bounded
 
@@ -175,13 +173,11 @@ def test_what_is_written_is_small_and_reads_the_same(data: HandoffData) -> None:
     ],
 )  # fmt: skip
 def test_only_the_code_decides_whether_a_text_is_ours(text: str, data: HandoffData | None) -> None:
-    """The text comes from outside."""
     assert HandoffData.read(text) == data
 
 
 @given(text=st.text() | st.from_regex(r'\{"reasonCode": ?"(goodbye|x)".{0,20}\}?'))
 def test_reading_never_fails(text: str) -> None:
-    """The caller waits for the answer to this request."""
     assert isinstance(HandoffData.read(text), HandoffData | None)
 
 
