@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from tests.fakes import Clock
 
 Step = tuple[str, str] | float

@@ -165,9 +165,9 @@ def test_refusal_is_logged_once_and_nothing_else_happens(
 
     assert [asked for _, asked in agent.asked] == [ON] * 4
     assert logs == [
-        {"event": "protection.changed", "log_level": "warning", "outcome": outcome,
+        {"event": "task_protection.outcome_changed", "log_level": "warning", "outcome": outcome,
          "protected": True},
-        {"event": "protection.changed", "log_level": "info", "outcome": "granted",
+        {"event": "task_protection.outcome_changed", "log_level": "info", "outcome": "granted",
          "protected": True},
     ]  # fmt: skip
 
@@ -200,7 +200,7 @@ def test_address_where_nobody_listens_stops_nothing(uri: str) -> None:
     with capture_logs() as logs:
         run_virtually(main())
 
-    assert [each["event"] for each in logs] == ["protection.changed"]
+    assert [each["event"] for each in logs] == ["task_protection.outcome_changed"]
 
 
 async def test_calls_of_a_service_protect_its_task(table: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from agent.app import model_options
-from agent.capacity.load_shedding import Level, Load
+from agent.capacity.load_shedding import Load, LoadLevel
 from agent.llm.failover import HedgeBudget
 from agent.observability import Telemetry
 from agent.settings import Settings
@@ -17,7 +17,7 @@ from tests.fakes import Counted
 from tests.virtual_time import run_virtually
 
 ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
-NOTHING, HEDGES, CALLS = Level.NOTHING, Level.HEDGES, Level.CALLS
+NOTHING, HEDGES, CALLS = LoadLevel.NORMAL, LoadLevel.HEDGES_DISABLED, LoadLevel.CALLS_REJECTED
 
 
 def _levels(*lags: Sequence[float]) -> list[float]:
@@ -73,9 +73,9 @@ def test_a_level_is_logged_when_it_begins_and_when_it_ends() -> None:
     with structlog.testing.capture_logs() as logged:
         _levels([LATE] * 100, [ON_TIME] * 100)
 
-    assert [(each["log_level"], each["left_out"]) for each in logged] == [
-        ("warning", "hedges"),
-        ("info", "nothing"),
+    assert [(each["log_level"], each["level"]) for each in logged] == [
+        ("warning", "hedges_disabled"),
+        ("info", "normal"),
     ]
 
 

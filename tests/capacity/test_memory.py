@@ -9,7 +9,7 @@ from pathlib import Path
 _HOLES = """
 import sys
 from pathlib import Path
-from agent.capacity.load_shedding import give_back
+from agent.capacity.load_shedding import trim_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -17,7 +17,7 @@ def resident():
 blocks = [bytearray(1000) for _ in range(100_000)]
 del blocks[:-1]  # the last one keeps all that is below it from being given back
 before = resident()
-give_back()
+trim_memory()
 print(before - resident())
 """
 _HELD_BYTES = 100_000 * 1000

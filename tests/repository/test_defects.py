@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 _CALL = "tests/system/test_call.py::"
 _CLOUD = "tests/templates/test_cloud.py::"
-_VOICE, _RELAY = "tests/http/test_voice_webhook.py::", "tests/http/test_relay.py::"
-_PATIENCE, _OPS = "tests/http/test_patience.py::", "tests/http/test_ops.py::"
+_VOICE, _RELAY = "tests/http/test_voice_webhook.py::", "tests/http/test_relay_socket.py::"
+_PATIENCE, _OPS = "tests/http/test_patience.py::", "tests/http/test_health.py::"
 _HISTORY, _SPEECH = "tests/call/test_history.py::", "tests/call/test_sentence_chunker.py::"
 _TOOLBOX, _ORDERING = "tests/tools/test_executor.py::", "tests/tools/builtin/test_ordering.py::"
 _SETTINGS, _COMMANDS = "tests/test_settings.py::", "tests/cli/test_commands.py::"
