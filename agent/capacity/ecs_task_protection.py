@@ -105,13 +105,11 @@ class Protection:
 
     async def _request(self, wanted: _Request) -> None:
         outcome = await self._outcome_of(wanted)
-        if outcome != self._outcome:
-            write = log.info if outcome == _GRANTED else log.warning
-            write(
-                "task_protection.outcome_changed",
-                outcome=outcome,
-                protected=wanted.protection_enabled,
-            )
+        protected = wanted.protection_enabled
+        if outcome != self._outcome and outcome == _GRANTED:
+            log.info("task_protection.granted", protected=protected)
+        elif outcome != self._outcome:
+            log.warning("task_protection.refused", outcome=outcome, protected=protected)
         self._outcome = outcome
 
     async def _outcome_of(self, wanted: _Request) -> str:

@@ -91,8 +91,11 @@ class Load:
         )
         if level == self.level:
             return
-        write = log.warning if level > self.level else log.info
-        write("load_shedding.level_changed", level=level.name.lower(), lag_seconds=round(lag, 3))
+        name, lag = level.name.lower(), round(lag, 3)
+        if level > self.level:
+            log.warning("load_shedding.level_changed", level=name, lag_seconds=lag)
+        else:
+            log.info("load_shedding.level_changed", level=name, lag_seconds=lag)
         self.level = level
         self._count("agent_load_shedding", level)
 
