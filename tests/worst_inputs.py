@@ -43,7 +43,7 @@ from agent.llm.offline.rules import Rules, load
 from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
 from agent.tools.mcp import schema_mapping as schemas
-from agent.twilio.frames import MAX_FRAME_BYTES, parse
+from agent.twilio.inbound_frames import MAX_FRAME_BYTES, parse
 from agent.usecases.prompt import greeting, system_prompt
 from agent.usecases.use_case import Profile, UseCase
 from tests.llm.scripts import SHIPPED, SYSTEM, script

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.errors import DialError, DialFault
-from agent.twilio.outbound_api import TwilioDialer
-from agent.twilio.rest_client import TwilioAccount, open_http, twilio_client
+from agent.twilio.rest_client import TwilioAccount, TwilioDialer, open_http, twilio_client
 from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
 from tests.virtual_time import run_virtually
 

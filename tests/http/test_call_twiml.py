@@ -11,7 +11,7 @@ from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
 from agent.call.lifecycle import HandoffData, ReasonCode
-from agent.http.transfer import TransferOutcome, document, outcome
+from agent.http.call_twiml import transfer_document
 from agent.settings import Settings
 from agent.usecases.transfer_target import PhoneTarget
 from tests.servers import ACTION_URL, TOKEN, Server, heard_out, settings_for
@@ -29,66 +29,6 @@ HANDOFF = HandoffData(
 )
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("completed", TransferOutcome.DONE),
-        ("answered", TransferOutcome.DONE),
-        ("busy", TransferOutcome.NOBODY),
-        ("no-answer", TransferOutcome.NOBODY),
-        ("failed", TransferOutcome.NOBODY),
-        ("canceled", TransferOutcome.NOBODY),
-        ("", TransferOutcome.NOBODY),
-        ("a new word", TransferOutcome.NOBODY),
-    ],
-)
-def test_what_came_of_a_telephone_that_rang(word: str, expected: TransferOutcome) -> None:
-    """The words of `<Dial>`."""
-    assert outcome({"DialCallStatus": word}) is expected
-
-
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("bridged", TransferOutcome.DONE),
-        ("bridging-in-process", TransferOutcome.DONE),
-        ("redirected", TransferOutcome.DONE),
-        ("redirected-from-bridged", TransferOutcome.DONE),
-        ("hangup", TransferOutcome.GONE),
-        ("queue-full", TransferOutcome.NOBODY),
-        ("leave", TransferOutcome.NOBODY),
-        ("error", TransferOutcome.NOBODY),
-        ("system-error", TransferOutcome.NOBODY),
-        ("a new word", TransferOutcome.NOBODY),
-    ],
-)
-def test_what_came_of_a_queue(word: str, expected: TransferOutcome) -> None:
-    """The words of `<Enqueue>`."""
-    assert outcome({"QueueResult": word}) is expected
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"ReferCallStatus": "in-progress", "ReferSipResponseCode": "202"}, TransferOutcome.DONE),
-        ({"ReferCallStatus": "completed"}, TransferOutcome.DONE),
-        ({"ReferCallStatus": "busy", "ReferSipResponseCode": "202"}, TransferOutcome.NOBODY),
-        ({"ReferCallStatus": "failed", "ReferSipResponseCode": "405"}, TransferOutcome.NOBODY),
-        ({"ReferCallStatus": "no-answer"}, TransferOutcome.NOBODY),
-        ({"ReferCallStatus": "canceled"}, TransferOutcome.NOBODY),
-        ({"ReferSipResponseCode": "405"}, TransferOutcome.NOBODY),
-    ],
-)
-def test_what_came_of_a_referral(fields: Mapping[str, str], expected: TransferOutcome) -> None:
-    """The words of `<Refer>`; one that was refused at once may have none but the code."""
-    assert outcome(fields) is expected
-
-
-def test_what_is_not_about_people_tells_nothing_of_them() -> None:
-    """The end of a relay session is another matter."""
-    assert outcome({"SessionStatus": "ended", "CallStatus": "in-progress"}) is None
-
-
 @pytest.fixture
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings_for(tmp_path_factory.mktemp("people") / "unused")
@@ -96,14 +36,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_without_a_desk_nobody_is_reached(settings: Settings) -> None:
     """The caller hears so."""
-    assert document(None, HANDOFF, call_fields(), settings, "shop") is None
+    assert transfer_document(None, HANDOFF, call_fields(), settings, "shop") is None
 
 
 def test_an_app_is_told_no_more_than_it_can_be(settings: Settings) -> None:
     """128 bytes of each, cut between letters."""
     told = HandoffData(ReasonCode.LIVE_AGENT, "wish", "界" * 200)
 
-    passed_on = document(PhoneTarget("client:ada"), told, call_fields(), settings, "shop")
+    passed_on = transfer_document(PhoneTarget("client:ada"), told, call_fields(), settings, "shop")
 
     assert passed_on is not None
     [summary] = ET.fromstring(passed_on).findall(".//Parameter[@name='summary']")  # noqa: S314

@@ -47,7 +47,7 @@ async def test_message_that_was_lost_is_logged_with_the_error_and_no_number(
 
     assert logs == [
         {
-            "event": "message.lost",
+            "event": "sms.delivery_failed",
             "log_level": "warning",
             "status": status,
             "error_code": 30007,

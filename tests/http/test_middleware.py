@@ -14,7 +14,7 @@ from multidict import MultiDict
 from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
-from agent.http.request_body import LARGEST_BODY_BYTES, MOST_FIELDS
+from agent.http.middleware import LARGEST_BODY_BYTES, MOST_FIELDS
 from agent.twilio.signature import is_well_formed
 from tests.servers import TOKEN, VOICE_URL, Server
 from tests.twilio_client.client import call_fields

@@ -13,10 +13,9 @@ from pytest_aiohttp import AiohttpClient
 from structlog.testing import capture_logs
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
 
-from agent.http import token_api as token
-from agent.http.api_access import ApiKeys
+from agent.http import api
+from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys
 from agent.http.middleware import TELEMETRY
-from agent.http.token_api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY
 from agent.observability import Telemetry
 from agent.twilio.rest_client import VoiceAccess
 from tests.servers import Server, serving, settings_for
@@ -191,9 +190,9 @@ async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: Aiohtt
     """Whoever is lost in a loop does not stop the company's other server."""
     access = VoiceAccess("AC0", "SK0", SECRET, "AP0", "", clock=lambda: 1_900_000_000.0)
     application = web.Application()
-    application.add_routes(token.routes)
+    application.add_routes(api.public_routes)
     application[TELEMETRY] = Telemetry()
-    application[token.TOKEN_DESK] = token.open_desk(access, [FIRST, SECOND], lambda: 0.0)
+    application[api.TOKENS] = api.TokenService.of(access, [FIRST, SECOND], lambda: 0.0)
     client = await aiohttp_client(application)
 
     async def status(secret: str, number: int) -> int:
@@ -202,10 +201,10 @@ async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: Aiohtt
         async with client.post("/token", json=body, headers=headers) as response:
             return response.status
 
-    statuses = [await status(FIRST, number) for number in range(token.TOKENS_OF_A_KEY + 1)]
+    statuses = [await status(FIRST, number) for number in range(api.TOKENS_OF_A_KEY + 1)]
     other = await status(SECOND, 0)
 
-    assert statuses == [200] * token.TOKENS_OF_A_KEY + [429]
+    assert statuses == [200] * api.TOKENS_OF_A_KEY + [429]
     assert other == 200
 
 
