@@ -22,7 +22,7 @@ _HISTORY, _SPEECH = "tests/call/test_history.py::", "tests/call/test_sentence_ch
 _TOOLBOX, _ORDERING = "tests/tools/test_executor.py::", "tests/tools/builtin/test_ordering.py::"
 _SETTINGS, _COMMANDS = "tests/test_settings.py::", "tests/cli/test_commands.py::"
 _ARCHITECTURE = "tests/repository/test_architecture.py::"
-_STREAM, _MODELS = "tests/llm/test_bedrock_stream.py::", "tests/system/test_models_live.py::"
+_STREAM, _MODELS = "tests/llm/test_converse_stream.py::", "tests/system/test_models_live.py::"
 
 SHOWN: dict[int, tuple[str, ...]] = {
     1: (
@@ -82,7 +82,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     ),
     15: (
         f"{_CALL}test_use_case_without_tools_offers_none",
-        "tests/llm/test_bedrock_request.py::test_a_first_turn_without_tools_is_small",
+        "tests/llm/test_converse_request.py::test_a_first_turn_without_tools_is_small",
     ),
     16: (
         f"{_MODELS}test_fallback_answers_for_a_throttled_model",
