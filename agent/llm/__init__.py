@@ -30,18 +30,11 @@ from typing import Any
 import structlog
 
 from agent.errors import AgentError, UseCaseError
-from agent.llm.failover import (
-    Candidate,
-    FailoverModel,
-    HedgeBudget,
-    ModelCircuit,
-    ModelEvents,
-    Uncounted,
-)
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
 from agent.llm.timeouts import TimeLimits
-from agent.ports import LanguageModel
+from agent.ports import Count, LanguageModel, uncounted
 from agent.usecases.use_case import ModelSettings, UseCase
 
 __all__ = [
@@ -79,7 +72,7 @@ class ModelOptions:
     openai_base_url: str = ""
     max_calls: int = 100
     limits: TimeLimits = field(default_factory=TimeLimits)
-    events: ModelEvents = field(default_factory=Uncounted)
+    count: Count = uncounted
     may_hedge: Callable[[], bool] = lambda: True
     """Whether the load of the process allows a second request now."""
 
@@ -102,7 +95,7 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_MakeModel]:
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
         limits=options.limits,
-        events=options.events,
+        count=options.count,
     ) as client:
         yield lambda settings, _: OpenAIModel(settings.identifier, client)
 
@@ -112,7 +105,7 @@ async def _bedrock(options: ModelOptions) -> AsyncIterator[_MakeModel]:
     from agent.llm.bedrock import BedrockClient, BedrockModel  # noqa: PLC0415 (see the module)
 
     async with BedrockClient.open(
-        max_calls=options.max_calls, limits=options.limits, events=options.events
+        max_calls=options.max_calls, limits=options.limits, count=options.count
     ) as client:
         await client.warm(_CONNECTIONS_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, client)
@@ -230,7 +223,7 @@ class _Models:
                 candidates.append(self._candidate(identifier, self._made(other, script)))
             except UseCaseError as error:
                 log.warning("llm.fallback_left_out", model=identifier, reason=str(error))
-        return FailoverModel(candidates, self._budget, self._options.events, self._options.limits)
+        return FailoverModel(candidates, self._budget, self._options.count, self._options.limits)
 
     def _made(self, settings: ModelSettings, script: str) -> LanguageModel:
         return self._makers[_scheme_of(settings.identifier)].result()(settings, script)
@@ -242,7 +235,7 @@ class _Models:
         if identifier not in self._circuits:
             circuit = ModelCircuit(
                 identifier,
-                self._options.events,
+                self._options.count,
                 self._options.limits,
                 may_load=self._may_load(identifier),
             )

@@ -44,8 +44,9 @@ from yarl import URL
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
 from agent.llm.bedrock.converse_request import Json
-from agent.llm.option_repair import LearnedOptions, RefusalEvents
+from agent.llm.option_repair import LearnedOptions
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ class BedrockClient:
         max_calls: int = 0,
         region: str = "",
         limits: TimeLimits = _DEFAULT_LIMITS,
-        events: RefusalEvents | None = None,
+        count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
         """A client; its connections are closed on exit.
 
@@ -94,7 +95,7 @@ class BedrockClient:
             max_calls: The limit of connections is twice as many; 0 = no limit.
             region: Empty = `AWS_REGION`, `AWS_DEFAULT_REGION`, or that of the profile.
             limits: Used for connecting.
-            events: Counts the options that models refuse.
+            count: For options that models refuse.
 
         Raises:
             ModelError: There is no region, or the AWS configuration cannot be read.
@@ -104,7 +105,7 @@ class BedrockClient:
             place = await _resolved(session, region or os.environ.get("AWS_REGION"))
         credentials = _Credentials(session)
         await credentials.renew()
-        idle, learned = _IdleConnections(), LearnedOptions(events)
+        idle, learned = _IdleConnections(), LearnedOptions(count)
         renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
         try:
             async with _http_session(2 * max_calls, limits, idle) as http:

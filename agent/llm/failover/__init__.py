@@ -41,24 +41,11 @@ import structlog
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.failover.circuit_breaker import (
-    Chance,
-    HedgeBudget,
-    ModelCircuit,
-    ModelEvents,
-    Uncounted,
-)
+from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelCircuit
 from agent.llm.timeouts import StreamDeadline, TimeLimits
-from agent.ports import LanguageModel
+from agent.ports import Count, LanguageModel, uncounted
 
-__all__ = [
-    "Candidate",
-    "FailoverModel",
-    "HedgeBudget",
-    "ModelCircuit",
-    "ModelEvents",
-    "Uncounted",
-]
+__all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +71,7 @@ class FailoverModel:
     Args:
         candidates: In the order of preference; at least one. The first gives the name.
         budget: Of the process.
-        events: Counts retries, fallbacks, hedges and errors that the caller does not notice.
+        count: For retries, fallbacks, hedges and errors that the caller does not notice.
         limits: Time limits of each model.
         chance: Spreads the retries of many calls.
     """
@@ -93,13 +80,13 @@ class FailoverModel:
         self,
         candidates: Sequence[Candidate],
         budget: HedgeBudget,
-        events: ModelEvents | None = None,
+        count: Count = uncounted,
         limits: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
         self._candidates = tuple(candidates)
         self._budget = budget
-        self._events = events or Uncounted()
+        self._count = count
         self._limits = limits or TimeLimits()
         self._chance = chance
 
@@ -137,18 +124,20 @@ class FailoverModel:
         self._budget.earn()
         candidate = route.take()
         if candidate is not self._candidates[0]:
-            self._events.fell_back(candidate.model.name)
+            self._count("agent_llm_fallbacks_total", model=candidate.model.name)
         while True:
             raced = await self._race(candidate, request, route, attempts)
             if isinstance(raced, _Attempt):
                 return raced
             step = route.after(raced)
-            self._count(raced if step else raced[:-1])
+            self._count_failures(raced if step else raced[:-1])
             if step is None:
                 raise raced[-1].error
             candidate = step.candidate
-            count = self._events.retried if step.is_retry else self._events.fell_back
-            count(candidate.model.name)
+            if step.is_retry:
+                self._count("agent_llm_retries_total", model=candidate.model.name)
+            else:
+                self._count("agent_llm_fallbacks_total", model=candidate.model.name)
             if step.is_pause_due:
                 await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
 
@@ -179,14 +168,14 @@ class FailoverModel:
             await asyncio.wait(racing, timeout=candidate.circuit.hedge_after)
             may_hedge = route.may_hedge and (route.has_more or not candidate.circuit.is_cold)
             if first.is_silent and may_hedge and self._budget.spend():
-                self._events.hedged("started")
+                self._count("agent_llm_hedges_total", outcome="started")
                 ask(route.take_hedge(candidate))
             while racing:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
                 for task in [each for each in racing if each in done]:
                     attempt, error = racing.pop(task), task.result()
                     if error is None:
-                        self._count(failures)
+                        self._count_failures(failures)
                         self._end_race(attempt, first, racing)
                         return attempt
                     self._note(attempt.candidate, error)
@@ -200,7 +189,7 @@ class FailoverModel:
         losing: dict[asyncio.Task[ModelError | None], _Attempt],
     ) -> None:
         if winner is not first:
-            self._events.hedged("won")
+            self._count("agent_llm_hedges_total", outcome="won")
         for task, loser in losing.items():
             task.cancel()
             if loser is first and loser.is_silent:
@@ -217,10 +206,11 @@ class FailoverModel:
             pii_detail=str(error),
         )
 
-    def _count(self, failures: Iterable[_Failure]) -> None:
+    def _count_failures(self, failures: Iterable[_Failure]) -> None:
         """Count errors that the caller does not notice; the session counts an error it gets."""
         for failure in failures:
-            self._events.failed(failure.candidate.model.name, failure.error.fault)
+            model, fault = failure.candidate.model.name, failure.error.fault
+            self._count("agent_llm_errors_total", model=model, kind=fault)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from math import ceil
-from typing import Literal, Protocol
 
 import structlog
 
@@ -38,11 +37,10 @@ from agent.call.events import ReplyFault
 from agent.call.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
 from agent.errors import ModelError
 from agent.llm.timeouts import TimeLimits
-from agent.ports import LanguageModel
+from agent.ports import Count, LanguageModel, uncounted
 
 log = structlog.get_logger(__name__)
 
-HedgeOutcome = Literal["started", "won"]
 Chance = Callable[[float, float], float]
 """A random number between two others."""
 
@@ -74,83 +72,12 @@ _HEDGE_SAMPLES = 20
 """With fewer first events `_LATEST_HEDGE` is used."""
 
 
-class ModelEvents(Protocol):
-    """What is counted of models; `model` is an identifier."""
-
-    def asked(self, model: str) -> None:
-        """A reply has one more stream of this model; `left` follows, once."""
-        ...
-
-    def left(self, model: str) -> None:
-        """One of these is over or was closed."""
-        ...
-
-    def began(self, model: str, seconds: float) -> None:
-        """The first event of a stream, of any kind, came so long after the request."""
-        ...
-
-    def failed(self, model: str, fault: ReplyFault) -> None:
-        """A request failed, and another one will be made for it."""
-        ...
-
-    def retried(self, model: str) -> None:
-        """The same model is asked again."""
-        ...
-
-    def fell_back(self, model: str) -> None:
-        """This model is asked in the place of one before it."""
-        ...
-
-    def hedged(self, outcome: HedgeOutcome) -> None:
-        """A second request was started, or it was the one that answered."""
-        ...
-
-    def breaker(self, model: str, *, is_open: bool) -> None:
-        """A model is passed over from now on, or asked again."""
-        ...
-
-    def option_refused(self, model: str, option: str) -> None:
-        """From now on this model is not sent this option; a kind of a closed list."""
-        ...
-
-
-class Uncounted:
-    """`ModelEvents` for nobody."""
-
-    def asked(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def left(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def began(self, model: str, seconds: float) -> None:
-        """See `ModelEvents`."""
-
-    def failed(self, model: str, fault: ReplyFault) -> None:
-        """See `ModelEvents`."""
-
-    def retried(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def fell_back(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def hedged(self, outcome: HedgeOutcome) -> None:
-        """See `ModelEvents`."""
-
-    def breaker(self, model: str, *, is_open: bool) -> None:
-        """See `ModelEvents`."""
-
-    def option_refused(self, model: str, option: str) -> None:
-        """See `ModelEvents`."""
-
-
 class ModelCircuit:
     """The state of one model in this process. Times are of the running loop, in seconds.
 
     Args:
         name: Identifier.
-        events: Counts streams and changes of the circuit.
+        count: For streams and changes of the circuit.
         limits: Time limits of the model.
         may_load: Whether its server loads models.
     """
@@ -158,7 +85,7 @@ class ModelCircuit:
     def __init__(
         self,
         name: str,
-        events: ModelEvents | None = None,
+        count: Count = uncounted,
         limits: TimeLimits | None = None,
         *,
         may_load: bool = False,
@@ -166,7 +93,8 @@ class ModelCircuit:
         self.name = name
         self.is_open = False
         """The model is to be left out."""
-        self._events = events or Uncounted()
+        self._count = count
+        self._open_streams = 0
         self._limits = limits or TimeLimits()
         self._may_load = may_load
         self._answered_at = float("-inf")
@@ -200,18 +128,18 @@ class ModelCircuit:
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
         """A reply has opened a stream of the model; `stream_closed` follows once."""
-        self._events.asked(self.name)
+        self._count_streams(1)
         self._note_request()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
     def stream_closed(self) -> None:
         """A stream of a reply is closed."""
-        self._events.left(self.name)
+        self._count_streams(-1)
 
     def stream_began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
-        self._events.began(self.name, seconds)
+        self._count("agent_llm_time_to_first_event_seconds", seconds, model=self.name)
         was_cold = self._may_be_unloaded
         self._note_answer()
         if was_cold:
@@ -255,6 +183,10 @@ class ModelCircuit:
                     self._close()
                 wait = min(wait * 2, _LONGEST_PROBE_SECONDS)
 
+    def _count_streams(self, change: int) -> None:
+        self._open_streams += change
+        self._count("agent_llm_streams_open", self._open_streams, model=self.name)
+
     def _note(self, *, is_failure: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._outcomes.append((now, is_failure))
@@ -268,13 +200,13 @@ class ModelCircuit:
         self.is_open = True
         self._probe_seconds = probe_seconds
         self._probe_due.set()
-        self._events.breaker(self.name, is_open=True)
+        self._count("agent_llm_breaker_open", 1, model=self.name)
         log.warning("llm.circuit_opened", model=self.name)
 
     def _close(self) -> None:
         self.is_open = False
         self._outcomes.clear()
-        self._events.breaker(self.name, is_open=False)
+        self._count("agent_llm_breaker_open", 0, model=self.name)
         log.info("llm.circuit_closed", model=self.name)
 
     @property

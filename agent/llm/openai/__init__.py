@@ -23,8 +23,9 @@ from agent.errors import ModelError
 from agent.llm.openai.chat_errors import client_errors, is_loading, refusal_in
 from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder
-from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions, RefusalEvents
+from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +165,7 @@ class OpenAIClient:
         base_url: str = "",
         max_calls: int = 100,
         limits: TimeLimits = _DEFAULT_LIMITS,
-        events: RefusalEvents | None = None,
+        count: Count = uncounted,
     ) -> AsyncIterator[OpenAIClient]:
         """A client; its connections are closed on exit.
 
@@ -173,7 +174,7 @@ class OpenAIClient:
             base_url: Empty = OpenAI's own.
             max_calls: The limit of connections is twice as many.
             limits: Used for connecting and for loading a model.
-            events: Counts the options that models refuse.
+            count: For options that models refuse.
         """
         size = 2 * max_calls
         pool = httpx2.Limits(
@@ -190,7 +191,7 @@ class OpenAIClient:
                 max_retries=0,
                 http_client=http,
             )
-            yield cls(sdk, http, limits, LearnedOptions(events))
+            yield cls(sdk, http, limits, LearnedOptions(count))
 
     @property
     def limit_field(self) -> str:
