@@ -26,6 +26,7 @@ from agent.call.messages import (
 from agent.errors import ModelError
 from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from tests.emulators.eventstream import frame
 from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,
@@ -35,7 +36,6 @@ from tests.llm.eventstream import (
     delta,
     event,
     fault,
-    frame,
     stop,
     tool,
     usage,

@@ -23,10 +23,11 @@ from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
 from agent.usecases.use_case import ModelSettings
+from tests.emulators.eventstream import frame
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.llm import contract
 from tests.llm.accounts import set_account
-from tests.llm.eventstream import Answer, Bedrock, bedrock, event, fault, frame
+from tests.llm.eventstream import Answer, Bedrock, bedrock, event, fault
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
