@@ -94,7 +94,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
-        patience=TimeLimits(
+        limits=TimeLimits(
             first_event=settings.model_first_event_seconds,
             gap=settings.model_gap_seconds,
             load=max(settings.model_load_seconds, settings.model_first_event_seconds),
