@@ -46,7 +46,7 @@ class Nowhere:
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
 """What a service lacks that nobody has configured for messages."""
 
-TOOLKIT = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+TOOL_REGISTRY = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
 
 

@@ -26,7 +26,7 @@ from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item as session
 from agent.tools import ToolRegistry
-from agent.tools.builtin import order_history as past
+from agent.tools.builtin import order_history
 from agent.usecases import profiles, prompt, versions
 from agent.usecases import record as records
 from agent.usecases import relay_attributes as relay_rules
@@ -55,12 +55,12 @@ class CallSetup:
         self,
         settings: Settings,
         store: Store,
-        toolkit: ToolRegistry,
+        tool_registry: ToolRegistry,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._toolkit = toolkit
+        self._tool_registry = tool_registry
         self._clock = clock
         self.remarks: dict[str, tuple[str, ...]] = {}
         """By use case, what had to be left out of it or makes it unusable, as last read."""
@@ -157,10 +157,10 @@ class CallSetup:
         """
         use_case, warnings = records.parse_use_case(
             record,
-            self._toolkit.specs,
+            self._tool_registry.specs,
             relay_rules,
-            self._toolkit.absent,
-            self._toolkit.fault_of,
+            self._tool_registry.unavailable,
+            self._tool_registry.fault_of,
         )
         self.remarks[use_case.name] = warnings
         for warning in warnings:
@@ -234,9 +234,9 @@ class CallSetup:
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
     async def _past(self, use_case: UseCase, reading: Reading) -> tuple[PastDealing, ...]:
-        prefixes = past.prefixes([tool.name for tool in use_case.tools])
+        prefixes = order_history.key_prefixes([tool.name for tool in use_case.tools])
         items = [item for prefix in prefixes for item in await reading.past(prefix)]
-        return past.dealings(items, self._settings.time_zone)
+        return order_history.read_history(items, self._settings.time_zone)
 
 
 def _existing(record: Item | None, name: str) -> Item:

@@ -95,7 +95,7 @@ class Prefetch:
             async with asyncio.timeout(_PAST_SECONDS):
                 return await self._store.query(caller, prefix)
         except (StoreError, TimeoutError) as error:
-            log.warning("past.not_read", error=type(error).__name__)
+            log.warning("order_history.read_failed", error=type(error).__name__)
             return []
 
     def note(self, key: Key) -> None:

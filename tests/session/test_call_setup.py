@@ -19,7 +19,7 @@ from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
 from agent.store.write_behind import Uncounted
 from agent.usecases.versions import Versions
-from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
@@ -38,7 +38,7 @@ def calls_over(store: Store, **environment: str) -> CallManager:
         store,
         Journals(store, lambda: NOW, Uncounted(), max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
-        TOOLKIT,
+        TOOL_REGISTRY,
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )

@@ -20,7 +20,7 @@ from agent.tools.tool import schema_of
 from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
-from tests.tools.http.outside import declared
+from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {

@@ -13,7 +13,7 @@ import pytest
 
 from agent.call.config import Phrases
 from agent.tools import SPECS
-from agent.tools.builtin.order_history import prefixes
+from agent.tools.builtin.order_history import key_prefixes
 from agent.tools.builtin.restaurant.menu import Menu
 from tests.tools.worlds import CONFIGURATION, USE_CASES, record
 
@@ -79,7 +79,7 @@ def test_a_prompt_has_the_placeholders_and_no_markdown_to_imitate(folder: Path) 
     placeholders = {"<<USER_CONTEXT>>", "<<CURRENT_DATE>>"}
     if folder.name == "defaultUseCase":
         placeholders.add("<<AVAILABLE_DEMOS>>")
-    if prefixes(record(folder)["tools"]):
+    if key_prefixes(record(folder)["tools"]):
         placeholders.add("<<CALLER_HISTORY>>")
 
     assert set(re.findall(r"<<[^>]*>>", prompt)) == placeholders

@@ -1,4 +1,4 @@
-"""What the ledger writes, and what it tells of an effect that was asked for before."""
+"""What the idempotency writes, and what it tells of an effect that was asked for before."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def test_an_effect_is_written_down_before_and_after() -> None:
 
     async def main() -> None:
         store = MemoryStore()
-        ledger = IdempotencyStore(store, CALL, virtual_clock)
+        idempotency = IdempotencyStore(store, CALL, virtual_clock)
         before = []
 
         async def send(plan: dict[str, object]) -> dict[str, object]:
             before.extend(await store.query(CALL))
             return {"sid": "SM1"}
 
-        result = await ledger.once("sms", ["hello"], {"text": "hello"}, send, repeatable=False)
+        result = await idempotency.once("sms", ["hello"], {"text": "hello"}, send, repeatable=False)
 
         (started,), (done,) = before, await store.query(CALL)
         assert result == {"sid": "SM1"}
         assert started == {
             "pk": CALL,
-            "sk": f"effect::{ledger.key('sms', ['hello'])}",
+            "sk": f"effect::{idempotency.key('sms', ['hello'])}",
             "effect": "sms",
             "state": "started",
             "attempt": 1,
@@ -261,7 +261,9 @@ def test_a_result_is_told_though_it_cannot_be_written(fate: Fate, is_repeatable:
         assert again == other == told
         assert (await world.entry())["state"] == "done"
         assert await world.happened() == 1
-        assert [(each["event"], each["state"]) for each in logs] == [("effect.unwritten", "done")]
+        assert [(each["event"], each["state"]) for each in logs] == [
+            ("idempotency.write_failed", "done")
+        ]
 
     run_virtually(main())
 
@@ -305,7 +307,7 @@ def test_an_effect_that_broke_off_is_not_called_a_failure(
         assert waited == 0.0
         assert (await world.entry())["state"] == kinds[-1]
         assert await world.happened() <= 1
-        assert logs[0]["event"] == "effect.in_doubt"
+        assert logs[0]["event"] == "idempotency.outcome_unknown"
 
     run_virtually(main())
 
@@ -554,7 +556,7 @@ def test_the_model_is_told_what_to_do_about_the_unknown() -> None:
     assert "Do not try it again" in UNKNOWN
 
 
-def test_no_tool_with_effects_is_stopped_before_the_ledger_can_tell() -> None:
+def test_no_tool_with_effects_is_stopped_before_the_idempotency_store_can_tell() -> None:
     """A tool that is stopped from outside leaves an entry that nobody settles."""
     effective = [tool for tool in TOOLS if tool.spec.side_effect is not SideEffect.NONE]
 

@@ -1,8 +1,8 @@
-"""Tools that act on the call itself: pass it to a person, end it, speak another language.
+"""Tools that act on the call itself: transfer it to a person, end it, change the language.
 
-They only say what should happen. The conversation does it at the right moment, once the words
-about it were heard. So they have no side effect of their own, and each call of them counts anew: a
-caller may go to another language, back, and there again.
+They return an effect, which the conversation performs once the caller has heard the words about it.
+They have no side effect of their own and are never joined: a caller may change to another language,
+back, and there again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def hand_off(
     Use it when the caller asks for a person, or for legal, liability, financial or other
     sensitive matters. Tell the caller in one short sentence; the call then leaves you.
     """
-    # Cut, not refused: a caller who wants a person must not wait for a shorter summary.
+    # Cut, not refused, so that the caller does not wait for a shorter summary.
     why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
     return WithEffect(
         {"message": "The caller is connected to a person as soon as you have said so."},
@@ -63,7 +63,7 @@ async def hand_off(
 
 
 def _slots(details: tuple[str, ...]) -> dict[str, str]:
-    """Name and value of each; one without a name is a note, for refusing it would take time."""
+    """Name and value of each detail; one without a name becomes a note."""
     slots = {}
     for number, detail in enumerate(details, 1):
         name, _, value = (part.strip() for part in detail.partition(":"))
@@ -72,9 +72,7 @@ def _slots(details: tuple[str, ...]) -> dict[str, str]:
 
 
 @tool("EndCallFunction")
-async def end_call(
-    call: CallContext,
-) -> WithEffect:
+async def end_call(call: CallContext) -> WithEffect:
     """End the call.
 
     Use it once, alone, when the caller has said goodbye or needs nothing more; then say goodbye in
@@ -107,7 +105,7 @@ async def switch_language(
 
 
 def language_of(facts: Iterable[Fact]) -> str:
-    """The language a call has switched to last; empty if it never did."""
+    """The language a call has last changed to; empty if it never did."""
     language = ""
     for fact in facts:
         if isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name:
@@ -116,7 +114,7 @@ def language_of(facts: Iterable[Fact]) -> str:
 
 
 def _switched_to(result: ToolResult | None) -> str:
-    """What the result of a switch tells; empty for one that failed, or that tells nothing."""
+    """The language in the result of a change; empty if it failed or names none."""
     if result is None or result.is_error:
         return ""
     try:

@@ -19,7 +19,7 @@ A declaration → a `Tool`.
 | can be repeated (PUT, DELETE, or with a key) | the same | in doubt: the same call completes it |
 | otherwise | it could not be connected to | unknown: it must not be tried again |
 
-Tools with effects go through the ledger (`agent.tools.idempotency`). What makes an effect this
+Tools with effects go through the idempotency (`agent.tools.idempotency`). What makes an effect this
 one is
 the request, filled; the plan is that request without its headers, so that no secret is written
 down, and with the key that the other side is to know a repetition by. A status of 4xx means that
@@ -144,9 +144,9 @@ log = structlog.get_logger(__name__)
 
 _MAX_RESULT_CHARS = 4_000
 _MAX_KEPT_CHARS = 16_000
-"""Of a result that the ledger keeps."""
+"""Of a result that the idempotency keeps."""
 _EFFECT_SECONDS = 8.0
-"""More than the ledger lets a tool with effects work."""
+"""More than the idempotency lets a tool with effects work."""
 _MARGIN_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _BUSY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
@@ -221,9 +221,11 @@ class HttpTools:
             return await self._look(tool, plan)
         effect = f"http::{tool.spec.name}"
         content = [tool.method, tool.url.origin, plan["target"], plan["body"]]
-        plan["key"] = call.ledger.key(effect, content) if tool.has_key else ""
+        plan["key"] = call.idempotency.key(effect, content) if tool.has_key else ""
         perform = partial(self._perform, tool)
-        return await call.ledger.once(effect, content, plan, perform, repeatable=tool.is_repeatable)
+        return await call.idempotency.once(
+            effect, content, plan, perform, repeatable=tool.is_repeatable
+        )
 
     async def _look(self, tool: HttpTool, plan: Plan) -> dict[str, object]:
         try:

@@ -27,9 +27,9 @@ from pathlib import Path
 import structlog
 
 from agent.call.messages import ToolSpec
+from agent.tools import ToolSource
 from agent.tools.mcp.mcp_config import McpFileError, read
 from agent.tools.mcp.mcp_server import McpServer, SourceEvents
-from agent.tools.registry import ToolSource
 from agent.tools.tool import Tool
 
 __all__ = ["McpFileError", "SourceEvents", "open_sources", "survey"]

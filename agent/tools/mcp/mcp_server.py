@@ -26,8 +26,13 @@ import structlog
 
 from agent.errors import ToolError
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.mcp_tools import OfferedTool, offer
-from agent.tools.mcp.untrusted_results import McpResult, ServerUnavailableError, SessionOverError
+from agent.tools.mcp.mcp_tools import (
+    McpResult,
+    ServerTools,
+    ServerUnavailableError,
+    SessionOverError,
+    offered_tools,
+)
 from agent.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ _CLOSE_SECONDS = 10.0
 _RENEW_SECONDS = 3.0
 """How long a call waits for a new session in the place of one that the server has ended."""
 
-_NOTHING = OfferedTool({}, ())
+_NOTHING = ServerTools({}, ())
 _AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 
 Chance = Callable[[float, float], float]
@@ -150,7 +155,7 @@ class McpServer:
     async def _read(self, connection: McpConnection) -> None:
         """Take over the list as it is now."""
         listing = await connection.tools()
-        offered = offer(self.name, self._entry, listing.tools, self._ask)
+        offered = offered_tools(self.name, self._entry, listing.tools, self._ask)
         offered = replace(offered, remarks=(*offered.remarks, *listing.remarks))
         new = set(offered.remarks) - set(self._offer.remarks)
         for remark in sorted(new):

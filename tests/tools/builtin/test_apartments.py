@@ -289,7 +289,7 @@ async def test_a_slot_that_was_taken_may_be_free_again() -> None:
 async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
     """The repeat completes it, unless somebody was faster before it was taken.
 
-    The touches are: the entry of the ledger, the booking that may be there, the move, the entry.
+    The touches are: the record, the booking that may be there, the move, the record.
     """
     store = await seeded()
     dying = Mortal({touch: fate})

@@ -10,10 +10,17 @@ import pytest
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreError
 from agent.ports import Item, Mail, TextMessage
 from agent.tools import TOOLS, CallContext, HttpTools, ToolRegistry
-from agent.tools.builtin.message_limits import PER_DAY, TOO_MANY
-from agent.tools.builtin.message_templates import MAX_SMS, Restaurant, order_text
-from agent.tools.builtin.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
-from agent.tools.builtin.restaurant.ordering import StoredOrder
+from agent.tools.builtin.messaging import (
+    MAX_SMS,
+    NO_NUMBER,
+    NO_ORDER,
+    OPTED_OUT,
+    PER_DAY,
+    TOO_MANY,
+    Restaurant,
+    order_text,
+)
+from agent.tools.builtin.restaurant import StoredOrder
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
@@ -515,12 +522,12 @@ async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
 
 
 async def test_tools_that_are_not_configured_are_not_offered() -> None:
-    """The kit leaves them out, and says which variable it was for."""
-    kit = ToolRegistry(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
+    """The registry leaves them out, and says which variable it was for."""
+    registry = ToolRegistry(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
 
-    assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
-    assert SMS in kit.specs
-    assert EMAIL not in kit.specs
+    assert registry.unavailable == {EMAIL: "not configured here: SENDGRID_API_KEY"}
+    assert SMS in registry.specs
+    assert EMAIL not in registry.specs
 
 
 async def test_key_of_an_order_names_its_call() -> None:

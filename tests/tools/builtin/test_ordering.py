@@ -439,7 +439,7 @@ async def test_the_same_order_in_other_words_is_stored_once() -> None:
 async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
     """What was begun is completed as it was begun; before that, it is an order of the repeat.
 
-    The touches are: the menu, the entry of the ledger, the order, the entry again.
+    The touches are: the menu, the record, the order, the record again.
     """
     store = await seeded()
     dying = Mortal({touch: fate})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.tools.builtin.read_back import read_address, spelled
+from agent.tools.builtin.read_back import read_address, spell_out
 
 SIGNS = {
     "@": ["at", "at sign", "@"],
@@ -57,7 +57,7 @@ def say(address: str, choose: st.DataObject) -> str:
 @given(address=addresses)
 def test_what_is_spelled_is_read_as_the_same(address: str) -> None:
     """The caller hears exactly what will be saved."""
-    assert read_address(spelled(address)) == address
+    assert read_address(spell_out(address)) == address
     assert read_address(address) == address
 
 
@@ -77,7 +77,7 @@ def test_whatever_is_read_is_a_plain_address(said: str) -> None:
     if address is not None:
         assert address.count("@") == 1
         assert set(address) <= set(ascii_lowercase + digits + "@._+-")
-        assert read_address(spelled(address)) == address
+        assert read_address(spell_out(address)) == address
 
 
 @pytest.mark.parametrize(

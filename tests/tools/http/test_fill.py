@@ -13,7 +13,7 @@ from yarl import URL
 from agent.errors import ToolError
 from agent.tools.http import request_template as fill
 from agent.tools.http.outbound_http import Request
-from tests.tools.http.outside import declared
+from tests.tools.http.stand_in import declared
 
 TEXT = {"description": "A text."}
 TOOL = declared(

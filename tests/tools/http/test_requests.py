@@ -17,7 +17,7 @@ from agent.tools.http.outbound_http import Request, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import Clock, MemoryStore
-from tests.tools.http.outside import (
+from tests.tools.http.stand_in import (
     DROP,
     HANG,
     Asked,
@@ -249,7 +249,7 @@ async def test_deed_with_a_bad_answer_is_done(answer: bytes, fault: str) -> None
     assert len(other.asked) == 1
 
 
-async def test_long_result_is_cut_for_the_model_and_for_the_ledger() -> None:
+async def test_long_result_is_cut_for_the_model_and_for_the_idempotency_store() -> None:
     """Within the limit of every tool."""
     body = json.dumps({"a": "x" * 50_000})
     store = MemoryStore()
@@ -353,7 +353,7 @@ async def test_deed_is_done_once_however_often_it_is_asked_for() -> None:
     assert [json.loads(asked.body)["n"] for asked in other.asked] == ["1", "2"]
 
 
-async def test_ledger_holds_no_secret() -> None:
+async def test_idempotency_store_holds_no_secret() -> None:
     """Whoever reads the table learns what was asked, not by which right."""
     store = MemoryStore()
     async with standing_in() as other:
@@ -449,8 +449,8 @@ async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
     clock = Clock(0.0)
     async with standing_in(*[reply(500)] * FAILURES, OK) as other:
         tool = declared(url=other.origin)
-        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outside:
-            http = HttpTools(outside, {}, clock)
+        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outbound:
+            http = HttpTools(outbound, {}, clock)
             toolbox = CallToolExecutor([http.tool(tool)], call_of(MemoryStore()))
             for _ in range(FAILURES):
                 await run(toolbox)
@@ -529,10 +529,10 @@ async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.2/32")
         resolver = Names(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"])
         request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with OutboundHttp.open(hosts, resolver) as outside:
+        async with OutboundHttp.open(hosts, resolver) as outbound:
             for _ in range(3):
                 with pytest.raises(UnreachableError):
-                    await outside.send(request, 2.0)
+                    await outbound.send(request, 2.0)
 
     assert other.asked == []
 
@@ -542,8 +542,8 @@ async def test_name_is_connected_to_where_it_may_lead() -> None:
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.1/32")
         request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outside:
-            answer = await outside.send(request, 2.0)
+        async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outbound:
+            answer = await outbound.send(request, 2.0)
 
     assert answer.status == 200
     assert [asked.headers["host"] for asked in other.asked] == [f"orders.test:{other.port}"]
@@ -554,8 +554,8 @@ async def test_address_that_leads_to_another_is_not_connected_to() -> None:
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://[::ffff:127.0.0.1]:{other.port}")
         request = Request("GET", "http", "::ffff:7f00:1", other.port, "/", {})
-        async with OutboundHttp.open(hosts) as outside:
+        async with OutboundHttp.open(hosts) as outbound:
             with pytest.raises(UnreachableError, match="address is not admitted"):
-                await outside.send(request, 2.0)
+                await outbound.send(request, 2.0)
 
     assert other.asked == []

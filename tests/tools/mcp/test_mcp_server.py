@@ -19,9 +19,8 @@ from structlog.testing import capture_logs
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
-from agent.tools import CallToolExecutor
+from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources, survey
-from agent.tools.registry import ToolSource
 from tests.fakes import MemoryStore
 from tests.tools.peers import Peer, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of

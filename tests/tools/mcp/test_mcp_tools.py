@@ -15,8 +15,13 @@ from agent.errors import ToolError
 from agent.tools import CallToolExecutor
 from agent.tools.idempotency import UNKNOWN
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.mcp_tools import names, offer
-from agent.tools.mcp.untrusted_results import ListedTool, McpResult, ServerUnavailableError
+from agent.tools.mcp.mcp_tools import (
+    ListedTool,
+    McpResult,
+    ServerUnavailableError,
+    names,
+    offered_tools,
+)
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 from tests.virtual_time import run_virtually
@@ -47,7 +52,7 @@ class Asked:
 
 async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
     """The same tool, asked for so often in one call."""
-    offered = offer("shop", ENTRY, [listed("order", **hints)], asked)
+    offered = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
     toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
     return [await toolbox.run(call) for _ in range(times)]
@@ -82,7 +87,7 @@ def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
     entry = McpServerConfig(url="http://127.0.0.1/mcp", tools=["find", "gone", "odd"])
     tools = [listed("find"), listed("delete"), listed("odd", schema={"type": "string"})]
 
-    offered = offer("shop", entry, tools, Asked(McpResult("", is_error=False)))
+    offered = offered_tools("shop", entry, tools, Asked(McpResult("", is_error=False)))
 
     assert list(offered.tools) == ["shop__find"]
     assert offered.remarks == (
@@ -107,7 +112,9 @@ def test_side_effect_is_the_operators_word_then_the_servers_hint(
     """Without either, a tool counts as one that must not be run twice."""
     entry = McpServerConfig(url="http://127.0.0.1/mcp", side_effects=operator)
 
-    offered = offer("shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError()))
+    offered = offered_tools(
+        "shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError())
+    )
 
     assert offered.tools["shop__order"].spec.side_effect is effect
 
@@ -178,7 +185,7 @@ def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) ->
         raise AssertionError
 
     async def main() -> tuple[bool, float]:
-        offered = offer("shop", ENTRY, [listed("order", **hints)], forever)
+        offered = offered_tools("shop", ENTRY, [listed("order", **hints)], forever)
         toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
         outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
         return outcome.is_error, asyncio.get_running_loop().time()
@@ -217,9 +224,9 @@ async def test_answer_is_data_in_json(value: object, told: dict[str, object]) ->
 @pytest.mark.parametrize("value", ["x" * 1_000_000, {"deep": ["x" * 100] * 10_000}])
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
 async def test_huge_answer_is_cut_before_it_is_kept(value: object, hints: dict[str, bool]) -> None:
-    """Also in the ledger: a table does not take a megabyte."""
+    """Also in the idempotency: a table does not take a megabyte."""
     store = MemoryStore()
-    offered = offer(
+    offered = offered_tools(
         "shop", ENTRY, [listed("order", **hints)], Asked(McpResult(value, is_error=False))
     )
     toolbox = CallToolExecutor(offered.tools.values(), call_of(store))

@@ -17,19 +17,18 @@ from structlog.testing import capture_logs
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.errors import AgentError, ToolError
-from agent.tools import CallToolExecutor
+from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources
 from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_connection import McpConnection, connect
-from agent.tools.mcp.mcp_tools import offer
-from agent.tools.mcp.raw_results import RAW, carried
-from agent.tools.mcp.untrusted_results import (
+from agent.tools.mcp.mcp_tools import (
     McpResult,
     ServerUnavailableError,
-    answer_of,
-    listed_of,
+    offered_tools,
+    read_listed,
+    read_result,
 )
-from agent.tools.registry import ToolSource
+from agent.tools.mcp.raw_results import RAW, carried
 from tests.fakes import MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.mcp.test_mcp_server import Gauge
@@ -57,7 +56,7 @@ async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[ToolSource]:
 
 
 def calls_of(source: ToolSource) -> CallToolExecutor:
-    """The tools of one call, with a ledger of its own."""
+    """The tools of one call, with an idempotency store of its own."""
     return CallToolExecutor(source.tools.values(), call_of(MemoryStore()))
 
 
@@ -281,10 +280,10 @@ def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], me
         return read
 
     given_to_library = carried(method, answer)
-    read = answer_of(answer)
+    read = read_result(answer)
     tools = answer.get("tools")
-    listed = [one for one in map(listed_of, tools if isinstance(tools, list) else []) if one]
-    offered = offer("shop", McpServerConfig(url="https://example.com"), listed, ask)
+    listed = [one for one in map(read_listed, tools if isinstance(tools, list) else []) if one]
+    offered = offered_tools("shop", McpServerConfig(url="https://example.com"), listed, ask)
 
     assert given_to_library["_meta"][RAW] is answer
     assert len(offered.tools) + len(offered.remarks) <= len(listed)

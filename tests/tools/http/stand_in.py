@@ -132,8 +132,8 @@ async def offering(
     tool: HttpTool, call: CallContext, hosts: str = ""
 ) -> AsyncIterator[CallToolExecutor]:
     """A toolbox with one configured tool, whose host is listed."""
-    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outside:
-        yield CallToolExecutor([HttpTools(outside, SECRETS).tool(tool)], call)
+    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outbound:
+        yield CallToolExecutor([HttpTools(outbound, SECRETS).tool(tool)], call)
 
 
 async def run(toolbox: CallToolExecutor, name: str = "T", /, **arguments: object) -> ToolOutcome:
