@@ -14,8 +14,8 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
-from agent.tools.http.http_response import HttpResponse
-from agent.tools.http.outbound_http import Request
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
 from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.use_case import Profile
@@ -66,7 +66,7 @@ class Agreeing:
 
     hosts = HostAllowlist.read("api.example.com")
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         await asyncio.sleep(0)
         return HttpResponse(200, "application/json", body=b'{"ok": true}')
 

@@ -35,7 +35,7 @@ from agent.call.messages import SideEffect
 from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
 from agent.ports import Channel, Item, Mail, TextMessage
 from agent.tools.builtin.apartments import address_of, has_booked
-from agent.tools.builtin.apartments.inventory import Kind, Layout, Slot, read_day, read_time
+from agent.tools.builtin.apartments.inventory import Kind, Layout, TourSlot, read_day, read_time
 from agent.tools.builtin.caller_profile import EMAIL
 from agent.tools.builtin.read_back import is_answered, note_read_back, spell_out
 from agent.tools.builtin.restaurant import OrderType, StoredOrder, order_of_call
@@ -195,7 +195,7 @@ async def send_appointment_sms(
     Use it only after the tour was booked, and when the caller has agreed to it.
     """
     day, start = read_day(appointment.date, call.now), read_time(appointment.time)
-    slot = Slot(day, start, appointment.apartmentType, appointment.type)
+    slot = TourSlot(day, start, appointment.apartmentType, appointment.type)
     if not await has_booked(call, slot):
         raise ToolError(
             "This caller has not booked this tour, so nothing was sent. "

@@ -24,8 +24,8 @@ from agent.tools.builtin.apartments.inventory import (
     Apartment,
     Kind,
     Layout,
-    Slot,
     Subject,
+    TourSlot,
     read_apartments,
     read_day,
     read_slot,
@@ -108,7 +108,7 @@ async def schedule_tour(
 
     Use it alone, after availability was confirmed and the caller has agreed to day and time.
     """
-    slot = Slot(read_day(day, call.now), read_time(start), layout, kind)
+    slot = TourSlot(read_day(day, call.now), read_time(start), layout, kind)
     try:
         return await call.idempotency.once(
             BOOKING, slot.key, _booking(slot, call), partial(_book, call), repeatable=True
@@ -143,7 +143,7 @@ async def answer_inquiry(
     return {"inquiryDetails": answers, "message": f"This is what we have on: {subject}."}
 
 
-async def has_booked(call: CallContext, slot: Slot) -> bool:
+async def has_booked(call: CallContext, slot: TourSlot) -> bool:
     """Whether this caller has booked the tour."""
     return await _is_stored(call, _booking(slot, call))
 
@@ -159,7 +159,7 @@ async def _apartments(call: CallContext) -> dict[str, Apartment]:
     return read_apartments(await call.store.get("apartments", "database"))
 
 
-async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[Slot]:
+async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
     """The free slots in the future whose keys begin with `day`."""
     items = await call.store.query(_FREE, day)
     return [
@@ -169,17 +169,17 @@ async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> lis
     ]
 
 
-def _in_order(items: list[Item]) -> list[Slot]:
+def _in_order(items: list[Item]) -> list[TourSlot]:
     """Sorted by day and time; as a key, "10:00 AM" would come before "9:00 AM"."""
     return sorted(map(read_slot, items), key=lambda slot: (slot.day, slot.start, slot.key))
 
 
-def _slots(free: list[Slot], message: str) -> dict[str, object]:
+def _slots(free: list[TourSlot], message: str) -> dict[str, object]:
     shown = [slot.appointment for slot in free[:_SHOWN_SLOTS]]
     return {"availableSlots": shown, "message": message}
 
 
-def _booking(slot: Slot, call: CallContext) -> Item:
+def _booking(slot: TourSlot, call: CallContext) -> Item:
     return {
         "pk": call.owner,
         "sk": f"{BOOKING}::{slot.key}",

@@ -105,7 +105,7 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class TourSlot:
     """A tour that one caller can book."""
 
     day: date
@@ -152,10 +152,10 @@ def read_apartments(item: Item | None) -> dict[str, Apartment]:
     return msgspec.convert(details, dict[str, Apartment], strict=False)
 
 
-def read_slot(item: Item) -> Slot:
+def read_slot(item: Item) -> TourSlot:
     """The slot in the sort key of a free slot or a booking."""
     day, start, layout, kind = str(item["sk"]).split("::")[-4:]
-    return Slot(date.fromisoformat(day), read_time(start), layout, kind)
+    return TourSlot(date.fromisoformat(day), read_time(start), layout, kind)
 
 
 def format_time(start: time) -> str:

@@ -13,7 +13,7 @@ import structlog
 from agent.errors import AgentError
 from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
 from agent.tools.http.http_tools import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
-from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import Clock, MemoryStore
@@ -528,7 +528,7 @@ async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.2/32")
         resolver = Names(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"])
-        request = Request("GET", "http", "orders.test", other.port, "/", {})
+        request = HttpRequest("GET", "http", "orders.test", other.port, "/", {})
         async with OutboundHttp.open(hosts, resolver) as outbound:
             for _ in range(3):
                 with pytest.raises(UnreachableError):
@@ -541,7 +541,7 @@ async def test_name_is_connected_to_where_it_may_lead() -> None:
     """The test above would mean nothing if no name were."""
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.1/32")
-        request = Request("GET", "http", "orders.test", other.port, "/", {})
+        request = HttpRequest("GET", "http", "orders.test", other.port, "/", {})
         async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outbound:
             answer = await outbound.send(request, 2.0)
 
@@ -553,7 +553,7 @@ async def test_address_that_leads_to_another_is_not_connected_to() -> None:
     """A mapped address is no other way to one that is not listed."""
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://[::ffff:127.0.0.1]:{other.port}")
-        request = Request("GET", "http", "::ffff:7f00:1", other.port, "/", {})
+        request = HttpRequest("GET", "http", "::ffff:7f00:1", other.port, "/", {})
         async with OutboundHttp.open(hosts) as outbound:
             with pytest.raises(UnreachableError, match="address is not admitted"):
                 await outbound.send(request, 2.0)
