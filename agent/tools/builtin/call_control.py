@@ -8,6 +8,7 @@ back, and there again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,6 @@ from msgspec import Meta
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
 from agent.call.history import Fact, ToolUsed
-from agent.call.messages import ToolResult
 from agent.errors import ToolError
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
 
@@ -56,19 +56,15 @@ async def hand_off(
     """
     # Cut, not refused, so that the caller does not wait for a shorter summary.
     why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
+    slots = {}
+    for number, detail in enumerate(details[:_SLOTS], 1):
+        name, _, value = (part.strip() for part in detail.partition(":"))
+        if value or name:
+            slots[name if name and value else f"note {number}"] = value or name
     return WithEffect(
         {"message": "The caller is connected to a person as soon as you have said so."},
-        Handoff(why, summary.strip()[:_SUMMARY_CHARS], _slots(details[:_SLOTS])),
+        Handoff(why, summary.strip()[:_SUMMARY_CHARS], slots),
     )
-
-
-def _slots(details: tuple[str, ...]) -> dict[str, str]:
-    """Name and value of each detail; one without a name becomes a note."""
-    slots = {}
-    for number, detail in enumerate(details, 1):
-        name, _, value = (part.strip() for part in detail.partition(":"))
-        slots[name if name and value else f"note {number}"] = value or name
-    return {name: value for name, value in slots.items() if value}
 
 
 @tool("EndCallFunction")
@@ -108,19 +104,13 @@ def language_of(facts: Iterable[Fact]) -> str:
     """The language a call has last changed to; empty if it never did."""
     language = ""
     for fact in facts:
-        if isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name:
-            language = _switched_to(fact.result) or language
+        if not (isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name):
+            continue
+        if fact.result is not None and not fact.result.is_error:
+            with suppress(msgspec.MsgspecError):
+                switched = msgspec.json.decode(fact.result.content, type=_Switched)
+                language = switched.language or language
     return language
-
-
-def _switched_to(result: ToolResult | None) -> str:
-    """The language in the result of a change; empty if it failed or names none."""
-    if result is None or result.is_error:
-        return ""
-    try:
-        return msgspec.json.decode(result.content, type=_Switched).language
-    except msgspec.MsgspecError:
-        return ""
 
 
 def _primary(tag: str) -> str:

@@ -99,7 +99,6 @@ class Restaurant(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name for a reader."""
         return self.restaurant or "The restaurant"
 
     @property
@@ -170,9 +169,9 @@ async def send_restaurant_email(
     restaurant = await _restaurant(call)
     plan: Plan = {
         "to_email": address,
-        "to_name": _one_line(f"{call.profile.first_name} {call.profile.last_name}"),
+        "to_name": " ".join(f"{call.profile.first_name} {call.profile.last_name}".split()),
         "subject": f"Your order at {restaurant.name}",
-        "html": order_html(order, restaurant, _one_line(call.profile.first_name)),
+        "html": order_html(order, restaurant, " ".join(call.profile.first_name.split())),
     }
     content = ["order", key, address.casefold()]
     perform = partial(_mail, call, call.idempotency.key("email", content))
@@ -235,10 +234,6 @@ def _about(restaurant: Restaurant, subject: str, words: str) -> str:
             "Tell the caller what you know."
         )
     return f"{restaurant.name}, {subject}: {words}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 async def _text(call: CallContext, content: list[str], body: str) -> Result:

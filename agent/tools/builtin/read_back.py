@@ -29,16 +29,9 @@ _KEPT_SECONDS = 24 * 60 * 60
 """As long as the other items of a call."""
 
 _SIGNS = {
-    "at": "@",
-    "dot": ".",
-    "period": ".",
-    "point": ".",
-    "underscore": "_",
-    "dash": "-",
-    "hyphen": "-",
-    "minus": "-",
-    "plus": "+",
-}
+    "at": "@", "dot": ".", "period": ".", "point": ".", "underscore": "_",
+    "dash": "-", "hyphen": "-", "minus": "-", "plus": "+",
+}  # fmt: skip
 _SAID = {"@": "at", ".": "dot", "_": "underscore", "-": "dash", "+": "plus"}
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 _UNITS += " fifteen sixteen seventeen eighteen nineteen"
@@ -70,14 +63,9 @@ async def note_read_back(call: CallContext, subject: str, content: str) -> None:
     noted, position = await _position(call, subject, content), call.standing.position
     if noted is not None and noted <= position:
         return
-    await call.store.put(
-        {
-            "pk": call.call_id,
-            "sk": _key(subject, content),
-            "position": position,
-            "expireAt": int(call.clock()) + _KEPT_SECONDS,
-        }
-    )
+    expires = int(call.clock()) + _KEPT_SECONDS
+    key = _key(subject, content)
+    await call.store.put({"pk": call.call_id, "sk": key, "position": position, "expireAt": expires})
 
 
 async def is_answered(call: CallContext, subject: str, content: str) -> bool:

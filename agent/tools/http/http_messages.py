@@ -18,7 +18,8 @@ request with an effect that is no failure, because the effect has happened.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -89,31 +90,31 @@ def fill_body(tool: HttpTool, values: Values) -> str:
 
 
 def _is_given(template: Template, values: Values) -> bool:
-    missing = [piece for piece in _placeholders(template) if piece.name not in values]
-    for placeholder in missing:
-        if placeholder.name in CALL_FACTS:
-            raise ToolError(f"This cannot be done: {_name(placeholder)} is not known in this call.")
+    missing = [name for name in _names(template) if name not in values]
+    for name in missing:
+        if name in CALL_FACTS:
+            raise ToolError(f"This cannot be done: {_spoken(name)} is not known in this call.")
     return not missing
+
+
+def _spoken(name: str) -> str:
+    return name.replace("call.", "the call's ")
 
 
 def _segment(template: Template, values: Values) -> str:
     _is_given(template, values)
-    for placeholder in _placeholders(template):
-        value = _text(values.get(placeholder.name, ""))
+    for name in _names(template):
+        value = _text(values.get(name, ""))
         if not value.strip() or _NOT_IN_PATHS.search(value):
-            raise ToolError(f"{_name(placeholder)} cannot be used: it is empty or has a slash.")
+            raise ToolError(f"{_spoken(name)} cannot be used: it is empty or has a slash.")
     segment = _encoded(template, values)
     if unquote(segment).strip() in {".", ".."}:
         raise ToolError("This cannot be looked up: it consists of dots.")
     return segment
 
 
-def _name(placeholder: Placeholder) -> str:
-    return placeholder.name.replace("call.", "the call's ")
-
-
-def _placeholders(template: Template) -> list[Placeholder]:
-    return [piece for piece in template if isinstance(piece, Placeholder)]
+def _names(template: Template) -> list[str]:
+    return [piece.name for piece in template if isinstance(piece, Placeholder)]
 
 
 def _encoded(template: Template, values: Values) -> str:
@@ -127,9 +128,7 @@ def _encoded(template: Template, values: Values) -> str:
 
 
 def _text(value: Argument) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _filled(value: Any, values: Values) -> Any:
@@ -194,18 +193,12 @@ def result_of(tool: HttpTool, response: HttpResponse) -> dict[str, object]:
 def refusal_of(tool: HttpTool, response: HttpResponse) -> ToolError:
     """The error for the model of a refused request: the status, and the declared reason."""
     text = f"{tool.spec.name} was refused with status {response.status}."
-    reason = _reason(tool, response)
-    return ToolError(f"{text} The reason given is: {reason}" if reason else text)
-
-
-def _reason(tool: HttpTool, response: HttpResponse) -> str:
-    if not tool.error:
-        return ""
-    try:
-        found = resolve_pointer(_value(response), tool.error)
-    except UnreadableError:
-        return ""
-    return " ".join(found.split())[:_LONGEST_SENTENCE] if isinstance(found, str) else ""
+    reason: object = None
+    if tool.error:
+        with suppress(UnreadableError):
+            reason = resolve_pointer(_value(response), tool.error)
+    sentence = " ".join(reason.split())[:_LONGEST_SENTENCE] if isinstance(reason, str) else ""
+    return ToolError(f"{text} The reason given is: {sentence}" if sentence else text)
 
 
 def _value(response: HttpResponse) -> Any:
@@ -242,19 +235,12 @@ def _decoded(response: HttpResponse) -> str:
 
 
 def _is_deep(value: object) -> bool:
-    level: list[object] = [value]
+    level = [value]
     for _ in range(_DEEPEST):
-        level = [inner for each in level for inner in _members(each)]
-        if not level:
-            return False
-    return True
-
-
-def _members(value: object) -> Iterable[object]:
-    match value:
-        case dict():
-            return value.values()
-        case list():
-            return value
-        case _:
-            return ()
+        lists = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, dict | list)
+        ]
+        level = [inner for each in lists for inner in each]
+    return bool(level)

@@ -143,9 +143,9 @@ class McpServer:
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     async def _list(self, connection: McpConnection) -> None:
-        listing = await connection.tools()
-        offered = offered_tools(self.name, self._config, listing.tools, self._call_tool)
-        offered = replace(offered, remarks=(*offered.remarks, *listing.remarks))
+        listed, remarks = await connection.tools()
+        offered = offered_tools(self.name, self._config, listed, self._call_tool)
+        offered = replace(offered, remarks=(*offered.remarks, *remarks))
         for remark in sorted(set(offered.remarks) - set(self._offered.remarks)):
             log.warning("tool_source.tool_left_out", source=self.name, remark=remark)
         self._offered, self._connection = offered, connection

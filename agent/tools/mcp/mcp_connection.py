@@ -30,7 +30,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -81,18 +80,9 @@ _REFUSED = -32_060
 _SESSION_OVER = (
     "The system behind this tool has to be connected again. It may be tried again later."
 )
-_CANNOT_BE_READ = "a tool that it lists cannot be read, left out"
 
 WaitForChange = Callable[[], Awaitable[bool]]
 """Waits until the server says that its tools have changed; false if it cannot any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The tools of a server, and remarks on entries that cannot be read."""
-
-    tools: tuple[ListedTool, ...]
-    remarks: tuple[str, ...]
 
 
 class McpConnection:
@@ -102,8 +92,12 @@ class McpConnection:
         self._client = client
         self._changed = changed
 
-    async def tools(self) -> Listing:
-        """The tools of the server, at most `_MOST_TOOLS`. Raises `ServerUnavailableError`."""
+    async def tools(self) -> tuple[list[ListedTool], list[str]]:
+        """The tools of the server, at most `_MOST_TOOLS`, and a remark on unreadable ones.
+
+        Raises:
+            ServerUnavailableError: The server does not answer as it should.
+        """
         listed: list[object] = []
         cursor: str | None = None
         try:
@@ -118,8 +112,8 @@ class McpConnection:
         except _FAULTS as error:
             raise ServerUnavailableError(_reason(error)) from error
         read = [read_listed(entry) for entry in listed[:_MOST_TOOLS]]
-        remarks = (_CANNOT_BE_READ,) if None in read else ()
-        return Listing(tuple(tool for tool in read if tool is not None), remarks)
+        remarks = ["a tool that it lists cannot be read, left out"] if None in read else []
+        return [tool for tool in read if tool is not None], remarks
 
     async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> McpResult:
         """Run a tool.
@@ -274,7 +268,9 @@ class _Bounded(httpx2.AsyncByteStream):
 
 async def _settle(response: httpx2.Response) -> None:
     """Response hook: turn a refusal of a tool call into the error `_REFUSED`."""
-    if not _proves_refusal(response.status_code) or not _is_call(response.request):
+    status, request = response.status_code, response.request
+    is_refusal = status == 503 or (400 <= status < 500 and status != 408)
+    if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
         return
     body = await _body(response)
     if not _has_code(body, _NOT_BEGUN):
@@ -282,17 +278,6 @@ async def _settle(response: httpx2.Response) -> None:
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
         response.headers["Content-Type"] = "application/json"
     response.stream = httpx2.ByteStream(body)
-
-
-def _proves_refusal(status: int) -> bool:
-    is_clients = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return status == HTTPStatus.SERVICE_UNAVAILABLE or (
-        is_clients and status != HTTPStatus.REQUEST_TIMEOUT
-    )
-
-
-def _is_call(request: httpx2.Request) -> bool:
-    return request.method == "POST" and b'"tools/call"' in request.content
 
 
 async def _body(response: httpx2.Response) -> bytes:

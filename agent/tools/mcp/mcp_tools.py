@@ -53,13 +53,9 @@ REST = "rest"
 _REST_KEY = "*"
 """The property of `REST`; no other property may have this name."""
 _KINDS: Mapping[str, Any] = {
-    "string": str,
-    "integer": int,
-    "number": int | float,
-    "boolean": bool,
-    "array": list[Any],
+    "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
     "object": dict[str, Any],
-}
+}  # fmt: skip
 
 
 class ServerUnavailableError(AgentError):

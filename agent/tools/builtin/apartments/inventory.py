@@ -21,13 +21,7 @@ BOOKING = "apartmentAppointment"
 """The beginning of a booking's sort key."""
 
 Subject = Literal[
-    "pet policy",
-    "fees",
-    "parking",
-    "specials",
-    "income requirements",
-    "utilities",
-    "location",
+    "pet policy", "fees", "parking", "specials", "income requirements", "utilities", "location"
 ]
 Layout = Literal["studio", "one-bedroom", "two-bedroom", "three-bedroom"]
 Kind = Literal["in-person", "self-guided"]
@@ -72,7 +66,6 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def overview(self) -> dict[str, object]:
-        """The facts for a list of apartments."""
         return {
             "layout": self.layout,
             "rent": self.rent,
@@ -85,23 +78,12 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def address(self) -> str:
         """The address on one line; empty if unknown."""
-        where = self.location
-        if not where.street:
-            return ""
-        return f"{where.street}, {where.city}, {where.state} {where.zip_code}"
+        at = self.location
+        return f"{at.street}, {at.city}, {at.state} {at.zip_code}" if at.street else ""
 
     def answer(self, subject: Subject) -> object:
         """What the record says about a subject."""
-        answers: dict[Subject, object] = {
-            "pet policy": self.pet_policy,
-            "fees": self.fees,
-            "parking": self.parking,
-            "specials": self.specials,
-            "income requirements": self.income_requirements,
-            "utilities": self.utilities,
-            "location": self.address,
-        }
-        return answers[subject]
+        return self.address if subject == "location" else getattr(self, subject.replace(" ", "_"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +102,6 @@ class TourSlot:
 
     @property
     def appointment(self) -> dict[str, str]:
-        """The slot in items and tool results."""
         return {
             "date": str(self.day),
             "time": format_time(self.start),
@@ -129,7 +110,6 @@ class TourSlot:
         }
 
     def is_past(self, now: datetime) -> bool:
-        """Whether it has begun."""
         return datetime.combine(self.day, self.start, now.tzinfo) <= now
 
     def day_ends(self, now: datetime) -> int:

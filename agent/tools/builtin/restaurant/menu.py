@@ -120,7 +120,7 @@ class PricedLine:
 
     @property
     def title(self) -> str:
-        """The line in words: "2 Large Lighthouse with bacon and spinach"."""
+        """The line as text: "2 Large Lighthouse with bacon and spinach"."""
         count = f"{self.quantity} " if self.quantity > 1 else ""
         size = f"{self.size.capitalize()} " if self.size else ""
         added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
@@ -216,7 +216,7 @@ def _amount(line: OrderLine, name: str) -> Decimal:
 
 
 def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
-    """Split words into those that match and the others."""
+    """The words that match, and the others."""
     return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
 
 
