@@ -17,7 +17,6 @@ def about(node: object, **definitions: object) -> dict[str, Any]:
 
 
 def test_references_are_replaced_and_unknown_words_dropped() -> None:
-    """Some model families read neither (practice section 6)."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Search",
@@ -46,7 +45,6 @@ def test_references_are_replaced_and_unknown_words_dropped() -> None:
 
 
 def test_tool_without_arguments_has_an_empty_schema() -> None:
-    """Every provider wants one."""
     for given in (
         {"type": "object"},
         {},
@@ -68,7 +66,6 @@ def test_tool_without_arguments_has_an_empty_schema() -> None:
     ],
 )
 def test_array_of_anything_says_so(node: dict[str, Any]) -> None:
-    """Chat-completions servers refuse each turn otherwise, at any depth."""
     inner = {"type": "object", "properties": {"of": node}}
 
     plain = plain_schema({"type": "object", "properties": {"a": node, "b": inner}})["properties"]
@@ -88,7 +85,6 @@ def test_array_of_anything_says_so(node: dict[str, Any]) -> None:
 def test_arguments_without_a_name_are_allowed_where_the_schema_allows_them(
     schema: dict[str, Any], more: object
 ) -> None:
-    """The model is told so, and they have a field of their own."""
     plain = plain_schema(schema)
     made, names = arguments_of("any", plain)
 
@@ -99,7 +95,6 @@ def test_arguments_without_a_name_are_allowed_where_the_schema_allows_them(
 
 @pytest.mark.parametrize("closed", [{}, {"additionalProperties": False}])
 def test_arguments_without_a_name_are_a_slip_elsewhere(closed: dict[str, Any]) -> None:
-    """A model that writes them is told."""
     made, _ = arguments_of("any", plain_schema({"type": "object", "properties": {}, **closed}))
 
     assert [field.name for field in msgspec.structs.fields(made)] == []
@@ -156,13 +151,11 @@ def _laughs() -> dict[str, Any]:
     ],
 )
 def test_schema_that_cannot_be_made_safe_is_refused(schema: dict[str, Any], fault: str) -> None:
-    """The tool is left out; nothing hangs and nothing else suffers."""
     with pytest.raises(SchemaError, match=fault):
         plain_schema(schema)
 
 
 def test_words_of_the_wrong_kind_are_dropped() -> None:
-    """A schema comes from outside: any value may stand anywhere."""
     node = {
         "type": ["string", 7], "description": 7, "enum": {"a": 1}, "pattern": "x" * 500,
         "minimum": "3", "maximum": True, "maxLength": 10**40, "default": {"a": 1}, "items": "x",
@@ -181,7 +174,6 @@ def test_description_is_one_line_and_bounded() -> None:
 
 
 def test_arguments_are_checked_on_the_outermost_level() -> None:
-    """A model's "3" is made good there, a missing word told early; all else the server checks."""
     schema = plain_schema({
         "type": "object",
         "properties": {

@@ -45,7 +45,6 @@ def sent(a: str, b: str) -> URL | None:
 @example("..", "x")
 @example("x", "..")
 def test_value_changes_neither_host_nor_path_nor_query(a: str, b: str) -> None:
-    """Whatever is sent has the structure that was written, and says exactly the values."""
     url = sent(a, b)
 
     if url is None:
@@ -64,7 +63,6 @@ def test_value_changes_neither_host_nor_path_nor_query(a: str, b: str) -> None:
 
 @given(values, values)
 def test_path_never_leads_elsewhere(a: str, b: str) -> None:
-    """Also for a server that decodes before it splits."""
     url = sent(a, b)
 
     if url is None:
@@ -79,7 +77,6 @@ def test_path_never_leads_elsewhere(a: str, b: str) -> None:
 
 @given(values, values)
 def test_body_says_exactly_the_values(a: str, b: str) -> None:
-    """A value is not a template, and cannot end its string."""
     try:
         body = fill.fill_body(TOOL, {"a": a, "b": b})
     except ToolError:
@@ -91,19 +88,16 @@ def test_body_says_exactly_the_values(a: str, b: str) -> None:
 
 @pytest.mark.parametrize("value", ["..", ".", "", " ", "a/b", "a\\b", "\r\n", "\x00", "../x"])
 def test_value_that_would_change_a_path_is_refused(value: str) -> None:
-    """Encoding is not enough where servers decode."""
     with pytest.raises(ToolError, match="cannot be"):
         fill.fill_target(TOOL.url, {"a": value, "b": "x"})
 
 
 def test_value_that_is_half_a_character_is_refused() -> None:
-    """No text can hold it, so it cannot be sent."""
     with pytest.raises(ToolError, match="cannot be"):
         fill.fill_target(TOOL.url, {"a": "\ud83c", "b": "x"})
 
 
 def test_literal_and_value_together_are_no_parent() -> None:
-    """A dot of the author and a dot of the model."""
     tool = declared(url="https://api.example.com/a/.{a}/b", parameters={"a": TEXT})
 
     with pytest.raises(ToolError, match="dots"):
@@ -111,7 +105,6 @@ def test_literal_and_value_together_are_no_parent() -> None:
 
 
 def test_values_that_are_no_texts_are_written_as_json_does() -> None:
-    """`true` and not `True`."""
     tool = declared(
         url="https://api.example.com/{n}?b={b}&f={f}",
         parameters={
