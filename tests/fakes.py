@@ -11,10 +11,10 @@ from agent.call.events import Event
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreRefusedError
 from agent.ports import Channel, Item, Key, Mail, ObservedStep, TextMessage
 from agent.tools import TOOLS, HttpTools, ToolRegistry
-from agent.tools.http.http_response import HttpResponse
-from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.validation import keys, sequence
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
 
 
 class Clock:
@@ -27,10 +27,34 @@ class Clock:
         return self.seconds
 
 
+class Counted:
+    """`ports.Count` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, dict[str, str]]] = []
+
+    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        self.seen.append((metric, amount, labels))
+
+    def amounts(self, metric: str, **labels: str) -> list[float]:
+        """All amounts of one series."""
+        return [amount for name, amount, has in self.seen if (name, has) == (metric, labels)]
+
+    def value(self, metric: str, **labels: str) -> float:
+        """The sum of a counter, or the last value of a gauge; 0 if there is none."""
+        amounts = self.amounts(metric, **labels)
+        return sum(amounts) if metric.endswith("_total") else (amounts or [0.0])[-1]
+
+    def by(self, label: str, metric: str) -> dict[str, float]:
+        """The value for each value of the metric's one label."""
+        found = {has[label] for name, _, has in self.seen if name == metric}
+        return {each: self.value(metric, **{label: each}) for each in found}
+
+
 def moment(
     event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0
 ) -> ObservedStep:
-    """What an observer sees of an event; it is answered at once if nothing else is told."""
+    """What an observer sees of an event; it is answered at once unless the test says otherwise."""
     return ObservedStep(event, at, [(action, max(at, done_at)) for action in actions])
 
 
@@ -39,14 +63,14 @@ class Nowhere:
 
     hosts = HostAllowlist()
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         raise UnreachableError("there is no way out")
 
 
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
-"""What a service lacks that nobody has configured for messages."""
+"""What a service lacks that is not configured for messages."""
 
-TOOLKIT = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+TOOL_REGISTRY = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
 
 
@@ -108,13 +132,15 @@ class MemoryStore:
         self._items.clear()
 
     def _write(self, item: Item) -> None:
-        """At once, as a table does: whoever is slow must not come between looking and writing."""
+        """At once, as a table does: nothing may run between the check and the write."""
         key = keys(item)
         try:
-            json.dumps(item, allow_nan=False)
+            text = json.dumps(item, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(error).__name__
             raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+        if len(text) > ITEM_BYTES and (fault := size_fault(item)):
+            raise StoreRefusedError(fault)
         self._items[key] = deepcopy(item)
 
     def _there(self, key: Key) -> Item | None:
@@ -125,7 +151,7 @@ class MemoryStore:
 
 
 class MemoryMessenger:
-    """`ports.Messenger` that keeps what is sent, or fails as it is told."""
+    """`ports.Messenger` that keeps what is sent, or fails as the test says."""
 
     def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
         self.lacking: Mapping[Channel, str] = lacking or {}

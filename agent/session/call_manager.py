@@ -18,10 +18,10 @@ import structlog
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
-from agent.messaging.messenger import ListedMessenger
+from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session.call_registry import ActiveCalls
@@ -80,11 +80,10 @@ class CallManager:
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.lines = ActiveCalls(self.admission, on_active)
-        resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
-        self._setups = CallSetup(settings, resources.store, resources.toolkit, clock)
+        resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
+        self._setups = CallSetup(settings, resources.store, resources.tool_registry, clock)
         self._writings: set[asyncio.Task[None]] = set()
-        self._resumes = resources.telemetry.call_resumes
-        self._repairs = resources.telemetry.history_repairs
+        self._count = resources.telemetry.count
 
     @property
     def is_full(self) -> bool:
@@ -109,7 +108,7 @@ class CallManager:
     @property
     def tool_sources_away(self) -> tuple[str, ...]:
         """Sources of tools that cannot be reached; calls are taken, and do without them."""
-        return self._resources.toolkit.away
+        return self._resources.tool_registry.unreachable
 
     async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
         """Set a call up: who calls, which use case answers, what it is told.
@@ -153,7 +152,7 @@ class CallManager:
         own = session.token_attributes(token, now)
         reentry = await enter_again(self._store, call_sid, cause, session_id, now, own)
         if reentry is None:
-            self._resumes.labels(cause, "refused").inc()
+            self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
         attributes = reentry.attributes
         if reentry.token != own and not await self._joins(call_sid, token, reentry.token):
@@ -196,10 +195,10 @@ class CallManager:
         item = await self._set_up(item)
         reentry = reentry_of(item)
         if use is TokenUse.AGAIN:
-            now = self._clock()
-            reentry = await enter_again(self._store, call_sid, ResumeCause.RECONNECTED, "", now)
+            now, cause = self._clock(), ResumeCause.RECONNECTED
+            reentry = await enter_again(self._store, call_sid, cause, "", now)
             if reentry is None:
-                self._resumes.labels(ResumeCause.RECONNECTED, "refused").inc()
+                self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
         recovered = await self._recovered(item, reentry) if reentry else None
         resumption = recovered.resumption if recovered else None
@@ -315,20 +314,22 @@ class CallManager:
             recovered = await recover(self._store, item, reentry, self._clock())
             outcome = "resumed"
         finally:
-            self._resumes.labels(reentry.cause, outcome).inc()
+            self._count("agent_call_resumes_total", cause=reentry.cause, outcome=outcome)
         for repair in recovered.repairs:
-            self._repairs.labels(repair.kind).inc()
+            self._count("agent_history_repairs_total", kind=repair.kind)
         log.info("call.resumed", cause=reentry.cause, number=reentry.number)
         return recovered
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
         """What answers one call."""
-        ledger = IdempotencyStore(self._store, str(item["pk"]), self._clock)
-        toolbox = partial(self._toolbox, item, ledger)
+        idempotency = IdempotencyStore(self._store, str(item["pk"]), self._clock)
+        toolbox = partial(self._toolbox, item, idempotency)
         means = ConfigDependencies(self._store, self._setups, self._open_model, toolbox)
         return await LiveConfiguration.open(means, item)
 
-    def _toolbox(self, item: Item, ledger: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
+    def _toolbox(
+        self, item: Item, idempotency: IdempotencyStore, use_case: UseCase
+    ) -> ToolExecutor:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -337,12 +338,12 @@ class CallManager:
             use_case=use_case.name,
             profile=session.profile_of(item),
             store=self._store,
-            ledger=ledger,
+            idempotency=idempotency,
             messenger=self.messenger,
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        toolbox = self._resources.toolkit.toolbox(use_case, context)
+        toolbox = self._resources.tool_registry.executor(use_case, context)
         return TracedToolExecutor(toolbox) if self._resources.tracing else toolbox

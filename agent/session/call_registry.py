@@ -1,6 +1,6 @@
 """The lines of this process: seated, in progress, and asked to leave when it stops.
 
-A line has a seat from its upgrade to its end (`agent.capacity.admission`), and a session for as
+A line has a seat from its upgrade to its end (`agent.capacity`), and a session for as
 long as its
 call is led. The process is quiet when there is neither. A call may have two lines for moments: one
 that was lost, and the one on which it goes on.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.call.events import ShutdownMode
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.session.session import Session
 
 
@@ -74,9 +74,9 @@ class ActiveCalls:
             self._rest()
 
     async def lose(self, call_sid: str) -> None:
-        """Give up the line on which a call is led here, if it is; see `Session.lose_line`."""
+        """Give up the line on which a call is led here, if it is; see `Session.lose_transport`."""
         if (before := self._latest.get(call_sid)) is not None:
-            await before.lose_line()
+            await before.lose_transport()
 
     def drain(self, departure: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
         """Take no further call and leave those in progress, in this way."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from agent.call.messages import Choice, ForcedTool, ReplyRequest
 from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.failover.circuit_breaker import HealthLimits
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.llm.option_repair import (
     FORCED,
@@ -25,7 +24,7 @@ from agent.llm.option_repair import (
     WORDS_ONLY,
     LearnedOptions,
     Option,
-    RefusedOption,
+    Refusal,
     fault_of,
     refusal_of,
     refused_option,
@@ -36,6 +35,7 @@ from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Json, Reply, fail, say
 from tests.emulators.scripts import Request
+from tests.fakes import Counted
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.waiting import until
@@ -51,35 +51,30 @@ Rule = Callable[[Json], bool]
 """Whether a body is refused."""
 
 
-@dataclass(slots=True)
-class Told:
-    """`RefusalEvents` in a list."""
-
-    refused: list[tuple[str, str]] = field(default_factory=list)
-
-    def option_refused(self, model: str, option: str) -> None:
-        self.refused.append((model, option))
-
-
 @asynccontextmanager
-async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, Any, Told]]:
-    told = Told()
+async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, Any, Counted]]:
+    counted = Counted()
     async with (
         OpenAIEmulator(script) as server,
-        OpenAIClient.open(base_url=server.base_url, events=told) as runtime,
+        OpenAIClient.open(base_url=server.base_url, count=counted) as client,
     ):
-        yield lambda: OpenAIModel("openai:small", runtime), server, told
+        yield lambda: OpenAIModel("openai:small", client), server, counted
 
 
 @asynccontextmanager
 async def converse(
     patch: pytest.MonkeyPatch, script: Callable[[Request], Reply], **settings: Any
-) -> AsyncIterator[tuple[Any, Any, Told]]:
-    told = Told()
+) -> AsyncIterator[tuple[Any, Any, Counted]]:
+    counted = Counted()
     async with BedrockEmulator(script) as server:
         set_account(patch, server.url)
-        async with BedrockClient.open(events=told) as runtime:
-            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, told
+        async with BedrockClient.open(count=counted) as client:
+            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), client), server, counted
+
+
+def refused_options(counted: Counted) -> list[tuple[str, str]]:
+    """Model and option of each refusal, in order."""
+    return [(labels["model"], labels["option"]) for _, _, labels in counted.seen]
 
 
 def refusing(rule: Rule, kind: str, text: str, *, in_stream: bool = False) -> Callable[..., Reply]:
@@ -187,12 +182,12 @@ async def test_bedrock_is_asked_again_without_what_it_refuses(
 ) -> None:
     """In the same turn; all later ones are asked once, also by another model of the use case."""
     script = refusing(rule, "ValidationException", text)
-    async with converse(monkeypatch, script, **settings) as (model, server, told):
+    async with converse(monkeypatch, script, **settings) as (model, server, counted):
         for _ in range(2):
             assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
 
         assert [rule(request.body) for request in server.requests] == [True, False, False]
-        assert told.refused == [(CLAUDE, label)]
+        assert refused_options(counted) == [(CLAUDE, label)]
 
 
 CHAT = [
@@ -242,14 +237,14 @@ async def test_chat_is_asked_again_without_what_it_refuses(
     def script(request: Request) -> Reply:
         return fail("invalid_request_error", text, status=status) if rule(request.body) else WELL
 
-    async with chat(script) as (model, server, told):
+    async with chat(script) as (model, server, counted):
         for _ in range(2):
             assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
 
         refused = [rule(request.body) for request in server.requests]
         assert refused == [True] * (len(refused) - 2) + [False, False]
-        assert set(told.refused) == {("openai:small", label)}
-        assert len(told.refused) == len(refused) - 2
+        assert set(refused_options(counted)) == {("openai:small", label)}
+        assert len(refused_options(counted)) == len(refused) - 2
 
 
 async def test_limit_of_tokens_gets_its_other_name() -> None:
@@ -317,11 +312,11 @@ async def test_several_options_are_refused_one_after_the_other(
         return fail("ValidationException", f"{name} is not supported") if name else WELL
 
     settings = {"latency": "optimized", "service_tier": "flex", "metadata": '{"a": "b"}'}
-    async with converse(monkeypatch, script, **settings) as (model, server, told):
+    async with converse(monkeypatch, script, **settings) as (model, server, counted):
         assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
 
         assert len(server.requests) == 4
-        assert Counter(label for _, label in told.refused) == Counter(
+        assert Counter(label for _, label in refused_options(counted)) == Counter(
             ("latency", "service_tier", "metadata")
         )
 
@@ -361,13 +356,13 @@ async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
     text = "`temperature` is deprecated for this model."
     script = refusing(has(*path), kind, text, in_stream=True)
     opened = converse(monkeypatch, script) if is_bedrock else chat(script)
-    async with opened as (make, server, told):
+    async with opened as (make, server, counted):
         candidate = Candidate(make(), ModelCircuit("any"))
         pieces = await contract.pieces_of(FailoverModel([candidate], HedgeBudget(0.0)), WARM)
 
         assert contract.said(pieces) == "Well."
         assert len(server.requests) == 2
-        assert [label for _, label in told.refused] == ["temperature"]
+        assert [label for _, label in refused_options(counted)] == ["temperature"]
 
 
 async def test_model_without_prompt_caching_is_sent_no_cache_points(
@@ -376,9 +371,9 @@ async def test_model_without_prompt_caching_is_sent_no_cache_points(
     """It says so with an `AccessDeniedException`, which else means that the model is not ours."""
     text = "You invoked an unsupported model or your request did not allow prompt caching."
     script = refusing(has_point, "AccessDeniedException", text)
-    async with converse(monkeypatch, script) as (model, _, told):
+    async with converse(monkeypatch, script) as (model, _, counted):
         assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
-        assert told.refused == [(CLAUDE, "cache")]
+        assert refused_options(counted) == [(CLAUDE, "cache")]
 
 
 async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,14 +391,14 @@ async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_refusal_is_logged_once_and_without_its_text() -> None:
     """Which may quote the caller."""
     script = refusing(has("temperature"), "invalid_request_error", "temperature: not 0.3, Ada")
-    async with chat(script) as (model, _, _told):
+    async with chat(script) as (model, _, _):
         with capture_logs() as logs:
             for _ in range(3):
                 await contract.pieces_of(model(), WARM)
 
-    (line,) = [each for each in logs if each["event"] == "model.option_refused"]
+    (line,) = [each for each in logs if each["event"] == "llm.option_refused"]
     assert line == {
-        "event": "model.option_refused",
+        "event": "llm.option_refused",
         "log_level": "warning",
         "model": "openai:small",
         "option": "temperature",
@@ -441,7 +436,7 @@ CANNOT = [
 def test_model_that_cannot_is_to_blame(text: str) -> None:
     """So its breaker opens and the next one is asked."""
     options = [Option("temperature", "temperature", ("temperature",))]
-    assert refused_option(RefusedOption(text), options) is None
+    assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is ReplyFault.DENIED
 
 
@@ -463,7 +458,7 @@ def test_model_that_cannot_is_to_blame(text: str) -> None:
 def test_what_is_about_the_request_itself(text: str, fault: ReplyFault) -> None:
     """Leaving an option out would not help."""
     options = [Option("max_tokens", "max_tokens", ("max_tokens",))]
-    assert refused_option(RefusedOption(text), options) is None
+    assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is fault
 
 
@@ -475,8 +470,8 @@ async def test_third_model_is_asked_after_two_that_cannot(monkeypatch: pytest.Mo
     spoken = refusing(lambda body: True, "invalid_request_error", "small does not support tools")
     async with (
         converse(monkeypatch, script) as (first, bedrock, _),
-        chat(spoken) as (second, _, _told),
-        chat(lambda _: WELL) as (third, _, _told_too),
+        chat(spoken) as (second, _, _),
+        chat(lambda _: WELL) as (third, _, _),
     ):
         healths = [ModelCircuit(name) for name in ("first", "second", "third")]
         made: list[LanguageModel] = [first(), second(), third()]
@@ -534,18 +529,18 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
     for _ in range(5_000):
         deep = {"detail": [deep]}
 
-    assert refusal_of(deep) == RefusedOption("")
+    assert refusal_of(deep) == Refusal("")
     assert len(refusal_of({"message": "x" * 1_000_000}).text) < 10_000
 
 
 def test_two_calls_learn_one_thing_once() -> None:
     """Both ask again."""
-    told = Told()
-    learned = LearnedOptions(told)
-    said = RefusedOption("temperature is not supported")
+    counted = Counted()
+    learned = LearnedOptions(counted)
+    said = Refusal("temperature is not supported")
 
     assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
-    assert told.refused == [("a", "temperature")]
+    assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")
 
@@ -554,11 +549,11 @@ async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without
     """The probe asks for what calls ask for."""
     cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
     async with chat(cannot) as (make, server, _):
-        health = ModelCircuit("small", limits=HealthLimits(denied_probe_after=0.01))
+        health = ModelCircuit("small")
         model = FailoverModel([Candidate(make(), health)], HedgeBudget(0.0))
         with pytest.raises(ModelError):
             await contract.pieces_of(model, ASKED)
-        watching = asyncio.create_task(health.watch(make()))
+        watching = asyncio.create_task(health.probe(make(), chance=lambda *_: 0.0002))
         await until(lambda: len(server.requests) >= 2)
         watching.cancel()
         await asyncio.wait({watching})
