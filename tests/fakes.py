@@ -14,7 +14,7 @@ from agent.tools import TOOLS, HttpTools, ToolRegistry
 from agent.tools.http.http_response import HttpResponse
 from agent.tools.http.outbound_http import Request, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.validation import keys, sequence
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
 
 
 class Clock:
@@ -25,6 +25,30 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class Counted:
+    """`ports.Count` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, dict[str, str]]] = []
+
+    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        self.seen.append((metric, amount, labels))
+
+    def amounts(self, metric: str, **labels: str) -> list[float]:
+        """All amounts of one series."""
+        return [amount for name, amount, has in self.seen if (name, has) == (metric, labels)]
+
+    def value(self, metric: str, **labels: str) -> float:
+        """The sum of a counter, or the last value of a gauge; 0 if there is none."""
+        amounts = self.amounts(metric, **labels)
+        return sum(amounts) if metric.endswith("_total") else (amounts or [0.0])[-1]
+
+    def by(self, label: str, metric: str) -> dict[str, float]:
+        """The value for each value of the metric's one label."""
+        found = {has[label] for name, _, has in self.seen if name == metric}
+        return {each: self.value(metric, **{label: each}) for each in found}
 
 
 def moment(
@@ -111,10 +135,12 @@ class MemoryStore:
         """At once, as a table does: whoever is slow must not come between looking and writing."""
         key = keys(item)
         try:
-            json.dumps(item, allow_nan=False)
+            text = json.dumps(item, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(error).__name__
             raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+        if len(text) > ITEM_BYTES and (fault := size_error(item)):
+            raise StoreRefusedError(fault)
         self._items[key] = deepcopy(item)
 
     def _there(self, key: Key) -> Item | None:

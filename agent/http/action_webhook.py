@@ -165,5 +165,5 @@ async def _passed_on(
     """The call on its way to a person; None where nobody can be reached."""
     use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
     settings = request.app[SETTINGS]
-    document = people.document(use_case.desk, handoff, fields, settings, use_case.name)
+    document = people.document(use_case.transfer_target, handoff, fields, settings, use_case.name)
     return answer(document) if document else None

@@ -80,11 +80,10 @@ class CallManager:
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.lines = ActiveCalls(self.admission, on_active)
-        resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
+        resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self._setups = CallSetup(settings, resources.store, resources.toolkit, clock)
         self._writings: set[asyncio.Task[None]] = set()
-        self._resumes = resources.telemetry.call_resumes
-        self._repairs = resources.telemetry.history_repairs
+        self._count = resources.telemetry.count
 
     @property
     def is_full(self) -> bool:
@@ -153,7 +152,7 @@ class CallManager:
         own = session.token_attributes(token, now)
         reentry = await enter_again(self._store, call_sid, cause, session_id, now, own)
         if reentry is None:
-            self._resumes.labels(cause, "refused").inc()
+            self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
         attributes = reentry.attributes
         if reentry.token != own and not await self._joins(call_sid, token, reentry.token):
@@ -196,10 +195,10 @@ class CallManager:
         item = await self._set_up(item)
         reentry = reentry_of(item)
         if use is TokenUse.AGAIN:
-            now = self._clock()
-            reentry = await enter_again(self._store, call_sid, ResumeCause.RECONNECTED, "", now)
+            now, cause = self._clock(), ResumeCause.RECONNECTED
+            reentry = await enter_again(self._store, call_sid, cause, "", now)
             if reentry is None:
-                self._resumes.labels(ResumeCause.RECONNECTED, "refused").inc()
+                self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
         recovered = await self._recovered(item, reentry) if reentry else None
         resumption = recovered.resumption if recovered else None
@@ -315,9 +314,9 @@ class CallManager:
             recovered = await recover(self._store, item, reentry, self._clock())
             outcome = "resumed"
         finally:
-            self._resumes.labels(reentry.cause, outcome).inc()
+            self._count("agent_call_resumes_total", cause=reentry.cause, outcome=outcome)
         for repair in recovered.repairs:
-            self._repairs.labels(repair.kind).inc()
+            self._count("agent_history_repairs_total", kind=repair.kind)
         log.info("call.resumed", cause=reentry.cause, number=reentry.number)
         return recovered
 

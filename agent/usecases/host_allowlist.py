@@ -108,7 +108,9 @@ class HostRule:
         """
         found = _ENTRY.fullmatch(text)
         if not found:
-            raise ValueError(f"{text!r} is no host, for example api.example.com or http://localhost:8080")
+            raise ValueError(
+                f"{text!r} is no host, for example api.example.com or http://localhost:8080"
+            )
         scheme = found["scheme"] or "https"
         port = int(found["port"] or DEFAULT_PORTS[scheme])
         if not 1 <= port <= 65_535:

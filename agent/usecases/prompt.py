@@ -138,7 +138,7 @@ def uses_history(use_case: UseCase) -> bool:
 
 
 def greeting(use_case: UseCase, profile: Profile) -> str:
-    """The first sentence of a call; `greeting_known` if the use case has it and both names are known."""
+    """The first sentence of a call; `greeting_known` for a caller whose names are known."""
     first, last = name_in(profile.first_name), name_in(profile.last_name)
     if not (first and last and use_case.greeting_known):
         return use_case.greeting

@@ -193,9 +193,7 @@ def _use_case(
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
     relay, further = _relay(record, errors)
     named = named_tools(record.tools, errors)
-    declared = errors.read_or(
-        lambda: declared_tools(record.httpTools, "httpTools", known.built_in, errors), ()
-    )
+    declared = _declared(record.httpTools, known, errors)
     known = known.with_declared(declared)
     tools, unknown = known.offered(named, errors)
     offered = {spec.name for spec in tools}
@@ -236,6 +234,10 @@ def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, Langua
     for error in (*relay.errors, *further.errors):
         errors.add(error)
     return relay, further
+
+
+def _declared(raw: object, known: KnownTools, errors: RecordErrors) -> tuple[HttpTool, ...]:
+    return errors.read_or(lambda: declared_tools(raw, "httpTools", known.built_in, errors), ())
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:

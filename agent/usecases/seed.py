@@ -32,6 +32,7 @@ from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
 from agent.usecases.use_case import PROFILE, use_case_name
+from agent.usecases.validation import size_error
 from agent.usecases.versions import (
     VERSION_PREFIX,
     CurrentVersion,
@@ -245,6 +246,9 @@ def check(
 
 
 def _refuse(audit: TableAudit | None, *items: Item) -> None:
+    for item in items:
+        if error := size_error(item):
+            raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
     if audit:
         audit.refuse(items)
 

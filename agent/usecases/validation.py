@@ -28,6 +28,9 @@ _MAX_ERROR_LENGTH = 300
 """Characters."""
 _MAX_ERRORS = 50
 """Of one record."""
+ITEM_BYTES = 400 * 1024
+"""The largest item of a table
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _VALUE = re.compile(r"(Invalid enum value) .*")
 
@@ -57,7 +60,7 @@ class RecordErrors:
         self._lines.append("".join(each if each.isprintable() else "?" for each in shown))
 
     def read_or(self, read: Callable[[], T], default: T) -> T:
-        """Return what `read` returns; if it raises `UseCaseError`, note that and return `default`."""
+        """The result of `read`; if it raises a `UseCaseError`, note that and return `default`."""
         try:
             return read()
         except UseCaseError as error:
@@ -221,6 +224,17 @@ def keys(item: Item) -> Key:
         if name in item and not (isinstance(item[name], str) and item[name]):
             raise StoreRefusedError(f"{name} of an item must be text and not empty")
     return pk, sk
+
+
+def size_error(item: Item) -> str:
+    """Why an item cannot be written because of its size, measured as JSON; empty if it can."""
+    try:
+        size = len(msgspec.json.encode(item))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"the item cannot be written: {type(error).__name__}"
+    if size <= ITEM_BYTES:
+        return ""
+    return f"the item has {size / 1024:.0f} KB, a table takes {ITEM_BYTES // 1024} KB at most"
 
 
 def sequence(item: Item) -> int:

@@ -244,9 +244,7 @@ def _content(item: Mapping[str, object]) -> Item:
 
 def _digest(content: Item) -> str:
     """A digest that does not depend on the table implementation."""
-    text = json.dumps(
-        {name: _digestible(value) for name, value in content.items()}, sort_keys=True
-    )
+    text = json.dumps({name: _digestible(value) for name, value in content.items()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

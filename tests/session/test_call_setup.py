@@ -11,13 +11,12 @@ import pytest
 
 from agent.errors import StoreError
 from agent.observability import Telemetry
-from agent.ports import Item, Store
+from agent.ports import Item, Store, uncounted
 from agent.session.call_manager import CallManager
 from agent.session.resources import Resources
 from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
-from agent.store.write_behind import Uncounted
 from agent.usecases.versions import Versions
 from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
@@ -36,7 +35,7 @@ def calls_over(store: Store, **environment: str) -> CallManager:
     """Nobody talks on them, so they have no facts to keep."""
     resources = Resources(
         store,
-        Journals(store, lambda: NOW, Uncounted(), max),
+        Journals(store, lambda: NOW, uncounted, max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
         TOOLKIT,
         MemoryMessenger(UNREACHABLE),

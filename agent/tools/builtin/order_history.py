@@ -23,7 +23,7 @@ from agent.call.text import has_link, line_in, whole_number
 from agent.errors import ToolError
 from agent.ports import Item
 from agent.tools.builtin.appointment_slots import read_slot, written
-from agent.usecases.prompt import PastDealing
+from agent.usecases.prompt import HistoryEntry
 
 ORDER = "restaurantOrder"
 BOOKING = "apartmentAppointment"
@@ -73,7 +73,7 @@ def prefixes(tools: Collection[str]) -> list[str]:
     return [f"{kind}::" for kind, names in _LOOKED_UP_BY.items() if not names.isdisjoint(tools)]
 
 
-def dealings(items: Iterable[Item], zone: tzinfo) -> tuple[PastDealing, ...]:
+def dealings(items: Iterable[Item], zone: tzinfo) -> tuple[HistoryEntry, ...]:
     """The latest three that can be read, the newest first.
 
     Args:
@@ -98,15 +98,15 @@ def read_order(item: Item) -> PlacedOrder | None:
         return None
 
 
-def _dealing(item: Item, zone: tzinfo) -> PastDealing | None:
+def _dealing(item: Item, zone: tzinfo) -> HistoryEntry | None:
     return (_order if str(item["sk"]).startswith(f"{ORDER}::") else _tour)(item, zone)
 
 
-def _order(item: Item, zone: tzinfo) -> PastDealing | None:
+def _order(item: Item, zone: tzinfo) -> HistoryEntry | None:
     order, seconds = read_order(item), ordered_at(item)
     if order is None or not order.order_items or not seconds:
         return None
-    return PastDealing(
+    return HistoryEntry(
         at=datetime.fromtimestamp(seconds, zone),
         kind=f"order for {order.handover}" if order.handover else "order",
         items=tuple(line.words for line in order.order_items),
@@ -114,13 +114,13 @@ def _order(item: Item, zone: tzinfo) -> PastDealing | None:
     )
 
 
-def _tour(item: Item, zone: tzinfo) -> PastDealing | None:
+def _tour(item: Item, zone: tzinfo) -> HistoryEntry | None:
     try:
         slot = read_slot(item)
     except (ValueError, ToolError):
         return None
     at = datetime.combine(slot.day, slot.start, zone)
-    return PastDealing(at, "tour", (f"{slot.layout}, {slot.kind}, at {written(slot.start)}",))
+    return HistoryEntry(at, "tour", (f"{slot.layout}, {slot.kind}, at {written(slot.start)}",))
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.ports import Item
 from agent.tools.builtin.order_history import dealings, prefixes
-from agent.usecases.prompt import PastDealing
+from agent.usecases.prompt import HistoryEntry
 from tests.tools.worlds import ADA, ZONE
 
 
@@ -37,7 +37,7 @@ def test_an_order_is_told_with_its_remarks_and_without_its_address() -> None:
     told = dealings([order(at(5), *lines, order_type="delivery", total=60.5)], ZONE)
 
     assert told == (
-        PastDealing(
+        HistoryEntry(
             at(5),
             "order for delivery",
             ("2 Large Garden (no red onion)", "soup (hot)", "Garlic Knots"),
@@ -68,7 +68,7 @@ def test_a_booking_is_told() -> None:
     """Also one that is still to come."""
     told = dealings([tour("2026-03-08::2:00 PM::studio::self-guided")], ZONE)
 
-    assert told == (PastDealing(at(8, 14), "tour", ("studio, self-guided, at 2:00 PM",)),)
+    assert told == (HistoryEntry(at(8, 14), "tour", ("studio, self-guided, at 2:00 PM",)),)
 
 
 def test_the_latest_three_are_told_newest_first() -> None:

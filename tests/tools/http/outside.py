@@ -16,8 +16,7 @@ from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
-from agent.usecases.http_tool import HttpTool
-from agent.usecases.http_tool_reader import read_http_tools
+from agent.usecases.http_tool import HttpTool, read_http_tools
 
 DROP = b""
 """Closes the connection without a word."""
