@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/environment.sh
 # Environments take longest to make, so they are made side by side; what installs Python comes before.
 find_python >/dev/null
-bash tests/templates/lint.sh environments &
+{ bash tests/templates/lint.sh environments && ensure_environment docs/requirements.txt .tools/docs; } &
 making=$!
 ensure_environment requirements-dev.txt
 # shellcheck source=tests/engine.sh

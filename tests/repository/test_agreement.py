@@ -114,10 +114,14 @@ def secrets_of_the_task() -> list[str]:
     return [each["Name"] for each in task()["Secrets"] if "Name" in each]
 
 
-def of_the_readme() -> set[str]:
+def of_the_pages() -> set[str]:
     """Names that begin like ours; placeholders of prompts are <<NAMES>>."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     return {
-        each for each in re.findall(rf"(?<!<<){_NAME.pattern}", text("README.md")) if family(each)
+        each
+        for page in pages
+        for each in re.findall(rf"(?<!<<){_NAME.pattern}", page.read_text(encoding="utf-8"))
+        if family(each)
     }
 
 
@@ -143,7 +147,7 @@ def offered_in_descriptions() -> Iterator[str]:
         secrets_of_the_task,
         of_the_developers_line,
         offered_in_descriptions,
-        of_the_readme,
+        of_the_pages,
     ],
 )
 def test_every_variable_that_is_named_is_read(named: Any) -> None:
@@ -155,8 +159,7 @@ def test_every_variable_that_is_named_is_read(named: Any) -> None:
 
 
 def test_readers_learn_how_to_list_every_variable() -> None:
-    """The list has all of them; the README says how to get it."""
-    assert "python -m agent check --settings" in text("README.md")
+    assert "python -m agent check --settings" in text("docs/reference/settings.md")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README's tool without code, through whole calls over real sockets."""
+"""The documented tool without code, through whole calls over real sockets."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ SCRIPT = {
 
 
 def example(origin: str = ORIGIN) -> str:
-    """The README's tool, asked of another host."""
-    chapter = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a tool without code")
-    (table,) = re.findall(r"```toml\n(.*?)```", chapter[1].split("\n## ")[0], re.DOTALL)
+    """The tool of the page about HTTP tools, asked of another host."""
+    page = (ROOT / "docs" / "build" / "http-tools.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     return str(table).replace(ORIGIN, origin)
 
 
