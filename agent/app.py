@@ -208,7 +208,7 @@ async def _open_calls(
             open_sources(settings.mcp_config, telemetry.count) as sources,
         ):
             messenger = MeasuredMessenger(carrier, telemetry.count)
-            http = HttpTools(outside, settings.http_tool_secrets)
+            http = HttpTools(outside, settings.secrets)
             toolkit = ToolRegistry(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
                 *(store, journals, open_model, toolkit, messenger, telemetry),

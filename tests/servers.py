@@ -201,7 +201,7 @@ async def staged(
         OutboundHttp.open(settings.http_tool_hosts) as outside,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
-        http = HttpTools(outside, settings.http_tool_secrets)
+        http = HttpTools(outside, settings.secrets)
         toolkit = ToolRegistry(TOOLS, sender.lacking, http)
         resources = Resources(
             table, journals, opening(open_model), toolkit, sender, telemetry, records=records

@@ -293,7 +293,7 @@ def _check(asked: argparse.Namespace) -> int:
     except AgentError as error:
         faults.append(str(error))
     else:
-        hosts, secrets = settings.http_tool_hosts, settings.http_tool_secrets
+        hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
         specs |= found
         faults += away

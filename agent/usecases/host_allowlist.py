@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -165,6 +166,19 @@ class Secret:
     """Empty = the variable is not set."""
     rules: tuple[SecretRule, ...] = ()
     """Each allows one host, or all."""
+
+    @classmethod
+    def read_all(
+        cls, rules: tuple[SecretRule, ...], environment: Mapping[str, str]
+    ) -> dict[str, Secret]:
+        """The values of the variables of these rules, by name."""
+        return {
+            name: cls(
+                environment.get(name, "").strip(),
+                tuple(each for each in rules if each.name == name),
+            )
+            for name in {rule.name for rule in rules}
+        }
 
     def may_go_to(self, scheme: str, host: str, port: int) -> bool:
         """Whether a request to that host may hold it."""
