@@ -218,7 +218,7 @@ async def _open_calls(
         ):
             messenger = MeasuredMessenger(carrier, telemetry.count)
             http = HttpTools(outbound, settings.secrets)
-            tool_registry = ToolRegistry(TOOLS, messenger.lacking, http, sources)
+            tool_registry = ToolRegistry(TOOLS, messenger.unconfigured, http, sources)
             resources = Resources(
                 *(store, journals, open_model, tool_registry, messenger, telemetry),
                 load=load,

@@ -153,8 +153,8 @@ class MemoryStore:
 class MemoryMessenger:
     """`ports.Messenger` that keeps what is sent, or fails as the test says."""
 
-    def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
-        self.lacking: Mapping[Channel, str] = lacking or {}
+    def __init__(self, unconfigured: Mapping[Channel, str] | None = None) -> None:
+        self.unconfigured: Mapping[Channel, str] = unconfigured or {}
         self.fault: MessageError | None = None
         """What the next messages come to."""
         self.texts: list[TextMessage] = []
@@ -170,7 +170,9 @@ class MemoryMessenger:
         self.mails.append(mail)
 
     def _fail(self, channel: Channel) -> None:
-        if channel in self.lacking:
-            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking[channel]} is not set")
+        if channel in self.unconfigured:
+            raise MessageRefusedError(
+                MessageRefusal.OTHER, f"{self.unconfigured[channel]} is not set"
+            )
         if self.fault is not None:
             raise self.fault

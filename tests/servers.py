@@ -208,7 +208,7 @@ async def staged(
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
         http = HttpTools(outbound, settings.secrets)
-        tool_registry = ToolRegistry(TOOLS, sender.lacking, http)
+        tool_registry = ToolRegistry(TOOLS, sender.unconfigured, http)
         resources = Resources(
             table, journals, opening(open_model), tool_registry, sender, telemetry, records=records
         )

@@ -71,9 +71,9 @@ class MeasuredMessenger:
         self._count = count
 
     @property
-    def lacking(self) -> Mapping[Channel, str]:
+    def unconfigured(self) -> Mapping[Channel, str]:
         """See `ports.Messenger`."""
-        return self._messenger.lacking
+        return self._messenger.unconfigured
 
     async def text(self, message: TextMessage) -> str:
         """See `ports.Messenger`."""

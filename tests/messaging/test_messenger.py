@@ -268,7 +268,7 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
 
 
 @pytest.mark.parametrize(
-    ("options", "lacking"),
+    ("options", "unconfigured"),
     [
         (OPTIONS, {}),
         (
@@ -280,13 +280,13 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
         (replace(OPTIONS, sendgrid_api_key=""), {"email": "SENDGRID_API_KEY"}),
     ],
 )
-async def test_what_is_lacking_is_told_by_its_variable(
-    options: MessengerOptions, lacking: dict[Channel, str]
+async def test_an_unconfigured_channel_is_named_by_its_variable(
+    options: MessengerOptions, unconfigured: dict[Channel, str]
 ) -> None:
     """Operators see what to set; asking for it all the same sends nothing."""
     async with open_messenger(options) as messenger:
-        assert dict(messenger.lacking) == lacking
-        for channel in lacking:
+        assert dict(messenger.unconfigured) == unconfigured
+        for channel in unconfigured:
             assert isinstance(await failure(messenger, channel), MessageRefusedError)
 
 

@@ -40,7 +40,7 @@ def test_numbers_are_listed_by_their_beginnings(
 
 
 async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() -> None:
-    """As for good; an e-mail goes its way, and what is lacking is told."""
+    """As for good; an e-mail goes its way, and what is unconfigured is told."""
     inner = MemoryMessenger({"email": "SENDGRID_API_KEY"})
     messenger = ListedMessenger(inner, ("+1555",))
     mail = Mail("ada@example.com", "Ada", "Hello", "<p>Hello</p>")
@@ -52,7 +52,7 @@ async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() 
     assert refused.value.refusal is MessageRefusal.RECIPIENT
     assert sid
     assert [text.recipient for text in inner.texts] == ["+15550100001"]
-    assert messenger.lacking == {"email": "SENDGRID_API_KEY"}
-    inner.lacking = {}
+    assert messenger.unconfigured == {"email": "SENDGRID_API_KEY"}
+    inner.unconfigured = {}
     await messenger.mail(mail)
     assert inner.mails == [mail]
