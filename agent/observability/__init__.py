@@ -7,11 +7,17 @@ begin with `pii_` and are dropped.
 """
 
 from agent.observability.call_observer import CallObserver, Telemetry
-from agent.observability.call_summary import CallFacts, VersionStamp
+from agent.observability.call_summary import (
+    NO_PRICES,
+    CallFacts,
+    Prices,
+    PricesError,
+    VersionStamp,
+    read_prices,
+)
 from agent.observability.emf import EmbeddedMetrics
 from agent.observability.logging.log_setup import configure_logging, drop_personal
 from agent.observability.measured_ports import MeasuredMessenger, MeasuredStore, ObserverGuard
-from agent.observability.prices import NO_PRICES, Prices, PricesError, read_prices
 
 __all__ = [
     "NO_PRICES",

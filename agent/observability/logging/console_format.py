@@ -25,7 +25,7 @@ def readable(_: object, __: str, values: MutableMapping[str, Any]) -> MutableMap
     match values["event"]:
         case "turn.finished":
             sentence = _turn(values)
-        case "call.receipt":
+        case "call.summarized":
             sentence = _receipt(values)
         case _:
             return values

@@ -17,8 +17,9 @@ from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.events import CallConfigChanged, Event
 from agent.call.messages import Message
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
-from agent.observability.recording.serialization import ActionForms, Form, RecordStamp
+from agent.observability.recording.serialization import ActionForms, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Today:
     """What a call would begin with now."""
 
     brief: CallConfig
-    stamp: RecordStamp
+    stamp: VersionStamp
     asks: str
     """`forms.asks_digest` of each request."""
 

@@ -10,10 +10,11 @@ import msgspec
 
 from agent.call.config import CallConfig
 from agent.call.messages import Message, Text, ToolCall
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.digests import digests, list_digest
 from agent.observability.recording.record_reader import RecordedConnection
 from agent.observability.recording.replay import Divergence, ReplayOutcome
-from agent.observability.recording.serialization import Form, RecordStamp, event_form, text_of
+from agent.observability.recording.serialization import Form, event_form, text_of
 from agent.observability.recording.transcript import clock, folded, plain_text, shortened
 from agent.observability.recording.waterfall import COLUMNS
 
@@ -22,7 +23,7 @@ _LEAD = 24
 """Characters that are shown before two long lines depart."""
 
 
-def changes(line: RecordedConnection, stamp: RecordStamp, brief: CallConfig) -> list[str]:
+def changes(line: RecordedConnection, stamp: VersionStamp, brief: CallConfig) -> list[str]:
     """What is not as it was when a line was recorded, one line each; the first twenty.
 
     Args:

@@ -25,6 +25,7 @@ from agent.call.events import Event, ToolFinished
 from agent.call.history import AgentSaid, Fact, Recorded
 from agent.call.resumption import ResumeCause, Resumption
 from agent.errors import AgentError
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.digests import digests, encoded
 from agent.usecases.validation import plain
 
@@ -63,30 +64,12 @@ _EFFECTS = _Kinds[Effect](Effect)
 
 
 @dataclass(frozen=True, slots=True)
-class RecordStamp:
-    """What led a call, in short; equal stamps ask a model the same and decide the same."""
-
-    use_case: str = ""
-    version: int = 0
-    """Of the use case; 0 = the record as it stood."""
-    model: str = ""
-    """Its identifier."""
-    prompt: str = ""
-    """Digest of the prompt of the use case before it is filled: what it tells of the caller, the
-    day and earlier orders is another thing in each call."""
-    tools: str = ""
-    """Digest of what the model is told of the tools."""
-    code: str = ""
-    """Digest of the rules, `agent.call`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Beginning:
     """With what a line of a call began."""
 
     brief: CallConfig
     resumption: Resumption | None
-    stamp: RecordStamp
+    stamp: VersionStamp
     began_ms: int
     """Epoch milliseconds."""
     webhook: Mapping[str, str]
@@ -169,7 +152,7 @@ def beginning_from(raw: object) -> Beginning:
             return Beginning(
                 converted(brief, CallConfig),
                 _resumption_from(rest.get("resumption")),
-                converted(stamp, RecordStamp),
+                converted(stamp, VersionStamp),
                 began_ms,
                 converted(rest.get("webhook") or {}, dict[str, str]),
                 converted(rest.get("profile") or {}, dict[str, object]),
