@@ -200,8 +200,12 @@ def _line_form(story: CallTranscript, line: RecordedConnection) -> Form:
         "events": len(line.steps),
         "end": line.end,
         "is_torn": line.is_torn,
-        "turns": [asdict(turn) for turn in turns(line.steps)],
+        "turns": [_turn_form(turn) for turn in turns(line.steps)],
     }
+
+
+def _turn_form(turn: WaterfallTurn) -> Form:
+    return {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
 
 
 def story_text(story: CallTranscript) -> str:
