@@ -9,7 +9,6 @@ from pathlib import Path
 
 from agent.ports import Item, Key, Store
 from agent.store.dynamodb import DynamoDBStore
-from agent.store.overflow import OverflowStore
 from agent.store.sqlite import SqliteStore
 from tests.dynamodb import REGION
 
@@ -21,7 +20,7 @@ async def open_table(place: Path | str, clock: Callable[[], float]) -> Store:
     """A table: the file of the embedded store, or one of DynamoDB by its name."""
     if isinstance(place, Path):
         return await SqliteStore.open(place, now=clock)
-    return OverflowStore(await DynamoDBStore.open(place, region=REGION, now=clock))
+    return await DynamoDBStore.open(place, region=REGION, now=clock)
 
 
 @dataclass(slots=True)

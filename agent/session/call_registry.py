@@ -74,9 +74,9 @@ class ActiveCalls:
             self._rest()
 
     async def lose(self, call_sid: str) -> None:
-        """Give up the line on which a call is led here, if it is; see `Session.lose_line`."""
+        """Give up the line on which a call is led here, if it is; see `Session.lose_transport`."""
         if (before := self._latest.get(call_sid)) is not None:
-            await before.lose_line()
+            await before.lose_transport()
 
     def drain(self, departure: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
         """Take no further call and leave those in progress, in this way."""

@@ -1,17 +1,15 @@
-"""One live call: feeds the conversation with events and carries out its actions.
+"""One live call: passes events to the conversation and carries out its actions.
 
-One inbox, one loop, one task group. The loop alone receives events, and it alone writes to the
-line, so nothing here needs a lock and no decision is taken after an `await`: decisions are
-`Conversation.receive`.
+One inbox, one loop, one task group. Only the loop receives events and writes to the transport, so
+no lock is needed, and every decision is made in `Conversation.receive`.
 
-Around the loop run children: the reader of the line, at most one reply and one summary, tools,
-timers. A child never raises; its last act is to put an event. It is cancelled when the
-conversation says so (a reply, a tool that only looks) or when the call is over (the rest). A
-hang-up is an event like any other: what has a side effect is finished first, and only then is the
-call over.
+Child tasks run beside the loop: the reader of the transport, at most one reply and one summary, and
+tools. A child never raises; its last act is to put an event into the inbox. The conversation
+cancels a reply or a read-only tool; the end of the call cancels the rest. A hang-up is an event,
+not a cancellation: tools with side effects finish first, and only then is the call over.
 
-Facts are handed to the journal, which writes them off the speaking path and outlives the call. The
-end of a call waits for its facts a few seconds; a table that stays away longer does not hold it.
+The journal writes facts off the speech path and outlives the call. The end of a call waits for it
+for at most `FINAL_FLUSH_SECONDS`.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -80,61 +79,61 @@ from agent.ports import (
 log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
-"""The longest a whole reply may take (practice section 10)."""
+"""Time limit of a whole reply."""
 SUMMARY_SECONDS = 15.0
-"""The longest a summary may take; nobody waits for it."""
+"""Time limit of a summary; the caller does not wait for it."""
 WARM_SECONDS = 5.0
-"""The longest a connection may take to be made ready."""
-JOURNAL_FLUSH_SECONDS = 5.0
+"""Time limit for opening a connection to the model in advance."""
+FINAL_FLUSH_SECONDS = 5.0
 """How long the end of a call waits for its facts to be written."""
-KEPT_SECONDS = 1.0
-"""How long is waited until all so far is written down: before a tool with side effects begins, and
-before the call goes elsewhere."""
+FLUSH_SECONDS = 1.0
+"""How long the session waits for the journal before a tool with side effects starts, and before the
+call continues on another transport."""
 LONGEST_DELTA = 1_000
-"""Characters of a reply that are worked on at a time, however much a model writes at once."""
+"""Characters of one `ReplyDelta`; longer pieces of a model are split."""
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
-"""How long the caller's words wait for news from the table, read since the first of them."""
+"""How long the caller's final words wait for edits, whose reading began with the first words."""
 _WARMING = "warming"
 _REFRESHING = "refreshing"
 _LOOKING = "looking at the allowance"
-"""Children of which there is one; identifiers of tool calls are minted otherwise."""
+"""Keys of children that run once at a time; no identifier of a tool call looks like them."""
 _INBOX_SIZE = 256
-"""Events; who has more to say waits until the loop has caught up."""
+"""Events; when the inbox is full, children wait until the loop has caught up."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallDependencies:
-    """What one call has around it."""
+    """What one call is given by the process."""
 
-    line: Transport
+    transport: Transport
     configuration: Configuration
     journal: Journal
     observer: Observer
     allowance: Allowance | None = None
-    """None = the line may cost as much as it likes."""
+    """None = the caller has no token limit."""
 
 
 class Session:
     """One call from its first to its last event. `run` may be called once."""
 
-    def __init__(self, conversation: Conversation, around: CallDependencies) -> None:
+    def __init__(self, conversation: Conversation, dependencies: CallDependencies) -> None:
         self._conversation = conversation
-        self._around = around
+        self._deps = dependencies
         self._inbox: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(_INBOX_SIZE)
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
         self._is_over = False
         self._has_left = asyncio.Event()
-        """The conversation knows that the line is lost, and what it made of that is recorded."""
+        """Set when the loss of the transport was processed and its facts are in the journal."""
 
     async def run(self) -> EndReason:
-        """Live through the call; returns when it is over and written down, or cannot be."""
+        """Run the call; returns when it is over and its facts are written, or the wait is over."""
         await self._put(CallStarted())
         async with self._tasks:
             self._start_once(_WARMING, self._warm)
-            reader = self._tasks.create_task(self._read_line(), name="line")
+            reader = self._tasks.create_task(self._read_transport(), name="transport")
             try:
                 while not self._conversation.is_over:
                     await self._step()
@@ -142,36 +141,37 @@ class Session:
                 self._is_over = True
                 self._has_left.set()
                 self._stop_children(reader)
-            await self._around.line.close()
-            if unwritten := await self._around.journal.flush(JOURNAL_FLUSH_SECONDS):
-                log.warning("call.unwritten", facts=unwritten)
+            await self._deps.transport.close()
+            if unwritten := await self._deps.journal.flush(FINAL_FLUSH_SECONDS):
+                log.warning("call.facts_unwritten", facts=unwritten)
         return self._conversation.end_reason
 
-    def stop(self, departure: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
-        """The process will go away; the conversation decides what to say and when."""
-        self._offer(ServiceStopping(departure))
+    def stop(self, mode: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
+        """Announce that the process stops; the conversation decides what to say and when."""
+        self._offer(ServiceStopping(mode))
 
-    async def lose_line(self) -> None:
-        """Another line has taken this one's place: the call goes on there, from what is kept.
+    async def lose_transport(self) -> None:
+        """End this session because the call continues on another transport, from the table.
 
-        Returns when all of it is, keys typed so far and what was spoken too, or after a while.
+        Returns when the facts are written, including keys typed and words spoken so far, or after
+        twice `FLUSH_SECONDS`.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(KEPT_SECONDS):
+            async with asyncio.timeout(FLUSH_SECONDS):
                 await self._put(CallEnded(EndReason.ERROR_RELAY))
                 await self._has_left.wait()
-        await self._around.journal.flush(KEPT_SECONDS)
+        await self._deps.journal.flush(FLUSH_SECONDS)
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
         actions = self._conversation.receive(event)
-        loop, deeds = asyncio.get_running_loop(), list[tuple[Action, float]]()
+        loop, performed = asyncio.get_running_loop(), list[tuple[Action, float]]()
         for action in actions:
-            deeds.append((action, loop.time()))
+            performed.append((action, loop.time()))
             await self._carry_out(action)
         if isinstance(event, CallEnded):
             self._has_left.set()
-        self._around.observer.observe(ObservedStep(event, received_at, deeds))
+        self._deps.observer.observe(ObservedStep(event, received_at, performed))
 
     async def _put(self, event: Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))
@@ -179,18 +179,25 @@ class Session:
     async def _carry_out(self, action: Action) -> None:  # noqa: C901 (one case for each action)
         match action:
             case Speak() | Play() | SendDigits() | SwitchLanguage():
-                await self._around.line.send(action)
-            case EndCall():  # whoever goes on with the call reads what was said
-                await self._around.journal.flush(KEPT_SECONDS)
-                await self._around.line.send(action)
+                await self._deps.transport.send(action)
+            case EndCall():  # a process that continues the call reads what was said
+                await self._deps.journal.flush(FLUSH_SECONDS)
+                await self._deps.transport.send(action)
             case Record(position, fact):
-                self._around.journal.record(position, fact)
+                self._deps.journal.record(position, fact)
             case StartReply(reply):
-                self._start(reply, self._reply(action), name="reply")
+                work = partial(self._stream, action)
+                failed = partial(ReplyFailed, reply)
+                self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
             case RunTool(call):
                 self._start(call.id, self._run_tool(action), name="tool")
             case Summarize(summary):
-                self._start(f"summary {summary}", self._summarize(action), name="summary")
+                asking = self._ask_model(
+                    partial(self._summarize, action),
+                    SUMMARY_SECONDS,
+                    lambda _: SummaryFailed(summary),
+                )
+                self._start(f"summary {summary}", asking, name="summary")
             case CancelReply(child) | CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
@@ -206,7 +213,7 @@ class Session:
     async def _warm(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(WARM_SECONDS):
-                await self._around.configuration.model.warm()
+                await self._deps.configuration.model.warm()
 
     def _start_once(self, child: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
         if child not in self._children:
@@ -222,7 +229,7 @@ class Session:
             handle.cancel()
 
     def _offer(self, event: Event) -> None:
-        """Put an event from outside a task; with a full inbox it is offered again in a moment."""
+        """Put an event from outside a task; retries while the inbox is full."""
         loop = asyncio.get_running_loop()
         try:
             self._inbox.put_nowait((loop.time(), event))
@@ -237,11 +244,10 @@ class Session:
         for timer in list(self._timers):
             self._stop_timer(timer)
 
-    async def _read_line(self) -> None:
+    async def _read_transport(self) -> None:
         is_turn_prepared = False
-        async with aclosing(self._around.line.events()) as events:
+        async with aclosing(self._deps.transport.events()) as events:
             async for event in events:
-                # Before what follows, for the caller waits for that.
                 received_at = asyncio.get_running_loop().time()
                 match event:
                     case PlaybackReported(Playback.CALLER_ON):
@@ -254,7 +260,7 @@ class Session:
                     case CallerSpoke():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
                         is_turn_prepared = False
-                    case CallerPressed():  # nobody is heard before a key
+                    case CallerPressed():  # no event precedes a key
                         await self._be_up_to_date(is_asked=False)
                     case _:
                         pass
@@ -262,53 +268,42 @@ class Session:
         await self._put(CallEnded())
 
     def _prepare_turn(self) -> None:
-        """The caller begins to speak: use the time until the words are there."""
+        """Warm the model and read edits while the caller is still speaking."""
         self._start_once(_WARMING, self._warm)
         self._ask_for_news()
 
     def _ask_for_news(self) -> None:
-        """Ask what was edited, and what the caller may still spend."""
+        """Read what was edited, and what the caller may still spend."""
         self._start_once(_REFRESHING, self._refresh)
-        if self._around.allowance is not None:
-            self._start_once(_LOOKING, self._around.allowance.look)
+        if self._deps.allowance is not None:
+            self._start_once(_LOOKING, self._deps.allowance.look)
 
     async def _be_up_to_date(self, *, is_asked: bool) -> None:
-        """Have all news in the inbox before what the caller has just said."""
+        """Put edits into the inbox before what the caller has just said."""
         if not is_asked:
             self._ask_for_news()
         asked = [self._children[one] for one in (_REFRESHING, _LOOKING) if one in self._children]
         if asked:
             await asyncio.wait(asked, timeout=REFRESH_SECONDS)
-        if self._around.allowance is not None and self._around.allowance.is_spent:
+        if self._deps.allowance is not None and self._deps.allowance.is_spent:
             await self._put(AllowanceSpent())
 
     async def _refresh(self) -> None:
-        if (brief := await self._around.configuration.refresh()) is not None:
-            await self._put(CallConfigChanged(brief))
+        if (config := await self._deps.configuration.refresh()) is not None:
+            await self._put(CallConfigChanged(config))
 
-    async def _reply(self, action: StartReply) -> None:
-        """One reply, to an event that says how it ended."""
-        model = self._around.configuration.model
-        fault = await self._fault_of(model, self._stream(model, action), REPLY_SECONDS)
-        if fault is not None:
-            await self._put(ReplyFailed(action.reply, fault))
-
-    async def _summarize(self, action: Summarize) -> None:
-        """One summary, likewise."""
-        model, texts = self._around.configuration.model, list[str]()
-        fault = await self._fault_of(model, self._collect(model, action, texts), SUMMARY_SECONDS)
-        told = Summarized(action.summary, "".join(texts))
-        await self._put(told if fault is None else SummaryFailed(action.summary))
-
-    async def _fault_of(
-        self, model: LanguageModel, answer: Coroutine[object, object, bool], seconds: float
-    ) -> ReplyFault | None:
-        """Have a model answer; why it did not."""
-        fault = ReplyFault.UNAVAILABLE
+    async def _ask_model(
+        self,
+        work: Callable[[LanguageModel], Coroutine[object, object, bool]],
+        seconds: float,
+        failed: Callable[[ReplyFault], Event],
+    ) -> None:
+        """Run a request to the model; `failed` makes the event of one that did not end well."""
+        model, fault = self._deps.configuration.model, ReplyFault.UNAVAILABLE
         try:
             async with asyncio.timeout(seconds):
-                if await answer:
-                    return None
+                if await work(model):
+                    return
             log.warning("reply.truncated", model=model.name)
         except TimeoutError:
             log.warning("reply.timed_out", model=model.name)
@@ -319,12 +314,12 @@ class Session:
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
             log.exception("reply.crashed", model=model.name)
             fault = ReplyFault.INTERNAL
-        return fault
+        await self._put(failed(fault))
 
-    async def _stream(self, model: LanguageModel, action: StartReply) -> bool:
-        """Pass a reply on; whether it came to its end."""
+    async def _stream(self, action: StartReply, model: LanguageModel) -> bool:
+        """Pass a reply to the conversation; whether it was complete."""
         reply, calls, has_finished = action.reply, list[ToolCall](), False
-        request = self._around.configuration.request(action)
+        request = self._deps.configuration.request(action)
         async with aclosing(model.reply(request)) as pieces:
             async for piece in pieces:
                 match piece:
@@ -340,15 +335,15 @@ class Session:
         return has_finished
 
     async def _pass_on(self, reply: int, text: str) -> None:
-        """Put text of a reply, and let the loop serve other calls between long parts of it."""
+        """Put text of a reply; a long text in parts, between which other calls are served."""
         await self._put(ReplyDelta(reply, text[:LONGEST_DELTA]))
         for start in range(LONGEST_DELTA, len(text), LONGEST_DELTA):
             await asyncio.sleep(0)
             await self._put(ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
 
-    async def _collect(self, model: LanguageModel, action: Summarize, texts: list[str]) -> bool:
-        """Gather what a model writes; whether it came to an end that lets it be used."""
-        is_whole = False
+    async def _summarize(self, action: Summarize, model: LanguageModel) -> bool:
+        """Collect a summary and put it; whether it is complete and usable."""
+        texts, is_whole = list[str](), False
         request = ReplyRequest(SUMMARIZE, action.messages, max_tokens=SUMMARY_TOKENS)
         async with aclosing(model.reply(request)) as pieces:
             async for piece in pieces:
@@ -361,15 +356,16 @@ class Session:
                         await self._put(TokensCounted(None, piece))
                     case ToolCall():
                         pass  # none was offered
+        if is_whole:
+            await self._put(Summarized(action.summary, "".join(texts)))
         return is_whole
 
     async def _run_tool(self, action: RunTool) -> None:
-        """Run a tool; one that may change the world once its beginning is written down.
+        """Run a tool; one with side effects only after its start is written, or `FLUSH_SECONDS`.
 
-        A process that takes the call over then knows of it. A table that is away is not waited for
-        long: the tool itself does nothing without it.
+        A process that resumes the call then knows that the tool was started.
         """
         if action.is_lasting:
-            await self._around.journal.flush(KEPT_SECONDS)
-        outcome = await self._around.configuration.toolbox.run(action.call, action.standing)
+            await self._deps.journal.flush(FLUSH_SECONDS)
+        outcome = await self._deps.configuration.toolbox.run(action.call, action.standing)
         await self._put(ToolFinished(action.call.id, outcome))

@@ -1,6 +1,6 @@
 """The table behind `ports.Store`, and what it holds.
 
-    TABLE_NAME is set     DynamoDB (`agent.store.dynamodb`), large items in parts (`overflow`)
+    TABLE_NAME is set     DynamoDB (`agent.store.dynamodb`)
     otherwise             one SQLite file (`agent.store.sqlite`)
 
 The library of AWS is imported when a table is named and not before: an offline process has no AWS.
@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.ports import Store
-from agent.store.overflow import OverflowStore
 from agent.store.sqlite import SqliteStore
 
 __all__ = ["create_table", "open_store"]
@@ -36,8 +35,7 @@ async def open_store(
         return await SqliteStore.open(path, make=make)
     from agent.store.dynamodb import DynamoDBStore  # noqa: PLC0415 (see the module)
 
-    table = await DynamoDBStore.open(table_name, region=region, connections=2 * max_calls)
-    return OverflowStore(table)
+    return await DynamoDBStore.open(table_name, region=region, connections=2 * max_calls)
 
 
 async def create_table(table_name: str, *, region: str) -> bool:

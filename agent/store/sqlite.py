@@ -35,7 +35,7 @@ from typing import Self, TypeVar
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import keys, sequence
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
 
 _RETRY_SECONDS = 0.02
 _FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
@@ -322,10 +322,13 @@ def _row(item: Item) -> _Row:
     expire_at = item.get("expireAt")
     expires = float(expire_at) if isinstance(expire_at, int | float) else None
     try:
-        return (pk, sk, *indexed, expires, json.dumps(item, allow_nan=False))
+        text = json.dumps(item, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         kind = type(error).__name__
         raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+    if len(text) > ITEM_BYTES and (fault := size_fault(item)):
+        raise StoreRefusedError(fault)
+    return (pk, sk, *indexed, expires, text)
 
 
 def _item(text: str) -> Item:

@@ -29,6 +29,9 @@ _LONGEST_FAULT = 300
 """Characters of a fault that are shown."""
 _MOST_FAULTS = 50
 """Of one record."""
+ITEM_BYTES = 400 * 1024
+"""The largest item a table takes
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
 _HALF = re.compile("[\ud800-\udfff]")
 _VALUE = re.compile(r"(Invalid enum value) .*")
 
@@ -209,6 +212,17 @@ def keys(item: Item) -> Key:
         if name in item and not (isinstance(item[name], str) and item[name]):
             raise StoreRefusedError(f"{name} of an item must be text and not empty")
     return pk, sk
+
+
+def size_fault(item: Item) -> str:
+    """Why an item is too large for a table, empty if it is not. Its size is that of its JSON."""
+    try:
+        size = len(msgspec.json.encode(item))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"the item cannot be written: {type(error).__name__}"
+    if size <= ITEM_BYTES:
+        return ""
+    return f"the item has {size / 1024:.0f} KB, a table takes {ITEM_BYTES // 1024} KB at most"
 
 
 def sequence(item: Item) -> int:

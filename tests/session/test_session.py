@@ -38,7 +38,7 @@ from agent.call.messages import (
 )
 from agent.call.summarization import SUMMARIZE
 from agent.errors import ModelError
-from agent.session.session import KEPT_SECONDS, LONGEST_DELTA
+from agent.session.session import FLUSH_SECONDS, LONGEST_DELTA
 from tests.call.builders import caller
 from tests.scripted import (
     GREETING,
@@ -257,7 +257,7 @@ def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
         assert run_virtually(play()) == (EndReason.CALLER_HANGUP, 7.0)
 
     assert stage.journal.flushed == [5.0]
-    assert logs == [{"event": "call.unwritten", "facts": 3, "log_level": "warning"}]
+    assert logs == [{"event": "call.facts_unwritten", "facts": 3, "log_level": "warning"}]
 
 
 def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
@@ -331,7 +331,7 @@ def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
         session = stage.session()
         running = asyncio.create_task(session.run())
         await asyncio.sleep(1.5)
-        await session.lose_line()
+        await session.lose_transport()
         return await running
 
     assert run_virtually(replace_line()) is EndReason.ERROR_RELAY
@@ -358,7 +358,7 @@ def test_line_that_is_given_up_leaves_all_behind_that_had_come(
         session = stage.session()
         running = asyncio.create_task(session.run())
         await asyncio.sleep(1.01)
-        await session.lose_line()
+        await session.lose_transport()
         read.append(list(stage.journal.facts))
         await running
 
@@ -374,10 +374,10 @@ def test_line_that_is_stuck_is_waited_for_only_so_long() -> None:
 
     async def lose() -> float:
         session, began = stage.session(), asyncio.get_running_loop().time()
-        await session.lose_line()
+        await session.lose_transport()
         return asyncio.get_running_loop().time() - began
 
-    assert run_virtually(lose()) == KEPT_SECONDS
+    assert run_virtually(lose()) == FLUSH_SECONDS
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:

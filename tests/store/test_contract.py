@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Store
 from agent.store.dynamodb import DynamoDBStore
-from agent.store.overflow import OverflowStore
 from agent.store.sqlite import SqliteStore
 from tests.dynamodb import REGION
 from tests.fakes import Clock, MemoryStore
@@ -29,12 +28,8 @@ async def _sqlite(folder: Path, now: Callable[[], float]) -> Store:
     return await SqliteStore.open(folder / "agent.db", now=now)
 
 
-async def _overflow(_folder: Path, now: Callable[[], float]) -> Store:
-    return OverflowStore(MemoryStore(now), limit=8)
-
-
 async def _dynamodb(folder: Path, now: Callable[[], float]) -> Store:
-    return OverflowStore(await DynamoDBStore.open(folder.name, region=REGION, now=now))
+    return await DynamoDBStore.open(folder.name, region=REGION, now=now)
 
 
 @pytest.fixture
@@ -43,8 +38,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(
-    params=[_memory, _sqlite, _overflow, _dynamodb],
-    ids=["memory", "sqlite", "overflow", "dynamodb"],
+    params=[_memory, _sqlite, _dynamodb],
+    ids=["memory", "sqlite", "dynamodb"],
 )
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
@@ -211,7 +206,7 @@ def test_a_prefix_query_is_a_filter_and_a_sort(
         return [item["sk"] for item in found]
 
     expected = sorted({key for key in keys if key.startswith(prefix)}, key=lambda key: key.encode())
-    for opener in (_memory, _sqlite, _overflow):
+    for opener in (_memory, _sqlite):
         assert asyncio.run(ask(opener)) == expected
 
 
@@ -341,6 +336,22 @@ async def test_what_no_table_can_hold_is_refused(store: Store, item: Item) -> No
         await store.put_newer(item)
 
     assert await store.query("a") == []
+
+
+async def test_an_item_above_400_kb_is_refused(store: Store) -> None:
+    """Whichever method writes it; a large one is written."""
+    large: Item = {"pk": "a", "sk": "one", "sequence": 1, "text": "é" * 205_000}
+    small: Item = {"pk": "a", "sk": "two", "text": "é" * 150_000}
+
+    with pytest.raises(StoreRefusedError):
+        await store.put(large)
+    with pytest.raises(StoreRefusedError):
+        await store.put_newer(large)
+    with pytest.raises(StoreRefusedError):
+        await store.merge("a", "one", large)
+    await store.put(small)
+
+    assert await store.query("a") == [small]
 
 
 async def test_an_expired_item_is_invisible_to_every_read(store: Store, clock: Clock) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.errors import StoreError
+from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Store
-from agent.store import open_store
 from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts
 from tests.dynamodb import REGION
 from tests.fakes import Clock
@@ -368,12 +366,14 @@ async def test_attributes_with_reserved_names_are_merged(store: Store) -> None:
     ]
 
 
-async def test_an_item_too_large_is_refused_without_a_word_of_it(store: Store) -> None:
-    """Above 400 KB; the parts of it are another module's business."""
-    with pytest.raises(StoreError) as caught:
-        await store.put({"pk": "a", "sk": "one", "text": SECRET * 40_000})
+async def test_item_that_becomes_too_large_is_refused_without_a_word_of_it(store: Store) -> None:
+    """Only DynamoDB knows the size of an item that attributes are merged into."""
+    await store.merge("a", "one", {"first": SECRET * 15_000})
 
-    assert str(caught.value) == "the table refused: put_item: ValidationException"
+    with pytest.raises(StoreRefusedError) as caught:
+        await store.merge("a", "one", {"second": SECRET * 15_000})
+
+    assert str(caught.value) == "the table refused: update_item: ValidationException"
 
 
 async def test_a_closed_store_refuses(store: Store) -> None:
@@ -383,19 +383,3 @@ async def test_a_closed_store_refuses(store: Store) -> None:
 
     with pytest.raises(StoreError, match="closed"):
         await store.get("a", "one")
-
-
-async def test_an_item_of_a_megabyte_is_kept_whole(proxy: Proxy, table_name: str) -> None:
-    """The store of the process splits it, whatever it is written by."""
-    assert proxy.url
-    store = await open_store(table_name, Path("unused"), region=REGION, max_calls=4)
-    large: Item = {"pk": "a", "sk": "one", "sequence": 1, "history": ["Grüezi 🍕 " * 10] * 10_000}
-    await store.put({"pk": "free", "sk": "one"})
-
-    assert await store.put_newer(large) is True
-    assert await store.put_newer(large) is False
-    assert await store.move("free", "one", large | {"pk": "b"}) is True
-    assert await store.get("a", "one") == large
-    assert await store.query("b") == [large | {"pk": "b"}]
-    assert await store.get_many([("b", "one"), ("a", "one")]) == [large | {"pk": "b"}, large]
-    await store.close()

@@ -10,7 +10,6 @@ Rules:
   itself remembers its token. What `merge` does may be done twice.
 - An item that our own conditional put wrote, and that somebody replaced before the repetition came,
   counts as not written. Nobody can tell that from having lost.
-- An item above 400 KB is refused: `agent.store.overflow` goes around this.
 
 The low-level client is used since the resource of the SDK adds a second one, and nothing here
 needs what it adds.
@@ -24,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
 
+from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
 from agent.store.dynamodb.attributes import Attributes, from_attributes, to_attribute, to_attributes
 from agent.store.dynamodb.dynamodb_client import (
@@ -35,7 +35,7 @@ from agent.store.dynamodb.dynamodb_client import (
 )
 from agent.store.dynamodb.dynamodb_startup import check, unusable
 from agent.store.schema import INDEX
-from agent.usecases.validation import keys, sequence
+from agent.usecases.validation import keys, sequence, size_fault
 
 _WRITE_ID = "writeId"
 _HAS_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
@@ -128,20 +128,20 @@ class DynamoDBStore:
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """See `ports.Store`."""
-        keys(item)
+        _check(item)
         async with self._connection.operation():
             return await self._put(item, self._is_absent() if only_if_absent else None)
 
     async def put_newer(self, item: Item) -> bool:
         """See `ports.Store`."""
-        keys(item)
+        _check(item)
         async with self._connection.operation():
             return await self._put(item, self._is_older_than(sequence(item)))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         """See `ports.Store`; what others change between our two attempts is tried anew."""
         item: Item = {**attributes, "pk": pk, "sk": sk}
-        keys(item)
+        _check(item)
         async with self._connection.operation():
             while not await self._update(item):
                 if await self._put(item, self._is_absent()):
@@ -157,7 +157,7 @@ class DynamoDBStore:
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         """See `ports.Store`."""
-        keys(item)
+        _check(item)
         taken = {"TableName": self._name, "Key": _key(pk, sk), **self._is_there().arguments()}
         left = {"TableName": self._name, "Item": to_attributes(item)}
         async with self._connection.operation():
@@ -267,6 +267,17 @@ class DynamoDBStore:
         return _Condition(
             expression, {"#expireAt": "expireAt"}, {":now": to_attribute(self._now())}
         )
+
+
+def _check(item: Item) -> None:
+    """Refuse what no table can hold.
+
+    Raises:
+        StoreRefusedError: A key is missing or empty, or the item is too large.
+    """
+    keys(item)
+    if fault := size_fault(item):
+        raise StoreRefusedError(fault)
 
 
 def _key(pk: str, sk: str) -> Attributes:
