@@ -17,9 +17,13 @@ from agent.call.actions import StartReply
 from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
 from agent.observability import VersionStamp
-from agent.observability.recording.digests import asks_digest, prompt_digest, tools_digest
 from agent.observability.recording.replay import Today
-from agent.observability.recording.serialization import Beginning
+from agent.observability.recording.serialization import (
+    Beginning,
+    asks_digest,
+    prompt_digest,
+    tools_digest,
+)
 from agent.ports import Item
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, brief_of, request_of, template_of
