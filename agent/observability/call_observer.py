@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from agent.call.actions import Record, Speak, StartTimer, StopTimer, Timer
+from agent.call.actions import Record, Speak
 from agent.call.events import (
     CallerPressed,
     CallerSpoke,
@@ -27,6 +27,7 @@ from agent.call.events import (
 )
 from agent.call.history import CallerSaid, InputMode
 from agent.call.messages import Usage
+from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.observability.call_summary import CallFacts, CallSummary, by_kind
 from agent.observability.metrics import Metrics
 from agent.observability.turn_stages import OURS, Activity, TrackedTurn

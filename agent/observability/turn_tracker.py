@@ -23,7 +23,6 @@ from agent.call.actions import (
     RunTool,
     Speak,
     StartReply,
-    Timer,
 )
 from agent.call.events import (
     CallerInterrupted,
@@ -40,6 +39,7 @@ from agent.call.events import (
     ToolFinished,
 )
 from agent.call.messages import Usage
+from agent.call.timers import Timer
 from agent.observability.call_summary import total
 from agent.observability.turn_stages import Activity, TrackedTurn
 from agent.ports import ObservedStep
@@ -47,7 +47,7 @@ from agent.ports import ObservedStep
 ORDER_SECONDS = 0.5
 """Twilio does not document whether it reports the agent's silence before or after the interrupt
 that caused it. An interrupt within this time after that report counts as one of the playback."""
-_WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+_WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete."""
 

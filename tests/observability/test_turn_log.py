@@ -12,16 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-    Timer,
-    ToolOutcome,
-)
+from agent.call.actions import Action, CancelReply, Record, RunTool, Speak, StartReply, ToolOutcome
 from agent.call.conversation import Conversation
 from agent.call.events import (
     CallerInterrupted,
@@ -41,6 +32,7 @@ from agent.call.events import (
 )
 from agent.call.history import AgentSaid
 from agent.call.messages import StopReason, ToolCall, Usage
+from agent.call.timers import Timer
 from agent.observability import Telemetry
 from agent.observability.turn_stages import TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
@@ -86,7 +78,7 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
     """Words, look-up, answer: everything an operator asks about a slow turn, and no word of it."""
     [line] = lines_of(
         (10.0, SPOKE, []),
-        (10.2, TimerFired(Timer.HOLD, 1), [ASK]),
+        (10.2, TimerFired(Timer.END_OF_TURN_DELAY, 1), [ASK]),
         (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
         (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
         (13.5, ReplyDelta(2, "Yes, "), []),
@@ -305,7 +297,7 @@ def _moved(move: str, number: int) -> tuple[Event, list[Action]]:
         case "spoke":
             return SPOKE, [StartReply(number, ())]
         case "asked":
-            return TimerFired(Timer.HOLD, 1), [StartReply(number, ())]
+            return TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(number, ())]
         case "wrote":
             return ReplyDelta(number, "Yes"), []
         case "ended":

@@ -121,7 +121,7 @@ def _play(one: RecordedConnection, today: Today | None, outcome: ReplayOutcome) 
 def _event(event: Event, today: Today | None) -> Event:
     """An edit of the use case brings what is in force today."""
     if today and isinstance(event, CallConfigChanged):
-        return replace(event, brief=today.brief)
+        return replace(event, config=today.brief)
     return event
 
 
