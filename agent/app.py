@@ -94,7 +94,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
-        patience=TimeLimits(
+        limits=TimeLimits(
             first_event=settings.model_first_event_seconds,
             gap=settings.model_gap_seconds,
             load=max(settings.model_load_seconds, settings.model_first_event_seconds),
@@ -213,14 +213,14 @@ async def _open_calls(
             open_records(store, clock, record_days(settings), telemetry.count) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
-            OutboundHttp.open(settings.http_tool_hosts) as outside,
+            OutboundHttp.open(settings.http_tool_hosts) as outbound,
             open_sources(settings.mcp_config, telemetry.count) as sources,
         ):
             messenger = MeasuredMessenger(carrier, telemetry.count)
-            http = HttpTools(outside, settings.http_tool_secrets)
-            toolkit = ToolRegistry(TOOLS, messenger.lacking, http, sources)
+            http = HttpTools(outbound, settings.http_tool_secrets)
+            tool_registry = ToolRegistry(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
-                *(store, journals, open_model, toolkit, messenger, telemetry),
+                *(store, journals, open_model, tool_registry, messenger, telemetry),
                 load=load,
                 records=records,
                 prices=prices,

@@ -204,13 +204,13 @@ async def staged(
     async with (
         open_journals(table, clock, telemetry.count) as journals,
         open_records(table, clock, options.record_days(settings), telemetry.count) as records,
-        OutboundHttp.open(settings.http_tool_hosts) as outside,
+        OutboundHttp.open(settings.http_tool_hosts) as outbound,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
-        http = HttpTools(outside, settings.http_tool_secrets)
-        toolkit = ToolRegistry(TOOLS, sender.lacking, http)
+        http = HttpTools(outbound, settings.http_tool_secrets)
+        tool_registry = ToolRegistry(TOOLS, sender.lacking, http)
         resources = Resources(
-            table, journals, opening(open_model), toolkit, sender, telemetry, records=records
+            table, journals, opening(open_model), tool_registry, sender, telemetry, records=records
         )
         calls = CallManager(settings, resources, clock)
         async with _on_stage(settings, calls, store, telemetry, manner) as server:

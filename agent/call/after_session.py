@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum, StrEnum, auto
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.call.resumption import ResumeCause
 
 MOST_ATTEMPTS = 15

@@ -28,7 +28,7 @@ from agent.call.after_session import (
     after_session,
     after_store_error,
 )
-from agent.call.ending import HandoffData
+from agent.call.lifecycle import HandoffData
 from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.http.call_twiml import action_url, connect_document, transfer_document

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from agent.call.ending import HandoffData
+from agent.call.lifecycle import HandoffData
 from agent.http.middleware import forwarded_parameters
 from agent.session.call_manager import PreparedCall
 from agent.settings import Settings

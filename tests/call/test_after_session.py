@@ -25,7 +25,7 @@ from agent.call.after_session import (
     after_store_error,
     is_lost_connection,
 )
-from agent.call.ending import HANDED_OVER, QUIET, TORN_OFF, HandoffData, ReasonCode
+from agent.call.lifecycle import CUT_SHORT, HANDED_OVER, QUIET, HandoffData, ReasonCode
 from agent.call.resumption import ResumeCause
 
 ENDED, COMPLETED = SessionStatus.ENDED, SessionStatus.COMPLETED
@@ -65,7 +65,7 @@ def _decide(report: ActionReport, fault: SessionFault) -> NextStep:
         (ActionReport(repeated=ResumeCause.HANDED_OVER), Reconnect(ResumeCause.HANDED_OVER)),
         (ActionReport(ENDED, handoff=GOODBYE), HangUp()),
         (ActionReport(ENDED, handoff=HANDED_OVER.handoff), Reconnect(ResumeCause.HANDED_OVER)),
-        (ActionReport(ENDED, handoff=TORN_OFF.handoff), Reconnect(ResumeCause.LOST)),
+        (ActionReport(ENDED, handoff=CUT_SHORT.handoff), Reconnect(ResumeCause.LOST)),
         (
             ActionReport(ENDED, handoff=LIVE_AGENT),
             Transfer(LIVE_AGENT, Reconnect(ResumeCause.NOBODY)),

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.http.call_twiml import transfer_document
 from agent.settings import Settings
 from agent.usecases.transfer_target import PhoneTarget

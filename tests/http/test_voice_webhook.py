@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
 from agent.llm import OfflineModel

@@ -9,9 +9,8 @@ import pytest
 from agent.call.events import ReplyFault
 from agent.call.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.openai.chat_stream import ChatDecoder
+from agent.llm.openai.chat_stream import MOST_BYTES, ChatDecoder
 from agent.llm.openai.chat_tool_calls import MOST_CALLS
-from agent.llm.openai.server_sent_events import MOST_BYTES
 from tests.llm import contract
 from tests.llm.bodies import (
     ASKED,
@@ -347,11 +346,11 @@ FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
     "a page": (b"<html>\n<body>Sorry</body>\n</html>", ReplyFault.UNAVAILABLE),
     "no JSON": (b"data: {x\n\n" + words("Hi.") + stop(), ReplyFault.UNAVAILABLE),
     "nested": (b"data: " + b"[" * 90_000 + b"\n\n", ReplyFault.UNAVAILABLE),
-    "a number without an end": (b"data: {" + b"1" * 9_000 + b"}\n\n", ReplyFault.UNAVAILABLE),
-    "a line without an end": (b"data: " + b"x" * 900_000, ReplyFault.UNAVAILABLE),
-    "a body without an end": (b"{\n" + b"x\n" * 450_000, ReplyFault.UNAVAILABLE),
-    "a body of blanks without an end": (b"[\n" + b"7,\n\n" * 300_000, ReplyFault.UNAVAILABLE),
-    "arguments without an end": (
+    "a number too long": (b"data: {" + b"1" * 9_000 + b"}\n\n", ReplyFault.UNAVAILABLE),
+    "a line too long": (b"data: " + b"x" * 900_000, ReplyFault.UNAVAILABLE),
+    "a body too long": (b"{\n" + b"x\n" * 450_000, ReplyFault.UNAVAILABLE),
+    "a body of blanks too long": (b"[\n" + b"7,\n\n" * 300_000, ReplyFault.UNAVAILABLE),
+    "arguments too long": (
         calls(part("menu", "x" * 70_000)) + stop(),
         ReplyFault.UNAVAILABLE,
     ),
@@ -491,7 +490,7 @@ def test_a_reply_is_bounded() -> None:
     reading = ChatDecoder()
     for _ in range(MOST_BYTES // 64_000):
         assert list(reading.feed(b":" + b"x" * 63_998 + b"\n")) == []
-    with pytest.raises(ModelError, match="without an end"):
+    with pytest.raises(ModelError, match="too long"):
         list(reading.feed(b":" * 64_000))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.ports import Item
+from agent.ports import Item, Store
 from agent.tools import CallContext
 from tests.fakes import MemoryStore
 from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
@@ -26,23 +26,32 @@ from tests.tools.worlds import (
     told,
 )
 
-LARGE_LIGHTHOUSE: dict[str, object] = {
-    "line_item": "Lighthouse",
-    "size": "large",
-    "toppings": ["bacon", "spinach"],
-}
+Line = dict[str, object]
+
+LARGE_LIGHTHOUSE: Line = {
+    "line_item": "Lighthouse", "size": "large", "toppings": ["bacon", "spinach"],
+}  # fmt: skip
 
 
 async def place(
-    *lines: dict[str, object], store: MemoryStore | None = None, call: CallContext | None = None
+    *lines: Line,
+    store: Store | None = None,
+    call: CallContext | None = None,
+    order_type: str = "pickup",
+    **arguments: object,
 ) -> Any:
+    """Place an order; the answer of the tool."""
     call = call or call_of(store or await seeded())
-    return await told(call, "PlaceOrderFunction", current_order=lines, order_type="pickup")
+    arguments |= {"current_order": lines, "order_type": order_type}
+    return await told(call, "PlaceOrderFunction", **arguments)
 
 
-async def refuse(*lines: dict[str, object]) -> str:
-    call = call_of(await seeded())
-    return await refused(call, "PlaceOrderFunction", current_order=lines, order_type="pickup")
+async def refuse(
+    *lines: Line, store: Store | None = None, order_type: str = "pickup", **arguments: object
+) -> str:
+    """Place an order that is refused; the error."""
+    arguments |= {"current_order": lines, "order_type": order_type}
+    return await refused(call_of(store or await seeded()), "PlaceOrderFunction", **arguments)
 
 
 async def orders(store: MemoryStore, owner: str = ADA) -> list[Item]:
@@ -50,26 +59,18 @@ async def orders(store: MemoryStore, owner: str = ADA) -> list[Item]:
 
 
 async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
-    """Keys, index, expiry, and the order with the prices of the menu (seed A7)."""
     store = await seeded()
 
-    answer = await told(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[
-            {**LARGE_LIGHTHOUSE, "additional_details": "well done", "line_amount": 29},
-            {"line_item": "Garlic Knots", "quantity": 2, "line_amount": 16},
-        ],
-        order_type="pickup",
+    answer = await place(
+        {**LARGE_LIGHTHOUSE, "additional_details": "well done", "line_amount": 29},
+        {"line_item": "Garlic Knots", "quantity": 2, "line_amount": 16},
+        store=store,
         order_total=45,
     )
 
+    pizza = "Large Lighthouse with bacon and spinach"
     order_items = [
-        {
-            "line_item": "Large Lighthouse with bacon and spinach",
-            "additional_details": "well done",
-            "line_amount": 29.0,
-        },
+        {"line_item": pizza, "additional_details": "well done", "line_amount": 29.0},
         {"line_item": "2 Garlic Knots", "additional_details": "", "line_amount": 16.0},
     ]
     assert answer == {
@@ -93,18 +94,11 @@ async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
 
 
 async def test_a_delivery_keeps_its_address() -> None:
-    """D19; for a pickup there is none to keep."""
     store = await seeded()
     address = " 7 Elm Road,\n Port Maple "
 
-    for order_type in ("delivery", "pickup"):
-        await told(
-            call_of(store),
-            "PlaceOrderFunction",
-            current_order=[LARGE_LIGHTHOUSE],
-            order_type=order_type,
-            delivery_address=address,
-        )
+    for kind in ("delivery", "pickup"):
+        await place(LARGE_LIGHTHOUSE, store=store, order_type=kind, delivery_address=address)
 
     kept: list[Any] = [item["order"] for item in await orders(store)]
     assert {order["order_type"]: order.get("delivery_address") for order in kept} == {
@@ -114,15 +108,10 @@ async def test_a_delivery_keeps_its_address() -> None:
 
 
 async def test_a_delivery_without_address_is_refused() -> None:
-    """And nothing is stored."""
     store = await seeded()
 
-    error = await refused(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[LARGE_LIGHTHOUSE],
-        order_type="delivery",
-        delivery_address="  ",
+    error = await refuse(
+        LARGE_LIGHTHOUSE, store=store, order_type="delivery", delivery_address="  "
     )
 
     assert error == "A delivery needs an address. Ask the caller for it."
@@ -130,15 +119,8 @@ async def test_a_delivery_without_address_is_refused() -> None:
 
 
 async def test_a_wrong_total_is_corrected_and_told() -> None:
-    """The model cannot change a price, and the caller hears the right one."""
-    store = await seeded()
-
-    answer = await told(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[{"line_item": "Pepperoni", "size": "small", "line_amount": 1}],
-        order_type="pickup",
-        order_total=1,
+    answer = await place(
+        {"line_item": "Pepperoni", "size": "small", "line_amount": 1}, order_total=1
     )
 
     assert answer["message"] == (
@@ -155,32 +137,17 @@ async def test_a_wrong_total_is_corrected_and_told() -> None:
         ({"line_item": "2 Large Lighthouse Pizzas"}, "2 Large Lighthouse", 48.0),
         ({"line_item": "two garlic knot", "quantity": 2}, "2 Garlic Knots", 16.0),
         ({"line_item": "Cheese, large"}, "Large Cheese", 19.0),
-        (
-            {"line_item": "Medium Garden pizza with olives and extra cheese"},
-            "Medium Garden with black olives and extra cheese",
-            22.5,
-        ),
-        (
-            {"line_item": "Cheese (small, bacon)", "toppings": ["bacon"]},
-            "Small Cheese with bacon",
-            14.0,
-        ),
-        (
-            {"line_item": "Cheese", "size": "small", "toppings": ["bacon", "bacon"]},
-            "Small Cheese with bacon and bacon",
-            17.0,
-        ),
-        (
-            {"line_item": "Cheese", "size": "small", "additonal_details": "extra mushrooms"},
-            "Small Cheese with mushrooms",
-            13.0,
-        ),
+        ({"line_item": "Medium Garden pizza with olives and extra cheese"},
+         "Medium Garden with black olives and extra cheese", 22.5),
+        ({"line_item": "Cheese (small, bacon)", "toppings": ["bacon"]},
+         "Small Cheese with bacon", 14.0),
+        ({"line_item": "Cheese", "size": "small", "toppings": ["bacon", "bacon"]},
+         "Small Cheese with bacon and bacon", 17.0),
+        ({"line_item": "Cheese", "size": "small", "additonal_details": "extra mushrooms"},
+         "Small Cheese with mushrooms", 13.0),
     ],
-)
-async def test_a_line_is_read_as_people_say_it(
-    line: dict[str, object], title: str, amount: float
-) -> None:
-    """The size, the number and the toppings may stand in the name or in their own places."""
+)  # fmt: skip
+async def test_a_line_is_read_as_people_say_it(line: Line, title: str, amount: float) -> None:
     answer = await place(line)
 
     assert answer["order_items"] == [
@@ -193,7 +160,6 @@ async def test_a_line_is_read_as_people_say_it(
     ["well done", "no onions and olives", "cut in squares, without basil", "extra crispy", "fresh"],
 )
 async def test_a_remark_costs_nothing(remark: str) -> None:
-    """Also one that leaves something out."""
     answer = await place({"line_item": "Garden", "size": "small", "additional_details": remark})
 
     assert answer["order_total"] == "13.00"
@@ -201,7 +167,6 @@ async def test_a_remark_costs_nothing(remark: str) -> None:
 
 
 async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
-    """A Garden with no onions is a Garden."""
     answer = await place({"line_item": "Garden with no red onion", "size": "small"})
 
     assert answer["order_items"] == [
@@ -212,69 +177,41 @@ async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        (
-            {"line_item": "Hawaiian pizza", "size": "small"},
-            "'Hawaiian pizza' is not on the menu. There is: Garlic Knots, Baked Ricotta, "
-            "Tomato Soup, Crispy Calamari, House Salad, Caesar Salad, Harvest Salad, Cheese, "
-            "Lighthouse, Garden, Pepperoni, Classic Calzone, Ham Calzone, Spinach Calzone, "
-            "Dockside Calzone.",
-        ),
-        (
-            {"line_item": "Lighthaus", "size": "small"},
-            "'Lighthaus' is not on the menu. Close to it: Lighthouse.",
-        ),
-        (
-            {"line_item": "Caesar"},
-            "'Caesar' is not on the menu. Close to it: Caesar Salad.",
-        ),
-        (
-            {"line_item": "Cheese"},
-            "Cheese needs one size: small, medium, large. Ask the caller.",
-        ),
-        (
-            {"line_item": "Large Cheese", "size": "small"},
-            "Cheese needs one size: small, medium, large. Ask the caller.",
-        ),
-        (
-            {"line_item": "Tomato Soup", "size": "small"},
-            "Tomato Soup comes in one size only; leave the size out.",
-        ),
-        (
-            {"line_item": "Cheese", "size": "small", "toppings": ["peppers of green colour"]},
-            "There is no topping 'peppers of green colour'. Close to it: green peppers.",
-        ),
-        (
-            {"line_item": "Small Cheese with truffle"},
-            "There is no topping 'truffle'. There is: mushrooms, black olives, red onion, "
-            "green peppers, spinach, fresh basil, jalapenos, pineapple, pepperoni, sausage, "
-            "bacon, chicken, extra cheese.",
-        ),
-        (
-            {"line_item": "Caesar Salad", "toppings": ["chicken"]},
-            "Toppings go on pizzas only, not on Caesar Salad.",
-        ),
-        (
-            {"line_item": "Cheese", "size": "small", "additional_details": "double bacon"},
-            "'double bacon' reads like a topping, which costs extra. "
-            "Put it into toppings by its name, twice for double.",
-        ),
-        (
-            {"line_item": "2 Garlic Knots", "quantity": 3},
-            "How many of '2 Garlic Knots'? Write it once, in quantity, 1 to 50.",
-        ),
-        (
-            {"line_item": "900 Garlic Knots"},
-            "How many of '900 Garlic Knots'? Write it once, in quantity, 1 to 50.",
-        ),
+        ({"line_item": "Hawaiian pizza", "size": "small"},
+         "'Hawaiian pizza' is not on the menu. There is: Garlic Knots, Baked Ricotta, "
+         "Tomato Soup, Crispy Calamari, House Salad, Caesar Salad, Harvest Salad, Cheese, "
+         "Lighthouse, Garden, Pepperoni, Classic Calzone, Ham Calzone, Spinach Calzone, "
+         "Dockside Calzone."),
+        ({"line_item": "Lighthaus", "size": "small"},
+         "'Lighthaus' is not on the menu. Close to it: Lighthouse."),
+        ({"line_item": "Caesar"}, "'Caesar' is not on the menu. Close to it: Caesar Salad."),
+        ({"line_item": "Cheese"}, "Cheese needs one size: small, medium, large. Ask the caller."),
+        ({"line_item": "Large Cheese", "size": "small"},
+         "Cheese needs one size: small, medium, large. Ask the caller."),
+        ({"line_item": "Tomato Soup", "size": "small"},
+         "Tomato Soup comes in one size only; leave the size out."),
+        ({"line_item": "Cheese", "size": "small", "toppings": ["peppers of green colour"]},
+         "There is no topping 'peppers of green colour'. Close to it: green peppers."),
+        ({"line_item": "Small Cheese with truffle"},
+         "There is no topping 'truffle'. There is: mushrooms, black olives, red onion, "
+         "green peppers, spinach, fresh basil, jalapenos, pineapple, pepperoni, sausage, "
+         "bacon, chicken, extra cheese."),
+        ({"line_item": "Caesar Salad", "toppings": ["chicken"]},
+         "Toppings go on pizzas only, not on Caesar Salad."),
+        ({"line_item": "Cheese", "size": "small", "additional_details": "double bacon"},
+         "'double bacon' reads like a topping, which costs extra. "
+         "Put it into toppings by its name, twice for double."),
+        ({"line_item": "2 Garlic Knots", "quantity": 3},
+         "How many of '2 Garlic Knots'? Write it once, in quantity, 1 to 50."),
+        ({"line_item": "900 Garlic Knots"},
+         "How many of '900 Garlic Knots'? Write it once, in quantity, 1 to 50."),
     ],
-)
-async def test_what_is_not_on_the_menu_is_refused(line: dict[str, object], error: str) -> None:
-    """With what there is, so that the model can ask the caller."""
+)  # fmt: skip
+async def test_what_is_not_on_the_menu_is_refused(line: Line, error: str) -> None:
     assert await refuse(line) == error
 
 
 async def test_a_topping_after_a_denial_is_paid_for() -> None:
-    """In the remarks and in the name."""
     remark = await place(
         {"line_item": "Cheese", "size": "large", "additional_details": "no onion but bacon"}
     )
@@ -295,19 +232,14 @@ async def test_a_topping_after_a_denial_is_paid_for() -> None:
         ("medium please", "'medium please' is no remark: write the size into size."),
         ("times two", "'times two' is no remark: write how many into quantity."),
         ("x3", "'x3' is no remark: write how many into quantity."),
-        (
-            "also Garlic Knots",
-            "'also Garlic Knots' is no remark: Garlic Knots needs a line of its own.",
-        ),
-        (
-            "and a small garden pizza",
-            "'a small garden pizza' is no remark: Garden needs a line of its own.",
-        ),
+        ("also Garlic Knots",
+         "'also Garlic Knots' is no remark: Garlic Knots needs a line of its own."),
+        ("and a small garden pizza",
+         "'a small garden pizza' is no remark: Garden needs a line of its own."),
     ],
-)
+)  # fmt: skip
 async def test_a_remark_does_not_change_what_is_paid_for(remark: str, error: str) -> None:
-    """A larger size, more pieces and other dishes have their own places."""
-    line: dict[str, object] = {"line_item": "Cheese", "size": "small"}
+    line: Line = {"line_item": "Cheese", "size": "small"}
 
     assert await refuse({**line, "additional_details": remark}) == error
 
@@ -316,7 +248,6 @@ async def test_a_remark_does_not_change_what_is_paid_for(remark: str, error: str
     "remark", ["cut into small pieces", "cut in eight", "no garlic knots", "ring twice", "one"]
 )
 async def test_numbers_and_sizes_in_other_remarks_are_remarks(remark: str) -> None:
-    """What is said of a pizza often has some."""
     answer = await place({"line_item": "Cheese", "size": "large", "additional_details": remark})
 
     assert answer["order_items"][0]["additional_details"] == remark
@@ -328,7 +259,6 @@ LINKS = ["see https://evil.example", "evil.com", "evil dot com", "evil[.]com", "
 @pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("field", ["additional_details", "additonal_details", "line_item"])
 async def test_no_link_is_stored_with_an_order(field: str, link: str) -> None:
-    """It would be mailed and texted in our name."""
     error = await refuse({"line_item": "Cheese", "size": "small", field: link})
 
     assert "must have no link" in error
@@ -336,27 +266,14 @@ async def test_no_link_is_stored_with_an_order(field: str, link: str) -> None:
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_no_link_is_stored_where_there_is_no_menu(link: str) -> None:
-    """There the names of items and toppings are the model's, too."""
     for line in ({"line_item": link}, {"line_item": "soup", "toppings": [link]}):
-        error = await refused(
-            call_of(MemoryStore()),
-            "PlaceOrderFunction",
-            current_order=[{**line, "line_amount": 5}],
-            order_type="pickup",
-        )
+        error = await refuse({**line, "line_amount": 5}, store=MemoryStore())
         assert "must have no link" in error
 
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_no_link_is_an_address(link: str) -> None:
-    """An address is told in the message about the order."""
-    error = await refused(
-        call_of(await seeded()),
-        "PlaceOrderFunction",
-        current_order=[LARGE_LIGHTHOUSE],
-        order_type="delivery",
-        delivery_address=link,
-    )
+    error = await refuse(LARGE_LIGHTHOUSE, order_type="delivery", delivery_address=link)
 
     assert error.startswith("An address must have no link")
 
@@ -370,65 +287,49 @@ async def test_no_link_is_an_address(link: str) -> None:
         ({"maxTotal": "20"}, [{"line_item": "House Salad", "quantity": 3}]),
     ],
 )
-async def test_an_order_has_a_largest_size(
-    limits: dict[str, object], lines: list[dict[str, object]]
-) -> None:
-    """Of the menu item; an older one has the limits of the code."""
+async def test_an_order_has_a_largest_size(limits: Line, lines: list[Line]) -> None:
     store = await seeded()
     menu = await store.get("restaurantOrderingUseCase", "menu") or {}
     older = {name: menu[name] for name in menu.keys() - {"maxQuantity", "maxTotal"}}
     await store.put({**older, **limits})
 
-    error = await refused(
-        call_of(store), "PlaceOrderFunction", current_order=lines, order_type="pickup"
-    )
+    error = await refuse(*lines, store=store)
 
     assert error.startswith("Nothing was ordered: an order may have at most ")
     assert await orders(store) == []
 
 
 async def test_an_order_at_its_largest_size_is_taken() -> None:
-    """Fifty of one thing, as before."""
     answer = await place({"line_item": "Cheese", "size": "large", "quantity": 50})
 
     assert answer["order_total"] == "950.00"
 
 
 async def test_without_a_menu_a_total_has_a_limit() -> None:
-    """Each line is plausible, all of them together are not."""
-    lines = [{"line_item": f"Calzone {number}", "line_amount": 900} for number in range(2)]
+    lines: list[Line] = [{"line_item": f"Calzone {n}", "line_amount": 900} for n in range(2)]
 
-    error = await refused(
-        call_of(MemoryStore()), "PlaceOrderFunction", current_order=lines, order_type="pickup"
-    )
+    error = await refuse(*lines, store=MemoryStore())
 
     assert error.startswith("Nothing was ordered")
 
 
 async def test_a_property_a_line_does_not_have_is_refused() -> None:
-    """A misspelled one would make a wrong order without a word."""
     error = await refuse({"line_item": "Cheese", "size": "small", "topping": "bacon"})
 
     assert error.endswith("unknown field `topping` - at `$.current_order[0]`")
 
 
 async def test_an_order_of_nothing_is_refused() -> None:
-    """An empty list is a violation of the schema."""
     assert "current_order" in await refuse()
 
 
 async def test_the_same_order_in_other_words_is_stored_once() -> None:
-    """The content counts: not the words, not the amounts, not the time."""
     store = await seeded()
 
     first = await place(LARGE_LIGHTHOUSE, store=store)
-    again = await told(
-        call_of(store, at=AFTERNOON + 90),
-        "PlaceOrderFunction",
-        current_order=[{"line_item": "large lighthouse pizza with bacon and spinach"}],
-        order_type="pickup",
-        order_total=29,
-    )
+    later = call_of(store, at=AFTERNOON + 90)
+    reworded: Line = {"line_item": "large lighthouse pizza with bacon and spinach"}
+    again = await place(reworded, call=later, order_total=29)
 
     assert again == first
     assert len(await orders(store)) == 1
@@ -439,7 +340,7 @@ async def test_the_same_order_in_other_words_is_stored_once() -> None:
 async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
     """What was begun is completed as it was begun; before that, it is an order of the repeat.
 
-    The touches are: the menu, the entry of the ledger, the order, the entry again.
+    The touches are: the menu, the record, the order, the record again.
     """
     store = await seeded()
     dying = Mortal({touch: fate})
@@ -458,7 +359,6 @@ async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fat
 
 
 async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
-    """The same wish is the same order, and costs what the caller was told first."""
     store = await seeded()
     first = await place(LARGE_LIGHTHOUSE, store=store)
     menu = await store.get("restaurantOrderingUseCase", "menu") or {}
@@ -475,9 +375,8 @@ async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
 
 
 async def test_the_sequence_of_lines_and_toppings_does_not_matter() -> None:
-    """The same things are the same order."""
     store = await seeded()
-    soup: dict[str, object] = {"line_item": "Tomato Soup"}
+    soup: Line = {"line_item": "Tomato Soup"}
 
     first = await place(LARGE_LIGHTHOUSE, soup, store=store)
     again = await place(soup, {**LARGE_LIGHTHOUSE, "toppings": ["spinach", "bacon"]}, store=store)
@@ -497,8 +396,7 @@ async def test_the_sequence_of_lines_and_toppings_does_not_matter() -> None:
         {**LARGE_LIGHTHOUSE, "line_item": "Garden"},
     ],
 )
-async def test_whatever_is_wanted_otherwise_is_another_order(other: dict[str, object]) -> None:
-    """Size, toppings, number, remarks and dish each make a difference."""
+async def test_whatever_is_wanted_otherwise_is_another_order(other: Line) -> None:
     store = await seeded()
 
     await place(LARGE_LIGHTHOUSE, store=store)
@@ -508,27 +406,15 @@ async def test_whatever_is_wanted_otherwise_is_another_order(other: dict[str, ob
 
 
 async def test_another_address_is_another_order() -> None:
-    """And pickup is not delivery."""
     store = await seeded()
 
-    for order_type, address in (
-        ("delivery", "7 Elm Road"),
-        ("delivery", "8 Elm Road"),
-        ("pickup", ""),
-    ):
-        await told(
-            call_of(store),
-            "PlaceOrderFunction",
-            current_order=[LARGE_LIGHTHOUSE],
-            order_type=order_type,
-            delivery_address=address,
-        )
+    for kind, address in (("delivery", "7 Elm"), ("delivery", "8 Elm"), ("pickup", "")):
+        await place(LARGE_LIGHTHOUSE, store=store, order_type=kind, delivery_address=address)
 
     assert len(await orders(store)) == 3
 
 
 async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
-    """The order may have been worked on since."""
     store = await seeded()
     await place(LARGE_LIGHTHOUSE, store=store)
     (order,) = await orders(store)
@@ -540,7 +426,6 @@ async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
 
 
 async def test_two_orders_in_one_second_are_two() -> None:
-    """Different content never meets in a key."""
     store = await seeded()
 
     async with asyncio.TaskGroup() as group:
@@ -551,22 +436,13 @@ async def test_two_orders_in_one_second_are_two() -> None:
 
 
 async def test_a_caller_without_number_can_order() -> None:
-    """The order is kept with the call (seed A7.2)."""
     store = await seeded()
     call = call_of(store, caller="")
 
-    await told(call, "PlaceOrderFunction", current_order=[LARGE_LIGHTHOUSE], order_type="pickup")
+    await place(LARGE_LIGHTHOUSE, call=call)
 
     assert len(await orders(store, CALL_ID)) == 1
     assert len((await told(call, "CheckPastOrdersFunction"))["orders"]) == 1
-
-
-async def sell(*lines: dict[str, object], **arguments: object) -> Any:
-    """Order where nobody has written a menu."""
-    call = call_of(MemoryStore())
-    return await told(
-        call, "PlaceOrderFunction", current_order=lines, order_type="pickup", **arguments
-    )
 
 
 async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
@@ -577,31 +453,24 @@ async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
     """
     store = MemoryStore()
 
-    answer = await told(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[
-            {
-                "line_item": " small  Lanternfish",
-                "additonal_details": "well done",
-                "line_amount": 12,
-            },
-            {"line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1},
-        ],
+    salad: Line = {
+        "line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1,
+    }  # fmt: skip
+
+    answer = await place(
+        {"line_item": " small  Lanternfish", "additonal_details": "well done", "line_amount": 12},
+        salad,
+        store=store,
         order_type="delivery",
         order_total=21.1,
         delivery_address="7 Elm Road",
     )
 
+    fish = {
+        "line_item": "small Lanternfish", "additional_details": "well done", "line_amount": 12.0,
+    }  # fmt: skip
     order = {
-        "order_items": [
-            {
-                "line_item": "small Lanternfish",
-                "additional_details": "well done",
-                "line_amount": 12.0,
-            },
-            {"line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1},
-        ],
+        "order_items": [fish, salad],
         "order_type": "delivery",
         "order_total": 21.1,
     }
@@ -615,10 +484,10 @@ async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
 
 
 async def test_without_a_menu_a_wrong_total_is_corrected_and_told() -> None:
-    """The sum of the lines counts, to the cent."""
-    dime: dict[str, object] = {"line_item": "dip", "line_amount": 0.1}
+    dip: Line = {"line_item": "dip", "line_amount": 0.1}
+    bread: Line = {"line_item": "bread", "line_amount": 0.2}
 
-    answer = await sell(dime, {**dime, "line_item": "bread", "line_amount": 0.2}, order_total=3)
+    answer = await place(dip, bread, store=MemoryStore(), order_total=3)
 
     assert answer["message"] == (
         "The order is placed. The total is 0.30 dollars. "
@@ -633,17 +502,12 @@ async def test_without_a_menu_a_wrong_total_is_corrected_and_told() -> None:
         ({"line_item": "2 calzones", "quantity": 2}, "2 calzones"),
         ({"line_item": "Lanternfish", "size": "large"}, "Large Lanternfish"),
         ({"line_item": "large Lanternfish", "size": "large"}, "large Lanternfish"),
-        (
-            {"line_item": "Lanternfish", "toppings": ["bacon", "basil"]},
-            "Lanternfish with bacon and basil",
-        ),
+        ({"line_item": "Lanternfish", "toppings": ["bacon", "basil"]},
+         "Lanternfish with bacon and basil"),
     ],
-)
-async def test_without_a_menu_the_amount_is_that_of_the_whole_line(
-    line: dict[str, object], title: str
-) -> None:
-    """Number, size and toppings are kept in the words of the line and do not change its amount."""
-    answer = await sell({**line, "line_amount": 18.5})
+)  # fmt: skip
+async def test_without_a_menu_the_amount_is_that_of_the_whole_line(line: Line, title: str) -> None:
+    answer = await place({**line, "line_amount": 18.5}, store=MemoryStore())
 
     assert answer["order_items"] == [
         {"line_item": title, "additional_details": "", "line_amount": 18.5}
@@ -652,36 +516,23 @@ async def test_without_a_menu_the_amount_is_that_of_the_whole_line(
 
 @pytest.mark.parametrize("amount", [None, 0, -12, 0.004, 1000.01, 1e300])
 async def test_without_a_menu_every_line_needs_a_plausible_amount(amount: float | None) -> None:
-    """Nobody else knows what it costs."""
     store = MemoryStore()
 
-    error = await refused(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[{"line_item": "Calzone", "line_amount": amount}],
-        order_type="pickup",
-    )
+    error = await refuse({"line_item": "Calzone", "line_amount": amount}, store=store)
 
     assert error == ("'Calzone' needs its line_amount in dollars, more than 0 and at most 1000.")
     assert await orders(store) == []
 
 
 async def test_without_a_menu_a_line_needs_a_name() -> None:
-    """Blanks are none."""
-    error = await refused(
-        call_of(MemoryStore()),
-        "PlaceOrderFunction",
-        current_order=[{"line_item": " ", "line_amount": 5}],
-        order_type="pickup",
-    )
+    error = await refuse({"line_item": " ", "line_amount": 5}, store=MemoryStore())
 
     assert error == "A line has no name. Ask the caller what it is."
 
 
 async def test_without_a_menu_an_order_is_stored_once_whatever_the_amounts() -> None:
-    """A model that corrects a price makes no second order of one wish."""
     store = MemoryStore()
-    line: dict[str, object] = {"line_item": "Small Lanternfish", "line_amount": 12}
+    line: Line = {"line_item": "Small Lanternfish", "line_amount": 12}
 
     first = await place(line, store=store)
     again = await place(
@@ -692,62 +543,42 @@ async def test_without_a_menu_an_order_is_stored_once_whatever_the_amounts() -> 
     assert len(await orders(store)) == 1
 
 
-async def test_without_a_menu_the_times_are_the_usual_ones() -> None:
-    """Also in the rush."""
-    call = call_of(MemoryStore(), at=datetime(2026, 3, 5, 17, tzinfo=ZONE).timestamp())
-
-    assert (await told(call, "CheckRestaurantPickUpTime", order_type="pickup")) == {
-        "pickupTime": "30 minutes",
-        "message": "The order will be ready in 30 minutes, at about 5:30 PM.",
-    }
-    assert (await told(call, "CheckRestaurantDeliveryTime", order_type="delivery")) == {
-        "deliveryTime": "1 hour",
-        "message": "The order will arrive in 1 hour, at about 6:00 PM.",
-    }
-
-
 async def test_a_menu_with_nothing_on_it_is_not_a_missing_one() -> None:
-    """Whoever empties a menu sells nothing, at no price."""
     store = MemoryStore()
     await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "items": []})
 
-    error = await refused(
-        call_of(store),
-        "PlaceOrderFunction",
-        current_order=[{"line_item": "Calzone", "line_amount": 5}],
-        order_type="pickup",
-    )
+    error = await refuse({"line_item": "Calzone", "line_amount": 5}, store=store)
 
     assert error.startswith("'Calzone' is not on the menu.")
 
 
+@pytest.mark.parametrize("has_menu", [True, False])
 @pytest.mark.parametrize(
-    ("day", "hour", "pickup", "delivery", "ready", "arrives"),
+    ("day", "hour", "pickup", "delivery"),
     [
-        (5, 14, "15 minutes", "45 minutes", "2:15 PM", "2:45 PM"),
-        (5, 17, "30 minutes", "1 hour", "5:30 PM", "6:00 PM"),
-        (6, 19, "45 minutes", "1 hour 15 minutes", "7:45 PM", "8:15 PM"),
-        (6, 20, "15 minutes", "45 minutes", "8:15 PM", "8:45 PM"),
+        (5, 14, ("15 minutes", "2:15 PM"), ("45 minutes", "2:45 PM")),
+        (5, 17, ("30 minutes", "5:30 PM"), ("1 hour", "6:00 PM")),
+        (6, 19, ("45 minutes", "7:45 PM"), ("1 hour 15 minutes", "8:15 PM")),
+        (6, 20, ("15 minutes", "8:15 PM"), ("45 minutes", "8:45 PM")),
     ],
 )
 async def test_times_depend_on_how_busy_the_kitchen_is(
-    day: int, hour: int, pickup: str, delivery: str, ready: str, arrives: str
+    day: int, hour: int, pickup: tuple[str, str], delivery: tuple[str, str], has_menu: bool
 ) -> None:
-    """The predecessor's values, but the same answer to the same question."""
-    call = call_of(await seeded(), at=datetime(2026, 3, day, hour, tzinfo=ZONE).timestamp())
+    store = await seeded() if has_menu else MemoryStore()
+    call = call_of(store, at=datetime(2026, 3, day, hour, tzinfo=ZONE).timestamp())
 
     assert await told(call, "CheckRestaurantPickUpTime", order_type="pickup") == {
-        "pickupTime": pickup,
-        "message": f"The order will be ready in {pickup}, at about {ready}.",
+        "pickupTime": pickup[0],
+        "message": f"The order will be ready in {pickup[0]}, at about {pickup[1]}.",
     }
     assert await told(call, "CheckRestaurantDeliveryTime", order_type="delivery") == {
-        "deliveryTime": delivery,
-        "message": f"The order will arrive in {delivery}, at about {arrives}.",
+        "deliveryTime": delivery[0],
+        "message": f"The order will arrive in {delivery[0]}, at about {delivery[1]}.",
     }
 
 
 async def test_a_time_of_the_other_kind_is_refused() -> None:
-    """The model is sent to the right tool."""
     call = call_of(await seeded())
 
     pickup = await run(call, "CheckRestaurantPickUpTime", order_type="delivery")
@@ -758,7 +589,6 @@ async def test_a_time_of_the_other_kind_is_refused() -> None:
 
 
 async def test_past_orders_are_told_newest_first() -> None:
-    """Three at most, with those the predecessor wrote, without addresses."""
     store = await seeded()
     for number, day in enumerate((1, 4, 2, 3)):
         at = datetime(2026, 3, day, 12, tzinfo=ZONE).timestamp()
@@ -782,7 +612,6 @@ async def test_past_orders_are_told_newest_first() -> None:
 
 
 async def test_past_orders_are_told_with_their_remarks() -> None:
-    """The same as last time is without onion, as last time."""
     store = await seeded()
     await place(
         {"line_item": "Garden", "size": "small", "additional_details": "no red onion"}, store=store
@@ -797,7 +626,6 @@ async def test_past_orders_are_told_with_their_remarks() -> None:
 
 
 async def test_a_past_order_that_cannot_be_read_is_passed_over() -> None:
-    """The others are told."""
     store = await seeded()
     await place(LARGE_LIGHTHOUSE, store=store)
     await store.put(
@@ -812,7 +640,6 @@ async def test_a_past_order_that_cannot_be_read_is_passed_over() -> None:
 
 
 async def test_a_caller_without_orders_is_told_so() -> None:
-    """An empty list and a sentence."""
     answer = await told(call_of(await seeded()), "CheckPastOrdersFunction")
 
     assert answer == {"orders": [], "message": "There are no past orders of this caller."}

@@ -14,10 +14,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
+from agent.ports import Store
 from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.http_tool_reader import read_http_tools
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of
 
 DROP = b""
 """Closes the connection without a word."""
@@ -132,8 +135,19 @@ async def offering(
     tool: HttpTool, call: CallContext, hosts: str = ""
 ) -> AsyncIterator[CallToolExecutor]:
     """A toolbox with one configured tool, whose host is listed."""
-    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outside:
-        yield CallToolExecutor([HttpTools(outside, SECRETS).tool(tool)], call)
+    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outbound:
+        yield CallToolExecutor([HttpTools(outbound, SECRETS).tool(tool)], call)
+
+
+@asynccontextmanager
+async def offered(
+    *answers: bytes, store: Store | None = None, url: str = "", **table: object
+) -> AsyncIterator[tuple[StandIn, CallToolExecutor]]:
+    """A system with these answers, and one tool that requests `url` of it."""
+    async with standing_in(*answers) as other:
+        tool = declared(url=other.origin + url, **table)
+        async with offering(tool, call_of(store or MemoryStore())) as toolbox:
+            yield other, toolbox
 
 
 async def run(toolbox: CallToolExecutor, name: str = "T", /, **arguments: object) -> ToolOutcome:

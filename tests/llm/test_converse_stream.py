@@ -24,8 +24,9 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.llm.bedrock.converse_stream import ConverseDecoder, UpstreamError
+from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from tests.emulators.eventstream import frame
 from tests.llm import contract
 from tests.llm.eventstream import (
     HELLO,
@@ -35,7 +36,6 @@ from tests.llm.eventstream import (
     delta,
     event,
     fault,
-    frame,
     stop,
     tool,
     usage,
@@ -400,19 +400,19 @@ def test_character_in_two_halves_is_one() -> None:
 )
 def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
     """Without the provider's words in it, which may be the caller's."""
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(StreamedError) as caught:
         read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
 
-    error = caught.value.complaint.error()
+    error = caught.value.error.model_error()
     assert (error.fault, str(error)) == (meaning, f"{meaning}: {kind} (in the stream)")
 
 
 def test_error_without_a_type_of_exception() -> None:
     """The general form of event streams."""
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(StreamedError) as caught:
         read(frame(b"", message_type="error", error_code="InternalServerError"))
 
-    assert caught.value.complaint.fault is ReplyFault.UNAVAILABLE
+    assert caught.value.error.fault is ReplyFault.UNAVAILABLE
 
 
 @pytest.mark.parametrize(

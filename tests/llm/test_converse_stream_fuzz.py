@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
-from agent.llm.bedrock.converse_stream import ConverseDecoder, UpstreamError
+from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
 from agent.usecases.use_case import ModelSettings
+from tests.emulators.eventstream import frame
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.llm import contract
 from tests.llm.accounts import set_account
-from tests.llm.eventstream import Answer, Bedrock, bedrock, event, fault, frame
+from tests.llm.eventstream import Answer, Bedrock, bedrock, event, fault
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -155,7 +156,7 @@ def check(pieces: Sequence[ReplyPiece]) -> None:
 def read(chunks: Iterable[bytes]) -> list[ReplyPiece]:
     """What a stream gives until it ends or fails."""
     reading, pieces = ConverseDecoder(), list[ReplyPiece]()
-    with suppress(ModelError, UpstreamError):
+    with suppress(ModelError, StreamedError):
         for chunk in chunks:
             pieces.extend(reading.feed(chunk))
     return pieces
@@ -238,8 +239,8 @@ def wire() -> Iterator[_Wire]:
         async def opened() -> tuple[Bedrock, BedrockModel]:
             server = await stack.enter_async_context(bedrock())
             set_account(patch, server.url)
-            runtime = await stack.enter_async_context(BedrockClient.open())
-            return server, BedrockModel("us.amazon.nova-lite-v1:0", ModelSettings(), runtime)
+            client = await stack.enter_async_context(BedrockClient.open())
+            return server, BedrockModel("us.amazon.nova-lite-v1:0", ModelSettings(), client)
 
         yield _Wire(runner, *runner.run(opened()))
         runner.run(stack.aclose())

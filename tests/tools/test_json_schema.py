@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.tools.mcp.schema_mapping import REST, SchemaError, arguments, description, parameters
+from agent.tools.json_schema import SchemaError, one_line, plain_schema
+from agent.tools.mcp.mcp_tools import REST, arguments_of
 
 
 def about(node: object, **definitions: object) -> dict[str, Any]:
@@ -16,7 +17,6 @@ def about(node: object, **definitions: object) -> dict[str, Any]:
 
 
 def test_references_are_replaced_and_unknown_words_dropped() -> None:
-    """Some model families read neither (practice section 6)."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Search",
@@ -32,7 +32,7 @@ def test_references_are_replaced_and_unknown_words_dropped() -> None:
         "$defs": {"Size": {"enum": ["small", "large"], "description": "A size."}},
     }
 
-    assert parameters(schema) == {
+    assert plain_schema(schema) == {
         "type": "object",
         "properties": {
             "size": {"type": "string", "enum": ["small", "large"], "description": "Which size."},
@@ -45,14 +45,13 @@ def test_references_are_replaced_and_unknown_words_dropped() -> None:
 
 
 def test_tool_without_arguments_has_an_empty_schema() -> None:
-    """Every provider wants one."""
     for given in (
         {"type": "object"},
         {},
         {"description": ""},
         {"$schema": "https://example.com/s"},
     ):
-        assert parameters(given) == {"type": "object", "properties": {}}
+        assert plain_schema(given) == {"type": "object", "properties": {}}
 
 
 @pytest.mark.parametrize(
@@ -67,10 +66,9 @@ def test_tool_without_arguments_has_an_empty_schema() -> None:
     ],
 )
 def test_array_of_anything_says_so(node: dict[str, Any]) -> None:
-    """Chat-completions servers refuse each turn otherwise, at any depth."""
     inner = {"type": "object", "properties": {"of": node}}
 
-    plain = parameters({"type": "object", "properties": {"a": node, "b": inner}})["properties"]
+    plain = plain_schema({"type": "object", "properties": {"a": node, "b": inner}})["properties"]
 
     assert plain["a"] == plain["b"]["properties"]["of"] == {"type": "array", "items": {}}
 
@@ -87,9 +85,8 @@ def test_array_of_anything_says_so(node: dict[str, Any]) -> None:
 def test_arguments_without_a_name_are_allowed_where_the_schema_allows_them(
     schema: dict[str, Any], more: object
 ) -> None:
-    """The model is told so, and they have a field of their own."""
-    plain = parameters(schema)
-    made, names = arguments("any", plain)
+    plain = plain_schema(schema)
+    made, names = arguments_of("any", plain)
 
     assert plain["additionalProperties"] == more
     assert REST in {field.name for field in msgspec.structs.fields(made)}
@@ -98,8 +95,7 @@ def test_arguments_without_a_name_are_allowed_where_the_schema_allows_them(
 
 @pytest.mark.parametrize("closed", [{}, {"additionalProperties": False}])
 def test_arguments_without_a_name_are_a_slip_elsewhere(closed: dict[str, Any]) -> None:
-    """A model that writes them is told."""
-    made, _ = arguments("any", parameters({"type": "object", "properties": {}, **closed}))
+    made, _ = arguments_of("any", plain_schema({"type": "object", "properties": {}, **closed}))
 
     assert [field.name for field in msgspec.structs.fields(made)] == []
 
@@ -155,34 +151,30 @@ def _laughs() -> dict[str, Any]:
     ],
 )
 def test_schema_that_cannot_be_made_safe_is_refused(schema: dict[str, Any], fault: str) -> None:
-    """The tool is left out; nothing hangs and nothing else suffers."""
     with pytest.raises(SchemaError, match=fault):
-        parameters(schema)
+        plain_schema(schema)
 
 
 def test_words_of_the_wrong_kind_are_dropped() -> None:
-    """A schema comes from outside: any value may stand anywhere."""
     node = {
         "type": ["string", 7], "description": 7, "enum": {"a": 1}, "pattern": "x" * 500,
         "minimum": "3", "maximum": True, "maxLength": 10**40, "default": {"a": 1}, "items": "x",
         "format": None, "anyOf": "x", "properties": 7,
     }  # fmt: skip
 
-    assert parameters(about(node))["properties"]["it"] == {"type": "string"}
+    assert plain_schema(about(node))["properties"]["it"] == {"type": "string"}
 
 
-def test_description_is_one_line_bounded_and_never_empty() -> None:
-    """It stands in each request to a model."""
-    long = description("word " * 1_000)
+def test_description_is_one_line_and_bounded() -> None:
+    long = one_line("word " * 1_000, 1_000)
 
-    assert description("Two\n  lines.") == "Two lines."
-    assert description(" \n", None, "The tool x.") == "The tool x."
+    assert one_line("Two\n  lines.", 1_000) == "Two lines."
+    assert one_line(" \n", 1_000) == ""
     assert (len(long), long[-5:]) == (1_000, "word…")
 
 
 def test_arguments_are_checked_on_the_outermost_level() -> None:
-    """A model's "3" is made good there, a missing word told early; all else the server checks."""
-    schema = parameters({
+    schema = plain_schema({
         "type": "object",
         "properties": {
             "count": {"type": "integer"}, "in-depth": {"type": "object"},
@@ -191,7 +183,7 @@ def test_arguments_are_checked_on_the_outermost_level() -> None:
         "required": ["count"],
     })  # fmt: skip
 
-    made, properties = arguments("shop__find", schema)
+    made, properties = arguments_of("shop__find", schema)
     given = msgspec.convert({"count": "3", "in-depth": {"a": [1]}}, made, strict=False)
 
     values = {properties[name]: getattr(given, name) for name in made.__struct_fields__}

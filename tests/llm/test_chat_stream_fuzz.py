@@ -21,7 +21,7 @@ from agent.llm.openai.chat_stream import ChatDecoder
 from tests.fuzzing import RUNS
 from tests.llm import contract
 from tests.llm.bodies import ASKED, DONE, NAMES, event, raw_server
-from tests.llm.test_openai_dialects import CALLS, ENDS, FAULTS, SAID
+from tests.llm.test_chat_stream import CALLS, ENDS, FAULTS, SAID
 
 pytestmark = pytest.mark.usefixtures("uncovered")
 

@@ -19,7 +19,8 @@ from agent.call.messages import (
     ToolResult,
     ToolSpec,
 )
-from agent.llm.bedrock.converse_request import FORCED, WORDS_ONLY, body_of, family_of
+from agent.llm.bedrock.converse_request import body_of, family_of
+from agent.llm.option_repair import FORCED, WORDS_ONLY
 from agent.usecases.use_case import ModelSettings
 
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -275,7 +276,7 @@ def test_tools_of_the_past_are_declared(model: str) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "sent"),
     [
-        ("no-such tool!", "[1]", ("no_such_tool_", {"unreadable": [1]})),
+        ("no-such tool!", "[1]", ("no_such_tool_", {"unreadable": "[1]"})),
         ("", '{"a": ', ("unknown", {"unreadable": '{"a": '})),
         ("x" * 70, "{}", ("x" * 64, {})),
     ],

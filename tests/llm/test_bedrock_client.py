@@ -17,7 +17,9 @@ from structlog.testing import capture_logs
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage
 from agent.errors import ModelError
-from agent.llm.bedrock import BedrockClient, BedrockModel, TimeLimits
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.llm.timeouts import TimeLimits
 from agent.usecases.use_case import ModelSettings
 from tests.llm import contract
 from tests.llm.accounts import set_account
@@ -27,7 +29,6 @@ NOVA = "us.amazon.nova-lite-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
 PIECES = [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 ASKED = contract.request(contract.SMALL_TALK)
-PATIENCE = TimeLimits()
 SENT = (
     "accept-encoding",
     "authorization",
@@ -47,16 +48,22 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def served(
-    monkeypatch: pytest.MonkeyPatch, *answers: Answer, patience: TimeLimits = PATIENCE
+    monkeypatch: pytest.MonkeyPatch, *answers: Answer
 ) -> AsyncIterator[tuple[Bedrock, BedrockClient]]:
     async with bedrock(*answers) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.url)
-        async with BedrockClient.open(patience=patience) as runtime:
-            yield server, runtime
+        async with BedrockClient.open() as client:
+            yield server, client
 
 
-def nova(runtime: BedrockClient, identifier: str = NOVA) -> BedrockModel:
-    return BedrockModel(identifier, ModelSettings(), runtime)
+def nova(client: BedrockClient, identifier: str = NOVA) -> BedrockModel:
+    return BedrockModel(identifier, ModelSettings(), client)
+
+
+def limited(client: BedrockClient, limits: TimeLimits) -> FailoverModel:
+    """The model with the time limits of a process."""
+    candidate = Candidate(nova(client), ModelCircuit(NOVA))
+    return FailoverModel([candidate], HedgeBudget(0.0), limits=limits)
 
 
 async def told(model: BedrockModel) -> list[ReplyPiece]:
@@ -100,10 +107,10 @@ async def test_request_is_the_one_the_sdk_would_send(
     """Path, headers, body and signature; both are made anew if a second passes between them."""
     if token:
         monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-    async with served(monkeypatch) as (server, runtime):
-        ours, theirs = await both(server, nova(runtime, identifier))
+    async with served(monkeypatch) as (server, client):
+        ours, theirs = await both(server, nova(client, identifier))
         while ours.headers["x-amz-date"] != theirs.headers["x-amz-date"]:
-            ours, theirs = await both(server, nova(runtime, identifier))
+            ours, theirs = await both(server, nova(client, identifier))
 
     assert that_matters(ours) == that_matters(theirs)
     assert ("x-amz-security-token" in ours.headers) is bool(token)
@@ -114,7 +121,7 @@ async def test_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", raising=False)
 
     async with BedrockClient.open() as german, BedrockClient.open(region="cn-north-1") as chinese:
-        places = [(runtime.region, runtime.endpoint) for runtime in (german, chinese)]
+        places = [(client.region, client.endpoint) for client in (german, chinese)]
 
     assert places == [
         ("eu-central-1", "https://bedrock-runtime.eu-central-1.amazonaws.com"),
@@ -127,8 +134,8 @@ async def test_endpoint_can_be_set(monkeypatch: pytest.MonkeyPatch, variable: st
     """For a VPC endpoint of one's own, or an emulator."""
     monkeypatch.setenv(variable, "http://127.0.0.1:9/")
 
-    async with BedrockClient.open() as runtime:
-        assert runtime.endpoint == "http://127.0.0.1:9"
+    async with BedrockClient.open() as client:
+        assert client.endpoint == "http://127.0.0.1:9"
 
 
 async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +152,9 @@ async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatc
 async def test_without_credentials_a_reply_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts all the same, as they may come."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    async with served(monkeypatch) as (server, runtime):
+    async with served(monkeypatch) as (server, client):
         with pytest.raises(ModelError, match="no AWS credentials were found") as caught:
-            await contract.pieces_of(nova(runtime), ASKED)
+            await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.DENIED
     assert server.asked == []
@@ -164,13 +171,13 @@ async def test_credentials_that_cannot_be_had_are_told_and_do_not_stop_the_start
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
     with capture_logs() as logged:
-        async with served(monkeypatch) as (_, runtime):
+        async with served(monkeypatch) as (_, client):
             with pytest.raises(ModelError, match="no AWS credentials were found"):
-                await contract.pieces_of(nova(runtime), ASKED)
+                await contract.pieces_of(nova(client), ASKED)
 
     assert [{**line, "pii_detail": ""} for line in logged] == [
         {
-            "event": "bedrock.credentials_not_renewed",
+            "event": "bedrock.credentials_renewal_failed",
             "log_level": "error",
             "cause": "CredentialRetrievalError",
             "pii_detail": "",
@@ -182,8 +189,8 @@ async def test_complete_reply_leaves_its_connection_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A turn pays no handshake."""
-    async with served(monkeypatch) as (server, runtime):
-        replies = [await told(nova(runtime)) for _ in range(3)]
+    async with served(monkeypatch) as (server, client):
+        replies = [await told(nova(client)) for _ in range(3)]
 
     assert replies == [PIECES] * 3
     assert server.opened == 1
@@ -192,10 +199,10 @@ async def test_complete_reply_leaves_its_connection_to_the_next(
 async def test_refusal_leaves_its_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Throttling must not cost handshakes on top."""
     refusal = Answer((b'{"message":"Slow down."}',), 429, {"x-amzn-errortype": "Throttling"})
-    async with served(monkeypatch, refusal, Answer()) as (server, runtime):
+    async with served(monkeypatch, refusal, Answer()) as (server, client):
         with pytest.raises(ModelError):
-            await contract.pieces_of(nova(runtime), ASKED)
-        await contract.pieces_of(nova(runtime), ASKED)
+            await contract.pieces_of(nova(client), ASKED)
+        await contract.pieces_of(nova(client), ASKED)
 
     assert server.opened == 1
 
@@ -204,11 +211,11 @@ async def test_warming_opens_connections_before_they_are_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many as wanted, none twice, and replies run on them."""
-    async with served(monkeypatch) as (server, runtime):
-        await runtime.warm(3)
-        await runtime.warm(3)
-        await nova(runtime).warm()
-        await contract.pieces_of(nova(runtime), ASKED)
+    async with served(monkeypatch) as (server, client):
+        await client.warm(3)
+        await client.warm(3)
+        await nova(client).warm()
+        await contract.pieces_of(nova(client), ASKED)
 
         assert (server.opened, len(server.asked)) == (3, 1)
 
@@ -217,11 +224,11 @@ async def test_warming_replaces_a_connection_that_was_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An interrupted reply costs its connection."""
-    async with served(monkeypatch) as (server, runtime):
+    async with served(monkeypatch) as (server, client):
         server.answers = [Answer((START + delta("Well"), server.until_left))]
-        await runtime.warm()
-        await contract.tasks_left_after_closing(nova(runtime), ASKED)
-        await runtime.warm()
+        await client.warm()
+        await contract.tasks_left_after_closing(nova(client), ASKED)
+        await client.warm()
 
         assert server.opened == 2
 
@@ -230,9 +237,9 @@ async def test_connection_the_other_side_closes_is_no_spare_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Warming sees to another."""
-    async with served(monkeypatch, Answer(headers={"Connection": "close"})) as (server, runtime):
-        await contract.pieces_of(nova(runtime), ASKED)
-        await runtime.warm()
+    async with served(monkeypatch, Answer(headers={"Connection": "close"})) as (server, client):
+        await contract.pieces_of(nova(client), ASKED)
+        await client.warm()
 
         assert server.opened == 2
 
@@ -242,16 +249,16 @@ async def test_warming_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        async with BedrockClient.open() as runtime:
-            await runtime.warm(2)
+        async with BedrockClient.open() as client:
+            await client.warm(2)
 
 
 async def test_closing_a_reply_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else makes the model stop."""
-    async with served(monkeypatch) as (server, runtime):
+    async with served(monkeypatch) as (server, client):
         server.answers = [Answer((START + delta("Well"), server.until_left))]
 
-        await contract.tasks_left_after_closing(nova(runtime), ASKED)
+        await contract.tasks_left_after_closing(nova(client), ASKED)
 
         assert await server.left.get() == "left"
 
@@ -261,14 +268,14 @@ async def test_cancelling_a_reply_closes_its_connection(
     monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     """Before the first word, too."""
-    async with served(monkeypatch) as (server, runtime):
+    async with served(monkeypatch) as (server, client):
         is_asked = asyncio.Event()
 
         async def tell(_: web.Request) -> None:
             is_asked.set()
 
         server.answers = [Answer((begun, tell, server.until_left))]
-        turn = asyncio.create_task(contract.pieces_of(nova(runtime), ASKED))
+        turn = asyncio.create_task(contract.pieces_of(nova(client), ASKED))
         await is_asked.wait()
         turn.cancel()
 
@@ -281,11 +288,11 @@ async def test_many_replies_left_at_any_point_leave_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each connection that was used is closed; replies not begun use none."""
-    async with served(monkeypatch) as (server, runtime):
+    async with served(monkeypatch) as (server, client):
         server.answers = [Answer((START + delta("One") + delta("Two"), server.until_left))]
 
         async def leave_after(pieces: int) -> None:
-            async with aclosing(nova(runtime).reply(ASKED)) as reply:
+            async with aclosing(nova(client).reply(ASKED)) as reply:
                 for _ in range(pieces):
                     await anext(reply)
 
@@ -299,37 +306,36 @@ async def test_many_replies_left_at_any_point_leave_nothing_open(
 
 
 @pytest.mark.parametrize(
-    ("begun", "patience", "pieces"),
+    ("begun", "limits"),
     [
-        ((), TimeLimits(first_event=0.05), 0),
-        ((START[:20],), TimeLimits(first_event=0.05), 0),
-        ((START + delta("Well"),), TimeLimits(gap=0.05), 2),
-        ((START + delta("Well") + START[:20],), TimeLimits(gap=0.05), 2),
+        ((), TimeLimits(first_event=0.05)),
+        ((START[:20],), TimeLimits(first_event=0.05)),
+        ((START + delta("Well"),), TimeLimits(gap=0.05)),
+        ((START + delta("Well") + START[:20],), TimeLimits(gap=0.05)),
     ],
 )
 async def test_silence_is_a_timeout_and_closes_the_connection(
-    monkeypatch: pytest.MonkeyPatch, begun: tuple[bytes, ...], patience: TimeLimits, pieces: int
+    monkeypatch: pytest.MonkeyPatch, begun: tuple[bytes, ...], limits: TimeLimits
 ) -> None:
-    """Before the first event and between events; half an event is none."""
-    async with served(monkeypatch, patience=patience) as (server, runtime):
+    """Before the first event and between events; a part of an event does not count."""
+    async with served(monkeypatch) as (server, client):
         server.answers = [Answer((*begun, server.until_left))]
-        async with aclosing(nova(runtime).reply(ASKED)) as reply:
-            for _ in range(pieces):
-                await anext(reply)
 
-            with pytest.raises(ModelError) as caught:
-                await anext(reply)
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(limited(client, limits), ASKED)
 
         assert caught.value.fault is ReplyFault.TIMEOUT
         assert await server.left.get() == "left"
 
 
 async def test_silence_after_the_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reply is complete; only its usage is missing."""
-    async with served(monkeypatch, patience=TimeLimits(gap=0.05)) as (server, runtime):
+    """The reply is complete without its usage."""
+    async with served(monkeypatch) as (server, client):
         server.answers = [Answer((MESSAGE, server.until_left))]
 
-        assert await told(nova(runtime)) == PIECES[:2]
+        pieces = await contract.pieces_of(limited(client, TimeLimits(gap=0.05)), ASKED)
+
+        assert pieces == PIECES[:2]
         assert await server.left.get() == "left"
 
 
@@ -338,9 +344,9 @@ async def test_stream_that_ends_before_its_message_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     """Cut off, though nobody says so."""
-    async with served(monkeypatch, Answer((sent,))) as (_, runtime):
+    async with served(monkeypatch, Answer((sent,))) as (_, client):
         with pytest.raises(ModelError) as caught:
-            await contract.pieces_of(nova(runtime), ASKED)
+            await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.UNAVAILABLE
 
@@ -365,15 +371,15 @@ async def test_refusal_is_logged_without_the_providers_words(
 ) -> None:
     """They may be the caller's: only under a key that is dropped by default."""
     with capture_logs() as logged:
-        async with served(monkeypatch, answer) as (_, runtime):
+        async with served(monkeypatch, answer) as (_, client):
             with pytest.raises(ModelError) as caught:
-                await contract.pieces_of(nova(runtime), ASKED)
+                await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.THROTTLED
     assert "1234" not in str(caught.value)
     assert logged == [
         {
-            "event": "bedrock.refused",
+            "event": "bedrock.request_refused",
             "log_level": "warning",
             "model": NOVA,
             "fault": "throttled",
@@ -387,8 +393,8 @@ async def test_refusal_is_logged_without_the_providers_words(
 async def test_error_after_the_message_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply is complete."""
     sent = MESSAGE + fault("internalServerException")
-    async with served(monkeypatch, Answer((sent,))) as (_, runtime):
-        assert await told(nova(runtime)) == PIECES[:2]
+    async with served(monkeypatch, Answer((sent,))) as (_, client):
+        assert await told(nova(client)) == PIECES[:2]
 
 
 async def test_connection_lost_in_a_reply_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,9 +404,9 @@ async def test_connection_lost_in_a_reply_is_unavailable(monkeypatch: pytest.Mon
         assert request.transport is not None
         request.transport.abort()
 
-    async with served(monkeypatch, Answer((START + delta("Well"), reset))) as (_, runtime):
+    async with served(monkeypatch, Answer((START + delta("Well"), reset))) as (_, client):
         with pytest.raises(ModelError) as caught:
-            await contract.pieces_of(nova(runtime), ASKED)
+            await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.UNAVAILABLE
 
@@ -412,8 +418,8 @@ async def test_endpoint_that_refuses_connections_is_unavailable(
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        async with BedrockClient.open() as runtime:
+        async with BedrockClient.open() as client:
             with pytest.raises(ModelError) as caught:
-                await contract.pieces_of(nova(runtime), ASKED)
+                await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.UNAVAILABLE

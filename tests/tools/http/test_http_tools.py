@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+from typing import Any
 
 import pytest
 import structlog
@@ -13,16 +14,17 @@ import structlog
 from agent.errors import AgentError
 from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
 from agent.tools.http.http_tools import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
-from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import Clock, MemoryStore
-from tests.tools.http.outside import (
+from tests.tools.http.stand_in import (
     DROP,
     HANG,
     Asked,
     Names,
     declared,
+    offered,
     offering,
     reply,
     run,
@@ -36,16 +38,13 @@ OK = reply(body='{"ok": true}')
 
 
 async def test_look_up_is_exactly_the_request_that_was_written() -> None:
-    """Placeholders filled and encoded, the secret in its header, nothing of ours added."""
-    async with standing_in() as other:
-        tool = declared(
-            url=f"{other.origin}/v1/orders/{{number}}/state?of={{call.caller}}&q={{words}}&x=1",
-            headers={"Authorization": "Bearer ${ORDERS_TOKEN}"},
-            parameters={"number": TEXT, "words": {**TEXT, "required": False}},
-        )
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox, number=" a?b ", words="x&y=z é")
-            await run(toolbox, number="7")
+    async with offered(
+        url="/v1/orders/{number}/state?of={call.caller}&q={words}&x=1",
+        headers={"Authorization": "Bearer ${ORDERS_TOKEN}"},
+        parameters={"number": TEXT, "words": {**TEXT, "required": False}},
+    ) as (other, toolbox):
+        outcome = await run(toolbox, number=" a?b ", words="x&y=z é")
+        await run(toolbox, number="7")
 
     assert said(outcome) == {"ok": True}
     assert other.asked == [
@@ -70,30 +69,27 @@ async def test_look_up_is_exactly_the_request_that_was_written() -> None:
 
 
 async def test_body_is_filled_with_types_and_without_what_was_left_out() -> None:
-    """A string that is one placeholder becomes the value; text around it makes it a text."""
-    async with standing_in() as other:
-        tool = declared(
-            url=f"{other.origin}/orders",
-            method="POST",
-            body={
-                "count": "{count}",
-                "gift": "{gift}",
-                "weight": "{weight}",
-                "note": "{note}",
-                "label": "{count} for {call.use_case}",
-                "lines": [{"what": "{what}", "fixed": 1}, "{note}"],
-                "ids": ["{call.id}", "{call.called}"],
-            },
-            parameters={
-                "count": {**TEXT, "type": "integer", "minimum": 1},
-                "weight": {**TEXT, "type": "number"},
-                "gift": {**TEXT, "type": "boolean"},
-                "what": {**TEXT, "enum": ["tea", "coffee"]},
-                "note": {**TEXT, "required": False},
-            },
-        )
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            await run(toolbox, count="3", weight=1.5, gift=True, what="tea", note=None)
+    async with offered(
+        url="/orders",
+        method="POST",
+        body={
+            "count": "{count}",
+            "gift": "{gift}",
+            "weight": "{weight}",
+            "note": "{note}",
+            "label": "{count} for {call.use_case}",
+            "lines": [{"what": "{what}", "fixed": 1}, "{note}"],
+            "ids": ["{call.id}", "{call.called}"],
+        },
+        parameters={
+            "count": {**TEXT, "type": "integer", "minimum": 1},
+            "weight": {**TEXT, "type": "number"},
+            "gift": {**TEXT, "type": "boolean"},
+            "what": {**TEXT, "enum": ["tea", "coffee"]},
+            "note": {**TEXT, "required": False},
+        },
+    ) as (other, toolbox):
+        await run(toolbox, count="3", weight=1.5, gift=True, what="tea", note=None)
 
     (asked,) = other.asked
     assert asked.line == "POST /orders HTTP/1.1"
@@ -123,18 +119,15 @@ async def test_body_is_filled_with_types_and_without_what_was_left_out() -> None
     ],
 )
 async def test_arguments_that_do_not_fit_are_never_sent(arguments: dict[str, object]) -> None:
-    """The schema is checked before anything leaves; no fact of the call comes from the model."""
-    async with standing_in() as other:
-        tool = declared(
-            url=f"{other.origin}/?count={{count}}&what={{what}}&note={{note}}",
-            parameters={
-                "count": {**TEXT, "type": "integer", "minimum": 1, "maximum": 9},
-                "what": {**TEXT, "enum": ["tea", "coffee"]},
-                "note": {**TEXT, "required": False},
-            },
-        )
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox, **arguments)
+    async with offered(
+        url="/?count={count}&what={what}&note={note}",
+        parameters={
+            "count": {**TEXT, "type": "integer", "minimum": 1, "maximum": 9},
+            "what": {**TEXT, "enum": ["tea", "coffee"]},
+            "note": {**TEXT, "required": False},
+        },
+    ) as (other, toolbox):
+        outcome = await run(toolbox, **arguments)
 
     assert outcome.is_error
     assert other.asked == []
@@ -142,7 +135,6 @@ async def test_arguments_that_do_not_fit_are_never_sent(arguments: dict[str, obj
 
 @pytest.mark.parametrize("url", ["/?of={call.caller}", "/{call.caller}"])
 async def test_withheld_number_is_never_an_empty_filter(url: str) -> None:
-    """A look-up of nobody's orders might answer with everybody's."""
     async with standing_in() as other:
         tool = declared(url=other.origin + url)
         async with offering(tool, call_of(MemoryStore(), caller="")) as toolbox:
@@ -179,13 +171,10 @@ async def test_withheld_number_is_never_an_empty_filter(url: str) -> None:
     ],
 )  # fmt: skip
 async def test_answer_is_told_as_it_was_mapped(
-    answer: bytes, table: dict[str, object], told: dict[str, object]
+    answer: bytes, table: dict[str, Any], told: dict[str, object]
 ) -> None:
-    """JSON whole or by pointers, text as text."""
-    async with standing_in(answer) as other:
-        tool = declared(url=other.origin, **table)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox)
+    async with offered(answer, **table) as (_, toolbox):
+        outcome = await run(toolbox)
 
     assert said(outcome) == told
 
@@ -227,11 +216,8 @@ every_bad_answer = pytest.mark.parametrize(
 
 @every_bad_answer
 async def test_look_up_with_a_bad_answer_is_one_error(answer: bytes, fault: str) -> None:
-    """Whatever comes is data or an error, never the end of a call; it is not asked for again."""
-    async with standing_in(answer) as other:
-        tool = declared(url=other.origin, timeout=0.4)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox)
+    async with offered(answer, timeout=0.4) as (other, toolbox):
+        outcome = await run(toolbox)
 
     assert said(outcome) == {"error": f"T cannot be used at the moment: {fault}."}
     assert len(other.asked) == 1
@@ -239,18 +225,14 @@ async def test_look_up_with_a_bad_answer_is_one_error(answer: bytes, fault: str)
 
 @every_bad_answer
 async def test_deed_with_a_bad_answer_is_done(answer: bytes, fault: str) -> None:
-    """The head has said that it was accepted; a repeat is answered and not sent."""
-    async with standing_in(answer) as other:
-        tool = declared(url=other.origin, method="POST", timeout=0.4)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            first, second = await run(toolbox), await run(toolbox)
+    async with offered(answer, method="POST", timeout=0.4) as (other, toolbox):
+        first, second = await run(toolbox), await run(toolbox)
 
     assert said(first) == said(second) == {"message": f"Done, but {fault}."}
     assert len(other.asked) == 1
 
 
-async def test_long_result_is_cut_for_the_model_and_for_the_ledger() -> None:
-    """Within the limit of every tool."""
+async def test_long_result_is_cut_for_the_model_and_for_the_idempotency_store() -> None:
     body = json.dumps({"a": "x" * 50_000})
     store = MemoryStore()
     async with standing_in(reply(body=body)) as other:
@@ -269,7 +251,6 @@ async def test_long_result_is_cut_for_the_model_and_for_the_ledger() -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_refusal_is_told_with_its_status(method: str, status: int) -> None:
-    """And with the reason, if the tool says where that is, cut to a sentence."""
     body = json.dumps({"error": {"reason": "No such  order. " + "x" * 1_000}})
     async with standing_in(reply(status, body)) as other:
         plain = declared(url=other.origin, method=method)
@@ -300,13 +281,10 @@ async def test_refusal_is_told_with_its_status(method: str, status: int) -> None
     ids=str,
 )
 async def test_what_may_be_repeated_is_asked_once_more(
-    trouble: bytes, table: dict[str, object]
+    trouble: bytes, table: dict[str, Any]
 ) -> None:
-    """With the same request, to the key."""
-    async with standing_in(trouble, OK) as other:
-        tool = declared(url=other.origin, **table)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox)
+    async with offered(trouble, OK, **table) as (other, toolbox):
+        outcome = await run(toolbox)
 
     assert said(outcome) == {"ok": True}
     assert len(other.asked) == 2
@@ -316,22 +294,19 @@ async def test_what_may_be_repeated_is_asked_once_more(
 
 @pytest.mark.parametrize("trouble", [DROP, HANG, reply(500), reply(503), reply(303), reply(408)])
 async def test_what_must_not_be_repeated_is_asked_once(trouble: bytes) -> None:
-    """Nobody knows whether it was done, now and when the model tries again."""
-    async with standing_in(trouble, OK) as other:
-        tool = declared(url=other.origin, method="POST", timeout=0.4)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            first, second = await run(toolbox), await run(toolbox)
+    async with offered(trouble, OK, method="POST", timeout=0.4) as (other, toolbox):
+        first, second = await run(toolbox), await run(toolbox)
 
     assert said(first) == said(second) == {"error": UNKNOWN}
     assert len(other.asked) == 1
 
 
 async def test_doubt_is_cleared_by_the_same_call_with_the_same_key() -> None:
-    """The other side knows the repetition; nothing is done twice."""
-    async with standing_in(reply(503), reply(409), OK) as other:
-        tool = declared(url=other.origin, method="POST", idempotency_key=True)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            first, second, third = [await run(toolbox) for _ in range(3)]
+    async with offered(reply(503), reply(409), OK, method="POST", idempotency_key=True) as (
+        other,
+        toolbox,
+    ):
+        first, second, third = [await run(toolbox) for _ in range(3)]
 
     assert said(first) == {"error": IN_DOUBT}
     assert said(second) == said(third) == {"ok": True}
@@ -340,26 +315,26 @@ async def test_doubt_is_cleared_by_the_same_call_with_the_same_key() -> None:
 
 
 async def test_deed_is_done_once_however_often_it_is_asked_for() -> None:
-    """At once and later; something else is another deed."""
-    async with standing_in() as other:
-        tool = declared(url=other.origin, method="POST", body={"n": "{n}"}, parameters={"n": TEXT})
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(run(toolbox, n="1")) for _ in range(3)]
-            await run(toolbox, n=" 1")
-            await run(toolbox, n="2")
+    async with offered(method="POST", body={"n": "{n}"}, parameters={"n": TEXT}) as (
+        other,
+        toolbox,
+    ):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(toolbox, n="1")) for _ in range(3)]
+        await run(toolbox, n=" 1")
+        await run(toolbox, n="2")
 
     assert [said(task.result()) for task in tasks] == [{"ok": True}] * 3
     assert [json.loads(asked.body)["n"] for asked in other.asked] == ["1", "2"]
 
 
-async def test_ledger_holds_no_secret() -> None:
-    """Whoever reads the table learns what was asked, not by which right."""
+async def test_idempotency_store_holds_no_secret() -> None:
     store = MemoryStore()
-    async with standing_in() as other:
-        tool = declared(url=other.origin, method="POST", headers={"X-Key": "${ORDERS_TOKEN}"})
-        async with offering(tool, call_of(store)) as toolbox:
-            await run(toolbox)
+    async with offered(store=store, method="POST", headers={"X-Key": "${ORDERS_TOKEN}"}) as (
+        other,
+        toolbox,
+    ):
+        await run(toolbox)
 
     (entry,) = await store.query(CALL_ID, "effect::")
     assert other.asked[0].headers["x-key"] == "t0ken"
@@ -368,7 +343,6 @@ async def test_ledger_holds_no_secret() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_not_followed(status: int) -> None:
-    """Not to another host, and not on this one."""
     async with standing_in() as elsewhere:
         answer = reply(status, extra=f"Location: {elsewhere.origin}/\r\n")
         async with standing_in(answer) as other:
@@ -385,18 +359,14 @@ async def test_redirect_is_not_followed(status: int) -> None:
 
 
 async def test_cookie_is_not_kept() -> None:
-    """One caller's session is not the next one's."""
-    async with standing_in(reply(extra="Set-Cookie: session=1; Path=/\r\n")) as other:
-        tool = declared(url=other.origin)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            await run(toolbox)
-            await run(toolbox)
+    async with offered(reply(extra="Set-Cookie: session=1; Path=/\r\n")) as (other, toolbox):
+        await run(toolbox)
+        await run(toolbox)
 
     assert [("cookie" in asked.headers) for asked in other.asked] == [False, False]
 
 
 async def test_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would decide itself where to connect."""
     async with standing_in() as proxy, standing_in() as other:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.origin)
@@ -407,33 +377,26 @@ async def test_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyP
 
 
 async def test_silent_host_is_told_after_the_time_limit() -> None:
-    """Once: nobody waits twice as long."""
-    async with standing_in(HANG) as other:
-        tool = declared(url=other.origin, timeout=0.2)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            outcome = await run(toolbox)
+    async with offered(HANG, timeout=0.2) as (other, toolbox):
+        outcome = await run(toolbox)
 
     assert said(outcome) == {"error": "T cannot be used at the moment: it did not answer in time."}
     assert len(other.asked) == 1
 
 
 async def test_caller_who_moves_on_cancels_a_look_up() -> None:
-    """The connection is closed at once."""
-    async with standing_in(HANG) as other:
-        tool = declared(url=other.origin)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
-            task = asyncio.create_task(run(toolbox), name="look up")
-            await other.hung.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+    async with offered(HANG) as (other, toolbox):
+        task = asyncio.create_task(run(toolbox), name="look up")
+        await other.hung.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     assert len(other.asked) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_host_that_is_down_is_an_error_and_nothing_was_done(method: str) -> None:
-    """A deed may be tried again when it is back."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         tool = declared(url=f"http://127.0.0.1:{taken.getsockname()[1]}", method=method)
@@ -445,12 +408,11 @@ async def test_host_that_is_down_is_an_error_and_nothing_was_done(method: str) -
 
 
 async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
-    """After so many failures in a row nobody asks; then one may, and its answer counts."""
     clock = Clock(0.0)
     async with standing_in(*[reply(500)] * FAILURES, OK) as other:
         tool = declared(url=other.origin)
-        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outside:
-            http = HttpTools(outside, {}, clock)
+        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outbound:
+            http = HttpTools(outbound, {}, clock)
             toolbox = CallToolExecutor([http.tool(tool)], call_of(MemoryStore()))
             for _ in range(FAILURES):
                 await run(toolbox)
@@ -465,7 +427,6 @@ async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
 
 
 def test_failures_with_answers_between_them_are_no_outage() -> None:
-    """Only so many in a row are."""
     circuit = HostCircuit(Clock(0.0))
 
     for _ in range(FAILURES):
@@ -479,7 +440,6 @@ def test_failures_with_answers_between_them_are_no_outage() -> None:
 
 
 def test_one_request_tries_whether_a_host_is_back() -> None:
-    """The others go on waiting; if it fails, the rest begins anew; cancelled, it says nothing."""
     clock = Clock(0.0)
     circuit = HostCircuit(clock)
 
@@ -505,7 +465,6 @@ def test_one_request_tries_whether_a_host_is_back() -> None:
 
 
 async def test_failure_is_logged_by_host_and_reason_alone() -> None:
-    """Never with the URL: it may hold a number or an order."""
     async with standing_in(reply(500)) as other:
         tool = declared(url=f"{other.origin}/{{call.caller}}")
         with structlog.testing.capture_logs() as logs:
@@ -524,38 +483,35 @@ async def test_failure_is_logged_by_host_and_reason_alone() -> None:
 
 
 async def test_name_that_changes_its_mind_is_followed_to_admitted_addresses_only() -> None:
-    """What was looked at is what is connected to, in each request anew; somebody listens there."""
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.2/32")
         resolver = Names(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"])
-        request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with OutboundHttp.open(hosts, resolver) as outside:
+        request = HttpRequest("GET", "http", "orders.test", other.port, "/", {})
+        async with OutboundHttp.open(hosts, resolver) as outbound:
             for _ in range(3):
                 with pytest.raises(UnreachableError):
-                    await outside.send(request, 2.0)
+                    await outbound.send(request, 2.0)
 
     assert other.asked == []
 
 
 async def test_name_is_connected_to_where_it_may_lead() -> None:
-    """The test above would mean nothing if no name were."""
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://orders.test:{other.port}=127.0.0.1/32")
-        request = Request("GET", "http", "orders.test", other.port, "/", {})
-        async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outside:
-            answer = await outside.send(request, 2.0)
+        request = HttpRequest("GET", "http", "orders.test", other.port, "/", {})
+        async with OutboundHttp.open(hosts, Names(["127.0.0.1"])) as outbound:
+            answer = await outbound.send(request, 2.0)
 
     assert answer.status == 200
     assert [asked.headers["host"] for asked in other.asked] == [f"orders.test:{other.port}"]
 
 
 async def test_address_that_leads_to_another_is_not_connected_to() -> None:
-    """A mapped address is no other way to one that is not listed."""
     async with standing_in() as other:
         hosts = HostAllowlist.read(f"http://[::ffff:127.0.0.1]:{other.port}")
-        request = Request("GET", "http", "::ffff:7f00:1", other.port, "/", {})
-        async with OutboundHttp.open(hosts) as outside:
+        request = HttpRequest("GET", "http", "::ffff:7f00:1", other.port, "/", {})
+        async with OutboundHttp.open(hosts) as outbound:
             with pytest.raises(UnreachableError, match="address is not admitted"):
-                await outside.send(request, 2.0)
+                await outbound.send(request, 2.0)
 
     assert other.asked == []

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from agent.errors import ToolError
-from agent.tools.http import request_template as fill
-from agent.tools.http.outbound_http import Request
-from tests.tools.http.outside import declared
+from agent.tools.http import http_messages as fill
+from agent.tools.http.outbound_http import HttpRequest
+from tests.tools.http.stand_in import declared
 
 TEXT = {"description": "A text."}
 TOOL = declared(
@@ -35,17 +35,16 @@ values = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
 def sent(a: str, b: str) -> URL | None:
     """Where a request goes; `None` if it is refused."""
     try:
-        target = fill.target(TOOL.url, {"a": a, "b": b})
+        target = fill.fill_target(TOOL.url, {"a": a, "b": b})
     except ToolError:
         return None
-    return Request("POST", "https", TOOL.url.host, TOOL.url.port, target, {}).url
+    return HttpRequest("POST", "https", TOOL.url.host, TOOL.url.port, target, {}).url
 
 
 @given(values, values)
 @example("..", "x")
 @example("x", "..")
 def test_value_changes_neither_host_nor_path_nor_query(a: str, b: str) -> None:
-    """Whatever is sent has the structure that was written, and says exactly the values."""
     url = sent(a, b)
 
     if url is None:
@@ -64,7 +63,6 @@ def test_value_changes_neither_host_nor_path_nor_query(a: str, b: str) -> None:
 
 @given(values, values)
 def test_path_never_leads_elsewhere(a: str, b: str) -> None:
-    """Also for a server that decodes before it splits."""
     url = sent(a, b)
 
     if url is None:
@@ -79,9 +77,8 @@ def test_path_never_leads_elsewhere(a: str, b: str) -> None:
 
 @given(values, values)
 def test_body_says_exactly_the_values(a: str, b: str) -> None:
-    """A value is not a template, and cannot end its string."""
     try:
-        body = fill.body(TOOL, {"a": a, "b": b})
+        body = fill.fill_body(TOOL, {"a": a, "b": b})
     except ToolError:
         assert any("\ud800" <= each <= "\udfff" for each in a + b)
         return
@@ -91,27 +88,23 @@ def test_body_says_exactly_the_values(a: str, b: str) -> None:
 
 @pytest.mark.parametrize("value", ["..", ".", "", " ", "a/b", "a\\b", "\r\n", "\x00", "../x"])
 def test_value_that_would_change_a_path_is_refused(value: str) -> None:
-    """Encoding is not enough where servers decode."""
     with pytest.raises(ToolError, match="cannot be"):
-        fill.target(TOOL.url, {"a": value, "b": "x"})
+        fill.fill_target(TOOL.url, {"a": value, "b": "x"})
 
 
 def test_value_that_is_half_a_character_is_refused() -> None:
-    """No text can hold it, so it cannot be sent."""
     with pytest.raises(ToolError, match="cannot be"):
-        fill.target(TOOL.url, {"a": "\ud83c", "b": "x"})
+        fill.fill_target(TOOL.url, {"a": "\ud83c", "b": "x"})
 
 
 def test_literal_and_value_together_are_no_parent() -> None:
-    """A dot of the author and a dot of the model."""
     tool = declared(url="https://api.example.com/a/.{a}/b", parameters={"a": TEXT})
 
     with pytest.raises(ToolError, match="dots"):
-        fill.target(tool.url, {"a": "."})
+        fill.fill_target(tool.url, {"a": "."})
 
 
 def test_values_that_are_no_texts_are_written_as_json_does() -> None:
-    """`true` and not `True`."""
     tool = declared(
         url="https://api.example.com/{n}?b={b}&f={f}",
         parameters={
@@ -121,4 +114,4 @@ def test_values_that_are_no_texts_are_written_as_json_does() -> None:
         },
     )
 
-    assert fill.target(tool.url, {"n": -3, "b": True, "f": 0.5}) == "/-3?b=true&f=0.5"
+    assert fill.fill_target(tool.url, {"n": -3, "b": True, "f": 0.5}) == "/-3?b=true&f=0.5"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agent.call.events import ReplyFault
-from agent.llm.bedrock.bedrock_errors import complaint
+from agent.llm.bedrock.bedrock_errors import parse_error
 
 ERRORS = [
     (400, "ThrottlingException", "", ReplyFault.THROTTLED),
@@ -61,7 +61,7 @@ def test_refusal_is_known_by_its_kind(
     fields = {"__type": f"com.amazon.coral.service#{kind}", "code": kind}
     body = {"message": message} | ({place: fields[place]} if place in fields else {})
 
-    said = complaint(headers.get(place, ""), json.dumps(body).encode(), status)
+    said = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
 
     assert (said.kind, said.message, said.fault) == (kind, message, fault)
 
@@ -86,18 +86,18 @@ def test_refusal_is_known_by_its_kind(
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"message": null}', b"\xff"])
 def test_without_a_kind_the_status_decides(status: int, fault: ReplyFault, body: bytes) -> None:
     """A proxy in between may have answered."""
-    error = complaint("", body, status).error()
+    error = parse_error("", body, status).model_error()
 
     assert (error.fault, str(error)) == (fault, f"{fault}: no kind given (HTTP {status})")
 
 
 def test_too_long_is_known_without_a_kind() -> None:
     """By the same words."""
-    assert complaint("", b'{"Message": "Input is too long"}', 400).fault is ReplyFault.TOO_LONG
+    assert parse_error("", b'{"Message": "Input is too long"}', 400).fault is ReplyFault.TOO_LONG
 
 
 def test_quota_of_the_day_is_told_apart() -> None:
     """That model does not come back on this call."""
-    said = complaint("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
+    said = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
 
-    assert str(said.error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"
+    assert str(said.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"

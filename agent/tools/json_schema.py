@@ -1,14 +1,13 @@
-"""What a stranger says of its tools, in a form every model family takes.
+"""JSON schemas of tool arguments in a form that every model family takes.
 
-A schema comes from outside and goes into each request to a model. So it is rewritten with the
-words on a list, not with those of a list left out: references are replaced by what they point at,
-depth and size are bounded, unknown keywords are dropped. What is dropped makes a schema looser,
-never wrong: the server checks its arguments itself. What cannot be said in these words (a
-reference in a circle or to another document, an argument that is no object, a property whose name
-a model family refuses) makes the tool unusable, and it is left out.
+References are replaced by their targets, "null" alternatives and titles are dropped, and only
+listed keywords are kept. A schema of an MCP server is untrusted, so depth and size are bounded.
+Dropping a keyword makes a schema looser, never wrong: the tool checks its arguments itself. A
+schema that cannot be expressed this way raises `SchemaError`.
 
-Rejected: a JSON-schema library, which checks a value against a schema. Nobody here needs that, and
-its patterns would let a server keep our event loop busy.
+Rejected: a JSON-schema library. It validates values, which is not needed here, and the patterns of
+an untrusted schema could block the event loop. The library `jsonpointer`: it raises for malformed
+pointers and returns a marker object for "-", so the wrapper is as long as `resolve_pointer`.
 """
 
 from __future__ import annotations
@@ -18,54 +17,48 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 _MOST_NODES = 400
 _MOST_CHARS = 12_000
 _DEEPEST = 8
 _MOST_PROPERTIES = 64
 _MOST_CHOICES = 100
-_DESCRIPTION_CHARS = 1_000
-_REMARK_CHARS = 300
+_DESCRIPTION_CHARS = 300
 _PATTERN_CHARS = 200
 _READ_CHARS = 4_000
-"""Of a text that is shortened; a server may send a megabyte."""
-_WORDS = frozenset({
-    "$ref", "properties", "additionalProperties", "required", "items", "type", "description",
-    "const", "enum", "pattern", "format", "default",
-})  # fmt: skip
-"""The keywords that are read, beside numbers and alternatives."""
+"""Longer texts are cut before they are processed."""
+_LONGEST_POINTER = 400
+"""Steps; those beyond are read as one."""
+_INDEX = re.compile(r"[0-9]{1,9}")
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
-_NUMBERS = frozenset({
+_NUMBERS = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "minItems", "maxItems",
-})  # fmt: skip
-REST = "rest"
-"""The field of arguments that a schema allows without naming them."""
-_REST_KEY = "*"
-"""In JSON; no property may have this name."""
+)  # fmt: skip
+"""In a fixed order: the text of a schema is part of the prompt that providers cache."""
 _ALTERNATIVES = ("anyOf", "oneOf", "allOf")
-_READ = _WORDS | _NUMBERS | frozenset(_ALTERNATIVES)
+_KEYWORDS = (
+    *_NUMBERS, *_ALTERNATIVES, "$ref", "properties", "additionalProperties", "required", "items",
+    "type", "description", "const", "enum", "pattern", "format", "default",
+)  # fmt: skip
+"""The keywords that are read."""
 
 
 class SchemaError(ValueError):
-    """A schema that cannot be given to a model; the text says why, in our own words."""
+    """A schema that cannot be given to a model; the text says why and quotes nothing from it."""
 
 
-def description(*texts: str | None) -> str:
-    """The first of these that is not blank, on one line and bounded."""
-    plain = (" ".join((text or "")[:_READ_CHARS].split()) for text in texts)
-    return _bounded(next(filter(None, plain), ""), _DESCRIPTION_CHARS)
+def plain_schema(schema: Mapping[str, Any], *, keeps_closed: bool = False) -> dict[str, Any]:
+    """An object schema without references, of the listed keywords.
 
-
-def parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An object schema without references, as plain as it can be said.
+    Args:
+        schema: The schema; only references into itself are resolved.
+        keeps_closed: Keep `"additionalProperties": false`.
 
     Raises:
-        SchemaError: It cannot be said so.
+        SchemaError: It cannot be expressed this way.
     """
-    plain = _Rewriting(schema).node(schema, 0)
+    plain = _Rewriter(schema, keeps_closed=keeps_closed).node(schema, 0)
     if not plain.keys() & {"type", "enum", *_ALTERNATIVES}:
         plain["type"] = "object"
     if plain.get("type") != "object" or any(word in plain for word in _ALTERNATIVES):
@@ -76,53 +69,36 @@ def parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def arguments(tool: str, schema: Mapping[str, Any]) -> tuple[type[msgspec.Struct], dict[str, str]]:
-    """What the model's arguments are parsed into, and each field's property.
-
-    Arguments that the schema allows without naming them are in the field `REST`. Only the outermost
-    level is checked, as far as that lets a model's slip be made good or told early: all else is
-    checked by the server.
-    """
-    properties = dict(enumerate(schema["properties"].items()))
-    names = {f"argument_{number}": name for number, (name, _) in properties.items()}
-    keys = {**names, REST: _REST_KEY}
-    required = set(schema.get("required", ()))
-    fields: list[Any] = [
-        (f"argument_{number}", _kind(node))
-        if name in required
-        else (f"argument_{number}", _kind(node), msgspec.UNSET)
-        for number, (name, node) in properties.items()
-    ]
-    if schema.get("additionalProperties"):
-        fields.append((REST, dict[str, Any], msgspec.field(default_factory=dict)))
-    made = msgspec.defstruct(tool, fields, rename=keys, kw_only=True, forbid_unknown_fields=True)
-    return made, names
+def resolve_pointer(value: Any, pointer: str) -> Any:
+    """The value at a JSON pointer (RFC 6901); `None` if there is none."""
+    for step in pointer.split("/", _LONGEST_POINTER)[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        match value:
+            case dict():
+                value = value.get(name)
+            case list() if _INDEX.fullmatch(name) and int(name) < len(value):
+                value = value[int(name)]
+            case _:
+                return None
+    return value
 
 
-_KINDS: Mapping[str, Any] = {
-    "string": str,
-    "integer": int,
-    "number": int | float,
-    "boolean": bool,
-    "array": list[Any],
-    "object": dict[str, Any],
-}
+def one_line(text: str, limit: int) -> str:
+    """A text on one line of at most `limit` characters."""
+    line = " ".join(text[:_READ_CHARS].split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
-def _kind(node: Mapping[str, Any]) -> Any:
-    return _KINDS.get(node.get("type", ""), Any)
+class _Rewriter:
+    """Rewrites one schema and counts the nodes and characters of the result."""
 
-
-class _Rewriting:
-    """One schema on its way; counts what it has grown to."""
-
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], *, keeps_closed: bool) -> None:
         self._root = root
+        self._keeps_closed = keeps_closed
         self._nodes = 0
         self._chars = 0
 
     def node(self, given: object, depth: int) -> dict[str, Any]:
-        """One schema inside the whole."""
         self._nodes += 1
         if depth > _DEEPEST or self._nodes > _MOST_NODES:
             raise SchemaError("its schema is too deep, too large, or goes in a circle")
@@ -133,17 +109,17 @@ class _Rewriting:
         if "$ref" in given:
             beside = {key: value for key, value in _read(given).items() if key != "$ref"}
             return self.node({**_read(self._target(given["$ref"])), **beside}, depth + 1)
-        words = _words(given)
+        words = _scalar_keywords(given)
         self._chars += len(repr(words))
         if self._chars > 2 * _MOST_CHARS:
             raise SchemaError("its schema is too long")
-        plain = {**words, **self._parts(given, depth)}
+        plain = {**words, **self._nested_keywords(given, depth)}
         return _with_items(_without_null(plain))
 
-    def _parts(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def _nested_keywords(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         if isinstance(properties := given.get("properties"), Mapping):
-            _refuse_names(properties)
+            _check_names(properties)
             parts["properties"] = {
                 name: self.node(node, depth + 1) for name, node in properties.items()
             }
@@ -155,38 +131,35 @@ class _Rewriting:
         more = given.get("additionalProperties")
         if more is True or isinstance(more, Mapping):
             parts["additionalProperties"] = self.node(more, depth + 1) or True
+        elif more is False and self._keeps_closed:
+            parts["additionalProperties"] = False
         for word in _ALTERNATIVES:
             if isinstance(nodes := given.get(word), list) and nodes:
                 parts[word] = [self.node(node, depth + 1) for node in nodes]
         return parts
 
     def _target(self, reference: object) -> Mapping[str, Any]:
-        """What a reference inside the same document points at."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise SchemaError("its schema refers to another document")
-        target: Any = self._root
-        for step in reference.removeprefix("#").split("/", _MOST_NODES)[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            target = target.get(key) if isinstance(target, Mapping) else None
+        target = resolve_pointer(self._root, reference.removeprefix("#"))
         if not isinstance(target, Mapping):
             raise SchemaError("its schema refers to what is not there")
         return target
 
 
 def _read(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a node that are read, however many it has."""
-    return {key: node[key] for key in _READ if key in node}
+    return {key: node[key] for key in _KEYWORDS if key in node}
 
 
-def _refuse_names(properties: Mapping[str, Any]) -> None:
+def _check_names(properties: Mapping[str, Any]) -> None:
     if len(properties) > _MOST_PROPERTIES:
         raise SchemaError("its schema has too many properties")
     if not all(_PROPERTY.fullmatch(name) for name in properties):
         raise SchemaError("its schema has a property with an unusual name")
 
 
-def _words(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of one node that stand for themselves."""
+def _scalar_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of one node that hold no further schema."""
     words = {key: given[key] for key in _NUMBERS if _is_number(given.get(key))}
     kind = given.get("type")
     if isinstance(kind, str) and kind in _TYPES:
@@ -198,7 +171,7 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
     elif "properties" in given or "additionalProperties" in given:
         words["type"] = "object"
     if isinstance(remark := given.get("description"), str) and remark.strip():
-        words["description"] = _bounded(" ".join(remark[:_READ_CHARS].split()), _REMARK_CHARS)
+        words["description"] = one_line(remark, _DESCRIPTION_CHARS)
     if choices := _choices(given):
         words["enum"] = choices
         if all(isinstance(each, str) for each in choices):
@@ -222,7 +195,7 @@ def _choices(given: Mapping[str, Any]) -> list[Any]:
 
 
 def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
-    """A value that may be null is one that may be left out (see `agent.tools.tool`)."""
+    """A value that may be null is written as one that may be left out."""
     present = [node for node in plain.get("anyOf", ()) if node != {"type": "null"}]
     if len(present) == 1:
         del plain["anyOf"]
@@ -231,7 +204,7 @@ def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_items(plain: dict[str, Any]) -> dict[str, Any]:
-    """An array of anything says so: chat-completions servers refuse one without `items`."""
+    """Chat-completions servers refuse an array schema without `items`."""
     return {"items": {}, **plain} if plain.get("type") == "array" else plain
 
 
@@ -241,9 +214,5 @@ def _is_number(value: object) -> bool:
 
 def _is_scalar(value: object) -> bool:
     if isinstance(value, str):
-        return len(value) <= _REMARK_CHARS
+        return len(value) <= _DESCRIPTION_CHARS
     return value is None or isinstance(value, bool) or _is_number(value)
-
-
-def _bounded(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
