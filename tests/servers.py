@@ -34,9 +34,9 @@ from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
+from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
-from agent.session.resources import Resources
 from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
@@ -219,7 +219,7 @@ async def _on_stage(
     application.add_routes([*PUBLIC_ROUTES, *ops.private_routes])
     application.cleanup_ctx.append(busy.texting)
     application[token.TOKEN_DESK] = None
-    application[dial.OUTBOUND] = OutboundCalls(settings, store, None, calls.use_case, time)
+    application[dial.OUTBOUND] = OutboundCalls(settings, store, None, calls.setup.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

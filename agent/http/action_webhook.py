@@ -124,7 +124,7 @@ async def go_on(
     calls = request.app[CALLS]
     session_id = fields.get("SessionId", "") or request.query.get("session", "")
     try:
-        prepared = await calls.take_back(fields, cause, session_id)
+        prepared = await calls.resume(fields, cause, session_id)
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
         return _ask_again(request, fields, cause, session_id)
@@ -163,7 +163,7 @@ async def _passed_on(
     request: web.Request, fields: Mapping[str, str], handoff: HandoffData
 ) -> web.Response | None:
     """The call on its way to a person; None where nobody can be reached."""
-    use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
+    use_case = await request.app[CALLS].setup.use_case(request.query.get("useCase", ""))
     settings = request.app[SETTINGS]
     document = people.document(use_case.desk, handoff, fields, settings, use_case.name)
     return answer(document) if document else None

@@ -50,7 +50,7 @@ async def dial(request: web.Request) -> web.Response:
         return _refuse(request, "unavailable", 503, "DIAL_API_KEYS is not set")
     if keys.holder(request.headers.get("Authorization")) is None:
         return _refuse(request, "unauthorized", 401, "a secret of DIAL_API_KEYS is needed")
-    if calls.is_full or calls.lines.is_draining:
+    if calls.is_full or calls.active_calls.is_draining:
         return _refuse(request, "busy", 503, "no call can be taken now")
     asked = await json_of(request, _Asked)
     if asked is None:

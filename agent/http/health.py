@@ -23,7 +23,7 @@ async def ready(request: web.Request) -> web.Response:
 
     So is one whose sources of tools are away: the second line names them.
     """
-    if request.app[CALLS].lines.is_draining:
+    if request.app[CALLS].active_calls.is_draining:
         return web.Response(status=503, text="Draining")
     away = request.app[CALLS].tool_sources_away
     return web.Response(text=f"Ready\ntool sources away: {', '.join(away)}" if away else "Ready")
@@ -33,7 +33,7 @@ async def ready(request: web.Request) -> web.Response:
 async def detail(request: web.Request) -> web.Response:
     """What had to be left out of the use cases: calls are taken nevertheless."""
     calls = request.app[CALLS]
-    lines = ["Draining" if calls.lines.is_draining else "Ready", *calls.remarks]
+    lines = ["Draining" if calls.active_calls.is_draining else "Ready", *calls.setup.remarks]
     return web.Response(text="\n".join(lines))
 
 

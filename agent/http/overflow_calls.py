@@ -26,9 +26,9 @@ from agent.http.api_access import RateLimiter
 from agent.http.middleware import CALLS, SETTINGS, answer, passed_on
 from agent.messaging.messenger import may_text
 from agent.ports import TextMessage
+from agent.session import caller_limits as usage
 from agent.session.call_manager import CallManager
 from agent.settings import Settings
-from agent.store.call_state import caller_usage as usage
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
 from agent.usecases.caller_identity import is_telephone_number

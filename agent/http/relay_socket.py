@@ -34,7 +34,7 @@ from agent.http.middleware import (
     told,
 )
 from agent.observability import Telemetry
-from agent.store.call_state.call_item import TokenUse
+from agent.store.call_state.call_item import SpentToken, TokenUse
 from agent.twilio import frames
 from agent.twilio.speech_failover import SpeechHealth, failed_side
 
@@ -63,10 +63,10 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.handshake_is_genuine(request.raw_path, header):
         return refuse(request, "signature", 403)
-    if calls.lines.is_draining:
+    if calls.active_calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    with calls.lines.seat(call_sid) as is_seated:
+    with calls.active_calls.slot(call_sid) as is_seated:
         if not is_seated:
             return refuse(request, "full", 503)
         return await _answer(request, socket, call_sid)
@@ -77,15 +77,15 @@ async def _answer(
 ) -> web.StreamResponse:
     """Upgrade a call that has a seat, if its token opens it, and lead it."""
     try:
-        use = await request.app[CALLS].admit(call_sid, request.query.get("token", ""))
+        spent = await request.app[CALLS].spend_token(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
-    if use is TokenUse.REFUSED:
+    if spent.use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
     line = RelayTransport(socket, request.app[TELEMETRY], request.app[CALLS].speech)
-    if use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
-        await _lead(request, line, call_sid, use)
+    if spent.use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
+        await _lead(request, line, call_sid, spent)
     else:
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
@@ -99,11 +99,13 @@ async def _is_set_up(request: web.Request, line: RelayTransport, call_sid: str) 
     return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
-async def _lead(request: web.Request, line: RelayTransport, call_sid: str, use: TokenUse) -> None:
+async def _lead(
+    request: web.Request, line: RelayTransport, call_sid: str, spent: SpentToken
+) -> None:
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
-            reason = await request.app[CALLS].run(call_sid, line, use)
+            reason = await request.app[CALLS].run(call_sid, line, spent)
         except AgentError as error:
             log.error("call.failed", **told(error))
         except Exception:  # the web boundary: one call must not take others with it

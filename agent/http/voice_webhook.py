@@ -5,7 +5,7 @@ to a call whose relay session is over is `agent.http.action_webhook`; should tha
 Twilio asks the fallback URL of the number, which may be this one, and the call goes on here.
 
 A call that we made comes with a token in its URL, which the signature covers, and which belongs to
-this call and to the number that was called (`agent.store.call_state.outbound_records`). Nothing
+this call and to the number that was called (`agent.session.outbound`). Nothing
 else makes it one: a call
 of some other program, which has no token, is answered like one that came in.
 """
@@ -49,7 +49,7 @@ async def set_up(request: web.Request) -> web.Response:
     made_for = await _made_for(request, fields)
     if isinstance(made_for, web.Response):
         return made_for
-    if calls.lines.is_draining and (elsewhere := busy.sent_on(request, fields)):
+    if calls.active_calls.is_draining and (elsewhere := busy.sent_on(request, fields)):
         return elsewhere
     if no_seat := _turned_away(request, fields, is_ours=bool(made_for)):
         return no_seat
@@ -92,7 +92,7 @@ def _turned_away(
 
 def _no_seat(calls: CallManager, call_sid: str, caller: str) -> str:
     """Why a new call cannot be taken; empty if it has a seat now, or had one."""
-    if calls.lines.is_draining:
+    if calls.active_calls.is_draining:
         return "busy"
     if not calls.load.allows_calls and not calls.admission.holds(call_sid):
         return "overload"
@@ -114,5 +114,5 @@ async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | we
     if kind == "fax":
         return answer(twiml.hang_up())
     if kind == "machine":
-        return answer(message(await request.app[CALLS].use_case(dial.use_case)))
+        return answer(message(await request.app[CALLS].setup.use_case(dial.use_case)))
     return dial.use_case

@@ -62,7 +62,7 @@ class Rig:
         async def whole() -> T:
             async with no_longer():
                 result = await example(self._server)
-            await until(lambda: self._server.calls.lines.active == 0)
+            await until(lambda: self._server.calls.active_calls.count == 0)
             return result
 
         result = asyncio.run_coroutine_threadsafe(whole(), self._loop).result()

@@ -364,7 +364,7 @@ async def test_refusal_of_twilio_is_told(office: Office) -> None:
 
 async def test_nobody_is_called_by_a_process_that_stops(office: Office) -> None:
     """It could not talk to who answers."""
-    office.server.calls.lines.drain()
+    office.server.calls.active_calls.drain()
 
     assert (await office.ask())[0] == 503
     assert office.api.asked == []

@@ -20,7 +20,7 @@ from agent.call.resumption import BROKEN_OFF, ResumeCause
 from agent.errors import StoreError
 from agent.http.action_webhook import LOST, MOST_ATTEMPTS, PATIENCE
 from agent.ports import Item
-from agent.store.call_state.resume_attempts import MOST_ENTRIES
+from agent.session.resume import MOST_CONNECTIONS
 from agent.tools import SPECS
 from agent.usecases.named_tools import tools_text
 from tests.fakes import MemoryStore
@@ -130,7 +130,7 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
     async with staged(settings, store, offline) as one, staged(settings, store, offline) as other:
         async with one.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza for pickup")
-            one.calls.lines.drain()
+            one.calls.active_calls.drain()
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply()
@@ -156,7 +156,7 @@ async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Pa
         async with one.twilio.call(From=ADA) as call:
             await call.prompt("what do you have")
             await call.hear(10)
-            one.calls.lines.drain(ShutdownMode.AT_ONCE)
+            one.calls.active_calls.drain(ShutdownMode.AT_ONCE)
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply(cycles=2)
@@ -210,7 +210,7 @@ async def test_same_report_of_an_end_twice_is_one_new_line(server: Server) -> No
 async def test_call_that_breaks_again_and_again_ends_with_an_apology(server: Server) -> None:
     """Three lines in two minutes are enough (conversation relay reference section 6.1)."""
     relay = await server.relay(From=ADA)
-    for _ in range(MOST_ENTRIES):
+    for _ in range(MOST_CONNECTIONS):
         async with server.twilio.connect(relay) as call:
             relay = new_line(await call.fail())
     async with server.twilio.connect(relay) as call:
@@ -253,7 +253,7 @@ async def test_call_that_breaks_again_and_again_goes_to_a_person(server: Server)
     """If the use case names one."""
     await server.store.merge(RESTAURANT, "configuration", {"handoffNumber": "+15550007777"})
     relay = await server.relay(From=ADA)
-    for _ in range(MOST_ENTRIES):
+    for _ in range(MOST_CONNECTIONS):
         async with server.twilio.connect(relay) as call:
             relay = new_line(await call.fail())
     async with server.twilio.connect(relay) as call:
@@ -470,7 +470,7 @@ async def test_relay_that_reconnects_for_ever_is_refused(reconnecting: Server) -
     relay = await server.relay(From=ADA)
     async with server.twilio.connect(relay) as call:
         await call.say("are you open")
-    for _ in range(MOST_ENTRIES):
+    for _ in range(MOST_CONNECTIONS):
         async with server.twilio.dial(relay) as call:
             await call.say("are you open")
     async with server.twilio.dial(relay) as call:

@@ -12,8 +12,8 @@ import pytest
 from agent.errors import StoreError
 from agent.observability import Telemetry
 from agent.ports import Item, Store
+from agent.session import Resources
 from agent.session.call_manager import CallManager
-from agent.session.resources import Resources
 from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
@@ -226,7 +226,7 @@ async def test_what_could_not_be_added_to_the_session_is_no_fault_of_the_call() 
     prepared = await calls.prepare({"CallSid": "CA01", "From": ADA})
     await calls.until_quiet()
 
-    assert await calls.admit("CA01", prepared.token) is TokenUse.FIRST
+    assert (await calls.spend_token("CA01", prepared.token)).use is TokenUse.FIRST
 
 
 async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from agent.errors import DialError, DialFault, UseCaseError
-from agent.session.outbound import OutboundCalls
+from agent.ports import Store
+from agent.session.outbound import (
+    OutboundCallRecord,
+    OutboundCalls,
+    claim_call,
+    record_call,
+    take_turn,
+)
 from agent.usecases.use_case import UseCase
 from tests.fakes import Clock, MemoryStore
 from tests.servers import settings_for
@@ -15,6 +23,7 @@ from tests.virtual_time import run_virtually
 
 ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
 NOW = 1_900_000_000.0
+PIZZA_CALL = OutboundCallRecord(ADA, OURS, "restaurantOrderingUseCase")
 
 
 class ListeningDialer:
@@ -182,3 +191,78 @@ def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
         return await outbound(ListeningDialer("in-progress")).until_over("CA1")
 
     assert run_virtually(main()) == "in-progress"
+
+
+async def claimed(
+    store: Store, token: str, call_sid: str = "CA1", to: str = ADA
+) -> OutboundCallRecord | None:
+    return await claim_call(store, token, call_sid, to, NOW)
+
+
+async def test_first_call_that_comes_with_the_token_owns_it() -> None:
+    """Also when Twilio repeats the webhook; another call never gets it."""
+    store = MemoryStore()
+    token = await record_call(store, PIZZA_CALL, NOW)
+
+    claims = [await claimed(store, token, call) for call in ("CA1", "CA1", "CA2", "CA1")]
+
+    assert claims == [PIZZA_CALL, PIZZA_CALL, None, PIZZA_CALL]
+
+
+@pytest.mark.parametrize("token", ["", "x", "\ud800", "dial", "T" * 5_000])
+async def test_token_of_nobody_is_for_nothing(token: str) -> None:
+    """Whatever stands in a URL."""
+    store = MemoryStore()
+    await record_call(store, PIZZA_CALL, NOW)
+
+    assert await claimed(store, token) is None
+
+
+async def test_token_is_for_one_number_and_an_hour() -> None:
+    """A call to somebody else does not get it, and does not use it up."""
+    clock = Clock(NOW)
+    store = MemoryStore(clock)
+    token = await record_call(store, PIZZA_CALL, clock())
+
+    other = await claimed(store, token, to=GRACE)
+    in_time = await claimed(store, token)
+    clock.seconds += 3_600
+    late = await claimed(store, token)
+
+    assert (other, in_time, late) == (None, PIZZA_CALL, None)
+
+
+async def test_token_itself_is_not_in_the_table() -> None:
+    """Who reads the table cannot make a call of theirs ours."""
+    store = MemoryStore()
+
+    token = await record_call(store, PIZZA_CALL, NOW)
+
+    assert await store.query(f"dial::{token}") == []
+    assert await claimed(store, token) == PIZZA_CALL
+
+
+async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
+    """Two in a minute: the third waits until the first is a minute old."""
+    clock = Clock(NOW)
+    store = MemoryStore(clock)
+
+    async def turn(whom: str) -> bool:
+        return await take_turn(store, whom, 2, 60, clock())
+
+    first = await turn("ada")
+    clock.seconds += 30
+    at_once = [await turn("ada"), await turn("ada"), await turn("adaX")]
+    clock.seconds += 31
+    later = [await turn("ada"), await turn("ada")]
+
+    assert (first, at_once, later) == (True, [True, False, True], [True, False])
+
+
+async def test_turns_taken_at_once_are_not_more_than_there_are() -> None:
+    """Two commands in the same moment."""
+    store = MemoryStore()
+
+    turns = await asyncio.gather(*(take_turn(store, "ada", 3, 60, NOW) for _ in range(10)))
+
+    assert turns.count(True) == 3

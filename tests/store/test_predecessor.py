@@ -22,7 +22,7 @@ from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
-from agent.store.call_state.history_loader import read_back
+from agent.store.call_state.history_loader import load_history
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import profiles
@@ -304,8 +304,8 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store
     assert [tool.name for tool in use_case.tools] == [
         "PlaceOrderFunction", "CheckRestaurantPickUpTime", "CheckRestaurantDeliveryTime",
     ]  # fmt: skip
-    assert await spend_token(store, CALL, "", NOW.timestamp()) is TokenUse.REFUSED
-    assert await spend_token(store, CONNECTION, "", NOW.timestamp()) is TokenUse.REFUSED
+    assert (await spend_token(store, CALL, "", NOW.timestamp())).use is TokenUse.REFUSED
+    assert (await spend_token(store, CONNECTION, "", NOW.timestamp())).use is TokenUse.REFUSED
 
 
 ORDER = ToolCall(
@@ -337,7 +337,7 @@ async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
 
     Ids are brought to the form every provider accepts.
     """
-    facts = (await read_back(store, CALL)).facts
+    facts = (await load_history(store, CALL)).facts
 
     assert facts == [
         CallerSaid("One small Lanternfish to go, how long does it take?"),
@@ -351,7 +351,7 @@ async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
 
 async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) -> None:
     """Both results stand in one message, which the predecessor stored as two (D10)."""
-    history = History((await read_back(store, CALL)).facts)
+    history = History((await load_history(store, CALL)).facts)
 
     history.append(CallerSaid("One thing more."))
 
@@ -370,7 +370,7 @@ async def test_chat_of_the_sibling_is_passed_over(store: Store) -> None:
     They are gone after a day. Reading them would be a second reader for what nobody can take up.
     """
     assert len(await store.query(CONNECTION, "chat::")) == 5
-    assert (await read_back(store, CONNECTION)).facts == []
+    assert (await load_history(store, CONNECTION)).facts == []
 
 
 def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolExecutor:

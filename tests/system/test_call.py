@@ -526,7 +526,7 @@ async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) 
             await call.prompt("yes")
             await store.is_reached.wait()
             ending = await call.hang_up()
-            active = server.calls.lines.active
+            active = server.calls.active_calls.count
             store.gate.set()
         await server.calls.until_quiet()
         (order,) = await server.orders(ADA)

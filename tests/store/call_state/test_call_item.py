@@ -177,26 +177,26 @@ async def test_a_token_opens_one_socket_once() -> None:
             group.create_task(spend_token(store, "CA0123", "secret", 1_001.0)) for _ in range(5)
         ]
 
-    assert sorted(task.result() for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
-    assert await spend_token(store, "CA0123", "secret", 1_002.0) is TokenUse.REFUSED
+    assert sorted(task.result().use for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
+    assert (await spend_token(store, "CA0123", "secret", 1_002.0)).use is TokenUse.REFUSED
 
 
 async def test_a_wrong_token_opens_nothing_and_spends_nothing() -> None:
     """Neither for another call."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "guess", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA9999", "secret", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "secret", 1_001.0) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "guess", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA9999", "secret", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_001.0)).use is TokenUse.FIRST
 
 
 async def test_a_token_expires() -> None:
     """Twilio dials at once or not at all."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "secret", 1_119.9) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_119.9)).use is TokenUse.FIRST
 
 
 async def test_a_session_without_a_token_opens_nothing() -> None:
@@ -204,7 +204,7 @@ async def test_a_session_without_a_token_opens_nothing() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA0123", "sk": "connection", "useCase": "pizzaUseCase"})
 
-    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
 
 
 async def test_a_resumed_call_gets_a_new_token() -> None:
@@ -212,8 +212,8 @@ async def test_a_resumed_call_gets_a_new_token() -> None:
     store = await stored()
     await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
 
-    assert await spend_token(store, "CA0123", "secret", 2_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "fresh", 2_001.0) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "secret", 2_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is TokenUse.FIRST
 
 
 @pytest.mark.parametrize("now", [1_001.0, 9_000.0])
@@ -221,12 +221,12 @@ async def test_a_relay_that_reconnects_brings_the_spent_token(now: float) -> Non
     """Where the use case lets it (`applicationReconnect`), for as long as the call is kept."""
     store = await stored()
     await store.merge("CA0123", "connection", {"mayReconnect": True})
-    first = await spend_token(store, "CA0123", "secret", 1_000.0)
+    first = (await spend_token(store, "CA0123", "secret", 1_000.0)).use
 
-    again = await spend_token(store, "CA0123", "secret", now)
+    again = (await spend_token(store, "CA0123", "secret", now)).use
 
     assert (first, again) == (TokenUse.FIRST, TokenUse.AGAIN)
-    assert await spend_token(store, "CA0123", "guess", now) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "guess", now)).use is TokenUse.REFUSED
 
 
 async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() -> None:
@@ -234,7 +234,7 @@ async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() ->
     store = await stored()
     await store.merge("CA0123", "connection", {"mayReconnect": True})
 
-    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,13 @@ from agent.call.history import (
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
 from agent.store.call_state.facts import fact_item
-from agent.store.call_state.history_loader import LoadedHistory, read_back, read_items
-from agent.store.call_state.history_repair import HistoryRepair, RepairKind, interrupted
+from agent.store.call_state.history_loader import (
+    HistoryRepair,
+    LoadedHistory,
+    RepairKind,
+    load_history,
+    read_items,
+)
 from agent.store.call_state.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
@@ -111,7 +116,7 @@ def test_every_fact_comes_back_exactly(
             for position, fact in reversed(list(enumerate(kept))):
                 journal.record(position, fact)
             assert await journal.flush(5.0) == 0
-        found = await read_back(store, "CA1")
+        found = await load_history(store, "CA1")
         await store.close()
         return found
 
@@ -141,7 +146,7 @@ def test_a_lost_fact_leaves_the_others_in_their_places() -> None:
 
 
 @given(kept=st.lists(sound_facts, min_size=3, max_size=16).map(numbered).map(with_summaries))
-def test_a_call_is_read_as_it_was_before_it_was_read_back(kept: list[Fact]) -> None:
+def test_a_call_is_read_as_it_was_before_it_was_load_history(kept: list[Fact]) -> None:
     """Its summary stands for what it has forgotten."""
     live = History()
     for fact in kept:
@@ -305,31 +310,14 @@ def test_a_caller_who_began_to_speak_is_known_unless_the_words_came() -> None:
     assert not read_items([said]).is_caller_cut_off
 
 
-def test_tools_that_ran_when_the_process_died_are_told() -> None:
-    """Whether they took effect is known elsewhere; `interrupted` answers for who does not know."""
+def test_tool_calls_that_ran_when_the_process_died_are_open() -> None:
+    """No result is made up for them, and nothing is repaired."""
     done = ToolUsed(0, CALL, ToolResult("abcdefghi", "{}"))
     running = ToolUsed(1, ToolCall("tool00002", "F", "{}"))
-    items = [item_of(0, done), item_of(1, running), item_of(2, Note("x"))]
 
-    found = read_items(items)
-    with structlog.testing.capture_logs() as logs:
-        answered = interrupted(found.facts, [0, *found.open_calls])
+    found = read_items([item_of(0, done), item_of(1, running), item_of(2, Note("x"))])
 
     assert (found.facts, found.open_calls, found.repairs) == ([done, running, Note("x")], [1], [])
-    text = (
-        "The call was interrupted before the result was known;"
-        " this may or may not have taken effect."
-    )
-    result = ToolResult("tool00002", json.dumps({"error": text}), is_error=True)
-    assert answered == [done, ToolUsed(1, running.call, result), Note("x")]
-    assert logs == [
-        {
-            "event": "history.repaired",
-            "kind": "interrupted",
-            "position": 1,
-            "log_level": "warning",
-        }
-    ]
 
 
 async def test_each_repair_is_logged_without_words() -> None:
@@ -339,7 +327,7 @@ async def test_each_repair_is_logged_without_words() -> None:
     await store.put(item_of(2, ToolUsed(1, ToolCall("+15550100001", "F", "{}"))))
 
     with structlog.testing.capture_logs() as logs:
-        found = await read_back(store, "CA1")
+        found = await load_history(store, "CA1")
 
     assert found.repairs == [
         HistoryRepair(RepairKind.MISSING, 0),
@@ -520,14 +508,12 @@ def test_half_a_character_costs_its_fact_only() -> None:
 @given(
     items=our_calls | st.lists(messages_of_old, max_size=8) | st.lists(any_item, max_size=8),
     limit=st.sampled_from([0, 10, 40, 10_000]),
-    is_answered=st.booleans(),
 )
 def test_whatever_was_kept_no_provider_refuses_what_a_model_reads_of_it(
-    items: list[Item], limit: int, is_answered: bool
+    items: list[Item], limit: int
 ) -> None:
     """Our items spoiled, the predecessor's in any order, and things that are neither."""
-    found = read_items(items)
-    facts = interrupted(found.facts, found.open_calls) if is_answered else found.facts
+    facts = read_items(items).facts
 
     messages = History(facts).messages(limit)
 

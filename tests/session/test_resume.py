@@ -9,7 +9,7 @@ import pytest
 from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.ports import Item
-from agent.store.call_state.resume_attempts import ResumeAttempt, enter_again, reentry_of
+from agent.session.resume import ResumeAttempt, begin_attempt, latest_attempt
 from tests.fakes import MemoryStore
 
 NOW = 1_000.0
@@ -20,7 +20,8 @@ async def test_lines_are_numbered_from_one() -> None:
     store = MemoryStore()
 
     lines = [
-        await enter_again(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW + 100 * n) for n in range(3)
+        await begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW + 100 * n)
+        for n in range(3)
     ]
 
     assert lines == [
@@ -36,7 +37,7 @@ async def test_two_processes_get_two_numbers() -> None:
 
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(enter_again(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW))
+            group.create_task(begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW))
             for n in range(3)
         ]
 
@@ -48,8 +49,8 @@ async def test_one_session_has_one_line_after_it() -> None:
     """Twilio asks twice when it had no answer."""
     store = MemoryStore()
 
-    first = await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW)
-    again = await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW + 1)
+    first = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW)
+    again = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW + 1)
 
     assert first == again == ResumeAttempt(1, ResumeCause.LOST)
 
@@ -58,8 +59,8 @@ async def test_a_session_nobody_names_is_always_another() -> None:
     """Two sockets without a name are not one."""
     store = MemoryStore()
 
-    await enter_again(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
-    second = await enter_again(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
+    await begin_attempt(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
+    second = await begin_attempt(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
 
     assert second == ResumeAttempt(2, ResumeCause.RECONNECTED)
 
@@ -68,10 +69,10 @@ async def test_three_lines_in_two_minutes_are_enough() -> None:
     """Later there may be more."""
     store = MemoryStore()
     for n in range(3):
-        await enter_again(store, "CA1", ResumeCause.HANDED_OVER, f"VX{n}", NOW + n)
+        await begin_attempt(store, "CA1", ResumeCause.HANDED_OVER, f"VX{n}", NOW + n)
 
-    fourth = await enter_again(store, "CA1", ResumeCause.LOST, "VX3", NOW + 119)
-    later = await enter_again(store, "CA1", ResumeCause.LOST, "VX4", NOW + 121.5)
+    fourth = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX3", NOW + 119)
+    later = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX4", NOW + 121.5)
 
     assert fourth is None
     assert later == ResumeAttempt(4, ResumeCause.LOST)
@@ -81,9 +82,9 @@ async def test_a_caller_may_be_sent_back_by_people_as_often_as_they_ask() -> Non
     """Those lines are neither counted nor refused."""
     store = MemoryStore()
     for n in range(4):
-        await enter_again(store, "CA1", ResumeCause.NOBODY, f"VX{n}", NOW)
+        await begin_attempt(store, "CA1", ResumeCause.NOBODY, f"VX{n}", NOW)
 
-    assert await enter_again(store, "CA1", ResumeCause.LOST, "VX9", NOW) == ResumeAttempt(
+    assert await begin_attempt(store, "CA1", ResumeCause.LOST, "VX9", NOW) == ResumeAttempt(
         5, ResumeCause.LOST
     )
 
@@ -93,7 +94,7 @@ async def test_what_is_no_entry_does_not_stop_a_call() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
 
-    assert await enter_again(store, "CA1", ResumeCause.LOST, "VX1", NOW) == ResumeAttempt(
+    assert await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW) == ResumeAttempt(
         1, ResumeCause.LOST
     )
 
@@ -106,7 +107,7 @@ async def test_a_line_that_is_always_taken_is_given_up() -> None:
             return False
 
     with pytest.raises(StoreError):
-        await enter_again(Taken(), "CA1", ResumeCause.LOST, "VX1", NOW)
+        await begin_attempt(Taken(), "CA1", ResumeCause.LOST, "VX1", NOW)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +125,4 @@ async def test_a_line_that_is_always_taken_is_given_up() -> None:
 )
 def test_the_session_item_tells_of_the_latest_line(item: Item, line: ResumeAttempt | None) -> None:
     """What it does not tell, it does not."""
-    assert reentry_of(item) == line
+    assert latest_attempt(item) == line

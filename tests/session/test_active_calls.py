@@ -1,11 +1,11 @@
-"""Which lines a process has, and when it is quiet."""
+"""Which calls a process has, and when it is quiet."""
 
 from __future__ import annotations
 
 import asyncio
 
 from agent.capacity.admission import Admission
-from agent.session.call_registry import ActiveCalls
+from agent.session.active_calls import ActiveCalls
 from agent.session.session import Session
 from tests.scripted import ScriptedLine, ScriptedModel, Stage
 from tests.virtual_time import run_virtually
@@ -20,10 +20,10 @@ def session() -> Session:
     return Stage(ScriptedLine([]), ScriptedModel([])).session()
 
 
-async def is_quiet(lines: ActiveCalls) -> bool:
+async def is_quiet(calls: ActiveCalls) -> bool:
     try:
         async with asyncio.timeout(1.0):
-            await lines.until_quiet()
+            await calls.until_quiet()
     except TimeoutError:
         return False
     return True
@@ -33,29 +33,29 @@ def test_a_process_is_quiet_without_a_seat_and_without_a_session() -> None:
     """A call on a terminal has no seat, and a line that is being opened no session."""
 
     async def main() -> list[bool]:
-        lines = counted([])
-        seen = [await is_quiet(lines)]
-        with lines.in_progress("CA1", session()):
-            with lines.in_progress("CA2", session()):
+        calls = counted([])
+        seen = [await is_quiet(calls)]
+        with calls.in_progress("CA1", session()):
+            with calls.in_progress("CA2", session()):
                 pass
-            seen.append(await is_quiet(lines))
-        seen.append(await is_quiet(lines))
-        with lines.seat("CA1"):
-            with lines.in_progress("CA1", session()):
+            seen.append(await is_quiet(calls))
+        seen.append(await is_quiet(calls))
+        with calls.slot("CA1"):
+            with calls.in_progress("CA1", session()):
                 pass
-            seen.append(await is_quiet(lines))
-        return [*seen, await is_quiet(lines)]
+            seen.append(await is_quiet(calls))
+        return [*seen, await is_quiet(calls)]
 
     assert run_virtually(main()) == [True, False, True, False, True]
 
 
 def test_calls_in_progress_are_told_whenever_their_number_changes() -> None:
-    """Two lines of one call are two until the older one is over."""
+    """Two calls of one call are two until the older one is over."""
     told: list[int] = []
 
     async def main() -> None:
-        lines = counted(told)
-        with lines.in_progress("CA1", session()), lines.in_progress("CA1", session()):
+        calls = counted(told)
+        with calls.in_progress("CA1", session()), calls.in_progress("CA1", session()):
             pass
 
     run_virtually(main())

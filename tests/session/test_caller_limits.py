@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agent.ports import Item
-from agent.store.call_state.caller_usage import line_of, note_tokens, read_tokens, take_place
+from agent.session.caller_limits import connection_name, note_tokens, read_tokens, take_place
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -79,7 +79,7 @@ async def test_calls_that_an_earlier_version_counted_count(
 
 async def test_tokens_of_a_line_only_grow(stores: Stores, stores_clock: Clock) -> None:
     """Writings that overtake each other leave the most; each line has its own."""
-    line, other = line_of("CA1", 1_000.0), line_of("CA1", 1_001.5)
+    line, other = connection_name("CA1", 1_000.0), connection_name("CA1", 1_001.5)
 
     for tokens in (100, 400, 300):
         await note_tokens(stores[0], ADA, line, tokens, stores_clock())
