@@ -90,7 +90,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
             gap=settings.model_gap_seconds,
             load=max(settings.model_load_seconds, settings.model_first_event_seconds),
         ),
-        events=telemetry.models,
+        count=telemetry.count,
         may_hedge=lambda: load.allows_hedges,
     )
 
@@ -185,7 +185,7 @@ async def _open_calls(
     makes_table: bool,
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
-    load = Load(telemetry.load)
+    load = Load(telemetry.count)
     prices = prices_of(settings)
     table = await open_store(
         settings.table_name,
@@ -200,14 +200,14 @@ async def _open_calls(
     options = model_options(settings, telemetry, load)
     try:
         async with (
-            open_journals(store, clock, telemetry.journals) as journals,
-            open_records(store, clock, record_days(settings), telemetry.records) as records,
+            open_journals(store, clock, telemetry.count) as journals,
+            open_records(store, clock, record_days(settings), telemetry.count) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
             OutboundHttp.open(settings.http_tool_hosts) as outside,
-            open_sources(settings.mcp_config, telemetry.tool_sources) as sources,
+            open_sources(settings.mcp_config, telemetry.count) as sources,
         ):
-            messenger = MeasuredMessenger(carrier, telemetry)
+            messenger = MeasuredMessenger(carrier, telemetry.count)
             http = HttpTools(outside, settings.http_tool_secrets)
             toolkit = ToolRegistry(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
@@ -284,7 +284,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         doors = public_doors(settings)
         async with (
             open_site(
-                public, host or settings.public_host, settings.port, doors, telemetry
+                public, host or settings.public_host, settings.port, doors, telemetry.count
             ) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
@@ -316,6 +316,6 @@ async def _private_site(
         host or settings.metrics_host,
         settings.metrics_port,
         PRIVATE_DOORS,
-        telemetry,
+        telemetry.count,
     ) as port:
         yield port

@@ -26,6 +26,26 @@ from agent.call.events import Event
 from agent.call.history import Recorded
 from agent.call.messages import ReplyPiece, ReplyRequest, ToolCall
 
+
+class Count(Protocol):
+    """Where everything is counted and measured; what it is called is in `docs/observing.md`."""
+
+    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        """Record an amount. Never waits.
+
+        Args:
+            metric: Name of a metric of `agent.observability.metrics`, a literal: a test looks at
+                every call in the code.
+            amount: Added to a counter; the new value of a gauge; one observation of a histogram.
+            labels: Exactly the labels of the metric, each from a bounded set.
+        """
+        ...
+
+
+def uncounted(metric: str, amount: float = 1, /, **labels: str) -> None:
+    """`Count` that ignores everything."""
+
+
 Item = dict[str, object]
 """One item of the table: `pk`, `sk` and attributes of JSON's types (contract section 7)."""
 Key = tuple[str, str]

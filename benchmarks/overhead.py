@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agent.call.messages import Message, ReplyRequest, Role, Text, TextPiece
 from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
-from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit, Uncounted
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.replies import Reply, say, stall
@@ -321,7 +321,7 @@ async def measure_hedging(folder: Path, share: float) -> dict[str, float]:
         async with BedrockClient.open(max_calls=100) as runtime:
             settings = ModelSettings(MODEL)
             bedrock = BedrockModel(MODEL, settings, runtime)
-            health, budget = ModelCircuit(MODEL, Uncounted()), HedgeBudget(share)
+            health, budget = ModelCircuit(MODEL), HedgeBudget(share)
             gate = asyncio.Semaphore(HEDGED_AT_ONCE)
 
             async def ask(number: int) -> None:

@@ -27,6 +27,30 @@ class Clock:
         return self.seconds
 
 
+class Counted:
+    """`ports.Count` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, dict[str, str]]] = []
+
+    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        self.seen.append((metric, amount, labels))
+
+    def amounts(self, metric: str, **labels: str) -> list[float]:
+        """All amounts of one series."""
+        return [amount for name, amount, has in self.seen if (name, has) == (metric, labels)]
+
+    def value(self, metric: str, **labels: str) -> float:
+        """The sum of a counter, or the last value of a gauge; 0 if there is none."""
+        amounts = self.amounts(metric, **labels)
+        return sum(amounts) if metric.endswith("_total") else (amounts or [0.0])[-1]
+
+    def by(self, label: str, metric: str) -> dict[str, float]:
+        """The value for each value of the metric's one label."""
+        found = {has[label] for name, _, has in self.seen if name == metric}
+        return {each: self.value(metric, **{label: each}) for each in found}
+
+
 def moment(
     event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0
 ) -> ObservedStep:

@@ -196,11 +196,11 @@ async def staged(
     telemetry = Telemetry()
     table = MeasuredStore(store, telemetry)
     async with (
-        open_journals(table, clock, telemetry.journals) as journals,
-        open_records(table, clock, options.record_days(settings), telemetry.records) as records,
+        open_journals(table, clock, telemetry.count) as journals,
+        open_records(table, clock, options.record_days(settings), telemetry.count) as records,
         OutboundHttp.open(settings.http_tool_hosts) as outside,
     ):
-        sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry)
+        sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
         http = HttpTools(outside, settings.http_tool_secrets)
         toolkit = ToolRegistry(TOOLS, sender.lacking, http)
         resources = Resources(

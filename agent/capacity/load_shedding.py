@@ -30,9 +30,10 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from statistics import median_low
-from typing import Protocol
 
 import structlog
+
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -57,33 +58,11 @@ class Level(IntEnum):
 _BEGINS_AT = {Level.HEDGES: HEDGES_OFF_SECONDS, Level.CALLS: CALLS_OFF_SECONDS}
 
 
-class LoadEvents(Protocol):
-    """What is measured of the load."""
-
-    def lagged(self, seconds: float) -> None:
-        """A callback ran so late."""
-        ...
-
-    def shedding(self, level: int) -> None:
-        """This much is left out from now on."""
-        ...
-
-
-class Unmeasured:
-    """`LoadEvents` for nobody."""
-
-    def lagged(self, seconds: float) -> None:
-        """See `LoadEvents`."""
-
-    def shedding(self, level: int) -> None:
-        """See `LoadEvents`."""
-
-
 class Load:
     """The load of one process."""
 
-    def __init__(self, events: LoadEvents | None = None) -> None:
-        self._events = events or Unmeasured()
+    def __init__(self, count: Count = uncounted) -> None:
+        self._count = count
         self._lags: deque[float] = deque(maxlen=SAMPLES)
         self.level = Level.NOTHING
         """What is left out now."""
@@ -100,7 +79,7 @@ class Load:
 
     def note(self, lag: float) -> None:
         """A callback ran so many seconds late."""
-        self._events.lagged(lag)
+        self._count("agent_event_loop_lag_seconds", lag)
         self._lags.append(lag)
         if len(self._lags) == SAMPLES:
             self._settle(median_low(self._lags))
@@ -112,6 +91,7 @@ class Load:
             due = loop.time() + SAMPLE_SECONDS
             await asyncio.sleep(SAMPLE_SECONDS)
             self.note(max(0.0, loop.time() - due))
+            self._count("agent_tasks", len(asyncio.all_tasks()))
 
     def _settle(self, lag: float) -> None:
         level = max(
@@ -123,7 +103,7 @@ class Load:
         tell = log.warning if level > self.level else log.info
         tell("load.changed", left_out=level.name.lower(), lag_seconds=round(lag, 3))
         self.level = level
-        self._events.shedding(level)
+        self._count("agent_load_shedding", level)
 
     def _threshold(self, level: Level, begins: float) -> float:
         return begins * EASED if level <= self.level else begins

@@ -24,14 +24,13 @@ from agent.store import open_store
 from agent.tools import SPECS
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
-from agent.usecases import relay_attributes as relay_rules
 from agent.usecases import seed
 from agent.usecases.audit import TableAudit
 from agent.usecases.caller_identity import identify
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.versions import Versions
 
-_AUDIT = TableAudit(relay_rules, SPECS)
+_AUDIT = TableAudit(SPECS)
 """Of all that is written. Which declared tools can be used depends on where they are served."""
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
 
@@ -299,9 +298,9 @@ def _check(asked: argparse.Namespace) -> int:
         specs |= found
         faults += away
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    faults += seed.check(CONFIGURATION, specs, relay_rules, usable)
+    faults += seed.check(CONFIGURATION, specs, usable)
     if asked.table:
-        faults += _table_faults(TableAudit(relay_rules, specs, usable))
+        faults += _table_faults(TableAudit(specs, usable))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

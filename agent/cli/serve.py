@@ -44,7 +44,7 @@ async def serve(settings: Settings) -> None:
             log.warning("model.offline", notice=OFFLINE_NOTICE)
         log.info("service.started", port=service.port, metrics_port=service.metrics_port)
         first = await signals.get()
-        service.telemetry.draining.set(1)
+        service.telemetry.count("agent_draining", 1)
         await _leave(service.calls, first, signals, settings.drain_seconds)
     log.info("service.stopped")
 

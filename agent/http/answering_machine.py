@@ -52,6 +52,6 @@ async def ended(request: web.Request) -> web.Response:
         return refuse(request, fields, 403)
     status = fields.get("CallStatus", "")
     outcome = status if status in FINAL_STATUSES else "other"
-    request.app[TELEMETRY].outbound_calls.labels(outcome).inc()
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome=outcome)
     log.info("outbound.ended", call_sid=fields.get("CallSid", "")[:64], status=outcome)
     return web.Response(status=204)

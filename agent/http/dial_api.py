@@ -61,12 +61,12 @@ async def dial(request: web.Request) -> web.Response:
         return _refuse(request, error.fault, _STATUSES[error.fault], error.detail)
     except StoreError:
         return _refuse(request, "store", 503, "the table cannot be reached")
-    request.app[TELEMETRY].outbound_calls.labels("dialled").inc()
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome="dialled")
     return web.json_response({"callSid": call_sid}, status=202)
 
 
 def _refuse(request: web.Request, reason: str, status: int, detail: str) -> web.Response:
-    request.app[TELEMETRY].outbound_calls.labels("refused").inc()
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome="refused")
     log.warning("dial.refused", reason=reason, status=status)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return web.json_response({"error": reason, "detail": detail}, status=status, headers=headers)

@@ -52,7 +52,7 @@ def answer(document: str) -> web.Response:
 
 def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     """Turn a call away, counted. `reason` is one of a few words of ours."""
-    request.app[TELEMETRY].calls_refused.labels(reason).inc()
+    request.app[TELEMETRY].count("agent_calls_refused_total", reason=reason)
     log.warning("call.refused", reason=reason, status=status)
     return web.Response(status=status, text=f"{reason}\n")
 
@@ -154,4 +154,5 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
 def _measure(request: web.Request, status: int, began: float) -> None:
     telemetry = request.app[TELEMETRY]
     route = getattr(request.match_info.route.resource, "canonical", "unknown")
-    telemetry.webhook_duration.labels(route, str(status)).observe(telemetry.now() - began)
+    seconds = telemetry.now() - began
+    telemetry.count("agent_webhook_duration_seconds", seconds, route=route, status=str(status))

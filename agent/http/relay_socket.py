@@ -33,7 +33,7 @@ from agent.http.middleware import (
     refuse,
     told,
 )
-from agent.observability import Telemetry
+from agent.ports import Count
 from agent.store.call_state.call_item import SpentToken, TokenUse
 from agent.twilio import frames
 from agent.twilio.speech_failover import SpeechHealth, failed_side
@@ -83,7 +83,7 @@ async def _answer(
     if spent.use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
-    line = RelayTransport(socket, request.app[TELEMETRY], request.app[CALLS].speech)
+    line = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
     if spent.use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
         await _lead(request, line, call_sid, spent)
     else:
@@ -118,13 +118,11 @@ async def _lead(
 class RelayTransport:
     """`ports.Line` over the relay's socket."""
 
-    def __init__(
-        self, socket: web.WebSocketResponse, telemetry: Telemetry, speech: SpeechHealth
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, count: Count, speech: SpeechHealth) -> None:
         self._socket = socket
         self._speech = speech
         self._call_sid = ""
-        self._telemetry = telemetry
+        self._count = count
         self._has_ended = False
 
     async def set_up(self) -> frames.Setup | None:
@@ -135,7 +133,7 @@ class RelayTransport:
                     if isinstance(inbound, frames.Setup):
                         self._call_sid = inbound.call_sid
                         return inbound
-                    self._telemetry.frames_ignored.labels("before_setup").inc()
+                    self._count("agent_relay_frames_ignored_total", kind="before_setup")
         except TimeoutError:
             log.warning("relay.no_setup")
         return None
@@ -145,15 +143,15 @@ class RelayTransport:
         async for inbound in self._inbound():
             match inbound:
                 case frames.Setup():
-                    self._telemetry.frames_ignored.labels("repeated_setup").inc()
+                    self._count("agent_relay_frames_ignored_total", kind="repeated_setup")
                 case frames.RelayFault(description, code):
-                    self._telemetry.relay_errors.inc()
+                    self._count("agent_relay_errors_total")
                     log.warning("relay.error", code=code, pii_description=description)
                     if side := failed_side(code or 0):
                         provider = self._speech.failed(self._call_sid, side)
                         log.warning("speech.provider_failed", side=side, provider=provider)
                 case frames.Unheeded(kind):
-                    self._telemetry.frames_ignored.labels(kind).inc()
+                    self._count("agent_relay_frames_ignored_total", kind=kind)
                 case frames.RoundTrip() | frames.ConfigUpdated():
                     pass
                 case _:
@@ -182,10 +180,10 @@ class RelayTransport:
     async def _inbound(self) -> AsyncGenerator[frames.Inbound, None]:
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
-                self._telemetry.frames_ignored.labels("binary").inc()
+                self._count("agent_relay_frames_ignored_total", kind="binary")
                 continue
             try:
                 yield frames.parse(message.data)
             except RelayProtocolError as error:
-                self._telemetry.frames_ignored.labels(error.kind).inc()
+                self._count("agent_relay_frames_ignored_total", kind=error.kind)
                 log.warning("frame.ignored", kind=error.kind)

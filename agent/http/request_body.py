@@ -111,6 +111,6 @@ def _check_size(request: web.Request, size: int) -> None:
 
 
 def _refused(request: web.Request, reason: str, answer: web.HTTPException) -> web.HTTPException:
-    request.app[TELEMETRY].bad_requests.labels(reason).inc()
+    request.app[TELEMETRY].count("agent_bad_requests_total", reason=reason)
     log.warning("request.refused", reason=reason, status=answer.status)
     return answer

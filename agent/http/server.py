@@ -52,7 +52,7 @@ from aiohttp import StreamReader, hdrs, http_exceptions, web
 from agent.capacity.admission import HARD_FACTOR
 from agent.http.connection_limits import PendingConnections
 from agent.http.middleware import Handler
-from agent.observability import Telemetry
+from agent.ports import Count
 from agent.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ async def open_site(
     host: str | None,
     port: int,
     doors: ConnectionLimits,
-    telemetry: Telemetry,
+    count: Count,
 ) -> AsyncIterator[int]:
     """An application on a port; port 0 takes a free one. Yields the port.
 
@@ -122,10 +122,10 @@ async def open_site(
         keepalive_timeout=doors.keep_alive_seconds,
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
-        logger=ProtocolFaults(telemetry),
+        logger=ProtocolFaults(count),
     )
     await runner.setup()
-    connections = _Connections(runner, doors, telemetry)
+    connections = _Connections(runner, doors, count)
     try:
         listening = await _listen(connections, host, port)
         try:
@@ -185,27 +185,25 @@ def _connection_of(request: web.Request) -> _Connection | None:
 class _Connections:
     """All connections of one port."""
 
-    def __init__(
-        self, runner: web.AppRunner, doors: ConnectionLimits, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, runner: web.AppRunner, doors: ConnectionLimits, count: Count) -> None:
         self._runner = runner
         self.doors = doors
         self.waiting: PendingConnections[_Connection] = PendingConnections(
             max(1, doors.most // _SHARES)
         )
-        self._open = telemetry.connections.labels(doors.name)
-        self._cut = telemetry.connections_cut
-        self._count = 0
+        self._count = count
+        self._open = 0
+        self.add_open(0)
 
     def accept(self) -> asyncio.BaseProtocol:
         """A protocol for one who has connected."""
-        if self._count >= self.doors.most and not self._make_room():
+        if self._open >= self.doors.most and not self._make_room():
             self.count_cut("full")
             return _Refused()
         server = self._runner.server
         if server is None:
             return _Refused()
-        self.count(1)  # here: the loop accepts many before it tells the first that it is connected
+        self.add_open(1)  # now: the loop accepts many before the first `connection_made`
         return _Connection(self, server())
 
     def _make_room(self) -> bool:
@@ -214,14 +212,14 @@ class _Connections:
             first.cut("idle")
         return first is not None
 
-    def count(self, more: int) -> None:
+    def add_open(self, more: int) -> None:
         """So many more are open."""
-        self._count += more
-        self._open.set(self._count)
+        self._open += more
+        self._count("agent_connections", self._open, port=self.doors.name)
 
     def count_cut(self, reason: str) -> None:
         """One was closed by us."""
-        self._cut.labels(self.doors.name, reason).inc()
+        self._count("agent_connections_cut_total", port=self.doors.name, reason=reason)
 
 
 class _Refused(asyncio.Protocol):
@@ -333,7 +331,7 @@ class _Connection(asyncio.Protocol):
         self._all.waiting.leave(self)
         if self._is_counted:
             self._is_counted = False
-            self._all.count(-1)
+            self._all.add_open(-1)
 
 
 _OF_THE_PEER = (http_exceptions.HttpProcessingError, web.RequestPayloadError, ConnectionError)
@@ -342,9 +340,9 @@ _OF_THE_PEER = (http_exceptions.HttpProcessingError, web.RequestPayloadError, Co
 class ProtocolFaults(logging.LoggerAdapter[logging.Logger]):
     """The logger of aiohttp's server."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, count: Count) -> None:
         super().__init__(logging.getLogger("aiohttp.server"), {})
-        self._telemetry = telemetry
+        self._count = count
 
     def log(self, level: int, msg: object, *args: object, **options: object) -> None:
         """See `logging.LoggerAdapter`."""
@@ -352,5 +350,5 @@ class ProtocolFaults(logging.LoggerAdapter[logging.Logger]):
         if not isinstance(fault, _OF_THE_PEER):
             super().log(level, msg, *args, **options)  # type: ignore[arg-type] # as they came
             return
-        self._telemetry.bad_requests.labels("protocol").inc()
+        self._count("agent_bad_requests_total", reason="protocol")
         log.warning("request.refused", reason="protocol", error=type(fault).__name__)

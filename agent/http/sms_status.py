@@ -38,7 +38,7 @@ async def report(request: web.Request) -> web.Response:
     if not status or not fields.get("MessageSid"):
         return web.Response(status=400, text="bad_request\n")
     known = status if status in _STATUSES else "other"
-    request.app[TELEMETRY].messages.labels("sms", known).inc()
+    request.app[TELEMETRY].count("agent_messages_total", channel="sms", status=known)
     if status in _LOST:
         code = error_code(fields.get("ErrorCode", ""))
         log.warning("message.lost", status=status, error_code=code)

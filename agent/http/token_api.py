@@ -86,7 +86,7 @@ async def issue(request: web.Request) -> web.Response:
         return _refuse(request, "invalid", 400)
     if wait := desk.by_identity.wait(identity):
         return _refuse(request, "limited", 429, {"Retry-After": _whole(wait)})
-    request.app[TELEMETRY].access_tokens.labels("issued").inc()
+    request.app[TELEMETRY].count("agent_access_tokens_total", outcome="issued")
     token = desk.access.issue(identity)
     return _json({"token": token, "identity": identity, "expiresIn": desk.access.seconds})
 
@@ -107,7 +107,7 @@ async def _identity(request: web.Request) -> str:
 def _refuse(
     request: web.Request, outcome: str, status: int, headers: dict[str, str] | None = None
 ) -> web.Response:
-    request.app[TELEMETRY].access_tokens.labels(outcome).inc()
+    request.app[TELEMETRY].count("agent_access_tokens_total", outcome=outcome)
     log.warning("token.refused", outcome=outcome, status=status)
     return _json({"error": outcome}, status, headers)
 

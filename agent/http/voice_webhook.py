@@ -110,7 +110,7 @@ async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | we
     if dial is None:
         return refuse(request, "dial", 403)
     kind = answerer(fields)
-    request.app[TELEMETRY].outbound_calls.labels(kind).inc()
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome=kind)
     if kind == "fax":
         return answer(twiml.hang_up())
     if kind == "machine":

@@ -33,18 +33,11 @@ from typing import Any
 import structlog
 
 from agent.errors import AgentError, UseCaseError
-from agent.llm.failover import (
-    Candidate,
-    FailoverModel,
-    HedgeBudget,
-    ModelCircuit,
-    ModelEvents,
-    Uncounted,
-)
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningHabits, Thinker
 from agent.llm.timeouts import TimeLimits
-from agent.ports import LanguageModel
+from agent.ports import Count, LanguageModel, uncounted
 from agent.usecases.use_case import ModelSettings, UseCase
 
 __all__ = [
@@ -83,7 +76,7 @@ class ModelOptions:
     openai_base_url: str = ""
     max_calls: int = 100
     patience: TimeLimits = field(default_factory=TimeLimits)
-    events: ModelEvents = field(default_factory=Uncounted)
+    count: Count = uncounted
     may_hedge: Callable[[], bool] = lambda: True
     """Whether this process can afford a second request now."""
 
@@ -106,7 +99,7 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_Build]:
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
         patience=options.patience,
-        events=options.events,
+        count=options.count,
     ) as runtime:
         yield lambda settings, _: OpenAIModel(settings.identifier, runtime)
 
@@ -116,7 +109,7 @@ async def _bedrock(options: ModelOptions) -> AsyncIterator[_Build]:
     from agent.llm.bedrock import BedrockClient, BedrockModel  # noqa: PLC0415 (see the module)
 
     async with BedrockClient.open(
-        max_calls=options.max_calls, patience=options.patience, events=options.events
+        max_calls=options.max_calls, patience=options.patience, count=options.count
     ) as runtime:
         await runtime.warm(_WARM_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, runtime)
@@ -236,7 +229,7 @@ class _Models:
                 candidates.append(self._candidate(identifier, self._built(other, script)))
             except UseCaseError as error:
                 log.warning("model.no_fallback", model=identifier, fault=str(error))
-        return FailoverModel(candidates, self._budget, self._options.events, self._options.patience)
+        return FailoverModel(candidates, self._budget, self._options.count, self._options.patience)
 
     def _built(self, settings: ModelSettings, script: str) -> LanguageModel:
         return self._builds[_scheme_of(settings.identifier)].result()(settings, script)
@@ -250,7 +243,7 @@ class _Models:
             options = self._options
             health = ModelCircuit(
                 identifier,
-                options.events,
+                options.count,
                 patience=options.patience,
                 loads=self._loads(identifier),
             )

@@ -20,11 +20,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 
 from agent.call.events import ReplyFault
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -146,23 +147,15 @@ def refused_option(said: RefusedOption, sent: Iterable[Option]) -> Option | None
     return _first_named(options, _names_in(said.text)) if _REFUSES.search(plain) else None
 
 
-class RefusalEvents(Protocol):
-    """What is counted of refusals; `model` is an identifier."""
-
-    def option_refused(self, model: str, option: str) -> None:
-        """From now on this model is not sent this option; a kind of a closed list."""
-        ...
-
-
 class LearnedOptions:
     """Which options the models of this process have refused.
 
     Args:
-        events: Told of each once; None = not counted.
+        count: For each refused option, once.
     """
 
-    def __init__(self, events: RefusalEvents | None = None) -> None:
-        self._events = events
+    def __init__(self, count: Count = uncounted) -> None:
+        self._count = count
         self._refused: dict[str, frozenset[str]] = {}
 
     def of(self, model: str) -> frozenset[str]:
@@ -186,8 +179,7 @@ class LearnedOptions:
             log.warning(
                 "model.option_refused", model=model, option=option.label, pii_detail=said.text
             )
-            if self._events is not None:
-                self._events.option_refused(model, option.label)
+            self._count("agent_llm_options_refused_total", model=model, option=option.label)
         return True
 
 

@@ -37,12 +37,12 @@ class CallObserver:
         self._metrics = metrics
         self._use_case = use_case
         self._facts = facts
-        self._replies = Replies(metrics, use_case, model)
-        self._turns = TurnTracker(metrics, use_case, model)
+        self._replies = Replies(metrics.count, use_case, model)
+        self._turns = TurnTracker(metrics.count, use_case, model)
         self._receipt = CallSummary(model)
         self._began = metrics.now()
         self._fell_silent: float | None = None
-        metrics.active_calls.inc()
+        metrics.add_active_calls(1)
 
     @property
     def tokens(self) -> int:
@@ -52,12 +52,12 @@ class CallObserver:
     def ended(self, reason: EndReason) -> None:
         """The call is over; called once."""
         now = self._metrics.now()
-        self._metrics.active_calls.dec()
-        self._metrics.calls.labels(self._use_case, reason).inc()
+        self._metrics.add_active_calls(-1)
+        self._metrics.count("agent_calls_total", use_case=self._use_case, end_reason=reason)
         self._turns.ended(now)
         prices = self._facts.prices
         for model, cost in prices.each(self._receipt.used):
-            self._metrics.llm_cost.labels(model, prices.currency).inc(cost)
+            self._metrics.count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._receipt.write(
             self._use_case, reason, self._turns.count, now - self._began, self._facts
         )
@@ -67,12 +67,11 @@ class CallObserver:
         if self._replies.is_being_written(moment.event) and _is_silent(moment):
             return  # one more word of many
         if kind := interrupt_kind(moment):
-            self._metrics.interrupts.labels(kind).inc()
-            self._metrics.interrupt_stop.labels(kind).observe(
-                max(0.0, self._metrics.now() - moment.received_at)
-            )
+            self._metrics.count("agent_interrupts_total", kind=kind)
+            seconds = max(0.0, self._metrics.now() - moment.received_at)
+            self._metrics.count("agent_interrupt_stop_seconds", seconds, kind=kind)
         if reason := entry_reason(moment):
-            self._metrics.keypad_entries.labels(reason).inc()
+            self._metrics.count("agent_keypad_entries_total", reason=reason)
         self._replies.observe(moment)
         self._turns.observe(moment, kind)
         self._receipt.observe(moment, kind)
@@ -80,7 +79,7 @@ class CallObserver:
             case PlaybackReported(report):
                 self._listen(report, moment.received_at)
             case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one, _ in moment.deeds):
-                self._metrics.reprompts.labels(self._use_case).inc()
+                self._metrics.count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
 
@@ -92,7 +91,9 @@ class CallObserver:
             self._fell_silent = None
         elif report is Playback.AGENT_ON and self._fell_silent is not None:
             seconds = at - self._fell_silent
-            self._metrics.audio_latency.labels(self._use_case).observe(seconds)
+            self._metrics.count(
+                "agent_turn_audio_latency_seconds", seconds, use_case=self._use_case
+            )
             self._fell_silent = None
 
 

@@ -16,11 +16,10 @@ from types import TracebackType
 from typing import Literal
 
 import structlog
-from prometheus_client import Counter
 
 from agent.errors import MessageRefusedError, StoreError
 from agent.observability.metrics import Metrics
-from agent.ports import Channel, Item, Key, Mail, Messenger, Store, TextMessage
+from agent.ports import Channel, Count, Item, Key, Mail, Messenger, Store, TextMessage
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +31,14 @@ class ObserverGuard:
 
     Args:
         observer: Its name, a label of the counter.
-        errors: Counts the faults.
+        count: For the faults.
     """
 
-    __slots__ = ("_errors", "_has_logged", "_observer")
+    __slots__ = ("_count", "_has_logged", "_observer")
 
-    def __init__(self, observer: ObserverName, errors: Counter) -> None:
+    def __init__(self, observer: ObserverName, count: Count) -> None:
         self._observer = observer
-        self._errors = errors
+        self._count = count
         self._has_logged = False
 
     def __enter__(self) -> None:
@@ -53,7 +52,7 @@ class ObserverGuard:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        self._errors.labels(self._observer).inc()
+        self._count("agent_observer_errors_total", observer=self._observer)
         if not self._has_logged:
             self._has_logged = True
             log.error("observer.failed", observer=self._observer, exc_info=error)
@@ -67,9 +66,9 @@ OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
 class MeasuredMessenger:
     """A `ports.Messenger` that counts what another one sends."""
 
-    def __init__(self, messenger: Messenger, telemetry: Metrics) -> None:
+    def __init__(self, messenger: Messenger, count: Count) -> None:
         self._messenger = messenger
-        self._messages = telemetry.messages
+        self._count = count
 
     @property
     def lacking(self) -> Mapping[Channel, str]:
@@ -96,7 +95,7 @@ class MeasuredMessenger:
             status = "refused"
             raise
         finally:
-            self._messages.labels(channel, status).inc()
+            self._count("agent_messages_total", channel=channel, status=status)
 
 
 class MeasuredStore:
@@ -114,7 +113,7 @@ class MeasuredStore:
         self._store = store
         self._telemetry = telemetry
         self._on_operation = on_operation
-        self._guard = ObserverGuard("trace", telemetry.observer_errors)
+        self._guard = ObserverGuard("trace", telemetry.count)
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """See `ports.Store`."""
@@ -183,9 +182,13 @@ class _Measured:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
-        histogram = self._telemetry.store_duration.labels(self._operation, outcome)
         ended = self._telemetry.now()
-        histogram.observe(ended - self._began)
+        self._telemetry.count(
+            "agent_store_duration_seconds",
+            ended - self._began,
+            operation=self._operation,
+            outcome=outcome,
+        )
         if self._on_operation is not None:
             with self._guard:
                 self._on_operation(self._operation, self._began, ended, kind)

@@ -30,8 +30,7 @@ from agent.call.events import (
 )
 from agent.call.messages import Usage
 from agent.observability.call_summary import by_kind
-from agent.observability.metrics import Metrics
-from agent.ports import ObservedStep
+from agent.ports import Count, ObservedStep
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
@@ -47,8 +46,8 @@ class _Reply:
 class Replies:
     """Measures the replies and tools of one call; arguments as for `Turns`."""
 
-    def __init__(self, metrics: Metrics, use_case: str, model: Callable[[], str]) -> None:
-        self._metrics = metrics
+    def __init__(self, count: Count, use_case: str, model: Callable[[], str]) -> None:
+        self._count = count
         self._use_case = use_case
         self._model = model
         self._replies: dict[int, _Reply] = {}
@@ -76,21 +75,21 @@ class Replies:
         match event:
             case ReplyDelta(reply, text) if text:
                 if reply not in self._replies:
-                    self._metrics.stale_pieces.inc()
+                    self._count("agent_llm_stale_pieces_total")
                 self._first_token(reply, at)
             case ReplyFinished(reply, calls) if calls:
                 self._first_token(reply, at)
             case ReplyFailed(reply, fault):
                 if self._end_reply(reply, at, "failed"):
-                    self._metrics.llm_errors.labels(self._model(), fault).inc()
+                    self._count("agent_llm_errors_total", model=self._model(), kind=fault)
             case ToolFinished(call_id, outcome):
                 self._end_tool(call_id, at, "error" if outcome.is_error else "ok")
             case TokensCounted(reply, usage):
-                self._count(reply, usage)
+                self._count_tokens(reply, usage)
             case Summarized():
-                self._metrics.summaries.labels("came").inc()
+                self._count("agent_summaries_total", outcome="came")
             case SummaryFailed():
-                self._metrics.summaries.labels("failed").inc()
+                self._count("agent_summaries_total", outcome="failed")
             case _:
                 pass
 
@@ -113,37 +112,45 @@ class Replies:
         reply = self._replies.get(number)
         if reply is not None and reply.first_token is None:
             reply.first_token = at
-            histogram = self._metrics.first_token.labels(self._model(), self._use_case)
-            histogram.observe(at - reply.asked, self._metrics.exemplar())
+            self._count(
+                "agent_llm_time_to_first_token_seconds",
+                at - reply.asked,
+                model=self._model(),
+                use_case=self._use_case,
+            )
 
     def _first_clause(self, at: float) -> None:
         """Text was written: that of the reply which is being written."""
         for reply in self._replies.values():
             if reply.first_token is not None and not reply.is_heard:
                 reply.is_heard = True
-                histogram = self._metrics.first_clause.labels(self._model(), self._use_case)
-                histogram.observe(at - reply.asked, self._metrics.exemplar())
+                self._count(
+                    "agent_llm_time_to_first_clause_seconds",
+                    at - reply.asked,
+                    model=self._model(),
+                    use_case=self._use_case,
+                )
 
     def _end_reply(self, number: int, at: float, outcome: str) -> bool:
         """The reply is no more; false if that was known."""
         if (reply := self._replies.pop(number, None)) is None:
             return False
         model = self._model()
-        self._metrics.llm_requests.labels(model, outcome).inc()
-        self._metrics.llm_duration.labels(model, outcome).observe(at - reply.asked)
+        self._count("agent_llm_requests_total", model=model, outcome=outcome)
+        self._count("agent_llm_duration_seconds", at - reply.asked, model=model, outcome=outcome)
         if reply.first_token is not None:
             self._written = {number: at - reply.first_token}
         return True
 
-    def _count(self, number: int | None, usage: Usage) -> None:
+    def _count_tokens(self, number: int | None, usage: Usage) -> None:
         model = usage.model or self._model()
         for kind, tokens in by_kind(usage).items():
-            self._metrics.llm_tokens.labels(model, kind).inc(tokens)
+            self._count("agent_llm_tokens_total", tokens, model=model, kind=kind)
         seconds = self._written.pop(number, 0.0) if number is not None else 0.0
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
-            self._metrics.llm_speed.labels(model).observe(usage.output / seconds)
+            self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
 
     def _end_tool(self, call_id: str, at: float, outcome: str) -> None:
         if (run := self._tools.pop(call_id, None)) is not None:
             name, began = run
-            self._metrics.tool_duration.labels(name, outcome).observe(at - began)
+            self._count("agent_tool_duration_seconds", at - began, tool=name, outcome=outcome)

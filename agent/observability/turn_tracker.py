@@ -31,9 +31,8 @@ from agent.call.events import (
 from agent.call.messages import Usage
 from agent.observability.call_summary import by_kind
 from agent.observability.input_kinds import ORDER_SECONDS
-from agent.observability.metrics import Metrics
 from agent.observability.turn_stages import OURS, TrackedTurn
-from agent.ports import ObservedStep
+from agent.ports import Count, ObservedStep
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +46,13 @@ class TurnTracker:
     """Follows the turns of one call.
 
     Args:
-        metrics: Of the process.
+        count: Of the process.
         use_case: Its name.
         model: Tells the name of the model that answers now.
     """
 
-    def __init__(self, metrics: Metrics, use_case: str, model: Callable[[], str]) -> None:
-        self._metrics = metrics
+    def __init__(self, count: Count, use_case: str, model: Callable[[], str]) -> None:
+        self._count = count
         self._use_case = use_case
         self._model = model
         self._log = log.bind(use_case=use_case)
@@ -75,7 +74,7 @@ class TurnTracker:
             case CallerPressed() | CallerSpoke(is_final=True):
                 self._heard(received_at, has_begun=_begins(deeds))
             case TokensCounted(reply, usage):
-                self._count(reply, usage)
+                self._add_usage(reply, usage)
             case _:
                 pass
         if (turn := self._turn) is not None:
@@ -108,7 +107,7 @@ class TurnTracker:
             self._turn = TrackedTurn(at)
         self._tell()
 
-    def _count(self, reply: int | None, usage: Usage) -> None:
+    def _add_usage(self, reply: int | None, usage: Usage) -> None:
         """Tokens come when their reply is over, and with it perhaps the turn."""
         for turn in (self._turn, self._untold):
             if turn is not None:
@@ -142,11 +141,9 @@ class TurnTracker:
 
     def _measure_response(self, turn: TrackedTurn) -> None:
         response = turn.response or 0.0
-        self._metrics.first_speech.labels(self._use_case).observe(
-            response, self._metrics.exemplar()
-        )
+        self._count("agent_turn_time_to_first_speech_seconds", response, use_case=self._use_case)
         ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
-        self._metrics.overhead.observe(ours, self._metrics.exemplar())
+        self._count("agent_turn_overhead_seconds", ours)
 
     def _close(self) -> None:
         """The turn under way is over."""
@@ -161,9 +158,9 @@ class TurnTracker:
             return
         self.count += 1
         outcome = outcome_of(turn)
-        self._metrics.turns.labels(self._use_case, outcome).inc()
+        self._count("agent_turns_total", use_case=self._use_case, outcome=outcome)
         for stage, seconds in turn.stages.items():
-            self._metrics.turn_stage.labels(self._use_case, stage).observe(seconds)
+            self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
         self._log.info(
             "turn.finished",
             turn=self.count,

@@ -86,11 +86,10 @@ class CallManager:
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
-        resources.telemetry.reserved_calls.set_function(lambda: self.admission.reserved)
+        resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.toolkit, clock)
         self._writes: set[asyncio.Task[None]] = set()
-        self._resumes = resources.telemetry.call_resumes
-        self._repairs = resources.telemetry.history_repairs
+        self._count = resources.telemetry.count
 
     @property
     def is_full(self) -> bool:
@@ -158,7 +157,7 @@ class CallManager:
         own = call_item.token_attributes(token, now)
         attempt = await begin_attempt(self._store, call_sid, cause, session_id, now, own)
         if attempt is None:
-            self._resumes.labels(cause, "refused").inc()
+            self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
         attributes = attempt.attributes
         if attempt.token != own and not await self._joins(call_sid, token, attempt.token):
@@ -202,10 +201,10 @@ class CallManager:
         self.admission.note(call_sid, caller_of(item))
         attempt = latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
-            now = self._clock()
-            attempt = await begin_attempt(self._store, call_sid, ResumeCause.RECONNECTED, "", now)
+            now, cause = self._clock(), ResumeCause.RECONNECTED
+            attempt = await begin_attempt(self._store, call_sid, cause, "", now)
             if attempt is None:
-                self._resumes.labels(ResumeCause.RECONNECTED, "refused").inc()
+                self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
         recovered = await self._recover(item, attempt) if attempt else None
         resumption = recovered.resumption if recovered else None
@@ -316,9 +315,9 @@ class CallManager:
             recovered = await recover(self._store, item, attempt, self._clock())
             outcome = "resumed"
         finally:
-            self._resumes.labels(attempt.cause, outcome).inc()
+            self._count("agent_call_resumes_total", cause=attempt.cause, outcome=outcome)
         for repair in recovered.repairs:
-            self._repairs.labels(repair.kind).inc()
+            self._count("agent_history_repairs_total", kind=repair.kind)
         log.info("call.resumed", cause=attempt.cause, number=attempt.number)
         return recovered
 

@@ -1,17 +1,21 @@
 """Setting a call up: the caller's profile, the use case, its version, and the filled prompt.
 
-Reading takes one round trip to the table (`agent.usecases.prefetch`). The use case is the one that
-the caller's profile names; if that is unusable, the default of the process. A share of the callers
-may get another version of it (`agent.usecases.versions`). A call keeps the version it began with,
-unless its record says `liveEdits` (`agent.session.live_config`). An outbound call has the use case
-it was made for, and no other replaces it.
-
-A prompt that asks for it gets the caller's latest orders or bookings, as far as the tools of the
-use case could read them (`agent.tools.builtin.order_history`). That never fails or delays a call.
+- One request to the table reads the profile and the record that most callers need: the default use
+  case of the process, or the use case of an outbound call. Another use case in the profile costs a
+  second request, and a canary (`agent.usecases.versions`) another one. Nothing is cached, so an
+  edited record counts from the next call. Rejected: learning which keys earlier calls needed and
+  reading them ahead, which saved that request and took 170 lines.
+- The use case is the one that the profile names; if that is unusable, the default one. An outbound
+  call gets the use case it was made for and no other. A call keeps the version it began with,
+  unless its record says `liveEdits` (`agent.session.live_config`).
+- A prompt that asks for it gets the caller's latest orders or bookings
+  (`agent.tools.builtin.order_history`). That never fails a call, and delays it by at most
+  `_HISTORY_SECONDS`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,12 +30,15 @@ from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
 from agent.usecases import profiles, prompt, versions
 from agent.usecases import record as records
-from agent.usecases import relay_attributes as relay_rules
-from agent.usecases.prefetch import Prefetch, Reading
 from agent.usecases.prompt import PastDealing
 from agent.usecases.use_case import Profile, UseCase
 
 log = structlog.get_logger(__name__)
+
+_HISTORY_SECONDS = 1.5
+"""How long the set-up of a call waits for the caller's earlier orders or bookings."""
+_Records = Mapping[str, Item | None]
+"""Records that were read already, by use case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,6 @@ class CallSetup:
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()
-        default = (settings.stack_use_case, records.CONFIGURATION)
-        self._prefetch = Prefetch(store, clock, always=[default])
 
     @property
     def remarks(self) -> list[str]:
@@ -81,14 +86,16 @@ class CallSetup:
             StoreError: The table cannot be reached.
         """
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
-        reading = await self._prefetch.read(caller)
-        item = reading.profile or {}
+        likely = outbound or self._settings.stack_use_case
+        keys = [(likely, records.CONFIGURATION), *([(caller, profiles.PROFILE)] if caller else [])]
+        record, *found = await self._store.get_many(keys)
+        item = (found[0] if found else None) or {}
         profile = profiles.profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
         if outbound:
-            use_case, version = await self._chosen(reading, outbound, whom)
+            use_case, version = await self._chosen({likely: record}, outbound, whom)
         else:
-            use_case, version = await self._answering(reading, profile.use_case, whom)
+            use_case, version = await self._answering({likely: record}, profile.use_case, whom)
         return SetupResult(
             use_case,
             profile,
@@ -97,7 +104,7 @@ class CallSetup:
                 version=version,
                 model=use_case.model.identifier or self._settings.model_identifier,
                 system_prompt=await self._filled(
-                    use_case, profile, reading, is_outbound=bool(outbound)
+                    use_case, profile, caller, is_outbound=bool(outbound)
                 ),
                 profile_item=item,
             ),
@@ -122,7 +129,7 @@ class CallSetup:
             system_prompt=await self._filled(
                 use_case,
                 profile,
-                self._prefetch.nothing_read(profile.caller),
+                profile.caller,
                 is_outbound=bool(call_item.outbound_use_case(item)),
             ),
             profile_item=call_item.profile_item_of(item),
@@ -160,7 +167,6 @@ class CallSetup:
         use_case, warnings = records.parse_use_case(
             record,
             self._toolkit.specs,
-            relay_rules,
             self._toolkit.absent,
             self._toolkit.fault_of,
         )
@@ -196,21 +202,21 @@ class CallSetup:
         record = await self._store.get(name, records.CONFIGURATION) if name else None
         return _existing(record, name)
 
-    async def _answering(self, reading: Reading, wanted: str, whom: str) -> tuple[UseCase, int]:
+    async def _answering(self, read: _Records, wanted: str, whom: str) -> tuple[UseCase, int]:
         """The caller's own use case; if that is unusable, the default of this process."""
         default = self._settings.stack_use_case
         if wanted and wanted != default:
             try:
-                return await self._chosen(reading, wanted, whom)
+                return await self._chosen(read, wanted, whom)
             except UseCaseError as error:
                 log.error("use_case.broken", use_case=wanted, fault=str(error))
-        return await self._chosen(reading, default, whom)
+        return await self._chosen(read, default, whom)
 
-    async def _chosen(self, reading: Reading, name: str, whom: str) -> tuple[UseCase, int]:
+    async def _chosen(self, read: _Records, name: str, whom: str) -> tuple[UseCase, int]:
         """A use case for this caller, and its version; 0 is the current record."""
-        record = _existing(await reading.get((name, records.CONFIGURATION)), name)
+        record = _existing(read[name], name) if name in read else await self._record(name)
         if number := versions.canary_version(record, whom):
-            canary = await reading.get(versions.version_key(name, number))
+            canary = await self._store.get(*versions.version_key(name, number))
             if (use_case := self._canary(name, number, canary)) is not None:
                 return use_case, number
         is_pinned = not records.has_live_edits(record)
@@ -228,17 +234,29 @@ class CallSetup:
             return None
 
     async def _filled(
-        self, use_case: UseCase, profile: Profile, reading: Reading, *, is_outbound: bool
+        self, use_case: UseCase, profile: Profile, caller: str, *, is_outbound: bool
     ) -> tuple[str, str]:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
-        demos = await reading.use_cases() if prompt.lists_use_cases(use_case) else []
-        before = await self._history(use_case, reading) if prompt.tells_history(use_case) else ()
+        listed = prompt.lists_use_cases(use_case)
+        demos = await records.use_cases(self._store) if listed else []
+        before = await self._history(use_case, caller) if prompt.tells_history(use_case) else ()
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
-    async def _history(self, use_case: UseCase, reading: Reading) -> tuple[PastDealing, ...]:
-        prefixes = order_history.prefixes([tool.name for tool in use_case.tools])
-        items = [item for prefix in prefixes for item in await reading.past(prefix)]
-        return order_history.dealings(items, self._settings.time_zone)
+    async def _history(self, use_case: UseCase, caller: str) -> tuple[PastDealing, ...]:
+        prefixes = order_history.prefixes([tool.name for tool in use_case.tools]) if caller else ()
+        found = await asyncio.gather(*(self._items(caller, prefix) for prefix in prefixes))
+        return order_history.dealings(
+            [item for items in found for item in items], self._settings.time_zone
+        )
+
+    async def _items(self, caller: str, prefix: str) -> list[Item]:
+        """The caller's items whose sort key begins so; none if they cannot be read in time."""
+        try:
+            async with asyncio.timeout(_HISTORY_SECONDS):
+                return await self._store.query(caller, prefix)
+        except (StoreError, TimeoutError) as error:
+            log.warning("order_history.read_failed", error=type(error).__name__)
+            return []
 
 
 def _existing(record: Item | None, name: str) -> Item:

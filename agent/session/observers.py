@@ -72,7 +72,7 @@ class CallObservers:
         record: Callable[[], SessionObserver | None],
         trace: Callable[[], SessionObserver | None],
     ) -> None:
-        self._errors = telemetry.observer_errors
+        self._count = telemetry.count
         self._observers: list[tuple[ObserverGuard, SessionObserver]] = []
         self._open("trace", trace)  # first: the others read the current trace
         self._metrics = self._open("metrics", metrics)
@@ -95,7 +95,7 @@ class CallObservers:
                 observer.ended(reason)
 
     def _open(self, name: ObserverName, open_one: Callable[[], _O | None]) -> _O | None:
-        guard = ObserverGuard(name, self._errors)
+        guard = ObserverGuard(name, self._count)
         with guard:
             observer = open_one()
             if observer is not None:

@@ -7,41 +7,14 @@ from typing import Literal, Protocol
 
 import structlog
 
+from agent.ports import Count
+
 log = structlog.get_logger(__name__)
 
 MOST_FACTS = 100_000
 WRITINGS_AT_ONCE = 32
 
 Loss = Literal["refused", "crashed", "too_many", "too_old", "stopped"]
-
-
-class JournalEvents(Protocol):
-    """What is counted of the journals of this process."""
-
-    def waiting(self, facts: int) -> None:
-        """So many facts are recorded and not written."""
-        ...
-
-    def delayed(self, calls: int) -> None:
-        """So many calls, in progress or over, have facts that the table could not take yet."""
-        ...
-
-    def lost(self, facts: int, reason: Loss) -> None:
-        """So many more facts will not be written."""
-        ...
-
-
-class Uncounted:
-    """`JournalEvents` for nobody."""
-
-    def waiting(self, facts: int) -> None:
-        """See `JournalEvents`."""
-
-    def delayed(self, calls: int) -> None:
-        """See `JournalEvents`."""
-
-    def lost(self, facts: int, reason: Loss) -> None:
-        """See `JournalEvents`."""
 
 
 class WaitingItem(Protocol):
@@ -64,8 +37,8 @@ class WaitingItem(Protocol):
 class WriteBehindQueue:
     """What waits in the whole process, its bound, and whose turn it is to write."""
 
-    def __init__(self, events: JournalEvents) -> None:
-        self.events = events
+    def __init__(self, count: Count) -> None:
+        self._count = count
         self.turns = asyncio.Semaphore(WRITINGS_AT_ONCE)
         """Held for one writing."""
         self.facts = 0
@@ -77,7 +50,7 @@ class WriteBehindQueue:
     def add(self, journal: WaitingItem) -> None:
         """One more fact of this journal waits."""
         self.journals.setdefault(journal)
-        self._count(1)
+        self._add_facts(1)
         if self.facts > MOST_FACTS:
             if not self._is_full:
                 log.error("journal.full", facts=MOST_FACTS)
@@ -86,17 +59,21 @@ class WriteBehindQueue:
 
     def remove(self, journal: WaitingItem) -> None:
         """One fact of this journal waits no longer."""
-        self._count(-1)
+        self._add_facts(-1)
         if not journal.unwritten:
             del self.journals[journal]
         if self.facts < MOST_FACTS // 2:
             self._is_full = False
 
+    def lose(self, facts: int, reason: Loss) -> None:
+        """So many facts will not be written."""
+        self._count("agent_journal_facts_lost_total", facts, reason=reason)
+
     def delay(self, calls: int) -> None:
         """So many calls more, or less, are delayed."""
         self._delayed += calls
-        self.events.delayed(self._delayed)
+        self._count("agent_journal_calls_delayed", self._delayed)
 
-    def _count(self, facts: int) -> None:
+    def _add_facts(self, facts: int) -> None:
         self.facts += facts
-        self.events.waiting(self.facts)
+        self._count("agent_journal_facts_waiting", self.facts)

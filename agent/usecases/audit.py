@@ -14,7 +14,7 @@ from agent.ports import Item, Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.profiles import PROFILE
-from agent.usecases.record import CONFIGURATION, USE_CASE, RelayRules, parse_use_case
+from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
 from agent.usecases.use_case import use_case_name
 from agent.usecases.versions import VERSION_PREFIX, as_record, canary_in_progress, version_key
 
@@ -26,7 +26,6 @@ _TEXTS = ("firstName", "lastName", "email", "useCase")
 class TableAudit:
     """Reads records as the service would."""
 
-    relay: RelayRules
     tools: Mapping[str, ToolSpec]
     fault_of: Callable[[HttpTool], str] = usable_everywhere
 
@@ -38,7 +37,7 @@ class TableAudit:
         if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
             return []
         try:
-            return [*parse_use_case(item, self.tools, self.relay)[0].faults]
+            return [*parse_use_case(item, self.tools)[0].faults]
         except UseCaseError as error:
             return [str(error)]
 
@@ -78,7 +77,7 @@ class TableAudit:
 
     def _warnings(self, record: Item) -> list[str]:
         try:
-            return [*parse_use_case(record, self.tools, self.relay, fault_of=self.fault_of)[1]]
+            return [*parse_use_case(record, self.tools, fault_of=self.fault_of)[1]]
         except UseCaseError as error:
             return [str(error)]
 

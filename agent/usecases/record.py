@@ -28,11 +28,11 @@ What that means for tools and keys stands in `agent.usecases.named_tools`, for t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -43,6 +43,12 @@ from agent.errors import UseCaseError
 from agent.ports import Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
+from agent.usecases.relay_attributes import (
+    LanguageSettings,
+    RelaySettings,
+    language_settings,
+    relay_attributes,
+)
 from agent.usecases.speech_backup import BackupTranscription, BackupVoice, read_backup
 from agent.usecases.transfer_target import TransferTarget, read_desk
 from agent.usecases.use_case import ModelSettings, UseCase
@@ -67,66 +73,6 @@ Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]
 """Without `flex`, which is cheap because it waits."""
-
-
-class RelaySettings(Protocol):
-    """A record's `conversationRelayParams` after validation."""
-
-    @property
-    def attributes(self) -> Mapping[str, str]:
-        """As they will stand in the TwiML."""
-        ...
-
-    @property
-    def greeting(self) -> str:
-        """The record's `welcomeGreeting`."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may not work, `field: remark`."""
-        ...
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """What was left out because it is wrong, `field: fault`."""
-        ...
-
-
-class LanguageSettings(Protocol):
-    """A record's `languages` after validation."""
-
-    @property
-    def languages(self) -> tuple[Mapping[str, str], ...]:
-        """The attributes of each, as they will stand in the TwiML."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """As in `RelaySettings`."""
-        ...
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """As in `RelaySettings`."""
-        ...
-
-
-class RelayRules(Protocol):
-    """What the relay accepts: the functions of `relay_attributes`, which is passed as it is.
-
-    Both leave out what is wrong and tell it, the field in the spelling of the record.
-    """
-
-    def relay_attributes(self, params: Mapping[str, object], /) -> RelaySettings:
-        """Check the attributes of the relay."""
-        ...
-
-    def language_settings(
-        self, records: Iterable[Mapping[str, object]], inherited: Mapping[str, str], /
-    ) -> LanguageSettings:
-        """Check the further languages."""
-        ...
 
 
 class _TextBlock(msgspec.Struct):
@@ -185,7 +131,6 @@ def has_live_edits(record: Mapping[str, object]) -> bool:
 def parse_use_case(
     item: Mapping[str, object],
     tools: Mapping[str, ToolSpec],
-    relay: RelayRules,
     absent: Mapping[str, str] = MappingProxyType({}),
     fault_of: Callable[[HttpTool], str] = usable_everywhere,
 ) -> tuple[UseCase, tuple[str, ...]]:
@@ -194,7 +139,6 @@ def parse_use_case(
     Args:
         item: As it stands in the table.
         tools: What can be used here, by name.
-        relay: Validates the attributes of the relay.
         absent: Why a tool that exists cannot be used here, by name; any other does not exist.
         fault_of: Why a declared tool cannot be used here, `field: fault`; empty if it can.
 
@@ -211,7 +155,7 @@ def parse_use_case(
         raise UseCaseError(f"{name}.{error}") from error
     faults = Faults()
     known = KnownTools(tools, absent, fault_of)
-    use_case, remarks = _use_case(name, prompt, item, known, relay, faults)
+    use_case, remarks = _use_case(name, prompt, item, known, faults)
     found = tuple(f"{name}.{fault}" for fault in faults.lines)
     told = Faults()
     for remark in remarks:
@@ -228,12 +172,11 @@ def _use_case(
     prompt: str,
     item: Mapping[str, object],
     known: KnownTools,
-    relay: RelayRules,
     faults: Faults,
 ) -> tuple[UseCase, tuple[str, ...]]:
     """All but the prompt; and the remarks."""
     record = _fields(item, faults)
-    spoken, further = _relay(record, relay, faults)
+    spoken, further = _relay(record, faults)
     named = named_tools(record.tools, faults)
     declared = _declared(record.httpTools, known, faults)
     known = known.with_declared(declared)
@@ -271,14 +214,10 @@ def _fields(item: Mapping[str, object], faults: Faults) -> _Record:
     return tolerant({**item, "prompt": None}, _Record, "", faults)
 
 
-def _relay(
-    record: _Record, relay: RelayRules, faults: Faults
-) -> tuple[RelaySettings, LanguageSettings]:
+def _relay(record: _Record, faults: Faults) -> tuple[RelaySettings, LanguageSettings]:
     params = table(record.conversationRelayParams, "conversationRelayParams", faults)
-    spoken = relay.relay_attributes(params)
-    further = relay.language_settings(
-        _tables(record.languages, "languages", faults), spoken.attributes
-    )
+    spoken = relay_attributes(params)
+    further = language_settings(_tables(record.languages, "languages", faults), spoken.attributes)
     for fault in (*spoken.faults, *further.faults):
         faults.add(fault)
     return spoken, further

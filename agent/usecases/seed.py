@@ -29,7 +29,7 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.profiles import PROFILE
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
-from agent.usecases.record import CONFIGURATION, RelayRules, parse_use_case
+from agent.usecases.record import CONFIGURATION, parse_use_case
 from agent.usecases.seed_items import PlannedItem, load_document, load_further
 from agent.usecases.validation import size_fault
 from agent.usecases.versions import CurrentVersion, Versions, as_record, version_key
@@ -149,7 +149,6 @@ async def roll_back(
 def check(
     configuration: Path,
     tools: Mapping[str, ToolSpec],
-    relay: RelayRules,
     fault_of: Callable[[HttpTool], str] = usable_everywhere,
 ) -> list[str]:
     """Every fault of every folder and profile that can be told, one line each, none if all is well.
@@ -160,7 +159,7 @@ def check(
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
     for folder in folders:
-        lines += _caught(partial(_record_faults, folder, tools, relay, fault_of))
+        lines += _caught(partial(_record_faults, folder, tools, fault_of))
         lines += _caught(partial(_items_faults, folder))
     names = {folder.name for folder in folders}
     for path in profile_files(configuration):
@@ -237,13 +236,12 @@ def _caught(look: Callable[[], list[str]]) -> list[str]:
 def _record_faults(
     folder: Path,
     tools: Mapping[str, ToolSpec],
-    relay: RelayRules,
     fault_of: Callable[[HttpTool], str],
 ) -> list[str]:
     record = load_record(folder, tools)
     file, name = folder / "use-case.toml", f"{folder.name}."
     try:
-        use_case, warnings = parse_use_case(record, tools, relay)
+        use_case, warnings = parse_use_case(record, tools)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
     barred = [

@@ -13,34 +13,22 @@ from agent.capacity.load_shedding import Level, Load
 from agent.llm.failover import HedgeBudget
 from agent.observability import Telemetry
 from agent.settings import Settings
+from tests.fakes import Counted
 from tests.virtual_time import run_virtually
 
 ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
 NOTHING, HEDGES, CALLS = Level.NOTHING, Level.HEDGES, Level.CALLS
 
 
-class Told:
-    """`LoadEvents` that are kept."""
-
-    def __init__(self) -> None:
-        self.lags: list[float] = []
-        self.levels: list[int] = []
-
-    def lagged(self, seconds: float) -> None:
-        self.lags.append(seconds)
-
-    def shedding(self, level: int) -> None:
-        self.levels.append(level)
-
-
-def _levels(*lags: Sequence[float]) -> list[int]:
+def _levels(*lags: Sequence[float]) -> list[float]:
     """What is told of the level while these lags are measured."""
-    told = Told()
-    load = Load(told)
+    counted = Counted()
+    load = Load(counted)
     for lag in (each for some in lags for each in some):
         load.note(lag)
-    assert load.level == (told.levels or [NOTHING])[-1]
-    return told.levels
+    levels = counted.amounts("agent_load_shedding")
+    assert load.level == (levels or [NOTHING])[-1]
+    return levels
 
 
 @pytest.mark.parametrize(
@@ -93,16 +81,16 @@ def test_a_level_is_logged_when_it_begins_and_when_it_ends() -> None:
 
 def test_the_loop_is_measured_while_it_runs() -> None:
     """Four times a second; a loop that has nothing to do is on time."""
-    told = Told()
+    counted = Counted()
 
     async def main() -> None:
-        watching = asyncio.create_task(Load(told).watch())
+        watching = asyncio.create_task(Load(counted).watch())
         await asyncio.sleep(1.1)
         watching.cancel()
 
     run_virtually(main())
 
-    assert told.lags == [0.0] * 4
+    assert counted.amounts("agent_event_loop_lag_seconds") == [0.0] * 4
 
 
 def test_models_of_a_process_are_told_of_its_load() -> None:

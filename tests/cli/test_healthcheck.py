@@ -121,6 +121,7 @@ def test_check_begins_with_little() -> None:
     loaded = set(run.stdout.split())
     assert {name for name in loaded if name.startswith("agent")} == {
         "agent",
+        "agent.cli",
         "agent.cli.healthcheck",
     }
     assert loaded.isdisjoint({"asyncio", "aiohttp", "argparse"})

@@ -119,7 +119,7 @@ async def open_house(
         ]
     )
     doors = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
-    async with open_site(application, "127.0.0.1", 0, doors, telemetry) as port:
+    async with open_site(application, "127.0.0.1", 0, doors, telemetry.count) as port:
         yield House(port, telemetry, slowly)
     await until(lambda: House(0, telemetry, slowly).open == 0)
 
@@ -331,7 +331,7 @@ async def test_port_that_is_taken_stops_the_start() -> None:
                 "127.0.0.1",
                 house.port,
                 ConnectionLimits("public", 4),
-                house.telemetry,
+                house.telemetry.count,
             ):
                 pass
 

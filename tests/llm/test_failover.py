@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -17,7 +15,7 @@ from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.failover.circuit_breaker import HedgeOutcome
+from tests.fakes import Counted
 from tests.llm import contract
 from tests.scripted import ScriptedModel, Step
 from tests.virtual_time import run_virtually
@@ -34,41 +32,25 @@ def fault(name: str) -> ModelError:
     return ModelError(ReplyFault(name), "as the provider put it")
 
 
-@dataclass(slots=True)
-class Told:
-    """`ModelEvents` in a list."""
+_LINES = {
+    "agent_llm_errors_total": "{model} failed: {kind}",
+    "agent_llm_retries_total": "{model} retried",
+    "agent_llm_fallbacks_total": "fell back to {model}",
+    "agent_llm_hedges_total": "hedge {outcome}",
+    "agent_llm_breaker_open": "{model} {state}",
+}
 
-    events: list[str] = field(default_factory=list)
-    streams: Counter[str] = field(default_factory=Counter)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked(self, model: str) -> None:
-        self.streams[model] += 1
+class _Counted(Counted):
+    """Also tells when a circuit breaker is closed."""
 
-    def left(self, model: str) -> None:
-        self.streams[model] -= 1
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = asyncio.Event()
 
-    def began(self, model: str, seconds: float) -> None:
-        """Not told: a test of retries knows when its models begin."""
-
-    def failed(self, model: str, fault: ReplyFault) -> None:
-        self.events.append(f"{model} failed: {fault}")
-
-    def retried(self, model: str) -> None:
-        self.events.append(f"{model} retried")
-
-    def fell_back(self, model: str) -> None:
-        self.events.append(f"fell back to {model}")
-
-    def hedged(self, outcome: HedgeOutcome) -> None:
-        self.events.append(f"hedge {outcome}")
-
-    def option_refused(self, model: str, option: str) -> None:
-        """Not told: a scripted model refuses no option."""
-
-    def breaker(self, model: str, *, is_open: bool) -> None:
-        self.events.append(f"{model} {'open' if is_open else 'closed'}")
-        if not is_open:
+    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
+        super().__call__(metric, amount, **labels)
+        if (metric, amount) == ("agent_llm_breaker_open", 0):
             self.closed.set()
 
 
@@ -80,8 +62,8 @@ class Bench:
         self.models = [
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
-        self.told = Told()
-        self.health = [ModelCircuit(model.name, self.told) for model in self.models]
+        self.counted = _Counted()
+        self.health = [ModelCircuit(model.name, self.counted) for model in self.models]
         self.budget = HedgeBudget(share=float(hedges))
         self.model = FailoverModel(
             [
@@ -89,7 +71,7 @@ class Bench:
                 for model, health in zip(self.models, self.health, strict=True)
             ],
             self.budget,
-            self.told,
+            self.counted,
             chance=lambda low, high: (low + high) / 2,
         )
         self.took = 0.0
@@ -98,6 +80,21 @@ class Bench:
     @property
     def asked(self) -> list[int]:
         return [len(model.requests) for model in self.models]
+
+    @property
+    def counts(self) -> list[str]:
+        """What was counted of faults, in order, one line each."""
+        return [
+            _LINES[metric].format(**labels, state="open" if amount else "closed")
+            for metric, amount, labels in self.counted.seen
+            if metric in _LINES
+        ]
+
+    @property
+    def streams(self) -> dict[str, float]:
+        """The open streams of each model that has any."""
+        streams = self.counted.by("model", "agent_llm_streams_open")
+        return {model: count for model, count in streams.items() if count}
 
     async def pieces(self) -> list[ReplyPiece]:
         """One reply, after which nothing is left over."""
@@ -109,7 +106,7 @@ class Bench:
             self.took = round(loop.time() - began, 3)
             assert asyncio.all_tasks() <= before
             assert not any(model.open_streams for model in self.models)
-            assert not any(self.told.streams.values())
+            assert not any(self.streams.values())
 
     def reply(self) -> str:
         """The words of one reply."""
@@ -134,7 +131,7 @@ def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
         "ToolCall",
         "Stopped",
     ]
-    assert (bench.asked, bench.told.events) == ([1], [])
+    assert (bench.asked, bench.counts) == ([1], [])
 
 
 @pytest.mark.parametrize(
@@ -178,7 +175,7 @@ def test_what_follows_a_fault_before_the_first_word(
 
     assert bench.reply() == "Well."
 
-    assert (bench.asked, bench.took, bench.told.events) == (asked, took, events)
+    assert (bench.asked, bench.took, bench.counts) == (asked, took, events)
 
 
 @pytest.mark.parametrize("life", [[""], [" \n"], []])
@@ -187,7 +184,7 @@ def test_signs_of_life_are_no_words(life: list[Step]) -> None:
     bench = Bench([life, WELL])
 
     assert bench.reply() == "Well."
-    assert bench.told.events == ["first failed: unavailable", "first retried"]
+    assert bench.counts == ["first failed: unavailable", "first retried"]
 
 
 def test_lone_throttled_model_is_asked_again_after_a_pause() -> None:
@@ -214,7 +211,7 @@ def test_one_retry_in_a_reply() -> None:
 
     assert bench.failure() is ReplyFault.THROTTLED
     assert bench.asked == [2, 1, 1]
-    assert bench.told.events == [
+    assert bench.counts == [
         "first failed: unavailable",
         "first retried",
         "first failed: unavailable",
@@ -240,7 +237,7 @@ def test_nothing_is_repeated_after_the_first_word_or_call(begun: Step) -> None:
     bench = Bench([[begun, fault("unavailable")], WELL], [WELL])
 
     assert bench.failure() is ReplyFault.UNAVAILABLE
-    assert (bench.asked, bench.told.events) == ([1, 0], [])
+    assert (bench.asked, bench.counts) == ([1, 0], [])
 
 
 def test_stall_in_mid_sentence_is_a_timeout() -> None:
@@ -296,20 +293,20 @@ def test_late_request_gets_a_rival_on_the_next_model() -> None:
             return first.text, [model.open_streams for model in bench.models]
 
     assert run_virtually(first_words()) == ("Rival.", [0, 1])
-    assert bench.told.events == ["hedge started", "hedge won"]
+    assert bench.counts == ["hedge started", "hedge won"]
 
 
 def test_streams_are_told_as_long_as_they_are_open() -> None:
     """One, then its rival too, then the rival alone, and none when the reply is over."""
     bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
 
-    async def watch() -> list[dict[str, int]]:
-        reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, int]]()
+    async def watch() -> list[dict[str, float]]:
+        reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, float]]()
         for _ in range(3):
             await asyncio.sleep(0.9)  # of virtual time
-            seen.append(dict(+bench.told.streams))
+            seen.append(bench.streams)
         await reading
-        return [*seen, dict(+bench.told.streams)]
+        return [*seen, bench.streams]
 
     assert run_virtually(watch()) == [{"first": 1}, {"first": 1, "second": 1}, {"second": 1}, {}]
 
@@ -329,7 +326,7 @@ def test_no_stream_is_told_of_a_reply_that_was_left(after: float) -> None:
     run_virtually(leave())
 
     assert sum(bench.asked) > 0
-    assert not any(bench.told.streams.values())
+    assert not any(bench.streams.values())
 
 
 def test_lone_model_is_its_own_rival() -> None:
@@ -345,7 +342,7 @@ def test_late_model_may_still_win() -> None:
     bench = Bench([[1.6, *WELL]], [[1.0, CALL, TOOLS]], hedges=1)
 
     assert bench.reply() == "Well."
-    assert bench.told.events == ["hedge started"]
+    assert bench.counts == ["hedge started"]
 
 
 def test_model_with_a_sign_of_life_gets_no_rival() -> None:
@@ -368,7 +365,7 @@ def test_rival_that_fails_changes_nothing() -> None:
     bench = Bench([[1.8, *WELL]], [[fault("internal")]], hedges=1)
 
     assert bench.reply() == "Well."
-    assert bench.told.events == ["hedge started", "second failed: internal"]
+    assert bench.counts == ["hedge started", "second failed: internal"]
 
 
 def test_two_that_fail_together_are_followed_by_what_is_left() -> None:
@@ -391,7 +388,7 @@ def test_throttling_stops_rivals_for_a_while() -> None:
 
     run_virtually(three())
 
-    assert bench.told.events.count("hedge started") == 1
+    assert bench.counts.count("hedge started") == 1
     assert bench.asked == [3, 2]
 
 
@@ -504,7 +501,7 @@ def test_open_model_is_passed_over() -> None:
     assert bench.reply() == "Second."
 
     assert bench.asked == [0, 1]
-    assert bench.told.events == ["first open", "fell back to second"]
+    assert bench.counts == ["first open", "fell back to second"]
 
 
 def test_models_are_asked_when_all_are_open() -> None:
@@ -538,12 +535,12 @@ def test_breaker_is_closed_by_a_probe_in_the_background(
     async def until_closed() -> float:
         await _tell(health, *[why] * 6)
         watching = asyncio.create_task(health.watch(bench.models[0], lambda *_: 1.0))
-        await bench.told.closed.wait()
+        await bench.counted.closed.wait()
         watching.cancel()
         return asyncio.get_running_loop().time()
 
     assert run_virtually(until_closed()) == closed_at
-    assert bench.told.events == ["first open", "first closed"]
+    assert bench.counts == ["first open", "first closed"]
     assert bench.models[0].open_streams == 0
 
 
@@ -561,7 +558,7 @@ def test_watch_probes_again_after_the_next_fall() -> None:
 
     run_virtually(two_falls())
 
-    assert bench.told.events == ["first open", "first closed"] * 2
+    assert bench.counts == ["first open", "first closed"] * 2
 
 
 def test_warming_reaches_the_model_in_use_and_the_next() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 import sys
 from contextlib import aclosing, suppress
@@ -11,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.call.events import ReplyFault
 from agent.errors import ModelError, UseCaseError
 from agent.llm import ModelOptions, OfflineModel, open_models
-from agent.llm.failover import ModelEvents
-from agent.observability import Telemetry
 from agent.ports import LanguageModel
 from agent.settings import Settings, SettingsError
 from agent.usecases.use_case import ModelSettings, UseCase
@@ -230,34 +226,3 @@ def test_settings_that_cannot_work_stop_the_start(
         Settings.read(NO_AWS | environment)
 
     assert str(caught.value).startswith(message)
-
-
-def test_what_was_made_good_is_counted() -> None:
-    """Per model, as no call tells of it."""
-    telemetry = Telemetry()
-    models: ModelEvents = telemetry.models
-
-    for model in ("openai:small", "nova", "nova"):
-        models.asked(model)
-    models.left("nova")
-    models.failed("openai:small", ReplyFault.THROTTLED)
-    models.retried("openai:small")
-    models.fell_back("nova")
-    models.hedged("started")
-    models.breaker("openai:small", is_open=True)
-    models.breaker("nova", is_open=False)
-    models.option_refused("nova", "temperature")
-
-    page, _ = telemetry.render("")
-    lines = re.findall(r"^agent_llm_\w+(?<!_created)\{.*", page.decode(), re.MULTILINE)
-    assert lines == [
-        'agent_llm_errors_total{kind="throttled",model="openai:small"} 1.0',
-        'agent_llm_retries_total{model="openai:small"} 1.0',
-        'agent_llm_fallbacks_total{model="nova"} 1.0',
-        'agent_llm_hedges_total{outcome="started"} 1.0',
-        'agent_llm_breaker_open{model="openai:small"} 1.0',
-        'agent_llm_breaker_open{model="nova"} 0.0',
-        'agent_llm_options_refused_total{model="nova",option="temperature"} 1.0',
-        'agent_llm_streams_open{model="openai:small"} 1.0',
-        'agent_llm_streams_open{model="nova"} 1.0',
-    ]

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Json, Reply, fail, say
 from tests.emulators.scripts import Request
+from tests.fakes import Counted
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.waiting import until
@@ -51,35 +52,30 @@ Rule = Callable[[Json], bool]
 """Whether a body is refused."""
 
 
-@dataclass(slots=True)
-class Told:
-    """`RefusalEvents` in a list."""
-
-    refused: list[tuple[str, str]] = field(default_factory=list)
-
-    def option_refused(self, model: str, option: str) -> None:
-        self.refused.append((model, option))
-
-
 @asynccontextmanager
-async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, Any, Told]]:
-    told = Told()
+async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, Any, Counted]]:
+    counted = Counted()
     async with (
         OpenAIEmulator(script) as server,
-        OpenAIClient.open(base_url=server.base_url, events=told) as runtime,
+        OpenAIClient.open(base_url=server.base_url, count=counted) as runtime,
     ):
-        yield lambda: OpenAIModel("openai:small", runtime), server, told
+        yield lambda: OpenAIModel("openai:small", runtime), server, counted
 
 
 @asynccontextmanager
 async def converse(
     patch: pytest.MonkeyPatch, script: Callable[[Request], Reply], **settings: Any
-) -> AsyncIterator[tuple[Any, Any, Told]]:
-    told = Told()
+) -> AsyncIterator[tuple[Any, Any, Counted]]:
+    counted = Counted()
     async with BedrockEmulator(script) as server:
         set_account(patch, server.url)
-        async with BedrockClient.open(events=told) as runtime:
-            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, told
+        async with BedrockClient.open(count=counted) as runtime:
+            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, counted
+
+
+def refused_options(counted: Counted) -> list[tuple[str, str]]:
+    """Model and option of each refusal, in order."""
+    return [(labels["model"], labels["option"]) for _, _, labels in counted.seen]
 
 
 def refusing(rule: Rule, kind: str, text: str, *, in_stream: bool = False) -> Callable[..., Reply]:
@@ -187,12 +183,12 @@ async def test_bedrock_is_asked_again_without_what_it_refuses(
 ) -> None:
     """In the same turn; all later ones are asked once, also by another model of the use case."""
     script = refusing(rule, "ValidationException", text)
-    async with converse(monkeypatch, script, **settings) as (model, server, told):
+    async with converse(monkeypatch, script, **settings) as (model, server, counted):
         for _ in range(2):
             assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
 
         assert [rule(request.body) for request in server.requests] == [True, False, False]
-        assert told.refused == [(CLAUDE, label)]
+        assert refused_options(counted) == [(CLAUDE, label)]
 
 
 CHAT = [
@@ -242,14 +238,14 @@ async def test_chat_is_asked_again_without_what_it_refuses(
     def script(request: Request) -> Reply:
         return fail("invalid_request_error", text, status=status) if rule(request.body) else WELL
 
-    async with chat(script) as (model, server, told):
+    async with chat(script) as (model, server, counted):
         for _ in range(2):
             assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
 
         refused = [rule(request.body) for request in server.requests]
         assert refused == [True] * (len(refused) - 2) + [False, False]
-        assert set(told.refused) == {("openai:small", label)}
-        assert len(told.refused) == len(refused) - 2
+        assert set(refused_options(counted)) == {("openai:small", label)}
+        assert len(refused_options(counted)) == len(refused) - 2
 
 
 async def test_limit_of_tokens_gets_its_other_name() -> None:
@@ -317,11 +313,11 @@ async def test_several_options_are_refused_one_after_the_other(
         return fail("ValidationException", f"{name} is not supported") if name else WELL
 
     settings = {"latency": "optimized", "service_tier": "flex", "metadata": '{"a": "b"}'}
-    async with converse(monkeypatch, script, **settings) as (model, server, told):
+    async with converse(monkeypatch, script, **settings) as (model, server, counted):
         assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
 
         assert len(server.requests) == 4
-        assert Counter(label for _, label in told.refused) == Counter(
+        assert Counter(label for _, label in refused_options(counted)) == Counter(
             ("latency", "service_tier", "metadata")
         )
 
@@ -361,13 +357,13 @@ async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
     text = "`temperature` is deprecated for this model."
     script = refusing(has(*path), kind, text, in_stream=True)
     opened = converse(monkeypatch, script) if is_bedrock else chat(script)
-    async with opened as (make, server, told):
+    async with opened as (make, server, counted):
         candidate = Candidate(make(), ModelCircuit("any"))
         pieces = await contract.pieces_of(FailoverModel([candidate], HedgeBudget(0.0)), WARM)
 
         assert contract.said(pieces) == "Well."
         assert len(server.requests) == 2
-        assert [label for _, label in told.refused] == ["temperature"]
+        assert [label for _, label in refused_options(counted)] == ["temperature"]
 
 
 async def test_model_without_prompt_caching_is_sent_no_cache_points(
@@ -376,9 +372,9 @@ async def test_model_without_prompt_caching_is_sent_no_cache_points(
     """It says so with an `AccessDeniedException`, which else means that the model is not ours."""
     text = "You invoked an unsupported model or your request did not allow prompt caching."
     script = refusing(has_point, "AccessDeniedException", text)
-    async with converse(monkeypatch, script) as (model, _, told):
+    async with converse(monkeypatch, script) as (model, _, counted):
         assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
-        assert told.refused == [(CLAUDE, "cache")]
+        assert refused_options(counted) == [(CLAUDE, "cache")]
 
 
 async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +392,7 @@ async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_refusal_is_logged_once_and_without_its_text() -> None:
     """Which may quote the caller."""
     script = refusing(has("temperature"), "invalid_request_error", "temperature: not 0.3, Ada")
-    async with chat(script) as (model, _, _told):
+    async with chat(script) as (model, _, _):
         with capture_logs() as logs:
             for _ in range(3):
                 await contract.pieces_of(model(), WARM)
@@ -475,8 +471,8 @@ async def test_third_model_is_asked_after_two_that_cannot(monkeypatch: pytest.Mo
     spoken = refusing(lambda body: True, "invalid_request_error", "small does not support tools")
     async with (
         converse(monkeypatch, script) as (first, bedrock, _),
-        chat(spoken) as (second, _, _told),
-        chat(lambda _: WELL) as (third, _, _told_too),
+        chat(spoken) as (second, _, _),
+        chat(lambda _: WELL) as (third, _, _),
     ):
         healths = [ModelCircuit(name) for name in ("first", "second", "third")]
         made: list[LanguageModel] = [first(), second(), third()]
@@ -540,12 +536,12 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
 
 def test_two_calls_learn_one_thing_once() -> None:
     """Both ask again."""
-    told = Told()
-    learned = LearnedOptions(told)
+    counted = Counted()
+    learned = LearnedOptions(counted)
     said = RefusedOption("temperature is not supported")
 
     assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
-    assert told.refused == [("a", "temperature")]
+    assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")
 

@@ -60,7 +60,7 @@ def test_refused_calls_are_counted_since_the_line_before() -> None:
 
     for reasons in counts:
         for reason in reasons:
-            telemetry.calls_refused.labels(reason).inc()
+            telemetry.count("agent_calls_refused_total", reason=reason)
         embedded.publish()
 
     assert [line["CallsRefused"] for line in lines_of(written)] == [2, 0, 3]
@@ -72,7 +72,7 @@ def test_draining_process_is_silent() -> None:
     embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append)
     observer = telemetry.call("pizza", lambda: "m")
 
-    telemetry.draining.set(1)
+    telemetry.count("agent_draining", 1)
     embedded.publish()
     observer.ended(EndReason.DRAIN)
 

@@ -285,8 +285,8 @@ def test_tools_are_measured_by_how_they_ended() -> None:
 def test_waits_of_different_length_are_told_apart() -> None:
     """A tool may take 30 s, and Twilio gives a webhook 15: no quantile may stop at 5."""
     telemetry = Telemetry()
-    telemetry.tool_duration.labels("look_up", "ok").observe(12.0)
-    telemetry.webhook_duration.labels("/twiml", "200").observe(12.0)
+    telemetry.count("agent_tool_duration_seconds", 12.0, tool="look_up", outcome="ok")
+    telemetry.count("agent_webhook_duration_seconds", 12.0, route="/twiml", status="200")
 
     tool, webhook = "agent_tool_duration_seconds_bucket", "agent_webhook_duration_seconds_bucket"
     assert [telemetry.value(tool, tool="look_up", outcome="ok", le=le) for le in LONG] == [0, 1]
@@ -345,35 +345,26 @@ def test_calls_in_progress_go_up_and_down() -> None:
     assert (during, _samples(telemetry)["active_calls"]) == (2.0, 1.0)
 
 
-def test_facts_that_are_not_in_the_table_are_counted() -> None:
-    """What waits, the calls that go on from memory, and what is lost by its reason."""
+def test_a_count_is_kept_as_its_metric_is_declared() -> None:
+    """Added to a counter, the new value of a gauge, one observation of a histogram."""
     telemetry = Telemetry(Clock())
 
-    telemetry.journals.waiting(3)
-    telemetry.journals.waiting(2)
-    telemetry.journals.delayed(1)
-    telemetry.journals.lost(4, "stopped")
-    telemetry.journals.lost(1, "stopped")
+    for amount in (3, 2):
+        telemetry.count("agent_journal_facts_waiting", amount)
+        telemetry.count("agent_journal_facts_lost_total", amount, reason="stopped")
+        telemetry.count("agent_event_loop_lag_seconds", amount)
 
-    counted = {name: value for name, value in _samples(telemetry).items() if "journal" in name}
+    counted = {
+        name: value
+        for name, value in _samples(telemetry).items()
+        if name.startswith(("journal_facts", "event_loop")) and "bucket" not in name
+    }
     assert counted == {
         "journal_facts_waiting": 2.0,
-        "journal_calls_delayed": 1.0,
         "journal_facts_lost_total stopped": 5.0,
+        "event_loop_lag_seconds_count": 2.0,
+        "event_loop_lag_seconds_sum": 5.0,
     }
-
-
-def test_records_that_are_not_in_the_table_are_counted() -> None:
-    """What waits now, and what is lost by its reason."""
-    telemetry = Telemetry(Clock())
-
-    telemetry.records.waiting(300)
-    telemetry.records.waiting(200)
-    telemetry.records.lost(4, "too_many")
-    telemetry.records.lost(1, "too_many")
-
-    counted = {name: value for name, value in _samples(telemetry).items() if "record" in name}
-    assert counted == {"record_characters_waiting": 200.0, "record_lines_lost_total too_many": 5.0}
 
 
 class _SlowStore(MemoryStore):

@@ -15,7 +15,6 @@ from agent.llm import OfflineModel
 from agent.settings import Settings
 from agent.tools import SPECS, TOOLS, Tool, builtin
 from agent.usecases import prompt
-from agent.usecases import relay_attributes as relay_rules
 from agent.usecases.folders import load_profile, load_record, profile_files, use_case_folders
 from agent.usecases.record import parse_use_case
 from agent.usecases.use_case import Profile
@@ -82,7 +81,7 @@ def test_every_variable_has_the_name_of_the_contract() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_use_case_is_complete(folder: Path) -> None:
     """It loads without a remark, fills its prompt, finds its tools and its script (D24)."""
-    use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS, relay_rules)
+    use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS)
 
     filled = prompt.system_prompt(
         use_case, ADA, datetime(2026, 3, 5, 18, 40, tzinfo=UTC), [(folder.name, "Title", "")]
@@ -111,6 +110,6 @@ def test_default_use_case_of_the_process_is_shipped() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_use_case_sends_no_sampling_options(folder: Path) -> None:
     """Newer models refuse them."""
-    use_case, _ = parse_use_case(load_record(folder, SPECS), SPECS, relay_rules)
+    use_case, _ = parse_use_case(load_record(folder, SPECS), SPECS)
 
     assert (use_case.model.temperature, use_case.model.top_p) == (None, None)

@@ -11,13 +11,11 @@ import pytest
 
 from agent.errors import StoreError
 from agent.observability import Telemetry
-from agent.ports import Item, Store
+from agent.ports import Item, Store, uncounted
 from agent.session import Resources
 from agent.session.call_manager import CallManager
-from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
-from agent.store.write_behind import Uncounted
 from agent.usecases.versions import Versions
 from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
@@ -36,7 +34,7 @@ def calls_over(store: Store, **environment: str) -> CallManager:
     """Nobody talks on them, so they have no facts to keep."""
     resources = Resources(
         store,
-        Journals(store, lambda: NOW, Uncounted(), max),
+        Journals(store, lambda: NOW, uncounted, max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
         TOOLKIT,
         MemoryMessenger(UNREACHABLE),
@@ -68,7 +66,7 @@ async def ring(calls: CallManager, call_sid: str, caller: str) -> str:
 
 
 async def prompt_of(store: Store, call_sid: str) -> object:
-    item = await store.get(call_sid, session.CONNECTION)
+    item = await store.get(call_sid, "connection")
     assert item is not None
     return item["systemPrompt"]
 
@@ -89,17 +87,21 @@ async def measured(
     return ended - began, store.asked, await prompt_of(table, "CA02")
 
 
-@pytest.mark.parametrize("caller", [ADA, GRACE, "anonymous"])
-def test_a_call_is_set_up_in_one_round_trip(caller: str) -> None:
-    """Reading and writing go side by side, whoever calls and whichever use case answers.
-
-    Each request takes a second of virtual time. The first call of a kind in a process may have to
-    ask twice; what it learned is not kept, but read ahead from then on.
-    """
+@pytest.mark.parametrize("caller", [ADA, "anonymous"])
+def test_a_call_of_the_default_use_case_is_set_up_in_one_round_trip(caller: str) -> None:
+    """Profile and record are read together, beside the writing. A request takes a second."""
     seconds, asked, _ = run_virtually(measured(configured(), caller, caller))
 
     assert seconds == 1.0
-    assert sorted(asked) == ["get_many", "merge", "put", *["query_index"] * (caller == GRACE)]
+    assert sorted(asked) == ["get_many", "merge", "put"]
+
+
+def test_another_use_case_costs_one_more_request() -> None:
+    """And one more for a prompt that lists the use cases."""
+    seconds, asked, _ = run_virtually(measured(configured(), ADA, GRACE))
+
+    assert seconds == 3.0
+    assert sorted(asked) == ["get", "get_many", "merge", "put", "query_index"]
 
 
 @pytest.mark.parametrize(
@@ -145,11 +147,11 @@ async def with_memory() -> MemoryStore:
     return store
 
 
-def test_what_a_caller_did_before_is_part_of_the_one_round_trip() -> None:
-    """Of the process's second call on; it stands in the part of the prompt that is this call's."""
+def test_what_a_caller_did_before_is_read_once_and_is_in_the_own_part_of_the_prompt() -> None:
+    """It takes one more round trip, as the use case decides whether it is read at all."""
     seconds, asked, told = run_virtually(measured(with_memory(), ADA, DINER))
 
-    assert seconds == 1.0
+    assert seconds == 2.0
     assert sorted(asked) == ["get_many", "merge", "put", "query"]
     assert told == [
         {"text": "You sell pizza."},
@@ -193,6 +195,32 @@ async def test_a_call_is_set_up_when_the_past_cannot_be_read() -> None:
     assert "Nothing is known of earlier orders" in str(told)
 
 
+def test_a_call_does_not_wait_long_for_the_past() -> None:
+    """Seconds are virtual."""
+
+    class Slow(MemoryStore):
+        async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+            if pk == DINER and sk_prefix.startswith("restaurantOrder"):
+                await asyncio.sleep(60)
+            return await super().query(pk, sk_prefix)
+
+    async def main() -> tuple[float, object]:
+        store = Slow()
+        for item in await (await with_memory()).query("restaurantOrderingUseCase"):
+            await store.put(item)
+        began = asyncio.get_running_loop().time()
+        calls = calls_over(store, **UNLIMITED)
+        await calls.prepare({"CallSid": "CA01", "From": DINER})
+        ended = asyncio.get_running_loop().time()
+        await calls.until_quiet()
+        return ended - began, await prompt_of(store, "CA01")
+
+    seconds, told = run_virtually(main())
+
+    assert seconds == 1.5
+    assert "Nothing is known of earlier orders" in str(told)
+
+
 def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
     """The socket may reach another process at once."""
 
@@ -200,9 +228,9 @@ def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
         store = await configured()
         calls = calls_over(CountingStore(store, seconds=1.0))
         await calls.prepare({"CallSid": "CA01", "From": ADA, "CallerCity": "SPRINGFIELD"})
-        at_once = await store.get("CA01", session.CONNECTION)
+        at_once = await store.get("CA01", "connection")
         await calls.until_quiet()
-        return at_once, await store.get("CA01", session.CONNECTION)
+        return at_once, await store.get("CA01", "connection")
 
     at_once, later = run_virtually(main())
 
@@ -244,7 +272,7 @@ async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -
     assert first == again
     assert 5 < pasta < 35
     assert pasta + first.count([{"text": "You sell pizza."}]) == 40
-    kept = [await store.get(f"CA1{one}", session.CONNECTION) for one in callers]
+    kept = [await store.get(f"CA1{one}", "connection") for one in callers]
     assert {item["useCaseVersion"] for item in kept if item} == {1, 2}
 
 
@@ -256,7 +284,7 @@ async def test_an_edited_record_answers_though_its_version_is_older() -> None:
 
     call_sid = await ring(calls, "CA01", ADA)
 
-    item = await store.get(call_sid, session.CONNECTION)
+    item = await store.get(call_sid, "connection")
     assert item is not None
     assert (item["useCaseVersion"], item["systemPrompt"]) == (0, [{"text": "You sell soup."}])
 

@@ -177,7 +177,7 @@ async def test_call_that_cannot_begin_is_counted_as_ended(table: Path) -> None:
     store = await SqliteStore.open(table)
     async with staged(settings_for(table), store, lambda *_: ScriptedModel([["Yes."]])) as server:
         telemetry = server.service.telemetry
-        journals = _BrokenJournals(store, time, telemetry.journals, Random(0).uniform)  # noqa: S311
+        journals = _BrokenJournals(store, time, telemetry.count, Random(0).uniform)  # noqa: S311
         calls = CallManager(
             settings_for(table), replace(server.calls.resources, journals=journals), time
         )

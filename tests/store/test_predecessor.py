@@ -27,7 +27,6 @@ from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import profiles
 from agent.usecases import record as records
-from agent.usecases import relay_attributes as relay_rules
 from agent.usecases.seed import seed_file
 from agent.usecases.seed_items import load_document
 from agent.usecases.use_case import Profile, UseCase
@@ -129,7 +128,7 @@ async def parsed(store: Store, name: str) -> tuple[UseCase, tuple[str, ...]]:
     """A record of the table as the service reads it, and what is remarked about it."""
     record = await store.get(name, records.CONFIGURATION)
     assert record is not None
-    return records.parse_use_case(record, SPECS, relay_rules)
+    return records.parse_use_case(record, SPECS)
 
 
 async def test_every_record_is_listed(store: Store) -> None:
@@ -296,7 +295,7 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store
     session = await store.get(CALL, "connection") or {}
     record = await store.get(str(session["useCase"]), "configuration") or {}
 
-    use_case, _ = records.parse_use_case(record_of_call(record, session), SPECS, relay_rules)
+    use_case, _ = records.parse_use_case(record_of_call(record, session), SPECS)
 
     assert use_case.prompt.startswith("You answer the phone of Lanternfish Pizza.\n")
     assert "The caller is Ida Quill" in use_case.prompt

@@ -18,7 +18,6 @@ from agent.usecases.http_tool import HttpTool, Parameter, Placeholder, UrlTempla
 from agent.usecases.http_tool_reader import read_http_tools
 from agent.usecases.record import parse_use_case
 from agent.usecases.seed import check
-from tests.store.relay import Rules
 
 BOOK = ToolSpec("Book", "Books.", '{"type": "object"}')
 TOOLS = {BOOK.name: BOOK}
@@ -90,7 +89,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_declared_tool_is_a_tool_like_any_other(folder: Path) -> None:
     """To the model, to the conversation, and to a key."""
-    use_case, warnings = parse_use_case(load_record(folder, TOOLS), TOOLS, Rules())
+    use_case, warnings = parse_use_case(load_record(folder, TOOLS), TOOLS)
 
     assert warnings == ()
     assert [spec.name for spec in use_case.tools] == ["Book", "OrderStatus", "Remind"]
@@ -119,14 +118,14 @@ def test_record_may_hold_the_declaration_as_a_map(folder: Path) -> None:
     record = load_record(folder, TOOLS)
     as_map = {**record, "httpTools": json.loads(str(record["httpTools"]))}
 
-    assert parse_use_case(as_map, TOOLS, Rules()) == parse_use_case(record, TOOLS, Rules())
+    assert parse_use_case(as_map, TOOLS) == parse_use_case(record, TOOLS)
 
 
 def test_tool_that_is_declared_and_not_offered_is_not_there(folder: Path) -> None:
     """`tools` of a record, or of one call, says what is offered."""
     record = {**load_record(folder, TOOLS), "tools": "[]", "dtmfHandlers": "{}"}
 
-    use_case, _ = parse_use_case(record, TOOLS, Rules())
+    use_case, _ = parse_use_case(record, TOOLS)
 
     assert (use_case.tools, use_case.http_tools) == ((), ())
 
@@ -136,7 +135,6 @@ def test_tool_that_cannot_be_used_here_is_left_out_with_a_line(folder: Path) -> 
     use_case, warnings = parse_use_case(
         load_record(folder, TOOLS),
         TOOLS,
-        Rules(),
         fault_of=lambda tool: "url: is not listed" if tool.spec.name == "OrderStatus" else "",
     )
 
@@ -154,7 +152,6 @@ def test_check_names_file_and_field_of_what_cannot_be_used(folder: Path) -> None
     faults = check(
         folder.parents[1],
         TOOLS,
-        Rules(),
         lambda _: "headers.Authorization: ORDERS_TOKEN is not set",
     )
 

@@ -12,10 +12,10 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
+from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
 from tests.fakes import MemoryStore
-from tests.store.relay import Rules
 
 PLACE_ORDER = ToolSpec(
     "PlaceOrderFunction",
@@ -26,9 +26,6 @@ PLACE_ORDER = ToolSpec(
 )
 PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
 TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
-
-
-RELAY = Rules()
 
 
 def predecessor(**changes: object) -> dict[str, object]:
@@ -76,12 +73,12 @@ def predecessor(**changes: object) -> dict[str, object]:
 
 
 def parsed(**changes: object) -> UseCase:
-    return parse_use_case(predecessor(**changes), TOOLS, RELAY)[0]
+    return parse_use_case(predecessor(**changes), TOOLS)[0]
 
 
 def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     """JSON text inside, an attribute the relay does not know, attributes nobody knows."""
-    read, warnings = parse_use_case(predecessor(), TOOLS, RELAY)
+    read, warnings = parse_use_case(predecessor(), TOOLS)
 
     assert read == UseCase(
         name="pizzaUseCase",
@@ -103,17 +100,22 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
             "9": KeyBinding("You pressed nine."),
             "0": KeyBinding(),
         },
-        relay={"voice": "Anna"},
+        relay=relay_attributes({"voice": "Anna"}).attributes,
         model=ModelSettings("us.amazon.nova-lite-v1:0"),
     )
-    assert warnings == ("pizzaUseCase.conversationRelayParams.interruptByDtmf: unknown, dropped",)
+    assert warnings == (
+        "pizzaUseCase.conversationRelayParams.interruptByDtmf: the relay has no such attribute,"
+        " dropped",
+    )
 
 
 def test_warnings_of_languages_are_passed_on() -> None:
     """They name the use case, too."""
-    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS, RELAY)
+    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS)
 
-    assert "pizzaUseCase.languages[0]: speaks with the voice Anna" in warnings
+    assert (
+        "pizzaUseCase.languages[0]: inherits a provider or voice that may not know the language"
+    ) in warnings
 
 
 def test_our_own_attributes_are_read() -> None:
@@ -142,10 +144,10 @@ def test_our_own_attributes_are_read() -> None:
 def test_a_record_needs_a_prompt_and_nothing_else() -> None:
     """Null counts as missing."""
     read, warnings = parse_use_case(
-        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}, RELAY
+        {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}
     )
 
-    assert read == UseCase("small", "Be brief.")
+    assert read == UseCase("small", "Be brief.", relay=relay_attributes({}).attributes)
     assert warnings == ()
 
 
@@ -185,7 +187,6 @@ def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
     read, warnings = parse_use_case(
         predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
         TOOLS,
-        RELAY,
     )
 
     assert read.tools == ()
@@ -201,7 +202,7 @@ def test_a_key_of_a_tool_that_is_not_implemented_is_told_to_the_model() -> None:
         "replyFunction": "LookUpFunction",
     }
 
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS, RELAY)
+    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
 
     assert read.keypad == {"3": KeyBinding()}
     assert "pizzaUseCase.dtmfHandlers.3.replyFunction: LookUpFunction is not implemented" in (
@@ -270,8 +271,8 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
         ),
         ({"dtmfHandlers": {"1": "One moment."}}, "dtmfHandlers.1: Expected `object`, got `str`"),
         (
-            {"conversationRelayParams": {"voice": "nobody"}},
-            "conversationRelayParams.voice: there is no such voice",
+            {"conversationRelayParams": {"dtmfDetection": "perhaps"}},
+            "conversationRelayParams.dtmfDetection: must be one of true, false",
         ),
         (
             {"conversationRelayParams": [1]},
@@ -304,7 +305,7 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
 )
 def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: str) -> None:
     """One line, so that whoever wrote the record can find it (D23, D24); the call is answered."""
-    read, warnings = parse_use_case(predecessor(**changes), TOOLS, RELAY)
+    read, warnings = parse_use_case(predecessor(**changes), TOOLS)
 
     assert read.faults == (f"pizzaUseCase.{fault}",)
     assert f"pizzaUseCase.{fault}; left out" in warnings
@@ -340,7 +341,7 @@ def test_a_key_of_a_tool_the_use_case_does_not_offer_is_told_to_the_model() -> N
         "replyFunction": PICK_UP.name,
     }
 
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS, RELAY)
+    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
 
     assert read.keypad == {"3": KeyBinding()}
     assert read.faults == ()
@@ -366,14 +367,13 @@ def test_only_the_wrong_part_of_a_field_is_left_out() -> None:
             handoffNumber="+15550100098",
         ),
         TOOLS,
-        RELAY,
     )
 
     assert [tool.name for tool in read.tools] == ["PlaceOrderFunction", PICK_UP.name]
     assert read.keypad == {"1": KeyBinding(), "2": KeyBinding("Two.")}
     assert read.phrases == Phrases(apology="Sorry.")
     assert read.languages == ({"code": "es-US", "voice": "Lupe"},)
-    assert read.relay == {"voice": "Anna"}
+    assert read.relay["voice"] == "Anna"
     assert (read.model.max_tokens, read.model.temperature, read.model.top_p) == (250, 0.3, None)
     assert read.desk == PhoneTarget("+15550100098")
     assert [line.split(":")[0].removeprefix("pizzaUseCase.") for line in read.faults] == [
@@ -392,7 +392,6 @@ def test_a_warning_holds_no_value_no_control_character_and_has_a_length() -> Non
             conversationRelayParams={"a\nb": 1, "x" * 5_000: 1},
         ),
         TOOLS,
-        RELAY,
     )
 
     assert "5550100077" not in str(warnings)

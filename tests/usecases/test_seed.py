@@ -15,13 +15,13 @@ from agent.errors import UseCaseError
 from agent.usecases.audit import TableAudit
 from agent.usecases.folders import load_folder, load_profile
 from agent.usecases.record import parse_use_case
+from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.seed import SeedResult, check, roll_back, seed, seed_file, try_out
 from agent.usecases.seed_items import load_document
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.versions import CurrentVersion, Versions
 from tests.fakes import MemoryStore
-from tests.store.relay import Rules
 
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
 BOOK = ToolSpec("ScheduleTourFunction", "Books a tour.", '{"type": "object"}')
@@ -54,6 +54,7 @@ hints = "flat"
 
 [[languages]]
 code = "es-US"
+ttsProvider = "Amazon"
 voice = "Lupe"
 
 [keypad.1]
@@ -84,9 +85,6 @@ first_name = "Ada"
 last_name = "Example"
 use_case = "flatsUseCase"
 """
-
-
-RELAY = Rules()
 
 
 @pytest.fixture
@@ -148,7 +146,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         "handoffNumber": "+15550100098",
         "voicemail": "We have called.",
         "liveEdits": True,
-        "languages": [{"code": "es-US", "voice": "Lupe"}],
+        "languages": [{"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe"}],
         "phrases": {"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
         "llmModel": "offline:",
         "maxTokens": 250,
@@ -167,7 +165,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
     """The writer of records and their reader agree."""
     record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
 
-    assert parse_use_case(record, TOOLS, RELAY) == (
+    assert parse_use_case(record, TOOLS) == (
         UseCase(
             name="flatsUseCase",
             prompt="You know flats, größere too. <<USER_CONTEXT>>",
@@ -177,8 +175,8 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             greeting_known="Hello <<FIRST_NAME>>!",
             tools=(BOOK,),
             keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
-            relay={"voice": "Anna", "hints": "flat"},
-            languages=({"code": "es-US", "voice": "Lupe"},),
+            relay=relay_attributes({"voice": "Anna", "hints": "flat"}).attributes,
+            languages=({"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe"},),
             model=ModelSettings(
                 "offline:",
                 250,
@@ -441,7 +439,7 @@ def test_a_profile_that_calls_would_not_read_is_refused(tmp_path: Path, line: st
 
 def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
     """Nothing is said then."""
-    assert check(configuration, TOOLS, RELAY) == []
+    assert check(configuration, TOOLS) == []
 
 
 @pytest.mark.parametrize(
@@ -488,13 +486,14 @@ def test_configuration_in_order_has_no_faults(configuration: Path) -> None:
         ),
         (
             "use-case.toml",
-            "[relay]\nvoice = 'nobody'",
-            "use-case.toml: conversationRelayParams.voice: there is no such voice",
+            "[relay]\ndtmfDetection = 'perhaps'",
+            "use-case.toml: conversationRelayParams.dtmfDetection: must be one of true, false",
         ),
         (
             "use-case.toml",
             "[relay]\ninvented = true",
-            "use-case.toml: conversationRelayParams.invented: unknown, dropped",
+            "use-case.toml: conversationRelayParams.invented: the relay has no such"
+            " attribute, dropped",
         ),
         (
             "use-case.toml",
@@ -547,7 +546,7 @@ def test_a_fault_is_told_in_one_line(configuration: Path, file: str, text: str, 
     """File, field and fault, from the folder of the configuration on."""
     (configuration / "use-cases" / "flatsUseCase" / file).write_text(text)
 
-    [told] = check(configuration, TOOLS, RELAY)
+    [told] = check(configuration, TOOLS)
 
     assert told.startswith(f"use-cases/flatsUseCase/{line}")
 
@@ -561,7 +560,7 @@ def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
     (flats / "items.json").write_text("[1]")
     (configuration / "profiles" / "bob.toml").write_text('caller = "+1"\nuse_case = "noUseCase"')
 
-    assert check(configuration, TOOLS, RELAY) == [
+    assert check(configuration, TOOLS) == [
         "use-cases/emptyUseCase/use-case.toml: cannot be read: No such file or directory",
         "use-cases/flatsUseCase/prompt.md: cannot be read: is not UTF-8",
         "use-cases/flatsUseCase/items.json: [0]: Expected `object`, got `int`",
@@ -571,7 +570,7 @@ def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
 
 def test_a_folder_without_use_cases_is_a_fault(tmp_path: Path) -> None:
     """Rather the wrong folder than an empty service."""
-    assert check(tmp_path, TOOLS, RELAY) == ["use-cases: there is no use case"]
+    assert check(tmp_path, TOOLS) == ["use-cases: there is no use case"]
 
 
 BROKEN_FILE = {
@@ -585,7 +584,7 @@ WRONG_FILE = {
     "tools": {"S": "[{"},
     "maxTokens": {"N": "0"},
 }
-AUDIT = TableAudit(RELAY, TOOLS)
+AUDIT = TableAudit(TOOLS)
 
 
 @pytest.mark.parametrize(
@@ -639,10 +638,10 @@ async def test_folder_with_a_fault_is_neither_published_nor_tried(configuration:
     await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
     before = await store.query("flatsUseCase")
     file = configuration / "use-cases" / "flatsUseCase" / "use-case.toml"
-    file.write_text(USE_CASE.replace('voice = "Anna"', 'voice = "nobody"'))
+    file.write_text(USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"'))
     versions = Versions(store, "flatsUseCase", NOW)
 
-    fault = "flatsUseCase.conversationRelayParams.voice: there is no such voice"
+    fault = "flatsUseCase.conversationRelayParams.ttsProvider: must be one of ElevenLabs"
     with pytest.raises(UseCaseError, match=fault):
         await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
     with pytest.raises(UseCaseError, match=fault):
@@ -710,7 +709,7 @@ def test_backups_of_speech_are_read_back(configuration: Path) -> None:
     (folder / "use-case.toml").write_text(USE_CASE + BACKUPS)
 
     record = load_folder(folder, TOOLS, NOW)[0].item
-    use_case, warnings = parse_use_case(record, TOOLS, RELAY)
+    use_case, warnings = parse_use_case(record, TOOLS)
 
     assert record["backupVoice"] == {"provider": "Google", "voice": "en-US-Journey-O"}
     assert use_case.backup_voice == {"ttsProvider": "Google", "voice": "en-US-Journey-O"}
@@ -747,7 +746,7 @@ def test_wrong_backup_of_a_record_is_left_out(wrong: object) -> None:
     """The next provider serves then."""
     record = {"pk": "a", "prompt": "Sell.", "backupVoice": wrong}
 
-    use_case, _ = parse_use_case(record, TOOLS, RELAY)
+    use_case, _ = parse_use_case(record, TOOLS)
 
     assert "voice" not in use_case.backup_voice
     assert bool(use_case.faults) is (wrong != [])

@@ -18,10 +18,8 @@ from agent.usecases.transfer_target import (
     TransferTarget,
     WorkflowTarget,
 )
-from tests.store.relay import Rules
 
 ROOT = Path(__file__).parents[2]
-RELAY = Rules()
 WORKFLOW = "WW0123456789abcdef0123456789ABCDEF"
 
 DESKS = [
@@ -49,7 +47,7 @@ def folder(tmp_path: Path, text: str) -> Path:
 
 def desk_of(**attributes: object) -> TransferTarget | None:
     record = {"pk": "shop", "prompt": "Be brief.", **attributes}
-    return parse_use_case(record, {}, RELAY)[0].desk
+    return parse_use_case(record, {})[0].desk
 
 
 @pytest.mark.parametrize(("text", "desk"), DESKS)
@@ -61,8 +59,8 @@ def test_a_desk_of_a_file_is_read_back_from_its_record(
 
     record = load_record(path, {})
 
-    assert parse_use_case(record, {}, RELAY)[0].desk == desk
-    assert check(tmp_path, {}, RELAY) == []
+    assert parse_use_case(record, {})[0].desk == desk
+    assert check(tmp_path, {}) == []
 
 
 @pytest.mark.parametrize("number", ["+15550100098", "sip:desk@example.com", "client:ada_1"])
@@ -160,7 +158,7 @@ def test_a_broken_desk_names_the_field_and_the_fault(
     """One line, before anybody waits for a person."""
     record: dict[str, object] = {"pk": "shop", "prompt": "Sell.", **attributes}
 
-    read, _ = parse_use_case(record, {}, RELAY)
+    read, _ = parse_use_case(record, {})
 
     assert read.faults == (f"shop.{fault}",)
 
@@ -181,7 +179,7 @@ def test_a_broken_desk_of_a_file_names_the_file(tmp_path: Path, text: str, fault
     """`python -m agent check` says so."""
     folder(tmp_path, text)
 
-    assert check(tmp_path, {}, RELAY) == [f"use-cases/shop/use-case.toml: {fault}"]
+    assert check(tmp_path, {}) == [f"use-cases/shop/use-case.toml: {fault}"]
 
 
 def test_the_desks_of_the_readme_are_read(tmp_path: Path) -> None:
@@ -192,7 +190,7 @@ def test_the_desks_of_the_readme_are_read(tmp_path: Path) -> None:
     desks = []
     for number, example in enumerate(examples):
         record = load_record(folder(tmp_path / str(number), example), {})
-        desks.append(parse_use_case(record, {}, RELAY)[0].desk)
+        desks.append(parse_use_case(record, {})[0].desk)
 
     assert desks == [
         PhoneTarget("+15550100098", 30, "+15550100000"),

@@ -44,8 +44,9 @@ from yarl import URL
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
-from agent.llm.option_repair import LearnedOptions, RefusalEvents
+from agent.llm.option_repair import LearnedOptions
 from agent.llm.timeouts import TimeLimits
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +93,7 @@ class BedrockClient:
         max_calls: int = 0,
         region: str = "",
         patience: TimeLimits = _PATIENCE,
-        events: RefusalEvents | None = None,
+        count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
         """A runtime; on leaving, all its connections are closed.
 
@@ -100,7 +101,7 @@ class BedrockClient:
             max_calls: Twice as many connections are the most there may be; 0 = no limit.
             region: Empty = `AWS_REGION`, `AWS_DEFAULT_REGION`, or that of the profile.
             patience: The time limits of each request.
-            events: Told of options that models refuse.
+            count: For options that models refuse.
 
         Raises:
             ModelError: There is no region, or the configuration of AWS cannot be read.
@@ -114,7 +115,7 @@ class BedrockClient:
         renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
         try:
             async with _http_session(2 * max_calls, patience, spares) as http:
-                yield cls(http, spares, credentials, place, patience, LearnedOptions(events))
+                yield cls(http, spares, credentials, place, patience, LearnedOptions(count))
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])

@@ -9,7 +9,7 @@ model.py     `ports.LanguageModel` over these: races, and the rules
 from __future__ import annotations
 
 from agent.llm.failover.attempts import Candidate
-from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit, ModelEvents, Uncounted
+from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
 from agent.llm.failover.failover_model import FailoverModel
 
 __all__ = [
@@ -17,6 +17,4 @@ __all__ = [
     "FailoverModel",
     "HedgeBudget",
     "ModelCircuit",
-    "ModelEvents",
-    "Uncounted",
 ]

@@ -34,7 +34,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal, Protocol
 
 import structlog
 
@@ -42,11 +41,10 @@ from agent.call.events import ReplyFault
 from agent.call.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
 from agent.errors import ModelError
 from agent.llm.timeouts import TimeLimits
-from agent.ports import LanguageModel
+from agent.ports import Count, LanguageModel, uncounted
 
 log = structlog.get_logger(__name__)
 
-HedgeOutcome = Literal["started", "won"]
 Chance = Callable[[float, float], float]
 """A number between two others."""
 
@@ -58,77 +56,6 @@ _PROBE = ReplyRequest(
     max_tokens=16,
 )
 _NO_TOOL = ToolSpec("Nothing", "Does nothing.", '{"type":"object","properties":{}}')
-
-
-class ModelEvents(Protocol):
-    """What is counted of models; `model` is an identifier."""
-
-    def asked(self, model: str) -> None:
-        """A reply has one more stream of this model; `left` follows, once."""
-        ...
-
-    def left(self, model: str) -> None:
-        """One of these is over or was closed."""
-        ...
-
-    def began(self, model: str, seconds: float) -> None:
-        """The first event of a stream, of any kind, came so long after the request."""
-        ...
-
-    def failed(self, model: str, fault: ReplyFault) -> None:
-        """A request failed, and another one will be made for it."""
-        ...
-
-    def retried(self, model: str) -> None:
-        """The same model is asked again."""
-        ...
-
-    def fell_back(self, model: str) -> None:
-        """This model is asked in the place of one before it."""
-        ...
-
-    def hedged(self, outcome: HedgeOutcome) -> None:
-        """A second request was started, or it was the one that answered."""
-        ...
-
-    def breaker(self, model: str, *, is_open: bool) -> None:
-        """A model is passed over from now on, or asked again."""
-        ...
-
-    def option_refused(self, model: str, option: str) -> None:
-        """From now on this model is not sent this option; a kind of a closed list."""
-        ...
-
-
-class Uncounted:
-    """`ModelEvents` for nobody."""
-
-    def asked(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def left(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def began(self, model: str, seconds: float) -> None:
-        """See `ModelEvents`."""
-
-    def failed(self, model: str, fault: ReplyFault) -> None:
-        """See `ModelEvents`."""
-
-    def retried(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def fell_back(self, model: str) -> None:
-        """See `ModelEvents`."""
-
-    def hedged(self, outcome: HedgeOutcome) -> None:
-        """See `ModelEvents`."""
-
-    def breaker(self, model: str, *, is_open: bool) -> None:
-        """See `ModelEvents`."""
-
-    def option_refused(self, model: str, option: str) -> None:
-        """See `ModelEvents`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +87,7 @@ class ModelCircuit:
 
     Args:
         name: Identifier.
-        events: Told of the breaker and of streams.
+        count: For the breaker and streams.
         limits: When the model is given up for a while.
         patience: How long is waited for it.
         loads: Its server loads it at the first contact.
@@ -169,7 +96,7 @@ class ModelCircuit:
     def __init__(
         self,
         name: str,
-        events: ModelEvents | None = None,
+        count: Count = uncounted,
         limits: HealthLimits | None = None,
         patience: TimeLimits | None = None,
         *,
@@ -183,7 +110,8 @@ class ModelCircuit:
         """When it was first asked for since it may have to be loaded."""
         self._due = asyncio.Event()
         """There is something to do for `watch`."""
-        self._events = events or Uncounted()
+        self._count = count
+        self._streams = 0
         self._limits = limits or HealthLimits()
         self._first_events: deque[float] = deque(maxlen=100)
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=self._limits.window_requests)
@@ -219,18 +147,18 @@ class ModelCircuit:
 
     def asked(self, *, with_tools: bool = False) -> None:
         """A stream of it is open; not one of a probe, which is no reply."""
-        self._events.asked(self.name)
+        self._add_stream(1)
         self._note_contact()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
     def left(self) -> None:
         """That stream is open no more."""
-        self._events.left(self.name)
+        self._add_stream(-1)
 
     def began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
-        self._events.began(self.name, seconds)
+        self._count("agent_llm_time_to_first_event_seconds", seconds, model=self.name)
         was_cold = self._may_be_unloaded
         self._answered()
         if was_cold:
@@ -274,6 +202,10 @@ class ModelCircuit:
                     self._close()
                 wait = min(wait * 2, self._limits.probe_at_most)
 
+    def _add_stream(self, streams: int) -> None:
+        self._streams += streams
+        self._count("agent_llm_streams_open", self._streams, model=self.name)
+
     def _note(self, *, is_bad: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._outcomes.append((now, is_bad))
@@ -289,13 +221,13 @@ class ModelCircuit:
         self._probe_after = probe_after
         self._opened.set()
         self._due.set()
-        self._events.breaker(self.name, is_open=True)
+        self._count("agent_llm_breaker_open", 1, model=self.name)
         log.warning("model.passed_over", model=self.name)
 
     def _close(self) -> None:
         self._outcomes.clear()
         self._opened.clear()
-        self._events.breaker(self.name, is_open=False)
+        self._count("agent_llm_breaker_open", 0, model=self.name)
         log.info("model.back", model=self.name)
 
     @property

@@ -35,8 +35,9 @@ from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest, TextPiece, Usage
 from agent.errors import ModelError
 from agent.llm.failover.attempts import Attempt, Candidate, Failure, Route
-from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelEvents, Uncounted
+from agent.llm.failover.circuit_breaker import Chance, HedgeBudget
 from agent.llm.timeouts import TimeLimits
+from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class FailoverModel:
     Args:
         candidates: In the order of preference; at least one. The first gives the name.
         budget: Of the process.
-        events: Told of all that went wrong and was made good.
+        count: For faults, retries, fallbacks and hedges.
         patience: How long is waited.
         chance: Spreads the retries of many calls.
     """
@@ -59,13 +60,13 @@ class FailoverModel:
         self,
         candidates: Sequence[Candidate],
         budget: HedgeBudget,
-        events: ModelEvents | None = None,
+        count: Count = uncounted,
         patience: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
         self._candidates = tuple(candidates)
         self._budget = budget
-        self._events = events or Uncounted()
+        self._count = count
         self._patience = patience or TimeLimits()
         self._chance = chance
 
@@ -107,18 +108,20 @@ class FailoverModel:
         self._budget.earn()
         candidate = route.take()
         if candidate is not self._candidates[0]:
-            self._events.fell_back(candidate.model.name)
+            self._count("agent_llm_fallbacks_total", model=candidate.model.name)
         while True:
             raced = await self._race(candidate, request, route, attempts)
             if isinstance(raced, Attempt):
                 return raced
             step = route.after(raced)
-            self._count(raced if step else raced[:-1])
+            self._count_failures(raced if step else raced[:-1])
             if step is None:
                 raise raced[-1].error
             candidate = step.candidate
-            note = self._events.retried if step.is_retry else self._events.fell_back
-            note(candidate.model.name)
+            if step.is_retry:
+                self._count("agent_llm_retries_total", model=candidate.model.name)
+            else:
+                self._count("agent_llm_fallbacks_total", model=candidate.model.name)
             if step.is_pause_due:
                 await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
 
@@ -150,14 +153,14 @@ class FailoverModel:
             await asyncio.wait(racing, timeout=candidate.health.hedge_after)
             may_rival = route.may_rival and (route.has_more or not candidate.health.is_cold)
             if first.is_silent and may_rival and self._budget.spend():
-                self._events.hedged("started")
+                self._count("agent_llm_hedges_total", outcome="started")
                 ask(route.take_rival(candidate))
             while racing:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
                 for task in [each for each in racing if each in done]:
                     attempt, error = racing.pop(task), task.result()
                     if error is None:
-                        self._count(failures)
+                        self._count_failures(failures)
                         self._settle(attempt, first, racing)
                         return attempt
                     self._note(attempt.candidate, error)
@@ -172,7 +175,7 @@ class FailoverModel:
     ) -> None:
         """End the race: who is still running has lost."""
         if winner is not first:
-            self._events.hedged("won")
+            self._count("agent_llm_hedges_total", outcome="won")
         for task, loser in losing.items():
             task.cancel()
             if loser is first and loser.is_silent:
@@ -186,7 +189,8 @@ class FailoverModel:
             "model.failed", model=candidate.model.name, fault=error.fault, pii_detail=str(error)
         )
 
-    def _count(self, failures: Iterable[Failure]) -> None:
+    def _count_failures(self, failures: Iterable[Failure]) -> None:
         """Tell of faults the caller will not hear of; of the last one the session tells."""
         for failure in failures:
-            self._events.failed(failure.candidate.model.name, failure.error.fault)
+            model, fault = failure.candidate.model.name, failure.error.fault
+            self._count("agent_llm_errors_total", model=model, kind=fault)

@@ -22,8 +22,9 @@ from agent.errors import ModelError
 from agent.llm.openai.chat_errors import is_loading, our_faults, refusal_in
 from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder
-from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions, RefusalEvents
+from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.timeouts import TimeLimits
+from agent.ports import Count, uncounted
 
 Streamed = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
 
@@ -181,7 +182,7 @@ class OpenAIClient:
         base_url: str = "",
         max_calls: int = 100,
         patience: TimeLimits = _PATIENCE,
-        events: RefusalEvents | None = None,
+        count: Count = uncounted,
     ) -> AsyncIterator[OpenAIClient]:
         """A runtime; on leaving, all its connections are closed.
 
@@ -190,7 +191,7 @@ class OpenAIClient:
             base_url: Empty = OpenAI's own.
             max_calls: Twice as many connections are the most there may be.
             patience: The time limits of each request; a server of one's own may load a model.
-            events: Told of options that models refuse.
+            count: For options that models refuse.
         """
         size = 2 * max_calls
         limits = httpx2.Limits(
@@ -208,7 +209,7 @@ class OpenAIClient:
                 max_retries=0,
                 http_client=http,
             )
-            yield cls(client, http, patience, LearnedOptions(events))
+            yield cls(client, http, patience, LearnedOptions(count))
 
     @property
     def limit_field(self) -> str:

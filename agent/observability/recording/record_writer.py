@@ -26,14 +26,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 
 from agent.errors import StoreError, StoreRefusedError
 from agent.observability.recording.call_recorder import CallRecorder, Chunk
 from agent.observability.recording.serialization import Beginning
-from agent.ports import Item, Store
+from agent.ports import Count, Item, Store, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -48,28 +48,6 @@ _DAY_SECONDS = 24 * 3600
 Loss = Literal["refused", "crashed", "too_many", "stopped"]
 
 
-class RecordEvents(Protocol):
-    """What is counted of the records of this process."""
-
-    def waiting(self, characters: int) -> None:
-        """So much is recorded and not written."""
-        ...
-
-    def lost(self, lines: int, reason: Loss) -> None:
-        """So many more lines will not be written."""
-        ...
-
-
-class Uncounted:
-    """`RecordEvents` for nobody."""
-
-    def waiting(self, characters: int) -> None:
-        """See `RecordEvents`."""
-
-    def lost(self, lines: int, reason: Loss) -> None:
-        """See `RecordEvents`."""
-
-
 class RecordWriter:
     """All records of a process; made by `open_records`.
 
@@ -77,16 +55,14 @@ class RecordWriter:
         store: The table; outlives this.
         clock: Epoch seconds, for expiry.
         days: How long a record is kept.
-        events: Told of what waits and what is lost.
+        count: For characters that wait and lines that are lost.
     """
 
-    def __init__(
-        self, store: Store, clock: Callable[[], float], days: int, events: RecordEvents
-    ) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], days: int, count: Count) -> None:
         self._store = store
         self._clock = clock
         self._days = days
-        self._events = events
+        self._count = count
         self._waiting: deque[Chunk] = deque()
         self._characters = 0
         self._failures = 0
@@ -127,7 +103,7 @@ class RecordWriter:
 
     def _keep(self, chunk: Chunk) -> None:
         self._waiting.append(chunk)
-        self._count(chunk.characters)
+        self._add_characters(chunk.characters)
         if self._is_closed:
             self._drop_first("stopped")
             return
@@ -202,19 +178,19 @@ class RecordWriter:
 
     def _take_first(self) -> Chunk:
         chunk = self._waiting.popleft()
-        self._count(-chunk.characters)
+        self._add_characters(-chunk.characters)
         if self._characters < MOST_CHARACTERS // 2:
             self._is_full = False
         return chunk
 
     def _drop_first(self, reason: Loss) -> None:
         chunk = self._take_first()
-        self._events.lost(len(chunk.lines), reason)
+        self._count("agent_record_lines_lost_total", len(chunk.lines), reason=reason)
         log.error("record.lost", lines=len(chunk.lines), reason=reason)
 
-    def _count(self, characters: int) -> None:
+    def _add_characters(self, characters: int) -> None:
         self._characters += characters
-        self._events.waiting(self._characters)
+        self._count("agent_record_characters_waiting", self._characters)
 
 
 @asynccontextmanager
@@ -222,7 +198,7 @@ async def open_records(
     store: Store,
     clock: Callable[[], float],
     days: int,
-    events: RecordEvents | None = None,
+    count: Count = uncounted,
 ) -> AsyncIterator[RecordWriter | None]:
     """The records of this process; on leaving, what waits is written, or lost and counted.
 
@@ -230,12 +206,12 @@ async def open_records(
         store: The table.
         clock: Epoch seconds.
         days: How long a record is kept; 0 = none is made.
-        events: Told of what waits and what is lost.
+        count: For characters that wait and lines that are lost.
     """
     if not days:
         yield None
         return
-    desk = RecordWriter(store, clock, days, events or Uncounted())
+    desk = RecordWriter(store, clock, days, count)
     try:
         yield desk
     finally:

@@ -43,10 +43,10 @@ import structlog
 
 from agent.call.history import AgentSaid, Recorded
 from agent.errors import StoreError, StoreRefusedError
-from agent.ports import Store
+from agent.ports import Count, Store, uncounted
 from agent.store.call_state.call_item import CALL_SECONDS
 from agent.store.call_state.facts import fact_item
-from agent.store.write_behind import JournalEvents, Loss, Uncounted, WriteBehindQueue
+from agent.store.write_behind import Loss, WriteBehindQueue
 
 log = structlog.get_logger(__name__)
 
@@ -212,7 +212,7 @@ class CallJournal:
     def _drop(self, position: int, entry: _Entry, reason: Loss) -> None:
         if self._take_off(position, entry):
             self._lost += 1
-            self._backlog.events.lost(1, reason)
+            self._backlog.lose(1, reason)
 
     def _drop_aged(self) -> None:
         oldest = asyncio.get_running_loop().time() - OLDEST_SECONDS
@@ -244,17 +244,17 @@ class Journals:
     Args:
         store: The table; outlives this.
         clock: Epoch seconds, for expiry.
-        events: Told of what waits and what is lost.
+        count: For facts that wait and facts that are lost.
         chance: Spreads the attempts of many calls.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], float], events: JournalEvents, chance: Chance
+        self, store: Store, clock: Callable[[], float], count: Count, chance: Chance
     ) -> None:
         self._store = store
         self._clock = clock
         self._chance = chance
-        self._backlog = WriteBehindQueue(events)
+        self._backlog = WriteBehindQueue(count)
         self._writers: dict[CallJournal, asyncio.Task[None]] = {}
         self._is_closed = False
 
@@ -282,7 +282,7 @@ class Journals:
             if late:
                 await asyncio.wait(late)
         if self._backlog.facts:
-            self._backlog.events.lost(self._backlog.facts, "stopped")
+            self._backlog.lose(self._backlog.facts, "stopped")
             calls = len(self._backlog.journals)
             log.error("journal.lost", facts=self._backlog.facts, calls=calls)
 
@@ -316,11 +316,11 @@ class Journals:
 async def open_journals(
     store: Store,
     clock: Callable[[], float],
-    events: JournalEvents | None = None,
+    count: Count = uncounted,
     chance: Chance = random.uniform,
 ) -> AsyncIterator[Journals]:
     """The journals of this process; on leaving, what waits is written, or lost and counted."""
-    journals = Journals(store, clock, events or Uncounted(), chance)
+    journals = Journals(store, clock, count, chance)
     try:
         yield journals
     finally:

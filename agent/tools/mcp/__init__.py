@@ -27,12 +27,13 @@ from pathlib import Path
 import structlog
 
 from agent.call.messages import ToolSpec
+from agent.ports import Count, uncounted
 from agent.tools.mcp.mcp_config import McpFileError, read
-from agent.tools.mcp.mcp_server import McpServer, SourceEvents
+from agent.tools.mcp.mcp_server import McpServer
 from agent.tools.registry import ToolSource
 from agent.tools.tool import Tool
 
-__all__ = ["McpFileError", "SourceEvents", "open_sources", "survey"]
+__all__ = ["McpFileError", "open_sources", "survey"]
 
 log = structlog.get_logger(__name__)
 
@@ -53,17 +54,17 @@ class _LeftOut:
 
 
 @asynccontextmanager
-async def open_sources(path: str, events: SourceEvents) -> AsyncIterator[tuple[ToolSource, ...]]:
+async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSource, ...]]:
     """The servers of this file; on leaving, connections are closed and children ended.
 
     Args:
         path: Of the file; empty = there are none.
-        events: Hears which servers answer.
+        count: For which servers answer.
 
     Raises:
         McpFileError: The file has a fault.
     """
-    async with _servers(path, events, _START_SECONDS) as servers:
+    async with _servers(path, count, _START_SECONDS) as servers:
         yield servers
 
 
@@ -76,7 +77,7 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
     Raises:
         McpFileError: The file has a fault.
     """
-    async with _servers(path, _Unseen(), _SURVEY_SECONDS) as servers:
+    async with _servers(path, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}
         faults = [
             f"MCP_CONFIG: {server.name}: {server.fault}" for server in servers if not server.is_up
@@ -85,16 +86,9 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
     return specs, faults, remarks
 
 
-class _Unseen:
-    """Nobody looks."""
-
-    def changed(self, source: str, *, is_up: bool) -> None:
-        """See `SourceEvents`."""
-
-
 @asynccontextmanager
 async def _servers(
-    path: str, events: SourceEvents, seconds: float
+    path: str, count: Count, seconds: float
 ) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
     """All servers of the file, once each has been tried or so much time has passed."""
     if not path:
@@ -102,9 +96,9 @@ async def _servers(
         return
     entries, left_out = await asyncio.to_thread(read, Path(path), os.environ)
     for name, fault in left_out.items():
-        events.changed(name, is_up=False)
+        count("agent_tool_source_up", 0, source=name)
         log.error("tool_source.left_out", source=name, fault=fault)
-    servers = [McpServer(name, entry, events) for name, entry in entries.items()]
+    servers = [McpServer(name, entry, count) for name, entry in entries.items()]
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -20,11 +20,12 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
 from agent.errors import ToolError
+from agent.ports import Count, uncounted
 from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_tools import OfferedTool, offer
 from agent.tools.mcp.untrusted_results import McpResult, ServerUnavailableError, SessionOverError
@@ -52,14 +53,6 @@ _AWAY = "The system behind this tool cannot be reached at the moment. Go on with
 Chance = Callable[[float, float], float]
 
 
-class SourceEvents(Protocol):
-    """Hears of what operators should see."""
-
-    def changed(self, source: str, *, is_up: bool) -> None:
-        """A source offers its tools from now on, or does not."""
-        ...
-
-
 class McpServer:
     """`agent.tools.registry.Source`: the tools of one server, as long as it answers."""
 
@@ -67,12 +60,12 @@ class McpServer:
         self,
         name: str,
         entry: McpServerConfig,
-        events: SourceEvents,
+        count: Count = uncounted,
         chance: Chance = random.uniform,
     ) -> None:
         self.name = name
         self._entry = entry
-        self._events = events
+        self._count = count
         self._chance = chance
         self._connection: McpConnection | None = None
         self._offer = _NOTHING
@@ -84,7 +77,7 @@ class McpServer:
         """Of the connection; ends when its session is over."""
         self.fault = "it was not tried yet"
         """Why it is away, for operators; empty if it is not."""
-        events.changed(name, is_up=False)
+        count("agent_tool_source_up", 0, source=name)
         self._owner = asyncio.create_task(self._own(), name=f"tool source {name}")
         self._owner.add_done_callback(self._note_end)
 
@@ -159,7 +152,7 @@ class McpServer:
         self._has_settled.set()
         if self.fault:
             self.fault = ""
-            self._events.changed(self.name, is_up=True)
+            self._count("agent_tool_source_up", 1, source=self.name)
             log.info("tool_source.up", source=self.name, tools=len(offered.tools))
         self._tried.set()
 
@@ -169,7 +162,7 @@ class McpServer:
         self._tried.set()
         self._has_settled.set()
         if is_news:
-            self._events.changed(self.name, is_up=False)
+            self._count("agent_tool_source_up", 0, source=self.name)
             log.warning("tool_source.away", source=self.name, fault=fault)
 
     async def _ask(self, tool: str, arguments: Mapping[str, object]) -> McpResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -15,11 +14,14 @@ from agent.call.events import CallerSpoke, EndReason
 from agent.errors import StoreError, StoreRefusedError
 from agent.observability.recording.call_recorder import CallRecorder
 from agent.observability.recording.record_reader import read_record
-from agent.observability.recording.record_writer import Loss, RecordWriter, open_records
-from agent.ports import Item
-from tests.fakes import Clock, MemoryStore, moment
+from agent.observability.recording.record_writer import RecordWriter, open_records
+from agent.ports import Count, Item, uncounted
+from tests.fakes import Clock, Counted, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
 from tests.virtual_time import run_virtually
+
+WAITING = "agent_record_characters_waiting"
+LOST = "agent_record_lines_lost_total"
 
 
 class FickleStore(MemoryStore):
@@ -42,23 +44,9 @@ class FickleStore(MemoryStore):
         return await super().put(item, only_if_absent=only_if_absent)
 
 
-@dataclass(slots=True)
-class Counted:
-    """`RecordEvents` that keeps the last value and all losses."""
-
-    characters: int = 0
-    losses: dict[Loss, int] = field(default_factory=dict)
-
-    def waiting(self, characters: int) -> None:
-        self.characters = characters
-
-    def lost(self, lines: int, reason: Loss) -> None:
-        self.losses[reason] = self.losses.get(reason, 0) + lines
-
-
 @asynccontextmanager
 async def desk(
-    store: MemoryStore, counted: Counted | None = None, days: int = 7
+    store: MemoryStore, counted: Count = uncounted, days: int = 7
 ) -> AsyncIterator[RecordWriter]:
     async with open_records(store, lambda: NOW, days, counted) as opened:
         assert opened is not None
@@ -179,7 +167,7 @@ def test_record_of_a_table_that_was_away_is_whole() -> None:
         assert run_virtually(main()) == (20, "caller_hangup")
 
     assert [at for at, _ in store.attempts[:6]] == [5.0, 5.5, 6.5, 8.5, 12.5, 16.5]
-    assert (counted.characters, counted.losses) == (0, {})
+    assert (counted.value(WAITING), counted.by("reason", LOST)) == (0, {})
     assert logs == [
         {"event": "record.delayed", "error": "StoreError", "log_level": "warning"},
         {"event": "record.caught_up", "log_level": "info"},
@@ -204,7 +192,7 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == 13.0
 
-    assert (counted.characters, counted.losses) == (0, {"stopped": 3})
+    assert (counted.value(WAITING), counted.by("reason", LOST)) == (0, {"stopped": 3})
     assert logs[1:] == [
         {"event": "record.lost", "lines": 3, "reason": "stopped", "log_level": "error"}
     ]
@@ -221,7 +209,7 @@ def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
 
     run_virtually(main())
 
-    assert (store.attempts, counted.losses) == ([], {"stopped": 2})
+    assert (store.attempts, counted.by("reason", LOST)) == ([], {"stopped": 2})
 
 
 def test_no_more_than_so_much_waits() -> None:
@@ -234,7 +222,7 @@ def test_no_more_than_so_much_waits() -> None:
             recorder = recording(at)
             for _ in range(101):
                 hears(recorder, "x" * 320_000)
-            most = counted.characters
+            most = counted.value(WAITING)
             store.is_away = False
             recorder.ended(EndReason.CALLER_HANGUP)
             await asyncio.sleep(5.0)
@@ -245,7 +233,7 @@ def test_no_more_than_so_much_waits() -> None:
 
     assert is_bounded
     assert readable == 0  # what it began with was the oldest
-    assert counted.losses == {"too_many": 3}
+    assert counted.by("reason", LOST) == {"too_many": 3}
     assert [one["event"] for one in logs if one["log_level"] == "error"] == [
         "record.full",
         *["record.lost"] * 2,
@@ -273,7 +261,7 @@ def test_what_cannot_be_written_costs_itself() -> None:
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == [1, 0, 0, 1]
 
-    assert counted.losses == {"refused": 3, "crashed": 3}
+    assert counted.by("reason", LOST) == {"refused": 3, "crashed": 3}
     assert [one["event"] for one in logs] == ["record.lost", "record.crashed", "record.lost"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -14,11 +14,13 @@ from agent.call.history import AgentSaid, CallerSaid, Fact, Note
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item
 from agent.store.call_state.journal import Journals, open_journals
-from agent.store.write_behind import Loss
-from tests.fakes import MemoryStore
+from tests.fakes import Counted, MemoryStore
 from tests.virtual_time import run_virtually
 
 STARTED = 1_772_733_600_000
+WAITING = "agent_journal_facts_waiting"
+DELAYED = "agent_journal_calls_delayed"
+LOST = "agent_journal_facts_lost_total"
 
 
 class FickleStore(MemoryStore):
@@ -69,24 +71,6 @@ class BrokenStore(FickleStore):
 
 
 @dataclass(slots=True)
-class Counted:
-    """`JournalEvents` that keeps the last values and all losses."""
-
-    facts: int = 0
-    calls: int = 0
-    losses: dict[Loss, int] = field(default_factory=dict)
-
-    def waiting(self, facts: int) -> None:
-        self.facts = facts
-
-    def delayed(self, calls: int) -> None:
-        self.calls = calls
-
-    def lost(self, facts: int, reason: Loss) -> None:
-        self.losses[reason] = self.losses.get(reason, 0) + facts
-
-
-@dataclass(slots=True)
 class Desk:
     """Journals over a fickle table, with what is counted."""
 
@@ -109,13 +93,13 @@ def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
     """A moment after the first, and with the day on which they expire."""
     store = FickleStore(seconds=0.01)
 
-    async def main() -> int:
+    async def main() -> float:
         async with desk(store) as at:
             journal = at.journals.open("CA1", STARTED)
             for position in range(3):
                 journal.record(position, words(position))
             await asyncio.sleep(1.0)
-            return at.counted.facts
+            return at.counted.value(WAITING)
 
     assert run_virtually(main()) == 0
     assert store.attempts == [(0.01, 0), (0.02, 1), (0.03, 2)]
@@ -194,7 +178,7 @@ def test_table_that_was_away_has_all_facts_afterwards() -> None:
     store = FickleStore()
     store.is_away = True
 
-    async def main() -> tuple[int, float, int, int, int]:
+    async def main() -> tuple[int, float, float, float, float]:
         loop = asyncio.get_running_loop()
         async with desk(store) as at:
             journal = at.journals.open("CA1", STARTED)
@@ -202,13 +186,13 @@ def test_table_that_was_away_has_all_facts_afterwards() -> None:
                 journal.record(position, words(position))
                 await asyncio.sleep(1.0)
             unwritten = await journal.flush(5.0)
-            ended, delayed = loop.time(), at.counted.calls
+            ended, delayed = loop.time(), at.counted.value(DELAYED)
             await asyncio.sleep(30.0 - loop.time())
             store.is_away = False
             await asyncio.sleep(6.0)
             journal.record(8, words(8))
             await asyncio.sleep(0.1)  # of virtual time
-            return unwritten, ended, delayed, at.counted.calls, at.counted.facts
+            return unwritten, ended, delayed, at.counted.value(DELAYED), at.counted.value(WAITING)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (8, 13.0, 1, 0, 0)
@@ -282,7 +266,7 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == 13.0
 
-    assert counted.losses == {"stopped": 12}
+    assert counted.by("reason", LOST) == {"stopped": 12}
     assert logs[3:] == [{"event": "journal.lost", "facts": 12, "calls": 3, "log_level": "error"}]
 
 
@@ -313,7 +297,8 @@ def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
         return await journal.flush(5.0)
 
     assert run_virtually(main()) == 0
-    assert (store.attempts, counted.losses, counted.facts) == ([], {"stopped": 1}, 0)
+    assert store.attempts == []
+    assert (counted.by("reason", LOST), counted.value(WAITING)) == ({"stopped": 1}, 0)
 
 
 def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
@@ -321,7 +306,7 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
     store = FickleStore()
     store.is_away = True
 
-    async def main() -> tuple[list[int], int, dict[Loss, int]]:
+    async def main() -> tuple[list[int], float, dict[str, float]]:
         async with desk(store) as at:
             journals = [at.journals.open(f"CA{call}", STARTED) for call in range(1_001)]
             for journal in journals:
@@ -330,7 +315,7 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
             journals[2].record(100, Note("One more."))
             await asyncio.sleep(0.1)  # of virtual time
             waiting = [journal.unwritten for journal in journals[:3]]
-            return waiting, at.counted.facts, dict(at.counted.losses)
+            return waiting, at.counted.value(WAITING), at.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == ([0, 99, 101], 100_000, {"too_many": 101})
@@ -347,7 +332,7 @@ def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
     store = FickleStore()
     store.is_away = True
 
-    async def main() -> dict[Loss, int]:
+    async def main() -> dict[str, float]:
         async with desk(store) as at:
             journal = at.journals.open("CA1", STARTED)
             journal.record(0, words(0))
@@ -356,7 +341,7 @@ def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
             await asyncio.sleep(1_810.0)
             store.is_away = False
             await asyncio.sleep(10.0)
-            return at.counted.losses
+            return at.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == {"too_old": 1}
@@ -374,12 +359,12 @@ def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
     store = FickleStore()
     store.refused = "words 1"
 
-    async def main() -> tuple[int, dict[Loss, int]]:
+    async def main() -> tuple[int, dict[str, float]]:
         async with desk(store) as at:
             journal = at.journals.open("CA1", STARTED)
             for position in range(3):
                 journal.record(position, words(position))
-            return await journal.flush(1.0), at.counted.losses
+            return await journal.flush(1.0), at.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (0, {"refused": 1})
@@ -396,13 +381,13 @@ def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
     """The traceback is logged; the facts around it, and other calls, are written."""
     store = BrokenStore()
 
-    async def main() -> tuple[int, dict[Loss, int]]:
+    async def main() -> tuple[int, dict[str, float]]:
         async with desk(store) as at:
             journal, other = (at.journals.open(call, STARTED) for call in ("CA1", "CA2"))
             for position, text in enumerate(("before", "poison", "after", "poison")):
                 journal.record(position, CallerSaid(text))
             other.record(0, words(0))
-            return await journal.flush(1.0), at.counted.losses
+            return await journal.flush(1.0), at.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (0, {"crashed": 2})

@@ -22,7 +22,7 @@ from agent.call.messages import ToolCall
 from agent.tools import CallToolExecutor
 from agent.tools.mcp import open_sources, survey
 from agent.tools.registry import ToolSource
-from tests.fakes import MemoryStore
+from tests.fakes import Counted, MemoryStore
 from tests.tools.peers import Peer, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of
 from tests.waiting import no_longer, until
@@ -32,16 +32,6 @@ AWAY = "The system behind this tool cannot be reached at the moment. Go on witho
 NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."
 ROOT = Path(__file__).parents[3]
 """Shorter than the time after which a list is read again without a reason."""
-
-
-class Gauge:
-    """`SourceEvents` that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.up: dict[str, bool] = {}
-
-    def changed(self, source: str, *, is_up: bool) -> None:
-        self.up[source] = is_up
 
 
 @pytest.fixture
@@ -55,9 +45,10 @@ async def opened(folder: Path, **servers: dict[str, Any]) -> AsyncIterator[dict[
     """The sources of these servers; on leaving, nothing of them may be left."""
     path = written(folder, **servers)
     tasks, files, children = asyncio.all_tasks(), _open_files(), _children()
-    gauge = Gauge()
-    async with open_sources(path, gauge) as sources:
-        assert gauge.up == {source.name: source.is_up for source in sources}
+    counted = Counted()
+    async with open_sources(path, counted) as sources:
+        up = counted.by("source", "agent_tool_source_up")
+        assert up == {source.name: source.is_up for source in sources}
         yield {source.name: source for source in sources}
     await until(
         lambda: asyncio.all_tasks() <= tasks and _open_files() <= files and _children() <= children

@@ -30,9 +30,8 @@ from agent.tools.mcp.untrusted_results import (
     listed_of,
 )
 from agent.tools.registry import ToolSource
-from tests.fakes import MemoryStore
+from tests.fakes import Counted, MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
-from tests.tools.mcp.test_mcp_server import Gauge
 from tests.tools.peers import written
 from tests.tools.raw_peer import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
 from tests.tools.worlds import call_of
@@ -51,7 +50,7 @@ async def peer() -> AsyncIterator[RawPeer]:
 
 @asynccontextmanager
 async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[ToolSource]:
-    async with open_sources(written(folder, shop={"url": peer.url}), Gauge()) as (source,):
+    async with open_sources(written(folder, shop={"url": peer.url}), Counted()) as (source,):
         assert source.is_up
         yield source
 
