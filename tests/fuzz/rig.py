@@ -43,7 +43,7 @@ PRIVATE = (
     SECRET,
 )
 """Number, names, words, mail, address, digits, token, secret."""
-_CRASHES = ("webhook.crashed", "call.crashed", "tool.failed", "journal.crashed")
+_CRASHES = ("webhook.crashed", "call.crashed", "tool.failed", "write_queue.write_crashed")
 
 
 class Rig:

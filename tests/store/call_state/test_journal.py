@@ -21,6 +21,8 @@ STARTED = 1_772_733_600_000
 WAITING = "agent_journal_facts_waiting"
 DELAYED = "agent_journal_calls_delayed"
 LOST = "agent_journal_facts_lost_total"
+NAMED = {"queue": "journal"}
+LOSS = {"event": "write_queue.items_lost", **NAMED, "log_level": "error"}
 
 
 class FickleStore(MemoryStore):
@@ -199,8 +201,8 @@ def test_table_that_was_away_has_all_facts_afterwards() -> None:
 
     assert run_virtually(store.texts("CA1")) == [f"words {position}" for position in range(9)]
     assert logs == [
-        {"event": "journal.delayed", "error": "StoreError", "log_level": "warning"},
-        {"event": "journal.caught_up", "log_level": "info"},
+        {"event": "write_queue.delayed", **NAMED, "error": "StoreError", "log_level": "warning"},
+        {"event": "write_queue.caught_up", **NAMED, "log_level": "info"},
     ]
 
 
@@ -267,7 +269,7 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
         assert run_virtually(main()) == 13.0
 
     assert counted.by("reason", LOST) == {"stopped": 12}
-    assert logs[3:] == [{"event": "journal.lost", "facts": 12, "calls": 3, "log_level": "error"}]
+    assert logs[3:] == [{**LOSS, "items": 12, "lanes": 3}]
 
 
 def test_process_that_ends_writes_what_waits() -> None:
@@ -321,9 +323,9 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
         assert run_virtually(main()) == ([0, 99, 101], 100_000, {"too_many": 101})
 
     assert [one for one in logs if one["log_level"] == "error"] == [
-        {"event": "journal.full", "facts": 100_000, "log_level": "error"},
-        {"event": "journal.lost", "facts": 100, "log_level": "error"},
-        {"event": "journal.lost", "facts": 100_000, "calls": 1_000, "log_level": "error"},
+        {"event": "write_queue.filled", **NAMED, "most": 100_000, "log_level": "error"},
+        {**LOSS, "items": 100},
+        {**LOSS, "items": 100_000, "lanes": 1_000},
     ]
 
 
@@ -348,9 +350,9 @@ def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
 
     assert run_virtually(store.texts("CA1")) == ["words 1"]
     assert [one["event"] for one in logs] == [
-        "journal.delayed",
-        "journal.caught_up",
-        "journal.lost",
+        "write_queue.delayed",
+        "write_queue.caught_up",
+        "write_queue.items_lost",
     ]
 
 
@@ -372,8 +374,8 @@ def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
     assert [position for _, position in store.attempts] == [0, 1, 2]
     assert run_virtually(store.texts("CA1")) == ["words 0", "words 2"]
     assert logs == [
-        {"event": "journal.refused", "position": 1, "log_level": "error"},
-        {"event": "journal.lost", "facts": 1, "log_level": "error"},
+        {"event": "write_queue.item_refused", **NAMED, "key": 1, "log_level": "error"},
+        {**LOSS, "items": 1},
     ]
 
 
@@ -394,10 +396,10 @@ def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
 
     assert run_virtually(store.texts("CA1")) == ["before", "after"]
     assert run_virtually(store.texts("CA2")) == ["words 0"]
-    assert [(one["event"], one.get("facts")) for one in logs] == [
-        ("journal.crashed", None),
-        ("journal.crashed", None),
-        ("journal.lost", 2),
+    assert [(one["event"], one.get("items")) for one in logs] == [
+        ("write_queue.write_crashed", None),
+        ("write_queue.write_crashed", None),
+        ("write_queue.items_lost", 2),
     ]
 
 
