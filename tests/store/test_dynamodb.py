@@ -28,7 +28,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def store(proxy: Proxy, table_name: str, clock: Clock) -> AsyncIterator[DynamoDBStore]:
     """A store that has begun, and reaches its engine through the proxy."""
-    opened = await DynamoDBStore.open(table_name, region=REGION, now=clock, patience=PATIENCE)
+    opened = await DynamoDBStore.open(table_name, region=REGION, now=clock, timeouts=PATIENCE)
     proxy.operations.clear()
     yield opened
     await opened.close()
@@ -91,7 +91,7 @@ async def test_what_stays_is_the_error_of_the_port(
 async def test_a_store_gives_up_when_its_time_is_over(proxy: Proxy, table_name: str) -> None:
     """Whatever the repetitions would still do."""
     hasty = DynamoDBTimeouts(connect=1.0, read=5.0, operation=0.2)
-    store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
+    store = await DynamoDBStore.open(table_name, region=REGION, timeouts=hasty)
     proxy.each = lambda _: faults.keep_answer
 
     with pytest.raises(StoreError, match=r"^the table did not answer within 0.2 s$"):
@@ -202,7 +202,7 @@ async def test_keys_left_unread_are_read_again(store: Store, proxy: Proxy) -> No
 async def test_keys_never_read_are_an_error(proxy: Proxy, table_name: str) -> None:
     """A key that nobody has read is not one that is not there."""
     hasty = DynamoDBTimeouts(operation=0.5)
-    store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
+    store = await DynamoDBStore.open(table_name, region=REGION, timeouts=hasty)
 
     proxy.plan("BatchGetItem", *[faults.read_none] * 100)
 

@@ -24,7 +24,7 @@ PATIENCE = DynamoDBTimeouts(connect=2.0, read=0.5, operation=60.0)
 async def _line(name: str, region: str = REGION) -> str:
     """What whoever starts the service is told."""
     with pytest.raises(StoreError) as caught:
-        await DynamoDBStore.open(name, region=region, patience=PATIENCE)
+        await DynamoDBStore.open(name, region=region, timeouts=PATIENCE)
     line = str(caught.value)
     assert "\n" not in line
     return line
