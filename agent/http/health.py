@@ -25,7 +25,7 @@ async def ready(request: web.Request) -> web.Response:
     """
     if request.app[CALLS].active_calls.is_draining:
         return web.Response(status=503, text="Draining")
-    away = request.app[CALLS].tool_sources_away
+    away = request.app[CALLS].resources.toolkit.away
     return web.Response(text=f"Ready\ntool sources away: {', '.join(away)}" if away else "Ready")
 
 

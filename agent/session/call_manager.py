@@ -19,7 +19,6 @@ from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
 from agent.capacity.admission import Admission
-from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
 from agent.messaging.messenger import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
@@ -75,52 +74,33 @@ class CallManager:
         clock: Callable[[], float],
         on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self.resources = resources
+        self.load = resources.load
+        self.clock = clock
+        """Epoch seconds."""
         self._settings = settings
-        self._resources = resources
         self._store = resources.store
-        self._open_model = resources.open_model
-        self._clock = clock
+        self._count = resources.telemetry.count
+        self._limits = CallerLimits(settings, resources.store, clock)
         self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
         """Sends only to numbers that may be texted."""
-        self._limits = CallerLimits(settings, resources.store, clock)
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.toolkit, clock)
         self._writes: set[asyncio.Task[None]] = set()
-        self._count = resources.telemetry.count
 
     @property
     def is_full(self) -> bool:
         """Whether a new call has to be refused."""
         return self.admission.is_full or not self.load.allows_calls
 
-    @property
-    def load(self) -> Load:
-        """How busy this process is."""
-        return self._resources.load
-
-    @property
-    def resources(self) -> Resources:
-        """What all calls share."""
-        return self._resources
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Epoch seconds."""
-        return self._clock
-
-    @property
-    def tool_sources_away(self) -> tuple[str, ...]:
-        """Tool sources that cannot be reached; calls are accepted and work without their tools."""
-        return self._resources.toolkit.away
-
     async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
-        """Set a call up: who calls, which use case answers, with which prompt.
+        """Set a call up, in one round trip to the table.
 
-        Takes one round trip to the table: the item that opens the connection is written while the
-        rest is read; what was read is merged into it afterwards.
+        The item that opens the connection is written while the rest is read; what was read is
+        merged into it afterwards.
 
         Args:
             webhook: The fields of the voice webhook, with `CallSid` and `From`.
@@ -153,7 +133,7 @@ class CallManager:
         item = await self._store.get(call_sid, call_item.CONNECTION)
         if item is None:
             return await self._prepare(webhook)
-        now, token = self._clock(), secrets.token_urlsafe(24)
+        now, token = self.clock(), secrets.token_urlsafe(24)
         own = call_item.token_attributes(token, now)
         attempt = await begin_attempt(self._store, call_sid, cause, session_id, now, own)
         if attempt is None:
@@ -176,7 +156,7 @@ class CallManager:
         """
         if not call_sid or not token:
             return SpentToken(TokenUse.REFUSED, None)
-        return await call_item.spend_token(self._store, call_sid, token, self._clock())
+        return await call_item.spend_token(self._store, call_sid, token, self.clock())
 
     async def run(
         self, call_sid: str, transport: Transport, spent: SpentToken | None = None
@@ -192,7 +172,7 @@ class CallManager:
             UseCaseError: The use case cannot be read any more.
             StoreError: The table cannot be reached.
         """
-        tracing = self._resources.tracing
+        tracing = self.resources.tracing
         with tracing.serving() if tracing else nullcontext():
             return await self._run(call_sid, transport, spent or SpentToken(TokenUse.FIRST, None))
 
@@ -201,7 +181,7 @@ class CallManager:
         self.admission.note(call_sid, caller_of(item))
         attempt = latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
-            now, cause = self._clock(), ResumeCause.RECONNECTED
+            now, cause = self.clock(), ResumeCause.RECONNECTED
             attempt = await begin_attempt(self._store, call_sid, cause, "", now)
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
@@ -211,12 +191,12 @@ class CallManager:
         configuration = await self._configuration(item)
         number = attempt.number if attempt else 0
         observers = open_observers(
-            self._resources, item, configuration, number, resumption, self._clock()
+            self.resources, item, configuration, number, resumption, self.clock()
         )
         allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:
-            journal = self._resources.journals.open(
+            journal = self.resources.journals.open(
                 call_sid, started_ms(item), recovered.first_sequence if recovered else 0
             )
             dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
@@ -246,16 +226,21 @@ class CallManager:
         admit: Callable[[Item], Awaitable[None]] = _admit_always,
     ) -> PreparedCall:
         """Set a call up; one that is in progress already needs no admission."""
-        call_sid, token, now = webhook["CallSid"], secrets.token_urlsafe(24), self._clock()
-        trusted = self._settings.trusted_attestation
+        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         opening = call_item.opening_item(
-            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+            call_sid,
+            webhook,
+            token=token,
+            now=self.clock(),
+            outbound=outbound,
+            trusted=self._settings.trusted_attestation,
         )
         setup, _, _ = await asyncio.gather(
             self.setup.read(opening), self._open(opening, token), admit(opening)
         )
-        await open_for_call(self._open_model, setup.use_case)
-        self._merge_later(call_sid, call_item.set_up_attributes(setup.session))
+        await open_for_call(self.resources.open_model, setup.use_case)
+        attributes = call_item.set_up_attributes(setup.session)
+        self._write_later(self._complete(call_sid, attributes), name="session item")
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return PreparedCall(call_sid, setup.use_case, greeting, token)
 
@@ -271,10 +256,7 @@ class CallManager:
     async def _joins(self, call_sid: str, token: str, known: Mapping[str, object]) -> bool:
         """Whether a token now opens the same first connection as the known one."""
         leading = call_item.leading_token(known)
-        return await call_item.join_token(self._store, call_sid, token, leading, self._clock())
-
-    def _merge_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
-        self._write_later(self._merge(call_sid, attributes), name="session item")
+        return await call_item.join_token(self._store, call_sid, token, leading, self.clock())
 
     def _write_later(self, write: Coroutine[None, None, None], name: str) -> None:
         """Write in the background; `close` waits for it."""
@@ -282,7 +264,7 @@ class CallManager:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _merge(self, call_sid: str, attributes: Mapping[str, object]) -> None:
+    async def _complete(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Complete a session item; if that fails, the socket sets the call up again."""
         try:
             await self._store.merge(call_sid, call_item.CONNECTION, attributes)
@@ -304,7 +286,7 @@ class CallManager:
         if call_item.is_set_up(item):
             return item
         attributes = call_item.set_up_attributes((await self.setup.read(item)).session)
-        self._merge_later(call_sid, attributes)
+        self._write_later(self._complete(call_sid, attributes), name="session item")
         return {**item, **attributes}
 
     async def _recover(self, item: Item, attempt: ResumeAttempt) -> RecoveredCall:
@@ -312,7 +294,7 @@ class CallManager:
         await self.active_calls.lose(str(item["pk"]))
         outcome = "failed"
         try:
-            recovered = await recover(self._store, item, attempt, self._clock())
+            recovered = await recover(self._store, item, attempt, self.clock())
             outcome = "resumed"
         finally:
             self._count("agent_call_resumes_total", cause=attempt.cause, outcome=outcome)
@@ -322,10 +304,13 @@ class CallManager:
         return recovered
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
-        """The configuration of one call."""
-        ledger = IdempotencyStore(self._store, str(item["pk"]), self._clock)
-        toolbox = partial(self._toolbox, item, ledger)
-        dependencies = ConfigDependencies(self._store, self.setup, self._open_model, toolbox)
+        ledger = IdempotencyStore(self._store, str(item["pk"]), self.clock)
+        dependencies = ConfigDependencies(
+            self._store,
+            self.setup,
+            self.resources.open_model,
+            partial(self._toolbox, item, ledger),
+        )
         return await LiveConfiguration.open(dependencies, item)
 
     def _toolbox(self, item: Item, ledger: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
@@ -339,10 +324,10 @@ class CallManager:
             store=self._store,
             ledger=ledger,
             messenger=self.messenger,
-            clock=self._clock,
+            clock=self.clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        toolbox = self._resources.toolkit.toolbox(use_case, context)
-        return TracedToolExecutor(toolbox) if self._resources.tracing else toolbox
+        toolbox = self.resources.toolkit.toolbox(use_case, context)
+        return TracedToolExecutor(toolbox) if self.resources.tracing else toolbox

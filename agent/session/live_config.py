@@ -47,7 +47,7 @@ class ConfigDependencies:
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """One state of the configuration; replaced whole."""
+    """A state of the configuration; replaced whole."""
 
     use_case: UseCase
     model: LanguageModel
