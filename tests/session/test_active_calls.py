@@ -1,4 +1,4 @@
-"""Which calls a process has, and when it is quiet."""
+"""Which connections and sessions a process has, and when it is quiet."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def is_quiet(calls: ActiveCalls) -> bool:
     return True
 
 
-def test_a_process_is_quiet_without_a_seat_and_without_a_session() -> None:
-    """A call on a terminal has no seat, and a line that is being opened no session."""
+def test_process_is_quiet_without_slot_and_session() -> None:
+    """A terminal call has no slot; a connection that is being opened has no session."""
 
     async def main() -> list[bool]:
         calls = counted([])
@@ -49,8 +49,7 @@ def test_a_process_is_quiet_without_a_seat_and_without_a_session() -> None:
     assert run_virtually(main()) == [True, False, True, False, True]
 
 
-def test_calls_in_progress_are_told_whenever_their_number_changes() -> None:
-    """Two calls of one call are two until the older one is over."""
+def test_number_of_sessions_is_reported_whenever_it_changes() -> None:
     told: list[int] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Who may be called, how often, and how the end of a call is awaited."""
+"""Outbound calls: which numbers may be called, how often, and how the end is awaited."""
 
 from __future__ import annotations
 
@@ -75,7 +75,6 @@ async def fault(calls: OutboundCalls, to: str = ADA, use_case: str = "pizza", ow
 
 
 async def test_number_on_the_list_is_called_from_ours() -> None:
-    """The URL of the TwiML holds a token and nothing that could be believed without it."""
     dialer = ListeningDialer()
 
     call_sid = await outbound(dialer).dial(ADA, "pizza")
@@ -89,7 +88,6 @@ async def test_number_on_the_list_is_called_from_ours() -> None:
 
 @pytest.mark.parametrize("to", ["+41445550100", "+15550109999"])
 async def test_list_holds_numbers_and_beginnings(to: str) -> None:
-    """Both are beginnings of what may be called."""
     dialer = ListeningDialer()
 
     await outbound(dialer).dial(to, "pizza", "+15550100009")
@@ -107,8 +105,8 @@ async def test_list_holds_numbers_and_beginnings(to: str) -> None:
         "anonymous", "\uff0b15550100001", "+\u0661\u0665\u0665\u0665\u0660\u0661\u0660\u0660",
     ],
 )  # fmt: skip
-async def test_what_is_no_number_of_a_person_is_never_called(to: str) -> None:
-    """Emergency numbers in every spelling, and all that is not E.164, whatever the list says."""
+async def test_number_that_is_not_a_subscriber_is_never_called(to: str) -> None:
+    """Emergency numbers in every spelling, and all that is not E.164, whatever the list allows."""
     dialer = ListeningDialer()
     everybody = ",".join(f"+{digit}" for digit in range(1, 10))
 
@@ -117,16 +115,14 @@ async def test_what_is_no_number_of_a_person_is_never_called(to: str) -> None:
 
 
 @pytest.mark.parametrize("numbers", ["", "+1556", "+15550100002", "+4144"])
-async def test_nobody_is_called_who_is_not_listed(numbers: str) -> None:
-    """An empty list is nobody."""
+async def test_number_that_is_not_listed_is_not_called(numbers: str) -> None:
     dialer = ListeningDialer()
 
     assert await fault(outbound(dialer, numbers=numbers)) == "number"
     assert dialer.dialled == []
 
 
-async def test_nothing_is_called_without_what_it_takes() -> None:
-    """An account, a public address, a number to call from, an agent that talks."""
+async def test_call_without_account_address_or_number_is_refused() -> None:
     dialer = ListeningDialer()
 
     faults = [
@@ -142,7 +138,6 @@ async def test_nothing_is_called_without_what_it_takes() -> None:
 
 
 async def test_one_number_is_called_three_times_an_hour() -> None:
-    """Others are called meanwhile; what was refused for another reason has not counted."""
     dialer, clock = ListeningDialer(), Clock(NOW)
     calls = outbound(dialer, clock)
 
@@ -159,7 +154,6 @@ async def test_one_number_is_called_three_times_an_hour() -> None:
 
 
 async def test_all_together_are_called_thirty_times_a_minute() -> None:
-    """A loop gone wild is stopped."""
     dialer, clock = ListeningDialer(), Clock(NOW)
     calls = outbound(dialer, clock)
 
@@ -175,8 +169,6 @@ async def test_all_together_are_called_thirty_times_a_minute() -> None:
 
 @pytest.mark.parametrize("final", ["completed", "busy", "no-answer", "failed", "canceled"])
 def test_end_of_a_call_is_awaited(final: str) -> None:
-    """Asked every two seconds, until Twilio's word is a final one."""
-
     async def main() -> str:
         dialer = ListeningDialer("queued", "ringing", "in-progress", final)
         return await outbound(dialer).until_over("CA1")
@@ -185,8 +177,6 @@ def test_end_of_a_call_is_awaited(final: str) -> None:
 
 
 def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
-    """The carrier ends every call after an hour."""
-
     async def main() -> str:
         return await outbound(ListeningDialer("in-progress")).until_over("CA1")
 
@@ -210,8 +200,7 @@ async def test_first_call_that_comes_with_the_token_owns_it() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "dial", "T" * 5_000])
-async def test_token_of_nobody_is_for_nothing(token: str) -> None:
-    """Whatever stands in a URL."""
+async def test_unknown_token_claims_nothing(token: str) -> None:
     store = MemoryStore()
     await record_call(store, PIZZA_CALL, NOW)
 
@@ -219,7 +208,6 @@ async def test_token_of_nobody_is_for_nothing(token: str) -> None:
 
 
 async def test_token_is_for_one_number_and_an_hour() -> None:
-    """A call to somebody else does not get it, and does not use it up."""
     clock = Clock(NOW)
     store = MemoryStore(clock)
     token = await record_call(store, PIZZA_CALL, clock())
@@ -233,7 +221,6 @@ async def test_token_is_for_one_number_and_an_hour() -> None:
 
 
 async def test_token_itself_is_not_in_the_table() -> None:
-    """Who reads the table cannot make a call of theirs ours."""
     store = MemoryStore()
 
     token = await record_call(store, PIZZA_CALL, NOW)
@@ -243,7 +230,6 @@ async def test_token_itself_is_not_in_the_table() -> None:
 
 
 async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
-    """Two in a minute: the third waits until the first is a minute old."""
     clock = Clock(NOW)
     store = MemoryStore(clock)
 
@@ -260,7 +246,6 @@ async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
 
 
 async def test_turns_taken_at_once_are_not_more_than_there_are() -> None:
-    """Two commands in the same moment."""
     store = MemoryStore()
 
     turns = await asyncio.gather(*(take_turn(store, "ada", 3, 60, NOW) for _ in range(10)))

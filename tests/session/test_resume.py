@@ -1,4 +1,4 @@
-"""Every new line of a call is counted, once, whoever asks."""
+"""Each new connection of a call is counted once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from tests.fakes import MemoryStore
 NOW = 1_000.0
 
 
-async def test_lines_are_numbered_from_one() -> None:
-    """0 is the first line of a call; the number is the generation of its facts."""
+async def test_connections_are_numbered_from_one() -> None:
     store = MemoryStore()
 
     lines = [
@@ -32,7 +31,6 @@ async def test_lines_are_numbered_from_one() -> None:
 
 
 async def test_two_processes_get_two_numbers() -> None:
-    """Both were asked for a line of one call at once."""
     store = MemoryStore()
 
     async with asyncio.TaskGroup() as group:
@@ -45,8 +43,8 @@ async def test_two_processes_get_two_numbers() -> None:
     assert sorted(numbers) == [1, 2, 3]
 
 
-async def test_one_session_has_one_line_after_it() -> None:
-    """Twilio asks twice when it had no answer."""
+async def test_repeated_request_gets_the_same_attempt() -> None:
+    """Twilio repeats a request that had no answer."""
     store = MemoryStore()
 
     first = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW)
@@ -55,8 +53,7 @@ async def test_one_session_has_one_line_after_it() -> None:
     assert first == again == ResumeAttempt(1, ResumeCause.LOST)
 
 
-async def test_a_session_nobody_names_is_always_another() -> None:
-    """Two sockets without a name are not one."""
+async def test_requests_without_a_session_id_are_different_attempts() -> None:
     store = MemoryStore()
 
     await begin_attempt(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
@@ -65,8 +62,7 @@ async def test_a_session_nobody_names_is_always_another() -> None:
     assert second == ResumeAttempt(2, ResumeCause.RECONNECTED)
 
 
-async def test_three_lines_in_two_minutes_are_enough() -> None:
-    """Later there may be more."""
+async def test_fourth_connection_in_two_minutes_is_refused() -> None:
     store = MemoryStore()
     for n in range(3):
         await begin_attempt(store, "CA1", ResumeCause.HANDED_OVER, f"VX{n}", NOW + n)
@@ -78,8 +74,7 @@ async def test_three_lines_in_two_minutes_are_enough() -> None:
     assert later == ResumeAttempt(4, ResumeCause.LOST)
 
 
-async def test_a_caller_may_be_sent_back_by_people_as_often_as_they_ask() -> None:
-    """Those lines are neither counted nor refused."""
+async def test_connections_after_a_failed_transfer_are_not_counted() -> None:
     store = MemoryStore()
     for n in range(4):
         await begin_attempt(store, "CA1", ResumeCause.NOBODY, f"VX{n}", NOW)
@@ -89,8 +84,7 @@ async def test_a_caller_may_be_sent_back_by_people_as_often_as_they_ask() -> Non
     )
 
 
-async def test_what_is_no_entry_does_not_stop_a_call() -> None:
-    """Somebody wrote into the partition."""
+async def test_unreadable_attempt_does_not_stop_a_call() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
 
@@ -99,9 +93,7 @@ async def test_what_is_no_entry_does_not_stop_a_call() -> None:
     )
 
 
-async def test_a_line_that_is_always_taken_is_given_up() -> None:
-    """A table that answers so for ever is not asked for ever."""
-
+async def test_attempt_that_always_collides_is_given_up() -> None:
     class Taken(MemoryStore):
         async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
             return False
@@ -123,6 +115,5 @@ async def test_a_line_that_is_always_taken_is_given_up() -> None:
         ({"resumeNumber": 2, "resumeCause": "boredom"}, None),
     ],
 )
-def test_the_session_item_tells_of_the_latest_line(item: Item, line: ResumeAttempt | None) -> None:
-    """What it does not tell, it does not."""
+def test_session_item_holds_the_latest_attempt(item: Item, line: ResumeAttempt | None) -> None:
     assert latest_attempt(item) == line
