@@ -1,6 +1,6 @@
 """The calls of this process: their connections, their sessions, and the drain.
 
-A connection occupies a slot from its upgrade to its end (`agent.capacity.admission`), and has a
+A connection occupies a slot from its upgrade to its end (`agent.capacity`), and has a
 session while its call runs. The process is quiet when there is neither. A call may have two
 connections for a moment: the lost one, and the one on which it resumes.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.call.events import ShutdownMode
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.session.session import Session
 
 

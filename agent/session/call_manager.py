@@ -18,9 +18,9 @@ import structlog
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.errors import StoreError, UseCaseError
-from agent.messaging.messenger import ListedMessenger
+from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources
@@ -88,7 +88,7 @@ class CallManager:
         self.speech = SpeechHealth(clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self.setup = CallSetup(settings, resources.store, resources.toolkit, clock)
+        self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -304,16 +304,16 @@ class CallManager:
         return recovered
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
-        ledger = IdempotencyStore(self._store, str(item["pk"]), self.clock)
+        idempotency = IdempotencyStore(self._store, str(item["pk"]), self.clock)
         dependencies = ConfigDependencies(
             self._store,
             self.setup,
             self.resources.open_model,
-            partial(self._toolbox, item, ledger),
+            partial(self._tools, item, idempotency),
         )
         return await LiveConfiguration.open(dependencies, item)
 
-    def _toolbox(self, item: Item, ledger: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
+    def _tools(self, item: Item, idempotency: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -322,12 +322,12 @@ class CallManager:
             use_case=use_case.name,
             profile=call_item.profile_of(item),
             store=self._store,
-            ledger=ledger,
+            idempotency=idempotency,
             messenger=self.messenger,
             clock=self.clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        toolbox = self.resources.toolkit.toolbox(use_case, context)
-        return TracedToolExecutor(toolbox) if self.resources.tracing else toolbox
+        executor = self.resources.tool_registry.executor(use_case, context)
+        return TracedToolExecutor(executor) if self.resources.tracing else executor

@@ -59,12 +59,12 @@ class CallSetup:
         self,
         settings: Settings,
         store: Store,
-        toolkit: ToolRegistry,
+        tool_registry: ToolRegistry,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._toolkit = toolkit
+        self._tool_registry = tool_registry
         self._clock = clock
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
@@ -166,9 +166,9 @@ class CallSetup:
         """
         use_case, warnings = records.parse_use_case(
             record,
-            self._toolkit.specs,
-            self._toolkit.absent,
-            self._toolkit.fault_of,
+            self._tool_registry.specs,
+            self._tool_registry.unavailable,
+            self._tool_registry.fault_of,
         )
         self._remarks[use_case.name] = warnings
         for warning in warnings:
@@ -243,9 +243,11 @@ class CallSetup:
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[PastDealing, ...]:
-        prefixes = order_history.prefixes([tool.name for tool in use_case.tools]) if caller else ()
+        prefixes = (
+            order_history.key_prefixes([tool.name for tool in use_case.tools]) if caller else ()
+        )
         found = await asyncio.gather(*(self._items(caller, prefix) for prefix in prefixes))
-        return order_history.dealings(
+        return order_history.read_history(
             [item for items in found for item in items], self._settings.time_zone
         )
 

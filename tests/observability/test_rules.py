@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.http.server import public_doors
+from agent.http.server import public_limits
 from agent.settings import Settings
 from tests.observability.promtool import promtool
 from tests.observability.shipped import (
@@ -85,7 +85,7 @@ def test_each_alert_says_how_bad_and_leads_to_its_section() -> None:
 
     assert {severity for severity, _ in told.values()} == {"critical", "warning"}
     assert {name: url for name, (_, url) in told.items()} == {
-        name: f"docs/runbook.md#{name.lower()}" for name in told
+        name: f"docs/operate/runbook.md#{name.lower()}" for name in told
     }
     assert all(alert.annotations["summary"] for alert in alerts())
 
@@ -118,7 +118,7 @@ def test_limits_are_those_of_a_process_with_nothing_set() -> None:
 
     assert recorded["voice_agent:calls:limit"] == f"vector({settings.max_calls})"
     assert recorded["voice_agent:connections:limit"] == "8 * vector(100) + 256"
-    assert public_doors(settings).most == 8 * 100 + 256
+    assert public_limits(settings).most == 8 * 100 + 256
 
 
 def test_threshold_is_left_out_wherever_it_stands() -> None:

@@ -17,7 +17,7 @@ from agent.session.call_manager import CallManager
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
 from agent.usecases.versions import Versions
-from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
@@ -36,7 +36,7 @@ def calls_over(store: Store, **environment: str) -> CallManager:
         store,
         Journals(store, lambda: NOW, uncounted, max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
-        TOOLKIT,
+        TOOL_REGISTRY,
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )

@@ -20,7 +20,7 @@ from tests.waiting import HANG_SECONDS
 _CALLS = 24
 _DRAIN_SECONDS = 110.0
 _PATIENCE_SECONDS = 10.0
-"""Nobody waits longer for a voice on a line that is dead."""
+"""The longest wait for words after a connection was lost."""
 
 Record = Callable[[str, object], None]
 
@@ -144,7 +144,7 @@ async def test_callers_hear_plainly_that_the_model_is_away(
     tell(record_property, "bedrock", outcome)
     assert_nothing_is_lost(outcome)
     assert (outcome.report.lost, outcome.report.repeated) == (0, 0)
-    assert set(outcome.errors) <= {"bedrock.refused"}
+    assert set(outcome.errors) <= {"bedrock.request_refused"}
 
 
 async def test_calls_do_not_notice_a_clock_that_is_set(

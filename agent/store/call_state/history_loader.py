@@ -36,9 +36,10 @@ from agent.call.history import (
     is_turn_border,
 )
 from agent.call.messages import ToolCall, ToolResult
+from agent.call.text import json_object
 from agent.call.tool_calls import safe_name
 from agent.ports import Store
-from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item, json_object
+from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
