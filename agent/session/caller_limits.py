@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from typing import Literal, TypeVar
@@ -105,57 +106,41 @@ class CallerLimits:
         return await read_tokens(self._store, caller) if self._tokens else 0
 
 
+@dataclass(slots=True)
 class CallerAllowance:
     """`ports.Allowance` of one connection, shared with the other calls of its caller."""
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Callable[[], float],
-        most: int,
-        caller: str,
-        connection: str,
-        tokens: Callable[[], int],
-    ) -> None:
-        """Begin with no tokens used.
-
-        Args:
-            store: The table.
-            clock: Epoch seconds.
-            most: Tokens of all calls of the caller together.
-            caller: Their identity.
-            connection: As `connection_name` has it.
-            tokens: Returns how many tokens the connection used so far.
-        """
-        self._store = store
-        self._clock = clock
-        self._most = most
-        self._caller = caller
-        self._connection = connection
-        self._tokens = tokens
-        self._written = 0
-        self._others = 0
+    store: Store
+    clock: Callable[[], float]
+    """Epoch seconds."""
+    most: int
+    """Tokens of all calls of the caller together."""
+    caller: str
+    connection: str
+    """As `connection_name` has it."""
+    tokens: Callable[[], int]
+    """Returns how many tokens the connection used so far."""
+    written: int = 0
+    others: int = 0
 
     @property
     def is_spent(self) -> bool:
-        return self._others + self._tokens() >= self._most
+        return self.others + self.tokens() >= self.most
 
     async def look(self) -> None:
-        others = read_tokens(self._store, self._caller, without=self._connection)
-        _, self._others = await asyncio.gather(
-            self.write(), _in_time(others, otherwise=self._others)
-        )
+        others = read_tokens(self.store, self.caller, without=self.connection)
+        _, self.others = await asyncio.gather(self.write(), _in_time(others, otherwise=self.others))
 
     async def write(self) -> None:
         """Write the tokens used so far, for other calls of the caller; never raises."""
-        if (tokens := self._tokens()) == self._written:
+        if (tokens := self.tokens()) == self.written:
             return
         if await _in_time(self._note(tokens), otherwise=False):
-            self._written = tokens
+            self.written = tokens
 
     async def _note(self, tokens: int) -> bool:
-        now = self._clock()
-        await note_tokens(self._store, self._caller, self._connection, tokens, now)
+        now = self.clock()
+        await note_tokens(self.store, self.caller, self.connection, tokens, now)
         return True
 
 

@@ -55,31 +55,18 @@ class OutboundCallRecord:
     use_case: str
 
 
+@dataclass(frozen=True, slots=True)
 class OutboundCalls:
     """Makes calls, and recognises them when they are answered."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        dialer: Dialer | None,
-        use_case: Callable[[str], Awaitable[UseCase]],
-        clock: Callable[[], float],
-    ) -> None:
-        """Keep the dependencies.
-
-        Args:
-            settings: Which numbers may be called, and from which number.
-            store: The table.
-            dialer: None without a Twilio account.
-            use_case: Finds one by its name, or raises `UseCaseError`.
-            clock: Epoch seconds.
-        """
-        self._settings = settings
-        self._store = store
-        self._dialer = dialer
-        self._use_case = use_case
-        self._clock = clock
+    settings: Settings
+    store: Store
+    dialer: Dialer | None
+    """None without a Twilio account."""
+    use_case: Callable[[str], Awaitable[UseCase]]
+    """Finds a use case by its name, or raises `UseCaseError`."""
+    clock: Callable[[], float]
+    """Epoch seconds."""
 
     async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
         """Call a number; returns the CallSid when it rings.
@@ -94,17 +81,17 @@ class OutboundCalls:
             StoreError: The table cannot be reached.
         """
         dialer = self._ready()
-        caller_id = caller_id or self._settings.outbound_from
+        caller_id = caller_id or self.settings.outbound_from
         self._check_numbers(to, caller_id)
         try:
-            await self._use_case(use_case)
+            await self.use_case(use_case)
         except UseCaseError as error:
             raise DialError(DialFault.USE_CASE, str(error)) from error
         await self._take_turns(to)
         token = await record_call(
-            self._store, OutboundCallRecord(to, caller_id, use_case), self._clock()
+            self.store, OutboundCallRecord(to, caller_id, use_case), self.clock()
         )
-        origin = self._settings.origin
+        origin = self.settings.origin
         call_sid = await dialer.dial(
             to, caller_id, f"{origin}/twiml?{urlencode({'dial': token})}", f"{origin}/calls/status"
         )
@@ -124,7 +111,7 @@ class OutboundCalls:
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
         call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
-        return await claim_call(self._store, token, call_sid, to, self._clock())
+        return await claim_call(self.store, token, call_sid, to, self.clock())
 
     async def until_over(self, call_sid: str) -> str:
         """Wait for the end of a call; returns its last status, which may not be a final one.
@@ -144,14 +131,14 @@ class OutboundCalls:
         return status
 
     def _ready(self) -> Dialer:
-        if self._dialer is None:
+        if self.dialer is None:
             detail = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or an API key, must be set"
             raise DialError(DialFault.UNCONFIGURED, detail)
-        if not self._settings.is_public:
+        if not self.settings.is_public:
             raise DialError(
                 DialFault.UNCONFIGURED, "WS_URL must be public, so that Twilio finds us"
             )
-        return self._dialer
+        return self.dialer
 
     def _check_numbers(self, to: str, caller_id: str) -> None:
         if not is_telephone_number(caller_id):
@@ -159,7 +146,7 @@ class OutboundCalls:
             raise DialError(DialFault.CALLER_ID, detail)
         if not is_telephone_number(to):
             raise DialError(DialFault.NUMBER, "the number to call must be E.164, +15550100000")
-        if not to.startswith(self._settings.outbound_numbers):
+        if not to.startswith(self.settings.outbound_numbers):
             raise DialError(DialFault.NUMBER, "OUTBOUND_NUMBERS does not list the number")
 
     async def _take_turns(self, to: str) -> None:
@@ -167,7 +154,7 @@ class OutboundCalls:
             (f"number::{to}", CALLS_OF_A_NUMBER),
             ("all", CALLS_OF_ALL),
         ):
-            if not await take_turn(self._store, whom, count, seconds, self._clock()):
+            if not await take_turn(self.store, whom, count, seconds, self.clock()):
                 which = "to any number" if whom == "all" else "to the number"
                 detail = f"no more than {count} calls {which} in {seconds} seconds"
                 raise DialError(DialFault.LIMITED, detail)

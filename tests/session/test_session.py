@@ -169,7 +169,7 @@ def test_order_outlives_the_caller() -> None:
         ScriptedLine([(1.0, CallerSpoke("Order it.")), (2.0, CallerSpoke("Bye"))]),
         ScriptedModel([[ToolCall("x", "order", "{}"), END], ["Bye.", END]]),
         toolbox=ScriptedToolbox(seconds=6.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     reason = run_virtually(stage.play())
@@ -185,7 +185,7 @@ def test_look_up_does_not_outlive_the_caller() -> None:
         ScriptedLine([(1.0, CallerSpoke("Look."))], hangs_up_at=2.0),
         ScriptedModel([[ToolCall("x", "look", "{}"), END]]),
         toolbox=ScriptedToolbox(seconds=6.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -198,7 +198,7 @@ def test_goodbye_is_played_before_the_call_is_ended() -> None:
         ScriptedLine([(1.0, CallerSpoke("Bye."))], True),
         ScriptedModel([["Goodbye, and thank you. ", ToolCall("x", "look", "{}"), END]]),
         toolbox=ScriptedToolbox(outcome=ToolOutcome('{"bye":1}', effect=HangUp())),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     reason = run_virtually(stage.play())
@@ -286,7 +286,7 @@ def test_tool_with_side_effects_starts_after_its_start_is_written(
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Do it."))], hangs_up_at=3.0),
         ScriptedModel([[ToolCall("x", name, "{}"), END], ["Done.", END]]),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -301,7 +301,7 @@ def test_session_ends_when_its_transport_is_replaced() -> None:
         ScriptedLine([(1.0, CallerSpoke("Order it."))], True),
         ScriptedModel([[ToolCall("x", "order", "{}"), END], ["It is ordered.", END]]),
         toolbox=ScriptedToolbox(seconds=2.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     async def replace_line() -> EndReason:
@@ -522,7 +522,7 @@ def test_tools_of_one_reply_overlap_in_time() -> None:
         ScriptedLine([(1.0, CallerSpoke("Look at all."))], hangs_up_at=5.0),
         ScriptedModel([[*calls, StopReason.TOOLS], ["All seen. ", END]]),
         toolbox=ScriptedToolbox(seconds=2.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -543,7 +543,7 @@ def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
     return Stage(
         ScriptedLine(happenings, hangs_up_at=hangs_up_at),
         ScriptedModel(replies),
-        brief=replace(GREETING, limits=limits),
+        config=replace(GREETING, limits=limits),
     )
 
 
