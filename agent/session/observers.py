@@ -22,13 +22,16 @@ from agent.call.actions import StartReply
 from agent.call.events import EndReason
 from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
-from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry
-from agent.observability import VersionStamp as ReceiptStamp
+from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry, VersionStamp
 from agent.observability.measured_ports import ObserverName
 from agent.observability.recording.call_recorder import CallRecorder
-from agent.observability.recording.digests import asks_digest, prompt_digest, tools_digest
 from agent.observability.recording.replay import Today
-from agent.observability.recording.serialization import Beginning, RecordStamp
+from agent.observability.recording.serialization import (
+    Beginning,
+    asks_digest,
+    prompt_digest,
+    tools_digest,
+)
 from agent.observability.tracing import CallTrace
 from agent.ports import Item, ObservedStep
 from agent.session import Resources
@@ -124,7 +127,7 @@ def open_observers(
     """
     call_sid, use_case = str(item["pk"]), configuration.use_case.name
     facts = CallFacts(
-        stamp=partial(answering, configuration, item),
+        stamp=partial(versions_in_force, configuration, item),
         resume=number,
         code_version=__version__,
         prices=resources.prices,
@@ -159,12 +162,10 @@ def beginning_of(
         resumption: None for its first connection.
         now: Epoch seconds.
     """
-    request = configuration.request(_NOTHING_ASKED)
-    stamp = _stamp(configuration.use_case.name, item, configuration.template, request)
     return Beginning(
         brief=configuration.config,
         resumption=resumption,
-        stamp=stamp,
+        stamp=versions_in_force(configuration, item),
         began_ms=int(now * 1000),
         webhook={name: str(item[name]) for name in _WEBHOOK if name in item},
         profile=call_item.profile_item_of(item),
@@ -176,11 +177,10 @@ def asks_of(configuration: LiveConfiguration) -> str:
     return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
 
 
-def answering(configuration: LiveConfiguration, item: Item) -> ReceiptStamp:
-    """The versions in force in a call, for its summary; the digests are those of its record."""
+def versions_in_force(configuration: LiveConfiguration, item: Item) -> VersionStamp:
+    """The versions in force in a call."""
     request = configuration.request(_NOTHING_ASKED)
-    prompt, tools = prompt_digest(configuration.template), tools_digest(request.tools)
-    return ReceiptStamp(call_item.version_of(item), prompt, tools)
+    return _stamp(configuration.use_case.name, item, configuration.template, request)
 
 
 async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
@@ -210,8 +210,8 @@ async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
 
 def _stamp(
     use_case: str, item: Mapping[str, object], template: object, request: ReplyRequest
-) -> RecordStamp:
-    return RecordStamp(
+) -> VersionStamp:
+    return VersionStamp(
         use_case=use_case,
         version=call_item.version_of(item),
         model=str(item.get("llmModel", "")),

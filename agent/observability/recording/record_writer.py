@@ -15,11 +15,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from agent.observability.recording.call_recorder import CallRecorder, Chunk
-from agent.observability.recording.serialization import Beginning
+from agent.observability.recording.serialization import RECORD, Beginning
 from agent.ports import Count, Item, Store, uncounted
 from agent.store.write_behind import QueueLane, QueueOptions, WriteBehindQueue
 
-RECORD = "record::"
 MOST_CHARACTERS = 32_000_000
 _DAY_SECONDS = 24 * 3600
 

@@ -36,7 +36,7 @@ from agent.store.dynamodb.dynamodb_client import (
     unusable,
 )
 from agent.store.schema import INDEX
-from agent.usecases.validation import keys, sequence, size_fault
+from agent.usecases.validation import keys, sequence, size_error
 
 _WRITE_ID = "writeId"
 _ABSENT = "attribute_not_exists(pk) OR #expireAt <= :now"
@@ -245,7 +245,7 @@ def _check(item: Item) -> None:
         StoreRefusedError: A key is missing or empty, or the item is too large.
     """
     keys(item)
-    if fault := size_fault(item):
+    if fault := size_error(item):
         raise StoreRefusedError(fault)
 
 
