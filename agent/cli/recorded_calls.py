@@ -22,9 +22,9 @@ from agent.observability.recording.transcript import (
 )
 from agent.observability.recording.waterfall import COLUMNS
 from agent.ports import Store
+from agent.session import Resources
 from agent.session.call_setup import CallSetup
-from agent.session.recording_metadata import code_digest, today
-from agent.session.resources import Resources
+from agent.session.observers import code_digest, today
 from agent.settings import Settings
 
 DIFFERENT = 1

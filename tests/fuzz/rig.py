@@ -43,7 +43,7 @@ PRIVATE = (
     SECRET,
 )
 """Number, names, words, mail, address, digits, token, secret."""
-_CRASHES = ("webhook.crashed", "call.crashed", "tool.failed", "journal.crashed")
+_CRASHES = ("webhook.crashed", "call.crashed", "tool.failed", "write_queue.write_crashed")
 
 
 class Rig:
@@ -62,7 +62,7 @@ class Rig:
         async def whole() -> T:
             async with no_longer():
                 result = await example(self._server)
-            await until(lambda: self._server.calls.lines.active == 0)
+            await until(lambda: self._server.calls.active_calls.count == 0)
             return result
 
         result = asyncio.run_coroutine_threadsafe(whole(), self._loop).result()
