@@ -75,7 +75,6 @@ async def words(sdk: Any, model: str = MODEL, text: str = "Hello") -> str:
 
 
 async def test_sdk_reads_words_a_call_and_usage(bedrock: BedrockEmulator, sdk: Any) -> None:
-    """The AWS SDK reads each event as Bedrock's own."""
     tokens = Tokens(10, 4, cache_read=100, cache_write=7)
     menu = call("menu", {"day": 1}, id="a", pieces=2, tokens=tokens, latency_ms=9)
     bedrock.answer_with(say("Well, now.") + menu)
@@ -114,7 +113,6 @@ async def test_sdk_reads_words_a_call_and_usage(bedrock: BedrockEmulator, sdk: A
 async def test_sdk_raises_each_error_before_the_stream(
     kind: str, bedrock: BedrockEmulator, sdk: Any
 ) -> None:
-    """Kind, status and words reach the SDK; the kinds it models have their own class."""
     bedrock.answer_with(fail(kind, "Because.", headers={"retry-after": "3"}))
 
     with pytest.raises(boto.ClientError) as raised:
@@ -141,7 +139,6 @@ async def test_sdk_raises_an_error_inside_the_stream(bedrock: BedrockEmulator, s
 async def test_sdk_fails_on_a_reset_and_on_a_bad_checksum(
     bedrock: BedrockEmulator, sdk: Any
 ) -> None:
-    """A fault of the transport breaks the client's reading, wherever it is."""
     for reply, error in (
         (drop(), boto.ConnectionClosedError),
         (say("Well, ") + drop(), aiohttp.ClientPayloadError),
@@ -165,7 +162,7 @@ async def test_sdk_fails_on_a_reset_and_on_a_bad_checksum(
 async def test_a_stalled_answer_lasts_until_the_client_leaves(
     reply: Reply, error: type[Exception], bedrock: BedrockEmulator, sdk: Any
 ) -> None:
-    """The client gives up, not the server, and the server notices at once."""
+    """The emulator notices at once that the client has left."""
     bedrock.answer_with(reply)
 
     with pytest.raises(error):
@@ -178,7 +175,6 @@ async def test_a_stalled_answer_lasts_until_the_client_leaves(
 async def test_an_invalid_request_is_refused_in_bedrocks_words(
     bedrock: BedrockEmulator, sdk: Any
 ) -> None:
-    """The SDK's own exception carries the fault, and tests can read it from the request."""
     with pytest.raises(sdk.exceptions.ValidationException, match="is blank"):
         await ask(sdk, text=" ")
 
@@ -187,7 +183,6 @@ async def test_an_invalid_request_is_refused_in_bedrocks_words(
 
 
 async def test_only_fresh_and_right_signatures_are_answered(bedrock: BedrockEmulator) -> None:
-    """A wrong secret, an expired token and an unsigned request are each refused."""
     bedrock.expired_tokens.add("old")
     for client, kind in (
         (sdk_at(bedrock.url, secret="wrong"), "InvalidSignatureException"),
@@ -218,7 +213,6 @@ async def test_only_fresh_and_right_signatures_are_answered(bedrock: BedrockEmul
 async def test_scripts_choose_by_index_model_text_and_chance(
     bedrock: BedrockEmulator, sdk: Any
 ) -> None:
-    """Scripts nest; chance repeats itself for the same seed."""
     by_word = by_text({"soup": say("Soup.")}, otherwise=[say("One."), say("Two.")])
     bedrock.answer_with(by_index({0: say("First.")}, by_model({PROFILE: say("Far.")}, by_word)))
 
@@ -266,7 +260,6 @@ async def chunks(chat: openai.AsyncOpenAI, text: str = "Hello") -> list[Any]:
 async def test_openai_reads_words_parallel_calls_and_usage(
     server: OpenAIEmulator, chat: openai.AsyncOpenAI
 ) -> None:
-    """The library reads words, each call's pieces by its index, the reason and the counts."""
     tokens = Tokens(10, 4, cache_read=100)
     calls = call("menu", {"day": 1}, id="a", pieces=2) + call("hours", id="b", tokens=tokens)
     server.answer_with(say("Well, now.") + calls)
@@ -301,7 +294,6 @@ async def test_openai_reads_words_parallel_calls_and_usage(
 async def test_openai_raises_each_error_before_the_stream(
     kind: str, error: type[openai.APIStatusError], server: OpenAIEmulator, chat: openai.AsyncOpenAI
 ) -> None:
-    """Code, words and Retry-After reach the library."""
     server.answer_with(fail(kind, "Because.", headers={"retry-after": "3"}))
 
     with pytest.raises(error, match="Because") as raised:
@@ -314,7 +306,6 @@ async def test_openai_raises_each_error_before_the_stream(
 async def test_openai_fails_on_errors_inside_the_stream(
     server: OpenAIEmulator, chat: openai.AsyncOpenAI
 ) -> None:
-    """An error object, a reset, broken JSON and silence each break the reading."""
     for reply, error in (
         (fail("server_error"), openai.APIError),
         (drop(), openai.APIConnectionError),
@@ -332,7 +323,6 @@ async def test_openai_fails_on_errors_inside_the_stream(
 async def test_openai_requests_are_checked(
     server: OpenAIEmulator, chat: openai.AsyncOpenAI
 ) -> None:
-    """A blank message and a wrong key are refused as OpenAI would."""
     with pytest.raises(openai.BadRequestError, match="blank"):
         await chunks(chat, " ")
     async with chat_at(server.base_url, "other") as stranger:

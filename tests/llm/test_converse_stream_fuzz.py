@@ -175,7 +175,7 @@ def test_events_in_any_order_are_an_answer_or_a_fault(events: list[bytes], cuts:
 @example(sealed(b"\x01x\x09", b"", None, None), [])
 @example(sealed(b"\x01x\x0c", b"", None, None), [])
 def test_bytes_of_any_kind_are_an_answer_or_a_fault(data: bytes, cuts: list[int]) -> None:
-    """Frames whose lengths, headers and payloads are wrong, with checksums that are right."""
+    """Frames with wrong lengths, headers and payloads but correct checksums."""
     check(read(cut_at(data, cuts)))
 
 
@@ -192,7 +192,6 @@ names = st.lists(st.sampled_from(["Look", "Count", "Book"]), min_size=1, max_siz
 def test_every_call_that_is_begun_is_given_out(
     wanted: list[str], indexing: str, is_stopped: bool, reason: str
 ) -> None:
-    """However blocks are told apart, stopped or not."""
     sent = []
     for number, name in enumerate(wanted):
         place = {"none": {}, "same": {"contentBlockIndex": 0}, "own": {"contentBlockIndex": number}}
@@ -252,10 +251,10 @@ def wire() -> Iterator[_Wire]:
     st.lists(st.integers(0, 4_000), max_size=2),
     st.sampled_from([200, 200, 200, 400, 403, 424, 429, 500]),
 )
-def test_nothing_but_a_fault_comes_out_of_the_adapter(
+def test_adapter_raises_only_model_errors(
     wire: _Wire, data: bytes, cuts: list[int], status: int
 ) -> None:
-    """The same over a connection, and in the place of an error's body."""
+    """Over a connection, also as the body of an error."""
     pieces = wire.answer(cut_at(data, cuts), status)
 
     check(pieces)

@@ -86,7 +86,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     ),
     16: (
         f"{_MODELS}test_fallback_answers_for_a_throttled_model",
-        f"{_MODELS}test_denied_model_is_apologised_for_and_named",
+        f"{_MODELS}test_denied_model_leads_to_an_apology_and_a_log_line",
         "tests/llm/test_failover_heard.py::test_no_fault_is_heard_as_silence",
     ),
     17: (f"{_SPEECH}test_thinking_is_never_spoken",),
