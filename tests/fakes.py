@@ -11,8 +11,8 @@ from agent.call.events import Event
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreRefusedError
 from agent.ports import Channel, Item, Key, Mail, ObservedStep, TextMessage
 from agent.tools import TOOLS, HttpTools, ToolRegistry
-from agent.tools.http.http_response import HttpResponse
-from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
 
@@ -54,7 +54,7 @@ class Counted:
 def moment(
     event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0
 ) -> ObservedStep:
-    """What an observer sees of an event; it is answered at once if nothing else is told."""
+    """What an observer sees of an event; it is answered at once unless the test says otherwise."""
     return ObservedStep(event, at, [(action, max(at, done_at)) for action in actions])
 
 
@@ -63,14 +63,14 @@ class Nowhere:
 
     hosts = HostAllowlist()
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         raise UnreachableError("there is no way out")
 
 
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
-"""What a service lacks that nobody has configured for messages."""
+"""What a service lacks that is not configured for messages."""
 
-TOOLKIT = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+TOOL_REGISTRY = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
 
 
@@ -132,7 +132,7 @@ class MemoryStore:
         self._items.clear()
 
     def _write(self, item: Item) -> None:
-        """At once, as a table does: whoever is slow must not come between looking and writing."""
+        """At once, as a table does: nothing may run between the check and the write."""
         key = keys(item)
         try:
             text = json.dumps(item, allow_nan=False)
@@ -151,7 +151,7 @@ class MemoryStore:
 
 
 class MemoryMessenger:
-    """`ports.Messenger` that keeps what is sent, or fails as it is told."""
+    """`ports.Messenger` that keeps what is sent, or fails as the test says."""
 
     def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
         self.lacking: Mapping[Channel, str] = lacking or {}

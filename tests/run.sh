@@ -42,7 +42,7 @@ checks() {
     run "$bin/python" -m agent check
 }
 
-# The checks compute while what the tests need is fetched and built; they are told of afterwards.
+# The checks compute while what the tests need is fetched and built; their output is shown afterwards.
 told=$(mktemp)
 trap 'rm -f "$told"; leave_engine' EXIT
 checks >"$told" 2>&1 &

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.call.actions import Speak, StartTimer, StopTimer, Timer
+from agent.call.actions import Speak
 from agent.call.events import EndReason, Playback, PlaybackReported, TimerFired
+from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.observability.call_summary import CallFacts, CallSummary
 from agent.observability.input_kinds import entry_reason, interrupt_kind
 from agent.observability.metrics import Metrics

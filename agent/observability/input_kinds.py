@@ -12,9 +12,10 @@ the interrupt comes just after that report.
 
 from __future__ import annotations
 
-from agent.call.actions import CancelReply, Record, Timer
+from agent.call.actions import CancelReply, Record
 from agent.call.events import CallerInterrupted, CallerPressed, CallerSpoke, Event, TimerFired
 from agent.call.history import CallerSaid, InputMode
+from agent.call.timers import Timer
 from agent.ports import ObservedStep
 
 _TERMINATOR = "#"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from agent.call.actions import Action, CancelReply, CancelTool, RunTool, Speak, StartReply, Timer
+from agent.call.actions import Action, CancelReply, CancelTool, RunTool, Speak, StartReply
 from agent.call.events import (
     CallerPressed,
     CallerSpoke,
@@ -29,6 +29,7 @@ from agent.call.events import (
     ToolFinished,
 )
 from agent.call.messages import Usage
+from agent.call.timers import Timer
 from agent.observability.call_summary import by_kind
 from agent.observability.input_kinds import ORDER_SECONDS
 from agent.observability.turn_stages import OURS, TrackedTurn
@@ -37,7 +38,7 @@ from agent.ports import Count, ObservedStep
 log = structlog.get_logger(__name__)
 
 Milliseconds = float
-_WAITS_FOR_CALLER = frozenset({Timer.HOLD, Timer.DIGITS})
+_WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete."""
 

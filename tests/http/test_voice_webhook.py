@@ -9,10 +9,10 @@ import pytest
 from aiohttp import FormData
 from structlog.testing import capture_logs
 
-from agent.call.ending import HandoffData, ReasonCode
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
-from agent.http.overflow_calls import BUSY
+from agent.http.voice_webhook import BUSY
 from agent.llm import OfflineModel
 from agent.ports import Item
 from agent.settings import Settings

@@ -12,16 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-    Timer,
-    ToolOutcome,
-)
+from agent.call.actions import Action, CancelReply, Record, RunTool, Speak, StartReply, ToolOutcome
 from agent.call.conversation import Conversation
 from agent.call.events import (
     CallerInterrupted,
@@ -41,6 +32,7 @@ from agent.call.events import (
 )
 from agent.call.history import AgentSaid
 from agent.call.messages import StopReason, ToolCall, Usage
+from agent.call.timers import Timer
 from agent.observability import Telemetry
 from agent.observability.turn_stages import TrackedTurn
 from agent.session.session import CallDependencies, Session
@@ -85,7 +77,7 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
     """Words, look-up, answer: everything an operator asks about a slow turn, and no word of it."""
     [line] = lines_of(
         (10.0, SPOKE, []),
-        (10.2, TimerFired(Timer.HOLD, 1), [ASK]),
+        (10.2, TimerFired(Timer.END_OF_TURN_DELAY, 1), [ASK]),
         (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
         (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
         (13.5, ReplyDelta(2, "Yes, "), []),

@@ -185,7 +185,7 @@ def test_blocks_for_a_shell_can_be_pasted(path: Path) -> None:
 
 
 def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
-    """A misspelt one stops a deploy, or is looked for in vain."""
+    """A misspelt one stops a deploy or is not found."""
     cloud, local = load(CLOUD), load(LOCAL)
     text = "".join(text_of(path) for path in (*_WRITTEN, SAMPLE))
     named = {first or second for first, second in _OUTPUT.findall(text)}

@@ -71,7 +71,7 @@ async def test_call_whose_own_region_failed_is_answered_like_a_new_one(server: S
 async def test_running_call_of_another_region_begins_anew_and_can_be_talked_to(
     server: Server,
 ) -> None:
-    """Its action URL failed: here nobody has heard of the call, and the caller is greeted."""
+    """Its action URL failed: this server does not know the call, and the caller is greeted."""
     fields = call_fields(
         ErrorCode="11205",
         ErrorUrl="https://first.example.com/twiml/action",

@@ -16,7 +16,7 @@ from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from agent.usecases import seed
 from tests.servers import Server, serving, settings_for
-from tests.tools.http.outside import StandIn, reply, standing_in
+from tests.tools.http.stand_in import StandIn, reply, standing_in
 
 ADA = "+15550100001"
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
 async def test_tool_that_cannot_be_used_costs_no_call(
     tmp_path: Path, environment: dict[str, str], fault: str
 ) -> None:
-    """It is not offered; what is missing is told where operators look, before the first call."""
+    """It is not offered; operators see what is missing before the first call."""
     async with (
         standing_in(FOUND) as other,
         serving_orders(tmp_path, other, **environment) as server,

@@ -106,7 +106,7 @@ def _play(line: RecordedConnection, today: Today | None, outcome: ReplayOutcome)
 def _event(event: Event, today: Today | None) -> Event:
     """What enters the conversation: an edit brings what is in force today."""
     if today and isinstance(event, CallConfigChanged):
-        return replace(event, brief=today.brief)
+        return replace(event, config=today.brief)
     return event
 
 

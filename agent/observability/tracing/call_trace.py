@@ -20,7 +20,6 @@ from agent.call.actions import (
     Speak,
     StartReply,
     Summarize,
-    Timer,
 )
 from agent.call.events import (
     CallerPressed,
@@ -39,6 +38,7 @@ from agent.call.events import (
     ToolFinished,
 )
 from agent.call.messages import StopReason, Usage
+from agent.call.timers import Timer
 from agent.observability.input_kinds import ORDER_SECONDS, interrupt_kind
 from agent.observability.tracing.spans import (
     FINISHED,
@@ -52,7 +52,7 @@ from agent.observability.tracing.spans import (
 from agent.observability.tracing.traced_ports import Operation
 from agent.ports import ObservedStep
 
-_ANSWERS_CALLER = frozenset({Timer.HOLD, Timer.DIGITS, Timer.RETRY})
+_ANSWERS_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS, Timer.RETRY})
 """When these run out, what the caller said or pressed is taken as complete."""
 
 

@@ -82,7 +82,7 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
         " answer...",
         '  + Speak {"utterance":3,"text":"Oh.","is_last":true}',
         '  + Record {"position":4,"fact":{"kind":"AgentSaid","text":"Oh.","voice":"service"}}',
-        '    StartTimer {"timer":"trouble","serial":8,"after_ms":30000}',
+        '    StartTimer {"timer":"model_failure","serial":8,"after_ms":30000}',
         '  - StartTimer {"timer":"playback","serial":9,"after_ms":6600}',
         '  + StartTimer {"timer":"playback","serial":9,"after_ms":1933}',
     ]
