@@ -492,7 +492,7 @@ def test_two_calls_learn_one_thing_once() -> None:
     learned = LearnedOptions(counted)
     said = Refusal("temperature is not supported")
 
-    assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
+    assert [learned.learn("a", said, SENT) for _ in range(2)] == [True, True]
     assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")
