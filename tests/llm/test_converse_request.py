@@ -81,42 +81,28 @@ RESULTS_WITH_STATUS = [
 ]
 
 
-def test_claude() -> None:
-    assert body(CLAUDE) == {
-        "system": [{"text": "Static."}, POINT, {"text": "It is Friday."}],
+@pytest.mark.parametrize(
+    ("model", "points", "tool_points", "greedy"),
+    [
+        (CLAUDE, [POINT], [POINT], {}),
+        (OLD_CLAUDE, [], [], {}),
+        (NOVA, [POINT], [], {"temperature": 0}),
+        (NOVA_2, [POINT], [], {}),
+    ],
+)
+def test_claude_and_nova(
+    model: str, points: list[Any], tool_points: list[Any], greedy: dict[str, Any]
+) -> None:
+    """Cache points only where the model takes them; Nova calls tools at temperature 0."""
+    assert body(model) == {
+        "system": [{"text": "Static."}, *points, {"text": "It is Friday."}],
         "messages": [
-            {"role": "user", "content": [{"text": "Hi."}, POINT]},
+            {"role": "user", "content": [{"text": "Hi."}, *points]},
             CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, POINT]},
+            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, *points]},
         ],
-        "toolConfig": {"tools": [LOOK_SPEC, POINT]},
-        "inferenceConfig": {"maxTokens": 300},
-    }
-
-
-def test_claude_before_prompt_caching() -> None:
-    assert body(OLD_CLAUDE) == {
-        "system": [{"text": "Static."}, {"text": "It is Friday."}],
-        "messages": [
-            {"role": "user", "content": [{"text": "Hi."}]},
-            CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}]},
-        ],
-        "toolConfig": {"tools": [LOOK_SPEC]},
-        "inferenceConfig": {"maxTokens": 300},
-    }
-
-
-def test_nova() -> None:
-    assert body(NOVA) == {
-        "system": [{"text": "Static."}, POINT, {"text": "It is Friday."}],
-        "messages": [
-            {"role": "user", "content": [{"text": "Hi."}, POINT]},
-            CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, POINT]},
-        ],
-        "toolConfig": {"tools": [LOOK_SPEC]},
-        "inferenceConfig": {"maxTokens": 300, "temperature": 0},
+        "toolConfig": {"tools": [LOOK_SPEC, *tool_points]},
+        "inferenceConfig": {"maxTokens": 300, **greedy},
     }
 
 

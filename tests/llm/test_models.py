@@ -178,16 +178,9 @@ def test_identifiers_that_may_be_right(identifier: str) -> None:
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"MODEL_IDENTIFIER": "opnai:small"}, "MODEL_IDENTIFIER: must be offline:"),
         ({"MODEL_IDENTIFIER": "offline:script"}, "MODEL_IDENTIFIER: must be offline:"),
         ({"MODEL_IDENTIFIER": "two words"}, "MODEL_IDENTIFIER: must be offline:"),
-        ({"MODEL_IDENTIFIER": "openai:"}, "MODEL_IDENTIFIER: must name a model"),
-        ({"MODEL_IDENTIFIER": "arn:aws:bedrock:us-east-1"}, "MODEL_IDENTIFIER: must be a whole"),
         ({"INFERENCE_PROFILE_ARN": "arn:aws:s3:::bucket"}, "INFERENCE_PROFILE_ARN: must be a"),
-        (
-            {"FALLBACK_MODEL_IDENTIFIERS": "nova,opnai:x"},
-            "FALLBACK_MODEL_IDENTIFIERS: must be offline:",
-        ),
         ({"MODEL_IDENTIFIER": "openai:small"}, "OPENAI_API_KEY: must be set"),
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL: must be"),
         ({"FALLBACK_MODEL_IDENTIFIERS": "nova"}, "AWS_REGION: must be set"),

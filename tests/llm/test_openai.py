@@ -10,17 +10,6 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from agent.call.events import ReplyFault
-from agent.call.history import (
-    AgentSaid,
-    CallerSaid,
-    Fact,
-    History,
-    InputMode,
-    Note,
-    SpeechSource,
-    Summary,
-    ToolUsed,
-)
 from agent.call.messages import (
     RESULTS_READ,
     Choice,
@@ -34,7 +23,6 @@ from agent.call.messages import (
     Text,
     ToolCall,
     ToolResult,
-    Usage,
 )
 from agent.errors import ModelError
 from agent.llm.openai import OpenAIClient, OpenAIModel
@@ -65,36 +53,6 @@ async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]
     """A whole reply, without its signs of life."""
     async with served(script) as (model, _):
         return contract.without_signs_of_life(await contract.pieces_of(model, asked))
-
-
-async def test_cached_tokens_are_counted_apart() -> None:
-    spent = replies.Tokens(input=10, output=3, cache_read=1_024)
-
-    pieces = await answer(say("Yes.", tokens=spent))
-
-    assert pieces[-1] == Usage(10, 3, cache_read=1_024)
-
-
-async def test_parallel_calls_keep_their_order_and_their_arguments() -> None:
-    """Fragments belong together by index."""
-    pieces = await answer(
-        say("One moment.") + call("menu", {"day": "today"}, id="a") + call("hours", id="b")
-    )
-
-    assert pieces[2:5] == [
-        ToolCall("a", "menu", '{"day": "today"}'),
-        ToolCall("b", "hours", "{}"),
-        Stopped(StopReason.TOOLS),
-    ]
-
-
-async def test_thoughts_and_fragments_are_signs_of_life_only() -> None:
-    async with served(replies.think("Hm.") + call("menu", {"day": "today"}, id="a")) as (model, _):
-        pieces = await contract.pieces_of(model, ASKED)
-
-    assert pieces.count(LIFE) >= 4
-    assert contract.said(pieces) == ""
-    assert contract.calls(pieces) == [("menu", {"day": "today"})]
 
 
 @pytest.mark.parametrize(
@@ -286,45 +244,6 @@ def test_request_without_tools_speaks_of_none() -> None:
         "stream_options": {"include_usage": True},
         "max_completion_tokens": 300,
     }
-
-
-GREETED = (AgentSaid("Welcome.", SpeechSource.GREETING), CallerSaid("Are you open?"))
-LOOKED = (ToolUsed(1, ToolCall("tool00001", "hours", "{}"), ToolResult("tool00001", "{}")),)
-FACTS: dict[str, tuple[Fact, ...]] = {
-    "an answer of which nothing was heard": (
-        *(*GREETED, *LOOKED, AgentSaid("", is_cut=True)),
-        CallerSaid("No, tomorrow."),
-    ),
-    "words while a tool runs": (
-        *(*GREETED, ToolUsed(1, ToolCall("tool00001", "hours", "{}"))),
-        CallerSaid("Hello?"),
-    ),
-    "a note after a result": (*GREETED, *LOOKED, Note("The caller hears a filler.")),
-    "two calls, then keys": (
-        *(*GREETED, *LOOKED),
-        *(ToolUsed(1, ToolCall("tool00002", "menu", "{}")), CallerSaid("1", InputMode.KEYPAD)),
-    ),
-    "two rounds of calls": (
-        *(*GREETED, *LOOKED),
-        *(ToolUsed(2, ToolCall("tool00002", "menu", "{}")), CallerSaid("Well?")),
-    ),
-    "words before the calls": (
-        *(*GREETED, AgentSaid("Let me see."), *LOOKED),
-        *(AgentSaid("We", is_cut=True), CallerSaid("Wait."), CallerSaid("And on Monday?")),
-    ),
-    "a summary": (*GREETED, *LOOKED, CallerSaid("And then?"), Summary("Asked for hours.", 1)),
-}
-
-
-@pytest.mark.parametrize("happened", FACTS)
-async def test_no_strict_server_refuses_the_order_of_roles(happened: str) -> None:
-    """Whatever was interrupted."""
-    asked = ReplyRequest("Be kind.", History(FACTS[happened]).messages(10_000), contract.TOOLS)
-
-    async with served(say("Yes.")) as (model, server):
-        await contract.pieces_of(model, asked)
-
-        assert server.refused == []
 
 
 async def test_openai_itself_wants_the_newer_name_of_the_limit() -> None:
