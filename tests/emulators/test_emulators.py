@@ -34,7 +34,7 @@ SIGNED = (
     f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
 )
 HELLO = [{"role": "user", "content": [{"text": "Hello"}]}]
-PATIENCE_SECONDS = 0.15
+READ_SECONDS = 0.15
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def bedrock() -> AsyncIterator[BedrockEmulator]:
 @pytest.fixture
 async def sdk(bedrock: BedrockEmulator) -> AsyncIterator[Any]:
     session = aioboto3.Session("AKIDEMULATED", "not-a-secret", region_name="us-east-1")
-    config = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE_SECONDS)
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=READ_SECONDS)
     async with session.client("bedrock-runtime", endpoint_url=bedrock.url, config=config) as client:
         yield client
 
@@ -223,7 +223,7 @@ async def server() -> AsyncIterator[OpenAIEmulator]:
 
 
 def chat_at(url: str, key: str = "key") -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=PATIENCE_SECONDS)
+    return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=READ_SECONDS)
 
 
 @pytest.fixture

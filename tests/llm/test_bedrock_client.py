@@ -66,7 +66,7 @@ def limited(client: BedrockClient, limits: TimeLimits) -> FailoverModel:
     return FailoverModel([candidate], HedgeBudget(0.0), limits=limits)
 
 
-async def told(model: BedrockModel) -> list[ReplyPiece]:
+async def spoken(model: BedrockModel) -> list[ReplyPiece]:
     """A whole reply, without its signs of life."""
     return contract.without_signs_of_life(await contract.pieces_of(model, ASKED))
 
@@ -181,7 +181,7 @@ async def test_complete_reply_leaves_its_connection_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with served(monkeypatch) as (server, client):
-        replies = [await told(nova(client)) for _ in range(3)]
+        replies = [await spoken(nova(client)) for _ in range(3)]
 
     assert replies == [PIECES] * 3
     assert server.opened == 1
@@ -257,10 +257,10 @@ async def test_cancelling_a_reply_closes_its_connection(
     async with served(monkeypatch) as (server, client):
         is_asked = asyncio.Event()
 
-        async def tell(_: web.Request) -> None:
+        async def note(_: web.Request) -> None:
             is_asked.set()
 
-        server.answers = [Answer((begun, tell, server.until_left))]
+        server.answers = [Answer((begun, note, server.until_left))]
         turn = asyncio.create_task(contract.pieces_of(nova(client), ASKED))
         await is_asked.wait()
         turn.cancel()
@@ -356,7 +356,7 @@ async def test_refusal_is_logged_without_the_providers_words(
 async def test_error_after_the_message_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = MESSAGE + fault("internalServerException")
     async with served(monkeypatch, Answer((sent,))) as (_, client):
-        assert await told(nova(client)) == PIECES[:2]
+        assert await spoken(nova(client)) == PIECES[:2]
 
 
 async def test_connection_lost_in_a_reply_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

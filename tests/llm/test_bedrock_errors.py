@@ -1,4 +1,4 @@
-"""Bedrock's refusals before the stream (practice section 10)."""
+"""Errors of Bedrock before the stream have the fault that decides the next step."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_kind_decides_the_fault(
     fields = {"__type": f"com.amazon.coral.service#{kind}", "code": kind}
     body = {"message": message} | ({place: fields[place]} if place in fields else {})
 
-    said = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
+    error = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
 
-    assert (said.kind, said.message, said.fault) == (kind, message, fault)
+    assert (error.kind, error.message, error.fault) == (kind, message, fault)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,6 @@ def test_too_long_is_known_without_a_kind() -> None:
 
 
 def test_daily_quota_is_named_in_the_error() -> None:
-    said = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
+    error = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
 
-    assert str(said.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"
+    assert str(error.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"

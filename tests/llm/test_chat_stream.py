@@ -295,9 +295,9 @@ ENDS: dict[str, tuple[bytes, StopReason]] = {
     "capitals": (words("Hi.") + stop("STOP"), StopReason.END),
     "a limit": (words("Hi.") + stop("MAX_TOKENS"), StopReason.LENGTH),
     "a reason of Mistral": (words("Hi.") + stop("model_length"), StopReason.LENGTH),
-    "a reason nobody knows": (words("Hi.") + stop("tired"), StopReason.UNKNOWN),
+    "a reason unknown": (words("Hi.") + stop("tired"), StopReason.UNKNOWN),
     "a reason that is none": (words("Hi.") + stop({"type": "stop"}), StopReason.UNKNOWN),
-    "a reason nobody knows after a call": (calls(part("menu")) + stop("x"), StopReason.TOOLS),
+    "a reason unknown after a call": (calls(part("menu")) + stop("x"), StopReason.TOOLS),
     "calls without a call": (words("Hi.") + stop("tool_calls"), StopReason.MALFORMED),
     "a call with a stop": (calls(part("menu")) + stop("stop"), StopReason.TOOLS),
     "a filter": (calls(part("menu")) + stop("content_filter"), StopReason.BLOCKED),
@@ -385,7 +385,7 @@ async def test_unusable_responses_raise_a_model_error(dialect: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("given", "usage"),
     [
         ({"prompt_tokens": "12", "completion_tokens": 5.0}, Usage(12, 5)),
         ({"prompt_tokens": -3, "completion_tokens": None}, Usage(0, 0)),
@@ -403,16 +403,16 @@ async def test_unusable_responses_raise_a_model_error(dialect: str) -> None:
         ({}, Usage(0, 0)),
     ],
 )
-async def test_usage_is_never_negative(told: object, usage: Usage) -> None:
+async def test_usage_is_never_negative(given: object, usage: Usage) -> None:
     """No more tokens are cached than the prompt has."""
-    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
 
     assert pieces[-1] == usage
 
 
-@pytest.mark.parametrize("told", [None, [], [1], "12", 12.5, -1])
-async def test_invalid_usage_is_ignored(told: object) -> None:
-    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+@pytest.mark.parametrize("given", [None, [], [1], "12", 12.5, -1])
+async def test_invalid_usage_is_ignored(given: object) -> None:
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
 
     assert pieces == [TextPiece("Hi."), Stopped(StopReason.END)]
 
@@ -420,9 +420,9 @@ async def test_invalid_usage_is_ignored(told: object) -> None:
 @pytest.mark.parametrize("place", ["choice", "groq"])
 async def test_usage_is_found_where_servers_put_it(place: str) -> None:
     """Moonshot has it in the choice, Groq in a field of its own."""
-    told = {"prompt_tokens": 9, "completion_tokens": 2}
-    choice = {"delta": {}, "finish_reason": "stop", "usage": told}
-    last = {"choices": [choice]} if place == "choice" else {"x_groq": {"usage": told}}
+    given = {"prompt_tokens": 9, "completion_tokens": 2}
+    choice = {"delta": {}, "finish_reason": "stop", "usage": given}
+    last = {"choices": [choice]} if place == "choice" else {"x_groq": {"usage": given}}
 
     assert (await pieces_of(words("Hi.") + stop() + event(last)))[-1] == Usage(9, 2)
 
@@ -455,9 +455,9 @@ def test_an_event_may_be_cut_anywhere() -> None:
     body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
 
     for size in (1, 2, 3, 7, len(body)):
-        reading = ChatDecoder()
+        decoder = ChatDecoder()
         parts = [body[at : at + size] for at in range(0, len(body), size)]
-        pieces = [piece for part in parts for piece in reading.feed(part)]
+        pieces = [piece for part in parts for piece in decoder.feed(part)]
 
         assert contract.said(pieces) == "Hi."
         assert pieces[-1] == Stopped(StopReason.END)
@@ -465,37 +465,37 @@ def test_an_event_may_be_cut_anywhere() -> None:
 
 def test_a_reply_is_bounded() -> None:
     """Calls, their arguments, bytes, and checks for complete arguments are limited."""
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     many = [part("menu", D1, index=number) for number in range(40)] + [{}, {"index": 3}]
-    pieces = list(reading.feed(calls(*many) + stop()))
+    pieces = list(decoder.feed(calls(*many) + stop()))
     assert sum(isinstance(piece, ToolCall) for piece in pieces) == MOST_CALLS
 
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     for number in range(300):
-        list(reading.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
-    pieces = list(reading.feed(DONE))
+        list(decoder.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
+    pieces = list(decoder.feed(DONE))
     assert 0 < sum(isinstance(piece, ToolCall) for piece in pieces) <= MOST_CALLS
 
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     for _ in range(MOST_BYTES // 64_000):
-        assert list(reading.feed(b":" + b"x" * 63_998 + b"\n")) == []
+        assert list(decoder.feed(b":" + b"x" * 63_998 + b"\n")) == []
     with pytest.raises(ModelError, match="too long"):
-        list(reading.feed(b":" * 64_000))
+        list(decoder.feed(b":" * 64_000))
 
 
 def test_name_of_another_tool_begins_a_call() -> None:
-    reading = ChatDecoder(("menu", "hours"))
+    decoder = ChatDecoder(("menu", "hours"))
     first, second = part("odd", index=0, id="a"), part("menu", D1, index=0, id="a")
 
-    pieces = list(reading.feed(calls(first, second) + stop()))
+    pieces = list(decoder.feed(calls(first, second) + stop()))
 
     assert [piece.name for piece in pieces if isinstance(piece, ToolCall)] == ["odd", "menu"]
 
 
 def test_a_call_whose_index_counts_fragments_is_one() -> None:
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
 
-    pieces = list(reading.feed(calls(*fragments) + stop()))
+    pieces = list(decoder.feed(calls(*fragments) + stop()))
 
     assert contract.calls(pieces) == TWO[:1]

@@ -115,16 +115,16 @@ cuts = st.lists(st.integers(1, 400), max_size=12)
 
 def read(parts: Iterable[bytes]) -> list[ReplyPiece] | None:
     """The reply that comes in these parts; None if it is a fault. Nothing else is raised."""
-    reading = ChatDecoder(NAMES)
+    decoder = ChatDecoder(NAMES)
     pieces: list[ReplyPiece] = []
     try:
         for part in parts:
-            pieces += reading.feed(part)
-        pieces += reading.finish()
+            pieces += decoder.feed(part)
+        pieces += decoder.finish()
     except ModelError:
-        if not reading.has_stopped:
+        if not decoder.has_stopped:
             return None
-    return pieces + ([reading.usage] if reading.usage else [])
+    return pieces + ([decoder.usage] if decoder.usage else [])
 
 
 def assert_sound(pieces: list[ReplyPiece]) -> None:

@@ -1,4 +1,4 @@
-"""Requests to Bedrock, family by family (practice sections 8 and 11)."""
+"""Requests to Bedrock, family by family."""
 
 from __future__ import annotations
 

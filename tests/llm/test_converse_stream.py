@@ -1,4 +1,4 @@
-"""Event streams of Bedrock, however they are cut, and what they mean (practice section 9)."""
+"""Event streams of Bedrock become pieces of a reply, wherever they are cut."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def read(*data: bytes) -> list[ReplyPiece]:
 
 
 def read_all(*data: bytes) -> list[ReplyPiece]:
-    reading = ConverseDecoder()
-    return [piece for each in data for piece in reading.feed(each)]
+    decoder = ConverseDecoder()
+    return [piece for each in data for piece in decoder.feed(each)]
 
 
 def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
@@ -198,7 +198,7 @@ def test_usage_is_given_once_after_the_stop(events: tuple[bytes, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "counted"),
+    ("given", "counted"),
     [
         ({"inputTokens": -5, "outputTokens": 2.0}, Usage(0, 2)),
         ({"inputTokens": "7", "outputTokens": None}, Usage(7, 0)),
@@ -207,8 +207,8 @@ def test_usage_is_given_once_after_the_stop(events: tuple[bytes, ...]) -> None:
         ({"inputTokens": "many", "outputTokens": "inf"}, Usage(0, 0)),
     ],
 )
-def test_usage_that_is_not_a_number_counts_as_zero(told: dict[str, object], counted: Usage) -> None:
-    assert read(event("metadata", usage=told), stop("end_turn"))[1] == counted
+def test_usage_that_is_no_number_counts_as_zero(given: dict[str, object], counted: Usage) -> None:
+    assert read(event("metadata", usage=given), stop("end_turn"))[1] == counted
 
 
 def begun(name: str = "Look", call_id: str = "a", **place: int) -> bytes:
@@ -300,11 +300,11 @@ def test_calls_with_the_same_id_are_two_calls() -> None:
     ],
 )
 def test_call_that_cannot_be_run_is_counted(events: tuple[bytes, ...], reason: StopReason) -> None:
-    reading = ConverseDecoder()
-    pieces = [piece for each in events for piece in reading.feed(each)]
+    decoder = ConverseDecoder()
+    pieces = [piece for each in events for piece in decoder.feed(each)]
 
     assert pieces[-1] == Stopped(reason)
-    assert reading.unusable == 1
+    assert decoder.unusable == 1
 
 
 def test_input_that_is_no_object_reaches_the_tools() -> None:

@@ -151,10 +151,10 @@ def check(pieces: Sequence[ReplyPiece]) -> None:
 
 def read(chunks: Iterable[bytes]) -> list[ReplyPiece]:
     """What a stream gives until it ends or fails."""
-    reading, pieces = ConverseDecoder(), list[ReplyPiece]()
+    decoder, pieces = ConverseDecoder(), list[ReplyPiece]()
     with suppress(ModelError, StreamedError):
         for chunk in chunks:
-            pieces.extend(reading.feed(chunk))
+            pieces.extend(decoder.feed(chunk))
     return pieces
 
 

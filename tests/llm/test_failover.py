@@ -42,7 +42,7 @@ _LINES = {
 
 
 class _Counted(Counted):
-    """Also tells when a circuit breaker is closed."""
+    """Also has an event for a closed circuit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,12 +63,12 @@ class Bench:
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
         self.counted = _Counted()
-        self.health = [ModelCircuit(model.name, self.counted) for model in self.models]
+        self.circuits = [ModelCircuit(model.name, self.counted) for model in self.models]
         self.budget = HedgeBudget(share=float(hedges))
         self.model = FailoverModel(
             [
-                Candidate(model, health)
-                for model, health in zip(self.models, self.health, strict=True)
+                Candidate(model, circuit)
+                for model, circuit in zip(self.models, self.circuits, strict=True)
             ],
             self.budget,
             self.counted,
@@ -251,7 +251,7 @@ def test_tokens_are_those_of_the_model_that_answered(first: Sequence[Step], who:
 
 def test_late_request_gets_a_hedge_on_the_next_model() -> None:
     """The first with words wins; the other stream is closed before they are given out."""
-    bench = Bench([[STALL, "Late."]], [[0.3, "Rival.", 1.0, END]], hedges=1)
+    bench = Bench([[STALL, "Late."]], [[0.3, "Hedge.", 1.0, END]], hedges=1)
 
     async def first_words() -> tuple[str, list[int]]:
         async with aclosing(bench.model.reply(ASKED)) as pieces:
@@ -259,12 +259,12 @@ def test_late_request_gets_a_hedge_on_the_next_model() -> None:
             assert isinstance(first, TextPiece)
             return first.text, [model.open_streams for model in bench.models]
 
-    assert run_virtually(first_words()) == ("Rival.", [0, 1])
+    assert run_virtually(first_words()) == ("Hedge.", [0, 1])
     assert bench.counts == ["hedge started", "hedge won"]
 
 
 def test_open_streams_are_counted() -> None:
-    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+    bench = Bench([[STALL]], [[1.0, "Hedge.", 1.0, END]], hedges=1)
 
     async def watch() -> list[dict[str, float]]:
         reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, float]]()
@@ -279,7 +279,7 @@ def test_open_streams_are_counted() -> None:
 
 @pytest.mark.parametrize("after", [0.0, 0.5, 2.0, 3.0])
 def test_no_stream_is_counted_after_a_reply_was_left(after: float) -> None:
-    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+    bench = Bench([[STALL]], [[1.0, "Hedge.", 1.0, END]], hedges=1)
 
     async def leave() -> None:
         reading = asyncio.create_task(bench.pieces())
@@ -334,26 +334,26 @@ def test_hedges_are_at_most_one_in_twenty() -> None:
 )
 def test_hedge_is_due_when_the_first_is_later_than_usual(times: list[float], after: float) -> None:
     """P95 of recent first events, within 0.8-1.5 s."""
-    health = ModelCircuit("first")
+    circuit = ModelCircuit("first")
 
-    async def tell() -> None:
+    async def begin() -> None:
         for seconds in times:
-            health.stream_began(seconds)
+            circuit.stream_began(seconds)
 
-    run_virtually(tell())
+    run_virtually(begin())
 
-    assert health.hedge_after == after
+    assert circuit.hedge_after == after
 
 
 LOST = ReplyFault.UNAVAILABLE
 
 
-async def _tell(health: ModelCircuit, *outcomes: float | ReplyFault) -> None:
+async def _note(circuit: ModelCircuit, *outcomes: float | ReplyFault) -> None:
     for outcome in outcomes:
         if isinstance(outcome, ReplyFault):
-            health.failed(outcome)
+            circuit.failed(outcome)
         else:
-            health.stream_began(outcome)
+            circuit.stream_began(outcome)
 
 
 @pytest.mark.parametrize(
@@ -376,24 +376,24 @@ def test_circuit_opens_when_half_of_the_recent_requests_failed(
     outcomes: list[float | ReplyFault], *, is_open: bool
 ) -> None:
     """Faults of the request do not count."""
-    health = ModelCircuit("first")
+    circuit = ModelCircuit("first")
 
-    run_virtually(_tell(health, *outcomes))
+    run_virtually(_note(circuit, *outcomes))
 
-    assert health.is_open is is_open
+    assert circuit.is_open is is_open
 
 
 def test_old_faults_do_not_open_the_circuit() -> None:
-    health = ModelCircuit("first")
+    circuit = ModelCircuit("first")
 
     async def a_bad_day() -> None:
         for _ in range(30):
-            health.failed(LOST)
+            circuit.failed(LOST)
             await asyncio.sleep(15.0)
 
     run_virtually(a_bad_day())
 
-    assert not health.is_open
+    assert not circuit.is_open
 
 
 def test_model_overtaken_repeatedly_opens_its_circuit() -> None:
@@ -405,12 +405,12 @@ def test_model_overtaken_repeatedly_opens_its_circuit() -> None:
 
     run_virtually(six())
 
-    assert bench.health[0].is_open
+    assert bench.circuits[0].is_open
 
 
 def test_model_with_an_open_circuit_is_left_out() -> None:
     bench = Bench([WELL], [["Second.", END]])
-    run_virtually(_tell(bench.health[0], ReplyFault.DENIED))
+    run_virtually(_note(bench.circuits[0], ReplyFault.DENIED))
 
     assert bench.reply() == "Second."
 
@@ -421,8 +421,8 @@ def test_model_with_an_open_circuit_is_left_out() -> None:
 def test_models_are_asked_when_all_circuits_are_open() -> None:
     """A request may succeed; silence cannot."""
     bench = Bench([WELL], [WELL])
-    for health in bench.health:
-        run_virtually(_tell(health, ReplyFault.DENIED))
+    for circuit in bench.circuits:
+        run_virtually(_note(circuit, ReplyFault.DENIED))
 
     assert bench.reply() == "Well."
     assert bench.asked == [1, 0]
@@ -444,11 +444,11 @@ def test_circuit_is_closed_by_a_probe_in_the_background(
 ) -> None:
     """Probes are rare and limited in time."""
     bench = Bench(script)
-    health = bench.health[0]
+    circuit = bench.circuits[0]
 
     async def until_closed() -> float:
-        await _tell(health, *[why] * 6)
-        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
+        await _note(circuit, *[why] * 6)
+        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
         await bench.counted.closed.wait()
         watching.cancel()
         return asyncio.get_running_loop().time()
@@ -460,12 +460,12 @@ def test_circuit_is_closed_by_a_probe_in_the_background(
 
 def test_circuit_opens_and_closes_again() -> None:
     bench = Bench([WELL])
-    health = bench.health[0]
+    circuit = bench.circuits[0]
 
     async def two_falls() -> None:
-        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
+        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
         for _ in range(2):
-            await _tell(health, *[LOST] * 6)
+            await _note(circuit, *[LOST] * 6)
             await asyncio.sleep(6.0)
         watching.cancel()
 
@@ -524,7 +524,7 @@ def test_leaving_at_any_point_leaves_nothing_behind(
         await asyncio.wait({reading})
         assert asyncio.all_tasks() <= before
         assert not any(model.open_streams for model in bench.models)
-        assert sum(bench.asked) <= len(scripts) + 2, "one retry and one rival at most"
+        assert sum(bench.asked) <= len(scripts) + 2, "one retry and one hedge at most"
 
     run_virtually(leave())
 
@@ -596,14 +596,14 @@ def _traffic(budget: HedgeBudget, seed: int) -> tuple[list[float], int]:
 def test_hedges_halve_the_slowest_replies(capsys: pytest.CaptureFixture[str]) -> None:
     """If one request in twenty stalls, hedges halve P99 with at most 5 % more requests."""
     alone, asked_alone = _traffic(HedgeBudget(0.0), seed=2)
-    rivalled, asked = _traffic(HedgeBudget(), seed=2)
+    hedged, asked = _traffic(HedgeBudget(), seed=2)
 
     with capsys.disabled():
         print(  # noqa: T201 (the figures are wanted beside the result)
             "\nfirst words of 2,000 replies, 5 % stalls:"
-            f" P50 {alone[999]:.2f} s alone, {rivalled[999]:.2f} s with rivals;"
-            f" P99 {alone[1979]:.2f} s alone, {rivalled[1979]:.2f} s with rivals;"
-            f" requests {asked_alone} alone, {asked} with rivals"
+            f" P50 {alone[999]:.2f} s alone, {hedged[999]:.2f} s with hedges;"
+            f" P99 {alone[1979]:.2f} s alone, {hedged[1979]:.2f} s with hedges;"
+            f" requests {asked_alone} alone, {asked} with hedges"
         )
-    assert rivalled[1979] <= alone[1979] / 2
+    assert hedged[1979] <= alone[1979] / 2
     assert asked <= asked_alone * 1.05

@@ -56,8 +56,8 @@ class Bench:
         self.models = [
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
-        self.health = [ModelCircuit(model.name, may_load=loads) for model in self.models]
-        pairs = zip(self.models, self.health, strict=True)
+        self.circuits = [ModelCircuit(model.name, may_load=loads) for model in self.models]
+        pairs = zip(self.models, self.circuits, strict=True)
         self.model = FailoverModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
         self.took: list[float] = []
 
@@ -74,8 +74,8 @@ class Bench:
 
     async def watched(self, work: Coroutine[Any, Any, T]) -> T:
         """With what goes on in the background."""
-        pairs = zip(self.models, self.health, strict=True)
-        watching = [asyncio.create_task(health.probe(model)) for model, health in pairs]
+        pairs = zip(self.models, self.circuits, strict=True)
+        watching = [asyncio.create_task(circuit.probe(model)) for model, circuit in pairs]
         try:
             return await work
         finally:
@@ -119,17 +119,17 @@ def test_reply_waits_for_a_model_that_is_loading(
 
     assert run_virtually(several(made, len(said), pause)) == said
 
-    assert (made.took, made.health[0].is_open) == (took, is_open)
+    assert (made.took, made.circuits[0].is_open) == (took, is_open)
 
 
 def test_other_model_answers_while_the_first_one_is_loaded() -> None:
     bench = Bench([[10.0, *WELL], [10.0, *WELL], WELL], [WELL])
-    bench.health[1] = ModelCircuit("second")
+    bench.circuits[1] = ModelCircuit("second")
 
     async def talk() -> tuple[str, bool]:
         said = await bench.say()
         await asyncio.sleep(30.0)
-        return said, bench.health[0].is_cold
+        return said, bench.circuits[0].is_cold
 
     assert run_virtually(bench.watched(talk())) == ("Well.", False)
     assert bench.took == [5.0]
@@ -207,9 +207,9 @@ def test_probe_of_a_cold_model_waits_for_it_to_be_loaded() -> None:
 
     async def talk() -> bool:
         await several(bench, 3)
-        assert bench.health[0].is_open
+        assert bench.circuits[0].is_open
         await asyncio.sleep(60.0)
-        return bench.health[0].is_open
+        return bench.circuits[0].is_open
 
     assert run_virtually(bench.watched(talk())) is False
 
@@ -273,8 +273,8 @@ async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
         OpenAIEmulator([busy, busy, say("Well.")]) as server,
         OpenAIClient.open(base_url=server.base_url, limits=QUICK) as client,
     ):
-        health = ModelCircuit("small", limits=QUICK, may_load=True)
-        candidate = Candidate(OpenAIModel("openai:small", client), health)
+        circuit = ModelCircuit("small", limits=QUICK, may_load=True)
+        candidate = Candidate(OpenAIModel("openai:small", client), circuit)
         model = FailoverModel([candidate], HedgeBudget(0.0), limits=QUICK)
 
         assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."

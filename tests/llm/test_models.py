@@ -21,7 +21,7 @@ from tests.llm import contract
 from tests.llm.scripts import SHIPPED, script
 
 SCRIPT = script(next(iter(SHIPPED)))
-NOBODY = "http://127.0.0.1:9/v1"
+AWAY = "http://127.0.0.1:9/v1"
 NO_AWS = {"AWS_CONFIG_FILE": "/nowhere/at/all"}
 
 
@@ -40,14 +40,14 @@ async def test_offline_is_the_default() -> None:
 
 
 async def test_model_of_the_use_case_wins() -> None:
-    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+    async with open_models(ModelOptions(openai_base_url=AWAY)) as open_model:
         model = await open_model(use_case("openai:small"))
 
     assert model.name == "openai:small"
 
 
 async def test_process_decides_when_the_use_case_does_not() -> None:
-    options = ModelOptions("openai:small", openai_base_url=NOBODY)
+    options = ModelOptions("openai:small", openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         names = [(await open_model(use_case(each))).name for each in ("", "offline:")]
@@ -56,7 +56,7 @@ async def test_process_decides_when_the_use_case_does_not() -> None:
 
 
 async def test_fallback_answers_for_an_unreachable_model() -> None:
-    options = ModelOptions("openai:small", ("openai:small", "offline:"), openai_base_url=NOBODY)
+    options = ModelOptions("openai:small", ("openai:small", "offline:"), openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         model = await open_model(use_case())
@@ -90,7 +90,7 @@ async def test_use_case_without_a_script_is_answered_offline() -> None:
 
 async def test_fallback_that_cannot_be_made_is_left_out() -> None:
     """A use case without a script has no offline fallback."""
-    options = ModelOptions("openai:small", ("offline:",), openai_base_url=NOBODY)
+    options = ModelOptions("openai:small", ("offline:",), openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         model = await open_model(use_case(offline_script=""))
@@ -102,7 +102,7 @@ async def test_fallback_that_cannot_be_made_is_left_out() -> None:
 async def test_nothing_is_left_open() -> None:
     before = asyncio.all_tasks()
 
-    async with open_models(ModelOptions("openai:small", openai_base_url=NOBODY)) as open_model:
+    async with open_models(ModelOptions("openai:small", openai_base_url=AWAY)) as open_model:
         await open_model(use_case())
         assert len(asyncio.all_tasks() - before) == 2
 
@@ -111,7 +111,7 @@ async def test_nothing_is_left_open() -> None:
 
 async def test_many_calls_open_a_scheme_once() -> None:
     """Cancelling one of the calls does not affect the others."""
-    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+    async with open_models(ModelOptions(openai_base_url=AWAY)) as open_model:
 
         async def call() -> LanguageModel:
             return await open_model(use_case("openai:small"))

@@ -490,9 +490,9 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
 def test_two_calls_learn_one_thing_once() -> None:
     counted = Counted()
     learned = LearnedOptions(counted)
-    said = Refusal("temperature is not supported")
+    refusal = Refusal("temperature is not supported")
 
-    assert [learned.learn("a", said, SENT) for _ in range(2)] == [True, True]
+    assert [learned.learn("a", refusal, SENT) for _ in range(2)] == [True, True]
     assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")
@@ -502,14 +502,14 @@ async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without
     """The probe offers a tool as the requests did."""
     cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
     async with chat(cannot) as (make, server, _):
-        health = ModelCircuit("small")
-        model = FailoverModel([Candidate(make(), health)], HedgeBudget(0.0))
+        circuit = ModelCircuit("small")
+        model = FailoverModel([Candidate(make(), circuit)], HedgeBudget(0.0))
         with pytest.raises(ModelError):
             await contract.pieces_of(model, ASKED)
-        watching = asyncio.create_task(health.probe(make(), chance=lambda *_: 0.0002))
+        watching = asyncio.create_task(circuit.probe(make(), chance=lambda *_: 0.0002))
         await until(lambda: len(server.requests) >= 2)
         watching.cancel()
         await asyncio.wait({watching})
 
-        assert health.is_open
+        assert circuit.is_open
         assert "tools" in server.requests[1].body

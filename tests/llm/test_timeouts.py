@@ -18,7 +18,7 @@ Wait = tuple[float, float, float]
 """Its limit, how long it takes, and the pause after it; in seconds."""
 Limited = Callable[[float, float], Awaitable[None]]
 """Waits so long, with a limit."""
-Told = list[tuple[str, float]]
+Ends = list[tuple[str, float]]
 """How each wait ended, and when."""
 
 
@@ -37,27 +37,27 @@ def _with_one_timer() -> Limited:
     return sleep
 
 
-async def _told(limited: Limited, waits: Sequence[Wait], stopped_after: float) -> Told:
-    """What becomes of these waits in a task that somebody may stop."""
-    loop, told = asyncio.get_running_loop(), list[tuple[str, float]]()
+async def _ends(limited: Limited, waits: Sequence[Wait], stopped_after: float) -> Ends:
+    """The ends of these waits in a task that is cancelled after some time."""
+    loop, ends = asyncio.get_running_loop(), list[tuple[str, float]]()
 
     async def wait_for_all() -> None:
         for limit, seconds, pause in waits:
             try:
                 await limited(limit, seconds)
             except TimeoutError:
-                told.append(("late", loop.time()))
+                ends.append(("late", loop.time()))
             except asyncio.CancelledError:
-                told.append(("stopped", loop.time()))
+                ends.append(("stopped", loop.time()))
                 raise
             else:
-                told.append(("done", loop.time()))
+                ends.append(("done", loop.time()))
             await asyncio.sleep(pause)
 
     task = asyncio.create_task(wait_for_all())
     loop.call_later(stopped_after, task.cancel)
     await asyncio.wait([task])
-    return told
+    return ends
 
 
 @given(
@@ -67,10 +67,10 @@ async def _told(limited: Limited, waits: Sequence[Wait], stopped_after: float) -
 def test_waits_end_as_with_a_timer_for_each(waits: list[Wait], stopped_after: float) -> None:
     """Late, in time or cancelled, at the same moments as `asyncio.timeout`."""
 
-    async def with_one_timer() -> Told:
-        return await _told(_with_one_timer(), waits, stopped_after)
+    async def with_one_timer() -> Ends:
+        return await _ends(_with_one_timer(), waits, stopped_after)
 
-    assert run_virtually(with_one_timer()) == run_virtually(_told(_sleep, waits, stopped_after))
+    assert run_virtually(with_one_timer()) == run_virtually(_ends(_sleep, waits, stopped_after))
 
 
 def test_cancellation_at_the_time_limit_is_a_cancellation() -> None:

@@ -316,7 +316,7 @@ async def _ask_in_vain(model: LanguageModel) -> None:
 
 
 async def assert_nothing_streams(
-    emulator: Emulator, leaving: Leaving, tell: Callable[[str, object], None]
+    emulator: Emulator, leaving: Leaving, record: Callable[[str, object], None]
 ) -> None:
     """Every answer is over, and nothing is connected but what lies ready for the next request.
 
@@ -332,7 +332,7 @@ async def assert_nothing_streams(
             task.result()
     await asyncio.wait(asking)
     await until(lambda: emulator.connections == 0)
-    tell(
+    record(
         "streams left early",
         f"{type(emulator).__name__}: {leaving.left} left and {leaving.ended} ended of {asked} asked"
         f" for; {cut} cut off, at most {emulator.max_open} at once; afterwards"
@@ -351,8 +351,8 @@ async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
     before = asyncio.all_tasks()
     async with BedrockEmulator(LONG) as emulator:
         environment(emulator.url)
-        async with BedrockClient.open() as runtime:
-            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), runtime)))
+        async with BedrockClient.open() as client:
+            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), client)))
             await leaving.leave(1_000)
             await assert_nothing_streams(emulator, leaving, record_property)
         assert emulator.connections == 0
@@ -367,8 +367,8 @@ async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
 ) -> None:
     before = asyncio.all_tasks()
     async with OpenAIEmulator(LONG) as emulator:
-        async with OpenAIClient.open(base_url=emulator.base_url) as runtime:
-            leaving = Leaving(both_ways(OpenAIModel("openai:small", runtime)))
+        async with OpenAIClient.open(base_url=emulator.base_url) as client:
+            leaving = Leaving(both_ways(OpenAIModel("openai:small", client)))
             await leaving.leave(200)
             await assert_nothing_streams(emulator, leaving, record_property)
         assert emulator.connections == 0
