@@ -85,7 +85,6 @@ class Summarization:
         self._forget()
 
     def is_current(self, number: int) -> bool:
-        """Whether this summary is awaited."""
         return self._until > 0 and number == self._number
 
     def begin(self, audible: int | None) -> list[Action]:

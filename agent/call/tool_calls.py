@@ -92,7 +92,6 @@ class ToolCalls:
             self._note(position, used)
 
     def set_specs(self, specs: Mapping[str, ToolSpec]) -> None:
-        """The use case was edited; what runs goes on."""
         self._specs = specs
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
@@ -126,11 +125,9 @@ class ToolCalls:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether something runs."""
         return bool(self._runs)
 
     def is_known(self, call_id: str) -> bool:
-        """Whether a result for this call is expected."""
         return call_id in self._runs
 
     def accept(
