@@ -84,7 +84,7 @@ class Conversation:
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
         leads_on = self._turn.is_under_way or self._timers.lead_on
-        assert leads_on or not self._lifecycle.is_open, event  # noqa: S101 (an invariant)
+        assert leads_on or not self._lifecycle.is_open, type(event)  # noqa: S101 (an invariant)
         return self._actions
 
     def _is_stale(self, event: ev.Event) -> bool:

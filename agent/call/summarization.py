@@ -175,8 +175,8 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
         limit: Characters of the whole.
     """
     before = _short(summary, limit // 2)
-    told = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
-    items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in told), limit - len(before) - 1)
+    known = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
+    items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in known), limit - len(before) - 1)
     return _short(" ".join([before, *items]).translate(_BRACKETS), limit) or NOTHING
 
 
