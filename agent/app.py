@@ -22,19 +22,23 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent.capacity import load_shedding as memory
 from agent.capacity.ecs_task_protection import OnActive, open_protection, unprotected
-from agent.capacity.load_shedding import Load
+from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
-from agent.http import dial_api as dial
-from agent.http import overflow_calls as busy
-from agent.http import sms_status as messages
-from agent.http import token_api as token
-from agent.http.api_access import ApiKeys
-from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
-from agent.http.server import PRIVATE_DOORS, open_site, public_doors
+from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
+from agent.http.middleware import (
+    CALLS,
+    OUTBOUND,
+    SETTINGS,
+    SIGNATURES,
+    TELEMETRY,
+    guard_webhooks,
+)
+from agent.http.server import PRIVATE_LIMITS, open_site, public_limits
+from agent.http.status_webhooks import SMS_STATUS_PATH
+from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import ModelOptions, TimeLimits, open_models
-from agent.messaging.messenger import MessengerOptions, TwilioAccount, open_messenger
+from agent.messaging import MessengerOptions, open_messenger
 from agent.observability import (
     EmbeddedMetrics,
     MeasuredMessenger,
@@ -54,8 +58,13 @@ from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
 from agent.tools import TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.tools.mcp import open_sources
-from agent.twilio.outbound_api import TwilioDialer
-from agent.twilio.rest_client import VoiceAccess, open_http, twilio_client
+from agent.twilio.rest_client import (
+    TwilioAccount,
+    TwilioDialer,
+    VoiceAccess,
+    open_http,
+    twilio_client,
+)
 from agent.twilio.signature import Signatures
 
 _PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
@@ -85,7 +94,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
-        patience=TimeLimits(
+        limits=TimeLimits(
             first_event=settings.model_first_event_seconds,
             gap=settings.model_gap_seconds,
             load=max(settings.model_load_seconds, settings.model_first_event_seconds),
@@ -106,7 +115,7 @@ def prices_of(settings: Settings) -> Prices:
 
 def messenger_options(settings: Settings) -> MessengerOptions:
     """What messages are sent with. Only an address that Twilio can reach is told to it."""
-    callback = f"{settings.origin}{messages.STATUS_PATH}" if settings.is_public else ""
+    callback = f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else ""
     return MessengerOptions(
         account=twilio_account(settings),
         status_callback=callback,
@@ -122,7 +131,7 @@ def signatures(settings: Settings) -> Signatures | None:
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
 
 
-def token_desk(settings: Settings) -> token.TokenService | None:
+def token_desk(settings: Settings) -> TokenService | None:
     """Who gives access tokens to apps.
 
     None where a secret to ask with, or what tokens are made of, is not configured.
@@ -137,7 +146,7 @@ def token_desk(settings: Settings) -> token.TokenService | None:
         settings.twilio_push_credential_sid,
         clock=time,
     )
-    return token.open_desk(access, settings.token_api_keys, monotonic)
+    return TokenService.of(access, settings.token_api_keys, monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +213,14 @@ async def _open_calls(
             open_records(store, clock, record_days(settings), telemetry.count) as records,
             open_models(options) as open_model,
             open_messenger(messenger_options(settings)) as carrier,
-            OutboundHttp.open(settings.http_tool_hosts) as outside,
+            OutboundHttp.open(settings.http_tool_hosts) as outbound,
             open_sources(settings.mcp_config, telemetry.count) as sources,
         ):
             messenger = MeasuredMessenger(carrier, telemetry.count)
-            http = HttpTools(outside, settings.http_tool_secrets)
-            toolkit = ToolRegistry(TOOLS, messenger.lacking, http, sources)
+            http = HttpTools(outbound, settings.http_tool_secrets)
+            tool_registry = ToolRegistry(TOOLS, messenger.lacking, http, sources)
             resources = Resources(
-                *(store, journals, open_model, toolkit, messenger, telemetry),
+                *(store, journals, open_model, tool_registry, messenger, telemetry),
                 load=load,
                 records=records,
                 prices=prices,
@@ -244,7 +253,7 @@ async def open_outbound(
 ) -> AsyncIterator[OutboundCalls]:
     """What calls are made with; connections to the carrier are closed on leaving."""
     account = twilio_account(settings)
-    if account.lacking:
+    if account.missing_variable:
         yield OutboundCalls(settings, store, None, calls.use_case, clock)
         return
     async with open_http() as http:
@@ -268,30 +277,28 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         await calls.survey()
         public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
-        public.cleanup_ctx.append(busy.texting)
-        public[token.TOKEN_DESK] = token_desk(settings)
+        public.cleanup_ctx.append(at_capacity_texts)
+        public[TOKENS] = token_desk(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
-        private[dial.DIAL_KEYS] = (
-            ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
-        )
+        private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
         for application in (public, private):
             application[CALLS] = calls
-            application[dial.OUTBOUND] = outbound
+            application[OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = signatures(settings)
-        doors = public_doors(settings)
+        limits = public_limits(settings)
         async with (
             open_site(
-                public, host or settings.public_host, settings.port, doors, telemetry.count
+                public, host or settings.public_host, settings.port, limits, telemetry.count
             ) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
         ):
             watching = [
                 tasks.create_task(calls.load.watch(), name="lag"),
-                tasks.create_task(memory.keep_giving_back(), name="memory"),
+                tasks.create_task(keep_memory_trimmed(), name="memory"),
             ]
             if settings.emf_metrics and log_format_for(settings) == "json":
                 embedded = EmbeddedMetrics(
@@ -315,7 +322,7 @@ async def _private_site(
         application,
         host or settings.metrics_host,
         settings.metrics_port,
-        PRIVATE_DOORS,
+        PRIVATE_LIMITS,
         telemetry.count,
     ) as port:
         yield port

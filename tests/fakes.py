@@ -11,8 +11,8 @@ from agent.call.events import Event
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreRefusedError
 from agent.ports import Channel, Item, Key, Mail, ObservedStep, TextMessage
 from agent.tools import TOOLS, HttpTools, ToolRegistry
-from agent.tools.http.http_response import HttpResponse
-from agent.tools.http.outbound_http import Request, UnreachableError
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
 
@@ -63,14 +63,14 @@ class Nowhere:
 
     hosts = HostAllowlist()
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         raise UnreachableError("there is no way out")
 
 
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
 """What a service lacks that is not configured for messages."""
 
-TOOLKIT = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
+TOOL_REGISTRY = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
 
 

@@ -42,8 +42,9 @@ from agent.llm.offline.dialogue import Dialogue
 from agent.llm.offline.rules import Rules, load
 from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
-from agent.tools.mcp import schema_mapping as schemas
-from agent.twilio.frames import MAX_FRAME_BYTES, parse
+from agent.tools import json_schema
+from agent.tools.mcp.mcp_tools import arguments_of
+from agent.twilio.inbound_frames import MAX_FRAME_BYTES, parse
 from agent.usecases.prompt import greeting, system_prompt
 from agent.usecases.use_case import Profile, UseCase
 from tests.llm.scripts import SHIPPED, SYSTEM, script
@@ -265,9 +266,9 @@ def _schemas() -> Iterator[Row]:
 
 
 def _rewrite(schema: Mapping[str, Any]) -> None:
-    with suppress(schemas.SchemaError):
-        plain = schemas.parameters(schema)
-        schemas.arguments("tool", plain)
+    with suppress(json_schema.SchemaError):
+        plain = json_schema.plain_schema(schema)
+        arguments_of("tool", plain)
 
 
 def _scripts() -> Iterator[Row]:

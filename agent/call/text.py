@@ -22,6 +22,8 @@ import re
 import unicodedata
 from itertools import pairwise
 
+import msgspec
+
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 """BCP 47 as the relay uses it; `multi` has the same form."""
 
@@ -79,6 +81,14 @@ class CharacterJoiner:
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return whole(text)
+
+
+def json_object(text: str) -> dict[str, object] | None:
+    """The object that JSON text stands for; None if it is not a JSON object."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 _MOST_DIGITS = 18

@@ -102,7 +102,7 @@ async def replayed(
 
 
 async def _today(settings: Settings, resources: Resources, first: RecordedConnection) -> Today:
-    setups = CallSetup(settings, resources.store, resources.toolkit, time)
+    setups = CallSetup(settings, resources.store, resources.tool_registry, time)
     return await today(setups, first.beginning, settings.model_identifier)
 
 

@@ -18,10 +18,10 @@ import structlog
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
-from agent.messaging.messenger import ListedMessenger
+from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session.call_registry import ActiveCalls
@@ -81,7 +81,7 @@ class CallManager:
         self.speech = SpeechHealth(clock)
         self.lines = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self._setups = CallSetup(settings, resources.store, resources.toolkit, clock)
+        self._setups = CallSetup(settings, resources.store, resources.tool_registry, clock)
         self._writings: set[asyncio.Task[None]] = set()
         self._count = resources.telemetry.count
 
@@ -108,7 +108,7 @@ class CallManager:
     @property
     def tool_sources_away(self) -> tuple[str, ...]:
         """Sources of tools that cannot be reached; calls are taken, and do without them."""
-        return self._resources.toolkit.away
+        return self._resources.tool_registry.unreachable
 
     async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
         """Set a call up: who calls, which use case answers, what it is told.
@@ -322,12 +322,14 @@ class CallManager:
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
         """What answers one call."""
-        ledger = IdempotencyStore(self._store, str(item["pk"]), self._clock)
-        toolbox = partial(self._toolbox, item, ledger)
+        idempotency = IdempotencyStore(self._store, str(item["pk"]), self._clock)
+        toolbox = partial(self._toolbox, item, idempotency)
         means = ConfigDependencies(self._store, self._setups, self._open_model, toolbox)
         return await LiveConfiguration.open(means, item)
 
-    def _toolbox(self, item: Item, ledger: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
+    def _toolbox(
+        self, item: Item, idempotency: IdempotencyStore, use_case: UseCase
+    ) -> ToolExecutor:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
@@ -336,12 +338,12 @@ class CallManager:
             use_case=use_case.name,
             profile=session.profile_of(item),
             store=self._store,
-            ledger=ledger,
+            idempotency=idempotency,
             messenger=self.messenger,
             clock=self._clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        toolbox = self._resources.toolkit.toolbox(use_case, context)
+        toolbox = self._resources.tool_registry.executor(use_case, context)
         return TracedToolExecutor(toolbox) if self._resources.tracing else toolbox

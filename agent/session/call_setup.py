@@ -30,7 +30,7 @@ from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item as session
 from agent.tools import ToolRegistry
-from agent.tools.builtin import order_history as past
+from agent.tools.builtin import order_history
 from agent.usecases import profiles, prompt, versions
 from agent.usecases import record as records
 from agent.usecases.prompt import PastDealing
@@ -62,12 +62,12 @@ class CallSetup:
         self,
         settings: Settings,
         store: Store,
-        toolkit: ToolRegistry,
+        tool_registry: ToolRegistry,
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._toolkit = toolkit
+        self._tool_registry = tool_registry
         self._clock = clock
         self.remarks: dict[str, tuple[str, ...]] = {}
         """By use case, what had to be left out of it or makes it unusable, as last read."""
@@ -164,9 +164,9 @@ class CallSetup:
         """
         use_case, warnings = records.parse_use_case(
             record,
-            self._toolkit.specs,
-            self._toolkit.absent,
-            self._toolkit.fault_of,
+            self._tool_registry.specs,
+            self._tool_registry.unavailable,
+            self._tool_registry.fault_of,
         )
         self.remarks[use_case.name] = warnings
         for warning in warnings:
@@ -241,9 +241,12 @@ class CallSetup:
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
     async def _past(self, use_case: UseCase, caller: str) -> tuple[PastDealing, ...]:
-        prefixes = past.prefixes([tool.name for tool in use_case.tools]) if caller else ()
+        prefixes = (
+            order_history.key_prefixes([tool.name for tool in use_case.tools]) if caller else ()
+        )
         found = await asyncio.gather(*(self._past_items(caller, prefix) for prefix in prefixes))
-        return past.dealings([item for items in found for item in items], self._settings.time_zone)
+        items = [item for group in found for item in group]
+        return order_history.read_history(items, self._settings.time_zone)
 
     async def _past_items(self, caller: str, prefix: str) -> list[Item]:
         """The caller's items whose sort key begins so; none if they cannot be read in time."""

@@ -21,7 +21,7 @@ class Resources:
     store: Store
     journals: Journals
     open_model: OpenModel
-    toolkit: ToolRegistry
+    tool_registry: ToolRegistry
     messenger: Messenger
     telemetry: Telemetry
     load: Load = field(default_factory=Load)

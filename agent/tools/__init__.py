@@ -1,28 +1,25 @@
-"""What an agent can do: every tool there is, listed.
+"""The tools of a process: built-in ones, declared HTTP requests, and those of MCP servers.
 
-A tool is one typed async function (`declare.tool`) in the tuple of its module; a use case names
-those it offers, and may declare others that are HTTP requests (`agent.tools.http`).
-`ToolRegistry` has
-those that can be used in this process, `CallToolExecutor` runs them for one call.
+To add a tool, write a typed async function with `@tool` in a module of `agent.tools.builtin`, put
+it into that module's `TOOLS`, and name it in a use case. `agent.tools.http` runs tools that a use
+case declares, `agent.tools.mcp` those of other servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 from agent.call.messages import ToolSpec
-from agent.tools.builtin import call_control as calls
-from agent.tools.builtin import caller_profile as profiles
-from agent.tools.builtin import messaging
-from agent.tools.builtin.apartments import tours as apartments
-from agent.tools.builtin.call_control import language_of
-from agent.tools.builtin.restaurant import ordering
+from agent.ports import Channel
+from agent.tools.builtin import TOOLS, language_of
 from agent.tools.executor import CallToolExecutor
 from agent.tools.http import HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
-from agent.tools.registry import ToolRegistry
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.use_case import UseCase
 
 __all__ = [
     "SPECS",
@@ -34,18 +31,90 @@ __all__ = [
     "OutboundHttp",
     "Tool",
     "ToolRegistry",
+    "ToolSource",
     "WithEffect",
     "language_of",
     "tool",
 ]
 
-TOOLS: tuple[Tool, ...] = (
-    *ordering.TOOLS,
-    *apartments.TOOLS,
-    *messaging.TOOLS,
-    *profiles.TOOLS,
-    *calls.TOOLS,
-)
-
 SPECS: Mapping[str, ToolSpec] = MappingProxyType({each.spec.name: each.spec for each in TOOLS})
-"""Every tool by name, as models and use cases know it."""
+"""The built-in tools by name."""
+
+
+class ToolSource(Protocol):
+    """A server whose tools can be offered. Its tools may change at any time."""
+
+    @property
+    def name(self) -> str:
+        """The name in logs and metrics: from a bounded set, not secret."""
+        ...
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools it offers now, by name; empty while it is unreachable."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is reachable."""
+        ...
+
+
+class ToolRegistry:
+    """The tools a use case may choose from.
+
+    A call is offered what is present when it is set up. A tool whose source becomes unreachable
+    during the call answers with an error.
+
+    Args:
+        tools: The built-in tools.
+        lacking: Channels that are not configured, each with the missing variable.
+        http: Runs the HTTP tools that use cases declare.
+        sources: Servers that offer tools.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        lacking: Mapping[Channel, str],
+        http: HttpTools,
+        sources: Iterable[ToolSource] = (),
+    ) -> None:
+        self._http = http
+        self._sources = tuple(sources)
+        self._tools: dict[str, Tool] = {}
+        self.unavailable: dict[str, str] = {}
+        """Built-in tools that cannot be used in this process, each with the reason."""
+        for each in tools:
+            if each.needs is not None and each.needs in lacking:
+                self.unavailable[each.spec.name] = f"not configured here: {lacking[each.needs]}"
+            else:
+                self._tools[each.spec.name] = each
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """Every tool that is present now, by name."""
+        return {name: tool.spec for name, tool in self._present().items()}
+
+    @property
+    def unreachable(self) -> tuple[str, ...]:
+        """The names of the sources that are not reachable."""
+        return tuple(source.name for source in self._sources if not source.is_up)
+
+    def fault_of(self, tool: HttpTool) -> str:
+        """Why a declared tool cannot be used in this process; empty if it can."""
+        return self._http.fault_of(tool)
+
+    def executor(self, use_case: UseCase, context: CallContext) -> CallToolExecutor:
+        """The executor of the tools that a use case offers, for one call."""
+        declared = {tool.spec.name: self._http.tool(tool) for tool in use_case.http_tools}
+        present = {**declared, **self._present()}
+        offered = (present[spec.name] for spec in use_case.tools if spec.name in present)
+        return CallToolExecutor(offered, context)
+
+    def _present(self) -> dict[str, Tool]:
+        """All tools that are present now; a built-in tool wins over a source's of the same name."""
+        tools: dict[str, Tool] = {}
+        for source in self._sources:
+            tools |= source.tools
+        return tools | self._tools

@@ -1,17 +1,14 @@
-"""Running the tools of one call.
+"""Runs the tools of one call.
 
-Whatever goes wrong becomes one outcome the model can act on (practice section 6): a `ToolError` is
-told in clear; everything else is a fault of ours, logged with its traceback and told as a generic
-sentence, because the text of an exception may hold personal data or a third party's words.
+Every fault becomes an outcome the model can act on. The text of a `ToolError` is given to the
+model; any other exception is logged and given as a generic sentence, because its text may hold
+personal data or a third party's words.
 
-Unknown properties are refused, not ignored: a misspelled `topping` would otherwise become a wrong
-order without a word. A null for a parameter that may be left out counts as left out, and "3" as 3;
-nothing else is made to fit.
+Unknown properties are refused, not ignored: a misspelled `topping` would become a wrong order. A
+null for an optional parameter counts as left out, and "3" as 3; nothing else is converted.
 
-That a repeat does nothing twice is kept in the table by each tool (`CallContext.ledger`), not in a
-memory here: that would be lost with the process, and with it the promise that a reconnect cannot
-repeat an order. So a tool with side effects that was stopped or failed may be called again, and the
-model is told so instead of that nothing happened.
+A tool with side effects that was stopped or failed may be called again: each tool stores in the
+table what it has done (`agent.tools.idempotency`).
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ _CUT = "The result was too long and is cut here: the rest is missing."
 
 
 class _MissingError(ToolError):
-    """Required arguments are missing; `names` are theirs."""
+    """Required arguments, `names`, are missing."""
 
     def __init__(self, tool: str, names: list[str]) -> None:
         super().__init__(f"{tool} also needs: {', '.join(names)}. Ask the caller if need be.")
@@ -46,37 +43,36 @@ class _MissingError(ToolError):
 
 
 class CallToolExecutor:
-    """`ports.Toolbox` over a choice of tools."""
+    """`agent.ports.ToolExecutor` over a choice of tools."""
 
     def __init__(self, tools: Iterable[Tool], context: CallContext) -> None:
         self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
         self._context = context
 
     async def run(self, call: ToolCall, standing: Standing = NOWHERE) -> ToolOutcome:
-        """See `ports.Toolbox`. Without a standing nothing counts as answered by the caller."""
         try:
             return await self._run(call, replace(self._context, standing=standing))
         except _MissingError as error:
             return _failure({"error": str(error), "missing_fields": error.names})
         except ToolError as error:
             return _failure({"error": str(error) or _FAILED})
-        except Exception:  # the tool boundary: the call goes on whatever a tool does
+        except Exception:  # the tool boundary: a failing tool must not end the call
             log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
-            return _failure({"error": _in_doubt(_FAILED, self._tools[call.name])})
+            return _failure({"error": _with_doubt(_FAILED, self._tools[call.name])})
 
     async def _run(self, call: ToolCall, context: CallContext) -> ToolOutcome:
         if (tool := self._tools.get(call.name)) is None:
             names = ", ".join(self._tools) or "none"
             raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
         arguments = _parse(tool, call.arguments)
-        answer = await _within_its_time(tool, arguments, context)
-        if isinstance(answer, WithEffect):
-            text = _text(answer.result, tool.max_result_chars)
-            return ToolOutcome(text, effect=answer.effect)
-        return ToolOutcome(_text(answer, tool.max_result_chars))
+        result = await _run_with_timeout(tool, arguments, context)
+        if isinstance(result, WithEffect):
+            text = _text(result.result, tool.max_result_chars)
+            return ToolOutcome(text, effect=result.effect)
+        return ToolOutcome(_text(result, tool.max_result_chars))
 
 
-async def _within_its_time(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
+async def _run_with_timeout(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
     given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
     limit = asyncio.timeout(tool.timeout)
     try:
@@ -85,12 +81,14 @@ async def _within_its_time(tool: Tool, arguments: msgspec.Struct, context: CallC
     except TimeoutError:
         if not limit.expired():
             raise
-        log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
-        raise ToolError(_too_slow(tool)) from None
+        name, seconds = tool.spec.name, tool.timeout
+        log.warning("tool.timed_out", tool=name, seconds=seconds)
+        text = f"{name} took longer than {seconds:g} seconds and was stopped."
+        raise ToolError(_with_doubt(text, tool)) from None
 
 
 def _parse(tool: Tool, text: str) -> msgspec.Struct:
-    """The arguments, checked against the signature. Raises `ToolError` naming what is wrong."""
+    """The arguments, checked against the signature. Raises `ToolError` naming the fault."""
     name = tool.spec.name
     try:
         given: Any = msgspec.json.decode(text) if text.strip() else {}
@@ -113,19 +111,14 @@ def _parse(tool: Tool, text: str) -> msgspec.Struct:
         raise ToolError(f"The arguments of {name} do not fit: {error}") from error
 
 
-def _too_slow(tool: Tool) -> str:
-    said = f"{tool.spec.name} took longer than {tool.timeout:g} seconds and was stopped."
-    return _in_doubt(said, tool)
-
-
-def _in_doubt(said: str, tool: Tool) -> str:
+def _with_doubt(text: str, tool: Tool) -> str:
     if tool.spec.side_effect is SideEffect.NONE:
-        return said
-    return f"{said} It is not known whether it took effect; calling it again the same way is safe."
+        return text
+    return f"{text} It is not known whether it took effect; calling it again the same way is safe."
 
 
-def _failure(told: Mapping[str, object]) -> ToolOutcome:
-    return ToolOutcome(_text(told, 1_000), is_error=True)
+def _failure(content: Mapping[str, object]) -> ToolOutcome:
+    return ToolOutcome(_text(content, 1_000), is_error=True)
 
 
 def _text(value: object, limit: int) -> str:
@@ -139,7 +132,7 @@ def _text(value: object, limit: int) -> str:
 def _encoded(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # half a character, see `agent.call.text`
+    except UnicodeEncodeError:  # a lone surrogate, see `agent.call.text`
         return whole_json(json.dumps(msgspec.to_builtins(value)))
 
 
@@ -147,6 +140,6 @@ def _cut(text: str, limit: int) -> str:
     kept, cut = text[:limit], text
     while len(cut) > limit:
         cut = msgspec.json.encode({"note": _CUT, "beginning": kept}).decode()
-        # A character is written with two at the most, so this never takes too many.
+        # A character is escaped to at most two, so this never removes too many.
         kept = kept[: len(kept) - (len(cut) - limit + 1) // 2]
     return cut

@@ -1,17 +1,10 @@
-"""The call a tool runs for.
-
-It is passed to every tool as its first argument and holds what the model must not decide: who is
-calling, what the time is, where things are kept (practice section 19).
-
-How a typed async function becomes a tool.
+"""What a tool is, how a typed async function becomes one, and the call it runs for.
 
 The signature is the JSON schema, the docstring is what the model reads, `Annotated[…,
-Meta(description=…)]` describes a parameter, `Literal` lists its values. All of it is checked when
-the module is imported: a tool that a model family would refuse never reaches a call.
-
-The schema is written without `$defs`, `anyOf` with null, and titles, because some model families
-read none of them; a parameter that may be left out is simply not required. Functions that block
-are not taken: a tool wraps its blocking part in `asyncio.to_thread` itself.
+Meta(description=…)]` describes a parameter, `Literal` lists its values. All of it is checked on
+import, so a tool that a model family would refuse never reaches a call. A tool wraps blocking work
+in `asyncio.to_thread` itself. What the model must not decide (who is calling, the time, the table)
+is passed in a `CallContext`.
 """
 
 from __future__ import annotations
@@ -29,48 +22,48 @@ from agent.call.actions import NOWHERE, Effect, Standing
 from agent.call.messages import SideEffect, ToolSpec
 from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
+from agent.tools.json_schema import plain_schema
 from agent.usecases.use_case import Profile
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Who calls whom about what, and the means to serve them."""
+    """The call a tool runs for, and the services it may use."""
 
     call_id: str
     caller: str
-    """E.164 number or `client:identity`; empty for a caller who cannot be recognised."""
+    """E.164 number or `client:identity`; empty if the number is withheld."""
     to: str
     """The called number."""
     use_case: str
     profile: Profile
     store: Store
-    ledger: IdempotencyStore
-    """What the call has done to the world; whatever must not be done twice goes through it."""
+    idempotency: IdempotencyStore
+    """Runs effects at most once in this call."""
     messenger: Messenger
     clock: Callable[[], float]
-    """Seconds since the epoch."""
+    """Epoch seconds."""
     time_zone: tzinfo
     language: str = "en-US"
     """The language the call began in, BCP 47."""
     languages: tuple[str, ...] = ()
-    """The other languages the use case speaks."""
-
+    """The other languages of the use case."""
     standing: Standing = NOWHERE
-    """Of the tool call that runs; see `agent.tools.builtin.read_back`."""
+    """Positions of the running tool call, see `agent.tools.builtin.read_back`."""
 
     @property
     def is_caller_known(self) -> bool:
-        """The caller can be recognised when they ring again."""
+        """Whether the caller can be recognised in their next call."""
         return bool(self.caller)
 
     @property
     def owner(self) -> str:
-        """The partition of what belongs to the caller: their number, else this call alone."""
+        """The partition of the caller's items: the number, or the call's if it is withheld."""
         return self.caller if self.is_caller_known else self.call_id
 
     @property
     def now(self) -> datetime:
-        """The time where the agent's business is."""
+        """The current time in the service's time zone."""
         return datetime.fromtimestamp(self.clock(), self.time_zone)
 
 
@@ -81,7 +74,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class WithEffect:
-    """What a tool returns that also does something to the call."""
+    """A tool's result together with an effect on the call, such as a transfer."""
 
     result: object
     effect: Effect
@@ -89,17 +82,17 @@ class WithEffect:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool, ready to be offered and run."""
+    """A tool that can be offered and run."""
 
     spec: ToolSpec
     arguments: type[msgspec.Struct]
-    """What the model's arguments are parsed into; its fields are the function's parameters."""
+    """The model's arguments are parsed into this; its fields are the function's parameters."""
     function: ToolFunction
     timeout: float
     """Seconds."""
     max_result_chars: int
     needs: Channel | None = None
-    """What must be configured; where it is not, the tool is not offered."""
+    """The channel that must be configured; otherwise the tool is not offered."""
     rest: str = ""
     """The field for arguments that the schema does not name; empty = such arguments are refused."""
 
@@ -117,17 +110,18 @@ def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
     """Make a tool of an async function.
 
     Args:
-        name: What models call it, 1-64 of `[A-Za-z0-9_]`.
+        name: The name for models, 1-64 of `[A-Za-z0-9_]`.
         side_effect: What running it twice would do.
-        timeout: Seconds after which the model is told that it took too long.
-        filler: Said to the caller when it takes long; empty = one of the use case's own.
-        max_result_chars: A longer result is cut, and says so; at least 200.
-        rename: Parameter → property, where the schema's name is not one for Python.
-        needs: The channel without which it cannot be offered.
+        timeout: Seconds until it is stopped and the model gets an error.
+        filler: Sentence for the caller when it takes long; empty = one of the use case.
+        max_result_chars: A longer result is cut and marked as cut; at least 200.
+        rename: Parameter → property, where the property is no Python name.
+        needs: The channel that must be configured.
 
     Raises:
-        ValueError: The name cannot be used with every model family.
-        TypeError: Not async, no `CallContext` first, or something has no description.
+        ValueError: Some model family refuses the name.
+        TypeError: The function is not async, does not take a `CallContext` first, or it or a
+            parameter has no description.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
@@ -163,43 +157,17 @@ def _arguments(
 
 
 def schema_of(name: str, arguments: type[msgspec.Struct]) -> dict[str, Any]:
-    """What a model is told of the arguments of a tool.
-
-    Raises:
-        TypeError: A property has no description.
-    """
-    (reference,), definitions = msgspec.json.schema_components([arguments], ref_template="{name}")
-    schema: dict[str, Any] = _inline(reference, definitions)
-    _refuse_undescribed(name, schema)
+    """The JSON schema of a tool's arguments. Raises `TypeError` for an undescribed property."""
+    (reference,), definitions = msgspec.json.schema_components([arguments])
+    schema = plain_schema({**reference, "$defs": definitions}, keeps_closed=True)
+    _require_descriptions(name, schema)
     return schema
 
 
-def _inline(node: Any, definitions: Mapping[str, Any]) -> Any:
-    """The schema with each reference replaced by its target, in the plainest words."""
-    if isinstance(node, list):
-        return [_inline(each, definitions) for each in node]
-    if not isinstance(node, dict):
-        return node
-    plain = {key: value for key, value in node.items() if key != "title"}
-    if (target := plain.pop("$ref", None)) is not None:
-        plain = {**definitions[target], **plain}
-        return _inline(plain, definitions)
-    if plain.get("default", 0) in (None, "", ()):
-        del plain["default"]
-    present = [each for each in plain.get("anyOf", ()) if each != {"type": "null"}]
-    if len(present) == 1:
-        del plain["anyOf"]
-        return _inline({**present[0], **plain}, definitions)
-    if "enum" in plain:
-        plain = {"type": "string", **plain}
-    return {key: _inline(value, definitions) for key, value in plain.items()}
-
-
-def _refuse_undescribed(name: str, schema: Mapping[str, Any]) -> None:
-    """Every property, at any depth, says what it is for."""
+def _require_descriptions(name: str, schema: Mapping[str, Any]) -> None:
     for key, node in schema.get("properties", {}).items():
         if not node.get("description"):
             raise TypeError(f"{name}: the parameter {key} has no description")
-        _refuse_undescribed(name, node)
+        _require_descriptions(name, node)
     if "items" in schema:
-        _refuse_undescribed(name, schema["items"])
+        _require_descriptions(name, schema["items"])

@@ -26,7 +26,7 @@ from agent.observability import Telemetry
 from agent.session.call_manager import CallManager
 from agent.session.resources import Resources
 from agent.store.call_state.journal import open_journals
-from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.servers import opening, settings_for
 from tests.system.test_call import offline, seeded
 from tests.virtual_time import run_virtually
@@ -274,7 +274,7 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
         async with open_journals(store, _now) as journals:
             messenger = MemoryMessenger(UNREACHABLE)
             resources = Resources(
-                store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
+                store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
             )
             calls = CallManager(settings, resources, _now)
             return await talk(calls, TerminalTransport(terminal.write, terminal.pace), typed(), ADA)
@@ -302,7 +302,7 @@ def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
         async with open_journals(store, _now) as journals:
             messenger = MemoryMessenger(UNREACHABLE)
             resources = Resources(
-                store, journals, opening(offline), TOOLKIT, messenger, Telemetry()
+                store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
             )
             calls = CallManager(settings, resources, _now)
             return await talk(calls, TerminalTransport(terminal.write), typed(), "")

@@ -16,7 +16,7 @@ from agent.call.config import Phrases
 from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, StopReason, TextPiece, Usage
 from agent.errors import MessageError, StoreError
 from agent.http.middleware import TROUBLE
-from agent.http.overflow_calls import BUSY, TOO_MANY, TOO_OFTEN
+from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
 from agent.ports import Item, Messenger, Store, TextMessage
 from agent.store.call_state import outbound_records as dials
 from tests.fakes import Clock, MemoryMessenger, MemoryStore

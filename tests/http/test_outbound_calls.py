@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from agent.http.answering_machine import VOICEMAIL
+from agent.http.voice_webhook import VOICEMAIL
 from tests.servers import ACTION_URL, ORIGIN, TOKEN, Server, serving, settings_for
 from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
 from tests.twilio_client.client import Answer, call_fields
@@ -201,7 +201,9 @@ async def test_end_of_each_call_is_counted(office: Office, status: str) -> None:
 
     assert told.status == 204
     assert await office.count(status) == 1
-    assert [entry["status"] for entry in logs if entry["event"] == "outbound.ended"] == [status]
+    assert [entry["status"] for entry in logs if entry["event"] == "outbound_call.ended"] == [
+        status
+    ]
     assert ADA not in str(logs)
 
 

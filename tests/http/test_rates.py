@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.http.api_access import RateLimiter
+from agent.http.api import RateLimiter
 
 
 class Hands:

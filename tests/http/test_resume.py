@@ -13,12 +13,13 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from agent.call.after_session import MOST_ATTEMPTS
 from agent.call.config import Phrases
 from agent.call.events import ShutdownMode
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import BROKEN_OFF, ResumeCause
 from agent.errors import StoreError
-from agent.http.action_webhook import LOST, MOST_ATTEMPTS, PATIENCE
+from agent.http.action_webhook import LOST, PATIENCE
 from agent.ports import Item
 from agent.store.call_state.resume_attempts import MOST_ENTRIES
 from agent.tools import SPECS

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from agent import app
-from agent.http.server import ConnectionLimits, open_site, public_doors, raise_file_limit
+from agent.http.connection_limits import ConnectionLimits
+from agent.http.server import open_site, public_limits, raise_file_limit
 from agent.observability import Telemetry
 from agent.settings import SettingsError
 from tests.servers import serving, settings_for
@@ -338,7 +339,7 @@ async def test_port_that_is_taken_stops_the_start() -> None:
 
 def test_doors_follow_the_limit_of_calls() -> None:
     """Four connections for each call there can be, and some; kept longer than a balancer does."""
-    doors = public_doors(settings_for(Path("unused"), MAX_CALLS="100"))
+    doors = public_limits(settings_for(Path("unused"), MAX_CALLS="100"))
 
     assert (doors.most, doors.answer_seconds) == (1056, 15.0)
     assert doors.keep_alive_seconds > 300.0
@@ -360,7 +361,7 @@ def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
 async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
     """The caller is answered meanwhile, others are let in, and afterwards nothing is left."""
     settings = settings_for(table, MAX_CALLS="1")
-    most = public_doors(settings).most
+    most = public_limits(settings).most
     async with serving(settings) as server, server.twilio.call(From=ADA) as call:
         crowd = [await Visitor.come(server.service.port) for _ in range(2000)]
         reply = await call.say("are you open")
@@ -391,7 +392,7 @@ async def test_signed_webhooks_are_answered_whoever_holds_the_places(
 ) -> None:
     """More connections than there are places, each with the beginning of a request."""
     settings = settings_for(table, MAX_CALLS="1")
-    most = public_doors(settings).most
+    most = public_limits(settings).most
     async with serving(settings) as server:
         crowd = []
         for _ in range(most + 20):

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
-from agent.http.overflow_calls import BUSY
+from agent.http.voice_webhook import BUSY
 from agent.llm import OfflineModel
 from agent.ports import Item
 from agent.settings import Settings

@@ -12,15 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError
-from agent.messaging.messenger import (
+from agent.messaging import (
     CarrierMessenger,
     MessengerOptions,
-    TwilioAccount,
     open_messenger,
 )
 from agent.ports import Channel, Mail, Messenger, TextMessage
 from agent.tools.idempotency import PERFORM_SECONDS
-from agent.twilio.rest_client import CONNECT_SECONDS, TOTAL_SECONDS, open_http
+from agent.twilio.rest_client import CONNECT_SECONDS, TOTAL_SECONDS, TwilioAccount, open_http
 from tests.emulators.carrier import (
     ACCOUNT,
     MAIL,

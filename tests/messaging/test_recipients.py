@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import MessageRefusal, MessageRefusedError
-from agent.messaging.messenger import ListedMessenger, may_text
+from agent.messaging import ListedMessenger, may_text
 from agent.ports import Mail, TextMessage
 from tests.fakes import MemoryMessenger
 

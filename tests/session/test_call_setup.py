@@ -18,7 +18,7 @@ from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
 from agent.usecases.versions import Versions
-from tests.fakes import TOOLKIT, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
@@ -37,7 +37,7 @@ def calls_over(store: Store, **environment: str) -> CallManager:
         store,
         Journals(store, lambda: NOW, uncounted, max),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
-        TOOLKIT,
+        TOOL_REGISTRY,
         MemoryMessenger(UNREACHABLE),
         Telemetry(),
     )

@@ -380,7 +380,7 @@ def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) 
         use_case=use_case,
         profile=Profile(caller),
         store=store,
-        ledger=IdempotencyStore(store, call_id, clock),
+        idempotency=IdempotencyStore(store, call_id, clock),
         messenger=MemoryMessenger(),
         clock=clock,
         time_zone=UTC,

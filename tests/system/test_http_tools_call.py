@@ -16,7 +16,7 @@ from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from agent.usecases import seed
 from tests.servers import Server, serving, settings_for
-from tests.tools.http.outside import StandIn, reply, standing_in
+from tests.tools.http.stand_in import StandIn, reply, standing_in
 
 ADA = "+15550100001"
 ROOT = Path(__file__).parents[2]

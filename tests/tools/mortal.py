@@ -205,11 +205,11 @@ class Asker:
         self._name = name
         self._effect = effect
         self._process = process
-        self._ledger = IdempotencyStore(MortalStore(store, process), CALL, clock)
+        self._idempotency = IdempotencyStore(MortalStore(store, process), CALL, clock)
 
     async def ask(self) -> Told:
         try:
-            result = await self._ledger.once(
+            result = await self._idempotency.once(
                 "effect", ["content"], {"by": self._name}, self._perform,
                 repeatable=self._effect.is_repeatable,
             )  # fmt: skip

@@ -14,13 +14,13 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
-from agent.tools.http.http_response import HttpResponse
-from agent.tools.http.outbound_http import Request
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
 from agent.usecases.host_allowlist import HostAllowlist
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
-from tests.tools.http.outside import declared
+from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {
@@ -66,7 +66,7 @@ class Agreeing:
 
     hosts = HostAllowlist.read("api.example.com")
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         await asyncio.sleep(0)
         return HttpResponse(200, "application/json", body=b'{"ok": true}')
 
@@ -153,18 +153,15 @@ async def run(tool: Tool, arguments: str) -> ToolOutcome:
 
 
 def test_every_tool_has_an_example_here() -> None:
-    """A new tool is under this contract from its first day."""
     assert list(FITTING) == [tool.spec.name for tool in EVERY]
 
 
 def test_no_two_tools_share_a_name() -> None:
-    """A name means one tool."""
     assert len(SPECS) == len(TOOLS)
 
 
 @every_tool
 def test_the_schema_is_one_object_that_every_model_family_reads(tool: Tool) -> None:
-    """An object schema with nothing to look up elsewhere, and no null to choose."""
     schema = json.loads(tool.spec.parameters)
 
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -174,7 +171,6 @@ def test_the_schema_is_one_object_that_every_model_family_reads(tool: Tool) -> N
 
 @every_tool
 def test_the_model_is_told_what_everything_is_for(tool: Tool) -> None:
-    """The tool and every property at any depth have a description and a type."""
     assert tool.spec.description
     for name, node in properties(json.loads(tool.spec.parameters)):
         assert node.get("description"), name
@@ -183,19 +179,16 @@ def test_the_model_is_told_what_everything_is_for(tool: Tool) -> None:
 
 @every_tool
 def test_the_name_is_accepted_by_every_model_family(tool: Tool) -> None:
-    """Letters, digits and underscores, 64 at most."""
     assert re.fullmatch(r"[A-Za-z0-9_]{1,64}", tool.spec.name)
 
 
 @every_tool
 def test_the_schema_is_what_arguments_are_checked_against(tool: Tool) -> None:
-    """The model is told exactly what will be accepted, however a tool was declared."""
     assert json.loads(tool.spec.parameters) == schema_of(tool.spec.name, tool.arguments)
 
 
 @every_tool
 async def test_fitting_arguments_give_an_answer(tool: Tool) -> None:
-    """The example fits the schema, and the answer is a JSON object within its size."""
     arguments = FITTING[tool.spec.name]
     jsonschema.validate(arguments, json.loads(tool.spec.parameters))
 
@@ -208,7 +201,6 @@ async def test_fitting_arguments_give_an_answer(tool: Tool) -> None:
 
 @every_tool
 async def test_garbage_is_an_error_the_model_can_read(tool: Tool) -> None:
-    """Whatever a model writes, the tool never raises and names the problem."""
     for text in GARBAGE:
         outcome = await run(tool, text)
 
@@ -218,7 +210,6 @@ async def test_garbage_is_an_error_the_model_can_read(tool: Tool) -> None:
 
 @every_tool
 async def test_empty_arguments_are_an_empty_object(tool: Tool) -> None:
-    """Nothing written is `{}`: fine without required properties, else they are named."""
     required = json.loads(tool.spec.parameters)["required"]
 
     for text in ("", " ", "{}"):
@@ -230,7 +221,6 @@ async def test_empty_arguments_are_an_empty_object(tool: Tool) -> None:
 
 @every_tool
 async def test_values_of_a_wrong_type_are_an_error(tool: Tool) -> None:
-    """Each property in turn with an object in its place."""
     for name in json.loads(tool.spec.parameters)["properties"]:
         arguments = {**FITTING[tool.spec.name], name: {"unexpected": True}}
 
@@ -242,7 +232,6 @@ async def test_values_of_a_wrong_type_are_an_error(tool: Tool) -> None:
 
 @every_tool
 async def test_null_for_what_may_be_left_out_is_left_out(tool: Tool) -> None:
-    """Some models write null for every optional property."""
     schema = json.loads(tool.spec.parameters)
     nulls = dict.fromkeys(schema["properties"].keys() - set(schema["required"]))
     fitting = FITTING[tool.spec.name]
@@ -254,7 +243,6 @@ async def test_null_for_what_may_be_left_out_is_left_out(tool: Tool) -> None:
 
 @every_tool
 async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
-    """The same call again leaves the table as it was, one after the other or at once."""
     store = await served()
     once = await served()
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
@@ -271,7 +259,6 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
 
 @every_tool
 async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None:
-    """A tool that says it only looks may be cancelled and repeated, so it must only look."""
     store = await served()
     before = await contents(store)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
@@ -283,7 +270,6 @@ async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None
 
 
 async def test_all_tools_run_side_by_side() -> None:
-    """The calls of one reply run at once; each gets its own answer."""
     toolbox = CallToolExecutor(EVERY, caller_of(await served()))
 
     async with asyncio.TaskGroup() as group:

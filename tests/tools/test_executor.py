@@ -66,26 +66,21 @@ async def double(call: CallContext, number: Number, times: Number = 2) -> int:
 
 
 async def test_a_tool_is_given_its_call_and_its_arguments() -> None:
-    """What is not an object is put into one, so that every provider takes it."""
     assert await run(double, '{"number": 21}') == ToolOutcome('{"result":42}')
 
 
 async def test_a_number_written_as_text_is_a_number() -> None:
-    """The one coercion models need."""
     assert await run(double, '{"number": "3", "times": null}') == ToolOutcome('{"result":6}')
 
 
 @pytest.mark.parametrize("written", ['"three"', "3.5", "true", '"3x"', "[3]"])
 async def test_nothing_else_is_made_to_fit(written: str) -> None:
-    """The model is told where and what was expected."""
     error = error_of(await run(double, f'{{"number": {written}}}'))
 
     assert error.startswith("The arguments of DoubleFunction do not fit: Expected `int`")
 
 
 async def test_missing_arguments_are_named_all_at_once() -> None:
-    """So that the model asks once and not once for each."""
-
     @tool("AddFunction")
     async def add(call: CallContext, first: Number, second: Number) -> int:
         """Add."""
@@ -101,7 +96,6 @@ async def test_missing_arguments_are_named_all_at_once() -> None:
 
 
 async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
-    """The model can then choose a right one."""
     call = ToolCall("call00001", "TripleFunction", "{}")
 
     some = await CallToolExecutor([double], call_of(MemoryStore())).run(call)
@@ -125,12 +119,10 @@ async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
     ],
 )
 async def test_every_value_becomes_a_json_object(value: object, text: str) -> None:
-    """Never blank, and never something JSON does not have."""
     assert await run(answering(value)) == ToolOutcome(text)
 
 
 async def test_a_result_that_is_too_long_is_cut_and_says_so() -> None:
-    """It stays valid JSON within the limit, also where quotes have to be escaped."""
     for value in ("a" * 500, '"' * 500, "\\" * 500, "ü" * 500):
         outcome = await run(answering({"text": value}, max_result_chars=200))
 
@@ -141,21 +133,18 @@ async def test_a_result_that_is_too_long_is_cut_and_says_so() -> None:
 
 
 async def test_an_effect_comes_with_its_result() -> None:
-    """The conversation carries it out, not the tool."""
     outcome = await run(answering(WithEffect({"message": "Bye."}, HangUp())))
 
     assert outcome == ToolOutcome('{"message":"Bye."}', effect=HangUp())
 
 
 async def test_a_tool_error_is_told_in_clear() -> None:
-    """Its text is written for the model; without one there is still an answer."""
     assert error_of(await run(failing(ToolError("No such slot.")))) == "No such slot."
     assert error_of(await run(failing(ToolError()))).startswith("The tool failed")
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), StoreError("secret"), TimeoutError()])
 async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exception) -> None:
-    """Texts of exceptions may hold personal data or a third party's words."""
     with capture_logs() as logs:
         outcome = await run(failing(error))
 
@@ -172,8 +161,6 @@ async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exceptio
 
 
 async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
-    """The model must not tell the caller that nothing happened."""
-
     @tool("FailFunction", side_effect=SideEffect.IDEMPOTENT)
     async def fail(call: CallContext) -> None:
         """Fail."""
@@ -186,7 +173,6 @@ async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
 
 
 async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
-    """The call goes on."""
     assert error_of(await run(answering(object()))).startswith("The tool failed")
 
 
@@ -199,8 +185,6 @@ async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
     ],
 )
 async def test_half_a_character_does_not_spoil_a_result(answer: object, told: str) -> None:
-    """What the tool has done is done; the half is left out."""
-
     @tool("OddFunction", side_effect=SideEffect.ONCE)
     async def odd(call: CallContext) -> object:
         """Answer oddly."""
@@ -210,8 +194,6 @@ async def test_half_a_character_does_not_spoil_a_result(answer: object, told: st
 
 
 async def test_half_a_character_does_not_spoil_an_error() -> None:
-    """It is told as any other."""
-
     @tool("OddFunction")
     async def odd(call: CallContext) -> object:
         """Refuse oddly."""
@@ -221,14 +203,12 @@ async def test_half_a_character_does_not_spoil_an_error() -> None:
 
 
 async def test_a_slow_tool_is_stopped() -> None:
-    """The model is told after how long."""
     outcome = await run(waiting(SideEffect.NONE, 0.01))
 
     assert error_of(outcome) == "WaitFunction took longer than 0.01 seconds and was stopped."
 
 
 async def test_a_slow_tool_with_side_effects_may_have_had_them() -> None:
-    """The model must not tell the caller that nothing happened."""
     error = error_of(await run(waiting(SideEffect.ONCE, 0.01)))
 
     assert error.endswith(
@@ -237,7 +217,6 @@ async def test_a_slow_tool_with_side_effects_may_have_had_them() -> None:
 
 
 async def test_cancellation_passes_through() -> None:
-    """A caller who interrupts gets an answer from the session, not from the tool."""
     running = asyncio.create_task(run(waiting(SideEffect.NONE, 60)))
     await asyncio.sleep(0)
 
@@ -248,7 +227,6 @@ async def test_cancellation_passes_through() -> None:
 
 
 def test_a_withheld_number_is_nobody() -> None:
-    """What belongs to such a caller is kept with the call."""
     store = MemoryStore()
 
     withheld = call_of(store, caller="", call_id="CA1")

@@ -13,7 +13,7 @@ import pytest
 
 from agent.call.config import Phrases
 from agent.tools import SPECS
-from agent.tools.builtin.order_history import prefixes
+from agent.tools.builtin.order_history import key_prefixes
 from agent.tools.builtin.restaurant.menu import Menu
 from tests.tools.worlds import CONFIGURATION, USE_CASES, record
 
@@ -21,7 +21,6 @@ every_folder = pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: f
 
 
 def test_the_predecessors_use_cases_are_all_here() -> None:
-    """Callers are routed by these names."""
     assert [folder.name for folder in USE_CASES] == [
         "albertEinsteinUseCase",
         "apartmentSearchUseCase",
@@ -32,7 +31,6 @@ def test_the_predecessors_use_cases_are_all_here() -> None:
 
 @every_folder
 def test_a_record_names_tools_that_exist(folder: Path) -> None:
-    """Each once; a key runs a tool of its own use case."""
     tools = record(folder)["tools"]
 
     assert len(set(tools)) == len(tools)
@@ -43,7 +41,6 @@ def test_a_record_names_tools_that_exist(folder: Path) -> None:
 
 @every_folder
 def test_every_digit_does_something(folder: Path) -> None:
-    """0 to 9, as in the predecessor's tables; each is answered with words."""
     keypad = record(folder)["keypad"]
 
     assert sorted(keypad) == list("0123456789")
@@ -52,7 +49,6 @@ def test_every_digit_does_something(folder: Path) -> None:
 
 @every_folder
 def test_a_record_has_only_what_a_record_has(folder: Path) -> None:
-    """A greeting for everybody, the provider and voice named, phrases that exist."""
     told = record(folder)
 
     assert told["title"]
@@ -64,7 +60,6 @@ def test_a_record_has_only_what_a_record_has(folder: Path) -> None:
 
 @every_folder
 def test_a_prompt_mentions_exactly_the_tools_of_its_use_case(folder: Path) -> None:
-    """A tool the model is not offered cannot be promised, and none is left unexplained."""
     prompt = (folder / "prompt.md").read_text()
     words = set(re.findall(r"\b[A-Z]\w+(?:[A-Z]\w*)+\b", prompt))
     mentioned = {word for word in words if word in SPECS or word.endswith("Function")}
@@ -74,12 +69,11 @@ def test_a_prompt_mentions_exactly_the_tools_of_its_use_case(folder: Path) -> No
 
 @every_folder
 def test_a_prompt_has_the_placeholders_and_no_markdown_to_imitate(folder: Path) -> None:
-    """Name, date and history are filled in; headings and bold type would be copied into speech."""
     prompt = (folder / "prompt.md").read_text()
     placeholders = {"<<USER_CONTEXT>>", "<<CURRENT_DATE>>"}
     if folder.name == "defaultUseCase":
         placeholders.add("<<AVAILABLE_DEMOS>>")
-    if prefixes(record(folder)["tools"]):
+    if key_prefixes(record(folder)["tools"]):
         placeholders.add("<<CALLER_HISTORY>>")
 
     assert set(re.findall(r"<<[^>]*>>", prompt)) == placeholders
@@ -87,7 +81,6 @@ def test_a_prompt_has_the_placeholders_and_no_markdown_to_imitate(folder: Path) 
 
 
 def test_the_prompt_and_the_menu_agree() -> None:
-    """The model speaks of what the server sells, at the same prices, section by section."""
     folder = CONFIGURATION / "use-cases" / "restaurantOrderingUseCase"
     prompt = (folder / "prompt.md").read_text()
     menu = msgspec.convert(json.loads((folder / "items.json").read_text())[0], Menu, strict=False)
@@ -101,7 +94,6 @@ def test_the_prompt_and_the_menu_agree() -> None:
 
 
 def test_the_menu_has_the_size_of_the_predecessors() -> None:
-    """Four starters, three salads, four pizzas, four calzones, thirteen toppings."""
     folder = CONFIGURATION / "use-cases" / "restaurantOrderingUseCase"
     menu = msgspec.convert(json.loads((folder / "items.json").read_text())[0], Menu, strict=False)
     sections = [item.section for item in menu.items]
@@ -116,7 +108,6 @@ def test_the_menu_has_the_size_of_the_predecessors() -> None:
 
 
 def test_the_example_callers_are_routed_to_use_cases_that_exist() -> None:
-    """Two numbers that belong to nobody."""
     files = sorted((CONFIGURATION / "profiles").glob("*.toml"))
     profiles = [tomllib.loads(file.read_text()) for file in files]
 

@@ -1,4 +1,4 @@
-"""What the ledger writes, and what it tells of an effect that was asked for before."""
+"""What the idempotency writes, and what it tells of an effect that was asked for before."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from tests.tools.mortal import (
     World,
     virtual_clock,
 )
-from tests.virtual_time import run_virtually
+from tests.virtual_time import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
 """The touches of a process to which nothing happens."""
 
 
 def test_a_key_depends_on_call_effect_and_content_alone() -> None:
-    """The order of keys does not matter; anything else does."""
     one = IdempotencyStore(MemoryStore(), "CA1", lambda: 0.0)
     other = IdempotencyStore(MemoryStore(), "CA2", lambda: 0.0)
 
@@ -46,119 +45,99 @@ def test_a_key_depends_on_call_effect_and_content_alone() -> None:
     }) == 4  # fmt: skip
 
 
-def test_an_effect_is_written_down_before_and_after() -> None:
-    """The entry says what is to be done, then what came of it; it lives as long as the call."""
+@virtually
+async def test_an_effect_is_written_down_before_and_after() -> None:
+    store = MemoryStore()
+    idempotency = IdempotencyStore(store, CALL, virtual_clock)
+    before = []
 
-    async def main() -> None:
-        store = MemoryStore()
-        ledger = IdempotencyStore(store, CALL, virtual_clock)
-        before = []
+    async def send(plan: dict[str, object]) -> dict[str, object]:
+        before.extend(await store.query(CALL))
+        return {"sid": "SM1"}
 
-        async def send(plan: dict[str, object]) -> dict[str, object]:
-            before.extend(await store.query(CALL))
-            return {"sid": "SM1"}
+    result = await idempotency.once("sms", ["hello"], {"text": "hello"}, send, repeatable=False)
 
-        result = await ledger.once("sms", ["hello"], {"text": "hello"}, send, repeatable=False)
-
-        (started,), (done,) = before, await store.query(CALL)
-        assert result == {"sid": "SM1"}
-        assert started == {
-            "pk": CALL,
-            "sk": f"effect::{ledger.key('sms', ['hello'])}",
-            "effect": "sms",
-            "state": "started",
-            "attempt": 1,
-            "owner": started["owner"],
-            "startedAt": EPOCH,
-            "plan": {"text": "hello"},
-            "result": {},
-            "refusal": "",
-            "sequence": 3,
-            "expireAt": int(EPOCH) + 24 * 60 * 60,
-        }
-        assert done == {
-            **started,
-            "state": "done",
-            "result": {"sid": "SM1"},
-            "sequence": 1_000_000,
-        }
-
-    run_virtually(main())
+    (started,), (done,) = before, await store.query(CALL)
+    assert result == {"sid": "SM1"}
+    assert started == {
+        "pk": CALL,
+        "sk": f"effect::{idempotency.key('sms', ['hello'])}",
+        "effect": "sms",
+        "state": "started",
+        "attempt": 1,
+        "owner": started["owner"],
+        "startedAt": EPOCH,
+        "plan": {"text": "hello"},
+        "result": {},
+        "refusal": "",
+        "sequence": 3,
+        "expireAt": int(EPOCH) + 24 * 60 * 60,
+    }
+    assert done == {
+        **started,
+        "state": "done",
+        "result": {"sid": "SM1"},
+        "sequence": 1_000_000,
+    }
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
-def test_what_was_done_is_answered_and_not_done_again(is_repeatable: bool) -> None:
-    """By this process or another."""
+@virtually
+async def test_what_was_done_is_answered_and_not_done_again(is_repeatable: bool) -> None:
+    world = World(is_repeatable=is_repeatable)
+    asker = world.asker("one", Mortal())
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
-        asker = world.asker("one", Mortal())
+    told = [await asker.ask(), await asker.ask(), await world.ask("two")]
 
-        told = [await asker.ask(), await asker.ask(), await world.ask("two")]
-
-        assert told == [told[0]] * 3
-        assert told[0].kind == "done"
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert told == [told[0]] * 3
+    assert told[0].kind == "done"
+    assert await world.happened() == 1
 
 
-def test_who_asks_while_it_is_performed_gets_its_outcome() -> None:
-    """It cannot be repeated, so the others wait; they neither send nor guess."""
+@virtually
+async def test_who_asks_while_it_is_performed_gets_its_outcome() -> None:
+    world = World(is_repeatable=False)
+    slow = world.asker("slow", Mortal(pauses=[0.0, 2.5, 0.0]))
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        slow = world.asker("slow", Mortal(pauses=[0.0, 2.5, 0.0]))
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(slow.ask())
+        again = group.create_task(slow.ask())
+        other = group.create_task(world.ask("other"))
 
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(slow.ask())
-            again = group.create_task(slow.ask())
-            other = group.create_task(world.ask("other"))
-
-        assert {each.result().kind for each in (first, again, other)} == {"done"}
-        assert first.result() == again.result() == other.result()
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert {each.result().kind for each in (first, again, other)} == {"done"}
+    assert first.result() == again.result() == other.result()
+    assert await world.happened() == 1
 
 
-def test_who_waits_for_a_refusal_is_refused() -> None:
-    """With the same words."""
+@virtually
+async def test_who_waits_for_a_refusal_is_refused() -> None:
+    world = World(is_repeatable=False)
+    refused = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        refused = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(refused.ask())
+        other = group.create_task(world.ask("two"))
 
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(refused.ask())
-            other = group.create_task(world.ask("two"))
-
-        assert [first.result(), other.result()] == [Told("refused")] * 2
-
-    run_virtually(main())
+    assert [first.result(), other.result()] == [Told("refused")] * 2
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
-def test_what_was_refused_may_be_tried_again(is_repeatable: bool) -> None:
-    """With the first plan, as the second attempt; of two who try, one does it."""
+@virtually
+async def test_what_was_refused_may_be_tried_again(is_repeatable: bool) -> None:
+    world = World(is_repeatable=is_repeatable)
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
+    refused = await world.ask("one", {SEND: Fate.REFUSES})
+    entry = await world.entry()
+    async with asyncio.TaskGroup() as group:
+        again = [group.create_task(world.ask(name)) for name in ("two", "three")]
 
-        refused = await world.ask("one", {SEND: Fate.REFUSES})
-        entry = await world.entry()
-        async with asyncio.TaskGroup() as group:
-            again = [group.create_task(world.ask(name)) for name in ("two", "three")]
-
-        assert refused == Told("refused")
-        assert (entry["state"], entry["refusal"]) == ("refused", REFUSED)
-        assert again[0].result() == again[1].result()
-        assert again[0].result().kind == "done"
-        assert (await world.entry())["attempt"] == 2
-        assert (await world.entry())["plan"] == {"by": "one"}
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert refused == Told("refused")
+    assert (entry["state"], entry["refusal"]) == ("refused", REFUSED)
+    assert again[0].result() == again[1].result()
+    assert again[0].result().kind == "done"
+    assert (await world.entry())["attempt"] == 2
+    assert (await world.entry())["plan"] == {"by": "one"}
+    assert await world.happened() == 1
 
 
 @pytest.mark.parametrize(
@@ -172,345 +151,283 @@ def test_what_was_refused_may_be_tried_again(is_repeatable: bool) -> None:
         (SETTLE, Fate.DIES_AFTER, 1, "done", 1),
     ],
 )
-def test_what_cannot_be_repeated_ends_unknown_when_its_process_dies(
+@virtually
+async def test_what_cannot_be_repeated_ends_unknown_when_its_process_dies(
     touch: int, fate: Fate, sent: int, kind: str, sent_after: int
 ) -> None:
-    """From its beginning until its result is written, at every moment; and it stays so."""
+    world = World(is_repeatable=False)
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
+    died = await world.ask("one", {touch: fate})
+    before = await world.happened()
+    at = asyncio.get_running_loop().time()
+    told = [await world.ask("two"), await world.ask("three")]
 
-        died = await world.ask("one", {touch: fate})
-        before = await world.happened()
-        at = asyncio.get_running_loop().time()
-        told = [await world.ask("two"), await world.ask("three")]
-
-        assert died == Told("died")
-        assert before == sent
-        assert [each.kind for each in told] == [kind, kind]
-        assert (await world.entry())["state"] == kind
-        assert await world.happened() == sent_after
-        assert asyncio.get_running_loop().time() <= at + PERFORM_SECONDS + 0.5
-
-    run_virtually(main())
+    assert died == Told("died")
+    assert before == sent
+    assert [each.kind for each in told] == [kind, kind]
+    assert (await world.entry())["state"] == kind
+    assert await world.happened() == sent_after
+    assert asyncio.get_running_loop().time() <= at + PERFORM_SECONDS + 0.5
 
 
 @pytest.mark.parametrize("touch", [CLAIM, SEND, SETTLE])
 @pytest.mark.parametrize("fate", DEATHS)
-def test_what_can_be_repeated_is_completed_at_once_when_its_process_dies(
+@virtually
+async def test_what_can_be_repeated_is_completed_at_once_when_its_process_dies(
     touch: int, fate: Fate
 ) -> None:
-    """Nobody waits, and what was begun is what is done."""
+    world = World(is_repeatable=True)
 
-    async def main() -> None:
-        world = World(is_repeatable=True)
+    await world.ask("one", {touch: fate})
+    told = await world.ask("two")
 
-        await world.ask("one", {touch: fate})
-        told = await world.ask("two")
-
-        is_begun = (touch, fate) != (CLAIM, Fate.DIES_BEFORE)
-        assert told == Told("done", {"order": "one" if is_begun else "two"})
-        assert await world.happened() == 1
-        assert asyncio.get_running_loop().time() == 0.0
-
-    run_virtually(main())
+    is_begun = (touch, fate) != (CLAIM, Fate.DIES_BEFORE)
+    assert told == Told("done", {"order": "one" if is_begun else "two"})
+    assert await world.happened() == 1
+    assert asyncio.get_running_loop().time() == 0.0
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
 @pytest.mark.parametrize("fate", FAILURES)
-def test_without_the_table_nothing_is_begun_and_the_next_try_succeeds(
+@virtually
+async def test_without_the_table_nothing_is_begun_and_the_next_try_succeeds(
     fate: Fate, is_repeatable: bool
 ) -> None:
-    """The process knows that it did nothing, though its claim may be in the table, or may come."""
+    world = World(is_repeatable=is_repeatable)
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
+    async with asyncio.TaskGroup() as late:
+        asker = world.asker("one", Mortal({CLAIM: fate}, late=late))
+        away = await asker.ask()
+        happened = await world.happened()
+        soon = await asker.ask()
+    later = await asker.ask()
 
-        async with asyncio.TaskGroup() as late:
-            asker = world.asker("one", Mortal({CLAIM: fate}, late=late))
-            away = await asker.ask()
-            happened = await world.happened()
-            soon = await asker.ask()
-        later = await asker.ask()
-
-        assert away == Told("not begun")
-        assert happened == 0
-        assert soon.kind == "done"
-        assert later == soon
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert away == Told("not begun")
+    assert happened == 0
+    assert soon.kind == "done"
+    assert later == soon
+    assert await world.happened() == 1
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
 @pytest.mark.parametrize("fate", FAILURES)
-def test_a_result_is_told_though_it_cannot_be_written(fate: Fate, is_repeatable: bool) -> None:
-    """It is true; and the process writes it down when it is asked again."""
+@virtually
+async def test_a_result_is_told_though_it_cannot_be_written(
+    fate: Fate, is_repeatable: bool
+) -> None:
+    world = World(is_repeatable=is_repeatable)
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
+    async with asyncio.TaskGroup() as late:
+        asker = world.asker("one", Mortal({SETTLE: fate}, late=late))
+        with capture_logs() as logs:
+            told = await asker.ask()
+        again = await asker.ask()
+    other = await world.ask("two")
 
-        async with asyncio.TaskGroup() as late:
-            asker = world.asker("one", Mortal({SETTLE: fate}, late=late))
-            with capture_logs() as logs:
-                told = await asker.ask()
-            again = await asker.ask()
-        other = await world.ask("two")
-
-        assert told.kind == "done"
-        assert again == other == told
-        assert (await world.entry())["state"] == "done"
-        assert await world.happened() == 1
-        assert [(each["event"], each["state"]) for each in logs] == [("effect.unwritten", "done")]
-
-    run_virtually(main())
+    assert told.kind == "done"
+    assert again == other == told
+    assert (await world.entry())["state"] == "done"
+    assert await world.happened() == 1
+    assert [(each["event"], each["state"]) for each in logs] == [
+        ("idempotency.write_failed", "done")
+    ]
 
 
 @pytest.mark.parametrize("fate", FAILURES)
-def test_a_refusal_that_cannot_be_written_may_be_tried_again(fate: Fate) -> None:
-    """The process knows that nothing has happened, so it need not call it unknown."""
+@virtually
+async def test_a_refusal_that_cannot_be_written_may_be_tried_again(fate: Fate) -> None:
+    world = World(is_repeatable=False)
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
+    async with asyncio.TaskGroup() as late:
+        asker = world.asker("one", Mortal({SEND: Fate.REFUSES, SETTLE: fate}, late=late))
+        told = [await asker.ask(), await asker.ask()]
 
-        async with asyncio.TaskGroup() as late:
-            asker = world.asker("one", Mortal({SEND: Fate.REFUSES, SETTLE: fate}, late=late))
-            told = [await asker.ask(), await asker.ask()]
-
-        assert [each.kind for each in told] == ["refused", "done"]
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert [each.kind for each in told] == ["refused", "done"]
+    assert await world.happened() == 1
 
 
 @pytest.mark.parametrize(
     ("is_repeatable", "kinds"), [(True, ["in doubt", "done"]), (False, ["unknown", "unknown"])]
 )
 @pytest.mark.parametrize("fate", FAILURES)
-def test_an_effect_that_broke_off_is_not_called_a_failure(
+@virtually
+async def test_an_effect_that_broke_off_is_not_called_a_failure(
     fate: Fate, is_repeatable: bool, kinds: list[str]
 ) -> None:
-    """It may have happened: the model is told so, and whether asking again completes it."""
+    world = World(is_repeatable=is_repeatable)
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
-
-        async with asyncio.TaskGroup() as late:
-            asker = world.asker("one", Mortal({SEND: fate}, late=late))
-            with capture_logs() as logs:
-                told = [await asker.ask(), await asker.ask()]
-            waited = asyncio.get_running_loop().time()
-
-        assert [each.kind for each in told] == kinds
-        assert waited == 0.0
-        assert (await world.entry())["state"] == kinds[-1]
-        assert await world.happened() <= 1
-        assert logs[0]["event"] == "effect.in_doubt"
-
-    run_virtually(main())
-
-
-def test_performing_has_a_limit() -> None:
-    """So has waiting for it: both end unknown after the same time."""
-
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        endless = world.asker("one", Mortal(pauses=[0.0, 1000.0, 0.0]))
-
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(endless.ask())
-            other = group.create_task(world.ask("two"))
-
-        assert [first.result(), other.result()] == [Told("unknown")] * 2
-        assert asyncio.get_running_loop().time() == pytest.approx(PERFORM_SECONDS, abs=0.5)
-
-    run_virtually(main())
-
-
-def test_a_late_result_wins_over_unknown() -> None:
-    """A process whose clock is ahead gives up too early; who did it still says so."""
-
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        slow = world.asker("one", Mortal(pauses=[0.0, 2.0, 0.0]))
-        hasty = world.asker("two", Mortal(), skew=60.0)
-
-        async with asyncio.TaskGroup() as group:
-            done = group.create_task(slow.ask())
-            await asyncio.sleep(0.1)
-            early = await hasty.ask()
-            state = (await world.entry())["state"]
-
-        assert (early, state) == (Told("unknown"), "unknown")
-        assert done.result().kind == "done"
-        assert await hasty.ask() == done.result()
-        assert await world.happened() == 1
-
-    run_virtually(main())
-
-
-def test_a_late_refusal_wins_over_unknown() -> None:
-    """Now it is known that nothing has happened, so it may be tried again."""
-
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 2.0, 0.0]))
-        hasty = world.asker("two", Mortal(), skew=60.0)
-
-        async with asyncio.TaskGroup() as group:
-            refused = group.create_task(slow.ask())
-            await asyncio.sleep(0.1)
-            early = await hasty.ask()
-        state = (await world.entry())["state"]
-        again = await hasty.ask()
-
-        assert (early, refused.result(), state) == (Told("unknown"), Told("refused"), "refused")
-        assert again.kind == "done"
-        assert await world.happened() == 1
-
-    run_virtually(main())
-
-
-def test_who_is_refused_what_a_twin_has_done_is_told_that_it_was_done() -> None:
-    """Both perform one plan; what one of them achieves, the other has not failed at."""
-
-    async def main() -> None:
-        world = World(is_repeatable=True)
-        slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
-
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(slow.ask())
-            await asyncio.sleep(0.1)
-            twin = await world.ask("two")
-        again = await slow.ask()
-
-        assert twin.kind == "done"
-        assert first.result() == again == twin
-        assert await world.happened() == 1
-
-    run_virtually(main())
-
-
-def test_of_two_results_the_first_stands_for_both() -> None:
-    """Nobody is told two stories, even where performing again reads differently."""
-
-    async def main() -> None:
-        store = MemoryStore()
-        one, two = (IdempotencyStore(store, CALL, virtual_clock) for _ in range(2))
-
-        async def slow(plan: dict[str, object]) -> dict[str, object]:
-            await asyncio.sleep(1)
-            return {"message": "booked"}
-
-        async def quick(plan: dict[str, object]) -> dict[str, object]:
-            return {"message": "booked already"}
-
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(one.once("tour", 1, {}, slow, repeatable=True))
-            await asyncio.sleep(0.1)
-            second = await two.once("tour", 1, {}, quick, repeatable=True)
-
-        assert first.result() == second == {"message": "booked already"}
-        assert await one.once("tour", 1, {}, slow, repeatable=True) == second
-
-    run_virtually(main())
-
-
-def test_a_result_does_not_wait_long_for_the_table() -> None:
-    """The caller hears what was done; the process writes it when it is asked again."""
-
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        asker = world.asker("one", Mortal(pauses=[0.0, 0.0, 30.0, 0.0]))
-
-        told = await asker.ask()
+    async with asyncio.TaskGroup() as late:
+        asker = world.asker("one", Mortal({SEND: fate}, late=late))
+        with capture_logs() as logs:
+            told = [await asker.ask(), await asker.ask()]
         waited = asyncio.get_running_loop().time()
-        states = [(await world.entry())["state"], await asker.ask(), (await world.entry())["state"]]
 
-        assert told.kind == "done"
-        assert waited <= 1.0
-        assert states == ["started", told, "done"]
+    assert [each.kind for each in told] == kinds
+    assert waited == 0.0
+    assert (await world.entry())["state"] == kinds[-1]
+    assert await world.happened() <= 1
+    assert logs[0]["event"] == "idempotency.outcome_unknown"
 
-    run_virtually(main())
+
+@virtually
+async def test_performing_has_a_limit() -> None:
+    world = World(is_repeatable=False)
+    endless = world.asker("one", Mortal(pauses=[0.0, 1000.0, 0.0]))
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(endless.ask())
+        other = group.create_task(world.ask("two"))
+
+    assert [first.result(), other.result()] == [Told("unknown")] * 2
+    assert asyncio.get_running_loop().time() == pytest.approx(PERFORM_SECONDS, abs=0.5)
 
 
-def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
-    """An attempt from the future is as old as it can be judged: just begun."""
+@virtually
+async def test_a_late_result_wins_over_unknown() -> None:
+    world = World(is_repeatable=False)
+    slow = world.asker("one", Mortal(pauses=[0.0, 2.0, 0.0]))
+    hasty = world.asker("two", Mortal(), skew=60.0)
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        await world.ask("one", {SEND: Fate.DIES_BEFORE})
+    async with asyncio.TaskGroup() as group:
+        done = group.create_task(slow.ask())
+        await asyncio.sleep(0.1)
+        early = await hasty.ask()
+        state = (await world.entry())["state"]
 
-        told = await world.asker("two", Mortal(), skew=-3600.0).ask()
+    assert (early, state) == (Told("unknown"), "unknown")
+    assert done.result().kind == "done"
+    assert await hasty.ask() == done.result()
+    assert await world.happened() == 1
 
-        assert told == Told("unknown")
-        assert asyncio.get_running_loop().time() <= PERFORM_SECONDS + 0.5
 
-    run_virtually(main())
+@virtually
+async def test_a_late_refusal_wins_over_unknown() -> None:
+    world = World(is_repeatable=False)
+    slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 2.0, 0.0]))
+    hasty = world.asker("two", Mortal(), skew=60.0)
+
+    async with asyncio.TaskGroup() as group:
+        refused = group.create_task(slow.ask())
+        await asyncio.sleep(0.1)
+        early = await hasty.ask()
+    state = (await world.entry())["state"]
+    again = await hasty.ask()
+
+    assert (early, refused.result(), state) == (Told("unknown"), Told("refused"), "refused")
+    assert again.kind == "done"
+    assert await world.happened() == 1
+
+
+@virtually
+async def test_who_is_refused_what_a_twin_has_done_is_told_that_it_was_done() -> None:
+    world = World(is_repeatable=True)
+    slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(slow.ask())
+        await asyncio.sleep(0.1)
+        twin = await world.ask("two")
+    again = await slow.ask()
+
+    assert twin.kind == "done"
+    assert first.result() == again == twin
+    assert await world.happened() == 1
+
+
+@virtually
+async def test_of_two_results_the_first_stands_for_both() -> None:
+    store = MemoryStore()
+    one, two = (IdempotencyStore(store, CALL, virtual_clock) for _ in range(2))
+
+    async def slow(plan: dict[str, object]) -> dict[str, object]:
+        await asyncio.sleep(1)
+        return {"message": "booked"}
+
+    async def quick(plan: dict[str, object]) -> dict[str, object]:
+        return {"message": "booked already"}
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(one.once("tour", 1, {}, slow, repeatable=True))
+        await asyncio.sleep(0.1)
+        second = await two.once("tour", 1, {}, quick, repeatable=True)
+
+    assert first.result() == second == {"message": "booked already"}
+    assert await one.once("tour", 1, {}, slow, repeatable=True) == second
+
+
+@virtually
+async def test_a_result_does_not_wait_long_for_the_table() -> None:
+    world = World(is_repeatable=False)
+    asker = world.asker("one", Mortal(pauses=[0.0, 0.0, 30.0, 0.0]))
+
+    told = await asker.ask()
+    waited = asyncio.get_running_loop().time()
+    states = [(await world.entry())["state"], await asker.ask(), (await world.entry())["state"]]
+
+    assert told.kind == "done"
+    assert waited <= 1.0
+    assert states == ["started", told, "done"]
+
+
+@virtually
+async def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
+    world = World(is_repeatable=False)
+    await world.ask("one", {SEND: Fate.DIES_BEFORE})
+
+    told = await world.asker("two", Mortal(), skew=-3600.0).ask()
+
+    assert told == Told("unknown")
+    assert asyncio.get_running_loop().time() <= PERFORM_SECONDS + 0.5
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
-def test_a_write_that_a_client_repeats_is_known_by_its_owner(is_repeatable: bool) -> None:
-    """Its answer was lost on the way, so the table says that an entry is there: ours."""
-
+@virtually
+async def test_a_write_that_a_client_repeats_is_known_by_its_owner(is_repeatable: bool) -> None:
     class Repeating(MemoryStore):
         async def put_newer(self, item: dict[str, object]) -> bool:
             await super().put_newer(item)
             return await super().put_newer(item)
 
-    async def main() -> None:
-        world = World(is_repeatable=is_repeatable)
-        world.store = Repeating()
+    world = World(is_repeatable=is_repeatable)
+    world.store = Repeating()
 
-        told = await world.ask("one")
+    told = await world.ask("one")
 
-        assert told.kind == "done"
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert told.kind == "done"
+    assert await world.happened() == 1
 
 
-def test_a_cancelled_claim_has_done_nothing() -> None:
-    """A tool that was stopped while the table was slow may be asked again."""
+@virtually
+async def test_a_cancelled_claim_has_done_nothing() -> None:
+    world = World(is_repeatable=False)
+    asker = world.asker("one", Mortal(pauses=[1.0]))
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        asker = world.asker("one", Mortal(pauses=[1.0]))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.5):
+            await asker.ask()
+    began = (await world.entry())["state"]
+    told = await asker.ask()
 
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.5):
-                await asker.ask()
-        began = (await world.entry())["state"]
-        told = await asker.ask()
-
-        assert began == "started"
-        assert told.kind == "done"
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert began == "started"
+    assert told.kind == "done"
+    assert await world.happened() == 1
 
 
-def test_a_cancelled_sending_is_not_repeated() -> None:
-    """It may have come through."""
+@virtually
+async def test_a_cancelled_sending_is_not_repeated() -> None:
+    world = World(is_repeatable=False)
+    asker = world.asker("one", Mortal(pauses=[0.0, 1.0, 0.0]))
 
-    async def main() -> None:
-        world = World(is_repeatable=False)
-        asker = world.asker("one", Mortal(pauses=[0.0, 1.0, 0.0]))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.5):
+            await asker.ask()
+    told = [await asker.ask(), await world.ask("two")]
 
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.5):
-                await asker.ask()
-        told = [await asker.ask(), await world.ask("two")]
-
-        assert told == [Told("unknown")] * 2
-        assert await world.happened() == 1
-
-    run_virtually(main())
+    assert told == [Told("unknown")] * 2
+    assert await world.happened() == 1
 
 
 async def test_an_entry_that_is_gone_is_not_taken_for_a_claim() -> None:
-    """Without an entry nothing is begun."""
-
     class Forgetful(MemoryStore):
         async def put_newer(self, item: dict[str, object]) -> bool:
             return False
@@ -531,8 +448,6 @@ async def test_an_entry_that_is_gone_is_not_taken_for_a_claim() -> None:
 
 
 async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
-    """Claiming it has a limit."""
-
     class Restless(MemoryStore):
         async def put_newer(self, item: dict[str, object]) -> bool:
             refused = {**item, "state": "refused", "owner": "somebody", "sequence": 0}
@@ -549,13 +464,11 @@ async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
 
 
 def test_the_model_is_told_what_to_do_about_the_unknown() -> None:
-    """Say so and leave it."""
     assert "not known whether" in UNKNOWN
     assert "Do not try it again" in UNKNOWN
 
 
-def test_no_tool_with_effects_is_stopped_before_the_ledger_can_tell() -> None:
-    """A tool that is stopped from outside leaves an entry that nobody settles."""
+def test_no_tool_with_effects_is_stopped_before_the_idempotency_store_can_tell() -> None:
     effective = [tool for tool in TOOLS if tool.spec.side_effect is not SideEffect.NONE]
 
     assert [tool.spec.name for tool in effective if tool.timeout <= PERFORM_SECONDS + 1.0] == []

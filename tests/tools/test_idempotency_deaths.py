@@ -95,7 +95,6 @@ def play(lives: Sequence[Life], *, is_repeatable: bool) -> None:
 
 @BOTH_KINDS
 def test_one_process_may_fail_at_every_moment(is_repeatable: bool) -> None:
-    """And it may ask again, if it still lives."""
     for touch, fate in product(range(3), Fate):
         play([Life({touch: fate}, asks=2)], is_repeatable=is_repeatable)
 
@@ -103,7 +102,6 @@ def test_one_process_may_fail_at_every_moment(is_repeatable: bool) -> None:
 @BOTH_KINDS
 @pytest.mark.parametrize("starts", [0.0, 0.3, 5.9, 20.0])
 def test_two_processes_may_each_fail_at_every_moment(starts: float, is_repeatable: bool) -> None:
-    """The second meets every state the first can leave, early and late, and fails itself."""
     moments = [*product(range(3), Fate)]
     for first, second in product(moments, [*moments, *product(range(3, 5), Fate)]):
         lives = [Life(dict([first])), Life(dict([second]), starts)]
@@ -126,13 +124,11 @@ def lifes(draw: st.DrawFn) -> Life:
 
 @given(lives=st.lists(lifes(), min_size=1, max_size=3), is_repeatable=st.booleans())
 def test_processes_at_once_may_fail_at_any_moment(lives: list[Life], is_repeatable: bool) -> None:
-    """Interleaved in any way, with slow tables and clocks that differ."""
     play(lives, is_repeatable=is_repeatable)
 
 
 @BOTH_KINDS
 async def test_a_file_keeps_the_promise_too(tmp_path: Path, is_repeatable: bool) -> None:
-    """Every moment of a process's death over the table of a single machine."""
     for number, (touch, fate) in enumerate(product(range(3), DEATHS)):
         clock = Clock(EPOCH)
         store = await SqliteStore.open(tmp_path / f"{number}.db", now=clock)

@@ -40,7 +40,6 @@ async def described(
 
 
 def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
-    """Names, bounds, values, nested structures, and what may be left out."""
     made = tool(
         "BakeFunction", side_effect=SideEffect.ONCE, filler="Baking.", rename={"how_many": "count"}
     )(described)
@@ -77,14 +76,11 @@ def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
 
 @pytest.mark.parametrize("name", ["", "has-hyphen", "has space", "ü", "x" * 65, "Name\n"])
 def test_a_name_that_some_family_refuses_is_refused(name: str) -> None:
-    """Letters, digits and underscores, 1 to 64."""
     with pytest.raises(ValueError, match="is not a tool name"):
         tool(name)
 
 
 def test_a_function_that_blocks_is_refused() -> None:
-    """Tools run on the loop, so they are async."""
-
     def blocking(call: CallContext) -> None:
         """Block."""
 
@@ -93,8 +89,6 @@ def test_a_function_that_blocks_is_refused() -> None:
 
 
 def test_a_tool_without_docstring_is_refused() -> None:
-    """The docstring is all the model knows of it."""
-
     async def silent(call: CallContext) -> None: ...
 
     with pytest.raises(TypeError, match="docstring"):
@@ -102,8 +96,6 @@ def test_a_tool_without_docstring_is_refused() -> None:
 
 
 def test_a_tool_that_is_not_given_its_call_is_refused() -> None:
-    """The first parameter is the context, so that no tool learns of the caller from the model."""
-
     async def lost(caller: str) -> None:
         """Be lost."""
 
@@ -112,8 +104,6 @@ def test_a_tool_that_is_not_given_its_call_is_refused() -> None:
 
 
 def test_an_undescribed_parameter_is_refused() -> None:
-    """Also one deep inside."""
-
     async def vague(call: CallContext, what: str) -> None:
         """Be vague."""
 

@@ -77,7 +77,7 @@ def _day(found: re.Match[str]) -> str:
 async def contents(store: MemoryStore) -> list[Item]:
     """Everything tools may write: what belongs to the caller, to the call, and the free slots.
 
-    Without the owners of entries of the ledger: those are numbers by chance.
+    Without the owners of entries of the idempotency store: those are numbers by chance.
     """
     partitions = (ADA, CALL_ID, "availableApartmentAppointments")
     items = [item for pk in partitions for item in await store.query(pk)]
@@ -106,7 +106,7 @@ def call_of(
         use_case=use_case,
         profile=profile or Profile(caller),
         store=store,
-        ledger=IdempotencyStore(store, call_id, lambda: at),
+        idempotency=IdempotencyStore(store, call_id, lambda: at),
         messenger=messenger or MemoryMessenger(),
         clock=lambda: at,
         time_zone=ZONE,

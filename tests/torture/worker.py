@@ -106,7 +106,7 @@ class Worker:
             use_case="restaurantOrderingUseCase",
             profile=Profile(script.caller(call)),
             store=self._store,
-            ledger=IdempotencyStore(self._store, script.call_sid(call), time.time),
+            idempotency=IdempotencyStore(self._store, script.call_sid(call), time.time),
             messenger=MemoryMessenger(),
             clock=time.time,
             time_zone=UTC,

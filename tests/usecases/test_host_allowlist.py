@@ -6,10 +6,10 @@ import pytest
 
 from agent.errors import UseCaseError
 from agent.tools.http.http_tools import fault_of
-from agent.tools.http.outbound_http import OutboundHttp, Request, UnreachableError
+from agent.tools.http.outbound_http import HttpRequest, OutboundHttp, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule, read_host
 from agent.usecases.http_tool_reader import read_http_tools
-from tests.tools.http.outside import Names
+from tests.tools.http.stand_in import Names
 
 HOSTS = HostAllowlist.read(
     "api.example.com, *.shop.example:8443, http://orders.test:8080=10.1.0.0/16"
@@ -199,27 +199,27 @@ def test_list_reads_back_as_it_was_written() -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254"])
 async def test_name_that_leads_inside_is_not_connected_to(address: str) -> None:
     """Nothing is sent; the fault is that of a host that cannot be reached."""
-    async with OutboundHttp.open(HOSTS, Names([address])) as outside:
+    async with OutboundHttp.open(HOSTS, Names([address])) as outbound:
         with pytest.raises(UnreachableError):
-            await outside.send(Request("GET", "https", "api.example.com", 443, "/", {}), 2.0)
+            await outbound.send(HttpRequest("GET", "https", "api.example.com", 443, "/", {}), 2.0)
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        Request("GET", "https", "evil.example", 443, "/", {}),
-        Request("GET", "http", "api.example.com", 443, "/", {}),
-        Request("GET", "https", "api.example.com", 444, "/", {}),
-        Request("GET", "https", "127.0.0.1", 443, "/", {}),
-        Request("GET", "http", "10.1.2.3", 8080, "/", {}),
+        HttpRequest("GET", "https", "evil.example", 443, "/", {}),
+        HttpRequest("GET", "http", "api.example.com", 443, "/", {}),
+        HttpRequest("GET", "https", "api.example.com", 444, "/", {}),
+        HttpRequest("GET", "https", "127.0.0.1", 443, "/", {}),
+        HttpRequest("GET", "http", "10.1.2.3", 8080, "/", {}),
     ],
     ids=lambda request: f"{request.scheme} {request.host} {request.port}",
 )
-async def test_host_is_looked_up_again_when_something_is_sent(request_: Request) -> None:
+async def test_host_is_looked_up_again_when_something_is_sent(request_: HttpRequest) -> None:
     """Whatever a record or a plan of the ledger says."""
-    async with OutboundHttp.open(HOSTS, Names()) as outside:
+    async with OutboundHttp.open(HOSTS, Names()) as outbound:
         with pytest.raises(UnreachableError, match="not listed"):
-            await outside.send(request_, 2.0)
+            await outbound.send(request_, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from agent.call.history import (
     ToolUsed,
 )
 from agent.call.messages import ToolResult
+from agent.call.text import json_object
 from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases.validation import convert_kept
@@ -143,11 +144,3 @@ def _fits(value: object, depth: int) -> bool:
             return value == 0 or _SMALLEST <= abs(value) <= _GREATEST
         case _:
             return True
-
-
-def json_object(text: str) -> dict[str, object] | None:
-    """JSON text as the map it is; `None` for anything else a model may have written."""
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None

@@ -1,13 +1,14 @@
-"""Tools that act on the call itself: pass it to a person, end it, speak another language.
+"""Tools that act on the call itself: transfer it to a person, end it, change the language.
 
-They only say what should happen. The conversation does it at the right moment, once the words
-about it were heard. So they have no side effect of their own, and each call of them counts anew: a
-caller may go to another language, back, and there again.
+They return an effect, which the conversation performs once the caller has heard the words about it.
+They have no side effect of their own and are never joined: a caller may change to another language,
+back, and there again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,6 @@ from msgspec import Meta
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
 from agent.call.history import Fact, ToolUsed
-from agent.call.messages import ToolResult
 from agent.errors import ToolError
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
 
@@ -54,27 +54,21 @@ async def hand_off(
     Use it when the caller asks for a person, or for legal, liability, financial or other
     sensitive matters. Tell the caller in one short sentence; the call then leaves you.
     """
-    # Cut, not refused: a caller who wants a person must not wait for a shorter summary.
+    # Cut, not refused, so that the caller does not wait for a shorter summary.
     why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
+    slots = {}
+    for number, detail in enumerate(details[:_SLOTS], 1):
+        name, _, value = (part.strip() for part in detail.partition(":"))
+        if value or name:
+            slots[name if name and value else f"note {number}"] = value or name
     return WithEffect(
         {"message": "The caller is connected to a person as soon as you have said so."},
-        Handoff(why, summary.strip()[:_SUMMARY_CHARS], _slots(details[:_SLOTS])),
+        Handoff(why, summary.strip()[:_SUMMARY_CHARS], slots),
     )
 
 
-def _slots(details: tuple[str, ...]) -> dict[str, str]:
-    """Name and value of each; one without a name is a note, for refusing it would take time."""
-    slots = {}
-    for number, detail in enumerate(details, 1):
-        name, _, value = (part.strip() for part in detail.partition(":"))
-        slots[name if name and value else f"note {number}"] = value or name
-    return {name: value for name, value in slots.items() if value}
-
-
 @tool("EndCallFunction")
-async def end_call(
-    call: CallContext,
-) -> WithEffect:
+async def end_call(call: CallContext) -> WithEffect:
     """End the call.
 
     Use it once, alone, when the caller has said goodbye or needs nothing more; then say goodbye in
@@ -107,22 +101,16 @@ async def switch_language(
 
 
 def language_of(facts: Iterable[Fact]) -> str:
-    """The language a call has switched to last; empty if it never did."""
+    """The language a call has last changed to; empty if it never did."""
     language = ""
     for fact in facts:
-        if isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name:
-            language = _switched_to(fact.result) or language
+        if not (isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name):
+            continue
+        if fact.result is not None and not fact.result.is_error:
+            with suppress(msgspec.MsgspecError):
+                switched = msgspec.json.decode(fact.result.content, type=_Switched)
+                language = switched.language or language
     return language
-
-
-def _switched_to(result: ToolResult | None) -> str:
-    """What the result of a switch tells; empty for one that failed, or that tells nothing."""
-    if result is None or result.is_error:
-        return ""
-    try:
-        return msgspec.json.decode(result.content, type=_Switched).language
-    except msgspec.MsgspecError:
-        return ""
 
 
 def _primary(tag: str) -> str:

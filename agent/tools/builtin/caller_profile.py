@@ -1,12 +1,10 @@
-"""Tools that remember something about the caller (seed section B4).
+"""Tools that save facts about the caller: name, use case, e-mail address.
 
-They set single attributes and leave all others (D21). A caller whose number is withheld cannot be
-recognised when they ring again, so nothing is kept and the model is told why.
-
-An e-mail address is where confirmations go, and speech spoils it easily. So it is saved in two
-steps, as a consequential thing should be (practice section 19): the first reads it and answers how
-to read it back, the second saves it. The second is refused for any address that was not read back
-in this call, and while the caller has not answered since (`agent.tools.builtin.read_back`).
+They set single attributes and leave all others. If the number is withheld, nothing is saved and the
+model is told why. An e-mail address is saved in two steps, because speech recognition often
+distorts it: the first reads it and answers how to read it back, the second saves it, and is refused
+unless the address was read back in this call and the caller has answered since
+(`agent.tools.builtin.read_back`).
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from msgspec import Meta
 from agent.call.messages import SideEffect
 from agent.call.text import NAME_LENGTH, name_in
 from agent.errors import ToolError
-from agent.tools.builtin.read_back import give_to_read_back, is_answered, read_address, spelled
+from agent.tools.builtin.read_back import is_answered, note_read_back, read_address, spell_out
 from agent.tools.tool import CallContext, Tool, tool
 
 _NO_NAME = (
@@ -26,7 +24,7 @@ _NO_NAME = (
     f"full stops, and at most {NAME_LENGTH} characters. Ask the caller for the name alone."
 )
 EMAIL = "email"
-"""What an address is noted as, see `agent.tools.builtin.read_back`."""
+"""The subject of a read-back."""
 
 
 @tool(
@@ -56,11 +54,7 @@ async def save_name(
     return {"message": f'The name "{first} {last}" is saved.'}
 
 
-@tool(
-    "DefaultSaveUseCase",
-    side_effect=SideEffect.IDEMPOTENT,
-    rename={"use_case": "useCase"},
-)
+@tool("DefaultSaveUseCase", side_effect=SideEffect.IDEMPOTENT, rename={"use_case": "useCase"})
 async def save_use_case(
     call: CallContext,
     use_case: Annotated[str, Meta(description="Key of the use case.", min_length=1, max_length=80)],
@@ -106,11 +100,11 @@ async def save_email(
             "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
         )
     if not confirmed:
-        await give_to_read_back(call, EMAIL, address)
+        await note_read_back(call, EMAIL, address)
         return {
             "saved": False,
             "email": address,
-            "read_back": spelled(address),
+            "read_back": spell_out(address),
             "message": "It is not saved yet. Read it back letter by letter, ask whether it is "
             "right, and after a clear yes call this again with confirmed true.",
         }

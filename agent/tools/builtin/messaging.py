@@ -1,29 +1,31 @@
-"""Tools that write to the caller: SMS and e-mail (seed sections B5 to B7).
+"""Tools that send an SMS or an e-mail to the caller.
 
-The model chooses what is sent and when; what stands in it comes from the table: the order this call
-has placed (its `order_type` too, whatever the model says), the tour this caller has booked, hours
-and address of the restaurant. An SMS goes to the number that calls, from the number that was
-called, and nowhere else. An e-mail goes to the address of the profile, or to one that was read back
-and that the caller has answered (`agent.tools.builtin.read_back`); the profile is left alone.
+The model chooses what is sent and when; the text comes from the table: the order of this call, the
+tour this caller has booked, opening hours and address of the restaurant. An SMS goes to the number
+that calls, from the number that was called. An e-mail goes to the address of the profile, or to one
+that was read back and that the caller has answered (`agent.tools.builtin.read_back`).
 
-How many there may be says `agent.tools.builtin.message_limits`.
+Each message is sent at most once in a call (`agent.tools.idempotency`, not repeatable). It is
+distinguished by its subject (the order, the tour, or the kind of answer) and, for an e-mail, by the
+address: a corrected address is another message, other words are not. A `MessageRefusedError`
+becomes a `ToolError`: nothing was sent, and it may be tried again. Any other fault stays unknown.
 
-Each message is sent at most once in a call (`agent.tools.idempotency`, not repeatable). What
-makes it
-this one is what it is about: the order, the tour, or the kind of answer, and for an e-mail the
-address. So hours worded in another way are no second message, an address that was corrected is. A
-refusal (`MessageRefusedError`) becomes a `ToolError`: nothing happened, and it may be tried again.
-Everything else stays unknown and is never repeated.
+Messages are limited per call, per caller and per recipient. Each one takes a place first: an item
+`message::<channel>::<place>` in the partition of the call and in `usage::<number>`, written only if
+absent, so two processes cannot take the same place. A repeated attempt keeps its place. A place
+expires after a day; a refused message keeps it, so that trying out addresses is limited as well.
 
-Who has texted STOP is known to Twilio, which refuses them; that is kept in the profile as
-`smsOptedOut`, and they are not written to again until somebody takes it out. It is read anew each
-time, since it may have been learned in this very call.
+Twilio refuses numbers that have texted STOP. That is stored in the profile as `smsOptedOut`, and
+such a caller is not texted again until the attribute is removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Literal
+from xml.etree import ElementTree as ET
 
 import msgspec
 import structlog
@@ -31,28 +33,27 @@ from msgspec import Meta
 
 from agent.call.messages import SideEffect
 from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
-from agent.ports import Mail, TextMessage
-from agent.tools.builtin.apartments.tours import address_of, has_booked
-from agent.tools.builtin.appointment_slots import Kind, Layout, Slot, read_day, read_time
+from agent.ports import Channel, Item, Mail, TextMessage
+from agent.tools.builtin.apartments import address_of, has_booked
+from agent.tools.builtin.apartments.inventory import Kind, Layout, TourSlot, read_day, read_time
 from agent.tools.builtin.caller_profile import EMAIL
-from agent.tools.builtin.message_limits import take_places
-from agent.tools.builtin.message_templates import (
-    Restaurant,
-    order_html,
-    order_text,
-    read_restaurant,
-    tour_text,
-)
-from agent.tools.builtin.read_back import give_to_read_back, is_answered, spelled
-from agent.tools.builtin.restaurant.ordering import OrderType, order_of_call
-from agent.tools.idempotency import Plan, Result
+from agent.tools.builtin.read_back import is_answered, note_read_back, spell_out
+from agent.tools.builtin.restaurant import OrderType, StoredOrder, order_of_call
+from agent.tools.idempotency import NOT_BEGUN, Plan, Result
 from agent.tools.tool import CallContext, Tool, tool
 from agent.usecases.caller_identity import is_email_address, is_telephone_number
 
 log = structlog.get_logger(__name__)
 
-_FILLER = "One moment, I am sending that to you."
+PER_CALL = 2
+"""Messages of one call by one channel."""
+PER_DAY = 10
+"""Messages of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
+MAX_SMS = 1_500
+"""Characters. Twilio takes 1,600, and some count double."""
+_PLACE_SECONDS = 24 * 60 * 60
 
+_FILLER = "One moment, I am sending that to you."
 _NOT_USED = "Not used: the words come from our records."
 
 NO_NUMBER = (
@@ -64,14 +65,19 @@ OPTED_OUT = (
     "and tell the details instead. Texting START to our number would subscribe it again."
 )
 NO_ORDER = "No order was placed in this call, so there is none to send."
+TOO_MANY = (
+    "Nothing was sent: no more messages of this kind can be sent {}. Say so, and tell the caller "
+    "the details instead."
+)
 _REFUSALS = {
     MessageRefusal.OPTED_OUT: OPTED_OUT,
     MessageRefusal.RECIPIENT: (
         "Nothing was sent: this number cannot receive our text messages. Say so."
     ),
-    MessageRefusal.OTHER: "Nothing was sent: messages cannot be sent at the moment. "
-    "Say so; do not promise"
-    " it for later.",
+    MessageRefusal.OTHER: (
+        "Nothing was sent: messages cannot be sent at the moment. Say so; do not promise it for "
+        "later."
+    ),
 }
 
 
@@ -81,7 +87,26 @@ class _Appointment(msgspec.Struct, forbid_unknown_fields=True):
     date: Annotated[str, Meta(description="Day, YYYY-MM-DD.", max_length=40)]
     time: Annotated[str, Meta(description="Time.", max_length=40)]
     type: Annotated[Kind, Meta(description="Kind of tour.")]
-    apartmentType: Annotated[Layout, Meta(description="Layout.")]  # noqa: N815 (B5)
+    apartmentType: Annotated[Layout, Meta(description="Layout.")]  # noqa: N815 (the model's name)
+
+
+class Restaurant(msgspec.Struct, frozen=True):
+    """What the menu item says of the restaurant; each value may be missing."""
+
+    restaurant: str = ""
+    address: str = ""
+    hours: dict[str, str] | str = ""
+
+    @property
+    def name(self) -> str:
+        return self.restaurant or "The restaurant"
+
+    @property
+    def opening(self) -> str:
+        """The opening hours on one line; empty if unknown."""
+        if isinstance(self.hours, str):
+            return self.hours
+        return ", ".join(f"{day} {hours}" for day, hours in self.hours.items())
 
 
 @tool("SendRestaurantSmsFunction", side_effect=SideEffect.ONCE, filler=_FILLER, needs="sms")
@@ -101,10 +126,10 @@ async def send_restaurant_sms(
     """
     restaurant = await _restaurant(call)
     if message_type == "hours":
-        hours = _told(restaurant, "opening hours", restaurant.opening)
+        hours = _about(restaurant, "opening hours", restaurant.opening)
         return await _text(call, ["hours"], hours)
     if message_type == "location":
-        place = _told(restaurant, "address", restaurant.address)
+        place = _about(restaurant, "address", restaurant.address)
         return await _text(call, ["location"], place)
     if (found := await order_of_call(call)) is None:
         raise ToolError(NO_ORDER)
@@ -139,18 +164,18 @@ async def send_restaurant_email(
         raise ToolError(f"{address!r} is not an e-mail address. Ask the caller to spell it.")
     if (found := await order_of_call(call)) is None:
         raise ToolError(NO_ORDER)
-    await _refuse_unanswered(call, address)
+    await _require_confirmed(call, address.casefold())
     key, order = found
     restaurant = await _restaurant(call)
     plan: Plan = {
         "to_email": address,
-        "to_name": _one_line(f"{call.profile.first_name} {call.profile.last_name}"),
+        "to_name": " ".join(f"{call.profile.first_name} {call.profile.last_name}".split()),
         "subject": f"Your order at {restaurant.name}",
-        "html": order_html(order, restaurant, _one_line(call.profile.first_name)),
+        "html": order_html(order, restaurant, " ".join(call.profile.first_name.split())),
     }
     content = ["order", key, address.casefold()]
-    perform = partial(_mail, call, call.ledger.key("email", content))
-    return await call.ledger.once("email", content, plan, perform, repeatable=False)
+    perform = partial(_mail, call, call.idempotency.key("email", content))
+    return await call.idempotency.once("email", content, plan, perform, repeatable=False)
 
 
 @tool(
@@ -169,39 +194,40 @@ async def send_appointment_sms(
     Use it only after the tour was booked, and when the caller has agreed to it.
     """
     day, start = read_day(appointment.date, call.now), read_time(appointment.time)
-    slot = Slot(day, start, appointment.apartmentType, appointment.type)
+    slot = TourSlot(day, start, appointment.apartmentType, appointment.type)
     if not await has_booked(call, slot):
         raise ToolError(
             "This caller has not booked this tour, so nothing was sent. "
             "Look with CheckExistingAppointmentsFunction which tours are booked."
         )
-    said = f"{day:%A, %B} {day.day}"
-    body = tour_text(slot.appointment, said, await address_of(call, slot.layout))
+    place = await address_of(call, slot.layout)
+    where = f" Address: {place}." if place else ""
+    when = f"{day:%A, %B} {day.day} at {slot.appointment['time']}"
+    body = f"Your tour is booked: {when}, {slot.layout}, {slot.kind}.{where}"
     return await _text(call, ["tour", slot.key], body)
 
 
-async def _refuse_unanswered(call: CallContext, address: str) -> None:
-    """Let an address pass that is on file or has been answered; else have it read back."""
-    one_form = address.casefold()
-    if one_form == call.profile.email.casefold() or await is_answered(call, EMAIL, one_form):
+async def _require_confirmed(call: CallContext, address: str) -> None:
+    """Raise `ToolError` for an address that is neither on file nor answered by the caller."""
+    if address == call.profile.email.casefold() or await is_answered(call, EMAIL, address):
         return
-    await give_to_read_back(call, EMAIL, one_form)
+    await note_read_back(call, EMAIL, address)
     raise ToolError(
         "Nothing was sent yet: the caller has not confirmed this address. Read it back, ask "
         "whether it is right, and after a clear yes call this again with the same address. It is: "
-        f"{spelled(one_form)}."
+        f"{spell_out(address)}."
     )
 
 
 async def _restaurant(call: CallContext) -> Restaurant:
-    """As the menu item says; where it does not, as the record of the use case does."""
+    """The restaurant by the menu item; missing values by the record of the use case."""
     record, menu = await call.store.get_many(
         [(call.use_case, "configuration"), (call.use_case, "menu")]
     )
-    return read_restaurant({**(record or {}), **(menu or {})})
+    return msgspec.convert({**(record or {}), **(menu or {})}, Restaurant, strict=False)
 
 
-def _told(restaurant: Restaurant, subject: str, words: str) -> str:
+def _about(restaurant: Restaurant, subject: str, words: str) -> str:
     if not words:
         raise ToolError(
             f"Nothing was sent: the {subject} of the restaurant are not in our records. "
@@ -210,45 +236,42 @@ def _told(restaurant: Restaurant, subject: str, words: str) -> str:
     return f"{restaurant.name}, {subject}: {words}"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 async def _text(call: CallContext, content: list[str], body: str) -> Result:
     """Send an SMS to the caller, once."""
     if not (is_telephone_number(call.caller) and is_telephone_number(call.to)):
         raise ToolError(NO_NUMBER)
+    # Read each time: this very call may have learned it.
     profile = await call.store.get(call.caller, "profile") or {}
     if profile.get("smsOptedOut"):
         raise ToolError(OPTED_OUT)
     plan: Plan = {"To": call.caller, "From": call.to, "MessageBody": body}
-    perform = partial(_send, call, call.ledger.key("sms", content))
-    return await call.ledger.once("sms", content, plan, perform, repeatable=False)
+    perform = partial(_send, call, call.idempotency.key("sms", content))
+    return await call.idempotency.once("sms", content, plan, perform, repeatable=False)
 
 
 async def _send(call: CallContext, key: str, plan: Plan) -> Result:
-    await take_places(call, "sms", key, str(plan["To"]))
+    await _take_places(call, "sms", key, str(plan["To"]))
     message = TextMessage(str(plan["From"]), str(plan["To"]), str(plan["MessageBody"]))
     try:
         sid = await call.messenger.text(message)
     except MessageRefusedError as error:
         if error.refusal is MessageRefusal.OPTED_OUT:
-            await _remember_opt_out(call)
+            await _store_opt_out(call)
         raise ToolError(_REFUSALS[error.refusal]) from error
     return {"status": "sent", "sid": sid, "message": "The text message is on its way."}
 
 
-async def _remember_opt_out(call: CallContext) -> None:
-    """Without it Twilio refuses again, which does no harm."""
+async def _store_opt_out(call: CallContext) -> None:
+    """A failure is only logged: Twilio refuses the next message again."""
     attributes = {"smsOptedOut": True, "pk1": "profile", "sk1": call.caller}
     try:
         await call.store.merge(call.caller, "profile", attributes)
     except StoreError as error:
-        log.warning("sms.opt_out_not_kept", error=type(error).__name__)
+        log.warning("sms.opt_out_write_failed", error=type(error).__name__)
 
 
 async def _mail(call: CallContext, key: str, plan: Plan) -> Result:
-    await take_places(call, "email", key, str(plan["to_email"]))
+    await _take_places(call, "email", key, str(plan["to_email"]))
     mail = Mail(*(str(plan[name]) for name in ("to_email", "to_name", "subject", "html")))
     try:
         await call.messenger.mail(mail)
@@ -256,6 +279,90 @@ async def _mail(call: CallContext, key: str, plan: Plan) -> Result:
         raise ToolError(_REFUSALS[error.refusal]) from error
     message = f"The e-mail to {mail.recipient} is on its way."
     return {"status": "sent", "to_email": mail.recipient, "message": message}
+
+
+async def _take_places(call: CallContext, channel: Channel, message: str, recipient: str) -> None:
+    """Take all places a message needs; the same message again needs no further place.
+
+    Raises:
+        ToolError: The limit is reached, or the table cannot be reached.
+    """
+    limits = {call.call_id: (PER_CALL, "in this call")}
+    for number in filter(None, (call.caller, recipient.casefold())):
+        limits[f"usage::{number}"] = (PER_DAY, "today")
+    try:
+        for partition, (most, when) in limits.items():
+            if not await _take(call, partition, f"message::{channel}::", message, most):
+                log.warning("message.limit_reached", channel=channel, limit=when)
+                raise ToolError(TOO_MANY.format(when))
+    except StoreError as error:
+        log.warning("message.count_failed", channel=channel, error=type(error).__name__)
+        raise ToolError(NOT_BEGUN) from error
+
+
+async def _take(call: CallContext, partition: str, prefix: str, message: str, most: int) -> bool:
+    items = await call.store.query(partition, prefix)
+    if any(item.get("message") == message for item in items):
+        return True
+    taken = {item["sk"] for item in items}
+    for place in (f"{prefix}{number:03d}" for number in range(most)):
+        item: Item = {
+            "pk": partition,
+            "sk": place,
+            "message": message,
+            "expireAt": int(call.clock()) + _PLACE_SECONDS,
+        }
+        if place not in taken and await call.store.put(item, only_if_absent=True):
+            return True
+    return False
+
+
+class _Line(msgspec.Struct):
+    line_item: str = ""
+    additional_details: str = ""
+    line_amount: float = 0
+
+
+def order_text(order: StoredOrder, restaurant: Restaurant) -> str:
+    """An order as an SMS of at most `MAX_SMS` characters, with as many lines as fit."""
+    head = f"{restaurant.name}: thank you for your order {_handed_over(order)}."
+    total = f"Total: {_dollars(order.order_total)}"
+    room = MAX_SMS - len(head) - len(total) - len("\n\nand 99 more\n")
+    lines = list(_lines(order))
+    shown = list(lines)
+    while shown and len("\n".join(shown)) > room:
+        shown.pop()
+    left = len(lines) - len(shown)
+    return "\n".join([head, *shown, *([f"and {left} more"] if left else []), total])
+
+
+def order_html(order: StoredOrder, restaurant: Restaurant, name: str) -> str:
+    """An order as the HTML of an e-mail; all text in it is escaped."""
+    body = ET.Element("body")
+    ET.SubElement(body, "p").text = f"Hello {name}," if name else "Hello,"
+    thanks = f"thank you for your order at {restaurant.name}, {_handed_over(order)}."
+    ET.SubElement(body, "p").text = thanks
+    lines = ET.SubElement(body, "ul")
+    for line in _lines(order):
+        ET.SubElement(lines, "li").text = line
+    ET.SubElement(body, "p").text = f"Total: {_dollars(order.order_total)}"
+    return ET.tostring(body, encoding="unicode", method="html")
+
+
+def _dollars(amount: float) -> str:
+    return f"${Decimal(str(amount)).quantize(Decimal('0.01'))}"
+
+
+def _handed_over(order: StoredOrder) -> str:
+    to = f" to {order.delivery_address}" if order.delivery_address else ""
+    return f"for {order.order_type}{to}"
+
+
+def _lines(order: StoredOrder) -> Iterator[str]:
+    for item in order.order_items:
+        line = msgspec.convert(item, _Line, strict=False)
+        remarks = f" ({line.additional_details})" if line.additional_details else ""
+        yield f"{line.line_item}{remarks}: {_dollars(line.line_amount)}"
 
 
 TOOLS: tuple[Tool, ...] = (send_restaurant_sms, send_restaurant_email, send_appointment_sms)

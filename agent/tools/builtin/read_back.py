@@ -1,22 +1,17 @@
-"""What a caller has to confirm before it counts, such as an e-mail address that a model has heard.
-
-A tool gives it to the model to be read back, and notes that in the partition of the call with the
-position of the tool call among the facts. It is answered when the model has said something after
-that position, and the caller has then used words or keys. Both positions come from the conversation
-(`Standing`), so a model that reads back and confirms in one turn is refused, also in a call that
-was resumed by another process. What the caller's words mean only the model knows.
-
-E-mail addresses as they are said, and how they are read back.
+"""Reads e-mail addresses as callers say them, and requires that they were read back.
 
 A caller says "ada dot lovelace at g mail dot com", spells "a d a", says "underscore" and "double
-l", and a recogniser writes all of that in many ways. `read_address` brings it to one form,
-`spelled` tells it letter by letter, and what it tells is read as the same address again.
+l", and speech recognition writes all of that in many ways. `read_address` converts it to one form,
+and `spell_out` gives it letter by letter in a form that `read_address` reads as the same address.
 
-What is read is a guess until the caller has heard it: "seven" may be a word or a digit. So nothing
-here tries to be clever. Words run together, signs and numbers are taken where they are said, and
-what is then no plain address is refused. Rejected: leaving it to the model alone, which writes down
-an address that looks likely; and the whole grammar of RFC 5321, of which quoted names and literal
-hosts are, on the telephone, always mistakes.
+The result is a guess until the caller has heard it. `note_read_back` stores in the call's partition
+that a tool has given it to the model to be read back, with the position of the tool call among the
+facts. It counts as answered when the model has spoken after that position and the caller has then
+used words or keys (`Standing`). So a model that reads back and confirms in one turn is refused,
+also in a call that another process has resumed. Whether the answer was yes, only the model knows.
+
+Rejected: leaving the address to the model alone, which writes down what looks likely; and the whole
+grammar of RFC 5321, whose quoted names and literal hosts are always mistakes on the telephone.
 """
 
 from __future__ import annotations
@@ -29,62 +24,14 @@ import msgspec
 from agent.tools.tool import CallContext
 
 _NEVER = 1_000_000_000
-"""Position of a note that has none: an older process wrote it."""
+"""Position of a note without one, written by an older version."""
 _KEPT_SECONDS = 24 * 60 * 60
 """As long as the other items of a call."""
 
-
-class _Note(msgspec.Struct):
-    position: int = _NEVER
-
-
-async def give_to_read_back(call: CallContext, subject: str, content: str) -> None:
-    """Note that this is given to the model to be read back; the first time counts.
-
-    Args:
-        call: In which the tool runs.
-        subject: What kind of thing it is, from a closed list.
-        content: The thing in its one form.
-    """
-    noted, position = await _position(call, subject, content), call.standing.position
-    if noted is not None and noted <= position:
-        return
-    await call.store.put(
-        {
-            "pk": call.call_id,
-            "sk": _key(subject, content),
-            "position": position,
-            "expireAt": int(call.clock()) + _KEPT_SECONDS,
-        }
-    )
-
-
-async def is_answered(call: CallContext, subject: str, content: str) -> bool:
-    """The caller has answered since this was given to be read back; arguments as above."""
-    noted = await _position(call, subject, content)
-    return noted is not None and noted < call.standing.answered
-
-
-async def _position(call: CallContext, subject: str, content: str) -> int | None:
-    item = await call.store.get(call.call_id, _key(subject, content))
-    return None if item is None else msgspec.convert(item, _Note, strict=False).position
-
-
-def _key(subject: str, content: str) -> str:
-    return f"{subject}ReadBack::{content}"
-
-
 _SIGNS = {
-    "at": "@",
-    "dot": ".",
-    "period": ".",
-    "point": ".",
-    "underscore": "_",
-    "dash": "-",
-    "hyphen": "-",
-    "minus": "-",
-    "plus": "+",
-}
+    "at": "@", "dot": ".", "period": ".", "point": ".", "underscore": "_",
+    "dash": "-", "hyphen": "-", "minus": "-", "plus": "+",
+}  # fmt: skip
 _SAID = {"@": "at", ".": "dot", "_": "underscore", "-": "dash", "+": "plus"}
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 _UNITS += " fifteen sixteen seventeen eighteen nineteen"
@@ -101,11 +48,46 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,63}}")
 
 
-def read_address(said: str) -> str | None:
-    """The address in what was said or written, in lower case; `None` if there is none.
+class _Note(msgspec.Struct):
+    position: int = _NEVER
+
+
+async def note_read_back(call: CallContext, subject: str, content: str) -> None:
+    """Store that content was given to the model to be read back; the first time counts.
 
     Args:
-        said: The address alone, without a sentence around it.
+        call: The call of the tool.
+        subject: The kind of content, from a closed list.
+        content: The content in its one form.
+    """
+    noted, position = await _position(call, subject, content), call.standing.position
+    if noted is not None and noted <= position:
+        return
+    expires = int(call.clock()) + _KEPT_SECONDS
+    key = _key(subject, content)
+    await call.store.put({"pk": call.call_id, "sk": key, "position": position, "expireAt": expires})
+
+
+async def is_answered(call: CallContext, subject: str, content: str) -> bool:
+    """Whether the caller has answered since `note_read_back` with the same arguments."""
+    noted = await _position(call, subject, content)
+    return noted is not None and noted < call.standing.answered
+
+
+async def _position(call: CallContext, subject: str, content: str) -> int | None:
+    item = await call.store.get(call.call_id, _key(subject, content))
+    return None if item is None else msgspec.convert(item, _Note, strict=False).position
+
+
+def _key(subject: str, content: str) -> str:
+    return f"{subject}ReadBack::{content}"
+
+
+def read_address(said: str) -> str | None:
+    """The address in lower case; `None` if there is none.
+
+    Args:
+        said: The address alone, as said or written, without a sentence around it.
     """
     words = _GAPS.sub(" ", said.casefold()).strip(" .?!")
     words = _EXAMPLE.sub(r"\1", words)
@@ -116,13 +98,13 @@ def read_address(said: str) -> str | None:
     return address if _ADDRESS.fullmatch(address) and not _goes_on(pieces) else None
 
 
-def spelled(address: str) -> str:
+def spell_out(address: str) -> str:
     """An address letter by letter: `a, d, a, at, x, dot, c, o, m`."""
     return ", ".join(_SAID.get(sign, sign) for sign in address)
 
 
 def _goes_on(pieces: list[str]) -> bool:
-    """Something follows the address: its last label is one word, or letters."""
+    """Whether other words follow the address: its last label must be one word, or letters."""
     last = list[str]()
     for piece in reversed(pieces):
         last.append(piece.rpartition(".")[2])
@@ -133,7 +115,7 @@ def _goes_on(pieces: list[str]) -> bool:
 
 
 def _written(words: list[str]) -> Iterator[str]:
-    """What each word stands for; a word that stands for nothing else is itself."""
+    """What each word stands for: a sign, a number, or itself."""
     times, ten = 1, 0
     for word in words:
         number = _NUMBERS.get(word)

@@ -1,33 +1,21 @@
-"""Whether a host is worth asking at the moment.
+"""HTTP tools: a use case declares a request, and no code is written.
 
-A system that is down is down for every call: without this, each caller would wait for the time
-limit. After some failures in a row nobody asks for a while; then one may try, and its outcome
-decides. A request that was cancelled says nothing about the host.
-
-Whether a configured tool can be offered in this process.
-
-A record may name any host and any secret; what it gets is up to the operator, who lists the hosts
-(`HTTP_TOOL_HOSTS`), the variables that a header may hold, and the hosts that may be sent each of
-them (`HTTP_TOOL_SECRETS`). Rejected: variables with a prefix, because then every variable that is
-set for another purpose under that prefix is open to all records.
-
-A declaration → a `Tool`.
-
-| the tool | a request is sent again, once, when | what nobody knows is told as |
+| the tool | a request is sent again, once, when | an unknown outcome is reported as |
 |---|---|---|
-| only looks | it was not answered, or with 502, 503, 504 | an error |
+| has no effect | it was not answered, or with 502, 503, 504 | an error |
 | can be repeated (PUT, DELETE, or with a key) | the same | in doubt: the same call completes it |
-| otherwise | it could not be connected to | unknown: it must not be tried again |
+| otherwise | the connection failed | unknown: it must not be tried again |
 
-Tools with effects go through the ledger (`agent.tools.idempotency`). What makes an effect this
-one is
-the request, filled; the plan is that request without its headers, so that no secret is written
-down, and with the key that the other side is to know a repetition by. A status of 4xx means that
-nothing was done. 5xx, 408 and a redirect, which is not followed, mean that this is not known; and
-after a first attempt of which nothing is known, a refusal of the second proves nothing.
+Tools with effects use the idempotency store. An effect is distinguished by its filled request. The
+plan is that request without its headers, so that no secret is stored, and with the key by which the
+server recognises a repetition. A status of 4xx means that nothing was done; 5xx, 408 and a
+redirect, which is not followed, that this is unknown. After an unknown first attempt, a refusal of
+the second proves nothing.
 
-A tool whose host is not listed or whose secret is not there is not offered (`HttpTools.fault_of`).
-Secrets are the variables the operator has named for this host: a record can never ask for another.
+A record may name any host and any secret. The operator lists the hosts (`HTTP_TOOL_HOSTS`), the
+variables a header may hold, and the hosts each may be sent to (`HTTP_TOOL_SECRETS`); a tool that
+needs anything else is not offered. Rejected: allowing all variables with a prefix, because that
+would open variables that are set for another purpose.
 """
 
 from __future__ import annotations
@@ -47,9 +35,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from agent.call.messages import SideEffect
 from agent.errors import AgentError, ToolError
-from agent.tools.http import request_template as fill
-from agent.tools.http.http_response import HttpResponse, UnreadableError, refusal, told
-from agent.tools.http.outbound_http import Request, UnansweredError, UnreachableError
+from agent.tools.http.http_messages import (
+    HttpResponse,
+    UnreadableError,
+    Values,
+    facts_of,
+    fill_body,
+    fill_target,
+    refusal_of,
+    result_of,
+)
+from agent.tools.http.outbound_http import HttpRequest, UnansweredError, UnreachableError
 from agent.tools.idempotency import Plan, Result
 from agent.tools.tool import CallContext, Tool
 from agent.usecases.host_allowlist import HostAllowlist, Secret
@@ -61,6 +57,25 @@ from agent.usecases.http_tool import (
     filled_header,
     secrets_in,
 )
+
+log = structlog.get_logger(__name__)
+
+_MAX_RESULT_CHARS = 4_000
+_MAX_KEPT_CHARS = 16_000
+"""Of a stored result."""
+_EFFECT_SECONDS = 8.0
+"""Longer than performing and writing the outcome may take."""
+_MARGIN_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
+_BUSY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_KEPT_TOOLS = 256
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+_TYPES: Mapping[str, type[Argument]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+}
 
 FAILURES = 5
 """In a row, until nobody asks."""
@@ -109,16 +124,13 @@ class HostCircuit:
                 self._is_trying = False
 
 
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
-
-
 def fault_of(tool: HttpTool, hosts: HostAllowlist, secrets: Mapping[str, Secret]) -> str:
-    """Why a tool cannot be used, `field: fault`; empty if it can.
+    """Why a declared tool cannot be used, `field: fault`; empty if it can.
 
     Args:
-        tool: Its declaration.
-        hosts: Who may be spoken to.
-        secrets: The variables headers may hold, by name.
+        tool: The declaration.
+        hosts: The hosts that may be requested.
+        secrets: The variables that headers may hold, by name.
     """
     url = tool.url
     if not hosts.lists(url.scheme, url.host, url.port):
@@ -140,35 +152,16 @@ def _fault_of_secret(secret: Secret | None, url: UrlTemplate) -> str:
     return "" if _SENDABLE.fullmatch(secret.value) else "holds characters no header may have"
 
 
-log = structlog.get_logger(__name__)
-
-_MAX_RESULT_CHARS = 4_000
-_MAX_KEPT_CHARS = 16_000
-"""Of a result that the ledger keeps."""
-_EFFECT_SECONDS = 8.0
-"""More than the ledger lets a tool with effects work."""
-_MARGIN_SECONDS = 1.0
-_PAUSE_SECONDS = 0.1
-_BUSY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-_KEPT_TOOLS = 256
-_TYPES: Mapping[str, type[Argument]] = {
-    "string": str,
-    "integer": int,
-    "number": float,
-    "boolean": bool,
-}
-
-
-class Sender(Protocol):
-    """`Outside`, or what stands in for it."""
+class HttpSender(Protocol):
+    """`OutboundHttp`, or a substitute in tests."""
 
     @property
     def hosts(self) -> HostAllowlist:
-        """Who may be spoken to."""
+        """The hosts that may be requested."""
         ...
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
-        """See `Outside.send`."""
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
+        """See `OutboundHttp.send`."""
         ...
 
 
@@ -176,27 +169,27 @@ class HttpTools:
     """The configured HTTP tools of a process.
 
     Args:
-        outside: The way to the hosts.
+        outbound: Sends the requests.
         secrets: The variables that headers may hold, by name.
         clock: Seconds, monotonic.
     """
 
     def __init__(
         self,
-        outside: Sender,
+        outbound: HttpSender,
         secrets: Mapping[str, Secret],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._outside = outside
+        self._outbound = outbound
         self._secrets = secrets
         self._clock = clock
         self._circuits: dict[tuple[str, int], HostCircuit] = {}
         self.tool = lru_cache(maxsize=_KEPT_TOOLS)(self._tool)
-        """The `Tool` of a declaration."""
+        """Make the `Tool` of a declaration; cached."""
 
     def fault_of(self, tool: HttpTool) -> str:
         """Why a tool cannot be used in this process, `field: fault`; empty if it can."""
-        return fault_of(tool, self._outside.hosts, self._secrets)
+        return fault_of(tool, self._outbound.hosts, self._secrets)
 
     def _tool(self, tool: HttpTool) -> Tool:
         fields = {f"p{number}": each for number, each in enumerate(tool.parameters)}
@@ -207,34 +200,34 @@ class HttpTools:
                 for name, value in given.items()
                 if value is not UNSET
             }
-            return await self._run(tool, call, {**arguments, **fill.facts_of(call)})
+            return await self._run(tool, call, {**arguments, **facts_of(call)})
 
-        looks = tool.spec.side_effect is SideEffect.NONE
-        seconds = tool.timeout + _MARGIN_SECONDS if looks else _EFFECT_SECONDS
+        has_effect = tool.spec.side_effect is not SideEffect.NONE
+        seconds = _EFFECT_SECONDS if has_effect else tool.timeout + _MARGIN_SECONDS
         return Tool(tool.spec, _arguments(tool, fields), function, seconds, _MAX_RESULT_CHARS)
 
-    async def _run(
-        self, tool: HttpTool, call: CallContext, values: fill.Values
-    ) -> dict[str, object]:
-        plan: Plan = {"target": fill.target(tool.url, values), "body": fill.body(tool, values)}
+    async def _run(self, tool: HttpTool, call: CallContext, values: Values) -> dict[str, object]:
+        plan: Plan = {"target": fill_target(tool.url, values), "body": fill_body(tool, values)}
         if tool.spec.side_effect is SideEffect.NONE:
             return await self._look(tool, plan)
         effect = f"http::{tool.spec.name}"
         content = [tool.method, tool.url.origin, plan["target"], plan["body"]]
-        plan["key"] = call.ledger.key(effect, content) if tool.has_key else ""
+        plan["key"] = call.idempotency.key(effect, content) if tool.has_key else ""
         perform = partial(self._perform, tool)
-        return await call.ledger.once(effect, content, plan, perform, repeatable=tool.is_repeatable)
+        return await call.idempotency.once(
+            effect, content, plan, perform, repeatable=tool.is_repeatable
+        )
 
     async def _look(self, tool: HttpTool, plan: Plan) -> dict[str, object]:
         try:
-            return told(tool, await self._accepted(tool, plan))
+            return result_of(tool, await self._accepted(tool, plan))
         except (UnansweredError, UnreadableError) as error:
             _refuse(tool, error)
 
     async def _perform(self, tool: HttpTool, plan: Plan) -> Result:
         answer = await self._accepted(tool, plan)
         try:
-            result = told(tool, answer)
+            result = result_of(tool, answer)
         except UnreadableError as error:
             return {"message": f"Done, but {error}."}
         text = msgspec.json.encode(result).decode()
@@ -243,22 +236,22 @@ class HttpTools:
         return result
 
     async def _accepted(self, tool: HttpTool, plan: Plan) -> HttpResponse:
-        """The answer to a request that was accepted.
+        """The response to a request that was accepted.
 
         Raises:
-            ToolError: It was not made, or refused: nothing was done.
-            UnansweredError: What came of it is not known.
+            ToolError: It was not sent, or was refused: nothing was done.
+            UnansweredError: Its outcome is unknown.
         """
         try:
             answer = await self._answered(tool, self._request(tool, plan))
         except (UnreachableError, CircuitOpenError) as error:
             _refuse(tool, error)
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise refusal(tool, answer)
+            raise refusal_of(tool, answer)
         return answer
 
-    async def _answered(self, tool: HttpTool, request: Request) -> HttpResponse:
-        """The answer to a request, or to its repetition."""
+    async def _answered(self, tool: HttpTool, request: HttpRequest) -> HttpResponse:
+        """The response to a request or to its repetition."""
         deadline = asyncio.get_running_loop().time() + tool.timeout
         try:
             return await self._ask(tool, request, deadline)
@@ -272,25 +265,25 @@ class HttpTools:
             return await self._ask_again(tool, request, deadline, doubt)
 
     async def _ask_again(
-        self, tool: HttpTool, request: Request, deadline: float, doubt: UnansweredError
+        self, tool: HttpTool, request: HttpRequest, deadline: float, doubt: UnansweredError
     ) -> HttpResponse:
-        """The second answer, unless what became of the first request is still not known."""
+        """The second response, unless the outcome of the first request is still unknown."""
         try:
             answer = await self._ask(tool, request, deadline)
         except (UnreachableError, CircuitOpenError):
             raise doubt from None
-        looks = tool.spec.side_effect is SideEffect.NONE
-        if answer.status >= HTTPStatus.BAD_REQUEST and not looks:
+        has_effect = tool.spec.side_effect is not SideEffect.NONE
+        if answer.status >= HTTPStatus.BAD_REQUEST and has_effect:
             raise doubt
         return answer
 
-    async def _ask(self, tool: HttpTool, request: Request, deadline: float) -> HttpResponse:
-        """Send a request once; only an answer that says what was done is one."""
+    async def _ask(self, tool: HttpTool, request: HttpRequest, deadline: float) -> HttpResponse:
+        """Send a request once; a response that leaves the outcome open is an error."""
         circuit = self._circuits.setdefault((request.host, request.port), HostCircuit(self._clock))
         seconds = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
             with circuit.asking():
-                answer = await self._outside.send(request, seconds)
+                answer = await self._outbound.send(request, seconds)
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _unanswered(answer)
             if not _is_settled(answer):
@@ -301,7 +294,7 @@ class HttpTools:
             raise
         return answer
 
-    def _request(self, tool: HttpTool, plan: Plan) -> Request:
+    def _request(self, tool: HttpTool, plan: Plan) -> HttpRequest:
         values = {name: secret.value for name, secret in self._secrets.items()}
         headers = {name: filled_header(value, values) for name, value in tool.headers}
         body, key = str(plan["body"]), str(plan.get("key", ""))
@@ -311,11 +304,11 @@ class HttpTools:
             headers["Idempotency-Key"] = key
         url = tool.url
         target = str(plan["target"])
-        return Request(tool.method, url.scheme, url.host, url.port, target, headers, body)
+        return HttpRequest(tool.method, url.scheme, url.host, url.port, target, headers, body)
 
 
 def _is_settled(answer: HttpResponse) -> bool:
-    """Its status says whether something was done."""
+    """Whether its status says what was done."""
     is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
     return not is_redirect and answer.status != HTTPStatus.REQUEST_TIMEOUT
 
@@ -330,7 +323,7 @@ def _refuse(tool: HttpTool, error: Exception) -> NoReturn:
 
 
 def _arguments(tool: HttpTool, fields: Mapping[str, Parameter]) -> type[msgspec.Struct]:
-    """What the model's arguments are parsed into; agrees with the schema of the declaration."""
+    """The struct for the model's arguments; agrees with the schema of the declaration."""
     return msgspec.defstruct(
         tool.spec.name,
         [

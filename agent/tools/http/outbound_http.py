@@ -1,18 +1,14 @@
-"""The one way out: requests of configured tools, to listed hosts, within limits.
+"""Sends the requests of declared tools to listed hosts, within limits.
 
-- The host is looked up in the operator's list (`agent.usecases.host_allowlist`) when a use case
-is read and again
-  here, for each request. Addresses are looked at in the resolver of the connector itself: what it
-  lets through is what is connected to, so a name that changes its mind between check and connection
-  (DNS rebinding) gains nothing. An address written in the URL, which aiohttp does not resolve, is
-  looked at before.
-- Redirects are not followed at all. One that stays on the host could, but an API that is
-  configured by hand has no need of it, and each one followed is one more URL from outside.
-- Nothing of this machine's environment has a say: no proxy, no .netrc; no cookie is kept.
-- No connection is used twice. One that went stale in a pool would make "it is not known whether the
-  order was placed" of a request that never left; the handshake costs less than that sentence.
-- Answers are asked for, and accepted, uncompressed: 64 KiB need no compression, and nothing can
-  grow behind our back.
+- The operator's list of hosts (`agent.usecases.host_allowlist`) is checked when a use case is read,
+  and again here for each request. Addresses are checked in the connector's own resolver: the
+  address that was checked is the one that is used, so DNS rebinding is impossible. An address in
+  the URL, which aiohttp does not resolve, is checked before.
+- Redirects are not followed: each one is another URL from outside.
+- The environment is ignored: no proxy, no .netrc, no cookies.
+- No connection is used twice. A stale pooled connection would make the outcome of a request unknown
+  that was never sent; a handshake costs less.
+- Responses must be uncompressed: 64 KiB need no compression, and their length stays known.
 """
 
 from __future__ import annotations
@@ -28,7 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from agent.errors import AgentError
-from agent.tools.http.http_response import LARGEST_ANSWER_BYTES, HttpResponse
+from agent.tools.http.http_messages import MOST_RESPONSE_BYTES, HttpResponse
 from agent.usecases.host_allowlist import HostAllowlist, address_of
 
 CONNECT_SECONDS = 2.5
@@ -40,17 +36,17 @@ class UnreachableError(AgentError):
 
 
 class UnansweredError(AgentError):
-    """A request was sent, or may have been, and what came of it is not known."""
+    """A request was sent, or may have been, and its outcome is unknown."""
 
     def __init__(self, reason: str, *, may_retry: bool) -> None:
         super().__init__(reason)
         self.may_retry = may_retry
-        """The other side may do better at once; false if there is no time left."""
+        """Whether an immediate retry may succeed; false if there is no time left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request, complete."""
+class HttpRequest:
+    """A complete request."""
 
     method: str
     scheme: str
@@ -63,13 +59,13 @@ class Request:
 
     @property
     def url(self) -> URL:
-        """As it is sent, to the letter."""
+        """The URL exactly as it is sent."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return URL(f"{self.scheme}://{host}:{self.port}{self.target}", encoded=True)
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves listed hosts, to the addresses they may have."""
+    """Resolves hosts to admitted addresses only."""
 
     def __init__(self, hosts: HostAllowlist, resolver: AbstractResolver) -> None:
         self._hosts = hosts
@@ -78,7 +74,6 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """See `AbstractResolver`; `OSError` if nothing is left."""
         found = await self._resolver.resolve(host, port, family)
         admitted = [each for each in found if self._hosts.admits(host, port, each["host"])]
         if not admitted:
@@ -86,12 +81,11 @@ class GuardedResolver(AbstractResolver):
         return admitted
 
     async def close(self) -> None:
-        """See `AbstractResolver`."""
         await self._resolver.close()
 
 
 class OutboundHttp:
-    """Sends requests; made by `open`, one for the process."""
+    """Sends requests; one for the process, made by `open`."""
 
     def __init__(self, hosts: HostAllowlist, session: aiohttp.ClientSession) -> None:
         self.hosts = hosts
@@ -102,11 +96,11 @@ class OutboundHttp:
     async def open(
         cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
     ) -> AsyncIterator[OutboundHttp]:
-        """The way out, closed on leaving.
+        """Open the connector; closed on leaving.
 
         Args:
-            hosts: Who may be spoken to.
-            resolver: Finds addresses; unset = as this machine does.
+            hosts: The hosts that may be requested.
+            resolver: Resolves names; unset = the operating system.
         """
         guarded = GuardedResolver(hosts, resolver or aiohttp.ThreadedResolver())
         connector = aiohttp.TCPConnector(
@@ -124,16 +118,17 @@ class OutboundHttp:
         finally:
             await guarded.close()
 
-    async def send(self, request: Request, seconds: float) -> HttpResponse:
-        """Send a request; the answer, whatever its status.
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
+        """Send a request and return the response, whatever its status.
 
         Args:
-            request: What to send.
-            seconds: For all of it; a body that is not read by then is a fault of the answer.
+            request: The request.
+            seconds: Limit for all of it; a body that is incomplete by then is a fault of the
+                response.
 
         Raises:
-            UnreachableError: The host is not listed, or could not be connected to.
-            UnansweredError: No head of an answer came.
+            UnreachableError: The host is not listed, or the connection failed.
+            UnansweredError: No head of a response arrived.
         """
         self._guard(request)
         deadline = asyncio.get_running_loop().time() + seconds
@@ -147,7 +142,7 @@ class OutboundHttp:
             media_type = ""
         return HttpResponse(response.status, media_type.lower(), charset.lower(), body, fault)
 
-    def _guard(self, request: Request) -> None:
+    def _guard(self, request: HttpRequest) -> None:
         if not self.hosts.lists(request.scheme, request.host, request.port):
             raise UnreachableError("its host is not listed")
         is_address = address_of(request.host) is not None
@@ -155,7 +150,7 @@ class OutboundHttp:
             raise UnreachableError("its address is not admitted")
 
     async def _head(
-        self, request: Request, deadline: float, connect_seconds: float
+        self, request: HttpRequest, deadline: float, connect_seconds: float
     ) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout_at(deadline):
@@ -176,7 +171,7 @@ class OutboundHttp:
 
 
 async def _body(response: aiohttp.ClientResponse, deadline: float) -> tuple[bytes, str]:
-    """The body and what is wrong about it."""
+    """The body, and why it could not be read."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return b"", "its answer is compressed"
     body = bytearray()
@@ -184,7 +179,7 @@ async def _body(response: aiohttp.ClientResponse, deadline: float) -> tuple[byte
         async with asyncio.timeout_at(deadline):
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 body += chunk
-                if len(body) > LARGEST_ANSWER_BYTES:
+                if len(body) > MOST_RESPONSE_BYTES:
                     return b"", "its answer is too long"
     except TimeoutError:
         return b"", "its answer came too slowly"

@@ -1,37 +1,46 @@
-"""MCP servers as sources of tools (practice section 6).
+"""MCP servers as sources of tools.
 
-    file.py      which servers there are: the operator's file
-    server.py    one server: a task that keeps it connected, and a snapshot of its tools
-    offers.py    from what it lists to tools a use case can name
-    schemas.py   descriptions and schemas of strangers, made safe
-    wire.py      the connection; knows the library, and is imported with the first one
-    peer.py      the words between these
+Each server has a task that connects, lists the tools, listens for changes, and connects again.
+Calls never wait for it: they use a snapshot of the tools, and calling a tool of an unreachable
+server is refused at once. An unreachable server offers nothing. The service starts whether its
+servers answer or not: it waits `_START_SECONDS` for them and connects the others in the background.
 
-Whatever a server says (names, descriptions, schemas, hints, results, errors) is hearsay: bounded,
-put into our forms, and never followed. A result reaches the model as any other result does, as
-data inside JSON.
-
-A service starts whether its servers answer or not: it waits `_START_SECONDS` for them, and
-connects the others in the background.
+A connection may be dead without a sign (a child process, an older protocol over HTTP), so the list
+is also read again regularly, and whenever a call got no answer. A server may end the session (HTTP
+404) at any time. Its tools stay offered meanwhile: the task connects again at once, and the refused
+call is made once more in the new session.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-from collections.abc import AsyncIterator, Mapping
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from agent.call.messages import ToolSpec
+from agent.errors import ToolError
 from agent.ports import Count, uncounted
-from agent.tools.mcp.mcp_config import McpFileError, read
-from agent.tools.mcp.mcp_server import McpServer
-from agent.tools.registry import ToolSource
+from agent.tools import ToolSource
+from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
+from agent.tools.mcp.mcp_tools import (
+    McpResult,
+    ServerTools,
+    ServerUnavailableError,
+    SessionOverError,
+    offered_tools,
+)
 from agent.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from agent.tools.mcp.mcp_connection import McpConnection
 
 __all__ = ["McpFileError", "open_sources", "survey"]
 
@@ -39,12 +48,170 @@ log = structlog.get_logger(__name__)
 
 _START_SECONDS = 5.0
 _SURVEY_SECONDS = 15.0
-"""Longer than one attempt to connect, so that its reason is known."""
+"""Longer than one attempt to connect, so that the reason of a failure is known."""
+_REFRESH_SECONDS = 15.0
+_LISTEN_AGAIN_SECONDS = 0.5
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 60.0
+_STEADY_SECONDS = 30.0
+"""After a connection that lasted this long, the back-off starts from the beginning."""
+_CLOSE_SECONDS = 10.0
+"""Longer than the library takes to kill a child process."""
+_RENEW_SECONDS = 3.0
+"""How long a call waits for a new session after the server has ended the old one."""
+
+_NOTHING = ServerTools({}, ())
+_AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
+
+
+class McpServer:
+    """The tools of one server while it answers; a `ToolSource`."""
+
+    def __init__(self, name: str, config: McpServerConfig, count: Count) -> None:
+        self.name = name
+        self._config = config
+        self._count = count
+        self._connection: McpConnection | None = None
+        self._offered = _NOTHING
+        self._is_closing = False
+        self._tried = asyncio.Event()
+        self._has_settled = asyncio.Event()
+        """Set while no reconnection is in progress: connected, or unreachable."""
+        self._session = asyncio.timeout(None)
+        """The scope of the connection; it expires when the server has ended the session."""
+        self.fault = "it was not tried yet"
+        """Why it is unreachable, for operators; empty if it is not."""
+        count("agent_tool_source_up", 0, source=name)
+        self._owner = asyncio.create_task(self._keep_connected(), name=f"tool source {name}")
+        self._owner.add_done_callback(self._report_crash)
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        return self._offered.tools
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A line for each of its tools that cannot be offered."""
+        return self._offered.remarks
+
+    @property
+    def is_up(self) -> bool:
+        return not self.fault
+
+    async def tried(self) -> None:
+        """Wait until the first attempt to connect has succeeded or failed."""
+        await self._tried.wait()
+
+    async def close(self) -> None:
+        """Close the connection and end the server's process, within `_CLOSE_SECONDS`."""
+        self._is_closing = True
+        self._owner.cancel()
+        _, late = await asyncio.wait([self._owner], timeout=_CLOSE_SECONDS)
+        if late:
+            log.error("tool_source.close_timed_out", source=self.name)
+
+    async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait, renewed = _FIRST_WAIT_SECONDS, -math.inf
+        while not self._is_closing:
+            began = loop.time()
+            try:
+                await self._connected()
+            except TimeoutError:  # the session is over: connect again at once, unless it recurs
+                before, renewed = renewed, loop.time()
+                if renewed - before > _RENEW_SECONDS:
+                    continue
+                self._lose("it ends each session at once")
+            except ServerUnavailableError as error:
+                self._lose(str(error))
+            if loop.time() - began > _STEADY_SECONDS:
+                wait = _FIRST_WAIT_SECONDS
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 (spreads reconnects)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    async def _connected(self) -> None:
+        """Connect, and keep the list of tools current until the connection ends."""
+        from agent.tools.mcp.mcp_connection import connect  # noqa: PLC0415 (see that module)
+
+        self._session = asyncio.timeout(None)
+        async with self._session, connect(self._config) as connection:
+            while True:
+                async with connection.notices() as wait_for_change:
+                    await self._list(connection)
+                    while await _until_due(wait_for_change):
+                        await self._list(connection)
+                await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _list(self, connection: McpConnection) -> None:
+        listed, remarks = await connection.tools()
+        offered = offered_tools(self.name, self._config, listed, self._call_tool)
+        offered = replace(offered, remarks=(*offered.remarks, *remarks))
+        for remark in sorted(set(offered.remarks) - set(self._offered.remarks)):
+            log.warning("tool_source.tool_left_out", source=self.name, remark=remark)
+        self._offered, self._connection = offered, connection
+        self._has_settled.set()
+        if self.fault:
+            self.fault = ""
+            self._count("agent_tool_source_up", 1, source=self.name)
+            log.info("tool_source.connected", source=self.name, tools=len(offered.tools))
+        self._tried.set()
+
+    def _lose(self, fault: str) -> None:
+        self._connection, self._offered = None, _NOTHING
+        is_new, self.fault = fault != self.fault, fault
+        self._tried.set()
+        self._has_settled.set()
+        if is_new:
+            self._count("agent_tool_source_up", 0, source=self.name)
+            log.warning("tool_source.disconnected", source=self.name, fault=fault)
+
+    async def _call_tool(self, tool: str, arguments: Mapping[str, object]) -> McpResult:
+        """Run a tool, see `CallTool`."""
+        connection = await self._current_connection()
+        try:
+            return await connection.call(tool, arguments, self._config.timeout)
+        except SessionOverError:
+            self._renew(connection)
+            connection = await self._current_connection()
+            return await connection.call(tool, arguments, self._config.timeout)
+
+    async def _current_connection(self) -> McpConnection:
+        """The connection, after a wait while it is renewed. Raises `ToolError` without one."""
+        if self._connection is None and not self.fault:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_SECONDS):
+                    await self._has_settled.wait()
+        if self._connection is None:
+            raise ToolError(_AWAY)
+        return self._connection
+
+    def _renew(self, over: McpConnection) -> None:
+        """Make the owner connect again, unless it has done so since."""
+        if self._connection is over:
+            log.info("tool_source.session_ended", source=self.name)
+            self._connection = None
+            self._has_settled.clear()
+            self._session.reschedule(asyncio.get_running_loop().time())
+
+    def _report_crash(self, owner: asyncio.Task[None]) -> None:
+        """Log an unexpected error of the owner, which is never awaited."""
+        if not owner.cancelled() and (error := owner.exception()) is not None:
+            self._lose("its task has crashed")
+            log.error("tool_source.crashed", source=self.name, exc_info=error)
+
+
+async def _until_due(wait_for_change: Callable[[], Awaitable[bool]]) -> bool:
+    """Wait until the list has to be read; false if no change can be reported any more."""
+    try:
+        async with asyncio.timeout(_REFRESH_SECONDS):
+            return await wait_for_change()
+    except TimeoutError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
 class _LeftOut:
-    """A server that cannot even be tried."""
+    """A server that cannot be tried, because a secret is missing."""
 
     name: str
     fault: str
@@ -55,11 +222,11 @@ class _LeftOut:
 
 @asynccontextmanager
 async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSource, ...]]:
-    """The servers of this file; on leaving, connections are closed and children ended.
+    """The servers of a file; leaving closes the connections and ends child processes.
 
     Args:
-        path: Of the file; empty = there are none.
-        count: For which servers answer.
+        path: The file; empty = no servers.
+        count: Gets the gauge of each server.
 
     Raises:
         McpFileError: The file has a fault.
@@ -69,10 +236,10 @@ async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSourc
 
 
 async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
-    """Connect each server of the file once, for a check of the configuration.
+    """Connect each server of a file once, to check the configuration.
 
     Returns:
-        All tools found; a line for each server that is away; a line for each tool left out.
+        All tools found; a line for each unreachable server; a line for each tool left out.
 
     Raises:
         McpFileError: The file has a fault.
@@ -90,15 +257,15 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
 async def _servers(
     path: str, count: Count, seconds: float
 ) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
-    """All servers of the file, once each has been tried or so much time has passed."""
+    """All servers of a file, once each was tried or `seconds` have passed."""
     if not path:
         yield ()
         return
-    entries, left_out = await asyncio.to_thread(read, Path(path), os.environ)
+    configs, left_out = await asyncio.to_thread(read, Path(path), os.environ)
     for name, fault in left_out.items():
         count("agent_tool_source_up", 0, source=name)
         log.error("tool_source.left_out", source=name, fault=fault)
-    servers = [McpServer(name, entry, count) for name, entry in entries.items()]
+    servers = [McpServer(name, config, count) for name, config in configs.items()]
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

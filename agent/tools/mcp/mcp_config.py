@@ -1,4 +1,4 @@
-"""The file that names the MCP servers, in the form people know from other programs.
+"""The operator's file of MCP servers, in the form that other programs use.
 
     {"mcpServers": {
         "crm": {"url": "https://crm.example.com/mcp",
@@ -7,14 +7,13 @@
                   "env": {"KEY": "${STOCK_KEY}"}}
     }}
 
-It is the operator's: a record in the table can only name tools of servers that stand here, never
-a command or an address. What the file says of a tool (`sideEffects`) outweighs what the server
-says of it. Secrets are named, `${NAME}`, and taken from the environment. A server whose secret is
-not there is left out and reported, so that one forgotten variable does not stop the others; a
-file that cannot be read, or holds a key we do not know, stops the start.
+A record in the table can only name tools of these servers, never a command or an address. What the
+file says of a tool (`sideEffects`) wins over the server's hints. Secrets are named, `${NAME}`, and
+read from the environment. A server whose secret is missing is left out and reported; a file that
+cannot be read, or has an unknown key, stops the start.
 
-Names of servers become the beginning of names of tools, `server__tool`. They hold no two
-underscores in a row, so that no two servers can ever offer the same name.
+A server's name is the beginning of its tools' names, `server__tool`. It contains no two underscores
+in a row, so that two servers never offer the same name.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from agent.errors import AgentError
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_NAME = 24
-"""Leaves the greater part of a tool's 64 characters to the tool."""
+"""Of the 64 characters of a tool's name."""
 
 _Text = Annotated[str, Meta(min_length=1)]
 
@@ -45,24 +44,24 @@ class McpFileError(AgentError):
 
 
 class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One server as the file has it."""
+    """One server in the file."""
 
     url: str = ""
-    """Of a server that is reached by streamable HTTP."""
+    """Set for a server over streamable HTTP."""
     headers: dict[str, str] = {}
     command: str = ""
-    """Of a server that is our child and is spoken to over its pipes."""
+    """Set for a server that is a child process, spoken to over pipes."""
     args: list[str] = []
     env: dict[str, str] = {}
-    """What the child gets besides `PATH`, `HOME` and the like; it inherits nothing else of ours."""
+    """Variables of the child; it inherits only `PATH`, `HOME` and the like."""
     type: Literal["http", "streamable-http", "streamableHttp", "stdio"] | UnsetType = msgspec.UNSET
-    """Written by other programs; tells nothing that is not known."""
+    """Accepted because other programs write it, and ignored."""
     timeout: Annotated[float, Meta(ge=0.1, le=30)] = 8.0
-    """Seconds a call of a tool may take."""
+    """Seconds for one tool call."""
     tools: list[_Text] | None = None
-    """The server's own names of those to be offered; unset = all."""
+    """The tools to offer, by the server's own names; unset = all."""
     side_effects: dict[str, SideEffect] = {}
-    """By the server's own name of the tool."""
+    """By the server's own names."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,9 +71,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def read(
     path: Path, environment: Mapping[str, str]
 ) -> tuple[dict[str, McpServerConfig], dict[str, str]]:
-    """The servers with their secrets filled in; and those left out, with the reason.
+    """Read the file.
 
-    Both are by name, as names of tools begin.
+    Returns:
+        The servers with their secrets filled in, and the reason for each server left out; both by
+        the name with which tool names begin.
 
     Raises:
         McpFileError: The file cannot be read or has a fault.
@@ -82,7 +83,7 @@ def read(
     try:
         servers = msgspec.json.decode(path.read_text("utf-8-sig"), type=_File).mcpServers
     except (OSError, ValueError, RecursionError) as error:
-        # Of a fault in the text only the place is told: the text may hold a secret.
+        # `error` names the place of a fault and not the text, which may hold a secret.
         fault = error.strerror if isinstance(error, OSError) else error
         raise McpFileError(f"MCP_CONFIG: {path}: {fault}") from error
     usable, left_out = {}, {}
@@ -118,7 +119,7 @@ def _fault(name: str, entry: McpServerConfig) -> str:
 def _filled(
     entry: McpServerConfig, environment: Mapping[str, str]
 ) -> tuple[McpServerConfig, list[str]]:
-    """The entry with each `${NAME}` replaced, and the names that are not set."""
+    """The entry with each `${NAME}` replaced, and the variables that are not set."""
     missing: dict[str, None] = {}
 
     def fill(text: str) -> str:

@@ -1,28 +1,24 @@
-"""One connection to an MCP server: the only module that knows the library.
+"""One connection to an MCP server. Only this module and `raw_results` import the library.
 
-It is imported when the first server is connected, and not before: importing takes most of a
-second.
+It is imported with the first server, because importing the library takes most of a second.
 
-What is entered in one task must be left in it (the library's cancel scopes belong to tasks), so
-`connect` is entered by the task that owns the connection and by nobody else. `McpConnection.call`
-may be used from any task: when the connection breaks, the library cancels the owner and gives the
-callers an error. In a caller that were the owner, the two could not be told apart.
+The library's cancel scopes belong to tasks, so `connect` is entered and left by the one task that
+owns the connection; `McpConnection.call` may be used from any task. When the connection breaks, the
+library cancels the owner and gives the callers an error.
 
-What the library does by default and is not wanted here:
+Defaults of the library that are changed here:
 
-- It checks results against the schema the server published for them. That schema is the server's
-  promise to itself; checking it costs our loop what the server likes. `send_request` does not.
-- It tells a refusal over HTTP in the words of an error that may come after the tool has run. A
-  status of 4xx, except 408, and 503 prove that nothing ran: such an answer to a call becomes an
-  error of our own (`_REFUSED`). 404 means that the session is over:
+- It checks results against the server's schema, which blocks the loop. `send_request` does not.
+- It reports a refusal over HTTP like an error after the tool has run. A status of 4xx, except 408,
+  and 503 prove that nothing ran, so such an answer becomes an error of our own (`_REFUSED`). 404
+  ends the session:
   https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#session-management
-- It refuses a list for one malformed tool, and JSON that begins with a byte order mark
-  (`agent.tools.mcp.raw_results`, `_Bounded`).
-- It reads an answer of any length. An HTTP answer is cut off at `_MOST_BYTES`, and is refused if
-  it is compressed, because then its length says nothing. Over pipes nothing is bounded: the child
-  is a program the operator chose to run on this machine.
-- It logs what it could not read, which may hold personal words. Its loggers are silenced.
-- A child's standard error would be ours. It is dropped, for the same reason.
+- It refuses a list for one malformed tool (`agent.tools.mcp.raw_results`), and JSON that begins
+  with a byte order mark (`_Bounded`).
+- It reads an answer of any length. Over HTTP an answer is cut off at `_MOST_BYTES`, and refused if
+  it is compressed. Over pipes nothing is bounded: the operator chose to run that program here.
+- It logs what it could not read, and passes on a child's standard error. Both may hold personal
+  words and are dropped.
 """
 
 from __future__ import annotations
@@ -34,7 +30,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -49,24 +44,24 @@ from mcp.client.subscriptions import SubscriptionLost
 
 from agent.errors import ToolError, provider_kind
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.raw_results import RawTransport, raw_of
-from agent.tools.mcp.untrusted_results import (
+from agent.tools.mcp.mcp_tools import (
     ListedTool,
     McpResult,
     ServerUnavailableError,
     SessionOverError,
-    answer_of,
-    listed_of,
+    read_listed,
+    read_result,
 )
+from agent.tools.mcp.raw_results import RawTransport, raw_of
 
 log = structlog.get_logger(__name__)
 
 _CONNECT_SECONDS = 10.0
 _ASK_SECONDS = 10.0
-"""For anything but a call of a tool, which has a limit of its own."""
+"""For any request but a tool call, which has a limit of its own."""
 _DIAL_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
-"""Who asks has a limit of their own, and words for it: that one comes first."""
+"""Added to a tool call's limit, so that the caller's own limit expires first."""
 _MOST_BYTES = 1024 * 1024
 _MOST_PAGES = 20
 _MOST_TOOLS = 200
@@ -77,40 +72,31 @@ _FAULTS = (
     ValueError, RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError,
     anyio.EndOfStream,
 )  # fmt: skip
-"""What the library raises for a server that is not as it should be."""
+"""What the library raises for a faulty server."""
 _NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
-"""The server refused the request as such. All other codes may also be the library's own."""
+"""The server refused the request itself. All other codes may also be the library's own."""
 _REFUSED = -32_060
-"""Our code for a refusal over HTTP; its data is the status. Not one of JSON-RPC or of MCP."""
+"""Our code for a refusal over HTTP; its data is the status. Not used by JSON-RPC or MCP."""
 _SESSION_OVER = (
     "The system behind this tool has to be connected again. It may be tried again later."
 )
-_CANNOT_BE_READ = "a tool that it lists cannot be read, left out"
 
-Heard = Callable[[], Awaitable[bool]]
-"""Waits for a notice that the tools have changed; false if none can come any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The tools of a server, and a line for each entry that cannot be read."""
-
-    tools: tuple[ListedTool, ...]
-    remarks: tuple[str, ...]
+WaitForChange = Callable[[], Awaitable[bool]]
+"""Waits until the server says that its tools have changed; false if it cannot any more."""
 
 
 class McpConnection:
-    """A server that answers."""
+    """A connection to a server that answers."""
 
     def __init__(self, client: Client, changed: asyncio.Event) -> None:
         self._client = client
         self._changed = changed
 
-    async def tools(self) -> Listing:
-        """All tools of the server, `_MOST_TOOLS` at most.
+    async def tools(self) -> tuple[list[ListedTool], list[str]]:
+        """The tools of the server, at most `_MOST_TOOLS`, and a remark on unreadable ones.
 
         Raises:
-            AwayError: It does not tell.
+            ServerUnavailableError: The server does not answer as it should.
         """
         listed: list[object] = []
         cursor: str | None = None
@@ -125,17 +111,17 @@ class McpConnection:
                         break
         except _FAULTS as error:
             raise ServerUnavailableError(_reason(error)) from error
-        read = [listed_of(entry) for entry in listed[:_MOST_TOOLS]]
-        remarks = (_CANNOT_BE_READ,) if None in read else ()
-        return Listing(tuple(tool for tool in read if tool is not None), remarks)
+        read = [read_listed(entry) for entry in listed[:_MOST_TOOLS]]
+        remarks = ["a tool that it lists cannot be read, left out"] if None in read else []
+        return [tool for tool in read if tool is not None], remarks
 
     async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> McpResult:
-        """Have a tool run.
+        """Run a tool.
 
         Raises:
-            SessionOverError: The server did not begin it, as it wants a new session.
+            SessionOverError: The server did not begin it, because it wants a new session.
             ToolError: The server did not begin it.
-            AwayError: It is not known whether it ran.
+            ServerUnavailableError: It is not known whether it ran.
         """
         params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
         try:
@@ -154,18 +140,18 @@ class McpConnection:
         except _FAULTS as error:
             self._changed.set()
             raise ServerUnavailableError(_reason(error)) from error
-        return answer_of(raw_of(result))
+        return read_result(raw_of(result))
 
     @asynccontextmanager
-    async def notices(self) -> AsyncIterator[Heard]:
-        """Listen for changes; for the owner of the connection."""
+    async def notices(self) -> AsyncIterator[WaitForChange]:
+        """Listen for changes of the tools; only for the owner of the connection."""
         async with AsyncExitStack() as stack:
             try:
                 subscription = await stack.enter_async_context(
                     self._client.listen(tools_list_changed=True)
                 )
             except (MCPError, RuntimeError, TimeoutError):
-                # The protocol is older, or the server will not: then notices come by themselves.
+                # An older protocol, or the server refuses: notifications come unasked.
                 yield self._notice
                 return
 
@@ -186,10 +172,10 @@ class McpConnection:
 
 @asynccontextmanager
 async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
-    """A connection to this server, closed on leaving; its process, if any, is ended then.
+    """Connect to a server; leaving closes the connection and ends the child process.
 
     Raises:
-        AwayError: The server cannot be reached, or went away while the connection was used.
+        ServerUnavailableError: The server cannot be reached, or the connection broke.
     """
     for name in ("mcp", "client", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -218,7 +204,7 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
 
 
 async def _transport(stack: AsyncExitStack, entry: McpServerConfig, refusals: _Refusals) -> Any:
-    """The library's transport, not entered; what it needs is closed with the stack."""
+    """The library's transport, not entered; `stack` closes what it needs."""
     if entry.command:
         dropped = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115, ASYNC230, PTH123 (the stack closes it)
         child = StdioServerParameters(command=entry.command, args=entry.args, env=entry.env)
@@ -233,19 +219,19 @@ async def _transport(stack: AsyncExitStack, entry: McpServerConfig, refusals: _R
 
 
 class _Refusals:
-    """Remembers how a server over HTTP refused us last: the library does not tell."""
+    """Stores the last refusal over HTTP, which the library does not report."""
 
     def __init__(self) -> None:
         self.reason = ""
 
     async def note(self, response: httpx2.Response) -> None:
-        """A hook for every response."""
+        """Response hook."""
         refused = response.status_code in {401, 403} or response.status_code >= 500
         self.reason = f"it answers with HTTP {response.status_code}" if refused else ""
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """A hook for every response: read no more of it than is good."""
+    """Response hook: limit how much of the body is read."""
     is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
     if is_packed or not is_stream:
@@ -254,7 +240,7 @@ async def _bound(response: httpx2.Response) -> None:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body of bounded length, without the byte order mark it may begin with."""
+    """A body of bounded length, without a byte order mark."""
 
     def __init__(self, stream: Any, limit: int) -> None:
         self._stream = stream
@@ -281,8 +267,10 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _settle(response: httpx2.Response) -> None:
-    """A hook for every response: a refusal of a call becomes an error that says so."""
-    if not _proves_refusal(response.status_code) or not _is_call(response.request):
+    """Response hook: turn a refusal of a tool call into the error `_REFUSED`."""
+    status, request = response.status_code, response.request
+    is_refusal = status == 503 or (400 <= status < 500 and status != 408)
+    if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
         return
     body = await _body(response)
     if not _has_code(body, _NOT_BEGUN):
@@ -290,17 +278,6 @@ async def _settle(response: httpx2.Response) -> None:
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
         response.headers["Content-Type"] = "application/json"
     response.stream = httpx2.ByteStream(body)
-
-
-def _proves_refusal(status: int) -> bool:
-    is_clients = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return status == HTTPStatus.SERVICE_UNAVAILABLE or (
-        is_clients and status != HTTPStatus.REQUEST_TIMEOUT
-    )
-
-
-def _is_call(request: httpx2.Request) -> bool:
-    return request.method == "POST" and b'"tools/call"' in request.content
 
 
 async def _body(response: httpx2.Response) -> bytes:
@@ -335,7 +312,7 @@ def _refusal(status: object) -> ToolError:
 
 
 def _reason(error: BaseException) -> str:
-    """Why, for operators: never the text of an error, which may hold anything."""
+    """The reason for operators; never the text of an error, which may hold personal data."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
@@ -350,5 +327,5 @@ def _reason(error: BaseException) -> str:
         case httpx2.HTTPError() | OSError():
             return f"it cannot be reached ({type(error).__name__})"
         case _:
-            log.error("tool_source.unexpected", exc_info=error)
+            log.error("tool_source.failed_unexpectedly", exc_info=error)
             return f"it does not behave as it should ({type(error).__name__})"

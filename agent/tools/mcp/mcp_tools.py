@@ -1,23 +1,25 @@
-"""From what a server lists to tools that a use case can name.
+"""Tools for use cases, made of what an MCP server lists and answers.
 
-A tool's name is `server__tool`, of the characters every model family takes. Names that were one
-before and are the same afterwards get a number that depends on the original name alone, so that no
-order of listing and no process gives them different names; the tool that had the name by itself
-keeps it.
+All server output (names, descriptions, schemas, hints, results, errors) is untrusted: it is
+bounded, converted to our forms and never followed. A tool that cannot be read is left out with a
+remark, an unknown content block is named in the text, and nothing in an answer raises an error.
 
-What running a tool twice would do is the operator's word first, then the server's hint, which can
-only be trusted as far as the server is; without either a tool counts as one that must not be run
-twice. What has an effect goes through the ledger of the call:
+A tool's name is `server__tool`, of the characters every model family takes. Names that become equal
+by this get a number that depends on the original name alone, so that all processes agree; a tool
+whose name needs no change keeps it.
 
-| the server says | a tool that may be repeated | any other |
+What running a tool twice would do is decided by the operator's file, then by the server's hint;
+without either it must not be run twice. A tool with effects goes through the idempotency store:
+
+| the server's answer | a tool that may be repeated | any other |
 |---|---|---|
-| it is done | done | done |
-| it ran and failed | not done, may be tried again | that is its result, not run again |
-| it will not begin it | not done, may be tried again | the same |
-| nothing, or something unreadable | completed by asking again | unknown, never again by itself |
+| done | done | done |
+| it ran and failed | not done, may be tried again | stored as its result, not run again |
+| it refuses to begin | not done, may be tried again | the same |
+| none, or unreadable | completed by asking again | unknown, not run again |
 
-A failure told by the server is a result for the ledger, because it does not say how far the tool
-had come. With other arguments it is another effect, so that a model can correct itself.
+A failure is stored as a result because it does not say how far the tool came. Other arguments are
+another effect, so a model can correct itself.
 """
 
 from __future__ import annotations
@@ -27,56 +29,156 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
 from agent.call.messages import SideEffect, ToolSpec
-from agent.errors import ToolError
+from agent.errors import AgentError, ToolError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
-from agent.tools.mcp import schema_mapping as schemas
+from agent.tools.json_schema import SchemaError, one_line, plain_schema
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.untrusted_results import ListedTool, McpResult, ServerUnavailableError
 from agent.tools.tool import CallContext, Tool, ToolFunction
 
 _LONGEST_NAME = 64
+_DESCRIPTION_CHARS = 1_000
+_SHOWN_CHARS = 100
 _MOST_RESULT_CHARS = 4_000
+_NOT_INCLUDED = "[{}, not included]"
 _NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."
-_LEDGER_SECONDS = PERFORM_SECONDS + 2.0
-"""Longer than performing and writing its outcome down may take, so that the ledger has its say."""
+_EFFECT_SECONDS = PERFORM_SECONDS + 2.0
+"""Longer than performing and writing the outcome may take."""
+REST = "rest"
+"""The field for arguments that a schema allows without naming them."""
+_REST_KEY = "*"
+"""The property of `REST`; no other property may have this name."""
+_KINDS: Mapping[str, Any] = {
+    "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
+    "object": dict[str, Any],
+}  # fmt: skip
 
-Ask = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
-"""Run a server's tool. Raises `ToolError` (not begun) or `ServerUnavailableError` (unknown)."""
+
+class ServerUnavailableError(AgentError):
+    """A server does not answer; a tool that was called may or may not have run.
+
+    The text says why, for operators, without quoting anybody.
+    """
+
+
+class SessionOverError(ToolError):
+    """The server has ended the session: the tool did not run, and a new session may run it."""
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedTool:
-    """The tools of a server by the names we give them, and a line for each one left out."""
+class ListedTool:
+    """A tool as its server lists it; untrusted."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    is_read_only: bool
+    is_idempotent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class McpResult:
+    """The result of a server's tool."""
+
+    value: object
+    """Of JSON's types."""
+    is_error: bool
+    """The tool ran and reports a failure."""
+
+
+CallTool = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
+"""Runs a server's tool. Raises `ToolError` (not begun) or `ServerUnavailableError` (unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTools:
+    """The tools of a server by their names here, and a line for each one left out."""
 
     tools: Mapping[str, Tool]
     remarks: tuple[str, ...]
 
 
-def offer(
-    server: str, entry: McpServerConfig, listed: Iterable[ListedTool], ask: Ask
-) -> OfferedTool:
-    """What this server offers, as far as it is wanted and can be used."""
+def read_listed(raw: object) -> ListedTool | None:
+    """A tool of a list; `None` if its name or its arguments cannot be read."""
+    match raw:
+        case {"name": str(name), **rest} if name:
+            schema = rest.get("inputSchema")
+            annotations = rest.get("annotations")
+            hints = annotations if isinstance(annotations, dict) else {}
+            texts = (rest.get("description"), rest.get("title"), hints.get("title"))
+            if not isinstance(schema, dict | None):
+                return None
+            return ListedTool(
+                name=name,
+                description=next((each for each in texts if isinstance(each, str) and each), ""),
+                schema={"type": "object"} if schema is None else schema,
+                is_read_only=hints.get("readOnlyHint") is True,
+                is_idempotent=hints.get("idempotentHint") is True,
+            )
+        case _:
+            return None
+
+
+def read_result(raw: Mapping[str, Any]) -> McpResult:
+    """The result of a call: its structured content, otherwise its text."""
+    is_error = raw.get("isError") is True
+    structured = raw.get("structuredContent")
+    if structured is not None and not is_error:
+        return McpResult(structured, is_error=False)
+    content = raw.get("content")
+    blocks = content if isinstance(content, list) else [content]
+    return McpResult("\n".join(filter(None, map(_block_text, blocks))), is_error=is_error)
+
+
+def _block_text(block: object) -> str:
+    """A content block as text; images and the like are only named."""
+    match block:
+        case None:
+            return ""
+        case str():
+            return block
+        case {"text": str(text)}:
+            return text
+        case {"resource": {"text": str(text)}}:
+            return text
+        case {"type": "image" | "audio" as kind, "mimeType": str(media)}:
+            return _NOT_INCLUDED.format(f"{kind}: {media[:_SHOWN_CHARS]}")
+        case {"type": "resource_link", "name": str(name)}:
+            return _NOT_INCLUDED.format(f"link: {name[:_SHOWN_CHARS]}")
+        case {"type": str(kind)}:
+            return _NOT_INCLUDED.format(kind[:_SHOWN_CHARS])
+        case _:
+            return _NOT_INCLUDED.format("something unknown")
+
+
+def offered_tools(
+    server: str, config: McpServerConfig, listed: Iterable[ListedTool], call_tool: CallTool
+) -> ServerTools:
+    """The tools of a server that its configuration wants and that can be used."""
     found = {each.name: each for each in reversed(list(listed))}
-    wanted = found if entry.tools is None else {name: found.get(name) for name in entry.tools}
+    wanted = found if config.tools is None else {name: found.get(name) for name in config.tools}
     tools, remarks = {}, []
     for original, ours in sorted(names(server, wanted).items()):
         if (each := wanted[original]) is None:
             remarks.append(f"{ours}: the server does not have it")
             continue
         try:
-            tools[ours] = _tool(ours, each, entry, ask)
-        except schemas.SchemaError as error:
+            tools[ours] = _tool(ours, each, config, call_tool)
+        except SchemaError as error:
             remarks.append(f"{ours}: {error}, left out")
-    return OfferedTool(tools, tuple(remarks))
+    return ServerTools(tools, tuple(remarks))
 
 
 def names(server: str, originals: Iterable[str]) -> dict[str, str]:
-    """The name of each tool, by the server's own."""
-    plain = {original: f"{server}__{_safe(original)}" for original in originals}
+    """The name of each tool here, by the server's own name."""
+    plain = {
+        original: f"{server}__{re.sub(r'[^A-Za-z0-9_]', '_', original) or '_'}"
+        for original in originals
+    }
     seen = list(plain.values())
     return {
         original: ours
@@ -86,87 +188,100 @@ def names(server: str, originals: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _safe(original: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", original) or "_"
-
-
 def _numbered(ours: str, original: str) -> str:
     number = sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{ours[: _LONGEST_NAME - len(number) - 1]}_{number}"
 
 
-def _tool(name: str, listed: ListedTool, entry: McpServerConfig, ask: Ask) -> Tool:
-    schema = schemas.parameters(listed.schema)
-    arguments, properties = schemas.arguments(name, schema)
-    effect = _side_effect(listed, entry)
+def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: CallTool) -> Tool:
+    schema = plain_schema(listed.schema)
+    arguments, properties = arguments_of(name, schema)
+    effect = _side_effect(listed, config)
     spec = ToolSpec(
         name=name,
-        description=schemas.description(listed.description, f"The tool {name}."),
+        description=one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}.",
         parameters=msgspec.json.encode(schema).decode(),
         side_effect=effect,
     )
-    running = _Running(name, listed.name, properties, entry.timeout, ask)
-    function, seconds = running.function(effect)
-    rest = schemas.REST if schema.get("additionalProperties") else ""
+    runner = _Runner(name, listed.name, properties, config.timeout, call_tool)
+    function, seconds = runner.function(effect)
+    rest = REST if schema.get("additionalProperties") else ""
     return Tool(spec, arguments, function, seconds, _MOST_RESULT_CHARS, rest=rest)
 
 
-def _side_effect(listed: ListedTool, entry: McpServerConfig) -> SideEffect:
-    if (said := entry.side_effects.get(listed.name)) is not None:
-        return said
+def _side_effect(listed: ListedTool, config: McpServerConfig) -> SideEffect:
+    if (configured := config.side_effects.get(listed.name)) is not None:
+        return configured
     if listed.is_read_only:
         return SideEffect.NONE
     return SideEffect.IDEMPOTENT if listed.is_idempotent else SideEffect.ONCE
 
 
+def arguments_of(
+    tool: str, schema: Mapping[str, Any]
+) -> tuple[type[msgspec.Struct], dict[str, str]]:
+    """The struct for the model's arguments, and the property of each of its fields.
+
+    Only the outermost level is checked, enough to correct or report a model's slip early; the
+    server checks the rest. Arguments that the schema does not name are in the field `REST`.
+    """
+    properties = {f"argument_{number}": name for number, name in enumerate(schema["properties"])}
+    required = set(schema.get("required", ()))
+    fields: list[Any] = []
+    for field, name in properties.items():
+        kind = _KINDS.get(schema["properties"][name].get("type", ""), Any)
+        fields.append((field, kind) if name in required else (field, kind, msgspec.UNSET))
+    if schema.get("additionalProperties"):
+        fields.append((REST, dict[str, Any], msgspec.field(default_factory=dict)))
+    renamed = {**properties, REST: _REST_KEY}
+    made = msgspec.defstruct(tool, fields, rename=renamed, kw_only=True, forbid_unknown_fields=True)
+    return made, properties
+
+
 @dataclass(frozen=True, slots=True)
-class _Running:
-    """Running one tool of a server."""
+class _Runner:
+    """Runs one tool of a server."""
 
     name: str
     original: str
     properties: Mapping[str, str]
-    """The property behind each argument of the function."""
     timeout: float
-    ask: Ask
+    call_tool: CallTool
 
     def function(self, effect: SideEffect) -> tuple[ToolFunction, float]:
-        """What the toolbox calls, and how many seconds it gives it."""
+        """The function of the `Tool`, and its timeout in seconds."""
         if effect is SideEffect.NONE:
-            return self.look, self.timeout
+            return self._look, self.timeout
         is_repeatable = effect is SideEffect.IDEMPOTENT
 
         async def act(call: CallContext, **given: object) -> object:
-            return await self.act(call, given, repeatable=is_repeatable)
+            return await self._act(call, given, repeatable=is_repeatable)
 
-        return act, _LEDGER_SECONDS
+        return act, _EFFECT_SECONDS
 
-    async def look(self, _: CallContext, **given: object) -> object:
-        """Have it run; nothing happens by it."""
+    async def _look(self, _: CallContext, **given: object) -> object:
         try:
-            answer = await self.ask(self.original, self._arguments(given))
+            answer = await self.call_tool(self.original, self._arguments(given))
         except ServerUnavailableError as error:
             raise ToolError(_NO_ANSWER) from error
-        return _value(_result(answer))
+        return _value(_storable(answer))
 
-    async def act(
+    async def _act(
         self, call: CallContext, given: Mapping[str, object], *, repeatable: bool
     ) -> object:
-        """Have it run once in this call, however often it is asked for."""
-
         async def perform(plan: Plan) -> Result:
             arguments = msgspec.convert(plan["arguments"], dict[str, object])
             async with asyncio.timeout(self.timeout):
-                answer = await self.ask(self.original, arguments)
+                answer = await self.call_tool(self.original, arguments)
             if answer.is_error and repeatable:
-                _value(_result(answer))
-            return _result(answer)
+                _value(_storable(answer))
+            return _storable(answer)
 
         arguments = self._arguments(given)
         plan: Plan = {"arguments": arguments}
         effect = f"mcp.{self.name}"
         return _value(
-            await call.ledger.once(effect, arguments, plan, perform, repeatable=repeatable)
+            await call.idempotency.once(effect, arguments, plan, perform, repeatable=repeatable)
         )
 
     def _arguments(self, given: Mapping[str, object]) -> dict[str, object]:
@@ -175,12 +290,12 @@ class _Running:
             for name, value in given.items()
             if name in self.properties and value is not msgspec.UNSET
         }
-        rest = given.get(schemas.REST)
+        rest = given.get(REST)
         return {**(rest if isinstance(rest, dict) else {}), **named}
 
 
-def _result(answer: McpResult) -> Result:
-    """An answer as it may be kept: bounded, and of types that can be written."""
+def _storable(answer: McpResult) -> Result:
+    """An answer bounded and of types that can be stored."""
     try:
         text = msgspec.json.encode(answer.value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -193,10 +308,10 @@ def _result(answer: McpResult) -> Result:
 
 
 def _value(result: Result) -> object:
-    """What the model is told of a result. Raises `ToolError` if the server called it a failure."""
-    told = result["told"]
+    """The result for the model. Raises `ToolError` if the server reported a failure."""
+    value = result["told"]
     if not result["failed"]:
-        return told if told not in ("", None) else "done"
-    if isinstance(told, dict):
-        told = told.get("beginning", "")
-    raise ToolError(str(told) or "The tool says that it failed, and not why.")
+        return value if value not in ("", None) else "done"
+    if isinstance(value, dict):
+        value = value.get("beginning", "")
+    raise ToolError(str(value) or "The tool says that it failed, and not why.")

@@ -1,9 +1,9 @@
-"""Brings the two answers that are read here past the checks of the library.
+"""Passes the answers to `tools/list` and `tools/call` around the checks of the library.
 
-The library refuses a whole list for one malformed tool, and a whole result for one content block
-that it does not know: a booking that was made would count as "not known whether done". So of each
-answer to `tools/list` and `tools/call` the library is given a part that it accepts, and the answer
-as the server sent it travels in `_meta`. `agent.tools.mcp.untrusted_results` reads it there.
+The library refuses a whole list for one malformed tool, and a whole result for one unknown content
+block, so a booking that was made would count as unknown. It is therefore given a part that it
+accepts, and the answer as the server sent it travels in `_meta`; `agent.tools.mcp.mcp_tools` reads
+it.
 
 Rejected: repairing the answer, because the checks differ between revisions of the protocol.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, TypeGuard
+from typing import Any
 
 import mcp_types as types
 from mcp.client import Transport
@@ -37,28 +37,24 @@ def raw_of(result: types.Result) -> Mapping[str, Any]:
 
 
 def carried(method: str, result: dict[str, Any]) -> dict[str, Any]:
-    """What the library is given for an answer; any other answer is left as it is."""
+    """What the library is given for an answer; answers to other methods are unchanged."""
     meta = {RAW: result}
     match method:
         case "tools/list":
             cursor = result.get("nextCursor")
             tools = result.get("tools")
-            accepted = [tool for tool in tools if _is_accepted(tool)] if _is_list(tools) else []
+            listed: list[object] = tools if isinstance(tools, list) else []
             more = {"nextCursor": cursor if isinstance(cursor, str) else None}
-            return {**result, **more, "tools": accepted, "_meta": meta}
+            return {**result, **more, "tools": list(filter(_is_accepted, listed)), "_meta": meta}
         case "tools/call":
-            words: dict[str, Any] = {"content": [], "structuredContent": None, "isError": False}
-            return {**result, **words, "_meta": meta}
+            empty: dict[str, Any] = {"content": [], "structuredContent": None, "isError": False}
+            return {**result, **empty, "_meta": meta}
         case _:
             return result
 
 
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
-
-
 def _is_accepted(tool: object) -> bool:
-    """Whether the library takes a tool, in each revision of the protocol."""
+    """Whether the library accepts a tool in each revision of the protocol."""
     for version in KNOWN_PROTOCOL_VERSIONS:
         try:
             methods.validate_server_result(_LIST, version, {**_COMPLETE, "tools": [tool]})
@@ -89,12 +85,12 @@ class RawTransport:
 
 
 class _Stream:
-    """What both directions have in common: they end with the stream inside."""
+    """One direction of the transport; closes the stream inside."""
 
     def __init__(self, inner: Any, asked: dict[object, str]) -> None:
         self._inner = inner
         self._asked = asked
-        """Methods of the requests that wait for an answer, by their id."""
+        """The methods of unanswered requests by id."""
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -44,7 +44,6 @@ def times(answer: Any) -> list[str]:
 async def test_apartments_are_filtered_by_every_wish(
     wishes: dict[str, object], layouts: list[str]
 ) -> None:
-    """Rent and move-in date are limits that may be met exactly."""
     answer = await told(call_of(await seeded()), "ListAvailableApartmentsFunction", **wishes)
 
     assert [each["layout"] for each in answer["availableApartments"]] == layouts
@@ -54,7 +53,6 @@ async def test_apartments_are_filtered_by_every_wish(
 
 
 async def test_an_apartment_is_told_with_what_callers_ask_first() -> None:
-    """The rest is for the other questions."""
     answer = await told(
         call_of(await seeded()), "ListAvailableApartmentsFunction", apartmentType="studio"
     )
@@ -86,7 +84,6 @@ async def test_an_apartment_is_told_with_what_callers_ask_first() -> None:
     ],
 )  # fmt: skip
 async def test_an_inquiry_is_answered_from_the_data(subject: str, detail: object) -> None:
-    """For one layout, or for all."""
     call = call_of(await seeded())
 
     one = await told(call, "CommonInquiriesFunction", inquiryType=subject, apartmentType="studio")
@@ -102,7 +99,6 @@ async def test_an_inquiry_is_answered_from_the_data(subject: str, detail: object
 
 
 async def test_the_data_may_be_a_map_and_may_lack_layouts() -> None:
-    """The predecessor wrote JSON text; an editor may write the map itself."""
     store = MemoryStore()
     studio = {"layout": "studio", "rent": 900, "moveInDate": "2026-04-01"}
     await store.put({"pk": "apartments", "sk": "database", "apartmentDetails": {"studio": studio}})
@@ -118,14 +114,12 @@ async def test_the_data_may_be_a_map_and_may_lack_layouts() -> None:
 
 
 async def test_without_data_no_question_is_answered() -> None:
-    """The model is told, instead of an empty list it might believe."""
     error = await refused(call_of(MemoryStore()), "ListAvailableApartmentsFunction")
 
     assert error.startswith("There is no data about the apartments")
 
 
 async def test_a_free_slot_is_found_however_its_time_is_written() -> None:
-    """Twelve or twenty-four hours, with or without minutes and dots."""
     call = call_of(await seeded())
 
     for time in ("4:30 PM", "4:30pm", "4.30 p.m.", "16:30", " 16:30:00 "):
@@ -135,7 +129,6 @@ async def test_a_free_slot_is_found_however_its_time_is_written() -> None:
 
 
 async def test_a_day_is_told_in_the_order_of_time() -> None:
-    """Keys sort 10:00 AM before 9:00 AM; people do not."""
     store = MemoryStore()
     for time in ("10:00 AM", "2:00 PM", "9:00 AM"):
         sk = f"{TOMORROW}::{time}::studio::in-person"
@@ -148,7 +141,6 @@ async def test_a_day_is_told_in_the_order_of_time() -> None:
 
 
 async def test_a_taken_time_gives_others_of_the_day() -> None:
-    """Then others of other days, then none."""
     store = await seeded()
     call = call_of(store)
 
@@ -167,7 +159,6 @@ async def test_a_taken_time_gives_others_of_the_day() -> None:
 
 
 async def test_slots_of_the_past_are_not_offered() -> None:
-    """They may still be in the table."""
     evening = datetime(2026, 3, 6, 20, tzinfo=ZONE).timestamp()
     call = call_of(await seeded(), at=evening)
 
@@ -200,14 +191,12 @@ async def test_slots_of_the_past_are_not_offered() -> None:
 async def test_a_day_or_time_that_is_none_is_refused(
     arguments: dict[str, object], error: str
 ) -> None:
-    """With what the model needs to write it right."""
     call = call_of(await seeded())
 
     assert await refused(call, "CheckAvailabilityFunction", **arguments) == error
 
 
 async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
-    """The shape of seed B5, and the index that keeps seeding from bringing the slot back."""
     store = await seeded()
     assert await store.get(FREE, SLOT)
 
@@ -232,7 +221,6 @@ async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
 
 
 async def test_two_callers_never_get_the_same_slot() -> None:
-    """Exactly one wins, and the other is told."""
     store = await seeded()
     calls = (call_of(store, caller=ADA), call_of(store, caller=GRACE, call_id="CA2"))
 
@@ -244,7 +232,6 @@ async def test_two_callers_never_get_the_same_slot() -> None:
 
 
 async def test_booking_again_is_not_a_second_booking() -> None:
-    """Also from a later call of the same caller."""
     store = await seeded()
     await told(call_of(store), "ScheduleTourFunction", **tour())
 
@@ -257,7 +244,6 @@ async def test_booking_again_is_not_a_second_booking() -> None:
 
 
 async def test_a_repeat_in_the_call_hears_what_the_first_was_told() -> None:
-    """Also when the tour has begun meanwhile."""
     store = await seeded()
     after = datetime(2026, 3, 6, 20, tzinfo=ZONE).timestamp()
 
@@ -269,7 +255,6 @@ async def test_a_repeat_in_the_call_hears_what_the_first_was_told() -> None:
 
 
 async def test_a_slot_that_was_taken_may_be_free_again() -> None:
-    """That it was not free is true only for the moment."""
     store = await seeded()
     call = call_of(store)
     slot = await store.get(FREE, SLOT) or {}
@@ -289,7 +274,7 @@ async def test_a_slot_that_was_taken_may_be_free_again() -> None:
 async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
     """The repeat completes it, unless somebody was faster before it was taken.
 
-    The touches are: the entry of the ledger, the booking that may be there, the move, the entry.
+    The touches are: the record, the booking that may be there, the move, the record.
     """
     store = await seeded()
     dying = Mortal({touch: fate})
@@ -311,7 +296,6 @@ async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate:
 
 
 async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
-    """The one that loses the race finds that the caller has won it."""
     call = call_of(await seeded())
 
     async with asyncio.TaskGroup() as group:
@@ -321,7 +305,6 @@ async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
 
 
 async def test_a_slot_that_never_was_is_not_free() -> None:
-    """And nothing is booked."""
     store = await seeded()
 
     answer = await told(call_of(store), "ScheduleTourFunction", **tour("5:15 PM"))
@@ -331,7 +314,6 @@ async def test_a_slot_that_never_was_is_not_free() -> None:
 
 
 async def test_callers_hear_their_coming_tours() -> None:
-    """In order, without those of others and those that are over."""
     store = await seeded()
     call = call_of(store)
     none = await told(call, "CheckExistingAppointmentsFunction")
@@ -350,7 +332,6 @@ async def test_callers_hear_their_coming_tours() -> None:
 
 
 async def test_a_caller_without_number_can_book() -> None:
-    """The booking is kept with the call."""
     store = await seeded()
 
     await told(call_of(store, caller=""), "ScheduleTourFunction", **tour())
@@ -360,7 +341,6 @@ async def test_a_caller_without_number_can_book() -> None:
 
 
 async def test_every_seeded_slot_agrees_with_its_key() -> None:
-    """What is offered is what is booked."""
     for item in await (await seeded()).query(FREE):
         slot = json.loads(json.dumps(item["appointment"]))
         assert item["sk"] == "::".join(

@@ -13,7 +13,6 @@ from tests.tools.worlds import call_of, refused, run
 
 
 async def test_a_handoff_carries_reason_and_summary() -> None:
-    """The person who takes over knows what was said."""
     outcome = await run(
         call_of(MemoryStore()),
         "LiveAgentHandoffFunction",
@@ -26,7 +25,6 @@ async def test_a_handoff_carries_reason_and_summary() -> None:
 
 
 async def test_a_handoff_is_never_refused_for_its_length() -> None:
-    """Too much is cut, and no reason is the caller's wish."""
     call = call_of(MemoryStore())
 
     long = await run(call, "LiveAgentHandoffFunction", reason="r" * 900, context="c" * 9_000)
@@ -37,7 +35,6 @@ async def test_a_handoff_is_never_refused_for_its_length() -> None:
 
 
 async def test_a_handoff_carries_what_was_found_out() -> None:
-    """Each detail by its name; one without a name is a note, and nothing is nothing."""
     details = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
 
     outcome = await run(
@@ -57,7 +54,6 @@ async def test_a_handoff_carries_what_was_found_out() -> None:
 
 
 async def test_a_handoff_carries_ten_details_at_most() -> None:
-    """Cut, not refused; the same name again is the latest."""
     details = [f"n{number}: {number}" for number in range(50)]
     call = call_of(MemoryStore())
 
@@ -69,7 +65,6 @@ async def test_a_handoff_carries_ten_details_at_most() -> None:
 
 
 async def test_the_agent_can_hang_up() -> None:
-    """After the goodbye, which is the conversation's business (D22)."""
     outcome = await run(call_of(MemoryStore()), "EndCallFunction")
 
     assert outcome.effect == HangUp()
@@ -80,7 +75,6 @@ async def test_the_agent_can_hang_up() -> None:
     [("es-US", "es-US"), ("ES-es", "es-ES"), ("es", "es-US"), ("es-MX", "es-US"), ("en", "en-US")],
 )
 async def test_a_language_of_the_use_case_is_spoken(wanted: str, language: str) -> None:
-    """The exact tag, or another one of the same language; and back again."""
     call = call_of(MemoryStore(), languages=("es-US", "es-ES"))
 
     outcome = await run(call, "SwitchLanguageFunction", language=wanted)
@@ -89,7 +83,6 @@ async def test_a_language_of_the_use_case_is_spoken(wanted: str, language: str) 
 
 
 async def test_another_language_is_refused() -> None:
-    """A language without a voice would end the call."""
     call = call_of(MemoryStore(), languages=("es-US",))
 
     error = await refused(call, "SwitchLanguageFunction", language="de-DE")
@@ -98,8 +91,6 @@ async def test_another_language_is_refused() -> None:
 
 
 def test_the_language_of_a_call_is_the_one_it_switched_to_last() -> None:
-    """A switch that failed, or is not finished, or tells nothing, changes nothing."""
-
     def switch(number: int, content: str | None, *, is_error: bool = False) -> ToolUsed:
         call = ToolCall(f"tool{number:05d}", "SwitchLanguageFunction", "{}")
         result = ToolResult(call.id, content, is_error) if content else None

@@ -17,7 +17,6 @@ from tests.tools.worlds import ADA, call_of, refused, seeded, told
 
 
 async def test_a_name_is_saved_and_nothing_else_is_lost() -> None:
-    """D21: the address and the routing of the profile stay."""
     store = MemoryStore()
     kept: dict[str, object] = {
         "pk": ADA,
@@ -42,7 +41,6 @@ async def test_a_name_is_saved_and_nothing_else_is_lost() -> None:
 
 
 async def test_a_new_caller_gets_a_profile() -> None:
-    """Routed to the use case that asked, and listed in the index."""
     store = MemoryStore()
     call = call_of(store, use_case="defaultUseCase")
 
@@ -62,7 +60,6 @@ async def test_a_new_caller_gets_a_profile() -> None:
 
 
 async def test_half_a_name_is_not_saved() -> None:
-    """Blank is not a name."""
     error = await refused(
         call_of(MemoryStore()), "DefaultSaveFirstAndLastName", firstName="Ada", lastName=" "
     )
@@ -83,7 +80,6 @@ async def test_half_a_name_is_not_saved() -> None:
     ],
 )
 async def test_what_is_no_name_is_not_saved(first: str, last: str) -> None:
-    """Whatever is saved as a name is spoken to the owner of the number in each later call."""
     store = MemoryStore()
 
     error = await refused(
@@ -99,7 +95,6 @@ async def test_what_is_no_name_is_not_saved(first: str, last: str) -> None:
     ["You won, say your PIN: 1", "x" * 41, "a\nb", "<b>", "evil.com", 7, ["Ada"]],
 )
 async def test_a_hostile_profile_that_is_there_already_is_harmless(hostile: object) -> None:
-    """The rule holds when a profile is read, too: such a name or address is as if unknown."""
     store = MemoryStore()
     item: Item = {"pk": ADA, "sk": "profile", "firstName": hostile, "lastName": "Example"}
     await store.put({**item, "email": hostile})
@@ -110,7 +105,6 @@ async def test_a_hostile_profile_that_is_there_already_is_harmless(hostile: obje
 
 
 async def test_a_choice_routes_the_next_call() -> None:
-    """The key is written as the use case is called, whatever its case; the rest stays."""
     store = await seeded()
     await store.put({"pk": ADA, "sk": "profile", "email": "ada@example.com"})
 
@@ -128,7 +122,6 @@ async def test_a_choice_routes_the_next_call() -> None:
 
 
 async def test_a_use_case_that_is_none_is_refused() -> None:
-    """With those there are."""
     error = await refused(call_of(await seeded()), "DefaultSaveUseCase", useCase="taxi")
 
     assert error == (
@@ -138,7 +131,6 @@ async def test_a_use_case_that_is_none_is_refused() -> None:
 
 
 async def test_an_address_is_saved_after_it_was_read_back() -> None:
-    """In two steps, and nothing else of the profile is lost (D21)."""
     store = MemoryStore()
     kept: dict[str, object] = {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA}
     kept |= {"firstName": "Ada", "email": "old@example.com", "useCase": "apartmentSearchUseCase"}
@@ -168,7 +160,6 @@ async def test_an_address_is_saved_after_it_was_read_back() -> None:
 
 
 async def test_an_address_may_be_confirmed_in_the_words_it_was_said_in() -> None:
-    """What counts is the address they mean."""
     store = MemoryStore()
     await told(call_of(store), "SaveEmailFunction", email="ada at example dot com")
     later = call_of(store, turn=1)
@@ -182,7 +173,6 @@ async def test_an_address_may_be_confirmed_in_the_words_it_was_said_in() -> None
 
 @pytest.mark.parametrize("heard_in", ["nowhere", "another address", "another call"])
 async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
-    """A model cannot confirm for the caller at once, or what it has changed since."""
     store = MemoryStore()
     if heard_in == "another address":
         await told(call_of(store), "SaveEmailFunction", email="eda@example.com")
@@ -199,7 +189,6 @@ async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
 
 @pytest.mark.parametrize("again", ["", "another address", "the same address"])
 async def test_an_address_is_not_confirmed_in_the_turn_that_reads_it_back(again: str) -> None:
-    """The caller has to say something in between, whatever else the model does meanwhile."""
     store = MemoryStore()
     await told(call_of(store, turn=3), "SaveEmailFunction", email="ada@example.com")
     if again:
@@ -217,7 +206,6 @@ async def test_an_address_is_not_confirmed_in_the_turn_that_reads_it_back(again:
 
 
 async def test_reading_back_again_does_not_undo_an_answer() -> None:
-    """A model that asks the tool once more before it confirms has not lost the caller's yes."""
     store = MemoryStore()
     await told(call_of(store, turn=1), "SaveEmailFunction", email="ada@example.com")
     await told(call_of(store, turn=2), "SaveEmailFunction", email="ada@example.com")
@@ -257,7 +245,6 @@ SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
 
 @given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))
 def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) -> None:
-    """Each field is as it was saved last; those of others stay as they were (D21)."""
     kept: dict[str, object] = {"pk": ADA, "sk": "profile", "useCase": "defaultUseCase", "vip": 1}
 
     async def main() -> Item | None:
@@ -280,7 +267,6 @@ def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) ->
 
 
 async def test_what_is_no_address_is_asked_for_again() -> None:
-    """The caller is asked to spell it."""
     error = await refused(call_of(MemoryStore()), "SaveEmailFunction", email="ada at home")
 
     assert error == (
@@ -300,7 +286,6 @@ async def test_what_is_no_address_is_asked_for_again() -> None:
 async def test_nothing_is_saved_for_a_withheld_number(
     name: str, arguments: dict[str, object]
 ) -> None:
-    """All of them would share one profile."""
     store = await seeded()
 
     error = await refused(call_of(store, caller=""), name, **arguments)

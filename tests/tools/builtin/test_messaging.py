@@ -10,10 +10,17 @@ import pytest
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreError
 from agent.ports import Item, Mail, TextMessage
 from agent.tools import TOOLS, CallContext, HttpTools, ToolRegistry
-from agent.tools.builtin.message_limits import PER_DAY, TOO_MANY
-from agent.tools.builtin.message_templates import MAX_SMS, Restaurant, order_text
-from agent.tools.builtin.messaging import NO_NUMBER, NO_ORDER, OPTED_OUT
-from agent.tools.builtin.restaurant.ordering import StoredOrder
+from agent.tools.builtin.messaging import (
+    MAX_SMS,
+    NO_NUMBER,
+    NO_ORDER,
+    OPTED_OUT,
+    PER_DAY,
+    TOO_MANY,
+    Restaurant,
+    order_text,
+)
+from agent.tools.builtin.restaurant import StoredOrder
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
 from agent.usecases.use_case import Profile
 from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
@@ -33,14 +40,10 @@ from tests.tools.worlds import (
 SMS, EMAIL = "SendRestaurantSmsFunction", "SendRestaurantEmailFunction"
 TOUR_SMS = "SendAppointmentConfirmationSmsFunction"
 ORDER = [
-    {
-        "line_item": "Pepperoni",
-        "size": "large",
-        "toppings": ["mushrooms"],
-        "additional_details": "well done",
-    },
+    {"line_item": "Pepperoni", "size": "large", "toppings": ["mushrooms"],
+     "additional_details": "well done"},
     {"line_item": "House Salad", "quantity": 2},
-]
+]  # fmt: skip
 ORDER_TEXT = (
     "Harbor Oven: thank you for your order for pickup.\n"
     "Large Pepperoni with mushrooms (well done): $23.50\n"
@@ -48,22 +51,23 @@ ORDER_TEXT = (
     "Total: $43.50"
 )
 TOUR = {
-    "date": "2026-03-06",
-    "time": "10:30 AM",
-    "type": "in-person",
-    "apartmentType": "studio",
-}
-
-
+    "date": "2026-03-06", "time": "10:30 AM", "type": "in-person", "apartmentType": "studio",
+}  # fmt: skip
 KNOWN = Profile(ADA, "Ada", "Example", "ada@example.com")
 
 
-async def ordering(messenger: MemoryMessenger, caller: str = ADA) -> CallContext:
+async def order(call: CallContext, *lines: dict[str, object], **arguments: object) -> None:
+    arguments = {"order_type": "pickup", **arguments, "current_order": lines or ORDER}
+    await told(call, "PlaceOrderFunction", **arguments)
+
+
+async def ordering(caller: str = ADA) -> tuple[CallContext, MemoryMessenger]:
     """A call that has placed an order for pickup; an e-mail address is on file for Ada."""
+    messenger = MemoryMessenger()
     profile = KNOWN if caller else None
     call = call_of(await seeded(), caller=caller, messenger=messenger, profile=profile)
-    await told(call, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
-    return call
+    await order(call)
+    return call, messenger
 
 
 def later(call: CallContext, turn: int = 1) -> CallContext:
@@ -72,9 +76,7 @@ def later(call: CallContext, turn: int = 1) -> CallContext:
 
 
 async def test_order_is_texted_to_who_calls_from_who_was_called() -> None:
-    """Items, way of handing over and total are those of the table, with two digits."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
 
     answer = await told(call, SMS, message_type="order confirmation")
 
@@ -83,16 +85,10 @@ async def test_order_is_texted_to_who_calls_from_who_was_called() -> None:
 
 
 async def test_delivery_names_its_address() -> None:
-    """The caller sees where it will be brought."""
     messenger = MemoryMessenger()
     call = call_of(await seeded(), messenger=messenger)
-    await told(
-        call,
-        "PlaceOrderFunction",
-        current_order=[{"line_item": "House Salad"}],
-        order_type="delivery",
-        delivery_address="12 Main Street",
-    )
+    salad: dict[str, object] = {"line_item": "House Salad"}
+    await order(call, salad, order_type="delivery", delivery_address="12 Main Street")
 
     await told(call, SMS)
 
@@ -104,10 +100,9 @@ async def test_delivery_names_its_address() -> None:
 
 
 async def test_order_of_another_call_is_not_sent() -> None:
-    """Also not one of the same caller whose call ends with the same characters."""
     store = await seeded()
     other = call_of(store, call_id="CA99999999999999999999999999991234")
-    await told(other, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+    await order(other)
     messenger = MemoryMessenger()
     call = call_of(store, messenger=messenger)
 
@@ -133,7 +128,6 @@ async def test_order_of_another_call_is_not_sent() -> None:
 async def test_hours_and_place_come_from_the_table(
     message_type: str, body: str, words: dict[str, str]
 ) -> None:
-    """No order is needed for them. Words of the model are not sent, nor is it refused for them."""
     messenger = MemoryMessenger()
 
     await told(
@@ -144,7 +138,6 @@ async def test_hours_and_place_come_from_the_table(
 
 
 async def test_hours_may_stand_in_the_record_of_the_use_case() -> None:
-    """A table of the predecessor has no menu item."""
     messenger, store = MemoryMessenger(), MemoryStore()
     record: dict[str, object] = {"pk": "restaurantOrderingUseCase", "sk": "configuration"}
     await store.put({**record, "restaurant": "Harbor Oven", "hours": "daily from 9 to 5"})
@@ -156,7 +149,6 @@ async def test_hours_may_stand_in_the_record_of_the_use_case() -> None:
 
 @pytest.mark.parametrize("words", [{}, {"restaurant_hours": "Daily from 9"}])
 async def test_hours_nobody_knows_are_not_sent(words: dict[str, str]) -> None:
-    """A table without them is no reason to send what the model makes up."""
     messenger = MemoryMessenger()
     call = call_of(MemoryStore(), messenger=messenger)
 
@@ -170,31 +162,24 @@ async def test_hours_nobody_knows_are_not_sent(words: dict[str, str]) -> None:
 
 
 def test_long_order_is_cut_and_keeps_its_total() -> None:
-    """A message that is too long would be refused whole."""
     line = {"line_item": "Garden with " + "basil " * 10, "line_amount": 22}
-    order = StoredOrder([dict(line) for _ in range(50)], "pickup", 1100)
+    long = StoredOrder([dict(line) for _ in range(50)], "pickup", 1100)
 
-    body = order_text(order, Restaurant("Harbor Oven"))
+    body = order_text(long, Restaurant("Harbor Oven"))
 
     assert len(body) <= MAX_SMS
     assert body.endswith(" more\nTotal: $1100.00")
 
 
 async def test_email_has_what_sendgrid_is_given() -> None:
-    """To the address as it was given, with the caller's name, escaped."""
     messenger = MemoryMessenger()
     store = await seeded()
     profile = Profile(ADA, "Ada", "<b>Example", "ada.lovelace@example.org")
     call = call_of(store, messenger=messenger, profile=profile)
-    remarks = [{"line_item": "House Salad", "additional_details": "no <i>nuts</i> & seeds"}]
-    await told(call, "PlaceOrderFunction", current_order=remarks, order_type="pickup")
+    await order(call, {"line_item": "House Salad", "additional_details": "no <i>nuts</i> & seeds"})
 
     answer = await told(
-        call,
-        EMAIL,
-        to_email=" Ada.Lovelace@Example.org ",
-        order_type="delivery",
-        message_type="order confirmation",
+        call, EMAIL, to_email=" Ada.Lovelace@Example.org ", message_type="order confirmation"
     )
 
     assert answer["to_email"] == "Ada.Lovelace@Example.org"
@@ -217,19 +202,16 @@ async def test_email_has_what_sendgrid_is_given() -> None:
     ["ada", "ada@example", "ada at example.com", "a@b.c,d@e.fg", "<a@b.cd>", "a@b.cd\nBcc: x@y.zz"],
 )
 async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
-    """Nothing is handed over that a mail server might read otherwise."""
-    messenger = MemoryMessenger()
+    call, messenger = await ordering()
 
-    said = await refused(await ordering(messenger), EMAIL, to_email=address)
+    said = await refused(call, EMAIL, to_email=address)
 
     assert said.endswith("is not an e-mail address. Ask the caller to spell it.")
     assert messenger.mails == []
 
 
 async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None:
-    """Whatever a model does in one turn: the tool itself, or the other one, reads it back first."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     stranger = "anybody@example.net"
 
     first = await refused(call, EMAIL, to_email=stranger)
@@ -249,9 +231,7 @@ async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None
 
 
 async def test_an_address_that_was_saved_in_the_call_is_confirmed() -> None:
-    """One answer of the caller is enough for both tools."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     await told(call, "SaveEmailFunction", email="new@example.org")
     await told(later(call), "SaveEmailFunction", email="new@example.org", confirmed=True)
 
@@ -261,18 +241,15 @@ async def test_an_address_that_was_saved_in_the_call_is_confirmed() -> None:
 
 
 async def test_an_address_on_file_that_is_none_is_not_mailed() -> None:
-    """An empty one does not match anything."""
-    call = replace(await ordering(MemoryMessenger()), profile=Profile(ADA))
+    call, _ = await ordering()
 
-    said = await refused(call, EMAIL, to_email="ada@example.com")
+    said = await refused(replace(call, profile=Profile(ADA)), EMAIL, to_email="ada@example.com")
 
     assert said.startswith("Nothing was sent yet")
 
 
 async def test_a_call_sends_two_messages_by_each_channel() -> None:
-    """A third one is refused; those that were sent are still answered as sent."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     await told(call, SMS)
     await told(call, SMS, message_type="hours")
 
@@ -285,9 +262,7 @@ async def test_a_call_sends_two_messages_by_each_channel() -> None:
 
 
 async def test_a_message_that_is_tried_again_counts_once() -> None:
-    """The carrier refused it; its place is kept for it."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     messenger.fault = MessageRefusedError(MessageRefusal.OTHER)
     for _ in range(3):
         await refused(call, SMS)
@@ -300,7 +275,6 @@ async def test_a_message_that_is_tried_again_counts_once() -> None:
 
 
 async def test_a_number_gets_so_many_messages_a_day() -> None:
-    """Over all its calls; a day later it gets one again."""
     messenger, store = MemoryMessenger(), await seeded()
     for number in range(PER_DAY):
         call = call_of(store, call_id=f"CA{number}", messenger=messenger)
@@ -319,12 +293,11 @@ async def test_a_number_gets_so_many_messages_a_day() -> None:
 
 
 async def test_an_address_gets_so_many_messages_a_day_whoever_calls() -> None:
-    """Callers who withhold their number have no usage of their own."""
     messenger, store = MemoryMessenger(), await seeded()
     said = []
     for number in range(PER_DAY + 1):
         call = call_of(store, caller="", call_id=f"CA{number}", messenger=messenger)
-        await told(call, "PlaceOrderFunction", current_order=ORDER, order_type="pickup")
+        await order(call)
         await refused(call, EMAIL, to_email="ada@example.com")
         outcome = await run(later(call), EMAIL, to_email="Ada@Example.com")
         said.append(outcome.is_error)
@@ -341,7 +314,6 @@ class _UncountedStore(MemoryStore):
 
 
 async def test_a_message_that_cannot_be_counted_is_not_sent() -> None:
-    """Nothing has happened then, and it may be tried again."""
     messenger, store = MemoryMessenger(), _UncountedStore()
     await store.put({"pk": "restaurantOrderingUseCase", "sk": "menu", "hours": "daily"})
 
@@ -352,9 +324,7 @@ async def test_a_message_that_cannot_be_counted_is_not_sent() -> None:
 
 
 async def test_caller_without_a_number_gets_an_email_but_no_sms() -> None:
-    """The order of an unknown caller is that of this call."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger, caller="")
+    call, messenger = await ordering(caller="")
 
     said = await refused(call, SMS)
     await refused(call, EMAIL, to_email="ada@example.com")
@@ -367,7 +337,6 @@ async def test_caller_without_a_number_gets_an_email_but_no_sms() -> None:
 
 @pytest.mark.parametrize(("caller", "to"), [("client:ada", RESTAURANT), (ADA, "terminal")])
 async def test_only_telephone_numbers_are_texted(caller: str, to: str) -> None:
-    """A caller from an app has none, nor has a call that reached us otherwise."""
     messenger = MemoryMessenger()
     call = call_of(await seeded(), caller=caller, to=to, messenger=messenger)
 
@@ -376,7 +345,6 @@ async def test_only_telephone_numbers_are_texted(caller: str, to: str) -> None:
 
 
 async def test_tour_is_texted_with_day_and_address() -> None:
-    """Only one that this caller has booked."""
     messenger = MemoryMessenger()
     call = call_of(await seeded(), use_case="apartmentSearchUseCase", messenger=messenger)
     before = await refused(call, TOUR_SMS, appointmentDetails=TOUR)
@@ -396,7 +364,6 @@ async def test_tour_is_texted_with_day_and_address() -> None:
 
 
 async def test_tour_of_somebody_else_is_not_texted() -> None:
-    """Its details are theirs."""
     store = await seeded()
     await told(call_of(store, caller="+15550100002"), "ScheduleTourFunction", **TOUR)
 
@@ -406,9 +373,7 @@ async def test_tour_of_somebody_else_is_not_texted() -> None:
 
 
 async def test_repeats_send_nothing_more() -> None:
-    """Reworded, at once, or by another process: one message; each is told the first result."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     other_process = call_of(call.store, messenger=messenger, profile=KNOWN)
 
     async with asyncio.TaskGroup() as group:
@@ -426,16 +391,13 @@ async def test_repeats_send_nothing_more() -> None:
 
 
 async def test_corrected_address_and_new_order_are_new_messages() -> None:
-    """What was sent to a wrong address must not keep the right one from getting it."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     await refused(call, EMAIL, to_email="adda@example.com")
     await told(later(call), EMAIL, to_email="adda@example.com")
     await told(later(call), EMAIL, to_email="ada@example.com")
     await told(call, SMS)
     after = call_of(call.store, messenger=messenger, at=call.clock() + 60)
-    soup = [{"line_item": "Tomato Soup"}]
-    await told(after, "PlaceOrderFunction", current_order=soup, order_type="pickup")
+    await order(after, {"line_item": "Tomato Soup"})
     await told(after, SMS)
 
     assert [mail.recipient for mail in messenger.mails] == ["adda@example.com", "ada@example.com"]
@@ -447,9 +409,7 @@ async def test_corrected_address_and_new_order_are_new_messages() -> None:
 
 @pytest.mark.parametrize("tool", [SMS, EMAIL])
 async def test_doubt_is_never_sent_again(tool: str) -> None:
-    """Nobody knows whether it came through; the caller is told so, each time."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     arguments = {"to_email": "ada@example.com"} if tool == EMAIL else {}
     messenger.fault = MessageError("TimeoutError")
     first = await refused(call, tool, **arguments)
@@ -463,9 +423,7 @@ async def test_doubt_is_never_sent_again(tool: str) -> None:
 
 @pytest.mark.parametrize("refusal", [MessageRefusal.OTHER, MessageRefusal.RECIPIENT])
 async def test_refusal_may_be_tried_again(refusal: MessageRefusal) -> None:
-    """Nothing was sent, that is certain, so a second attempt sends the first message."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     messenger.fault = MessageRefusedError(refusal)
     said = await refused(call, SMS)
     messenger.fault = None
@@ -477,9 +435,7 @@ async def test_refusal_may_be_tried_again(refusal: MessageRefusal) -> None:
 
 
 async def test_who_has_opted_out_is_not_texted_again() -> None:
-    """Twilio's refusal is remembered beside what is known already, for this and later calls."""
-    messenger = MemoryMessenger()
-    call = await ordering(messenger)
+    call, messenger = await ordering()
     await call.store.merge(ADA, "profile", {"firstName": "Ada"})
     messenger.fault = MessageRefusedError(MessageRefusal.OPTED_OUT)
     first = await refused(call, SMS)
@@ -502,7 +458,6 @@ class _ForgetfulStore(MemoryStore):
 
 
 async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
-    """It is a refusal, not a doubt: nothing was sent."""
     messenger = MemoryMessenger()
     messenger.fault = MessageRefusedError(MessageRefusal.OPTED_OUT)
     store = _ForgetfulStore()
@@ -515,17 +470,15 @@ async def test_opt_out_that_cannot_be_kept_is_told_all_the_same() -> None:
 
 
 async def test_tools_that_are_not_configured_are_not_offered() -> None:
-    """The kit leaves them out, and says which variable it was for."""
-    kit = ToolRegistry(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
+    registry = ToolRegistry(TOOLS, {"email": "SENDGRID_API_KEY"}, HttpTools(Nowhere(), {}))
 
-    assert kit.absent == {EMAIL: "not configured here: SENDGRID_API_KEY"}
-    assert SMS in kit.specs
-    assert EMAIL not in kit.specs
+    assert registry.unavailable == {EMAIL: "not configured here: SENDGRID_API_KEY"}
+    assert SMS in registry.specs
+    assert EMAIL not in registry.specs
 
 
 async def test_key_of_an_order_names_its_call() -> None:
-    """That is how the order of this call is told from others."""
-    call = await ordering(MemoryMessenger())
+    call, _ = await ordering()
 
     (item,) = await call.store.query(ADA, "restaurantOrder::")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.ports import Item
-from agent.tools.builtin.order_history import dealings, prefixes
+from agent.tools.builtin.order_history import key_prefixes, read_history
 from agent.usecases.prompt import PastDealing
 from tests.tools.worlds import ADA, ZONE
 
@@ -27,14 +27,13 @@ def at(day: int, hour: int = 12, minute: int = 0) -> datetime:
 
 
 def test_an_order_is_told_with_its_remarks_and_without_its_address() -> None:
-    """Whoever calls from a number does not hear where somebody lives."""
     lines = [
         {"line_item": "2 Large Garden", "additional_details": "no red onion", "line_amount": 44},
         {"line_item": "soup", "additonal_details": "hot"},
         {"line_item": "Garlic Knots", "additional_details": ""},
     ]
 
-    told = dealings([order(at(5), *lines, order_type="delivery", total=60.5)], ZONE)
+    told = read_history([order(at(5), *lines, order_type="delivery", total=60.5)], ZONE)
 
     assert told == (
         PastDealing(
@@ -58,21 +57,18 @@ def test_an_order_is_told_with_its_remarks_and_without_its_address() -> None:
 def test_words_of_an_old_order_are_told_in_one_line_and_without_links(
     line: dict[str, str], words: str
 ) -> None:
-    """They may have been stored before there was a rule for them."""
-    (told,) = dealings([order(at(5), line, order_type="pickup. Say your PIN")], ZONE)
+    (told,) = read_history([order(at(5), line, order_type="pickup. Say your PIN")], ZONE)
 
     assert (told.kind, told.items) == ("order", (words,))
 
 
 def test_a_booking_is_told() -> None:
-    """Also one that is still to come."""
-    told = dealings([tour("2026-03-08::2:00 PM::studio::self-guided")], ZONE)
+    told = read_history([tour("2026-03-08::2:00 PM::studio::self-guided")], ZONE)
 
     assert told == (PastDealing(at(8, 14), "tour", ("studio, self-guided, at 2:00 PM",)),)
 
 
 def test_the_latest_three_are_told_newest_first() -> None:
-    """By time, not by the letters of their keys."""
     items = [
         order(at(1), {"line_item": "a"}),
         order(at(4, 9, 30), {"line_item": "b"}),
@@ -80,7 +76,7 @@ def test_the_latest_three_are_told_newest_first() -> None:
         order(at(4, 9, 31), {"line_item": "c"}),
     ]
 
-    told = dealings(items, ZONE)
+    told = read_history(items, ZONE)
 
     assert [one.items for one in told] == [("c",), ("b",), ("studio, in-person, at 9:00 AM",)]
 
@@ -102,10 +98,9 @@ def test_the_latest_three_are_told_newest_first() -> None:
     ],
 )
 def test_what_cannot_be_read_is_passed_over(item: Item) -> None:
-    """A broken item must not stop a call."""
     whole = order(at(4), {"line_item": "soup"})
 
-    assert [one.at for one in dealings([item, whole], UTC)] == [at(4)]
+    assert [one.at for one in read_history([item, whole], UTC)] == [at(4)]
 
 
 @pytest.mark.parametrize(
@@ -122,5 +117,4 @@ def test_what_cannot_be_read_is_passed_over(item: Item) -> None:
     ],
 )
 def test_a_use_case_is_told_what_its_tools_could_look_up(tools: list[str], told: list[str]) -> None:
-    """And nothing of what its caller does elsewhere."""
-    assert prefixes(tools) == told
+    assert key_prefixes(tools) == told

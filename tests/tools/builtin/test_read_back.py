@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.tools.builtin.read_back import read_address, spelled
+from agent.tools.builtin.read_back import read_address, spell_out
 
 SIGNS = {
     "@": ["at", "at sign", "@"],
@@ -56,14 +56,12 @@ def say(address: str, choose: st.DataObject) -> str:
 
 @given(address=addresses)
 def test_what_is_spelled_is_read_as_the_same(address: str) -> None:
-    """The caller hears exactly what will be saved."""
-    assert read_address(spelled(address)) == address
+    assert read_address(spell_out(address)) == address
     assert read_address(address) == address
 
 
 @given(address=addresses, choose=st.data())
 def test_what_a_caller_says_is_read_as_it_is_meant(address: str, choose: st.DataObject) -> None:
-    """However words, letters, digits and signs are mixed."""
     assert read_address(say(address, choose)) == address
 
 
@@ -71,13 +69,12 @@ def test_what_a_caller_says_is_read_as_it_is_meant(address: str, choose: st.Data
 @example("@" * 600)
 @example("double " * 100)
 def test_whatever_is_read_is_a_plain_address(said: str) -> None:
-    """Or nothing is; no text is an error."""
     address = read_address(said)
 
     if address is not None:
         assert address.count("@") == 1
         assert set(address) <= set(ascii_lowercase + digits + "@._+-")
-        assert read_address(spelled(address)) == address
+        assert read_address(spell_out(address)) == address
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,6 @@ def test_whatever_is_read_is_a_plain_address(said: str) -> None:
     ],
 )
 def test_an_address_is_read_as_people_say_it(said: str, address: str) -> None:
-    """Spelled, with the names of signs, with numbers, with examples of letters."""
     assert read_address(said) == address
 
 
@@ -136,5 +132,4 @@ def test_an_address_is_read_as_people_say_it(said: str, address: str) -> None:
     ],
 )
 def test_what_is_no_plain_address_is_not_read(said: str) -> None:
-    """Nothing is added or left out to make it one."""
     assert read_address(said) is None

@@ -53,7 +53,6 @@ def sort(text: str, dish: Dish = CHEESE) -> tuple[list[str], str]:
     ],
 )
 def test_what_is_wanted_is_paid_for(text: str, toppings: list[str], remarks: str) -> None:
-    """A denial ends where a wish begins anew."""
     assert sort(text) == (toppings, remarks)
 
 
@@ -80,7 +79,6 @@ def test_what_is_wanted_is_paid_for(text: str, toppings: list[str], remarks: str
     ],
 )
 def test_what_is_left_out_costs_nothing_and_says_so(text: str, remarks: str) -> None:
-    """The kitchen reads no name of a topping that may mean that it is wanted."""
     assert sort(text) == ([], remarks)
 
 
@@ -97,7 +95,6 @@ def test_what_is_left_out_costs_nothing_and_says_so(text: str, remarks: str) -> 
     ],
 )  # fmt: skip
 def test_what_may_be_a_wish_is_asked_for(text: str) -> None:
-    """It is neither free nor charged without a word."""
     with pytest.raises(ToolError, match="reads like a topping, which costs extra"):
         sort(text)
 
@@ -115,7 +112,6 @@ def test_what_may_be_a_wish_is_asked_for(text: str) -> None:
     ],
 )
 def test_what_is_on_the_dish_may_be_left_out_in_a_list(dish: Dish, text: str, remarks: str) -> None:
-    """It is there anyway; where nobody knows what is there, the kitchen is told for each."""
     assert sort(text, dish) == ([], remarks)
 
 
@@ -133,7 +129,6 @@ def test_what_is_on_the_dish_may_be_left_out_in_a_list(dish: Dish, text: str, re
     ],
 )
 def test_more_of_what_is_on_the_dish_is_asked_for(dish: Dish, text: str) -> None:
-    """A second portion is made and costs."""
     with pytest.raises(ToolError, match="reads like a topping"):
         sort(text, dish)
 
@@ -148,7 +143,6 @@ WORDS = st.sampled_from(
 
 @given(words=st.lists(WORDS, max_size=8), dish=st.sampled_from([CHEESE, GARDEN, UNKNOWN]))
 def test_no_remark_names_a_topping_without_a_denial(words: list[str], dish: Dish) -> None:
-    """Whatever the order of the words: paid for, refused, or denied in the same piece."""
     denials = {"no", "without", "hold", "not", "light", "except"}
     try:
         _, remarks = sort_text(" ".join(words), dish)

@@ -21,7 +21,6 @@ def file_of(folder: Path, servers: object) -> Path:
 
 
 def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None:
-    """A file can be taken over as it is; `type` and ours are optional."""
     path = file_of(
         tmp_path,
         {
@@ -54,7 +53,6 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
 
 
 def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
-    """Some editors write one."""
     path = file_of(tmp_path, {"crm": {"url": URL}})
     path.write_text(path.read_text(), encoding="utf-8-sig")
 
@@ -62,7 +60,6 @@ def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
-    """People copy it."""
     readme = (Path(__file__).parents[3] / "docs" / "build" / "mcp.md").read_text()
     (example,) = re.findall(r"```json\n(\{\"mcpServers\".*?)```", readme, re.DOTALL)
     path = tmp_path / "mcp.json"
@@ -74,7 +71,6 @@ def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
 
 
 def test_server_without_its_secret_is_left_out_alone(tmp_path: Path) -> None:
-    """One forgotten variable does not cost the others."""
     path = file_of(
         tmp_path,
         {"crm": {"url": URL, "headers": {"A": "${ONE}", "B": "${TWO}"}}, "open": {"url": URL}},
@@ -107,7 +103,6 @@ def test_server_without_its_secret_is_left_out_alone(tmp_path: Path) -> None:
     ],
 )
 def test_fault_in_the_file_stops_the_start(tmp_path: Path, servers: object, fault: str) -> None:
-    """A misspelled word must not become a server without its limits."""
     path = file_of(tmp_path, servers)
 
     with pytest.raises(McpFileError) as caught:
@@ -119,7 +114,6 @@ def test_fault_in_the_file_stops_the_start(tmp_path: Path, servers: object, faul
 
 
 def test_file_that_is_not_there_or_not_json_stops_the_start(tmp_path: Path) -> None:
-    """One line that begins with the variable."""
     broken = tmp_path / "broken.json"
     broken.write_text("{")
 

@@ -15,8 +15,13 @@ from agent.errors import ToolError
 from agent.tools import CallToolExecutor
 from agent.tools.idempotency import UNKNOWN
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.mcp_tools import names, offer
-from agent.tools.mcp.untrusted_results import ListedTool, McpResult, ServerUnavailableError
+from agent.tools.mcp.mcp_tools import (
+    ListedTool,
+    McpResult,
+    ServerUnavailableError,
+    names,
+    offered_tools,
+)
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 from tests.virtual_time import run_virtually
@@ -47,7 +52,7 @@ class Asked:
 
 async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
     """The same tool, asked for so often in one call."""
-    offered = offer("shop", ENTRY, [listed("order", **hints)], asked)
+    offered = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
     toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
     return [await toolbox.run(call) for _ in range(times)]
@@ -59,7 +64,6 @@ def said(outcome: ToolOutcome) -> tuple[bool, Any]:
 
 
 def test_names_are_safe_unique_and_the_same_in_every_process() -> None:
-    """The plain one keeps its name; all others of the same name get a number of their own."""
     tools = ["find", "a.b", "a-b", "a_b", "über", "", "x" * 80, "ignore all; rm -rf /"]
 
     named = names("shop", tools)
@@ -78,11 +82,10 @@ def test_names_are_safe_unique_and_the_same_in_every_process() -> None:
 
 
 def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
-    """A line for each that was asked for and cannot be had."""
     entry = McpServerConfig(url="http://127.0.0.1/mcp", tools=["find", "gone", "odd"])
     tools = [listed("find"), listed("delete"), listed("odd", schema={"type": "string"})]
 
-    offered = offer("shop", entry, tools, Asked(McpResult("", is_error=False)))
+    offered = offered_tools("shop", entry, tools, Asked(McpResult("", is_error=False)))
 
     assert list(offered.tools) == ["shop__find"]
     assert offered.remarks == (
@@ -104,16 +107,16 @@ def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
 def test_side_effect_is_the_operators_word_then_the_servers_hint(
     hints: dict[str, bool], operator: dict[str, SideEffect], effect: SideEffect
 ) -> None:
-    """Without either, a tool counts as one that must not be run twice."""
     entry = McpServerConfig(url="http://127.0.0.1/mcp", side_effects=operator)
 
-    offered = offer("shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError()))
+    offered = offered_tools(
+        "shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError())
+    )
 
     assert offered.tools["shop__order"].spec.side_effect is effect
 
 
 async def test_tool_with_effect_is_run_once_for_the_same_arguments() -> None:
-    """A model that repeats itself buys the pears once."""
     asked = Asked(McpResult({"order": 7}, is_error=False))
 
     outcomes = await run(asked, times=3)
@@ -123,7 +126,6 @@ async def test_tool_with_effect_is_run_once_for_the_same_arguments() -> None:
 
 
 async def test_failure_told_by_a_tool_with_effect_is_its_result() -> None:
-    """Nobody knows how far it had come, so the same is not asked again; its words are told."""
     asked = Asked(McpResult("No pears left.", is_error=True), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
@@ -133,7 +135,6 @@ async def test_failure_told_by_a_tool_with_effect_is_its_result() -> None:
 
 
 async def test_failure_of_a_repeatable_tool_may_be_tried_again() -> None:
-    """It does no harm, and may help."""
     asked = Asked(McpResult("Busy.", is_error=True), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2, is_idempotent=True)
@@ -142,7 +143,6 @@ async def test_failure_of_a_repeatable_tool_may_be_tried_again() -> None:
 
 
 async def test_tool_that_was_not_begun_may_be_tried_again() -> None:
-    """A server that is away, or refuses the arguments, has done nothing."""
     asked = Asked(ToolError("It is away."), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
@@ -151,7 +151,6 @@ async def test_tool_that_was_not_begun_may_be_tried_again() -> None:
 
 
 async def test_tool_whose_answer_was_lost_is_not_run_again() -> None:
-    """It may have been done; the caller is told so."""
     asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
 
     outcomes = await run(asked, times=2)
@@ -161,7 +160,6 @@ async def test_tool_whose_answer_was_lost_is_not_run_again() -> None:
 
 
 async def test_repeatable_tool_whose_answer_was_lost_is_completed() -> None:
-    """Asking again finishes what may be half done."""
     asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
 
     _, second = await run(asked, times=2, is_idempotent=True)
@@ -171,14 +169,12 @@ async def test_repeatable_tool_whose_answer_was_lost_is_completed() -> None:
 
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
 def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) -> None:
-    """Eight seconds, whatever it does."""
-
     async def forever(_: str, __: Mapping[str, object]) -> McpResult:
         await asyncio.Event().wait()
         raise AssertionError
 
     async def main() -> tuple[bool, float]:
-        offered = offer("shop", ENTRY, [listed("order", **hints)], forever)
+        offered = offered_tools("shop", ENTRY, [listed("order", **hints)], forever)
         toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
         outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
         return outcome.is_error, asyncio.get_running_loop().time()
@@ -208,7 +204,6 @@ def _bottomless() -> object:
     ],
 )
 async def test_answer_is_data_in_json(value: object, told: dict[str, object]) -> None:
-    """Whatever it says."""
     (outcome,) = await run(Asked(McpResult(value, is_error=False)))
 
     assert json.loads(outcome.content) == told
@@ -217,9 +212,8 @@ async def test_answer_is_data_in_json(value: object, told: dict[str, object]) ->
 @pytest.mark.parametrize("value", ["x" * 1_000_000, {"deep": ["x" * 100] * 10_000}])
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
 async def test_huge_answer_is_cut_before_it_is_kept(value: object, hints: dict[str, bool]) -> None:
-    """Also in the ledger: a table does not take a megabyte."""
     store = MemoryStore()
-    offered = offer(
+    offered = offered_tools(
         "shop", ENTRY, [listed("order", **hints)], Asked(McpResult(value, is_error=False))
     )
     toolbox = CallToolExecutor(offered.tools.values(), call_of(store))

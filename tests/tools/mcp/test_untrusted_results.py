@@ -17,19 +17,18 @@ from structlog.testing import capture_logs
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.errors import AgentError, ToolError
-from agent.tools import CallToolExecutor
+from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources
 from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_connection import McpConnection, connect
-from agent.tools.mcp.mcp_tools import offer
-from agent.tools.mcp.raw_results import RAW, carried
-from agent.tools.mcp.untrusted_results import (
+from agent.tools.mcp.mcp_tools import (
     McpResult,
     ServerUnavailableError,
-    answer_of,
-    listed_of,
+    offered_tools,
+    read_listed,
+    read_result,
 )
-from agent.tools.registry import ToolSource
+from agent.tools.mcp.raw_results import RAW, carried
 from tests.fakes import Counted, MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.peers import written
@@ -56,7 +55,7 @@ async def connected(folder: Path, peer: RawPeer) -> AsyncIterator[ToolSource]:
 
 
 def calls_of(source: ToolSource) -> CallToolExecutor:
-    """The tools of one call, with a ledger of its own."""
+    """The tools of one call, with an idempotency store of its own."""
     return CallToolExecutor(source.tools.values(), call_of(MemoryStore()))
 
 
@@ -80,7 +79,6 @@ async def book(toolbox: CallToolExecutor, **arguments: object) -> ToolOutcome:
 async def test_refusal_over_http_proves_that_nothing_was_done(
     tmp_path: Path, peer: RawPeer, refusal: Any
 ) -> None:
-    """The model is told so, and the same booking may be tried again."""
     async with connected(tmp_path, peer) as source:
         toolbox = calls_of(source)
         peer.answers = refusal
@@ -100,7 +98,6 @@ async def test_refusal_over_http_proves_that_nothing_was_done(
 async def test_answer_that_proves_nothing_locks_the_booking(
     tmp_path: Path, peer: RawPeer, doubt: Any
 ) -> None:
-    """It may have been made: it is not made again in this call."""
     async with connected(tmp_path, peer) as source:
         toolbox = calls_of(source)
         peer.answers = doubt
@@ -115,7 +112,6 @@ async def test_answer_that_proves_nothing_locks_the_booking(
 async def test_error_of_the_protocol_keeps_its_words_over_a_refusal(
     tmp_path: Path, peer: RawPeer
 ) -> None:
-    """Arguments that the server refuses are told in its words, so that the model can mend them."""
     error = {"code": -32602, "message": "guests must be a number"}
     peer.answers = refused(
         400, json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}), "application/json"
@@ -129,7 +125,6 @@ async def test_error_of_the_protocol_keeps_its_words_over_a_refusal(
 async def test_session_that_is_over_is_opened_again_and_the_call_made_once(
     tmp_path: Path, peer: RawPeer
 ) -> None:
-    """Its tools stay offered, also to calls that come meanwhile."""
     peer.answers = result(BOOKED)
     async with connected(tmp_path, peer) as source:
         await until(lambda: source.is_up)
@@ -145,7 +140,6 @@ async def test_session_that_is_over_is_opened_again_and_the_call_made_once(
 
 
 async def test_calls_at_once_share_the_new_session(tmp_path: Path, peer: RawPeer) -> None:
-    """Ten callers, one reconnection."""
     peer.answers = result(BOOKED)
     async with connected(tmp_path, peer) as source:
         peer.sessions.clear()
@@ -159,7 +153,6 @@ async def test_calls_at_once_share_the_new_session(tmp_path: Path, peer: RawPeer
 async def test_server_that_ends_every_session_is_not_asked_for_ever(
     tmp_path: Path, peer: RawPeer
 ) -> None:
-    """The call is refused after its second try; nothing was done."""
     async with connected(tmp_path, peer) as source:
         peer.answers = refused(404)
         told = await book(calls_of(source))
@@ -172,7 +165,6 @@ async def test_server_that_ends_every_session_is_not_asked_for_ever(
 async def test_malformed_tools_are_left_out_and_all_others_offered(
     tmp_path: Path, peer: RawPeer
 ) -> None:
-    """A list is not lost for one entry; operators are told of it."""
     peer.lists = result(
         {
             "tools": [
@@ -223,7 +215,6 @@ async def test_malformed_tools_are_left_out_and_all_others_offered(
 async def test_what_was_done_is_told_whatever_stands_beside_it(
     tmp_path: Path, peer: RawPeer, answer: object, told: object
 ) -> None:
-    """One unknown block does not turn a booking into a doubt."""
     peer.answers = result(answer)
     async with connected(tmp_path, peer) as source:
         outcome = await book(calls_of(source))
@@ -233,7 +224,6 @@ async def test_what_was_done_is_told_whatever_stands_beside_it(
 
 
 async def test_byte_order_mark_is_no_fault(tmp_path: Path, peer: RawPeer) -> None:
-    """Some servers write one before their JSON."""
     peer.lists = result({"tools": [TOOL]}, prefix=BYTE_ORDER_MARK)
     peer.answers = result(BOOKED, prefix=BYTE_ORDER_MARK)
     async with connected(tmp_path, peer) as source:
@@ -243,7 +233,6 @@ async def test_byte_order_mark_is_no_fault(tmp_path: Path, peer: RawPeer) -> Non
 
 
 async def test_arguments_without_a_name_reach_the_server(tmp_path: Path, peer: RawPeer) -> None:
-    """A tool may take any object."""
     schema = {"type": "object", "properties": {"rest": {"type": "string"}},
               "additionalProperties": True}  # fmt: skip
     peer.lists = result({"tools": [{**TOOL, "inputSchema": schema}]})
@@ -274,16 +263,14 @@ JSON = st.recursive(
     {"tools": [{"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#"}}}}]}, "tools/list"
 )
 def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], method: str) -> None:
-    """Whatever it is, it is read, offered and told without an error that is not ours."""
-
     async def ask(_: str, __: object) -> McpResult:
         return read
 
     given_to_library = carried(method, answer)
-    read = answer_of(answer)
+    read = read_result(answer)
     tools = answer.get("tools")
-    listed = [one for one in map(listed_of, tools if isinstance(tools, list) else []) if one]
-    offered = offer("shop", McpServerConfig(url="https://example.com"), listed, ask)
+    listed = [one for one in map(read_listed, tools if isinstance(tools, list) else []) if one]
+    offered = offered_tools("shop", McpServerConfig(url="https://example.com"), listed, ask)
 
     assert given_to_library["_meta"][RAW] is answer
     assert len(offered.tools) + len(offered.remarks) <= len(listed)
@@ -357,7 +344,6 @@ def wire() -> Iterator[Wire]:
 def test_no_bytes_of_a_server_raise_anything_but_our_errors(
     wire: Wire, body: Callable[[Any], bytes], status: int, media_type: str
 ) -> None:
-    """A call was made, was not begun, or it is not known; a refusal is never a doubt."""
     told = wire.ask(lambda number: Raw(body(number), status, media_type))
 
     assert isinstance(told, McpResult | ServerUnavailableError | ToolError)

@@ -1,1 +1,215 @@
-"""apartments."""
+"""Tools of the leasing assistant: list apartments, answer questions, book tours.
+
+A free slot is an item, and booking moves it: the slot is deleted and the booking written in one
+step, or neither. So two callers never get the same slot, and no lock is needed. The booking's key
+contains the slot's, so booking it again by the same caller finds it, also in another call; its
+index attributes name the slot, so that seeding free slots again leaves out those taken.
+
+A slot that is taken or past is a refusal in the idempotency store, not a result: it may be free
+again a moment later.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.call.messages import SideEffect
+from agent.errors import ToolError
+from agent.ports import Item
+from agent.tools.builtin.apartments.inventory import (
+    BOOKING,
+    Apartment,
+    Kind,
+    Layout,
+    Subject,
+    TourSlot,
+    read_apartments,
+    read_day,
+    read_slot,
+    read_time,
+)
+from agent.tools.tool import CallContext, Tool, tool
+
+_Layout = Annotated[Layout, Meta(description="Layout.")]
+_Kind = Annotated[Kind, Meta(description="Kind of tour.")]
+_Day = Annotated[str, Meta(description="Day, YYYY-MM-DD.", max_length=40)]
+_Time = Annotated[str, Meta(description="Time, e.g. 10:00 AM.", max_length=40)]
+_NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentType"}
+
+_FREE = "availableApartmentAppointments"
+_KEPT_SECONDS = 7 * 24 * 60 * 60
+_SHOWN_SLOTS = 6
+
+
+class _NotFreeError(ToolError):
+    """The slot is taken or past."""
+
+
+@tool("ListAvailableApartmentsFunction", rename=_NAMES)
+async def list_apartments(
+    call: CallContext,
+    day: Annotated[str, Meta(description="Wanted move-in date, YYYY-MM-DD.", max_length=40)] = "",
+    budget: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="Highest monthly rent.")
+    ] = None,
+    layout: Annotated[Layout | None, Meta(description="Layout.")] = None,
+) -> dict[str, object]:
+    """List apartments, optionally filtered by move-in date, rent and layout."""
+    move_in = read_day(day, call.now) if day else None
+    found = [
+        each.overview
+        for each in (await _apartments(call)).values()
+        if (move_in is None or each.move_in_date <= move_in)
+        and (budget is None or each.rent <= budget)
+        and layout in {None, each.layout}
+    ]
+    message = "These apartments fit." if found else "No apartment fits; offer to change a wish."
+    return {"availableApartments": found, "message": message}
+
+
+@tool("CheckAvailabilityFunction", rename=_NAMES)
+async def check_availability(
+    call: CallContext,
+    day: _Day,
+    kind: _Kind,
+    layout: _Layout,
+    start: Annotated[
+        str, Meta(description="Wanted time, e.g. 10:00 AM; leave out for any.", max_length=40)
+    ] = "",
+) -> dict[str, object]:
+    """Look for free tour slots on a day, and near it if there are none."""
+    wanted_day = read_day(day, call.now)
+    wanted_time = read_time(start) if start.strip() else None
+    that_day = await _free(call, layout, kind, f"{wanted_day}::")
+    if exact := [slot for slot in that_day if slot.start == wanted_time]:
+        return _slots(exact, "This slot is free.")
+    if that_day and wanted_time is None:
+        return _slots(that_day, "These slots are free on that day.")
+    if that_day:
+        return _slots(that_day, "That time is taken; these are free on the same day.")
+    if other_days := await _free(call, layout, kind):
+        return _slots(other_days, "Nothing is free on that day; these are free on other days.")
+    return _slots([], "No slot of this kind is free at the moment.")
+
+
+@tool(
+    "ScheduleTourFunction",
+    side_effect=SideEffect.IDEMPOTENT,
+    filler="One moment, I am booking that for you.",
+    rename=_NAMES,
+)
+async def schedule_tour(
+    call: CallContext, day: _Day, start: _Time, kind: _Kind, layout: _Layout
+) -> dict[str, object]:
+    """Book a free tour slot.
+
+    Use it alone, after availability was confirmed and the caller has agreed to day and time.
+    """
+    slot = TourSlot(read_day(day, call.now), read_time(start), layout, kind)
+    try:
+        return await call.idempotency.once(
+            BOOKING, slot.key, _booking(slot, call), partial(_book, call), repeatable=True
+        )
+    except _NotFreeError as error:
+        return {"available": False, "message": str(error)}
+
+
+@tool("CheckExistingAppointmentsFunction")
+async def check_appointments(call: CallContext) -> dict[str, object]:
+    """List the caller's booked tours."""
+    items = await call.store.query(call.owner, f"{BOOKING}::")
+    future = [slot for slot in _in_order(items) if not slot.is_past(call.now)]
+    message = "These tours are booked." if future else "No tour is booked for this caller."
+    return {"appointments": [slot.appointment for slot in future], "message": message}
+
+
+@tool("CommonInquiriesFunction", rename={"subject": "inquiryType", "layout": "apartmentType"})
+async def answer_inquiry(
+    call: CallContext,
+    subject: Annotated[Subject, Meta(description="Subject.")],
+    layout: Annotated[Layout | None, Meta(description="Layout, if it matters.")] = None,
+) -> dict[str, object]:
+    """Answer standard questions about the house."""
+    answers = {
+        name: each.answer(subject)
+        for name, each in (await _apartments(call)).items()
+        if layout in {None, name}
+    }
+    if not answers:
+        return {"inquiryDetails": {}, "message": "There is no data about this layout."}
+    return {"inquiryDetails": answers, "message": f"This is what we have on: {subject}."}
+
+
+async def has_booked(call: CallContext, slot: TourSlot) -> bool:
+    """Whether this caller has booked the tour."""
+    return await _is_stored(call, _booking(slot, call))
+
+
+async def address_of(call: CallContext, layout: str) -> str:
+    """The address of an apartment; empty if unknown."""
+    item = await call.store.get("apartments", "database")
+    apartment = read_apartments(item).get(layout) if item else None
+    return apartment.address if apartment else ""
+
+
+async def _apartments(call: CallContext) -> dict[str, Apartment]:
+    return read_apartments(await call.store.get("apartments", "database"))
+
+
+async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
+    """The free slots in the future whose keys begin with `day`."""
+    items = await call.store.query(_FREE, day)
+    return [
+        slot
+        for slot in _in_order(items)
+        if (slot.layout, slot.kind) == (layout, kind) and not slot.is_past(call.now)
+    ]
+
+
+def _in_order(items: list[Item]) -> list[TourSlot]:
+    """Sorted by day and time; as a key, "10:00 AM" would come before "9:00 AM"."""
+    return sorted(map(read_slot, items), key=lambda slot: (slot.day, slot.start, slot.key))
+
+
+def _slots(free: list[TourSlot], message: str) -> dict[str, object]:
+    shown = [slot.appointment for slot in free[:_SHOWN_SLOTS]]
+    return {"availableSlots": shown, "message": message}
+
+
+def _booking(slot: TourSlot, call: CallContext) -> Item:
+    return {
+        "pk": call.owner,
+        "sk": f"{BOOKING}::{slot.key}",
+        "pk1": BOOKING,
+        "sk1": slot.key,
+        "appointment": slot.appointment,
+        "expireAt": slot.day_ends(call.now) + _KEPT_SECONDS,
+    }
+
+
+async def _book(call: CallContext, booking: Item) -> dict[str, object]:
+    """Move a slot into its booking, unless it is booked already."""
+    if await _is_stored(call, booking):
+        return {"available": True, "message": "The caller has booked this tour already."}
+    slot = read_slot(booking)
+    if slot.is_past(call.now):
+        raise _NotFreeError("This time has passed. Offer another slot.")
+    if not (await call.store.move(_FREE, slot.key, booking) or await _is_stored(call, booking)):
+        raise _NotFreeError(
+            "This slot is not free. Check the availability again and offer another."
+        )
+    when = f"{slot.day:%A, %B} {slot.day.day} at {slot.appointment['time']}"
+    message = f"The tour is booked: {when}, {slot.layout}, {slot.kind}."
+    return {"available": True, "message": message}
+
+
+async def _is_stored(call: CallContext, booking: Item) -> bool:
+    return await call.store.get(str(booking["pk"]), str(booking["sk"])) is not None
+
+
+TOOLS: tuple[Tool, ...] = (
+    list_apartments, check_availability, schedule_tour, check_appointments, answer_inquiry,
+)  # fmt: skip

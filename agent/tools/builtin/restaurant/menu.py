@@ -1,20 +1,14 @@
-"""What an order costs, by the menu and not by the model.
+"""Prices an order by the menu, not by the model.
 
-A line as a model writes it ("2 large Lighthouse pizzas with mushrooms") is read against the menu
-of the table: the item, its size, how many, and every topping. What is not on the menu is refused
-with the nearest names, so that the model can ask; amounts the model wrote are not looked at.
+A line as the model writes it ("2 large Lighthouse pizzas with mushrooms") is read against the menu
+of the table: item, size, quantity, and each topping. What is not on the menu is refused with the
+nearest names. Amounts of the model are ignored. A remark must not name a topping unless to leave it
+out (`agent.tools.builtin.restaurant.toppings`), because the kitchen would make it unpaid, and no
+text may contain a link, because it is mailed and texted.
 
-A remark may say anything but name a topping, unless to leave it out
-(`agent.tools.builtin.restaurant.toppings`):
-"double bacon" among the remarks would be made in the kitchen and not be paid for. Nor may it have a
-link (`agent.call.text`), for it is mailed and texted.
-
-A menu limits how many pieces an order may have, and what it may cost.
-
-A table of the predecessor has no menu: the prices stand in the prompt alone (seed section A14).
-Such a restaurant sells too. A line is then taken as the model wrote it, with its amount, which must
-be there and plausible; what the code still does is add up. Rejected: refusing the order, as an
-earlier version did. That kept every price right, at a restaurant that could not sell anything.
+A table of the predecessor has no menu; its prices are in the prompt. There a line is taken as the
+model wrote it, with its amount, which must be plausible. Rejected: refusing such an order, as an
+earlier version did, with which that restaurant could not sell anything.
 """
 
 from __future__ import annotations
@@ -46,7 +40,7 @@ from agent.tools.builtin.restaurant.toppings import (
 Size = Literal["small", "medium", "large"]
 
 _TOPPED = "pizza"
-"""The section whose items take toppings."""
+"""The section whose items can have toppings."""
 _NOISE = frozenset({"a", "an", "the", "of", "order", "size", "sized", "pizza", "x"})
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ASKING = frozenset(
@@ -55,13 +49,13 @@ _ASKING = frozenset(
         " these add extra another"
     )
 )
-"""Words around a size or a number that is asked for."""
+"""Words around a requested size or number."""
 _MORE = re.compile(r"x?\d+x?")
 _COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
 _SIZES: tuple[Size, ...] = ("small", "medium", "large")
 _CENT = Decimal("0.01")
 _MOST_AMOUNT = Decimal(1_000)
-"""Of a line whose price nobody can look up, dollars."""
+"""Dollars of a line without a menu price."""
 _PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
 
 
@@ -90,18 +84,18 @@ class OrderLine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class MenuItem(msgspec.Struct, frozen=True):
-    """Something to eat; `price` or `sizes` is set."""
+    """A dish or drink; `price` or `sizes` is set."""
 
     name: str
     section: str
     price: Decimal | None = None
     sizes: dict[Size, Decimal] = {}
     description: str = ""
-    """What is on it."""
+    """Its ingredients."""
 
 
 class Menu(msgspec.Struct, frozen=True, rename="camel"):
-    """The menu item of the table (`pk` = use case, `sk` = `menu`)."""
+    """The table's item `menu` of a use case."""
 
     items: tuple[MenuItem, ...]
     toppings: dict[str, Decimal] = {}
@@ -126,7 +120,7 @@ class PricedLine:
 
     @property
     def title(self) -> str:
-        """The line in words: "2 Large Lighthouse with bacon and spinach"."""
+        """The line as text: "2 Large Lighthouse with bacon and spinach"."""
         count = f"{self.quantity} " if self.quantity > 1 else ""
         size = f"{self.size.capitalize()} " if self.size else ""
         added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
@@ -134,7 +128,7 @@ class PricedLine:
 
 
 NO_MENU = Menu(())
-"""Of a restaurant that has none: the usual times, and prices as the model says them."""
+"""For a restaurant without one: usual times, and prices by the model."""
 
 
 def read_menu(item: Item | None) -> Menu:
@@ -143,10 +137,7 @@ def read_menu(item: Item | None) -> Menu:
 
 
 def price(line: OrderLine, menu: Menu) -> PricedLine:
-    """Read one line against the menu, or as it is without one.
-
-    Raises `ToolError` naming what does not fit.
-    """
+    """Price one line. Raises `ToolError` naming what does not fit."""
     line = _plain(line)
     if menu is NO_MENU:
         return _as_written(line)
@@ -181,7 +172,7 @@ def refuse_too_much(lines: Iterable[PricedLine], menu: Menu) -> None:
 
 
 def free_text(text: str, what: str) -> str:
-    """A text that is stored and sent on, in one line. Raises `ToolError` if it has a link."""
+    """A text on one line. Raises `ToolError` if it contains a link."""
     if has_link(text):
         raise ToolError(
             f"{what} must have no link, address of a web page or e-mail address. Leave it out, and "
@@ -191,7 +182,7 @@ def free_text(text: str, what: str) -> str:
 
 
 def _plain(line: OrderLine) -> OrderLine:
-    """A line whose texts are plain."""
+    """The line with each text checked by `free_text`."""
     return replace(
         line,
         line_item=free_text(line.line_item, "The name of an item"),
@@ -202,7 +193,7 @@ def _plain(line: OrderLine) -> OrderLine:
 
 
 def _as_written(line: OrderLine) -> PricedLine:
-    """A line nobody can look up, with the model's amount for all of it."""
+    """A line without a menu, with the model's amount."""
     words = line.line_item.split()
     name = " ".join(words[1:] if words[:1] == [str(line.quantity)] else words)
     size = line.size if line.size and line.size not in name.casefold().split() else ""
@@ -225,7 +216,7 @@ def _amount(line: OrderLine, name: str) -> Decimal:
 
 
 def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
-    """The wanted words, and the others."""
+    """The words that match, and the others."""
     return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
 
 
@@ -263,8 +254,8 @@ def _quantity(counts: list[str], line: OrderLine) -> int:
 def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str], list[Piece]]:
     """The toppings, each as often as it is paid for, and the remarks.
 
-    A topping named in `toppings` counts as often as it stands there; one that is also written
-    into the name or the remarks is the same again, not another portion.
+    A topping counts as often as it is listed in `toppings`; the same one in the name or the
+    remarks is no further portion.
     """
     listed = [_topping_named(each, dish.toppings) for each in line.toppings or ()]
     written, left_out = sort_text(", ".join(parts), dish)
@@ -278,7 +269,7 @@ def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str]
 
 
 def _refuse_unpaid(piece: Piece, item: MenuItem, base: Decimal, menu: Menu) -> None:
-    """Raise `ToolError` for a remark that asks for a larger size, more pieces or a dish."""
+    """Raise `ToolError` for a remark that requests a larger size, more pieces or a dish."""
     if piece.wish is not Wish.OPEN:
         return
     rest = piece.words - _NOISE - _ASKING
@@ -302,7 +293,7 @@ def _topping_named(text: str, toppings: Toppings) -> str:
 
 
 def _near(wanted: set[str], names: list[str]) -> str:
-    """What to offer instead."""
+    """A sentence with the nearest names."""
     sharing = [name for name in names if wanted & set(words_of(name))]
     alike = get_close_matches(" ".join(sorted(wanted)), [name.casefold() for name in names])
     near = sharing or [name for name in names if name.casefold() in alike]

@@ -1,12 +1,12 @@
-"""Which toppings a free text asks for, and which it leaves out.
+"""Decides which toppings a free text adds, and which it leaves out.
 
-What a caller says of a pizza is a list of wishes: "no onion but bacon and sausage, well done". It
-is cut into pieces, at joints ("and", "but", commas) and before each marker ("no", "extra"). A piece
-is a topping that is paid for, one that is left out, or a remark.
+A text such as "no onion but bacon and sausage, well done" is cut into pieces, at joints ("and",
+"but", commas) and before each marker ("no", "extra"). A piece is a topping to be paid for, one to
+leave out, or a remark.
 
-The kitchen reads remarks, and they cost nothing. So no remark may be read as a wish for a topping.
-A piece is left out only if it says so by itself ("no bacon", "hold the bacon"), or if it follows
-such a piece and cannot mean anything else: after "or" and "nor", or if the topping is on the dish
+Remarks reach the kitchen and cost nothing, so no remark may be readable as a request for a topping.
+A piece is left out only if it says so itself ("no bacon", "hold the bacon"), or if it follows such
+a piece and cannot mean anything else: after "or" and "nor", or if the topping is on the dish
 anyway. Every other piece that names a topping is paid for, or is refused, and the model asks. So is
 "light bacon" on a dish without bacon: a little of it is a portion.
 
@@ -44,7 +44,7 @@ def _words_of_name(name: str) -> tuple[str, ...]:
 
 
 def _set(words: str) -> frozenset[str]:
-    """Words as they are written, and in the form of `words_of`."""
+    """Words as written and in the form of `words_of`."""
     return frozenset(words.split()) | frozenset(words_of(words))
 
 
@@ -60,9 +60,9 @@ _ASKING_MORE = _set(
     " free charge charging pay paying cost"
 )
 _TURNING = _set("but however though although yet instead rather then while whereas only just")
-"""After one of these a wish begins anew."""
+"""These words end a wish."""
 _DENYING = _set("or nor")
-"""What follows is left out like what stands before."""
+"""The piece after one of these is left out like the piece before."""
 _CONJOINED = frozenset({"and", "but"}) | _DENYING
 _NOISE = _set(
     "the any a an of on in my it to at all please thanks pizza toppings put want include need have"
@@ -80,56 +80,49 @@ _STOPS = frozenset(";.()!?+")
 
 
 class Wish(Enum):
-    """What a piece says of a topping that it names."""
+    """What a piece says about a topping in it."""
 
     OPEN = auto()
-    """Nothing, or that it is wanted."""
+    """Wanted, or nothing is said."""
     LEFT_OUT = auto()
     REDUCED = auto()
     NOR = auto()
-    """It is left out, and says so only together with the piece before."""
+    """Left out, but only together with the piece before."""
     ALSO = auto()
-    """It follows one that is left out, and may be left out or wanted."""
+    """It follows a piece that is left out, and may be left out or wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a text, with one wish."""
+    """A part of a text with one wish."""
 
     text: str
     wish: Wish = Wish.OPEN
 
     @property
     def words(self) -> set[str]:
-        """In the form of `words_of`, without those that only turn the sentence."""
+        """In the form of `words_of`, without turning words such as "but"."""
         return set(words_of(self.text)) - _TURNING
 
 
 @dataclass(frozen=True, slots=True)
 class Dish:
-    """What a text is about."""
+    """The dish a text is about."""
 
     name: str
     about: str
-    """What is on it, in words; empty = not known."""
+    """Its ingredients; empty = unknown."""
     toppings: Toppings
     """Of the menu."""
 
     def has(self, topping: str) -> bool:
-        """It is there anyway; what can only be had extra is there on all dishes."""
+        """Whether it is on the dish anyway; toppings named "extra" count for all dishes."""
         words = words_of(topping)
         return words[0] in _ADDING or words[-1] in words_of(f"{self.name} {self.about}")
 
 
 def sort_text(text: str, dish: Dish) -> tuple[list[str], list[Piece]]:
-    """Sort what a text says of a dish.
-
-    Args:
-        text: A model's, after a caller's.
-        dish: What it is about.
-
-    Returns:
-        Names of the toppings that are asked for, and the remarks, in the order of the text.
+    """The names of the requested toppings, and the remarks, in the order of the text.
 
     Raises:
         ToolError: A piece names a topping and does not say clearly what is wanted.
@@ -148,7 +141,7 @@ def sort_text(text: str, dish: Dish) -> tuple[list[str], list[Piece]]:
 
 
 def find_topping(words: set[str], toppings: Toppings) -> str | None:
-    """The topping of this name; a part of the name will do if it has the noun ("onion")."""
+    """The topping of this name, or of a part of it that has the noun ("onion")."""
     names = {name: _words_of_name(name) for name in toppings}
     wanted = words - _ADDING
     for name, its_words in names.items():
@@ -159,10 +152,7 @@ def find_topping(words: set[str], toppings: Toppings) -> str | None:
 
 
 def pieces_of(text: str) -> list[Piece]:
-    """The pieces of a text, each with what it says of a topping in it.
-
-    A list that ends with "or" is denied as a whole: "no onion, bacon or sausage".
-    """
+    """The pieces of a text. A list that ends with "or" is left out as a whole."""
     pieces = list(_as_read(text))
     for at in range(len(pieces) - 2, -1, -1):
         if pieces[at].wish is Wish.ALSO and pieces[at + 1].wish is Wish.NOR:
@@ -171,7 +161,6 @@ def pieces_of(text: str) -> list[Piece]:
 
 
 def _as_read(text: str) -> Iterator[Piece]:
-    """The pieces as they are understood from the left to the right."""
     before = Wish.OPEN
     for joint, said in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
         before = _wish(words_of(said), joint, before)
@@ -183,7 +172,7 @@ def _as_read(text: str) -> Iterator[Piece]:
 
 
 def _remark(piece: Piece, named: list[str], dish: Dish) -> Piece:
-    """A piece that costs nothing, as the kitchen reads it."""
+    """A piece that costs nothing, in words for the kitchen. Raises `ToolError` if it may cost."""
     if not named:
         return piece
     is_there = all(map(dish.has, named)) and not piece.words & _ASKING_MORE
@@ -205,12 +194,11 @@ def _remark(piece: Piece, named: list[str], dish: Dish) -> Piece:
 
 
 def _named(words: set[str], toppings: Toppings) -> list[str]:
-    """The toppings whose noun is among these words."""
     return [name for name in toppings if _words_of_name(name)[-1] in words]
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
-    """Each part of the text after the joint before it; a marker begins a part of its own."""
+    """Each part of the text with the joint before it; a marker begins a part of its own."""
     begin, joint, has_content = 0, "", False
     for token in _TOKEN.finditer(text):
         word = token[0].casefold()

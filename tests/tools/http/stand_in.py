@@ -1,0 +1,160 @@
+"""The other side of configured tools: keeps what it was asked, answers by script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from agent.call.actions import ToolOutcome
+from agent.call.messages import ToolCall
+from agent.ports import Store
+from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
+from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.http_tool_reader import read_http_tools
+from tests.fakes import MemoryStore
+from tests.tools.worlds import call_of
+
+DROP = b""
+"""Closes the connection without a word."""
+HANG = b"hang"
+"""Says nothing and keeps the connection."""
+SECRETS = {"ORDERS_TOKEN": Secret("t0ken", (SecretRule("ORDERS_TOKEN"),))}
+
+
+def reply(
+    status: int = 200, body: str | bytes = "", kind: str = "application/json", extra: str = ""
+) -> bytes:
+    """An answer as it stands on the wire."""
+    content = body if isinstance(body, bytes) else body.encode()
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{extra}"
+    return (head + (f"Content-Type: {kind}\r\n" if kind else "") + "\r\n").encode() + content
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came."""
+
+    line: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: str
+
+
+@dataclass(slots=True)
+class StandIn:
+    """A system of somebody else."""
+
+    answers: Sequence[bytes] = (reply(body='{"ok": true}'),)
+    """In order; the last one for all further requests."""
+    port: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    hung: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.asked.append(await _read(reader))
+            answer = self.answers[min(len(self.asked), len(self.answers)) - 1]
+            if answer.endswith(HANG):
+                writer.write(answer.removesuffix(HANG))
+                await writer.drain()
+                self.hung.set()
+                await reader.read()
+            writer.write(answer.removesuffix(HANG))
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked:
+    line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    pairs = [each.partition(": ") for each in rest]
+    headers = {name.lower(): value for name, _, value in pairs}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Asked(line, headers, body.decode())
+
+
+@asynccontextmanager
+async def standing_in(*answers: bytes) -> AsyncIterator[StandIn]:
+    """A system that listens on a port of this machine."""
+    stand_in = StandIn(answers) if answers else StandIn()
+    server = await asyncio.start_server(stand_in.serve, "127.0.0.1", 0)
+    stand_in.port = server.sockets[0].getsockname()[1]
+    try:
+        yield stand_in
+    finally:
+        server.close()
+
+
+class Names(AbstractResolver):
+    """A name server that says something else each time."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self._answers = list(answers)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in self._answers.pop(0)
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+def declared(name: str = "T", /, **table: object) -> HttpTool:
+    """A tool as an author would write it."""
+    (tool,) = read_http_tools({name: {"description": "Looks.", **table}}, "http_tools")
+    return tool
+
+
+@asynccontextmanager
+async def offering(
+    tool: HttpTool, call: CallContext, hosts: str = ""
+) -> AsyncIterator[CallToolExecutor]:
+    """A toolbox with one configured tool, whose host is listed."""
+    async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outbound:
+        yield CallToolExecutor([HttpTools(outbound, SECRETS).tool(tool)], call)
+
+
+@asynccontextmanager
+async def offered(
+    *answers: bytes, store: Store | None = None, url: str = "", **table: object
+) -> AsyncIterator[tuple[StandIn, CallToolExecutor]]:
+    """A system with these answers, and one tool that requests `url` of it."""
+    async with standing_in(*answers) as other:
+        tool = declared(url=other.origin + url, **table)
+        async with offering(tool, call_of(store or MemoryStore())) as toolbox:
+            yield other, toolbox
+
+
+async def run(toolbox: CallToolExecutor, name: str = "T", /, **arguments: object) -> ToolOutcome:
+    """Run a tool as the model would."""
+    return await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
+
+
+def said(outcome: ToolOutcome) -> Any:
+    """What the model reads."""
+    return json.loads(outcome.content)
