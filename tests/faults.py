@@ -211,7 +211,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/heard_alignment": (
         ("        if self.left < 0:\n            raise",
          "        if False:\n            raise", "7: no report holds up the other calls"),
-        ("        yield from (Match(at + a, told + b, size) for a, b, size in blocks)\n",
+        ("        yield from (Match(at + a, done + b, size) for a, b, size in blocks)\n",
          "", "a long report with a number in it is still found"),
         ("for start in [0, *reversed(later[-_MOST_STARTS:])]:",
          "for start in [0]:", "a report may begin with a later message"),
@@ -310,7 +310,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("        run.awaited.add(position)\n", "", "7: the turn waits for the run it joined"),
         ("        return actions + starts",
          "        return starts + actions", "4: a run is recorded before it starts"),
-        ("        self._has_news = self._has_news or not run.awaited\n",
+        ("        self.has_news = self.has_news or not run.awaited\n",
          "", "4: a late result is news"),
         ("self._done.get(key)", "self._done.get((call.name, call.arguments))",
          "4: equal arguments are the same call, also when it is forgotten"),
