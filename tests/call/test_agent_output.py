@@ -28,3 +28,15 @@ def test_utterances_are_cut_as_one_text_with_spaces_between(
     assert output.cut(heard, None, is_complete=is_complete) == [
         Record(at, AgentSaid(text, SpeechSource.SERVICE, is_cut=True)) for at, text in cut.items()
     ]
+
+
+def test_played_text_of_an_earlier_turn_does_not_count() -> None:
+    output = AgentOutput(History(), characters_per_second=15)
+    output.say_whole("One two.")
+    output.note_played("One two.")
+    output.begin_turn()
+    output.say_whole("One two three.")
+
+    assert output.cut("One", None, is_complete=True) == [
+        Record(1, AgentSaid("One", SpeechSource.SERVICE, is_cut=True))
+    ]
