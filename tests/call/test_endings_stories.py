@@ -291,18 +291,18 @@ def test_a_result_after_the_end_message_is_recorded() -> None:
 SPANISH = replace(HELLO, language="es-US", can_hand_off=True)
 
 
-def told(actions: list[Action]) -> dict[str, Any]:
+def handoff_sent(actions: list[Action]) -> dict[str, Any]:
     """What the action URL reads."""
     (only,) = [action for action in actions if isinstance(action, EndCall)]
-    told: dict[str, Any] = json.loads(only.handoff)
-    return told
+    sent: dict[str, Any] = json.loads(only.handoff)
+    return sent
 
 
 def handed_over(call: Call, reply: int, handoff: Handoff) -> dict[str, Any]:
     """The model asks for a person while it speaks; this is the first tool but those before."""
     call.happens(delta(reply, "I am connecting you."), finished(reply, wants("leave")))
     call.happens(done(reply, effect=handoff))
-    return told(call.happens(agent_off()))
+    return handoff_sent(call.happens(agent_off()))
 
 
 def test_a_model_that_gives_no_summary_costs_no_time() -> None:
@@ -325,7 +325,7 @@ def test_keys_are_never_handed_over() -> None:
     call.happens(delta(2, "I am connecting you."), finished(2, wants("leave")))
 
     call.happens(done(1, effect=Handoff("user-requested")))
-    handed = told(call.happens(agent_off()))
+    handed = handoff_sent(call.happens(agent_off()))
 
     assert handed["summary"] == "The caller's last words: I will type my number."
     assert "5678" not in json.dumps(handed)
@@ -355,7 +355,7 @@ def test_a_transfer_after_model_failures_has_words_and_language() -> None:
     call = thinking("Two pizzas.", config=SPANISH)
     call.happens(failed(1), spoke("Hello? Two pizzas!"), failed(2))
 
-    handed = told(call.happens(agent_off()))
+    handed = handoff_sent(call.happens(agent_off()))
 
     assert handed == {
         "reasonCode": "live-agent-handoff",

@@ -307,11 +307,11 @@ def test_news_wait_for_a_caller_who_begins_as_the_agent_ends() -> None:
     call.happens(ev.ServiceStopping())
 
     at_once = call.happens(agent_off())
-    told = call.fires(Timer.IDLE)
+    announced = call.fires(Timer.IDLE)
     call.happens(delta(3, "It is ordered."), finished(3))
 
     assert at_once == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, LONGEST_VOICE_MS)]
-    assert caller_text(told).startswith("[order has finished meanwhile")
+    assert caller_text(announced).startswith("[order has finished meanwhile")
     assert HAND_OVER in call.happens(agent_off())
 
 
