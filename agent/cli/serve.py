@@ -81,17 +81,19 @@ async def _leave(
     if first is signal.SIGINT:
         stages = []
     for departure, limit in stages:
-        log.info("service.draining", calls=calls.lines.active, departure=departure, seconds=limit)
-        calls.lines.drain(departure)
-        if await _is_interrupted(calls, signals, limit) or not calls.lines.active:
+        log.info(
+            "service.draining", calls=calls.active_calls.count, departure=departure, seconds=limit
+        )
+        calls.active_calls.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not calls.active_calls.count:
             break
-    if calls.lines.active:
-        log.info("service.ending_calls", calls=calls.lines.active)
-        calls.lines.drain(ShutdownMode.GOODBYE)
+    if calls.active_calls.count:
+        log.info("service.ending_calls", calls=calls.active_calls.count)
+        calls.active_calls.drain(ShutdownMode.GOODBYE)
         await _is_interrupted(calls, signals, GOODBYE_SECONDS)
-    calls.lines.is_draining = True
-    if calls.lines.active:
-        log.warning("service.calls_cut", calls=calls.lines.active)
+    calls.active_calls.is_draining = True
+    if calls.active_calls.count:
+        log.warning("service.calls_cut", calls=calls.active_calls.count)
 
 
 async def _is_interrupted(

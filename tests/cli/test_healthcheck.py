@@ -60,7 +60,7 @@ async def test_service_is_asked_where_it_listens(server: Server, host: str, stat
 
 async def test_service_that_drains_is_healthy(server: Server) -> None:
     """It is not ready, but it has calls, and an unhealthy container is killed."""
-    server.calls.lines.is_draining = True
+    server.calls.active_calls.is_draining = True
 
     ready, _ = await server.get(server.url("/health/ready"))
 

@@ -40,7 +40,7 @@ async def test_call_that_begins_while_the_service_drains_is_handed_over(server: 
     """The socket was there before the drain, its `setup` comes after it."""
     relay = await server.relay(From=ADA)
     async with server.twilio.dial(relay) as call:
-        server.calls.lines.drain()
+        server.calls.active_calls.drain()
         await call.set_up()
         ending = await heard_out(call)
 
@@ -138,17 +138,6 @@ async def test_setup_of_another_account_is_hung_up_on(table: Path) -> None:
 
     assert refused == 1
     assert call.ending and call.ending.status == "failed"
-
-
-async def test_socket_that_is_closed_before_setup_leaves_no_call(server: Server) -> None:
-    """Twilio may give up; nothing was begun."""
-    relay = await server.relay(From=ADA)
-
-    async with server.twilio.dial(relay) as call:
-        await call.hang_up()
-
-    assert await server.metric("agent_active_calls") == 0
-    assert await server.items(relay.fields["CallSid"], "chat::") == []
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ async def test_call_goes_on_when_a_server_dies_and_the_next_does_without(
             await server.store.put(RECORD)
             async with server.twilio.call(From=STRANGER) as call:
                 await peer.kill()
-                await until(lambda: server.calls.tool_sources_away == ("shop",))
+                await until(lambda: server.calls.resources.tool_registry.unreachable == ("shop",))
                 hours = await call.say("when are you open", cycles=2)
                 price = await call.say("what is a pear", cycles=2)
             async with server.twilio.call(From=STRANGER) as next_call:
