@@ -3,7 +3,7 @@
 #   docker build --tag voice-agent .
 #   docker run --rm --init --publish 3000:3000 voice-agent      takes calls, with the offline model
 #
-# "Run in a container" in README.md has more.
+# docs/start/container.md has more.
 # Needs BuildKit, the builder of every Docker since 23; DOCKER_BUILDKIT=1 chooses it before that.
 # What is fetched is locked: the base image by digest, packages by hash. To take a newer base:
 #

@@ -82,7 +82,7 @@ class Ground:
     numbers: count[int] = field(default_factory=lambda: count(1))
 
     def number(self) -> str:
-        """Of somebody who has not called yet."""
+        """The number of a caller who has not called yet."""
         return f"+1555{3_000_000 + next(self.numbers):07}"
 
     async def until_over(self, again: Callable[[], Awaitable[object]]) -> None:

@@ -3,13 +3,13 @@
     python benchmarks/observation.py [--calls 15] [--turns 10] [--rounds 9]
 
 Three services answer the same calls side by side, each in a process of its own, with a Bedrock
-emulator in another one: one whose calls nobody observes; the service as it is, its log thrown away
+emulator in another one: one without observers; the service as it is, its log thrown away
 by the system; and the same with traces, which it sends to a collector in this process.
 What is measured is the processor time of the service's process, from `/proc`, divided by turns.
 They share one core in the same seconds, for the mood of a machine changes within them by more than
-the difference that is looked for. What is told is the median of the ratios of each round.
+the difference that is looked for. It prints the median of the ratios of each round.
 
-Exit status 1 if the service as it is takes over 5 % more than the one nobody observes.
+Exit status 1 if the service as it is takes over 5 % more than the one without observers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXPORT_SECONDS = 6.0
 """Spans wait for others for five seconds; what sending them costs belongs to their turns."""
 KINDS = ("unobserved", "observed", "traced")
 MOST_PERCENT = 5.0
-"""Of the processor time of a turn nobody observes, for what is observed by default."""
+"""Share of the processor time of an unobserved turn that default observation may take."""
 
 
 class Unobserved:
@@ -58,7 +58,7 @@ class Unobserved:
 
 
 def serve_unobserved() -> int:
-    """`python -m agent serve` whose calls nobody observes."""
+    """`python -m agent serve` without observers."""
 
     def call(
         _: Telemetry, __: str, ___: Callable[[], str], ____: CallFacts | None = None

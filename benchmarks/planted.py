@@ -56,7 +56,7 @@ _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who does not exist; every value is found nowhere else."""
+    """An invented person; no value occurs anywhere else."""
 
     first: str
     last: str
@@ -72,7 +72,7 @@ class Person:
 
 
 def person(chance: random.Random) -> Person:
-    """Somebody new."""
+    """A new person."""
 
     def word() -> str:
         pairs = (chance.choice(_CONSONANTS) + chance.choice(_VOWELS) for _ in range(5))
@@ -96,8 +96,8 @@ async def plant(server: Server, calls: int, seed: int = 0) -> list[Person]:
     queue = iter(enumerate(people))
 
     async def worker() -> None:
-        for number, somebody in queue:
-            await _call(server, somebody, (ORDERING, APARTMENTS, DEFAULT)[number % 3])
+        for number, person in queue:
+            await _call(server, person, (ORDERING, APARTMENTS, DEFAULT)[number % 3])
 
     async with asyncio.TaskGroup() as workers:
         for number in range(_AT_ONCE):
@@ -106,21 +106,21 @@ async def plant(server: Server, calls: int, seed: int = 0) -> list[Person]:
     return people
 
 
-async def _call(server: Server, somebody: Person, use_case: str) -> None:
+async def _call(server: Server, person: Person, use_case: str) -> None:
     await server.know(
-        somebody.number,
-        firstName=somebody.first,
-        lastName=somebody.last,
-        email=somebody.email,
-        address=somebody.address,
+        person.number,
+        firstName=person.first,
+        lastName=person.last,
+        email=person.email,
+        address=person.address,
         useCase=use_case,
     )
-    names = f"{somebody.first} {somebody.last}"
+    names = f"{person.first} {person.last}"
     manner = replace(server.twilio.manner, setup={"callerName": names})
-    relay = await _ring(server.twilio, somebody.number)
+    relay = await _ring(server.twilio, person.number)
     async with server.twilio.connect(relay, manner=manner) as call:
         with suppress(UnansweredError):
-            await _tell(call, somebody, names)
+            await _tell(call, person, names)
 
 
 async def _ring(twilio: Twilio, number: str) -> Relay:
@@ -136,23 +136,23 @@ async def _ring(twilio: Twilio, number: str) -> Relay:
     return await twilio.webhook(call_fields(From=number))
 
 
-async def _tell(call: TwilioCall, somebody: Person, names: str) -> None:
+async def _tell(call: TwilioCall, person: Person, names: str) -> None:
     await call.say(f"my name is {names}")
-    await call.say(f"my number is {somebody.number} and my card is {somebody.digits}")
-    for digit in f"{somebody.digits}#":
+    await call.say(f"my number is {person.number} and my card is {person.digits}")
+    for digit in f"{person.digits}#":
         await call.press(digit)
     await call.settle()
     for frame in (
-        {"type": "error", "description": f"Invalid message: {names} {somebody.digits}"},
-        {"type": somebody.address, "name": names},
-        {"type": "prompt", "voicePrompt": [names, somebody.email]},
+        {"type": "error", "description": f"Invalid message: {names} {person.digits}"},
+        {"type": person.address, "name": names},
+        {"type": "prompt", "voicePrompt": [names, person.email]},
     ):
         await call.send_raw(json.dumps(frame))
-    await call.send_raw(f"{names} {somebody.email}")
-    await call.prompt(f"a large pepperoni to {somebody.address} for {names}")
+    await call.send_raw(f"{names} {person.email}")
+    await call.prompt(f"a large pepperoni to {person.address} for {names}")
     if await call.hear(10):
         await call.interrupt(characters=5)
-    await call.say(f"write to {somebody.email}")
+    await call.say(f"write to {person.email}")
 
 
 def found(people: Iterable[Person], said: str) -> list[str]:

@@ -5,7 +5,7 @@
 
 Starts `python -m agent serve` as a child process on free loopback ports with the offline model, an
 embedded store in a temporary folder or a DynamoDB started for it, and a test token, and plays
-Twilio to it. Nobody knows what the right answer to a real caller is, so what is checked are
+Twilio to it. The right answer to a real caller is not known, so the script checks
 promises that hold for every answer: each turn with words is answered, each talk cycle is closed
 once, no frame is one Twilio would drop, an interrupted cycle is closed soon, noise is not answered,
 no call is refused or hung up on, nothing is logged as an error, no call is left behind. One token
@@ -64,7 +64,7 @@ CALLERS = {
 }
 """Numbers with a profile that routes them to the use case.
 
-The default use case is for callers nobody knows, and its tools write their profile: each of its
+The default use case is for unknown callers, and its tools write their profile: each of its
 calls comes from a fresh number, so that no call changes where the next one goes.
 """
 
@@ -88,7 +88,7 @@ class Options:
     interrupt_probability: float = 0.2
     """Of a turn: that the caller breaks into its answer, and goes on with the next turn."""
     callers: Mapping[str, str] = field(default_factory=dict)
-    """The number to call from, by use case; any other is called from a number nobody knows."""
+    """The number to call from, by use case; any other is called from an unknown number."""
 
 
 @dataclass(frozen=True, slots=True)

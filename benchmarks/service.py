@@ -1,4 +1,4 @@
-"""The service as a child process, for whoever measures it from outside."""
+"""The service as a child process, measured from outside."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Tally:
     lost: int = 0
     """Lines that the service, or a full backlog, would not give although it had offered them."""
     unanswered: list[str] = field(default_factory=list)
-    """What was waited for in vain; holds no words."""
+    """What did not come in time; holds no words."""
     first_text_seconds: list[float] = field(default_factory=list)
     """Since the last line was printed."""
 

@@ -1,4 +1,8 @@
-"""Settings and fixtures every test shares."""
+"""Settings and fixtures every test shares.
+
+Fixtures import what they need when they are used, so that the tests of the core start without the
+service, its SDKs and a container engine.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
 
-from agent.observability.logging.log_setup import stop_listening
-from agent.settings import Settings
-from agent.store.sqlite import SqliteStore
-from agent.tools import SPECS
-from agent.usecases import seed
-from tests import dynamodb as engines
-from tests.fakes import Clock
-from tests.servers import Server, serving, settings_for
-from tests.stores import Stores, open_table
+if TYPE_CHECKING:
+    from agent.settings import Settings
+    from tests.dynamodb import Engine
+    from tests.fakes import Clock
+    from tests.servers import Server
+    from tests.stores import Stores
 
 TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""
@@ -45,6 +46,10 @@ settings.load_profile("everywhere")
 @pytest.fixture(scope="session")
 def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table with the shipped configuration, to be copied and not to be written."""
+    from agent.store.sqlite import SqliteStore
+    from agent.tools import SPECS
+    from agent.usecases import seed
+
     path = tmp_path_factory.mktemp("seeded") / "agent.db"
 
     async def load() -> None:
@@ -65,30 +70,38 @@ def table(seeded_file: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def service_settings(table: Path) -> Settings:
     """Settings of a service with that table."""
+    from tests.servers import settings_for
+
     return settings_for(table)
 
 
 @pytest.fixture
 async def server(service_settings: Settings) -> AsyncIterator[Server]:
     """The service as production wires it, with the shipped configuration."""
+    from tests.servers import serving
+
     async with serving(service_settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def dynamodb() -> Iterator[engines.Engine]:
-    """A DynamoDB of this process; whoever stops it starts it again."""
+def dynamodb() -> Iterator[Engine]:
+    """A DynamoDB of this process; a test that stops it starts it again."""
+    from tests import dynamodb as engines
+
     with engines.running() as engine:
         yield engine
 
 
 @pytest.fixture
 def table_name(
-    dynamodb: engines.Engine,
+    dynamodb: Engine,
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> Iterator[str]:
     """An empty table of this test, where this process looks for DynamoDB."""
+    from tests import dynamodb as engines
+
     record_property("DynamoDB", dynamodb.description)
     engines.set_account(monkeypatch, dynamodb)
     name = dynamodb.create_table()
@@ -98,9 +111,9 @@ def table_name(
 
 @pytest.fixture
 def uncovered() -> Iterator[None]:
-    """Coverage, which doubles its time, looks away from a test that does the same again and again.
+    """Switch coverage off for a test that repeats the same thousands of times: it doubles its time.
 
-    Whatever such a test reaches, another one must have reached, too.
+    Another test must reach the same lines.
     """
     tracer = sys.gettrace()
     sys.settrace(None)
@@ -126,13 +139,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def plain_logging() -> Iterator[None]:
     """Logging is after each test as it was before."""
     yield
-    stop_listening()
-    structlog.reset_defaults()
+    if "agent.observability.logging.log_setup" in sys.modules:
+        import structlog
+
+        from agent.observability.logging.log_setup import stop_listening
+
+        stop_listening()
+        structlog.reset_defaults()
 
 
 @pytest.fixture
 def stores_clock() -> Clock:
     """What the time is for `stores`."""
+    from tests.fakes import Clock
+
     return Clock(1_900_000_000.0)
 
 
@@ -141,6 +161,8 @@ async def stores(
     request: pytest.FixtureRequest, tmp_path: Path, stores_clock: Clock
 ) -> AsyncIterator[Stores]:
     """One table of either engine, as two processes have it open."""
+    from tests.stores import open_table
+
     is_file = request.param == "sqlite"
     place: Path | str = tmp_path / "shared.db" if is_file else request.getfixturevalue("table_name")
     first = await open_table(place, stores_clock)

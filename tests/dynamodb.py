@@ -9,10 +9,10 @@ Rules:
 
 - Nothing is skipped: where none of the ways works, tests that ask for a DynamoDB fail.
 - Data is kept over `stop` and `start`, as is the port. The port is outside the range from which the
-  system takes ports for outgoing connections, so nobody gets it while the engine is stopped.
-- Ministack writes its data down when it is told to stop, after it has answered what it had
-  accepted; killed, it forgets. So `stop` always waits for the end, and there is no `kill`. It
-  forgets in any case which tokens of transactions it has seen.
+  system takes ports for outgoing connections, so no process gets it while the engine is stopped.
+- Ministack writes its data to disk when it gets SIGTERM, after it has answered all requests.
+  Killed, it loses its data, so `stop` always waits for the end, and there is no `kill`. It always
+  forgets which transaction tokens it has seen.
 - Once a minute ministack deletes what has expired: no test relies on expired items being there.
 - No Ryuk, which would have to be pulled: containers carry a label, and one that a dead run has left
   behind is removed by a later run.
@@ -124,7 +124,7 @@ class Engine:
         self._server.stop()
 
     def create_table(self) -> str:
-        """Create an empty table as `agent.store.schema` has it, with a name nobody else has."""
+        """Create an empty table as `agent.store.schema` has it, with a unique name."""
         name = f"t-{uuid.uuid4()}"
         self._client.create_table(TableName=name, **TABLE)
         self._client.get_waiter("table_exists").wait(
@@ -294,7 +294,7 @@ def _process(port: int, reason: str) -> tuple[_Server, str, str]:
 def _is_engine_there() -> bool:
     """Whether a container engine of this machine listens; one elsewhere is taken at its word.
 
-    The library would leave its socket open where nobody listens.
+    The library would leave its socket open where no server listens.
     """
     host = get_docker_host() or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
@@ -328,7 +328,7 @@ def _remove_left_behind(client: docker.DockerClient) -> None:
 
 
 def _find_containers_at_this_host() -> None:
-    """Tell testcontainers where containers are, if nobody else has.
+    """Tell testcontainers where containers are, unless they are configured already.
 
     By itself it would take this machine for a container where there is `/.dockerenv`, and look for
     others through the bridge.

@@ -54,7 +54,7 @@ class Counted:
 def moment(
     event: Event, actions: Sequence[Action], at: float, done_at: float = 0.0
 ) -> ObservedStep:
-    """What an observer sees of an event; it is answered at once if nothing else is told."""
+    """What an observer sees of an event; it is answered at once unless the test says otherwise."""
     return ObservedStep(event, at, [(action, max(at, done_at)) for action in actions])
 
 
@@ -68,7 +68,7 @@ class Nowhere:
 
 
 UNREACHABLE: Mapping[Channel, str] = {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}
-"""What a service lacks that nobody has configured for messages."""
+"""What a service lacks that is not configured for messages."""
 
 TOOL_REGISTRY = ToolRegistry(TOOLS, UNREACHABLE, HttpTools(Nowhere(), {}))
 """All that is built in, in a process that sends no requests."""
@@ -132,7 +132,7 @@ class MemoryStore:
         self._items.clear()
 
     def _write(self, item: Item) -> None:
-        """At once, as a table does: whoever is slow must not come between looking and writing."""
+        """At once, as a table does: nothing may run between the check and the write."""
         key = keys(item)
         try:
             text = json.dumps(item, allow_nan=False)
@@ -151,7 +151,7 @@ class MemoryStore:
 
 
 class MemoryMessenger:
-    """`ports.Messenger` that keeps what is sent, or fails as it is told."""
+    """`ports.Messenger` that keeps what is sent, or fails as the test says."""
 
     def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
         self.lacking: Mapping[Channel, str] = lacking or {}

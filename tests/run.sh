@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/environment.sh
 # Environments take longest to make, so they are made side by side; what installs Python comes before.
 find_python >/dev/null
-bash tests/templates/lint.sh environments &
+{ bash tests/templates/lint.sh environments && ensure_environment docs/requirements.txt .tools/docs; } &
 making=$!
 ensure_environment requirements-dev.txt
 # shellcheck source=tests/engine.sh
@@ -42,7 +42,7 @@ checks() {
     run "$bin/python" -m agent check
 }
 
-# The checks compute while what the tests need is fetched and built; they are told of afterwards.
+# The checks compute while what the tests need is fetched and built; their output is shown afterwards.
 told=$(mktemp)
 trap 'rm -f "$told"; leave_engine' EXIT
 checks >"$told" 2>&1 &

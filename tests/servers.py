@@ -269,6 +269,6 @@ async def _nothing_left() -> AsyncIterator[None]:
 
 
 def _open_files() -> int:
-    """How many files and sockets this process has open; 0 where nobody can say."""
+    """How many files and sockets this process has open; 0 where the system does not say."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else 0

@@ -27,7 +27,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is None:
-            raise AssertionError("nothing can ever happen any more: a test waits in vain")
+            raise AssertionError("no timer and no task is left: the test would wait for ever")
         if not ready and timeout:
             self.now += timeout
         return ready

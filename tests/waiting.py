@@ -1,9 +1,8 @@
 """Waiting for what a test expects: as long as it takes, but not for ever.
 
-A limit ends a test that waits in vain, and says nothing about speed. It is far longer than any wait
-that ends well, so that a machine which stands still for seconds fails no test; and shorter than the
-limits of the service that must not be what ended the wait, like those of a drain or of a connection
-that says nothing.
+A limit ends a test whose condition never holds, and says nothing about speed. It is far longer than
+any wait that ends well, so a machine that stands still for seconds fails no test. It is shorter than
+those limits of the service that must not end the wait, such as a drain or a silent connection.
 """
 
 from __future__ import annotations

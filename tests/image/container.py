@@ -133,7 +133,7 @@ async def started(image: str, *options: str, port: int = 0) -> AsyncIterator[Con
 
 
 async def until_ready(name: str, port: int) -> None:
-    """Wait until the service of a container may have calls; its log is told if it ends instead."""
+    """Wait until the service of a container may have calls; shows its log if it ends instead."""
     async with asyncio.timeout(_READY_SECONDS):
         while not await _is_ready(port):
             if await docker("inspect", "--format", "{{.State.Running}}", name) != "true":

@@ -25,9 +25,9 @@ ALERTS = FOLDER / "rules" / "alerts.yml"
 RULE_TESTS = tuple(sorted((FOLDER / "rules" / "tests").glob("*.yml")))
 DASHBOARD = FOLDER / "grafana" / "dashboards" / "voice-agent.json"
 PROVISIONING = FOLDER / "grafana" / "provisioning"
-RUNBOOK = ROOT / "docs" / "runbook.md"
+RUNBOOK = ROOT / "docs" / "operate" / "runbook.md"
 README = ROOT / "README.md"
-OBSERVING = ROOT / "docs" / "observing.md"
+OBSERVING = ROOT / "docs" / "operate" / "observing.md"
 
 _METRIC = re.compile(r"(?<![\w:.])agent_[a-z0-9_]*[a-z0-9](?!:)\b")
 _RECORDED = re.compile(r"\b[a-z_]+:[a-z0-9_]+:[a-z0-9_]+\b")

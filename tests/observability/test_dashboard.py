@@ -174,7 +174,7 @@ def test_models_to_choose_from_are_those_asked_first_and_those_that_answered() -
 
 
 def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:
-    """With the variables that the README names."""
+    """With the variables that docs/operate/watch.md names."""
     [source] = read_yaml(PROVISIONING / "datasources" / "prometheus.yml")["datasources"]
     [folder] = read_yaml(PROVISIONING / "dashboards" / "voice-agent.yml")["providers"]
 

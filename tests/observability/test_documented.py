@@ -15,8 +15,12 @@ from agent.observability.emf import NAMESPACE
 from agent.observability.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
-OBSERVING = ROOT / "docs" / "observing.md"
-PAGES = (ROOT / "README.md", OBSERVING)
+OBSERVING = ROOT / "docs" / "operate" / "observing.md"
+PAGES = tuple(
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if page.name != "log-events.md"
+)
 _ROW = re.compile(r"^\| `(agent_\w+)` \| (counter|gauge|histogram) \| ([a-z_, ]*)\| (.+) \|$", re.M)
 _NAME = re.compile(r"`(agent_[a-z_]+)[`{]")
 _WITH_LABELS = re.compile(r"`(agent_\w+)\{([a-z_,]+)\}")
@@ -79,7 +83,7 @@ def test_labels_are_those_that_are_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CHANGELOG.md", "docs/observing.md", "docs/runbook.md"]
+    "name", ["README.md", "CHANGELOG.md", "docs/operate/observing.md", "docs/operate/runbook.md"]
 )
 def test_labels_in_prose_are_those_that_are_exported(name: str) -> None:
     """Where a text names a metric with its labels in braces."""

@@ -85,7 +85,7 @@ def test_each_alert_says_how_bad_and_leads_to_its_section() -> None:
 
     assert {severity for severity, _ in told.values()} == {"critical", "warning"}
     assert {name: url for name, (_, url) in told.items()} == {
-        name: f"docs/runbook.md#{name.lower()}" for name in told
+        name: f"docs/operate/runbook.md#{name.lower()}" for name in told
     }
     assert all(alert.annotations["summary"] for alert in alerts())
 

@@ -1,4 +1,4 @@
-"""Whatever names a variable, a port, a path or a user names the one that the code has.
+"""Every variable, port, path and user that a file names exists in the code.
 
 The places are the sample script, the image, its compose file and its build script, both templates
 and the README. Names that are not ours are those of the SDKs in the process, as they list them.
@@ -82,7 +82,7 @@ def of_compose() -> dict[str, str]:
 
 
 def of_the_image() -> dict[str, str]:
-    """What the Dockerfile sets for whoever starts a container."""
+    """What the Dockerfile sets in every container."""
     [block] = re.findall(r"^ENV (.*?[^\\])$", text("Dockerfile"), re.M | re.S)
     return dict(each.split("=", 1) for each in block.replace("\\\n", "").split())
 
@@ -114,10 +114,14 @@ def secrets_of_the_task() -> list[str]:
     return [each["Name"] for each in task()["Secrets"] if "Name" in each]
 
 
-def of_the_readme() -> set[str]:
+def of_the_pages() -> set[str]:
     """Names that begin like ours; placeholders of prompts are <<NAMES>>."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     return {
-        each for each in re.findall(rf"(?<!<<){_NAME.pattern}", text("README.md")) if family(each)
+        each
+        for page in pages
+        for each in re.findall(rf"(?<!<<){_NAME.pattern}", page.read_text(encoding="utf-8"))
+        if family(each)
     }
 
 
@@ -143,11 +147,11 @@ def offered_in_descriptions() -> Iterator[str]:
         secrets_of_the_task,
         of_the_developers_line,
         offered_in_descriptions,
-        of_the_readme,
+        of_the_pages,
     ],
 )
 def test_every_variable_that_is_named_is_read(named: Any) -> None:
-    """One that is not would be set in vain, and its default used without a word."""
+    """Setting any other name would have no effect."""
     given = set(named()) - {"PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 
     assert given
@@ -155,8 +159,7 @@ def test_every_variable_that_is_named_is_read(named: Any) -> None:
 
 
 def test_readers_learn_how_to_list_every_variable() -> None:
-    """The list has all of them; the README says how to get it."""
-    assert "python -m agent check --settings" in text("README.md")
+    assert "python -m agent check --settings" in text("docs/reference/settings.md")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,7 @@ def test_calls_are_handed_over_before_the_process_is_killed() -> None:
 
 
 def test_the_image_says_what_is_run() -> None:
-    """Nobody says it again, so nobody can say something else; the container has one name."""
+    """It is written in one place only; the container has one name."""
     whole = text("docker-compose.yml")
     service = whole[whole.index("\n  agent:") : whole.index("\n  seed:")]
 

@@ -74,13 +74,13 @@ def test_every_tool_is_listed() -> None:
 
 
 def test_every_variable_has_the_name_of_the_contract() -> None:
-    """Users rely on these names (D25)."""
+    """Users rely on these names."""
     assert {name for name, _, _ in Settings.describe()} <= _CONTRACT_NAMES
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_use_case_is_complete(folder: Path) -> None:
-    """It loads without a remark, fills its prompt, finds its tools and its script (D24)."""
+    """It loads without a remark, fills its prompt, finds its tools and its script."""
     use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS)
 
     filled = prompt.system_prompt(

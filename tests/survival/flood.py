@@ -1,7 +1,7 @@
-"""Strangers who take what they can get: idle connections, forged handshakes, too many calls.
+"""Unwanted clients: idle connections, forged handshakes, and more calls than the limit.
 
-What is not Twilio's is refused before it costs anything; what is, and is too much, is told so. An
-answer is counted by what Twilio would see of it.
+Requests that are not Twilio's are refused before they cost anything; genuine ones over the limit
+get an answer that says so. An answer is counted by what Twilio would see of it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What a load balancer of a cloud does, as far as calls depend on it: it ends TLS,
 request to the server with the fewest connections, asks every server whether it is ready and sends
 nothing new to one that is not, and leaves sockets alone that run through such a server. A request
 that meets a dead server before the next check goes to another one; an answer that a dying server
-has begun is lost, and the client is told so (502).
+has begun is lost, and the client gets 502.
 """
 
 from __future__ import annotations

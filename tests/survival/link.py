@@ -2,7 +2,7 @@
 
 Namespaces and packet filters need rights that not every machine gives. So the cable is a program
 that listens and passes on. `stall` is a network that loses every packet: nothing arrives and nobody
-is told. `refuse` is a peer that is gone: connections break, new ones are refused.
+notices. `refuse` is a peer that is gone: connections break, new ones are refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Link:
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
 
     async def refuse(self) -> None:
-        """Nobody is there any more."""
+        """Nothing listens any more."""
         if self._server is not None:
             self._server.close()
         for task in self._open:

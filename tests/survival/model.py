@@ -1,4 +1,4 @@
-"""What the caller and the model say to each other, so that anybody can tell what must be there.
+"""What the caller and the model say to each other, so that a reader can tell what must be there.
 
 The caller says numbered sentences. The model answers each with numbered sentences of its own and
 needs no memory but the messages it is given: it looks for the caller's last sentence and says what

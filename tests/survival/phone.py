@@ -1,11 +1,10 @@
-"""A person who rings and talks, whatever happens to the line, and tells afterwards what was heard.
+"""A caller who goes on whatever happens to the socket, and reports what was heard.
 
-Twilio's part is played as it is documented (relay reference sections 1.9 and 6.1): when the socket
-dies, or the service gives the call back, the action URL is asked, and what it answers is done: a
-new relay, a redirect after a pause, a last sentence. With `applicationReconnect` a socket that dies
-is first opened again at the same URL; whether `setup` is said again is not documented (section
-4.5), so half of the phones do. The person goes on with the conversation on the new socket: lets the
-agent speak first, and says a sentence again if it was not answered.
+Twilio's part follows docs/reference/relay.md. When the socket dies, or the service ends the
+session, the phone asks the action URL and does what it answers: a new relay, a redirect after a pause, a last
+sentence. With `applicationReconnect` it first opens the same URL again; whether Twilio then sends
+`setup` again is not documented, so half of the phones do. On the new socket the caller lets the agent
+speak first, and repeats a sentence that was not answered.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ MANNER = Manner(
 PATIENCE_SECONDS = 1.5
 """Of quiet, after which a person says again what was not answered, or speaks after all."""
 _MOST_TIMES = 25
-"""Said in vain, after which a person gives up."""
+"""Times a sentence is said without an answer before the person gives up."""
 _MOST_REDIRECTS = 20
 _REOPEN_SECONDS = 0.3
 _REOPENING_SECONDS = HANG_SECONDS

@@ -40,7 +40,7 @@ class Kept:
     forgotten: int
     """Sentences of the agent that were heard in full and are not there."""
     open_tools: int
-    """Tools of which nobody has written down what came of them."""
+    """Tools without a recorded outcome."""
     repairs: int
     orders: int
 

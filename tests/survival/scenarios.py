@@ -142,7 +142,7 @@ async def table_away(place: Place, seconds: float = 30.0) -> Outcome:
 
 
 async def model_away(place: Place, seconds: float = 20.0) -> Outcome:
-    """Nobody listens where the model was: what streams breaks off, what is asked is refused."""
+    """Nothing listens at the address of the model: streams break off, requests are refused."""
     async with standing(place.folder, place.table, Plan()) as stack:
         async with talking(stack.twilio, place.calls) as crowd:
             await stack.bedrock_link.refuse()

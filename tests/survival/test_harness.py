@@ -63,7 +63,7 @@ async def site(name: str) -> AsyncIterator[Site]:
 
 
 async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
-    """Nothing is lost and nobody is told."""
+    """Nothing is lost and no peer notices."""
     async with (
         site("one") as one,
         linked(one.port) as link,
@@ -81,7 +81,7 @@ async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
 
 
 async def test_cable_without_an_end_breaks_connections_and_refuses_others() -> None:
-    """Until somebody is there again."""
+    """Until a server is there again."""
     async with site("one") as one, linked(one.port) as link, aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{link.url}/socket") as socket:
             await link.refuse()
@@ -132,7 +132,7 @@ async def test_twilio_dials_the_public_address_through_tls(tmp_path: Path) -> No
 
 
 def test_model_says_what_it_has_not_said() -> None:
-    """Whoever has the right history goes on where another one stopped."""
+    """A model with the right history goes on where another one stopped."""
     messages: list[Json] = [
         {"role": "user", "content": [{"text": Sentence(2).text}]},
         {"role": "assistant", "content": [{"text": " ".join(Sentence(2).answer)}]},

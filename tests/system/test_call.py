@@ -64,7 +64,7 @@ async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> N
 
 
 async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
-    """The kitchen must know where to drive (D19)."""
+    """The kitchen must know where to drive."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza for delivery")
         await call.say("it's twelve main street apartment four")
@@ -76,7 +76,7 @@ async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
 
 
 async def test_order_said_yes_to_twice_is_stored_once(server: Server) -> None:
-    """An eager caller gets one pizza (D19)."""
+    """An eager caller gets one pizza."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a house salad for pickup")
         await call.say("that's all")
@@ -146,7 +146,7 @@ async def test_what_is_gone_from_the_menu_since_last_time_is_said(server: Server
 
 
 async def test_address_that_was_spelled_is_saved_and_told_in_the_next_call(server: Server) -> None:
-    """After it was read back; nothing else of the profile is lost (D21)."""
+    """After it was read back; nothing else of the profile is lost."""
     await server.know(GRACE, useCase="restaurantOrderingUseCase")
 
     async with server.twilio.call(From=GRACE) as call:
@@ -165,7 +165,7 @@ async def test_address_that_was_spelled_is_saved_and_told_in_the_next_call(serve
 
 
 async def test_tour_is_booked_and_found_again(server: Server) -> None:
-    """A tour moves from the free slots to the caller, and the caller is told of it."""
+    """A tour moves from the free slots to the caller, and the caller hears of it."""
     day = (datetime.now(UTC) + timedelta(days=1)).date()
     slots = await server.items("availableApartmentAppointments", f"{day}::")
     keys = [str(item["sk"]).split("::") for item in slots]
@@ -205,7 +205,7 @@ async def test_guide_talks_about_physics_and_goes_on(server: Server) -> None:
 async def test_newcomer_is_known_and_served_otherwise_in_the_next_call(
     service_settings: Settings, server: Server
 ) -> None:
-    """Name and choice are saved without erasing each other, and route the next call (D21)."""
+    """Name and choice are saved without erasing each other, and route the next call."""
     await server.know(STRANGER, useCase="defaultUseCase", email="ada@example.com")
 
     async with server.twilio.call(From=STRANGER) as call:
@@ -222,7 +222,7 @@ async def test_newcomer_is_known_and_served_otherwise_in_the_next_call(
 
 
 async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None:
-    """The agent hangs up, after its last words were played and not before (D22)."""
+    """The agent hangs up, after its last words were played and not before."""
     async with server.twilio.call(From=ADA) as call:
         goodbye = await call.say("no bye")
         ended_at_once = call.ending
@@ -237,7 +237,7 @@ async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None
 
 
 async def test_caller_who_asks_for_a_person_gets_one(server: Server) -> None:
-    """The call is given back with its story, and the action URL dials (D22)."""
+    """The call is given back with its story, and the action URL dials."""
     record = {"handoffNumber": "+15550100999"}
     await server.store.merge("restaurantOrderingUseCase", "configuration", record)
 
@@ -267,7 +267,7 @@ async def test_caller_who_asks_for_a_person_where_nobody_is_hears_so(server: Ser
 
 
 async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> None:
-    """A key with a line and a function does both, in that order (D23)."""
+    """A key with a line and a function does both, in that order."""
     async with server.twilio.call(From=GRACE) as call:
         await call.play_out()
         await call.press("1")
@@ -278,7 +278,7 @@ async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> Non
 
 
 async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
-    """The model has no choice: the request names the tool (D23)."""
+    """The model has no choice: the request names the tool."""
     store = await seeded(MemoryStore())
     listed = ToolCall("x", "ListAvailableApartmentsFunction", "{}")
     model = ScriptedModel([[listed, StopReason.TOOLS], ["A studio is free.", StopReason.END]])
@@ -296,7 +296,7 @@ async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
 
 
 async def test_keys_without_a_binding_are_harmless(server: Server) -> None:
-    """Keys nobody has thought of are told to the model, and the call goes on (D23)."""
+    """Keys without a meaning go to the model, and the call goes on."""
     async with server.twilio.call(From=GRACE) as call:
         for key in "*#":
             await call.press(key)
@@ -306,7 +306,7 @@ async def test_keys_without_a_binding_are_harmless(server: Server) -> None:
 
 
 async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) -> None:
-    """The table holds the words up to the cut, and the next turn comes after them (D7)."""
+    """The table holds the words up to the cut, and the next turn comes after them."""
     await server.know(STRANGER, useCase="albertEinsteinUseCase")
 
     async with server.twilio.call(From=STRANGER) as call:
@@ -350,7 +350,7 @@ async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) 
 
 
 async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None:
-    """One turn at a time, also when Twilio reports no interrupt (D6)."""
+    """One turn at a time, also when Twilio reports no interrupt."""
     store = await seeded(MemoryStore())
     model = ScriptedModel([[3_600.0], ["Yes, we are open.", StopReason.END]])
 
@@ -368,7 +368,7 @@ async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None
 
 
 async def test_partial_words_start_no_turn(tmp_path: Path) -> None:
-    """Only final words are a turn: one request, one entry of the caller (D8)."""
+    """Only final words are a turn: one request, one entry of the caller."""
     store = await seeded(MemoryStore())
     model = ScriptedModel([["Yes.", StopReason.END]])
 
@@ -463,7 +463,7 @@ async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -
 
 
 async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
-    """A model that has nothing to call is not told of calling (D15)."""
+    """A model without tools gets no tool configuration."""
     store = await seeded(MemoryStore())
     record = {"tools": "[]", "dtmfHandlers": "{}"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
@@ -479,7 +479,7 @@ async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
 
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
-    """The clock may stand still: each fact has a place of its own (D12)."""
+    """The clock may stand still: each fact has a place of its own."""
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused", STACK_USE_CASE="albertEinsteinUseCase")
 
@@ -558,7 +558,7 @@ async def test_known_caller_is_greeted_and_told_about_by_name(server: Server, ca
     ["+15550100051", "anonymous", "Restricted", "+266696687", "sip:ada@example.com", "whatsapp:+1"],
 )
 async def test_unknown_caller_gets_the_greeting_for_strangers(server: Server, caller: str) -> None:
-    """Nobody is called by a name that was not given."""
+    """The agent uses no name that the caller did not give."""
     relay = await server.relay(From=caller)
 
     assert relay.attributes["welcomeGreeting"] == (
@@ -606,7 +606,7 @@ async def test_keys_and_words_are_written_down_alike(server: Server) -> None:
 
 
 async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
-    """The caller hears a sentence, closed like every other, and the call goes on (D9)."""
+    """The caller hears a sentence, closed like every other, and the call goes on."""
     store = await seeded(MemoryStore())
     fault = ModelError(ReplyFault.UNAVAILABLE)
     model = ScriptedModel([[fault], ["Now it works.", StopReason.END]])

@@ -13,7 +13,7 @@ from tests.twilio_client.client import call_fields
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configuration" / "fallback"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "deploy" / "number.md").read_text(encoding="utf-8")
 FILES = sorted(FOLDER.iterdir())
 
 
@@ -43,12 +43,12 @@ def test_transfer_ends_with_a_word_if_nobody_answers() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_document_needs_nobody_and_holds_no_real_number(file: Path) -> None:
-    """It asks no URL, for whatever it asked might be away too; the README says what it is for."""
+    """It asks no URL, for whatever it asked might be away too; the page says what it is for."""
     text = file.read_text(encoding="utf-8")
 
     assert re.findall(r"\+?\d{7,}", text.replace("+15550100999", "")) == []
     assert "://" not in text
-    assert f"configuration/fallback/{file.name}" in README
+    assert f"configuration/fallback/{file.name}" in PAGE
 
 
 def test_there_are_both() -> None:
@@ -71,7 +71,7 @@ async def test_call_whose_own_region_failed_is_answered_like_a_new_one(server: S
 async def test_running_call_of_another_region_begins_anew_and_can_be_talked_to(
     server: Server,
 ) -> None:
-    """Its action URL failed: here nobody has heard of the call, and the caller is greeted."""
+    """Its action URL failed: this server does not know the call, and the caller is greeted."""
     fields = call_fields(
         ErrorCode="11205",
         ErrorUrl="https://first.example.com/twiml/action",

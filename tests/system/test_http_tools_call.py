@@ -1,4 +1,4 @@
-"""The README's tool without code, through whole calls over real sockets."""
+"""The documented tool without code, through whole calls over real sockets."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ SCRIPT = {
 
 
 def example(origin: str = ORIGIN) -> str:
-    """The README's tool, asked of another host."""
-    chapter = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a tool without code")
-    (table,) = re.findall(r"```toml\n(.*?)```", chapter[1].split("\n## ")[0], re.DOTALL)
+    """The tool of the page about HTTP tools, asked of another host."""
+    page = (ROOT / "docs" / "build" / "http-tools.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     return str(table).replace(ORIGIN, origin)
 
 
@@ -144,7 +144,7 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
 async def test_tool_that_cannot_be_used_costs_no_call(
     tmp_path: Path, environment: dict[str, str], fault: str
 ) -> None:
-    """It is not offered; what is missing is told where operators look, before the first call."""
+    """It is not offered; operators see what is missing before the first call."""
     async with (
         standing_in(FOUND) as other,
         serving_orders(tmp_path, other, **environment) as server,

@@ -237,7 +237,7 @@ async def test_booked_tour_is_texted(stage: Stage) -> None:
 
 
 async def test_service_that_cannot_send_promises_nothing(service_settings: Settings) -> None:
-    """The tools are not offered, the log says why, once, and the caller is told plainly."""
+    """The tools are not offered, the log says why, once, and the caller hears so."""
     with capture_logs() as logs:
         async with serving(service_settings) as server, server.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza with mushrooms for pickup")
@@ -274,7 +274,7 @@ async def test_service_that_is_configured_offers_the_tools(table: Path) -> None:
 async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
     server: Server,
 ) -> None:
-    """Nothing is promised, and the model is told of the key."""
+    """Nothing is promised, and the model gets the key."""
     handlers = (
         '{"7": {"replyWithText": true, "replyText": "I will text you.",'
         ' "replyWithFunction": true, "replyFunction": "SendRestaurantSmsFunction"}}'

@@ -226,7 +226,7 @@ ASKED = contract.request(contract.SMALL_TALK)
 
 @dataclass(slots=True)
 class Leaving:
-    """Readers of many replies, each of whom leaves at a point of its own."""
+    """Readers of many replies, each of which leaves at a different point."""
 
     models: list[LanguageModel]
     seed: int = 7

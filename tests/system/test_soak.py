@@ -50,7 +50,7 @@ def test_memory_is_flat_from_minute_ten_on(sizes: tuple[int, ...], faults: list[
 
 
 def test_memory_of_a_short_run_is_judged_from_its_first_third_on() -> None:
-    """And one that nobody looked at is not well."""
+    """A call without a verdict counts as failed."""
     assert list(verdict([(0.5, 50), (1.0, 100), (3.0, 101)], minutes=3.0)) == []
     assert list(verdict([], minutes=3.0)) == ["memory was not seen"]
 

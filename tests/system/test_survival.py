@@ -20,7 +20,7 @@ from tests.waiting import HANG_SECONDS
 _CALLS = 24
 _DRAIN_SECONDS = 110.0
 _PATIENCE_SECONDS = 10.0
-"""Nobody waits longer for a voice on a line that is dead."""
+"""The longest wait for words after a connection was lost."""
 
 Record = Callable[[str, object], None]
 

@@ -143,7 +143,7 @@ def test_logs_expire_and_are_encrypted(path: Path) -> None:
 
 @BOTH
 def test_only_its_service_takes_a_role_and_for_this_account_only(path: Path) -> None:
-    """No service can be talked into using the role for somebody else (confused deputy)."""
+    """No service can use the role on behalf of another account (confused deputy)."""
     for name, role in resources(load(path), "AWS::IAM::Role").items():
         document = role["AssumeRolePolicyDocument"]
         assert document["Version"] == "2012-10-17"

@@ -437,7 +437,7 @@ def test_logging_never_stops_the_event_loop() -> None:
 
 
 def test_calls_in_progress_have_time_to_end() -> None:
-    """The load balancer waits before a task is told to stop; no parameter makes that nothing."""
+    """The load balancer waits before a task gets SIGTERM; no parameter makes the wait zero."""
     drain = cloud()["Parameters"]["pDrainSeconds"]
     group = attributes(only("AWS::ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
 

@@ -1,7 +1,7 @@
 """The function that turns Bedrock's invocation logging on and off, run against a simulated account.
 
 There is one such switch per account and region, and it records what callers say. So the function
-must never take over a switch that somebody else has set, nor clear it.
+must never take over a switch that another stack has set, nor clear it.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def test_silence_is_no_fault_but_missing_tasks_are() -> None:
 
 
 def test_every_alarm_says_what_it_means_and_tells_the_topic() -> None:
-    """Whoever is woken reads why; without a topic alarms only show."""
+    """The notification says why; without a topic alarms only show."""
     for name, alarm in alarms().items():
         assert alarm["AlarmDescription"].endswith((".", "%.")), name
         assert alarm["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}]]

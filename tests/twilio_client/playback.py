@@ -2,11 +2,11 @@
 
 Nothing here sleeps: the script of a test says how far the playback has come ("after seven words"),
 and the milliseconds Twilio would report follow from a speaking rate. Text is queued as it arrives
-and spoken in order; an interrupt throws away what was not heard (reference section 3.2, observed,
+and spoken in order; an interrupt throws away what was not heard (observed by others,
 not documented).
 
 What `utteranceUntilInterrupt` covers when a reply spans several messages is not documented
-(reference section 8.7), so both readings exist: the service has to survive either.
+(docs/reference/relay.md), so both readings exist: the service has to survive either.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "docs" / "build" / "mcp.md").read_text()
     (example,) = re.findall(r"```json\n(\{\"mcpServers\".*?)```", readme, re.DOTALL)
     path = tmp_path / "mcp.json"
     path.write_text(example)

@@ -1,0 +1,108 @@
+"""Every example is loaded or run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+
+from agent.settings import Settings
+from agent.store.sqlite import SqliteStore
+from agent.tools import SPECS
+from agent.tools.mcp import survey
+from agent.usecases import seed
+from tests.servers import serving
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/use-case.toml"))
+
+
+def module(path: Path) -> ModuleType:
+    """A file of `examples/` as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Names, faults and remarks of the example's server."""
+    text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
+    stock = text["mcpServers"]["stock"]
+    stock["command"] = sys.executable
+    stock["args"] = [str(EXAMPLES / "mcp_tool" / "server.py")]
+    path = tmp_path / "mcp.json"
+    path.write_text(json.dumps(text))
+    specs, faults, remarks = await survey(str(path))
+    return list(specs), faults, remarks
+
+
+async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
+    for folder in FOLDERS:
+        shutil.copytree(folder, tmp_path / "use-cases" / folder.name)
+    in_stock = replace(SPECS["EndCallFunction"], name="stock__in_stock")
+
+    assert len(FOLDERS) == 5
+    assert seed.check(tmp_path, {**SPECS, in_stock.name: in_stock}) == []
+
+
+async def test_mcp_server_offers_its_tool(tmp_path: Path) -> None:
+    assert await mcp_tools(tmp_path) == (["stock__in_stock"], [], [])
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "answer"),
+    [
+        ("7", 200, {"state": "on its way", "arrives": "at five"}),
+        ("9", 404, {"message": "There is no order with this number."}),
+    ],
+)
+async def test_server_of_the_http_tool_answers(
+    number: str, status: int, answer: dict[str, str]
+) -> None:
+    orders = module(EXAMPLES / "http_tool" / "server.py")
+    runner = web.AppRunner(orders.application())
+    await runner.setup()
+    port = unused_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/orders/{number}") as response,
+    ):
+        assert (response.status, await response.json()) == (status, answer)
+    await runner.cleanup()
+
+
+async def test_relay_client_has_a_conversation(tmp_path: Path) -> None:
+    """With a service as the sample script starts it: unsigned, on loopback."""
+    port = unused_port()
+    settings = Settings.read(
+        {
+            "PORT": str(port),
+            "METRICS_PORT": "0",
+            "WS_URL": f"ws://127.0.0.1:{port}/",
+            "STORE_PATH": str(tmp_path / "agent.db"),
+            "STACK_USE_CASE": "restaurantOrderingUseCase",
+        }
+    )
+    client = module(EXAMPLES / "relay_client.py")
+    store = await SqliteStore.open(tmp_path / "agent.db")
+    await seed.seed(store, EXAMPLES.parent / "configuration", SPECS, now=datetime.now(UTC))
+    await store.close()
+
+    async with serving(settings):
+        heard = await client.say("two large Lighthouse pizzas please", f"http://127.0.0.1:{port}")
+
+    assert "Lighthouse" in heard
