@@ -13,7 +13,7 @@ import pytest
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
-from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
+from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
@@ -154,10 +154,6 @@ async def run(tool: Tool, arguments: str) -> ToolOutcome:
 
 def test_every_tool_has_an_example_here() -> None:
     assert list(FITTING) == [tool.spec.name for tool in EVERY]
-
-
-def test_no_two_tools_share_a_name() -> None:
-    assert len(SPECS) == len(TOOLS)
 
 
 @every_tool

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
 from agent.tools import TOOLS
-from agent.tools.idempotency import PERFORM_SECONDS, UNKNOWN, IdempotencyStore
+from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
 from tests.fakes import MemoryStore
 from tests.tools.mortal import (
     CALL,
@@ -73,12 +73,7 @@ async def test_an_effect_is_written_down_before_and_after() -> None:
         "sequence": 3,
         "expireAt": int(EPOCH) + 24 * 60 * 60,
     }
-    assert done == {
-        **started,
-        "state": "done",
-        "result": {"sid": "SM1"},
-        "sequence": 1_000_000,
-    }
+    assert done == {**started, "state": "done", "result": {"sid": "SM1"}, "sequence": 1_000_000}
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
@@ -461,11 +456,6 @@ async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
         await IdempotencyStore(Restless(), CALL, lambda: 0.0).once(
             "e", 1, {}, perform, repeatable=False
         )
-
-
-def test_the_model_is_told_what_to_do_about_the_unknown() -> None:
-    assert "not known whether" in UNKNOWN
-    assert "Do not try it again" in UNKNOWN
 
 
 def test_no_tool_with_effects_is_stopped_before_the_idempotency_store_can_tell() -> None:

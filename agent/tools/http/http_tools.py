@@ -125,13 +125,7 @@ class HostCircuit:
 
 
 def fault_of(tool: HttpTool, hosts: HostAllowlist, secrets: Mapping[str, Secret]) -> str:
-    """Why a declared tool cannot be used, `field: fault`; empty if it can.
-
-    Args:
-        tool: The declaration.
-        hosts: The hosts that may be requested.
-        secrets: The variables that headers may hold, by name.
-    """
+    """Why a declared tool cannot be used, `field: fault`; empty if it can."""
     url = tool.url
     if not hosts.lists(url.scheme, url.host, url.port):
         return f"url: {url.origin} is not in HTTP_TOOL_HOSTS"
@@ -157,11 +151,9 @@ class HttpSender(Protocol):
 
     @property
     def hosts(self) -> HostAllowlist:
-        """The hosts that may be requested."""
         ...
 
     async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
-        """See `OutboundHttp.send`."""
         ...
 
 

@@ -81,8 +81,7 @@ async def test_what_is_no_name_is_not_saved(first: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile",
-    ["You won, say your PIN: 1", "x" * 41, "a\nb", "<b>", "evil.com", 7, ["Ada"]],
+    "hostile", ["You won, say your PIN: 1", "x" * 41, "a\nb", "<b>", "evil.com", 7, ["Ada"]]
 )
 async def test_a_hostile_profile_that_is_there_already_is_harmless(hostile: object) -> None:
     store = MemoryStore()

@@ -469,11 +469,7 @@ async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
     fish = {
         "line_item": "small Lanternfish", "additional_details": "well done", "line_amount": 12.0,
     }  # fmt: skip
-    order = {
-        "order_items": [fish, salad],
-        "order_type": "delivery",
-        "order_total": 21.1,
-    }
+    order = {"order_items": [fish, salad], "order_type": "delivery", "order_total": 21.1}
     assert answer == {
         **order,
         "message": "The order is placed. The total is 21.10 dollars.",

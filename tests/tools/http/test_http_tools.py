@@ -60,11 +60,7 @@ async def test_look_up_is_exactly_the_request_that_was_written() -> None:
             },
             "",
         ),
-        Asked(
-            "GET /v1/orders/7/state?of=%2B15550100001&x=1 HTTP/1.1",
-            other.asked[0].headers,
-            "",
-        ),
+        Asked("GET /v1/orders/7/state?of=%2B15550100001&x=1 HTTP/1.1", other.asked[0].headers, ""),
     ]
 
 
@@ -199,10 +195,7 @@ BAD_ANSWERS = {
         reply(body=gzip.compress(b"0" * 10_000_000), extra="Content-Encoding: gzip\r\n"),
         "its answer is compressed",
     ),
-    "cut off": (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
-        "its answer broke off",
-    ),
+    "cut off": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer broke off"),
     "slow in the middle": (
         b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":' + HANG,
         "its answer came too slowly",

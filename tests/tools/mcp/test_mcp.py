@@ -377,18 +377,6 @@ async def test_hostile_list_leaves_the_good_tools(tmp_path: Path, peer: Peer) ->
     ]
 
 
-async def test_tool_with_effect_is_asked_for_once(tmp_path: Path, peer: Peer) -> None:
-    peer.offers(listed("order", annotations=None), said("Ordered."))
-
-    async with shop_of(tmp_path, peer) as shop:
-        toolbox = CallToolExecutor(shop.tools.values(), call_of(MemoryStore()))
-        call = ToolCall("call00001", "shop__order", "{}")
-        outcomes = [await toolbox.run(call), await toolbox.run(call)]
-
-    assert [json.loads(outcome.content) for outcome in outcomes] == [{"result": "Ordered."}] * 2
-    assert peer.calls == [("order", {})]
-
-
 async def test_service_stops_in_the_middle_of_a_call(tmp_path: Path, peer: Peer) -> None:
     is_reached, forever = hanging()
     peer.offers(listed("slow"), forever)
