@@ -1,4 +1,4 @@
-"""What every tool promises, whatever it does."""
+"""The contract of every tool, built-in or declared."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FITTING: Mapping[str, dict[str, object]] = {
 
 
 class Agreeing:
-    """`requests.Sender` whose other side says yes to everything."""
+    """An `HttpSender` whose server accepts everything."""
 
     hosts = HostAllowlist.read("api.example.com")
 
@@ -105,7 +105,7 @@ CONFIGURED = (
         )
     ),
 )
-"""Tools that are configuration keep the same promises."""
+"""Declared tools keep the same contract."""
 EVERY = (*TOOLS, *CONFIGURED)
 
 GARBAGE = [
@@ -139,7 +139,7 @@ def caller_of(store: MemoryStore, at: float = AFTERNOON) -> CallContext:
 
 
 async def served() -> MemoryStore:
-    """The table in the middle of a call that has placed an order and booked a tour."""
+    """The table during a call that has placed an order and booked a tour."""
     store = await seeded()
     salad = [{"line_item": "House Salad"}]
     await told(caller_of(store), "PlaceOrderFunction", current_order=salad, order_type="pickup")

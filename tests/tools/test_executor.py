@@ -1,4 +1,4 @@
-"""What becomes of a tool call: an outcome, whatever happens."""
+"""Every tool call has an outcome."""
 
 from __future__ import annotations
 

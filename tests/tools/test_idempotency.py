@@ -1,4 +1,4 @@
-"""What the idempotency writes, and what it tells of an effect that was asked for before."""
+"""The records of the idempotency store, and its answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.errors import StoreError, ToolError
 from agent.tools import TOOLS
 from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
 from tests.fakes import MemoryStore
-from tests.tools.mortal import (
+from tests.tools.failing_processes import (
     CALL,
     DEATHS,
     EPOCH,
@@ -27,7 +27,7 @@ from tests.tools.mortal import (
 from tests.virtual_time import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
-"""The touches of a process to which nothing happens."""
+"""The touches of a process without faults."""
 
 
 def test_a_key_depends_on_call_effect_and_content_alone() -> None:

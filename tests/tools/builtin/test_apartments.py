@@ -1,4 +1,4 @@
-"""What the leasing assistant finds, and how a tour slot is taken."""
+"""The tools of the leasing assistant: filters, answers, bookings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from agent.tools import CallContext
 from tests.fakes import MemoryStore
-from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
+from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, MortalStore
 from tests.tools.worlds import ADA, CALL_ID, GRACE, TODAY, ZONE, call_of, refused, seeded, told
 
 FREE = "availableApartmentAppointments"
@@ -260,7 +260,7 @@ async def test_a_slot_that_was_taken_may_be_free_again() -> None:
 @pytest.mark.parametrize("touch", range(4))
 @pytest.mark.parametrize("fate", DEATHS)
 async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
-    """The repeat completes it, unless somebody was faster before it was taken.
+    """The repeat completes the booking, unless another caller took the slot before.
 
     The touches are: the record, the booking that may be there, the move, the record.
     """

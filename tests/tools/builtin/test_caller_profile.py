@@ -1,4 +1,4 @@
-"""What is remembered of a caller."""
+"""Saving names, use cases and e-mail addresses of callers."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "an address unheard": ("SaveEmailFunction", {"email": "eda@example.com"}, {}),
     "a choice": ("DefaultSaveUseCase", _CHOICE, _CHOICE),
 }
-"""Tool, arguments, and what it writes."""
+"""Tool, arguments, and the attributes it writes."""
 
 
 @given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))

@@ -1,4 +1,4 @@
-"""What callers are sent: the right words, to the right place, once."""
+"""SMS and e-mail tools: text, recipient, limits, at most once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent, what is sent again, and what the model hears of it."""
+"""HTTP tools: requests, retries, results and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real MCP servers, over HTTP and over pipes: what becomes of their tools when things go wrong."""
+"""Real MCP servers over HTTP and pipes: listing, running, failing, reconnecting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.call.messages import ToolCall
 from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources, survey
 from tests.fakes import Counted, MemoryStore
-from tests.tools.peers import Peer, Run, listed, over_pipes, peering, said, written
+from tests.tools.mcp_servers import Peer, Run, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of
 from tests.waiting import no_longer, until
 
@@ -40,7 +40,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def opened(folder: Path, **servers: dict[str, Any]) -> AsyncIterator[dict[str, ToolSource]]:
-    """The sources of these servers; on leaving, nothing of them may be left."""
+    """The sources of these servers; checks that no task, file or child is left."""
     path = written(folder, **servers)
     tasks, files, children = asyncio.all_tasks(), _open_files(), _children()
     counted = Counted()
@@ -64,7 +64,7 @@ def _open_files() -> int:
 
 
 def _children() -> set[str]:
-    """Processes begun by this one, the dead and not yet buried included."""
+    """Child processes of this one, zombies included."""
     folder = Path(f"/proc/{os.getpid()}/task")
     return {
         number for task in folder.iterdir() for number in (task / "children").read_text().split()
@@ -94,7 +94,7 @@ def hanging() -> tuple[asyncio.Event, Run]:
 
 
 async def told(source: ToolSource, name: str, **arguments: object) -> Any:
-    """What the model reads."""
+    """The result that the model gets."""
     return json.loads((await run(source, name, **arguments)).content)
 
 
@@ -166,7 +166,7 @@ async def test_subscription_that_ends_is_begun_again(tmp_path: Path, peer: Peer)
 
 
 async def test_server_of_an_older_protocol_is_served_as_well(tmp_path: Path) -> None:
-    async with opened(tmp_path, elder=over_pipes("elder.py")) as sources:
+    async with opened(tmp_path, elder=over_pipes("older_mcp_server.py")) as sources:
         elder = sources["elder"]
         before = {name: tool.spec.description for name, tool in elder.tools.items()}
         answer = await told(elder, "elder__ping")
@@ -180,7 +180,7 @@ async def test_server_of_an_older_protocol_is_served_as_well(tmp_path: Path) -> 
 
 async def test_child_that_dies_unseen_is_missed_with_the_next_call(tmp_path: Path) -> None:
     others = _children()
-    async with opened(tmp_path, elder=over_pipes("elder.py")) as sources:
+    async with opened(tmp_path, elder=over_pipes("older_mcp_server.py")) as sources:
         elder = sources["elder"]
         toolbox = CallToolExecutor(elder.tools.values(), call_of(MemoryStore()))
         (child,) = _children() - others

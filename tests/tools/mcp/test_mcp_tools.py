@@ -1,4 +1,4 @@
-"""What is made of the tools a server lists: names, effects, results."""
+"""Tools made from a server's list: names, side effects, results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def listed(name: str, **more: Any) -> ListedTool:
 
 
 class Asked:
-    """A server's side: gives these answers one after another, the last one for ever."""
+    """A server with these answers in order; the last one repeats."""
 
     def __init__(self, *answers: McpResult | Exception) -> None:
         self.answers = list(answers)
@@ -51,7 +51,7 @@ class Asked:
 
 
 async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
-    """The same tool, asked for so often in one call."""
+    """Run the same tool `times` times in one call."""
     offered = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
     toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
