@@ -26,11 +26,17 @@ from agent import app as options
 from agent.app import Service
 from agent.call.config import Phrases
 from agent.http import PUBLIC_ROUTES
-from agent.http import dial_api as dial
-from agent.http import health as ops
-from agent.http import overflow_calls as busy
-from agent.http import token_api as token
-from agent.http.middleware import CALLS, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.http import server as http_server
+from agent.http.api import TOKENS
+from agent.http.middleware import (
+    CALLS,
+    OUTBOUND,
+    SETTINGS,
+    SIGNATURES,
+    TELEMETRY,
+    guard_webhooks,
+)
+from agent.http.voice_webhook import at_capacity_texts
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
@@ -201,8 +207,8 @@ async def staged(
         OutboundHttp.open(settings.http_tool_hosts) as outbound,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
-        http = HttpTools(outbound, settings.http_tool_secrets)
-        tool_registry = ToolRegistry(TOOLS, sender.lacking, http)
+        http = HttpTools(outbound, settings.secrets)
+        tool_registry = ToolRegistry(TOOLS, sender.unconfigured, http)
         resources = Resources(
             table, journals, opening(open_model), tool_registry, sender, telemetry, records=records
         )
@@ -216,10 +222,10 @@ async def _on_stage(
     settings: Settings, calls: CallManager, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
     application = web.Application(middlewares=[guard_webhooks])
-    application.add_routes([*PUBLIC_ROUTES, *ops.private_routes])
-    application.cleanup_ctx.append(busy.texting)
-    application[token.TOKEN_DESK] = None
-    application[dial.OUTBOUND] = OutboundCalls(settings, store, None, calls.use_case, time)
+    application.add_routes([*PUBLIC_ROUTES, *http_server.private_routes])
+    application.cleanup_ctx.append(at_capacity_texts)
+    application[TOKENS] = None
+    application[OUTBOUND] = OutboundCalls(settings, store, None, calls.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

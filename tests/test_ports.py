@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import provider_kind
-from agent.llm.bedrock.bedrock_errors import complaint
+from agent.llm.bedrock.bedrock_errors import parse_error
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_numbers_are_kinds_too(told: object, kind: str) -> None:
 )
 def test_bedrock_s_kind_is_logged_as_a_short_token(kind: str) -> None:
     """It comes from a header or from the body of whoever answers."""
-    told = complaint(kind, b"{}", 400)
+    told = parse_error(kind, b"{}", 400)
 
     assert told.kind == "unreadable"
-    assert str(told.error()).endswith("unreadable (HTTP 400)")
+    assert str(told.model_error()).endswith("unreadable (HTTP 400)")

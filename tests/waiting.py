@@ -1,8 +1,8 @@
 """Waiting for what a test expects: as long as it takes, but not for ever.
 
 A limit ends a test whose condition never holds, and says nothing about speed. It is far longer than
-any wait that ends well, so a machine that stands still for seconds fails no test. It is shorter than
-those limits of the service that must not end the wait, such as a drain or a silent connection.
+any wait that ends well, so a machine that stands still for seconds fails no test. It is shorter
+than those limits of the service that must not end the wait, such as a drain or a silent connection.
 """
 
 from __future__ import annotations

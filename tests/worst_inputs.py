@@ -44,7 +44,7 @@ from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
 from agent.tools import json_schema
 from agent.tools.mcp.mcp_tools import arguments_of
-from agent.twilio.frames import MAX_FRAME_BYTES, parse
+from agent.twilio.inbound_frames import MAX_FRAME_BYTES, parse
 from agent.usecases.prompt import greeting, system_prompt
 from agent.usecases.use_case import Profile, UseCase
 from tests.llm.scripts import SHIPPED, SYSTEM, script
@@ -223,7 +223,7 @@ _ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffec
 def _taken_up(spell: Callable[[int], str], count: int) -> Work:
     runs = ToolCalls(History(), {"order": _ORDER})
     calls = [ToolCall("x", "order", spell(number)) for number in range(count)]
-    return lambda: runs.take_up(1, calls, is_confirmed=True)
+    return lambda: runs.accept(1, calls, is_confirmed=True)
 
 
 def _resumed_calls(count: int) -> Work:

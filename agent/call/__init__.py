@@ -1,5 +1,5 @@
-"""The pure middle: what is said, decided and remembered in one call.
+"""The decisions of one call: events in, actions out.
 
-Nothing here waits, looks at a clock or talks to anything. Values go in, values come out, so that
-each race between caller, model, tools and timers can be written down as a list of events.
+Nothing in this package awaits, reads a clock or does I/O, so that each race between caller, model,
+tools and timers can be written down as a list of events.
 """

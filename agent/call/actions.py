@@ -1,24 +1,22 @@
-"""Everything the conversation can ask for.
+"""Everything a conversation can ask the session to do, and what a finished tool gives back.
 
-The session carries actions out in the order given. None of them answers: whatever comes of an
-action comes back as an event.
-
-What a finished tool leaves behind: a result for the model and perhaps an effect on the call.
+The session carries actions out in the order given. No action returns a value: its result comes back
+as an event. The actions `StartTimer` and `StopTimer` are in `agent.call.timers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from agent.call.history import Recorded
 from agent.call.messages import Choice, Message, ToolCall, ToolChoice
+from agent.call.timers import StartTimer, StopTimer
 
 
 @dataclass(frozen=True, slots=True)
 class StartReply:
-    """Ask the model. At most one reply runs at a time; `reply` is never used again."""
+    """Ask the model. At most one reply runs at a time; the number `reply` is never used again."""
 
     reply: int
     messages: tuple[Message, ...]
@@ -27,14 +25,14 @@ class StartReply:
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Close the model's stream now. Nothing of this reply is of interest any more."""
+    """Close the model's stream; later events of this reply are ignored."""
 
     reply: int
 
 
 @dataclass(frozen=True, slots=True)
 class Summarize:
-    """Ask the model for a summary, in the background; at most one is asked for at a time.
+    """Ask the model for a summary in the background; at most one is requested at a time.
 
     Answered by exactly one `Summarized` or `SummaryFailed`; dropped when the call is over.
     """
@@ -42,18 +40,18 @@ class Summarize:
     summary: int
     """Its number; never used again."""
     messages: tuple[Message, ...]
-    """What is to be summarised, to be sent with `compaction.SUMMARIZE`."""
+    """What to summarize; sent with `summarization.SUMMARIZE` as the system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where in the call a tool is called, as positions of facts: a resumed call keeps them."""
+    """Where in the call a tool is called, as positions of facts; the same after a resume."""
 
     position: int = 0
-    """Of the tool call itself."""
+    """Of the tool call."""
     answered: int = -1
-    """Of the words of the model that the caller has answered, with words or keys, when the model
-    was asked; -1 = of none."""
+    """Of the model's words that the caller had answered, with words or keys, when the model was
+    asked; -1 = none."""
 
 
 NOWHERE = Standing()
@@ -66,21 +64,21 @@ class RunTool:
 
     call: ToolCall
     is_lasting: bool = False
-    """It may change the world: that it was begun must be kept before it begins."""
+    """Whether it has side effects: its start must then be written down before it begins."""
     standing: Standing = field(default=NOWHERE, compare=False)
     """Not compared: it follows from the facts so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTool:
-    """Stop a tool without side effects. Nothing more of this call is of interest."""
+    """Stop a tool without side effects; later events of this call are ignored."""
 
     call_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Say a piece of an utterance; each utterance is closed by exactly one `is_last`."""
+    """Send a piece of an utterance; each utterance is closed by exactly one `is_last`."""
 
     utterance: int
     text: str
@@ -88,8 +86,8 @@ class Speak:
     interruptible: bool | None = None
     """Whether the caller can stop this text; None = as the use case says."""
     preemptible: bool | None = None
-    """Whether what is said later cuts this text off; None = as the use case says. Never set it
-    for a streamed reply: its next piece would cut it off (relay reference section 3.4)."""
+    """Whether later speech cuts this text off; None = as the use case says. Never set it for a
+    streamed reply: its next piece would cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +97,9 @@ class Play:
     source: str
     """A URL that the relay can fetch."""
     loop: int = 1
-    """0 = a thousand times."""
+    """0 = 1,000 times."""
     preemptible: bool = True
-    """Whether what is said next cuts it off."""
+    """Whether later speech cuts it off."""
     interruptible: bool | None = None
     """Whether the caller can stop it; None = as the use case says."""
 
@@ -124,65 +122,22 @@ class SwitchLanguage:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Keep this fact at this position; replaces what stood there. Repeating it changes nothing."""
+    """Store this fact at this position, in place of an earlier version; idempotent."""
 
     position: int
     fact: Recorded
 
 
-class Timer(StrEnum):
-    """The clocks of a call; each runs at most once at a time."""
-
-    FLUSH = "flush"
-    """No token came for a while: say the clause that is ready."""
-    HOLD = "hold"
-    """The caller seems not to have finished: answer only if nothing follows."""
-    REPEAT = "repeat"
-    """The caller's words are new: speech recognition may still give them again."""
-    RETRY = "retry"
-    """The model has failed again: it is asked once more."""
-    FILLER = "filler"
-    """Somebody keeps the caller waiting: say so."""
-    PLAYBACK = "playback"
-    """The latest time at which what was said has been heard."""
-    IDLE = "idle"
-    """Nobody says anything."""
-    DIGITS = "digits"
-    """No further key: the entry is complete."""
-    TROUBLE = "trouble"
-    """No answer could be had for so long that there is no use in trying again."""
-    DURATION = "duration"
-    """The longest a call may last."""
-    CLOSING = "closing"
-    """The relay was told to end and has not."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartTimer:
-    """Fire `TimerFired(timer, serial)` then; replaces a running timer of the same name."""
-
-    timer: Timer
-    serial: int
-    after_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopTimer:
-    """Stop a timer; harmless if it has just fired."""
-
-    timer: Timer
-
-
 @dataclass(frozen=True, slots=True)
 class EndCall:
-    """Give the call back to the carrier, which then asks the action URL what to do."""
+    """End the relay session; the carrier then requests the action URL."""
 
     handoff: str = ""
-    """JSON text for the action URL; empty = nothing to hand over."""
+    """JSON text for the action URL; empty = none."""
 
 
 TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
-"""What the line carries out."""
+"""What the transport carries out."""
 
 Action = (
     StartReply
@@ -199,21 +154,20 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """End the call once the goodbye was heard; a caller who speaks before that takes it back."""
+    """End the call once the goodbye was heard; a caller who speaks before that revokes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """Pass the call to a person once the sentence about it was heard; cannot be taken back."""
+    """Transfer the call to a person once the announcement was heard; cannot be revoked."""
 
     reason: str
     summary: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
-    """What was found out so far, by name."""
+    """Collected values by name."""
 
 
-Ending = HangUp | Handoff
-Effect = Ending | Play | SendDigits | SwitchLanguage
+Effect = HangUp | Handoff | Play | SendDigits | SwitchLanguage
 
 
 @dataclass(frozen=True, slots=True)

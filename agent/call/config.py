@@ -1,4 +1,4 @@
-"""What the conversation knows of its use case before the first word."""
+"""What the conversation knows of its use case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.call.messages import ToolSpec
 
 @dataclass(frozen=True, slots=True)
 class KeyBinding:
-    """What a key does (seed section A13); with no field set the model is told the key."""
+    """What a key does; with no field set the model reads the key as a message."""
 
     reply_text: str = ""
     function: str = ""
@@ -19,7 +19,7 @@ class KeyBinding:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """The sentences the agent says without asking a model; a record may have its own."""
+    """Sentences the agent says without a model; a use case may have its own."""
 
     fillers: tuple[str, ...] = (
         "One moment, please.",
@@ -63,49 +63,49 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times and counts of a call; the defaults are practice section 23."""
+    """Times and counts of a call."""
 
     tool_rounds: int = 5
     filler_after_ms: int = 800
     filler_every_ms: int = 5_000
     filler_count: int = 3
     reply_filler_after_ms: int = 3_000
-    """As `filler_after_ms`, while the model has not said its first word."""
+    """Of a reply without its first word; `filler_after_ms` is for tools."""
     retry_after_ms: int = 5_000
-    """Between the sentence that asks for patience and another attempt to get an answer."""
-    trouble_ms: int = 30_000
-    """How long we go on trying when no answer can be had and no person be reached."""
+    """Between the end of the sentence that asks for patience and the next attempt."""
+    model_failure_ms: int = 30_000
+    """How long the model is asked again when it fails and there is no transfer target."""
     flush_after_ms: int = 300
-    hold_ms: int = 1_000
-    """How long a caller is waited for who seems not to have finished."""
-    hold_digits_ms: int = 2_000
-    """The same for one who dictates a number, in groups with pauses between them."""
+    end_of_turn_ms: int = 1_000
+    """End-of-turn delay after words that seem unfinished."""
+    end_of_number_ms: int = 2_000
+    """The same while the caller dictates a number in groups."""
     idle_ms: tuple[int, ...] = (8_000, 10_000)
-    """Silence before each re-prompt; after as much silence again the call ends."""
+    """Silence before each re-prompt; after the last one the same silence ends the call."""
     digits_ms: int = 3_000
     goodbye_ms: int = 10_000
-    """The longest wait for the last words to be played before the call is ended."""
+    """The longest wait for the playback of the last words before the call ends."""
     duration_ms: int = 30 * 60_000
     duration_warning_ms: int = 60_000
     closing_ms: int = 10_000
     characters_per_second: int = 15
     history_characters: int = 32_000
-    """About 8,000 tokens: what a request may hold of the past."""
-    compact_at_percent: int = 65
-    """Of `history_characters`: when so much is not summarised, the older part of it is to be."""
-    compact_after_turns: int = 20
-    """When so many turns of the caller are not summarised, the older of them are to be."""
+    """Of the history in one request; about 8,000 tokens."""
+    summarize_at_percent: int = 65
+    """Share of `history_characters` above which older turns are summarized."""
+    summarize_after_turns: int = 20
+    """Number of caller turns above which older turns are summarized."""
     turns_without_model: int = 100
-    """As `compact_after_turns`, when there is no model that can do it; see `compaction`."""
+    """The same, when the model gives no summary and an extract stands in."""
     kept_turns: int = 4
-    """The latest turns of the caller, which are in no summary."""
+    """The latest caller turns, which are never summarized."""
     summary_characters: int = 4_000
     """The longest summary; about 1,000 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallConfig:
-    """What the conversation knows before the first word."""
+    """The configuration of one call."""
 
     greeting: str = ""
     """Played by the relay; empty = the model speaks first."""
@@ -114,6 +114,6 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
-    """A person can be reached."""
+    """Whether there is a transfer target."""
     language: str = ""
-    """What is spoken when the call begins, BCP 47."""
+    """Of the beginning of the call, BCP 47."""

@@ -1,8 +1,7 @@
 """Everything that can happen to a call.
 
-One call has one inbox of these, and one `Conversation` that receives them in the order they were
-put in. Whoever learns of something (the line, a reply, a tool, a timer, the process) says so with
-an event and decides nothing itself.
+A call has one inbox of events, and one `Conversation` receives them in order. The transport, the
+model, tools, timers and the process only report events; they decide nothing.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.call.actions import Timer, ToolOutcome
+from agent.call.actions import ToolOutcome
 from agent.call.config import CallConfig
 from agent.call.messages import StopReason, ToolCall, Usage
+from agent.call.timers import Timer
 
 
 class EndReason(StrEnum):
-    """Why a call ended; every call has exactly one (practice section 15)."""
+    """Why a call ended; every call has exactly one."""
 
     CALLER_HANGUP = "caller_hangup"
     AGENT_END = "agent_end"
@@ -31,27 +31,27 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The line is open. The greeting, if there is one, is being played by the relay."""
+    """The relay is connected. It plays the greeting, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerSpoke:
-    """The caller's words as heard by speech-to-text."""
+    """A transcript of speech-to-text."""
 
     text: str
     is_final: bool = True
-    """False for a partial transcript: cumulative, may still change."""
+    """False = partial: cumulative, may still change."""
     language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerInterrupted:
-    """The caller broke in; the playback has already stopped."""
+    """Barge-in: the relay has stopped the playback."""
 
     heard: str
-    """What was played before the cut, as the relay reports it; may be empty."""
+    """What was played before, as the relay reports it; may be empty."""
     after_ms: int | None = None
-    """Playback time until the cut, if it was given."""
+    """Playback time until then, if reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class CallerPressed:
 
 
 class Playback(StrEnum):
-    """What a playback report tells (relay reference section 2.7)."""
+    """What a playback report says; see docs/reference/relay.md."""
 
     AGENT_ON = "agent_on"
     AGENT_OFF = "agent_off"
@@ -73,7 +73,7 @@ class Playback(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackReported:
-    """The relay tells who makes a sound, or which text it has just played."""
+    """The relay reports which side makes a sound, or which text it has played."""
 
     report: Playback
     text: str = ""
@@ -82,7 +82,7 @@ class PlaybackReported:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelta:
-    """Some more text of a reply."""
+    """A piece of the text of a reply."""
 
     reply: int
     text: str
@@ -90,7 +90,7 @@ class ReplyDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFinished:
-    """A reply is complete; it asks for `calls`, in this order."""
+    """A reply is complete; it calls these tools, in this order."""
 
     reply: int
     calls: tuple[ToolCall, ...] = ()
@@ -98,23 +98,23 @@ class ReplyFinished:
 
 
 class ReplyFault(StrEnum):
-    """Why a reply could not be finished."""
+    """Why a reply failed."""
 
     TIMEOUT = "timeout"
     THROTTLED = "throttled"
     UNAVAILABLE = "unavailable"
     REFUSED = "refused"
-    """The provider will not accept this request, however often it is made."""
+    """The provider refuses this request; a retry does not help."""
     TOO_LONG = "too_long"
-    """The request is larger than the model reads."""
+    """The request exceeds the context window."""
     DENIED = "denied"
-    """This model is not to be had: no access, no such model, no valid credentials."""
+    """No access to this model, no such model, or no valid credentials."""
     INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFailed:
-    """A reply ended early; nothing more of it will come."""
+    """A reply ended early; no further event of it follows."""
 
     reply: int
     fault: ReplyFault
@@ -122,16 +122,16 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class TokensCounted:
-    """What a reply has cost; may come after it was finished or left behind."""
+    """Token usage of a request; may come after the reply was finished or cancelled."""
 
     reply: int | None
-    """`None` = it was a summary."""
+    """`None` = a summary."""
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Summarized:
-    """A summary that was asked for is there."""
+    """A requested summary is complete."""
 
     summary: int
     text: str
@@ -140,7 +140,7 @@ class Summarized:
 
 @dataclass(frozen=True, slots=True)
 class SummaryFailed:
-    """There will be no summary of this number."""
+    """A requested summary failed."""
 
     summary: int
 
@@ -155,7 +155,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer started with this serial has run out."""
+    """A timer that was started with this serial has run out."""
 
     timer: Timer
     serial: int
@@ -163,37 +163,37 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class CallConfigChanged:
-    """The use case was edited; what is begun from now on follows the new brief."""
+    """The use case was edited; what begins from now on uses the new configuration."""
 
-    brief: CallConfig
+    config: CallConfig
 
 
 @dataclass(frozen=True, slots=True)
 class AllowanceSpent:
-    """The caller's calls have cost as much as they may; no further turn is to be begun."""
+    """The caller has reached the spending limit; no further turn begins."""
 
 
 class ShutdownMode(StrEnum):
-    """How a process leaves its calls."""
+    """What a stopping process does with its calls."""
 
     WHEN_QUIET = "when_quiet"
-    """Another process takes the call over at the next quiet moment."""
+    """Hand the call over to another process when neither side speaks."""
     AT_ONCE = "at_once"
-    """The same, whatever is going on: there is no more time."""
+    """Hand the call over now."""
     GOODBYE = "goodbye"
-    """Nobody takes it over: the caller is told that the call ends."""
+    """End the call with a goodbye: no other process takes it over."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceStopping:
-    """The process will go away."""
+    """The process is about to stop."""
 
-    departure: ShutdownMode = ShutdownMode.WHEN_QUIET
+    mode: ShutdownMode = ShutdownMode.WHEN_QUIET
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The line is gone; nothing can be said any more."""
+    """The connection is gone; nothing can be said any more."""
 
     reason: EndReason = EndReason.CALLER_HANGUP
 

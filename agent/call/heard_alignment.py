@@ -1,25 +1,18 @@
-"""How much of what was sent has the caller heard?
+"""How much of the sent text the caller has heard.
 
-When a caller breaks in, the relay reports the words it had played (`utteranceUntilInterrupt`).
-They come back from a speech engine: numbers spelled out, marks gone, the last word cut in half.
-Whether the report covers everything said since the caller's last words or only the current message
-is not documented (relay reference section 8, item 7). That guess lives here and nowhere else: the
-report is first read as the beginning of all that was sent; if it does not fit there, as a passage
-that begins later, the latest that fits. A report that fits nowhere is replaced by the playing time.
+On a barge-in the relay reports the words it had played (`utteranceUntilInterrupt`). They come from
+a speech engine: numbers spelled out, marks gone, the last word cut in half. Twilio does not
+document whether the report covers everything since the caller's last words or only the current
+message. That guess is made here only: the report is read as the beginning of all that was sent, or
+else as the latest passage that fits. If it fits nowhere, the playing time is used.
 
-The answer is a position in the *sent* text, at the end of a word, so that history keeps the
-agent's own words (practice section 5).
+The result is a position in the *sent* text, at the end of a word, so that the history keeps the
+agent's own words.
 
-The work is bounded, because it is done on the event loop. A report that is word for word a
-beginning of the text is compared once. The others are aligned, which takes cubic time on words
-that repeat, so the steps of the alignment are counted. When they are used up, the report is
-compared word by word from the beginning, and each place that differs is aligned within a window of
-a few words.
-
-How long a voice takes to read something out.
-
-A rate is given in letters of an alphabet. A character of Chinese, Japanese or Korean is a syllable
-or more and takes as long as several letters, which Unicode tells by its width.
+The work is bounded, because it runs on the event loop. A report that is word for word a beginning
+of the text is compared once. The others are aligned, which takes cubic time on words that repeat,
+so the steps are counted. When they are used up, the report is compared word by word from the
+beginning, and each place that differs is aligned within a window of a few words.
 """
 
 from __future__ import annotations
@@ -33,24 +26,26 @@ from difflib import Match, SequenceMatcher
 from itertools import accumulate, islice, pairwise
 
 GOOD_FIT = 0.6
-"""Share of the reported words that must be found again for the report to be believed."""
+"""Share of the reported words that must be found in the sent text."""
 LONGEST_TEXT = 16_000
-"""Characters of each text that are looked at: more than a quarter of an hour of speech."""
+"""Characters of each text that are compared: more than 15 minutes of speech."""
 MOST_WORDS = 4_000
-"""Words likewise; a character of writing without spaces counts as one."""
+"""Words likewise; in writing without spaces each character counts as one."""
 MOST_STEPS = 25_000
-"""Pairs of equal words that are looked at for one report, and as many again in windows."""
+"""Pairs of equal words that are compared for one report, and as many again in windows."""
 _MOST_STARTS = 16
-"""Passages a report is laid along: the latest ones."""
+"""Passages a report is compared with: the latest ones."""
 _SLACK = 3
-"""Words by which what was sent may be longer than the report of it."""
+"""Words by which the sent text may be longer than the report."""
 _WINDOW = 32
 """Words of a long report that are aligned at a time."""
+_WIDE = frozenset("WF")
+_LETTERS_OF_A_WIDE_CHARACTER = 3
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
 )
-"""Writing without spaces between words: each character stands for itself."""
+"""Writing without spaces: each character is a word."""
 _LETTER = rf"[^\W_{_UNSPACED}]"
 _WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa: RUF001 (typography)
 _MARK = re.compile(r"\W")
@@ -67,12 +62,12 @@ _NO_FIT = _Fit(0.0, 0)
 
 
 class _TooMuchWorkError(Exception):
-    """The steps are used up."""
+    """The steps of one report are used up."""
 
 
 @dataclass(slots=True)
 class _Steps:
-    """What is left of the work that one report may cost."""
+    """What is left of the work for one report."""
 
     left: int = MOST_STEPS
 
@@ -83,7 +78,7 @@ class _Steps:
 
 
 class _Alignment(SequenceMatcher[str]):
-    """Blocks of equal words; each search is charged before it is made."""
+    """Blocks of equal words; each search is counted before it is made."""
 
     def __init__(self, sent: Sequence[str], report: Sequence[str], steps: _Steps) -> None:
         super().__init__(None, sent, report, autojunk=False)
@@ -94,7 +89,7 @@ class _Alignment(SequenceMatcher[str]):
     def find_longest_match(
         self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
     ) -> Match:
-        """As the library's, whose cost are the pairs of equal words."""
+        """The same as in the library, whose cost is the number of pairs of equal words."""
         end = len(self._pairs) - 1 if ahi is None else ahi
         self._steps.take(self._pairs[end] - self._pairs[alo])
         return super().find_longest_match(alo, ahi, blo, bhi)
@@ -110,9 +105,9 @@ def heard_until(
     """The position in `sent` up to which it was heard.
 
     Args:
-        sent: All that was said since the caller's last words.
-        reported: What the relay says it had played; empty = nothing was heard.
-        after_ms: Playing time until the cut, used only when the words do not fit.
+        sent: All speech since the caller's last words.
+        reported: What the relay reports as played; empty = nothing was heard.
+        after_ms: Playing time until the cut, used only when the report does not fit.
         characters_per_second: Speaking rate for that estimate.
 
     Returns:
@@ -141,7 +136,7 @@ def _end_of_word(text: str, number: int) -> int:
 
 
 def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
-    """How many of the words were heard; 0 if the report fits nowhere."""
+    """How many of the words were heard; 0 = the report fits nowhere."""
     same = _same(words, report, 0, 0)
     if same == len(report):
         return same
@@ -158,7 +153,7 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
 
 
 def _same(words: Sequence[str], report: Sequence[str], at: int, told: int) -> int:
-    """How many words are the same from these places on."""
+    """How many words are equal from these places on."""
     count = 0
     for word, other in zip(islice(words, at, None), islice(report, told, None), strict=False):
         if word != other:
@@ -168,7 +163,7 @@ def _same(words: Sequence[str], report: Sequence[str], at: int, told: int) -> in
 
 
 def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps) -> _Fit:
-    """Lay the report along the words from `start` on; the end is where its last word falls."""
+    """Align the report with the words from `start` on; the end is that of its last word."""
     steps.take(len(report))
     reach = start + len(report) + max(_SLACK, len(report) // 3)
     sent = words[start:reach]
@@ -179,7 +174,7 @@ def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps)
 
 
 def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]) -> _Fit:
-    """How well blocks of equal words account for the report."""
+    """How much of the report the blocks of equal words explain."""
     if not blocks:
         return _NO_FIT
     found = sum(block.size for block in blocks)
@@ -199,7 +194,7 @@ def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]
 
 
 def _fit_in_windows(words: Sequence[str], report: Sequence[str], steps: _Steps) -> _Fit:
-    """As `_fit` from the beginning, with no look at more than a window where words differ."""
+    """Like `_fit` from the beginning, but only a window is aligned where words differ."""
     return _judged(words, report, list(_blocks_in_windows(words, report, steps)))
 
 
@@ -224,18 +219,18 @@ def _blocks_in_windows(
 
 
 def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:
-    """A quick look, as to lay them along each other takes long: enough words are in both."""
+    """Whether enough words are in both: a quick test before the slow alignment."""
     common = sum((Counter(sent) & Counter(report)).values())
     return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
 
 
 def _has_number(forms: Sequence[str]) -> bool:
-    """A number was sent, so what was spoken there are other words."""
+    """Whether a number is among them, which is spoken in other words."""
     return any(map(str.isdigit, "".join(forms)))
 
 
 def _by_time(sent: str, reach: int) -> int:
-    """The end of the last word that ends within so many letters."""
+    """The end of the last word that ends within `reach` letters."""
     end = passed = 0
     for word in _WORD.finditer(sent):
         passed += letters(sent[end : word.end()])
@@ -245,12 +240,12 @@ def _by_time(sent: str, reach: int) -> int:
     return end
 
 
-_WIDE = frozenset("WF")
-_LETTERS_OF_A_WIDE_CHARACTER = 3
-
-
 def letters(text: str) -> int:
-    """The length of a text in letters, for a rate of letters a second."""
+    """The length of a text in letters, for a speaking rate in letters a second.
+
+    A character of Chinese, Japanese or Korean is a syllable or more and takes as long as several
+    letters; Unicode marks such characters as wide.
+    """
     if text.isascii():
         return len(text)
     return sum(map(_letters_of, text))

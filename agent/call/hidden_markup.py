@@ -1,12 +1,11 @@
 """What models write that is not meant for the caller: one table of markers, each with its source.
 
-A marker is known by its *key*: the text without attributes, name space and the case of letters;
-bars and low lines have more than one form (U+FF5C, U+2016, U+2581), and keys have the plain one.
-`agent.call.markup_filter` finds markers in a stream and acts on what this table says of them.
+A marker is known by its *key*: the text without attributes, name space and letter case; bars and
+low lines have several forms (U+FF5C, U+2016, U+2581), and keys have the plain one.
+`agent.call.markup_filter` finds markers in a stream and acts as this table says. Three rules cover
+what no table can list:
 
-Three rules cover what no table can list:
-
-- a special token, that is a name in angle brackets with bars, is never words;
+- a special token (a name in angle brackets with bars) is never words;
 - one that names a tool, a function or an action begins a tool call; so does such a tag;
 - a JSON object begins a tool call if it names a tool and has arguments for it.
 """
@@ -22,26 +21,26 @@ class MarkupKind(Enum):
     """What a marker does."""
 
     OPENS = auto()
-    """What follows is not for the caller, until its end."""
+    """What follows is not for the caller, until the closing marker."""
     CLOSES = auto()
-    """The end of that."""
+    """The closing marker."""
     CALL = auto()
     """A tool call begins; no words follow in this reply."""
     HEADER = auto()
-    """The name of a role or of a channel follows."""
+    """The name of a role or channel follows."""
     AGENT = auto()
     """What follows is the agent's."""
     OTHER = auto()
-    """What follows is the part of another speaker: a caller, a system, a tool."""
+    """What follows belongs to another role: user, system, tool."""
     TURN_END = auto()
-    """The part of this speaker is over."""
+    """The part of this role is over."""
     TOKEN = auto()
-    """Has no meaning of its own."""
+    """Nothing; it is removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A pair of markers around what is not for the caller."""
+    """A pair of markers around text that is not for the caller."""
 
     opening: str
     closing: str
@@ -141,7 +140,7 @@ _CALL_TOKEN = re.compile(
 (github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
 (github.com/lsdefine/GenericAgent/issues/804)."""
 ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
-"""Roles and channels whose words are the agent's."""
+"""Roles and channels of the agent."""
 _ROLE = re.compile(
     r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
     r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
@@ -149,20 +148,20 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 HEADER_CHARACTERS = 64
-"""The longest header, and how much is read for it."""
+"""The longest header."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkupHeader:
-    """What follows a marker that announces a role or a channel."""
+    """The role or channel after a marker."""
 
     length: int
-    """Characters that belong to it."""
+    """Characters."""
     kind: MarkupKind
 
 
 def kind_of(key: str) -> MarkupKind | None:
-    """What a marker does; None for a tag of HTML and all else that is none of ours."""
+    """What a marker does; None for HTML tags and any other text."""
     kind = _KINDS.get(key)
     if kind is not None:
         return kind
@@ -180,7 +179,7 @@ def is_beginning(text: str) -> bool:
 
 
 def closing_of(opening: str) -> str:
-    """The end of what this marker hides."""
+    """The closing marker of this opening one."""
     return next(pair.closing for pair in HIDDEN if pair.opening == opening)
 
 
@@ -204,7 +203,7 @@ LONE_END = re.compile(
     r"|<\|END_THINKING\|>|<channel\|>|assistantfinal",
     re.IGNORECASE,
 )
-"""The end of thoughts whose beginning may stand in the template of the prompt."""
+"""The end of thoughts whose beginning may be in the prompt template."""
 LONGEST_LONE_END = 32
 OPENING = re.compile(
     r"<(?:\w+:)?(?:think|thinking|thought|reasoning)\s*>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
@@ -226,8 +225,7 @@ STARTS_THINKING = re.compile(
     r"|minimax[-_.]?m2",
     re.IGNORECASE,
 )
-"""Names of models whose template of the prompt begins the thoughts, so that only their end is
-written."""
+"""Names of models whose prompt template begins the thoughts, so that they write only the end."""
 
 _NAMES = r"name|function|function_name|tool|tool_name|action|recipient_name"
 _ARGUMENTS = (
@@ -246,18 +244,18 @@ _CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """What came of reading an object."""
+    """The result of reading an object."""
 
     end: int | None
-    """Where it ends; None = not in this text."""
+    """Its end; None = not in this text."""
     is_call: bool
 
 
 def read_json(text: str) -> Json:
-    """Read the object that a text begins with: whether it has the shape of a tool call.
+    """Read the object at the beginning of a text: whether it has the shape of a tool call.
 
-    Shapes are those of github.com/ollama/ollama/issues/13519 (Llama) and of the clients that ask
-    for a call in words.
+    Shapes are those of github.com/ollama/ollama/issues/13519 (Llama), and of clients that ask for a
+    call in words.
     """
     objects: list[set[str]] = []
     for part in _JSON_PART.finditer(text):
@@ -278,5 +276,5 @@ def read_json(text: str) -> Json:
 
 
 def is_cut_call(text: str) -> bool:
-    """Whether an object that has no end was to be a tool call: it names the tool first."""
+    """Whether an object without an end was to be a tool call: it names the tool first."""
     return _CUT_CALL.match(text) is not None

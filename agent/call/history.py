@@ -1,21 +1,16 @@
 """The call as facts, and what a model may read of it.
 
-A fact says what happened: the caller said this, the agent said that and so much of it was heard,
-this tool ran and answered so. Facts are only appended, or completed: speech in progress grows, is
-cut at most once to what was heard; a tool run is given its result at most once; the caller's last
-words may be heard anew as long as nothing follows them. Facts never change their place, so a
-position is an identity and writing a fact twice is harmless.
+Facts are only appended, or completed: speech in progress is extended, and cut at most once to what
+was heard; a tool run is given its result once; the caller's last words may be replaced while
+nothing follows them. A fact never changes its place, so a position is an identity, and storing a
+fact twice is harmless. A summary stands for all facts before a turn border, which may then be
+forgotten (`History.forget`): the table keeps them, and positions stay the same.
 
-One kind of fact is about others: a summary, of everything before a turn border. From when it is
-appended a model reads it in their place, and they may be forgotten (`History.forget`): the table
-has them, and positions stay what they were. See `agent.call.summarization`.
-
-What a model reads is computed from the facts each time (`History.messages`). This is the only
-place that knows the rules all providers share (practice section 8): the first and the last message
-are the caller's, roles alternate, no part is blank, each tool call is answered exactly once in the
-next message, before any words. Rejected: keeping the list of messages itself and repairing it on
-interrupts. Each race then needs its own repair, and one that is forgotten makes every later
-request of the call fail.
+`History.messages` computes what a model reads. Only it knows the rules all providers share: the
+first and the last message are the caller's, roles alternate, no part is blank, each tool call is
+answered exactly once in the next message, before any words. Rejected: to keep the list of messages
+and repair it on barge-ins. Each race then needs its own repair, and a forgotten one makes every
+later request of the call fail.
 """
 
 from __future__ import annotations
@@ -24,22 +19,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import dropwhile, groupby, takewhile
+from typing import TypeVar
 
 from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
 from agent.call.text import mend
 
 
 class SpeechSource(StrEnum):
-    """On whose account the agent spoke."""
+    """Where words of the agent come from."""
 
     GREETING = "greeting"
     MODEL = "model"
     SERVICE = "service"
-    """A filler, an apology, a re-prompt: said without a model."""
+    """A sentence of the use case: a filler, an apology, a re-prompt."""
 
 
 class InputMode(StrEnum):
-    """How the caller expressed something."""
+    """How the caller has answered."""
 
     SPEECH = "speech"
     KEYPAD = "keypad"
@@ -47,7 +43,7 @@ class InputMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallerSaid:
-    """Words of the caller, or keys."""
+    """Words of the caller, or keys with spaces between."""
 
     text: str
     means: InputMode = InputMode.SPEECH
@@ -63,7 +59,7 @@ class AgentSaid:
     text: str
     voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
-    """The caller broke in; `text` is what was heard, perhaps nothing."""
+    """The caller has interrupted; `text` is what was heard, perhaps nothing."""
 
     def __post_init__(self) -> None:
         mend(self, "text")
@@ -71,7 +67,7 @@ class AgentSaid:
 
 @dataclass(frozen=True, slots=True)
 class ToolUsed:
-    """A tool call of a reply, and its result once there is one."""
+    """A tool call of a reply, and its result when there is one."""
 
     reply: int
     call: ToolCall
@@ -80,7 +76,7 @@ class ToolUsed:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the model should know that nobody said."""
+    """Something the model should know that was not said."""
 
     text: str
 
@@ -90,12 +86,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All that was before a turn border, in short; the latest one is in force."""
+    """A summary of everything before a turn border; the latest one counts."""
 
     text: str
     """Not blank."""
     until: int
-    """Position of the first fact that is not in it: a turn border before the summary's own place,
+    """Position of the first fact that is not in it: a turn border before the summary itself, and
     not before that of an earlier summary."""
 
     def __post_init__(self) -> None:
@@ -103,14 +99,15 @@ class Summary:
 
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary
+_F = TypeVar("_F", AgentSaid, ToolUsed)
 
 
 @dataclass(frozen=True, slots=True)
 class CallerBegan:
-    """The caller was heard to speak, and the words have not come yet.
+    """The caller has begun to speak, and the words have not come yet.
 
-    No fact of a history: it is recorded at the position of the next one, which takes its place.
-    It stays there only if the line is lost before the words come, and then tells so.
+    It is not part of a history: it is recorded at the position of the next fact, which replaces it,
+    and stays only if the connection is lost before the words come.
     """
 
 
@@ -125,50 +122,40 @@ STILL_RUNNING = '{"status":"running","message":"Still running. The result will f
 
 
 class History:
-    """The facts of one call, in the order of generation.
+    """The facts of one call, in order.
 
     Args:
-        facts: Of the call so far, from position 0 on; see `append` for their summaries.
+        facts: Of the call so far, from position 0 on.
     """
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
-        self._first = 0
+        self.first = 0
+        """The position of the first fact that is not forgotten."""
         self._summary: Summary | None = None
         for fact in facts:
             self.append(fact)
 
     def __len__(self) -> int:
-        """How many facts there have been, forgotten ones too: the next position."""
-        return self._first + len(self._facts)
+        """The number of facts, with the forgotten ones."""
+        return self.first + len(self._facts)
 
     def __getitem__(self, position: int) -> Fact:
         return self._facts[self._index(position)]
 
     def __iter__(self) -> Iterator[Fact]:
-        """Those that are not forgotten."""
+        """The facts that are not forgotten."""
         return iter(self._facts)
 
     @property
-    def first(self) -> int:
-        """The position of the first fact that is not forgotten."""
-        return self._first
-
-    @property
     def begin(self) -> int:
-        """The position from which on nothing is summarised."""
+        """The position of the first fact that is not summarized."""
         return self._summary.until if self._summary else 0
 
     @property
     def summary(self) -> str:
-        """What was before `begin`, in short; empty if that is the beginning."""
+        """The summary of what was before `begin`; empty = none."""
         return self._summary.text if self._summary else ""
-
-    @property
-    def last(self) -> Fact | None:
-        """The last thing that happened."""
-        happened = (fact for fact in reversed(self._facts) if not isinstance(fact, Summary))
-        return next(happened, None)
 
     @property
     def last_said(self) -> CallerSaid | None:
@@ -178,69 +165,67 @@ class History:
 
     @property
     def unanswered(self) -> str:
-        """What the caller has said since anything else happened."""
+        """What the caller has said since the last other fact."""
         said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
 
     @property
     def asked(self) -> str:
-        """What the agent had said when the caller began to say that."""
+        """What the agent had said when the caller began with these words."""
         before = dropwhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
         said = takewhile(lambda fact: isinstance(fact, AgentSaid), before)
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, AgentSaid)]))
 
     @property
     def is_answered(self) -> bool:
-        """The caller's turn: the agent spoke last, with more than a sentence of the service."""
-        happened = (
-            fact
-            for fact in reversed(self._facts)
-            if not (isinstance(fact, Summary) or _is_of_service(fact))
-        )
-        return isinstance(next(happened, self.last), AgentSaid)
+        """Whether the agent spoke last, not counting sentences of the service after others."""
+        happened = [fact for fact in reversed(self._facts) if not isinstance(fact, Summary)]
+        others = (fact for fact in happened if not _is_said(fact, SpeechSource.SERVICE))
+        return isinstance(next(others, happened[0] if happened else None), AgentSaid)
 
     @property
     def turns(self) -> list[int]:
         """The turn borders from `begin` on."""
-        first, facts = self._first, self._facts
+        first, facts = self.first, self._facts
         return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
 
     @property
     def characters(self) -> int:
-        """The size of what is not summarised."""
+        """The size of what is not summarized."""
         return sum(map(_size, self.between(self.begin, len(self))))
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
-        """The position of the model's words that the caller's last ones before `end` came after.
-
-        None if there are none, or they were forgotten.
+        """The position of the model's words that the caller's last ones before `end` answer.
 
         Args:
             end: A position.
-            is_heard: Leave out words that were cut off before anything of them was heard.
+            is_heard: Skip words that were cut off before anything of them was heard.
+
+        Returns:
+            None if there are none, or they are forgotten.
         """
-        positions = range(end - 1, self._first - 1, -1)
-        happened = ((at, self._facts[at - self._first]) for at in positions)
+        positions = range(end - 1, self.first - 1, -1)
+        happened = ((at, self._facts[at - self.first]) for at in positions)
         for _, fact in happened:
             if isinstance(fact, CallerSaid):
                 break
-        words = (at for at, fact in happened if _is_of_model(fact))
+        words = (at for at, fact in happened if _is_said(fact, SpeechSource.MODEL))
         return next((at for at in words if not is_heard or self.speech(at).text.strip()), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
-        """The facts from one position to before another one; none of them may be forgotten."""
-        return self._facts[start - self._first : end - self._first]
+        """The facts from `start` to before `end`; none of them may be forgotten."""
+        return self._facts[start - self.first : end - self.first]
 
     def tool_runs(self) -> Iterator[tuple[int, ToolUsed]]:
-        """Those that are not forgotten, each with its position."""
-        for position, fact in enumerate(self._facts, self._first):
-            if isinstance(fact, ToolUsed):
-                yield position, fact
+        """The tool runs that are not forgotten, each with its position."""
+        numbered = enumerate(self._facts, self.first)
+        return ((position, fact) for position, fact in numbered if isinstance(fact, ToolUsed))
 
     def append(self, fact: Fact) -> int:
         """Add a fact; returns its position, from 0.
 
-        A ValueError for a summary that reaches to no turn border, or less far than one before it.
+        Raises:
+            ValueError: A summary does not end at a turn border, or before an earlier one.
         """
         if isinstance(fact, Summary):
             if not self._is_sound(fact):
@@ -250,37 +235,31 @@ class History:
         return len(self) - 1
 
     def forget(self) -> list[Fact]:
-        """Keep nothing that is summarised; returns what is forgotten by that."""
-        gone = self.between(self._first, self.begin)
+        """Drop and return all facts that are summarized."""
+        gone = self.between(self.first, self.begin)
         del self._facts[: len(gone)]
-        self._first += len(gone)
+        self.first += len(gone)
         return gone
 
     def speech(self, position: int) -> AgentSaid:
-        """The speech at this position; a ValueError if something else is there."""
-        said = self[position]
-        if not isinstance(said, AgentSaid):
-            raise ValueError(f"fact {position} is not speech")  # noqa: TRY004 (a wrong position)
-        return said
+        """The speech at this position; raises ValueError for another fact."""
+        return self._fact(position, AgentSaid)
 
     def tool_run(self, position: int) -> ToolUsed:
-        """The tool run at this position; a ValueError if something else is there."""
-        used = self[position]
-        if not isinstance(used, ToolUsed):
-            raise ValueError(f"fact {position} is not a tool run")  # noqa: TRY004 (likewise)
-        return used
+        """The tool run at this position; raises ValueError for another fact."""
+        return self._fact(position, ToolUsed)
 
     def extend_speech(self, position: int, text: str) -> None:
-        """Add words to speech in progress; it must not have been cut."""
+        """Add words to speech; raises ValueError if it was cut."""
         said = self._uncut(position)
         self._facts[self._index(position)] = replace(said, text=said.text + text)
 
     def cut_speech(self, position: int, heard: str) -> None:
-        """Cut speech to what was heard, once."""
+        """Cut speech to what was heard; raises ValueError if it was cut before."""
         self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def rephrase(self, text: str) -> int:
-        """The caller's last words were these; a ValueError if something followed them."""
+        """Replace the caller's last words; raises ValueError if another fact follows them."""
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
@@ -288,11 +267,17 @@ class History:
         return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
-        """Give a tool run its result, once."""
+        """Give a tool run its result; raises ValueError if it has one."""
         used = self.tool_run(position)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
         self._facts[self._index(position)] = replace(used, result=result)
+
+    def _fact(self, position: int, kind: type[_F]) -> _F:
+        fact = self[position]
+        if not isinstance(fact, kind):
+            raise ValueError(f"fact {position} is no {kind.__name__}")  # noqa: TRY004 (a wrong position)
+        return fact
 
     def _uncut(self, position: int) -> AgentSaid:
         said = self.speech(position)
@@ -303,10 +288,8 @@ class History:
     def messages(self, limit: int) -> tuple[Message, ...]:
         """What a model reads: the summary, if there is one, and the latest whole turns after it.
 
-        Begins and ends with the caller; the other rules are in the header.
-
         Args:
-            limit: Characters in all. The summary and the last turn are there at any rate.
+            limit: Characters in all. The summary and the last turn are included in any case.
         """
         projection = _Projection()
         if self._summary:
@@ -318,13 +301,13 @@ class History:
         return projection.finish()
 
     def _start(self, limit: int) -> int:
-        """The position of the turn border from which on the facts fit into `limit` characters."""
+        """The first turn border from which on the facts fit into `limit` characters."""
         start, size = self.begin, 0
         for position in range(len(self) - 1, self.begin - 1, -1):
-            size += _size(self._facts[position - self._first])
+            size += _size(self._facts[position - self.first])
             if size > limit and start > self.begin:
                 return start
-            if is_turn_border(self._facts, position - self._first):
+            if is_turn_border(self._facts, position - self.first):
                 start = position
         return self.begin if size <= limit else start
 
@@ -333,20 +316,19 @@ class History:
         return is_later and is_turn_border(self._facts, self._index(summary.until))
 
     def _index(self, position: int) -> int:
-        if not self._first <= position < len(self):
+        if not self.first <= position < len(self):
             raise IndexError(f"fact {position} is not there")
-        return position - self._first
+        return position - self.first
 
 
 def is_turn_border(facts: Sequence[Fact], at: int) -> bool:
-    """Here the caller takes the floor: a request may begin with this fact."""
-    return isinstance(facts[at], CallerSaid) and not (
-        at > 0 and isinstance(facts[at - 1], CallerSaid)
-    )
+    """Whether a turn of the caller begins here, so that a request may begin with this fact."""
+    is_first = at == 0 or not isinstance(facts[at - 1], CallerSaid)
+    return is_first and isinstance(facts[at], CallerSaid)
 
 
 class _Projection:
-    """Facts → messages; merges neighbours of one role."""
+    """Builds messages from facts; merges neighbours of one role."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[Role, list[Part]]] = []
@@ -364,15 +346,16 @@ class _Projection:
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
-            case _:  # by now the tool runs of one reply
+            case _:  # the tool runs of one reply
                 used = [fact for fact in facts if isinstance(fact, ToolUsed)]
                 for fact in used:
                     self._put(Role.AGENT, fact.call)
                 for fact in used:
-                    self._put(Role.CALLER, _result(fact))
+                    result = fact.result or ToolResult(fact.call.id, STILL_RUNNING)
+                    self._put(Role.CALLER, result)
 
     def finish(self) -> tuple[Message, ...]:
-        """All messages, begun and ended by the caller."""
+        """All messages; the first and the last are the caller's."""
         if not self._messages or self._messages[0][0] is Role.AGENT:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
@@ -391,19 +374,17 @@ class _Projection:
             if not part.text:
                 return
         if not self._messages or self._messages[-1][0] is not role:
-            self._messages.append((role, [part]))
-            return
+            self._messages.append((role, []))
         self._messages[-1][1].append(part)
 
 
 def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts with texts that follow each other as one."""
+    """The parts, with neighbouring texts as one."""
     joined: list[Part] = []
-    for is_text, group in groupby(parts, key=lambda part: isinstance(part, Text)):
-        if is_text:
-            joined.append(Text(" ".join(part.text for part in group if isinstance(part, Text))))
-        else:
-            joined.extend(group)
+    for _, group in groupby(parts, key=lambda part: isinstance(part, Text)):
+        run = list(group)
+        texts = [part.text for part in run if isinstance(part, Text)]
+        joined += [Text(" ".join(texts))] if texts else run
     return tuple(joined)
 
 
@@ -412,23 +393,15 @@ def _grouping(fact: Fact) -> object:
     return ("reply", fact.reply) if isinstance(fact, ToolUsed) else id(fact)
 
 
-def _result(used: ToolUsed) -> ToolResult:
-    return used.result or ToolResult(used.call.id, STILL_RUNNING)
-
-
 def _size(fact: Fact) -> int:
     match fact:
         case CallerSaid(text) | AgentSaid(text) | Note(text):
             return len(text)
         case Summary():
-            return 0  # it is read once, before all else
-        case _:  # by now a ToolUsed; mypy complains here of any fact added and forgotten
+            return 0  # it is counted by itself
+        case _:  # a ToolUsed; mypy reports any fact that was added and forgotten here
             return len(fact.call.arguments) + len(fact.result.content if fact.result else "")
 
 
-def _is_of_service(fact: Fact) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.SERVICE
-
-
-def _is_of_model(fact: Fact) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL
+def _is_said(fact: Fact, source: SpeechSource) -> bool:
+    return isinstance(fact, AgentSaid) and fact.voice is source

@@ -1,40 +1,169 @@
-"""The course of one call: when it begins, how long it may last, and how it ends.
+"""The lifecycle of one call: when it begins, how long it may last, and how it ends.
 
-    new -> open -> closing (the carrier was told to end) -> gone
+    new -> open -> closing (the relay was asked to end) -> gone
 
-An end is decided first and carried out later, when the last words were played. Meanwhile the call
-goes on: there may be an answer to finish, and a caller who goes on speaking takes the end back, if
-it can be (`agent.call.ending`). What comes out of season changes nothing, such as a key
-after the end.
+An end is planned first and carried out later, when the last words were played. Until then the call
+goes on: there may be an answer to finish, and a caller who speaks revokes an end that is revocable.
+An event that the phase does not allow changes nothing, such as a key after the end.
+
+`HandoffData` is what the call tells the action URL: the `handoffData` of the relay's `end` message.
+Twilio sends the text back unchanged, perhaps to another process. It is signed with the request but
+comes from outside, so reading it never fails: what is not ours reads as None. It is small whatever
+a model or a caller has said: each part has a fixed share of `LARGEST` and is cut to it, so that a
+long reason never costs the summary. Shares are counted in bytes of JSON, as sent.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from itertools import accumulate
 
 from agent.call import events as ev
-from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, SwitchLanguage, Timer
-from agent.call.config import CallConfig, Limits
-from agent.call.ending import BY_AGENT, CallEnding, transfer
+from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, SwitchLanguage
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.events import EndReason, Event
-from agent.call.history import History
-from agent.call.timers import TimerSet
+from agent.call.history import CallerSaid, Fact, History, InputMode
+from agent.call.timers import Timer, TimerSet
+
+QUIET = "quiet"
+"""Reason of a `SERVER_DRAIN` when neither side spoke."""
+LARGEST = 2_000
+"""Bytes of the whole text; the relay's limit is not published."""
+_REASON = 300
+_SUMMARY = 800
+_LANGUAGE = 40
+_SLOTS = 700
+_SLOT_NAME = 60
+_SLOT_VALUE = 150
+_BETWEEN_SLOTS = len('"": "", ')
+_LAST_UTTERANCES = 3
+_LAST_CHARACTERS = 250
+"""Of the caller's last utterances together, where they stand in for a summary."""
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class ReasonCode(StrEnum):
+    """Why the call was given back."""
+
+    GOODBYE = "goodbye"
+    LIVE_AGENT = "live-agent-handoff"
+    SERVER_DRAIN = "server-drain"
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffData:
+    """Content of `handoffData`."""
+
+    code: ReasonCode = ReasonCode.GOODBYE
+    reason: str = ""
+    summary: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """Collected values by name."""
+    language: str = ""
+    """Of the caller, BCP 47."""
+
+    def bounded(self) -> HandoffData:
+        """The same on one line each and within the limits; idempotent."""
+        return HandoffData(
+            self.code,
+            _cut(self.reason, _REASON),
+            _cut(self.summary, _SUMMARY),
+            dict(_fitting(self.slots)),
+            _cut(self.language, _LANGUAGE),
+        )
+
+    @property
+    def was_quiet(self) -> bool:
+        """Whether the call was given up when neither side spoke and nothing ran."""
+        return self.reason == QUIET
+
+    def render(self) -> str:
+        """JSON text of at most `LARGEST` bytes, without empty fields."""
+        own = self.bounded()
+        fields = {
+            "reason": own.reason,
+            "summary": own.summary,
+            "slots": own.slots,
+            "language": own.language,
+        }
+        return _encode({"reasonCode": own.code, **{k: v for k, v in fields.items() if v}})
+
+    @classmethod
+    def read(cls, text: str) -> HandoffData | None:
+        """What `render` wrote, within the same limits; None for anything else."""
+        try:
+            fields = json.loads(text)
+            slots = fields.get("slots", {})
+            return cls(
+                ReasonCode(fields["reasonCode"]),
+                str(fields.get("reason", "")),
+                str(fields.get("summary", "")),
+                {name: str(slots[name]) for name in slots} if isinstance(slots, dict) else {},
+                str(fields.get("language", "")),
+            ).bounded()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnding:
+    """Why the call will end, and what the action URL is sent."""
+
+    reason: EndReason
+    handoff: HandoffData = HandoffData()
+    is_revocable: bool = False
+    """Whether a caller who goes on speaking revokes it."""
+
+    def farewell(self, phrases: Phrases) -> str:
+        """The last words when the model has none."""
+        return phrases.transfer if self.reason is EndReason.TRANSFER else phrases.goodbye
+
+
+BY_AGENT = CallEnding(EndReason.AGENT_END, is_revocable=True)
+IDLE = CallEnding(EndReason.IDLE, is_revocable=True)
+TIME_IS_UP = CallEnding(EndReason.MAX_DURATION)
+SPENT = CallEnding(EndReason.CALLER_SPEND)
+MODEL_FAILED = CallEnding(EndReason.ERROR_MODEL)
+HANDED_OVER = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
+"""To another process, when neither side spoke."""
+CUT_SHORT = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
+"""To another process at any moment: what was heard is not known."""
+STOPPED = CallEnding(EndReason.DRAIN)
+"""With the process."""
+
+
+def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -> CallEnding:
+    """The end at which a person takes the call over.
+
+    The model writes the summary when it asks for the transfer. If it has not, the caller's last
+    words stand in: a request for a summary would take time.
+
+    Args:
+        handoff: What the tool has said.
+        facts: The call so far.
+        language: Of the caller, BCP 47.
+    """
+    summary = handoff.summary or _last_words(facts)
+    data = HandoffData(ReasonCode.LIVE_AGENT, handoff.reason, summary, handoff.slots, language)
+    return CallEnding(EndReason.TRANSFER, data.bounded())
 
 
 class _Phase(Enum):
     NEW = auto()
     OPEN = auto()
     CLOSING = auto()
-    """The carrier was told to end."""
     GONE = auto()
 
 
 class CallLifecycle:
-    """How far one call has come, and how it is going to end."""
+    """The phase of one call, and its planned end."""
 
-    def __init__(self, history: History, clocks: TimerSet) -> None:
+    def __init__(self, history: History, timers: TimerSet) -> None:
         self._history = history
-        self._clocks = clocks
+        self._timers = timers
         self._phase = _Phase.NEW
         self._reason = EndReason.CALLER_HANGUP
         self._ending: CallEnding | None = None
@@ -44,17 +173,17 @@ class CallLifecycle:
 
     @property
     def is_open(self) -> bool:
-        """It has begun, and the carrier was not told to end it."""
+        """Whether it has begun and the relay was not asked to end it."""
         return self._phase is _Phase.OPEN
 
     @property
     def is_closing(self) -> bool:
-        """The carrier was told to end it and has not."""
+        """Whether the relay was asked to end it and has not."""
         return self._phase is _Phase.CLOSING
 
     @property
     def is_gone(self) -> bool:
-        """The line is lost."""
+        """Whether the connection is lost."""
         return self._phase is _Phase.GONE
 
     @property
@@ -64,26 +193,26 @@ class CallLifecycle:
 
     @property
     def ending(self) -> CallEnding | None:
-        """The end that is decided, as long as nobody takes it back."""
+        """The planned end, unless it was revoked."""
         return self._ending
 
     @property
-    def is_revocable(self) -> bool:
-        """An end is decided that a caller who goes on speaking takes back."""
+    def end_is_revocable(self) -> bool:
+        """Whether an end is planned that a caller who goes on speaking revokes."""
         return self._ending is not None and self._ending.is_revocable
 
     @property
-    def is_settled(self) -> bool:
-        """The end stands, whatever the caller says."""
+    def end_is_final(self) -> bool:
+        """Whether the call ends whatever the caller says."""
         return self.is_closing or (self._ending is not None and not self._ending.is_revocable)
 
     @property
     def is_time_up(self) -> bool:
-        """It has lasted as long as it may, and the caller was warned."""
+        """Whether the longest duration is over and the caller was warned before."""
         return self._warnings > 1
 
-    def expects(self, event: Event) -> bool:
-        """The event is in season."""
+    def accepts(self, event: Event) -> bool:
+        """Whether this event is allowed in the current phase."""
         match event:
             case ev.CallStarted():
                 return self._phase is _Phase.NEW
@@ -95,61 +224,104 @@ class CallLifecycle:
                 return self._phase in {_Phase.OPEN, _Phase.CLOSING}
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
                 return self._phase is _Phase.OPEN
-            case ev.AllowanceSpent():  # an end that stands needs no other reason
-                return self._phase is _Phase.OPEN and not self.is_settled
-            case _:  # edits, and what comes of our own actions
+            case ev.AllowanceSpent():  # a final end needs no other reason
+                return self._phase is _Phase.OPEN and not self.end_is_final
+            case _:  # edits, and results of our own actions
                 return True
 
     def begin(self, limits: Limits, elapsed_ms: int) -> Action:
-        """The line is open, and the call has lasted so long already."""
+        """Open the call, which has lasted `elapsed_ms` before a resume."""
         self._phase = _Phase.OPEN
         until_warning_ms = limits.duration_ms - limits.duration_warning_ms - elapsed_ms
-        return self._clocks.start(Timer.DURATION, max(1, until_warning_ms))
+        return self._timers.start(Timer.DURATION, max(1, until_warning_ms))
 
     def warn(self, limits: Limits) -> Action:
-        """The call has to end soon, or its time is up; one that ends anyway needs no warning."""
+        """Count a warning about the duration, unless the call ends anyway."""
         self._warnings += self._ending is None
-        return self._clocks.start(Timer.DURATION, limits.duration_warning_ms)
+        return self._timers.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(
-        self, effect: Effect | None, brief: CallConfig, *, was_awaited: bool
+        self, effect: Effect | None, config: CallConfig, *, was_awaited: bool
     ) -> list[Action]:
-        """What a tool does to the call; a transfer counts whether it was waited for or not."""
+        """Apply a tool's effect on the call.
+
+        A transfer counts whether the turn waited for it or not. A late hang-up does not: the caller
+        has gone on.
+        """
         match effect:
             case None:
                 return []
-            case HangUp():  # late, it is dropped: the caller has gone on
+            case HangUp():
                 self._ending = BY_AGENT if was_awaited else self._ending
                 return []
             case Handoff():
-                self._ending = self.transfer(effect, brief)
+                self._ending = self._transfer(effect, config)
                 return []
             case _:
                 if isinstance(effect, SwitchLanguage):
                     self._language = effect.language
                 return [effect]
 
-    def transfer(self, handoff: Handoff, brief: CallConfig) -> CallEnding:
-        """The end at which a person takes over, who is told what is known."""
-        return transfer(handoff, self._history, self._language or brief.language)
+    def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
+        """The last words and the end for when the model has failed for good."""
+        if config.can_hand_off:
+            return config.phrases.transfer, self._transfer(Handoff("technical trouble"), config)
+        return config.phrases.goodbye_trouble, MODEL_FAILED
 
     def plan(self, ending: CallEnding | None) -> None:
-        """The call will end so once the last words were played; None = it goes on."""
+        """Plan the end for when the last words were played; None = the call goes on."""
         self._ending = ending
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
-        """End the call now; a carrier who does not is not waited for."""
+        """End the call now; the wait for the relay to do so is bounded."""
         self._phase = _Phase.CLOSING
         self._reason = ending.reason
         return [
-            *self._clocks.stop(*Timer),
+            *self._timers.stop(*Timer),
             EndCall(ending.handoff.render()),
-            self._clocks.start(Timer.CLOSING, limits.closing_ms),
+            self._timers.start(Timer.CLOSING, limits.closing_ms),
         ]
 
     def lose(self, reason: EndReason) -> list[Action]:
-        """The line is gone; for this reason, unless we were about to end the call."""
+        """The connection is gone; a planned end gives the reason, else `reason` does."""
         if not self.is_closing:
             self._reason = self._ending.reason if self._ending else reason
         self._phase = _Phase.GONE
-        return self._clocks.stop(*Timer)
+        return [*self._timers.stop(*Timer)]
+
+    def _transfer(self, handoff: Handoff, config: CallConfig) -> CallEnding:
+        return transfer(handoff, self._history, self._language or config.language)
+
+
+def _fitting(slots: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The first slots that fit into their share, without those that lack a name or a value."""
+    room = _SLOTS
+    for each, text in slots.items():
+        name, value = _cut(each, _SLOT_NAME), _cut(text, _SLOT_VALUE)
+        room -= _size(name) + _size(value) + _BETWEEN_SLOTS
+        if room < 0:
+            return
+        if name and value:
+            yield name, value
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning of a text that takes at most `room` bytes in JSON, as one line."""
+    whole = " ".join(text.encode(errors="ignore").decode().split())
+    sizes = accumulate(_size(letter) for letter in whole[:room])
+    return whole[: sum(size <= room for size in sizes)].rstrip()
+
+
+def _size(text: str) -> int:
+    return len(_encode(text).encode()) - len('""')
+
+
+def _last_words(facts: Iterable[Fact]) -> str:
+    """The caller's latest sentences; no keys, because what is typed may be a secret."""
+    said = [
+        fact.text
+        for fact in facts
+        if isinstance(fact, CallerSaid) and fact.means is InputMode.SPEECH
+    ]
+    words = " / ".join(said[-_LAST_UTTERANCES:])
+    return f"The caller's last words: {words[-_LAST_CHARACTERS:]}" if words else ""

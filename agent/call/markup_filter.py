@@ -1,13 +1,13 @@
 """The part of a reply that is for the caller: without thoughts, control tokens and tool calls.
 
-`MarkupFilter` stands between the tokens of a model and `agent.call.sentence_chunker`. It knows no
-model and no provider; what counts as a marker is the table `agent.call.hidden_markup`. Its rules:
+`MarkupFilter` reads the tokens of a model before `agent.call.sentence_chunker`. What counts as a
+marker is the table in `agent.call.hidden_markup`, for all models and providers. The rules:
 
 - A marker may come in any number of deltas. Text waits only while it may be the beginning of a
   marker, and each decision depends on the text alone, not on where it was cut.
-- From a tool call on nothing is said: what a model writes after it is made up.
-- Work is linear in the text: each place is looked at once, with a bounded look ahead, and an
-  object of JSON that is no call is read once.
+- After a tool call nothing is said: what a model writes then is made up.
+- Work is linear in the text: each place is read once, with a bounded look-ahead, and a JSON object
+  that is no call is read once.
 
 Rejected: one regular expression over the whole reply, which would have to wait for its end.
 """
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from agent.call.hidden_markup import (
     HEADER_CHARACTERS,
-    MarkupHeader,
     MarkupKind,
     closing_of,
     header,
@@ -31,19 +30,19 @@ from agent.call.hidden_markup import (
 
 _LONGEST_TAG = 100
 _LONGEST_OBJECT = 1_000
-"""Characters of an object of JSON after which it is not taken for a tool call any more."""
+"""Characters of a JSON object after which it is no tool call."""
 _BARS = "|\uff5c\u2016"
 _PLAIN_BARS = str.maketrans({"\uff5c": "|", "\u2016": "|", "\u2581": "_", " ": None})
 
 _ANALYSIS = "analysis"
 _COMMENT_END = "-->"
-"""An arrow outside of a comment."""
+"""Outside of a comment this is an arrow."""
 _FIXED = (
     "<!--", _COMMENT_END, "<<SYS>>", "<</SYS>>", "◁think▷", "◁/think▷",
     "assistantfinal", "assistantcommentary", "assistantanalysis",
 )  # fmt: skip
 _LONGER = ("functions.", _ANALYSIS)
-"""Words that are markers only with what follows them."""
+"""Markers only with what follows them."""
 _BEGINNINGS = frozenset(word[:size] for word in (*_FIXED, *_LONGER) for size in range(1, len(word)))
 _MAY_BEGIN = re.compile(
     r"[<\[{`]|"
@@ -79,24 +78,24 @@ class _Marker:
 
 _CALL = _Marker("", MarkupKind.CALL, 1)
 _MORE = _Marker("", MarkupKind.TOKEN, 0)
-"""More text must come before it can be told."""
+"""More text is needed to decide."""
 
 
 class MarkupFilter:
-    """One reply on its way from a model. Not reusable."""
+    """The filter of one reply; not reusable."""
 
     def __init__(self) -> None:
         self.has_call = False
-        """A tool call was written as text; nothing that follows is given out."""
+        """Whether a tool call was written as text; nothing after it is given out."""
         self._held = ""
         self._at = 0
-        """Characters before what is held."""
+        """Characters before the held text."""
         self._no_call_until = 0
-        """So far all objects of JSON were read."""
+        """Up to here all JSON objects were read."""
         self._before = ""
-        """The last character before what is held."""
+        """The last character before the held text."""
         self._opening = ""
-        """The marker that hides what follows it, until `_depth` ends of it."""
+        """The marker that hides the text until `_depth` closing markers."""
         self._depth = 0
         self._is_of_others = False
         self._has_begun = False
@@ -104,11 +103,11 @@ class MarkupFilter:
         self._last_said = ""
 
     def feed(self, text: str) -> str:
-        """Take more of the reply; returns what of it is for the caller."""
+        """Add text; returns what is for the caller."""
         return self._read(text, is_whole=False)
 
     def finish(self) -> str:
-        """The reply is complete; returns the rest."""
+        """The rest of the complete reply."""
         return self._read("", is_whole=True)
 
     def _read(self, more: str, *, is_whole: bool) -> str:
@@ -136,7 +135,7 @@ class MarkupFilter:
         return "".join(said)
 
     def _pass(self, piece: str, said: list[str]) -> None:
-        """Give out what is no marker, unless it is hidden."""
+        """Give out text without markers, unless it is hidden."""
         self._has_begun = self._has_begun or bool(piece.strip())
         if not piece or self.has_call or self._opening or self._is_of_others:
             return
@@ -166,7 +165,7 @@ class MarkupFilter:
                 pass
 
     def _marker(self, text: str, at: int) -> _Marker | None:
-        """The marker at this place; None if there is none."""
+        """The marker at this place, if there is one."""
         first, rest = text[at], text[at : at + _LONGEST_TAG]
         if found := _fixed(rest):
             is_arrow = found.key == _COMMENT_END and not self._opening
@@ -190,7 +189,7 @@ class MarkupFilter:
                 return None
 
     def _object(self, text: str, at: int) -> _Marker | None:
-        """Whether a tool call as JSON begins here."""
+        """A tool call as JSON, if one begins here."""
         if self._at + at < self._no_call_until:
             return None
         window = text[at : at + _LONGEST_OBJECT]
@@ -206,7 +205,7 @@ class MarkupFilter:
 
 
 def _fixed(rest: str) -> _Marker | None:
-    """A marker that has one form."""
+    """A marker that has one form only."""
     for word in _FIXED:
         if rest.startswith(word):
             return _Marker(word, kind_of(word) or MarkupKind.TOKEN, len(word))
@@ -224,7 +223,7 @@ def _angle(rest: str) -> _Marker | None:
 
 
 def _known(tag: str) -> _Marker | None:
-    """The marker that this is, from its angle to the other one."""
+    """The marker in angle brackets, if it is one."""
     if (special := _SPECIAL.fullmatch(tag)) and (special.group(1) or special.group(3)):
         key = tag.translate(_PLAIN_BARS).lower()
         key = re.sub(r"\|+", "|", key)
@@ -237,15 +236,15 @@ def _known(tag: str) -> _Marker | None:
 
 
 def _with_header(found: _Marker | None, text: str, at: int) -> _Marker | None:
-    """A marker with the role or the channel that it announces."""
+    """A marker together with the role or channel after it."""
     if found is None or found.kind is not MarkupKind.HEADER:
         return found
     rest = text[at + found.length : at + found.length + HEADER_CHARACTERS]
     end = _HEADER_END.search(rest)
     if end is None and len(rest) < HEADER_CHARACTERS:
         return _MORE
-    told = header(found.key, rest[: end.start()] if end else rest)
-    return _Marker(found.key, told.kind, found.length + told.length)
+    role = header(found.key, rest[: end.start()] if end else rest)
+    return _Marker(found.key, role.kind, found.length + role.length)
 
 
 def _square(rest: str) -> _Marker | None:
@@ -258,14 +257,14 @@ def _square(rest: str) -> _Marker | None:
 
 
 def _code(rest: str, call: re.Pattern[str], growing: re.Pattern[str]) -> _Marker | None:
-    """A call in the form of a program."""
+    """A tool call in the form of code."""
     if growing.match(rest):
         return _MORE
     return _CALL if call.match(rest) else None
 
 
 def _first_word(rest: str) -> _Marker | None:
-    """`analysis` without its special tokens stands directly before the first sentence."""
+    """`analysis` without special tokens, directly before the first sentence."""
     if len(rest) == len(_ANALYSIS):
         return _MORE
     is_glued = rest[len(_ANALYSIS) : len(_ANALYSIS) + 1].isupper()
@@ -273,7 +272,7 @@ def _first_word(rest: str) -> _Marker | None:
 
 
 def _cut_marker(text: str, at: int) -> _Marker | None:
-    """What the end of the reply has left of a marker."""
+    """The part of a marker at the end of the reply."""
     rest = text[at:]
     if rest.startswith("{") and is_cut_call(rest):
         return _CALL
@@ -283,7 +282,7 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
     found = _angle(f"{tag}>")
     if found is None:
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
-    told = (
-        header(found.key, after) if found.kind is MarkupKind.HEADER else MarkupHeader(0, found.kind)
-    )
-    return _Marker(found.key, told.kind, len(tag + angle) + told.length)
+    if found.kind is not MarkupKind.HEADER:
+        return _Marker(found.key, found.kind, len(tag + angle))
+    role = header(found.key, after)
+    return _Marker(found.key, role.kind, len(tag + angle) + role.length)

@@ -1,9 +1,8 @@
-"""What a language model reads and writes, in words that belong to no provider.
+"""What a language model reads and writes, independent of the provider.
 
 A request is a list of `Message`; a reply is a stream of `ReplyPiece`. Adapters in `agent.llm`
-translate both to and from one provider's form. Identifiers of tool calls are minted by the
-conversation, never taken from a model: providers disagree about their alphabet and some repeat
-them (practice section 8, rules 5 and 6).
+translate both. The conversation creates the identifiers of tool calls and never takes them from a
+model: providers disagree about their alphabet, and some repeat them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from agent.call.text import mend
 
 
 class Role(StrEnum):
-    """Who a message comes from; providers call these `user` and `assistant`."""
+    """Who a message comes from: `user` and `assistant` of the providers."""
 
     CALLER = "caller"
     AGENT = "agent"
@@ -34,11 +33,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model asks for a tool."""
+    """A tool call of the model."""
 
     id: str
-    """Unique in the conversation once the conversation has taken the call up: nine of `[a-z0-9]`.
-    As it comes from a model it is whatever the provider said."""
+    """Of the provider; once the conversation has accepted the call, nine of `[a-z0-9]`, unique."""
     name: str
     arguments: str
     """JSON text as the model wrote it; `{}` when it wrote nothing. Not validated."""
@@ -72,11 +70,11 @@ class Message:
 
 
 RESULTS_READ = "I have the result."
-"""In the agent's name, between results of tools and words of the caller. It is not spoken."""
+"""The agent's message between tool results and words of the caller; not spoken."""
 
 
 def results_apart(message: Message) -> tuple[Message, ...]:
-    """The message; results of tools and words in it become two, with the agent's word between.
+    """The message, split into tool results and words with a message of the agent between.
 
     Servers that check the order of roles refuse words of the caller right after a result:
     "Unexpected role 'user' after role 'tool'" (Mistral), or that roles must alternate (chat
@@ -91,14 +89,14 @@ def results_apart(message: Message) -> tuple[Message, ...]:
 
 
 class SideEffect(StrEnum):
-    """What running a tool twice would do (practice section 6)."""
+    """What running a tool twice does."""
 
     NONE = "none"
-    """Only looks; may be cancelled and repeated freely."""
+    """Reads only; may be cancelled and repeated."""
     IDEMPOTENT = "idempotent"
-    """Changes something, and the same call again leaves it the same. Never cancelled."""
+    """The same call again changes nothing more. Never cancelled."""
     ONCE = "once"
-    """Changes something each time it runs. Never cancelled, run once per call and arguments."""
+    """Changes something each time. Never cancelled, run once per call and arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +110,7 @@ class ToolSpec:
     """JSON schema of the arguments, an object schema without `$defs`, as JSON text."""
     side_effect: SideEffect = SideEffect.NONE
     filler: str = ""
-    """Said when the tool takes long and nothing else was said; empty = one of the use case's
-    own."""
+    """Said when the tool takes long and nothing else was said; empty = one of the use case."""
 
     def __post_init__(self) -> None:
         mend(self, "name", "description", json=("parameters",))
@@ -124,8 +121,7 @@ class Choice(StrEnum):
 
     AUTO = "auto"
     NONE = "none"
-    """Answer with words. Bedrock has no such choice; its adapter says so in the instructions
-    instead."""
+    """Answer with words. Bedrock has no such choice; its adapter puts it in the instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +136,24 @@ ToolChoice = Choice | ForcedTool
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Some more text of a reply; may be any length, also empty."""
+    """A piece of the text of a reply, of any length, also empty."""
 
     text: str
     is_thought: bool = field(default=False, compare=False)
-    """A sign that the model thinks, in a field of its own; `text` is empty then."""
+    """The model reports thinking in a field of its own; `text` is empty then."""
 
 
 class StopReason(StrEnum):
-    """Why a reply ended (practice section 9)."""
+    """Why a reply ended."""
 
     END = "end"
     TOOLS = "tools"
     LENGTH = "length"
     """`maxTokens` reached: the text may stop inside a word."""
     BLOCKED = "blocked"
-    """A guardrail or content filter refused the answer; its text must not be kept."""
+    """A guardrail or content filter refused the answer; its text must not be stored."""
     MALFORMED = "malformed"
-    """The model produced something its own provider could not read."""
+    """The provider could not read the model's output."""
     UNKNOWN = "unknown"
 
 
@@ -170,29 +166,29 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request. `input` excludes what the prompt cache gave or took."""
+    """Tokens of one request. `input` excludes tokens of the prompt cache."""
 
     input: int
     output: int
     cache_read: int = 0
     cache_write: int = 0
     model: str = ""
-    """Identifier of who has used them; empty = the one that was asked."""
+    """Identifier of the model that used them; empty = the one that was asked."""
 
 
 MOST_TOKENS = 10**9
-"""Of one request; a provider that tells of more is wrong."""
+"""Of one request; a larger number is an error of the provider."""
 
 
-def tokens(told: object) -> int:
-    """A number of tokens as a provider told it, from 0 to `MOST_TOKENS`; 0 for what is no number.
+def tokens(given: object) -> int:
+    """A number of tokens from a provider, from 0 to `MOST_TOKENS`; 0 for what is no number.
 
-    Providers and proxies write numbers as text or with a fraction, and negative ones.
+    Providers and proxies also write numbers as text, with a fraction, or negative.
     """
-    if isinstance(told, bool) or not isinstance(told, int | float | str):
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
         return 0
     try:
-        number = float(told[:32]) if isinstance(told, str) else told
+        number = float(given[:32]) if isinstance(given, str) else given
     except ValueError:
         return 0
     if isinstance(number, float) and not isfinite(number):
@@ -205,15 +201,15 @@ ReplyPiece = TextPiece | ToolCall | Stopped | Usage
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """Everything a model needs to answer once."""
+    """Everything a model needs for one reply."""
 
     system: str
-    """The part of the prompt that is the same for all calls of a use case."""
+    """The part of the prompt that is equal for all calls of a use case."""
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     choice: ToolChoice = Choice.AUTO
     context: str = ""
-    """The rest of the prompt, from the first part on that is this call's own (caller, clock)."""
+    """The rest of the prompt, from the first part that depends on the call (caller, clock)."""
     max_tokens: int = 300
     temperature: float | None = None
     """0-1; `None` = the model's own."""

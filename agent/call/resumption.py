@@ -1,23 +1,23 @@
-"""How a call goes on whose line was lost, or given up on purpose, and is there again.
+"""How a call goes on after its connection was lost, or handed over on purpose.
 
-Another process may have led it before; what it leaves are facts. What was being spoken when the
-line broke is known, what was heard of it is not: text is sent faster than it is read out, and the
-relay no longer reports. So nothing is marked as cut and nothing is said again word by word. The
-agent says one sentence about the break, and the model takes up the thread.
+The facts say what was being spoken when the connection broke, not what was heard of it: text is
+sent faster than it is played, and the relay no longer reports. So nothing is marked as cut and
+nothing is repeated word by word. The agent says one sentence about the break, and the model takes
+up the thread.
 
-| the line | the last fact | the caller hears |
+| the connection | the last fact | the caller hears |
 |---|---|---|
 | broke | the caller's words, a tool, a note | that it broke, then the answer |
 | broke | words of the agent | that it broke, then the model takes up the thread |
-| was handed over in a quiet moment | words of the agent | that we are still here |
-| came back by itself | a question of the agent | nothing: the silence was theirs |
-| came back by itself | other words of the agent | how the model takes up the thread |
+| was handed over when it was quiet | words of the agent | that the agent is still there |
+| was reopened by the relay | a question of the agent | nothing: the caller is silent |
+| was reopened by the relay | other words of the agent | how the model takes up the thread |
 | any of these | the caller had begun to speak | a question for these words |
-| came back from a person nobody answered for | any | that nobody is free |
-| was never there | none | the greeting |
+| came back from an unanswered transfer | any | that nobody is free |
+| was never open | none | the greeting |
 
-Rejected: a break that is passed over in silence. For a second or more nobody was listening, and
-a caller who has spoken meanwhile waits for an answer that will not come.
+Rejected: to say nothing about a break. For a second or more the agent did not listen, and a caller
+who has spoken in that time waits for an answer that will not come.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ BROKEN_OFF = (
     " may not have said all. Take up the thread in one short sentence: no greeting, no apology,"
     " no repetition in full"
 )
-"""Told to the model when its last words may not have been heard."""
+"""Note for the model when its last words may not have been heard."""
 
 
 class ResumeCause(StrEnum):
-    """Why a call goes on a new line."""
+    """Why a call goes on over a new connection."""
 
     LOST = "lost"
-    """The line or the process that led it is gone, whatever was going on."""
+    """The connection or its process is gone, at any moment."""
     HANDED_OVER = "handed_over"
-    """The process that led it is stopping and gave it up in a quiet moment."""
+    """A stopping process gave the call up when neither side spoke."""
     RECONNECTED = "reconnected"
-    """The relay has opened its socket again by itself and kept what was said meanwhile."""
+    """The relay has reopened its socket and kept what was said in between."""
     NOBODY = "nobody"
-    """It was passed to a person, and nobody took it."""
+    """It was transferred to a person, and nobody took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +63,22 @@ class Resumption:
     elapsed_ms: int = 0
     """Since the call began."""
     language: str = ""
-    """Tag of the language the call has switched to; empty = the one it began in."""
+    """BCP 47 tag of the language the call has switched to; empty = the one it began in."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstWords:
-    """With what a call goes on."""
+    """What a resumed call begins with."""
 
     sentence: str = ""
     """Said at once; empty = nothing."""
     note: str = ""
-    """Told to the model; empty = nothing."""
+    """For the model; empty = none."""
     asks_model: bool = False
 
 
 def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> FirstWords:
-    """The table of the header."""
+    """What to say and whether to ask the model, by the table of the module."""
     cause, last = resumption.cause, _last_fact(resumption.facts)
     if last is None and greeting:
         return FirstWords(greeting)
@@ -87,9 +87,8 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
     if resumption.is_caller_cut_off:
         return FirstWords(phrases.resumed_unheard)
     if not isinstance(last, AgentSaid):
-        return FirstWords(
-            "" if cause is ResumeCause.RECONNECTED else phrases.resumed, asks_model=True
-        )
+        sentence = "" if cause is ResumeCause.RECONNECTED else phrases.resumed
+        return FirstWords(sentence, asks_model=True)
     if cause is ResumeCause.HANDED_OVER:
         return FirstWords(phrases.resumed_quiet)
     if cause is ResumeCause.LOST:
@@ -98,6 +97,6 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
 
 
 def _last_fact(facts: Sequence[Fact]) -> Fact | None:
-    """The last thing that happened; a speech of which nothing was heard is none."""
+    """The last fact that is not a summary, nor speech of which nothing was heard."""
     happened = (fact for fact in reversed(facts) if not isinstance(fact, Summary))
     return next((f for f in happened if not isinstance(f, AgentSaid) or f.text), None)

@@ -1,27 +1,18 @@
-"""Model tokens → words worth saying.
+"""The text of a model as pieces that a voice can read.
 
-A model writes for readers: Markdown, emoji, links. A voice reads out whatever it is given. What is
-not for the caller at all is left out before (`agent.call.markup_filter`). `SentenceChunker` takes
-the rest
-apart into words, cleans each, and gives the result back in pieces that end where a speaker would
-breathe. What it returns is what is sent, stored and later aligned with what was heard.
+A model writes for readers: Markdown, emoji, links. `agent.call.markup_filter` removes what is not
+for the caller; `SentenceChunker` splits the rest into words, cleans each, and joins them to pieces
+that end where a speaker would breathe. Its output is what is sent, stored, and later aligned with
+what was heard.
 
-All decisions fall at white space, when a word is complete. So the result does not depend on how the
-provider happened to cut its tokens; a property test holds us to that. Rejected: regular expressions
-over the text so far, which see half a tag or half a number at the end of each chunk.
-
-The first word goes out as soon as it is complete (the caller waits for it), the rest in clauses,
-so that one reply costs a handful of frames and not one for each token.
-
-A reply of marks alone is an empty reply: marks at the beginning wait for the first letter or digit.
-
-The work for one character is bounded: a word without end is cut at `LONGEST_WORD`, and no pattern
-here goes back over what it has read.
-
-One word as it should be said: without marks for readers, digits and signs kept.
-
-What a voice can read is left to it: it knows the words of its language. Signs are worded only in
-English, and only where a voice may take them for markup.
+- Decisions fall at white space, when a word is complete, so the result does not depend on how the
+  provider cuts its tokens. Rejected: regular expressions over the text so far, which see half a tag
+  or half a number at the end of each token.
+- The first word is given out as soon as it is complete, the rest in clauses: a reply costs a few
+  frames, not one for each token.
+- Marks at the beginning wait for the first letter or digit: a reply of marks alone is empty.
+- The work for each character is bounded: a word without end is cut at `LONGEST_WORD`.
+- Signs are replaced by words only in English, and only where a voice may take them for markup.
 """
 
 from __future__ import annotations
@@ -35,18 +26,16 @@ from itertools import pairwise
 from agent.call.markup_filter import MarkupFilter
 from agent.call.utterance_analysis import has_words
 
-__all__ = ["LONGEST_WORD", "MAXIMUM_PIECE", "MINIMUM_PIECE", "SentenceChunker", "clean_word"]
-
 MINIMUM_PIECE = 20
-"""Characters; a shorter clause waits for its neighbour."""
+"""Characters; a shorter clause waits for the next one."""
 MAXIMUM_PIECE = 160
 """Characters; without any mark, a piece ends at the next word after this."""
 LONGEST_WORD = 2_000
-"""Characters without white space; what follows is cleaned as a word of its own, without a gap."""
+"""Characters without white space; the rest is cleaned as another word, without a gap."""
 
 _TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*|/)?>")
 _OPEN = re.compile(r"<[/a-zA-Z][^<>]*\Z|\]\([^()\s]*(?:\s+\"[^\"]*|\s+'[^']*)?\Z")
-"""A tag or the target of a link that is not complete."""
+"""An incomplete tag or link target."""
 _LONGEST_TAG = 80
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
@@ -59,17 +48,20 @@ _LINE_MARK = re.compile(
     r"#{1,6}|[-*+•‣>–]|\[[xX]?\]|<?[-=]{1,2}>|[\u2190-\u21ff]"  # noqa: RUF001 (dash)
 )
 _RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
-"""Of a table or between parts, or a fence around code."""
+"""A line of a table or between parts, or a fence around code."""
 _DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
-"""Tags that part what stands before them from what follows."""
+"""Tags that separate the words around them."""
 
 
 class SentenceChunker:
-    """One reply on its way from tokens to words. Not reusable."""
+    """The words of one reply; not reusable.
+
+    Args:
+        language: Of the reply, BCP 47; empty = English.
+    """
 
     def __init__(self, language: str = "") -> None:
-        """Begin a reply in this language (BCP 47); empty = English."""
         self._is_english = language.lower().partition("-")[0] in {"", "en"}
         self._is_foreign = False
         self._word = ""
@@ -77,25 +69,25 @@ class SentenceChunker:
         self._last = ""
         self._mark = ""
         self._ready: list[str] = []
-        self._screen = MarkupFilter()
+        self._filter = MarkupFilter()
         self._at_line_start = True
         self._has_begun = False
         self._has_words = False
-        """A letter or digit has come, so that the marks around it can be said, too."""
+        """A letter or digit has come, so that marks around it can be said."""
 
     @property
     def has_call(self) -> bool:
-        """A tool call was written as text; it is not said, nor what follows it."""
-        return self._screen.has_call
+        """Whether a tool call was written as text; it and what follows is not said."""
+        return self._filter.has_call
 
     @property
     def is_pending(self) -> bool:
-        """There are complete words that were not given out yet."""
+        """Whether complete words wait."""
         return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
-        """Take more of the reply; returns what can be said now, perhaps nothing."""
-        return self._say(self._screen.feed(text))
+        """Add text; returns what can be said now, perhaps nothing."""
+        return self._say(self._filter.feed(text))
 
     def _say(self, text: str) -> str:
         said: list[str] = []
@@ -111,7 +103,7 @@ class SentenceChunker:
         return "".join(said)
 
     def _word_end(self, text: str, start: int) -> tuple[int, int] | None:
-        """Where the first word and what follows it end; white space in a tag does not end it."""
+        """The span of what ends the first word; white space in a tag does not end it."""
         longest = start + LONGEST_WORD
         for end in _WORD_END.finditer(text, start + self._searched, longest + 1):
             at = end.start()
@@ -125,7 +117,7 @@ class SentenceChunker:
         return None
 
     def flush(self) -> str:
-        """Give out the words that are complete, wherever the clause may be."""
+        """The words that are complete, although their clause may not be."""
         if not self._has_words:
             return ""
         piece = "".join(self._ready)
@@ -134,14 +126,13 @@ class SentenceChunker:
         return piece
 
     def finish(self, *, is_cut_short: bool = False) -> str:
-        """Give out the rest.
+        """The rest of the reply.
 
         Args:
-            is_cut_short: The model was stopped in mid-sentence: drop what follows the last
-            sentence end,
-                unless that leaves the whole reply without a word.
+            is_cut_short: The model was stopped in mid-sentence: drop what follows the end of the
+                last sentence, unless the whole reply would be without a word.
         """
-        said = self._say(self._screen.finish())
+        said = self._say(self._filter.finish())
         if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
@@ -156,7 +147,7 @@ class SentenceChunker:
             self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
-        """What is ready may be said now."""
+        """Whether the words that wait may be said now."""
         if not self._ready or not self._has_words:
             return False
         if not self._has_begun:
@@ -168,7 +159,6 @@ class SentenceChunker:
         return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
-        """A word is complete."""
         visible = self._without_tags(word)
         is_mark = self._at_line_start and _LINE_MARK.fullmatch(visible) is not None
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
@@ -178,7 +168,7 @@ class SentenceChunker:
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
 
     def _cleaned(self, visible: str) -> str:
-        """The word as it should be said, with the mark between it and the number before it."""
+        """The word as it is said, with the mark between it and a number before it."""
         is_english = self._is_english and not self._is_foreign
         cleaned = clean_word(visible, is_english=is_english)
         mark, self._mark = self._mark, SPOKEN_MARKS.get(visible, "")
@@ -191,12 +181,11 @@ class SentenceChunker:
         return cleaned
 
     def _without_tags(self, word: str) -> str:
-        """The word without tags."""
         return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
 
 
 def _is_open(word: str) -> bool:
-    """Whether a word ends inside a tag or inside the target of a link."""
+    """Whether a word ends inside a tag or a link target."""
     return ("<" in word or "](" in word) and _OPEN.search(word) is not None
 
 
@@ -215,10 +204,10 @@ _URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
 _ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
 _PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
-"""Most words by far, and said as they are."""
+"""Words that are said as they are: most of them."""
 _DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
-"""Marks that are dropped elsewhere; without them two numbers would be read as one."""
+"""Marks without which two numbers would be read as one."""
 SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
 """Between numbers."""
 _ENGLISH = {
@@ -234,18 +223,18 @@ _SLASHES = str.maketrans({"\u2215": "/", "\u2044": "/"})
 
 
 def clean_word(word: str, *, is_english: bool = True) -> str:
-    """One word as it should be said; empty if nothing of it can be. Digits and signs stay.
+    """A word as it is said; empty if nothing of it can be. Digits and signs stay.
 
     Args:
-        word: Without white space, apart from that inside a link.
-        is_english: Signs may be put into English words; otherwise they are left to the voice.
+        word: Without white space, except inside a link.
+        is_english: Signs may be replaced by English words.
     """
     return word if _PLAIN.fullmatch(word) else _without_marks(word, is_english=is_english)
 
 
 def is_foreign(word: str) -> bool | None:
     """Whether a word is in letters that are not Latin; None if it has no letters."""
-    if word.isascii():  # most words by far
+    if word.isascii():
         return False if word.lower() != word.upper() else None
     letters = [one for one in word if one.isalpha()]
     return any(one > _LATIN_END for one in letters) if letters else None
@@ -266,7 +255,7 @@ def _without_marks(word: str, *, is_english: bool) -> str:
 
 
 def _address(bracketed: re.Match[str]) -> str:
-    """What stands in angle brackets if it is an address: Markdown writes links so."""
+    """The text in angle brackets if it is an address, as Markdown writes links."""
     plain = bracketed[1]
     for scheme in _SCHEMES:
         if plain.startswith(scheme):
@@ -275,14 +264,14 @@ def _address(bracketed: re.Match[str]) -> str:
 
 
 def _host(url: re.Match[str]) -> str:
-    """What is said of a link; marks at its end belong to the sentence."""
+    """The host of a link; marks at its end belong to the sentence."""
     end = url.start() + len(url[0].rstrip(".,;:!?"))
     host = url.string[url.start("host") : min(end, url.end("host"))]
     return host + url.string[end : url.end()] if host else url[0]
 
 
 def _entity(entity: re.Match[str]) -> str:
-    """The character that an entity of HTML stands for; the entity if there is none."""
+    """The character of an HTML entity; the entity itself if there is none."""
     plain = html.unescape(entity.group())
     return plain if plain.isprintable() or plain.isspace() else entity.group()
 
@@ -299,7 +288,7 @@ def _voiced(word: str) -> Iterator[str]:
 
 
 def _joins(before: str) -> bool:
-    """A joiner after a letter of Persian or of an Indic script shapes it; others join emoji."""
+    """Whether a joiner after `before` shapes a letter (Persian, Indic), and does not join emoji."""
     is_letter = unicodedata.category(before)[0] in "LM" and not _is_style(before)
     return before > _LATIN_END and is_letter
 
@@ -309,7 +298,7 @@ def _is_style(character: str) -> bool:
 
 
 def _spoken(character: str, category: str) -> str:
-    """A character, or the letters it is made of: `℃` is `°C`; empty for emoji, controls, marks."""
+    """A character, or the letters it consists of (`℃`: `°C`); empty for emoji and controls."""
     kind, *codes = unicodedata.decomposition(character).split() or [""]
     made_of = "".join(chr(int(code, 16)) for code in codes).translate(_SLASHES)
     if category in _UNSPEAKABLE or _is_style(character):

@@ -1,29 +1,27 @@
-"""A long call in short: older turns are replaced by a summary, so that memory and requests end.
+"""Long calls: older turns are replaced by a summary, so that memory and requests are bounded.
 
-When a turn is over and much is not summarised yet (`Limits.compact_at_percent`,
-`compact_after_turns`), the model is asked for a summary of the older turns, in the background:
-the agent speaks or waits then, and no reply waits for a summary. When it comes it is a fact like
-any other (`history.Summary`). From then on a model reads it in the place of the facts before
-`until`, and these are forgotten; the table keeps them. The rules:
+When a turn is over and much is not summarized yet, the model is asked for a summary of the older
+turns in the background; no reply waits for it. The summary is a fact like any other
+(`history.Summary`): a model reads it in place of the facts before `until`. The rules:
 
-- `until` is a turn border, and the last turns (`kept_turns`) are never in a summary. So a request
-  still begins with the caller, and no tool call is parted from its result.
-- Nothing before `until` can change any more: no speech that may still be cut or go on, no tool run
-  without its result. So a summary is never out of date when it comes, however late, and needs no
-  comparing. Nor is the agent's last sentence in it that the caller has answered: whether it was
-  heard out decides what a yes may confirm.
-- A summary is made of the one before it and what came since, and takes its place.
-- What tools have done outlives its facts: `ToolCalls` remembers it, and runs nothing twice.
-- A summary is data, not to be believed more than the caller: one line without brackets, so that it
-  cannot end its own block, and of bounded length.
+- `until` is a turn border, and the last turns (`kept_turns`) are never summarized. So a request
+  still begins with the caller, and no tool call is separated from its result.
+- Nothing before `until` can change any more: no speech that may still be cut or extended, no tool
+  run without its result. So a summary is never out of date, however late it comes. The agent's last
+  sentence that the caller has answered is not in it either: whether it was heard to its end decides
+  what a yes may confirm.
+- A summary covers the one before it and what came since, and replaces it.
+- What tools have done is kept when its facts are forgotten (`ToolCalls.remember`).
+- A summary is data, no more trusted than the caller: one line without brackets, so that it cannot
+  end its own block, and of bounded length.
 
 Without a summary from the model (none configured, a failure, an empty answer) an extract of the
-facts stands in. It knows less, so it is taken only when the room is needed: if too many characters
-are not summarised, or `turns_without_model`. Before that the model is asked again some turns later.
+facts is used. It knows less, so it is taken only when room is needed: if too many characters are
+not summarized, or `turns_without_model`. Before that the model is asked again some turns later.
 
-Rejected: leaving out the oldest turns and no more (a caller's name is gone when it is asked for);
-summarising each turn as it ends (one more request for each, and the prompt cache is lost each
-time); removing facts (a position is an identity).
+Rejected: to leave out the oldest turns only (the caller's name is gone when it is needed); to
+summarize each turn as it ends (one more request for each, and the prompt cache is lost each time);
+to remove facts (a position is an identity).
 """
 
 from __future__ import annotations
@@ -60,21 +58,21 @@ answered, with identifiers and totals. Say what was taken back.
 
 Write short plain sentences, at most 250 words in all, without a heading or any remark of yours."""
 SUMMARY_TOKENS = 600
-"""The longest answer."""
+"""The longest answer of the model."""
 LONGEST_SUMMARY = 6_000
-"""Characters of an answer that are read: far more than so many tokens."""
+"""Characters of an answer that are read."""
 _PART = 1_000
-"""Characters of it that are read at a time."""
+"""Characters of it that are cleaned at a time."""
 NOTHING = "Nothing was said that matters."
 _LINE_CHARACTERS = 2_000
-"""Of one fact, as the model is given it."""
+"""Of one fact in a request."""
 _ITEM_CHARACTERS = 200
 """Of one fact in an extract."""
 _BRACKETS = str.maketrans("[]", "()")
 
 
 class Summarization:
-    """When a call is summarised, and what becomes of the summary."""
+    """When a call is summarized, and what becomes of the summary."""
 
     def __init__(self, history: History, tools: ToolCalls, limits: Limits) -> None:
         self._history = history
@@ -82,22 +80,22 @@ class Summarization:
         self._limits = limits
         self._number = 0
         self._until = 0
-        """Of the summary that is awaited; 0 = none is."""
-        self._patience = limits.compact_after_turns
+        """Of the requested summary; 0 = none is requested."""
+        self._after_turns = limits.summarize_after_turns
         self._forget()
 
     def is_current(self, number: int) -> bool:
-        """This summary is awaited."""
+        """Whether this summary is awaited."""
         return self._until > 0 and number == self._number
 
     def begin(self, audible: int | None) -> list[Action]:
-        """A turn is over: ask for a summary, if it is time for one and none is on its way.
+        """A turn is over: request a summary if one is due and none is requested.
 
         Args:
             audible: Position of the first speech that may still change.
         """
         turns = self._history.turns
-        if self._until or not (self._is_full or len(turns) > self._patience):
+        if self._until or not (self._is_full or len(turns) > self._after_turns):
             return []
         settled = self._settled(audible)
         may_end = turns[1 : max(1, len(turns) - self._limits.kept_turns + 1)]
@@ -110,26 +108,26 @@ class Summarization:
         return [Summarize(self._number, (Message(Role.CALLER, (Text(text),)),))]
 
     def finish(self, text: str) -> list[Action]:
-        """The model has answered; a blank answer is none."""
+        """The model has answered; a blank answer counts as a failure."""
         summary = cleaned(text, self._limits.summary_characters)
         return self._put_in_force(summary) if summary else self.fail()
 
     def fail(self) -> list[Action]:
-        """There is no answer: an extract stands in, or the model is asked again later."""
+        """There is no answer: use an extract, or ask the model again some turns later."""
         limits, turns = self._limits, len(self._history.turns)
         if self._is_full or turns > limits.turns_without_model:
             return self._put_in_force(
                 extract(self._history.summary, self._older, limits.summary_characters)
             )
         self._until = 0
-        self._patience = turns + limits.kept_turns
+        self._after_turns = turns + limits.kept_turns
         return []
 
     def _put_in_force(self, text: str) -> list[Action]:
         summary = Summary(text, self._until)
         record = Record(self._history.append(summary), summary)
         self._until = 0
-        self._patience = self._limits.compact_after_turns
+        self._after_turns = self._limits.summarize_after_turns
         self._forget()
         return [record]
 
@@ -138,19 +136,17 @@ class Summarization:
 
     @property
     def _is_full(self) -> bool:
-        """There is little room left for what is not summarised."""
-        limits = self._limits
-        return (
-            self._history.characters * 100 > limits.history_characters * limits.compact_at_percent
-        )
+        """Whether little room is left for what is not summarized."""
+        room = self._limits.history_characters * self._limits.summarize_at_percent
+        return self._history.characters * 100 > room
 
     @property
     def _older(self) -> list[Fact]:
-        """What the summary that is awaited is of, beside the one before it."""
+        """The facts that the requested summary covers, without the summary before it."""
         return self._history.between(self._history.begin, self._until)
 
     def _settled(self, audible: int | None) -> int:
-        """The position from which on facts may still change, or are still needed as they are."""
+        """The first position whose fact may still change, or is still needed."""
         open_runs = (at for at, used in self._history.tool_runs() if used.result is None)
         answered = self._history.answered_before(len(self._history))
         needed = (audible, answered, next(open_runs, None))
@@ -158,12 +154,12 @@ class Summarization:
 
 
 def transcript(summary: str, facts: Iterable[Fact], limit: int) -> str:
-    """What a model is to summarise.
+    """What a model is to summarize.
 
     Args:
-        summary: Of what was before; empty = nothing was.
-        facts: What came since.
-        limit: Characters of the facts; the earlier ones are left out first.
+        summary: Of what was before; empty = none.
+        facts: Since then.
+        limit: Characters of the facts; the earliest are left out first.
     """
     lines = (_line(fact, _LINE_CHARACTERS) for fact in reversed(list(facts)))
     return "\n".join(
@@ -172,11 +168,11 @@ def transcript(summary: str, facts: Iterable[Fact], limit: int) -> str:
 
 
 def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
-    """A summary made without a model: what the caller said and what tools answered, each cut short.
+    """A summary without a model: what the caller said and what tools answered, each cut short.
 
     Args:
-        summary: Of what was before; the beginning of it is kept, up to half of the limit.
-        facts: What came since; the earlier ones are left out first.
+        summary: Of what was before; it takes up at most half of the limit.
+        facts: Since then; the earliest are left out first.
         limit: Characters of the whole.
     """
     before = _short(summary, limit // 2)
@@ -186,11 +182,8 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
 
 
 def cleaned(text: str, limit: int) -> str:
-    """A model's summary as one line of at most `limit` characters; empty if it says nothing."""
-    speech = (
-        SentenceChunker()
-    )  # a summary is written as replies are: with markup, perhaps with thoughts
-    words = ""
+    """A model's summary as one line of at most `limit` characters; empty if it has no words."""
+    speech, words = SentenceChunker(), ""  # a model writes markup and thoughts here as well
     for start in range(0, min(len(text), LONGEST_SUMMARY), _PART):
         words += speech.feed(text[start : start + _PART])
         if len(words) >= limit:
@@ -199,7 +192,7 @@ def cleaned(text: str, limit: int) -> str:
 
 
 def _line(fact: Fact, limit: int) -> str:
-    """A fact in a line; empty if it tells nothing."""
+    """A fact in a line; empty if it has no words."""
     match fact:
         case CallerSaid(text, means) if text.strip():
             return f"{'Caller' if means is InputMode.SPEECH else 'Keypad'}: {_short(text, limit)}"
@@ -215,12 +208,7 @@ def _line(fact: Fact, limit: int) -> str:
 
 
 def _latest(lines: Iterable[str], limit: int) -> list[str]:
-    """The last lines that fit into so many characters, a joint between each two.
-
-    Args:
-        lines: The latest first; none is made that is not needed.
-        limit: Characters.
-    """
+    """The lines that fit into `limit` characters, with one between each two, in reverse order."""
     kept: list[str] = []
     for line in filter(None, lines):
         limit -= len(line) + 1
@@ -231,6 +219,6 @@ def _latest(lines: Iterable[str], limit: int) -> list[str]:
 
 
 def _short(text: str, limit: int) -> str:
-    """The text in one line of at most `limit` characters."""
+    """The text as one line of at most `limit` characters."""
     line = " ".join(text[: 10 * limit + 100].split())
     return line if len(line) <= limit else f"{line[: max(0, limit - 1)].rstrip()}…"

@@ -1,31 +1,19 @@
-"""Text without half characters.
+"""Rules for text: no half characters, whole numbers, and what of a caller's words may be kept.
 
-JSON writes a character beyond U+FFFF as two escapes, and a server may send them in two pieces, or
-only one of them. Python keeps such a half (a lone surrogate) in a `str`, but no UTF-8 has it: a
-request or a table item with one cannot be written. The rule: two halves that meet are one
-character, a half that stays alone is left out. The values of `messages` and the facts of `history`
-follow it by themselves (`mend`), so nothing that is kept or sent to a model has a half character.
+*Half characters.* JSON writes a character beyond U+FFFF as two escapes, and a server may send them
+in two pieces, or only one of them. Python keeps such a half (a lone surrogate) in a `str`, but it
+cannot be encoded as UTF-8, so a request or a table item with one fails. Two halves that meet are
+joined, and a half that stays alone is dropped. The values of `messages` and the facts of `history`
+apply this by themselves (`mend`).
 
-Whole numbers that come as text from outside.
-
-`str.isdecimal` accepts the digits of every script, and `int` accepts signs, spaces and
-underscores besides. Settings, query strings and keys of the table have none of these.
-
-What callers may have kept, spoken, mailed or texted: the rules for names and for free text.
-
-A caller's words are kept under their number and are used again later: in the greeting, in the
-prompt of the next call, in an e-mail. So they are checked when they are saved, and again when they
-are read: a table may hold values from before these rules.
-
-- A name has letters, marks, spaces, apostrophes, hyphens and full stops, and at most
-  `NAME_LENGTH` characters. It is no link.
-- Free text (a remark, a postal address) is one line of printable characters without a link.
-
-A link is anything that a mail program or a telephone makes a link of, and the usual disguises of
-one: `hxxp://`, `example[.]com`, `example dot com`. A host name is not looked up in a list, which
-would be out of date: letters on both sides of a full stop without a space are one. Hence `St.Louis`
-gets its space first. Rejected: a text that has a link without the link. The rest of such a text is
-no remark.
+*Names and free text.* A caller's words are stored under the caller's number and used again: in the
+greeting, in the next prompt, in an e-mail. They are checked when they are saved and when they are
+read, because a table may hold older values. A name has letters, marks, spaces, apostrophes, hyphens
+and full stops, at most `NAME_LENGTH` characters, and is no link. Free text is one line of printable
+characters without a link. A link is anything that a mail program or a telephone makes a link of,
+and the usual disguises: `hxxp://`, `example[.]com`, `example dot com`. Host names are not looked up
+in a list, which would be out of date: letters on both sides of a full stop without a space are one.
+So `St.Louis` gets its space first. Rejected: to keep such a text without the link.
 """
 
 from __future__ import annotations
@@ -34,9 +22,10 @@ import re
 import unicodedata
 from itertools import pairwise
 
+import msgspec
+
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 """BCP 47 as the relay uses it; `multi` has the same form."""
-
 
 _HALF_ESCAPE = re.compile(
     r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -47,7 +36,7 @@ _ESCAPES = ("\\ud", "\\uD")
 
 
 def whole(text: str) -> str:
-    """The text with its halves joined; those that stay alone are left out."""
+    """The text with its halves joined; a half that stays alone is dropped."""
     if text.isascii():
         return text
     try:
@@ -58,7 +47,7 @@ def whole(text: str) -> str:
 
 
 def whole_json(text: str) -> str:
-    """The same for JSON text, where a half may also be an escape; the JSON may be broken."""
+    """The same for JSON text, valid or not, where a half may also be an escape."""
     text = whole(text)
     if not any(escape in text for escape in _ESCAPES):
         return text
@@ -66,10 +55,10 @@ def whole_json(text: str) -> str:
 
 
 def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
-    """Make fields of a frozen value whole; for its `__post_init__`.
+    """Make fields of a frozen dataclass whole; for its `__post_init__`.
 
     Args:
-        value: The value, not yet given out.
+        value: The instance.
         names: Fields with text.
         json: Fields with JSON text.
     """
@@ -81,24 +70,35 @@ def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
 
 
 class CharacterJoiner:
-    """Pieces of one text; a half at the end of a piece waits for the next one."""
+    """Joins pieces of one text; a half at the end of a piece waits for the next one."""
 
     def __init__(self) -> None:
         self._half = ""
 
     def add(self, text: str) -> str:
-        """What is whole by now."""
+        """The text that is whole with this piece."""
         text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
         return whole(text)
 
 
+def json_object(text: str) -> dict[str, object] | None:
+    """The object that JSON text stands for; None if it is not a JSON object."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
 _MOST_DIGITS = 18
 
 
 def whole_number(text: str, most: int) -> int | None:
-    """The number that a text of ASCII digits stands for; `None` if it is none, or above `most`."""
+    """The number in a text of ASCII digits; None for other text, or above `most`.
+
+    `str.isdecimal` and `int` also accept digits of other scripts, signs, spaces and underscores.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         return None
     number = int(text)
@@ -108,7 +108,7 @@ def whole_number(text: str, most: int) -> int | None:
 NAME_LENGTH = 40
 """Characters of a given name, and of a family name."""
 _LONGEST_READ = 10 * NAME_LENGTH
-"""Of a text that may be a name."""
+"""Characters of a text that may be a name."""
 _NAME_SIGNS = frozenset(" '\u2019-.")
 
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
@@ -124,7 +124,7 @@ _COMMON = frozenset(
         "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
     )
 )
-"""Endings of host names that are taken for one whatever stands before them."""
+"""Endings that make a host name of any label before them."""
 _WORD = re.compile(r"[\w.-]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINKS = tuple(
@@ -142,11 +142,11 @@ _LINKS = tuple(
         r"@[\w-]{1,63}\.\w",
     )
 )
-"""Patterns whose cost grows with the length of a text, and no faster."""
+"""The cost of each pattern is linear in the length of the text."""
 
 
 def name_in(text: str) -> str:
-    """The name in a text, in one form; empty if it is no name."""
+    """The name in a text, normalized; empty if it is no name."""
     if len(text) > _LONGEST_READ:
         return ""
     joined = text.replace("\u200c", "").replace("\u200d", "")  # they only shape letters
@@ -158,14 +158,14 @@ def name_in(text: str) -> str:
 
 
 def line_in(text: str) -> str:
-    """Free text as one line: neither line breaks nor characters that are not seen."""
+    """Free text as one line without invisible characters."""
     seen = _INVISIBLE.sub("", text)
     plain = "".join(sign if sign.isprintable() else " " for sign in seen)
     return _ABBREVIATED.sub(r"\1. ", " ".join(plain.split()))
 
 
 def has_link(text: str) -> bool:
-    """The text has a link, or one in disguise."""
+    """Whether the text has a link, or one in disguise."""
     line = unicodedata.normalize("NFKC", line_in(text))
     words = (found[0].split(".") for found in _WORD.finditer(line))
     has_host = any(_is_host(*pair) for labels in words for pair in pairwise(labels))
@@ -173,7 +173,7 @@ def has_link(text: str) -> bool:
 
 
 def _is_host(label: str, rest: str) -> bool:
-    """What stands before and after a full stop without a space is a host name."""
+    """Whether the text around a full stop without a space is a host name."""
     ending = _LETTERS.match(rest)
     if ending is None or not label:
         return False

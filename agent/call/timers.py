@@ -1,35 +1,98 @@
-"""Which timers of a call are running; one that was replaced or stopped is stale when it fires."""
+"""The timers of one call: their names, the actions that start and stop them, and which ones run.
+
+Each timer runs at most once at a time. Starting it again replaces the run, and gives it a new
+serial number; a `TimerFired` with an older serial is stale.
+"""
 
 from __future__ import annotations
 
-from agent.call.actions import Action, StartTimer, StopTimer, Timer
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Timer(StrEnum):
+    """What a call can wait for."""
+
+    FLUSH = "flush"
+    """No token came for a while: send the words that are ready."""
+    END_OF_TURN_DELAY = "end_of_turn_delay"
+    """The caller seems not to have finished: answer if nothing follows."""
+    REPEAT = "repeat"
+    """While it runs, speech recognition may replace the caller's last words."""
+    RETRY = "retry"
+    """The model has failed again: ask it once more."""
+    FILLER = "filler"
+    """The caller waits for the model or a tool: play a filler."""
+    PLAYBACK = "playback"
+    """The latest time at which all speech has been played."""
+    IDLE = "idle"
+    """Neither side speaks."""
+    DIGITS = "digits"
+    """No further key came: the keypad entry is complete."""
+    MODEL_FAILURE = "model_failure"
+    """The model has failed for so long that it is not asked again."""
+    DURATION = "duration"
+    """The longest duration of a call, and the warning before it."""
+    CLOSING = "closing"
+    """The relay was asked to end the call and has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Send `TimerFired(timer, serial)` after `after_ms`; replaces a running timer of this name."""
+
+    timer: Timer
+    serial: int
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Stop a timer; does nothing if it has just fired."""
+
+    timer: Timer
+
+
+_LEADING_ON = (
+    Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS
+)  # fmt: skip
 
 
 class TimerSet:
-    """The timers of one call."""
+    """The timers of one call that run."""
 
     def __init__(self) -> None:
         self._running: dict[Timer, int] = {}
         self._serial = 0
 
     def is_running(self, timer: Timer) -> bool:
-        """It was started, and neither stopped nor has it fired."""
+        """Whether the timer was started and has neither fired nor been stopped."""
         return timer in self._running
 
     def is_current(self, timer: Timer, serial: int) -> bool:
-        """This is the run that counts."""
+        """Whether this serial belongs to the present run."""
         return self._running.get(timer) == serial
 
-    def start(self, timer: Timer, after_ms: int) -> Action:
-        """Start a timer, or start it anew."""
+    @property
+    def lead_on(self) -> bool:
+        """Whether a timer runs that leads to words of the agent, or to the end of the call."""
+        return any(map(self.is_running, _LEADING_ON))
+
+    def start(self, timer: Timer, after_ms: int) -> StartTimer:
+        """Start a timer, or restart it."""
         self._serial += 1
         self._running[timer] = self._serial
         return StartTimer(timer, self._serial, after_ms)
 
-    def stop(self, *timers: Timer) -> list[Action]:
+    def restart(self, timer: Timer, after_ms: int) -> Sequence[StartTimer]:
+        """Restart a timer if it runs."""
+        return [self.start(timer, after_ms)] if self.is_running(timer) else []
+
+    def stop(self, *timers: Timer) -> Sequence[StopTimer]:
         """Stop those of these timers that run."""
         return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
 
-    def has_fired(self, timer: Timer) -> None:
-        """A current run has ended by itself."""
+    def remove_fired(self, timer: Timer) -> None:
+        """Forget a run that has ended by itself."""
         del self._running[timer]

@@ -1,22 +1,21 @@
-"""Tool calls of a conversation: taken up, run once, answered once.
+"""Tool calls of a conversation: accepted once, run once, answered once.
 
-The table of practice section 7 (tool against interrupt) comes down to three rules:
+Three rules decide what a barge-in does to a tool:
 
 1. A call is a fact from the moment the reply that made it is complete, with one result for ever.
 2. When the caller moves on, a tool without side effects is cancelled and answered so at once. One
-with
-   side effects runs on; its result completes the fact and is news for the model.
+   with side effects runs on; its result completes the fact and is news for the model.
 3. The same call of a tool with side effects (same name, same arguments) is not run again: it joins
-   the run in progress, or takes over the result of one that succeeded, also if the history has
-   forgotten that one (`agent.call.summarization`). That holds while no other call of a tool
-   with side effects has come between. After one, equal arguments may mean something else (the text
-   message of a second order, a name that was changed and changed back), so the tool is run, and
-   itself knows what it has done (`agent.tools.idempotency`).
+   the run in progress, or takes over the result of one that succeeded, even of a run that the
+   history has forgotten. That holds until another tool with side effects is called: after it, equal
+   arguments may mean something else (the text message of a second order, a name that was changed
+   and changed back), so the tool runs and checks itself what it has done
+   (`agent.tools.idempotency`).
 
-What cannot be run is answered at once with an error the model can act on: an unknown tool,
-arguments that are no JSON object, an order the caller cannot have agreed to because the sentence
-that asked was cut off or never finished (practice section 5, rule 11), or a call that claims a
-confirmation when the caller has said nothing since the same tool was called without it.
+What cannot be run is answered at once with an error for the model: an unknown tool, arguments that
+are no JSON object, an order whose question was cut off or never finished, so that the caller cannot
+have agreed to it, and a call that claims a confirmation when the caller has said nothing since the
+same tool was called without it.
 """
 
 from __future__ import annotations
@@ -37,37 +36,35 @@ NOT_HEARD = (
     "Not done: the caller interrupted your last sentence, so a yes may not mean this."
     " Say again briefly what you are about to do and ask."
 )
-_DEEPEST = 32
-"""How many objects and lists may be inside one another in arguments."""
 NOT_ANSWERED = (
     "Not done: the caller has not answered since you called this without a confirmation. Say what"
     " is to be confirmed, ask, and wait for the answer before you call this again."
 )
-_CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
-_YES = frozenset({"true", "1"})
-"""What tools take for true (`agent.tools.executor`)."""
 LONGEST_ARGUMENTS = 64_000
 """Characters; longer ones are not read."""
+_DEEPEST = 32
+"""Levels of objects and lists in arguments."""
+_CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
+_YES = frozenset({"true", "1"})
+"""What tools read as true (`agent.tools.executor`)."""
 _MINTED = re.compile(r"tool([0-9]{5})")
 
-
 _Key = tuple[str, str]
-"""A tool and its canonical arguments."""
+"""A tool and its canonical arguments; these are empty if they are not a JSON object."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """One execution, and the facts that wait for it."""
+    """One run, and the facts that wait for it."""
 
     spec: ToolSpec
-    key: _Key
     positions: list[int]
     awaited: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedToolCall:
-    """What came of a run: facts to keep, and whether the present turn waited for it."""
+    """The facts that a run completes, and whether the present turn waited for it."""
 
     records: Sequence[Action]
     name: str
@@ -75,7 +72,7 @@ class FinishedToolCall:
 
 
 class ToolCalls:
-    """The tool runs of one call; writes facts into the history it is given."""
+    """The tool runs of one call; adds facts to the history it is given."""
 
     def __init__(self, history: History, specs: Mapping[str, ToolSpec]) -> None:
         self._history = history
@@ -83,23 +80,23 @@ class ToolCalls:
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
         self._latest = NOWHERE.answered
-        """Position of the last call of a tool with side effects; it may be forgotten."""
+        """Position of the last call of a tool with side effects, perhaps forgotten."""
         self._asked: dict[str, int] = {}
-        """Position of the last call of each tool that claimed no confirmation; likewise."""
+        """Position of the last call of each tool without a confirmation, perhaps forgotten."""
         self._done: dict[_Key, str] = {}
-        """Name and arguments of the last forgotten run that had an effect -> its result."""
+        """The result of the last forgotten run that had an effect."""
         self._answered = NOWHERE.answered
-        """`Standing.answered` of the calls that are taken up."""
+        """`Standing.answered` of the calls that are being accepted."""
         self._has_news = False
         for position, used in history.tool_runs():
             self._note(position, used)
 
-    def offer(self, specs: Mapping[str, ToolSpec]) -> None:
-        """From now on these are the tools; what runs goes on."""
+    def set_specs(self, specs: Mapping[str, ToolSpec]) -> None:
+        """The use case was edited; what runs goes on."""
         self._specs = specs
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
-        """These facts are leaving the history; what has taken effect is not to be run again."""
+        """Keep the results of side effects among facts that leave the history."""
         for used in forgotten:
             if not isinstance(used, ToolUsed) or not self._is_effect(used):
                 continue
@@ -110,33 +107,33 @@ class ToolCalls:
 
     @property
     def is_awaited(self) -> bool:
-        """The present turn waits for a result."""
+        """Whether the present turn waits for a result."""
         return any(run.awaited for run in self._runs.values())
 
     @property
     def has_news(self) -> bool:
-        """A result came that nobody waited for, and the model was not asked since."""
+        """Whether a result came that no turn waited for, and the model was not asked since."""
         return self._has_news
 
-    def tell(self) -> None:
-        """The model is asked, and reads what there is of results."""
+    def mark_news_read(self) -> None:
+        """The model is asked, and reads all results."""
         self._has_news = False
 
     @property
     def filler(self) -> str:
-        """What an awaited tool has to say to a caller who waits; empty = nothing."""
+        """The filler of an awaited tool; empty = none."""
         return next((run.spec.filler for run in self._runs.values() if run.awaited), "")
 
     @property
     def is_unfinished(self) -> bool:
-        """Something runs that will not be cancelled."""
+        """Whether something runs."""
         return bool(self._runs)
 
     def is_known(self, call_id: str) -> bool:
-        """A result for this call is expected."""
+        """Whether a result for this call is expected."""
         return call_id in self._runs
 
-    def take_up(
+    def accept(
         self,
         reply: int,
         calls: Iterable[ToolCall],
@@ -144,33 +141,32 @@ class ToolCalls:
         is_confirmed: bool,
         answered: int | None = None,
     ) -> list[Action]:
-        """Make facts of the calls of one reply and start what has to run.
+        """Record the calls of one reply and start what has to run.
 
         Args:
-            reply: The reply that made the calls.
+            reply: The number of the reply.
             calls: In the order of the reply.
-            is_confirmed: The agent had said all, and the caller has heard it, before answering.
-            answered: Position of the model's words that the caller has answered; None = of none.
+            is_confirmed: The agent's words before the caller's were finished and heard.
+            answered: Position of the model's words that the caller has answered; None = none.
         """
         self._answered = NOWHERE.answered if answered is None else answered
         actions: list[Action] = []
         starts: list[Action] = []
         for call in calls:
             self._minted += 1
-            taken = ToolCall(
-                f"tool{self._minted:05d}", safe_name(call.name), call.arguments or "{}"
-            )
-            record, start = self._take_up(reply, taken, is_confirmed=is_confirmed)
+            call_id = f"tool{self._minted:05d}"
+            accepted = ToolCall(call_id, safe_name(call.name), call.arguments or "{}")
+            record, start = self._accept(reply, accepted, is_confirmed=is_confirmed)
             actions.append(record)
             starts.extend(start)
         return actions + starts
 
     def resume(self) -> list[Action]:
-        """Take up what ran when the line was lost.
+        """Go on with what ran when the connection was lost.
 
-        What the caller waits for, and what may have changed the world, is run again under its old
-        identifier: the tool knows what it has done (`agent.tools.idempotency`). The rest is
-        answered as cancelled; so is what is not offered any more.
+        What the caller waits for, and what has side effects, is run again under its old identifier:
+        the tool knows what it has done (`agent.tools.idempotency`). The rest is answered as
+        cancelled, and so is a tool that is not offered any more.
         """
         open_runs = [
             (position, used) for position, used in self._history.tool_runs() if used.result is None
@@ -187,7 +183,7 @@ class ToolCalls:
         return actions
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedToolCall:
-        """A run has ended: complete every fact that waited for it."""
+        """Complete every fact that waited for this run."""
         run = self._runs.pop(call_id)
         records = [
             self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
@@ -196,7 +192,7 @@ class ToolCalls:
         return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
 
     def leave(self) -> list[Action]:
-        """The caller moves on: cancel what has no side effect, let the rest run unawaited."""
+        """The caller moves on: cancel what has no side effect; no turn waits for the rest."""
         actions: list[Action] = []
         for call_id, run in list(self._runs.items()):
             run.awaited.clear()
@@ -209,70 +205,70 @@ class ToolCalls:
                 ]
         return actions
 
-    def _take_up(
+    def _accept(
         self, reply: int, call: ToolCall, *, is_confirmed: bool
     ) -> tuple[Action, list[Action]]:
         spec, key = self._specs.get(call.name), _key(call)
         if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
-            return self._replied(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
+            return self._answer(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
         if spec is None:
             fault = f"There is no tool {call.name}. Tools: {', '.join(self._specs) or 'none'}."
-            return self._replied(reply, call, error_content(fault), is_error=True)
+            return self._answer(reply, call, error_content(fault), is_error=True)
         if claims_confirmation(key[1]) and not self._is_answered(call.name):
-            return self._replied(reply, call, error_content(NOT_ANSWERED), is_error=True)
+            return self._answer(reply, call, error_content(NOT_ANSWERED), is_error=True)
         if spec.side_effect is SideEffect.NONE:
-            return self._started(reply, call, spec)
+            return self._start(reply, call, spec)
         last, content = self._last_effect, self._done.get(key)
         if last is None and content is not None:
-            return self._replied(reply, call, content, is_error=False)
+            return self._answer(reply, call, content, is_error=False)
         if last is not None and _key(last[1].call) == key:
             position, used = last
             if used.result is None:
-                return self._joined(reply, call, position)
+                return self._join(reply, call, position)
             if not used.result.is_error:
-                return self._replied(reply, call, used.result.content, is_error=False)
+                return self._answer(reply, call, used.result.content, is_error=False)
         if spec.side_effect is SideEffect.ONCE and not is_confirmed:
-            return self._replied(reply, call, error_content(NOT_HEARD), is_error=True)
-        return self._started(reply, call, spec)
+            return self._answer(reply, call, error_content(NOT_HEARD), is_error=True)
+        return self._start(reply, call, spec)
 
-    def _started(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
+    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
         position = self._append(ToolUsed(reply, call))
         return self._record(position), [self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
         awaited = {position} if is_awaited else set[int]()
-        self._runs[call.id] = _Run(spec, _key(call), [position], awaited)
+        self._runs[call.id] = _Run(spec, [position], awaited)
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
     def _is_effect(self, used: ToolUsed) -> bool:
-        """The call may have changed the world, as may one of a tool that is offered no more."""
+        """Whether the call may have a side effect; that of a tool no longer offered may."""
         spec = self._specs.get(used.call.name)
         return spec is None or spec.side_effect is not SideEffect.NONE
 
     @property
     def _last_effect(self) -> tuple[int, ToolUsed] | None:
-        """The last call of a tool with side effects; None if it is forgotten, or there was none."""
+        """The last call of a tool with side effects; None if there is none or it is forgotten."""
         if self._latest < self._history.first:
             return None
         return self._latest, self._history.tool_run(self._latest)
 
     def _is_answered(self, name: str) -> bool:
-        """The caller has answered words that came after the last call without a confirmation."""
+        """Whether the caller has answered what was said after the last unconfirmed call."""
         asked = self._asked.get(name, NOWHERE.answered)
         return asked < self._history.first or asked <= self._answered
 
     @property
     def _last_turn(self) -> int:
-        """Position of the caller's last words; -1 if there are none."""
+        """Position of the caller's last words; -1 = none."""
         facts = list(enumerate(self._history, self._history.first))
         return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
 
     def _resume(
         self, position: int, used: ToolUsed, twins: dict[_Key, _Run], *, is_awaited: bool
     ) -> list[Action]:
-        """Run a call again, or let it wait for one of the `twins`: equal calls that run already."""
+        """Run a call again, or let it wait for one of the `twins`: equal calls that run."""
         spec, call = self._specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
         if spec is None or not (is_awaited or is_lasting):
@@ -292,20 +288,20 @@ class ToolCalls:
         return position
 
     def _note(self, position: int, used: ToolUsed) -> None:
-        """Remember where the latest calls stand, so that none is searched for."""
+        """Keep the positions of the latest calls, so that they need no search."""
         if self._is_effect(used):
             self._latest = position
         if not claims_confirmation(used.call.arguments):
             self._asked[used.call.name] = position
 
-    def _joined(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
+    def _join(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
         position = self._append(ToolUsed(reply, call))
         run = next(run for run in self._runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
         return self._record(position), []
 
-    def _replied(
+    def _answer(
         self, reply: int, call: ToolCall, content: str, *, is_error: bool
     ) -> tuple[Action, list[Action]]:
         result = ToolResult(call.id, content, is_error)
@@ -322,10 +318,10 @@ class ToolCalls:
 
 @lru_cache(maxsize=64)
 def canonical(arguments: str) -> str | None:
-    """The arguments in one spelling for all equal ones; None if they are not a JSON object.
+    """The arguments in one form for all equal ones; None if they are not a JSON object.
 
-    `NaN`, numbers beyond a float and deep nesting are no JSON to most servers, which would refuse
-    each later request of the call.
+    `NaN`, numbers beyond a float and deep nesting count as no JSON: many servers would refuse each
+    later request of the call.
     """
     if len(arguments) > LONGEST_ARGUMENTS:
         return None
@@ -355,7 +351,7 @@ def _is_deep(value: object) -> bool:
 
 
 def claims_confirmation(arguments: str) -> bool:
-    """The model says that the caller has confirmed it: `confirmed`, or so, is true."""
+    """Whether an argument such as `confirmed` is true."""
     text = canonical(arguments) or "{}"
     if "confirm" not in text.casefold():
         return False
@@ -365,21 +361,20 @@ def claims_confirmation(arguments: str) -> bool:
 
 
 def error_content(message: str) -> str:
-    """A result that tells the model what went wrong."""
+    """A tool result with an error for the model."""
     return json.dumps({"error": message}, ensure_ascii=False)
 
 
 def _minted_number(fact: Fact) -> int:
-    """The number in an identifier of ours; 0 if there is none."""
+    """The number in an identifier of ours; 0 = none."""
     found = _MINTED.fullmatch(fact.call.id) if isinstance(fact, ToolUsed) else None
     return int(found[1]) if found else 0
 
 
 def _key(call: ToolCall) -> _Key:
-    """What equal calls have in common; without arguments if they are not a JSON object."""
     return call.name, canonical(call.arguments) or ""
 
 
 def safe_name(name: str) -> str:
-    """A name every provider takes back, also for a tool the model made up."""
+    """A name that every provider accepts, also for a tool the model made up."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:64] or "unknown"

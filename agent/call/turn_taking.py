@@ -1,29 +1,29 @@
-"""Who has the floor: the agent, the caller or nobody.
+"""Turn-taking: whether the agent has the turn, the caller has it, or neither side speaks.
 
-The agent has it until what it has said was played. The relay reports that, but the report may be
-missing, so the timer PLAYBACK runs as long as a slow voice would take; and a report of the end may
-be that of an utterance before the last one, which changes nothing (practice section 3).
+- The agent has the turn until its speech was played. The relay reports that, but the report may be
+  missing, so the timer PLAYBACK runs for as long as a slow voice takes. A report of the end may
+  also be that of an earlier utterance, which changes nothing.
+- The caller takes the turn with the first sign of words to come (voice, a partial transcript, a
+  barge-in) and has it until the words or keys are there, or a sign that there are none. Timers that
+  would interrupt the caller restart in the meantime. The end of a voice may not be reported, so the
+  wait for it is bounded.
+- When neither side speaks the timer IDLE runs: from the end of the playback, not from the time at
+  which the text was sent.
 
-The caller takes it with the first sign of words to come (the voice, a partial transcript, an
-interrupt) and has it until the words are there, or keys, or a sign that there are none. Timers that
-would break in upon the caller begin anew meanwhile. A voice is listened to until the relay reports
-its end, which may be missing as well.
-
-While nobody has it the timer IDLE runs: from the end of the playback, never from the time at which
-the text was sent (practice section 15).
-
-What the agent says when nobody does: fillers while it works, re-prompts in a silence.
-
-Wording varies and counts are limited (practice sections 13 and 15).
+`FillerPolicy` counts what the agent says in these waits: fillers while it works, re-prompts when
+nothing is said. Both vary in wording and are limited in number.
 """
 
 from __future__ import annotations
 
-from agent.call.actions import Action, Timer
+from collections.abc import Sequence
+
+from agent.call.actions import Action
 from agent.call.agent_output import AgentOutput
 from agent.call.caller_input import CallerInput
 from agent.call.config import Limits, Phrases
-from agent.call.timers import TimerSet
+from agent.call.lifecycle import CallLifecycle
+from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
     asks,
     is_acknowledgement,
@@ -36,184 +36,189 @@ from agent.call.utterance_analysis import (
 _PAUSE_MS = 1_000
 """Between the estimated end of playback and what follows: the voice may be slower."""
 LONGEST_VOICE_MS = 20_000
-"""How long a voice is waited for whose end is not reported, and whose words do not come."""
-LONGEST_HOLD_MS = 5_000
-"""The same where words of the caller wait to be answered."""
+"""The longest wait for a voice whose end is not reported and whose words do not come."""
+LONGEST_END_OF_TURN_MS = 5_000
+"""The same while earlier words of the caller wait for an answer."""
 
 
 class TurnTaking:
-    """The floor of one call; knows when it is free, not what follows then."""
+    """Who has the turn in one call; reports when it is free, not what follows then."""
 
     def __init__(
-        self, ear: CallerInput, mouth: AgentOutput, patience: FillerPolicy, clocks: TimerSet
+        self,
+        caller_input: CallerInput,
+        output: AgentOutput,
+        fillers: FillerPolicy,
+        lifecycle: CallLifecycle,
+        timers: TimerSet,
     ) -> None:
-        self._ear = ear
-        self._mouth = mouth
-        self._patience = patience
-        self._clocks = clocks
+        self._input = caller_input
+        self._output = output
+        self._fillers = fillers
+        self._lifecycle = lifecycle
+        self._timers = timers
         self._is_callers = False
-        self._hold_ms = 0
-        """How long the caller's last words were held for others to follow."""
-        self._is_heard = False
-        """The caller's voice is, as far as the relay reports that."""
+        self._end_of_turn_ms = 0
+        """The latest end-of-turn delay."""
+        self._caller_is_speaking = False
+        """The caller's voice is on, as far as the relay reports that."""
 
     @property
     def is_callers(self) -> bool:
-        """The caller is about to say something."""
+        """Whether the caller is about to say something."""
         return self._is_callers
 
     @property
     def is_quiet(self) -> bool:
-        """Nobody speaks, nothing runs."""
-        return self._clocks.is_running(Timer.IDLE) and not self._is_callers
+        """Whether neither side speaks and nothing runs."""
+        return self._timers.is_running(Timer.IDLE) and not self._is_callers
 
-    def is_nod(self, text: str, *, is_promised: bool) -> bool:
-        """With this the caller only says "go on" to the agent, who has not asked.
+    def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
+        """Whether the caller only acknowledges speech of the agent that asks for nothing.
 
         Args:
             text: The caller's words.
-            is_promised: More is to come from the agent, who is speaking or has just said so.
+            agent_goes_on: A reply or a tool result is to come.
         """
-        is_agents = self._mouth.is_speaking or (is_promised and self._mouth.has_spoken)
-        return is_agents and is_acknowledgement(text) and not asks(self._mouth.audible_words)
+        is_agents = self._output.is_speaking or (agent_goes_on and self._output.has_spoken)
+        return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
 
-    def keep(self, limit_ms: int) -> list[Action]:
-        """All is said: the floor is the agent's until it is played, but for `limit_ms` at most."""
-        stopped = self._clocks.stop(Timer.IDLE)
-        return [*stopped, self._clocks.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
+    def await_playback(self, limit_ms: int) -> list[Action]:
+        """All is said: the agent has the turn until it is played, for `limit_ms` at most."""
+        stopped = self._timers.stop(Timer.IDLE)
+        return [*stopped, self._timers.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
 
-    def listen(self) -> Action:
-        """Nobody says anything now."""
-        return self._clocks.start(Timer.IDLE, self._silence_ms)
+    def await_caller(self) -> Action:
+        """Neither side speaks now."""
+        return self._timers.start(Timer.IDLE, self._silence_ms)
 
-    def hold(self, text: str, since: str, limits: Limits) -> list[Action]:
-        """What follows waits a moment if the caller seems not to have finished; else nothing.
+    def delay_answer(self, text: str, since: str, limits: Limits) -> list[Action]:
+        """Start the end-of-turn delay if the caller seems not to have finished.
 
         Args:
             text: The caller's last words.
-            since: All words since the agent spoke, these too.
-            limits: How long they are waited for.
+            since: All words since the agent spoke, with these.
+            limits: Of the call.
         """
-        is_wanted = wants_number(self._mouth.audible_words)
+        is_wanted = wants_number(self._output.audible_text)
         if is_dictating(since, is_wanted=is_wanted) and not is_whole_number(text):
-            self._hold_ms = limits.hold_digits_ms
+            self._end_of_turn_ms = limits.end_of_number_ms
         elif is_unfinished(text):
-            self._hold_ms = limits.hold_ms
+            self._end_of_turn_ms = limits.end_of_turn_ms
         else:
             return []
-        return [self._clocks.start(Timer.HOLD, self._hold_ms)]
+        return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
-    def hold_back(self, limits: Limits) -> list[Action]:
-        """As `hold`, if the caller is about to say something."""
-        self._hold_ms = LONGEST_HOLD_MS if self._is_heard else limits.hold_ms
-        return [self._clocks.start(Timer.HOLD, self._hold_ms)] if self._is_callers else []
+    def delay_retry(self, limits: Limits) -> list[Action]:
+        """Start the end-of-turn delay if the caller is about to say something."""
+        is_speaking = self._caller_is_speaking
+        self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
+        if not self._is_callers:
+            return []
+        return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
-    def give(self) -> list[Action]:
-        """To the caller, who is about to say something."""
-        began = [] if self._is_callers else [self._ear.notice()]
+    def begin_caller_turn(self) -> list[Action]:
+        """The caller is about to say something."""
+        began = [] if self._is_callers else [self._input.record_beginning()]
         self._is_callers = True
         return began
 
-    def take(self) -> None:
-        """From the caller, who has said it, or says nothing."""
-        self._is_callers = self._is_heard = False
+    def end_caller_turn(self) -> None:
+        """The caller has said it, or says nothing."""
+        self._is_callers = self._caller_is_speaking = False
 
     def note_voice(self) -> None:
         """The relay reports that the caller's voice has begun."""
-        self._is_heard = True
+        self._caller_is_speaking = True
 
     def note_voice_over(self) -> list[Action]:
-        """The relay reports that the caller's voice has ended; its words will follow."""
-        self._is_heard = False
-        return [*self._restart(Timer.HOLD, self._hold_ms), *self.notice_noise()]
+        """The relay reports that the caller's voice has ended; the words follow."""
+        self._caller_is_speaking = False
+        delay = self._timers.restart(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)
+        return [*delay, *self.note_noise()]
 
-    def notice_caller(self, limits: Limits, *, is_revocable: bool) -> list[Action]:
-        """The caller is saying something; the words will follow.
-
-        Args:
-            limits: How long they are waited for.
-            is_revocable: The call is about to end, unless the caller goes on.
-        """
+    def note_caller(self, limits: Limits) -> list[Action]:
+        """The caller is speaking; the words follow."""
+        began: list[Action] = self.begin_caller_turn()
+        if self._lifecycle.end_is_revocable:
+            began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
+        is_speaking = self._caller_is_speaking
+        delay_ms = LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms
         return [
-            *self.give(),
-            *(self._restart(Timer.PLAYBACK, limits.goodbye_ms) if is_revocable else ()),
-            *self._restart(Timer.HOLD, LONGEST_HOLD_MS if self._is_heard else self._hold_ms),
-            *self._restart(Timer.FILLER, limits.filler_every_ms),
-            *self.notice_noise(),
+            *began,
+            *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
+            *self._timers.restart(Timer.FILLER, limits.filler_every_ms),
+            *self.note_noise(),
         ]
 
-    def notice_noise(self) -> list[Action]:
-        """Somebody is there, but says nothing."""
-        return self._restart(Timer.IDLE, self._silence_ms)
+    def note_noise(self) -> Sequence[StartTimer]:
+        """The caller is there, but says nothing."""
+        return self._timers.restart(Timer.IDLE, self._silence_ms)
 
     def note_playing(self) -> list[Action]:
         """The relay has begun to play: it is not quiet after all."""
-        self._mouth.note_playing()
-        stopped = self._clocks.stop(Timer.IDLE)
+        self._output.note_playing()
+        stopped = self._timers.stop(Timer.IDLE)
         if not stopped:
             return []
-        return [*stopped, self._clocks.start(Timer.PLAYBACK, self._silent_after_ms)]
+        return [*stopped, self._timers.start(Timer.PLAYBACK, self._silent_after_ms)]
 
-    def note_played_out(self, *, is_ending: bool) -> list[Action]:
-        """The relay has stopped playing; nothing unless the floor becomes free by that.
+    def note_played_out(self) -> Sequence[Action]:
+        """The relay has stopped playing; returns no action unless the turn becomes free by that.
 
-        Args:
-            is_ending: The call ends then, so that a caller who is about to speak is waited for.
+        A call that is about to end waits for the words of a caller who is speaking.
         """
-        is_over = self._mouth.note_played_out() and not (is_ending and self._is_callers)
-        return self._clocks.stop(Timer.PLAYBACK) if is_over else []
+        is_ending = self._lifecycle.ending is not None
+        is_over = self._output.note_played_out() and not (is_ending and self._is_callers)
+        return self._timers.stop(Timer.PLAYBACK) if is_over else []
 
     @property
     def _silent_after_ms(self) -> int:
-        return self._mouth.playing_ms + _PAUSE_MS
+        return self._output.playing_ms + _PAUSE_MS
 
     @property
     def _silence_ms(self) -> int:
-        return LONGEST_VOICE_MS if self._is_heard else self._patience.idle_ms
-
-    def _restart(self, timer: Timer, after_ms: int) -> list[Action]:
-        return [self._clocks.start(timer, after_ms)] if self._clocks.is_running(timer) else []
+        return LONGEST_VOICE_MS if self._caller_is_speaking else self._fillers.idle_ms
 
 
 class FillerPolicy:
-    """How often the caller was put off in this turn, and how long the caller has been silent."""
+    """Which filler or re-prompt is next, and when none is."""
 
     def __init__(self, phrases: Phrases, limits: Limits) -> None:
         self._phrases = phrases
         self._limits = limits
         self._fillers = 0
-        self._silences = 0
+        self._reprompts = 0
 
-    def speak(self, phrases: Phrases) -> None:
-        """From now on say it in these words."""
+    def set_phrases(self, phrases: Phrases) -> None:
+        """The use case was edited."""
         self._phrases = phrases
 
     @property
     def may_fill(self) -> bool:
-        """Another filler would not get on the caller's nerves yet."""
+        """Whether fewer than `filler_count` fillers were said in this turn."""
         return self._fillers < self._limits.filler_count
 
     @property
     def idle_ms(self) -> int:
-        """How long silence may last this time."""
+        """The length of the present silence until a re-prompt or the end."""
         idle_ms = self._limits.idle_ms
-        return idle_ms[min(self._silences, len(idle_ms) - 1)]
+        return idle_ms[min(self._reprompts, len(idle_ms) - 1)]
 
     def begin_turn(self) -> None:
         """The caller has said something."""
-        self._fillers = 0
-        self._silences = 0
+        self._fillers = self._reprompts = 0
 
-    def filler(self, own: str) -> str:
-        """The next filler, the tool's `own` first; never the same twice in a row."""
+    def next_filler(self, of_tool: str) -> str:
+        """The tool's own filler first, if it is not empty; never the same twice in a row."""
         self._fillers += 1
-        if own and self._fillers == 1:
-            return own
+        if of_tool and self._fillers == 1:
+            return of_tool
         return self._phrases.fillers[(self._fillers - 1) % len(self._phrases.fillers)]
 
-    def reprompt(self) -> str:
-        """The next question whether anybody is there; empty when it was asked often enough."""
-        if self._silences >= len(self._limits.idle_ms):
+    def next_reprompt(self) -> str:
+        """The next re-prompt; empty when all were said."""
+        if self._reprompts >= len(self._limits.idle_ms):
             return ""
-        self._silences += 1
-        return self._phrases.still_there[(self._silences - 1) % len(self._phrases.still_there)]
+        self._reprompts += 1
+        return self._phrases.still_there[(self._reprompts - 1) % len(self._phrases.still_there)]

@@ -1,17 +1,17 @@
-"""What a caller's words are, before they are a turn: nothing, a nod, or half a sentence.
+"""What the caller's words are: an answer, a backchannel, half a sentence, or words given again.
 
-A nod is not answered, so an answer that is taken for one leaves the caller in silence; a nod that
-is taken for an answer costs a sentence. So words like "sure" are a nod only after words of the
-agent that plainly ask for nothing (`asks`): no question anywhere in them, with its mark or without,
-and no request for a word, a number or a key. In doubt they are an answer.
+A backchannel is not answered, so an answer that is taken for one leaves the caller in silence,
+while a backchannel that is taken for an answer costs one sentence. Therefore words like "sure" are
+a backchannel only after words of the agent that ask for nothing (`asks`): no question, with its
+mark or without, and no request for a word, a number or a key. In doubt they are an answer.
 
-Speech recognition may end an utterance too early and then give it again with more words, or with
-the last of them corrected (`retells`). In doubt the words are new: none may be lost. So digits are
-never told again, as a number is dictated in groups that may be equal.
+Speech recognition may end an utterance too early and give it again with more words, or with the
+last ones corrected (`retells`). In doubt the words are new, so that none is lost: digits are always
+new, because a number is dictated in groups that may be equal.
 
-A dictated number comes in groups as well, with pauses that end an utterance (`is_dictating`). A
-single number at the end is a quantity, a time or a price, and is answered at once, unless the agent
-has asked for a number. So is a whole telephone number.
+A dictated number comes in groups, with pauses that end an utterance (`is_dictating`). A single
+number at the end is a quantity, a time or a price and is answered at once, unless the agent has
+asked for a number. So is a complete telephone number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ACKNOWLEDGEMENTS = frozenset({
     "good", "great",
 })  # fmt: skip
 _LONGEST_REQUEST = 2_000
-"""Characters in which a request without a question mark is looked for: the last two minutes."""
+"""Characters at the end that are searched for a request: about two minutes of speech."""
 _QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
 _WAITING = re.compile(
     r"\b(?:please )?(?:(?:give me|wait|just|hold on|bear with me|it will take)(?: for)? )?"
@@ -33,7 +33,7 @@ _WAITING = re.compile(
     r"(?:,? please)?|\b(?:please )?(?:hold on|hold the line|bear with me|stay on the line|wait)\b"
     r"(?:,? please)?"
 )
-"""Asks for patience and for no word."""
+"""Asks the caller to wait, and for no word."""
 _LEAD_IN = r"(?:(?:and|so|okay|ok|great|now|then|but|also|well|alright|thanks) ?,? ?)?"
 _INVERSION = (
     r"(?:can|could|may|might|shall|should|would|will|do|does|did|are|is|was|were|have|has)"
@@ -67,7 +67,7 @@ _REQUESTS = (
     r"\b(?:dites|appuyez|indiquez|s'il vous plaît|dica|prema|digiti|per favore|prego|pressione)\b",
 )
 _REQUEST = re.compile("|".join(f"(?:{each})" for each in _REQUESTS))
-"""Words that ask, in casefolded text on one line. Each alternative reads only what is near."""
+"""Requests in casefolded text on one line. The work of each alternative is bounded."""
 _UNFINISHED = frozenset({
     "a", "an", "the", "and", "or", "but", "to", "of", "for", "with", "in", "on", "at", "from", "my",
     "your", "his", "her", "our", "their", "is", "are", "was", "because", "if", "um", "uh", "uhm",
@@ -78,29 +78,29 @@ _DIGITS = {word: str(value) for value, word in enumerate(
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
 _SEVERAL = frozenset({"double", "triple"})
 _LONGEST_NUMBER = 200
-"""Characters at the end in which a dictated number is looked for."""
+"""Characters at the end that are searched for a dictated number."""
 _WHOLE_NUMBER = 10
-"""Digits; said in one breath, they are the whole number."""
+"""Digits of a number that is complete."""
 _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _NUMBER_WANTED = re.compile(
     r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
 )
 _SHORTEST_BEGINNING = 3
-"""Letters of a word that was cut; fewer are a word of their own."""
+"""Letters of a word that was cut; fewer letters are a word of their own."""
 
 
 def has_words(text: str) -> bool:
-    """There is something to answer: not blank, not only marks."""
+    """Whether the text is not blank and not only marks."""
     return any(character.isalnum() for character in text)
 
 
 def is_acknowledgement(text: str) -> bool:
-    """All of it only says "go on" (practice section 4.2)."""
+    """Whether the text is only a backchannel word."""
     return " ".join(re.findall(r"[^\W_]+", text.casefold())) in _ACKNOWLEDGEMENTS
 
 
 def asks(text: str) -> bool:
-    """Something in it is a question or a request, so that "yes" is an answer and not a nod."""
+    """Whether the agent's words hold a question or a request, so that "yes" is an answer."""
     if not _QUESTION_MARKS.isdisjoint(text):
         return True
     latest = text[-_LONGEST_REQUEST:].casefold().replace("\u2019", "'")
@@ -109,13 +109,13 @@ def asks(text: str) -> bool:
 
 
 def is_unfinished(text: str) -> bool:
-    """English that breaks off in mid-sentence: more is likely to come (practice section 4.4)."""
+    """Whether English text breaks off in mid-sentence, so that more is likely to come."""
     words = text.casefold().split()
     return bool(words) and words[-1].rstrip("-…") in _UNFINISHED
 
 
 def retells(before: str, now: str) -> bool:
-    """These are the same words again: with more after them, fewer, or the last ones corrected."""
+    """Whether `now` is `before` again: with more words, fewer, or the last ones corrected."""
     old, new = _spoken(before), _spoken(now)
     if not old or not new or _is_group(old, new):
         return False
@@ -125,28 +125,28 @@ def retells(before: str, now: str) -> bool:
 
 
 def repeats(before: str, now: str) -> bool:
-    """Nothing in it is new: the same words, or the first of them."""
+    """Whether `now` is `before` again or the beginning of it."""
     old, new = _spoken(before), _spoken(now)
     return old[: len(new)] == new and not _is_group(old, new)
 
 
 def _is_group(old: list[str], new: list[str]) -> bool:
-    """The old words are digits of a number, and not the quantity with which the new ones begin."""
+    """Whether the old words are digits of a number, not the quantity the new ones begin with."""
     if not all(word.isdigit() for word in old):
         return False
     return len(old) > 1 or len(new) < 2 or new[1].isdigit()
 
 
 def questions(text: str) -> int:
-    """How many there are by their marks."""
+    """The number of question marks."""
     return sum(map(text.count, "?？؟"))  # noqa: RUF001 (Chinese, Arabic)
 
 
 def _is_correction(old: list[str], new: list[str]) -> bool:
-    """The beginning of the new words, but for what recognition has changed in it.
+    """Whether the new words begin with the old ones, apart from corrections.
 
-    The last old word is there, at least as the beginning of a word; what differs before it begins
-    with the same letter ("to" and "two") and is a quarter of the words at most.
+    The last old word must be there, at least as the beginning of a word. Words that differ before
+    it must begin with the same letter ("to" and "two"), and may be a quarter of the words.
     """
     *first, last = old
     if first and first[0] != new[0]:
@@ -159,17 +159,17 @@ def _is_correction(old: list[str], new: list[str]) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """Without case and marks."""
+    """The words without case and marks."""
     return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.casefold())
 
 
 def _spoken(text: str) -> list[str]:
-    """Words with digits as such."""
+    """The words, with number words as digits."""
     return [_DIGITS.get(word, word) for word in _words(text)]
 
 
 def is_dictating(text: str, *, is_wanted: bool) -> bool:
-    """It ends in digits of which more are likely to come.
+    """Whether the text ends in digits of which more are likely to come.
 
     Args:
         text: What the caller has said since the agent spoke.
@@ -185,17 +185,17 @@ def is_dictating(text: str, *, is_wanted: bool) -> bool:
 
 
 def is_whole_number(text: str) -> bool:
-    """It ends in as many digits as a telephone number has: no more are likely to come."""
+    """Whether the text ends in as many digits as a telephone number has."""
     return sum(map(len, _digits_at_end(text))) >= _WHOLE_NUMBER
 
 
 def wants_number(text: str) -> bool:
-    """The agent asks for something of digits, and not for how many."""
+    """Whether the agent asks for something of digits, not for a quantity."""
     return _NUMBER_WANTED.search(text[-_LONGEST_REQUEST:].casefold()) is not None and asks(text)
 
 
 def _digits_at_end(text: str) -> Iterator[str]:
-    """The numbers in which it ends, the last one first."""
+    """The numbers at the end of the text, the last one first."""
     for word in reversed(text[-_LONGEST_NUMBER:].casefold().replace("-", " ").split()):
         plain = word.strip(".,;:!?…()\"'")
         digits = "0" if plain in _SEVERAL else _DIGITS.get(plain, plain)

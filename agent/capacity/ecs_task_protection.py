@@ -1,17 +1,15 @@
-"""Asks ECS not to end this task by a scale-in while it has calls: optional, off by default.
+"""Task scale-in protection of ECS while there are calls; optional, off by default.
 
-The agent of ECS has an address inside of each task (AWS reference section 6). It is asked when the
-first call begins, again at 80 % of the lease, and to let go when there has been no call for
-`HOLD_SECONDS`: the agent limits requests, and calls come and go. It is one task, told by whoever
-counts calls; no call ever waits for it.
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
 
-Protection is help, not a condition. `DEPLOYMENT_BLOCKED` is a normal answer, and whatever goes
-wrong is logged once, when it changes; calls go on, and the lease ends by itself if nobody renews
-it.
+The ECS agent is asked when the first call begins, again at 80 % of the lease, and to end the
+protection after `HOLD_SECONDS` without a call, because it limits the rate of requests. One task
+does this; calls never wait for it. A failure, such as `DEPLOYMENT_BLOCKED`, is logged when the
+outcome changes; calls go on, and the lease ends by itself.
 
-The danger, why it is off: a protected task of an old version keeps its place behind the balancer
-and keeps getting calls, so that on a busy service a deploy may wait for ever. What lets calls end
-in peace is the deregistration delay and the draining; this only keeps scale-in away.
+Off by default: a protected task of an old version stays behind the load balancer and keeps getting
+calls, so a deployment of a busy service may never finish. The deregistration delay and draining
+let calls finish; this only prevents scale-in.
 """
 
 from __future__ import annotations
@@ -30,16 +28,16 @@ log = structlog.get_logger(__name__)
 LEASE_MINUTES = 10
 RENEW_SECONDS = LEASE_MINUTES * 60 * 0.8
 HOLD_SECONDS = 60.0
-"""Without a call before it is given back; shorter than what is left of a lease to be renewed."""
+"""Shorter than the rest of a lease that is due for renewal."""
 ANSWER_SECONDS = 2.0
 
 _GRANTED = "granted"
 
 OnActive = Callable[[int], None]
-"""Told how many calls are in progress, whenever that changes. Returns at once."""
+"""Called with the number of calls in progress whenever it changes. Returns at once."""
 
 
-class _Asked(msgspec.Struct, rename="pascal", omit_defaults=True):
+class _Request(msgspec.Struct, rename="pascal", omit_defaults=True):
     protection_enabled: bool
     expires_in_minutes: int = 0
 
@@ -53,14 +51,16 @@ class _Error(msgspec.Struct, rename="pascal"):
 
 
 class _Answer(msgspec.Struct):
-    """Of the agent: what it could not do for this task, or why it did not try."""
-
     failure: _Failure | None = None
     error: _Error | None = None
 
 
+_PROTECT = _Request(protection_enabled=True, expires_in_minutes=LEASE_MINUTES)
+_UNPROTECT = _Request(protection_enabled=False)
+
+
 class Protection:
-    """Keeps the protection of this task as it should be, while `keep` runs."""
+    """Requests and ends the protection of this task while `keep` runs."""
 
     def __init__(self, agent_uri: str, http: aiohttp.ClientSession) -> None:
         self._url = f"{agent_uri}/task-protection/v1/state"
@@ -70,22 +70,22 @@ class Protection:
         self._outcome = _GRANTED
 
     def active(self, calls: int) -> None:
-        """So many calls are in progress; see `OnActive`."""
+        """See `OnActive`."""
         now, before = (self._busy, self._idle) if calls else (self._idle, self._busy)
         now.set()
         before.clear()
 
     async def keep(self) -> NoReturn:
-        """Protect while there are calls, until cancelled; what goes wrong is not raised."""
+        """Protect the task while there are calls, until cancelled. Raises no error of the agent."""
         while True:
             await self._busy.wait()
-            await self._ask(_Asked(protection_enabled=True, expires_in_minutes=LEASE_MINUTES))
+            await self._request(_PROTECT)
             while not await self._is_over():
-                await self._ask(_Asked(protection_enabled=True, expires_in_minutes=LEASE_MINUTES))
-            await self._ask(_Asked(protection_enabled=False))
+                await self._request(_PROTECT)
+            await self._request(_UNPROTECT)
 
     async def _is_over(self) -> bool:
-        """Wait until no call has come for a while; false as soon as the lease is to be renewed."""
+        """Wait for `HOLD_SECONDS` without a call; false when the lease must be renewed."""
         try:
             async with asyncio.timeout(RENEW_SECONDS):
                 while True:
@@ -103,21 +103,23 @@ class Protection:
             return True
         return False
 
-    async def _ask(self, asked: _Asked) -> None:
-        outcome = await self._outcome_of(asked)
-        if outcome != self._outcome:
-            tell = log.info if outcome == _GRANTED else log.warning
-            tell("protection.changed", outcome=outcome, protected=asked.protection_enabled)
+    async def _request(self, wanted: _Request) -> None:
+        outcome = await self._outcome_of(wanted)
+        protected = wanted.protection_enabled
+        if outcome != self._outcome and outcome == _GRANTED:
+            log.info("task_protection.granted", protected=protected)
+        elif outcome != self._outcome:
+            log.warning("task_protection.refused", outcome=outcome, protected=protected)
         self._outcome = outcome
 
-    async def _outcome_of(self, asked: _Asked) -> str:
-        """`granted`, or in one word why not."""
-        body, headers = msgspec.json.encode(asked), {"Content-Type": "application/json"}
+    async def _outcome_of(self, wanted: _Request) -> str:
+        """`granted`, or the reason of the failure in one word."""
+        body, headers = msgspec.json.encode(wanted), {"Content-Type": "application/json"}
         try:
             async with self._http.put(self._url, data=body, headers=headers) as response:
                 text, status = await response.read(), response.status
             answer = msgspec.json.decode(text, type=_Answer)
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # no answer, or none of ECS
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # no answer, or not of ECS
             return type(error).__name__
         if answer.failure:
             return answer.failure.reason
@@ -128,12 +130,12 @@ class Protection:
 
 @asynccontextmanager
 async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
-    """Protect this task while there are calls; yields what is to be told of them.
+    """Protect this task while there are calls.
 
-    On leaving nothing is given back: a task that ends needs no protection.
+    The protection is not ended on leaving: a task that stops needs none.
 
     Args:
-        agent_uri: `ECS_AGENT_URI`; empty = there is nobody to ask, and nothing is done.
+        agent_uri: `ECS_AGENT_URI`; empty = no protection.
     """
     if not agent_uri:
         yield unprotected
@@ -150,4 +152,4 @@ async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
 
 
 def unprotected(_: int) -> None:
-    """Nobody wants to know."""
+    """An `OnActive` without effect, for a task that is not protected."""

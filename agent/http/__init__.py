@@ -1,31 +1,21 @@
-"""HTTP: Twilio's webhooks, the relay socket, tokens for apps; health, metrics and operators.
+"""HTTP: webhooks of Twilio, the relay socket, the API for the company's servers, health, metrics.
 
-`PUBLIC_ROUTES` are for everybody who finds the service, which lets them in by signature, token or
-secret; the load balancer forwards them. `PRIVATE_ROUTES` are on a port that is never published.
+`PUBLIC_ROUTES` are on the port that the load balancer forwards; each checks a signature, a token or
+an API key. `PRIVATE_ROUTES` are on a port that is never published.
 """
 
 from __future__ import annotations
 
 from aiohttp.web import AbstractRouteDef
 
-from agent.http import action_webhook as action
-from agent.http import answering_machine as answered
-from agent.http import dial_api as dial
-from agent.http import health as ops
-from agent.http import relay_socket as call
-from agent.http import sms_status as messages
-from agent.http import token_api as token
-from agent.http import voice_webhook as voice
-
-__all__ = ["PRIVATE_ROUTES", "PUBLIC_ROUTES"]
+from agent.http import action_webhook, api, relay_socket, server, status_webhooks, voice_webhook
 
 PUBLIC_ROUTES: tuple[AbstractRouteDef, ...] = (
-    *voice.routes,
-    *action.routes,
-    *answered.routes,
-    *messages.routes,
-    *call.routes,
-    *token.routes,
-    *ops.public_routes,
+    *voice_webhook.routes,
+    *action_webhook.routes,
+    *status_webhooks.routes,
+    *relay_socket.routes,
+    *api.public_routes,
+    *server.public_routes,
 )
-PRIVATE_ROUTES: tuple[AbstractRouteDef, ...] = (*ops.private_routes, *dial.routes)
+PRIVATE_ROUTES: tuple[AbstractRouteDef, ...] = (*server.private_routes, *api.private_routes)

@@ -1,16 +1,50 @@
-"""Connections that wait for their peers, in order, and how many each address has.
+"""How many connections a port keeps open, and how long one may wait for its peer.
 
-Those of an address that are idle between requests count apart from those with a request that is not
-complete: a flood of the one does not close the other.
+A connection costs a file and memory before its peer is authenticated. Each one is in a state:
+
+| state | begins | ends |
+|---|---|---|
+| head | connected, or the first bytes of a request | the end of the head; after `head_seconds` |
+| body | the end of the head | the end of the body; after `body_seconds` |
+| working | the request is complete | the answer; after `answer_seconds` |
+| idle | an answer is complete | the next bytes; after `keep_alive_seconds` |
+| open | a WebSocket or a stream | by its handler, which has limits of its own |
+
+In head, body and idle the connection waits for its peer. At the limit, a waiting connection is
+closed to make room for a new one: the oldest of the address with most above its share, otherwise
+the oldest of all. If none waits, the new connection is refused. So connections that send nothing,
+or one byte at a time, cost a caller nothing.
+
+The share counts waiting connections by address of the peer (IPv6: by network of 64 bits), idle ones
+apart from the others. It refuses no new connection, so it is safe where all requests come from one
+load balancer. `X-Forwarded-For` is not read: any client can send it, and it is known only after the
+head.
+
+Each connection has a protocol of ours between its transport and aiohttp's protocol, and uses
+nothing private of aiohttp. Rejected: a `limit` of the listening socket, behind which Twilio would
+wait in one queue with all others; aiohttp's `TCPSite`, which counts nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
+from aiohttp import StreamReader, hdrs, web
+
+from agent.http.middleware import Handler
+from agent.ports import Count
+
+LINGER_SECONDS = 2.0
+"""How long the body of a refused request is read and dropped."""
+_GRACE_SECONDS = 5.0
+"""Added to `keep_alive_seconds` for a peer that does not read its answers: aiohttp waits for it."""
+_SHARES = 8
+"""The share of an address is this fraction of the limit."""
 _HOST_BITS = 64
 """Of an IPv6 address; one customer usually has a whole network (RFC 6177)."""
 
@@ -19,31 +53,45 @@ _Group = tuple[str, bool]
 """An address, and whether its connections are idle."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """The limits of a port."""
+
+    name: str
+    """Label of metrics, of a closed set."""
+    most: int
+    """Connections."""
+    answer_seconds: float = 15.0
+    """From the complete request to the answer; Twilio waits no longer."""
+    keep_alive_seconds: float = 310.0
+    """Longer than the idle limit of the load balancer (300), so that it never sends a request into
+    a connection that is being closed."""
+    head_seconds: float = 5.0
+    """From connecting, or from the first bytes of a later request, to the end of the head."""
+    body_seconds: float = 5.0
+
+
 class PendingConnections(Generic[T]):
-    """A queue that knows who has more than a share.
+    """Connections that wait for their peers, the oldest first, counted by address.
 
     Args:
-        share: The most of one address that count as few.
+        share: Waiting connections of one address beyond which its own are closed first.
     """
 
     def __init__(self, share: int) -> None:
         self._share = share
         self._groups: dict[T, _Group] = {}
-        """The oldest first."""
         self._counts: Counter[_Group] = Counter()
 
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def enter(self, one: T, address: str, *, is_idle: bool = False) -> None:
-        """From now on this one waits; it is the youngest, also if it waited before."""
+        """Add a connection as the youngest, also if it waited before."""
         self.leave(one)
         group = (network_of(address), is_idle)
         self._groups[one] = group
         self._counts[group] += 1
 
     def leave(self, one: T) -> None:
-        """It does not wait any more; harmless if it did not."""
+        """Remove a connection; without effect if it does not wait."""
         group = self._groups.pop(one, None)
         if group is None:
             return
@@ -52,7 +100,7 @@ class PendingConnections(Generic[T]):
             del self._counts[group]
 
     def first_to_leave(self) -> T | None:
-        """The oldest of the group that is furthest above its share; else the oldest of all."""
+        """The oldest of the group furthest above its share; otherwise the oldest of all."""
         if not self._groups:
             return None
         heaviest = max(self._counts, key=self._counts.__getitem__)
@@ -72,3 +120,173 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return f"{int(parsed) >> _HOST_BITS:x}::/64"
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: tell the connection that the head of a request is complete."""
+    if connection := _connection_of(request):
+        connection.asked(request.content)
+    return await handler(request)
+
+
+async def note_answer(request: web.Request, response: web.StreamResponse) -> None:
+    """`on_response_prepare`: tell the connection that its request is answered.
+
+    A request that is answered before its body has come is the last one of its connection.
+    """
+    if not request.content.is_eof():
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
+    if connection := _connection_of(request):
+        connection.answered(is_complete=response.content_length is not None)
+
+
+def _connection_of(request: web.Request) -> _Connection | None:
+    connection = request.transport.get_protocol() if request.transport else None
+    return connection if isinstance(connection, _Connection) else None
+
+
+class OpenConnections:
+    """All connections of one port."""
+
+    def __init__(self, runner: web.AppRunner, limits: ConnectionLimits, count: Count) -> None:
+        self._runner = runner
+        self.limits = limits
+        self.waiting: PendingConnections[_Connection] = PendingConnections(
+            max(1, limits.most // _SHARES)
+        )
+        self._count = count
+        self._open = 0
+        self.add_open(0)
+
+    def accept(self) -> asyncio.BaseProtocol:
+        """The protocol of a new connection; a protocol factory."""
+        if self._open >= self.limits.most and not self._make_room():
+            self.count_cut("full")
+            return _Refused()
+        server = self._runner.server
+        if server is None:
+            return _Refused()
+        self.add_open(1)  # now: the loop accepts many before the first `connection_made`
+        return _Connection(self, server())
+
+    def _make_room(self) -> bool:
+        first = self.waiting.first_to_leave()
+        if first is not None:
+            first.cut("idle")
+        return first is not None
+
+    def add_open(self, more: int) -> None:
+        """Change the number of open connections."""
+        self._open += more
+        self._count("agent_connections", self._open, port=self.limits.name)
+
+    def count_cut(self, reason: str) -> None:
+        """Count a connection that we closed."""
+        self._count("agent_connections_cut_total", port=self.limits.name, reason=reason)
+
+
+class _Refused(asyncio.Protocol):
+    """Closes a connection at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class _Connection(asyncio.Protocol):
+    """Proxy around aiohttp's protocol that enforces the time limits."""
+
+    def __init__(self, port: OpenConnections, inner: asyncio.Protocol) -> None:
+        self._port = port
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
+        """Of the request that is not answered yet."""
+        self._is_idle = False
+        self._is_counted = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._wait(self._port.limits.head_seconds)
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_idle:
+            self._is_idle = False
+            self._wait(self._port.limits.head_seconds)
+        self._inner.data_received(data)
+
+    def asked(self, body: StreamReader) -> None:
+        """The head of a request is complete, and perhaps its body."""
+        self._is_idle = False
+        self._body = body
+        if not body.is_eof():
+            self._start_limit(self._port.limits.body_seconds)
+        body.on_eof(lambda: self._is_whole(body))
+
+    def _is_whole(self, body: StreamReader) -> None:
+        """The request is complete; it may be answered already."""
+        if self._is_counted and self._body is body:
+            self._port.waiting.leave(self)
+            self._start_limit(self._port.limits.answer_seconds)
+
+    def answered(self, *, is_complete: bool) -> None:
+        """An answer is being sent; an answer without a length has limits of its own."""
+        is_last = self._body is not None and not self._body.is_eof()
+        self._body = None
+        self._stop_limit()
+        if is_complete and self._is_counted:
+            self._is_idle = not is_last
+            seconds = LINGER_SECONDS if is_last else self._port.limits.keep_alive_seconds
+            self._wait(seconds + _GRACE_SECONDS)
+
+    def cut(self, reason: str) -> None:
+        """Close the connection; what the peer has not read by now is lost."""
+        self._port.count_cut(reason)
+        self._leave()
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        self._inner.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the peer, at most so long."""
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        self._port.waiting.enter(self, peer[0] if peer else "", is_idle=self._is_idle)
+        self._start_limit(seconds)
+
+    def _start_limit(self, seconds: float) -> None:
+        """Only an idle connection may wait longer than for an answer."""
+        self._stop_limit()
+        longest = seconds if self._is_idle else min(seconds, self._port.limits.answer_seconds)
+        self._limit = asyncio.get_running_loop().call_later(longest, self.cut, "late")
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _leave(self) -> None:
+        """Give the place up."""
+        self._stop_limit()
+        self._port.waiting.leave(self)
+        if self._is_counted:
+            self._is_counted = False
+            self._port.add_open(-1)

@@ -1,22 +1,39 @@
-"""What all routes share: typed application keys, who may ask, and the last line of defence.
+"""What all routes share: application keys, verified forms, request bodies, the error boundary.
 
-Twilio never gets a 5xx from a webhook: it would drop the caller without a word. Whatever goes
-wrong behind a TwiML route is logged and answered with a sentence (contract section 5); what Twilio
-only reports has no caller to talk to, and is answered with nothing. This is the third and last
-place where any exception is caught.
+A webhook never answers 5xx, because Twilio would drop the call without a word. A failure is logged
+and answered with a spoken sentence; a status callback, which has no caller, is answered with 204.
+
+Bodies are read by one rule:
+
+- A body has at most `LARGEST_BODY_BYTES`, a form at most `MOST_FIELDS` fields. A larger
+  `Content-Length` is refused before the body is read.
+- A form is UTF-8 (https://url.spec.whatwg.org/#urlencoded-parsing). With another `charset` it is
+  not a form, and no codec is looked up by that name: some of Python's take a second for a body of
+  this size.
+- `Content-Type` has at most `LONGEST_TYPE` characters and is split at `;`. The parser of the
+  standard library takes milliseconds for a header with thousands of parameters.
+- A body with a `Content-Encoding` is refused and never decompressed; Twilio sends none.
+
+A refusal is a 4xx answer, a count in `agent_bad_requests_total` and one log line. The time that a
+body may take is limited by `agent.http.connection_limits`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+from urllib.parse import parse_qsl
 
+import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import MultiDict
 
 from agent.call.text import whole_number
 from agent.errors import AgentError, StoreError, UseCaseError
-from agent.http import request_body as body
+from agent.observability import Telemetry
 from agent.session.call_manager import CallManager
+from agent.session.outbound import OutboundCalls
 from agent.settings import Settings
 from agent.store.call_state.call_item import VERSTAT, WEBHOOK_FIELDS
 from agent.twilio import twiml
@@ -25,24 +42,34 @@ from agent.twilio.signature import Signatures, is_well_formed
 log = structlog.get_logger(__name__)
 
 CALLS = web.AppKey("calls", CallManager)
+OUTBOUND = web.AppKey("outbound", OutboundCalls)
 SETTINGS = web.AppKey("settings", Settings)
-TELEMETRY = body.TELEMETRY
+TELEMETRY = web.AppKey("telemetry", Telemetry)
 SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")
-"""None: requests are not checked, because no auth token was given."""
+"""None: no auth token is configured, and requests are not verified."""
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 TROUBLE = "I am sorry, we have a technical problem. Please call again in a few minutes. Goodbye."
 
-_ONCE = WEBHOOK_FIELDS | {
+LARGEST_BODY_BYTES = 16 * 1024
+MOST_FIELDS = 300
+"""Twilio sends about 40; apps add their own."""
+LONGEST_TYPE = 256
+_FORM = "application/x-www-form-urlencoded"
+_READ_AS_UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1"})
+"""A correctly escaped form is ASCII, and therefore the same in each of them."""
+
+_MUST_BE_UNIQUE = WEBHOOK_FIELDS | {
     "SessionStatus", "HandoffData", "DialCallStatus", "ErrorCode", "AnsweredBy",
     "QueueResult", "ReferCallStatus", "ReferSipResponseCode",
 }  # fmt: skip
-"""Fields that decide something."""
-_VERSTAT = "verstat"
-_SHOWN_OF_SID = 64
-"""Characters; one of Twilio's has 34."""
+"""Fields that decide something. An app adds fields to a call, and could repeat one of these."""
+_VERSTAT_PARAMETER = "verstat"
+_LOGGED_OF_SID = 64
+"""Characters; a SID of Twilio's has 34."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
 
 
 def answer(document: str) -> web.Response:
@@ -51,87 +78,70 @@ def answer(document: str) -> web.Response:
 
 
 def refuse(request: web.Request, reason: str, status: int) -> web.Response:
-    """Turn a call away, counted. `reason` is one of a few words of ours."""
+    """Refuse a request about a call, and count it by `reason`, a label of a closed set."""
     request.app[TELEMETRY].count("agent_calls_refused_total", reason=reason)
     log.warning("call.refused", reason=reason, status=status)
     return web.Response(status=status, text=f"{reason}\n")
 
 
-async def genuine_form(request: web.Request) -> dict[str, str] | str:
-    """The fields of a request that Twilio has signed for our account.
+async def verified_form(request: web.Request) -> dict[str, str] | str:
+    """The fields of a form that Twilio signed for our account.
 
-    For any other request the reason why it is refused: `signature` or `account`.
+    Without a well-formed signature the body is not read. From here on, log lines of the request
+    have its CallSid; the fields of an unsigned request are not logged.
 
-
-    The body of a request that has no signature, or none of its form, is not read.
-    Log lines of the request have its CallSid from here on: what nobody has signed is not logged.
-    An app adds fields of its own to a call. Should one of them ever come beside Twilio's of the
-    same name, nobody could say which of the two counts.
+    Returns:
+        The fields, or the reason why the request is refused: `signature` or `account`.
     """
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not is_well_formed(header):
         return "signature"
-    form = await body.form_of(request)
+    form = await form_of(request)
     if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
         return "signature"
-    if any(name in form and len(form.getall(name)) > 1 for name in _ONCE):
+    if any(name in form and len(form.getall(name)) > 1 for name in _MUST_BE_UNIQUE):
         return "signature"
     fields = dict(form)
     if call_sid := fields.get("CallSid"):
-        structlog.contextvars.bind_contextvars(call_sid=call_sid[:_SHOWN_OF_SID])
-    if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT)):
+        structlog.contextvars.bind_contextvars(call_sid=call_sid[:_LOGGED_OF_SID])
+    if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT_PARAMETER)):
         fields[VERSTAT] = verstat
     is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
     return fields if is_ours else "account"
 
 
-def passed_on(fields: Mapping[str, str]) -> dict[str, str]:
-    """What the address of a later request of the same call must tell: Twilio tells it only once.
+def forwarded_parameters(fields: Mapping[str, str]) -> dict[str, str]:
+    """Query parameters for the next URL of a call: what Twilio sends once only.
 
-    The signature covers it; `genuine_form` reads it back.
+    The signature covers them; `verified_form` reads them back.
     """
     verstat = fields.get(VERSTAT, "")
-    return {_VERSTAT: verstat} if verstat else {}
+    return {_VERSTAT_PARAMETER: verstat} if verstat else {}
 
 
 def error_code(text: str) -> int:
-    """An error code of Twilio's; 0 for what is none."""
+    """An error code of Twilio's; 0 if the text is not one."""
     return whole_number(text, 999_999) or 0
 
 
-def _apology() -> web.Response:
-    return answer(twiml.say_and_hang_up(TROUBLE))
+def error_fields(error: AgentError) -> dict[str, str]:
+    """Log fields of an error that ended a webhook or a call.
 
-
-def _nothing() -> web.Response:
-    return web.Response(status=204)
-
-
-_IN_TROUBLE: Mapping[str, Callable[[], web.Response]] = {
-    "/twiml": _apology,
-    "/messages": _nothing,
-    "/calls": _nothing,
-}
-"""The webhooks by the beginning of their path, and what is answered where one fails."""
-
-
-def told(error: AgentError) -> dict[str, str]:
-    """What the log says of a fault that ends a webhook or a call.
-
-    What the table or a record lacks is for operators; the text of any other may be a caller's.
+    The text of a store or use-case error is for operators; any other may contain personal data.
     """
     is_plain = isinstance(error, StoreError | UseCaseError)
     return {"error": type(error).__name__, "fault" if is_plain else "pii_fault": str(error)}
 
 
+_WEBHOOKS = ("/twiml", "/messages", "/calls")
+"""Beginnings of their paths."""
+
+
 @web.middleware
 async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Measure each webhook, and let no failure of it reach Twilio as one."""
-    in_trouble = next(
-        (say for path, say in _IN_TROUBLE.items() if request.path.startswith(path)), None
-    )
-    if in_trouble is None:
+    """Measure each webhook, and answer 200 or 204 when it fails."""
+    if not request.path.startswith(_WEBHOOKS):
         return await handler(request)
     began = request.app[TELEMETRY].now()
     try:
@@ -140,15 +150,21 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
         _measure(request, refusal.status, began)
         raise
     except AgentError as error:
-        log.error("webhook.failed", **told(error))
-        response = in_trouble()
-    except Exception:  # the web boundary: the caller hears a sentence instead of a dial tone
+        log.error("webhook.failed", **error_fields(error))
+        response = _after_failure(request)
+    except Exception:  # the boundary of webhooks: the caller hears a sentence, not a dial tone
         log.exception("webhook.crashed")
-        response = in_trouble()
+        response = _after_failure(request)
     finally:
         structlog.contextvars.unbind_contextvars("call_sid")  # the connection outlives the request
     _measure(request, response.status, began)
     return response
+
+
+def _after_failure(request: web.Request) -> web.Response:
+    if request.path.startswith("/twiml"):
+        return answer(twiml.say_and_hang_up(TROUBLE))
+    return web.Response(status=204)
 
 
 def _measure(request: web.Request, status: int, began: float) -> None:
@@ -156,3 +172,74 @@ def _measure(request: web.Request, status: int, began: float) -> None:
     route = getattr(request.match_info.route.resource, "canonical", "unknown")
     seconds = telemetry.now() - began
     telemetry.count("agent_webhook_duration_seconds", seconds, route=route, status=str(status))
+
+
+def media_type(request: web.Request) -> str:
+    """The media type of the body; empty if it is missing or its `charset` is not read as UTF-8."""
+    header = request.headers.get(hdrs.CONTENT_TYPE, "")
+    if len(header) > LONGEST_TYPE:
+        return ""
+    kind, *parameters = (each.strip().lower() for each in header.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in _READ_AS_UTF_8:
+            return ""
+    return kind
+
+
+async def form_of(request: web.Request) -> MultiDict[str]:
+    """The fields of a URL-encoded form; empty if the body is not one.
+
+    Raises:
+        web.HTTPException: The body is refused.
+    """
+    if media_type(request) != _FORM:
+        return MultiDict()
+    body = await _body_of(request)
+    if body.count(b"&") >= MOST_FIELDS:
+        raise _refused_body(request, "fields", web.HTTPBadRequest())
+    try:
+        return MultiDict(parse_qsl(body.rstrip().decode(), keep_blank_values=True))
+    except UnicodeDecodeError:
+        return MultiDict()
+
+
+async def json_of(request: web.Request, kind: type[T]) -> T | None:
+    """The body decoded to this type; None if it does not fit, or is nested too deeply.
+
+    Raises:
+        web.HTTPException: The body is refused.
+    """
+    try:
+        return msgspec.json.decode(await _body_of(request), type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+async def _body_of(request: web.Request) -> bytes:
+    encodings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
+    if any(each.strip().lower() not in {"", "identity"} for each in encodings.split(",")):
+        raise _refused_body(request, "encoding", web.HTTPUnsupportedMediaType())
+    _check_size(request, request.content_length or 0)
+    body = bytearray()
+    try:
+        while part := await request.content.readany():
+            body += part
+            _check_size(request, len(body))
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise _refused_body(request, "broken", web.HTTPBadRequest()) from error
+    return bytes(body)
+
+
+def _check_size(request: web.Request, size: int) -> None:
+    if size > LARGEST_BODY_BYTES:
+        too_large = web.HTTPRequestEntityTooLarge(LARGEST_BODY_BYTES, size)
+        raise _refused_body(request, "too_large", too_large)
+
+
+def _refused_body(
+    request: web.Request, reason: str, answer: web.HTTPException
+) -> web.HTTPException:
+    request.app[TELEMETRY].count("agent_bad_requests_total", reason=reason)
+    log.warning("request.refused", reason=reason, status=answer.status)
+    return answer

@@ -1,16 +1,14 @@
-"""The relay socket: one WebSocket is one call's line.
+"""The relay socket: one WebSocket is one call's connection to ConversationRelay.
 
-A handshake is refused before the upgrade if it is not signed, if its single-use token does not
-open this call, if the process drains or is far too full (`agent.capacity.admission`); afterwards
-`setup`
-must name the same call (relay reference section 4). A socket that the relay opens again by itself
-(`applicationReconnect`) brings the token that was spent, and perhaps no `setup`: then the token
-alone says whose call it is.
+A handshake is refused before the upgrade if its signature is wrong, if its single-use token does
+not belong to the call, if the process drains, or if it has far too many calls
+(`agent.capacity`). Then the `setup` frame must name the same call. When Twilio reopens a
+socket by itself, it sends the used token and perhaps no `setup`; the token alone then identifies
+the call.
 
-aiohttp answers Twilio's pings and sends its own, so that a balancer never sees a silent socket.
-Handlers are not cancelled when the peer goes away (`handler_cancellation=False` in
-`agent.http.server`): that the line is gone is an event for the conversation, which may have an
-order to finish.
+aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket.
+A handler is not cancelled when the peer disconnects (`handler_cancellation=False`): a lost
+connection is an event for the conversation, which may have to finish an order.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from agent.call.actions import EndCall, TransportAction
+from agent.call.after_session import is_lost_connection
 from agent.call.events import CallEnded, EndReason, Event
 from agent.errors import AgentError, RelayProtocolError, StoreError
 from agent.http.middleware import (
@@ -30,12 +29,13 @@ from agent.http.middleware import (
     SIGNATURE_HEADER,
     SIGNATURES,
     TELEMETRY,
+    error_fields,
     refuse,
-    told,
 )
 from agent.ports import Count
 from agent.store.call_state.call_item import TokenUse
-from agent.twilio import frames
+from agent.twilio import inbound_frames as inbound
+from agent.twilio.outbound_frames import render
 from agent.twilio.speech_failover import SpeechHealth, failed_side
 
 log = structlog.get_logger(__name__)
@@ -43,19 +43,17 @@ log = structlog.get_logger(__name__)
 routes = web.RouteTableDef()
 
 HEARTBEAT_SECONDS = 20.0
-"""Between our pings; well below the idle limit of any balancer."""
+"""Between our pings; well below the idle limit of load balancers."""
 SETUP_SECONDS = 10.0
-"""How long the relay may take to say whose call it is."""
-_CLEAN_CLOSES = {WSCloseCode.OK, WSCloseCode.GOING_AWAY}
-"""Of a caller who hung up; after any other the relay asks the action URL for another line."""
+"""Time limit for `setup`."""
 SEND_SECONDS = 5.0
-"""How long one frame may take to leave; a line slower than that is given up."""
+"""Time limit for sending one frame; a slower connection is closed."""
 
 
 @routes.get("/")
 @routes.get("/conversation-relay")
-async def take_call(request: web.Request) -> web.StreamResponse:
-    """Upgrade, check, and lead the call until it is over."""
+async def handle_socket(request: web.Request) -> web.StreamResponse:
+    """Verify the handshake, upgrade, and run the call until it is over."""
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=False)
     if not socket.can_prepare(request):
         return web.Response(status=426, text="This is for WebSockets.\n")
@@ -69,13 +67,13 @@ async def take_call(request: web.Request) -> web.StreamResponse:
     with calls.lines.seat(call_sid) as is_seated:
         if not is_seated:
             return refuse(request, "full", 503)
-        return await _answer(request, socket, call_sid)
+        return await _accept(request, socket, call_sid)
 
 
-async def _answer(
+async def _accept(
     request: web.Request, socket: web.WebSocketResponse, call_sid: str
 ) -> web.StreamResponse:
-    """Upgrade a call that has a seat, if its token opens it, and lead it."""
+    """Upgrade a call that has a place, if its token is valid, and run it."""
     try:
         use = await request.app[CALLS].admit(call_sid, request.query.get("token", ""))
     except StoreError:
@@ -83,38 +81,40 @@ async def _answer(
     if use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
-    line = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
-    if use is TokenUse.AGAIN or await _is_set_up(request, line, call_sid):
-        await _lead(request, line, call_sid, use)
+    transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
+    if use is TokenUse.AGAIN or await _is_set_up(request, transport, call_sid):
+        await _run(request, transport, call_sid, use)
     else:
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
     return socket
 
 
-async def _is_set_up(request: web.Request, line: RelayTransport, call_sid: str) -> bool:
-    """The relay has said that this is the call the token was made for, of our account."""
-    setup = await line.set_up()
+async def _is_set_up(request: web.Request, transport: RelayTransport, call_sid: str) -> bool:
+    """Whether `setup` names the call of the token, of our account."""
+    setup = await transport.set_up()
     account = request.app[SETTINGS].twilio_account_sid
     return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
-async def _lead(request: web.Request, line: RelayTransport, call_sid: str, use: TokenUse) -> None:
+async def _run(
+    request: web.Request, transport: RelayTransport, call_sid: str, use: TokenUse
+) -> None:
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
-            reason = await request.app[CALLS].run(call_sid, line, use)
+            reason = await request.app[CALLS].run(call_sid, transport, use)
         except AgentError as error:
-            log.error("call.failed", **told(error))
-        except Exception:  # the web boundary: one call must not take others with it
+            log.error("call.failed", **error_fields(error))
+        except Exception:  # the boundary of calls: a fault of one call must not end others
             log.exception("call.crashed")
         else:
             log.info("call.ended", reason=reason)
-        await line.close()
+        await transport.close()
 
 
 class RelayTransport:
-    """`ports.Line` over the relay's socket."""
+    """`ports.Transport` over the relay socket."""
 
     def __init__(self, socket: web.WebSocketResponse, count: Count, speech: SpeechHealth) -> None:
         self._socket = socket
@@ -123,65 +123,61 @@ class RelayTransport:
         self._count = count
         self._has_ended = False
 
-    async def set_up(self) -> frames.Setup | None:
-        """Wait for `setup`; None if it does not come. Frames before it are ignored and counted."""
+    async def set_up(self) -> inbound.Setup | None:
+        """Wait for `setup`; None if it does not come. Earlier frames are ignored and counted."""
         try:
             async with asyncio.timeout(SETUP_SECONDS):
-                async for inbound in self._inbound():
-                    if isinstance(inbound, frames.Setup):
-                        self._call_sid = inbound.call_sid
-                        return inbound
+                async for frame in self._frames():
+                    if isinstance(frame, inbound.Setup):
+                        self._call_sid = frame.call_sid
+                        return frame
                     self._count("agent_relay_frames_ignored_total", kind="before_setup")
         except TimeoutError:
-            log.warning("relay.no_setup")
+            log.warning("relay.setup_timed_out")
         return None
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """See `ports.Line`."""
-        async for inbound in self._inbound():
-            match inbound:
-                case frames.Setup():
+        async for frame in self._frames():
+            match frame:
+                case inbound.Setup():
                     self._count("agent_relay_frames_ignored_total", kind="repeated_setup")
-                case frames.RelayFault(description, code):
+                case inbound.RelayError(description, code):
                     self._count("agent_relay_errors_total")
-                    log.warning("relay.error", code=code, pii_description=description)
+                    log.warning("relay.error_received", code=code, pii_description=description)
                     if side := failed_side(code or 0):
                         provider = self._speech.failed(self._call_sid, side)
                         log.warning("speech.provider_failed", side=side, provider=provider)
-                case frames.Unheeded(kind):
-                    self._count("agent_relay_frames_ignored_total", kind=kind)
-                case frames.RoundTrip() | frames.ConfigUpdated():
-                    pass
+                case inbound.IgnoredFrame(kind):
+                    if kind is not inbound.IgnoredKind.UNUSED_INFO:
+                        self._count("agent_relay_frames_ignored_total", kind=kind)
                 case _:
-                    yield inbound
-        if self._socket.close_code not in _CLEAN_CLOSES and not self._has_ended:
+                    yield frame
+        if is_lost_connection(self._socket.close_code, sent_end=self._has_ended):
             yield CallEnded(EndReason.ERROR_RELAY)
 
     async def send(self, action: TransportAction) -> None:
-        """See `ports.Line`."""
         if self._has_ended or self._socket.closed:
             return
         self._has_ended = isinstance(action, EndCall)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_str(frames.render(action))
+                await self._socket.send_str(render(action))
         except (ConnectionError, TimeoutError) as error:
-            log.warning("line.lost", error=type(error).__name__)
+            log.warning("relay.send_failed", error=type(error).__name__)
             self._has_ended = True
             await self._socket.close()
 
     async def close(self) -> None:
-        """See `ports.Line`."""
         self._has_ended = True
         await self._socket.close()
 
-    async def _inbound(self) -> AsyncGenerator[frames.Inbound, None]:
+    async def _frames(self) -> AsyncGenerator[inbound.Inbound, None]:
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
                 self._count("agent_relay_frames_ignored_total", kind="binary")
                 continue
             try:
-                yield frames.parse(message.data)
+                yield inbound.parse(message.data)
             except RelayProtocolError as error:
                 self._count("agent_relay_frames_ignored_total", kind=error.kind)
-                log.warning("frame.ignored", kind=error.kind)
+                log.warning("relay.frame_ignored", kind=error.kind)

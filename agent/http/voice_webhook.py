@@ -1,118 +1,250 @@
-"""Twilio's voice webhook: `POST /twiml` sets a call up and connects it to the relay.
+"""`POST /twiml`: Twilio's voice webhook sets a call up and connects it to ConversationRelay.
 
-The signature is verified first; nothing is stored for a request that is not Twilio's. What happens
-to a call whose relay session is over is `agent.http.action_webhook`; should that not be reached,
-Twilio asks the fallback URL of the number, which may be this one, and the call goes on here.
+The signature is verified first; nothing is stored for any other request. The URL may also be the
+fallback URL of the number: a call whose action URL failed is then reconnected.
 
-A call that we made comes with a token in its URL, which the signature covers, and which belongs to
-this call and to the number that was called (`agent.store.call_state.outbound_records`). Nothing
-else makes it one: a call
-of some other program, which has no token, is answered like one that came in.
+An outbound call brings a token in the URL, which the signature covers and which belongs to this
+call and to the called number (`agent.store.call_state.outbound_records`). A call of another
+program has no token and is treated as an inbound call.
+
+At capacity a call hears a sentence and is ended, redirected to `BUSY_REDIRECT_URL`, or put into
+`BUSY_QUEUE`, without access to the table. `BUSY_SMS` is sent beside, at most once an hour to a
+number, and never delays or fails the answer. A draining process sends a new call back to the voice
+webhook, where the load balancer chooses another process. A call is redirected `MOST_REDIRECTS`
+times; the count is in the URL, which the signature covers, so two full regions that name each other
+do not redirect a call for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from aiohttp import web
 
+from agent.call.after_session import Reconnect
 from agent.call.resumption import ResumeCause
-from agent.http import overflow_calls as busy
-from agent.http.action_webhook import go_on
-from agent.http.answering_machine import answerer, message
-from agent.http.connect_twiml import connection
-from agent.http.dial_api import OUTBOUND
-from agent.http.middleware import CALLS, SETTINGS, TELEMETRY, answer, genuine_form, refuse
+from agent.call.text import whole_number
+from agent.errors import MessageError, StoreError
+from agent.http.action_webhook import carry_out
+from agent.http.api import RateLimiter
+from agent.http.call_twiml import connect_document
+from agent.http.middleware import (
+    CALLS,
+    OUTBOUND,
+    SETTINGS,
+    TELEMETRY,
+    answer,
+    forwarded_parameters,
+    refuse,
+    verified_form,
+)
+from agent.messaging import may_text
+from agent.ports import TextMessage
 from agent.session.call_manager import CallManager
 from agent.session.caller_limits import CallerLimitError
+from agent.settings import Settings
+from agent.store.call_state import caller_usage as usage
+from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
-from agent.usecases.caller_identity import identify
+from agent.usecases.caller_identity import identify, is_telephone_number
+from agent.usecases.use_case import UseCase
 
 log = structlog.get_logger(__name__)
 
 routes = web.RouteTableDef()
 
+BUSY = "All our lines are busy at the moment. Please call again in a few minutes. Goodbye."
+TOO_OFTEN = "You have called us very often lately. Please call again later. Goodbye."
+TOO_MANY = "You already have several calls with us at the moment. Please call again later. Goodbye."
+VOICEMAIL = "Hello. This is an automated message: we have tried to reach you by telephone. Goodbye."
+MOST_REDIRECTS = 3
+_REDIRECTS = "attempt"
+_PAUSE_SECONDS = 1
+_SAY_LANGUAGE = re.compile("[a-z]{2}-[A-Z]{2}")
+"""Languages of `<Say>`; ConversationRelay knows others as well."""
+_MOST_TEXTS = 100
+"""SMS being sent at one time; beyond that a caller gets none."""
+_CLOSE_SECONDS = 5.0
+
 
 @routes.post("/twiml")
-async def set_up(request: web.Request) -> web.Response:
-    """Connect a call to the relay, personally."""
-    fields = await genuine_form(request)
+async def answer_call(request: web.Request) -> web.Response:
+    """Connect a call to ConversationRelay, with the use case of its caller."""
+    fields = await verified_form(request)
     if isinstance(fields, str):
         return refuse(request, fields, 403)
     if not fields.get("CallSid"):
         return refuse(request, "bad_request", 400)
+    if fields.get("ErrorCode") and fields.get("CallStatus") == "in-progress":  # the fallback URL
+        return await carry_out(request, fields, Reconnect(ResumeCause.LOST))
+    outbound_use_case = await _outbound_use_case(request, fields)
+    if isinstance(outbound_use_case, web.Response):
+        return outbound_use_case
+    if rejected := _without_place(request, fields, is_outbound=bool(outbound_use_case)):
+        return rejected
     settings, calls = request.app[SETTINGS], request.app[CALLS]
-    if _has_failed_elsewhere(fields):
-        return await go_on(request, fields, ResumeCause.LOST)
-    made_for = await _made_for(request, fields)
-    if isinstance(made_for, web.Response):
-        return made_for
-    if calls.lines.is_draining and (elsewhere := busy.sent_on(request, fields)):
-        return elsewhere
-    if no_seat := _turned_away(request, fields, is_ours=bool(made_for)):
-        return no_seat
-    with ExitStack() as seat:
-        seat.callback(calls.admission.release, fields["CallSid"])
+    with ExitStack() as place:
+        place.callback(calls.admission.release, fields["CallSid"])
         try:
-            prepared = await calls.prepare(fields, made_for)
+            prepared = await calls.prepare(fields, outbound_use_case)
         except CallerLimitError as limit:
             refuse(request, limit.reason, 429)
-            return answer(twiml.say_and_hang_up(busy.TOO_OFTEN))
-        seat.pop_all()
-    return answer(connection(settings, prepared, fields, calls.speech))
+            return answer(twiml.say_and_hang_up(TOO_OFTEN))
+        place.pop_all()
+    return answer(connect_document(settings, prepared, fields, calls.speech))
 
 
-def _has_failed_elsewhere(fields: Mapping[str, str]) -> bool:
-    """This is the fallback URL of a call whose action URL could not be reached."""
-    return bool(fields.get("ErrorCode")) and fields.get("CallStatus") == "in-progress"
+async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
+    """The use case of an outbound call, empty for an inbound call; else what is answered at once.
 
-
-def _turned_away(
-    request: web.Request, fields: Mapping[str, str], *, is_ours: bool
-) -> web.Response | None:
-    """What is answered to a call that has no seat; None if it has one from now on.
-
-    Args:
-        request: Of the voice webhook.
-        fields: Of the request, verified.
-        is_ours: We have called.
-    """
-    calls, call_sid = request.app[CALLS], fields["CallSid"]
-    caller = "" if is_ours else identify(fields.get("From", ""))
-    if calls.admission.has_enough(caller, call_sid):
-        refuse(request, "caller_seats", 429)
-        return answer(twiml.say_and_hang_up(busy.TOO_MANY))
-    if reason := _no_seat(calls, call_sid, caller):
-        refuse(request, reason, 503)
-        return busy.turned_away(request, fields, is_ours=is_ours)
-    return None
-
-
-def _no_seat(calls: CallManager, call_sid: str, caller: str) -> str:
-    """Why a new call cannot be taken; empty if it has a seat now, or had one."""
-    if calls.lines.is_draining:
-        return "busy"
-    if not calls.load.allows_calls and not calls.admission.holds(call_sid):
-        return "overload"
-    return "" if calls.admission.reserve(call_sid, caller) else "busy"
-
-
-async def _made_for(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
-    """The use case a call of ours was made for, empty for one that came in.
-
-    What is answered instead if no person took the call, or it is none of ours.
+    A fax is hung up, an answering machine hears one message. An unknown answer counts as a person,
+    because hanging up on a person is worse than talking to a machine
+    (https://www.twilio.com/docs/voice/answering-machine-detection).
     """
     if "dial" not in request.query:
         return ""
     dial = await request.app[OUTBOUND].claim(request.query["dial"], fields)
     if dial is None:
         return refuse(request, "dial", 403)
-    kind = answerer(fields)
-    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome=kind)
-    if kind == "fax":
+    kind = fields.get("AnsweredBy", "").partition("_")[0]
+    answered_by = kind if kind in {"human", "machine", "fax"} else "unknown"
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome=answered_by)
+    if answered_by == "fax":
         return answer(twiml.hang_up())
-    if kind == "machine":
-        return answer(message(await request.app[CALLS].use_case(dial.use_case)))
+    if answered_by == "machine":
+        return answer(_voicemail(await request.app[CALLS].use_case(dial.use_case)))
     return dial.use_case
+
+
+def _voicemail(use_case: UseCase) -> str:
+    language = use_case.relay.get("language", "")
+    return twiml.say_and_hang_up(
+        use_case.voicemail or VOICEMAIL,
+        language=language if _SAY_LANGUAGE.fullmatch(language) else "",
+    )
+
+
+def _without_place(
+    request: web.Request, fields: Mapping[str, str], *, is_outbound: bool
+) -> web.Response | None:
+    """The answer to a call for which this process has no place; None if it has one now."""
+    calls, call_sid = request.app[CALLS], fields["CallSid"]
+    if calls.lines.is_draining and _redirects(request) < MOST_REDIRECTS:
+        log.info("call.redirected")
+        own = f"{request.app[SETTINGS].origin}/twiml?{urlencode(list(request.query.items()))}"
+        url = _counted(own, request, fields)
+        return answer(twiml.redirect(url, pause_seconds=_PAUSE_SECONDS))
+    caller = "" if is_outbound else identify(fields.get("From", ""))
+    if calls.admission.has_enough(caller, call_sid):
+        refuse(request, "caller_seats", 429)
+        return answer(twiml.say_and_hang_up(TOO_MANY))
+    if calls.lines.is_draining:
+        reason = "busy"
+    elif not calls.load.allows_calls and not calls.admission.holds(call_sid):
+        reason = "overload"
+    elif not calls.admission.reserve(call_sid, caller):
+        reason = "busy"
+    else:
+        return None
+    request.app[TELEMETRY].count("agent_calls_refused_total", reason=reason)
+    log.warning("call.rejected_at_capacity", reason=reason)
+    return _at_capacity(request, fields, is_outbound=is_outbound)
+
+
+def _at_capacity(
+    request: web.Request, fields: Mapping[str, str], *, is_outbound: bool
+) -> web.Response:
+    """What a call hears at capacity; an outbound call hears the sentence only."""
+    settings = request.app[SETTINGS]
+    if not is_outbound:
+        if texts := request.app[AT_CAPACITY_TEXTS]:
+            texts.send_later(fields)
+        if settings.busy_redirect_url and _redirects(request) < MOST_REDIRECTS:
+            url = _counted(settings.busy_redirect_url, request, fields)
+            return answer(twiml.redirect(url, sentence=settings.busy_sentence))
+        if settings.busy_queue:
+            return answer(twiml.enqueue(settings.busy_queue, sentence=settings.busy_sentence))
+    return answer(twiml.say_and_hang_up(settings.busy_sentence or BUSY))
+
+
+def _redirects(request: web.Request) -> int:
+    """How often this call was redirected; a count that cannot be read is the highest."""
+    count = whole_number(request.query.get(_REDIRECTS, "0"), MOST_REDIRECTS)
+    return MOST_REDIRECTS if count is None else count
+
+
+def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
+    """A URL with the next count of redirects and the forwarded parameters."""
+    parts, forwarded = urlsplit(url), forwarded_parameters(fields)
+    query = [
+        (name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if name != _REDIRECTS and name not in forwarded
+    ]
+    query += [*forwarded.items(), (_REDIRECTS, str(_redirects(request) + 1))]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+class AtCapacityTexts:
+    """Sends `BUSY_SMS` to callers who were rejected at capacity."""
+
+    def __init__(self, settings: Settings, calls: CallManager) -> None:
+        self._text = settings.busy_sms
+        self._sender = settings.outbound_from
+        self._trusted = settings.trusted_attestation
+        self._store = calls.resources.store
+        self._messenger = calls.messenger
+        self._listed = settings.sms_numbers
+        self._clock = calls.clock
+        self._rates = RateLimiter(1, usage.TEXT_SECONDS, calls.clock)
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def send_later(self, fields: Mapping[str, str]) -> None:
+        """Text a caller with a telephone number who was not texted lately; returns at once."""
+        ours, caller = our_number(fields), fields.get("From", "")
+        sender = ours if is_telephone_number(ours) else self._sender
+        message = TextMessage(sender, caller, self._text)
+        is_theirs = is_telephone_number(caller) and not is_forged(fields, self._trusted)
+        is_possible = sender and is_theirs and may_text(message, self._listed)
+        if not is_possible or len(self._sending) >= _MOST_TEXTS or self._rates.wait(caller):
+            return
+        task = asyncio.create_task(self._send(message), name="at-capacity SMS")
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def close(self) -> None:
+        """Wait until all are sent, at most `_CLOSE_SECONDS`."""
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def _send(self, message: TextMessage) -> None:
+        try:
+            if not await usage.may_text(self._store, message.recipient, self._clock()):
+                return
+        except StoreError as error:  # the rate limiter of this process has counted it
+            log.warning("at_capacity_sms.count_failed", error=type(error).__name__)
+        try:
+            await self._messenger.text(message)
+        except MessageError as error:
+            log.warning("at_capacity_sms.send_failed", error=type(error).__name__)
+
+
+AT_CAPACITY_TEXTS: web.AppKey[AtCapacityTexts | None] = web.AppKey("at_capacity_texts")
+"""None: `BUSY_SMS` is not set."""
+
+
+async def at_capacity_texts(application: web.Application) -> AsyncIterator[None]:
+    """Provide `AT_CAPACITY_TEXTS` while the application runs; for `cleanup_ctx`."""
+    settings = application[SETTINGS]
+    texts = AtCapacityTexts(settings, application[CALLS]) if settings.busy_sms else None
+    application[AT_CAPACITY_TEXTS] = texts
+    yield
+    if texts:
+        await texts.close()

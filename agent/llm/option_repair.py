@@ -1,14 +1,14 @@
-"""What a model refuses, and what is done about it: one rule for all adapters.
+"""Refusals of requests, and their repair: one rule for all adapters.
 
 A refusal is read in this order:
 
-1. The request is too long, or the model cannot be had: a fault, see `worded`.
-2. It names an option that was sent, as `temperature` or a forced tool choice: the request is made
-   again at once without that option, or with another name for it. `LearnedOptions` remembers this
-   for the model and the life of the process; it is counted and logged once.
-3. It says that the model cannot do what was asked, as tool use while streaming: the model is to
-   blame, `ReplyFault.DENIED`, and the next one is asked.
-4. Anything else is a wrong request of ours, `ReplyFault.REFUSED`.
+1. The request is too long, or the model cannot be used: a fault, see `known_fault`.
+2. It names an option that was sent, as `temperature` or a forced tool choice: the request is
+   repeated at once without that option, or with its other name. `LearnedOptions` remembers this for
+   the model and the life of the process.
+3. It says that the model cannot do what was asked, as tool use while streaming:
+   `ReplyFault.DENIED`, and the next model is asked.
+4. Anything else is an invalid request: `ReplyFault.REFUSED`.
 
 Providers name an option in a field (`param` of OpenAI, `loc` of FastAPI) or only in a sentence.
 Their texts may quote the caller: they are matched, and logged only as personal data.
@@ -33,14 +33,14 @@ OptionLabel = Literal[
     "additional", "cache", "latency", "max_tokens", "metadata", "result_status", "service_tier",
     "stream_options", "temperature", "tool_choice", "top_p",
 ]  # fmt: skip
-"""The kinds of options, for counting."""
+"""Kinds of options, as a label of the metric."""
 
 WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
 FORCED = "In this answer you must call the tool {} first, before any words."
-"""Say in the instructions what a tool choice would say, where a model takes none."""
+"""Instructions in place of a tool choice that a model does not accept."""
 
 MOST_REPAIRS = 8
-"""A request is made at most so often again for refused options."""
+"""Most repetitions of a request for refused options."""
 
 _WORDINGS = (
     ("too long", ReplyFault.TOO_LONG),
@@ -66,14 +66,14 @@ _WORDINGS = (
     ("requires --jinja", ReplyFault.DENIED),
     ("invalid sequence as part of tooluse", ReplyFault.UNAVAILABLE),
 )
-"""Texts that say what is wrong, in lower case; the first that is found counts, `None` = none."""
+"""Texts of refusals in lower case with their fault; the first that is found counts."""
 
 _CANNOT = re.compile(
     r"(?:n['\u2019]t|not|no longer|cannot|never)\s+(?:\w+\s+)?"
     r"(?:support|available|enabled|allowed?|exist|found|be used)"
     r"|unsupported|only supported in|only supports"
 )
-_OF_A_MODEL = re.compile(
+_OF_THE_MODEL = re.compile(
     r"\bmodels?\b|\bdeployment\b|\b(?:tool|function) (?:use|call)|support\w* (?:\w+ )?tools?\b|"
     r"\btools? (?:is|are)\b|\bsystem (?:role|message|prompt|instruction)|"
     r"\bdeveloper (?:role|message|instruction)|\bstreaming\b"
@@ -86,69 +86,68 @@ _WORD = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*", re.IGNORECASE)
 _TEXTS = frozenset({"message", "msg", "detail", "error", "raw", "Message"})
 _POINTERS = frozenset({"param", "loc"})
 _QUOTES = frozenset({"input", "ctx"})
-"""Where a validator repeats what it was sent."""
+"""Fields in which a validator quotes the request."""
 _DEEPEST = 6
 _LONGEST = 4_000
-"""More of a refusal is not read; texts of this size are longer than any that are known."""
+"""Characters of a refusal that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Something in a request that a model may refuse and can answer without."""
+    """A part of a request that a model may refuse and can answer without."""
 
     key: str
-    """How it is remembered; says what exactly is not sent again."""
+    """Identifies what is not sent again."""
     label: OptionLabel
     spellings: tuple[str, ...]
-    """How refusals call it; case, `_` and `-` and blanks between words do not count."""
+    """Its names in refusals; case, `_`, `-` and spaces do not count."""
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedOption:
-    """What a provider said about a request."""
+class Refusal:
+    """What a provider says about a request that it refuses."""
 
     text: str
     pointers: tuple[str, ...] = ()
-    """The fields of the request that it named as such."""
+    """The fields of the request that it names."""
 
 
-def refusal_of(body: object) -> RefusedOption:
-    """Read the decoded body of an answer; what it quotes of the request is left out."""
-    found = list(_told(body, "message", _DEEPEST))
+def refusal_of(body: object) -> Refusal:
+    """Read the decoded body of a response, without its quotations of the request."""
+    found = list(_texts(body, "message", _DEEPEST))
     text = " ".join(text for is_pointer, text in found if not is_pointer)
-    return RefusedOption(text[:_LONGEST], tuple(text for is_pointer, text in found if is_pointer))
+    return Refusal(text[:_LONGEST], tuple(text for is_pointer, text in found if is_pointer))
 
 
-def worded(text: str) -> ReplyFault | None:
-    """What a text says in so many words; None = nothing of that kind."""
+def known_fault(text: str) -> ReplyFault | None:
+    """The fault that a text states; None = it states none of the known ones."""
     plain = text[:_LONGEST].lower()
     return next((fault for words, fault in _WORDINGS if words in plain), None)
 
 
 def fault_of(text: str) -> ReplyFault:
-    """What a refusal means that is not about an option."""
-    if fault := worded(text):
+    """The fault of a refusal that is not about an option."""
+    if fault := known_fault(text):
         return fault
     plain = text[:_LONGEST].lower()
-    if _CANNOT.search(plain) and _OF_A_MODEL.search(plain):
+    if _CANNOT.search(plain) and _OF_THE_MODEL.search(plain):
         return ReplyFault.DENIED
     return ReplyFault.REFUSED
 
 
-def refused_option(said: RefusedOption, sent: Iterable[Option]) -> Option | None:
-    """Which of the options that were sent a refusal is about; the first one that it names."""
-    if worded(said.text):
+def refused_option(refusal: Refusal, sent: Iterable[Option]) -> Option | None:
+    """The first of the options sent that a refusal names; None = it is not about an option."""
+    if known_fault(refusal.text):
         return None
     options = tuple(sent)
-    pointed = _names_in(" ".join(said.pointers))
-    if option := _first_named(options, pointed):
+    if option := _first_named(options, _names_in(" ".join(refusal.pointers))):
         return option
-    plain = said.text[:_LONGEST].lower()
-    return _first_named(options, _names_in(said.text)) if _REFUSES.search(plain) else None
+    is_refusing = _REFUSES.search(refusal.text[:_LONGEST].lower())
+    return _first_named(options, _names_in(refusal.text)) if is_refusing else None
 
 
 class LearnedOptions:
-    """Which options the models of this process have refused.
+    """The options that the models of this process have refused.
 
     Args:
         count: For each refused option, once.
@@ -159,32 +158,32 @@ class LearnedOptions:
         self._refused: dict[str, frozenset[str]] = {}
 
     def of(self, model: str) -> frozenset[str]:
-        """The keys of the options that this model is not to be sent."""
+        """The keys of the options that a model has refused."""
         return self._refused.get(model, frozenset())
 
-    def learn(self, model: str, said: RefusedOption, sent: Callable[[], Iterable[Option]]) -> bool:
-        """Whether the request is to be made again, without the option that was refused.
+    def learn(self, model: str, refusal: Refusal, sent: Callable[[], Iterable[Option]]) -> bool:
+        """Remember the refused option; whether there is one, so that the request is to be repeated.
 
         Args:
             model: Identifier.
-            said: The refusal.
-            sent: Gives the options of the request; asked only for a refusal.
+            refusal: What the provider said.
+            sent: Gives the options of the request.
         """
-        option = refused_option(said, sent())
+        option = refused_option(refusal, sent())
         if option is None:
             return False
         known = self.of(model)
-        if option.key not in known:  # another call may have learned it meanwhile
+        if option.key not in known:  # a concurrent call may have learned it
             self._refused[model] = known | {option.key}
             log.warning(
-                "model.option_refused", model=model, option=option.label, pii_detail=said.text
+                "llm.option_refused", model=model, option=option.label, pii_detail=refusal.text
             )
             self._count("agent_llm_options_refused_total", model=model, option=option.label)
         return True
 
 
-def _told(value: object, key: str, depth: int) -> Iterator[tuple[bool, str]]:
-    """Texts and pointers in the body of an error, in order; (is a pointer, text)."""
+def _texts(value: object, key: str, depth: int) -> Iterator[tuple[bool, str]]:
+    """(Is a pointer, text) of the texts and pointers in the body of an error, in order."""
     if depth < 0:
         return
     match value:
@@ -193,16 +192,16 @@ def _told(value: object, key: str, depth: int) -> Iterator[tuple[bool, str]]:
         case dict():
             for name, each in value.items():
                 if name not in _QUOTES:
-                    yield from _told(each, str(name), depth - 1)
+                    yield from _texts(each, str(name), depth - 1)
         case list():
             for each in value:
-                yield from _told(each, key, depth - 1)
+                yield from _texts(each, key, depth - 1)
         case _:
-            pass  # a number, or a text under another name
+            pass  # a number, or a text with another name
 
 
 def _names_in(text: str) -> frozenset[str]:
-    """The words of a text without `_` and `-`, and what two or three of them make together."""
+    """The words of a text without `_` and `-`, and joined by two and three."""
     words = [_plain(word) for word in _WORD.findall(text[:_LONGEST])]
     pairs = [one + other for one, other in pairwise(words)]
     triples = [pair + word for pair, word in zip(pairs, words[2:], strict=False)]

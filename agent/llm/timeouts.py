@@ -1,11 +1,7 @@
-"""How long is waited for a model, and many short waits with one timer.
+"""Time limits of a model, and one timer for the many waits of a stream.
 
-A reply is read in hundreds of pieces, and each is waited for with a limit. `asyncio.timeout` makes
-a timer for each wait and throws it away, which was a tenth of the processor time of a turn. Here a
-timer is left running: when it rings too early, as the limit has moved on since, it is set anew.
-
-All else is as with `asyncio.timeout`: the wait is cancelled, and the cancelling becomes a
-`TimeoutError`, unless somebody else has cancelled the task as well.
+Only `agent.llm.failover` limits the waits for a stream. The adapters limit connecting, and for how
+long a request is repeated while the server loads the model.
 """
 
 from __future__ import annotations
@@ -15,10 +11,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+KEEP_ALIVE_SECONDS = 120.0
+"""An idle connection is kept for so long; NAT gateways forget one after 350 s."""
+WARM_SECONDS = 60.0
+"""A connection counts as warm for so long after its last use."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long is waited for a model, in seconds."""
+    """Longest waits for a model, in seconds."""
 
     connect: float = 1.5
     first_event: float = 2.5
@@ -26,16 +27,18 @@ class TimeLimits:
     gap: float = 4.0
     """Between events."""
     load: float = 60.0
-    """In the place of `first_event`, where a server may have to load the model first."""
+    """In place of `first_event`, where a server may have to load the model first."""
 
 
 class StreamDeadline:
-    """Limits of the waits of one reader; made on a running loop.
+    """Limits the waits for one stream as `asyncio.timeout` does, with one timer for all of them.
 
-        with timeouts.at(deadline):
+        with deadline.at(loop_time):
             await something
 
-    Waits may be in different tasks, but only one at a time.
+    A reply is read in hundreds of pieces; a timer for each was a tenth of the CPU of a turn. If the
+    timer fires before the current deadline it is rescheduled. Waits may be in different tasks, one
+    at a time. Raises `TimeoutError`, unless the task was also cancelled by others.
     """
 
     def __init__(self) -> None:
@@ -44,16 +47,16 @@ class StreamDeadline:
         self._deadline = 0.0
         self._waiting: asyncio.Task[object] | None = None
         self._cancelling = 0
-        """How often others had asked the task to stop before the wait."""
+        """Cancellations requested by others before the wait."""
         self._is_late = False
 
     def at(self, deadline: float) -> Self:
-        """The limit of the next wait, on the loop's clock, in seconds."""
+        """Set the limit of the next wait, on the loop's clock, in seconds."""
         self._deadline = deadline
         return self
 
     def close(self) -> None:
-        """Nothing will be waited for any more; harmless if that is known."""
+        """Stop the timer after the last wait; may be called twice."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -66,7 +69,7 @@ class StreamDeadline:
         if self._timer is not None and self._timer.when() > self._deadline:
             self.close()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def __exit__(
         self,
@@ -80,12 +83,12 @@ class StreamDeadline:
         if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         if self._waiting is None:
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
         else:
             self._is_late = True
             self._waiting.cancel()

@@ -1,10 +1,10 @@
-"""E-mails by SendGrid (`POST /v3/mail/send`), with one JSON request on aiohttp.
+"""E-mail by SendGrid: `POST /v3/mail/send` on aiohttp.
 
-The library `sendgrid` is not used: it is synchronous, so it would need a thread that nobody can
-stop when time is up, and it hides whether a request was written before it failed. aiohttp and not
-httpx2, since the same table of failures holds for Twilio's requests (`agent.twilio.rest_client`).
+The library `sendgrid` is not used: it is synchronous, so it would need a thread that cannot be
+stopped at a time limit, and it hides whether a request was written before it failed.
 
-202 means that SendGrid has taken it over; bounces are seen there, not here.
+202 means that SendGrid accepted the e-mail; bounces are visible at SendGrid only
+(https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError
 from agent.ports import Mail
-from agent.twilio.rest_client import refused, telling_apart
+from agent.twilio.rest_client import is_certain_refusal, translating_errors
 
 log = structlog.get_logger(__name__)
 
@@ -32,24 +32,22 @@ class SendGrid:
         self._sender = sender
 
     async def send(self, mail: Mail) -> None:
-        """Have an e-mail taken over. Errors as of `ports.Messenger`."""
-        with telling_apart():
-            async with self._http.post(
-                URL, json=self._body(mail), headers=self._headers, allow_redirects=False
-            ) as answer:
-                status = answer.status
-        if status in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
-            return
-        log.warning("email.failed", status=status)
-        if refused(status):
-            raise MessageRefusedError(MessageRefusal.OTHER, f"HTTP {status}")
-        raise MessageError(f"HTTP {status}")
-
-    def _body(self, mail: Mail) -> dict[str, object]:
+        """Send an e-mail. Raises what `ports.Messenger.mail` raises."""
         recipient = {"email": mail.recipient, **({"name": mail.name} if mail.name else {})}
-        return {
+        body = {
             "personalizations": [{"to": [recipient]}],
             "from": {"email": self._sender},
             "subject": mail.subject,
             "content": [{"type": "text/html", "value": mail.html}],
         }
+        with translating_errors():
+            async with self._http.post(
+                URL, json=body, headers=self._headers, allow_redirects=False
+            ) as answer:
+                status = answer.status
+        if status in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+            return
+        log.warning("email.failed", status=status)
+        if is_certain_refusal(status):
+            raise MessageRefusedError(MessageRefusal.OTHER, f"HTTP {status}")
+        raise MessageError(f"HTTP {status}")

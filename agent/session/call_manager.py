@@ -18,10 +18,10 @@ import structlog
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
-from agent.messaging.messenger import ListedMessenger
+from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session.call_registry import ActiveCalls

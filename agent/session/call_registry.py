@@ -1,6 +1,6 @@
 """The lines of this process: seated, in progress, and asked to leave when it stops.
 
-A line has a seat from its upgrade to its end (`agent.capacity.admission`), and a session for as
+A line has a seat from its upgrade to its end (`agent.capacity`), and a session for as
 long as its
 call is led. The process is quiet when there is neither. A call may have two lines for moments: one
 that was lost, and the one on which it goes on.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.call.events import ShutdownMode
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.session.session import Session
 
 

@@ -33,11 +33,8 @@ from agent.call.actions import (
     SendDigits,
     Speak,
     StartReply,
-    StartTimer,
-    StopTimer,
     Summarize,
     SwitchLanguage,
-    Timer,
 )
 from agent.call.conversation import Conversation
 from agent.call.events import (
@@ -65,6 +62,7 @@ from agent.call.events import (
 )
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
+from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.errors import ModelError
 from agent.ports import (
     Allowance,

@@ -1,1 +1,1 @@
-"""The wire between Twilio ConversationRelay and the conversation: pure translation."""
+"""Twilio: frames of the relay socket, TwiML, signatures, speech failover, REST API."""

@@ -1,67 +1,65 @@
-"""Twilio's REST API by its own library, on our own HTTP.
+"""Twilio's REST API through Twilio's library, and access tokens for apps.
 
-The library's client is asynchronous if its HTTP client is. Its own one, `AsyncTwilioHttpClient`, is
-not used: it waits for ever, as it hands aiohttp `timeout=None` and never looks at the limit it was
-made with (twilio-python issue 925), keeps the last request, with number and words, as an attribute,
-and logs in by what aiohttp has deprecated. So `TwilioHttp` implements the interface the library has
-for this, over a session whose limits tell a connection that failed from an answer that was lost
-(`agent.twilio.rest_client`).
+The library's `AsyncTwilioHttpClient` is not used: it has no time limit
+(https://github.com/twilio/twilio-python/issues/925), keeps the last request, with number and text,
+as an attribute, and uses deprecated aiohttp authentication. `TwilioHttp` implements the interface
+that the library has for this. `TWILIO_API_URL` alone decides where the API is; `TWILIO_REGION` and
+`TWILIO_EDGE` have no effect.
 
-Where the API is reached is `TWILIO_API_URL` alone: what the library makes of `TWILIO_REGION` and
-`TWILIO_EDGE` is overwritten with it.
+A request that must not be made twice is made once, and its failure is classified:
 
-How requests are made that must not be made twice, and what it means when one fails.
-
-| what went wrong | was it sent? | because |
+| failure | outcome | reason |
 |---|---|---|
-| no connection: name, port, TLS, or too slow | no, certain | no byte of the request was written |
-| any other failure or time-out | not known | the request may have arrived and been obeyed |
-| status 4xx, but 408 | no, certain | it was read and refused |
-| any other status that is no success | not known | it may have been obeyed before it failed |
+| no connection: name, port, TLS, time limit | certain: not done | no byte was written |
+| any other failure or time limit | unknown | the request may have been carried out |
+| status 4xx except 408 | certain: not done | it was read and refused |
+| any other error status | unknown | it may have been carried out |
 
-So a connection has its own limit, shorter than that of the whole, and is used once: a kept one may
-be closed by the other side in the moment we write to it, and then nobody knows. Messages are rare;
-a handshake for each costs less than one doubt. aiohttp repeats no POST by itself.
-
-Redirects are not followed: they would carry credentials elsewhere.
-
-Access tokens: with one, an app on a phone or in a browser may call as a named caller.
-
-A token is a JWT signed with a secret of the account's API key, which the carrier checks when the
-app connects (relay reference section 6.5). What it grants:
-
-- to call the TwiML application, whose voice URL is our `/twiml`; the call then comes from
-  `client:<identity>`, and Twilio vouches for the identity;
-- to be called, where a push credential is configured; without one a phone would never ring.
-
-It lasts minutes: it is needed to begin a call and not to go on with one, and cannot be taken back.
-Trusted values are not put into it (`outgoing_application_params`): anybody who holds a token can
-read it, and what is known about a caller stands in the table under the identity.
+A connection has its own time limit and is used once: the peer may close a kept connection while we
+write to it, and then the outcome is unknown. Redirects are not followed, because they would take
+credentials elsewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
-from twilio.http import AsyncHttpClient  # type: ignore[import-untyped] # ships no types
+from twilio.base.exceptions import (  # type: ignore[import-untyped] # ships no types
+    TwilioException,
+    TwilioRestException,
+    TwilioServiceException,
+)
+from twilio.http import AsyncHttpClient  # type: ignore[import-untyped] # the same
 from twilio.http.response import Response  # type: ignore[import-untyped] # the same
-from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
+from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # the same
 from twilio.jwt.access_token.grants import (  # type: ignore[import-untyped] # the same
     VoiceGrant,
 )
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
-from agent.errors import MessageError, MessageRefusal, MessageRefusedError
+from agent.errors import DialError, DialFault, MessageError, MessageRefusal, MessageRefusedError
+
+CONNECT_SECONDS = 2.0
+TOTAL_SECONDS = 5.0
+"""Shorter than the limit of `agent.tools.idempotency`, so that the kind of a failure is known."""
+RING_SECONDS = 30
+LONGEST_SECONDS = 3600
+"""After this Twilio ends an outbound call."""
+_DIAL_SECONDS = 10.0
+_UNREADABLE = "Twilio's answer cannot be read; whether it rings is not known"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class TwilioAccount:
-    """Whose name requests are made in; an API key comes before the account's own token."""
+    """Credentials of an account; an API key is preferred to the auth token."""
 
     sid: str = ""
     auth_token: str = ""
@@ -71,8 +69,8 @@ class TwilioAccount:
     """Without a final slash."""
 
     @property
-    def lacking(self) -> str:
-        """The variable without which no request can be made; empty if all is there."""
+    def missing_variable(self) -> str:
+        """The variable without which no request can be made; empty if none is missing."""
         if not self.sid:
             return "TWILIO_ACCOUNT_SID"
         return "" if self.key_sid or self.auth_token else "TWILIO_AUTH_TOKEN"
@@ -86,7 +84,7 @@ class TwilioAccount:
 
 
 class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
-    """The library's requests on a session, within its limits."""
+    """The library's HTTP client on an aiohttp session, within its time limits."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         super().__init__(logging.getLogger(__name__), is_async=True)
@@ -103,7 +101,6 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
         timeout: float | None = None,  # noqa: ASYNC109 (never given; the session has its limits)
         allow_redirects: bool = False,
     ) -> Response:
-        """One request; raises what aiohttp raises."""
         login = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
         async with self._http.request(
             method, url, params=params, data=data, headers={**(headers or {}), **login},
@@ -113,21 +110,16 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
 
 
 def twilio_client(account: TwilioAccount, http: aiohttp.ClientSession) -> Client:
-    """The library's client for an account that lacks nothing."""
+    """The library's client for an account with credentials."""
     user, password = account.credentials
     client = Client(user, password, account.sid, http_client=TwilioHttp(http))
     client.api.base_url = account.api_url
     return client
 
 
-CONNECT_SECONDS = 2.0
-TOTAL_SECONDS = 5.0
-"""Ends before the ledger gives up (`tools.idempotency`), so that it is known how it failed."""
-
-
 @asynccontextmanager
 async def open_http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for such requests; closed on leaving."""
+    """A session that uses each connection once; closed on leaving."""
     connector = aiohttp.TCPConnector(force_close=True)
     timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
@@ -135,8 +127,13 @@ async def open_http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @contextmanager
-def telling_apart() -> Iterator[None]:
-    """Translate what a request raises: `MessageRefusedError` if nothing was written."""
+def translating_errors() -> Iterator[None]:
+    """Translate errors of aiohttp to errors of `ports.Messenger`.
+
+    Raises:
+        MessageRefusedError: No byte was written.
+        MessageError: The outcome is unknown.
+    """
     try:
         yield
     except (
@@ -149,28 +146,88 @@ def telling_apart() -> Iterator[None]:
         raise MessageError(type(error).__name__) from error
 
 
-def refused(status: int) -> bool:
-    """An answer with this status means for certain that nothing was done."""
+def is_certain_refusal(status: int) -> bool:
+    """Whether a response with this status means that nothing was done."""
     return 400 <= status < 500 and status != 408
+
+
+class TwilioDialer:
+    """`ports.Dialer` over Twilio's API.
+
+    Answering machines are detected before the call is connected (`DetectMessageEnd`, synchronous,
+    https://www.twilio.com/docs/voice/answering-machine-detection): Twilio requests the TwiML at
+    once for a person and after the greeting for a machine. A person waits a few seconds in silence.
+    Rejected: asynchronous detection, where the agent talks into the greeting of the machine.
+
+    A request is made once: when its answer is lost, the telephone may ring already.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._calls = client.calls
+
+    async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
+        call = await _dial_answer(
+            self._calls.create_async(
+                to=to,
+                from_=caller_id,
+                url=url,
+                method="POST",
+                machine_detection="DetectMessageEnd",
+                status_callback=status_url,
+                status_callback_method="POST",
+                timeout=RING_SECONDS,
+                time_limit=LONGEST_SECONDS,
+            )
+        )
+        if not call.sid:
+            raise DialError(DialFault.UNREACHABLE, _UNREADABLE)
+        return str(call.sid)
+
+    async def status(self, call_sid: str) -> str:
+        call = await _dial_answer(self._calls(call_sid).fetch_async())
+        return str(call.status)
+
+
+async def _dial_answer(request: Awaitable[_T]) -> _T:
+    """The answer of the API; its errors without its texts, which may hold personal data."""
+    try:
+        async with asyncio.timeout(_DIAL_SECONDS):
+            return await request
+    except (TwilioRestException, TwilioServiceException) as error:
+        answer = f"HTTP {error.status}, code {error.code}"
+        if error.status >= 500 or error.status == 408:
+            detail = f"Twilio failed: {answer}; whether it rings is not known"
+            raise DialError(DialFault.UNREACHABLE, detail) from error
+        raise DialError(DialFault.REFUSED, f"Twilio refused: {answer}") from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        detail = "Twilio gave no answer; whether it rings is not known"
+        raise DialError(DialFault.UNREACHABLE, detail) from error
+    except (TwilioException, ValueError, TypeError, AttributeError) as error:  # unexpected JSON
+        raise DialError(DialFault.UNREACHABLE, _UNREADABLE) from error
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceAccess:
-    """`ports.Access` of one Twilio account."""
+    """`ports.Access` of one Twilio account: tokens with which an app calls as a named caller.
+
+    A token is a JWT signed with an API key's secret (https://www.twilio.com/docs/iam/access-tokens).
+    It grants calls to the TwiML application, and incoming calls if a push credential is configured.
+    It cannot be revoked, so it lasts minutes. It carries no trusted values
+    (`outgoing_application_params`), because the holder of a token can read them.
+    """
 
     account_sid: str
     key_sid: str
     key_secret: str = field(repr=False)
     application_sid: str
-    """The TwiML application an app calls."""
+    """The TwiML application that an app calls."""
     push_credential_sid: str
-    """Lets the app be called; empty = it only calls."""
+    """For incoming calls; empty = outgoing calls only."""
     clock: Callable[[], float]
     """Epoch seconds."""
     seconds: int = 600
 
     def issue(self, identity: str) -> str:
-        """See `ports.Access`."""
         now = int(self.clock())
         token = AccessToken(
             self.account_sid,

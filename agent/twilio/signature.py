@@ -1,19 +1,16 @@
-"""Did Twilio send this? The check of webhooks and of the relay's handshake.
+"""Verification of `X-Twilio-Signature` on webhooks and on the handshake of the relay socket.
 
-Relay reference sections 4.2 to 4.4. A signature covers the URL as Twilio knows it, so it is checked
-against the configured public URLs and the request's own path and query, untouched. Host and
-forwarding headers are not looked at: whoever sends them can choose them.
+A signature covers the URL as Twilio knows it (https://www.twilio.com/docs/usage/security), so it is
+checked against the configured public URLs plus the path and query of the request. `Host` and
+forwarding headers are ignored, because the sender chooses them.
 
-The handshake is signed with its `wss` scheme, and a webhook's signature is none for a handshake.
-Twilio dials what the TwiML says, so we know the URL but for three spellings, and accept all: port
-443 given or not, `/` of a bare host given or not, and a path prefix that a proxy in front of us has
-taken away or left.
+A handshake is signed with its `wss` URL; the signature of a webhook is not valid for it. Three
+spellings of the URL are accepted: with and without port 443, with and without the `/` of a bare
+host, with and without a path prefix that a proxy removed. A handshake signature never expires, so
+the single-use token in the URL proves that the request is current.
 
-A handshake signature never expires and is the same for every call to the same URL. It proves that
-Twilio was here once; that it is here now is for the single-use token in the URL.
-
-Comparing, in constant time, is the library's. What we rely on beyond its documentation is pinned by
-tests. Its SharedKey signatures are not accepted: whether they are used on a handshake is not known.
+The library compares in constant time. Tests pin what is used beyond its documentation. SharedKey
+signatures are not accepted: it is not documented whether a handshake uses them.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")
 
 
 def is_well_formed(signature: str | None) -> bool:
-    """Whether a header can be a signature at all; cheap, and needs no body."""
+    """Whether a header has the form of a signature; needs no body."""
     return signature is not None and _WELL_FORMED.fullmatch(signature) is not None
 
 
@@ -43,10 +40,15 @@ class _Base:
 
 
 class Signatures:
-    """Checks with any of several auth tokens: while one is replaced, the old and the new count.
+    """Verifies signatures.
+
+    Args:
+        auth_tokens: A signature by any of them is valid, so that a token can be rotated.
+        public_url: Origin of the webhooks, `https` or `http`.
+        ws_url: Of the relay socket, `wss` or `ws`.
 
     Raises:
-        ValueError: a token is empty, which anybody could sign with, or a URL is not of its kind.
+        ValueError: A token is empty, or a URL has another scheme or a user name.
     """
 
     def __init__(self, auth_tokens: Sequence[str], public_url: str, ws_url: str) -> None:
@@ -62,17 +64,17 @@ class Signatures:
         """Whether Twilio sent this form.
 
         Args:
-            raw_path: Path and query, percent-encoded as they came.
-            params: The form; a multi-dict where names can repeat, for each value counts. A value
-                that is not text, such as an uploaded file, is none of Twilio's.
-            signature: The header; None if there is none.
+            raw_path: Path and query, percent-encoded as received.
+            params: The form; a multi-dict if names can repeat, because every value is signed. A
+                form with a value that is not text, such as a file, is refused.
+            signature: The header; None if it is missing.
         """
         if not all(isinstance(value, str) for value in params.values()):
             return False
         return self._is_genuine(_urls(self._public, raw_path), params, signature)
 
     def handshake_is_genuine(self, raw_path: str, signature: str | None) -> bool:
-        """Whether Twilio opens this socket; arguments as for a webhook."""
+        """Whether Twilio opens this socket; arguments as of `webhook_is_genuine`."""
         urls = [*_urls(self._socket, raw_path), *_bare_urls(self._socket, raw_path)]
         return self._is_genuine(urls, {}, signature)
 
@@ -87,7 +89,7 @@ class Signatures:
                 for url in urls
                 for validator in self._validators
             )
-        except UnicodeEncodeError:  # bytes that are no text; nothing Twilio would have signed
+        except UnicodeEncodeError:  # bytes that are not text; Twilio signs text only
             return False
 
 

@@ -1,16 +1,8 @@
-"""What a line does without a provider of speech that has failed.
+"""Speech providers that failed, and error codes of a relay session.
 
-Twilio names the side that failed by the code of an `error` message, or of the action's `ErrorCode`:
-64111 and 64112 are the voice's, 64114 the recognition's
-(https://www.twilio.com/docs/api/errors/64114). A provider that has failed is not asked by new lines
-of this process for a minute. In its place comes the backup of the use case; if it names none, or
-that has failed as well, the next provider with the voice or model Twilio has for it. A language
-`multi` is known to one provider only, so nothing takes its place.
-
-What to do about a relay session that failed, by the carrier's error code.
-
-Relay reference section 5. A code that is not known is taken for trouble of the line: a new one
-costs a second, and the number of new lines is bounded.
+A provider that failed is avoided by new sessions of this process for `AVOIDED_SECONDS`. The backup
+of the use case replaces it; without one, or if that failed as well, the next provider with Twilio's
+default voice or model. A language `multi` is known to one provider only and is not replaced.
 """
 
 from __future__ import annotations
@@ -20,32 +12,45 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.call.after_session import SessionFault
 from agent.usecases.relay_attributes import DEFAULT_LANGUAGE, DEFAULT_VOICES
 
 AVOIDED_SECONDS = 60.0
-_KEPT_LINES = 10_000
+_KEPT_SESSIONS = 10_000
 
 Attributes = Mapping[str, str]
 
 
 class SpeechSide(StrEnum):
-    """Which of a line's two providers."""
+    """One of the two providers of a session."""
 
     VOICE = "voice"
     TRANSCRIPTION = "transcription"
 
 
-_SIDES = {64111: SpeechSide.VOICE, 64112: SpeechSide.VOICE, 64114: SpeechSide.TRANSCRIPTION}
+_FAILED_SIDES = {
+    64111: SpeechSide.VOICE,  # https://www.twilio.com/docs/api/errors/64111
+    64112: SpeechSide.VOICE,  # https://www.twilio.com/docs/api/errors/64112
+    64114: SpeechSide.TRANSCRIPTION,  # https://www.twilio.com/docs/api/errors/64114
+}
+_FAULTS = {
+    64101: SessionFault.SPEECH_SETTINGS,  # https://www.twilio.com/docs/api/errors/64101
+    64106: SessionFault.SPEECH_SETTINGS,  # https://www.twilio.com/docs/api/errors/64106
+    64104: SessionFault.UNAVAILABLE,  # https://www.twilio.com/docs/api/errors/64104 call too long
+    64109: SessionFault.UNAVAILABLE,  # https://www.twilio.com/docs/api/errors/64109 account's limit
+    64110: SessionFault.UNAVAILABLE,  # https://www.twilio.com/docs/api/errors/64110 not allowed
+    64108: SessionFault.CALLER_GONE,  # https://www.twilio.com/docs/api/errors/64108 no audio
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """How the attributes of a side are called."""
+    """Names of the attributes of one side, and its providers in order of preference."""
 
     provider: str
     language: str
     others: tuple[str, ...]
-    """What belongs to the provider."""
+    """Attributes whose values are specific to a provider."""
     providers: tuple[str, ...]
 
 
@@ -66,27 +71,39 @@ _NAMES = {
 
 
 def failed_side(error_code: int) -> SpeechSide | None:
-    """Whose provider an error code is about; None for any other trouble."""
-    return _SIDES.get(error_code)
+    """The side whose provider caused this error code; None for any other cause."""
+    return _FAILED_SIDES.get(error_code)
+
+
+def session_fault(error_code: int) -> SessionFault:
+    """Why a session failed with this code; 0 = Twilio gave none.
+
+    An unknown code counts as a lost connection, because a new session costs a second and their
+    number is limited.
+    """
+    return _FAULTS.get(error_code, SessionFault.CONNECTION)
 
 
 class SpeechHealth:
-    """Which providers the lines of this process avoid."""
+    """The providers that new sessions of this process avoid."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[tuple[SpeechSide, str], float] = {}
-        self._lines: OrderedDict[str, Attributes] = OrderedDict()
+        self._sessions: OrderedDict[str, Attributes] = OrderedDict()
 
     def failed(self, call_sid: str, side: SpeechSide, otherwise: Attributes | None = None) -> str:
-        """Note that a provider has failed a call; its name, empty if it is not known.
+        """Note that a provider failed.
 
         Args:
-            call_sid: The call.
-            side: What has failed.
-            otherwise: Attributes of the line if another process has connected it.
+            call_sid: The call it failed.
+            side: The side that failed.
+            otherwise: Attributes of the session if another process connected it.
+
+        Returns:
+            The name of the provider; empty if it is not known.
         """
-        provider = self._lines.get(call_sid, otherwise or {}).get(_NAMES[side].provider, "")
+        provider = self._sessions.get(call_sid, otherwise or {}).get(_NAMES[side].provider, "")
         if provider:
             self._until[side, provider] = self._clock() + AVOIDED_SECONDS
         return provider
@@ -98,12 +115,12 @@ class SpeechHealth:
         languages: Iterable[Attributes],
         backups: Mapping[SpeechSide, Attributes],
     ) -> tuple[Attributes, tuple[Attributes, ...]]:
-        """The attributes a new line gets, of the relay and of each language.
+        """The attributes of a new session: of the relay and of each language.
 
         Args:
             call_sid: The call.
-            relay: As the use case has them.
-            languages: As the use case has them.
+            relay: Attributes of the use case.
+            languages: Attributes of each language of the use case.
             backups: Of the use case; empty attributes for none.
         """
         spoken = tuple(languages)
@@ -112,16 +129,16 @@ class SpeechHealth:
             relay = self._without(side, before, before, backups.get(side, {}))
             same = {provider: relay.get(provider, "")}
             spoken = tuple(self._without(side, {**before, **each}, each, same) for each in spoken)
-        self._lines[call_sid] = relay
-        self._lines.move_to_end(call_sid)
-        if len(self._lines) > _KEPT_LINES:
-            self._lines.popitem(last=False)
+        self._sessions[call_sid] = relay
+        self._sessions.move_to_end(call_sid)
+        if len(self._sessions) > _KEPT_SESSIONS:
+            self._sessions.popitem(last=False)
         return relay, spoken
 
     def _without(
         self, side: SpeechSide, in_force: Attributes, own: Attributes, backup: Attributes
     ) -> Attributes:
-        """A table of attributes without a provider that has failed."""
+        """The attributes with a provider that failed replaced."""
         names = _NAMES[side]
         language = own.get("code") or in_force.get(names.language) or in_force.get("language", "")
         provider = in_force.get(names.provider, "")
@@ -140,32 +157,10 @@ class SpeechHealth:
 
 
 def _voice(side: SpeechSide, provider: str, language: str) -> dict[str, str]:
-    """Of a provider, for English; Twilio has one for any other language."""
+    """The default voice of a provider, for English; Twilio has a default for other languages."""
     is_english = (language or DEFAULT_LANGUAGE).lower() == DEFAULT_LANGUAGE.lower()
     return {"voice": DEFAULT_VOICES[provider]} if side is SpeechSide.VOICE and is_english else {}
 
-
-class ErrorRemedy(StrEnum):
-    """What follows."""
-
-    NEW_LINE = "new_line"
-    """The same once more."""
-    PLAIN_LINE = "plain_line"
-    """The relay refused our settings: once more without those of voice and recognition."""
-    OTHERS = "others"
-    """The relay is not to be had: somebody else, or an apology."""
-    NONE = "none"
-    """Nobody is there to be helped."""
-
-
-_REMEDIES = {
-    64101: ErrorRemedy.PLAIN_LINE,  # invalid parameter
-    64106: ErrorRemedy.PLAIN_LINE,  # a combination that the provider refused
-    64109: ErrorRemedy.OTHERS,  # too many sessions in this account
-    64110: ErrorRemedy.OTHERS,  # the account may not use the relay
-    64104: ErrorRemedy.OTHERS,  # the longest call
-    64108: ErrorRemedy.NONE,  # no audio any more: the call is gone
-}
 
 VOICE_ATTRIBUTES = frozenset(
     {
@@ -175,9 +170,4 @@ VOICE_ATTRIBUTES = frozenset(
         "asrSmartFormat", "turnDetection", "intelligenceService", "backgroundNoiseReduction",
     }
 )  # fmt: skip
-"""What a plain line does without: the carrier's defaults go together."""
-
-
-def remedy(error_code: int) -> ErrorRemedy:
-    """What to do about a session that failed with this code; 0 = none was given."""
-    return _REMEDIES.get(error_code, ErrorRemedy.NEW_LINE)
+"""Left out when Twilio refused one of them: its defaults fit each other."""

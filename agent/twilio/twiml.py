@@ -1,30 +1,12 @@
-"""TwiML documents: what a call does next, as the carrier reads it.
+"""TwiML documents (https://www.twilio.com/docs/voice/twiml).
 
-Relay reference sections 1.1 to 1.8 and 6.2. Everything is built with the twilio helper, which
-escapes; nothing is put together from strings. Attributes of the relay are given to it in their own
-camelCase spelling: it turns snake_case into camelCase and leaves every other name alone, so this
-works for attributes it has never heard of as well (a test pins that), and the code uses the names
-of the reference.
+Documents are built with the twilio library, which escapes values. Relay attributes are passed in
+their own camelCase spelling, which the library leaves alone (a test pins that), so attributes that
+the library does not know work as well.
 
-Two things the helper does not do are done here. Characters that XML 1.0 cannot hold are left out,
-for with one of them the whole document is unreadable and the call is lost. An empty attribute is
-left out, because the relay may refuse it (64101).
-
-Not made: `<Failover>`. Its attributes are not known (sections 1.6 and 8); an invented one would be
-ignored, or end the call.
-
-What an app may send along with a call: a few short texts, passed on and believed by nobody.
-
-Parameters an app gives to its Voice SDK come as fields of the webhook, beside Twilio's own (relay
-reference section 6.5). Who holds an access token writes into them what they like. So:
-
-- those whose name begins with `app_`, a few and short, become `<Parameter>`s, which the relay
-  gives back in `setup` and Twilio shows in its logs;
-- all others are dropped. The quick-start's `ConversationRelayUrl` is one of them: a caller does not
-  choose where a call is connected to.
-
-None of them reaches the model or a tool, or says who calls, which use case answers, or what is
-dialled. Knowledge about a caller belongs into the profile, under the identity Twilio vouches for.
+Characters that XML 1.0 cannot hold are removed, because one of them makes the document unreadable
+and loses the call. An empty attribute is left out, because Twilio may refuse it (64101). Not
+written: `<Failover>`, whose attributes are not documented.
 """
 
 from __future__ import annotations
@@ -51,19 +33,19 @@ def connect(
     parameters: Mapping[str, str] | None = None,
     greeting: str = "",
 ) -> str:
-    """Connect the call to the relay.
+    """Connect the call to ConversationRelay.
 
     Args:
-        url: Where the relay opens its socket, exactly as it will be signed.
-        action_url: What is asked when the session is over, by POST.
-        attributes: As `relay_attributes` gives them.
-        languages: As `language_settings` gives them.
-        parameters: What `Setup.parameters` will hold; never secrets, they are in the carrier's
-            logs. An empty value is left out.
+        url: Where Twilio opens the relay socket, exactly as it will be signed.
+        action_url: Requested by POST when the session is over.
+        attributes: As `relay_attributes` returns them.
+        languages: As `language_settings` returns them.
+        parameters: `customParameters` of the `setup` frame. Twilio logs them, so never secrets.
+            Empty values are left out.
         greeting: Played at once by the relay; empty = none.
 
     Raises:
-        ValueError: `url` is not one of a socket.
+        ValueError: `url` is not a WebSocket URL.
     """
     ours = {"url": ATTRIBUTES["url"](url), "welcomeGreeting": greeting}
     response = VoiceResponse()
@@ -77,21 +59,21 @@ def connect(
     return str(response)
 
 
-def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
-    """Say a sentence without the relay, then end the call."""
+def say_and_hang_up(text: str, *, language: str = "") -> str:
+    """Say a sentence with `<Say>`, then end the call."""
     response = VoiceResponse()
-    response.say(_characters(text), **_present({"language": language, "voice": voice}))
+    response.say(_characters(text), **_present({"language": language}))
     response.hangup()
     return str(response)
 
 
 def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
-    """Ask another URL what to do, by POST.
+    """Continue with the TwiML of another URL, requested by POST.
 
     Args:
         url: Absolute.
         sentence: Said before; empty = nothing.
-        pause_seconds: Silence before.
+        pause_seconds: Silence before the request.
     """
     response = VoiceResponse()
     if sentence.strip():
@@ -115,11 +97,11 @@ def dial(
     Args:
         destination: E.164 number, SIP address that begins with `sip:` or `sips:`, or the user of
             an app as `client:identity`.
-        caller_id: What the person sees; empty = the caller's own number.
-        action_url: What is asked when the person has hung up or did not answer, by POST.
+        caller_id: Shown to the person; empty = the caller's own number.
+        action_url: Requested by POST when the person has hung up or did not answer.
         timeout_seconds: How long it rings.
-        parameters: Told to an app, and to nobody else; an empty value is left out. Twilio
-            passes on 8 at most, names of 32 bytes, values of 128.
+        parameters: Passed to an app only; empty values are left out. Twilio passes at most 8, with
+            names of 32 bytes and values of 128.
     """
     response = VoiceResponse()
     call = response.dial(
@@ -142,12 +124,12 @@ def dial(
 
 
 def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
-    """Let the caller wait in a queue, with Twilio's music.
+    """Put the caller into a queue, with Twilio's hold music.
 
     Args:
         queue: Its name.
-        action_url: What is asked when the caller has left the queue, or the person is done, by
-            POST; empty = nothing, the call is over then.
+        action_url: Requested by POST when the caller has left the queue or the person has hung up;
+            empty = the call ends then.
         sentence: Said before; empty = nothing.
     """
     response = VoiceResponse()
@@ -161,13 +143,13 @@ def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
 def enqueue_task(
     workflow: str, task: Mapping[str, object], *, priority: int | None, action_url: str
 ) -> str:
-    """Make the call a task of TaskRouter, and let the caller wait for who takes it.
+    """Create a TaskRouter task for the call and let the caller wait.
 
     Args:
         workflow: SID of the workflow.
-        task: Attributes of the task: values of JSON.
+        task: Attributes of the task, JSON values.
         priority: Of the task; None = the workflow's.
-        action_url: As of `enqueue`.
+        action_url: See `enqueue`.
     """
     response = VoiceResponse()
     waiting = response.enqueue(None, workflow_sid=workflow, action=action_url, method="POST")
@@ -176,11 +158,11 @@ def enqueue_task(
 
 
 def refer(address: str, *, action_url: str) -> str:
-    """Ask the caller's switchboard to call a SIP address instead of us (a call by SIP only).
+    """Refer a SIP call to another SIP address.
 
     Args:
         address: Begins with `sip:` or `sips:`.
-        action_url: What is asked when the other call was answered or could not be made, by POST.
+        action_url: Requested by POST when the referral was answered or has failed.
     """
     response = VoiceResponse()
     response.refer(action=action_url, method="POST").sip(address)
@@ -195,7 +177,7 @@ def hang_up() -> str:
 
 
 def empty() -> str:
-    """Ask nothing; for a call that is over."""
+    """No instruction, for a call that is over."""
     return str(VoiceResponse())
 
 
@@ -208,21 +190,25 @@ def _characters(text: str) -> str:
     return _NOT_XML.sub("", text)
 
 
-MOST = 8
-LONGEST = 200
-"""Characters of a value; a longer one is dropped, for half of it may mean something else."""
-
-_NAME = re.compile(r"app_[A-Za-z0-9_]{1,32}")
+_MOST_PARAMETERS = 8
+_LONGEST_PARAMETER = 200
+"""Characters of a value. A longer value is dropped, because a part of it may mean another thing."""
+_PARAMETER_NAME = re.compile(r"app_[A-Za-z0-9_]{1,32}")
 
 
 def app_parameters(fields: Mapping[str, str]) -> dict[str, str]:
-    """What of a webhook is passed on: nothing but of a call from an app.
+    """The parameters that an app may pass to the relay session.
+
+    An app's parameters come as fields of the webhook beside Twilio's own, and the holder of an
+    access token chooses them freely. Those that begin with `app_` become `<Parameter>`s, which
+    Twilio returns in `setup` and shows in its logs; all others are dropped. None reaches the model
+    or a tool, or decides about caller, use case or transfer target.
 
     Args:
         fields: Of the voice webhook, verified.
     """
     if not fields.get("From", "").startswith("client:"):
         return {}
-    named = [(name, fields[name]) for name in sorted(fields) if _NAME.fullmatch(name)]
-    short = [(name, value) for name, value in named if 0 < len(value) <= LONGEST]
-    return {name: value for name, value in short[:MOST] if value.isprintable()}
+    named = [(name, fields[name]) for name in sorted(fields) if _PARAMETER_NAME.fullmatch(name)]
+    short = [(name, value) for name, value in named if 0 < len(value) <= _LONGEST_PARAMETER]
+    return {name: value for name, value in short[:_MOST_PARAMETERS] if value.isprintable()}

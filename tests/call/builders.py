@@ -1,7 +1,4 @@
-"""Short words for events, actions and messages, and a call that is told event by event.
-
-`Call` plays through `World`, so every story is also held to all the promises.
-"""
+"""Short names for events, actions and messages, and a `Call` that checks all promises (`World`)."""
 
 from __future__ import annotations
 
@@ -17,9 +14,6 @@ from agent.call.actions import (
     Record,
     Speak,
     StartReply,
-    StartTimer,
-    StopTimer,
-    Timer,
     ToolOutcome,
 )
 from agent.call.config import CallConfig, KeyBinding, Limits
@@ -37,17 +31,18 @@ from agent.call.messages import (
     ToolResult,
 )
 from agent.call.resumption import ResumeCause
-from tests.call.world import BRIEF, World
+from agent.call.timers import StartTimer, StopTimer, Timer
+from tests.call.world import CONFIG, World
 
-HELLO = replace(BRIEF, greeting="Hello.")
-"""The greeting takes 400 ms to play."""
+HELLO = replace(CONFIG, greeting="Hello.")
+"""Its greeting takes 400 ms to play."""
 
 
 class Call:
-    """One call in a world that judges each answer."""
+    """One call in a `World`."""
 
-    def __init__(self, brief: CallConfig = HELLO) -> None:
-        self.world = World(brief=brief)
+    def __init__(self, config: CallConfig = HELLO) -> None:
+        self.world = World(config=config)
 
     @property
     def history(self) -> History:
@@ -62,15 +57,14 @@ class Call:
         return set(self.world.timers)
 
     def resumes(self, cause: ResumeCause = ResumeCause.LOST) -> list[Action]:
-        """The line is lost, and the call goes on from what was recorded."""
+        """The connection is lost, and the call goes on from what was recorded."""
         self.world.resume(cause)
         return self.happens(ev.CallStarted())
 
     def happens(self, *events: ev.Event) -> list[Action]:
-        """Hand over events; returns the answer to the last, every timer with serial 0.
+        """Send events; returns the actions after the last one, with serial 0 in every timer.
 
-        Without the mark that the caller has begun to speak, which `world.began_at` tells, and
-        without the window in which words are given again, which `running` tells.
+        Left out are `CallerBegan` (see `world.began_at`) and the timer REPEAT (see `running`).
         """
         actions: list[Action] = []
         for event in events:
@@ -87,46 +81,46 @@ class Call:
         return self.happens(ev.TimerFired(timer, self.world.timers[timer]))
 
 
-def started(brief: CallConfig = HELLO) -> Call:
+def started(config: CallConfig = HELLO) -> Call:
     """The greeting is being played."""
-    call = Call(brief)
+    call = Call(config)
     call.happens(ev.CallStarted())
     return call
 
 
-def listening(brief: CallConfig = HELLO) -> Call:
-    """The greeting was played; nobody speaks."""
-    call = started(brief)
+def listening(config: CallConfig = HELLO) -> Call:
+    """The greeting was played; neither side speaks."""
+    call = started(config)
     call.happens(agent_off())
     return call
 
 
-def thinking(words: str = "Two pizzas please.", brief: CallConfig = HELLO) -> Call:
+def thinking(words: str = "Two pizzas please.", config: CallConfig = HELLO) -> Call:
     """The caller has spoken after the greeting; reply 1 has not begun."""
-    call = listening(brief)
+    call = listening(config)
     call.happens(spoke(words))
     return call
 
 
-def speaking(text: str, brief: CallConfig = HELLO) -> Call:
+def speaking(text: str, config: CallConfig = HELLO) -> Call:
     """Reply 1 has said this much and goes on."""
-    call = thinking(brief=brief)
+    call = thinking(config=config)
     call.happens(delta(1, text))
     if Timer.FLUSH in call.running:
         call.fires(Timer.FLUSH)
     return call
 
 
-def answered(text: str, brief: CallConfig = HELLO) -> Call:
+def answered(text: str, config: CallConfig = HELLO) -> Call:
     """Reply 1 is complete and being played."""
-    call = thinking(brief=brief)
+    call = thinking(config=config)
     call.happens(delta(1, text), finished(1))
     return call
 
 
-def using(name: str, arguments: str = "{}", brief: CallConfig = HELLO) -> Call:
+def using(name: str, arguments: str = "{}", config: CallConfig = HELLO) -> Call:
     """Reply 1 has called this tool without a word; as `tool00001` it runs."""
-    call = thinking(brief=brief)
+    call = thinking(config=config)
     call.happens(finished(1, wants(name, arguments)))
     return call
 
@@ -140,12 +134,12 @@ def leaving(effect: HangUp | Handoff) -> Call:
 
 
 def limited(limits: Limits) -> CallConfig:
-    """The usual brief with other limits."""
+    """The usual configuration with other limits."""
     return replace(HELLO, limits=limits)
 
 
 def keyed(keypad: Mapping[str, KeyBinding]) -> CallConfig:
-    """The usual brief with these keys bound."""
+    """The usual configuration with these keys bound."""
     return replace(HELLO, keypad=keypad)
 
 
@@ -174,7 +168,7 @@ def failed(reply: int) -> ev.ReplyFailed:
 
 
 def wants(name: str, arguments: str = "{}") -> ToolCall:
-    """A call as a model makes it: the identifier means nothing."""
+    """A call as a model makes it; its identifier is ignored."""
     return ToolCall("x", name, arguments)
 
 
@@ -229,7 +223,7 @@ def _parts(parts: tuple[str | Part, ...]) -> tuple[Part, ...]:
 
 
 def use(number: int, name: str, arguments: str = "{}") -> ToolCall:
-    """A call as the conversation has taken it up."""
+    """A call as the conversation has accepted it."""
     return ToolCall(f"tool{number:05d}", name, arguments)
 
 

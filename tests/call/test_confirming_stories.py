@@ -1,14 +1,15 @@
 """A confirmation counts once the caller has answered; equal calls are equal until another effect.
 
-Every story also passes through `World`, which holds it to the promises of the core.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from agent.call.actions import Action, Record, RunTool, Standing, Timer
+from agent.call.actions import Action, Record, RunTool, Standing
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
+from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
 from tests.call.builders import (
     agent_off,
@@ -50,7 +51,6 @@ def results(actions: list[Action]) -> list[str]:
 
 @pytest.mark.parametrize("tool", ["look_up", "mark", "order"])
 def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> None:
-    """The tool is called without a confirmation and at once with one; the caller said nothing."""
     call = using(tool)
     call.happens(done(1))
 
@@ -62,7 +62,6 @@ def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> Non
 
 @pytest.mark.parametrize("yes", ['{"confirmed":"true"}', '{"is_confirmed":1}', '{"confirm":true}'])
 def test_a_confirmation_is_seen_in_any_spelling(yes: str) -> None:
-    """Tools take "true" and 1 for true; both calls stand in one reply here."""
     call = thinking()
 
     actions = call.happens(finished(1, wants("mark"), wants("mark", yes)))
@@ -76,12 +75,10 @@ def test_a_confirmation_is_seen_in_any_spelling(yes: str) -> None:
     ["{}", '{"confirmed":false}', '{"confirmed":null}', '{"send_confirmation":true}', "[", "[1]"],
 )
 def test_other_arguments_claim_no_confirmation(arguments: str) -> None:
-    """A message that confirms something is no answer of the caller."""
     assert not claims_confirmation(arguments)
 
 
 def test_words_of_the_caller_in_between_are_an_answer() -> None:
-    """What they mean is for the model to judge."""
     call = using("mark")
     call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("Yes."))
 
@@ -92,7 +89,6 @@ def test_words_of_the_caller_in_between_are_an_answer() -> None:
 
 
 def test_keys_of_the_caller_in_between_are_an_answer() -> None:
-    """Seven for yes."""
     call = using("mark")
     call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), pressed("7"))
     call.fires(Timer.DIGITS)
@@ -103,7 +99,6 @@ def test_keys_of_the_caller_in_between_are_an_answer() -> None:
 
 
 def test_words_that_were_said_before_anything_was_read_back_are_no_answer() -> None:
-    """The caller breaks in while the tool runs: nothing was read back by then."""
     call = using("mark")
     call.happens(spoke("And quickly please."), done(1))
 
@@ -113,7 +108,6 @@ def test_words_that_were_said_before_anything_was_read_back_are_no_answer() -> N
 
 
 def test_a_question_that_was_not_heard_at_all_is_not_answered() -> None:
-    """It was cut off before its first word."""
     call = using("mark")
     call.happens(done(1), delta(2, READ_BACK), finished(2), agent_on())
     call.happens(interrupted(""), spoke("Yes."))
@@ -123,8 +117,7 @@ def test_a_question_that_was_not_heard_at_all_is_not_answered() -> None:
     assert runs(actions) == []
 
 
-def test_a_nod_while_the_model_writes_is_no_answer() -> None:
-    """The model was asked before it."""
+def test_a_backchannel_while_the_model_writes_is_no_answer() -> None:
     call = using("mark")
     call.happens(done(1), delta(2, "One moment. "), spoke("Okay."))
 
@@ -134,7 +127,6 @@ def test_a_nod_while_the_model_writes_is_no_answer() -> None:
 
 
 def test_reading_something_else_back_asks_again() -> None:
-    """A correction needs an answer of its own, also when an earlier one had its answer."""
     call = using("mark", '{"a":1}')
     call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("No, with an e."))
     call.happens(finished(3, wants("mark", '{"a":2}')), done(2))
@@ -145,7 +137,6 @@ def test_reading_something_else_back_asks_again() -> None:
 
 
 def test_a_tool_that_was_not_called_before_is_run() -> None:
-    """The question may have been asked in words alone; the tool itself may refuse."""
     call = thinking()
     call.happens(delta(1, "Shall I?"), finished(1), agent_off(), spoke("Yes."))
 
@@ -156,12 +147,11 @@ def test_a_tool_that_was_not_called_before_is_run() -> None:
 
 
 def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
-    """The facts of the table are enough; nothing is in the memory of a process."""
     asked: list[Fact] = [CallerSaid("Hi."), ToolUsed(1, use(1, "mark"), result(1))]
     heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
     confirming = ToolUsed(2, use(2, "mark", YES))
 
-    refused = ToolCalls(History(asked), SPECS).take_up(2, [wants("mark", YES)], is_confirmed=True)
+    refused = ToolCalls(History(asked), SPECS).accept(2, [wants("mark", YES)], is_confirmed=True)
     resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
@@ -169,7 +159,6 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
 
 
 def test_an_equal_call_after_another_effect_is_run() -> None:
-    """The text message of a second order has the arguments of the first."""
     call = using("order", '{"sms":1}')
     call.happens(done(1), finished(2, wants("mark", '{"order":2}')), done(2))
 
@@ -183,7 +172,6 @@ def test_an_equal_call_after_another_effect_is_run() -> None:
 
 
 def test_what_was_changed_back_is_changed_back() -> None:
-    """One value, another one, and the first again."""
     call = using("mark", '{"name":"Ada"}')
     call.happens(done(1), finished(2, wants("mark", '{"name":"Eda"}')), done(2))
 
@@ -193,7 +181,6 @@ def test_what_was_changed_back_is_changed_back() -> None:
 
 
 def test_an_equal_call_while_another_effect_is_under_way_is_run() -> None:
-    """It does not join the first one: that one was about something else."""
     call = thinking()
     calls = [wants("order", '{"sms":1}'), wants("mark"), wants("order", '{"sms":1}')]
 
@@ -203,7 +190,6 @@ def test_an_equal_call_while_another_effect_is_under_way_is_run() -> None:
 
 
 def test_a_look_in_between_changes_nothing() -> None:
-    """A retry of the same call is still answered from the first one."""
     call = using("order")
     call.happens(done(1, '{"number":7}'), finished(2, wants("look_up")), done(2))
 
@@ -214,7 +200,6 @@ def test_a_look_in_between_changes_nothing() -> None:
 
 
 def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
-    """As if they were still there."""
     forgotten = [
         ToolUsed(1, use(1, "order"), result(1)),
         ToolUsed(2, use(2, "mark"), result(2)),
@@ -224,7 +209,7 @@ def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
     def asked_for(name: str) -> list[str]:
         tools = ToolCalls(History(), SPECS)
         tools.remember(forgotten)
-        return runs(tools.take_up(4, [wants(name)], is_confirmed=True))
+        return runs(tools.accept(4, [wants(name)], is_confirmed=True))
 
     assert asked_for("mark") == []
     assert asked_for("order") == ["order"]

@@ -1,6 +1,6 @@
 """A use case that is edited while a call runs.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call import events as ev
-from agent.call.actions import RunTool, Timer
+from agent.call.actions import RunTool
 from agent.call.config import KeyBinding, Phrases
 from agent.call.history import ToolUsed
 from agent.call.messages import Choice, ForcedTool, ToolResult
+from agent.call.timers import Timer
 from tests.call.builders import (
     HELLO,
     agent_off,
@@ -33,14 +34,12 @@ BARE = replace(HELLO, tools={}, keypad={})
 
 
 def test_an_edit_itself_says_and_does_nothing() -> None:
-    """The caller hears no difference until something new begins."""
     call = thinking()
 
     assert call.happens(ev.CallConfigChanged(BARE)) == []
 
 
 def test_a_key_means_what_the_edited_table_says() -> None:
-    """From the next press on."""
     call = listening()
     call.happens(ev.CallConfigChanged(replace(HELLO, keypad={"7": KeyBinding("", "look_up")})))
 
@@ -50,7 +49,6 @@ def test_a_key_means_what_the_edited_table_says() -> None:
 
 
 def test_a_tool_that_was_taken_away_is_not_run() -> None:
-    """A model that read of it in time is told; one that is offered it later may use it."""
     call = thinking()
     call.happens(ev.CallConfigChanged(BARE))
     refused = call.happens(finished(1, wants("look_up")))
@@ -64,7 +62,6 @@ def test_a_tool_that_was_taken_away_is_not_run() -> None:
 
 
 def test_a_tool_that_runs_is_finished_though_it_was_taken_away() -> None:
-    """What was begun has one result, and the model reads it."""
     call = using("order")
     call.happens(ev.CallConfigChanged(BARE))
 
@@ -76,7 +73,6 @@ def test_a_tool_that_runs_is_finished_though_it_was_taken_away() -> None:
 
 
 def test_edited_sentences_are_the_ones_said() -> None:
-    """Also those that put the caller off."""
     call = answered("Sure.")
     call.happens(
         ev.CallConfigChanged(replace(HELLO, phrases=Phrases(still_there=("Hello there?",))))

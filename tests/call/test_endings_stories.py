@@ -1,6 +1,6 @@
 """Every way a call ends, what takes an end back, and what stands.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -10,19 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelReply,
-    EndCall,
-    Handoff,
-    HangUp,
-    Record,
-    Speak,
-    StopTimer,
-    Timer,
-)
+from agent.call.actions import CancelReply, EndCall, Handoff, HangUp, Record, Speak
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.call.messages import Choice, Usage
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent_off,
@@ -55,7 +47,6 @@ WISH = (
 
 
 def test_the_call_ends_when_the_goodbye_was_played() -> None:
-    """Practice section 15: last token, playback, end."""
     call = leaving(HangUp())
 
     actions = call.happens(agent_off())
@@ -70,7 +61,6 @@ def test_the_call_ends_when_the_goodbye_was_played() -> None:
 
 
 def test_the_call_ends_also_without_playback_reports() -> None:
-    """The estimate stands in, at most ten seconds."""
     call = leaving(HangUp())
 
     actions = call.fires(Timer.PLAYBACK)
@@ -79,7 +69,6 @@ def test_the_call_ends_also_without_playback_reports() -> None:
 
 
 def test_the_end_of_an_earlier_playback_does_not_end_the_call() -> None:
-    """The filler's "off" comes after the goodbye was sent; the goodbye is still to be heard."""
     call = thinking("That is all.")
     call.fires(Timer.FILLER)
     call.happens(agent_on(), delta(1, "Thank you, goodbye."), finished(1, wants("leave")))
@@ -92,8 +81,7 @@ def test_the_end_of_an_earlier_playback_does_not_end_the_call() -> None:
     assert EndCall('{"reasonCode": "goodbye"}') in at_last
 
 
-def test_a_caller_who_begins_to_speak_holds_the_end_back() -> None:
-    """Their words are on the way: neither the end of the playback nor its estimate cuts them."""
+def test_a_caller_who_begins_to_speak_delays_the_end() -> None:
     call = leaving(HangUp())
 
     begun = call.happens(partial("Wait, one"))
@@ -105,7 +93,6 @@ def test_a_caller_who_begins_to_speak_holds_the_end_back() -> None:
 
 
 def test_the_wait_for_the_goodbye_is_limited() -> None:
-    """Practice section 15: at most ten seconds."""
     call = thinking("That is all.")
     call.happens(delta(1, "Goodbye. " * 40), finished(1, wants("leave")))
 
@@ -115,7 +102,6 @@ def test_the_wait_for_the_goodbye_is_limited() -> None:
 
 
 def test_a_model_that_ends_without_a_word_is_asked_for_one() -> None:
-    """The caller hears a goodbye; tools are over."""
     call = using("leave")
 
     actions = call.happens(done(1, effect=HangUp()))
@@ -124,7 +110,6 @@ def test_a_model_that_ends_without_a_word_is_asked_for_one() -> None:
 
 
 def test_a_model_without_last_words_gets_ours() -> None:
-    """Promise 7."""
     call = using("leave")
     call.happens(done(1, effect=HangUp()), finished(2))
 
@@ -135,7 +120,6 @@ def test_a_model_without_last_words_gets_ours() -> None:
 
 
 def test_a_model_that_fails_at_its_last_words_gets_ours() -> None:
-    """Promise 7; the end stands."""
     call = using("leave")
     call.happens(done(1, effect=Handoff("wish", "wants a person")))
 
@@ -148,7 +132,6 @@ def test_a_model_that_fails_at_its_last_words_gets_ours() -> None:
 
 
 def test_a_caller_who_speaks_takes_the_end_back() -> None:
-    """Practice section 15."""
     call = leaving(HangUp())
 
     actions = call.happens(spoke("Wait, one more thing."))
@@ -159,7 +142,6 @@ def test_a_caller_who_speaks_takes_the_end_back() -> None:
 
 
 def test_a_caller_who_breaks_in_takes_the_end_back() -> None:
-    """Also without words that were understood."""
     call = leaving(HangUp())
 
     actions = call.happens(interrupted("Thank you"))
@@ -169,7 +151,6 @@ def test_a_caller_who_breaks_in_takes_the_end_back() -> None:
 
 
 def test_a_handoff_stands_whatever_the_caller_says() -> None:
-    """Practice section 7: words are kept, the effect stands."""
     call = leaving(Handoff("wish"))
 
     words = call.happens(spoke("Wait, one more thing."))
@@ -182,7 +163,6 @@ def test_a_handoff_stands_whatever_the_caller_says() -> None:
 
 
 def test_an_interrupt_hurries_a_handoff() -> None:
-    """There is nothing left to hear."""
     call = leaving(Handoff("wish"))
 
     actions = call.happens(interrupted("Thank you"))
@@ -197,9 +177,8 @@ def test_an_interrupt_hurries_a_handoff() -> None:
 
 
 def test_a_late_hang_up_is_no_longer_wanted() -> None:
-    """The caller has gone on; only a handoff stands."""
-    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
-    call = using("leave", brief=brief)
+    config = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", config=config)
     call.happens(spoke("Wait!"), done(1, effect=HangUp()))
     call.happens(delta(2, "Yes?"), finished(2))
 
@@ -207,9 +186,8 @@ def test_a_late_hang_up_is_no_longer_wanted() -> None:
 
 
 def test_a_late_handoff_still_hands_off() -> None:
-    """It has happened, and somebody waits for the caller."""
-    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
-    call = using("leave", brief=brief)
+    config = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", config=config)
     call.happens(spoke("Wait!"), done(1, effect=Handoff("wish", "so")))
     call.happens(delta(2, "Yes?"), finished(2))
 
@@ -220,7 +198,6 @@ def test_a_late_handoff_still_hands_off() -> None:
 
 
 def test_a_relay_that_does_not_close_is_not_waited_for() -> None:
-    """Promise 8: the closing timer is the end."""
     call = leaving(HangUp())
     call.happens(agent_off())
 
@@ -232,7 +209,6 @@ def test_a_relay_that_does_not_close_is_not_waited_for() -> None:
 
 
 def test_a_hang_up_while_the_goodbye_plays_is_the_agents_end() -> None:
-    """Every call has exactly one end reason: the decision that was made first."""
     call = leaving(HangUp())
 
     call.happens(ev.CallEnded(EndReason.CALLER_HANGUP))
@@ -242,7 +218,6 @@ def test_a_hang_up_while_the_goodbye_plays_is_the_agents_end() -> None:
 
 @pytest.mark.parametrize("reason", [EndReason.CALLER_HANGUP, EndReason.ERROR_RELAY])
 def test_a_hang_up_stops_everything(reason: EndReason) -> None:
-    """Promise 8."""
     call = speaking("We have three kinds, ")
 
     actions = call.happens(ev.CallEnded(reason))
@@ -271,15 +246,13 @@ def test_a_hang_up_stops_everything(reason: EndReason) -> None:
     ],
 )
 def test_after_the_end_nothing_happens(event: ev.Event) -> None:
-    """Promise 8."""
     call = speaking("We have three kinds, ")
     call.happens(ev.CallEnded())
 
     assert call.happens(event) == []
 
 
-def test_words_after_the_carrier_was_told_are_only_kept() -> None:
-    """Promises 3 and 5: nothing is said after the end, and no word is lost."""
+def test_words_after_the_end_message_are_only_recorded() -> None:
     call = leaving(HangUp())
     call.happens(agent_off())
 
@@ -292,8 +265,7 @@ def test_words_after_the_carrier_was_told_are_only_kept() -> None:
     assert cut == [Record(2, AgentSaid("Thank", is_cut=True))]
 
 
-def test_a_result_after_the_carrier_was_told_is_recorded() -> None:
-    """Promise 4; it has no other effect."""
+def test_a_result_after_the_end_message_is_recorded() -> None:
     call = using("order")
     call.happens(spoke("Bye."), delta(2, "Bye."), finished(2, wants("leave")))
     call.happens(done(2, effect=HangUp()), agent_off())

@@ -1,6 +1,6 @@
 """Replies that give nothing, fail, are blocked or are cut short.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartReply, StopTimer, Timer
+from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartReply
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import Role, StopReason
+from agent.call.timers import StopTimer, Timer
 from agent.call.turn import CALL_AS_TEXT
 from tests.call.builders import (
     HELLO,
@@ -34,7 +35,6 @@ from tests.call.builders import (
 
 @pytest.mark.parametrize("text", ["", "<thinking>They want pizza.</thinking>", " \n"])
 def test_a_reply_without_words_is_tried_once_more(text: str) -> None:
-    """Promise 7: then a sentence of our own."""
     call = thinking()
 
     again = call.happens(delta(1, text), finished(1))
@@ -52,7 +52,6 @@ CALL = '<tool_call>{"name": "mark", "arguments": {}}</tool_call> It is done.'
 @pytest.mark.parametrize("words", ["", "One moment. "])
 @pytest.mark.parametrize("stop", [StopReason.END, StopReason.TOOLS, StopReason.MALFORMED])
 def test_a_tool_call_in_text_is_asked_for_again_and_not_said(words: str, stop: StopReason) -> None:
-    """Promise 7: words before it stay; the model is told; then a sentence of our own."""
     call = thinking()
 
     said = spoken(call.happens(delta(1, words + CALL)))
@@ -68,7 +67,6 @@ def test_a_tool_call_in_text_is_asked_for_again_and_not_said(words: str, stop: S
 
 
 def test_a_real_call_beside_one_in_text_is_run() -> None:
-    """Some servers pass both on."""
     call = thinking()
 
     actions = call.happens(delta(1, CALL), finished(1, wants("mark")))
@@ -78,7 +76,6 @@ def test_a_real_call_beside_one_in_text_is_run() -> None:
 
 
 def test_each_turn_may_be_tried_once_more() -> None:
-    """The second chance belongs to the turn."""
     call = thinking()
     call.happens(finished(1), finished(2), spoke("Two pizzas."))
 
@@ -88,7 +85,6 @@ def test_each_turn_may_be_tried_once_more() -> None:
 
 
 def test_a_failed_reply_is_followed_by_an_apology() -> None:
-    """Promise 7."""
     call = thinking()
 
     actions = call.happens(failed(1))
@@ -97,13 +93,12 @@ def test_a_failed_reply_is_followed_by_an_apology() -> None:
         StopTimer(Timer.FILLER),
         Speak(2, HELLO.phrases.apology, is_last=True),
         Record(2, AgentSaid(HELLO.phrases.apology, SpeechSource.SERVICE)),
-        starts(Timer.TROUBLE, 30_000),
+        starts(Timer.MODEL_FAILURE, 30_000),
         starts(Timer.PLAYBACK, 5_866),
     ]
 
 
 def test_a_failure_in_mid_sentence_closes_the_utterance() -> None:
-    """Promise 6."""
     call = speaking("We have three kinds, ")
 
     actions = call.happens(failed(1))
@@ -116,7 +111,6 @@ def test_a_failure_in_mid_sentence_closes_the_utterance() -> None:
 
 
 def test_after_a_second_failure_the_caller_need_not_say_it_again() -> None:
-    """Nobody can be reached: the caller is asked for patience, and we try again by ourselves."""
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."))
 
@@ -133,7 +127,6 @@ def test_after_a_second_failure_the_caller_need_not_say_it_again() -> None:
 
 
 def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
-    """The new words are what counts."""
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."), failed(2))
 
@@ -143,8 +136,7 @@ def test_a_caller_who_says_something_else_meanwhile_is_answered() -> None:
     assert Timer.RETRY not in call.running
 
 
-def test_patience_has_an_end() -> None:
-    """Half a minute of trying, however often the caller asks meanwhile: say so and go."""
+def test_a_model_that_fails_is_not_asked_for_ever() -> None:
     call = thinking()
     began = call.happens(failed(1))
     call.happens(spoke("Two pizzas."))
@@ -152,13 +144,13 @@ def test_patience_has_an_end() -> None:
     for reply in range(2, 6):
         heard += spoken(call.happens(failed(reply)))
         call.fires(Timer.RETRY)
-    call.fires(Timer.TROUBLE)
+    call.fires(Timer.MODEL_FAILURE)
 
     said = call.happens(failed(6))
     ended = call.happens(agent_off())
 
     first, later = HELLO.phrases.trying_again
-    assert starts(Timer.TROUBLE, 30_000) in began
+    assert starts(Timer.MODEL_FAILURE, 30_000) in began
     assert heard == [first, later, later, later]
     assert spoken(said) == [HELLO.phrases.goodbye_trouble]
     assert EndCall('{"reasonCode": "goodbye"}') in ended
@@ -166,8 +158,7 @@ def test_patience_has_an_end() -> None:
 
 
 def test_a_second_failure_passes_the_call_to_a_person() -> None:
-    """If there is one."""
-    call = thinking(brief=replace(HELLO, can_hand_off=True))
+    call = thinking(config=replace(HELLO, can_hand_off=True))
     call.happens(failed(1), spoke("Two pizzas."))
 
     said = call.happens(failed(2))
@@ -182,7 +173,6 @@ def test_a_second_failure_passes_the_call_to_a_person() -> None:
 
 
 def test_a_reply_that_succeeds_forgives_a_failure() -> None:
-    """Two failures in a row, not in a call."""
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."), delta(2, "Sure."), finished(2))
     call.happens(spoke("And a salad."))
@@ -190,19 +180,17 @@ def test_a_reply_that_succeeds_forgives_a_failure() -> None:
     assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
 
 
-def test_an_answer_ends_the_trouble() -> None:
-    """The next one begins with patience anew."""
+def test_an_answer_resets_the_failures() -> None:
     call = thinking()
     call.happens(failed(1), spoke("Two pizzas."))
-    call.fires(Timer.TROUBLE)
+    call.fires(Timer.MODEL_FAILURE)
     call.happens(delta(2, "Sure."), finished(2), spoke("And a salad."))
 
     assert spoken(call.happens(failed(3))) == [HELLO.phrases.apology]
-    assert Timer.TROUBLE in call.running
+    assert Timer.MODEL_FAILURE in call.running
 
 
-def test_a_failure_under_a_goodbye_is_not_the_beginning_of_trouble() -> None:
-    """A caller who goes on after all begins with patience, and patience has an end."""
+def test_a_failure_in_a_call_that_ends_is_not_counted() -> None:
     call = using("leave")
     call.happens(done(1, effect=HangUp()))
     goodbye = call.happens(failed(2))
@@ -212,11 +200,10 @@ def test_a_failure_under_a_goodbye_is_not_the_beginning_of_trouble() -> None:
 
     assert spoken(goodbye) == [HELLO.phrases.goodbye]
     assert spoken(actions) == [HELLO.phrases.apology]
-    assert Timer.TROUBLE in call.running
+    assert Timer.MODEL_FAILURE in call.running
 
 
 def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
-    """What was not said yet never is."""
     call = speaking("Well, first you ")
 
     actions = call.happens(delta(1, "take a "), finished(1, stop=StopReason.BLOCKED))
@@ -230,7 +217,6 @@ def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
 
 
 def test_a_blocked_reply_runs_no_tools() -> None:
-    """Its calls are blocked as well."""
     call = thinking()
 
     actions = call.happens(finished(1, wants("order"), stop=StopReason.BLOCKED))
@@ -240,7 +226,6 @@ def test_a_blocked_reply_runs_no_tools() -> None:
 
 
 def test_a_reply_that_was_too_long_loses_its_unfinished_sentence() -> None:
-    """Practice section 9: it may stop inside a word."""
     call = thinking()
     call.happens(delta(1, "We have pizza. It is good. And it com"))
 
@@ -252,7 +237,6 @@ def test_a_reply_that_was_too_long_loses_its_unfinished_sentence() -> None:
 
 
 def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
-    """Nobody is asked a question and then hung up on."""
     call = using("leave")
     call.happens(done(1, effect=HangUp()))
 
@@ -262,7 +246,6 @@ def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
 
 
 def test_thinking_inside_thinking_is_not_spoken() -> None:
-    """Seed part D, condition 17."""
     call = thinking()
 
     call.happens(delta(1, "<think>a <think>b</think> c</think> Sure."), finished(1))
@@ -271,7 +254,6 @@ def test_thinking_inside_thinking_is_not_spoken() -> None:
 
 
 def test_an_empty_thinking_tag_hides_nothing() -> None:
-    """It is closed where it is opened."""
     call = thinking()
 
     call.happens(delta(1, "<thinking/> Sure."), finished(1))
@@ -283,7 +265,6 @@ def test_an_empty_thinking_tag_hides_nothing() -> None:
     "marks", ["...", "—", "?!", "*", "…", "😀", "- ", "**", "( )", "„“", "<br>"]
 )
 def test_a_reply_of_marks_alone_is_an_empty_reply(marks: str) -> None:
-    """Nothing of it can be said: it is asked for once more, then a sentence stands in."""
     call = thinking()
     call.happens(delta(1, f"{marks} "))
     if Timer.FLUSH in call.running:

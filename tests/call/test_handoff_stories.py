@@ -1,6 +1,6 @@
 """What a person is told who takes a call over.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ def handed_over(call: Call, reply: int, handoff: Handoff) -> dict[str, Any]:
 
 
 def test_a_model_that_gives_no_summary_costs_no_time() -> None:
-    """The caller's words stand in at once; the model is not asked for more."""
     call = thinking("My pizza is cold. I want a person!")
 
     handed = handed_over(call, 1, Handoff("user-requested", slots={"order": "one pizza"}))
@@ -56,8 +55,7 @@ def test_a_model_that_gives_no_summary_costs_no_time() -> None:
     }
 
 
-def test_keys_are_never_told_to_the_person() -> None:
-    """They may be a card or a secret."""
+def test_keys_are_never_handed_over() -> None:
     call = thinking("I will type my number.")
     call.happens(delta(1, "Go on."), finished(1), agent_off())
     call.happens(*(pressed(key) for key in "5678#"))
@@ -70,18 +68,16 @@ def test_keys_are_never_told_to_the_person() -> None:
     assert "5678" not in json.dumps(handed)
 
 
-def test_the_person_is_told_the_language_of_the_use_case() -> None:
-    """Nobody has asked for another one."""
-    call = thinking("Una persona, por favor.", brief=SPANISH)
+def test_the_language_of_the_use_case_is_handed_over() -> None:
+    call = thinking("Una persona, por favor.", config=SPANISH)
 
     handed = handed_over(call, 1, Handoff("user-requested", "so"))
 
     assert handed["language"] == "es-US"
 
 
-def test_the_person_is_told_the_language_that_was_switched_to_last() -> None:
-    """Neither an edit of the use case nor another tool changes what the caller speaks."""
-    call = thinking("Speak English, please.", brief=SPANISH)
+def test_the_language_switched_to_last_is_handed_over() -> None:
+    call = thinking("Speak English, please.", config=SPANISH)
     call.happens(finished(1, wants("leave")), done(1, effect=SwitchLanguage("fr-FR")))
     call.happens(finished(2, wants("leave")), done(2, effect=SwitchLanguage("en-US")))
     call.happens(finished(3, wants("leave")), done(3, effect=Play("https://example.com/a.mp3")))
@@ -92,9 +88,8 @@ def test_the_person_is_told_the_language_that_was_switched_to_last() -> None:
     assert handed["language"] == "en-US"
 
 
-def test_trouble_of_ours_is_told_with_words_and_language() -> None:
-    """The model cannot say what it was about, so the caller's words do."""
-    call = thinking("Two pizzas.", brief=SPANISH)
+def test_a_transfer_after_model_failures_has_words_and_language() -> None:
+    call = thinking("Two pizzas.", config=SPANISH)
     call.happens(failed(1), spoke("Hello? Two pizzas!"), failed(2))
 
     handed = told(call.happens(agent_off()))

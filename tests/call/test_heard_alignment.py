@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.heard_alignment import GOOD_FIT, heard_until
+from agent.call.heard_alignment import GOOD_FIT, heard_until, letters
 
 SENT = "Your order is two large pizzas. That comes to $24.50 in all. Shall I go on?"
 TEXTS = st.text(
@@ -38,7 +38,6 @@ WORDS = st.lists(
     ],
 )
 def test_a_report_is_read_as_the_beginning_of_all_that_was_sent(reported: str, heard: str) -> None:
-    """The first reading of `utteranceUntilInterrupt`."""
     assert SENT[: heard_until(SENT, reported)] == heard
 
 
@@ -51,12 +50,10 @@ def test_a_report_is_read_as_the_beginning_of_all_that_was_sent(reported: str, h
     ],
 )
 def test_a_report_may_begin_with_a_later_message(reported: str, heard: str) -> None:
-    """The second reading: only the current message is covered."""
     assert SENT[: heard_until(SENT, reported)] == heard
 
 
 def test_the_latest_passage_that_fits_is_taken() -> None:
-    """Both begin alike; the report is of the message that was playing."""
     sent = "Hello, this is the pizza place. One moment please. Thanks. One moment please."
 
     assert sent[: heard_until(sent, "One moment")] == sent.removesuffix(" please.")
@@ -70,24 +67,20 @@ def test_the_latest_passage_that_fits_is_taken() -> None:
     ],
 )
 def test_numbers_that_were_spelled_out_are_found(reported: str, heard: str) -> None:
-    """A speech engine reports the words it spoke."""
     sent = "That comes to $24.50 in all."
 
     assert sent[: heard_until(sent, reported)] == heard
 
 
 def test_a_word_that_was_cut_in_half_was_not_heard() -> None:
-    """The position is the end of the word before."""
     assert SENT[: heard_until(SENT, "Your order is two lar")] == "Your order is two"
 
 
 def test_a_word_the_engine_left_out_does_no_harm() -> None:
-    """Practice section 5, rule 2: small mismatches are allowed."""
     assert SENT[: heard_until(SENT, "Your order two large")] == "Your order is two large"
 
 
 def test_a_word_of_the_report_that_was_not_sent_does_no_harm() -> None:
-    """What follows the last word that was found is left out."""
     assert SENT[: heard_until(SENT, "Your order is two huge")] == "Your order is two"
 
 
@@ -96,14 +89,12 @@ def test_a_word_of_the_report_that_was_not_sent_does_no_harm() -> None:
     [(None, ""), (0, ""), (900, "Your order is"), (1_000, "Your order is"), (60_000, SENT[:-1])],
 )
 def test_without_a_fit_the_time_decides(after_ms: int | None, heard: str) -> None:
-    """Practice section 5, rule 4: 15 characters a second, at a word end, never more than sent."""
     position = heard_until(SENT, "Bonjour tout le monde", after_ms=after_ms)
 
     assert SENT[:position] == heard
 
 
 def test_the_rate_of_the_voice_can_be_set() -> None:
-    """Tunable per voice."""
     position = heard_until(SENT, "Bonjour", after_ms=1_000, characters_per_second=18)
 
     assert SENT[:position] == "Your order is two"
@@ -126,19 +117,16 @@ def test_the_rate_of_the_voice_can_be_set() -> None:
 def test_writing_without_spaces_is_cut_where_it_was_cut(
     sent: str, reported: str, heard: str
 ) -> None:
-    """There each character stands for itself; a whole clause is no word."""
     assert sent[: heard_until(sent, reported)] == heard
 
 
 def test_wide_characters_take_longer_to_read_out() -> None:
-    """Five of them a second, where a second has fifteen letters."""
     sent = "お電話ありがとうございます"
 
     assert sent[: heard_until(sent, "Hello", after_ms=1_000)] == "お電話あり"
 
 
 def test_just_too_few_words_are_not_believed() -> None:
-    """Practice section 5, rule 4: fewer than 60 of 100 words."""
     believed = heard_until("one two three four five six", "one two three x y")
     doubted = heard_until("one two three four five six", "one two x y z")
 
@@ -146,7 +134,6 @@ def test_just_too_few_words_are_not_believed() -> None:
 
 
 def test_nothing_sent_is_nothing_heard() -> None:
-    """An interrupt before the first word."""
     assert heard_until("", "Hello") == 0
     assert heard_until("...", "Hello", after_ms=5_000) == 0
 
@@ -155,7 +142,6 @@ def test_nothing_sent_is_nothing_heard() -> None:
 def test_the_position_lies_in_the_text_at_the_end_of_a_word(
     sent: str, reported: str, after_ms: int | None
 ) -> None:
-    """History keeps whole words of the agent's own."""
     end = heard_until(sent, reported, after_ms=after_ms)
 
     assert 0 <= end <= len(sent)
@@ -168,7 +154,6 @@ def test_the_position_lies_in_the_text_at_the_end_of_a_word(
 def test_every_beginning_that_ends_with_a_word_is_found_exactly(
     words: list[str], count: int
 ) -> None:
-    """No words, in whatever repetition, lead the alignment astray."""
     sent, reported = " ".join(words), " ".join(words[:count])
 
     end = heard_until(sent, reported)
@@ -178,7 +163,6 @@ def test_every_beginning_that_ends_with_a_word_is_found_exactly(
 
 @given(words=WORDS)
 def test_all_that_was_sent_is_all_that_was_heard(words: list[str]) -> None:
-    """The last mark included, if there was a word."""
     sent = " ".join(words)
 
     assert heard_until(sent, sent) == (len(sent) if re.search(r"\w", sent) else 0)
@@ -194,7 +178,6 @@ SPELLED = {"24.50": "twenty four dollars fifty", "7": "seven", "415": "four one 
 
 @given(dice=st.randoms(use_true_random=True), length=st.sampled_from([3, 10, 30, 80, 150]))
 def test_bounded_work_changes_nothing_for_what_relays_report(dice: Random, length: int) -> None:
-    """Numbers spelled out, words left out or misheard, the last one cut: as without a bound."""
     sent, reported = _conversation_like(dice, length)
 
     assert heard_until(sent, reported) == _heard_without_bound(sent, reported)
@@ -257,7 +240,6 @@ REPORT = "you have table {} at seven and the total is so far twenty four fifty d
 
 @pytest.mark.parametrize("sentences", [1, 30, 100])
 def test_a_long_report_with_numbers_is_found_however_much_repeats(sentences: int) -> None:
-    """Also where aligning it as a whole would take too long."""
     sent = "".join(map(SENTENCE.format, range(sentences))) + "Shall I go on with the next one?"
     reported = "".join(map(REPORT.format, range(sentences))) + "shall i go"
 
@@ -267,7 +249,6 @@ def test_a_long_report_with_numbers_is_found_however_much_repeats(sentences: int
 
 
 def test_a_long_repetitive_report_is_found_word_by_word() -> None:
-    """Fifteen hundred times the same word, and the cut inside one of them."""
     sent = "ha " * 1_500 + "the end"
 
     assert heard_until(sent, "ha " * 1_400) == len("ha " * 1_400) - 1
@@ -275,7 +256,6 @@ def test_a_long_repetitive_report_is_found_word_by_word() -> None:
 
 
 def test_a_long_report_that_fits_nowhere_leaves_it_to_the_time() -> None:
-    """Cubic work otherwise: eleven seconds for this one."""
     sent = "ha " * 1_500
 
     end = heard_until(sent, "ha " * 749 + "xx ha " * 750 + "yy", after_ms=2_000)
@@ -284,8 +264,23 @@ def test_a_long_report_that_fits_nowhere_leaves_it_to_the_time() -> None:
 
 
 def test_an_endless_speech_is_cut_where_its_beginning_was_heard() -> None:
-    """Only so much of it is looked at."""
     sent = "one two three " * 20_000
 
     assert sent[: heard_until(sent, "one two three four")] == "one two three"
     assert heard_until(sent, "four", after_ms=10**9) <= 16_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0),
+        ("Hello.", 6),
+        ("Grüße", 5),
+        ("ご注文", 9),
+        ("主菜 Pizza", 12),
+        ("안녕", 6),
+        ("สวัสดี", 6),
+    ],
+)
+def test_wide_characters_count_as_several_letters(text: str, expected: int) -> None:
+    assert letters(text) == expected

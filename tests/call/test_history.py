@@ -60,15 +60,11 @@ def fact_lists(draw: st.DrawFn) -> list[Fact]:
 def test_any_facts_make_a_request_that_every_provider_accepts(
     facts: list[Fact], limit: int
 ) -> None:
-    """Promise 1, whatever happened and wherever it is trimmed."""
     assert_acceptable(History(facts).messages(limit))
 
 
 @given(facts=fact_lists(), limit=st.integers(0, 120))
-def test_trimming_keeps_the_end_and_starts_where_the_caller_takes_the_floor(
-    facts: list[Fact], limit: int
-) -> None:
-    """Practice section 8, rule 11."""
+def test_trimming_keeps_the_end_and_starts_at_a_turn_border(facts: list[Fact], limit: int) -> None:
     history = History(facts)
 
     trimmed = history.messages(limit)
@@ -84,7 +80,6 @@ def test_trimming_keeps_the_end_and_starts_where_the_caller_takes_the_floor(
 
 @given(facts=fact_lists())
 def test_a_generous_limit_leaves_every_tool_call_and_result(facts: list[Fact]) -> None:
-    """Nothing is lost on the way to the model."""
     messages = History(facts).messages(10_000)
 
     parts = [part for message in messages for part in message.parts]
@@ -111,7 +106,6 @@ def borders_of(facts: list[Fact]) -> list[int]:
 def test_a_summary_is_read_in_the_place_of_what_it_is_of(
     call: tuple[list[Fact], int], later: list[Fact], limit: int, is_forgotten: bool
 ) -> None:
-    """Every provider accepts it; the turns after it are read as they would be without it."""
     facts, until = call
     new = [fact for fact in later if not isinstance(fact, ToolUsed)]
     history = History(facts)
@@ -134,7 +128,6 @@ def test_a_summary_is_read_in_the_place_of_what_it_is_of(
 
 @given(call=summarised())
 def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> None:
-    """What a model reads, and where facts are, stays the same; the facts before are given back."""
     facts, until = call
     history = History(facts)
     read = history.messages(10_000)
@@ -152,17 +145,14 @@ def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> No
 
 
 def test_the_latest_summary_is_in_force() -> None:
-    """It tells of those before it; none of them is read as something that was said."""
     history = History([*TURNS, Summary("One.", 2), Summary("Two.", 5), CallerSaid("i")])
 
     said = "[Summary of the call so far: Two.] gggggggggg hhhhhhhhhh i"
     assert history.messages(1_000) == (caller(said),)
-    assert history.last == CallerSaid("i")
 
 
 @pytest.mark.parametrize(("limit", "first"), [(58, "c" * 10), (57, "g" * 10)])
 def test_a_summary_takes_room(limit: int, first: str) -> None:
-    """It is read in any case; older turns are left out for it."""
     history = History([*TURNS, Summary("Eight at", 2)])
 
     text = history.messages(limit)[0].parts[0]
@@ -173,7 +163,6 @@ def test_a_summary_takes_room(limit: int, first: str) -> None:
 
 @pytest.mark.parametrize("until", [-1, 1, 3, 6, 7, 99])
 def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
-    """It would part a tool call from its result, or tell of what has not happened."""
     history = History(TURNS)
 
     with pytest.raises(ValueError, match=f"^fact 7 is no summary until {until}$"):
@@ -183,7 +172,6 @@ def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
 
 
 def test_a_summary_does_not_reach_less_far_than_the_last_one() -> None:
-    """What was forgotten cannot be told again."""
     history = History([*TURNS, Summary("One.", 5)])
 
     with pytest.raises(ValueError, match=r"^fact 8 is no summary until 2$"):
@@ -191,7 +179,6 @@ def test_a_summary_does_not_reach_less_far_than_the_last_one() -> None:
 
 
 def test_a_forgotten_fact_is_not_mistaken_for_another() -> None:
-    """A position says which one is meant, also when it is gone."""
     history = History([*TURNS, Summary("One.", 2)])
     history.forget()
 
@@ -202,7 +189,6 @@ def test_a_forgotten_fact_is_not_mistaken_for_another() -> None:
 
 
 def test_the_words_the_caller_has_answered_are_found() -> None:
-    """The model's, before the caller's last by then; fillers ask nothing."""
     said: list[Fact] = [
         AgentSaid("Large?"),
         AgentSaid("One moment.", SpeechSource.SERVICE),
@@ -218,7 +204,6 @@ def test_the_words_the_caller_has_answered_are_found() -> None:
 
 
 def test_a_call_begins_with_a_word_for_the_caller() -> None:
-    """Practice section 8, rules 1 and 3."""
     assert History([]).messages(100) == (caller(CALL_BEGINS),)
     assert History([AgentSaid("Hello.", SpeechSource.GREETING)]).messages(100) == (
         caller(CALL_BEGINS),
@@ -228,7 +213,6 @@ def test_a_call_begins_with_a_word_for_the_caller() -> None:
 
 
 def test_neighbours_of_one_side_are_one_message() -> None:
-    """Practice section 8, rule 2; texts are joined, keys and notes are marked."""
     history = History(
         [
             CallerSaid("Hi."),
@@ -248,7 +232,6 @@ def test_neighbours_of_one_side_are_one_message() -> None:
 
 
 def test_a_cut_is_noted_before_the_callers_next_words_once() -> None:
-    """Practice section 4.1, step 6."""
     history = History(
         [
             CallerSaid("Hi."),
@@ -270,7 +253,6 @@ def test_a_cut_is_noted_before_the_callers_next_words_once() -> None:
 
 
 def test_calls_of_one_reply_are_answered_together() -> None:
-    """Practice section 8, rule 5; a run without result is still running."""
     history = History(
         [
             CallerSaid("Hi."),
@@ -314,7 +296,6 @@ TURNS: list[Fact] = [
     ],
 )
 def test_the_latest_whole_turns_within_the_limit_are_kept(limit: int, first: str) -> None:
-    """The last turn always; two sayings in a row are one; arguments and results count."""
     messages = History(TURNS).messages(limit)
 
     text = messages[0].parts[0]
@@ -323,7 +304,6 @@ def test_the_latest_whole_turns_within_the_limit_are_kept(limit: int, first: str
 
 
 def test_a_call_without_any_turn_is_not_trimmed() -> None:
-    """There is no border to trim at."""
     history = History([AgentSaid("a" * 50, SpeechSource.GREETING), Note("b" * 50)])
 
     assert history.messages(10) == (
@@ -334,12 +314,10 @@ def test_a_call_without_any_turn_is_not_trimmed() -> None:
 
 
 def test_a_note_with_nothing_before_it_begins_a_request() -> None:
-    """Notes stand on the caller's side."""
     assert History([Note("Late.")]).messages(10) == (caller("[Late.]"),)
 
 
 def test_facts_keep_their_places() -> None:
-    """A position is an identity."""
     history = History([CallerSaid("Hi.")])
 
     position = history.append(AgentSaid("We "))
@@ -353,7 +331,6 @@ def test_facts_keep_their_places() -> None:
 
 
 def test_a_tool_run_is_given_its_result() -> None:
-    """The fact is completed."""
     history = History([ToolUsed(1, use(1, "look_up"))])
 
     history.complete_tool(0, result(1))
@@ -375,7 +352,6 @@ def test_a_tool_run_is_given_its_result() -> None:
     ],
 )
 def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], object]) -> None:
-    """A second cut, a second result, a cut of the caller: mistakes that must be seen."""
     history = History(
         [
             AgentSaid("We have", is_cut=True),
@@ -391,15 +367,13 @@ def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], 
     assert list(history) == before
 
 
-def test_messages_hold_no_empty_text() -> None:
-    """Practice section 8, rule 4."""
+def test_messages_have_no_empty_text() -> None:
     history = History([CallerSaid(" "), AgentSaid("\n"), CallerSaid(" Hi. "), AgentSaid("")])
 
     assert history.messages(100) == (Message(caller("Hi.").role, (Text("Hi."),)),)
 
 
 def test_last_words_of_the_caller_may_be_heard_anew() -> None:
-    """As often as speech recognition changes its mind, until something follows them."""
     history = History([AgentSaid("Hello."), CallerSaid("Two"), CallerSaid("large")])
 
     positions = [history.rephrase("large pizzas"), history.rephrase("large pizzas, please")]
@@ -411,7 +385,6 @@ def test_last_words_of_the_caller_may_be_heard_anew() -> None:
 
 @pytest.mark.parametrize("facts", [[], [CallerSaid("Two"), Note("A note.")]])
 def test_words_that_something_followed_stay_as_they_are(facts: list[Fact]) -> None:
-    """A model may have answered them."""
     history = History(facts)
 
     with pytest.raises(ValueError, match="not the caller's words"):

@@ -1,16 +1,17 @@
 """The caller breaks in: races of interrupts with words, replies and reports.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.call.actions import CancelReply, Record, Speak, StopTimer, Timer
+from agent.call.actions import CancelReply, Record, Speak
 from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ForcedTool
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent,
@@ -38,7 +39,6 @@ CUT = "[The caller interrupted you there and did not hear more.]"
 
 
 def test_an_interrupt_keeps_only_what_was_heard() -> None:
-    """Promise 3."""
     call = speaking("We have three kinds of pizza today, and two salads. ")
 
     actions = call.happens(interrupted("We have three kinds"))
@@ -51,8 +51,7 @@ def test_an_interrupt_keeps_only_what_was_heard() -> None:
     ]
 
 
-def test_the_model_is_told_that_it_was_cut_off() -> None:
-    """Practice section 4.1, step 6."""
+def test_the_model_reads_that_it_was_cut_off() -> None:
     call = speaking("We have three kinds of pizza today, and two salads. ")
     call.happens(interrupted("We have three kinds"))
 
@@ -65,7 +64,6 @@ def test_the_model_is_told_that_it_was_cut_off() -> None:
 
 
 def test_nothing_more_of_an_interrupted_reply_is_spoken() -> None:
-    """Promise 3."""
     call = speaking("We have three kinds, ")
     call.happens(interrupted("We have"))
 
@@ -74,7 +72,6 @@ def test_nothing_more_of_an_interrupted_reply_is_spoken() -> None:
 
 
 def test_an_interrupt_after_the_reply_was_complete_still_cuts() -> None:
-    """Practice section 3: models write faster than voices read."""
     call = answered("We have three kinds of pizza today.")
 
     actions = call.happens(interrupted("We have three"))
@@ -87,7 +84,6 @@ def test_an_interrupt_after_the_reply_was_complete_still_cuts() -> None:
 
 
 def test_a_reply_heard_to_its_end_is_not_cut() -> None:
-    """The interrupt came with the last word."""
     call = answered("We have three kinds.")
 
     actions = call.happens(interrupted("We have three kinds"))
@@ -96,7 +92,6 @@ def test_a_reply_heard_to_its_end_is_not_cut() -> None:
 
 
 def test_a_reply_that_goes_on_is_cut_even_where_all_so_far_was_heard() -> None:
-    """There was more to come, and the model must know that nobody heard it."""
     call = speaking("We have three kinds, ")
 
     actions = call.happens(interrupted("We have three kinds"))
@@ -105,7 +100,6 @@ def test_a_reply_that_goes_on_is_cut_even_where_all_so_far_was_heard() -> None:
 
 
 def test_a_second_interrupt_does_no_harm() -> None:
-    """Promise 3: a cut is made once."""
     call = speaking("We have three kinds of pizza today, ")
     call.happens(interrupted("We have three"))
 
@@ -115,7 +109,6 @@ def test_a_second_interrupt_does_no_harm() -> None:
 
 
 def test_an_interrupt_that_reports_nothing_leaves_nothing() -> None:
-    """Practice section 5, rule 7."""
     call = speaking("We have three kinds of pizza today, ")
     call.happens(interrupted(""))
 
@@ -130,7 +123,6 @@ def test_an_interrupt_that_reports_nothing_leaves_nothing() -> None:
 
 
 def test_what_the_relay_reported_as_played_counts_as_heard() -> None:
-    """Practice section 5: the longer consistent beginning."""
     call = speaking("We have three kinds of pizza today, ")
     call.happens(played("We have three kinds"))
 
@@ -140,7 +132,6 @@ def test_what_the_relay_reported_as_played_counts_as_heard() -> None:
 
 
 def test_a_report_that_fits_nowhere_is_replaced_by_the_time() -> None:
-    """Practice section 5, rule 4: 15 characters a second."""
     call = speaking("We have three kinds of pizza today, ")
 
     call.happens(interrupted("Bonjour tout le monde", 1_000))
@@ -149,7 +140,6 @@ def test_a_report_that_fits_nowhere_is_replaced_by_the_time() -> None:
 
 
 def test_an_interrupt_of_the_greeting_cuts_it() -> None:
-    """Practice section 5, rule 10."""
     call = started(replace(HELLO, greeting="Hello, how can I help?"))
 
     actions = call.happens(interrupted("Hello,"))
@@ -162,7 +152,6 @@ def test_an_interrupt_of_the_greeting_cuts_it() -> None:
 
 
 def test_an_interrupt_that_comes_after_its_prompt_asks_anew() -> None:
-    """Relay reference section 8, item 6: their order is not documented."""
     call = answered("We have three kinds of pizza today.")
     call.happens(spoke("Which kinds?"))
 
@@ -185,15 +174,13 @@ def test_an_interrupt_that_comes_after_its_prompt_asks_anew() -> None:
 
 
 def test_a_late_interrupt_that_cuts_nothing_leaves_the_reply_alone() -> None:
-    """The speech before was heard to its end; the caller's words are being answered."""
     call = answered("We have three kinds.")
     call.happens(spoke("Which kinds?"))
 
     assert call.happens(interrupted("We have three kinds.")) == []
 
 
-def test_a_late_interrupt_while_words_are_held_only_cuts() -> None:
-    """There is no reply yet that could be asked anew."""
+def test_a_late_interrupt_during_the_end_of_turn_delay_only_cuts() -> None:
     call = answered("We have three kinds of pizza today.")
     call.happens(spoke("I would like a"))
 
@@ -203,7 +190,6 @@ def test_a_late_interrupt_while_words_are_held_only_cuts() -> None:
 
 
 def test_a_late_interrupt_keeps_the_choice_of_the_reply() -> None:
-    """A forced tool stays forced."""
     call = answered("We have three kinds.", keyed({"3": KeyBinding("", "mark")}))
     call.happens(pressed("3"))
 
@@ -213,7 +199,6 @@ def test_a_late_interrupt_keeps_the_choice_of_the_reply() -> None:
 
 
 def test_an_utterance_of_several_pieces_is_cut_in_each() -> None:
-    """Practice section 5, rule 6: one position in one ordered list."""
     call = using("look_up")
     call.fires(Timer.FILLER)
     call.happens(done(1), delta(2, "It is open until ten. "), finished(2))
@@ -227,7 +212,6 @@ def test_an_utterance_of_several_pieces_is_cut_in_each() -> None:
 
 
 def test_two_texts_reported_as_played_are_two() -> None:
-    """Relay reference section 2.7: one report for each text that was sent."""
     call = using("look_up")
     call.fires(Timer.FILLER)
     call.happens(done(1), delta(2, "Done."), finished(2))
@@ -242,7 +226,6 @@ def test_two_texts_reported_as_played_are_two() -> None:
 
 
 def test_short_texts_reported_as_played_are_heard() -> None:
-    """Glued together they would fit nothing."""
     call = listening(keyed({"1": KeyBinding("Sure.", "look_up")}))
     call.happens(pressed("1"), delta(1, "Done."), finished(1))
     call.happens(played("Sure."), played("Done."))
@@ -250,3 +233,10 @@ def test_short_texts_reported_as_played_are_heard() -> None:
     call.happens(interrupted(""))
 
     assert call.facts[2:] == [AgentSaid("Sure.", SpeechSource.SERVICE), AgentSaid("Done.")]
+
+
+def test_reports_of_played_text_are_kept_up_to_a_bound() -> None:
+    call = answered("One two three.")
+    call.happens(played("z" * 16_000), played("One two three."))
+
+    assert Record(2, AgentSaid("", is_cut=True)) in call.happens(interrupted(""))

@@ -1,6 +1,6 @@
 """Keys of the telephone, bound and unbound, between words and replies.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak, StopTimer, Timer
+from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak
 from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, CallerSaid, InputMode, SpeechSource
 from agent.call.messages import Choice, ForcedTool
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     agent,
@@ -50,7 +51,6 @@ KEYPAD = {
 
 
 def test_a_key_with_text_and_function_speaks_and_forces_the_tool() -> None:
-    """Seed section A13, second row."""
     call = listening(keyed(KEYPAD))
 
     actions = call.happens(pressed("1"))
@@ -74,7 +74,6 @@ def test_a_key_with_text_and_function_speaks_and_forces_the_tool() -> None:
 
 
 def test_a_key_with_text_lets_the_model_say_it() -> None:
-    """Seed section A13, first row."""
     call = listening(keyed(KEYPAD))
 
     actions = call.happens(pressed("2"))
@@ -88,7 +87,6 @@ def test_a_key_with_text_lets_the_model_say_it() -> None:
 
 
 def test_a_key_with_a_function_forces_the_tool_once() -> None:
-    """Seed section A13, third row; the choice is free again after the first round."""
     call = listening(keyed(KEYPAD))
 
     forced = call.happens(pressed("3"))
@@ -99,8 +97,7 @@ def test_a_key_with_a_function_forces_the_tool_once() -> None:
     assert question(free).choice is Choice.AUTO
 
 
-def test_a_key_with_neither_is_told_to_the_model() -> None:
-    """Seed section A13, fourth row."""
+def test_a_key_with_neither_is_read_by_the_model() -> None:
     call = listening(keyed(KEYPAD))
 
     actions = call.happens(pressed("4"))
@@ -110,7 +107,6 @@ def test_a_key_with_neither_is_told_to_the_model() -> None:
 
 
 def test_keys_without_binding_become_one_entry() -> None:
-    """Practice section 16: never one turn for each key."""
     call = listening()
 
     first = call.happens(pressed("5"))
@@ -133,7 +129,6 @@ def test_keys_without_binding_become_one_entry() -> None:
 
 
 def test_a_pause_completes_an_entry() -> None:
-    """Practice section 16."""
     call = listening()
     call.happens(pressed("5"), pressed("0"))
 
@@ -141,7 +136,6 @@ def test_a_pause_completes_an_entry() -> None:
 
 
 def test_the_first_key_stops_the_agent() -> None:
-    """Practice section 16."""
     call = speaking("Please type your number, ")
 
     actions = call.happens(pressed("5"))
@@ -154,7 +148,6 @@ def test_the_first_key_stops_the_agent() -> None:
 
 
 def test_a_star_takes_the_keys_back() -> None:
-    """Nothing was typed: the caller is listened to again."""
     call = listening()
     call.happens(pressed("5"), pressed("*"))
 
@@ -165,7 +158,6 @@ def test_a_star_takes_the_keys_back() -> None:
 
 
 def test_keys_after_a_star_count() -> None:
-    """The entry begins anew."""
     call = listening()
 
     actions = call.happens(pressed("5"), pressed("*"), pressed("7"), pressed("#"))
@@ -175,7 +167,6 @@ def test_keys_after_a_star_count() -> None:
 
 
 def test_an_empty_entry_after_words_does_not_forget_them() -> None:
-    """The key stopped a reply to them; they still want an answer."""
     call = thinking("What is on the menu?")
 
     actions = call.happens(pressed("#"))
@@ -185,7 +176,6 @@ def test_an_empty_entry_after_words_does_not_forget_them() -> None:
 
 
 def test_an_empty_entry_after_a_filler_does_not_forget_what_was_asked() -> None:
-    """The key stopped a tool; a sentence of ours is no answer."""
     call = using("look_up")
     call.fires(Timer.FILLER)
 
@@ -195,7 +185,6 @@ def test_an_empty_entry_after_a_filler_does_not_forget_what_was_asked() -> None:
 
 
 def test_an_empty_entry_does_not_end_the_attempts_to_get_an_answer() -> None:
-    """The caller was asked for patience."""
     call = thinking("What is on the menu?")
     call.happens(failed(1), spoke("The menu?"), failed(2))
 
@@ -205,7 +194,6 @@ def test_an_empty_entry_does_not_end_the_attempts_to_get_an_answer() -> None:
 
 
 def test_an_empty_entry_after_a_re_prompt_is_listened_after() -> None:
-    """It is still the caller's turn."""
     call = listening()
     call.fires(Timer.IDLE)
 
@@ -213,7 +201,6 @@ def test_an_empty_entry_after_a_re_prompt_is_listened_after() -> None:
 
 
 def test_words_complete_an_entry() -> None:
-    """Both are one turn, in their order; here a yes is no nod."""
     call = listening()
     call.happens(pressed("5"), agent_on())
 
@@ -223,7 +210,6 @@ def test_words_complete_an_entry() -> None:
 
 
 def test_a_bound_key_completes_an_entry() -> None:
-    """Both are kept."""
     call = listening(keyed({"4": KeyBinding()}))
     call.happens(pressed("5"))
 
@@ -234,7 +220,6 @@ def test_a_bound_key_completes_an_entry() -> None:
 
 
 def test_keys_typed_before_the_line_dropped_are_kept() -> None:
-    """Promise 5."""
     call = listening()
     call.happens(pressed("5"))
 
@@ -244,9 +229,8 @@ def test_keys_typed_before_the_line_dropped_are_kept() -> None:
 
 
 def test_words_while_typing_do_not_strand_a_handoff() -> None:
-    """Promise 7: found by the state machine after thousands of runs."""
-    brief = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
-    call = using("leave", brief=brief)
+    config = replace(HELLO, tools={"leave": replace(HELLO.tools["order"], name="leave")})
+    call = using("leave", config=config)
     call.happens(pressed("5"), done(1, effect=Handoff("wish", "so")))
 
     actions = call.happens(spoke("Two pizzas please."))

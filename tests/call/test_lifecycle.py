@@ -1,181 +1,186 @@
-"""How far a call has come, and how it ends."""
+"""How a call ends: `CallEnding`, and the `HandoffData` that the action URL reads."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from agent.call import events as ev
-from agent.call.actions import (
-    Effect,
-    EndCall,
-    Handoff,
-    HangUp,
-    SendDigits,
-    StartTimer,
-    StopTimer,
-    SwitchLanguage,
-    Timer,
-    ToolOutcome,
-)
-from agent.call.config import CallConfig, Limits
-from agent.call.ending import BY_AGENT, IDLE, STOPPED, TIME_IS_UP, TROUBLE
+from agent.call.actions import Handoff
+from agent.call.config import Phrases
 from agent.call.events import EndReason
-from agent.call.history import CallerSaid, History
-from agent.call.lifecycle import CallLifecycle
-from agent.call.messages import Usage
-from agent.call.timers import TimerSet
+from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note
+from agent.call.lifecycle import (
+    BY_AGENT,
+    HANDED_OVER,
+    IDLE,
+    LARGEST,
+    MODEL_FAILED,
+    QUIET,
+    SPENT,
+    TIME_IS_UP,
+    CallEnding,
+    HandoffData,
+    ReasonCode,
+    transfer,
+)
 
-LIMITS = Limits(duration_ms=100_000, duration_warning_ms=10_000, closing_ms=5_000)
-BRIEF = CallConfig(language="en-US")
-
-
-def new() -> CallLifecycle:
-    return CallLifecycle(History(), TimerSet())
-
-
-def begun() -> CallLifecycle:
-    course = new()
-    course.begin(LIMITS, 0)
-    return course
-
-
-def closing() -> CallLifecycle:
-    course = begun()
-    course.close(BY_AGENT, LIMITS)
-    return course
-
-
-def gone() -> CallLifecycle:
-    course = begun()
-    course.lose(EndReason.CALLER_HANGUP)
-    return course
+PERSON = ReasonCode.LIVE_AGENT
+TEXT = st.text(st.characters(codec=None))
 
 
 @pytest.mark.parametrize(
-    ("event", "expected"),
+    ("ending", "reason", "is_revocable"),
     [
-        (ev.CallStarted(), [True, False, False, False]),
-        (ev.CallerSpoke("Yes."), [False, True, True, False]),
-        (ev.CallerInterrupted(""), [False, True, True, False]),
-        (ev.TokensCounted(1, Usage(1, 1)), [False, True, True, False]),
-        (ev.CallerPressed("1"), [False, True, False, False]),
-        (ev.PlaybackReported(ev.Playback.CALLER_ON), [False, True, False, False]),
-        (ev.Summarized(1, "Two pizzas."), [False, True, False, False]),
-        (ev.SummaryFailed(1), [False, True, False, False]),
-        (ev.AllowanceSpent(), [False, True, False, False]),
-        (ev.ServiceStopping(), [True, True, False, False]),
-        (ev.CallEnded(), [True, True, True, False]),
-        (ev.ToolFinished("tool00001", ToolOutcome("{}")), [True, True, True, True]),
-        (ev.CallConfigChanged(BRIEF), [True, True, True, True]),
+        (BY_AGENT, EndReason.AGENT_END, True),
+        (IDLE, EndReason.IDLE, True),
+        (TIME_IS_UP, EndReason.MAX_DURATION, False),
+        (SPENT, EndReason.CALLER_SPEND, False),
+        (MODEL_FAILED, EndReason.ERROR_MODEL, False),
+        (HANDED_OVER, EndReason.DRAIN, False),
+        (transfer(Handoff("wish")), EndReason.TRANSFER, False),
     ],
 )
-def test_each_event_has_its_season(event: ev.Event, expected: list[bool]) -> None:
-    """Before the call, while it is open, while the carrier ends it, and after it."""
-    seasons = [new(), begun(), closing(), gone()]
-
-    assert [course.expects(event) for course in seasons] == expected
-
-
-def test_the_time_before_a_break_counts() -> None:
-    """A call that has lasted too long already is warned at once."""
-    courses = [new().begin(LIMITS, elapsed_ms) for elapsed_ms in (0, 60_000, 95_000)]
-
-    assert courses == [
-        StartTimer(Timer.DURATION, 1, 90_000),
-        StartTimer(Timer.DURATION, 1, 30_000),
-        StartTimer(Timer.DURATION, 1, 1),
-    ]
-
-
-def test_the_time_is_up_after_a_warning() -> None:
-    """A call that ended anyway was not warned."""
-    course = begun()
-    course.plan(BY_AGENT)
-    course.warn(LIMITS)
-    course.plan(None)
-
-    said = [(course.warn(LIMITS), course.is_time_up), (course.warn(LIMITS), course.is_time_up)]
-
-    assert said == [
-        (StartTimer(Timer.DURATION, 3, 10_000), False),
-        (StartTimer(Timer.DURATION, 4, 10_000), True),
-    ]
-
-
-def test_the_carrier_is_told_to_end_and_not_waited_for() -> None:
-    """Nothing else runs then."""
-    course = begun()
-
-    assert course.close(TROUBLE, LIMITS) == [
-        StopTimer(Timer.DURATION),
-        EndCall('{"reasonCode": "goodbye"}'),
-        StartTimer(Timer.CLOSING, 2, 5_000),
-    ]
-    assert (course.is_open, course.is_closing, course.is_gone) == (False, True, False)
-    assert course.reason is EndReason.ERROR_MODEL
-
-
-def test_a_lost_line_has_the_reason_that_came_first() -> None:
-    """The end that was carried out, or decided; without one it is what the line says."""
-    closed, decided, neither = closing(), begun(), begun()
-    closed.plan(STOPPED)
-    decided.plan(IDLE)
-
-    stopped = [course.lose(EndReason.ERROR_RELAY) for course in (closed, decided, neither)]
-
-    assert stopped == [
-        [StopTimer(Timer.CLOSING)],
-        [StopTimer(Timer.DURATION)],
-        [StopTimer(Timer.DURATION)],
-    ]
-    assert [course.reason for course in (closed, decided, neither)] == [
-        EndReason.AGENT_END,
-        EndReason.IDLE,
-        EndReason.ERROR_RELAY,
-    ]
-
-
-def test_an_end_stands_unless_the_caller_may_take_it_back() -> None:
-    """No end, one that can be taken back, one that cannot, and one that is carried out."""
-    open_, revocable, final, closed = begun(), begun(), begun(), closing()
-    revocable.plan(IDLE)
-    final.plan(TIME_IS_UP)
-
-    courses = [open_, revocable, final, closed]
-
-    assert [course.is_settled for course in courses] == [False, False, True, True]
-    assert [course.is_revocable for course in courses] == [False, True, False, False]
-
-
-@pytest.mark.parametrize(
-    ("effect", "was_awaited", "expected"),
-    [
-        (None, True, (None, [])),
-        (HangUp(), True, (EndReason.AGENT_END, [])),
-        (HangUp(), False, (None, [])),
-        (Handoff("wish"), False, (EndReason.TRANSFER, [])),
-        (SendDigits("1"), False, (None, [SendDigits("1")])),
-    ],
-)
-def test_a_tool_may_change_the_course(
-    effect: Effect | None, expected: tuple[EndReason | None, list[Effect]], *, was_awaited: bool
+def test_only_a_goodbye_is_revocable(
+    ending: CallEnding, reason: EndReason, is_revocable: bool
 ) -> None:
-    """A hang-up that nobody waited for is dropped: the caller has gone on."""
-    course = begun()
-
-    actions = course.take_effect(effect, BRIEF, was_awaited=was_awaited)
-
-    assert (course.ending.reason if course.ending else None, actions) == expected
+    assert (ending.reason, ending.is_revocable) == (reason, is_revocable)
 
 
-def test_a_person_is_told_the_language_and_the_last_words() -> None:
-    """That of the use case until it is switched."""
-    course = CallLifecycle(History([CallerSaid("A person, please.")]), TimerSet())
+def test_a_transfer_keeps_the_reason_and_the_summary_of_the_model() -> None:
+    said = [CallerSaid("A person, please.")]
 
-    before = course.transfer(Handoff("wish"), BRIEF)
-    switched = course.take_effect(SwitchLanguage("es-US"), BRIEF, was_awaited=True)
-    after = course.transfer(Handoff("wish"), BRIEF)
+    ending = transfer(Handoff("wish", "Two pizzas.", {"name": "Ada"}), said, language="es-US")
 
-    assert switched == [SwitchLanguage("es-US")]
-    assert (before.handoff.language, after.handoff.language) == ("en-US", "es-US")
-    assert before.handoff.summary == "The caller's last words: A person, please."
+    assert ending.handoff == HandoffData(PERSON, "wish", "Two pizzas.", {"name": "Ada"}, "es-US")
+    assert ending.farewell(Phrases()) == "I will connect you with a person now."
+    assert BY_AGENT.farewell(Phrases()) == "Thank you for calling. Goodbye."
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            [
+                CallerSaid("Hello."),
+                CallerSaid("Two pizzas."),
+                AgentSaid("Your card number, please?"),
+                CallerSaid("4111111111111111", InputMode.KEYPAD),
+                CallerSaid("That was it."),
+                Note("The caller pressed 4111."),
+                CallerSaid("A person, please."),
+            ],
+            "Two pizzas. / That was it. / A person, please.",
+        ),
+        (
+            [CallerSaid("a" * 999), CallerSaid("A person, please.")],
+            f"{'a' * 230} / A person, please.",
+        ),
+        ([CallerSaid("0", InputMode.KEYPAD)], ""),
+    ],
+    ids=["the last three, without keys", "the end of long ones", "none"],
+)
+def test_without_a_summary_the_callers_last_words_stand_in(facts: list[Fact], words: str) -> None:
+    summary = f"The caller's last words: {words}" if words else ""
+
+    assert transfer(Handoff("wish"), facts).handoff == HandoffData(PERSON, "wish", summary)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (HandoffData(), '{"reasonCode": "goodbye"}'),
+        (
+            HandoffData(PERSON, "wish", "Möchte", {"name": "Ada", "día": "5"}, "es-US"),
+            '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "Möchte",'
+            ' "slots": {"name": "Ada", "día": "5"}, "language": "es-US"}',
+        ),
+    ],
+)
+def test_it_is_written_as_json_without_empty_texts(data: HandoffData, text: str) -> None:
+    assert data.render() == text
+    assert HandoffData.read(text) == data
+
+
+MANY = {f"slot{number}": "v" * 100 for number in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("data", "bounded"),
+    [
+        (
+            HandoffData(PERSON, "r" * 900, "s" * 9_000, {"n" * 99: "v" * 999}, "e" * 99),
+            HandoffData(PERSON, "r" * 300, "s" * 800, {"n" * 60: "v" * 150}, "e" * 40),
+        ),
+        (HandoffData(PERSON, "界" * 200), HandoffData(PERSON, "界" * 100)),
+        (
+            HandoffData(PERSON, "wish", "so", MANY),
+            HandoffData(PERSON, "wish", "so", {name: MANY[name] for name in list(MANY)[:6]}),
+        ),
+        (
+            HandoffData(PERSON, "wi\ud800sh", " a\n b ", {"": "x", "y": " ", "o": "two\npizzas"}),
+            HandoffData(PERSON, "wish", "a b", {"o": "two pizzas"}),
+        ),
+    ],
+    ids=["long", "letters of three bytes", "many slots", "one line, whole letters"],
+)
+def test_each_part_is_bounded(data: HandoffData, bounded: HandoffData) -> None:
+    assert data.bounded() == bounded
+    assert HandoffData.read(data.render()) == bounded
+
+
+@given(
+    data=st.builds(
+        HandoffData, st.sampled_from(ReasonCode), TEXT, TEXT, st.dictionaries(TEXT, TEXT), TEXT
+    )
+)
+@example(
+    data=HandoffData(
+        PERSON,
+        "\x00" * 900,
+        '"' * 900,
+        {f'"{number}' * 30: "\\" * 200 for number in range(40)},
+        "\U0001f355" * 50,
+    )
+)
+def test_what_is_written_is_small_and_reads_the_same(data: HandoffData) -> None:
+    written = data.render()
+
+    assert len(written) <= len(written.encode()) < LARGEST
+    assert json.loads(written)["reasonCode"] == data.code
+    assert HandoffData.read(written) == data.bounded()
+    assert data.bounded().bounded() == data.bounded()
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ('{"reasonCode": "goodbye", "reason": 7}', HandoffData(reason="7")),
+        ('{"reasonCode": "goodbye", "slots": ["a"], "reason": "r"}', HandoffData(reason="r")),
+        (
+            json.dumps({"reasonCode": "goodbye", "summary": "s" * 60_000}),
+            HandoffData(summary="s" * 800),
+        ),
+        *(
+            (text, None)
+            for text in (
+                "", "{", "null", "[]", "7", '"goodbye"', "{}", '{"reasonCode": "other"}',
+                '{"reasonCode": []}', '{"reason": "wish"}', "[" * 100_000,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_only_the_code_decides_whether_a_text_is_ours(text: str, data: HandoffData | None) -> None:
+    assert HandoffData.read(text) == data
+
+
+@given(text=st.text() | st.from_regex(r'\{"reasonCode": ?"(goodbye|x)".{0,20}\}?'))
+def test_reading_never_fails(text: str) -> None:
+    assert isinstance(HandoffData.read(text), HandoffData | None)
+
+
+def test_only_a_call_that_was_given_up_when_it_was_quiet_says_so() -> None:
+    assert HandoffData(ReasonCode.SERVER_DRAIN, QUIET).was_quiet
+    assert not HandoffData(ReasonCode.SERVER_DRAIN).was_quiet

@@ -110,7 +110,6 @@ def said_of(*deltas: str) -> tuple[str, bool]:
 @pytest.mark.parametrize("size", [1, 3, 7, 1_000])
 @pytest.mark.parametrize("pattern", THOUGHTS)
 def test_what_a_model_thinks_is_not_said(pattern: str, size: int) -> None:
-    """In all forms of `agent.call.hidden_markup`, however the text is cut."""
     text = f"Sure. {pattern.format('The user said 1 < 2, secret.')} Two pizzas."
 
     said, has_call = said_of(*(text[at : at + size] for at in range(0, len(text), size)))
@@ -121,7 +120,6 @@ def test_what_a_model_thinks_is_not_said(pattern: str, size: int) -> None:
 @pytest.mark.parametrize("size", [1, 3, 7, 1_000])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_tool_call_in_text_is_never_said(call: str, size: int) -> None:
-    """Nor is what follows it; words before it stay."""
     text = f"One moment.\n{call}"
 
     said, has_call = said_of(*(text[at : at + size] for at in range(0, len(text), size)))
@@ -131,14 +129,12 @@ def test_a_tool_call_in_text_is_never_said(call: str, size: int) -> None:
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_control_token_is_left_out(token: str) -> None:
-    """Words around it stay, and stay apart."""
     assert said_of(f"Two pizzas.{token}Which size?") == ("Two pizzas. Which size?", False)
     assert said_of(f"{token}Two pizzas.{token}") == ("Two pizzas.", False)
 
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_words_with_such_marks_are_said(text: str) -> None:
-    """Letters and digits are all there."""
     said, has_call = said_of(f"So {text} yes.")
 
     kept = [one for one in f"So {text} yes." if one.isalnum()]
@@ -164,7 +160,6 @@ def test_ordinary_words_with_such_marks_are_said(text: str) -> None:
 def test_a_marker_that_the_end_of_the_reply_has_cut_is_not_said(
     end: str, said: str, has_call: bool
 ) -> None:
-    """What looks like a tag of HTML is said as today."""
     words, seen = said_of(f"Yes.{end}")
 
     assert (words.replace("Yes.less", "Yes. less"), seen) == (said, has_call)
@@ -172,7 +167,6 @@ def test_a_marker_that_the_end_of_the_reply_has_cut_is_not_said(
 
 @pytest.mark.parametrize("text", ["analysis", "analysis of prices", "functions.x", "<|start|>Yes"])
 def test_a_word_that_may_begin_a_marker_is_said_if_it_does_not(text: str) -> None:
-    """Also as the only word of a reply."""
     assert said_of(text) == said_of(*text) == (text.removeprefix("<|start|>"), False)
 
 
@@ -186,7 +180,6 @@ def test_a_word_that_may_begin_a_marker_is_said_if_it_does_not(text: str) -> Non
     ],
 )
 def test_channels_whose_tokens_were_left_out_are_known_by_their_names(text: str, said: str) -> None:
-    """As servers write them that drop special tokens."""
     assert said_of(text) == said_of(*text) == (said, False)
 
 
@@ -200,7 +193,6 @@ PARTS = st.sampled_from([
 
 @given(parts=st.lists(PARTS, max_size=8), data=st.data())
 def test_no_split_changes_what_is_said(parts: list[str], data: st.DataObject) -> None:
-    """Markers may come in any number of deltas."""
     text = "".join(parts)
     ends = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     deltas = [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
@@ -223,7 +215,6 @@ def _seconds(text: str) -> float:
 
 @pytest.mark.parametrize("unit", WORST)
 def test_work_is_linear_in_the_text(unit: str) -> None:
-    """Eight times the text takes about eight times the work, not sixty-four times."""
     short, long = (unit * (size // len(unit)) for size in (4_096, 32_768))
     small = min(_seconds(short) for _ in range(3))
 

@@ -32,13 +32,11 @@ from agent.call.messages import (
     ],
 )
 def test_tokens_are_a_count(told: object, count: int) -> None:
-    """Whatever a provider tells."""
     assert tokens(told) == count
 
 
 @given(told=st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary())
 def test_tokens_are_in_their_limits(told: object) -> None:
-    """A counter that goes backwards would be an error."""
     assert 0 <= tokens(told) <= MOST_TOKENS
 
 
@@ -47,7 +45,6 @@ WORDS = (Text("And?"), Text("Well?"))
 
 
 def test_the_agents_word_is_between_results_and_words() -> None:
-    """In this order, whatever the parts' was."""
     mixed = Message(Role.CALLER, (RESULTS[0], WORDS[0], RESULTS[1], WORDS[1]))
 
     assert results_apart(mixed) == (
@@ -59,7 +56,6 @@ def test_the_agents_word_is_between_results_and_words() -> None:
 
 @pytest.mark.parametrize("parts", [RESULTS, WORDS, (Text("Hm."), ToolCall("a", "menu", "{}"))])
 def test_a_message_of_one_kind_stays_as_it_is(parts: tuple[Part, ...]) -> None:
-    """Also words with calls, which belong together."""
     message = Message(Role.AGENT, parts)
 
     assert results_apart(message) == (message,)

@@ -1,6 +1,6 @@
 """Calls that go on after their line was lost, told event by event.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Record, RunTool, StartReply, StartTimer, SwitchLanguage, Timer
+from agent.call.actions import Record, RunTool, StartReply, SwitchLanguage
 from agent.call.config import Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -27,6 +27,7 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.call.resumption import BROKEN_OFF, FirstWords, ResumeCause, Resumption, first_words
+from agent.call.timers import StartTimer, Timer
 from agent.call.tool_calls import CANCELLED, error_content
 from tests.call.builders import (
     HELLO,
@@ -57,7 +58,6 @@ PHRASES = Phrases()
 
 
 def test_words_that_were_not_answered_are_answered() -> None:
-    """Nothing heard is forgotten."""
     call = thinking("Two pizzas please.")
 
     actions = call.resumes()
@@ -74,7 +74,6 @@ def test_words_that_were_not_answered_are_answered() -> None:
 
 
 def test_a_sentence_that_broke_off_is_taken_up_by_the_model() -> None:
-    """What was heard of it is not known, so nothing is said again by us."""
     call = speaking("We have three kinds, ")
 
     actions = call.resumes()
@@ -85,7 +84,6 @@ def test_a_sentence_that_broke_off_is_taken_up_by_the_model() -> None:
 
 
 def test_a_call_that_was_handed_over_in_a_quiet_moment_goes_on_without_a_model() -> None:
-    """The caller has heard all of it and may be about to speak."""
     call = answered("Which size?")
 
     actions = call.resumes(ResumeCause.HANDED_OVER)
@@ -95,7 +93,6 @@ def test_a_call_that_was_handed_over_in_a_quiet_moment_goes_on_without_a_model()
 
 
 def test_a_caller_who_was_cut_off_is_asked_for_the_last_words() -> None:
-    """They were speaking, and the words never came."""
     call = listening()
     call.happens(caller_on())
     began = call.world.actions
@@ -111,7 +108,6 @@ def test_a_caller_who_was_cut_off_is_asked_for_the_last_words() -> None:
 
 
 def test_a_caller_who_broke_in_was_about_to_speak() -> None:
-    """The interrupt comes before the words."""
     call = speaking("We have three kinds, ")
     call.happens(interrupted("We have"))
 
@@ -119,7 +115,6 @@ def test_a_caller_who_broke_in_was_about_to_speak() -> None:
 
 
 def test_keys_that_were_being_typed_are_asked_for() -> None:
-    """They are a fact only when all are there."""
     call = listening()
     call.happens(pressed("5"), pressed("7"))
 
@@ -127,7 +122,6 @@ def test_keys_that_were_being_typed_are_asked_for() -> None:
 
 
 def test_words_that_came_are_not_asked_for() -> None:
-    """The fact has taken the place of the mark."""
     call = listening()
     call.happens(caller_on(), spoke("Two pizzas."))
 
@@ -135,7 +129,6 @@ def test_words_that_came_are_not_asked_for() -> None:
 
 
 def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> None:
-    """The relay kept what was said meanwhile, and the silence is the caller's."""
     call = answered("Which size?")
 
     actions = call.resumes(ResumeCause.RECONNECTED)
@@ -158,19 +151,16 @@ def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> No
 def test_after_a_reconnection_only_a_question_is_known_to_be_all(
     last: AgentSaid | CallerSaid | Note, words: FirstWords
 ) -> None:
-    """The relay has told us nothing, and more sentences may have been on their way."""
     assert first_words(Resumption([last], ResumeCause.RECONNECTED), PHRASES, "Hello.") == words
 
 
 def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
-    """The caller's words before it wait."""
     facts: list[Fact] = [CallerSaid("Two."), AgentSaid("", is_cut=True)]
 
     assert first_words(Resumption(facts, ResumeCause.HANDED_OVER), PHRASES, "").asks_model
 
 
 def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
-    """The relay found nobody at the first address, and plays no greeting at the second."""
     conversation = Conversation(HELLO, Resumption([], ResumeCause.LOST))
 
     actions = conversation.receive(ev.CallStarted())
@@ -179,7 +169,6 @@ def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
 
 
 def test_where_the_model_speaks_first_it_does() -> None:
-    """There is no greeting to say."""
     silent = replace(HELLO, greeting="")
     conversation = Conversation(silent, Resumption([], ResumeCause.LOST))
 
@@ -188,8 +177,7 @@ def test_where_the_model_speaks_first_it_does() -> None:
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
 
 
-def test_a_caller_nobody_answered_for_is_told_so() -> None:
-    """They were passed to a person; the agent takes them back."""
+def test_a_caller_hears_that_a_transfer_was_not_answered() -> None:
     call = answered("I will connect you.")
 
     actions = call.resumes(ResumeCause.NOBODY)
@@ -198,7 +186,6 @@ def test_a_caller_nobody_answered_for_is_told_so() -> None:
 
 
 def test_an_order_that_was_being_placed_is_asked_for_again() -> None:
-    """Promise 4: under its old identifier, so that the tool knows; its result is waited for."""
     call = using("order", '{"a":1}')
 
     actions = call.resumes()
@@ -211,7 +198,6 @@ def test_an_order_that_was_being_placed_is_asked_for_again() -> None:
 
 
 def test_an_order_the_caller_no_longer_waits_for_is_news() -> None:
-    """They had gone on to something else before the line broke."""
     call = using("order")
     call.happens(spoke("And a drink?"), delta(2, "Sure, which?"), finished(2))
 
@@ -223,14 +209,12 @@ def test_an_order_the_caller_no_longer_waits_for_is_news() -> None:
 
 
 def test_a_look_the_caller_waits_for_is_taken_again() -> None:
-    """It changes nothing."""
     call = using("look_up")
 
     assert RunTool(ToolCall("tool00001", "look_up", "{}")) in call.resumes()
 
 
-def test_a_look_nobody_waits_for_is_left() -> None:
-    """Told by a conversation that had no time to say so itself."""
+def test_a_tool_without_side_effects_no_turn_waits_for_is_cancelled() -> None:
     open_look = ToolUsed(1, ToolCall("tool00001", "look_up", "{}"))
     facts: list[Fact] = [CallerSaid("Look."), open_look, CallerSaid("Never mind.")]
     conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
@@ -243,7 +227,6 @@ def test_a_look_nobody_waits_for_is_left() -> None:
 
 
 def test_a_tool_that_is_offered_no_more_is_answered() -> None:
-    """The use case was edited meanwhile."""
     open_run = ToolUsed(1, ToolCall("tool00001", "gone", "{}"))
     conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), open_run], ResumeCause.LOST))
 
@@ -254,7 +237,6 @@ def test_a_tool_that_is_offered_no_more_is_answered() -> None:
 
 
 def test_two_facts_of_one_run_wait_for_one_run() -> None:
-    """The model had asked twice; the order is placed once."""
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", '{"a": 1}')) for n in (1, 2)]
     facts: list[Fact] = [CallerSaid("Go."), *runs]
     conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
@@ -269,7 +251,6 @@ def test_two_facts_of_one_run_wait_for_one_run() -> None:
 
 
 def test_new_identifiers_and_replies_come_after_those_of_before() -> None:
-    """A model reads both; an identifier means one call."""
     call = using("look_up")
     call.happens(done(1), finished(2, wants("look_up")))
 
@@ -286,7 +267,6 @@ def test_new_identifiers_and_replies_come_after_those_of_before() -> None:
 
 
 def test_a_run_of_something_else_is_not_waited_for() -> None:
-    """Two orders that differ are two."""
     runs = [
         ToolUsed(1, ToolCall("tool00001", "order", '{"a": 1}')),
         ToolUsed(1, ToolCall("tool00002", "order", '{"a": 2}')),
@@ -302,7 +282,6 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
 
 
 def test_an_order_two_facts_wait_for_is_news_once() -> None:
-    """Neither is awaited: the caller has gone on."""
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", "{}")) for n in (1, 2)]
     facts: list[Fact] = [CallerSaid("Go."), *runs, CallerSaid("And a drink.")]
     conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
@@ -314,7 +293,6 @@ def test_an_order_two_facts_wait_for_is_news_once() -> None:
 
 
 def test_identifiers_of_others_do_not_count() -> None:
-    """A predecessor's record has its provider's."""
     look = ToolUsed(1, ToolCall("old000007", "look_up", "{}"), ToolResult("old000007", "{}"))
     facts: list[Fact] = [look, CallerSaid("Go.")]
     conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
@@ -326,7 +304,6 @@ def test_identifiers_of_others_do_not_count() -> None:
 
 
 def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
-    """Otherwise a process that takes over would not know of it."""
     call = thinking()
 
     actions = call.happens(finished(1, wants("mark"), wants("order"), wants("look_up")))
@@ -336,7 +313,6 @@ def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
 
 
 def test_the_language_is_the_one_the_call_had_switched_to() -> None:
-    """The new line begins in the first one."""
     resumption = Resumption([CallerSaid("Hola.")], ResumeCause.LOST, language="es-US")
 
     actions = Conversation(HELLO, resumption).receive(ev.CallStarted())
@@ -346,7 +322,6 @@ def test_the_language_is_the_one_the_call_had_switched_to() -> None:
 
 @pytest.mark.parametrize(("elapsed_ms", "left_ms"), [(600_000, 1_140_000), (9_000_000, 1)])
 def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms: int) -> None:
-    """The time of the call counts, not that of its last line."""
     resumption = Resumption([CallerSaid("Hi.")], ResumeCause.LOST, elapsed_ms=elapsed_ms)
     conversation = Conversation(limited(Limits(duration_ms=1_800_000)), resumption)
 
@@ -357,7 +332,6 @@ def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms:
 
 
 def test_a_resumed_call_is_led_like_any_other() -> None:
-    """The caller answers, may interrupt, and hears the rest."""
     call = answered("Which size?")
     call.resumes(ResumeCause.HANDED_OVER)
     call.happens(agent_off(), spoke("Large."))
@@ -372,8 +346,7 @@ def test_a_resumed_call_is_led_like_any_other() -> None:
     ]
 
 
-def test_a_run_that_is_not_finished_is_told_as_running() -> None:
-    """Until its result is there."""
+def test_an_unfinished_run_is_read_as_running() -> None:
     call = using("order")
     call.resumes()
 

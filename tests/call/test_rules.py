@@ -1,8 +1,8 @@
-"""The promises of style section 3, against an adversary.
+"""The promises of docs/explain/promises.md, against an adversary.
 
 A Hypothesis state machine plays the caller, the relay, the model, the tools and the clock: every
-event at any time, twice, late, for replies and tools long left behind. `World` judges each answer,
-and the validators of the emulators judge each request as a provider would.
+event at any time, twice, late, for replies and tools long cancelled. `World` checks each answer,
+and the validators of the emulators check each request as a provider would.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
 from tests.call.providers import assert_no_provider_refuses
-from tests.call.world import BRIEF, World
+from tests.call.world import CONFIG, World
 
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
@@ -60,9 +60,9 @@ SUMMARIES = st.sampled_from(
 LIMITS = st.sampled_from(
     [
         Limits(),
-        Limits(compact_after_turns=1, kept_turns=2, turns_without_model=2),
-        Limits(compact_after_turns=2, kept_turns=3),
-        Limits(compact_at_percent=1, kept_turns=2, summary_characters=40),
+        Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2),
+        Limits(summarize_after_turns=2, kept_turns=3),
+        Limits(summarize_at_percent=1, kept_turns=2, summary_characters=40),
     ]
 )
 """When a call is summarised: rarely; or soon, after turns or for its length."""
@@ -88,8 +88,8 @@ class Adversary(RuleBasedStateMachine):
     )
     def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
         """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
-        brief = replace(BRIEF if greeted else _silent(BRIEF), limits=limits)
-        self.world = self.world_type(brief, assert_no_provider_refuses)
+        config = replace(CONFIG if greeted else _silent(CONFIG), limits=limits)
+        self.world = self.world_type(config, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
             for turn in turns:
@@ -192,16 +192,16 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.TimerFired(*serials[pick % len(serials)]))
 
     @rule(
-        tools=st.frozensets(st.sampled_from(sorted(BRIEF.tools))),
-        keys=st.frozensets(st.sampled_from(sorted(BRIEF.keypad))),
+        tools=st.frozensets(st.sampled_from(sorted(CONFIG.tools))),
+        keys=st.frozensets(st.sampled_from(sorted(CONFIG.keypad))),
     )
     def use_case_is_edited(self, tools: frozenset[str], keys: frozenset[str]) -> None:
-        brief = replace(
-            self.world.brief,
-            tools={name: BRIEF.tools[name] for name in tools},
-            keypad={key: BRIEF.keypad[key] for key in keys},
+        config = replace(
+            self.world.config,
+            tools={name: CONFIG.tools[name] for name in tools},
+            keypad={key: CONFIG.keypad[key] for key in keys},
         )
-        self.world.happen(ev.CallConfigChanged(brief))
+        self.world.happen(ev.CallConfigChanged(config))
 
     @precondition(lambda self: len(self.world.serials) > 8)
     @rule()
@@ -247,8 +247,8 @@ class Adversary(RuleBasedStateMachine):
         assert world.conversation.is_over
 
 
-def _silent(brief: CallConfig) -> CallConfig:
-    return replace(brief, greeting="")
+def _silent(config: CallConfig) -> CallConfig:
+    return replace(config, greeting="")
 
 
 RUNS = {"dev": 200, "ci": 3_000, "nightly": 50_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]

@@ -46,7 +46,6 @@ def cut_replies(draw: st.DrawFn) -> list[str]:
 def test_what_is_said_does_not_depend_on_how_the_tokens_were_cut(
     chunks: list[str], is_cut_short: bool
 ) -> None:
-    """The rule of the module: decisions fall when a word is complete."""
     at_once = whole("".join(chunks), is_cut_short=is_cut_short)
 
     assert whole(*chunks, is_cut_short=is_cut_short) == at_once
@@ -55,7 +54,6 @@ def test_what_is_said_does_not_depend_on_how_the_tokens_were_cut(
 
 @given(chunks=cut_replies())
 def test_flushing_changes_the_pieces_and_not_the_words(chunks: list[str]) -> None:
-    """The flush timer only hurries."""
     speech = SentenceChunker()
 
     pieces = [speech.feed(chunk) + speech.flush() for chunk in chunks]
@@ -65,13 +63,11 @@ def test_flushing_changes_the_pieces_and_not_the_words(chunks: list[str]) -> Non
 
 @given(text=st.text(alphabet="ab1290 .,:;!?$%*_#~`|'\"()\n-+=/@", max_size=80))
 def test_no_digit_is_lost(text: str) -> None:
-    """Practice section 14: never outside of tags, links and hidden blocks."""
     assert re.sub(r"\D", "", whole(text)) == re.sub(r"\D", "", text)
 
 
 @given(word=st.text(alphabet="abzAZ019.,;:!?'\"$%+()-", max_size=30))
 def test_a_word_without_marks_is_read_like_one_with_a_mark_that_is_left_out(word: str) -> None:
-    """Most words take a shorter way."""
     assert clean_word(word) == clean_word(f"{word}`") == word
 
 
@@ -80,7 +76,6 @@ def test_a_word_without_marks_is_read_like_one_with_a_mark_that_is_left_out(word
     mark=st.text(alphabet="*`~|[]{}\\^", min_size=1, max_size=3),
 )
 def test_two_numbers_are_never_read_as_one(numbers: list[str], mark: str) -> None:
-    """Whatever mark between them is left out: fifteen minutes are not a thousand."""
     assert re.findall(r"\d+", whole(mark.join(numbers))) == numbers
 
 
@@ -94,7 +89,6 @@ def test_two_numbers_are_never_read_as_one(numbers: list[str], mark: str) -> Non
 def test_thinking_is_never_spoken(
     before: str, name: str, hidden: str, is_closed: bool, size: int
 ) -> None:
-    """Seed part D, condition 17: closed or not, however it is cut."""
     text = f"{before}<{name}>{hidden}" + (f"</{name}> Done." if is_closed else "")
 
     said = whole(*(text[at : at + size] for at in range(0, len(text), size)))
@@ -118,7 +112,6 @@ def test_thinking_is_never_spoken(
     ],
 )
 def test_tags_are_not_spoken(text: str, said: str) -> None:
-    """Nested, crossed, orphaned, with blanks inside; a sign is no tag."""
     assert whole(text).rstrip() == said
 
 
@@ -144,12 +137,10 @@ def test_tags_are_not_spoken(text: str, said: str) -> None:
     ],
 )
 def test_marks_for_readers_are_left_out(text: str, said: str) -> None:
-    """Practice section 14: plain spoken language."""
     assert whole(text) == said
 
 
 def test_the_first_word_goes_out_at_once_then_clauses() -> None:
-    """The caller waits for the first word; the rest costs a handful of frames."""
     pieces = say(
         *"Sure, we have three kinds of pizza today, and two salads. Which one do you want?"
     )
@@ -173,7 +164,6 @@ def test_the_first_word_goes_out_at_once_then_clauses() -> None:
     ],
 )
 def test_a_piece_does_not_end_inside_a_number_or_an_abbreviation(sentence: str) -> None:
-    """Practice section 14."""
     pieces = say("So ", *f"{sentence} on. Bye")
 
     assert all(not piece.rstrip().endswith(("Dr.", "e.g.", "J.", "R.", "a.m.")) for piece in pieces)
@@ -182,7 +172,6 @@ def test_a_piece_does_not_end_inside_a_number_or_an_abbreviation(sentence: str) 
 
 
 def test_a_text_without_marks_is_given_out_in_bounded_pieces() -> None:
-    """A voice cannot wait for ever."""
     pieces = say(*("word " * 80))
 
     assert len(pieces) == 4
@@ -190,7 +179,6 @@ def test_a_text_without_marks_is_given_out_in_bounded_pieces() -> None:
 
 
 def test_languages_without_spaces_have_their_own_marks() -> None:
-    """Full-width marks end words and clauses."""
     pieces = say(*"好的。我们今天有三种比萨，一共二十四点五元，还有两种沙拉可以选择。您要哪一种？")
 
     assert pieces[0] == "好的。"
@@ -201,7 +189,6 @@ def test_languages_without_spaces_have_their_own_marks() -> None:
 
 
 def test_a_line_end_is_a_clause_end() -> None:
-    """Lists have no marks."""
     assert say("Here: ", "one large pizza with ham\n", "two") == [
         "Here: ",
         "one large pizza with ham ",
@@ -210,7 +197,6 @@ def test_a_line_end_is_a_clause_end() -> None:
 
 
 def test_ready_words_can_be_flushed() -> None:
-    """The incomplete word stays."""
     speech = SentenceChunker()
     speech.feed("Sure, two large piz")
 
@@ -232,12 +218,10 @@ def test_ready_words_can_be_flushed() -> None:
     ],
 )
 def test_a_reply_that_was_cut_short_ends_with_a_sentence(text: str, said: str) -> None:
-    """Unless that would leave nothing at all."""
     assert whole(text, is_cut_short=True) == said
 
 
 def test_a_word_is_cleaned_by_itself() -> None:
-    """Digits and signs stay, what cannot be said goes."""
     assert clean_word("**$24.50**") == "$24.50"
     assert clean_word("©") == "©"
     assert clean_word("😀") == ""
@@ -275,13 +259,11 @@ def test_a_word_is_cleaned_by_itself() -> None:
     ],
 )
 def test_what_readers_see_is_said_as_it_is_meant(text: str, said: str) -> None:
-    """However it is cut."""
     assert whole(text).rstrip() == whole(*text).rstrip() == said
 
 
 @pytest.mark.parametrize("language", ["es-ES", "de", "multi", "ja-JP"])
 def test_no_english_word_is_put_into_another_language(language: str) -> None:
-    """The voice knows the words for signs."""
     speech = SentenceChunker(language)
 
     assert speech.feed("Café & té, 3 < 5 <= 6 > 2 ") + speech.finish() == (
@@ -290,14 +272,12 @@ def test_no_english_word_is_put_into_another_language(language: str) -> None:
 
 
 def test_words_in_other_letters_are_not_english() -> None:
-    """Also where the language of the call is unknown."""
     assert whole("比萨&沙拉 和 пицца & салат") == "比萨&沙拉 和 пицца & салат"
     assert whole("Pizza & salad") == "Pizza and salad"
 
 
 @given(chunks=cut_replies(), language=st.sampled_from(["", "es"]))
 def test_no_split_changes_what_is_said_in_any_language(chunks: list[str], language: str) -> None:
-    """Nor does it change what one word means to the next."""
     at_once, cut = SentenceChunker(language), SentenceChunker(language)
 
     words = at_once.feed("".join(chunks)) + at_once.finish()
@@ -306,7 +286,6 @@ def test_no_split_changes_what_is_said_in_any_language(chunks: list[str], langua
 
 
 def test_a_word_without_end_is_said_in_parts() -> None:
-    """It is not searched again with each token."""
     assert whole(*["ab" * 50] * 30) == "ab" * 1_500
 
 
@@ -321,14 +300,12 @@ def test_a_word_without_end_is_said_in_parts() -> None:
     ],
 )
 def test_marks_wait_for_the_first_letter_or_digit(tokens: list[str], pieces: list[str]) -> None:
-    """Alone they cannot be said."""
     speech = SentenceChunker()
 
     assert [*map(speech.feed, tokens), speech.finish()] == pieces
 
 
 def test_marks_alone_are_never_ready() -> None:
-    """They are not flushed, and a reply that is cut short is not made of them."""
     speech = SentenceChunker()
     speech.feed("... Well I")
 

@@ -1,6 +1,6 @@
 """Silence, fillers, the longest call, and a service that has to stop.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -10,20 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelReply,
-    EndCall,
-    Handoff,
-    HangUp,
-    Record,
-    Speak,
-    StartReply,
-    StopTimer,
-    Timer,
-)
+from agent.call.actions import CancelReply, EndCall, Handoff, HangUp, Record, Speak, StartReply
 from agent.call.config import Limits
 from agent.call.events import EndReason, ShutdownMode
 from agent.call.history import AgentSaid, CallerSaid, InputMode, Note, SpeechSource
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     Call,
@@ -49,7 +40,6 @@ from tests.call.builders import (
 
 
 def test_silence_is_broken_twice_then_the_call_ends() -> None:
-    """Practice section 15: wording varies, waits grow."""
     call = listening()
 
     first = call.fires(Timer.IDLE)
@@ -72,7 +62,6 @@ def test_silence_is_broken_twice_then_the_call_ends() -> None:
 
 
 def test_a_caller_who_speaks_has_all_the_silence_again() -> None:
-    """Practice section 15: any sign resets the count."""
     call = listening()
     call.fires(Timer.IDLE)
     call.happens(spoke("Two pizzas."), delta(1, "Sure."), finished(1))
@@ -81,7 +70,6 @@ def test_a_caller_who_speaks_has_all_the_silence_again() -> None:
 
 
 def test_speech_of_the_agent_suspends_the_silence() -> None:
-    """The voice was slower than estimated."""
     call = listening()
 
     on = call.happens(agent_on())
@@ -92,7 +80,6 @@ def test_speech_of_the_agent_suspends_the_silence() -> None:
 
 
 def test_reports_that_change_nothing_are_ignored() -> None:
-    """The agent is heard while its reply runs; nobody waits for the end yet."""
     call = speaking("We have three kinds, ")
 
     assert call.happens(agent_on()) == []
@@ -101,7 +88,6 @@ def test_reports_that_change_nothing_are_ignored() -> None:
 
 
 def test_a_slow_tool_is_filled_with_three_sentences() -> None:
-    """Practice section 13: the first soon, each another, at most three."""
     call = thinking()
 
     first = call.happens(finished(1, wants("look_up")))
@@ -118,7 +104,6 @@ def test_a_slow_tool_is_filled_with_three_sentences() -> None:
 
 
 def test_no_filler_when_words_came() -> None:
-    """The model speaks for itself."""
     call = thinking()
 
     actions = call.happens(delta(1, "Sure, "))
@@ -128,7 +113,6 @@ def test_no_filler_when_words_came() -> None:
 
 
 def test_a_slow_model_is_filled_too() -> None:
-    """Its words come after the filler, in an utterance of their own."""
     call = thinking()
 
     filler = call.fires(Timer.FILLER)
@@ -147,8 +131,7 @@ def test_a_slow_model_is_filled_too() -> None:
 
 
 def test_fillers_are_counted_for_each_turn() -> None:
-    """Another turn may be slow as well."""
-    call = thinking(brief=limited(Limits(filler_count=1)))
+    call = thinking(config=limited(Limits(filler_count=1)))
     call.fires(Timer.FILLER)
     call.happens(delta(1, "Sure."), finished(1))
 
@@ -158,7 +141,6 @@ def test_fillers_are_counted_for_each_turn() -> None:
 
 
 def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
-    """Practice section 15: a minute before, then politely, whoever speaks."""
     call = listening()
 
     warned = call.fires(Timer.DURATION)
@@ -186,7 +168,6 @@ def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
 
 
 def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> None:
-    """The model is not asked once more, whatever is said meanwhile."""
     call = listening()
 
     said = call.happens(ev.AllowanceSpent())
@@ -206,7 +187,6 @@ def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> No
 
 
 def test_a_reply_that_is_being_spoken_is_not_finished_by_one_who_has_spent_everything() -> None:
-    """What was said is said; the rest is not asked for."""
     call = thinking()
 
     said = call.happens(delta(1, "Sure, two. "), ev.AllowanceSpent())
@@ -218,7 +198,6 @@ def test_a_reply_that_is_being_spoken_is_not_finished_by_one_who_has_spent_every
 
 
 def test_a_goodbye_that_stands_needs_no_other_reason() -> None:
-    """A call whose time is up ends as it was told to."""
     call = listening()
     call.fires(Timer.DURATION)
     call.happens(agent_off())
@@ -230,7 +209,6 @@ def test_a_goodbye_that_stands_needs_no_other_reason() -> None:
 
 
 def test_the_warning_does_not_break_into_a_reply() -> None:
-    """The model is told instead."""
     call = thinking()
 
     actions = call.fires(Timer.DURATION)
@@ -242,7 +220,6 @@ def test_the_warning_does_not_break_into_a_reply() -> None:
 
 
 def test_a_call_that_ends_anyway_is_not_warned() -> None:
-    """The goodbye is being played."""
     call = leaving(HangUp())
 
     assert call.fires(Timer.DURATION) == [starts(Timer.DURATION, 60_000)]
@@ -253,7 +230,6 @@ TEAR_OFF = EndCall('{"reasonCode": "server-drain"}')
 
 
 def test_a_stopping_service_hands_a_quiet_call_over() -> None:
-    """Without a word: another process goes on."""
     call = listening()
 
     ended = call.happens(ev.ServiceStopping())
@@ -266,7 +242,6 @@ def test_a_stopping_service_hands_a_quiet_call_over() -> None:
 
 
 def test_a_stopping_service_lets_the_turn_finish() -> None:
-    """The quiet moment comes after the playback."""
     call = thinking()
 
     at_once = call.happens(ev.ServiceStopping())
@@ -277,8 +252,7 @@ def test_a_stopping_service_lets_the_turn_finish() -> None:
     assert HAND_OVER in later
 
 
-def test_a_stopping_service_tells_what_is_new_before_it_goes() -> None:
-    """The result of an order that came while the caller was talking about something else."""
+def test_a_stopping_service_announces_news_first() -> None:
     call = using("order")
     call.happens(spoke("And a drink?"), delta(2, "Sure."), finished(2), ev.ServiceStopping())
     call.happens(done(1))
@@ -291,7 +265,6 @@ def test_a_stopping_service_tells_what_is_new_before_it_goes() -> None:
 
 
 def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
-    """Nobody speaks in a quiet moment; the caller does here."""
     call = listening()
     call.happens(partial("I would like"))
 
@@ -303,7 +276,6 @@ def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
 
 
 def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
-    """What was said stands; the process that takes over knows that it may not have been heard."""
     call = speaking("We have three kinds, ")
 
     actions = call.happens(ev.ServiceStopping(ShutdownMode.AT_ONCE))
@@ -314,7 +286,6 @@ def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
 
 
 def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
-    """Promise 5."""
     call = listening()
     call.happens(pressed("5"), pressed("7"))
 
@@ -323,8 +294,7 @@ def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
     assert call.facts[-1] == CallerSaid("5 7", InputMode.KEYPAD)
 
 
-def test_a_service_that_nobody_follows_says_goodbye() -> None:
-    """At once, also to a caller who is waiting for an answer."""
+def test_a_service_without_a_successor_says_goodbye() -> None:
     call = thinking()
 
     actions = call.happens(ev.ServiceStopping(ShutdownMode.GOODBYE))
@@ -336,7 +306,6 @@ def test_a_service_that_nobody_follows_says_goodbye() -> None:
 
 @pytest.mark.parametrize("departure", [ShutdownMode.AT_ONCE, ShutdownMode.GOODBYE])
 def test_a_call_that_was_being_passed_on_is_passed_on(departure: ShutdownMode) -> None:
-    """The caller was told so, and needs nothing of us any more."""
     call = leaving(Handoff("wish", "so"))
 
     actions = call.happens(ev.ServiceStopping(departure))
@@ -347,7 +316,6 @@ def test_a_call_that_was_being_passed_on_is_passed_on(departure: ShutdownMode) -
 
 
 def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
-    """The model passes it on."""
     call = listening()
     call.happens(caller_on())
 
@@ -358,7 +326,6 @@ def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
 
 
 def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
-    """The first quiet moment is the one after the greeting."""
     call = Call()
 
     before = call.happens(ev.ServiceStopping())
@@ -370,9 +337,8 @@ def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
 
 
 def test_a_slow_tool_says_its_own_filler_first() -> None:
-    """Practice section 6: then those of the use case."""
     look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
-    call = using("look_up", brief=replace(HELLO, tools={"look_up": look}))
+    call = using("look_up", config=replace(HELLO, tools={"look_up": look}))
 
     fillers = [call.fires(Timer.FILLER) for _ in range(3)]
 
@@ -384,9 +350,8 @@ def test_a_slow_tool_says_its_own_filler_first() -> None:
 
 
 def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
-    """`ToolSpec.filler`: only if nothing else was said."""
     look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
-    call = thinking(brief=replace(HELLO, tools={"look_up": look}))
+    call = thinking(config=replace(HELLO, tools={"look_up": look}))
     call.happens(delta(1, "I will check the oven."), finished(1, wants("look_up")))
 
     assert spoken(call.fires(Timer.FILLER)) == ["One moment, please."]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call import events as ev
-from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize, Timer
+from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize
 from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -23,6 +23,7 @@ from agent.call.history import (
 )
 from agent.call.messages import StopReason, ToolCall
 from agent.call.summarization import NOTHING, Summarization, cleaned, extract, transcript
+from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
 from tests.call.builders import (
     Call,
@@ -45,14 +46,14 @@ from tests.call.builders import (
 )
 from tests.call.world import SPECS, assert_acceptable
 
-SOON = limited(Limits(compact_after_turns=2, kept_turns=2, turns_without_model=9))
+SOON = limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=9))
 """A third turn has the first one summarised."""
 SHORT = limited(
-    Limits(history_characters=200, compact_at_percent=50, kept_turns=2, summary_characters=60)
+    Limits(history_characters=200, summarize_at_percent=50, kept_turns=2, summary_characters=60)
 )
 """So does the hundred and first character."""
 
-ALWAYS = Limits(compact_after_turns=0, kept_turns=2)
+ALWAYS = Limits(summarize_after_turns=0, kept_turns=2)
 TURN: list[Fact] = [CallerSaid("Well."), AgentSaid("Yes?")]
 
 
@@ -75,9 +76,9 @@ def reply(call: Call) -> int:
     return call.world.active
 
 
-def three_turns(brief: CallConfig = SOON, *calls: ToolCall) -> Call:
+def three_turns(config: CallConfig = SOON, *calls: ToolCall) -> Call:
     """The first of which uses these tools; a summary is awaited."""
-    call = listening(brief)
+    call = listening(config)
     turn(call, "I am Ada.", "Hello Ada.", *calls)
     turn(call, "Two pizzas.", "Which size?")
     turn(call, "Large.", "Fine.")
@@ -92,7 +93,6 @@ def summarized(text: str = "Ada is calling.", *calls: ToolCall) -> Call:
 
 
 def test_a_summary_is_asked_for_when_a_turn_is_over() -> None:
-    """After its last words: nobody waits for it."""
     call = listening(SOON)
     turn(call, "I am Ada.", "Hello Ada.")
     turn(call, "Two pizzas.", "Which size?")
@@ -105,7 +105,6 @@ def test_a_summary_is_asked_for_when_a_turn_is_over() -> None:
 
 
 def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
-    """Before a turn border; what comes after it is read as it was said."""
     call = three_turns()
 
     actions = call.happens(ev.Summarized(1, "Ada is calling."))
@@ -128,7 +127,6 @@ def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
 
 
 def test_the_next_summary_is_made_of_the_last_one_and_what_came_since() -> None:
-    """So that nothing is lost from one to the next."""
     call = summarized()
 
     actions = turn(call, "And a salad.", "Sure.")
@@ -141,8 +139,7 @@ def test_the_next_summary_is_made_of_the_last_one_and_what_came_since() -> None:
     assert question(asked).messages[0] == caller(first)
 
 
-def test_a_summary_that_is_late_still_holds() -> None:
-    """What it is of cannot change any more; the turns since then stay."""
+def test_a_late_summary_is_still_correct() -> None:
     call = three_turns()
     turn(call, "A salad.", "Sure.")
     call.happens(spoke("And"))
@@ -154,7 +151,6 @@ def test_a_summary_that_is_late_still_holds() -> None:
 
 
 def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
-    """Unless the limits say otherwise (practice section 23)."""
     call = listening()
     asked = [turn(call, f"Number {n}.", f"Here is {n}.")[-1] for n in range(1, 22)]
 
@@ -166,7 +162,6 @@ def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
 
 
 def test_a_call_that_ends_is_not_summarised() -> None:
-    """Nobody will read it."""
     call = listening(SOON)
     turn(call, "I am Ada.", "Hello Ada.")
     turn(call, "Two pizzas.", "Which size?")
@@ -179,7 +174,6 @@ def test_a_call_that_ends_is_not_summarised() -> None:
 
 
 def test_one_summary_at_a_time() -> None:
-    """However long it takes."""
     call = three_turns()
 
     actions = [turn(call, "A salad.", "Sure.") for _ in range(4)]
@@ -190,15 +184,13 @@ def test_one_summary_at_a_time() -> None:
 @pytest.mark.parametrize(
     "event", [ev.Summarized(2, "Not asked for."), ev.SummaryFailed(0), ev.SummaryFailed(2)]
 )
-def test_a_summary_nobody_waits_for_changes_nothing(event: ev.Event) -> None:
-    """By its number."""
+def test_a_stale_summary_changes_nothing(event: ev.Event) -> None:
     call = three_turns()
 
     assert call.happens(event) == []
 
 
 def test_a_summary_comes_once() -> None:
-    """What comes again is dropped."""
     call = summarized()
 
     assert call.happens(ev.Summarized(1, "Again.")) == []
@@ -206,7 +198,6 @@ def test_a_summary_comes_once() -> None:
 
 
 def test_a_summary_after_the_end_is_dropped() -> None:
-    """Another process may lead the call by then."""
     call = three_turns()
 
     call.happens(ev.CallEnded())
@@ -216,7 +207,6 @@ def test_a_summary_after_the_end_is_dropped() -> None:
 
 @pytest.mark.parametrize("event", [ev.SummaryFailed(1), ev.Summarized(1, " <think>Hm.</think>")])
 def test_without_a_summary_nothing_is_lost_while_there_is_room(event: ev.Event) -> None:
-    """The model is asked again some turns later."""
     call = three_turns()
 
     at_once = call.happens(event)
@@ -228,7 +218,6 @@ def test_without_a_summary_nothing_is_lost_while_there_is_room(event: ev.Event) 
 
 
 def test_without_a_summary_an_extract_makes_room() -> None:
-    """Of what the caller said and what tools answered, when too much is not summarised."""
     call = listening(SHORT)
     turn(call, "I am Ada [Lovelace].", "Hello Ada.", wants("order", '{"n":1}'))
     turn(call, "Two pizzas please.", "Which size would you like them in?")
@@ -241,7 +230,6 @@ def test_without_a_summary_an_extract_makes_room() -> None:
 
 
 def test_without_a_model_turns_have_an_end_too() -> None:
-    """Later than with one."""
     call = three_turns()
 
     for _ in range(7):
@@ -252,7 +240,6 @@ def test_without_a_model_turns_have_an_end_too() -> None:
 
 
 def test_an_order_is_not_made_again_when_its_fact_is_forgotten() -> None:
-    """Promise 4: the result is taken over from what is remembered."""
     call = summarized("Ada has ordered.", wants("order", '{"a":1,"b":2}'))
     call.happens(spoke("Order that."))
 
@@ -264,7 +251,6 @@ def test_an_order_is_not_made_again_when_its_fact_is_forgotten() -> None:
 
 
 def test_other_orders_and_look_ups_run_as_ever() -> None:
-    """Only what has taken effect is remembered."""
     call = summarized("Ada has ordered.", wants("order", '{"a":1}'), wants("look_up"))
     call.happens(spoke("Order more."))
 
@@ -275,7 +261,6 @@ def test_other_orders_and_look_ups_run_as_ever() -> None:
 
 
 def test_an_order_that_failed_may_be_tried_again() -> None:
-    """Also when the failure is forgotten."""
     call = listening(SOON)
     call.happens(
         spoke("Order."), finished(1, wants("order")), done(1, '{"error":"x"}', failed=True)
@@ -292,7 +277,6 @@ def test_an_order_that_failed_may_be_tried_again() -> None:
 
 
 def test_an_order_in_progress_is_not_summarised() -> None:
-    """Its result will complete its fact."""
     call = listening(SOON)
     call.happens(spoke("Order."), finished(1, wants("order")))
     for _ in range(3):
@@ -305,12 +289,11 @@ def test_an_order_in_progress_is_not_summarised() -> None:
 
 
 def test_what_may_still_be_cut_is_not_summarised() -> None:
-    """Words stay audible until the agent speaks again, however often the caller does meanwhile."""
     history = History([CallerSaid("Hi."), AgentSaid("Hello."), *TURN, *TURN, *TURN])
-    compaction = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
+    summarization = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
 
-    held = compaction.begin(1)
-    actions = compaction.begin(5)
+    held = summarization.begin(1)
+    actions = summarization.begin(5)
 
     assert held == []
     text = (
@@ -320,19 +303,17 @@ def test_what_may_still_be_cut_is_not_summarised() -> None:
 
 
 def test_a_question_that_was_cut_is_not_forgotten() -> None:
-    """Practice section 5, rule 11: a yes confirms only what was heard, also if it comes late."""
     silent: list[Fact] = [CallerSaid("Yes!"), ToolUsed(1, use(1, "look_up"), result(1))]
     cut = AgentSaid("Shall I", is_cut=True)
     history = History([CallerSaid("Hi."), cut, *silent, *silent, *silent])
-    compaction = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
+    summarization = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
 
-    assert compaction.begin(None) == []
+    assert summarization.begin(None) == []
     assert history.answered_before(len(history)) == 1
 
 
 def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
-    """The same in a call: the turns since then were without a word of the model."""
-    call = listening(limited(Limits(compact_after_turns=1, kept_turns=1)))
+    call = listening(limited(Limits(summarize_after_turns=1, kept_turns=1)))
     call.happens(spoke("Hi."), delta(1, "Shall I order "), interrupted("Shall I"))
     for _ in range(3):
         call.happens(spoke("Yes!"))
@@ -345,7 +326,6 @@ def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
 
 
 def test_no_key_was_pressed_when_a_summary_comes() -> None:
-    """A star takes the entry back; then the agent has spoken last, and nothing is asked."""
     call = three_turns()
     call.happens(pressed("5"), ev.Summarized(1, "Ada is calling."), pressed("*"))
 
@@ -356,14 +336,13 @@ def test_no_key_was_pressed_when_a_summary_comes() -> None:
 
 
 def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
-    """All facts were read back; what is summarised is forgotten again, what was done is not."""
     order = ToolUsed(1, use(1, "order"), result(1))
     facts: list[Fact] = [CallerSaid("Order."), order, *TURN, Summary("It is ordered.", 2)]
     history = History(facts)
     runs = ToolCalls(history, SPECS)
     Summarization(history, runs, Limits())
 
-    actions = runs.take_up(9, [wants("order")], is_confirmed=True)
+    actions = runs.accept(9, [wants("order")], is_confirmed=True)
 
     assert history.first == 2
     assert [type(action) for action in actions] == [Record]
@@ -376,7 +355,6 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     ids=["at once", "late", "never"],
 )
 def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -> None:
-    """Facts and requests have an end: with a model, with one that is slow, and without one."""
     conversation = Conversation(CallConfig(tools=SPECS))
     conversation.receive(ev.CallStarted())
     facts = characters = asked = summary = 0  # the most of each, and the last number
@@ -410,8 +388,7 @@ def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -
     assert asked <= 60_000
 
 
-def test_a_transcript_tells_all_that_happened() -> None:
-    """Line by line, after the summary of what was before; what says nothing is left out."""
+def test_a_transcript_has_every_kind_of_fact() -> None:
     facts: list[Fact] = [
         CallerSaid("Hi  there.\n"),
         CallerSaid("5 5", InputMode.KEYPAD),
@@ -440,7 +417,6 @@ def test_a_transcript_tells_all_that_happened() -> None:
 
 
 def test_a_transcript_that_is_too_long_begins_later() -> None:
-    """The earlier summary stays."""
     facts: list[Fact] = [CallerSaid("a" * 10), CallerSaid("b" * 10), CallerSaid("c" * 3_000)]
 
     assert (
@@ -450,8 +426,7 @@ def test_a_transcript_that_is_too_long_begins_later() -> None:
     assert transcript("", facts[2:], 10) == "Earlier summary: none\nSince then:"
 
 
-def test_an_extract_tells_what_the_caller_said_and_what_tools_answered() -> None:
-    """After the beginning of the last one; what does not fit is left out from the front."""
+def test_an_extract_has_the_callers_words_and_tool_results() -> None:
     facts: list[Fact] = [
         CallerSaid("First."),
         AgentSaid("Which?"),
@@ -481,7 +456,6 @@ any_facts = st.lists(
 def test_an_extract_is_one_short_line_that_says_something(
     summary: str, facts: list[Fact], limit: int
 ) -> None:
-    """It stays inside of its block, whatever was said."""
     text = extract(summary, facts, limit)
 
     assert 0 < len(text) <= limit
@@ -491,7 +465,6 @@ def test_an_extract_is_one_short_line_that_says_something(
 
 @given(text=st.text(max_size=300), limit=st.integers(1, 200))
 def test_a_summary_of_any_model_is_one_short_line(text: str, limit: int) -> None:
-    """Without thoughts and markup, or empty."""
     line = cleaned(text, limit)
 
     assert len(line) <= limit
@@ -500,7 +473,6 @@ def test_a_summary_of_any_model_is_one_short_line(text: str, limit: int) -> None
 
 
 def test_a_summary_is_cleaned_like_a_reply() -> None:
-    """Small models think aloud and write headings."""
     written = (
         "<thinking>Who is it?</thinking>\n## Summary\n- **Ada** wants [two] pizzas for $25.50.\n"
     )
@@ -510,5 +482,4 @@ def test_a_summary_is_cleaned_like_a_reply() -> None:
 
 @given(facts=any_facts, limit=st.integers(0, 400))
 def test_any_transcript_can_be_asked_about(facts: list[Fact], limit: int) -> None:
-    """Promise 1 holds for the request too."""
     assert_acceptable((caller(transcript("", facts, limit)),))

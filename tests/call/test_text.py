@@ -1,18 +1,121 @@
-"""What callers may have kept, spoken, mailed or texted."""
+"""Half characters, whole numbers, names, free text and links."""
 
 # ruff: noqa: RUF001 (writings of all kinds)
 
 from __future__ import annotations
 
+import json
 import timeit
 import unicodedata
 from time import thread_time
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.call.text import NAME_LENGTH, has_link, line_in, name_in
+from agent.call.history import AgentSaid, CallerSaid, History, Note, Summary, ToolUsed
+from agent.call.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult, ToolSpec
+from agent.call.text import (
+    NAME_LENGTH,
+    CharacterJoiner,
+    has_link,
+    line_in,
+    name_in,
+    whole,
+    whole_json,
+    whole_number,
+)
+
+HIGH, LOW, SMILE = "\ud83d", "\ude00", "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello", "Hello"),
+        ("Grüße \U0001f600", "Grüße \U0001f600"),
+        (HIGH + LOW, SMILE),
+        ("a" + HIGH + "b", "ab"),
+        ("a" + LOW, "a"),
+        (HIGH, ""),
+        (LOW + HIGH, ""),
+        (HIGH + HIGH + LOW + LOW, SMILE),
+    ],
+)
+def test_halves_that_meet_are_joined(text: str, expected: str) -> None:
+    assert whole(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a":"\\ud83d"}', '{"a":""}'),
+        ('{"a":"\\uDE00 \\u0041"}', '{"a":" \\u0041"}'),
+        ('{"a":"\\ud83d\\ude00"}', '{"a":"\\ud83d\\ude00"}'),
+        ('{"a":"\\\\ud83d"}', '{"a":"\\\\ud83d"}'),
+        ('{"a":"\\\\\\ud83d"}', '{"a":"\\\\"}'),
+        ('{"\\ud83d\\ud83d\\ude00', '{"\\ud83d\\ude00'),
+        ('{"a":"' + HIGH + '"}', '{"a":""}'),
+        ("\\ud8", "\\ud8"),
+    ],
+)
+def test_halves_that_are_escapes_are_left_out(text: str, expected: str) -> None:
+    assert whole_json(text) == expected
+
+
+texts = st.text(st.sampled_from([HIGH, LOW, "a", "ü", SMILE, "\\", '"', "\n"]), max_size=12)
+
+
+@given(text=texts, is_escaped=st.booleans())
+@example(text=HIGH, is_escaped=True)
+def test_whatever_is_in_json_can_be_sent(text: str, is_escaped: bool) -> None:
+    written = json.dumps([text], ensure_ascii=is_escaped)
+
+    (read,) = json.loads(whole_json(written))
+
+    assert read.encode().decode() == whole(text)
+
+
+@given(pieces=st.lists(texts))
+def test_pieces_are_what_the_whole_is(pieces: list[str]) -> None:
+    joined = CharacterJoiner()
+
+    assert "".join(joined.add(piece) for piece in pieces) == whole("".join(pieces))
+
+
+HALF = f"a{HIGH}b"
+JSON = '{"a":"\\ud83d"}'
+VALUES: tuple[Any, ...] = (
+    Text(HALF),
+    ToolCall(HALF, HALF, JSON),
+    ToolResult(HALF, JSON),
+    ToolSpec(HALF, HALF, JSON),
+    ReplyRequest(HALF, (), context=HALF),
+    CallerSaid(HALF),
+    AgentSaid(HALF),
+    Note(HALF),
+    Summary(HALF, 0),
+)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_no_value_has_half_a_character(value: object) -> None:
+    assert "\\ud83d" not in ascii(value)
+    assert "ab" in ascii(value)
+
+
+def test_no_history_has_half_a_character() -> None:
+    history = History([AgentSaid("Hi"), ToolUsed(1, ToolCall("tool00001", "menu", "{}"))])
+    history.extend_speech(0, HALF)
+    history.complete_tool(1, ToolResult("tool00001", f'"{HALF}"'))
+    history.append(CallerSaid(HALF))
+    history.append(AgentSaid(""))
+    history.cut_speech(3, HALF)
+
+    assert "\\ud" not in ascii(list(history))
+    assert "\\ud" not in ascii(history.messages(1_000))
+    assert Message(Role.CALLER, (Text("ab"),)).parts == (Text(HALF),)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +128,6 @@ from agent.call.text import NAME_LENGTH, has_link, line_in, name_in
     ],
 )  # fmt: skip
 def test_names_of_all_writings_are_names(name: str) -> None:
-    """Letters and marks, and the few signs that names have."""
     assert name_in(name) == name
 
 
@@ -39,7 +141,6 @@ def test_names_of_all_writings_are_names(name: str) -> None:
     ],
 )
 def test_a_name_has_one_form(said: str, name: str) -> None:
-    """Spaces are single, letters composed, joiners without a shape of their own gone."""
     assert name_in(said) == name
 
 
@@ -54,7 +155,6 @@ def test_a_name_has_one_form(said: str, name: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_name_is_none(text: str) -> None:
-    """Sentences, markup, links and characters that are not seen."""
     if text.strip() == text:
         assert name_in(text) == ""
     else:
@@ -63,7 +163,6 @@ def test_what_is_no_name_is_none(text: str) -> None:
 
 @given(text=st.text())
 def test_a_name_is_short_and_harmless_whatever_was_said(text: str) -> None:
-    """And it is a name again when it is read."""
     name = name_in(text)
 
     assert len(name) <= NAME_LENGTH
@@ -83,7 +182,6 @@ def test_a_name_is_short_and_harmless_whatever_was_said(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_link_is_found_in_its_disguises(text: str) -> None:
-    """Bare host names, too: a telephone makes links of them."""
     assert has_link(text)
     assert has_link(f"no onions, {text}, please")
 
@@ -99,12 +197,10 @@ def test_a_link_is_found_in_its_disguises(text: str) -> None:
     ],
 )  # fmt: skip
 def test_remarks_and_addresses_are_no_links(text: str) -> None:
-    """Abbreviations, numbers and full stops are in many of them."""
     assert not has_link(text)
 
 
 def test_free_text_is_one_line_of_what_is_seen() -> None:
-    """Line breaks are spaces, invisible characters are gone."""
     assert line_in(" 5 St.Louis\n Ave\u202e,\x00 Apt\u200b 4 ") == "5 St. Louis Ave, Apt 4"
 
 
@@ -121,3 +217,14 @@ def test_looking_for_links_costs_no_more_than_the_length(part: str) -> None:
         return min(timeit.repeat(lambda: has_link(text), timer=thread_time, number=1, repeat=5))
 
     assert work(part * 2_000) < 12 * work(part * 500) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("007", 7), ("100", 100), ("101", None), ("", None), ("-1", None), ("+1", None),
+     ("1_0", None), (" 1", None), ("٣", None), ("²", None), ("9" * 19, None)],
+)  # fmt: skip
+def test_only_ascii_digits_up_to_the_limit_are_a_whole_number(
+    text: str, number: int | None
+) -> None:
+    assert whole_number(text, 100) == number

@@ -1,6 +1,6 @@
 """Tools against everything else: results, late results, duplicates, confirmations.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -10,19 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import (
-    CancelTool,
-    HangUp,
-    Record,
-    RunTool,
-    Speak,
-    StopTimer,
-    SwitchLanguage,
-    Timer,
-)
+from agent.call.actions import CancelTool, HangUp, Record, RunTool, Speak, SwitchLanguage
 from agent.call.config import Limits
 from agent.call.history import AgentSaid, CallerSaid, Note, ToolUsed
 from agent.call.messages import Choice, ToolCall
+from agent.call.timers import StopTimer, Timer
 from agent.call.tool_calls import CANCELLED, NOT_AN_OBJECT, NOT_HEARD, error_content
 from tests.call.builders import (
     HELLO,
@@ -59,7 +51,6 @@ READ_BACK = "One large pizza for twenty dollars, shall I order it? "
 
 
 def test_a_tool_is_run_and_its_result_given_to_the_model() -> None:
-    """Words, call, result, words: one turn."""
     call = thinking()
 
     ran = call.happens(delta(1, "Let me look."), finished(1, wants("look_up", '{"a":1}')))
@@ -89,7 +80,6 @@ def test_a_tool_is_run_and_its_result_given_to_the_model() -> None:
 
 
 def test_the_model_is_asked_when_all_results_are_there() -> None:
-    """Practice section 6: one model call after all are done."""
     call = thinking()
     call.happens(finished(1, wants("look_up"), wants("mark")))
 
@@ -104,7 +94,6 @@ def test_the_model_is_asked_when_all_results_are_there() -> None:
 
 
 def test_an_interrupt_cancels_a_tool_without_side_effects() -> None:
-    """Practice section 7: cancelled and answered at once."""
     call = thinking()
     call.happens(delta(1, "Let me look. "), finished(1, wants("look_up")))
 
@@ -120,7 +109,6 @@ def test_an_interrupt_cancels_a_tool_without_side_effects() -> None:
 
 
 def test_a_prompt_cancels_a_tool_without_side_effects() -> None:
-    """Practice section 7: as an interrupt without cut text."""
     call = using("look_up")
 
     actions = call.happens(spoke("Never mind, are you open?"))
@@ -131,7 +119,6 @@ def test_a_prompt_cancels_a_tool_without_side_effects() -> None:
 
 
 def test_an_order_runs_on_when_the_caller_breaks_in() -> None:
-    """Promise 4: a side effect is never cancelled; the model reads that it is still running."""
     call = using("order")
 
     actions = call.happens(spoke("How long will it take?"))
@@ -161,8 +148,7 @@ def test_an_order_runs_on_when_the_caller_breaks_in() -> None:
 LATE = 'order has finished meanwhile, with this result: {"ok":true} Tell the caller when it fits.'
 
 
-def test_a_late_result_is_recorded_and_told_when_nobody_speaks() -> None:
-    """Promise 4 and style section 13, item 1."""
+def test_a_late_result_is_recorded_and_announced_when_neither_side_speaks() -> None:
     call = using("order")
     call.happens(spoke("How long will it take?"))
     late = call.happens(done(1))
@@ -184,8 +170,7 @@ def test_a_late_result_is_recorded_and_told_when_nobody_speaks() -> None:
     )
 
 
-def test_a_late_result_in_a_silence_is_told_at_once() -> None:
-    """Nobody speaks and nothing runs."""
+def test_a_late_result_in_a_silence_is_announced_at_once() -> None:
     call = using("order")
     call.happens(spoke("How long will it take?"), delta(2, "About an hour."), finished(2))
     call.happens(agent_off())
@@ -196,7 +181,6 @@ def test_a_late_result_in_a_silence_is_told_at_once() -> None:
 
 
 def test_a_late_result_waits_while_the_caller_speaks() -> None:
-    """The caller has the floor; a pause gives it back."""
     call = using("order")
     call.happens(spoke("How long will it take?"), delta(2, "About an hour."), finished(2))
     call.happens(agent_off(), caller_on())
@@ -209,7 +193,6 @@ def test_a_late_result_waits_while_the_caller_speaks() -> None:
 
 
 def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
-    """Nothing was said that could have been cut off."""
     call = started(replace(HELLO, greeting=""))
 
     actions = call.happens(finished(1, wants("order")))
@@ -218,7 +201,6 @@ def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
 
 
 def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
-    """The caller has gone on, so nobody says goodbye any more (practice section 15)."""
     call = using("order")
     call.happens(spoke("How long will it take?"), done(1, effect=HangUp()))
     call.happens(delta(2, "About an hour."), finished(2), agent_off())
@@ -229,8 +211,7 @@ def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
     assert actions == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
 
 
-def test_a_late_result_is_told_once() -> None:
-    """The second silence is an ordinary one."""
+def test_a_late_result_is_announced_once() -> None:
     call = using("order")
     call.happens(spoke("How long will it take?"), done(1))
     call.happens(delta(2, "About an hour."), finished(2), agent_off())
@@ -242,7 +223,6 @@ def test_a_late_result_is_told_once() -> None:
 
 
 def test_an_order_that_runs_at_hang_up_is_recorded() -> None:
-    """Promises 4 and 8: the call is over when the order is."""
     call = using("order")
 
     gone = call.happens(ev.CallEnded())
@@ -256,7 +236,6 @@ def test_an_order_that_runs_at_hang_up_is_recorded() -> None:
 
 
 def test_a_look_up_that_runs_at_hang_up_is_cancelled() -> None:
-    """Promise 8: nothing is waited for that nobody needs."""
     call = using("look_up")
 
     actions = call.happens(ev.CallEnded())
@@ -266,7 +245,6 @@ def test_a_look_up_that_runs_at_hang_up_is_cancelled() -> None:
 
 
 def test_after_five_rounds_of_tools_the_model_must_answer() -> None:
-    """Practice section 6, loop limit."""
     call = thinking()
     choices = []
 
@@ -279,8 +257,7 @@ def test_after_five_rounds_of_tools_the_model_must_answer() -> None:
 
 
 def test_calls_of_a_reply_that_must_answer_are_not_run() -> None:
-    """It is asked once more, then we say a sentence of our own."""
-    call = thinking(brief=limited(Limits(tool_rounds=1)))
+    call = thinking(config=limited(Limits(tool_rounds=1)))
     call.happens(finished(1, wants("look_up")), done(1))
 
     again = call.happens(finished(2, wants("look_up")))
@@ -291,8 +268,7 @@ def test_calls_of_a_reply_that_must_answer_are_not_run() -> None:
 
 
 def test_each_turn_has_its_own_rounds() -> None:
-    """The limit is one of a turn, not of a call."""
-    call = thinking(brief=limited(Limits(tool_rounds=2)))
+    call = thinking(config=limited(Limits(tool_rounds=2)))
     call.happens(finished(1, wants("look_up")), done(1), delta(2, "Ten."), finished(2))
     call.happens(spoke("And tomorrow?"), finished(3, wants("look_up")))
 
@@ -302,7 +278,6 @@ def test_each_turn_has_its_own_rounds() -> None:
 
 
 def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
-    """Practice section 6: the model can act on it; nothing is run."""
     call = thinking()
 
     actions = call.happens(finished(1, wants("make-coffee")))
@@ -325,7 +300,6 @@ def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
 
 @pytest.mark.parametrize("arguments", ["{oops", "[]", '"text"', "1"])
 def test_arguments_that_are_no_object_are_answered_so(arguments: str) -> None:
-    """Never executed on a partial input; history keeps an object."""
     call = thinking()
 
     call.happens(finished(1, wants("look_up", arguments)))
@@ -335,7 +309,6 @@ def test_arguments_that_are_no_object_are_answered_so(arguments: str) -> None:
 
 
 def test_no_arguments_are_an_empty_object() -> None:
-    """Practice section 6: the empty string is `{}`."""
     call = thinking()
 
     actions = call.happens(finished(1, wants("look_up", "")))
@@ -344,7 +317,6 @@ def test_no_arguments_are_an_empty_object() -> None:
 
 
 def test_the_same_order_joins_the_one_that_runs() -> None:
-    """Promise 4: run once, both calls answered with its result."""
     call = using("order", '{"a":1,"b":2}')
     call.happens(spoke("Is it done?"))
 
@@ -360,7 +332,6 @@ def test_the_same_order_joins_the_one_that_runs() -> None:
 
 
 def test_the_same_order_takes_over_the_result_of_one_that_succeeded() -> None:
-    """Promise 4."""
     call = using("order")
     call.happens(done(1, '{"number":7}'))
 
@@ -371,7 +342,6 @@ def test_the_same_order_takes_over_the_result_of_one_that_succeeded() -> None:
 
 
 def test_an_order_that_failed_may_be_tried_again() -> None:
-    """A failure had no effect."""
     call = using("order")
     call.happens(done(1, '{"error":"busy"}', failed=True))
 
@@ -381,7 +351,6 @@ def test_an_order_that_failed_may_be_tried_again() -> None:
 
 
 def test_another_order_is_run() -> None:
-    """Other arguments, another order."""
     call = using("order", '{"size":"large"}')
     call.happens(done(1))
 
@@ -391,7 +360,6 @@ def test_another_order_is_run() -> None:
 
 
 def test_looking_twice_is_no_duplicate() -> None:
-    """What only looks may look again."""
     call = using("look_up")
     call.happens(done(1))
 
@@ -401,7 +369,6 @@ def test_looking_twice_is_no_duplicate() -> None:
 
 
 def test_yes_does_not_confirm_what_was_not_heard() -> None:
-    """Practice section 5, rule 11."""
     call = answered(READ_BACK)
     call.happens(interrupted("One large pizza"), spoke("Yes."))
 
@@ -414,7 +381,6 @@ def test_yes_does_not_confirm_what_was_not_heard() -> None:
 
 @pytest.mark.parametrize("ends", [(), (failed(1),)])
 def test_yes_does_not_confirm_what_was_never_said_to_the_end(ends: tuple[ev.Event, ...]) -> None:
-    """The caller spoke before it was played, and nothing was interrupted; or the model failed."""
     call = speaking("One large pizza, ")
     call.happens(*ends, spoke("Yes, order it please."))
 
@@ -424,8 +390,7 @@ def test_yes_does_not_confirm_what_was_never_said_to_the_end(ends: tuple[ev.Even
     assert call.facts[-1] == ToolUsed(2, use(1, "order"), refused)
 
 
-def test_a_nod_to_what_the_agent_does_about_it_confirms_nothing() -> None:
-    """The caller has asked for the price; "okay" is said to that, not to the order."""
+def test_a_backchannel_to_later_words_confirms_nothing() -> None:
     call = answered(READ_BACK)
     call.happens(interrupted("One large pizza"), spoke("How much is it?"))
     call.happens(delta(2, "Ten dollars. "), spoke("Okay."))
@@ -437,7 +402,6 @@ def test_a_nod_to_what_the_agent_does_about_it_confirms_nothing() -> None:
 
 
 def test_a_read_back_that_was_finished_the_second_time_is_confirmed() -> None:
-    """What was broken off before it does not count any more."""
     call = speaking("One large pizza, ")
     call.happens(spoke("With ham."), delta(2, READ_BACK), finished(2), spoke("Yes."))
 
@@ -447,7 +411,6 @@ def test_a_read_back_that_was_finished_the_second_time_is_confirmed() -> None:
 
 
 def test_yes_confirms_what_was_heard_to_the_end() -> None:
-    """Also if the interrupt came with the last word."""
     call = answered(READ_BACK)
     call.happens(interrupted(READ_BACK), spoke("Yes."))
 
@@ -457,7 +420,6 @@ def test_yes_confirms_what_was_heard_to_the_end() -> None:
 
 
 def test_a_read_back_that_was_heard_the_second_time_is_confirmed() -> None:
-    """Only the agent's last words before the yes count."""
     call = answered(READ_BACK)
     call.happens(interrupted("One large"), spoke("What?"), delta(2, READ_BACK), finished(2))
     call.happens(agent_on(), agent_off(), spoke("Yes."))
@@ -468,7 +430,6 @@ def test_a_read_back_that_was_heard_the_second_time_is_confirmed() -> None:
 
 
 def test_what_can_be_repeated_needs_no_confirmation() -> None:
-    """The rule is for tools that change something each time."""
     call = answered(READ_BACK)
     call.happens(interrupted("One large"), spoke("Yes."))
 
@@ -478,7 +439,6 @@ def test_what_can_be_repeated_needs_no_confirmation() -> None:
 
 
 def test_an_effect_of_a_tool_is_carried_out() -> None:
-    """Before the model speaks, so that it speaks in the new language."""
     call = using("look_up")
 
     actions = call.happens(done(1, effect=SwitchLanguage("es-US")))
@@ -487,7 +447,6 @@ def test_an_effect_of_a_tool_is_carried_out() -> None:
 
 
 def test_identifiers_and_names_of_calls_are_our_own() -> None:
-    """Practice section 8, rules 5 and 6."""
     call = thinking()
 
     call.happens(finished(1, ToolCall("same", "", "{}"), ToolCall("same", "x" * 70, "{}")))
@@ -500,7 +459,6 @@ def test_identifiers_and_names_of_calls_are_our_own() -> None:
 
 
 def test_yes_to_a_re_prompt_does_not_confirm_a_cut_read_back() -> None:
-    """Practice section 5, rule 11: the caller is still there, no more."""
     call = answered(READ_BACK)
     call.happens(interrupted("One large pizza"))
     call.fires(Timer.IDLE)
@@ -513,7 +471,6 @@ def test_yes_to_a_re_prompt_does_not_confirm_a_cut_read_back() -> None:
 
 
 def test_an_order_after_a_cut_greeting_is_run() -> None:
-    """A greeting asks for no confirmation."""
     call = started()
     call.happens(interrupted(""), spoke("One pizza, I confirm it."))
 
@@ -523,11 +480,10 @@ def test_an_order_after_a_cut_greeting_is_run() -> None:
 
 
 def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
-    """The note came before the reply was asked for."""
     call = using("order")
     call.happens(spoke("How long will the"), done(1))
 
-    asked = call.fires(Timer.HOLD)
+    asked = call.fires(Timer.END_OF_TURN_DELAY)
     after = call.happens(delta(2, "It is done."), finished(2), agent_off())
 
     assert caller_text(asked) == f"How long will the [{LATE}]"
@@ -535,7 +491,6 @@ def test_a_late_result_the_model_has_read_is_no_longer_news() -> None:
 
 
 def test_after_a_switch_of_language_no_english_word_is_put_into_a_reply() -> None:
-    """The signs are left to the new voice."""
     call = using("mark")
     call.happens(done(1, effect=SwitchLanguage("es-US")))
 

@@ -1,6 +1,6 @@
 """How turns begin, merge, are held and are answered, told as lists of events.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, Record, Speak, StartReply, StopTimer, Timer
+from agent.call.actions import CancelReply, Record, Speak, StartReply
 from agent.call.config import Limits
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import Usage
+from agent.call.timers import StopTimer, Timer
 from tests.call.builders import (
     HELLO,
     Call,
@@ -47,7 +48,6 @@ BEGINS = "[The call begins.]"
 
 
 def test_greeting_is_history_and_the_silence_after_it_is_watched() -> None:
-    """Practice section 5, rule 10: the relay plays the greeting, we remember it."""
     call = Call()
 
     actions = call.happens(ev.CallStarted())
@@ -60,7 +60,6 @@ def test_greeting_is_history_and_the_silence_after_it_is_watched() -> None:
 
 
 def test_without_a_greeting_the_model_speaks_first() -> None:
-    """Promise 7: somebody begins."""
     call = Call(replace(HELLO, greeting=""))
 
     actions = call.happens(ev.CallStarted())
@@ -73,7 +72,6 @@ def test_without_a_greeting_the_model_speaks_first() -> None:
 
 
 def test_a_prompt_after_the_greeting_is_answered() -> None:
-    """The plain turn: words, question, deltas in clauses, the end, the wait for the playback."""
     call = started()
 
     heard = call.happens(spoke("Two pizzas please."))
@@ -106,7 +104,6 @@ def test_a_prompt_after_the_greeting_is_answered() -> None:
 
 
 def test_a_clause_that_is_complete_goes_out_without_waiting() -> None:
-    """Practice section 14: the flush timer is only for what hangs in the air."""
     call = thinking()
     call.happens(delta(1, "Sure, two "))
 
@@ -120,7 +117,6 @@ def test_a_clause_that_is_complete_goes_out_without_waiting() -> None:
 
 
 def test_the_flush_timer_is_not_put_off_by_more_words() -> None:
-    """A slow trickle must not keep ready words back for ever."""
     call = thinking()
     call.happens(delta(1, "Sure, two "))
 
@@ -129,7 +125,6 @@ def test_the_flush_timer_is_not_put_off_by_more_words() -> None:
 
 
 def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
-    """Practice section 3: nothing was heard of the first reply, so both are one turn."""
     call = thinking("Two pizzas please.")
 
     actions = call.happens(spoke("And a salad."))
@@ -144,7 +139,6 @@ def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
 
 
 def test_two_finals_close_together_leave_one_reply() -> None:
-    """Promise 2: words of the first reply that still arrive are not spoken."""
     call = listening()
     call.happens(spoke("My number is"), spoke("not for you."))
 
@@ -157,7 +151,6 @@ def test_two_finals_close_together_leave_one_reply() -> None:
 
 
 def test_deltas_of_a_cancelled_reply_change_nothing() -> None:
-    """Promise 2."""
     call = thinking()
     call.happens(spoke("And a salad."))
 
@@ -167,14 +160,12 @@ def test_deltas_of_a_cancelled_reply_change_nothing() -> None:
 
 
 def test_what_a_reply_costs_changes_nothing() -> None:
-    """Tokens are counted by the observer, whenever they come."""
     call = thinking()
 
     assert call.happens(ev.TokensCounted(1, Usage(10, 5))) == []
 
 
 def test_partials_never_act() -> None:
-    """Practice section 3: a partial only proves that somebody is talking."""
     call = listening()
 
     actions = call.happens(partial("I would like two"))
@@ -184,7 +175,6 @@ def test_partials_never_act() -> None:
 
 
 def test_a_partial_while_the_reply_runs_does_not_stop_it() -> None:
-    """Words that may still change cancel nothing; only a filler waits for them."""
     call = thinking()
 
     assert call.happens(partial("And")) == [starts(Timer.FILLER, 5_000)]
@@ -192,7 +182,6 @@ def test_a_partial_while_the_reply_runs_does_not_stop_it() -> None:
 
 @pytest.mark.parametrize("blank", ["", "  ", "...", "?!"])
 def test_a_blank_prompt_is_no_turn(blank: str) -> None:
-    """Practice section 3: it only shows that the line is alive."""
     call = listening()
 
     actions = call.happens(spoke(blank))
@@ -200,8 +189,7 @@ def test_a_blank_prompt_is_no_turn(blank: str) -> None:
     assert actions == [starts(Timer.IDLE, 8_000)]
 
 
-def test_unfinished_words_hold_a_second_and_join_the_next() -> None:
-    """Practice section 4.4."""
+def test_unfinished_words_wait_a_second_and_join_the_next() -> None:
     call = listening()
 
     held = call.happens(spoke("I would like a"))
@@ -211,40 +199,37 @@ def test_unfinished_words_hold_a_second_and_join_the_next() -> None:
     assert held == [
         Record(1, CallerSaid("I would like a")),
         StopTimer(Timer.IDLE),
-        starts(Timer.HOLD, 1_000),
+        starts(Timer.END_OF_TURN_DELAY, 1_000),
     ]
-    assert going_on == [starts(Timer.HOLD, 1_000)]
+    assert going_on == [starts(Timer.END_OF_TURN_DELAY, 1_000)]
     assert joined == [
         Record(2, CallerSaid("large pizza.")),
-        StopTimer(Timer.HOLD),
+        StopTimer(Timer.END_OF_TURN_DELAY),
         asks(1, caller(BEGINS), agent("Hello."), caller("I would like a large pizza.")),
         starts(Timer.FILLER, 3_000),
     ]
 
 
 def test_unfinished_words_that_stay_so_are_answered() -> None:
-    """Promise 7."""
     call = listening()
     call.happens(spoke("I would like a"))
 
-    actions = call.fires(Timer.HOLD)
+    actions = call.fires(Timer.END_OF_TURN_DELAY)
 
     assert caller_text(actions) == "I would like a"
 
 
-def test_a_nod_does_not_stop_the_agent() -> None:
-    """Practice section 4.2: recorded, not answered."""
+def test_a_backchannel_does_not_stop_the_agent() -> None:
     call = speaking("We have three kinds of pizza today, ")
 
-    nod = call.happens(spoke("uh huh"))
+    backchannel = call.happens(spoke("uh huh"))
     more = call.happens(delta(1, "with cheese and ham. "))
 
-    assert nod == [Record(3, CallerSaid("uh huh"))]
+    assert backchannel == [Record(3, CallerSaid("uh huh"))]
     assert spoken(more) == ["with cheese and ham. "]
 
 
-def test_a_nod_while_a_complete_reply_plays_is_ignored() -> None:
-    """The relay says that the agent is still heard."""
+def test_a_backchannel_while_a_complete_reply_plays_is_ignored() -> None:
     call = answered("We have three kinds of pizza today.")
     call.happens(agent_on())
 
@@ -260,16 +245,14 @@ def test_a_nod_while_a_complete_reply_plays_is_ignored() -> None:
         ("Let me know if that is all right.", "All right."),
     ],
 )
-def test_an_answer_to_what_the_agent_asked_is_no_nod(said: str, answer: str) -> None:
-    """Promise 7: whatever the agent has said after the question."""
+def test_an_answer_to_what_the_agent_asked_is_no_backchannel(said: str, answer: str) -> None:
     call = answered(said)
     call.happens(agent_on())
 
     assert caller_text(call.happens(spoke(answer))) == answer
 
 
-def test_an_answer_to_a_question_before_a_filler_is_no_nod() -> None:
-    """The question is still in the air while something is looked up."""
+def test_an_answer_to_a_question_before_a_filler_is_no_backchannel() -> None:
     call = speaking("Is it for delivery? ")
     call.happens(finished(1, wants("look_up")))
     call.fires(Timer.FILLER)
@@ -277,27 +260,24 @@ def test_an_answer_to_a_question_before_a_filler_is_no_nod() -> None:
     assert "Yes." in caller_text(call.happens(spoke("Yes.")))
 
 
-def test_a_nod_to_a_filler_does_not_stop_the_look_up() -> None:
-    """The caller agrees to wait; what is looked up is not looked up again."""
+def test_a_backchannel_after_a_filler_does_not_stop_the_tool() -> None:
     call = using("look_up")
     call.fires(Timer.FILLER)
 
-    nod = call.happens(spoke("okay"))
+    backchannel = call.happens(spoke("okay"))
     going_on = call.happens(done(1))
 
-    assert nod == [Record(4, CallerSaid("okay"))]
+    assert backchannel == [Record(4, CallerSaid("okay"))]
     assert "okay" in caller_text(going_on)
 
 
-def test_a_nod_to_silence_while_the_model_thinks_belongs_to_what_was_said() -> None:
-    """The agent has promised nothing yet, so nobody tells it to go on."""
+def test_a_backchannel_before_the_first_word_belongs_to_what_was_said() -> None:
     call = thinking("Two pizzas please.")
 
     assert "okay" in caller_text(call.happens(spoke("okay")))
 
 
-def test_a_nod_in_silence_is_an_answer() -> None:
-    """Nobody is speaking, so it is no sign to go on."""
+def test_a_backchannel_in_silence_is_an_answer() -> None:
     call = answered("We have three kinds of pizza today.")
     call.happens(agent_on(), agent_off())
 
@@ -305,15 +285,13 @@ def test_a_nod_in_silence_is_an_answer() -> None:
 
 
 def test_yes_after_a_question_is_an_answer() -> None:
-    """Practice section 4.2: not when the agent has just asked."""
     call = answered("Shall I order it?")
     call.happens(agent_on())
 
     assert caller_text(call.happens(spoke("yes"))) == "yes"
 
 
-def test_words_that_are_no_nod_stop_the_agent() -> None:
-    """Promise 6: the open utterance is closed, the reply left."""
+def test_other_words_stop_the_agent() -> None:
     call = speaking("We have three kinds of pizza today, ")
 
     actions = call.happens(spoke("stop"))
@@ -335,14 +313,12 @@ def test_words_that_are_no_nod_stop_the_agent() -> None:
 
 
 def test_a_second_start_changes_nothing() -> None:
-    """Events out of season are stale."""
     call = started()
 
     assert call.happens(ev.CallStarted()) == []
 
 
 def test_the_oldest_turns_are_left_out_of_a_long_call() -> None:
-    """Practice section 18: what a request holds is limited."""
     conversation = Conversation(limited(Limits(history_characters=20)))
     for event in (ev.CallStarted(), spoke("Two pizzas please."), delta(1, "Sure."), finished(1)):
         conversation.receive(event)
@@ -353,7 +329,6 @@ def test_the_oldest_turns_are_left_out_of_a_long_call() -> None:
 
 
 def test_a_stale_timer_changes_nothing() -> None:
-    """It was replaced, and had just fired."""
     call = listening()
     stale = ev.TimerFired(Timer.IDLE, call.world.timers[Timer.IDLE])
     call.happens(partial("I"))
@@ -362,7 +337,6 @@ def test_a_stale_timer_changes_nothing() -> None:
 
 
 def test_one_reply_at_a_time() -> None:
-    """Promise 2, over a whole turn."""
     call = thinking()
     actions = call.happens(spoke("No, three."), spoke("Or four."))
 
@@ -371,7 +345,6 @@ def test_one_reply_at_a_time() -> None:
 
 
 def test_a_lost_report_of_silence_does_not_turn_answers_into_nods() -> None:
-    """Practice section 3: a missing "off" is cleared by a time limit."""
     call = answered("We have three kinds of pizza today.")
     call.happens(agent_on())
     call.fires(Timer.PLAYBACK)

@@ -23,21 +23,18 @@ from agent.call.utterance_analysis import (
     [("Two.", True), ("7", True), ("好", True), ("", False), (" \n", False), ("?! ...", False)],
 )
 def test_marks_alone_are_no_words(text: str, *, expected: bool) -> None:
-    """Practice section 3: punctuation is not a turn."""
     assert has_words(text) is expected
 
 
 @pytest.mark.parametrize("text", ["Okay.", "uh-huh", "Mm-hm", "YES!", "all right", "Yeah, yeah."])
-def test_a_nod_says_only_go_on(text: str) -> None:
-    """Practice section 4.2: the whole utterance matches, whatever its marks."""
+def test_a_backchannel_is_the_whole_utterance(text: str) -> None:
     assert is_acknowledgement(text)
 
 
 @pytest.mark.parametrize(
     "text", ["stop", "no", "wait", "actually", "okay stop", "yes but no onions", "", "..."]
 )
-def test_anything_more_is_no_nod(text: str) -> None:
-    """Practice section 4.2: these always interrupt."""
+def test_other_words_are_no_backchannel(text: str) -> None:
     assert not is_acknowledgement(text)
 
 
@@ -109,53 +106,35 @@ def test_anything_more_is_no_nod(text: str) -> None:
     ],
 )
 def test_question_or_request_anywhere_asks(text: str) -> None:
-    """Whatever is said after it, with a question mark or without: "sure" is an answer to it."""
     assert asks(text)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "One moment, please.",
-        "Just a moment.",
-        "Please hold on.",
+        "", "One moment, please.", "Just a moment.", "Please hold on.",
         "Your order is two large pizzas and a salad. It comes to twenty four dollars.",
-        "We are open until nine tonight.",
-        "Let me check that for you.",
-        "I am looking that up now.",
-        "The kitchen is busy, so it takes ten or fifteen minutes.",
-        "Thank you for calling. Goodbye.",
-        "It is only three dollars.",
-        "Your pizza will be ready at seven.",
-        "You can pick it up at seven.",
+        "We are open until nine tonight.", "Let me check that for you.",
+        "I am looking that up now.", "The kitchen is busy, so it takes ten or fifteen minutes.",
+        "Thank you for calling. Goodbye.", "It is only three dollars.",
+        "Your pizza will be ready at seven.", "You can pick it up at seven.",
         "I have found three apartments in your area.",
         "The first one has two bedrooms and costs fifteen hundred dollars a month.",
-        "I have placed your order.",
-        "Give me a second.",
-        "Please wait a moment.",
-        "Bear with me.",
-        "Well, energy and mass are the same thing.",
-        "I will send you a message with the details.",
-        "Hello, this is the pizza place.",
-        "I am still on it.",
+        "I have placed your order.", "Give me a second.", "Please wait a moment.", "Bear with me.",
+        "Well, energy and mass are the same thing.", "I will send you a message with the details.",
+        "Hello, this is the pizza place.", "I am still on it.",
         "Thank you for waiting, it will not be long.",
         "We have pizza, pasta and salads on the menu today.",
-        "There is a large garden behind the house.",
-        "Please stay on the line.",
-        "That is a good choice.",
-        "Great, I added a house salad.",
+        "There is a large garden behind the house.", "Please stay on the line.",
+        "That is a good choice.", "Great, I added a house salad.",
         "I am sorry, the line broke off for a moment.",
         "Your appointment is on Monday at three in the afternoon.",
-        "The store is on Main Street, next to the bank.",
-        "It will take a few minutes.",
-        "Light is made of waves and of particles.",
-        "Your name is saved.",
+        "The store is on Main Street, next to the bank.", "It will take a few minutes.",
+        "Light is made of waves and of particles.", "Your name is saved.",
         "I will need a moment to look that up.",
     ],
-)
+)  # fmt: skip
 def test_plain_statement_does_not_ask(text: str) -> None:
-    """Nor does a request for patience: "okay" only says "go on" to these."""
     assert not asks(text)
 
 
@@ -175,7 +154,6 @@ def test_plain_statement_does_not_ask(text: str) -> None:
     ],
 )
 def test_words_that_break_off_are_unfinished(text: str, *, expected: bool) -> None:
-    """Practice section 4.4; a full stop is an end."""
     assert is_unfinished(text) is expected
 
 
@@ -211,7 +189,6 @@ def test_words_that_break_off_are_unfinished(text: str, *, expected: bool) -> No
 def test_groups_of_digits_are_a_dictated_number(
     text: str, *, is_wanted: bool, expected: bool
 ) -> None:
-    """A single number is a quantity, a time, a price or a year, unless it was asked for."""
     assert is_dictating(text, is_wanted=is_wanted) is expected
 
 
@@ -229,7 +206,6 @@ def test_groups_of_digits_are_a_dictated_number(
     ],
 )
 def test_agent_asks_for_a_number(text: str, *, expected: bool) -> None:
-    """And not for how many."""
     assert wants_number(text) is expected
 
 
@@ -254,16 +230,14 @@ def test_agent_asks_for_a_number(text: str, *, expected: bool) -> None:
         ("two large", "...", False, False),
     ],
 )
-def test_words_that_are_told_again(
+def test_words_that_are_given_again(
     before: str, now: str, *, is_retold: bool, is_nothing_new: bool
 ) -> None:
-    """In doubt they are new: no word may be lost."""
     assert retells(before, now) is is_retold
     assert (is_retold and repeats(before, now)) is is_nothing_new
 
 
 def test_questions_are_counted_by_their_marks() -> None:
-    """Whatever the script."""
     assert questions("Is it? 是吗？ هل هذا؟ Yes.") == 3  # noqa: RUF001 (other scripts)
 
 
@@ -279,5 +253,4 @@ def test_questions_are_counted_by_their_marks() -> None:
     ],
 )
 def test_ten_digits_said_in_one_breath_are_a_whole_number(text: str, *, expected: bool) -> None:
-    """The caller who has said all of it is answered at once."""
     assert is_whole_number(text) is expected

@@ -1,6 +1,6 @@
 """The caller's voice, before the words are there, against what the agent is about to do.
 
-Every story also passes through `World`, which holds it to the promises of style section 3.
+`World` checks all promises (docs/explain/promises.md) after each event.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import EndCall, StopTimer, Timer
-from agent.call.turn_taking import LONGEST_HOLD_MS, LONGEST_VOICE_MS
+from agent.call.actions import EndCall
+from agent.call.timers import StopTimer, Timer
+from agent.call.turn_taking import LONGEST_END_OF_TURN_MS, LONGEST_VOICE_MS
 from tests.call.builders import (
     agent_off,
     caller_off,
@@ -34,7 +35,6 @@ HAND_OVER = EndCall('{"reasonCode": "server-drain", "reason": "quiet"}')
 
 
 def test_a_caller_who_talks_long_is_not_asked_whether_anybody_is_there() -> None:
-    """Where the relay reports the voice and no partial transcripts, nothing comes for a while."""
     call = listening()
 
     began = call.happens(caller_on())
@@ -45,7 +45,6 @@ def test_a_caller_who_talks_long_is_not_asked_whether_anybody_is_there() -> None
 
 
 def test_a_caller_who_breaks_in_may_talk_long_too() -> None:
-    """The voice was there before the interrupt; after the words silence is short again."""
     call = speaking("We have three kinds, ")
     call.happens(caller_on())
 
@@ -56,19 +55,17 @@ def test_a_caller_who_breaks_in_may_talk_long_too() -> None:
     assert call.happens(agent_off())[-1] == starts(Timer.IDLE, 8_000)
 
 
-def test_unfinished_words_are_held_while_the_caller_goes_on() -> None:
-    """Relay reference section 2.7: the turn is open as long as the voice is heard."""
+def test_unfinished_words_wait_while_the_caller_goes_on() -> None:
     call = thinking("I would like two pizzas and")
 
     began = call.happens(caller_on())
     ended = call.happens(caller_off())
 
-    assert began == [starts(Timer.HOLD, LONGEST_HOLD_MS)]
-    assert ended == [starts(Timer.HOLD, 1_000)]
+    assert began == [starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS)]
+    assert ended == [starts(Timer.END_OF_TURN_DELAY, 1_000)]
 
 
-def test_a_voice_whose_end_is_not_reported_is_waited_for_with_patience() -> None:
-    """The relay may leave out the report (practice section 3)."""
+def test_the_wait_for_a_voice_without_a_reported_end_is_long() -> None:
     call = listening()
     call.happens(caller_on())
 
@@ -80,7 +77,6 @@ def test_a_voice_whose_end_is_not_reported_is_waited_for_with_patience() -> None
 
 @pytest.mark.parametrize("sign", [caller_on(), partial("And also")])
 def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event) -> None:
-    """Practice section 13: who speaks needs no sign of life from us."""
     call = using("look_up")
 
     actions = call.happens(sign)
@@ -89,7 +85,6 @@ def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event) -> None:
 
 
 def test_a_stopping_service_lets_a_caller_finish_who_begins_as_the_agent_ends() -> None:
-    """That is no quiet moment."""
     call = thinking()
     call.happens(ev.ServiceStopping(), delta(1, "Two pizzas."), finished(1), caller_on())
 
@@ -102,7 +97,6 @@ def test_a_stopping_service_lets_a_caller_finish_who_begins_as_the_agent_ends() 
 
 
 def test_news_wait_for_a_caller_who_begins_as_the_agent_ends() -> None:
-    """They are told with the answer, or when nothing follows: also before the service stops."""
     call = using("order")
     call.happens(spoke("How long?"), delta(2, "An hour."), finished(2), done(1), caller_on())
     call.happens(ev.ServiceStopping())
@@ -116,8 +110,7 @@ def test_news_wait_for_a_caller_who_begins_as_the_agent_ends() -> None:
     assert HAND_OVER in call.happens(agent_off())
 
 
-def test_keys_instead_of_words_give_the_floor_back() -> None:
-    """The caller broke in by a key: after the answer it is quiet again."""
+def test_keys_instead_of_words_end_the_callers_turn() -> None:
     call = speaking("We have three kinds, ")
     call.happens(interrupted("We have"), pressed("5"), pressed("#"))
     call.happens(delta(2, "Five it is."), finished(2), agent_off())
@@ -125,8 +118,7 @@ def test_keys_instead_of_words_give_the_floor_back() -> None:
     assert HAND_OVER in call.happens(ev.ServiceStopping())
 
 
-def test_a_voice_without_words_gives_the_floor_back() -> None:
-    """Somebody coughed: it is quiet again."""
+def test_a_voice_without_words_ends_the_callers_turn() -> None:
     call = listening()
     call.happens(caller_on())
 

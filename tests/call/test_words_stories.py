@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Action, StartTimer, Timer
+from agent.call.actions import Action
 from agent.call.history import CallerSaid
-from agent.call.turn_taking import LONGEST_HOLD_MS
+from agent.call.timers import StartTimer, Timer
+from agent.call.turn_taking import LONGEST_END_OF_TURN_MS
 from tests.call.builders import (
     Call,
     answered,
@@ -53,12 +54,11 @@ def said(call: Call) -> list[str]:
     ],
 )
 def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, second: str) -> None:
-    """Promise 5: the model reads them once, and so does the next process."""
     call = listening()
 
     actions = after(call, first, second)
-    if Timer.HOLD in call.running:
-        actions = call.fires(Timer.HOLD)
+    if Timer.END_OF_TURN_DELAY in call.running:
+        actions = call.fires(Timer.END_OF_TURN_DELAY)
 
     assert caller_text(actions) == second
     assert said(call) == [second]
@@ -66,7 +66,6 @@ def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, sec
 
 
 def test_words_heard_in_three_steps_are_one() -> None:
-    """Each is a beginning of the next."""
     call = listening()
 
     after(call, "I want two", "I want two large", "I want two large pizzas.")
@@ -76,7 +75,6 @@ def test_words_heard_in_three_steps_are_one() -> None:
 
 @pytest.mark.parametrize("second", ["Two large pizzas.", "two large pizzas", "Two large"])
 def test_words_heard_again_change_nothing(second: str) -> None:
-    """Promise 2: the reply that runs is not begun anew."""
     call = thinking("Two large pizzas.")
 
     again = call.happens(spoke(second))
@@ -99,7 +97,6 @@ def test_words_heard_again_change_nothing(second: str) -> None:
     ],
 )
 def test_other_words_are_never_lost(first: str, second: str) -> None:
-    """Promise 5: in doubt both count, and groups of a number may be equal."""
     call = listening()
 
     after(call, first, second)
@@ -108,7 +105,6 @@ def test_other_words_are_never_lost(first: str, second: str) -> None:
 
 
 def test_words_after_the_moment_are_new() -> None:
-    """The caller says it a second time."""
     call = thinking("Two pizzas.")
     call.fires(Timer.REPEAT)
 
@@ -118,7 +114,6 @@ def test_words_after_the_moment_are_new() -> None:
 
 
 def test_words_after_the_agent_has_spoken_are_new() -> None:
-    """They answer what it said."""
     call = thinking("Yes.")
     call.happens(delta(1, "Great. Pick up?"), finished(1))
 
@@ -129,7 +124,6 @@ def test_words_after_the_agent_has_spoken_are_new() -> None:
 
 
 def test_words_after_the_agent_has_gone_on_speaking_are_new() -> None:
-    """The first were a nod to a sentence, which went on to a question."""
     call = speaking("We have a special offer today. ")
     call.happens(spoke("Okay."))
     call.happens(delta(1, "Would you like it? "), finished(1))
@@ -140,7 +134,6 @@ def test_words_after_the_agent_has_gone_on_speaking_are_new() -> None:
 
 
 def test_words_after_a_tool_was_called_are_new() -> None:
-    """The tool was called for the first ones."""
     call = using("look_up")
 
     after(call, "Two pizzas please.")
@@ -149,7 +142,6 @@ def test_words_after_a_tool_was_called_are_new() -> None:
 
 
 def test_each_of_two_questions_has_its_own_yes() -> None:
-    """They were asked together, and the answers are equal."""
     call = answered("Is it for pick up? And may I take your order?")
 
     after(call, "Yes.", "Yes.")
@@ -158,7 +150,6 @@ def test_each_of_two_questions_has_its_own_yes() -> None:
 
 
 def test_words_after_keys_are_new() -> None:
-    """The keys came between."""
     call = thinking("Two pizzas.")
     call.happens(ev.CallerPressed("5"))
 
@@ -168,7 +159,6 @@ def test_words_after_keys_are_new() -> None:
 
 
 def test_a_call_that_goes_on_elsewhere_has_the_words_once() -> None:
-    """And takes the same words for new ones: what was the moment is over."""
     call = listening()
     after(call, "Two large", "Two large pizzas.")
 
@@ -180,29 +170,26 @@ def test_a_call_that_goes_on_elsewhere_has_the_words_once() -> None:
 
 
 def test_a_dictated_number_is_one_turn() -> None:
-    """Practice section 4.4: its groups are waited for, two seconds each."""
     call = listening()
 
     answers = [call.happens(spoke(text)) for text in GROUPS]
-    asked = call.fires(Timer.HOLD)
+    asked = call.fires(Timer.END_OF_TURN_DELAY)
 
-    assert all(answer[-1] == starts(Timer.HOLD, 2_000) for answer in answers)
+    assert all(answer[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000) for answer in answers)
     assert caller_text(asked) == "It's four one five five five five zero one four two"
     assert question(asked).reply == 1
 
 
 def test_a_voice_between_the_groups_keeps_the_pause() -> None:
-    """A cough, or a group whose words are late."""
     call = listening()
     call.happens(spoke(GROUPS[0]), caller_on())
 
     ended = call.happens(caller_off())
 
-    assert starts(Timer.HOLD, 2_000) in ended
+    assert starts(Timer.END_OF_TURN_DELAY, 2_000) in ended
 
 
 def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() -> None:
-    """Elsewhere it is a quantity, and the caller does not wait."""
     alone = listening().happens(spoke("two"))
     going_on = listening()
     going_on.happens(spoke("My number is 4 1 5"))
@@ -211,12 +198,11 @@ def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() 
 
     assert question(alone).reply == 1
     assert question(whole).reply == 2
-    assert going_on.happens(spoke("five"))[-1] == starts(Timer.HOLD, 2_000)
-    assert wanted.happens(spoke("four"))[-1] == starts(Timer.HOLD, 2_000)
+    assert going_on.happens(spoke("five"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
+    assert wanted.happens(spoke("four"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
 
 
 def test_a_cough_does_not_hasten_another_attempt() -> None:
-    """The pause after trouble is as long as it was said to be."""
     call = thinking()
     call.happens(failed(1), spoke("A salad."), failed(2))
 
@@ -224,12 +210,11 @@ def test_a_cough_does_not_hasten_another_attempt() -> None:
 
     timers = [action.timer for action in coughed if isinstance(action, StartTimer)]
     assert Timer.RETRY not in timers
-    assert Timer.HOLD not in timers
+    assert Timer.END_OF_TURN_DELAY not in timers
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> None:
-    """The words will follow; if they do not, it is made."""
     call = thinking()
     call.happens(failed(1), spoke("A salad."), failed(2), caller_on())
     if not is_heard:
@@ -237,5 +222,7 @@ def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> Non
 
     waiting = call.fires(Timer.RETRY)
 
-    assert waiting == [starts(Timer.HOLD, LONGEST_HOLD_MS if is_heard else 1_000)]
-    assert question(call.fires(Timer.HOLD)).reply == 3
+    assert waiting == [
+        starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 1_000)
+    ]
+    assert question(call.fires(Timer.END_OF_TURN_DELAY)).reply == 3

@@ -1,8 +1,8 @@
-"""The world around one conversation, and the promises it must keep towards it.
+"""Checks the promises of a conversation after each event.
 
-`World` hands events to a `Conversation` and judges each answer from the outside: it knows only
-events and actions, as a relay, a model and a tool would. A broken promise is an `AssertionError`
-that names it by its number in style section 3; 9 are the rules of `agent.call.summarization`.
+`World` sends events to a `Conversation` and checks each answer from the outside: it knows only
+events and actions, as a relay, a model and a tool do. The message of an `AssertionError` begins
+with the number of the promise in docs/explain/promises.md; 9 = `agent.call.summarization`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ from agent.call.actions import (
     SendDigits,
     Speak,
     StartReply,
-    StartTimer,
-    StopTimer,
     Summarize,
     SwitchLanguage,
-    Timer,
 )
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.conversation import Conversation
@@ -57,6 +54,7 @@ from agent.call.messages import (
     ToolSpec,
 )
 from agent.call.resumption import ResumeCause, Resumption
+from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.tool_calls import canonical
 from agent.call.utterance_analysis import has_words, repeats, retells
 
@@ -65,7 +63,7 @@ MARK = ToolSpec("mark", "Marks.", '{"type":"object"}', side_effect=SideEffect.ID
 ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
 LEAVE = ToolSpec("leave", "Ends the call.", '{"type":"object"}')
 SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE)}
-BRIEF = CallConfig(
+CONFIG = CallConfig(
     greeting="Hello, this is the pizza place. How can I help?",
     tools=SPECS,
     keypad={
@@ -75,13 +73,13 @@ BRIEF = CallConfig(
         "4": KeyBinding(),
     },
 )
-WAITING = {Timer.HOLD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
-"""Timers that lead on by themselves: while one runs, the caller will hear something."""
+WAITING = {Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
+"""Timers that lead to words of the agent, or to the end."""
 
 
 @dataclass(slots=True)
 class Utterance:
-    """One talk cycle as the relay sees it."""
+    """One utterance as the relay sees it."""
 
     number: int
     text: str = ""
@@ -91,9 +89,9 @@ class Utterance:
 
 @dataclass(slots=True)
 class World:
-    """Plays everything around the call; see the module docstring."""
+    """Everything around one call."""
 
-    brief: CallConfig = BRIEF
+    config: CallConfig = CONFIG
     check_request: Callable[[StartReply | Summarize], None] | None = None
     """Judges each request beyond what `assert_acceptable` does."""
     conversation: Conversation = field(init=False)
@@ -123,7 +121,7 @@ class World:
     actions: list[Action] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.conversation = Conversation(self.brief)
+        self.conversation = Conversation(self.config)
 
     @property
     def active(self) -> int | None:
@@ -161,7 +159,7 @@ class World:
         """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
         facts = [self.journal[at] for at in range(len(self.journal))]
         is_cut_off = self.began_at == len(facts)
-        self.conversation = Conversation(self.brief, Resumption(facts, cause, is_cut_off))
+        self.conversation = Conversation(self.config, Resumption(facts, cause, is_cut_off))
         last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
         self.replies = {last: "cancelled"}
         self.tools = {call: state for call, state in self.tools.items() if state != "running"}
@@ -219,8 +217,8 @@ class World:
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
                     self.is_gone = True
-            case ev.CallConfigChanged(brief):
-                self.brief = brief
+            case ev.CallConfigChanged(config):
+                self.config = config
             case ev.Summarized() | ev.SummaryFailed():
                 self.awaited_summary = None
             case ev.CallEnded():
@@ -249,8 +247,8 @@ class World:
                 self._await_summary(action)
             case RunTool(call, is_lasting):
                 assert call.id not in self.tools, "4: a call is run once"
-                assert call.name in self.brief.tools, "only what is offered is run"
-                effect = self.brief.tools[call.name].side_effect
+                assert call.name in self.config.tools, "only what is offered is run"
+                effect = self.config.tools[call.name].side_effect
                 assert is_lasting == (effect is not SideEffect.NONE), "4: kept before it begins"
                 self._assert_first_run(call)
                 self.tools[call.id] = "running"
@@ -341,10 +339,10 @@ class World:
         borders = [at for at in range(position) if is_turn_border(facts, at)]
         assert summary.until in borders, "9: no pair is cut"
         kept = [at for at in borders if at >= summary.until]
-        assert len(kept) >= self.brief.limits.kept_turns, "9: the last turns stay"
+        assert len(kept) >= self.config.limits.kept_turns, "9: the last turns stay"
         assert summary.until > self.begin, "9: it reaches further than the one before it"
         assert summary.text.strip() and not set("[]") & set(summary.text), "9: it is one block"
-        assert len(summary.text) <= self.brief.limits.summary_characters, "9: it is short"
+        assert len(summary.text) <= self.config.limits.summary_characters, "9: it is short"
         asked_of = list(self.summaries.values())[-1]
         for at in range(summary.until):
             assert asked_of[at] == facts[at], "9: it tells of what is so still"
@@ -487,7 +485,7 @@ def _said(facts: list[Fact]) -> list[str]:
 
 
 def assert_acceptable(messages: tuple[Message, ...]) -> None:
-    """Promise 1: what every provider accepts (practice section 8)."""
+    """Promise 1: every provider accepts the request."""
     assert messages, "1: there is a message"
     assert messages[0].role is Role.CALLER, "1: begins with the caller"
     assert messages[-1].role is Role.CALLER, "1: ends with the caller"
@@ -527,4 +525,4 @@ def _assert_part(part: object) -> None:
             raise AssertionError(f"1: unknown part {part!r}")
 
 
-__all__ = ["BRIEF", "Choice", "ForcedTool", "Note", "World", "assert_acceptable"]
+__all__ = ["CONFIG", "Choice", "ForcedTool", "Note", "World", "assert_acceptable"]

@@ -1,4 +1,4 @@
-"""Seats of a process: every story is a list of what happens, every way out frees the seat."""
+"""The places of a process, as lists of steps; each way a call ends frees its place."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from tests.fakes import Clock
 
 Step = tuple[str, str] | float
-"""What happens to which call, or so many seconds pass."""
+"""A step and its call, or seconds that pass."""
 _FIVE_SOCKETS = [("socket", call) for call in "wxyza"]
 
 
 class Story:
-    """Two calls may be taken; steps are told as `("rings", "a")`."""
+    """Two calls may be taken; a step is `("rings", "a")`."""
 
     def __init__(self, most: int = 2) -> None:
         self.clock = Clock(0.0)
         self.seats = Admission(most, self.clock)
 
     def tell(self, steps: Sequence[Step]) -> list[bool]:
-        """What each ring and each socket is told."""
+        """Whether each ring and each socket gets a place."""
         told = [self._step(step) for step in steps]
         return [each for each in told if each is not None]
 
@@ -74,10 +74,10 @@ class Story:
         ([("socket", "a"), ("socket", "a"), ("gone", "a")], [True, True], (0, 1)),
     ],
 )  # fmt: skip
-def test_seats_are_kept_for_who_has_rung_and_for_who_talks(
+def test_places_are_kept_for_reserved_and_running_calls(
     steps: Sequence[Step], told: list[bool], taken: tuple[int, int]
 ) -> None:
-    """Two new calls, four lines at the most: what each is told, what is reserved, what runs."""
+    """At most two new calls and four sockets: the answers, then reserved and running places."""
     story = Story()
 
     assert (story.tell(steps), story.taken) == (told, taken)
@@ -94,10 +94,10 @@ _STEPS = st.lists(
 
 
 @given(most=st.integers(1, 5), steps=_STEPS)
-def test_webhooks_never_seat_more_than_the_limit_and_all_leave(
+def test_reservations_never_exceed_the_limit_and_all_places_become_free(
     most: int, steps: Sequence[Step]
 ) -> None:
-    """Whatever happens in whatever order; only sockets nobody has rung for here go beyond it."""
+    """In any order of steps; only sockets without a reservation here exceed the limit."""
     story, lines, strangers = Story(most), list[str](), 0
     for step in steps:
         before = story.seats.active
@@ -116,7 +116,7 @@ def test_webhooks_never_seat_more_than_the_limit_and_all_leave(
                 lines.remove(call)
                 story.tell([step])
             case ("gone", _):
-                pass  # a line that is not there cannot go
+                pass  # there is no connection that could end
             case _:
                 story.tell([step])
         assert story.seats.running == len(lines)

@@ -1,12 +1,12 @@
-"""ECS is asked to spare a task with calls: seldom, in time, and without anybody waiting for it.
+"""When the ECS agent is asked for scale-in protection, and what its failures do.
 
-A stand-in for the agent of ECS listens on a loopback port; time is virtual.
+A stand-in for the agent listens on a loopback port; time is virtual.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,8 +60,8 @@ class EcsAgent:
 
 
 @asynccontextmanager
-async def ecs_agent() -> AsyncIterator[EcsAgent]:
-    agent = EcsAgent()
+async def ecs_agent(agent: EcsAgent | None = None) -> AsyncIterator[EcsAgent]:
+    agent = agent or EcsAgent()
     application = web.Application()
     application.router.add_put("/api/0123/task-protection/v1/state", agent.answer)
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
@@ -74,71 +74,40 @@ async def ecs_agent() -> AsyncIterator[EcsAgent]:
         await runner.cleanup()
 
 
-def play(script: Callable[[OnActive, EcsAgent], Awaitable[None]]) -> EcsAgent:
-    """Tell a protection of calls as a script does, from second 0."""
+async def _follow(active: OnActive, timeline: Sequence[tuple[int, float]]) -> None:
+    """Report calls in progress, each for so many seconds."""
+    for calls, seconds in timeline:
+        active(calls)
+        await asyncio.sleep(seconds)
+
+
+def play(timeline: Sequence[tuple[int, float]], agent: EcsAgent | None = None) -> EcsAgent:
+    """Run a timeline against an agent, from second 0."""
 
     async def main() -> EcsAgent:
-        async with ecs_agent() as agent, open_protection(agent.uri) as active:
-            await script(active, agent)
-        return agent
+        async with ecs_agent(agent) as running, open_protection(running.uri) as active:
+            await _follow(active, timeline)
+            return running
 
     return run_virtually(main())
 
 
-def test_task_is_protected_while_it_has_calls_and_a_while_longer() -> None:
-    """Once when the first call begins, and given back when none has come for a while."""
-
-    async def script(active: OnActive, _: EcsAgent) -> None:
-        active(1)
-        await asyncio.sleep(10)
-        active(2)
-        await asyncio.sleep(10)
-        active(1)
-        await asyncio.sleep(10)
-        active(0)
-        await asyncio.sleep(2 * HOLD_SECONDS)
-
-    assert play(script).asked == [(0, ON), (30 + HOLD_SECONDS, OFF)]
-
-
-def test_calls_that_follow_each_other_are_one_time_of_work() -> None:
-    """Requests are limited: a call that comes soon after another asks for nothing."""
-
-    async def script(active: OnActive, _: EcsAgent) -> None:
-        for _again in range(5):
-            active(1)
-            await asyncio.sleep(5)
-            active(0)
-            await asyncio.sleep(HOLD_SECONDS - 5)
-        await asyncio.sleep(HOLD_SECONDS)
-
-    assert play(script).asked == [(0, ON), (4 * HOLD_SECONDS + 5 + HOLD_SECONDS, OFF)]
-
-
-def test_next_time_of_work_is_protected_again() -> None:
-    """What was given back is asked for anew."""
-
-    async def script(active: OnActive, _: EcsAgent) -> None:
-        for _again in range(2):
-            active(1)
-            await asyncio.sleep(10)
-            active(0)
-            await asyncio.sleep(90)
-
-    assert play(script).asked == [(0, ON), (70, OFF), (100, ON), (170, OFF)]
-
-
-def test_protection_is_renewed_before_it_ends() -> None:
-    """At 80 % of the lease, as long as there are calls."""
-
-    async def script(active: OnActive, _: EcsAgent) -> None:
-        active(3)
-        await asyncio.sleep(2.5 * RENEW_SECONDS)
-
-    asked = play(script).asked
-
-    assert RENEW_SECONDS == 480
-    assert asked == [(0, ON), (480, ON), (960, ON)]
+@pytest.mark.parametrize(
+    ("timeline", "asked"),
+    [
+        ([(1, 10), (2, 10), (1, 10), (0, 120)], [(0, ON), (90, OFF)]),
+        ([*[(1, 5), (0, 55)] * 5, (0, 60)], [(0, ON), (305, OFF)]),
+        ([(1, 10), (0, 90)] * 2, [(0, ON), (70, OFF), (100, ON), (170, OFF)]),
+        ([(3, 1200)], [(0, ON), (480, ON), (960, ON)]),
+    ],
+    ids=["calls", "pauses below the hold time", "two periods", "renewal at 80 % of the lease"],
+)
+def test_protection_lasts_from_the_first_call_to_the_end_of_the_hold_time(
+    timeline: Sequence[tuple[int, float]], asked: list[tuple[float, Any]]
+) -> None:
+    """The agent limits requests, so calls in quick succession need one only."""
+    assert (HOLD_SECONDS, RENEW_SECONDS) == (60, 480)
+    assert play(timeline).asked == asked
 
 
 @pytest.mark.parametrize(
@@ -153,71 +122,41 @@ def test_protection_is_renewed_before_it_ends() -> None:
 def test_refusal_is_logged_once_and_nothing_else_happens(
     status: int, said: object, outcome: str
 ) -> None:
-    """A deployment that is blocked is a normal answer; when all is well again that is said too."""
-
-    async def script(active: OnActive, agent: EcsAgent) -> None:
-        agent.answers = [(status, said)] * 3
-        active(1)
-        await asyncio.sleep(3.5 * RENEW_SECONDS)
-
+    """A deployment that is blocked is a normal answer; the next success is logged as well."""
     with capture_logs() as logs:
-        agent = play(script)
+        agent = play([(1, 3.5 * RENEW_SECONDS)], EcsAgent(answers=[(status, said)] * 3))
 
     assert [asked for _, asked in agent.asked] == [ON] * 4
     assert logs == [
-        {"event": "protection.changed", "log_level": "warning", "outcome": outcome,
+        {"event": "task_protection.refused", "log_level": "warning", "outcome": outcome,
          "protected": True},
-        {"event": "protection.changed", "log_level": "info", "outcome": "granted",
-         "protected": True},
+        {"event": "task_protection.granted", "log_level": "info", "protected": True},
     ]  # fmt: skip
 
 
-def test_agent_that_does_not_answer_is_not_waited_for() -> None:
-    """Two seconds; the next request is that of the renewal."""
-
-    async def script(active: OnActive, agent: EcsAgent) -> None:
-        agent.is_silent = True
-        active(1)
-        await asyncio.sleep(RENEW_SECONDS + 3)
-
+def test_agent_that_does_not_answer_is_given_two_seconds() -> None:
+    """The next request is that of the renewal."""
     with capture_logs() as logs:
-        agent = play(script)
+        agent = play([(1, RENEW_SECONDS + 3)], EcsAgent(is_silent=True))
 
     assert agent.asked == [(0, ON), (2 + RENEW_SECONDS, ON)]
     assert [each["outcome"] for each in logs] == ["TimeoutError"]
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1/api", "no address", "http://[/"])
-def test_address_where_nobody_listens_stops_nothing(uri: str) -> None:
-    """One line in the log."""
-
+def test_agent_that_cannot_be_reached_is_one_log_line(uri: str) -> None:
     async def main() -> None:
         async with open_protection(uri) as active:
-            active(1)
-            await asyncio.sleep(1)
-            active(0)
+            await _follow(active, [(1, 1), (0, 0)])
 
     with capture_logs() as logs:
         run_virtually(main())
 
-    assert [each["event"] for each in logs] == ["protection.changed"]
+    assert [each["event"] for each in logs] == ["task_protection.refused"]
 
 
-async def test_calls_of_a_service_protect_its_task(table: Path) -> None:
-    """The first call asks for it; one that is over leaves it to the hold time."""
-    async with ecs_agent() as agent:
-        settings = settings_for(table, TASK_PROTECTION="true", ECS_AGENT_URI=agent.uri)
-        async with serving(settings) as server, server.twilio.call() as call:
-            await call.say("are you open")
-            await until(lambda: bool(agent.asked))
-
-    assert [asked for _, asked in agent.asked] == [ON]
-
-
-async def test_call_goes_on_while_the_agent_is_silent(table: Path) -> None:
-    """Protection is never in the path of a call."""
-    async with ecs_agent() as agent:
-        agent.is_silent = True
+async def test_call_protects_its_task_and_does_not_wait_for_the_agent(table: Path) -> None:
+    async with ecs_agent(EcsAgent(is_silent=True)) as agent:
         settings = settings_for(table, TASK_PROTECTION="true", ECS_AGENT_URI=agent.uri)
         async with serving(settings) as server, server.twilio.call() as call:
             await until(lambda: bool(agent.asked))
@@ -225,25 +164,20 @@ async def test_call_goes_on_while_the_agent_is_silent(table: Path) -> None:
             reply = await call.say("are you open")
 
     assert reply.text
+    assert [asked for _, asked in agent.asked] == [ON]
 
 
-@pytest.mark.parametrize("switch", ["", "false"])
-async def test_nobody_is_asked_unless_it_is_switched_on(table: Path, switch: str) -> None:
+@pytest.mark.parametrize(("switch", "is_on_ecs"), [("", True), ("false", True), ("true", False)])
+async def test_protection_needs_the_switch_and_the_address(
+    table: Path, switch: str, is_on_ecs: bool
+) -> None:
     """ECS sets the address in every task."""
     async with ecs_agent() as agent:
-        settings = settings_for(table, TASK_PROTECTION=switch, ECS_AGENT_URI=agent.uri)
-        async with serving(settings) as server, server.twilio.call() as call:
-            await call.say("are you open")
+        uri = agent.uri if is_on_ecs else ""
+        settings = settings_for(table, TASK_PROTECTION=switch, ECS_AGENT_URI=uri)
+        with capture_logs() as logs:
+            async with serving(settings) as server, server.twilio.call() as call:
+                await call.say("are you open")
 
     assert agent.asked == []
-
-
-async def test_service_that_is_not_on_ecs_needs_no_agent(table: Path) -> None:
-    """Without the address it is off, whatever the switch says."""
-    settings = settings_for(table, TASK_PROTECTION="true")
-
-    with capture_logs() as logs:
-        async with serving(settings) as server, server.twilio.call() as call:
-            await call.say("are you open")
-
-    assert [each for each in logs if each["event"].startswith("protection")] == []
+    assert [each for each in logs if each["event"].startswith("task_protection")] == []

@@ -1,15 +1,18 @@
-"""How much is left out when the event loop is late, from literal lags."""
+"""What is left out at which lag of the event loop, and that memory is returned."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import structlog
 
 from agent.app import model_options
-from agent.capacity.load_shedding import Level, Load
+from agent.capacity.load_shedding import Load, LoadLevel
 from agent.llm.failover import HedgeBudget
 from agent.observability import Telemetry
 from agent.settings import Settings
@@ -17,11 +20,11 @@ from tests.fakes import Counted
 from tests.virtual_time import run_virtually
 
 ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
-NOTHING, HEDGES, CALLS = Level.NOTHING, Level.HEDGES, Level.CALLS
+NOTHING, HEDGES, CALLS = LoadLevel.NORMAL, LoadLevel.HEDGES_DISABLED, LoadLevel.CALLS_REJECTED
 
 
 def _levels(*lags: Sequence[float]) -> list[float]:
-    """What is told of the level while these lags are measured."""
+    """The levels counted while these lags are measured."""
     counted = Counted()
     load = Load(counted)
     for lag in (each for some in lags for each in some):
@@ -56,11 +59,9 @@ def test_hedges_go_first_and_then_new_calls(
     assert _levels(*lags) == levels
 
 
-def test_what_is_left_out_follows_the_level() -> None:
-    """Calls that run are on no level."""
-    load = Load()
-    allowed = [(load.allows_hedges, load.allows_calls)]
-    for lag in (LATE, VERY_LATE):
+def test_level_decides_about_hedges_and_new_calls() -> None:
+    load, allowed = Load(), []
+    for lag in (ON_TIME, LATE, VERY_LATE):
         for _ in range(8):
             load.note(lag)
         allowed.append((load.allows_hedges, load.allows_calls))
@@ -69,18 +70,16 @@ def test_what_is_left_out_follows_the_level() -> None:
 
 
 def test_a_level_is_logged_when_it_begins_and_when_it_ends() -> None:
-    """Not with every sample."""
     with structlog.testing.capture_logs() as logged:
         _levels([LATE] * 100, [ON_TIME] * 100)
 
-    assert [(each["log_level"], each["left_out"]) for each in logged] == [
-        ("warning", "hedges"),
-        ("info", "nothing"),
+    assert [(each["log_level"], each["level"]) for each in logged] == [
+        ("warning", "hedges_disabled"),
+        ("info", "normal"),
     ]
 
 
 def test_the_loop_is_measured_while_it_runs() -> None:
-    """Four times a second; a loop that has nothing to do is on time."""
     counted = Counted()
 
     async def main() -> None:
@@ -93,8 +92,7 @@ def test_the_loop_is_measured_while_it_runs() -> None:
     assert counted.amounts("agent_event_loop_lag_seconds") == [0.0] * 4
 
 
-def test_models_of_a_process_are_told_of_its_load() -> None:
-    """They ask each time, before a second request."""
+def test_models_of_a_process_ask_for_its_load_before_each_hedge() -> None:
     load = Load()
     options = model_options(Settings(), Telemetry(), load)
     before = options.may_hedge()
@@ -105,7 +103,7 @@ def test_models_of_a_process_are_told_of_its_load() -> None:
 
 
 def test_a_process_under_load_asks_no_model_twice() -> None:
-    """What was saved up is there when the load is over."""
+    """The budget saved up before is available when the load is over."""
     load = Load()
     budget = HedgeBudget(is_allowed=lambda: load.allows_hedges)
 
@@ -119,3 +117,32 @@ def test_a_process_under_load_asks_no_model_twice() -> None:
         spent.append(run_virtually(spend()))
 
     assert spent == [3, 0, 2]
+
+
+_HOLES = """
+import sys
+from pathlib import Path
+from agent.capacity.load_shedding import trim_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+blocks = [bytearray(1000) for _ in range(100_000)]
+del blocks[:-1]  # the last one keeps all that is below it from being given back
+before = resident()
+trim_memory()
+print(before - resident())
+"""
+_HELD_BYTES = 100_000 * 1000
+
+
+def test_memory_between_used_blocks_is_returned_to_the_system() -> None:
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", _HOLES],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert int(done.stdout) > 0.9 * _HELD_BYTES

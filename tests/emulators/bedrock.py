@@ -5,14 +5,13 @@
         assert bedrock.requests[0].body["messages"] == [...]
 
 Guessed, because the service does not document it: the message's start comes together with the
-first part (`Reply.starts_early` changes that); an error type carries a namespace after a colon, as
+first part; an error type carries a namespace after a colon, as
 AWS protocols allow and clients must strip; all text of a reply up to another kind of part is one
 block, and a text block has no start event.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
@@ -36,9 +35,8 @@ from tests.emulators.replies import (
     say,
 )
 from tests.emulators.scripts import Request, Script
-from tests.emulators.server import Emulator, Refused, Validator
+from tests.emulators.server import Dialect, Emulator, Refused, Send, Step, Validator
 from tests.emulators.sigv4 import Claim, Keys, Signed, is_fresh, read_claim, signature
-from tests.emulators.streaming import Dialect, Send, Step
 from tests.emulators.validate import faults
 
 STATUS = {
@@ -191,14 +189,11 @@ class _Message:
         yield Send(before + event("contentBlockStart", payload), call.after)
         for piece in call.pieces:
             yield self._delta("call", {"toolUse": {"input": piece}}, call.gap)
-        if call.is_closed:
-            yield Send(self._close())
-        self._kind = ""
+        yield Send(self._close())
 
     def _thought(self, thought: Thought) -> Iterator[Step]:
         members = {
             "text": thought.text,
-            "redactedContent": base64.b64encode(thought.redacted.encode()).decode(),
             "signature": thought.signature,
         }
         after = thought.after

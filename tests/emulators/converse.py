@@ -1,48 +1,96 @@
-"""The shape of a ConverseStream request, and a view of one whose shape is sound."""
+"""The shape of a ConverseStream request, and what each family of models accepts.
+
+The family is read from the model id, which may be a profile's (`us.anthropic.…`) or an ARN that
+ends in one.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-from tests.emulators.families import Family
 
 Json = Mapping[str, Any]
 
-_FIELDS = frozenset(
-    {
-        "additionalModelRequestFields",
-        "additionalModelResponseFieldPaths",
-        "guardrailConfig",
-        "inferenceConfig",
-        "messages",
-        "outputConfig",
-        "performanceConfig",
-        "promptVariables",
-        "requestMetadata",
-        "serviceTier",
-        "system",
-        "toolConfig",
-    }
-)
-_BLOCKS = frozenset(
-    {
-        "cachePoint",
-        "citationsContent",
-        "document",
-        "guardContent",
-        "image",
-        "reasoningContent",
-        "text",
-        "toolResult",
-        "toolUse",
-        "video",
-    }
-)
+_FIELDS = frozenset({
+    "additionalModelRequestFields", "additionalModelResponseFieldPaths", "guardrailConfig",
+    "inferenceConfig", "messages", "outputConfig", "performanceConfig", "promptVariables",
+    "requestMetadata", "serviceTier", "system", "toolConfig",
+})  # fmt: skip
+_BLOCKS = frozenset({
+    "cachePoint", "citationsContent", "document", "guardContent", "image", "reasoningContent",
+    "text", "toolResult", "toolUse", "video",
+})  # fmt: skip
 _SYSTEM_BLOCKS = frozenset({"cachePoint", "guardContent", "text"})
 _TOOLS = frozenset({"cachePoint", "toolSpec"})
+
+
+_ANY_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_ANY_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_CLAUDE_VERSION = re.compile(r"claude-[a-z]+-(\d{1,2})(?:-(\d{1,2})(?!\d))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family's rules."""
+
+    name: str
+    choices: frozenset[str] = frozenset()
+    """Members of `toolChoice` it supports."""
+    has_result_status: bool = False
+    caches: frozenset[str] = frozenset()
+    """Where cache points may stand: `tools`, `system`, `messages`."""
+    caches_after_tools: bool = False
+    mixes_results_and_words: bool = True
+    takes_both_samplers: bool = True
+    """Whether temperature and topP may come together."""
+    tool_id: re.Pattern[str] = _ANY_ID
+    tool_name: re.Pattern[str] = _ANY_NAME
+    signs_reasoning: bool = False
+
+
+_EVERYWHERE = frozenset({"tools", "system", "messages"})
+_CLAUDE = Family(
+    "claude",
+    frozenset({"auto", "any", "tool"}),
+    has_result_status=True,
+    caches=_EVERYWHERE,
+    caches_after_tools=True,
+    signs_reasoning=True,
+)
+_NEW_CLAUDE = replace(_CLAUDE, takes_both_samplers=False)
+_NOVA = Family(
+    "nova",
+    _CLAUDE.choices,
+    has_result_status=True,
+    caches=frozenset({"system", "messages"}),
+    tool_name=re.compile(r"[a-zA-Z0-9_]{1,64}"),
+)
+_LLAMA = Family("llama", mixes_results_and_words=False)
+_MISTRAL = Family(
+    "mistral",
+    frozenset({"auto", "any"}),
+    mixes_results_and_words=False,
+    tool_id=re.compile(r"[a-zA-Z0-9]{9}"),
+)
+_OTHER = Family("other", frozenset({"auto"}), mixes_results_and_words=False)
+
+
+def family(model_id: str) -> Family:
+    """The rules of a model; the smallest common set for an unknown one."""
+    if "anthropic.claude" in model_id:
+        return _CLAUDE if _claude_version(model_id) < (4, 1) else _NEW_CLAUDE
+    for mark, rules in (("amazon.nova", _NOVA), ("meta.llama", _LLAMA), ("mistral.", _MISTRAL)):
+        if mark in model_id:
+            return rules
+    return _OTHER
+
+
+def _claude_version(model_id: str) -> tuple[int, int]:
+    """`claude-haiku-4-5-…` is 4.5; the names of Claude 3 begin with the number and count as 3.0."""
+    found = _CLAUDE_VERSION.search(model_id)
+    return (int(found[1]), int(found[2] or 0)) if found else (3, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +148,10 @@ def shape_faults(body: Json) -> Iterator[str]:
 
 def _message_shape(message: Any, at: str) -> Iterator[str]:
     if not is_object(message) or message.keys() != {"role", "content"}:
-        yield f"Malformed input request: #/{at}: required keys are [role, content]"
+        yield malformed(at, "required keys are [role, content]")
         return
     if message["role"] not in ("user", "assistant"):
-        yield (
-            f"1 validation error detected: Value '{message['role']}' at '{at}.role' failed to "
-            "satisfy constraint: Member must satisfy enum value set: [user, assistant]"
-        )
+        yield violated(message["role"], f"{at}.role", "satisfy enum value set: [user, assistant]")
     yield from _union(message["content"], _BLOCKS, f"{at}.content")
     if not isinstance(message["content"], list):
         return
@@ -131,10 +176,7 @@ def _union(values: Any, kinds: frozenset[str], at: str) -> Iterator[str]:
         return
     for i, value in enumerate(values):
         if not is_object(value) or len(value) != 1 or not value.keys() <= kinds:
-            yield (
-                f"Malformed input request: #/{at}/{i}: exactly one of "
-                f"[{', '.join(sorted(kinds))}] must be set, please reformat your input"
-            )
+            yield malformed(f"{at}/{i}", f"exactly one of [{', '.join(sorted(kinds))}] must be set")
 
 
 def as_object(value: Any) -> Json:
@@ -147,19 +189,36 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def unfit(value: str, at: str, pattern: re.Pattern[str]) -> str:
-    return (
-        f"1 validation error detected: Value '{value}' at '{at}' failed to satisfy constraint: "
-        f"Member must satisfy regular expression pattern: {pattern.pattern}"
-    )
-
-
 def is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _null(at: str) -> str:
+def violated(value: object, at: str, constraint: str) -> str:
     return (
-        f"1 validation error detected: Value at '{at}' failed to satisfy constraint: "
-        "Member must not be null"
+        f"1 validation error detected: Value '{value}' at '{at}' failed to satisfy constraint: "
+        f"Member must {constraint}"
     )
+
+
+def unfit(value: str, at: str, pattern: re.Pattern[str]) -> str:
+    return violated(value, at, f"satisfy regular expression pattern: {pattern.pattern}")
+
+
+def model_error(text: str) -> str:
+    return f"The model returned the following errors: {text}"
+
+
+def malformed(at: str, text: str) -> str:
+    return f"Malformed input request: #/{at}: {text}, please reformat your input and try again."
+
+
+def unsupported(field: str) -> str:
+    return f"This model doesn't support the {field} field. Remove {field} and try again."
+
+
+def no_object(at: str) -> str:
+    return f"The format of the value at {at} is invalid. Provide a json object for the field."
+
+
+def _null(at: str) -> str:
+    return f"1 validation error detected: Value at '{at}' must not be null"

@@ -1,4 +1,4 @@
-"""Frames of `application/vnd.amazon.eventstream`, the writing side.
+"""Frames of `application/vnd.amazon.eventstream`: botocore reads them but writes none.
 
 A frame is a prelude (total length, length of the headers, CRC of these two), headers, payload and
 a CRC of all that. Every header here is a string: kind 7 with a two-byte length.
@@ -18,34 +18,31 @@ _CRC_BYTES = 4
 
 
 def event(kind: str, payload: Mapping[str, Any]) -> bytes:
-    return _frame(
-        {":event-type": kind, ":content-type": "application/json", ":message-type": "event"},
-        payload,
-    )
+    return frame(_json(payload), **_HEADERS, event_type=kind, message_type="event")
 
 
 def exception(kind: str, payload: Mapping[str, Any]) -> bytes:
-    return _frame(
-        {
-            ":exception-type": kind,
-            ":content-type": "application/json",
-            ":message-type": "exception",
-        },
-        payload,
-    )
+    return frame(_json(payload), **_HEADERS, exception_type=kind, message_type="exception")
 
 
 def with_bad_checksum(frame: bytes) -> bytes:
     return frame[:-1] + bytes([frame[-1] ^ 0xFF])
 
 
-def _frame(headers: Mapping[str, str], payload: Mapping[str, Any]) -> bytes:
-    head = b"".join(_header(name, value) for name, value in headers.items())
-    body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
-    total = _PRELUDE_BYTES + len(head) + len(body) + _CRC_BYTES
+def frame(payload: bytes, **headers: str) -> bytes:
+    """One message; the header `event_type` becomes `:event-type`."""
+    head = b"".join(_header(f":{name.replace('_', '-')}", each) for name, each in headers.items())
+    total = _PRELUDE_BYTES + len(head) + len(payload) + _CRC_BYTES
     lengths = pack("!II", total, len(head))
-    message = lengths + pack("!I", crc32(lengths)) + head + body
+    message = lengths + pack("!I", crc32(lengths)) + head + payload
     return message + pack("!I", crc32(message))
+
+
+_HEADERS = {"content_type": "application/json"}
+
+
+def _json(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _header(name: str, value: str) -> bytes:

@@ -33,8 +33,7 @@ from tests.emulators.replies import (
     say,
 )
 from tests.emulators.scripts import Request, Script
-from tests.emulators.server import Emulator, Refused, Validator
-from tests.emulators.streaming import Dialect, Send, Step
+from tests.emulators.server import Dialect, Emulator, Refused, Send, Step, Validator
 from tests.emulators.validate_chat import faults
 
 STATUS = {

@@ -46,18 +46,14 @@ class Call:
     after: float = 0.0
     gap: float = 0.0
     """Seconds before each piece."""
-    is_closed: bool = True
-    """`False`: the block is never stopped, as when `max_tokens` cuts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """Reasoning, which is never spoken; a signature or redacted bytes end it when given."""
+    """Reasoning, which is never spoken; a signature ends it when given."""
 
     text: str = ""
     signature: str = ""
-    redacted: str = ""
-    """Text the provider encrypted; the wire has it in base64."""
     after: float = 0.0
 
 
@@ -156,15 +152,9 @@ class Reply:
     latency_ms: int = 120
     metadata_after: float = 0.0
     """Seconds between the stop and the usage."""
-    starts_early: bool = False
-    """`True`: the message's start is sent at once, not with the first part."""
 
     def __add__(self, later: Reply) -> Reply:
-        return replace(
-            later,
-            parts=self.parts + later.parts,
-            starts_early=self.starts_early or later.starts_early,
-        )
+        return replace(later, parts=self.parts + later.parts)
 
     @property
     def refusal(self) -> Fault | None:
@@ -200,7 +190,6 @@ def call(
     pieces: int = 3,
     first: float = 0.0,
     gap: float = 0.0,
-    is_closed: bool = True,
     **more: Any,
 ) -> Reply:
     """Call a tool.
@@ -212,18 +201,17 @@ def call(
         pieces: In how many deltas the input comes, at most.
         first: Seconds before the call.
         gap: Seconds before each piece.
-        is_closed: Whether the block is stopped.
         more: Other fields of `Reply`.
     """
     text = arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
     size = max(1, -(-len(text) // pieces))
     cut = tuple(text[at : at + size] for at in range(0, len(text), size))
-    return Reply((Call(name, cut, id, first, gap, is_closed),), **more)
+    return Reply((Call(name, cut, id, first, gap),), **more)
 
 
-def think(text: str = "Hm.", *, signature: str = "c2lnbmVk", redacted: str = "") -> Reply:
+def think(text: str = "Hm.") -> Reply:
     """Reason; alone it is a reply that says nothing."""
-    return Reply((Thought(text, signature, redacted),))
+    return Reply((Thought(text, "c2lnbmVk"),))
 
 
 def cite(title: str, source: str) -> Reply:

@@ -11,19 +11,61 @@ import asyncio
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 from aiohttp import web
 
-from tests.emulators.replies import Fault, HangUp, Json, Stall
+from tests.emulators.replies import Fault, HalfFrame, HangUp, Json, Part, Reply, Stall
 from tests.emulators.scripts import Request, Script, as_rule
-from tests.emulators.streaming import Dialect, Send, steps
 from tests.waiting import no_longer
 
 _STALL_SECONDS = 60.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes of the stream."""
+
+    data: bytes
+    after: float = 0.0
+
+
+Step = Send | Stall | HangUp
+
+
+class Dialect(Protocol):
+    """Writes one reply in the form of a provider."""
+
+    def start(self) -> bytes: ...
+
+    def part(self, part: Part) -> Iterator[Step]: ...
+
+    def finish(self, reply: Reply) -> Iterator[Step]: ...
+
+
+def steps(reply: Reply, dialect: Dialect) -> Iterator[Step]:
+    """Everything to send for a reply, up to a fault that ends it."""
+    is_started = False
+    for part in reply.parts:
+        paced = part
+        if not (is_started or _hides_start(part)):
+            yield Send(dialect.start(), part.after)
+            paced = replace(part, after=0.0)
+            is_started = True
+        yield from dialect.part(paced)
+        if isinstance(part, Stall | HangUp | HalfFrame | Fault):
+            return
+    if not is_started:
+        yield Send(dialect.start())
+    yield from dialect.finish(reply)
+
+
+def _hides_start(part: Part) -> bool:
+    """Whether a part that comes first also takes the message's start away."""
+    return isinstance(part, HangUp) or (isinstance(part, Stall) and part.reach != "started")
 
 
 @dataclass(frozen=True, slots=True)

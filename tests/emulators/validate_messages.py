@@ -1,4 +1,4 @@
-"""The rules about messages (practice section 8, rules 1 to 7 and 12). Part of `validate`."""
+"""The rules of Bedrock about messages. Part of `validate`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.emulators.converse import Asked, Json, as_object, is_object, unfit
-from tests.emulators.families import Family
+from tests.emulators.converse import (
+    Asked,
+    Family,
+    Json,
+    as_object,
+    is_object,
+    model_error,
+    no_object,
+    unfit,
+    unsupported,
+    violated,
+)
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def _order(asked: Asked) -> Iterator[str]:
-    """Rules 1 to 3: from the user, in turns, to the user."""
+    """From the user, in turns, to the user."""
     roles = [message["role"] for message in asked.messages]
     if not roles or roles[0] != "user":
-        yield (
-            "A conversation must start with a user message. Try again with a conversation that "
-            "starts with a user message."
-        )
+        yield "A conversation must start with a user message."
     if roles and roles[-1] != "user":
         yield (
             "This model does not support assistant message prefill. The conversation must end "
@@ -27,31 +34,21 @@ def _order(asked: Asked) -> Iterator[str]:
         )
     for i, (role, following) in enumerate(pairwise(roles), 1):
         if role == following:
-            yield (
-                "A conversation must alternate between user and assistant roles. Make sure the "
-                f"conversation alternates between user and assistant roles and try again: "
-                f"messages.{i}."
-            )
+            yield f"A conversation must alternate between user and assistant roles: messages.{i}."
 
 
 def _content(asked: Asked) -> Iterator[str]:
-    """Rule 4: no message without content, no text without words."""
+    """No message without content, no text without words."""
     for i, message in enumerate(asked.messages):
         if not message["content"]:
-            yield (
-                f"The content field in the Message object at messages.{i} is empty. Add a "
-                "ContentBlock object to the content field and try again."
-            )
+            yield f"The content field in the Message object at messages.{i} is empty."
     for at, _, text in asked.blocks("text"):
         if not text.strip():
-            yield (
-                f"The text field in the ContentBlock object at {at} is blank. Add text to the "
-                "text field, and try again."
-            )
+            yield f"The text field in the ContentBlock object at {at} is blank."
 
 
 def _pairs(asked: Asked) -> Iterator[str]:
-    """Rule 5: each call answered once, in the very next message, before any words."""
+    """Each call answered once, in the very next message, before any words."""
     waiting: list[str] = []
     for i, message in enumerate(asked.messages):
         content = message["content"]
@@ -87,16 +84,13 @@ def _pairs(asked: Asked) -> Iterator[str]:
 
 
 def _mixture(content: list[Json], i: int, rules: Family) -> Iterator[str]:
-    """Rules 5 and 12: results first; for some families nothing else."""
+    """Results first; for some families nothing else."""
     kinds = [kind for block in content for kind in block if kind != "cachePoint"]
     if "toolResult" not in kinds:
         return
     results = kinds.count("toolResult")
     if kinds[:results] != ["toolResult"] * results:
-        yield (
-            f"The model returned the following errors: messages.{i}: `tool_use` ids were found "
-            "without `tool_result` blocks immediately after; results come before any other block."
-        )
+        yield model_error(f"messages.{i}: tool results come before any other block.")
     if len(kinds) > results and not rules.mixes_results_and_words:
         yield (
             f"messages.{i}.content: Conversation blocks and tool result blocks cannot be provided "
@@ -114,7 +108,7 @@ def _sides(asked: Asked) -> Iterator[str]:
 
 
 def _names(asked: Asked) -> Iterator[str]:
-    """Rule 6: ids and names fit their patterns, ids occur once."""
+    """Ids and names fit their patterns, ids occur once."""
     seen: set[str] = set()
     for at, _, use in asked.blocks("toolUse"):
         key, name = str(use["toolUseId"]), str(use["name"])
@@ -125,18 +119,15 @@ def _names(asked: Asked) -> Iterator[str]:
         if not asked.family.tool_name.fullmatch(name):
             yield unfit(name, f"{at}.toolUse.name", asked.family.tool_name)
         if key in seen:
-            yield (
-                f"The model returned the following errors: {at}: `tool_use` ids must be unique: "
-                f"{key}"
-            )
+            yield model_error(f"{at}: `tool_use` ids must be unique: {key}")
         seen.add(key)
 
 
 def _values(asked: Asked) -> Iterator[str]:
-    """Rule 7: input is an object, a result says something, status only where it is known."""
+    """Input is an object, a result says something, status only where it is known."""
     for at, _, use in asked.blocks("toolUse"):
         if not is_object(use["input"]):
-            yield _not_object(f"{at}.toolUse.input")
+            yield no_object(f"{at}.toolUse.input")
     for at, _, result in asked.blocks("toolResult"):
         content = result["content"]
         if not content or not isinstance(content, list):
@@ -148,34 +139,22 @@ def _values(asked: Asked) -> Iterator[str]:
         for j, block in enumerate(content):
             inside = f"{at}.toolResult.content.{j}"
             if not is_object(block):
-                yield _not_object(inside)
+                yield no_object(inside)
             elif "json" in block and not is_object(block["json"]):
-                yield _not_object(f"{inside}.json")
+                yield no_object(f"{inside}.json")
             elif "text" in block and not str(block["text"]).strip():
                 yield f"The text field in the ToolResultContentBlock object at {inside} is blank."
         yield from _status(result, at, asked.family)
-
-
-def _not_object(at: str) -> str:
-    return (
-        f"The format of the value at {at} is invalid. Provide a json object for the field and try "
-        "again."
-    )
 
 
 def _status(result: Json, at: str, rules: Family) -> Iterator[str]:
     if "status" not in result:
         return
     if result["status"] not in ("success", "error"):
-        yield (
-            f"1 validation error detected: Value '{result['status']}' at '{at}.toolResult.status' "
-            "failed to satisfy constraint: Member must satisfy enum value set: [success, error]"
-        )
+        constraint = "satisfy enum value set: [success, error]"
+        yield violated(result["status"], f"{at}.toolResult.status", constraint)
     if not rules.has_result_status:
-        yield (
-            "This model doesn't support the toolResult.status field. Remove toolResult.status and "
-            "try again."
-        )
+        yield unsupported("toolResult.status")
 
 
 def _signatures(asked: Asked) -> Iterator[str]:
@@ -185,11 +164,9 @@ def _signatures(asked: Asked) -> Iterator[str]:
         words = as_object(thought.get("reasoningText"))
         signed = "redactedContent" in thought or words.get("signature")
         if not asked.family.signs_reasoning:
-            yield "This model doesn't support the reasoningContent field. Remove it and try again."
+            yield unsupported("reasoningContent")
         elif not signed:
-            yield (
-                f"The model returned the following errors: {at}.thinking.signature: Field required"
-            )
+            yield model_error(f"{at}.thinking.signature: Field required")
 
 
 MESSAGE_RULES = (_order, _content, _pairs, _sides, _names, _values, _signatures)

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from agent import app
-from agent.http.server import ConnectionLimits, open_site, public_doors, raise_file_limit
+from agent.http.connection_limits import ConnectionLimits
+from agent.http.server import open_site, public_limits, raise_file_limit
 from agent.observability import Telemetry
 from agent.settings import SettingsError
 from tests.servers import serving, settings_for
@@ -184,30 +185,6 @@ async def test_who_has_something_going_on_keeps_their_place() -> None:
             await visitor.leave()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        b"",
-        b"GET /hello HT",
-        b"GET /hello HTTP/1.1\r\nHost: x\r\n",
-        b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
-    ],
-)
-@pytest.mark.parametrize("before", [b"", HELLO])
-async def test_request_that_is_never_complete_is_closed(words: bytes, before: bytes) -> None:
-    """Also the second one of a connection, and one that never begins."""
-    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
-        [visitor] = await house.visitors(1)
-        if before:
-            await visitor.say(before)
-            await visitor.answer()
-        await visitor.say(words)
-
-        assert await visitor.closed()
-        assert house.cut("late") == (0 if before and not words else 1)
-        await visitor.leave()
-
-
 INCOMPLETE = [
     b"",
     b"G",
@@ -240,10 +217,17 @@ async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> N
             await visitor.leave()
 
 
-@pytest.mark.parametrize("words", INCOMPLETE[:3])
-async def test_head_has_a_limit_of_its_own(words: bytes) -> None:
-    """A byte now and then does not prolong it."""
-    async with open_house(most=4, head_seconds=0.2) as house:
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        *[(words, "head_seconds") for words in INCOMPLETE[:3]],
+        *[(words, "body_seconds") for words in INCOMPLETE[3:]],
+        *[(words, "answer_seconds") for words in INCOMPLETE],
+    ],
+)
+async def test_head_and_body_have_limits_of_their_own(words: bytes, limit: str) -> None:
+    """`answer_seconds` is the upper limit of both."""
+    async with open_house(most=4, **{limit: 0.2}) as house:
         [visitor] = await house.visitors(1)
         await visitor.say(words)
 
@@ -252,15 +236,17 @@ async def test_head_has_a_limit_of_its_own(words: bytes) -> None:
         await visitor.leave()
 
 
-@pytest.mark.parametrize("words", INCOMPLETE[3:])
-async def test_body_has_a_limit_of_its_own(words: bytes) -> None:
-    """From the end of the head."""
-    async with open_house(most=4, body_seconds=0.2) as house:
+@pytest.mark.parametrize(("words", "late"), [(b"", 0), (b"GET /hello HT", 1)])
+async def test_second_request_of_a_connection_has_the_same_limits(words: bytes, late: int) -> None:
+    """Aiohttp itself closes a connection that stays idle."""
+    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
         [visitor] = await house.visitors(1)
+        await visitor.say(HELLO)
+        await visitor.answer()
         await visitor.say(words)
 
         assert await visitor.closed()
-        assert house.cut("late") == 1
+        assert house.cut("late") == late
         await visitor.leave()
 
 
@@ -322,23 +308,9 @@ async def test_answer_that_goes_on_is_not_cut() -> None:
         await guest.leave()
 
 
-async def test_port_that_is_taken_stops_the_start() -> None:
-    """With one line that names the variables."""
-    async with open_house(most=4) as house:
-        with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
-            async with open_site(
-                web.Application(),
-                "127.0.0.1",
-                house.port,
-                ConnectionLimits("public", 4),
-                house.telemetry.count,
-            ):
-                pass
-
-
 def test_doors_follow_the_limit_of_calls() -> None:
     """Four connections for each call there can be, and some; kept longer than a balancer does."""
-    doors = public_doors(settings_for(Path("unused"), MAX_CALLS="100"))
+    doors = public_limits(settings_for(Path("unused"), MAX_CALLS="100"))
 
     assert (doors.most, doors.answer_seconds) == (1056, 15.0)
     assert doors.keep_alive_seconds > 300.0
@@ -360,7 +332,7 @@ def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
 async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
     """The caller is answered meanwhile, others are let in, and afterwards nothing is left."""
     settings = settings_for(table, MAX_CALLS="1")
-    most = public_doors(settings).most
+    most = public_limits(settings).most
     async with serving(settings) as server, server.twilio.call(From=ADA) as call:
         crowd = [await Visitor.come(server.service.port) for _ in range(2000)]
         reply = await call.say("are you open")
@@ -391,7 +363,7 @@ async def test_signed_webhooks_are_answered_whoever_holds_the_places(
 ) -> None:
     """More connections than there are places, each with the beginning of a request."""
     settings = settings_for(table, MAX_CALLS="1")
-    most = public_doors(settings).most
+    most = public_limits(settings).most
     async with serving(settings) as server:
         crowd = []
         for _ in range(most + 20):

@@ -16,8 +16,8 @@ from agent.call.config import Phrases
 from agent.call.messages import StopReason
 from agent.errors import UseCaseError
 from agent.ports import Item, LanguageModel
+from agent.usecases.folders import load_document
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES
-from agent.usecases.seed_items import load_document
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged
@@ -60,6 +60,12 @@ WRONG: dict[str, object] = {
     "control characters": "\x00\x1b[2J\u202e\x9b",
     "half a character": "\ud83d",
 }
+WRONG_EVERYWHERE = {
+    **WRONG,
+    "huge text": "x" * 3_000,
+    "JSON text without end": "[" * 3_000,
+}
+"""For many fields at once: the record stays below the 400 KB that a table takes."""
 FIELDS = [
     "title", "description", "promptContext", "tools", "dtmfHandlers", "conversationRelayParams",
     "greetingKnown", "languages", "phrases", "llmModel", "maxTokens", "temperature", "topP",
@@ -118,7 +124,7 @@ async def test_wrong_attributes_of_the_relay_refuse_no_call(stage: Stage) -> Non
     """Whatever a record says of the line, there is one; `test_attributes` tries each alone."""
     changes: dict[str, Item] = {
         name: {"conversationRelayParams": dict.fromkeys(ATTRIBUTES, wrong)}
-        for name, wrong in WRONG.items()
+        for name, wrong in WRONG_EVERYWHERE.items()
     }
 
     assert await _refusing(stage, changes) == []
@@ -129,7 +135,7 @@ async def test_wrong_attributes_of_a_language_refuse_no_call(stage: Stage) -> No
     first = {"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}
     changes: dict[str, Item] = {
         name: {"languages": [first, {**dict.fromkeys(LANGUAGE_ATTRIBUTES, wrong), "code": "fr-FR"}]}
-        for name, wrong in WRONG.items()
+        for name, wrong in WRONG_EVERYWHERE.items()
     }
 
     assert await _refusing(stage, changes) == []
@@ -180,7 +186,7 @@ async def test_wrong_sentences_refuse_no_call(stage: Stage) -> None:
     """Ours take their place."""
     names = [field.name for field in fields(Phrases)]
     changes: dict[str, Item] = {
-        name: {"phrases": dict.fromkeys(names, wrong)} for name, wrong in WRONG.items()
+        name: {"phrases": dict.fromkeys(names, wrong)} for name, wrong in WRONG_EVERYWHERE.items()
     }
 
     assert await _refusing(stage, changes) == []

@@ -84,8 +84,8 @@ async def raw_server() -> AsyncIterator[tuple[RawServer, OpenAIModel]]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        async with OpenAIClient.open(base_url=f"http://{host}:{port}/v1") as runtime:
-            yield server, OpenAIModel("openai:small", runtime)
+        async with OpenAIClient.open(base_url=f"http://{host}:{port}/v1") as client:
+            yield server, OpenAIModel("openai:small", client)
     finally:
         await runner.cleanup()
 

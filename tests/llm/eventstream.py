@@ -1,8 +1,4 @@
-"""A server that speaks the wire of ConverseStream, byte by byte as a test wants it.
-
-`botocore` reads event streams but writes none, so frames are written here: lengths, CRC of these,
-headers (kind 7 is text), payload, CRC of all.
-"""
+"""A server that sends ConverseStream byte by byte as a test wants it."""
 
 from __future__ import annotations
 
@@ -11,29 +7,14 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from struct import pack
 from typing import Any
-from zlib import crc32
 
 from aiohttp import web
 
+from tests.emulators.eventstream import frame
+
 Sent = bytes | Callable[[web.Request], Awaitable[None]]
 """Some bytes of an answer, or something to do between them."""
-
-
-def frame(payload: bytes, **headers: str) -> bytes:
-    """One message; `event_type` becomes `:event-type`."""
-    head = b"".join(
-        pack("!B", len(name) + 1)
-        + b":"
-        + name.replace("_", "-").encode()
-        + pack("!BH", 7, len(value.encode()))
-        + value.encode()
-        for name, value in headers.items()
-    )
-    prelude = pack("!II", 12 + len(head) + len(payload) + 4, len(head))
-    message = prelude + pack("!I", crc32(prelude)) + head + payload
-    return message + pack("!I", crc32(message))
 
 
 def event(kind: str, **payload: Any) -> bytes:

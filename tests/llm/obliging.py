@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.llm.bedrock.converse_request import FORCED, WORDS_ONLY
+from agent.llm.option_repair import FORCED, WORDS_ONLY
 from tests.emulators.replies import Json, Reply, call, say
 from tests.emulators.scripts import Request
 from tests.llm import contract

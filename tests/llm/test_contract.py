@@ -33,8 +33,8 @@ async def _offline(name: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageMo
 async def _bedrock(identifier: str, patch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
     async with BedrockEmulator(oblige) as emulator:
         set_account(patch, emulator.url)
-        async with BedrockClient.open() as runtime:
-            yield BedrockModel(identifier, ModelSettings(), runtime)
+        async with BedrockClient.open() as client:
+            yield BedrockModel(identifier, ModelSettings(), client)
     assert emulator.refused == []
 
 
@@ -42,9 +42,9 @@ async def _bedrock(identifier: str, patch: pytest.MonkeyPatch) -> AsyncIterator[
 async def _openai(identifier: str, _: pytest.MonkeyPatch) -> AsyncIterator[LanguageModel]:
     async with (
         OpenAIEmulator(oblige) as emulator,
-        OpenAIClient.open(base_url=emulator.base_url) as runtime,
+        OpenAIClient.open(base_url=emulator.base_url) as client,
     ):
-        yield OpenAIModel(identifier, runtime)
+        yield OpenAIModel(identifier, client)
     assert emulator.refused == []
 
 

@@ -421,7 +421,7 @@ def test_rival_is_due_when_the_first_is_later_than_usual(times: list[float], aft
 
     async def tell() -> None:
         for seconds in times:
-            health.began(seconds)
+            health.stream_began(seconds)
 
     run_virtually(tell())
 
@@ -433,7 +433,7 @@ async def _tell(health: ModelCircuit, *outcomes: float | ReplyFault) -> None:
         if isinstance(outcome, ReplyFault):
             health.failed(outcome)
         else:
-            health.began(outcome)
+            health.stream_began(outcome)
 
 
 AWAY = ReplyFault.UNAVAILABLE
@@ -534,7 +534,7 @@ def test_breaker_is_closed_by_a_probe_in_the_background(
 
     async def until_closed() -> float:
         await _tell(health, *[why] * 6)
-        watching = asyncio.create_task(health.watch(bench.models[0], lambda *_: 1.0))
+        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
         await bench.counted.closed.wait()
         watching.cancel()
         return asyncio.get_running_loop().time()
@@ -550,7 +550,7 @@ def test_watch_probes_again_after_the_next_fall() -> None:
     health = bench.health[0]
 
     async def two_falls() -> None:
-        watching = asyncio.create_task(health.watch(bench.models[0], lambda *_: 1.0))
+        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
         for _ in range(2):
             await _tell(health, *[AWAY] * 6)
             await asyncio.sleep(6.0)

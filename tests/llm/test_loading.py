@@ -56,7 +56,7 @@ class Bench:
         self.models = [
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
-        self.health = [ModelCircuit(model.name, loads=loads) for model in self.models]
+        self.health = [ModelCircuit(model.name, may_load=loads) for model in self.models]
         pairs = zip(self.models, self.health, strict=True)
         self.model = FailoverModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
         self.took: list[float] = []
@@ -75,7 +75,7 @@ class Bench:
     async def watched(self, work: Coroutine[Any, Any, T]) -> T:
         """With what goes on in the background."""
         pairs = zip(self.models, self.health, strict=True)
-        watching = [asyncio.create_task(health.watch(model)) for model, health in pairs]
+        watching = [asyncio.create_task(health.probe(model)) for model, health in pairs]
         try:
             return await work
         finally:
@@ -249,7 +249,7 @@ def _options(ollama: Ollama, identifier: str = "openai:small") -> ModelOptions:
     return ModelOptions(
         identifier,
         openai_base_url=ollama.server.base_url,
-        patience=QUICK,
+        limits=QUICK,
         may_hedge=lambda: False,
     )
 
@@ -302,11 +302,11 @@ async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
     busy = fail("overloaded", text, status=503)
     async with (
         OpenAIEmulator([busy, busy, say("Well.")]) as server,
-        OpenAIClient.open(base_url=server.base_url, patience=QUICK) as runtime,
+        OpenAIClient.open(base_url=server.base_url, limits=QUICK) as client,
     ):
-        health = ModelCircuit("small", patience=QUICK, loads=True)
-        candidate = Candidate(OpenAIModel("openai:small", runtime), health)
-        model = FailoverModel([candidate], HedgeBudget(0.0), patience=QUICK)
+        health = ModelCircuit("small", limits=QUICK, may_load=True)
+        candidate = Candidate(OpenAIModel("openai:small", client), health)
+        model = FailoverModel([candidate], HedgeBudget(0.0), limits=QUICK)
 
         assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
         assert len(server.requests) == 3

@@ -57,9 +57,9 @@ async def served(
     """A model and the server it talks to."""
     async with (
         OpenAIEmulator(script, api_key=api_key) as server,
-        OpenAIClient.open(base_url=server.base_url, api_key=api_key) as runtime,
+        OpenAIClient.open(base_url=server.base_url, api_key=api_key) as client,
     ):
-        yield OpenAIModel("openai:small", runtime), server
+        yield OpenAIModel("openai:small", client), server
 
 
 async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]:
@@ -178,8 +178,8 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
         taken.bind(("127.0.0.1", 0))
         base_url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
-        async with OpenAIClient.open(base_url=base_url) as runtime:
-            model = OpenAIModel("openai:small", runtime)
+        async with OpenAIClient.open(base_url=base_url) as client:
+            model = OpenAIModel("openai:small", client)
             await model.warm()
             with pytest.raises(ModelError) as caught:
                 await contract.pieces_of(model, ASKED)
@@ -191,10 +191,10 @@ async def test_wrong_key_is_denied() -> None:
     """The key that was configured is the one that is sent."""
     async with (
         OpenAIEmulator(say("Hi."), api_key="right") as server,
-        OpenAIClient.open(base_url=server.base_url, api_key="wrong") as runtime,
+        OpenAIClient.open(base_url=server.base_url, api_key="wrong") as client,
     ):
         with pytest.raises(ModelError) as caught:
-            await contract.pieces_of(OpenAIModel("openai:small", runtime), ASKED)
+            await contract.pieces_of(OpenAIModel("openai:small", client), ASKED)
 
     assert caught.value.fault is ReplyFault.DENIED
 
@@ -379,5 +379,5 @@ async def test_no_strict_server_refuses_the_order_of_roles(happened: str) -> Non
 
 async def test_openai_itself_wants_the_newer_name_of_the_limit() -> None:
     """Its newer models refuse `max_tokens`."""
-    async with OpenAIClient.open() as runtime:
-        assert runtime.limit_field == "max_completion_tokens"
+    async with OpenAIClient.open() as client:
+        assert client.limit_field == "max_completion_tokens"

@@ -17,7 +17,6 @@ from agent.call.messages import Choice, ForcedTool, ReplyRequest
 from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.failover.circuit_breaker import HealthLimits
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.llm.option_repair import (
     FORCED,
@@ -25,7 +24,7 @@ from agent.llm.option_repair import (
     WORDS_ONLY,
     LearnedOptions,
     Option,
-    RefusedOption,
+    Refusal,
     fault_of,
     refusal_of,
     refused_option,
@@ -57,9 +56,9 @@ async def chat(script: Callable[[Request], Reply]) -> AsyncIterator[tuple[Any, A
     counted = Counted()
     async with (
         OpenAIEmulator(script) as server,
-        OpenAIClient.open(base_url=server.base_url, count=counted) as runtime,
+        OpenAIClient.open(base_url=server.base_url, count=counted) as client,
     ):
-        yield lambda: OpenAIModel("openai:small", runtime), server, counted
+        yield lambda: OpenAIModel("openai:small", client), server, counted
 
 
 @asynccontextmanager
@@ -69,8 +68,8 @@ async def converse(
     counted = Counted()
     async with BedrockEmulator(script) as server:
         set_account(patch, server.url)
-        async with BedrockClient.open(count=counted) as runtime:
-            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), runtime), server, counted
+        async with BedrockClient.open(count=counted) as client:
+            yield lambda: BedrockModel(CLAUDE, ModelSettings(**settings), client), server, counted
 
 
 def refused_options(counted: Counted) -> list[tuple[str, str]]:
@@ -397,9 +396,9 @@ async def test_refusal_is_logged_once_and_without_its_text() -> None:
             for _ in range(3):
                 await contract.pieces_of(model(), WARM)
 
-    (line,) = [each for each in logs if each["event"] == "model.option_refused"]
+    (line,) = [each for each in logs if each["event"] == "llm.option_refused"]
     assert line == {
-        "event": "model.option_refused",
+        "event": "llm.option_refused",
         "log_level": "warning",
         "model": "openai:small",
         "option": "temperature",
@@ -437,7 +436,7 @@ CANNOT = [
 def test_model_that_cannot_is_to_blame(text: str) -> None:
     """So its breaker opens and the next one is asked."""
     options = [Option("temperature", "temperature", ("temperature",))]
-    assert refused_option(RefusedOption(text), options) is None
+    assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is ReplyFault.DENIED
 
 
@@ -459,7 +458,7 @@ def test_model_that_cannot_is_to_blame(text: str) -> None:
 def test_what_is_about_the_request_itself(text: str, fault: ReplyFault) -> None:
     """Leaving an option out would not help."""
     options = [Option("max_tokens", "max_tokens", ("max_tokens",))]
-    assert refused_option(RefusedOption(text), options) is None
+    assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is fault
 
 
@@ -530,7 +529,7 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
     for _ in range(5_000):
         deep = {"detail": [deep]}
 
-    assert refusal_of(deep) == RefusedOption("")
+    assert refusal_of(deep) == Refusal("")
     assert len(refusal_of({"message": "x" * 1_000_000}).text) < 10_000
 
 
@@ -538,7 +537,7 @@ def test_two_calls_learn_one_thing_once() -> None:
     """Both ask again."""
     counted = Counted()
     learned = LearnedOptions(counted)
-    said = RefusedOption("temperature is not supported")
+    said = Refusal("temperature is not supported")
 
     assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
     assert refused_options(counted) == [("a", "temperature")]
@@ -550,11 +549,11 @@ async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without
     """The probe asks for what calls ask for."""
     cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
     async with chat(cannot) as (make, server, _):
-        health = ModelCircuit("small", limits=HealthLimits(denied_probe_after=0.01))
+        health = ModelCircuit("small")
         model = FailoverModel([Candidate(make(), health)], HedgeBudget(0.0))
         with pytest.raises(ModelError):
             await contract.pieces_of(model, ASKED)
-        watching = asyncio.create_task(health.watch(make()))
+        watching = asyncio.create_task(health.probe(make(), chance=lambda *_: 0.0002))
         await until(lambda: len(server.requests) >= 2)
         watching.cancel()
         await asyncio.wait({watching})

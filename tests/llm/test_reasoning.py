@@ -18,7 +18,7 @@ from agent.call.messages import (
     ToolCall,
     Usage,
 )
-from agent.llm.reasoning import ReasoningHabits, Thinker
+from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
 
 REQUEST = ReplyRequest("Be kind.", (Message(Role.CALLER, (Text("Hi."),)),))
 THOUGHT = TextPiece("", is_thought=True)
@@ -42,7 +42,7 @@ class Written:
             yield piece
 
 
-async def given(thinker: Thinker) -> tuple[str, list[ReplyPiece]]:
+async def given(thinker: ReasoningFilter) -> tuple[str, list[ReplyPiece]]:
     """The text that is given out, and the other pieces."""
     pieces = [piece async for piece in thinker.reply(REQUEST)]
     texts = [piece.text for piece in pieces if isinstance(piece, TextPiece)]
@@ -65,7 +65,7 @@ def texts(*words: str) -> list[ReplyPiece]:
 async def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end: str) -> None:
     """However the end is cut; the first words after it are given at once."""
     reply = ["", "They say hi", ". ", *f"Hm.\n{end}\n\nHello", "!"]
-    model = Thinker(Written(texts(*reply)), ReasoningHabits(name))
+    model = ReasoningFilter(Written(texts(*reply)), ReasoningHabits(name))
 
     assert await given(model) == ("\n\nHello!", [END])
 
@@ -73,7 +73,9 @@ async def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end:
 @pytest.mark.parametrize("name", ["openai:gpt-4o", "amazon.nova-lite-v1:0", "openai:qwen3-8b"])
 async def test_other_models_are_not_held(name: str) -> None:
     """Nor is what they write changed."""
-    model = Thinker(Written(texts("<think>Hm", ".</think>", "Hello", "")), ReasoningHabits(name))
+    model = ReasoningFilter(
+        Written(texts("<think>Hm", ".</think>", "Hello", "")), ReasoningHabits(name)
+    )
 
     pieces = [piece async for piece in model.reply(REQUEST)]
 
@@ -83,7 +85,7 @@ async def test_other_models_are_not_held(name: str) -> None:
 async def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
     """The name may tell nothing: `openai:default`."""
     thoughts = texts("They say hi.", "</th", "ink>", "Hello!")
-    model = Thinker(Written(thoughts, thoughts), ReasoningHabits("openai:default"))
+    model = ReasoningFilter(Written(thoughts, thoughts), ReasoningHabits("openai:default"))
 
     first, second = await given(model), await given(model)
 
@@ -94,7 +96,7 @@ async def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
 async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
     """The server has read the template."""
     reply: list[ReplyPiece] = [TextPiece(""), THOUGHT, TextPiece("Hello"), THOUGHT, TextPiece("!")]
-    model = Thinker(Written([*reply, END]), ReasoningHabits("openai:deepseek-r1"))
+    model = ReasoningFilter(Written([*reply, END]), ReasoningHabits("openai:deepseek-r1"))
 
     pieces = [piece async for piece in model.reply(REQUEST)]
 
@@ -121,7 +123,7 @@ async def test_a_reply_without_the_end_of_a_thought(
     """An answer is said at its end; a thought that was cut is not."""
     usage = Usage(1, 2)
     reply = [TextPiece("Hello"), TextPiece("!"), *calls, Stopped(stop), usage]
-    model = Thinker(Written(reply), ReasoningHabits("openai:qwq"))
+    model = ReasoningFilter(Written(reply), ReasoningHabits("openai:qwq"))
 
     assert await given(model) == (said, [*calls, Stopped(stop), usage])
 
@@ -130,7 +132,7 @@ async def test_a_server_that_lets_the_model_not_think_is_soon_as_fast_as_others(
     """After three answers without a thought; a thought brings the caution back."""
     answer, thoughts = texts("Hel", "lo!"), texts("Hm.</think>", "Hello!")
     replies = [answer, answer, answer, answer, thoughts, thoughts]
-    model = Thinker(Written(*replies), ReasoningHabits("openai:qwq"))
+    model = ReasoningFilter(Written(*replies), ReasoningHabits("openai:qwq"))
     firsts: list[str] = []
 
     for _ in replies:
@@ -143,7 +145,7 @@ async def test_a_server_that_lets_the_model_not_think_is_soon_as_fast_as_others(
 async def test_the_rest_is_the_model_s_own() -> None:
     """Name and warming."""
     written = Written()
-    model = Thinker(written, ReasoningHabits("openai:qwq"))
+    model = ReasoningFilter(written, ReasoningHabits("openai:qwq"))
 
     await model.warm()
 

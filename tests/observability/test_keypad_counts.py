@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.call.actions import StartTimer, Timer
 from agent.call.caller_input import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.events import (
@@ -18,8 +17,9 @@ from agent.call.events import (
     Event,
     TimerFired,
 )
+from agent.call.timers import StartTimer, Timer
 from agent.observability import Telemetry
-from tests.call.world import BRIEF
+from tests.call.world import CONFIG
 from tests.fakes import Clock, moment
 
 REASONS = ("terminator", "length", "pause", "speech", "key", "ended")
@@ -30,7 +30,7 @@ BOUND = "3"
 
 def counted(*happened: str | Event) -> dict[str, float]:
     """Entries by reason, after these keys, pauses or other events."""
-    telemetry, conversation = Telemetry(Clock()), Conversation(BRIEF)
+    telemetry, conversation = Telemetry(Clock()), Conversation(CONFIG)
     observer = telemetry.call("pizza", lambda: "scripted:")
     serial = 0
     for each in (CallStarted(), *happened):

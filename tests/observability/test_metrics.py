@@ -18,7 +18,6 @@ from agent.call.actions import (
     RunTool,
     Speak,
     StartReply,
-    Timer,
     ToolOutcome,
 )
 from agent.call.events import (
@@ -42,6 +41,7 @@ from agent.call.events import (
 )
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, Usage
+from agent.call.timers import Timer
 from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry, configure_logging
 from agent.ports import Item
@@ -155,7 +155,7 @@ def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
     """Who ends with "and" is waited for, a second long: no reason for more processes."""
     samples = _observed(
         (10.0, CallerSpoke("A salad and"), []),
-        (11.0, TimerFired(Timer.HOLD, 1), [_start(1)]),
+        (11.0, TimerFired(Timer.END_OF_TURN_DELAY, 1), [_start(1)]),
         (11.5, ReplyDelta(1, "Yes, "), []),
         (11.75, ReplyDelta(1, "sir. "), [Speak(1, "Yes, sir. ")]),
     )
@@ -472,10 +472,10 @@ def test_report_of_a_library_is_a_line_without_its_values(
     told = json.loads(line)
     del told["timestamp"]
     assert told == {
-        "event": "library.reported",
+        "event": "library.log_emitted",
         "level": "error",
-        "library": "asyncio",
-        "notice": "Task exception was never retrieved",
+        "logger": "asyncio",
+        "message": "Task exception was never retrieved",
     }
 
 

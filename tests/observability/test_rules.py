@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.http.server import public_doors
+from agent.http.server import public_limits
 from agent.settings import Settings
 from tests.observability.promtool import promtool
 from tests.observability.shipped import (
@@ -118,7 +118,7 @@ def test_limits_are_those_of_a_process_with_nothing_set() -> None:
 
     assert recorded["voice_agent:calls:limit"] == f"vector({settings.max_calls})"
     assert recorded["voice_agent:connections:limit"] == "8 * vector(100) + 256"
-    assert public_doors(settings).most == 8 * 100 + 256
+    assert public_limits(settings).most == 8 * 100 + 256
 
 
 def test_threshold_is_left_out_wherever_it_stands() -> None:

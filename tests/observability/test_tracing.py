@@ -26,7 +26,6 @@ from agent.call.actions import (
     Speak,
     StartReply,
     Summarize,
-    Timer,
     ToolOutcome,
 )
 from agent.call.events import (
@@ -49,6 +48,7 @@ from agent.call.events import (
 )
 from agent.call.history import AgentSaid
 from agent.call.messages import StopReason, ToolCall, Usage
+from agent.call.timers import Timer
 from agent.observability.tracing import Tracing, is_asked, open_tracing
 from benchmarks.planted import found, plant
 from tests.emulators.collector import ENDPOINT, collecting
@@ -219,7 +219,7 @@ def test_words_held_before_an_answer_belong_to_its_turn() -> None:
     spans = spans_of(
         (5.0, CallerSpoke("I want"), []),
         (6.0, CallerSpoke("a pizza"), []),
-        (7.0, TimerFired(Timer.HOLD, 1), [StartReply(1, ())]),
+        (7.0, TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(1, ())]),
         (8.0, ReplyFinished(1), []),
         with_content=True,
     )
@@ -449,4 +449,4 @@ async def test_collector_that_is_away_is_no_matter_of_callers(
             reply = await call.say("the usual")
 
     assert reply.text != ""
-    assert {"traces.trouble", "traces.not_sent"} & {line["event"] for line in logs}
+    assert {"traces.export_failed", "traces.not_sent"} & {line["event"] for line in logs}

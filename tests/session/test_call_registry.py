@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.capacity.admission import Admission
+from agent.capacity import Admission
 from agent.session.call_registry import ActiveCalls
 from agent.session.session import Session
 from tests.scripted import ScriptedLine, ScriptedModel, Stage

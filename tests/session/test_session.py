@@ -10,7 +10,6 @@ import structlog
 
 from agent.call.actions import EndCall, HangUp, Speak, ToolOutcome
 from agent.call.config import CallConfig, KeyBinding, Limits, Phrases
-from agent.call.ending import HandoffData, ReasonCode
 from agent.call.events import (
     CallConfigChanged,
     CallerInterrupted,
@@ -27,6 +26,7 @@ from agent.call.events import (
     TokensCounted,
 )
 from agent.call.history import AgentSaid, CallerSaid, Fact, SpeechSource, Summary, ToolUsed
+from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.call.messages import (
     ReplyRequest,
     SideEffect,
@@ -571,7 +571,7 @@ def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
     happenings = [(at, CallerSpoke(text)) for at, text in words if at < hangs_up_at]
     answers: list[list[Step]] = [["Hello Ada.", END], ["Size?", END], ["Fine.", END]]
     replies: list[list[Step]] = [*answers, [*summary], ["Sure.", END]]
-    limits = Limits(compact_after_turns=2, kept_turns=2, idle_ms=(60_000,))
+    limits = Limits(summarize_after_turns=2, kept_turns=2, idle_ms=(60_000,))
     return Stage(
         ScriptedLine(happenings, hangs_up_at=hangs_up_at),
         ScriptedModel(replies),

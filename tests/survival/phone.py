@@ -1,10 +1,10 @@
 """A caller who goes on whatever happens to the socket, and reports what was heard.
 
 Twilio's part follows docs/reference/relay.md. When the socket dies, or the service ends the
-session, the phone asks the action URL and does what it answers: a new relay, a redirect after a pause, a last
-sentence. With `applicationReconnect` it first opens the same URL again; whether Twilio then sends
-`setup` again is not documented, so half of the phones do. On the new socket the caller lets the agent
-speak first, and repeats a sentence that was not answered.
+session, the phone asks the action URL and does what it answers: a new relay, a redirect after a
+pause, a last sentence. With `applicationReconnect` it first opens the same URL again; whether
+Twilio then sends `setup` again is not documented, so half of the phones do. On the new socket the
+caller lets the agent speak first, and repeats a sentence that was not answered.
 """
 
 from __future__ import annotations

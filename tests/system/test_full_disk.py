@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.app import messenger_options
-from agent.messaging.messenger import CarrierMessenger
+from agent.messaging import CarrierMessenger
 from agent.store.sqlite import SqliteStore
 from tests.emulators.carrier import ACCOUNT, CarrierStandIn, Conduct
 from tests.servers import Server, settings_for, staged

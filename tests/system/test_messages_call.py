@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.app import messenger_options
 from agent.call.messages import StopReason, ToolCall
 from agent.llm import OfflineModel
-from agent.messaging.messenger import CarrierMessenger
+from agent.messaging import CarrierMessenger
 from agent.ports import LanguageModel
 from agent.settings import Settings
 from agent.tools import SPECS

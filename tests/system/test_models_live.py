@@ -177,7 +177,7 @@ async def test_denied_model_is_apologised_for_and_named(place: OpenPlace, kind: 
     assert reply.text == "Now it works."
     assert denied == 1
     causes = [(each["event"], each["model"]) for each in logged if each.get("kind") == kind]
-    assert causes == [("bedrock.refused", NOVA)]
+    assert causes == [("bedrock.request_refused", NOVA)]
     spoken_of = [each for each in logged if "1234" in str({**each, "pii_detail": ""})]
     assert spoken_of == []
 

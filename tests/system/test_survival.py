@@ -144,7 +144,7 @@ async def test_callers_hear_plainly_that_the_model_is_away(
     tell(record_property, "bedrock", outcome)
     assert_nothing_is_lost(outcome)
     assert (outcome.report.lost, outcome.report.repeated) == (0, 0)
-    assert set(outcome.errors) <= {"bedrock.refused"}
+    assert set(outcome.errors) <= {"bedrock.request_refused"}
 
 
 async def test_calls_do_not_notice_a_clock_that_is_set(

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.relay_socket import HEARTBEAT_SECONDS
-from agent.http.server import public_doors
-from agent.observability.tracing.tracing_setup import ENDPOINTS
+from agent.http.server import public_limits
+from agent.observability.tracing import ENDPOINTS
 from agent.settings import Settings
 from agent.store.schema import ACTIONS, MOVE_ACTION
 from tests.templates.loading import CLOUD, as_list, load, maps, resources, statements, texts
@@ -517,7 +517,7 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
     idle = int(settings["idle_timeout.timeout_seconds"])
     assert idle == 300
     assert idle >= HEARTBEAT_SECONDS * 10
-    assert public_doors(Settings()).keep_alive_seconds > idle
+    assert public_limits(Settings()).keep_alive_seconds > idle
     assert settings["routing.http.drop_invalid_header_fields.enabled"] == "true"
     assert settings["access_logs.s3.enabled"] == "true"
     assert settings["zonal_shift.config.enabled"] == "true"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from agent.twilio.speech_failover import AVOIDED_SECONDS, SpeechHealth, SpeechSide, failed_side
+from agent.call.after_session import SessionFault
+from agent.twilio.speech_failover import (
+    AVOIDED_SECONDS,
+    VOICE_ATTRIBUTES,
+    SpeechHealth,
+    SpeechSide,
+    failed_side,
+    session_fault,
+)
+from agent.usecases.relay_attributes import ATTRIBUTES
 from tests.fakes import Clock
 
 RELAY = {
@@ -42,6 +51,26 @@ def speech(clock: Clock) -> SpeechHealth:
 def test_code_names_the_side_that_failed(code: int, side: SpeechSide | None) -> None:
     """Of any other trouble the providers are not guilty."""
     assert failed_side(code) is side
+
+
+@pytest.mark.parametrize(
+    ("codes", "fault"),
+    [
+        ([0, 39001, 64102, 64103, 64105, 64107, 64111, 64114, 99999], SessionFault.CONNECTION),
+        ([64101, 64106], SessionFault.SPEECH_SETTINGS),
+        ([64104, 64109, 64110], SessionFault.UNAVAILABLE),
+        ([64108], SessionFault.CALLER_GONE),
+    ],
+)
+def test_code_names_the_fault_of_a_session(codes: list[int], fault: SessionFault) -> None:
+    """An unknown code counts as a lost connection."""
+    assert {session_fault(code) for code in codes} == {fault}
+
+
+def test_voice_attributes_exist() -> None:
+    """A misspelt name would leave the attribute in that Twilio refused."""
+    assert ATTRIBUTES.keys() >= VOICE_ATTRIBUTES
+    assert not VOICE_ATTRIBUTES & {"url", "language", "interruptible", "dtmfDetection", "events"}
 
 
 def test_backup_serves_for_a_minute(speech: SpeechHealth, clock: Clock) -> None:

@@ -1,7 +1,6 @@
-"""Twilio's API for calls, as far as we use it: a local server that keeps what it was asked.
+"""A local server in place of Twilio's API for calls; it records the requests.
 
-As strict as the real one where a slip would not be noticed otherwise: credentials, path, form, and
-a request that names neither `Url` nor `Twiml` (21205) are refused.
+Wrong credentials, a wrong account, and a request without `Url` (21205) are refused.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ ACCOUNT = "AC" + "0" * 32
 
 @dataclass(slots=True)
 class TwilioApi:
-    """What was asked, and what is answered."""
+    """The requests, and the answers to give."""
 
     user: str
     secret: str
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
-    """The form of each call that was asked for."""
+    """The form of each request for a call."""
     refusal: tuple[int, int] | None = None
     """HTTP status and code; None = calls are made."""
     body: str = ""
     """Answered instead of a call, with 201."""
     statuses: list[str] = field(default_factory=lambda: ["completed"])
-    """Of a call each time it is looked at; the last one stays."""
+    """Of a call at each fetch; the last one stays."""
     looked_at: list[str] = field(default_factory=list)
 
     async def create(self, request: web.Request) -> web.Response:

@@ -1,18 +1,15 @@
-"""One call as Twilio carries it: the relay socket, what the caller says and hears, and how it ends.
+"""One call as Twilio carries it: the relay socket, the caller, and the end of the session.
 
-Time is virtual where it can be: playback advances because the script says so, see `playback`. Real
-time passes only while waiting for the service, always within a limit.
+Playback advances in virtual time, see `playback`. Real time passes only while waiting for the
+service, within a limit.
 
-**When is the service done answering?** Nothing on the wire says so: a tool turn may speak a
-preamble in a cycle of its own, close it, and answer in the next. `say` takes the line for quiet
-when, since the caller's words, a cycle with words was closed, none is open, and no frame came for
-`grace_seconds`. Phrases given as `fillers` do not count as an answer. A tool slower than the grace
-looks like quiet: a test that expects several cycles says so with `cycles=`, which waits for as many
-without guessing. What comes later still is entered in the order it came, under the caller's words
-that preceded it on the wire.
+No frame says that the service has finished an answer: a turn with tools may speak a preamble in a
+cycle of its own. `say` treats the answer as complete when, since the caller's words, a cycle with
+words was closed, none is open, and no frame came for `grace_seconds`. Phrases in `fillers` are not
+an answer. A test that expects several cycles says so with `cycles=`.
 
-The socket is read by one task that belongs to the call and ends with it; a read that is cancelled
-by a time limit would make aiohttp give up its side of the closing handshake.
+One task reads the socket, because a read that is cancelled by a time limit makes aiohttp give up
+its side of the closing handshake.
 """
 
 from __future__ import annotations
@@ -43,16 +40,16 @@ _CLOSING = {
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How this caller's Twilio behaves where its behaviour is open, and how patient we are."""
+    """Behaviour of Twilio that is not documented, and the time limits of the test."""
 
     reading: Reading = Reading.REPLY
     grace_seconds: float = 0.05
-    """Silence on the socket that passes for quiet; the only guess made in real time."""
+    """Silence on the socket after which an answer is complete; the only guess in real time."""
     answer_seconds: float = 60.0
     closing_seconds: float = 20.0
     """Within this time an interrupted cycle must be closed."""
     fillers: frozenset[str] = frozenset()
-    """Phrases that ask for patience and answer nothing."""
+    """Phrases that are not an answer."""
     language: str = "en-US"
     setup: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `setup` to replace or add; None leaves a field out."""
@@ -60,7 +57,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the service said to one turn of the caller."""
+    """The answer of the service to one turn of the caller."""
 
     cycles: tuple[str, ...]
     first_text_seconds: float
@@ -72,18 +69,18 @@ class Reply:
 
 
 class UnansweredError(Exception):
-    """No complete reply came within the limit, or the line was lost before it."""
+    """No complete reply came within the limit or before the connection was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the call ended: what the action URL was told and what it answered."""
+    """The request to the action URL when the session was over, and its answer."""
 
     fields: Mapping[str, str]
     answer: Answer | None
     """None = the service set no action URL."""
     at: float = 0.0
-    """When the session was over, by the loop's clock: just before the action URL was asked."""
+    """When the session was over, on the clock of the loop."""
 
     @property
     def status(self) -> str:
@@ -117,11 +114,7 @@ class TwilioCall:
         self._reader = asyncio.create_task(self._read(), name=f"twilio {self.session_id}")
 
     async def say(self, text: str, *, cycles: int = 1, partials: tuple[str, ...] = ()) -> Reply:
-        """Hear the agent out, say this, and wait for the whole reply.
-
-        Raises:
-            UnansweredError: if the line is not quiet after `cycles` answers within the limit.
-        """
+        """Play everything, say this, and wait for the whole reply; raises `UnansweredError`."""
         await self.play_out()
         for partial in partials:
             await self.prompt(partial, is_final=False)
@@ -134,10 +127,10 @@ class TwilioCall:
         return self._reply()
 
     async def prompt(self, text: str, *, is_final: bool = True) -> None:
-        """The caller's words; returns at once.
+        """Send the caller's words; returns at once.
 
-        With speech still queued this is talking over the agent without stopping it, as with
-        `interruptible="none"`. Text without a letter or digit is noise and no turn.
+        With speech still queued the caller talks over the agent, as with `interruptible="none"`.
+        Text without a letter or digit is noise and not a turn.
         """
         await self._catch_up()
         if is_final and any(letter.isalnum() for letter in text):
@@ -154,10 +147,7 @@ class TwilioCall:
         await self.send(type="dtmf", digit=digit)
 
     async def hear(self, characters: int) -> int:
-        """Wait until this much of the reply has arrived, or all of it; returns how much it is.
-
-        Nothing counts as played by it: an interrupt says how far the playback was.
-        """
+        """Wait until so many characters of the reply have arrived, or all; returns their number."""
         await self._until(
             lambda: self._answers > 0 and not self.ledger.open_cycle,
             lambda: len(self.playback.text) >= characters,
@@ -165,13 +155,10 @@ class TwilioCall:
         return len(self.playback.text)
 
     async def interrupt(self, *, words: int | None = None, characters: int | None = None) -> str:
-        """Break in after this much of the reply; returns the reported utterance.
+        """Interrupt after so much of the speech since the caller's last words.
 
-        Counts from the beginning of the speech since the caller's last words. Waits for nothing:
-        the caller's words may follow at once, or after `settle`.
-
-        Raises:
-            RuntimeError: nothing is playing; then Twilio sends no interrupt (reference 3.2).
+        Returns the reported utterance. Raises RuntimeError if nothing is playing, because Twilio
+        sends no interrupt then.
         """
         await self._catch_up()
         if not self.playback.is_playing:
@@ -192,7 +179,7 @@ class TwilioCall:
         return utterance
 
     async def settle(self, seconds: float | None = None) -> None:
-        """Wait until no cycle is open and nothing comes for this long, by default the grace."""
+        """Wait until no cycle is open and nothing comes for so long, by default `grace_seconds`."""
         quiet = self._manner.grace_seconds if seconds is None else seconds
         try:
             await self._until(
@@ -211,7 +198,7 @@ class TwilioCall:
         await self._report_speaking(is_on=False)
 
     async def hang_up(self) -> Ending:
-        """The caller hangs up; once the call is over, harmless."""
+        """The caller hangs up; without effect when the call is over."""
         await self._catch_up()
         return await self._end("completed", CallStatus="completed")
 
@@ -232,7 +219,7 @@ class TwilioCall:
             await self._report_speaking(is_on=True)
 
     async def send(self, **frame: object) -> None:
-        """Send a frame as it is; on a line that is gone it is lost, like the caller's words."""
+        """Send a frame as it is; it is lost if the connection is."""
         await self.send_raw(json.dumps(frame))
 
     async def send_raw(self, text: str) -> None:
@@ -288,7 +275,7 @@ class TwilioCall:
         within: float | None = None,
         grace: float | None = None,
     ) -> None:
-        """Take frames until enough came, or all is done and quiet, or the call is over."""
+        """Take frames until `is_enough`, or `is_done` and quiet, or the call is over."""
         limit = self._manner.answer_seconds if within is None else within
         quiet = self._manner.grace_seconds if grace is None else grace
         try:
@@ -303,7 +290,7 @@ class TwilioCall:
             raise UnansweredError(f"not done within {limit} s") from error
 
     async def _catch_up(self) -> None:
-        """Enter what has arrived already: the caller reacts to it, not before it."""
+        """Enter the frames that have arrived, so that the caller reacts to them."""
         await asyncio.sleep(0)
         while self.ending is None and not self._arrived.empty():
             await self._take(0)
@@ -340,7 +327,7 @@ class TwilioCall:
             await self._finish()
 
     async def _finish(self) -> None:
-        """The service gave the call back: play what is queued, close, ask the action URL."""
+        """After `end`: play what is queued, close, request the action URL."""
         while await self._take(self._manner.grace_seconds):
             pass
         if self.ending is not None or self.ledger.end is None:
@@ -389,7 +376,7 @@ class TwilioCall:
                 await self.send(type="info", name="tokensPlayed", value=text)
 
     async def _read(self) -> None:
-        """Put down what arrives, with its time; the last entry is the end of the socket."""
+        """Queue each message with its time; the last one is the end of the socket."""
         while True:
             message = await self._socket.receive()
             self._arrived.put_nowait((self._clock(), message))

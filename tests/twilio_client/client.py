@@ -1,8 +1,7 @@
-"""Twilio as the service sees it: signed webhooks, TwiML read back, and the relay socket dialled.
+"""Twilio as the service sees it: signed webhooks, TwiML, and the relay socket.
 
-A black box on purpose: nothing of the service is imported. The public origin that is signed and the
-local address that is dialled may differ, as they do behind a load balancer (reference 4.4): every
-URL is signed as Twilio knows it and then mapped to `base`.
+Nothing of the service is imported. Every URL is signed as Twilio knows it and then mapped to
+`base`, because behind a load balancer the public origin differs from the local address.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from yarl import URL
 from tests.twilio_client.call import Manner, TwilioCall
 
 _WEBHOOK_SECONDS = 15
-"""Twilio's own limit for a webhook (reference 4.6)."""
+"""Twilio's own limit for a webhook (https://www.twilio.com/docs/usage/webhooks/webhooks-faq)."""
 
 
 @dataclass(frozen=True, slots=True)

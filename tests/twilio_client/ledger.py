@@ -1,18 +1,13 @@
-"""Accounts of what the service sent on one socket: talk cycles, and what Twilio would not forgive.
+"""What the service sent on one socket, as talk cycles, and the violations of the protocol.
 
-A talk cycle is every `text` up to and including `last: true`; the next `text` opens a new one. The
-frames carry no ids, so which cycle a token belongs to follows from their order alone, and nothing
-tells when the service has taken notice of an interrupt. So the ledger counts with care:
+A talk cycle is every `text` up to and including `last: true`. Frames carry no ids, so their order
+decides the cycle, and nothing shows when the service has noticed an interrupt:
 
-- A token that arrives in a cycle the caller has cut (by an interrupt, or by final words without
-  one) is *late*. It may have been under way when the caller spoke: within `in_flight_seconds` it
-  is counted and not condemned, afterwards it is a violation: the service talks on over a caller
-  who broke in. The closing `last` of that cycle is the service's word that it knows.
-- After that, a cycle that opens before the caller's next words may still have been under way (two
-  cycles sent back to back). The same limit tells a late cycle from a violation.
-- A cut cycle that is not closed within `closing_seconds` is a violation, whatever comes later.
-- A `last` while no cycle is open, or a cycle without a word, is a violation: closed twice, or
-  opened empty.
+- A token in a cycle that the caller has cut is late. Within `in_flight_seconds` it may have been
+  under way and is only counted; afterwards it is a violation.
+- A cycle that opens after the cut and before the caller's next words is treated in the same way.
+- A cut cycle that is not closed within `closing_seconds` is a violation.
+- A `last` while no cycle is open, or a cycle without a word, is a violation.
 """
 
 from __future__ import annotations
@@ -29,7 +24,7 @@ from tests.twilio.schemas import check_outbound
 
 
 class Fault(StrEnum):
-    """What must not happen on the socket."""
+    """Violations of the protocol."""
 
     BAD_FRAME = "bad_frame"
     """Twilio would drop it with error 64107."""
@@ -47,7 +42,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One fault; `detail` holds kinds and times and no words of a conversation."""
+    """One fault; `detail` holds kinds and times, never words."""
 
     fault: Fault
     detail: str = ""
@@ -65,7 +60,7 @@ class Cycle:
     cut_at: float | None = None
     """When the caller broke in while it was open."""
     talked_on: bool = False
-    """Condemned once, not for every token."""
+    """Reported once, not for every token."""
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +69,7 @@ class Cycle:
 
 @dataclass(slots=True)
 class Ledger:
-    """One socket's accounts. Times are seconds of one monotonic clock."""
+    """The frames of one socket. Times are seconds of one monotonic clock."""
 
     in_flight_seconds: float = 1.0
     closing_seconds: float = 20.0
@@ -100,13 +95,13 @@ class Ledger:
         self.violations.append(Violation(fault, detail))
 
     def caller_spoke(self, at: float) -> None:
-        """Final words or a key: what opens from now on answers them."""
+        """Final words or a key; cycles opened from now on answer them."""
         self._cut(at)
         self.turn += 1
         self._interrupted_at = None
 
     def interrupted(self, at: float) -> None:
-        """The caller broke in; the words come later, or never."""
+        """A barge-in; the words come later, or never."""
         self._cut(at)
         self._interrupted_at = at
 

@@ -1,12 +1,10 @@
 """What the caller has heard so far, in virtual time.
 
-Nothing here sleeps: the script of a test says how far the playback has come ("after seven words"),
-and the milliseconds Twilio would report follow from a speaking rate. Text is queued as it arrives
-and spoken in order; an interrupt throws away what was not heard (observed by others,
-not documented).
+The test says how far the playback has come; the milliseconds that Twilio reports follow from a
+speaking rate. Text is played in order; an interrupt drops what was not heard.
 
-What `utteranceUntilInterrupt` covers when a reply spans several messages is not documented
-(docs/reference/relay.md), so both readings exist: the service has to survive either.
+It is not documented what `utteranceUntilInterrupt` covers when a reply spans several messages
+(`docs/reference/relay.md`), so both readings exist.
 """
 
 from __future__ import annotations

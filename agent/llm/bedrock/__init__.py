@@ -1,17 +1,123 @@
 """Models of Amazon Bedrock over ConverseStream.
 
-families.py   what each family of models accepts: one table
-request.py    PURE: a `ReplyRequest` → the body of a request
-stream.py     PURE: bytes of an event stream → pieces of a reply
-faults.py     PURE: what Bedrock answers instead → `ModelError`
-runtime.py    credentials, endpoint, connections: one per process
-model.py      `ports.LanguageModel` over these
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+
+- A reply is one request. It is repeated only without an option that the model refuses
+  (`agent.llm.option_repair`). A refusal inside the stream is remembered and raised as
+  `UNAVAILABLE`, so that `agent.llm.failover` asks again.
+- The reply is complete at `Stopped`. The rest of the stream is read for the usage and so that the
+  connection can be reused; errors in it are ignored.
+- `agent.llm.failover` limits the waits for a stream; here only connecting has a limit.
 """
 
 from __future__ import annotations
 
-from agent.llm.bedrock.bedrock_client import BedrockClient
-from agent.llm.bedrock.bedrock_model import BedrockModel
-from agent.llm.timeouts import TimeLimits
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-__all__ = ["BedrockClient", "BedrockModel", "TimeLimits"]
+import aiohttp
+import structlog
+
+from agent.call.events import ReplyFault
+from agent.call.messages import ReplyPiece, ReplyRequest
+from agent.errors import ModelError
+from agent.llm.bedrock.bedrock_client import BedrockClient, network_errors
+from agent.llm.bedrock.bedrock_errors import BedrockError, parse_error
+from agent.llm.bedrock.converse_request import Json, body_of, family_of, options_of
+from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
+from agent.llm.option_repair import MOST_REPAIRS
+from agent.usecases.use_case import ModelSettings
+
+__all__ = ["BedrockClient", "BedrockModel"]
+
+log = structlog.get_logger(__name__)
+
+_OK = 200
+
+
+class BedrockModel:
+    """`ports.LanguageModel` over ConverseStream.
+
+    Args:
+        identifier: Model id, inference profile, or ARN of one.
+        settings: Bedrock's own options of the use case, validated.
+        client: Shared by all models; outlives them.
+    """
+
+    def __init__(self, identifier: str, settings: ModelSettings, client: BedrockClient) -> None:
+        self._identifier = identifier
+        self._settings = settings
+        self._client = client
+        self._family = family_of(identifier)
+
+    @property
+    def name(self) -> str:
+        return self._identifier
+
+    async def warm(self) -> None:
+        await self._client.warm()
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        decoder = ConverseDecoder()
+        async with self._accepted(request) as (response, body):
+            with self._errors_until_complete(decoder, body):
+                while data := await response.content.readany():
+                    for piece in decoder.feed(data):
+                        yield piece
+        if decoder.unusable:
+            log.warning("bedrock.calls_dropped", model=self._identifier, parts=decoder.unusable)
+        if not decoder.is_complete:
+            raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
+
+    @asynccontextmanager
+    async def _accepted(
+        self, request: ReplyRequest
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Json]]:
+        """The response to a request and the body that was sent, repaired until it is accepted."""
+        for repair in range(MOST_REPAIRS + 1):
+            refused = self._client.learned.of(self._identifier)
+            body = body_of(request, self._family, self._settings, refused)
+            async with self._client.converse(self._identifier, body) as response:
+                if response.status == _OK:
+                    yield response, body
+                    return
+                with network_errors():
+                    content = await response.read()
+            kind = response.headers.get("x-amzn-errortype", "")
+            error = parse_error(kind, content, response.status)
+            if repair == MOST_REPAIRS or not self._learns(error, body):
+                raise self._logged(error)
+
+    def _learns(self, error: BedrockError, body: Json) -> bool:
+        """Whether an error refuses an option, which is not sent to this model any more."""
+        refusal = error.refusal
+        return refusal is not None and self._client.learned.learn(
+            self._identifier, refusal, lambda: options_of(body)
+        )
+
+    @contextmanager
+    def _errors_until_complete(self, decoder: ConverseDecoder, body: Json) -> Iterator[None]:
+        """Raise errors of the stream as `ModelError`, unless the message was complete."""
+        try:
+            with network_errors():
+                yield
+        except StreamedError as event:
+            if decoder.is_complete:
+                return
+            if self._learns(event.error, body):
+                raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from event
+            raise self._logged(event.error) from event
+        except ModelError:
+            if not decoder.is_complete:
+                raise
+
+    def _logged(self, error: BedrockError) -> ModelError:
+        log.warning(
+            "bedrock.request_refused",
+            model=self._identifier,
+            fault=error.fault.value,
+            kind=error.kind,
+            status=error.status,
+            pii_detail=error.message,
+        )
+        return error.model_error()

@@ -1,24 +1,23 @@
-"""The way to Bedrock: credentials, endpoint and connections, one for the whole process.
+"""Credentials, endpoint and connections to Bedrock, one set for each process.
 
-aioboto3 finds credentials, region and endpoint as every AWS program does. The request itself is
-signed with botocore's signer and made on one `aiohttp.ClientSession`: measured, that costs little
-more than half the CPU of a turn through the SDK's client and holds its latency under load, and
-nothing depends on the service model the SDK was shipped with. `tests/llm/test_bedrock_wire.py`
-holds us to what the SDK would send. Nothing here repeats a request.
+aioboto3 finds credentials, region and endpoint. The request is signed with botocore's signer and
+sent on one `aiohttp.ClientSession`: measured, that takes little more than half the CPU of a turn
+through the SDK's client and keeps its latency under load. `tests/llm/test_bedrock_client.py`
+compares the requests with those of the SDK. Nothing here repeats a request.
 
-- A stream that is left early has its connection closed at once, as nothing else stops the model
-  (practice section 12). A stream read to its end gives it back: no handshake next turn.
-- `warm` opens a connection by an unsigned `GET /` of the endpoint. It is refused, costs nothing,
-  and leaves the connection in the pool. aiohttp has no way to connect without a request; making
-  one through the connector's internals was rejected, as they change.
-- Credentials are looked at once a minute beside the calls: the SDK renews them 15 minutes before
-  they expire. A turn takes those at hand and never waits.
-- Limits: connect, first event, gap between events. That of the whole turn belongs to the caller.
+- A stream that is left early has its connection closed at once: nothing else stops the model. A
+  stream that is read to its end returns its connection to the pool.
+- `warm` opens a connection with an unsigned `GET /`, which Bedrock refuses and does not charge.
+  aiohttp cannot connect without a request; to use the connector's internals was rejected, as they
+  change.
+- Credentials are renewed in the background: the SDK renews them 15 minutes before they expire. A
+  turn uses the current ones and never waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -44,45 +43,40 @@ from yarl import URL
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
+from agent.llm.bedrock.converse_request import Json
 from agent.llm.option_repair import LearnedOptions
-from agent.llm.timeouts import TimeLimits
+from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
 from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
-KEEP_ALIVE_SECONDS = 120.0
-"""Below the 350 s after which NAT gateways forget a connection."""
 _DNS_SECONDS = 60
 _CREDENTIALS_SECONDS = 60.0
-_WARM_SECONDS = 60.0
-"""For so long a connection that was given back counts as a spare one."""
 _CREDENTIAL_ERRORS = (
     BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
-"""What sources of credentials raise: the SDK's own, HTTP's, and those of files and programs."""
+"""Raised by sources of credentials: the SDK, HTTP, files and programs."""
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
-
-
-_PATIENCE = TimeLimits()
+_DEFAULT_LIMITS = TimeLimits()
 
 
 class BedrockClient:
-    """Signs and sends; made by `open`."""
+    """Signs and sends requests; made by `open`."""
 
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        spares: _Spares,
+        idle: _IdleConnections,
         credentials: _Credentials,
         place: tuple[str, str],
-        patience: TimeLimits,
+        limits: TimeLimits,
         learned: LearnedOptions,
     ) -> None:
         self._http = http
-        self._spares = spares
+        self._idle = idle
         self._credentials = credentials
         self.region, self.endpoint = place
-        self.patience = patience
+        self._limits = limits
         self.learned = learned
 
     @classmethod
@@ -92,93 +86,89 @@ class BedrockClient:
         *,
         max_calls: int = 0,
         region: str = "",
-        patience: TimeLimits = _PATIENCE,
+        limits: TimeLimits = _DEFAULT_LIMITS,
         count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
-        """A runtime; on leaving, all its connections are closed.
+        """A client; its connections are closed on exit.
 
         Args:
-            max_calls: Twice as many connections are the most there may be; 0 = no limit.
+            max_calls: The limit of connections is twice as many; 0 = no limit.
             region: Empty = `AWS_REGION`, `AWS_DEFAULT_REGION`, or that of the profile.
-            patience: The time limits of each request.
+            limits: Used for connecting.
             count: For options that models refuse.
 
         Raises:
-            ModelError: There is no region, or the configuration of AWS cannot be read.
+            ModelError: There is no region, or the AWS configuration cannot be read.
         """
-        with _faults_of_the_sdk():
+        with _configuration_errors():
             session = aioboto3.Session()
-            place = await _place(session, region or os.environ.get("AWS_REGION"))
+            place = await _resolved(session, region or os.environ.get("AWS_REGION"))
         credentials = _Credentials(session)
         await credentials.renew()
-        spares = _Spares()
+        idle, learned = _IdleConnections(), LearnedOptions(count)
         renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
         try:
-            async with _http_session(2 * max_calls, patience, spares) as http:
-                yield cls(http, spares, credentials, place, patience, LearnedOptions(count))
+            async with _http_session(2 * max_calls, limits, idle) as http:
+                yield cls(http, idle, credentials, place, limits, learned)
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
 
     async def warm(self, connections: int = 1) -> None:
-        """Have so many connections ready; those that are there count. Never raises."""
-        missing = connections - self._spares.count(asyncio.get_running_loop().time())
+        """Open connections until so many are idle. Never raises."""
+        missing = connections - self._idle.count(asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as tasks:
             for _ in range(missing):
                 tasks.create_task(self._connect(), name="bedrock warm")
 
     @asynccontextmanager
-    async def converse(
-        self, model_id: str, body: bytes, deadline: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to one request; on leaving, its connection is closed unless it was read out.
+    async def converse(self, model_id: str, body: Json) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to one request; on exit its connection is closed unless it was read out.
 
         Args:
             model_id: Id or ARN.
-            body: JSON.
-            deadline: On the loop's clock: for the head of the answer.
+            body: See `converse_request`.
 
         Raises:
-            ModelError: There is none.
+            ModelError: There is no response.
         """
         url = f"{self.endpoint}/model/{quote(model_id, safe='-._~')}/converse-stream"
-        headers = self._signed(url, body)
-        with network_faults():
-            async with asyncio.timeout_at(deadline):
-                response = await self._http.post(
-                    URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-                )
+        written = json.dumps(body).encode()
+        request = AWSRequest("POST", url, {"Content-Type": "application/json"}, written)
+        SigV4Auth(self._credentials.current(), "bedrock", self.region).add_auth(request)
+        with network_errors():
+            response = await self._http.post(
+                URL(url, encoded=True),
+                data=written,
+                headers=dict(request.headers),
+                allow_redirects=False,
+            )
         try:
             yield response
         finally:
-            self._count_spare(response)
+            self._note_idle(response)
             response.close()
-
-    def _signed(self, url: str, body: bytes) -> dict[str, str]:
-        request = AWSRequest("POST", url, {"Content-Type": "application/json"}, body)
-        SigV4Auth(self._credentials.current(), "bedrock", self.region).add_auth(request)
-        return dict(request.headers)
 
     async def _connect(self) -> None:
         try:
             async with (
-                asyncio.timeout(self.patience.connect + self.patience.first_event),
+                asyncio.timeout(self._limits.connect + self._limits.first_event),
                 self._http.get(URL(self.endpoint + "/"), allow_redirects=False) as response,
             ):
                 await response.read()
-                self._count_spare(response)
+                self._note_idle(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.info("bedrock.not_warm", cause=type(error).__name__)
+            log.info("llm.prewarm_failed", provider="bedrock", cause=type(error).__name__)
 
-    def _count_spare(self, response: aiohttp.ClientResponse) -> None:
-        """What was read to its end has gone back to the pool, if the other side keeps it, too."""
+    def _note_idle(self, response: aiohttp.ClientResponse) -> None:
+        """Count a connection that was read out and is kept by the server."""
         is_kept = response.headers.get("Connection", "").lower() != "close"
         if response.content.at_eof() and is_kept:
-            self._spares.give_back(asyncio.get_running_loop().time())
+            self._idle.add(asyncio.get_running_loop().time())
 
 
 class _Credentials:
-    """Those of the SDK, at hand without waiting."""
+    """Credentials of the SDK, available without waiting."""
 
     def __init__(self, session: aioboto3.Session) -> None:
         self._session = session
@@ -190,14 +180,14 @@ class _Credentials:
         return self._frozen
 
     async def renew(self) -> None:
-        """Find them, or let the SDK renew them if it is time; those there are stay if it fails."""
+        """Find them, or renew them if they are due; keeps the current ones on an error."""
         try:
             found = await self._session.get_credentials()
             if found is not None:
                 self._frozen = await found.get_frozen_credentials()
         except _CREDENTIAL_ERRORS as error:
             cause = type(error).__name__
-            log.error("bedrock.credentials_not_renewed", cause=cause, pii_detail=str(error))
+            log.error("bedrock.credentials_renewal_failed", cause=cause, pii_detail=str(error))
 
     async def keep_fresh(self) -> None:
         while True:
@@ -205,13 +195,13 @@ class _Credentials:
             await self.renew()
 
 
-class _Spares:
-    """How many connections lie ready in the pool, by its own order: first in, first out."""
+class _IdleConnections:
+    """Counts the idle connections of the pool, which uses the oldest first."""
 
     def __init__(self) -> None:
         self._since: deque[float] = deque()
 
-    def give_back(self, now: float) -> None:
+    def add(self, now: float) -> None:
         self._since.append(now)
 
     def take(self) -> None:
@@ -219,15 +209,15 @@ class _Spares:
             self._since.popleft()
 
     def count(self, now: float) -> int:
-        while self._since and now - self._since[0] > _WARM_SECONDS:
+        while self._since and now - self._since[0] > WARM_SECONDS:
             self._since.popleft()
         return len(self._since)
 
 
-async def _place(session: aioboto3.Session, region: str | None) -> tuple[str, str]:
-    """Region and endpoint as the SDK finds them: its client knows all rules and variables.
+async def _resolved(session: aioboto3.Session, region: str | None) -> tuple[str, str]:
+    """Region and endpoint by the rules and variables of the SDK.
 
-    The client signs nothing. With keys of its own it looks for no others, which may fail.
+    The keys keep the SDK from a search for credentials, which may fail; nothing is signed.
     """
     async with session.client(
         "bedrock-runtime",
@@ -238,7 +228,7 @@ async def _place(session: aioboto3.Session, region: str | None) -> tuple[str, st
         return client.meta.region_name, client.meta.endpoint_url.rstrip("/")
 
 
-def _http_session(limit: int, patience: TimeLimits, spares: _Spares) -> aiohttp.ClientSession:
+def _http_session(limit: int, limits: TimeLimits, idle: _IdleConnections) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
@@ -246,12 +236,12 @@ def _http_session(limit: int, patience: TimeLimits, spares: _Spares) -> aiohttp.
         ssl=ssl.create_default_context(
             cafile=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
         ),
-        socket_factory=_probing_socket,
+        socket_factory=_socket_with_keepalive,
     )
     reuse = aiohttp.TraceConfig()
 
     async def take(_session: object, _context: object, _params: object) -> None:
-        spares.take()
+        idle.take()
 
     reuse.on_connection_reuseconn.append(take)
     return aiohttp.ClientSession(
@@ -259,15 +249,15 @@ def _http_session(limit: int, patience: TimeLimits, spares: _Spares) -> aiohttp.
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(
-            total=None, connect=patience.connect, sock_connect=patience.connect
+            total=None, connect=limits.connect, sock_connect=limits.connect
         ),
         auto_decompress=False,
         trace_configs=[reuse],
     )
 
 
-def _probing_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that finds out when the other side is gone, which a silent stream does not tell."""
+def _socket_with_keepalive(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that detects a lost peer while a stream is silent."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setblocking(False)
@@ -280,8 +270,8 @@ def _probing_socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 @contextmanager
-def network_faults() -> Iterator[None]:
-    """What goes wrong on the way, as `ModelError`."""
+def network_errors() -> Iterator[None]:
+    """Raise errors of the network as `ModelError`."""
     try:
         yield
     except TimeoutError as error:
@@ -291,8 +281,8 @@ def network_faults() -> Iterator[None]:
 
 
 @contextmanager
-def _faults_of_the_sdk() -> Iterator[None]:
-    """A configuration that the SDK cannot use; its texts name settings, nobody's words."""
+def _configuration_errors() -> Iterator[None]:
+    """Raise an unusable AWS configuration as `ModelError`; its text names settings only."""
     try:
         yield
     except (BotoCoreError, ValueError) as error:

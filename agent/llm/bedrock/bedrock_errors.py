@@ -1,9 +1,10 @@
-"""What Bedrock answers instead of a reply → `ModelError` (practice section 10).
+"""Errors of Bedrock, of HTTP or inside a stream → `ModelError`.
 
-Its texts may quote what the caller said, so none goes into the error: that names Bedrock's kind of
-exception and the status, and is safe to log. The wording still decides in two cases, where one
-exception stands for different faults: what a ValidationException means is in
-`agent.llm.option_repair`; throttling may be for the day.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+
+Error messages may quote the caller, so a `ModelError` has only Bedrock's kind of exception and the
+status. The message decides where one kind stands for several faults: `ValidationException` (see
+`agent.llm.option_repair`), and throttling by a daily quota.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError, provider_kind
-from agent.llm.option_repair import RefusedOption, fault_of
+from agent.llm.option_repair import Refusal, fault_of
 
 _KINDS = {
     "throttling": ReplyFault.THROTTLED,
@@ -36,11 +37,9 @@ _KINDS = {
     "invalidclienttokenid": ReplyFault.DENIED,
     "missingauthenticationtoken": ReplyFault.DENIED,
 }
-"""By the name without `Exception` or `Error`, in lower case: in streams it begins so."""
-
-_OF_THE_REQUEST = frozenset({"validation", "modelerror", "modelstreamerror"})
+"""By the name in lower case, without `Exception` or `Error`."""
+_REFUSING_KINDS = frozenset({"validation", "modelerror", "modelstreamerror"})
 """A model's own refusal may come as an error of the model."""
-
 _STATUSES = {
     401: ReplyFault.DENIED,
     403: ReplyFault.DENIED,
@@ -50,6 +49,7 @@ _STATUSES = {
     424: ReplyFault.UNAVAILABLE,
     429: ReplyFault.THROTTLED,
 }
+_VALIDATION_STATUSES = (400, 422)
 
 
 class _Body(msgspec.Struct):
@@ -61,10 +61,10 @@ class _Body(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class BedrockError:
-    """An error as Bedrock put it."""
+    """An error as Bedrock reported it."""
 
     kind: str
-    """`ThrottlingException` and the like; empty if it did not say."""
+    """As `ThrottlingException`; may be empty."""
     message: str
     """May be personal."""
     status: int = 0
@@ -73,61 +73,51 @@ class BedrockError:
     @property
     def fault(self) -> ReplyFault:
         """What it means for a call."""
-        plain = _plain(self.kind)
-        if plain == "validation":
+        kind = _short(self.kind)
+        if kind == "validation" or (not kind and self.status in _VALIDATION_STATUSES):
             return fault_of(self.message)
-        if plain in _KINDS:
-            return _KINDS[plain]
-        if not plain and self.status in (400, 422):
-            return fault_of(self.message)
-        if self.status in _STATUSES:
-            return _STATUSES[self.status]
-        is_ours = 400 <= self.status < 500
-        return ReplyFault.REFUSED if is_ours else ReplyFault.UNAVAILABLE
+        if kind in _KINDS:
+            return _KINDS[kind]
+        is_client_error = 400 <= self.status < 500
+        default = ReplyFault.REFUSED if is_client_error else ReplyFault.UNAVAILABLE
+        return _STATUSES.get(self.status, default)
 
     @property
-    def refusal(self) -> RefusedOption | None:
-        """What was refused, if the request as such was; None = it failed for another reason.
+    def refusal(self) -> Refusal | None:
+        """The refusal of the request; None = it failed for another reason.
 
         Models without prompt caching answer `AccessDeniedException` to a cache point.
         """
-        is_bare = not self.kind and self.status in (400, 422)
-        is_request = is_bare or _plain(self.kind) in _OF_THE_REQUEST
-        is_caching = "prompt caching" in self.message.lower()
-        return RefusedOption(self.message) if is_request or is_caching else None
+        is_untyped = not self.kind and self.status in _VALIDATION_STATUSES
+        is_of_request = is_untyped or _short(self.kind) in _REFUSING_KINDS
+        is_of_caching = "prompt caching" in self.message.lower()
+        return Refusal(self.message) if is_of_request or is_of_caching else None
 
-    def error(self) -> ModelError:
-        """To be raised."""
+    def model_error(self) -> ModelError:
+        """The error to raise; has no word of the message."""
         place = f"HTTP {self.status}" if self.status else "in the stream"
-        daily = ", daily quota" if _is_daily(self.fault, self.message) else ""
+        is_daily = self.fault is ReplyFault.THROTTLED and "per day" in self.message.lower()
+        daily = ", daily quota" if is_daily else ""
         return ModelError(self.fault, f"{self.kind or 'no kind given'} ({place}{daily})")
 
 
-def complaint(kind_header: str, body: bytes, status: int = 0) -> BedrockError:
+def parse_error(kind_header: str, body: bytes, status: int = 0) -> BedrockError:
     """Read an error.
 
     Args:
         kind_header: `x-amzn-errortype` of HTTP or `:exception-type` of a stream; may be empty.
-        body: JSON, or whatever a proxy in between wrote.
-        status: Of HTTP.
+        body: JSON, or whatever a proxy wrote.
+        status: Of HTTP; 0 = inside a stream.
     """
     try:
         read = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, RecursionError):
         read = _Body(message=body.decode(errors="replace"))
     kind = kind_header or read.type or read.code
-    return BedrockError(_bare(kind), read.message or read.Message, status)
+    without_namespace = kind.partition(":")[0].rpartition("#")[2].strip()
+    return BedrockError(provider_kind(without_namespace), read.message or read.Message, status)
 
 
-def _bare(kind: str) -> str:
-    """Without name space before `#` and address after `:`."""
-    return provider_kind(kind.partition(":")[0].rpartition("#")[2].strip())
-
-
-def _plain(kind: str) -> str:
+def _short(kind: str) -> str:
     lower = kind.lower()
     return lower.removesuffix("exception" if lower.endswith("exception") else "error")
-
-
-def _is_daily(fault: ReplyFault, message: str) -> bool:
-    return fault is ReplyFault.THROTTLED and "per day" in message.lower()

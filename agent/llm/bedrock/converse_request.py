@@ -1,34 +1,29 @@
-"""What each family of models accepts in a Converse request: one table, first row that fits.
+"""A `ReplyRequest` as the body of a ConverseStream request.
 
-Converse is one form for all models, but not all models take all of it, and what they do not take
-they refuse with a ValidationException (practice sections 8 and 11). The family is read from the
-identifier. An ARN of an application inference profile does not name its model: it is treated as
-unknown, that is with the smallest common set. So is every family that has no row.
+https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html
 
-A `ReplyRequest` as the body of a ConverseStream request; the rules of practice section 8.
+Converse is one form for all models, but each family refuses parts of it. The family is read from
+the identifier; an unknown one, as of an application inference profile, gets the smallest common
+set.
 
-The conversation's history already is what every provider demands (`agent.call.history`).
-Here remain Bedrock's own form and what single families refuse (`families`).
-
-- The stable part comes first: tools, static instructions, then what is this call's own, then
-  messages, so that the prompt cache can serve it. Cache points stand after the tools, after the
-  static instructions and after the last two messages of the caller: the earlier of these is where
-  the request before put its last one. That is four, the most there may be.
-- Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks.
-  So the tools stay and an instruction forbids them. The same way a tool is forced where the family
-  cannot be made to.
+- The stable parts come first, for the prompt cache: tools, static instructions, the context of this
+  call, messages. Cache points follow the tools, the static instructions and the last two messages
+  of the caller; the earlier of these is where the previous request put its last one. Four are the
+  most that Bedrock allows.
+- Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks. So
+  the tools stay and an instruction forbids them. An instruction also forces a tool where the family
+  cannot be forced.
 - With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
-  whole history again each time, and one bad turn would block the rest of the call.
-- What a model has refused is not sent to it again (`agent.llm.option_repair`). A guardrail is
-none of
-  these options: a use case that has one is not answered without it.
-- Identifiers of tool calls are the conversation's own, nine of `[a-z0-9]`, which all accept.
+  whole history each time, and one bad turn would block the rest of the call.
+- Options that a model has refused are left out (`agent.llm.option_repair`). A guardrail is not
+  such an option: a use case that has one is not answered without it.
+- History and identifiers of tool calls need no change: `agent.call.history` keeps to what all
+  providers accept.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -47,27 +42,31 @@ from agent.call.messages import (
     ToolSpec,
     results_apart,
 )
+from agent.call.text import json_object
+from agent.call.tool_calls import safe_name
 from agent.llm.option_repair import FORCED, WORDS_ONLY, Option
 from agent.usecases.use_case import ModelSettings
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """The liberties a family of models allows."""
+    """What a family of models accepts in a request."""
 
     result_status: bool = False
     """Tool results may carry a `status`."""
     named_choice: bool = False
-    """One tool can be forced by its name; of Nova, both generations, see
+    """One tool can be forced by its name; for Nova, see
     https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
-    """One message may hold tool results and words."""
+    """One message may have tool results and text."""
     greedy_tools: bool = False
     """Writes tool calls reliably only at temperature 0."""
     caches_prompt: bool = False
     """Cache points after the static instructions and in messages."""
     caches_tools: bool = False
-    """Cache points after the tools and after tool blocks, too."""
+    """Cache points also after the tools and after tool blocks."""
 
 
 _CLAUDE = ModelFamily(
@@ -84,7 +83,7 @@ _NOVA_2 = ModelFamily(
 _NOVA = replace(_NOVA_2, greedy_tools=True)
 
 OTHERS = ModelFamily()
-"""Llama and Mistral, which allow none of it, and whatever we do not know."""
+"""Llama, Mistral and unknown families, which accept none of these."""
 
 _FAMILIES = (
     ("anthropic.claude-3-haiku", _CLAUDE_UNCACHED),
@@ -102,12 +101,6 @@ _FAMILIES = (
 def family_of(identifier: str) -> ModelFamily:
     """The family of a model id, an inference profile or an ARN that names one."""
     return next((family for part, family in _FAMILIES if part in identifier), OTHERS)
-
-
-__all__ = ["FORCED", "WORDS_ONLY", "Block", "body_of", "options_of"]
-
-Block = dict[str, Any]
-"""One JSON object of a request."""
 
 
 _ADDED = "additional."
@@ -128,13 +121,11 @@ _OPTIONS = (
          "max_output_tokens"),
     ),
 )  # fmt: skip
-"""Where they stand in a body, and how refusals call them."""
+"""By their fields, with the names that refusals use; the least useful first."""
 
-_CACHE_POINT: Block = {"cachePoint": {"type": "default"}}
+_CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
 _CACHED_MESSAGES = 2
 _ROLES = {Role.CALLER: "user", Role.AGENT: "assistant"}
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
-_NAME_LENGTH = 64
 
 
 def body_of(
@@ -142,22 +133,22 @@ def body_of(
     family: ModelFamily,
     settings: ModelSettings,
     refused: frozenset[str] = frozenset(),
-) -> Block:
+) -> Json:
     """The body of a request.
 
     Args:
-        request: What is asked.
+        request: Has the sampling options too.
         family: What the model accepts.
-        settings: Bedrock's own options of the use case; sampling is taken from the request.
-        refused: Keys of `options_of` that the model is not to be sent.
+        settings: Bedrock's own options of the use case.
+        refused: Keys of `options_of` to leave out.
     """
     family = _without(family, refused)
-    read: Block = json.loads(settings.additional) if settings.additional else {}
-    additional = {name: value for name, value in read.items() if _ADDED + name not in refused}
-    tools = request.tools or _tools_of_old(request.messages)
+    given: Json = json.loads(settings.additional) if settings.additional else {}
+    additional = {name: value for name, value in given.items() if _ADDED + name not in refused}
+    tools = request.tools or _tools_called(request.messages)
     is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
     can_force = is_offered and family.named_choice and not _thinks(additional)
-    optional: Block = {
+    optional: Json = {
         "inferenceConfig": _inference(request, family, refused, has_tools=bool(tools)),
         "system": _system(request, family, _instruction(request, tools, can_force=can_force)),
         "toolConfig": _tool_config(request, tools, family, can_force=can_force),
@@ -173,18 +164,18 @@ def body_of(
     }
 
 
-def options_of(body: Block) -> list[Option]:
-    """What this body has that a model may refuse; what is missed least comes first."""
+def options_of(body: Json) -> list[Option]:
+    """The options in a body that a model may refuse; the least useful first."""
     has_point = "cachePoint" in json.dumps(body)
     found = [option for option in _OPTIONS if _has(body, option.key, has_point=has_point)]
-    added: Block = body.get("additionalModelRequestFields", {})
+    added: Json = body.get("additionalModelRequestFields", {})
     return found + [
         Option(_ADDED + name, "additional", (name, *_keys_within(value)))
         for name, value in added.items()
     ]
 
 
-def _has(body: Block, key: str, *, has_point: bool) -> bool:
+def _has(body: Json, key: str, *, has_point: bool) -> bool:
     if key == "cachePoint":
         return has_point
     if key == "status":
@@ -193,12 +184,12 @@ def _has(body: Block, key: str, *, has_point: bool) -> bool:
             for message in body["messages"]
             for block in message["content"]
         )
-    parts: Iterable[Block] = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
+    parts: Iterable[Json] = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
     return any(key in part for part in parts)
 
 
 def _keys_within(value: object) -> Iterator[str]:
-    """Names of the members of a value, at any depth, but for those that everything has."""
+    """The names in a value at any depth, without common ones."""
     if isinstance(value, dict):
         for name, each in value.items():
             if name not in _COMMON_NAMES:
@@ -207,7 +198,7 @@ def _keys_within(value: object) -> Iterator[str]:
 
 
 def _without(family: ModelFamily, refused: frozenset[str]) -> ModelFamily:
-    """A family without the liberties that one of its models turned out not to have."""
+    """The family without what one of its models has refused."""
     if "cachePoint" in refused:
         family = replace(family, caches_prompt=False, caches_tools=False)
     if "toolChoice" in refused:
@@ -217,8 +208,8 @@ def _without(family: ModelFamily, refused: frozenset[str]) -> ModelFamily:
 
 def _inference(
     request: ReplyRequest, family: ModelFamily, refused: frozenset[str], *, has_tools: bool
-) -> Block:
-    """`temperature` or `topP`, never both, and only if set."""
+) -> Json:
+    """`temperature` or `topP`, not both, and only if set."""
     greedy = 0 if has_tools and family.greedy_tools and request.top_p is None else None
     chosen = greedy if request.temperature is None else request.temperature
     wanted = {"maxTokens": request.max_tokens, "temperature": chosen, "topP": request.top_p}
@@ -230,8 +221,8 @@ def _inference(
     return config
 
 
-def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> list[Block]:
-    blocks: list[Block] = []
+def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> list[Json]:
+    blocks: list[Json] = []
     if request.system.strip():
         blocks.append({"text": request.system})
         if family.caches_prompt:
@@ -240,7 +231,7 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
 
 
 def _instruction(request: ReplyRequest, tools: Sequence[ToolSpec], *, can_force: bool) -> str:
-    """What a tool choice that Bedrock does not offer says in words."""
+    """A tool choice that Bedrock does not offer, in words."""
     match request.choice:
         case Choice.NONE:
             return WORDS_ONLY if tools else ""
@@ -252,10 +243,10 @@ def _instruction(request: ReplyRequest, tools: Sequence[ToolSpec], *, can_force:
 
 def _tool_config(
     request: ReplyRequest, tools: tuple[ToolSpec, ...], family: ModelFamily, *, can_force: bool
-) -> Block:
+) -> Json:
     if not tools:
         return {}
-    config: Block = {"tools": list(_specs(tools))}
+    config: Json = {"tools": list(_specs(tools))}
     if family.caches_tools:
         config["tools"].append(_CACHE_POINT)
     match request.choice:
@@ -267,8 +258,8 @@ def _tool_config(
 
 
 @lru_cache(maxsize=256)
-def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Block, ...]:
-    """Tools in Bedrock's form; kept, as they are the same for all turns of a use case."""
+def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
+    """Tools in Bedrock's form; cached, as all turns of a use case have the same."""
     return tuple(
         {
             "toolSpec": {
@@ -281,10 +272,10 @@ def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Block, ...]:
     )
 
 
-def _tools_of_old(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
-    """Tools that were called and are offered no more; Bedrock wants them declared all the same."""
+def _tools_called(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
+    """Tools that the messages call; Bedrock wants them declared even if none is offered."""
     names = (
-        _name(part.name)
+        safe_name(part.name)
         for message in messages
         for part in message.parts
         if isinstance(part, ToolCall)
@@ -294,7 +285,7 @@ def _tools_of_old(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
     )
 
 
-def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool) -> list[Block]:
+def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool) -> list[Json]:
     guarded = _latest_words(messages) if is_guarded else None
     written = [
         {
@@ -309,12 +300,12 @@ def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: b
     return written
 
 
-def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Block:
+def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Json:
     match part:
         case Text(text):
             return {"guardContent": {"text": {"text": text}}} if part is guarded else {"text": text}
         case ToolCall(identifier, name, arguments):
-            call = {"toolUseId": identifier, "name": _name(name), "input": _input(arguments)}
+            call = {"toolUseId": identifier, "name": safe_name(name), "input": _input(arguments)}
             return {"toolUse": call}
         case ToolResult(call_id, content, is_error):
             status = {"status": "error" if is_error else "success"} if family.result_status else {}
@@ -323,7 +314,7 @@ def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Block:
 
 
 def _latest_words(messages: Sequence[Message]) -> Text | None:
-    """The last words of the caller; a tool's results may follow them."""
+    """The caller's last words; results of tools may follow them."""
     words = (
         part
         for message in reversed(messages)
@@ -334,15 +325,15 @@ def _latest_words(messages: Sequence[Message]) -> Text | None:
     return next(words, None)
 
 
-def _add_cache_points(written: list[Block], family: ModelFamily) -> None:
+def _add_cache_points(written: list[Json], family: ModelFamily) -> None:
     of_caller = [message for message in written if message["role"] == "user"]
     for message in of_caller[-_CACHED_MESSAGES:]:
         if family.caches_tools or "toolResult" not in message["content"][-1]:
             message["content"].append(_CACHE_POINT)
 
 
-def _guardrail(guardrail: str) -> Block:
-    """`ID:VERSION`, where the id may be an ARN; asynchronous, so that no word waits for it."""
+def _guardrail(guardrail: str) -> Json:
+    """From `ID:VERSION`, where the id may be an ARN; asynchronous, so that it delays no text."""
     identifier, _, version = guardrail.rpartition(":")
     if not identifier:
         return {}
@@ -353,21 +344,13 @@ def _guardrail(guardrail: str) -> Block:
     }
 
 
-def _thinks(additional: Block) -> bool:
-    """Reasoning is switched on, and then no tool can be forced."""
+def _thinks(additional: Json) -> bool:
+    """Whether reasoning is on, which excludes forcing a tool."""
     modes = (additional.get("thinking"), additional.get("reasoningConfig"))
     return any(isinstance(mode, dict) and mode.get("type") != "disabled" for mode in modes)
 
 
-def _name(name: str) -> str:
-    """A name the model invented may have characters that Bedrock refuses when told it again."""
-    return _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH] or "unknown"
-
-
-def _input(arguments: str) -> Block:
-    """An object, as Bedrock demands; what cannot be read is passed on as text."""
-    try:
-        read = json.loads(arguments)
-    except (ValueError, RecursionError):
-        read = arguments
-    return read if isinstance(read, dict) else {"unreadable": read}
+def _input(arguments: str) -> Json:
+    """The arguments as an object, which Bedrock demands."""
+    read = json_object(arguments)
+    return {"unreadable": arguments} if read is None else read

@@ -1,20 +1,361 @@
-"""One answer out of several models.
+"""One reply out of several models: time limits, one retry, fallbacks, hedges.
 
-health.py    what this process has learned of each model, and what it can afford
-route.py     who is asked next, after which fault
-attempt.py   one request to one model
-model.py     `ports.LanguageModel` over these: races, and the rules
+`FailoverModel` is a `LanguageModel` over other ones. Its rules:
+
+1. Requests are repeated only before the first text or tool call was given out. Afterwards an error
+   is raised as it comes, as a sentence must not begin again.
+2. Each model is asked once, in order; one of them may be asked again, once in a reply:
+
+       fault                   same model again              next model
+       UNAVAILABLE, TIMEOUT    at once, first choice         second choice
+       THROTTLED               after 100-300 ms, if last     first choice
+       INTERNAL, TOO_LONG      no                            yes
+       DENIED                  no; its circuit opens         yes
+       REFUSED                 no                            yes, another may accept the request
+
+3. A request without any event after `ModelCircuit.hedge_after` gets a hedge, if the budget allows,
+   once in a reply: the next model, or the same one if none is left. The first that gives text or a
+   call wins; the others are closed unseen, so that their tools cannot run.
+4. A model with an open circuit is left out unless all circuits are open.
+5. A piece without text only shows that a stream has not stalled (a role, a thought, a part of a
+   call's arguments). Such pieces are not given out.
+
+A race has a `TaskGroup` of its own that ends before the reply is read on, and the stream of the
+winner passes from the task of the race to the reader: no adapter may hold a task group or a timeout
+across a `yield`. All streams are closed by the `finally` of `reply`.
+
+By default the caller hears a filler after 3 s without text and then every 5 s. A single model that
+never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s. The last model is
+waited for longer, once, if its server may have to load it.
 """
 
 from __future__ import annotations
 
-from agent.llm.failover.attempts import Candidate
-from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
-from agent.llm.failover.failover_model import FailoverModel
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-__all__ = [
-    "Candidate",
-    "FailoverModel",
-    "HedgeBudget",
-    "ModelCircuit",
-]
+import structlog
+
+from agent.call.events import ReplyFault
+from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall, Usage
+from agent.errors import ModelError
+from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelCircuit
+from agent.llm.timeouts import StreamDeadline, TimeLimits
+from agent.ports import Count, LanguageModel, uncounted
+
+__all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
+
+log = structlog.get_logger(__name__)
+
+_RETRIED_AT_ONCE = frozenset({ReplyFault.UNAVAILABLE, ReplyFault.TIMEOUT})
+_THROTTLED_SECONDS = (0.1, 0.3)
+"""Shortest and longest pause before a throttled model is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may answer, and its circuit."""
+
+    model: LanguageModel
+    circuit: ModelCircuit
+
+
+class FailoverModel:
+    """`ports.LanguageModel` that answers if any of its models can.
+
+    The usage of a reply has the name of the model that answered. The last error is raised if none
+    did.
+
+    Args:
+        candidates: In the order of preference; at least one. The first gives the name.
+        budget: Of the process.
+        count: For retries, fallbacks, hedges and errors that the caller does not notice.
+        limits: Time limits of each model.
+        chance: Spreads the retries of many calls.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        budget: HedgeBudget,
+        count: Count = uncounted,
+        limits: TimeLimits | None = None,
+        chance: Chance = random.uniform,
+    ) -> None:
+        self._candidates = tuple(candidates)
+        self._budget = budget
+        self._count = count
+        self._limits = limits or TimeLimits()
+        self._chance = chance
+
+    @property
+    def name(self) -> str:
+        return self._candidates[0].model.name
+
+    async def warm(self) -> None:
+        """Warm the model that would be asked now, and the next one."""
+        for candidate in self._available()[:2]:
+            candidate.circuit.wake()
+            await candidate.model.warm()
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        attempts: list[_Attempt] = []
+        try:
+            winner = await self._winner(request, attempts)
+            for loser in attempts:
+                if loser is not winner:
+                    await loser.close()
+            piece = winner.first
+            while piece is not None:
+                if isinstance(piece, Usage):
+                    yield replace(piece, model=winner.candidate.model.name)
+                elif not (isinstance(piece, TextPiece) and not piece.text):
+                    yield piece
+                piece = await winner.next()
+        finally:
+            for attempt in attempts:
+                await attempt.close()
+
+    async def _winner(self, request: ReplyRequest, attempts: list[_Attempt]) -> _Attempt:
+        """The attempt that gives text or a call."""
+        route = _Route(self._available())
+        self._budget.earn()
+        candidate = route.take()
+        if candidate is not self._candidates[0]:
+            self._count("agent_llm_fallbacks_total", model=candidate.model.name)
+        while True:
+            raced = await self._race(candidate, request, route, attempts)
+            if isinstance(raced, _Attempt):
+                return raced
+            step = route.after(raced)
+            self._count_failures(raced if step else raced[:-1])
+            if step is None:
+                raise raced[-1].error
+            candidate = step.candidate
+            if step.is_retry:
+                self._count("agent_llm_retries_total", model=candidate.model.name)
+            else:
+                self._count("agent_llm_fallbacks_total", model=candidate.model.name)
+            if step.is_pause_due:
+                await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
+
+    def _available(self) -> tuple[Candidate, ...]:
+        closed = tuple(each for each in self._candidates if not each.circuit.is_open)
+        return closed or self._candidates
+
+    async def _race(
+        self,
+        candidate: Candidate,
+        request: ReplyRequest,
+        route: _Route,
+        attempts: list[_Attempt],
+    ) -> _Attempt | list[_Failure]:
+        """Ask a model, and a second one if it is late: the first that answers, or all failures."""
+        racing: dict[asyncio.Task[ModelError | None], _Attempt] = {}
+        failures: list[_Failure] = []
+
+        async with asyncio.TaskGroup() as tasks:
+
+            def ask(asked: Candidate) -> _Attempt:
+                attempt = _Attempt(asked, request, self._limits, may_load=not route.has_more)
+                attempts.append(attempt)
+                racing[tasks.create_task(attempt.begin(), name="attempt")] = attempt
+                return attempt
+
+            first = ask(candidate)
+            await asyncio.wait(racing, timeout=candidate.circuit.hedge_after)
+            may_hedge = route.may_hedge and (route.has_more or not candidate.circuit.is_cold)
+            if first.is_silent and may_hedge and self._budget.spend():
+                self._count("agent_llm_hedges_total", outcome="started")
+                ask(route.take_hedge(candidate))
+            while racing:
+                done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+                for task in [each for each in racing if each in done]:
+                    attempt, error = racing.pop(task), task.result()
+                    if error is None:
+                        self._count_failures(failures)
+                        self._end_race(attempt, first, racing)
+                        return attempt
+                    self._note(attempt.candidate, error)
+                    failures.append(_Failure(attempt.candidate, error))
+        return failures
+
+    def _end_race(
+        self,
+        winner: _Attempt,
+        first: _Attempt,
+        losing: dict[asyncio.Task[ModelError | None], _Attempt],
+    ) -> None:
+        if winner is not first:
+            self._count("agent_llm_hedges_total", outcome="won")
+        for task, loser in losing.items():
+            task.cancel()
+            if loser is first and loser.is_silent:
+                loser.candidate.circuit.overtaken()
+
+    def _note(self, candidate: Candidate, error: ModelError) -> None:
+        candidate.circuit.failed(error.fault)
+        if error.fault is ReplyFault.THROTTLED:
+            self._budget.pause()
+        log.warning(
+            "llm.request_failed",
+            model=candidate.model.name,
+            fault=error.fault,
+            pii_detail=str(error),
+        )
+
+    def _count_failures(self, failures: Iterable[_Failure]) -> None:
+        """Count errors that the caller does not notice; the session counts an error it gets."""
+        for failure in failures:
+            model, fault = failure.candidate.model.name, failure.error.fault
+            self._count("agent_llm_errors_total", model=model, kind=fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    candidate: Candidate
+    error: ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The next request of a reply."""
+
+    candidate: Candidate
+    is_retry: bool = False
+    is_pause_due: bool = False
+
+
+class _Route:
+    """The order of one reply through the models."""
+
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self._unasked = list(candidates)
+        self._may_retry = True
+        self.may_hedge = True
+        """No hedge was started yet."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a model that was not asked."""
+        return bool(self._unasked)
+
+    def take(self) -> Candidate:
+        """The next model that was not asked; there must be one."""
+        return self._unasked.pop(0)
+
+    def take_hedge(self, candidate: Candidate) -> Candidate:
+        """The model to ask beside this one."""
+        self.may_hedge = False
+        return self.take() if self._unasked else candidate
+
+    def after(self, failures: Iterable[_Failure]) -> _Step | None:
+        """The step after a race in which all failed; None = there is none."""
+        steps = (self._after(each.candidate, each.error.fault) for each in failures)
+        return next((step for step in steps if step is not None), None)
+
+    def _after(self, candidate: Candidate, fault: ReplyFault) -> _Step | None:
+        if fault in _RETRIED_AT_ONCE and self._may_retry:
+            self._may_retry = False
+            return _Step(candidate, is_retry=True)
+        if self._unasked:
+            return _Step(self.take())
+        if fault is ReplyFault.THROTTLED and self._may_retry:
+            self._may_retry = False
+            return _Step(candidate, is_retry=True, is_pause_due=True)
+        return None
+
+
+class _Attempt:
+    """One request to one model, from its start to its end.
+
+    Args:
+        candidate: The model.
+        request: As it is sent.
+        limits: Time limits.
+        may_load: Whether to wait longer for a cold model.
+    """
+
+    def __init__(
+        self, candidate: Candidate, request: ReplyRequest, limits: TimeLimits, *, may_load: bool
+    ) -> None:
+        self.candidate = candidate
+        self.is_silent = True
+        """The stream has neither begun nor ended."""
+        self.first: ReplyPiece | None = None
+        """The first text, call or end."""
+        self._limits = limits
+        self._may_load = may_load
+        self._started = asyncio.get_running_loop().time()
+        self._stream = candidate.model.reply(request)
+        self._deadline = StreamDeadline()
+        self._has_stopped = False
+        self._is_open = True
+        candidate.circuit.stream_opened(with_tools=bool(request.tools))
+
+    async def begin(self) -> ModelError | None:
+        """Read up to the first text, call or end; returns the error if there is none."""
+        try:
+            self.first = await self._first_of_interest()
+        except ModelError as error:
+            return error
+        finally:
+            self.is_silent = False
+        self._has_stopped = isinstance(self.first, Stopped)
+        return None
+
+    async def next(self) -> ReplyPiece | None:
+        """The next piece; None at the end, which an error after `Stopped` is too."""
+        try:
+            piece = await self._read(self._limits.gap)
+        except ModelError as error:
+            if self._has_stopped:
+                return None
+            self.candidate.circuit.failed(error.fault)
+            raise
+        if piece is None and not self._has_stopped:
+            self.candidate.circuit.failed(ReplyFault.UNAVAILABLE)
+        self._has_stopped = self._has_stopped or isinstance(piece, Stopped)
+        return piece
+
+    async def close(self) -> None:
+        """Close the stream to the provider; may be called twice."""
+        if self._is_open:
+            self._is_open = False
+            self.candidate.circuit.stream_closed()
+            self.candidate.circuit.wake()  # a server stops loading when the last client leaves
+        self._deadline.close()
+        await self._stream.aclose()
+
+    async def _first_of_interest(self) -> ReplyPiece:
+        longest = self.candidate.circuit.longest_wait
+        limit = longest if self._may_load else self._limits.first_event
+        while (piece := await self._read(limit)) is not None:
+            if self.is_silent:
+                self.is_silent = False
+                now = asyncio.get_running_loop().time()
+                self.candidate.circuit.stream_began(now - self._started)
+                limit = self._limits.gap
+            if _is_answer(piece):
+                return piece
+        raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
+
+    async def _read(self, seconds: float) -> ReplyPiece | None:
+        try:
+            with self._deadline.at(asyncio.get_running_loop().time() + seconds):
+                return await anext(self._stream, None)
+        except TimeoutError as error:
+            raise ModelError(ReplyFault.TIMEOUT, f"nothing for {seconds} s") from error
+
+
+def _is_answer(piece: ReplyPiece) -> bool:
+    """Whether a piece is text, a call or the end of a reply."""
+    match piece:
+        case TextPiece(text):
+            return bool(text.strip())
+        case ToolCall() | Stopped():
+            return True
+        case _:
+            return False

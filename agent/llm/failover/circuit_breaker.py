@@ -1,28 +1,24 @@
-"""How the models of this process are doing: what all calls have learned of each.
+"""What this process has learned of each model: circuit breaker, hedge times, loading.
 
-Every call has its own `ResilientModel`; what one call learns at the cost of a silence the others
-shall know. So there is one `ModelCircuit` for each identifier and one `HedgeBudget`, shared by all.
+One `ModelCircuit` for each identifier and one `HedgeBudget` are shared by all calls, so that a call
+need not repeat what another one has found out.
 
-**Breaker.** Closed, a model is asked. It opens when at least half of its recent requests failed
-or came late, or at once when the model is not to be had (`DENIED`). Open, it is passed over while
-another model is there. It closes when a probe of `watch` was answered: a request of one word in the
-background, because a live call must not pay for finding out. `warm` would not do as a probe: a
-throttled or broken model accepts connections. Faults that are the request's own (`REFUSED`,
-`TOO_LONG`) say nothing about a model.
+**Circuit breaker.** It opens when at least half of the recent requests failed or came late, or at
+once when the model cannot be used (`DENIED`). While it is open the model is left out if another one
+is there. It closes when a probe is answered: a request of one word in the background, as a live
+call must not pay for it. `warm` was rejected as a probe: a throttled or broken model accepts
+connections. Faults of the request (`REFUSED`, `TOO_LONG`) do not count.
 
-**Hedges.** The second request is due when the first is later than nineteen in twenty were lately,
-and never outside 0.8-1.5 s. Only times of streams that did begin are known: the stall that hedges
-are for would otherwise move the mark it is to be found by. That a model which became slow
-altogether is not asked twice for ever is the budget's doing: it allows one in twenty, so nearly
-all requests still run alone and move the mark. It fills with requests and not with time, so that a
-quiet night saves up no storm, and stands still for a while after throttling (practice section 10).
+**Hedges.** A second request is due when the first is later than 95 % of recent ones, within 0.8-1.5
+s. Only streams that began are measured: stalls would otherwise raise the limit that finds them. The
+budget allows hedges for one request in twenty, so that a model which became slow altogether is not
+always asked twice. It fills with requests and not with time, so that a quiet night saves up none,
+and pauses after throttling.
 
-**Loading.** Some servers, as Ollama, load a model when it is first asked for and drop it when it is
-not asked for some minutes; they give up loading when the one who asked leaves. Such a model is cold
-until it has answered. `watch` has a cold one loaded with a request of its own, which stays until
-the answer, when the process starts and when a call begins. A reply that has no other model to go to
-waits longer for a cold one, until `TimeLimits.load` has passed since the first contact: from then
-on the model is like any other.
+**Loading.** Some servers, as Ollama, load a model at its first request, unload it after some idle
+minutes, and stop loading when the client leaves. Such a model is cold until it has answered. The
+probe loads a cold model when the process starts and when a call begins. A reply that has no other
+model left waits longer for a cold one, until `TimeLimits.load` has passed since the first request.
 """
 
 from __future__ import annotations
@@ -32,7 +28,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 
 import structlog
@@ -46,7 +42,7 @@ from agent.ports import Count, LanguageModel, uncounted
 log = structlog.get_logger(__name__)
 
 Chance = Callable[[float, float], float]
-"""A number between two others."""
+"""A random number between two others."""
 
 _FAULTS_OF_THE_REQUEST = frozenset({ReplyFault.REFUSED, ReplyFault.TOO_LONG})
 _PROBE = ReplyRequest(
@@ -57,222 +53,204 @@ _PROBE = ReplyRequest(
 )
 _NO_TOOL = ToolSpec("Nothing", "Does nothing.", '{"type":"object","properties":{}}')
 
-
-@dataclass(frozen=True, slots=True)
-class HealthLimits:
-    """When a model is slow, and when it is given up for a while; seconds and counts."""
-
-    slow: float = 0.8
-    """A first event later than this part of the longest wait for it counts as a failure."""
-    window: float = 60.0
-    window_requests: int = 20
-    enough: int = 6
-    """Fewer outcomes than this prove nothing."""
-    bad_share: float = 0.5
-    probe_after: float = 5.0
-    denied_probe_after: float = 60.0
-    idle: float = 240.0
-    """A server may have dropped a model that has not answered for so long; Ollama waits 300 s."""
-    probe_at_most: float = 60.0
-    """The wait for the next probe doubles up to this."""
-    hedge_earliest: float = 0.8
-    hedge_latest: float = 1.5
-    hedge_percentile: float = 0.95
-    hedge_samples: int = 20
-    """Fewer first events than this say nothing: `hedge_latest` counts."""
+_SLOW_SHARE = 0.8
+"""A first event later than this share of its time limit counts as a failure."""
+_WINDOW_SECONDS = 60.0
+_WINDOW_REQUESTS = 20
+_FEWEST_REQUESTS = 6
+"""The circuit does not open for fewer recent requests."""
+_FAILED_SHARE = 0.5
+_PROBE_SECONDS = 5.0
+_PROBE_DENIED_SECONDS = 60.0
+_LONGEST_PROBE_SECONDS = 60.0
+"""The wait for the next probe doubles up to this."""
+_IDLE_SECONDS = 240.0
+"""A server may unload a model that has not answered for so long; Ollama does after 300 s."""
+_EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
+_HEDGE_PERCENTILE = 0.95
+_HEDGE_SAMPLES = 20
+"""With fewer first events `_LATEST_HEDGE` is used."""
 
 
 class ModelCircuit:
-    """What this process knows of one model. Times are those of the running loop.
+    """The state of one model in this process. Times are of the running loop, in seconds.
 
     Args:
         name: Identifier.
-        count: For the breaker and streams.
-        limits: When the model is given up for a while.
-        patience: How long is waited for it.
-        loads: Its server loads it at the first contact.
+        count: For streams and changes of the circuit.
+        limits: Time limits of the model.
+        may_load: Whether its server loads models.
     """
 
     def __init__(
         self,
         name: str,
         count: Count = uncounted,
-        limits: HealthLimits | None = None,
-        patience: TimeLimits | None = None,
+        limits: TimeLimits | None = None,
         *,
-        loads: bool = False,
+        may_load: bool = False,
     ) -> None:
         self.name = name
-        self._patience = patience or TimeLimits()
-        self._loads = loads
+        self.is_open = False
+        """The model is to be left out."""
+        self._count = count
+        self._open_streams = 0
+        self._limits = limits or TimeLimits()
+        self._may_load = may_load
         self._answered_at = float("-inf")
         self._cold_since: float | None = None
-        """When it was first asked for since it may have to be loaded."""
-        self._due = asyncio.Event()
-        """There is something to do for `watch`."""
-        self._count = count
-        self._streams = 0
-        self._limits = limits or HealthLimits()
-        self._first_events: deque[float] = deque(maxlen=100)
-        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=self._limits.window_requests)
-        self._opened = asyncio.Event()
-        self._probe_after = self._limits.probe_after
+        """Time of the first request since the model may have to be loaded."""
+        self._probe_due = asyncio.Event()
+        self._probe_seconds = _PROBE_SECONDS
         self._probe = _PROBE
-
-    @property
-    def is_open(self) -> bool:
-        """The model is to be passed over."""
-        return self._opened.is_set()
+        self._first_events: deque[float] = deque(maxlen=100)
+        self._outcomes: deque[tuple[float, bool]] = deque(maxlen=_WINDOW_REQUESTS)
 
     @property
     def is_cold(self) -> bool:
-        """The model may have to be loaded first, and a reply may wait for that."""
-        return self._may_be_unloaded and self._seconds_cold < self._patience.load
+        """Whether the model may have to be loaded first, and a reply may wait for that."""
+        return self._may_be_unloaded and self._seconds_cold < self._limits.load
 
     @property
     def longest_wait(self) -> float:
-        """Seconds for the first event of a reply that has no other model to go to."""
-        left = self._patience.load - self._seconds_cold if self.is_cold else 0.0
-        return max(left, self._patience.first_event)
+        """Seconds for the first event of a reply that has no other model left."""
+        left = self._limits.load - self._seconds_cold if self.is_cold else 0.0
+        return max(left, self._limits.first_event)
 
     @property
     def hedge_after(self) -> float:
         """Seconds after which a request without any event is late."""
-        limits = self._limits
-        if len(self._first_events) < limits.hedge_samples:
-            return limits.hedge_latest
+        if len(self._first_events) < _HEDGE_SAMPLES:
+            return _LATEST_HEDGE
         ordered = sorted(self._first_events)
-        usual = ordered[ceil(len(ordered) * limits.hedge_percentile) - 1]
-        return min(max(usual, limits.hedge_earliest), limits.hedge_latest)
+        usual = ordered[ceil(len(ordered) * _HEDGE_PERCENTILE) - 1]
+        return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
 
-    def asked(self, *, with_tools: bool = False) -> None:
-        """A stream of it is open; not one of a probe, which is no reply."""
-        self._add_stream(1)
-        self._note_contact()
+    def stream_opened(self, *, with_tools: bool = False) -> None:
+        """A reply has opened a stream of the model; `stream_closed` follows once."""
+        self._count_streams(1)
+        self._note_request()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
-    def left(self) -> None:
-        """That stream is open no more."""
-        self._add_stream(-1)
+    def stream_closed(self) -> None:
+        """A stream of a reply is closed."""
+        self._count_streams(-1)
 
-    def began(self, seconds: float) -> None:
+    def stream_began(self, seconds: float) -> None:
         """The first event of a stream came after so long."""
         self._count("agent_llm_time_to_first_event_seconds", seconds, model=self.name)
         was_cold = self._may_be_unloaded
-        self._answered()
+        self._note_answer()
         if was_cold:
-            self._note(is_bad=False)
+            self._note(is_failure=False)
             return
         self._first_events.append(seconds)
-        self._note(is_bad=seconds > self._limits.slow * self._patience.first_event)
-
-    def wake(self) -> None:
-        """Have the model loaded by `watch`, if its server may not have it."""
-        if self.is_cold:
-            self._due.set()
+        self._note(is_failure=seconds > _SLOW_SHARE * self._limits.first_event)
 
     def overtaken(self) -> None:
-        """A hedge has answered while this model had not given a sign of life."""
-        self._note(is_bad=True)
+        """A hedge has answered while this model had sent no event."""
+        self._note(is_failure=True)
 
     def failed(self, fault: ReplyFault) -> None:
         """A request of this model failed."""
         if fault is ReplyFault.DENIED:
-            self._open(self._limits.denied_probe_after)
+            self._open(_PROBE_DENIED_SECONDS)
         elif fault not in _FAULTS_OF_THE_REQUEST:
-            self._note(is_bad=True)
+            self._note(is_failure=True)
 
-    async def watch(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
-        """Load and probe the model in the background when that is due; runs until cancelled.
+    def wake(self) -> None:
+        """Have `probe` load the model if it is cold."""
+        if self.is_cold:
+            self._probe_due.set()
+
+    async def probe(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
+        """Load and probe the model in the background when due; runs until cancelled.
 
         Args:
             model: Any model of this identifier.
             chance: Spreads the probes of many processes.
         """
         while True:
-            await self._due.wait()
-            self._due.clear()
+            await self._probe_due.wait()
+            self._probe_due.clear()
             if not self.is_open and self.is_cold:
                 await self._answers(model)
-            wait = self._probe_after
+            wait = self._probe_seconds
             while self.is_open:
                 await asyncio.sleep(wait * chance(0.8, 1.2))
                 if await self._answers(model):
                     self._close()
-                wait = min(wait * 2, self._limits.probe_at_most)
+                wait = min(wait * 2, _LONGEST_PROBE_SECONDS)
 
-    def _add_stream(self, streams: int) -> None:
-        self._streams += streams
-        self._count("agent_llm_streams_open", self._streams, model=self.name)
+    def _count_streams(self, change: int) -> None:
+        self._open_streams += change
+        self._count("agent_llm_streams_open", self._open_streams, model=self.name)
 
-    def _note(self, *, is_bad: bool) -> None:
+    def _note(self, *, is_failure: bool) -> None:
         now = asyncio.get_running_loop().time()
-        self._outcomes.append((now, is_bad))
-        recent = [bad for at, bad in self._outcomes if at > now - self._limits.window]
-        if len(recent) >= self._limits.enough and sum(recent) >= len(recent) * (
-            self._limits.bad_share
-        ):
-            self._open(self._limits.probe_after)
+        self._outcomes.append((now, is_failure))
+        recent = [failed for at, failed in self._outcomes if at > now - _WINDOW_SECONDS]
+        if len(recent) >= _FEWEST_REQUESTS and sum(recent) >= len(recent) * _FAILED_SHARE:
+            self._open(_PROBE_SECONDS)
 
-    def _open(self, probe_after: float) -> None:
+    def _open(self, probe_seconds: float) -> None:
         if self.is_open:
             return
-        self._probe_after = probe_after
-        self._opened.set()
-        self._due.set()
+        self.is_open = True
+        self._probe_seconds = probe_seconds
+        self._probe_due.set()
         self._count("agent_llm_breaker_open", 1, model=self.name)
-        log.warning("model.passed_over", model=self.name)
+        log.warning("llm.circuit_opened", model=self.name)
 
     def _close(self) -> None:
+        self.is_open = False
         self._outcomes.clear()
-        self._opened.clear()
         self._count("agent_llm_breaker_open", 0, model=self.name)
-        log.info("model.back", model=self.name)
+        log.info("llm.circuit_closed", model=self.name)
 
     @property
     def _may_be_unloaded(self) -> bool:
         now = asyncio.get_running_loop().time()
-        return self._loads and now - self._answered_at > self._limits.idle
+        return self._may_load and now - self._answered_at > _IDLE_SECONDS
 
     @property
     def _seconds_cold(self) -> float:
         now = asyncio.get_running_loop().time()
         return 0.0 if self._cold_since is None else now - self._cold_since
 
-    def _note_contact(self) -> None:
+    def _note_request(self) -> None:
         if self._may_be_unloaded and self._cold_since is None:
             self._cold_since = asyncio.get_running_loop().time()
 
-    def _answered(self) -> None:
+    def _note_answer(self) -> None:
         self._answered_at = asyncio.get_running_loop().time()
         self._cold_since = None
 
     async def _answers(self, model: LanguageModel) -> bool:
-        self._note_contact()
-        patience = self._patience
-        limit = patience.load if self._may_be_unloaded else patience.first_event
+        self._note_request()
+        limit = self._limits.load if self._may_be_unloaded else self._limits.first_event
         try:
             async with asyncio.timeout(limit), aclosing(model.reply(self._probe)) as pieces:
                 if await anext(pieces, None) is None:
                     return False
         except (ModelError, TimeoutError):
             return False
-        except Exception:  # a probe is a reply: what it stumbles over must not end the process
-            log.exception("model.probe_crashed", model=self.name)
+        except Exception:  # an unexpected error of a probe must not end the process
+            log.exception("llm.probe_crashed", model=self.name)
             return False
-        self._answered()
+        self._note_answer()
         return True
 
 
 class HedgeBudget:
-    """How many second requests this process may make: a share of all requests.
+    """How many second requests this process may make.
 
     Args:
-        share: Of the requests, in the long run; the bucket begins half full.
-        capacity: Hedges that can be saved up.
-        pause: Seconds without hedges after a model was throttled.
-        is_allowed: Whether this process can afford a hedge now, at all.
+        share: Of all requests, in the long run; the budget begins half full.
+        capacity: Most hedges that can be saved up.
+        pause: Seconds without hedges after throttling.
+        is_allowed: Whether the load of the process allows a hedge now.
     """
 
     def __init__(
@@ -283,9 +261,9 @@ class HedgeBudget:
         is_allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._share = share
-        self._is_allowed = is_allowed
         self._capacity = capacity
         self._pause = pause
+        self._is_allowed = is_allowed
         self._saved = capacity / 2 if share else 0.0
         self._paused_until = float("-inf")
 
@@ -298,7 +276,7 @@ class HedgeBudget:
         self._paused_until = asyncio.get_running_loop().time() + self._pause
 
     def spend(self) -> bool:
-        """Whether a hedge may be made now; it is then taken off the budget."""
+        """Take a hedge from the budget; whether it may be made."""
         is_paused = asyncio.get_running_loop().time() < self._paused_until
         # Twenty times a twentieth is a little less than one in binary.
         if is_paused or self._saved < 1.0 - 1e-9 or not self._is_allowed():

@@ -1,17 +1,220 @@
-"""Models behind chat completions: OpenAI itself, and the servers that imitate it.
+"""Models behind chat completions: OpenAI, and servers with its API (vLLM, llama.cpp, Ollama).
 
-request.py    PURE: a `ReplyRequest` → the body of a request
-events.py     PURE: bytes of an answer → the JSON values in it
-arguments.py  PURE: what a server sends as arguments → JSON of an object
-calls.py      PURE: fragments of tool calls → the calls
-stream.py     PURE: bytes of an answer → pieces of a reply
-faults.py     PURE: what the client raises → `ModelError`
-runtime.py    the client and its connections: one per process
-model.py      `ports.LanguageModel` over these
+https://platform.openai.com/docs/api-reference/chat
+
+The official client is used without its retries and time limits (two retries, ten minutes):
+`agent.llm.failover` repeats requests and limits the waits for a stream. Here a request is repeated
+only without an option that the model refuses, and while the server loads the model.
 """
 
 from __future__ import annotations
 
-from agent.llm.openai.chat_model import OpenAIClient, OpenAIModel
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
-__all__ = ["OpenAIClient", "OpenAIModel"]
+import httpx2
+import openai
+import structlog
+from openai.types.chat import ChatCompletionChunk
+
+from agent.call.messages import ReplyPiece, ReplyRequest
+from agent.errors import ModelError
+from agent.llm.openai.chat_errors import client_errors, is_loading, refusal_in
+from agent.llm.openai.chat_request import Json, body_of, options_of
+from agent.llm.openai.chat_stream import ChatDecoder
+from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
+from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
+from agent.ports import Count, uncounted
+
+log = structlog.get_logger(__name__)
+
+_Response = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
+_LOADING_SECONDS = 0.25
+"""Between requests to a server that is loading the model."""
+_DEFAULT_LIMITS = TimeLimits()
+_NO_KEY = "none"
+"""Local servers want no key, but the client does."""
+_OPENAI_HOST = "api.openai.com"
+
+
+class OpenAIModel:
+    """`ports.LanguageModel` over chat completions.
+
+    Args:
+        identifier: `openai:NAME`.
+        client: Shared by all models; outlives them.
+    """
+
+    def __init__(self, identifier: str, client: OpenAIClient) -> None:
+        self._identifier = identifier
+        self._model = identifier.removeprefix("openai:")
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        return self._identifier
+
+    async def warm(self) -> None:
+        await self._client.warm()
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        """One request and its response; an error after the reply is complete is ignored."""
+        decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
+        try:
+            async with self._response(request) as (response, body):
+                with self._learning(decoder, body):
+                    async for data in response:
+                        for piece in decoder.feed(data):
+                            yield piece
+                    is_read_out = True
+                    for piece in decoder.finish():
+                        yield piece
+        except ModelError:
+            if not decoder.has_stopped:
+                raise
+        finally:
+            self._client.note_connection(is_kept=is_read_out)
+        if decoder.usage is not None:
+            yield decoder.usage
+
+    @asynccontextmanager
+    async def _response(
+        self, request: ReplyRequest
+    ) -> AsyncIterator[tuple[AsyncIterator[bytes], Json]]:
+        """The bytes of a response and the body of its request; errors inside are `ModelError`s."""
+        async with AsyncExitStack() as stack:
+            response, body = await self._accepted(stack, request)
+            data = response.iter_bytes()
+            with client_errors():
+                try:
+                    yield data, body
+                finally:
+                    await response.close()
+                    await _exhaust(data)
+
+    async def _accepted(
+        self, stack: AsyncExitStack, request: ReplyRequest
+    ) -> tuple[_Response, Json]:
+        """The response to a request, closed with the stack, and the body that was accepted."""
+        client, repairs, loop = self._client, 0, asyncio.get_running_loop()
+        loads_until = loop.time() + client.limits.load
+        while True:
+            refused = client.learned.of(self._identifier)
+            body = body_of(request, self._model, client.limit_field, refused)
+            try:
+                with client_errors():
+                    completions = client.sdk.chat.completions.with_streaming_response
+                    opened = completions.create(**body, stream=True)
+                    return await stack.enter_async_context(opened), body
+            except ModelError as error:
+                if is_loading(error) and loop.time() < loads_until:
+                    await asyncio.sleep(_LOADING_SECONDS)
+                    continue
+                repairs += 1
+                if repairs > MOST_REPAIRS or not self._learns(error, body):
+                    raise
+
+    @contextmanager
+    def _learning(self, decoder: ChatDecoder, body: Json) -> Iterator[None]:
+        """Remember an option that is refused inside the stream, for the next request."""
+        try:
+            yield
+        except ModelError as error:
+            if not decoder.has_stopped:
+                self._learns(error, body)
+            raise
+
+    def _learns(self, error: ModelError, body: Json) -> bool:
+        """Whether an error refuses an option, which is not sent to this model any more."""
+        refusal = refusal_in(error)
+        return refusal is not None and self._client.learned.learn(
+            self._identifier, refusal, lambda: options_of(body)
+        )
+
+
+async def _exhaust(data: AsyncIterator[bytes]) -> None:
+    """End the iterators of a closed connection, each of which would need a task to be closed."""
+    with suppress(httpx2.HTTPError, httpx2.StreamError):
+        async for _ in data:
+            pass
+
+
+class OpenAIClient:
+    """The connections of this process to one server; made by `open`."""
+
+    def __init__(
+        self,
+        sdk: openai.AsyncOpenAI,
+        http: httpx2.AsyncClient,
+        limits: TimeLimits,
+        learned: LearnedOptions,
+    ) -> None:
+        self.sdk = sdk
+        self.limits = limits
+        self.learned = learned
+        self._http = http
+        self._warm_until = 0.0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        api_key: str = "",
+        base_url: str = "",
+        max_calls: int = 100,
+        limits: TimeLimits = _DEFAULT_LIMITS,
+        count: Count = uncounted,
+    ) -> AsyncIterator[OpenAIClient]:
+        """A client; its connections are closed on exit.
+
+        Args:
+            api_key: Empty if the server wants none.
+            base_url: Empty = OpenAI's own.
+            max_calls: The limit of connections is twice as many.
+            limits: Used for connecting and for loading a model.
+            count: For options that models refuse.
+        """
+        size = 2 * max_calls
+        pool = httpx2.Limits(
+            max_connections=size,
+            max_keepalive_connections=size,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+        )
+        timeout = httpx2.Timeout(None, connect=limits.connect)
+        async with httpx2.AsyncClient(limits=pool, timeout=timeout) as http:
+            sdk = openai.AsyncOpenAI(
+                api_key=api_key or _NO_KEY,
+                base_url=base_url or f"https://{_OPENAI_HOST}/v1",
+                timeout=timeout,
+                max_retries=0,
+                http_client=http,
+            )
+            yield cls(sdk, http, limits, LearnedOptions(count))
+
+    @property
+    def limit_field(self) -> str:
+        """The server's name of the token limit.
+
+        Newer models of OpenAI refuse the old name; older servers do not know the new one.
+        """
+        is_openai = self.sdk.base_url.host == _OPENAI_HOST
+        return "max_completion_tokens" if is_openai else "max_tokens"
+
+    def note_connection(self, *, is_kept: bool) -> None:
+        """A stream has ended; its connection was returned to the pool or closed."""
+        now = asyncio.get_running_loop().time()
+        self._warm_until = now + WARM_SECONDS if is_kept else 0.0
+
+    async def warm(self) -> None:
+        """Open a connection if none was used lately, with a request that is free. Never raises."""
+        if asyncio.get_running_loop().time() < self._warm_until:
+            return
+        try:
+            async with asyncio.timeout(self.limits.connect + self.limits.first_event):
+                await self._http.head(self.sdk.base_url)
+        except (httpx2.HTTPError, OSError) as error:
+            log.info("llm.prewarm_failed", provider="openai", cause=type(error).__name__)
+        else:
+            self.note_connection(is_kept=True)

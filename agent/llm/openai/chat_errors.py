@@ -1,4 +1,4 @@
-"""What goes wrong with a request or its stream, as the client raises it → `ModelError`."""
+"""Errors of a request or its stream → `ModelError`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import openai
 from agent.call.events import ReplyFault
 from agent.call.messages import tokens
 from agent.errors import ModelError
-from agent.llm.option_repair import RefusedOption, fault_of, refusal_of, worded
+from agent.llm.option_repair import Refusal, fault_of, known_fault, refusal_of
 
 _FAULTS_BY_CODE = {
     "context_length_exceeded": ReplyFault.TOO_LONG,
@@ -35,27 +35,20 @@ _FAULTS_BY_STATUS = {
 }
 _LONGEST_MESSAGE = 500
 _NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
-"""Statuses that are about something else than what the request says; servers and proxies in between
-give 400, 422, 500 and others for an option that is not supported."""
+"""Statuses that no refused option has; it may have 400, 422, 500 and others."""
 
 
 class ReportedError(ModelError):
-    """An error that a server reports inside a stream.
+    """An error that a server reports inside a stream; `refusal` is what it says."""
 
-    Args:
-        fault: What it means.
-        detail: What it says.
-        said: The same, as it may be about an option of the request.
-    """
-
-    def __init__(self, fault: ReplyFault, detail: str, said: RefusedOption) -> None:
+    def __init__(self, fault: ReplyFault, detail: str, refusal: Refusal) -> None:
         super().__init__(fault, detail)
-        self.said = said
+        self.refusal = refusal
 
 
 @contextmanager
-def our_faults() -> Iterator[None]:
-    """Whatever the client, or the connection under it, raises in here is a `ModelError`."""
+def client_errors() -> Iterator[None]:
+    """Raise errors of the client and of its connections as `ModelError`."""
     try:
         yield
     except openai.APITimeoutError as error:
@@ -73,33 +66,22 @@ def our_faults() -> Iterator[None]:
         raise ModelError(ReplyFault.UNAVAILABLE, type(error).__name__) from error
 
 
-def reported(error: object) -> ModelError:
-    """An error inside a stream: an object, or its message alone. Proxies put a status into it."""
-    told = error if isinstance(error, dict) else {"message": error}
-    codes = (told.get("code"), told.get("type"))
-    message = str(told.get("message") or "an error")[:_LONGEST_MESSAGE]
-    statuses = map(tokens, (*codes, told.get("status"), told.get("status_code")))
+def reported_error(value: object) -> ModelError:
+    """An error inside a stream: an object, perhaps with a proxy's status, or a message alone."""
+    error = value if isinstance(value, dict) else {"message": value}
+    codes = (error.get("code"), error.get("type"))
+    message = str(error.get("message") or "an error")[:_LONGEST_MESSAGE]
+    statuses = map(tokens, (*codes, error.get("status"), error.get("status_code")))
     status = next((each for each in statuses if 400 <= each < 600), 500)
-    said = refusal_of(told)
-    fault = _fault(codes, said.text or message, status)
-    return ReportedError(fault, message, replace(said, text=said.text or message))
+    refusal = refusal_of(error)
+    text = refusal.text or message
+    return ReportedError(_fault(codes, text, status), message, replace(refusal, text=text))
 
 
-def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
-    for code in codes:
-        if isinstance(code, str) and code in _FAULTS_BY_CODE:
-            return _FAULTS_BY_CODE[code]
-    if said := worded(text):
-        return said
-    if status >= 500:
-        return ReplyFault.UNAVAILABLE
-    return _FAULTS_BY_STATUS.get(status) or fault_of(text)
-
-
-def refusal_in(error: ModelError) -> RefusedOption | None:
-    """What was refused, if the request as such was; None = it failed for another reason."""
+def refusal_in(error: ModelError) -> Refusal | None:
+    """The refusal of the request; None = it failed for another reason."""
     if isinstance(error, ReportedError):
-        return error.said
+        return error.refusal
     cause = error.__cause__
     if not isinstance(cause, openai.APIError):
         return None
@@ -107,13 +89,24 @@ def refusal_in(error: ModelError) -> RefusedOption | None:
         return None
     if isinstance(cause, openai.APIStatusError) and cause.status_code in _NOT_OF_THE_REQUEST:
         return None
-    said = refusal_of(cause.body)
-    return replace(said, text=said.text or cause.message)
+    refusal = refusal_of(cause.body)
+    return replace(refusal, text=refusal.text or cause.message)
 
 
 def is_loading(error: ModelError) -> bool:
-    """Whether a server says that it has not finished loading the model, as llama.cpp does."""
+    """Whether the server is still loading the model, as llama.cpp says."""
     cause = error.__cause__
     if not isinstance(cause, openai.APIStatusError) or cause.status_code != _UNAVAILABLE:
         return False
     return "loading" in (refusal_of(cause.body).text or cause.message).lower()
+
+
+def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
+    for code in codes:
+        if isinstance(code, str) and code in _FAULTS_BY_CODE:
+            return _FAULTS_BY_CODE[code]
+    if fault := known_fault(text):
+        return fault
+    if status >= 500:
+        return ReplyFault.UNAVAILABLE
+    return _FAULTS_BY_STATUS.get(status) or fault_of(text)

@@ -1,8 +1,7 @@
-"""A `ReplyRequest` as the body of a request.
+"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
 
-What is sent keeps to what OpenAI, vLLM, llama.cpp and Ollama all accept; one field has two names,
-see `runtime`. What a model has refused all the same is not sent to it again, see
-`agent.llm.option_repair`.
+The token limit has two names, see `OpenAIClient.limit_field`. Options that a model has refused are
+left out (`agent.llm.option_repair`).
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _OPTIONS: tuple[tuple[str, OptionLabel, tuple[str, ...]], ...] = (
     ("max_tokens", "max_tokens", _LIMIT_SPELLINGS),
     ("max_completion_tokens", "max_tokens", _LIMIT_SPELLINGS),
 )
-"""Fields of a body, and how refusals call them."""
+"""Fields of a body, with the names that refusals use; the least useful first."""
 
 
 def body_of(
@@ -48,13 +47,13 @@ def body_of(
     limit_field: str = "max_tokens",
     refused: frozenset[str] = frozenset(),
 ) -> Json:
-    """What is sent, without `stream`.
+    """The body of a request, without `stream`.
 
     Args:
-        request: What is asked.
+        request: Has the sampling options too.
         model: Its name at the server.
-        limit_field: What the server calls the limit of tokens, as far as that is known.
-        refused: Keys of `options_of` that the model is not to be sent.
+        limit_field: The server's name of the token limit, unless the model has refused it.
+        refused: Keys of `options_of` to leave out.
     """
     choice = _kind_of_choice(request)
     limits = sorted(_LIMIT_FIELDS, key=lambda name: name != limit_field)
@@ -66,13 +65,13 @@ def body_of(
         "tools": [_tool(spec) for spec in request.tools] or None,
         "tool_choice": _choice(request, refused) if request.tools else None,
     }
-    told = _in_words(request) if request.tools and choice in refused else ""
-    parts = (request.system, request.context, told)
+    instruction = _choice_in_words(request) if request.tools and choice in refused else ""
+    parts = (request.system, request.context, instruction)
     system = "\n\n".join(text for text in parts if text.strip())
     head = [{"role": "system", "content": system}] if system else []
     return {
         "model": model,
-        "messages": [*head, *_written(request.messages)],
+        "messages": [*head, *_messages(request.messages)],
         **{
             name: value
             for name, value in options.items()
@@ -82,7 +81,7 @@ def body_of(
 
 
 def options_of(body: Json) -> list[Option]:
-    """What this body has that a model may refuse; what is missed least comes first."""
+    """The options in a body that a model may refuse; the least useful first."""
     choice = body.get("tool_choice")
     kind = _FORCED if isinstance(choice, dict) else f"tool_choice {choice}"
     return [
@@ -92,14 +91,14 @@ def options_of(body: Json) -> list[Option]:
     ]
 
 
-def _written(messages: Sequence[Message]) -> Iterator[Json]:
+def _messages(messages: Sequence[Message]) -> Iterator[Json]:
     for mixed in messages:
         for message in results_apart(mixed):
-            yield from _messages(message)
+            yield from _split(message)
 
 
-def _messages(message: Message) -> Iterator[Json]:
-    """One of ours may be several of theirs: each result of a tool stands alone."""
+def _split(message: Message) -> Iterator[Json]:
+    """A message as one or several: each result of a tool is a message."""
     for part in message.parts:
         if isinstance(part, ToolResult):
             yield {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
@@ -127,13 +126,13 @@ def _tool(spec: ToolSpec) -> Json:
 
 
 def _kind_of_choice(request: ReplyRequest) -> str:
-    """The key of the option that this choice of tools is."""
+    """The key of this tool choice as an option."""
     is_forced = isinstance(request.choice, ForcedTool)
     return _FORCED if is_forced else f"tool_choice {request.choice}"
 
 
 def _choice(request: ReplyRequest, refused: frozenset[str]) -> object:
-    """In the form of the server; None = none can be sent."""
+    """The value of `tool_choice`; None = it is left out."""
     match request.choice:
         case ForcedTool(name) if _FORCED not in refused:
             return {"type": "function", "function": {"name": name}}
@@ -145,8 +144,8 @@ def _choice(request: ReplyRequest, refused: frozenset[str]) -> object:
             return None if f"tool_choice {Choice.AUTO}" in refused else Choice.AUTO.value
 
 
-def _in_words(request: ReplyRequest) -> str:
-    """A choice of tools for a server that takes none of this kind."""
+def _choice_in_words(request: ReplyRequest) -> str:
+    """A tool choice that the model refuses, as an instruction."""
     match request.choice:
         case ForcedTool(name):
             return FORCED.format(name)

@@ -1,27 +1,41 @@
-"""The bytes of an answer → pieces of a reply.
+"""The bytes of a response → pieces of a reply; does no IO.
 
-Every field may be missing or of another type: servers that imitate OpenAI differ, and proxies
-change what passes them. What cannot be used is left out; what tells of an error is one. An event
-without words becomes a `TextPiece` without text: it tells `agent.llm.failover` that the model is
-at work.
+**Reading events.** Server-sent events in all forms that servers write
+(https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation):
+lines end with CR, LF or both, comments and invalid UTF-8 are ignored, a line of data that is
+complete JSON is an event without a blank line after it. A body without events is read at its end as
+JSON, or as a JSON value in each line, as servers respond that do not stream.
 
-The reply is complete when the model says why it stopped, with `[DONE]`, or with a body that was
-not streamed. Tool calls are given out then (see `calls`). A stream that just ends was cut.
+**Reading replies.** Every field may be missing or have another type: compatible servers differ, and
+proxies change responses. Unusable values are ignored; errors are raised. An event without text
+becomes a `TextPiece` without text: it shows `agent.llm.failover` that the stream has not stalled.
+
+The reply is complete with a finish reason, `[DONE]`, or a body that was not streamed. Tool calls
+are given out then. A stream that ends before has been cut off. Only `ModelError` is raised, and at
+most `MOST_BYTES` are read.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage, tokens
 from agent.call.text import CharacterJoiner
 from agent.errors import ModelError
-from agent.llm.openai.chat_errors import reported
+from agent.llm.openai.chat_errors import reported_error
 from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
-from agent.llm.openai.server_sent_events import EventStreamParser, ServerEvent
 
+MOST_BYTES = 16 * 1024 * 1024
+"""In one response. Reasoning models send some megabytes in small events."""
+LONGEST_EVENT = 512 * 1024
+"""In bytes; reading a longer one would block the loop."""
+_FIELDS = frozenset({"data", "event", "id", "retry"})
+_DONE = "[DONE]"
+_BYTE_ORDER_MARK = "\ufeff"
 _STOPS = {
     "stop": StopReason.END,
     "end_turn": StopReason.END,
@@ -37,17 +51,17 @@ _STOPS = {
     "safety": StopReason.BLOCKED,
     "malformed_function_call": StopReason.MALFORMED,
 }
-"""In lower case; Mistral, Gemini and proxies over other interfaces have words of their own."""
+"""In lower case; Mistral, Gemini and proxies for other APIs have their own names."""
 _NO_REASON = frozenset({"", "null", "none"})
 _FAILED = "error"
-_WORDS = frozenset({"text", "output_text", "refusal"})
-"""Types of the parts of a message that are said; others are thoughts, citations and the like."""
-_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
-"""Where DeepSeek and Moonshot tell of the cache."""
+_TEXT_TYPES = frozenset({"text", "output_text", "refusal"})
+"""Types of message parts that are spoken; others are reasoning, citations and so on."""
+_CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")
+"""Fields of DeepSeek and Moonshot for cached tokens."""
 
 
 class ChatDecoder:
-    """One answer as it is read. Does no IO.
+    """Decodes one response.
 
     Args:
         names: Of the tools that were offered.
@@ -56,7 +70,7 @@ class ChatDecoder:
     def __init__(self, names: Collection[str] = ()) -> None:
         self._events = EventStreamParser()
         self._calls = ToolCallAssembler(names)
-        self._words = CharacterJoiner()
+        self._text = CharacterJoiner()
         self._has_begun = False
         """There was a choice, perhaps an empty one."""
         self.has_stopped = False
@@ -64,16 +78,16 @@ class ChatDecoder:
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
-        """Read more bytes, cut anywhere; gives what they complete.
+        """The pieces that more bytes complete; they may be cut anywhere.
 
         Raises:
-            ModelError: They cannot be read, or tell of an error.
+            ModelError: They cannot be decoded, or report an error.
         """
         for event in self._events.feed(data):
             yield from self._take(event)
 
     def finish(self) -> Iterator[ReplyPiece]:
-        """The body has ended. Raises `ModelError` as `feed`, and if the reply is not complete."""
+        """The last pieces, at the end of the body; raises `ModelError` if it was cut off."""
         for event in self._events.finish():
             yield from self._take(event)
         if not self.has_stopped:
@@ -92,21 +106,18 @@ class ChatDecoder:
             yield from self._end(reason)
 
     def _read(self, choice: Json) -> Iterator[ReplyPiece]:
-        """The words and the calls of a choice.
-
-        Some servers repeat the whole message at the end; it counts only if nothing came before.
-        """
+        """Text and calls; a whole message is ignored at the end, where some servers repeat it."""
         delta, message = choice.get("delta"), choice.get("message")
         if not isinstance(delta, dict):
             delta = message if isinstance(message, dict) and not self._has_begun else {}
         self._has_begun = self._has_begun or bool(choice)
-        said = _words(delta.get("content")) or _words(delta.get("refusal"))
-        yield TextPiece(self._words.add(said), is_thought=not said and _has_thought(delta))
+        text = _text_of(delta.get("content")) or _text_of(delta.get("refusal"))
+        yield TextPiece(self._text.add(text), is_thought=not text and _has_thought(delta))
         self._calls.add(delta)
 
-    def _end(self, told: str) -> Iterator[ReplyPiece]:
-        reason = _STOPS.get(told, StopReason.UNKNOWN) if told else StopReason.END
-        calls = self._calls.complete(is_cut=reason is StopReason.LENGTH or not told)
+    def _end(self, name: str) -> Iterator[ReplyPiece]:
+        reason = _STOPS.get(name, StopReason.UNKNOWN) if name else StopReason.END
+        calls = self._calls.complete(is_cut=reason is StopReason.LENGTH or not name)
         if reason in {StopReason.BLOCKED, StopReason.MALFORMED}:
             calls = []
         if calls and reason in {StopReason.END, StopReason.UNKNOWN}:
@@ -118,35 +129,35 @@ class ChatDecoder:
         yield Stopped(reason)
 
     def _note_usage(self, value: Json) -> None:
-        """The latest usage; Groq and Moonshot have places of their own for it."""
+        """Keep the latest usage; Groq and Moonshot have their own places for it."""
         for place in (value, *objects(value.get("choices")), *objects(value.get("x_groq"))):
-            told = place.get("usage")
-            if isinstance(told, dict):
-                self.usage = _usage(told)
+            usage = place.get("usage")
+            if isinstance(usage, dict):
+                self.usage = _usage(usage)
                 return
 
 
 def _raise_error(event: ServerEvent, value: Json, choice: Json) -> None:
-    """A `ModelError` if the event tells of one."""
+    """Raise the error that an event reports."""
     for place in (value, choice):
         if place.get("error"):
-            raise reported(place["error"])
+            raise reported_error(place["error"])
     if event.name == _FAILED or value.get("object") == _FAILED:
-        raise reported(event.value)
+        raise reported_error(event.value)
     if _reason(choice) == _FAILED:
-        raise reported("the model failed")
+        raise reported_error("the model failed")
 
 
 def _reason(choice: Json) -> str:
-    """Why the model stopped, in lower case; empty if it has not."""
-    told = choice.get("finish_reason")
-    if isinstance(told, str):
-        return "" if told.lower() in _NO_REASON else told.lower()
-    return "unknown" if told else ""
+    """The finish reason in lower case; empty if there is none."""
+    reason = choice.get("finish_reason")
+    if isinstance(reason, str):
+        return "" if reason.lower() in _NO_REASON else reason.lower()
+    return "unknown" if reason else ""
 
 
-def _words(content: object) -> str:
-    """The text of a content: itself, or in parts."""
+def _text_of(content: object) -> str:
+    """The text of a content, which is text or parts."""
     if isinstance(content, str):
         return content
     return "".join(_part(each) for each in (content if isinstance(content, list) else [content]))
@@ -155,26 +166,161 @@ def _words(content: object) -> str:
 def _part(part: object) -> str:
     if isinstance(part, str):
         return part
-    told: dict[str, Any] = part if isinstance(part, dict) else {}
-    kind = told.get("type", "text")
-    if not (isinstance(kind, str) and kind in _WORDS):
+    fields: Json = part if isinstance(part, dict) else {}
+    kind = fields.get("type", "text")
+    if not (isinstance(kind, str) and kind in _TEXT_TYPES):
         return ""
-    text = told.get("text") or told.get("refusal")
+    text = fields.get("text") or fields.get("refusal")
     return text if isinstance(text, str) else ""
 
 
 def _has_thought(delta: Json) -> bool:
-    """Whether a server gives thoughts apart from the text.
+    """Whether reasoning has a field of its own.
 
-    docs.vllm.ai/en/stable/features/reasoning_outputs has both names.
+    https://docs.vllm.ai/en/stable/features/reasoning_outputs has both names.
     """
     return any(delta.get(name) for name in ("reasoning", "reasoning_content"))
 
 
-def _usage(told: Json) -> Usage:
-    """Counts that fit together: of the tokens of the prompt, no more are from the cache."""
-    prompt = tokens(told.get("prompt_tokens"))
-    details = next(objects(told.get("prompt_tokens_details")), {})
-    counts = (details.get("cached_tokens"), *(told.get(name) for name in _CACHED))
-    cached = min(next((count for count in map(tokens, counts) if count), 0), prompt)
-    return Usage(prompt - cached, tokens(told.get("completion_tokens")), cached)
+def _usage(counts: Json) -> Usage:
+    """Consistent counts: no more cached tokens than tokens of the prompt."""
+    prompt = tokens(counts.get("prompt_tokens"))
+    details = next(objects(counts.get("prompt_tokens_details")), {})
+    places = (details.get("cached_tokens"), *(counts.get(name) for name in _CACHED_COUNTS))
+    cached = min(next((count for count in map(tokens, places) if count), 0), prompt)
+    return Usage(prompt - cached, tokens(counts.get("completion_tokens")), cached)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One JSON value of a body."""
+
+    value: Any
+    name: str = ""
+    """The name of the event; mostly empty."""
+    is_last: bool = False
+    """It completes the response: a whole body, or `[DONE]`, whose value is `None`."""
+
+
+class EventStreamParser:
+    """Parses the events of one body."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._size = 0
+        self._is_after_cr = False
+        self._data: list[str] = []
+        self._bare: list[str] = []
+        self._held = 0
+        """Length of the lines of an unfinished event."""
+        self._name = ""
+        self._has_events = False
+        self._is_done = False
+
+    def feed(self, data: bytes) -> Iterator[ServerEvent]:
+        """The events that more bytes complete; raises `ModelError` as `ChatDecoder.feed`."""
+        self._size += len(data)
+        if self._size > MOST_BYTES:
+            raise _unreadable("the response is too long")
+        if self._is_after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._is_after_cr = False
+        if not data:
+            return
+        self._is_after_cr = data.endswith(b"\r")
+        for line in self._lines(data):
+            if line or self._data or self._name:
+                yield from self._read(line.decode(errors="ignore"))
+
+    def finish(self) -> Iterator[ServerEvent]:
+        """The last events, at the end of the body. Raises as `feed`."""
+        if self._rest:
+            line, self._rest = self._rest, bytearray()
+            yield from self._read(line.decode(errors="ignore"))
+        yield from self._end_event()
+        if self._bare and not self._has_events:
+            yield from _bare_values(self._bare)
+
+    def _lines(self, data: bytes) -> Iterator[bytes]:
+        """Complete lines; the rest is kept."""
+        lines = data.splitlines(keepends=True)
+        self._rest += lines[0]
+        if data.endswith((b"\n", b"\r")) or len(lines) > 1:
+            lines[0], self._rest = bytes(self._rest), bytearray()
+            if not data.endswith((b"\n", b"\r")):
+                self._rest += lines.pop()
+            yield from (line.rstrip(b"\r\n") for line in lines)
+        self._limit(len(self._rest))
+
+    def _read(self, line: str) -> Iterator[ServerEvent]:
+        self._limit(len(line))
+        line = line.removeprefix(_BYTE_ORDER_MARK)
+        if self._is_done or line.startswith(":"):
+            return
+        if not line.strip():
+            yield from self._end_event()
+            return
+        name, _, value = line.partition(":")
+        if name not in _FIELDS:
+            self._hold(self._bare, line)
+        elif name == "event":
+            self._name = value.strip()
+        elif name == "data":
+            yield from self._add(value.strip())
+
+    def _add(self, data: str) -> Iterator[ServerEvent]:
+        while data.startswith("data:"):  # written twice by a proxy
+            data = data.removeprefix("data:").lstrip()
+        if data.startswith(_DONE):
+            yield from self._end_event()
+            self._is_done = True
+            yield ServerEvent(None, is_last=True)
+        elif data and not self._data and data[0] + data[-1] in ("{}", "[]"):
+            try:
+                yield self._event(_value(data))
+            except ModelError:
+                self._hold(self._data, data)
+        elif data:
+            self._hold(self._data, data)
+
+    def _end_event(self) -> Iterator[ServerEvent]:
+        if self._data:
+            data, self._data, self._held = self._data, [], 0
+            yield self._event(_value("\n".join(data)))
+        self._name = ""
+
+    def _event(self, value: Any) -> ServerEvent:
+        self._has_events = True
+        return ServerEvent(value, self._name)
+
+    def _hold(self, lines: list[str], line: str) -> None:
+        self._held += len(line)
+        self._limit(self._held)
+        lines.append(line)
+
+    def _limit(self, size: int) -> None:
+        if size > LONGEST_EVENT:
+            raise _unreadable("an event is too long")
+
+
+def _bare_values(lines: list[str]) -> Iterator[ServerEvent]:
+    """A body that is one JSON value, or has one in each line."""
+    try:
+        value = _value("\n".join(lines))
+    except ModelError:
+        for line in lines:
+            yield ServerEvent(_value(line))
+        return
+    for each in value if isinstance(value, list) else [value]:
+        yield ServerEvent(each, is_last=True)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("an event is not JSON") from error
+
+
+def _unreadable(detail: str) -> ModelError:
+    return ModelError(ReplyFault.UNAVAILABLE, detail)

@@ -1,23 +1,19 @@
-"""What a server sends as the arguments of a call → the text of one JSON object.
+"""Fragments of tool calls in a stream → complete calls; does no IO.
 
-The protocol has one JSON text in pieces. Servers and proxies also send an object in place of text,
-`null` or `{}` before the arguments, JSON text inside a JSON string, an object in a list, the same
-arguments again with each piece, or all of them so far. Each of these has one meaning, which is
-given out. What has none stays as it came: the conversation asks the model again.
+By the protocol all fragments of a call have the same `index`, and the first has `id` and `name`.
+Servers differ: the index is always 0 or missing (Ollama, Gemini, proxies for other APIs), ids are
+missing, repeated or new in each fragment, names are repeated or come in pieces. The rules:
 
-The fragments of tool calls in a stream → the calls.
+- A fragment without a name continues the call with its id, else with its index, else the last one.
+- A fragment with a name begins a call, unless a call has the same id and name, or the same name and
+  incomplete arguments, or a name that it continues.
+- The names of the offered tools tell a part of a name from a name.
+- Two calls with the same id, index, name and arguments are one call that was sent twice.
 
-By the protocol the fragments of one call have the same `index`, and the first one has `id` and
-`name`. Servers differ: the index is always 0 or missing (Ollama, Gemini, proxies over other
-interfaces), ids are missing, repeated or new in each fragment, the name comes again with each
-fragment or in pieces. So a fragment belongs to the call that most of its marks point to:
-
-- Without a name it continues a call: that with its id, else with its index, else the last one.
-- With a name it begins a call, unless it has the marks of one that has begun: the same id and
-  name; or the same name and arguments that are not whole; or a name that goes on.
-- The names of the tools that were offered tell a piece of a name from a name.
-
-Two calls that have all marks and the arguments in common are one that was sent twice.
+Arguments are one JSON text in parts. Servers also send an object in place of text, `null` or `{}`
+before the arguments, JSON inside a JSON string, an object in a list, or all arguments so far with
+each fragment. Arguments that stay unreadable are given out unchanged: the conversation asks the
+model again.
 """
 
 from __future__ import annotations
@@ -36,21 +32,21 @@ from agent.errors import ModelError
 
 _DECODER = json.JSONDecoder()
 _MOST_VALUES = 64
-"""In the pieces of one call; more are no arguments."""
+"""Most JSON values in the arguments of one call."""
 _DEEPEST_STRING = 4
-"""How often JSON may be a string of JSON."""
+"""How deep JSON strings may contain JSON strings."""
 
 
 def arguments_of(pieces: Sequence[object]) -> str:
-    """The arguments as JSON text; `{}` if there are none."""
-    texts = [piece if isinstance(piece, str) else _written(piece) for piece in pieces]
+    """The arguments in the parts of a call as JSON text; `{}` if there are none."""
+    texts = [piece if isinstance(piece, str) else _json_text(piece) for piece in pieces]
     text = whole_json("".join(texts)).strip()
     if not text:
         return "{}"
     if is_object(text):
         return text
     if (read := _one_object(text)) is not None:
-        return _written(read)
+        return _json_text(read)
     last = whole(texts[-1]).strip()
     if all(later.startswith(earlier) for earlier, later in pairwise(texts)) and is_object(last):
         return last
@@ -58,12 +54,12 @@ def arguments_of(pieces: Sequence[object]) -> str:
 
 
 def is_object(text: str) -> bool:
-    """Whether text is JSON of an object, as the arguments of a call must be."""
+    """Whether text is valid as the arguments of a call."""
     return canonical(text) is not None
 
 
 def _one_object(text: str) -> dict[str, Any] | None:
-    """The object that several values stand for; None if they stand for none."""
+    """The last of several objects that each contain the previous ones; None for anything else."""
     try:
         found = [each for value in _values(text) for each in _objects(value, _DEEPEST_STRING)]
     except (ValueError, RecursionError):
@@ -77,7 +73,7 @@ def _one_object(text: str) -> dict[str, Any] | None:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """JSON values that stand one after the other. Raises ValueError for anything else."""
+    """Concatenated JSON values. Raises ValueError for anything else."""
     at = 0
     for _ in range(_MOST_VALUES):
         at += len(text[at:]) - len(text[at:].lstrip())
@@ -89,7 +85,7 @@ def _values(text: str) -> Iterator[Any]:
 
 
 def _objects(value: Any, deepest: int) -> Iterator[dict[str, Any]]:
-    """The objects in a value, also in text or in a list. Raises ValueError for anything else."""
+    """The objects in a value, a JSON string or a list. Raises ValueError for anything else."""
     match value:
         case None | "" | "null" | []:
             return
@@ -104,24 +100,24 @@ def _objects(value: Any, deepest: int) -> Iterator[dict[str, Any]]:
             raise ValueError("no object")
 
 
-def _written(value: object) -> str:
+def _json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if value is not None else ""
 
 
 Json = dict[str, Any]
 
 MOST_CALLS = 32
-"""In one reply, and in one delta; further ones are left out."""
+"""In one reply, and in one delta; further ones are ignored."""
 MOST_CHARACTERS = 64 * 1024
-"""Of the arguments of one reply."""
+"""In the arguments of one reply."""
 _LONGEST_NAME = 256
 _MOST_CHECKS = 100
-"""Of arguments that may be whole; after them they count as not whole."""
+"""Of arguments for completeness; after them arguments count as incomplete."""
 
 
 @dataclass(slots=True)
 class _Call:
-    """What has come of one call; also one fragment."""
+    """A call so far; also one fragment."""
 
     index: int | None
     id: str
@@ -147,7 +143,7 @@ class ToolCallAssembler:
         self._checks = 0
 
     def add(self, delta: Json) -> None:
-        """Take the fragments of one delta, or of a message; what is no fragment is left out."""
+        """Add the fragments of a delta or a message; other values are ignored."""
         for entry in islice(objects(delta.get("tool_calls")), MOST_CALLS):
             self._add(entry)
         for entry in islice(objects(delta.get("function_call")), 1):
@@ -157,7 +153,7 @@ class ToolCallAssembler:
         """The calls in their order.
 
         Args:
-            is_cut: The model could not write to its end: calls that are not whole are left out.
+            is_cut: The output was cut off: incomplete calls are left out.
         """
         calls: list[ToolCall] = []
         seen: set[tuple[int | None, str, str, str]] = set()
@@ -176,7 +172,7 @@ class ToolCallAssembler:
         return calls
 
     def _in_order(self) -> list[_Call]:
-        """As the indexes say if each call has one, else as they came."""
+        """By index if each call has one, else by arrival."""
         if any(call.index is None for call in self._calls):
             return self._calls
         return sorted(self._calls, key=lambda call: call.index or 0)
@@ -187,7 +183,7 @@ class ToolCallAssembler:
             return
         self._characters += sum(len(str(piece)) for piece in part.pieces if piece is not None)
         if self._characters > MOST_CHARACTERS:
-            raise ModelError(ReplyFault.UNAVAILABLE, "arguments without an end")
+            raise ModelError(ReplyFault.UNAVAILABLE, "arguments are too long")
         call = self._named(part) if part.name else self._unnamed(part)
         if call is not None:
             call.id = call.id or part.id
@@ -209,7 +205,7 @@ class ToolCallAssembler:
         return last if last and (part.index is None or not self._is_whole(last)) else None
 
     def _named(self, part: _Call) -> _Call | None:
-        """The call that a fragment with a name continues; None if it begins one."""
+        """The call that a fragment with a name continues; None = it begins one."""
         call = self._marked(part)
         if call is None:
             return None
@@ -223,7 +219,7 @@ class ToolCallAssembler:
         return self._renamed(call, part.name)
 
     def _renamed(self, call: _Call, name: str) -> _Call | None:
-        """A call whose name goes on; None if the name is another one."""
+        """The call with its name continued; None if the name is a different one."""
         if name.startswith(call.name):
             call.name = name
         elif name in self._names:
@@ -233,7 +229,7 @@ class ToolCallAssembler:
         return call
 
     def _marked(self, part: _Call) -> _Call | None:
-        """The call whose id or index the fragment has."""
+        """The call with the id or index of the fragment."""
         found = self._last(lambda call: part.id == call.id != "" and _is_near(part, call))
         if found is not None:
             return found
@@ -243,7 +239,7 @@ class ToolCallAssembler:
         return self._last(lambda call: part.index is None or part.index == call.index)
 
     def _is_whole(self, call: _Call) -> bool:
-        """Its arguments are complete, and more than the `{}` that some servers begin with."""
+        """Whether the arguments are complete, and not the `{}` that some servers begin with."""
         self._checks += 1
         if self._checks > _MOST_CHECKS:
             return False
@@ -256,11 +252,9 @@ class ToolCallAssembler:
 
 def _fragment(entry: Json) -> _Call:
     function = entry.get("function")
-    told = function if isinstance(function, dict) else entry
-    pieces = [told.get("arguments")]
-    return _Call(
-        _index(entry.get("index")), _text(entry.get("id")), _text(told.get("name")), pieces
-    )
+    source = function if isinstance(function, dict) else entry
+    index, identifier = _index(entry.get("index")), _text(entry.get("id"))
+    return _Call(index, identifier, _text(source.get("name")), [source.get("arguments")])
 
 
 def _is_near(part: _Call, call: _Call) -> bool:
@@ -268,14 +262,14 @@ def _is_near(part: _Call, call: _Call) -> bool:
 
 
 def objects(value: object) -> Iterator[Json]:
-    """The objects of a list, or the one object that stands in its place."""
+    """The objects in a list, or one object in its place."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, dict):
             yield each
 
 
 def _text(value: object) -> str:
-    """Text, or the number that stands in its place; empty for anything else."""
+    """Text, or a number in its place; empty for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 2**63 else ""
     return whole(value)[:_LONGEST_NAME] if isinstance(value, str) else ""

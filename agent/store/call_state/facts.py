@@ -29,9 +29,10 @@ from agent.call.history import (
     ToolUsed,
 )
 from agent.call.messages import ToolResult
+from agent.call.text import json_object
 from agent.errors import UseCaseError
 from agent.ports import Item
-from agent.usecases.validation import convert_kept
+from agent.usecases.validation import convert_stored
 
 CHAT = "chat::"
 _DEEPEST = 20
@@ -83,7 +84,7 @@ def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
             try:
-                return convert_kept(raw, _KINDS[name])
+                return convert_stored(raw, _KINDS[name])
             except (UseCaseError, ArithmeticError, RecursionError):
                 return None
         case _:
@@ -143,11 +144,3 @@ def _fits(value: object, depth: int) -> bool:
             return value == 0 or _SMALLEST <= abs(value) <= _GREATEST
         case _:
             return True
-
-
-def json_object(text: str) -> dict[str, object] | None:
-    """JSON text as the map it is; `None` for anything else a model may have written."""
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None

@@ -36,8 +36,8 @@ from agent.call.history import (
     is_turn_border,
 )
 from agent.call.messages import ToolResult
+from agent.call.text import json_object
 from agent.call.tool_calls import error_content, safe_name
-from agent.store.call_state.facts import json_object
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ class TapedWorld(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.tapes = [Tape(beginning(self.brief))]
+        self.tapes = [Tape(beginning(self.config))]
 
     def happen(self, event: ev.Event) -> list[Action]:
         actions = super().happen(event)
@@ -31,7 +31,7 @@ class TapedWorld(World):
         is_cut_off = self.began_at == len(facts)
         super().resume(cause)
         resumption = Resumption(facts, cause, is_cut_off)
-        self.tapes.append(Tape(beginning(self.brief, resumption)))
+        self.tapes.append(Tape(beginning(self.config, resumption)))
 
 
 class TapedAdversary(Adversary):

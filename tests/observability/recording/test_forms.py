@@ -18,7 +18,6 @@ from agent.call.actions import (
     Speak,
     StartReply,
     SwitchLanguage,
-    Timer,
     ToolOutcome,
 )
 from agent.call.config import CallConfig, Limits
@@ -35,11 +34,12 @@ from agent.call.messages import (
     Usage,
 )
 from agent.call.resumption import ResumeCause, Resumption
+from agent.call.timers import Timer
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.serialization import (
     ActionForms,
     Beginning,
     RecordError,
-    RecordStamp,
     beginning_form,
     beginning_from,
     event_form,
@@ -47,7 +47,7 @@ from agent.observability.recording.serialization import (
     fact_from,
     text_of,
 )
-from tests.call.world import BRIEF
+from tests.call.world import CONFIG
 
 CALL = ToolCall("abc123def", "order", '{"size":"large"}')
 EVENTS: list[Event] = [
@@ -69,7 +69,7 @@ EVENTS: list[Event] = [
     ev.ToolFinished("a", ToolOutcome("{}", effect=SendDigits("1w2"))),
     ev.ToolFinished("a", ToolOutcome("{}", effect=SwitchLanguage("es-US"))),
     ev.TimerFired(Timer.IDLE, 7),
-    ev.CallConfigChanged(BRIEF),
+    ev.CallConfigChanged(CONFIG),
     ev.AllowanceSpent(),
     ev.ServiceStopping(ev.ShutdownMode.AT_ONCE),
     ev.CallEnded(ev.EndReason.ERROR_RELAY),
@@ -125,8 +125,9 @@ def test_beginning_is_read_back_as_it_was() -> None:
     resumption = Resumption(
         facts, ResumeCause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es"
     )
-    brief = CallConfig(tools=BRIEF.tools, keypad=BRIEF.keypad, limits=Limits(idle_ms=(1, 2, 3)))
-    began = Beginning(brief, resumption, RecordStamp("pizza", 2), 1_772_733_600_000, {"From": "+1"})
+    brief = CallConfig(tools=CONFIG.tools, keypad=CONFIG.keypad, limits=Limits(idle_ms=(1, 2, 3)))
+    stamp = VersionStamp("pizza", 2)
+    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"})
 
     assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
 

@@ -1,0 +1,189 @@
+"""What follows a relay session: the decision behind `POST /twiml/action`.
+
+Twilio requests the action URL when a session has ended or failed, and again when a transfer is
+over (https://www.twilio.com/docs/voice/twiml/connect/conversationrelay). The first row that matches
+decides:
+
+| the request says | the call |
+|---|---|
+| the call or the session is completed: the caller hung up | is over |
+| a person took the transferred call | is over |
+| a transfer reached no person | is reconnected, cause `NOBODY` |
+| the caller hung up while being transferred | is over |
+| it repeats our own request (`AskAgain`) | is reconnected, with the cause of that request |
+| we ended the session: goodbye | is hung up |
+| we ended the session: this process drains | is reconnected to another process |
+| we ended the session: live agent | is transferred; without a target, reconnected |
+| the session failed | is reconnected, transferred or over: see `SessionFault` |
+
+A call that cannot be reconnected is transferred, or hears an apology. While the table cannot be
+read, Twilio is asked to repeat the request `MOST_ATTEMPTS` times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from enum import Enum, StrEnum, auto
+
+from agent.call.lifecycle import HandoffData, ReasonCode
+from agent.call.resumption import ResumeCause
+
+MOST_ATTEMPTS = 15
+"""Repeated requests while the table cannot be read: about 30 seconds."""
+_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
+"""Close codes of RFC 6455, section 7.4.1."""
+
+
+class SessionStatus(StrEnum):
+    """`SessionStatus` of the action request; an unknown or missing value reads as `FAILED`."""
+
+    COMPLETED = "completed"
+    """The caller hung up."""
+    ENDED = "ended"
+    """We sent an `end` frame."""
+    FAILED = "failed"
+
+
+class SessionFault(StrEnum):
+    """Why a session failed, as far as it decides what follows."""
+
+    CONNECTION = "connection"
+    """The socket, the process or a provider failed: a new session may work."""
+    SPEECH_SETTINGS = "speech_settings"
+    """Twilio refused the attributes of voice or transcription: use its defaults."""
+    UNAVAILABLE = "unavailable"
+    """A new session would fail as well."""
+    CALLER_GONE = "caller_gone"
+    """No audio comes from the caller any more."""
+
+
+class TransferOutcome(Enum):
+    """How a transfer ended."""
+
+    COMPLETED = auto()
+    """A person had the call, or has it elsewhere."""
+    UNANSWERED = auto()
+    """No person was reached; the caller is still there."""
+    CALLER_GONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReport:
+    """A request to the action URL, parsed."""
+
+    status: SessionStatus = SessionStatus.FAILED
+    _: KW_ONLY
+    is_call_completed: bool = False
+    handoff: HandoffData | None = None
+    """Data of our `end` frame; None if there is none, or it is not ours."""
+    transfer: TransferOutcome | None = None
+    """None if the request is not about a transfer."""
+    repeated: ResumeCause | None = None
+    """Cause in an `AskAgain` of ours that this request follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOver:
+    """Nothing follows; the caller is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apologize:
+    """Say that the connection was lost, then end the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Connect the call to a new relay session."""
+
+    cause: ResumeCause
+    with_default_speech: bool = False
+    """Without the use case's attributes of voice and transcription."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Transfer the call to the target of its use case."""
+
+    handoff: HandoffData
+    without_target: Reconnect | Apologize
+    """What follows instead if the use case has no target that can be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Have Twilio repeat the request after a pause."""
+
+    cause: ResumeCause
+    attempt: int
+    """From 1. The caller is asked for patience at the first one only."""
+
+
+NextStep = CallOver | HangUp | Apologize | Reconnect | Transfer | AskAgain
+
+GIVE_UP = Transfer(HandoffData(ReasonCode.LIVE_AGENT, "technical trouble"), Apologize())
+"""For a call that cannot be reconnected."""
+
+_AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
+    TransferOutcome.COMPLETED: HangUp(),
+    TransferOutcome.UNANSWERED: Reconnect(ResumeCause.NOBODY),
+    TransferOutcome.CALLER_GONE: CallOver(),
+}
+_AFTER_FAULT: dict[SessionFault, NextStep] = {
+    SessionFault.CONNECTION: Reconnect(ResumeCause.LOST),
+    SessionFault.SPEECH_SETTINGS: Reconnect(ResumeCause.LOST, with_default_speech=True),
+    SessionFault.UNAVAILABLE: GIVE_UP,
+    SessionFault.CALLER_GONE: HangUp(),
+}
+
+
+def after_session(report: ActionReport) -> NextStep | None:
+    """What follows, by the table of the module; None if the session failed: see `after_failure`."""
+    if report.is_call_completed or report.status is SessionStatus.COMPLETED:
+        return CallOver()
+    if report.transfer is not None:
+        return _AFTER_TRANSFER[report.transfer]
+    if report.repeated is not None:
+        return Reconnect(report.repeated)
+    if report.status is not SessionStatus.ENDED or report.handoff is None:
+        return None
+    match report.handoff.code:
+        case ReasonCode.GOODBYE:
+            return HangUp()
+        case ReasonCode.SERVER_DRAIN:
+            was_quiet = report.handoff.was_quiet
+            return Reconnect(ResumeCause.HANDED_OVER if was_quiet else ResumeCause.LOST)
+        case _:  # LIVE_AGENT
+            return Transfer(report.handoff, Reconnect(ResumeCause.NOBODY))
+
+
+def after_failure(fault: SessionFault) -> NextStep:
+    """What follows a session that failed."""
+    return _AFTER_FAULT[fault]
+
+
+def after_store_error(cause: ResumeCause, attempts: int) -> AskAgain | Apologize:
+    """What follows a `Reconnect` for which the table could not be read.
+
+    Args:
+        cause: Of the `Reconnect`.
+        attempts: How many `AskAgain`s came before.
+    """
+    if attempts >= MOST_ATTEMPTS:
+        return Apologize()
+    return AskAgain(cause, attempts + 1)
+
+
+def is_lost_connection(close_code: int | None, *, sent_end: bool) -> bool:
+    """Whether a socket that closed was lost, so that Twilio asks for what follows.
+
+    Args:
+        close_code: Of the close frame; None if none was received.
+        sent_end: We sent an `end` frame, or gave the socket up.
+    """
+    return not sent_end and close_code not in {_NORMAL_CLOSURE, _GOING_AWAY}

@@ -1,0 +1,163 @@
+"""The TwiML that connects a call to ConversationRelay, or transfers it.
+
+Both documents name the action URL, which Twilio requests when the session or the transfer is over
+(`agent.http.action_webhook`). A transfer target gets what Twilio can carry there:
+
+| target | gets |
+|---|---|
+| a TaskRouter workflow | reason, summary, slots, language, use case, CallSid as task attributes |
+| an app | the same, shortened, as parameters of the incoming call |
+| any other | the call only; the transcript is in the table under the CallSid |
+
+Rejected: headers for a SIP address. They are logged by every switch on the way, and each switch
+decides which of them it forwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from agent.call.lifecycle import HandoffData
+from agent.http.middleware import forwarded_parameters
+from agent.session.call_manager import PreparedCall
+from agent.settings import Settings
+from agent.store.call_state.call_item import our_number
+from agent.twilio import twiml
+from agent.twilio.speech_failover import VOICE_ATTRIBUTES, SpeechHealth, SpeechSide
+from agent.usecases.transfer_target import (
+    PhoneTarget,
+    QueueTarget,
+    ReferralTarget,
+    TransferTarget,
+    WorkflowTarget,
+)
+
+_PARAMETER_BYTES = 128
+"""Of a parameter of an app; Twilio forwards no more."""
+
+
+def connect_document(
+    settings: Settings,
+    prepared: PreparedCall,
+    fields: Mapping[str, str],
+    speech: SpeechHealth,
+    *,
+    with_default_speech: bool = False,
+) -> str:
+    """TwiML that connects a prepared call to ConversationRelay.
+
+    Args:
+        settings: For the URLs of the socket and the action.
+        prepared: The call.
+        fields: Of the webhook that is answered, verified.
+        speech: Speech providers to avoid.
+        with_default_speech: Without the use case's attributes of voice and transcription, because
+            Twilio refused them.
+    """
+    use_case = prepared.use_case
+    backups = {
+        SpeechSide.VOICE: use_case.backup_voice,
+        SpeechSide.TRANSCRIPTION: use_case.backup_transcription,
+    }
+    relay, languages = speech.connected(
+        prepared.call_sid, use_case.relay, use_case.languages, backups
+    )
+    if with_default_speech:
+        relay = {name: text for name, text in relay.items() if name not in VOICE_ATTRIBUTES}
+        languages = ()
+    query = urlencode({"callSid": prepared.call_sid, "token": prepared.token})
+    return twiml.connect(
+        f"{settings.ws_url}?{query}",
+        action_url(settings, use_case.name, fields),
+        relay,
+        languages=languages,
+        parameters={**twiml.app_parameters(fields), "callSid": prepared.call_sid},
+        greeting=prepared.greeting,
+    )
+
+
+def action_url(settings: Settings, use_case: str, fields: Mapping[str, str], **more: str) -> str:
+    """The URL of `POST /twiml/action` for a call.
+
+    Args:
+        settings: For the origin of the service.
+        use_case: Name of the use case that answers the call.
+        fields: Of the webhook that is answered, verified.
+        more: Further query parameters.
+    """
+    query = urlencode({"useCase": use_case, **forwarded_parameters(fields), **more})
+    return f"{settings.origin}/twiml/action?{query}"
+
+
+def transfer_document(
+    target: TransferTarget | None,
+    handoff: HandoffData,
+    fields: Mapping[str, str],
+    settings: Settings,
+    use_case: str,
+) -> str | None:
+    """TwiML that transfers a call; None if the target cannot be reached from this call.
+
+    Args:
+        target: Of the use case.
+        handoff: What the person is told.
+        fields: Of the request to the action URL, verified.
+        settings: Of this process.
+        use_case: Name of the use case, to which the call returns if no person is reached.
+    """
+    afterwards = action_url(settings, use_case, fields)
+    match target:
+        case None:
+            return None
+        case PhoneTarget(to, ring_seconds, caller_id):
+            return twiml.dial(
+                to,
+                caller_id=caller_id or _our_caller_id(fields, settings),
+                action_url=afterwards,
+                timeout_seconds=ring_seconds,
+                parameters=_app_parameters(handoff, fields, use_case),
+            )
+        case QueueTarget(name):
+            return twiml.enqueue(name, action_url=afterwards)
+        case WorkflowTarget(sid, priority):
+            task = _task(handoff, fields, use_case)
+            return twiml.enqueue_task(sid, task, priority=priority, action_url=afterwards)
+        case ReferralTarget(to):
+            # a referral would end any other call: https://www.twilio.com/docs/api/errors/13801
+            is_sip = fields.get("From", "").lower().startswith(("sip:", "sips:"))
+            return twiml.refer(to, action_url=afterwards) if is_sip else None
+
+
+def _our_caller_id(fields: Mapping[str, str], settings: Settings) -> str:
+    """Our number that was called, if it can be shown; empty = the caller's."""
+    ours = our_number(fields) or settings.outbound_from
+    return ours if ours.startswith("+") else ""
+
+
+def _task(
+    handoff: HandoffData, fields: Mapping[str, str], use_case: str
+) -> dict[str, str | dict[str, str]]:
+    return {
+        "reason": handoff.reason,
+        "summary": handoff.summary,
+        "slots": dict(handoff.slots),
+        "language": handoff.language,
+        "useCase": use_case,
+        "callSid": fields.get("CallSid", ""),
+    }
+
+
+def _app_parameters(
+    handoff: HandoffData, fields: Mapping[str, str], use_case: str
+) -> dict[str, str]:
+    """The task as texts, each within `_PARAMETER_BYTES`."""
+    texts = {
+        **_task(handoff, fields, use_case),
+        "slots": "; ".join(f"{name}: {value}" for name, value in handoff.slots.items()),
+    }
+    return {name: _cut(str(text)) for name, text in texts.items()}
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_PARAMETER_BYTES].decode(errors="ignore")

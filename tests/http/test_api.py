@@ -1,0 +1,334 @@
+"""`POST /token`: who gets an access token, for whom, and how often."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_aiohttp import AiohttpClient
+from structlog.testing import capture_logs
+from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
+
+from agent.http import api
+from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys, RateLimiter
+from agent.http.middleware import TELEMETRY
+from agent.observability import Telemetry
+from agent.twilio.rest_client import VoiceAccess
+from tests.fakes import Clock
+from tests.servers import Server, serving, settings_for
+
+SECRET = "a-signing-secret-of-at-least-32-bytes"
+FIRST, SECOND = "first-secret-of-the-app", "second-secret-of-the-app"
+ACCESS = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_API_KEY_SID": "SK" + "1" * 32,
+    "TWILIO_API_KEY_SECRET": SECRET,
+    "TWILIO_TWIML_APP_SID": "AP" + "2" * 32,
+    "TOKEN_API_KEYS": f"{FIRST},{SECOND}",
+}
+
+
+@pytest.fixture
+async def desk(table: Path) -> AsyncIterator[Server]:
+    """A service that issues tokens."""
+    async with serving(settings_for(table, **ACCESS)) as server:
+        yield server
+
+
+class Reply:
+    """What was answered."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def ask(
+    server: Server,
+    body: str | bytes = '{"identity": "ada"}',
+    *,
+    authorization: str | None = f"Bearer {FIRST}",
+    content_type: str = "application/json",
+) -> Reply:
+    headers = {"Content-Type": content_type}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    async with server.twilio.http.post(
+        server.url("/token"), data=body, headers=headers
+    ) as response:
+        return Reply(response.status, dict(response.headers), json.loads(await response.text()))
+
+
+@pytest.mark.parametrize("secret", [FIRST, SECOND])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"identity": "ada_1"}', "application/json"),
+        ('{"identity": "ada_1", "more": 1}', "application/json; charset=utf-8"),
+        ("identity=ada_1", "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_token_is_for_the_identity_that_was_asked_for(
+    desk: Server, secret: str, body: str, content_type: str
+) -> None:
+    """It can be verified with the account's key; any of the secrets may ask, in either form."""
+    reply = await ask(desk, body, authorization=f"Bearer {secret}", content_type=content_type)
+
+    issued = AccessToken.from_jwt(reply.body.pop("token"), SECRET)
+    assert (reply.status, reply.body) == (200, {"identity": "ada_1", "expiresIn": 600})
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert issued.payload["exp"] - issued.payload["nbf"] == 600
+    assert issued.payload["grants"] == {
+        "identity": "ada_1",
+        "voice": {"outgoing": {"application_sid": "AP" + "2" * 32}},
+    }
+    assert await desk.metric("agent_access_tokens_total", outcome="issued") == 1
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        FIRST,
+        f"Basic {FIRST}",
+        f"Bearer {FIRST[:-1]}",
+        f"Bearer {FIRST}x",
+        f"Bearer {FIRST},{SECOND}",
+        f"Bearer {FIRST.upper()}",
+        "Bearer \xe9\xff",
+        "Bearer " + "x" * 6_000,
+    ],
+)
+async def test_without_a_secret_of_ours_there_is_no_token(
+    desk: Server, authorization: str | None
+) -> None:
+    """401, and how to ask; nothing about what was wrong."""
+    reply = await ask(desk, authorization=authorization)
+
+    assert (reply.status, reply.body) == (401, {"error": "unauthorized"})
+    assert reply.headers["WWW-Authenticate"] == "Bearer"
+    assert await desk.metric("agent_access_tokens_total", outcome="unauthorized") == 1
+
+
+async def test_token_route_is_closed_unless_a_secret_is_set(table: Path) -> None:
+    """Never open: without `TOKEN_API_KEYS` nobody gets a token, and the log says why."""
+    async with serving(settings_for(table, **{**ACCESS, "TOKEN_API_KEYS": ""})) as server:
+        with capture_logs() as logs:
+            replies = [await ask(server, authorization=one) for one in (None, "Bearer ")]
+
+    assert [(reply.status, reply.body) for reply in replies] == [
+        (503, {"error": "unavailable"})
+    ] * 2
+    assert [entry["outcome"] for entry in logs] == ["unavailable"] * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"identity": null}',
+        '{"identity": 7}',
+        '{"identity": ["ada"]}',
+        '{"identity": ""}',
+        '{"identity": " ada"}',
+        '{"identity": "ada\\n"}',
+        '{"identity": "client:ada"}',
+        '{"identity": "+15550100001"}',
+        '{"identity": "ada lovelace"}',
+        '{"identity": "ad\xe4"}',
+        '{"identity": "ada/../grace"}',
+        json.dumps({"identity": "a" * 122}),
+        b'{"identity": "\xff"}',
+        "identity=ada",
+        "[" * 60_000,
+    ],
+)
+async def test_what_is_no_identity_gets_no_token(desk: Server, body: str | bytes) -> None:
+    """The rule is that of the callers we keep a profile for: no identity we would not know."""
+    reply = await ask(desk, body)
+
+    assert (reply.status, reply.body) == (400, {"error": "invalid"})
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
+async def test_other_forms_of_asking_are_refused(desk: Server, content_type: str) -> None:
+    """JSON or a form."""
+    reply = await ask(desk, content_type=content_type)
+
+    assert reply.status == 400
+
+
+async def test_longest_identity_is_served(desk: Server) -> None:
+    """121 characters, Twilio's limit."""
+    reply = await ask(desk, json.dumps({"identity": "a" * 121}))
+
+    assert (reply.status, reply.body["identity"]) == (200, "a" * 121)
+
+
+async def test_identity_has_its_limit_and_others_are_served(desk: Server) -> None:
+    """429 says when to come back; whoever asks for somebody else is not meant."""
+    replies = [await ask(desk) for _ in range(TOKENS_OF_AN_IDENTITY + 1)]
+    other = await ask(desk, '{"identity": "grace"}')
+
+    assert [reply.status for reply in replies] == [200] * TOKENS_OF_AN_IDENTITY + [429]
+    assert replies[-1].body == {"error": "limited"}
+    assert 1 <= int(replies[-1].headers["Retry-After"]) <= 6
+    assert other.status == 200
+
+
+async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: AiohttpClient) -> None:
+    """Whoever is lost in a loop does not stop the company's other server."""
+    access = VoiceAccess("AC0", "SK0", SECRET, "AP0", "", clock=lambda: 1_900_000_000.0)
+    application = web.Application()
+    application.add_routes(api.public_routes)
+    application[TELEMETRY] = Telemetry()
+    application[api.TOKENS] = api.TokenService.of(access, [FIRST, SECOND], lambda: 0.0)
+    client = await aiohttp_client(application)
+
+    async def status(secret: str, number: int) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        body = {"identity": f"user_{number}"}
+        async with client.post("/token", json=body, headers=headers) as response:
+            return response.status
+
+    statuses = [await status(FIRST, number) for number in range(api.TOKENS_OF_A_KEY + 1)]
+    other = await status(SECOND, 0)
+
+    assert statuses == [200] * api.TOKENS_OF_A_KEY + [429]
+    assert other == 200
+
+
+async def test_guessing_has_its_limit_and_locks_nobody_out(desk: Server) -> None:
+    """The address may be that of a balancer, with the company's server behind it, too."""
+    guesses = [
+        await ask(desk, authorization=f"Bearer guess-{number}")
+        for number in range(REFUSALS_OF_AN_ADDRESS + 1)
+    ]
+    right = await ask(desk)
+
+    assert [guess.status for guess in guesses] == [401] * REFUSALS_OF_AN_ADDRESS + [429]
+    assert "Retry-After" in guesses[-1].headers
+    assert right.status == 200
+
+
+async def test_no_browser_page_may_ask(desk: Server) -> None:
+    """There are no CORS headers, neither for a question before nor for the answer."""
+    headers = {"Origin": "https://shop.example.com", "Access-Control-Request-Method": "POST"}
+    async with desk.twilio.http.options(desk.url("/token"), headers=headers) as response:
+        before = response
+    answered = await ask(desk)
+
+    assert before.status == 405
+    names = [*before.headers, *answered.headers]
+    assert not [name for name in names if name.lower().startswith("access-control")]
+
+
+async def test_identity_and_secrets_are_not_logged(desk: Server) -> None:
+    """Neither what was issued nor what was refused names anybody."""
+    with capture_logs() as logs:
+        await ask(desk, '{"identity": "ada.lovelace@example.com"}')
+        await ask(desk, '{"identity": "ada lovelace"}')
+        await ask(desk, authorization="Bearer guessed-secret")
+
+    text = str(logs)
+    assert len(logs) == 2
+    assert "lovelace" not in text and "guessed" not in text and FIRST not in text
+
+
+def test_empty_secret_opens_nothing() -> None:
+    """Anybody could give it."""
+    for secrets in ([], [""], ["a-secret", ""], "a-secret"):
+        with pytest.raises(ValueError, match="not empty"):
+            ApiKeys(secrets)
+
+
+@pytest.mark.parametrize("charset", ["no-such-thing", "utf-16", "base64"])
+async def test_form_in_an_encoding_that_is_none_asks_for_nobody(desk: Server, charset: str) -> None:
+    """Found by the fuzzer: it was a 500."""
+    content_type = f"application/x-www-form-urlencoded; charset={charset}"
+
+    refused = await ask(desk, "identity=ada", content_type=content_type)
+
+    assert (refused.status, refused.body) == (400, {"error": "invalid"})
+
+
+def test_so_many_at_once_and_then_one_after_the_other() -> None:
+    """The answer to one too many is when it would help to ask again."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(3, 60.0, clock)
+
+    at_once = [rates.wait("ada") for _ in range(4)]
+    clock.seconds += 19.0
+    too_soon = rates.wait("ada")
+    clock.seconds += 1.0
+    later = [rates.wait("ada") for _ in range(2)]
+
+    assert at_once == [0.0, 0.0, 0.0, 20.0]
+    assert too_soon == pytest.approx(1.0)
+    assert later == [0.0, 20.0]
+
+
+def test_askers_do_not_share_a_limit() -> None:
+    """One who asks too much takes nothing from others."""
+    rates = RateLimiter(1, 60.0, Clock(1_000.0))
+
+    assert [rates.wait(asker) for asker in ("ada", "grace", "ada")] == [0.0, 0.0, 60.0]
+
+
+def test_only_so_many_askers_are_remembered() -> None:
+    """Memory is bounded, whoever asks; who is forgotten may ask again."""
+    rates = RateLimiter(1, 60.0, Clock(1_000.0), most=2)
+
+    waits = [rates.wait(asker) for asker in ("ada", "grace", "edsger", "edsger", "ada")]
+
+    assert waits == [0.0, 0.0, 0.0, 60.0, 0.0]
+
+
+@given(
+    count=st.integers(1, 20),
+    seconds=st.floats(0.5, 3600),
+    pauses=st.lists(st.floats(0, 100), max_size=60),
+)
+def test_never_more_than_the_limit_in_any_time(
+    count: int, seconds: float, pauses: list[float]
+) -> None:
+    """What is let through in any stretch is what was saved up, and what has come due since."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(count, seconds, clock)
+    admitted = []
+    for pause in pauses:
+        clock.seconds += pause
+        if not rates.wait("ada"):
+            admitted.append(clock.seconds)
+
+    for first, begin in enumerate(admitted):
+        for last, end in enumerate(admitted[first:], start=first):
+            assert last - first + 1 <= count + (end - begin) * count / seconds + 1e-3
+
+
+def test_who_waits_as_long_as_told_is_admitted() -> None:
+    """`Retry-After` is not a guess."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(7, 60.0, clock)
+
+    waits = []
+    for _ in range(30):
+        if wait := rates.wait("ada"):
+            waits.append(wait)
+            clock.seconds += wait
+            assert rates.wait("ada") == 0.0
+
+    assert len(waits) == 23

@@ -1,0 +1,162 @@
+"""Health and metrics, as balancers and scrapers ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, heard_out, serving, settings_for
+from tests.twilio_client.client import call_fields
+from tests.waiting import no_longer, until
+
+ADA = "+15550100001"
+METRICS = {
+    "agent_llm_time_to_first_token_seconds": "histogram",
+    "agent_turn_time_to_first_speech_seconds": "histogram",
+    "agent_turn_overhead_seconds": "histogram",
+    "agent_active_calls": "gauge",
+    "agent_calls": "counter",
+    "agent_calls_refused": "counter",
+    "agent_interrupts": "counter",
+    "agent_tool_duration_seconds": "histogram",
+    "agent_llm_requests": "counter",
+    "agent_llm_errors": "counter",
+    "agent_llm_tokens": "counter",
+    "agent_webhook_duration_seconds": "histogram",
+    "agent_store_duration_seconds": "histogram",
+    "agent_draining": "gauge",
+    "agent_event_loop_lag_seconds": "histogram",
+}
+"""Names and types that dashboards and alarms are built on."""
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("/health", "Healthy"), ("/health/live", "Healthy"), ("/health/ready", "Ready")],
+)
+async def test_running_service_is_healthy_and_ready(server: Server, path: str, text: str) -> None:
+    """A balancer may send calls (D28)."""
+    assert await server.get(server.url(path)) == (200, text)
+
+
+async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server: Server) -> None:
+    """No new call, no new socket; who is talking goes on elsewhere (D28)."""
+    waiting = await server.relay(From="+15550100050")
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("are you open")
+        server.calls.lines.drain()
+        ready = await server.get(server.url("/health/ready"))
+        live, _ = await server.get(server.url("/health/live"))
+        socket = await server.twilio.handshake(
+            waiting.url, signature=server.twilio.sign(waiting.url)
+        )
+        refused = await server.ring(call_fields(From="+15550100051"))
+        ending = await heard_out(call)
+
+    assert (ready, live) == ((503, "Draining"), 200)
+    assert socket == 503
+    assert refused.verbs == ("Pause", "Redirect")
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+    assert ending.answer and ending.answer.verbs == ("Connect",)
+    assert await server.metric("agent_calls_refused_total", reason="draining") == 1
+    assert await server.metric("agent_calls_total", end_reason="drain") == 1
+
+
+async def test_metrics_have_the_names_of_the_contract(server: Server) -> None:
+    """Dashboards and alarms are built on these names and types (D28)."""
+    status, text = await server.get(server.metrics_url)
+
+    declared = dict(
+        line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE agent_")
+    )
+    found = {name.removesuffix("_total"): kind for name, kind in declared.items()}
+    assert status == 200
+    assert METRICS.items() <= found.items()
+
+
+async def test_scraper_that_accepts_openmetrics_gets_it(server: Server) -> None:
+    """Both forms are served, each under its own type (D28)."""
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with server.twilio.http.get(server.metrics_url, headers=headers) as response:
+        content_type, text = response.headers["Content-Type"], await response.text()
+
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert text.endswith("# EOF\n")
+    assert "# TYPE agent_calls counter" in text
+
+
+async def test_running_service_measures_its_event_loop(server: Server) -> None:
+    """Four times a second, whether anybody calls or not."""
+    measured = "agent_event_loop_lag_seconds_count"
+    async with no_longer():
+        while await server.metric(measured) == 0:  # noqa: ASYNC110 (a sample has no event)
+            await asyncio.sleep(0.05)  # the same reason
+
+    assert await server.metric("agent_load_shedding") == 0
+
+
+async def test_metrics_are_not_on_the_public_port(server: Server) -> None:
+    """The balancer publishes the other port; nothing of these is for callers."""
+    status, _ = await server.get(server.url("/metrics"))
+
+    assert status == 404
+
+
+async def test_metrics_can_be_switched_off(table: Path) -> None:
+    """`METRICS_PORT=0` opens no second port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+
+    async with serving(replace(settings_for(table), port=port)) as server:
+        health = await server.get(server.url("/health"))
+
+        assert (server.service.port, server.service.metrics_port) == (port, 0)
+        assert health == (200, "Healthy")
+
+
+async def test_call_leaves_its_figures(server: Server) -> None:
+    """One call with a tool turn: each figure has counted it, and no label names the caller."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.say("the usual")
+        active = await server.metric("agent_active_calls")
+    await server.calls.until_quiet()
+
+    use_case = "restaurantOrderingUseCase"
+    assert active == 1
+    assert await server.metric("agent_active_calls") == 0
+    assert (
+        await server.metric("agent_calls_total", use_case=use_case, end_reason="caller_hangup") == 1
+    )
+    assert (
+        await server.metric("agent_turn_time_to_first_speech_seconds_count", use_case=use_case) == 1
+    )
+    assert (
+        await server.metric(
+            "agent_tool_duration_seconds_count", tool="CheckPastOrdersFunction", outcome="ok"
+        )
+        == 1
+    )
+    assert (
+        await server.metric("agent_llm_requests_total", model="offline:", outcome="finished") == 2
+    )
+    assert await server.metric("agent_llm_tokens_total", model="offline:", kind="input") > 0
+    assert await server.metric("agent_store_duration_seconds_count", operation="put") > 0
+    _, text = await server.get(server.metrics_url)
+    assert ADA not in text and call.relay.fields["CallSid"] not in text
+
+
+async def test_tasks_are_counted(server: Server) -> None:
+    """A leak of them shows, and that it is over: they are looked at every half second."""
+    leaked, released, telemetry = 1000, asyncio.Event(), server.service.telemetry
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(leaked):
+            tasks.create_task(released.wait())
+        await until(lambda: telemetry.value("agent_tasks") > leaked)
+        released.set()
+
+    await until(lambda: 0 < telemetry.value("agent_tasks") < leaked)

@@ -1,0 +1,280 @@
+"""The relay socket: who may open it, and what frames cannot do to a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.errors import StoreError
+from agent.http.middleware import TROUBLE
+from agent.ports import Item
+from tests.fakes import MemoryStore
+from tests.servers import Server, heard_out, serving, settings_for, staged
+from tests.system.test_call import offline, seeded
+from tests.twilio_client.call import Manner
+from tests.twilio_client.ledger import Fault
+
+ADA = "+15550100001"
+BARE = "wss://voice.example.com/"
+
+
+@pytest.mark.parametrize("signature", [None, "", "Zm9yZ2Vk"])
+async def test_handshake_without_twilios_signature_is_refused(
+    server: Server, signature: str | None
+) -> None:
+    """Refused before the upgrade, counted, and the token is not spent (D4)."""
+    relay = await server.relay(From=ADA)
+
+    status = await server.twilio.handshake(relay.url, signature=signature)
+
+    assert status == 403
+    assert await server.metric("agent_calls_refused_total", reason="signature") == 1
+    async with server.twilio.connect(relay) as call:
+        assert (await call.say("are you open")).text
+
+
+async def test_call_that_begins_while_the_service_drains_is_handed_over(server: Server) -> None:
+    """The socket was there before the drain, its `setup` comes after it."""
+    relay = await server.relay(From=ADA)
+    async with server.twilio.dial(relay) as call:
+        server.calls.lines.drain()
+        await call.set_up()
+        ending = await heard_out(call)
+
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+
+
+async def test_handshake_while_the_table_is_away_is_refused_and_counted(tmp_path: Path) -> None:
+    """Twilio asks the action URL then; a 500 of the server would say nothing."""
+
+    class Away(MemoryStore):
+        async def get(self, pk: str, sk: str) -> Item | None:
+            raise StoreError("the table is away")
+
+    url = f"{BARE}?callSid=CA0&token=abc"
+    async with staged(settings_for(tmp_path / "t.db"), Away(), offline) as server:
+        status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
+
+        assert status == 503
+        _, metrics = await server.get(server.url("/metrics"))
+        assert 'agent_calls_refused_total{reason="store"} 1.0' in metrics
+
+
+async def test_signature_of_a_webhook_opens_no_socket(server: Server) -> None:
+    """What is signed for https is not signed for wss (D4)."""
+    relay = await server.relay(From=ADA)
+    signature = server.twilio.sign(relay.url.replace("wss://", "https://"))
+
+    assert await server.twilio.handshake(relay.url, signature=signature) == 403
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?callSid=CA0", "?token=abc", "?callSid=CA0&token=abc", "?callSid=&token="],
+)
+async def test_socket_without_a_call_that_was_set_up_is_refused(server: Server, query: str) -> None:
+    """A signature that never expires is not enough; nothing is stored (D4)."""
+    url = f"{BARE}{query}"
+
+    status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
+
+    assert status == 403
+    assert await server.metric("agent_calls_refused_total", reason="token") == 1
+    assert await server.items("CA0") == []
+
+
+async def test_token_opens_one_socket(server: Server) -> None:
+    """Of two sockets with one token, at the same time, one is refused (D4)."""
+    relay = await server.relay(From=ADA)
+    signature = server.twilio.sign(relay.url)
+
+    async with asyncio.TaskGroup() as tasks:
+        sockets = [
+            tasks.create_task(server.twilio.handshake(relay.url, signature=signature))
+            for _ in range(2)
+        ]
+
+    assert sorted(socket.result() for socket in sockets) == [101, 403]
+
+
+async def test_token_of_another_call_opens_nothing(server: Server) -> None:
+    """A token is bound to its call (D4)."""
+    mine, other = await server.relay(From=ADA), await server.relay(From=ADA)
+    url = mine.url.replace(mine.fields["CallSid"], other.fields["CallSid"])
+
+    status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
+
+    assert status == 403
+
+
+async def test_setup_that_names_another_call_is_hung_up_on(server: Server) -> None:
+    """The socket and what is said on it must be of one call (D4)."""
+    other = await server.relay(From="+15550100002")
+    manner = Manner(setup={"callSid": other.fields["CallSid"]})
+
+    async with server.twilio.call(manner=manner, From=ADA) as call:
+        await call.settle()
+        ending = await call.hang_up()
+
+    assert [violation.fault for violation in call.ledger.violations] == [Fault.HUNG_UP_ON]
+    assert ending.status == "failed"
+    assert ending.answer and ending.answer.verbs == ("Connect",)
+    assert await server.metric("agent_calls_refused_total", reason="setup") == 1
+    assert await server.items(other.fields["CallSid"], "chat::") == []
+
+
+async def test_setup_of_another_account_is_hung_up_on(table: Path) -> None:
+    """As at the webhook."""
+    settings = settings_for(table, TWILIO_ACCOUNT_SID="AC" + "0" * 32)
+
+    async with serving(settings) as server:
+        manner = Manner(setup={"accountSid": "AC" + "1" * 32})
+        async with server.twilio.call(manner=manner, From=ADA) as call:
+            await call.settle()
+        refused = await server.metric("agent_calls_refused_total", reason="setup")
+
+    assert refused == 1
+    assert call.ending and call.ending.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        ("{", "not_json"),
+        ('{"type": "prompt", "x": ' + "[" * 60_000, "not_json"),
+        ("null", "no_type"),
+        ('{"type": 7}', "no_type"),
+        ('{"type": "prompt", "voicePrompt": null}', "bad_field"),
+        ('{"type": "dtmf", "digit": "A"}', "bad_field"),
+        ('{"type": "connected"}', "unknown_type"),
+        ('{"type": "info", "name": "weather", "value": 1}', "unknown_info"),
+        (json.dumps({"type": "prompt", "voicePrompt": "x" * 65_536, "last": True}), "too_large"),
+    ],
+)
+async def test_frame_that_cannot_be_used_is_counted_and_ignored(
+    server: Server, frame: str, kind: str
+) -> None:
+    """Whatever comes, the call goes on as if it had not come (D3)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send_raw(frame)
+        reply = await call.say("are you open")
+
+    assert reply.text
+    assert call.ledger.violations == []
+    assert await server.metric("agent_relay_frames_ignored_total", kind=kind) == 1
+    assert [text for said, text in await server.said(call) if said == "callerSaid"] == [
+        "are you open"
+    ]
+
+
+async def test_binary_frame_is_counted_and_ignored(server: Server) -> None:
+    """Twilio sends text only (D3)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send_binary(b'{"type": "dtmf", "digit": "1"}')
+        reply = await call.say("are you open")
+
+    assert reply.text
+    assert await server.metric("agent_relay_frames_ignored_total", kind="binary") == 1
+
+
+async def test_frames_before_setup_are_counted_and_ignored(server: Server) -> None:
+    """Out of order is no reason to lose the call (D3)."""
+    relay = await server.relay(From=ADA)
+
+    async with server.twilio.dial(relay) as call:
+        await call.send(type="prompt", voicePrompt="too early", lang="en-US", last=True)
+        await call.send(type="dtmf", digit="1")
+        await call.set_up()
+        reply = await call.say("are you open")
+
+    assert reply.text
+    assert await server.metric("agent_relay_frames_ignored_total", kind="before_setup") == 2
+    assert ("callerSaid", "too early") not in await server.said(call)
+
+
+async def test_second_setup_changes_nothing(server: Server) -> None:
+    """A call cannot be made another one while it runs (D3)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send(type="setup", callSid="CAother", accountSid="AC", sessionId="VX")
+        reply = await call.say("are you open")
+
+    assert reply.text
+    assert await server.metric("agent_relay_frames_ignored_total", kind="repeated_setup") == 1
+
+
+async def test_error_that_the_relay_reports_is_counted(server: Server) -> None:
+    """A frame of ours was refused, or a provider has trouble; the call goes on (D3)."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send(type="error", description="Invalid message received: {}")
+        await call.send(type="info", name="roundTripDelayMs", value="121")
+        reply = await call.say("are you open")
+
+    assert reply.text
+    assert await server.metric("agent_relay_errors_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "attribute"), [("64111", "ttsProvider"), (64114, "transcriptionProvider")]
+)
+async def test_provider_that_fails_while_a_call_goes_on_is_avoided(
+    server: Server, code: object, attribute: str
+) -> None:
+    """The relay tells it on the socket; new calls are connected without it."""
+    async with server.twilio.call(From=ADA) as call:
+        await call.send(type="error", description="Trouble.", code=code)
+        await call.say("are you open")
+    following = await server.relay(From="+15550100077")
+
+    assert following.attributes[attribute] != call.relay.attributes[attribute]
+
+
+async def test_socket_route_asked_without_an_upgrade_says_so(server: Server) -> None:
+    """A browser or a scanner gets an answer that is none of a call."""
+    status, _ = await server.get(server.url("/"))
+
+    assert status == 426
+
+
+async def test_named_route_of_the_socket_serves_as_well(server: Server) -> None:
+    """The predecessor's path leads to the same call."""
+    relay = await server.relay(From=ADA)
+    url = relay.url.replace("example.com/?", "example.com/conversation-relay?")
+
+    assert await server.twilio.handshake(url, signature=server.twilio.sign(url)) == 101
+
+
+class _ForgetfulStore(MemoryStore):
+    """Loses all but the session once a call was set up, or fails in another way."""
+
+    fault: Exception | None = None
+    is_forgetful = False
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        if self.is_forgetful and sk != "connection":
+            if self.fault:
+                raise self.fault
+            return None
+        return await super().get(pk, sk)
+
+
+@pytest.mark.parametrize("fault", [None, RuntimeError("a fault of ours")])
+async def test_call_that_cannot_begin_is_given_back(
+    tmp_path: Path, fault: Exception | None
+) -> None:
+    """The socket is closed, so that the action URL finds words; no call is left (D24)."""
+    store = _ForgetfulStore()
+    await seeded(store)
+
+    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
+        relay = await server.relay(From=ADA)
+        store.is_forgetful, store.fault = True, fault
+        async with server.twilio.connect(relay) as call:
+            await call.settle()
+        active = await server.metric("agent_active_calls")
+
+    assert call.ending and call.ending.status == "failed"
+    assert call.ending.answer and TROUBLE in call.ending.answer.xml
+    assert active == 0

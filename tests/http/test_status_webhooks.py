@@ -1,0 +1,91 @@
+"""Twilio reports what became of a text message."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import FormData
+from structlog.testing import capture_logs
+
+from tests.servers import ORIGIN, Server
+
+STATUS_URL = f"{ORIGIN}/messages/status"
+
+
+def report(status: str, **fields: str) -> dict[str, str]:
+    return {
+        "MessageSid": "SM00000000000000000000000000000001",
+        "MessageStatus": status,
+        "To": "+15550100001",
+        "From": "+15550100099",
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "label"),
+    [("sent", "sent"), ("delivered", "delivered"), ("x" * 300, "other"), ("+15550100001", "other")],
+)
+async def test_report_is_counted_and_answered_with_nothing(
+    server: Server, status: str, label: str
+) -> None:
+    """The labels are a closed list, whatever comes."""
+    with capture_logs() as logs:
+        answer = await server.twilio.post(STATUS_URL, report(status))
+
+    assert (answer.status, answer.xml) == (204, "")
+    assert await server.metric("agent_messages_total", channel="sms", status=label) == 1
+    assert logs == []
+
+
+@pytest.mark.parametrize("status", ["undelivered", "failed"])
+async def test_message_that_was_lost_is_logged_with_the_error_and_no_number(
+    server: Server, status: str
+) -> None:
+    """Operators see a sender that is blocked; nobody sees who was written to."""
+    with capture_logs() as logs:
+        await server.twilio.post(STATUS_URL, report(status, ErrorCode="30007"))
+
+    assert logs == [
+        {
+            "event": "sms.delivery_failed",
+            "log_level": "warning",
+            "status": status,
+            "error_code": 30007,
+        }
+    ]
+    assert await server.metric("agent_messages_total", channel="sms", status=status) == 1
+
+
+@pytest.mark.parametrize("signature", ["", "Zm9yZ2Vk"])
+async def test_report_of_a_stranger_is_refused(server: Server, signature: str) -> None:
+    """Only Twilio's reports are counted."""
+    answer = await server.twilio.post(STATUS_URL, report("failed"), signature=signature)
+
+    assert answer.status == 403
+    assert await server.metric("agent_messages_total", channel="sms", status="failed") == 0
+
+
+@pytest.mark.parametrize("missing", ["MessageSid", "MessageStatus"])
+async def test_report_of_nothing_is_refused(server: Server, missing: str) -> None:
+    """It is signed, and says nothing."""
+    fields = report("sent")
+    del fields[missing]
+
+    answer = await server.twilio.post(STATUS_URL, fields)
+
+    assert answer.status == 400
+
+
+async def test_report_that_is_no_form_is_no_error_of_ours(server: Server) -> None:
+    """Twilio is never answered with a 5xx, and it is measured like the other webhooks."""
+    form = FormData()
+    form.add_field("MessageStatus", b"\xff", filename="a.txt")
+
+    async with server.twilio.http.post(server.url("/messages/status"), data=form) as answer:
+        status = answer.status
+
+    assert status == 403
+    count = await server.metric(
+        "agent_webhook_duration_seconds_count", route="/messages/status", status="403"
+    )
+    assert count == 1

@@ -1,0 +1,425 @@
+"""Requests to Bedrock are those the SDK would send; connections are kept, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import aioboto3  # type: ignore[import-untyped] # ships no types
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from agent.call.events import ReplyFault
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage
+from agent.errors import ModelError
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.llm.timeouts import TimeLimits
+from agent.usecases.use_case import ModelSettings
+from tests.llm import contract
+from tests.llm.accounts import set_account
+from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta, fault
+
+NOVA = "us.amazon.nova-lite-v1:0"
+PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
+PIECES = [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
+ASKED = contract.request(contract.SMALL_TALK)
+SENT = (
+    "accept-encoding",
+    "authorization",
+    "content-length",
+    "content-type",
+    "host",
+    "x-amz-date",
+    "x-amz-security-token",
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that does not exist, and an endpoint only where a test names one."""
+    set_account(monkeypatch)
+
+
+@asynccontextmanager
+async def served(
+    monkeypatch: pytest.MonkeyPatch, *answers: Answer
+) -> AsyncIterator[tuple[Bedrock, BedrockClient]]:
+    async with bedrock(*answers) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.url)
+        async with BedrockClient.open() as client:
+            yield server, client
+
+
+def nova(client: BedrockClient, identifier: str = NOVA) -> BedrockModel:
+    return BedrockModel(identifier, ModelSettings(), client)
+
+
+def limited(client: BedrockClient, limits: TimeLimits) -> FailoverModel:
+    """The model with the time limits of a process."""
+    candidate = Candidate(nova(client), ModelCircuit(NOVA))
+    return FailoverModel([candidate], HedgeBudget(0.0), limits=limits)
+
+
+async def told(model: BedrockModel) -> list[ReplyPiece]:
+    """A whole reply, without its signs of life."""
+    return contract.without_signs_of_life(await contract.pieces_of(model, ASKED))
+
+
+def that_matters(asked: Asked) -> tuple[str, str, dict[str, str], bytes]:
+    headers = {name: asked.headers[name] for name in SENT if name in asked.headers}
+    return asked.method, asked.path, headers, asked.body
+
+
+async def both(server: Bedrock, model: BedrockModel) -> tuple[Asked, Asked]:
+    """The same request made by us and by the SDK."""
+    await contract.pieces_of(model, ASKED)
+    body = json.loads(server.asked[-1].body)
+    session = aioboto3.Session(region_name="eu-central-1")
+    async with session.client("bedrock-runtime", endpoint_url=server.url) as client:
+        answer = await client.converse_stream(modelId=model.name, **body)
+        async for _ in answer["stream"]:
+            pass
+    ours, theirs = server.asked[-2:]
+    return ours, theirs
+
+
+@pytest.mark.parametrize("token", ["", "session/token=="])
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "amazon.nova-micro-v1:0",
+        NOVA,
+        "global.anthropic.claude-haiku-4-5-20251001-v1:0",
+        PROFILE,
+        "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/a1b2c3",
+        "a model~with_odd.charäcters",
+    ],
+)
+async def test_request_is_the_one_the_sdk_would_send(
+    monkeypatch: pytest.MonkeyPatch, identifier: str, token: str
+) -> None:
+    """Path, headers, body and signature; both are made anew if a second passes between them."""
+    if token:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    async with served(monkeypatch) as (server, client):
+        ours, theirs = await both(server, nova(client, identifier))
+        while ours.headers["x-amz-date"] != theirs.headers["x-amz-date"]:
+            ours, theirs = await both(server, nova(client, identifier))
+
+    assert that_matters(ours) == that_matters(theirs)
+    assert ("x-amz-security-token" in ours.headers) is bool(token)
+
+
+async def test_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the SDK resolves it, also in other partitions."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", raising=False)
+
+    async with BedrockClient.open() as german, BedrockClient.open(region="cn-north-1") as chinese:
+        places = [(client.region, client.endpoint) for client in (german, chinese)]
+
+    assert places == [
+        ("eu-central-1", "https://bedrock-runtime.eu-central-1.amazonaws.com"),
+        ("cn-north-1", "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+    ]
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"])
+async def test_endpoint_can_be_set(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """For a VPC endpoint of one's own, or an emulator."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:9/")
+
+    async with BedrockClient.open() as client:
+        assert client.endpoint == "http://127.0.0.1:9"
+
+
+async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what is missing."""
+    monkeypatch.delenv("AWS_REGION")
+
+    with pytest.raises(ModelError, match="AWS configuration: You must specify a region") as caught:
+        async with BedrockClient.open():
+            pass
+
+    assert caught.value.fault is ReplyFault.DENIED
+
+
+async def test_without_credentials_a_reply_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts all the same, as they may come."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    async with served(monkeypatch) as (server, client):
+        with pytest.raises(ModelError, match="no AWS credentials were found") as caught:
+            await contract.pieces_of(nova(client), ASKED)
+
+    assert caught.value.fault is ReplyFault.DENIED
+    assert server.asked == []
+
+
+async def test_credentials_that_cannot_be_had_are_told_and_do_not_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The cause in the log, what the source said only as a personal value."""
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    with capture_logs() as logged:
+        async with served(monkeypatch) as (_, client):
+            with pytest.raises(ModelError, match="no AWS credentials were found"):
+                await contract.pieces_of(nova(client), ASKED)
+
+    assert [{**line, "pii_detail": ""} for line in logged] == [
+        {
+            "event": "bedrock.credentials_renewal_failed",
+            "log_level": "error",
+            "cause": "CredentialRetrievalError",
+            "pii_detail": "",
+        }
+    ]
+
+
+async def test_complete_reply_leaves_its_connection_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A turn pays no handshake."""
+    async with served(monkeypatch) as (server, client):
+        replies = [await told(nova(client)) for _ in range(3)]
+
+    assert replies == [PIECES] * 3
+    assert server.opened == 1
+
+
+async def test_refusal_leaves_its_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Throttling must not cost handshakes on top."""
+    refusal = Answer((b'{"message":"Slow down."}',), 429, {"x-amzn-errortype": "Throttling"})
+    async with served(monkeypatch, refusal, Answer()) as (server, client):
+        with pytest.raises(ModelError):
+            await contract.pieces_of(nova(client), ASKED)
+        await contract.pieces_of(nova(client), ASKED)
+
+    assert server.opened == 1
+
+
+async def test_warming_opens_connections_before_they_are_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as wanted, none twice, and replies run on them."""
+    async with served(monkeypatch) as (server, client):
+        await client.warm(3)
+        await client.warm(3)
+        await nova(client).warm()
+        await contract.pieces_of(nova(client), ASKED)
+
+        assert (server.opened, len(server.asked)) == (3, 1)
+
+
+async def test_warming_replaces_a_connection_that_was_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An interrupted reply costs its connection."""
+    async with served(monkeypatch) as (server, client):
+        server.answers = [Answer((START + delta("Well"), server.until_left))]
+        await client.warm()
+        await contract.tasks_left_after_closing(nova(client), ASKED)
+        await client.warm()
+
+        assert server.opened == 2
+
+
+async def test_connection_the_other_side_closes_is_no_spare_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Warming sees to another."""
+    async with served(monkeypatch, Answer(headers={"Connection": "close"})) as (server, client):
+        await contract.pieces_of(nova(client), ASKED)
+        await client.warm()
+
+        assert server.opened == 2
+
+
+async def test_warming_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn itself will tell."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        async with BedrockClient.open() as client:
+            await client.warm(2)
+
+
+async def test_closing_a_reply_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else makes the model stop."""
+    async with served(monkeypatch) as (server, client):
+        server.answers = [Answer((START + delta("Well"), server.until_left))]
+
+        await contract.tasks_left_after_closing(nova(client), ASKED)
+
+        assert await server.left.get() == "left"
+
+
+@pytest.mark.parametrize("begun", [b"", START])
+async def test_cancelling_a_reply_closes_its_connection(
+    monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """Before the first word, too."""
+    async with served(monkeypatch) as (server, client):
+        is_asked = asyncio.Event()
+
+        async def tell(_: web.Request) -> None:
+            is_asked.set()
+
+        server.answers = [Answer((begun, tell, server.until_left))]
+        turn = asyncio.create_task(contract.pieces_of(nova(client), ASKED))
+        await is_asked.wait()
+        turn.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        assert await server.left.get() == "left"
+
+
+async def test_many_replies_left_at_any_point_leave_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each connection that was used is closed; replies not begun use none."""
+    async with served(monkeypatch) as (server, client):
+        server.answers = [Answer((START + delta("One") + delta("Two"), server.until_left))]
+
+        async def leave_after(pieces: int) -> None:
+            async with aclosing(nova(client).reply(ASKED)) as reply:
+                for _ in range(pieces):
+                    await anext(reply)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(90):
+                tasks.create_task(leave_after(number % 3))
+        for _ in range(60):
+            assert await server.left.get() == "left"
+
+        assert len(server.asked) == 60
+
+
+@pytest.mark.parametrize(
+    ("begun", "limits"),
+    [
+        ((), TimeLimits(first_event=0.05)),
+        ((START[:20],), TimeLimits(first_event=0.05)),
+        ((START + delta("Well"),), TimeLimits(gap=0.05)),
+        ((START + delta("Well") + START[:20],), TimeLimits(gap=0.05)),
+    ],
+)
+async def test_silence_is_a_timeout_and_closes_the_connection(
+    monkeypatch: pytest.MonkeyPatch, begun: tuple[bytes, ...], limits: TimeLimits
+) -> None:
+    """Before the first event and between events; a part of an event does not count."""
+    async with served(monkeypatch) as (server, client):
+        server.answers = [Answer((*begun, server.until_left))]
+
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(limited(client, limits), ASKED)
+
+        assert caught.value.fault is ReplyFault.TIMEOUT
+        assert await server.left.get() == "left"
+
+
+async def test_silence_after_the_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply is complete without its usage."""
+    async with served(monkeypatch) as (server, client):
+        server.answers = [Answer((MESSAGE, server.until_left))]
+
+        pieces = await contract.pieces_of(limited(client, TimeLimits(gap=0.05)), ASKED)
+
+        assert pieces == PIECES[:2]
+        assert await server.left.get() == "left"
+
+
+@pytest.mark.parametrize("sent", [b"", START, START + delta("Well"), MESSAGE[:-1]])
+async def test_stream_that_ends_before_its_message_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Cut off, though nobody says so."""
+    async with served(monkeypatch, Answer((sent,))) as (_, client):
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(nova(client), ASKED)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "status"),
+    [
+        (
+            Answer((b'{"message": "Said: 1234."}',), 429, {"x-amzn-errortype": "Throttling:x"}),
+            "Throttling",
+            429,
+        ),
+        (
+            Answer((START + delta("Well") + fault("throttlingException", "Said: 1234."),)),
+            "throttlingException",
+            0,
+        ),
+    ],
+)
+async def test_refusal_is_logged_without_the_providers_words(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, kind: str, status: int
+) -> None:
+    """They may be the caller's: only under a key that is dropped by default."""
+    with capture_logs() as logged:
+        async with served(monkeypatch, answer) as (_, client):
+            with pytest.raises(ModelError) as caught:
+                await contract.pieces_of(nova(client), ASKED)
+
+    assert caught.value.fault is ReplyFault.THROTTLED
+    assert "1234" not in str(caught.value)
+    assert logged == [
+        {
+            "event": "bedrock.request_refused",
+            "log_level": "warning",
+            "model": NOVA,
+            "fault": "throttled",
+            "kind": kind,
+            "status": status,
+            "pii_detail": "Said: 1234.",
+        }
+    ]
+
+
+async def test_error_after_the_message_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply is complete."""
+    sent = MESSAGE + fault("internalServerException")
+    async with served(monkeypatch, Answer((sent,))) as (_, client):
+        assert await told(nova(client)) == PIECES[:2]
+
+
+async def test_connection_lost_in_a_reply_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reset by the other side."""
+
+    async def reset(request: web.Request) -> None:
+        assert request.transport is not None
+        request.transport.abort()
+
+    async with served(monkeypatch, Answer((START + delta("Well"), reset))) as (_, client):
+        with pytest.raises(ModelError) as caught:
+            await contract.pieces_of(nova(client), ASKED)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
+
+
+async def test_endpoint_that_refuses_connections_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So another model may be tried."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        async with BedrockClient.open() as client:
+            with pytest.raises(ModelError) as caught:
+                await contract.pieces_of(nova(client), ASKED)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE

@@ -1,0 +1,514 @@
+"""Chat completions as servers and proxies really write them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.call.events import ReplyFault
+from agent.call.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.errors import ModelError
+from agent.llm.openai.chat_stream import MOST_BYTES, ChatDecoder
+from agent.llm.openai.chat_tool_calls import MOST_CALLS
+from tests.llm import contract
+from tests.llm.bodies import (
+    ASKED,
+    DONE,
+    calls,
+    chunk,
+    event,
+    part,
+    pieces_of,
+    raw_server,
+    stop,
+    words,
+)
+
+Called = list[tuple[str, dict[str, object]]]
+
+TWO: Called = [("menu", {"day": 1}), ("hours", {"day": 2})]
+D1, D2 = '{"day": 1}', '{"day": 2}'
+
+CALLS: dict[str, tuple[bytes, Called]] = {
+    "index is always 0": (
+        calls(part("menu", D1, index=0, id="a")) + calls(part("hours", D2, index=0, id="b")),
+        TWO,
+    ),
+    "index is always 0, in fragments": (
+        calls(part("menu", "", index=0, id="a"))
+        + calls(part(arguments='{"day"', index=0))
+        + calls(part(arguments=": 1}", index=0))
+        + calls(part("hours", "", index=0, id="b"))
+        + calls(part(arguments='{"day"', index=0), part(arguments=": 2}", index=0)),
+        TWO,
+    ),
+    "index is always 0, fragments interleave by id": (
+        calls(part("menu", "", index=0, id="a"), part("hours", "", index=0, id="b"))
+        + calls(part(arguments='{"day"', index=0, id="a"))
+        + calls(part(arguments='{"day"', index=0, id="b"))
+        + calls(part(arguments=": 1}", index=0, id="a"))
+        + calls(part(arguments=": 2}", index=0, id="b")),
+        TWO,
+    ),
+    "index is always 0, no ids": (
+        calls(part("menu", D1, index=0)) + calls(part("hours", D2, index=0)),
+        TWO,
+    ),
+    "index is always 0, no ids, no arguments": (
+        calls(part("menu", "", index=0)) + calls(part("hours", "", index=0)),
+        [("menu", {}), ("hours", {})],
+    ),
+    "one tool twice, index is always 0, no ids": (
+        calls(part("menu", D1, index=0)) + calls(part("menu", D2, index=0)),
+        [("menu", {"day": 1}), ("menu", {"day": 2})],
+    ),
+    "no index": (calls(part("menu", D1, id="a"), part("hours", D2, id="b")), TWO),
+    "no index and no ids": (calls(part("menu", D1), part("hours", D2)), TWO),
+    "no index, in fragments": (
+        calls(part("menu", id="a"))
+        + calls(part(arguments='{"day": '))
+        + calls(part(arguments="1}"))
+        + calls(part("hours", '{"day', id="b"))
+        + calls(part(arguments='": 2}')),
+        TWO,
+    ),
+    "index as text": (
+        calls(part("menu", '{"day": ', index="0", id="a"), part("hours", D2, index="1", id="b"))
+        + calls(part(arguments="1}", index="0")),
+        TWO,
+    ),
+    "ids repeated": (
+        calls(part("menu", D1, index=0, id="a"), part("hours", D2, index=1, id="a")),
+        TWO,
+    ),
+    "ids repeated, arguments later": (
+        calls(part("menu", "", index=0, id="a"), part("hours", "", index=1, id="a"))
+        + calls(part(arguments=D1, index=0, id="a"))
+        + calls(part(arguments=D2, index=1, id="a")),
+        TWO,
+    ),
+    "ids new in each fragment": (
+        calls(part("menu", '{"day', index=0, id="a")) + calls(part(None, '": 1}', index=0, id="b")),
+        TWO[:1],
+    ),
+    "ids are numbers": (calls(part("menu", D1, index=0, id=7)), TWO[:1]),
+    "name repeated": (
+        calls(part("menu", '{"day', index=0, id="a"))
+        + calls(part("menu", '": 1}', index=0, id="a")),
+        TWO[:1],
+    ),
+    "name repeated, no ids": (
+        calls(part("menu", '{"day', index=0)) + calls(part("menu", '": 1}', index=0)),
+        TWO[:1],
+    ),
+    "name in pieces": (
+        calls(part("get_", index=0, id="a"))
+        + calls(part("weather", index=0))
+        + calls(part(arguments=D1, index=0)),
+        [("get_weather", {"day": 1})],
+    ),
+    "name so far": (
+        calls(part("get_", index=0, id="a"))
+        + calls(part("get_weather", "", index=0, id="a"))
+        + calls(part(arguments=D1, index=0)),
+        [("get_weather", {"day": 1})],
+    ),
+    "the whole call again": (
+        calls(part("menu", D1, index=0, id="a")) + calls(part("menu", D1, index=0, id="a")),
+        TWO[:1],
+    ),
+    "null among the calls": (
+        chunk({"tool_calls": [None, part("menu", D1, index=0, id="a"), 7, "x", []]})
+        + chunk({"tool_calls": None}),
+        TWO[:1],
+    ),
+    "one call, no list": (chunk({"tool_calls": part("menu", D1, id="a")}), TWO[:1]),
+    "call without a function": (
+        chunk({"tool_calls": [{"id": "a", "name": "menu", "arguments": {"day": 1}}]}),
+        TWO[:1],
+    ),
+    "the old form": (
+        chunk({"function_call": {"name": "menu", "arguments": '{"day'}})
+        + chunk({"function_call": {"arguments": '": 1}'}}),
+        TWO[:1],
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", CALLS)
+@pytest.mark.parametrize("reason", ["tool_calls", "stop"])
+async def test_calls_are_told_apart(dialect: str, reason: str) -> None:
+    """By what marks there are."""
+    body, expected = CALLS[dialect]
+
+    pieces = await pieces_of(body + stop(reason) + DONE)
+
+    assert contract.calls(pieces) == expected
+    assert pieces[-1] == Stopped(StopReason.TOOLS)
+    ids = [piece.id for piece in pieces if isinstance(piece, ToolCall)]
+    assert all(ids) and len(set(ids)) == len(ids)
+
+
+GIVEN: dict[str, list[object]] = {
+    "an object": [{"day": 1}],
+    "an object after nothing": ["", {"day": 1}],
+    "an object again": [{"day": 1}, {"day": 1}],
+    "an empty object, then the object": ["{}", D1],
+    "an empty object, then fragments": ["{}", '{"day', '": 1}'],
+    "an empty object of JSON, then the object": [{}, {"day": 1}],
+    "null, then the object": ["null", D1],
+    "no text, then the object": [None, D1],
+    "JSON in a JSON string": [json.dumps(D1)],
+    "JSON in a JSON string, in fragments": [json.dumps(D1)[:5], json.dumps(D1)[5:]],
+    "JSON in JSON strings": [json.dumps(json.dumps(D1))],
+    "empty string of JSON, then the object": ['""', D1],
+    "a list with the object": [f"[{D1}]"],
+    "a list of JSON with the object": [[{"day": 1}]],
+    "the same again": [D1, D1],
+    "what there is so far": ['{"day', '{"day": 1', D1],
+    "what there is so far, as objects": [{}, {"day": 1}],
+    "blanks around": ["\n ", D1, " \n"],
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+async def test_arguments_with_one_meaning_are_read(given: str) -> None:
+    """In each form that stands for one object."""
+    fragments = [part(arguments=each, index=0) for each in GIVEN[given]]
+    body = calls(part("menu", index=0, id="a")) + b"".join(calls(each) for each in fragments)
+
+    pieces = await pieces_of(body + stop("tool_calls") + DONE)
+
+    assert contract.calls(pieces) == TWO[:1]
+
+
+@pytest.mark.parametrize("given", ["", "null", "{}", '""', "[]", '"null"', '"{}"', {}, [], None])
+async def test_no_arguments_are_an_empty_object(given: object) -> None:
+    """However a server says that there are none."""
+    pieces = await pieces_of(calls(part("menu", given, index=0, id="a")) + stop("tool_calls"))
+
+    assert pieces[0] == ToolCall("a", "menu", "{}")
+
+
+@pytest.mark.parametrize("given", ["[1]", "7", '"hello"', '{"day": 1}{"day": 2}', '{"day', "x{}"])
+async def test_arguments_without_a_meaning_stay_as_they_came(given: str) -> None:
+    """The conversation tells the model, which asks again."""
+    pieces = await pieces_of(calls(part("menu", given, index=0, id="a")) + stop("tool_calls"))
+
+    assert pieces[0] == ToolCall("a", "menu", given)
+
+
+HALVES = ("\ud83d", "\ude00")
+
+
+async def test_a_character_in_two_pieces_is_one() -> None:
+    """In words and in arguments."""
+    pieces = await pieces_of(
+        words("Hi " + HALVES[0])
+        + words(HALVES[1] + "!")
+        + calls(part("menu", '{"name": "' + HALVES[0], index=0, id="a"))
+        + calls(part(arguments=HALVES[1] + '"}', index=0))
+        + stop("tool_calls")
+    )
+
+    assert contract.said(pieces) == "Hi \U0001f600!"
+    assert contract.calls(pieces) == [("menu", {"name": "\U0001f600"})]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"name": "a' + HALVES[0] + '"}', '{"name": "a\\ud83d"}', '{"name": "a\\uDE00"}'],
+)
+async def test_half_a_character_is_left_out(arguments: str) -> None:
+    """No UTF-8 has it, so no later request could be written."""
+    pieces = await pieces_of(
+        words("A" + HALVES[0])
+        + words("B" + HALVES[1])
+        + calls(part("menu", arguments, index=0, id="a" + HALVES[0]))
+        + stop("tool_calls")
+    )
+
+    assert contract.said(pieces) == "AB"
+    assert contract.calls(pieces) == [("menu", {"name": "a"})]
+    assert [piece.id for piece in pieces if isinstance(piece, ToolCall)] == ["a"]
+
+
+SAID: dict[str, bytes] = {
+    "parts": words([{"type": "text", "text": "Hello "}, {"type": "text", "text": "there."}]),
+    "parts without a type": words([{"text": "Hello "}, "there.", None, 7, {"text": None}]),
+    "one part": words({"type": "text", "text": "Hello there."}),
+    "parts with thoughts": words(
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+            {"type": "text", "text": "Hello there."},
+            {"type": "reference", "reference_ids": [1]},
+        ]
+    ),
+    "a refusal": chunk({"content": None, "refusal": "Hello there."}),
+    "nothing that is text": words(7) + words(True) + words({"a": 1}) + words("Hello there."),
+    "thoughts": chunk({"reasoning_content": "Hm."})
+    + chunk({"reasoning": "Hm.", "reasoning_details": [{}]})
+    + words("Hello there."),
+    "a filter's results first": event({"choices": [], "prompt_filter_results": [{}]})
+    + words("Hello there."),
+    "choices that are none": event({"choices": None})
+    + event({"choices": 7})
+    + event({"choices": [None]})
+    + event({"choices": {"delta": {"content": "Hello there."}}}),
+    "a delta that is none": chunk(None) + chunk([]) + chunk("x") + words("Hello there."),
+    "a choice without a delta": event({"choices": [{"message": {"content": "Hello there."}}]}),
+    "events that say nothing": event(None) + event(7) + event([]) + words("Hello there."),
+    "comments": b": OPENROUTER PROCESSING\n\n:\n\n" + words("Hello there."),
+    "keep-alive events": b"event: ping\ndata:\n\nevent: ping\ndata: {}\n\n" + words("Hello there."),
+    "fields without a value": b"id\nretry: 10\nid: 7\n" + words("Hello there."),
+    "a byte order mark": b"\xef\xbb\xbf" + words("Hello there."),
+    "other line ends": words("Hello there.").replace(b"\n", b"\r\n") + b"\r\r",
+    "no blank between": words("Hello ").rstrip() + b"\n" + words("there.").replace(b": ", b":"),
+    "one event in lines": b'data: {"choices": [{"delta":\ndata: {"content": "Hello there."}}]}\n\n',
+    "data written twice": b"data: " + words("Hello there."),
+    "no UTF-8": b'data: {"choices": [{"delta": {"content": "Hello \xf0\x9fthere."}}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("dialect", SAID)
+async def test_words_are_read(dialect: str) -> None:
+    """Wherever they stand; nothing else is said."""
+    pieces = await pieces_of(SAID[dialect] + stop() + DONE)
+
+    assert contract.said(pieces) == "Hello there."
+    assert pieces[-1] == Stopped(StopReason.END)
+
+
+async def test_words_that_are_repeated_at_the_end_are_said_once() -> None:
+    """Some servers close with the whole message."""
+    whole = {"message": {"content": "Hello."}, "finish_reason": "stop"}
+
+    pieces = await pieces_of(words("Hello.") + event({"choices": [whole]}))
+
+    assert pieces == [TextPiece("Hello."), Stopped(StopReason.END)]
+
+
+ENDS: dict[str, tuple[bytes, StopReason]] = {
+    "done": (words("Hi.") + DONE, StopReason.END),
+    "done without a line end": (words("Hi.") + b"data: [DONE]", StopReason.END),
+    "done without a blank": (words("Hi.").strip() + b"\ndata:[DONE]\n", StopReason.END),
+    "done, then more": (words("Hi.") + DONE + words("No.") + b"no", StopReason.END),
+    "done after a call": (calls(part("menu", D1)) + DONE, StopReason.TOOLS),
+    "done inside a call": (calls(part("menu", '{"day')) + DONE, StopReason.END),
+    "no line end": ((words("Hi.") + stop()).rstrip(), StopReason.END),
+    "null as text": (words("Hi.") + stop("null") + stop("None") + stop("stop"), StopReason.END),
+    "capitals": (words("Hi.") + stop("STOP"), StopReason.END),
+    "a limit": (words("Hi.") + stop("MAX_TOKENS"), StopReason.LENGTH),
+    "a reason of Mistral": (words("Hi.") + stop("model_length"), StopReason.LENGTH),
+    "a reason nobody knows": (words("Hi.") + stop("tired"), StopReason.UNKNOWN),
+    "a reason that is none": (words("Hi.") + stop({"type": "stop"}), StopReason.UNKNOWN),
+    "a reason nobody knows after a call": (calls(part("menu")) + stop("x"), StopReason.TOOLS),
+    "calls without a call": (words("Hi.") + stop("tool_calls"), StopReason.MALFORMED),
+    "a call with a stop": (calls(part("menu")) + stop("stop"), StopReason.TOOLS),
+    "a filter": (calls(part("menu")) + stop("content_filter"), StopReason.BLOCKED),
+    "an error after the end": (words("Hi.") + stop() + event({"error": "x"}), StopReason.END),
+    "no JSON after the end": (words("Hi.") + stop() + b"data: {x\n\n" + DONE, StopReason.END),
+}
+
+
+@pytest.mark.parametrize("dialect", ENDS)
+async def test_a_reply_that_is_complete_ends(dialect: str) -> None:
+    """With the reason that was told, or with `[DONE]`."""
+    body, reason = ENDS[dialect]
+
+    assert (await pieces_of(body))[-1] == Stopped(reason)
+
+
+BODY = {"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]}
+CALLING = {"choices": [{"message": {"content": None, "tool_calls": [part("menu", D1)]}}]}
+USED = {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_body_that_is_not_streamed_is_read(indent: int | None) -> None:
+    """Servers that do not stream, or not with tools, answer so."""
+    said = await pieces_of(json.dumps(BODY | USED, indent=indent).encode())
+    called = await pieces_of(json.dumps(CALLING, indent=indent).encode())
+    lined = await pieces_of(json.dumps(CALLING).encode() + b"\n" + json.dumps(BODY).encode())
+
+    assert said == [TextPiece("Hi."), Stopped(StopReason.END), Usage(9, 2)]
+    assert contract.calls(called) == contract.calls(lined) == TWO[:1]
+    assert called[-1] == Stopped(StopReason.TOOLS)
+
+
+FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
+    "nothing": (b"", ReplyFault.UNAVAILABLE),
+    "a cut": (words("Hi."), ReplyFault.UNAVAILABLE),
+    "a cut call": (calls(part("menu", D1)), ReplyFault.UNAVAILABLE),
+    "done without a message": (DONE, ReplyFault.UNAVAILABLE),
+    "only comments": (b": PROCESSING\n\n", ReplyFault.UNAVAILABLE),
+    "a page": (b"<html>\n<body>Sorry</body>\n</html>", ReplyFault.UNAVAILABLE),
+    "no JSON": (b"data: {x\n\n" + words("Hi.") + stop(), ReplyFault.UNAVAILABLE),
+    "nested": (b"data: " + b"[" * 90_000 + b"\n\n", ReplyFault.UNAVAILABLE),
+    "a number too long": (b"data: {" + b"1" * 9_000 + b"}\n\n", ReplyFault.UNAVAILABLE),
+    "a line too long": (b"data: " + b"x" * 900_000, ReplyFault.UNAVAILABLE),
+    "a body too long": (b"{\n" + b"x\n" * 450_000, ReplyFault.UNAVAILABLE),
+    "a body of blanks too long": (b"[\n" + b"7,\n\n" * 300_000, ReplyFault.UNAVAILABLE),
+    "arguments too long": (
+        calls(part("menu", "x" * 70_000)) + stop(),
+        ReplyFault.UNAVAILABLE,
+    ),
+    "an error as text": (words("Hi.") + event({"error": "Failed."}), ReplyFault.UNAVAILABLE),
+    "an error in a choice": (
+        event({"choices": [{"error": {"code": 429, "message": "Slow down."}}]}),
+        ReplyFault.THROTTLED,
+    ),
+    "an error with a status": (
+        event({"error": {"code": 502, "message": "Provider failed."}, "choices": []}),
+        ReplyFault.UNAVAILABLE,
+    ),
+    "an error with a status as text": (event({"error": {"code": "429"}}), ReplyFault.THROTTLED),
+    "an error that asks too much": (
+        event({"error": {"message": "exceeds the context window"}}),
+        ReplyFault.TOO_LONG,
+    ),
+    "an error of nothing": (event({"error": [None]}), ReplyFault.UNAVAILABLE),
+    "an event that is an error": (
+        b'event: error\ndata: {"message": "no", "code": 401}\n\n',
+        ReplyFault.DENIED,
+    ),
+    "an object that is an error": (
+        event({"object": "error", "message": "no", "code": 400}),
+        ReplyFault.REFUSED,
+    ),
+    "a model that failed": (words("Hi.") + stop("error"), ReplyFault.UNAVAILABLE),
+    "a body with an error": (b'[{"error": {"code": 429}}]', ReplyFault.THROTTLED),
+}
+
+
+@pytest.mark.parametrize("dialect", FAULTS)
+async def test_what_is_no_reply_is_a_fault(dialect: str) -> None:
+    """With the kind that decides what is done next."""
+    body, fault = FAULTS[dialect]
+
+    with pytest.raises(ModelError) as caught:
+        await pieces_of(body)
+
+    assert caught.value.fault is fault
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"prompt_tokens": "12", "completion_tokens": 5.0}, Usage(12, 5)),
+        ({"prompt_tokens": -3, "completion_tokens": None}, Usage(0, 0)),
+        ({"prompt_tokens": [3], "completion_tokens": {"a": 1}}, Usage(0, 0)),
+        ({"prompt_tokens": True, "completion_tokens": "many"}, Usage(0, 0)),
+        ({"prompt_tokens": float("inf"), "completion_tokens": float("nan")}, Usage(0, 0)),
+        ({"prompt_tokens": 10**400, "completion_tokens": "1e99"}, Usage(10**9, 10**9)),
+        (
+            {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}},
+            Usage(0, 0, cache_read=5),
+        ),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": -9}}, Usage(5, 0)),
+        ({"prompt_tokens": 5, "prompt_tokens_details": [7]}, Usage(5, 0)),
+        ({"prompt_tokens": 5, "prompt_cache_hit_tokens": 2}, Usage(3, 0, cache_read=2)),
+        ({}, Usage(0, 0)),
+    ],
+)
+async def test_usage_is_never_negative(told: object, usage: Usage) -> None:
+    """Of the tokens of a prompt, no more than all come from the cache."""
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+
+    assert pieces[-1] == usage
+
+
+@pytest.mark.parametrize("told", [None, [], [1], "12", 12.5, -1])
+async def test_usage_that_is_none_is_left_out(told: object) -> None:
+    """The reply is the same."""
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+
+    assert pieces == [TextPiece("Hi."), Stopped(StopReason.END)]
+
+
+@pytest.mark.parametrize("place", ["choice", "groq"])
+async def test_usage_is_found_where_servers_put_it(place: str) -> None:
+    """Moonshot has it in the choice, Groq in a place of its own."""
+    told = {"prompt_tokens": 9, "completion_tokens": 2}
+    choice = {"delta": {}, "finish_reason": "stop", "usage": told}
+    last = {"choices": [choice]} if place == "choice" else {"x_groq": {"usage": told}}
+
+    assert (await pieces_of(words("Hi.") + stop() + event(last)))[-1] == Usage(9, 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+        (500, {"Content-Encoding": "gzip"}, b"no gzip"),
+        (400, {"Content-Type": "application/json"}, b"[" * 50_000),
+        (400, {"Content-Type": "application/json; charset=punycode"}, b'{"error": 7}'),
+        (429, {"Retry-After": "never"}, b'{"error": {"code": [1], "message": {"a": 1}}}'),
+        (302, {"Location": "http://[half"}, b""),
+        (302, {"Location": "/v1/again"}, b""),
+        (204, {}, b""),
+    ],
+)
+async def test_no_answer_raises_anything_else(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
+    """No error of a library crosses the port."""
+    async with raw_server() as (server, model):
+        server.status, server.headers, server.body = status, headers, body
+
+        with pytest.raises(ModelError):
+            await contract.pieces_of(model, ASKED)
+
+
+def test_an_event_may_be_cut_anywhere() -> None:
+    """Also between the two bytes of a line end, where no blank line is."""
+    body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
+
+    for size in (1, 2, 3, 7, len(body)):
+        reading = ChatDecoder()
+        parts = [body[at : at + size] for at in range(0, len(body), size)]
+        pieces = [piece for part in parts for piece in reading.feed(part)]
+
+        assert contract.said(pieces) == "Hi."
+        assert pieces[-1] == Stopped(StopReason.END)
+
+
+def test_a_reply_is_bounded() -> None:
+    """Calls, their arguments, and the bytes in all; no mark of a call is looked at for ever."""
+    reading = ChatDecoder()
+    many = [part("menu", D1, index=number) for number in range(40)] + [{}, {"index": 3}]
+    pieces = list(reading.feed(calls(*many) + stop()))
+    assert sum(isinstance(piece, ToolCall) for piece in pieces) == MOST_CALLS
+
+    reading = ChatDecoder()
+    for number in range(300):
+        list(reading.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
+    pieces = list(reading.feed(DONE))
+    assert 0 < sum(isinstance(piece, ToolCall) for piece in pieces) <= MOST_CALLS
+
+    reading = ChatDecoder()
+    for _ in range(MOST_BYTES // 64_000):
+        assert list(reading.feed(b":" + b"x" * 63_998 + b"\n")) == []
+    with pytest.raises(ModelError, match="too long"):
+        list(reading.feed(b":" * 64_000))
+
+
+def test_a_name_that_is_another_tools_begins_a_call() -> None:
+    """Even with the id of a call whose name is not known."""
+    reading = ChatDecoder(("menu", "hours"))
+    first, second = part("odd", index=0, id="a"), part("menu", D1, index=0, id="a")
+
+    pieces = list(reading.feed(calls(first, second) + stop()))
+
+    assert [piece.name for piece in pieces if isinstance(piece, ToolCall)] == ["odd", "menu"]
+
+
+def test_a_call_whose_index_counts_fragments_is_one() -> None:
+    """The name comes again, and the id is the same."""
+    reading = ChatDecoder()
+    fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
+
+    pieces = list(reading.feed(calls(*fragments) + stop()))
+
+    assert contract.calls(pieces) == TWO[:1]

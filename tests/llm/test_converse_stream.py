@@ -1,0 +1,471 @@
+"""Event streams of Bedrock, however they are cut, and what they mean (practice section 9)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.call.events import ReplyFault
+from agent.call.messages import (
+    ReplyPiece,
+    ReplyRequest,
+    Stopped,
+    StopReason,
+    TextPiece,
+    ToolCall,
+    Usage,
+)
+from agent.errors import ModelError
+from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
+from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from tests.emulators.eventstream import frame
+from tests.llm import contract
+from tests.llm.eventstream import (
+    HELLO,
+    START,
+    USAGE,
+    closed,
+    delta,
+    event,
+    fault,
+    stop,
+    tool,
+    usage,
+)
+from tests.virtual_time import run_virtually
+
+LOOK = tool(0, "Look", '{"day":', ' "fri', 'day"}')
+LOOKED = ToolCall("tooluse_0", "Look", '{"day": "friday"}')
+
+
+def read(*data: bytes) -> list[ReplyPiece]:
+    """What the events say, without the signs of life between."""
+    return contract.without_signs_of_life(read_all(*data))
+
+
+def read_all(*data: bytes) -> list[ReplyPiece]:
+    reading = ConverseDecoder()
+    return [piece for each in data for piece in reading.feed(each)]
+
+
+def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
+    """Each piece comes as soon as its event does."""
+    assert read(HELLO) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
+
+
+@pytest.mark.parametrize(
+    "unspoken",
+    [
+        START,
+        event("contentBlockStart", contentBlockIndex=0, start={"image": {"format": "png"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": "{"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"text": "H"}}),
+        event("contentBlockDelta", contentBlockIndex=0, delta={"newer": {}}),
+        delta(""),
+    ],
+    ids=["message", "block", "call", "reasoning", "newer", "no words"],
+)
+def test_event_without_words_is_a_sign_of_life(unspoken: bytes) -> None:
+    """A tool call that takes long to write must not be taken for a stall."""
+    assert read_all(unspoken) == [contract.SIGN_OF_LIFE]
+
+
+def test_each_part_of_a_call_is_a_sign_of_life() -> None:
+    """The call itself comes at the end of the message."""
+    assert read_all(START, LOOK, stop("tool_use")) == [
+        *[contract.SIGN_OF_LIFE] * 5,
+        LOOKED,
+        Stopped(StopReason.TOOLS),
+    ]
+
+
+class _Writing:
+    """A model that writes one event every two seconds."""
+
+    name = "writing"
+
+    def __init__(self, *events: bytes) -> None:
+        self._events = events
+        self.asked = 0
+
+    async def warm(self) -> None:
+        """There is nothing to warm."""
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        del request
+        self.asked += 1
+        reading = ConverseDecoder()
+        for each in self._events:
+            await asyncio.sleep(2.0)
+            for piece in reading.feed(each):
+                yield piece
+
+
+def test_call_that_takes_long_to_write_is_no_stall() -> None:
+    """Longer than any limit on silence; asked for once, and the breaker hears of nothing."""
+    parts = [
+        event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": each}})
+        for each in ('{"day":', ' "fri', 'day"}')
+    ]
+    begun = tool(0, "Look", is_closed=False)
+    model = _Writing(START, begun, *parts, closed(0) + stop("tool_use"))
+    health = ModelCircuit(model.name)
+    resilient = FailoverModel([Candidate(model, health)], HedgeBudget(0.0))
+
+    pieces = run_virtually(contract.pieces_of(resilient, contract.request("Hi")))
+
+    assert pieces == [LOOKED, Stopped(StopReason.TOOLS)]
+    assert (model.asked, health.is_open) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("end_turn", StopReason.END),
+        ("stop_sequence", StopReason.END),
+        ("tool_use", StopReason.MALFORMED),
+        ("max_tokens", StopReason.LENGTH),
+        ("guardrail_intervened", StopReason.BLOCKED),
+        ("content_filtered", StopReason.BLOCKED),
+        ("model_context_window_exceeded", StopReason.LENGTH),
+        ("malformed_tool_use", StopReason.MALFORMED),
+        ("malformed_model_output", StopReason.MALFORMED),
+        ("something_new", StopReason.UNKNOWN),
+    ],
+)
+def test_stop_reasons_of_a_reply_in_words(word: str, reason: StopReason) -> None:
+    """`tool_use` without a tool is nothing the conversation could act upon."""
+    assert read(START, delta("Well"), closed(0), stop(word)) == [
+        TextPiece("Well"), Stopped(reason),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "pieces"),
+    [
+        ("tool_use", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("end_turn", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("something_new", [LOOKED, Stopped(StopReason.TOOLS)]),
+        ("max_tokens", [LOOKED, Stopped(StopReason.LENGTH)]),
+        ("guardrail_intervened", [Stopped(StopReason.BLOCKED)]),
+        ("content_filtered", [Stopped(StopReason.BLOCKED)]),
+        ("malformed_tool_use", [Stopped(StopReason.MALFORMED)]),
+    ],
+)
+def test_stop_reasons_of_a_reply_with_a_tool(word: str, pieces: list[ReplyPiece]) -> None:
+    """A whole call is run, unless the answer is refused or broken."""
+    assert read(START, LOOK, stop(word)) == pieces
+
+
+def test_window_that_is_full_before_the_first_word_is_too_long() -> None:
+    """So that the conversation can be shortened."""
+    with pytest.raises(ModelError) as caught:
+        read(START, stop("model_context_window_exceeded"))
+
+    assert caught.value.fault is ReplyFault.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        tool(1, "Look", '{"day": "fr'),
+        tool(1, "Look", '{"day": "fr', is_closed=False),
+        tool(1, "Look"),
+        tool(1, "Look", '"day"'),
+    ],
+)
+def test_call_cut_by_the_limit_of_tokens_is_dropped(cut: bytes) -> None:
+    """Closed or not; whole calls before it stay."""
+    assert read(START, LOOK, cut, stop("max_tokens")) == [LOOKED, Stopped(StopReason.LENGTH)]
+    assert read(START, cut, stop("max_tokens")) == [Stopped(StopReason.LENGTH)]
+
+
+def test_tools_come_at_any_index_and_several_in_one_message() -> None:
+    """Interleaved with each other and with words, given in the order of their blocks."""
+    second = tool(3, "Second", is_closed=False)
+    pieces = read(
+        START,
+        tool(1, "First", '{"n":', is_closed=False),
+        second,
+        event("contentBlockDelta", contentBlockIndex=1, delta={"toolUse": {"input": "1}"}}),
+        delta("One moment.", 2),
+        closed(3),
+        closed(1),
+        stop("tool_use"),
+    )
+
+    assert pieces == [
+        TextPiece("One moment."),
+        ToolCall("tooluse_1", "First", '{"n":1}'),
+        ToolCall("tooluse_3", "Second", "{}"),
+        Stopped(StopReason.TOOLS),
+    ]
+
+
+def test_only_words_are_spoken() -> None:
+    """Reasoning, citations, and whatever is newer than we are say nothing."""
+    reasoning = ({"text": "Hm."}, {"signature": "c2ln"}, {"redactedContent": "eA=="})
+    unspoken = [
+        *({"reasoningContent": kind} for kind in reasoning),
+        {"citation": {"title": "A book", "location": {}}},
+        {"image": {"source": {"bytes": base64.b64encode(b"x").decode()}}},
+    ]
+    pieces = read(
+        START,
+        event("initial-response"),
+        *(event("contentBlockDelta", contentBlockIndex=0, delta=each) for each in unspoken),
+        event("contentBlockStart", contentBlockIndex=1, start={"image": {"format": "png"}}),
+        event("somethingNew", contentBlockIndex=1, more=[1]),
+        delta("", 1),
+        delta("Yes.", 1),
+        stop("end_turn"),
+    )
+
+    assert pieces == [TextPiece("Yes."), Stopped(StopReason.END)]
+
+
+def test_usage_counts_the_cache_apart() -> None:
+    """`input` excludes both."""
+    tokens = usage(
+        inputTokens=3, outputTokens=5, cacheReadInputTokens=1024, cacheWriteInputTokens=64
+    )
+
+    assert read(tokens, stop("end_turn"))[1:] == [Usage(3, 5, cache_read=1024, cache_write=64)]
+    assert read(event("metadata", metrics={})) == []
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (USAGE, delta("Hello"), stop("end_turn")),
+        (delta("Hello"), stop("end_turn"), USAGE, USAGE, stop("end_turn"), delta("more")),
+        (USAGE, delta("Hello"), stop("end_turn"), usage(inputTokens=1)),
+        (delta("Hello"), stop("end_turn"), fault("throttlingException"), USAGE),
+    ],
+)
+def test_usage_is_told_once_after_the_stop(events: tuple[bytes, ...]) -> None:
+    """Wherever it comes; after the stop nothing else is said."""
+    assert read(*events) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"inputTokens": -5, "outputTokens": 2.0}, Usage(0, 2)),
+        ({"inputTokens": "7", "outputTokens": None}, Usage(7, 0)),
+        ({"inputTokens": [1], "outputTokens": {"a": 1}}, Usage(0, 0)),
+        ({"inputTokens": 10**30, "outputTokens": True}, Usage(1_000_000_000, 0)),
+        ({"inputTokens": "many", "outputTokens": "inf"}, Usage(0, 0)),
+    ],
+)
+def test_usage_that_is_no_number_counts_as_none(told: dict[str, object], counted: Usage) -> None:
+    """It is no reason to lose an answer."""
+    assert read(event("metadata", usage=told), stop("end_turn"))[1] == counted
+
+
+def begun(name: str = "Look", call_id: str = "a", **place: int) -> bytes:
+    used = {"toolUse": {"toolUseId": call_id, "name": name}}
+    return event("contentBlockStart", start=used, **place)
+
+
+def part(text: object, **place: int) -> bytes:
+    return event("contentBlockDelta", delta={"toolUse": {"input": text}}, **place)
+
+
+def ended(**place: int) -> bytes:
+    return event("contentBlockStop", **place)
+
+
+FIRST, SECOND = ToolCall("a", "Look", '{"n":1}'), ToolCall("b", "Count", '{"n":2}')
+ONE, TWO = begun("Look", "a"), begun("Count", "b")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (ONE, part('{"n":1}'), ended(), TWO, part('{"n":2}'), ended()),
+        (ONE, part('{"n":1}'), TWO, part('{"n":'), part("2}"), ended()),
+        (ONE, part('{"n":1}'), TWO, part('{"n":2}')),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            part('{"n":1}', contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            begun("Count", "b", contentBlockIndex=0),
+            part('{"n":2}', contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=1),
+            part('{"n":1}'),
+            ended(),
+            begun("Count", "b", contentBlockIndex=2),
+            part('{"n":2}', contentBlockIndex=7),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            begun("Look", "a", contentBlockIndex=0),
+            part({"n": 1}, contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            TWO,
+            part('{"n":2}'),
+        ),
+        (
+            begun("Look", "a", contentBlockIndex=0),
+            ended(contentBlockIndex=0),
+            part('{"n":1}', contentBlockIndex=0),
+            TWO,
+            part('{"n":2}'),
+            delta("", 9),
+        ),
+    ],
+    ids=["no index", "no stop between", "no stop", "same index", "parts elsewhere", "begun twice",
+         "stopped early"],
+)  # fmt: skip
+def test_no_call_is_lost_where_blocks_are_not_told_apart(events: tuple[bytes, ...]) -> None:
+    """Each that was begun is given out, in order."""
+    pieces = read(START, *events, stop("tool_use"))
+
+    found = [
+        replace(piece, arguments=piece.arguments.replace(" ", ""))
+        for piece in pieces
+        if isinstance(piece, ToolCall)
+    ]
+    assert found == [FIRST, SECOND]
+    assert pieces[-1] == Stopped(StopReason.TOOLS)
+
+
+def test_calls_with_the_same_id_are_two_calls() -> None:
+    """The conversation gives them ids of its own."""
+    pieces = read(
+        tool(0, "Look", "{}"), ONE, part("{}"), ended(), ONE, part("{}"), stop("end_turn")
+    )
+
+    assert sum(isinstance(piece, ToolCall) for piece in pieces) == 3
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ((part('{"n":1}'), stop("tool_use")), StopReason.MALFORMED),
+        ((part('{"n":1}', contentBlockIndex=3), stop("end_turn")), StopReason.MALFORMED),
+        ((begun(""), part("{}"), stop("end_turn")), StopReason.MALFORMED),
+        ((begun(""), stop("max_tokens")), StopReason.LENGTH),
+        ((delta("Well"), part('{"n":1}'), stop("end_turn")), StopReason.END),
+    ],
+)
+def test_call_that_cannot_be_run_is_counted(events: tuple[bytes, ...], reason: StopReason) -> None:
+    """And asked for again, if the answer has nothing else."""
+    reading = ConverseDecoder()
+    pieces = [piece for each in events for piece in reading.feed(each)]
+
+    assert pieces[-1] == Stopped(reason)
+    assert reading.unusable == 1
+
+
+def test_input_that_is_no_object_reaches_the_tools() -> None:
+    """Which tell the model so; a block that was not stopped is no reason to lose it."""
+    assert read(ONE, part('{"n":'), stop("tool_use"))[0] == ToolCall("a", "Look", '{"n":')
+
+
+def test_character_in_two_halves_is_one() -> None:
+    """In words and in an input."""
+    halves = [frame(json.dumps({"delta": {"text": half}}).encode(), event_type="contentBlockDelta")
+              for half in ("\ud83d", "\ude00!")]  # fmt: skip
+    inputs = [part('{"n":"\ud83d'), part('\ude00"}')]
+
+    assert contract.said(read(*halves)) == "\U0001f600!"
+    assert read(ONE, *inputs, stop("tool_use"))[0] == ToolCall("a", "Look", '{"n":"\U0001f600"}')
+    assert contract.said(read(halves[1])) == "!"
+
+
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        ("throttlingException", ReplyFault.THROTTLED),
+        ("modelStreamErrorException", ReplyFault.UNAVAILABLE),
+        ("internalServerException", ReplyFault.UNAVAILABLE),
+        ("serviceUnavailableException", ReplyFault.UNAVAILABLE),
+        ("modelTimeoutException", ReplyFault.TIMEOUT),
+        ("validationException", ReplyFault.REFUSED),
+        ("newException", ReplyFault.UNAVAILABLE),
+    ],
+)
+def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
+    """Without the provider's words in it, which may be the caller's."""
+    with pytest.raises(StreamedError) as caught:
+        read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
+
+    error = caught.value.error.model_error()
+    assert (error.fault, str(error)) == (meaning, f"{meaning}: {kind} (in the stream)")
+
+
+def test_error_without_a_type_of_exception() -> None:
+    """The general form of event streams."""
+    with pytest.raises(StreamedError) as caught:
+        read(frame(b"", message_type="error", error_code="InternalServerError"))
+
+    assert caught.value.error.fault is ReplyFault.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        START[:-1] + bytes([START[-1] ^ 255]),
+        bytes([255]) * 40,
+        frame(b'{"delta":', event_type="contentBlockDelta", message_type="event"),
+        frame(b'{"delta": 7}', event_type="contentBlockDelta", message_type="event"),
+    ],
+)
+def test_what_cannot_be_read_is_unavailable(broken: bytes) -> None:
+    """A broken line, not a reply."""
+    with pytest.raises(ModelError) as caught:
+        read(broken)
+
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
+
+
+WHOLE = b"".join(
+    (
+        START,
+        delta("Grüße, "),
+        delta("one moment."),
+        closed(0),
+        tool(1, "Look", '{"day":', '"frïday"}'),
+        tool(2, "Count"),
+        stop("tool_use"),
+        usage(inputTokens=1, outputTokens=2),
+    )
+)
+
+
+@given(cuts=st.lists(st.integers(0, len(WHOLE))))
+def test_chunks_of_any_size_give_the_same_pieces(cuts: list[int]) -> None:
+    """The network cuts where it likes."""
+    borders = [0, *sorted(cuts), len(WHOLE)]
+    chunks = [WHOLE[start:end] for start, end in pairwise(borders)]
+
+    assert read(*chunks) == read(WHOLE)
+    assert len(read(WHOLE)) == 6
+
+
+ARGUMENTS = '{"note": "a \\"quoted\\" word", "days": [1, 2]}'
+
+
+@given(cuts=st.lists(st.integers(0, len(ARGUMENTS))))
+def test_input_of_a_tool_may_be_split_anywhere(cuts: list[int]) -> None:
+    """Its pieces are no JSON by themselves."""
+    borders = [0, *sorted(cuts), len(ARGUMENTS)]
+    parts = [ARGUMENTS[start:end] for start, end in pairwise(borders)]
+
+    assert read(START, tool(0, "Look", *parts), stop("tool_use")) == [
+        ToolCall("tooluse_0", "Look", ARGUMENTS),
+        Stopped(StopReason.TOOLS),
+    ]

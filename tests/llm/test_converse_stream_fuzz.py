@@ -1,0 +1,262 @@
+"""Whatever Bedrock sends: an answer, or a `ModelError`; events in any order, and bytes of any kind.
+
+`HYPOTHESIS_PROFILE` says how many are tried: `dev`, `ci` or `nightly`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from itertools import pairwise
+from struct import pack
+from typing import Any
+from zlib import crc32
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.errors import ModelError
+from agent.llm.bedrock import BedrockClient, BedrockModel
+from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
+from agent.usecases.use_case import ModelSettings
+from tests.emulators.eventstream import frame
+from tests.fuzzing import FEW_RUNS, RUNS
+from tests.llm import contract
+from tests.llm.accounts import set_account
+from tests.llm.eventstream import Answer, Bedrock, bedrock, event, fault
+
+anything: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(usual, usual, usual, anything)
+
+
+indices = mostly(st.integers(-1, 3))
+fragments = mostly(st.sampled_from(["", "{", "}", '"n":', "1", '{"n":1}', "null", "[", "\ud83d"]))
+words = mostly(st.sampled_from(["", "Well. ", "\ud83d", "\ude00", "é", " "]))
+
+
+def made(kind: str, **members: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
+    """An event with these members, each of which may be missing."""
+    payloads = st.fixed_dictionaries({}, optional=members)
+    return payloads.map(lambda payload: event(kind, **payload))
+
+
+calls = mostly(
+    st.fixed_dictionaries(
+        {}, optional={"toolUseId": mostly(st.sampled_from(["a", "b", ""])),
+                      "name": mostly(st.sampled_from(["Look", "Count", ""]))},
+    )
+)  # fmt: skip
+starts = made(
+    "contentBlockStart",
+    contentBlockIndex=indices,
+    start=mostly(st.fixed_dictionaries({}, optional={"toolUse": calls, "image": anything})),
+)
+inputs = mostly(st.fixed_dictionaries({}, optional={"input": fragments}))
+deltas = made(
+    "contentBlockDelta",
+    contentBlockIndex=indices,
+    delta=mostly(
+        st.fixed_dictionaries(
+            {}, optional={"text": words, "toolUse": inputs, "reasoningContent": anything}
+        )
+    ),
+)
+stops = made("contentBlockStop", contentBlockIndex=indices)
+reasons = mostly(st.sampled_from(["end_turn", "tool_use", "max_tokens", "content_filtered", "new"]))
+ends = made("messageStop", stopReason=reasons)
+tokens = mostly(st.integers(-5, 50))
+usages = made(
+    "metadata",
+    usage=mostly(
+        st.fixed_dictionaries({}, optional={"inputTokens": tokens, "outputTokens": tokens})
+    ),
+)
+strange = st.builds(event, st.text(max_size=20))
+faults = st.builds(
+    fault,
+    st.sampled_from(
+        ["throttlingException", "validationException", "modelStreamErrorException", ""]
+    ),
+    st.text(max_size=20),
+)
+usual = st.one_of(starts, starts, deltas, deltas, deltas, stops, made("messageStart"))
+orders = st.lists(st.one_of(usual, usual, usual, ends, usages, strange, faults), max_size=12)
+
+
+def sealed(head: bytes, payload: bytes, total: int | None, length: int | None) -> bytes:
+    """A frame whose checksums are right, whatever its lengths claim."""
+    claimed = 12 + len(head) + len(payload) + 4 if total is None else total
+    prelude = pack("!II", claimed % 2**32, (len(head) if length is None else length) % 2**32)
+    message = prelude + pack("!I", crc32(prelude)) + head + payload
+    return message + pack("!I", crc32(message))
+
+
+headers = st.one_of(
+    st.binary(max_size=24),
+    st.builds(
+        lambda name, kind, value: pack("!B", len(name)) + name + pack("!B", kind) + value,
+        st.sampled_from([b":event-type", b":message-type", b":exception-type", b"x"]),
+        st.integers(0, 12),
+        st.binary(max_size=12),
+    ),
+)
+lengths = st.none() | st.integers(0, 40) | st.integers(0, 2**32 - 1)
+frames = st.one_of(
+    st.binary(max_size=40),
+    st.builds(sealed, headers, st.binary(max_size=20), lengths, lengths),
+    st.builds(
+        lambda payload: frame(payload, event_type="contentBlockDelta"),
+        st.one_of(
+            st.binary(max_size=20),
+            st.sampled_from([b"[" * 5_000, b'{"a":' * 5_000, b'{"delta":' * 2_000, b"\xff", b""]),
+        ),
+    ),
+    usual,
+    ends,
+)
+streams = st.lists(frames, max_size=6).map(b"".join)
+
+
+def cut_at(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    borders = [0, *sorted(each % (len(data) + 1) for each in cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(borders)]
+
+
+def check(pieces: Sequence[ReplyPiece]) -> None:
+    """At most one stop and one usage, in this order, after all else; all can be encoded."""
+    kinds = [type(piece) for piece in pieces]
+    assert kinds.count(Stopped) <= 1
+    assert kinds.count(Usage) <= kinds.count(Stopped)
+    if Stopped in kinds:
+        assert kinds[kinds.index(Stopped) :] in ([Stopped], [Stopped, Usage])
+    found = [piece for piece in pieces if isinstance(piece, ToolCall)]
+    assert all(call.name and call.arguments for call in found)
+    assert contract.said(list(pieces)).encode() is not None  # no half characters
+    assert all(call.arguments.encode() for call in found)
+    if (stop := next((each for each in pieces if isinstance(each, Stopped)), None)) is not None:
+        assert (stop.reason is not StopReason.TOOLS) or found
+    assert all(
+        min(each.input, each.output, each.cache_read, each.cache_write) >= 0
+        for each in pieces
+        if isinstance(each, Usage)
+    )
+
+
+def read(chunks: Iterable[bytes]) -> list[ReplyPiece]:
+    """What a stream gives until it ends or fails."""
+    reading, pieces = ConverseDecoder(), list[ReplyPiece]()
+    with suppress(ModelError, StreamedError):
+        for chunk in chunks:
+            pieces.extend(reading.feed(chunk))
+    return pieces
+
+
+@settings(max_examples=RUNS)
+@given(orders, st.lists(st.integers(0, 4_000), max_size=4))
+def test_events_in_any_order_are_an_answer_or_a_fault(events: list[bytes], cuts: list[int]) -> None:
+    """Also without starts, stops or indices, with any payload, cut anywhere."""
+    check(read(cut_at(b"".join(events), cuts)))
+
+
+@settings(max_examples=RUNS)
+@given(streams, st.lists(st.integers(0, 4_000), max_size=4))
+@example(sealed(b"", b"", 0, 0), [])
+@example(sealed(b"\x01x\x09", b"", None, None), [])
+@example(sealed(b"\x01x\x0c", b"", None, None), [])
+def test_bytes_of_any_kind_are_an_answer_or_a_fault(data: bytes, cuts: list[int]) -> None:
+    """Frames whose lengths, headers and payloads are wrong, with checksums that are right."""
+    check(read(cut_at(data, cuts)))
+
+
+names = st.lists(st.sampled_from(["Look", "Count", "Book"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=RUNS)
+@given(
+    names,
+    st.sampled_from(["none", "same", "own"]),
+    st.booleans(),
+    st.sampled_from(["tool_use", "end_turn", "new"]),
+)
+def test_every_call_that_is_begun_is_given_out(
+    wanted: list[str], indexing: str, is_stopped: bool, reason: str
+) -> None:
+    """However blocks are told apart, stopped or not."""
+    sent = []
+    for number, name in enumerate(wanted):
+        place = {"none": {}, "same": {"contentBlockIndex": 0}, "own": {"contentBlockIndex": number}}
+        at = place[indexing]
+        sent.append(event("contentBlockStart", start={"toolUse": {"name": name}}, **at))
+        written = {"toolUse": {"input": json.dumps({"n": number})}}
+        sent.append(event("contentBlockDelta", delta=written, **at))
+        sent += [event("contentBlockStop", **at)] if is_stopped else []
+
+    pieces = read([*sent, event("messageStop", stopReason=reason)])
+
+    assert [
+        (piece.name, json.loads(piece.arguments)["n"])
+        for piece in pieces
+        if isinstance(piece, ToolCall)
+    ] == [(name, number) for number, name in enumerate(wanted)]
+    assert pieces[-1] == Stopped(StopReason.TOOLS)
+
+
+class _Wire:
+    """The adapter and a server, on a loop of their own."""
+
+    def __init__(self, runner: asyncio.Runner, server: Bedrock, model: BedrockModel) -> None:
+        self._runner, self._server, self._model = runner, server, model
+
+    def answer(self, chunks: Sequence[bytes], status: int) -> list[ReplyPiece]:
+        """What comes of this answer until it ends or fails."""
+        self._server.answers = [Answer(tuple(chunks), status)]
+        return self._runner.run(self._pieces())
+
+    async def _pieces(self) -> list[ReplyPiece]:
+        pieces: list[ReplyPiece] = []
+        with suppress(ModelError):
+            async for piece in self._model.reply(contract.request("Hi")):
+                pieces += [piece]
+        return pieces
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[_Wire]:
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+
+        async def opened() -> tuple[Bedrock, BedrockModel]:
+            server = await stack.enter_async_context(bedrock())
+            set_account(patch, server.url)
+            client = await stack.enter_async_context(BedrockClient.open())
+            return server, BedrockModel("us.amazon.nova-lite-v1:0", ModelSettings(), client)
+
+        yield _Wire(runner, *runner.run(opened()))
+        runner.run(stack.aclose())
+
+
+@settings(max_examples=FEW_RUNS)
+@given(
+    st.one_of(orders.map(b"".join), streams),
+    st.lists(st.integers(0, 4_000), max_size=2),
+    st.sampled_from([200, 200, 200, 400, 403, 424, 429, 500]),
+)
+def test_nothing_but_a_fault_comes_out_of_the_adapter(
+    wire: _Wire, data: bytes, cuts: list[int], status: int
+) -> None:
+    """The same over a connection, and in the place of an error's body."""
+    pieces = wire.answer(cut_at(data, cuts), status)
+
+    check(pieces)
+    assert status == 200 or not any(isinstance(piece, TextPiece) for piece in pieces)
