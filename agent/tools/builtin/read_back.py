@@ -78,9 +78,9 @@ def _key(subject: str, content: str) -> str:
     return f"{subject}ReadBack::{content}"
 
 
-def read_address(said: str) -> str | None:
-    """The address in lower case; `None` if `said` is anything but one address."""
-    words = _GAPS.sub(" ", said.casefold()).strip(" .?!")
+def read_address(text: str) -> str | None:
+    """The address in lower case; `None` if `text` is anything but one address."""
+    words = _GAPS.sub(" ", text.casefold()).strip(" .?!")
     words = _EXAMPLE.sub(r"\1", words)
     for spoken, written in _JOINED:
         words = re.sub(rf"\b{spoken}\b", written, words)
@@ -101,8 +101,8 @@ def _goes_on(pieces: list[str]) -> bool:
         last.append(piece.rpartition(".")[2])
         if "." in piece:
             break
-    said = list(filter(None, last))
-    return len(said) > 1 and any(len(piece) > 1 for piece in said)
+    labels = list(filter(None, last))
+    return len(labels) > 1 and any(len(piece) > 1 for piece in labels)
 
 
 def _written(words: list[str]) -> Iterator[str]:

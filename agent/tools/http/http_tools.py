@@ -304,8 +304,8 @@ def _is_settled(answer: HttpResponse) -> bool:
 
 
 def _unanswered(answer: HttpResponse) -> UnansweredError:
-    said = f"it answered with status {answer.status}"
-    return UnansweredError(said, may_retry=answer.status in _BUSY)
+    reason = f"it answered with status {answer.status}"
+    return UnansweredError(reason, may_retry=answer.status in _BUSY)
 
 
 def _refuse(tool: HttpTool, error: Exception) -> NoReturn:

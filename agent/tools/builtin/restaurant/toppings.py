@@ -160,9 +160,9 @@ def pieces_of(text: str) -> list[Piece]:
 
 def _as_read(text: str) -> Iterator[Piece]:
     before = Wish.OPEN
-    for joint, said in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
-        before = _wish(words_of(said), joint, before)
-        words = said.strip(" ,;.&()!?+").split()
+    for joint, part in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
+        before = _wish(words_of(part), joint, before)
+        words = part.strip(" ,;.&()!?+").split()
         while words and words[0].casefold() in _DROPPED:
             words = words[1:]
         if not _MARKERS.issuperset(map(str.casefold, words)):
