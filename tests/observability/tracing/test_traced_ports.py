@@ -26,7 +26,7 @@ from agent.ports import Item
 from agent.store.call_state.journal import open_journals
 from tests.fakes import Clock, MemoryStore, moment
 from tests.observability.recording.taping import beginning
-from tests.observability.test_tracing import EPOCH, attributes, tree
+from tests.observability.tracing.test_call_trace import EPOCH, attributes, tree
 
 NUMBER = "+15550100001"
 LOOK = ToolCall("tool00001", "look_up", "{}")

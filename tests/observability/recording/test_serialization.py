@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -31,6 +32,7 @@ from agent.call.messages import (
     Text,
     ToolCall,
     ToolResult,
+    ToolSpec,
     Usage,
 )
 from agent.call.resumption import ResumeCause, Resumption
@@ -45,7 +47,9 @@ from agent.observability.recording.serialization import (
     event_form,
     event_from,
     fact_from,
+    prompt_digest,
     text_of,
+    tools_digest,
 )
 from tests.call.world import CONFIG
 
@@ -187,3 +191,27 @@ def test_number_that_is_zero_is_written(fact: Recorded) -> None:
 
     assert fact_from(recorded["fact"]) == fact
     assert play["loop"] == 0
+
+
+SPEC = ToolSpec("look_up", "Looks.", "{}")
+
+
+def test_digests_stay_what_they_are() -> None:
+    """Records and log lines of an earlier version are compared with those of this one."""
+    assert prompt_digest("Be kind.") == "8c294dd9b20a"
+    assert prompt_digest(["Be", {"kind": None}]) == "90480b5be6b7"
+    assert tools_digest((SPEC,)) == "762f090bc20d"
+
+
+def test_digests_tell_versions_apart() -> None:
+    """By each part that a model is told."""
+    others = [
+        replace(SPEC, name="look"),
+        replace(SPEC, description="Does."),
+        replace(SPEC, parameters='{"type":"object"}'),
+    ]
+
+    found = [tools_digest(specs) for specs in [(), (SPEC,), *((each,) for each in others)]]
+
+    assert len(set(found)) == len(found)
+    assert prompt_digest("Be kind.") != prompt_digest("Be brief.")

@@ -27,7 +27,7 @@ from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
 from agent.observability import Telemetry
 from agent.ports import LanguageModel
 from agent.session.session import CallDependencies, Session
-from tests.observability.test_turn_log import UNTIL_SPEECH
+from tests.observability.test_turn_tracker import UNTIL_SPEECH
 from tests.scripted import (
     Edit,
     ListJournal,
