@@ -87,7 +87,6 @@ def _start(reply: int) -> StartReply:
 
 
 def test_turn_is_measured_from_words_to_words() -> None:
-    """First token, first speech, and the part between that is ours."""
     samples = _observed(
         (0.0, CallStarted(), []),
         (10.0, SPOKE, [Record(1, CallerSaid("Are you open?")), _start(1)]),
@@ -120,7 +119,7 @@ def test_turn_is_measured_from_words_to_words() -> None:
 
 
 def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
-    """Overhead leaves out every wait for the outside; a tool call is a first token."""
+    """Overhead leaves out every wait for model or tool; a tool call is a first token."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]),
         (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
@@ -151,7 +150,6 @@ def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
 
 
 def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
-    """Who ends with "and" is waited for, a second long: no reason for more processes."""
     samples = _observed(
         (10.0, CallerSpoke("A salad and"), []),
         (11.0, TimerFired(Timer.END_OF_TURN_DELAY, 1), [_start(1)]),
@@ -177,7 +175,6 @@ def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
 def test_interrupt_is_counted_by_its_kind(
     event: Event, actions: Sequence[Action], kind: str
 ) -> None:
-    """Four ways to break in."""
     samples = _observed((10.0, SPOKE, [_start(1)]), (11.0, event, actions))
 
     interrupts = {name: value for name, value in samples.items() if "interrupts" in name}
@@ -185,14 +182,12 @@ def test_interrupt_is_counted_by_its_kind(
 
 
 def test_words_and_keys_that_cut_nothing_are_no_interrupts() -> None:
-    """A caller who waits for the end interrupts nobody."""
     samples = _observed((10.0, SPOKE, []), (11.0, CallerPressed("1"), []))
 
     assert samples == ONE_CALL
 
 
 def test_reply_that_is_left_is_counted_once() -> None:
-    """What comes of it later changes nothing."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]),
         (11.0, CallerInterrupted("Yes"), [CancelReply(1)]),
@@ -216,7 +211,7 @@ def test_reply_that_is_left_is_counted_once() -> None:
 
 
 def test_pieces_of_a_reply_that_was_left_are_counted() -> None:
-    """Each that has text, and none of the reply that counts."""
+    """Each piece with text, and none of the current reply."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]),
         (10.5, ReplyDelta(1, "Yes"), []),
@@ -232,7 +227,6 @@ def test_pieces_of_a_reply_that_was_left_are_counted() -> None:
 
 
 def test_reply_that_fails_is_counted_with_its_fault() -> None:
-    """Errors have a closed list of kinds."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]), (12.0, ReplyFailed(1, ReplyFault.THROTTLED), [])
     )
@@ -250,7 +244,7 @@ def test_reply_that_fails_is_counted_with_its_fault() -> None:
 
 
 def test_tools_are_measured_by_how_they_ended() -> None:
-    """A failing tool, one that is left, and one nobody knows of."""
+    """One fails, one is cancelled, and one is unknown."""
     other = ToolCall("tool00002", "order", "{}")
     samples = _observed(
         (1.0, SPOKE, [RunTool(LOOK), RunTool(other)]),
@@ -269,7 +263,6 @@ def test_tools_are_measured_by_how_they_ended() -> None:
 
 
 def test_tokens_are_counted_by_kind() -> None:
-    """What a provider bills."""
     samples = _observed((1.0, TokensCounted(1, Usage(100, 20, 30, 40)), []))
 
     tokens = {name: value for name, value in samples.items() if "tokens" in name}
@@ -282,7 +275,7 @@ def test_tokens_are_counted_by_kind() -> None:
 
 
 def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
-    """The wait and the outcome are those of the one that was asked, whoever stood in for it."""
+    """The wait and the outcome are those of the model that was asked."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
@@ -301,7 +294,6 @@ def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
 
 
 def test_summaries_are_counted_by_what_became_of_them() -> None:
-    """One that failed is not lost: an extract stands in for it."""
     happened: list[Event] = [Summarized(1, "Ada is calling."), SummaryFailed(2), SummaryFailed(3)]
     samples = _observed(*((1.0, event, []) for event in happened))
 
@@ -310,7 +302,6 @@ def test_summaries_are_counted_by_what_became_of_them() -> None:
 
 
 def test_calls_in_progress_go_up_and_down() -> None:
-    """A gauge of what is running."""
     telemetry = Telemetry(Clock())
     first, _ = (telemetry.call("pizza", lambda: "m") for _ in range(2))
 
@@ -321,7 +312,6 @@ def test_calls_in_progress_go_up_and_down() -> None:
 
 
 def test_reply_has_a_speed_once_its_tokens_are_counted() -> None:
-    """Forty tokens in two seconds of writing; the wait for the first one is not part of it."""
     samples = _observed(
         (10.0, SPOKE, [_start(1)]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
@@ -333,7 +323,6 @@ def test_reply_has_a_speed_once_its_tokens_are_counted() -> None:
 
 
 def test_silence_between_two_voices_is_measured_where_it_is_reported() -> None:
-    """What the caller hears, which no other figure knows: speech is recognised and made, too."""
     samples = _observed(
         (10.0, PlaybackReported(Playback.CALLER_ON), []),
         (12.0, PlaybackReported(Playback.CALLER_OFF), []),
@@ -346,7 +335,7 @@ def test_silence_between_two_voices_is_measured_where_it_is_reported() -> None:
 
 
 def test_silence_that_is_broken_by_the_agent_is_counted() -> None:
-    """A re-prompt is no answer: no turn and no latency."""
+    """A re-prompt is no turn and has no latency."""
     samples = _observed(
         (10.0, SPOKE, []), (40.0, TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?")])
     )
@@ -388,7 +377,6 @@ def entries_of(*happened: str | Event) -> dict[str, float]:
 def test_entry_is_counted_by_what_completed_it(
     happened: Sequence[str | Event], reason: str
 ) -> None:
-    """Once, however many keys it has."""
     assert entries_of(*happened) == {reason: 1.0}
 
 
@@ -397,11 +385,9 @@ def test_entry_is_counted_by_what_completed_it(
     [[BOUND], ["#"], ["5", "*", PAUSE], ["5"], [CallerSpoke("Two pizzas.")]],
     ids=["a key that means something", "nothing in it", "taken back", "not complete", "words"],
 )
-def test_keys_that_are_no_entry_are_not_entries_of(happened: Sequence[str | Event]) -> None:
-    """Nor is anything that is not typed."""
+def test_keys_that_are_no_entry_are_not_counted(happened: Sequence[str | Event]) -> None:
     assert entries_of(*happened) == {}
 
 
-def test_each_entry_is_entries_of() -> None:
-    """Also where the next one follows at once."""
+def test_each_entry_is_counted() -> None:
     assert entries_of("5", "#", "6", "#", "7", PAUSE) == {"terminator": 2.0, "pause": 1.0}

@@ -64,7 +64,6 @@ def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
 
 
 def test_receipt_adds_up_a_call() -> None:
-    """Counts, lengths and versions; nothing that was said."""
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
     stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
@@ -107,7 +106,6 @@ def test_receipt_adds_up_a_call() -> None:
 
 
 def test_voices_are_measured_where_the_relay_reports_them() -> None:
-    """Each from its beginning to its end; one that never ends is not counted."""
     receipt = receipt_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), []),
         (3.0, PlaybackReported(Playback.AGENT_OFF), []),
@@ -122,7 +120,6 @@ def test_voices_are_measured_where_the_relay_reports_them() -> None:
 
 
 def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
-    """A terminal reports the agent's only; half a measurement would be no share."""
     receipt = receipt_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
         (9.0, PlaybackReported(Playback.AGENT_OFF), []),
@@ -133,7 +130,6 @@ def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
 
 
 def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
-    """1,000 tokens in, 100 out and 2,000 from the cache of one model, 500 in of another."""
     receipt = receipt_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0)), []),
@@ -146,7 +142,6 @@ def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
 
 
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    """Another one stood in for the one that was asked; `model` is still the one that leads."""
     receipt = receipt_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
@@ -163,14 +158,12 @@ def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
 )
 def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    """Never 0: a kind of tokens without a price makes the whole unknown."""
     receipt = receipt_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
 
     assert "price" not in receipt and "currency" not in receipt
 
 
 def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
-    """Half a price would be a wrong one; a call without a model has none either."""
     facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
     asked = [(float(at), TokensCounted(at, Usage(1, 1)), list[Action]()) for at in (1, 2)]
 
@@ -179,7 +172,6 @@ def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
 
 
 def test_cost_is_counted_by_model(tmp_path: Path) -> None:
-    """What a dashboard adds up; models without a price are not in it."""
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
     observer.observe(moment(TokensCounted(1, Usage(1000, 100)), [], 0.0))
@@ -192,7 +184,6 @@ def test_cost_is_counted_by_model(tmp_path: Path) -> None:
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    """The one that was asked has cost nothing."""
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
     observer.observe(moment(TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
@@ -220,7 +211,7 @@ def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     ],
 )
 def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
-    """A slip of the pen stops the start with one line."""
+    """A wrong file stops the start with one line."""
     (tmp_path / "prices.toml").write_text(text)
 
     with pytest.raises(PricesError, match=r"^PRICES_FILE: .*prices\.toml: "):
@@ -228,13 +219,12 @@ def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
 
 
 def test_file_of_prices_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    """It was asked for."""
     with pytest.raises(PricesError, match=r"^PRICES_FILE: "):
         read_prices(tmp_path / "prices.toml")
 
 
 def test_shipped_prices_can_be_read() -> None:
-    """Each model of it has all its prices, and reading the cache is cheaper than writing it."""
+    """Each model has all its prices, and reading the cache costs less than writing it."""
     prices = read_prices(ROOT / "configuration" / "prices.toml")
 
     assert len(prices.models) >= 5
@@ -244,7 +234,6 @@ def test_shipped_prices_can_be_read() -> None:
 
 
 def test_version_of_the_code_is_that_of_the_project() -> None:
-    """Receipts name what `pyproject.toml` names."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
     assert f'\nversion = "{agent.__version__}"\n' in project

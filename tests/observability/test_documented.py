@@ -45,14 +45,13 @@ def exported() -> dict[str, str]:
 
 
 def test_every_metric_is_documented_with_its_type() -> None:
-    """A metric nobody knows of is measured for nothing, one that is not there misleads."""
+    """And no other."""
     told = {name: kind for name, (kind, _) in documented().items()}
 
     assert told == exported()
 
 
 def test_every_metric_named_in_prose_is_exported() -> None:
-    """Also outside of the table."""
     named = {name for page in PAGES for name in _NAME.findall(page.read_text(encoding="utf-8"))}
 
     assert len(named) > 40
@@ -60,7 +59,7 @@ def test_every_metric_named_in_prose_is_exported() -> None:
 
 
 def test_metrics_of_the_cloud_template_are_written() -> None:
-    """What alarms, dashboard and scaling take from us is in the line for CloudWatch."""
+    """The metrics that alarms, dashboard and scaling of the template use."""
     template = (ROOT / "cloud-deploy-infra-template.yml").read_text(encoding="utf-8")
     alarms = re.findall(r"Namespace: (\w+)\n +MetricName: (\w+)", template)
     graphs = re.findall(r'\["(VoiceAgent)", "(\w+)", "Service"', template)
@@ -75,7 +74,6 @@ def test_metrics_of_the_cloud_template_are_written() -> None:
 
 
 def test_labels_are_those_that_are_documented() -> None:
-    """Of every metric, also of those that a usual call never touches."""
     told = {name: labels for name, (_, labels) in documented().items()}
 
     assert declared() == told
@@ -116,7 +114,7 @@ def counted_in(source: Path) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def test_every_count_names_a_metric_and_its_labels() -> None:
-    """A wrong one would be found when it is counted, perhaps in the middle of a call."""
+    """Otherwise it would raise when it is counted, in the middle of a call."""
     sources = set((ROOT / "agent").rglob("*.py")) - {Path(metrics.__file__)}
     counted = {each for source in sources for each in counted_in(source)}
 

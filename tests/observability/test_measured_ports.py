@@ -26,7 +26,6 @@ class _SlowStore(MemoryStore):
 
 
 async def test_table_is_measured_and_otherwise_untouched() -> None:
-    """Each operation has its duration and outcome; values pass through (D28)."""
     clock = Clock()
     telemetry = Telemetry(clock)
     store = MeasuredStore(_SlowStore(clock), telemetry)

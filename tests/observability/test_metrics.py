@@ -29,7 +29,7 @@ LONG = ("10.0", "15.0")
 
 
 def test_waits_of_different_length_are_told_apart() -> None:
-    """A tool may take 30 s, and Twilio gives a webhook 15: no quantile may stop at 5."""
+    """A tool may take 30 s and a webhook 15 s: no quantile may stop at 5 s."""
     telemetry = Telemetry()
     telemetry.count("agent_tool_duration_seconds", 12.0, tool="look_up", outcome="ok")
     telemetry.count("agent_webhook_duration_seconds", 12.0, route="/twiml", status="200")
@@ -62,7 +62,7 @@ def test_a_count_is_kept_as_its_metric_is_declared() -> None:
 
 
 def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
-    """OpenMetrics has exemplars; the plain form must not show them, and no trace shows none."""
+    """Only OpenMetrics has exemplars, and only if there is a trace."""
     steps: list[Step] = [(1.0, SPOKE, [StartReply(1, ())]), (2.0, ReplyDelta(1, "Yes"), [])]
     clock = Clock()
     texts = {}
@@ -86,7 +86,6 @@ def lines_of(written: list[str]) -> list[dict[str, Any]]:
 
 
 def test_line_is_in_the_embedded_metric_format() -> None:
-    """Names, namespace and dimension are those of the template."""
     telemetry, written = Telemetry(), list[str]()
     embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append, lambda: 1_700_000.5)
     telemetry.call("pizza", lambda: "m")
@@ -116,7 +115,7 @@ def test_line_is_in_the_embedded_metric_format() -> None:
 
 
 def test_refused_calls_are_counted_since_the_line_before() -> None:
-    """Of callers who found all lines busy; a forged request is no caller."""
+    """Only refusals at capacity; a forged request is no caller."""
     telemetry, written = Telemetry(), list[str]()
     embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append)
     counts = [["busy", "overload"], ["signature", "token"], ["full", "busy", "busy"]]
@@ -130,7 +129,7 @@ def test_refused_calls_are_counted_since_the_line_before() -> None:
 
 
 def test_draining_process_is_silent() -> None:
-    """Its few calls would pull the average down, and take tasks away from the others."""
+    """Its few calls would pull the average down and take tasks from the others."""
     telemetry, written = Telemetry(), list[str]()
     embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append)
     observer = telemetry.call("pizza", lambda: "m")
@@ -143,7 +142,6 @@ def test_draining_process_is_silent() -> None:
 
 
 def test_line_is_written_at_once_and_every_thirty_seconds() -> None:
-    """Twice in each of CloudWatch's minutes."""
     written: list[str] = []
 
     async def watch() -> list[int]:
@@ -162,7 +160,6 @@ def test_line_is_written_at_once_and_every_thirty_seconds() -> None:
 async def test_service_writes_it_where_it_is_asked_to(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside the log, under the host of `WS_URL`; nothing is left running."""
     asked = settings_for(table, EMF_METRICS="true", LOG_FORMAT="json")
     seen = ""
 
@@ -187,7 +184,6 @@ async def test_service_writes_it_where_it_is_asked_to(
 async def test_service_does_not_write_it_otherwise(
     table: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
-    """By itself a log has log lines only."""
     async with serving(settings_for(table, **environment)) as server:
         await _is_measured(server)
 

@@ -27,7 +27,7 @@ _CALLS = 50
 async def test_nothing_of_a_caller_is_in_logs_or_metrics(
     table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fifty people tell all about themselves, in words, keys and frames that nobody can read."""
+    """Fifty callers give personal data in words, keys and malformed frames."""
     configure_logging("info", "json")
     store = await SqliteStore.open(table)
 
@@ -48,7 +48,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
 async def test_request_nobody_can_read_is_a_line_without_its_bytes(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The HTTP library would write the header over several lines, with a traceback."""
+    """By default aiohttp logs the header over several lines with a traceback."""
     configure_logging("info", "json")
 
     async with serving(settings_for(table)) as server:
@@ -92,7 +92,7 @@ class _FaultyStore(MemoryStore):
 async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
     table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
 ) -> None:
-    """What the table or a record lacks is told; any other text may be somebody's."""
+    """The text of any other exception may hold personal data."""
     configure_logging("info", "json")
     store = _FaultyStore()
     store.fault = fault
@@ -111,7 +111,6 @@ async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
 async def test_call_that_fails_says_why_in_the_words_of_operators_only(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a webhook does."""
     configure_logging("info", "json")
     store = _FaultyStore()
     await seeded(store)
@@ -133,7 +132,7 @@ async def test_call_that_fails_says_why_in_the_words_of_operators_only(
 async def test_what_is_asked_for_is_in_the_log(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The search finds what is there: the same calls, with personal values let through."""
+    """Proves that the search of the tests above finds personal data."""
     configure_logging("info", "json", with_personal=True)
     store = await SqliteStore.open(table)
 
@@ -145,7 +144,6 @@ async def test_what_is_asked_for_is_in_the_log(
 
 
 def test_marks_of_two_people_have_nothing_in_common() -> None:
-    """Or one would be taken for the other."""
     chance = random.Random(0)  # noqa: S311 (reproducible, no secret)
     people = [person(chance) for _ in range(200)]
 

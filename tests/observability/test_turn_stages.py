@@ -181,7 +181,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_log_says_what_the_line_has_measured(name: str) -> None:
-    """Stages until the first text, and all of them, are what passed on the line."""
+    """Stages until the first text, and all stages, equal what passed on the line."""
     call = CALLS[name]()
 
     with capture_logs() as logs:
@@ -198,7 +198,7 @@ def test_log_says_what_the_line_has_measured(name: str) -> None:
 
 
 def test_calls_are_of_the_kind_that_their_names_say() -> None:
-    """Else they would agree for another reason."""
+    """Otherwise they would agree for another reason."""
     told: dict[str, Any] = {}
     for name, make in CALLS.items():
         with capture_logs() as logs:

@@ -77,7 +77,6 @@ async def _break_in(call: TwilioCall) -> None:
 
 
 async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None:
-    """As production wires it, with a table that takes no records for a moment."""
     async with serving(settings_for(table, RECORD_CALLS="true")) as server:
         with closing(sqlite3.connect(table)) as aside:
             aside.execute(_NO_RECORDS)
@@ -119,7 +118,6 @@ async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
 
 
 async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
-    """Who watches a line sees all of it, whoever else does."""
     await recording.know(ADA, useCase="albertEinsteinUseCase")
     async with recording.twilio.call(From=ADA) as call:
         await call.say("when was he born")
@@ -132,7 +130,7 @@ async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
 
 
 async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
-    """So that the log of a call and its record can be matched, with those of other calls too."""
+    """So that the log of a call and its record can be matched."""
     await recording.know(ADA, useCase="restaurantOrderingUseCase")
     with capture_logs() as logs:
         call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
@@ -150,7 +148,7 @@ async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server)
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     recording: Server, settings: Settings
 ) -> None:
-    """The prompt at the first request, the sentence where it was said."""
+    """The prompt at the first request, the phrase where it was said."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     record = await recording.store.get("restaurantOrderingUseCase", "configuration")
     assert record is not None
@@ -175,7 +173,6 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
 
 
 async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
-    """Words, tools and the new line, in 100 columns."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
 
     text = await shown(recording.store, call_sid) or ""
@@ -193,7 +190,7 @@ async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
 
 
 async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:
-    """Such a call is shown from its facts, and cannot be played again."""
+    """Such a call is shown from its facts and cannot be replayed."""
     settings = settings_for(tmp_path / "unused")
     store = await seeded(MemoryStore())
     async with staged(settings, store, offline) as server:
@@ -211,7 +208,7 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> Non
 
 
 async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording: Server) -> None:
-    """Facts are kept a day, records a week."""
+    """Facts are kept for a day, records for a week."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
     later = MemoryStore()
@@ -228,7 +225,7 @@ async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording:
 async def test_record_that_cannot_be_used_is_no_difference(
     recording: Server, settings: Settings
 ) -> None:
-    """Whoever compares by the exit status must not take it for a rule that has changed."""
+    """The exit status differs from that of a changed decision."""
     async with recording.twilio.call(From=ADA) as call:
         await call.say("are you open")
     call_sid = call.relay.fields["CallSid"]
@@ -244,7 +241,7 @@ async def test_record_that_cannot_be_used_is_no_difference(
 async def test_line_that_was_lost_is_named_by_a_replay(
     recording: Server, settings: Settings
 ) -> None:
-    """What is left leads to the same, and is not all there was."""
+    """The rest leads to the same actions."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     without: Item = {
         "pk": call_sid,
@@ -259,5 +256,4 @@ async def test_line_that_was_lost_is_named_by_a_replay(
 
 
 async def test_call_nobody_knows_is_not_shown() -> None:
-    """There is nothing to tell."""
     assert await shown(MemoryStore(), "CA1") is None

@@ -82,7 +82,6 @@ EVENTS: list[Event] = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_event_is_read_back_as_it_was(event: Event) -> None:
-    """From one line of text that any table takes."""
     text = text_of(event_form(event))
 
     assert text.encode()
@@ -91,14 +90,13 @@ def test_event_is_read_back_as_it_was(event: Event) -> None:
 
 
 def test_tokens_of_an_older_record_are_those_of_the_model_that_was_asked() -> None:
-    """It does not say who has used them."""
     raw = {"kind": "TokensCounted", "reply": 1, "usage": {"input": 1, "output": 2}}
 
     assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
 
 
 def test_every_event_is_tried() -> None:
-    """One that is added and forgotten here is found."""
+    """An event that is added and forgotten here is found."""
     assert {type(event) for event in EVENTS} == set(get_args(Event))
 
 
@@ -119,7 +117,6 @@ def test_what_is_no_event_is_told_without_its_words(raw: object) -> None:
 
 
 def test_beginning_is_read_back_as_it_was() -> None:
-    """All limits and phrases, and every kind of fact."""
     facts: list[Fact] = [
         CallerSaid("12", InputMode.KEYPAD),
         AgentSaid("Hello", is_cut=True),
@@ -137,7 +134,7 @@ def test_beginning_is_read_back_as_it_was() -> None:
 
 
 def test_actions_are_written_without_what_is_known_already() -> None:
-    """Messages as digests, speech as what was added, nothing that is false or not said."""
+    """Messages as digests, speech as what was added, nothing false or None."""
     forms = ActionForms()
     asked = (Message(Role.CALLER, (Text("Two pizzas."),)),)
 
@@ -186,7 +183,7 @@ def test_actions_are_written_without_what_is_known_already() -> None:
 
 @pytest.mark.parametrize("fact", [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))])
 def test_number_that_is_zero_is_written(fact: Recorded) -> None:
-    """Zero is a value: a fact of reply 0 is read back, and a sound without an end is told."""
+    """Zero is a value, unlike false: a fact of reply 0 is read back."""
     recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
 
     assert fact_from(recorded["fact"]) == fact
@@ -197,14 +194,13 @@ SPEC = ToolSpec("look_up", "Looks.", "{}")
 
 
 def test_digests_stay_what_they_are() -> None:
-    """Records and log lines of an earlier version are compared with those of this one."""
+    """Records and log lines of earlier versions are compared with those of this one."""
     assert prompt_digest("Be kind.") == "8c294dd9b20a"
     assert prompt_digest(["Be", {"kind": None}]) == "90480b5be6b7"
     assert tools_digest((SPEC,)) == "762f090bc20d"
 
 
 def test_digests_tell_versions_apart() -> None:
-    """By each part that a model is told."""
     others = [
         replace(SPEC, name="look"),
         replace(SPEC, description="Does."),

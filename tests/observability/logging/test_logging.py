@@ -30,7 +30,7 @@ from agent.call.events import (
 from agent.call.messages import StopReason, Usage
 from agent.errors import StoreError
 from agent.observability import Telemetry, configure_logging
-from agent.observability.logging.log_setup import frames_and_types
+from agent.observability.logging import frames_and_types
 from agent.tools import CallContext, tool
 from tests.fakes import Clock, moment
 from tests.observability.test_call_observer import LOOK, SPOKE, Step
@@ -92,7 +92,7 @@ async def _book(call: CallContext, name: Annotated[str, Meta(description="Whose.
 async def test_tool_that_fails_is_logged_without_what_its_fault_says(
     log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each fault that led to another has its frames and its type; no text, no note."""
+    """Each exception of the chain has its frames and its type, no text and no note."""
     configure_logging("info", log_format)
 
     await run(_book, json.dumps({"name": _NAME}))
@@ -110,7 +110,6 @@ async def test_tool_that_fails_is_logged_without_what_its_fault_says(
 async def test_what_a_fault_says_is_logged_where_it_is_asked_for(
     log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All of it, with the notes."""
     configure_logging("info", log_format, with_personal=True)
 
     await run(_book, json.dumps({"name": _NAME}))
@@ -124,7 +123,6 @@ async def test_what_a_fault_says_is_logged_where_it_is_asked_for(
 def test_fault_of_a_library_says_all_where_it_is_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As our own do."""
     configure_logging("info", "json", with_personal=True)
 
     try:
@@ -138,7 +136,6 @@ def test_fault_of_a_library_says_all_where_it_is_asked_for(
 
 
 def test_each_fault_of_a_group_is_told() -> None:
-    """A task group raises what its tasks have raised; each with its own causes."""
     lines = frames_and_types(_fault_of(_run_grouped)).splitlines()
 
     assert _NAME not in "\n".join(lines)
@@ -152,7 +149,6 @@ def test_each_fault_of_a_group_is_told() -> None:
 
 
 def test_the_cause_stands_before_what_it_led_to() -> None:
-    """In the order and with the words of Python."""
     lines = frames_and_types(_fault_of(_while_handled)).splitlines()
 
     kinds = [line for line in lines if line and not line.startswith((" ", "Traceback"))]
@@ -166,8 +162,6 @@ def test_the_cause_stands_before_what_it_led_to() -> None:
 
 
 def test_what_a_fault_says_it_did_not_come_from_is_left_out() -> None:
-    """`raise ... from None`."""
-
     def fail(name: str) -> None:
         try:
             _named(name)
@@ -178,7 +172,6 @@ def test_what_a_fault_says_it_did_not_come_from_is_left_out() -> None:
 
 
 def test_faults_that_go_round_in_a_circle_or_are_too_many_come_to_an_end() -> None:
-    """Whoever reads a log line wants the last ones."""
     first, second = ValueError(_NAME), KeyError(_NAME)
     first.__context__, second.__context__ = second, first
     assert frames_and_types(first).splitlines()[0] == "KeyError"
@@ -206,7 +199,6 @@ def _observe(*steps: Step) -> None:
 
 
 def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str]) -> None:
-    """One object a line; what may be personal is dropped, tracebacks are kept (D28)."""
     configure_logging("info", "json")
     log = structlog.get_logger("test")
 
@@ -233,7 +225,6 @@ def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str])
 def test_log_on_a_terminal_is_readable_without_personal_values(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The same, for eyes (D28)."""
     configure_logging("warning", "console")
 
     structlog.get_logger("test").info("too.fine")
@@ -247,7 +238,7 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
 def test_report_of_a_library_is_a_line_without_its_values(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Asyncio tells of a task nobody waited for, with all that is in its exception; once."""
+    """Once, also if logging is configured twice; asyncio puts values into the text."""
     configure_logging("info", "json")
     configure_logging("info", "json")
 
@@ -269,7 +260,7 @@ def test_report_of_a_library_is_a_line_without_its_values(
 def test_traceback_shows_no_values_of_variables(
     log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a tool was given is in them. Rich, which would show them, is installed here."""
+    """They hold what a tool was given. Rich, which would show them, is installed here."""
     configure_logging("info", log_format)
 
     def order(name: str) -> int:
@@ -288,7 +279,6 @@ def test_traceback_shows_no_values_of_variables(
 def test_personal_values_are_logged_where_they_are_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`LOG_PERSONAL_DATA=true` is for a fault that cannot be found otherwise."""
     configure_logging("info", "json", with_personal=True)
 
     structlog.get_logger("test").info("call.started", pii_caller="+15550100001")
@@ -297,7 +287,7 @@ def test_personal_values_are_logged_where_they_are_asked_for(
 
 
 def test_turns_and_receipts_on_a_terminal_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
-    """What an operator looks for stands in one line; the call is told by the end of its SID."""
+    """With the end of the call's SID."""
     configure_logging("info", "console")
     with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):
         _observe(
