@@ -68,8 +68,8 @@ class MeasuredMessenger:
         self._count = count
 
     @property
-    def lacking(self) -> Mapping[Channel, str]:
-        return self._messenger.lacking
+    def unconfigured(self) -> Mapping[Channel, str]:
+        return self._messenger.unconfigured
 
     async def text(self, message: TextMessage) -> str:
         with self._counted("sms"):

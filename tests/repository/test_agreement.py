@@ -6,7 +6,6 @@ and the README. Names that are not ours are those of the SDKs in the process, as
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -33,8 +32,7 @@ def text(name: str) -> str:
 def ours() -> dict[str, str]:
     """The defaults of the service's own variables, older names included."""
     defaults = {name: default for name, default, _ in Settings.describe()}
-    named = [each.metadata["names"] for each in dataclasses.fields(Settings)]
-    for name, *older in filter(None, named):
+    for name, *older in Settings.variables().values():
         defaults |= dict.fromkeys(older, defaults[name])
     return defaults
 
