@@ -1,4 +1,4 @@
-"""The receipt of a call: what it was, what it cost, and what it was answered by."""
+"""The summary of a call: counts, cost, and the versions that answered it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ output = 1
 Step = tuple[float, Event, Sequence[Action]]
 
 
-def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
-    """The receipt of a call of these events; `models` names who answers in each step, a letter."""
+def summary_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
+    """The summary of a call of these events; `models` has one letter for each step's model."""
     clock, names = Clock(), iter(models)
     model = ["scripted:"]
     with capture_logs() as logs:
@@ -54,8 +54,8 @@ def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -
                 model[0] = {"s": "scripted:", "o": "other:"}[letter]
             observer.observe(moment(happened, actions, at))
         observer.ended(EndReason.AGENT_END)
-    [receipt] = [dict(line) for line in logs if line["event"] == "call.summarized"]
-    return receipt
+    [summary] = [dict(line) for line in logs if line["event"] == "call.summarized"]
+    return summary
 
 
 def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
@@ -63,12 +63,12 @@ def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
     return CallFacts(prices=read_prices(folder / "prices.toml"))
 
 
-def test_receipt_adds_up_a_call() -> None:
+def test_summary_adds_up_a_call() -> None:
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
     stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
 
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
         (2.0, CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
         (3.0, ToolFinished("1", ToolOutcome("{}")), []),
@@ -80,7 +80,7 @@ def test_receipt_adds_up_a_call() -> None:
         facts=CallFacts(lambda: stamp, resume=2, code_version="0.1.0"),
     )
 
-    assert receipt == {
+    assert summary == {
         "event": "call.summarized",
         "log_level": "info",
         "reason": "agent_end",
@@ -106,7 +106,7 @@ def test_receipt_adds_up_a_call() -> None:
 
 
 def test_voices_are_measured_where_the_relay_reports_them() -> None:
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), []),
         (3.0, PlaybackReported(Playback.AGENT_OFF), []),
         (4.0, PlaybackReported(Playback.CALLER_ON), []),
@@ -115,72 +115,60 @@ def test_voices_are_measured_where_the_relay_reports_them() -> None:
         (6.0, PlaybackReported(Playback.AGENT_ON), []),
     )
 
-    assert (receipt["agent_seconds"], receipt["caller_seconds"]) == (3.0, 1.0)
-    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "measured")
+    assert (summary["agent_seconds"], summary["caller_seconds"]) == (3.0, 1.0)
+    assert (summary["talk_share"], summary["talk"]) == (0.75, "measured")
 
 
 def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
         (9.0, PlaybackReported(Playback.AGENT_OFF), []),
         (9.5, CallerSpoke("y" * 10), []),
     )
 
-    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "estimated")
+    assert (summary["talk_share"], summary["talk"]) == (0.75, "estimated")
 
 
 def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
-    receipt = receipt_of(
+    summary = summary_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0)), []),
         facts=prices_in(tmp_path),
         models="so",
     )
 
-    assert (receipt["price"], receipt["currency"]) == (0.522, "CHF")
-    assert receipt["models"] == ["other:", "scripted:"]
+    assert (summary["price"], summary["currency"]) == (0.522, "CHF")
+    assert summary["models"] == ["other:", "scripted:"]
 
 
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    receipt = receipt_of(
+    summary = summary_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
         (3.0, TokensCounted(None, Usage(0, 100, model="other:")), []),
         facts=prices_in(tmp_path),
     )
 
-    assert receipt["price"] == 0.622
-    assert (receipt["model"], receipt["models"]) == ("scripted:", ["other:", "scripted:"])
-    assert receipt["tokens"]["output"] == 200
+    assert summary["price"] == 0.622
+    assert (summary["model"], summary["models"]) == ("scripted:", ["other:", "scripted:"])
+    assert summary["tokens"]["output"] == 200
 
 
 @pytest.mark.parametrize(
     "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
 )
 def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    receipt = receipt_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
+    summary = summary_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
 
-    assert "price" not in receipt and "currency" not in receipt
+    assert "price" not in summary and "currency" not in summary
 
 
 def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
     facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
     asked = [(float(at), TokensCounted(at, Usage(1, 1)), list[Action]()) for at in (1, 2)]
 
-    assert "price" not in receipt_of(*asked, facts=facts, models="so")
-    assert "price" not in receipt_of(facts=facts)
-
-
-def test_cost_is_counted_by_model(tmp_path: Path) -> None:
-    telemetry = Telemetry(Clock())
-    observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
-    observer.observe(moment(TokensCounted(1, Usage(1000, 100)), [], 0.0))
-
-    observer.ended(EndReason.AGENT_END)
-
-    assert telemetry.value(
-        "agent_llm_cost_total", model="scripted:", currency="CHF"
-    ) == pytest.approx(0.02)
+    assert "price" not in summary_of(*asked, facts=facts, models="so")
+    assert "price" not in summary_of(facts=facts)
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Grafana itself is in no registry that tests may rely on: the structure is tested
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from itertools import combinations, pairwise
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.observability.shipped import (
-    DASHBOARD,
     PROVISIONING,
     dashboard,
     exported,
@@ -170,10 +168,3 @@ def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:
 
     assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
     assert (folder["type"], folder["options"]) == ("file", {"path": "${GRAFANA_DASHBOARDS}"})
-
-
-def test_dashboard_can_be_imported_into_any_grafana() -> None:
-    loaded = dashboard()
-
-    assert (loaded["id"], loaded["uid"]) == (None, "voice-agent")
-    assert json.loads(DASHBOARD.read_text(encoding="utf-8")) == loaded

@@ -1,4 +1,4 @@
-"""What is shipped, against a real service and a real Prometheus: nothing asks in vain.
+"""Shipped queries and rules have data from a real service in a real Prometheus.
 
 A service is scraped while calls are played twice, so that everything that is counted was seen to
 rise. Then each query of the dashboard and what each alert looks at must have data: numbers, and

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from agent.errors import AgentError, StoreError, ToolError, UseCaseError
 from agent.observability import configure_logging
 from agent.ports import Item
 from agent.store.sqlite import SqliteStore
-from benchmarks.planted import found, person, plant
+from benchmarks.planted import found, plant
 from tests.fakes import MemoryStore
 from tests.servers import heard_out, serving, settings_for, staged
 from tests.system.test_call import offline, seeded
@@ -141,10 +140,3 @@ async def test_what_is_asked_for_is_in_the_log(
     await store.close()
 
     assert people[0].first in found(people, capsys.readouterr().err)
-
-
-def test_marks_of_two_people_have_nothing_in_common() -> None:
-    chance = random.Random(0)  # noqa: S311 (reproducible, no secret)
-    people = [person(chance) for _ in range(200)]
-
-    assert len({mark for one in people for mark in one.marks}) == 6 * 200

@@ -1,8 +1,4 @@
-"""The stages of a turn against the clock of whoever is on the line: equal, not near.
-
-Time is virtual, and the line is nobody's of the service: it knows when it has passed on words and
-when it was given which frame. What the log says must be that, whatever happens in a turn.
-"""
+"""The stages of a turn equal what a line outside of the service measures, on a virtual clock."""
 
 from __future__ import annotations
 

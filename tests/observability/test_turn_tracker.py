@@ -1,8 +1,7 @@
-"""The log line of a turn: stages that are disjoint and add up, from literal events."""
+"""Turns from literal events: the log line, disjoint stages that add up, interrupts."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from agent.call.actions import Action, CancelReply, Record, RunTool, Speak, StartReply, ToolOutcome
-from agent.call.conversation import Conversation
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -23,8 +21,6 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
     ReplyDelta,
-    ReplyFailed,
-    ReplyFault,
     ReplyFinished,
     TimerFired,
     TokensCounted,
@@ -36,20 +32,12 @@ from agent.call.timers import Timer
 from agent.observability import Telemetry
 from agent.observability.turn_stages import TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
-from agent.session.session import CallDependencies, Session
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
 from tests.scripted import (
-    GREETING,
-    Edit,
-    ListJournal,
-    ScriptedConfiguration,
-    ScriptedLine,
     ScriptedModel,
-    ScriptedToolbox,
 )
 from tests.servers import settings_for, staged
-from tests.virtual_time import run_virtually
 
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
@@ -234,17 +222,6 @@ def test_turn_that_was_heard_out_was_not_interrupted() -> None:
     assert line["outcome"] == "answered"
 
 
-def test_words_that_go_on_begin_the_turn_anew() -> None:
-    [line] = lines_of(
-        (10.0, CallerSpoke("I would like"), []),
-        (12.0, CallerSpoke("a pizza."), [ASK]),
-        (13.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-    )
-
-    assert parts(line) == (1000.0, 1000.0, {"model": 1000.0})
-
-
 def test_words_that_lead_to_nothing_are_no_turn() -> None:
     """Noise, half a DTMF entry, and a re-prompt."""
     lines = lines_of(
@@ -254,16 +231,6 @@ def test_words_that_lead_to_nothing_are_no_turn() -> None:
     )
 
     assert lines == []
-
-
-def test_turn_whose_reply_fails_is_told_with_its_apology() -> None:
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (15.0, ReplyFailed(1, ReplyFault.TIMEOUT), [Speak(1, "Sorry.", is_last=True)]),
-    )
-
-    assert line["outcome"] == "failed"
-    assert parts(line) == (5000.0, 5000.0, {"model": 5000.0})
 
 
 def test_turns_are_numbered_and_the_last_one_is_told_at_the_end() -> None:
@@ -325,27 +292,6 @@ def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> 
         assert turn.response is None or abs(before - turn.response) < 1e-6
         if turn in until_speech:
             assert abs((turn.response or 0.0) - until_speech[turn]) < 1e-6
-
-
-def test_wait_for_edits_is_part_of_the_turn() -> None:
-    """It is our own time, stage `prepare`."""
-    model = ScriptedModel([["Yes. ", StopReason.END]])
-    line = ScriptedLine([(2.0, SPOKE)], hangs_up_at=30.0)
-
-    with capture_logs() as logs:
-        run_virtually(_played(model, line, edits=[(0.08, None)]))
-
-    [told] = [entry for entry in logs if entry["event"] == "turn.finished"]
-    assert (told["response_ms"], told["stages"]) == (80.0, {"prepare": 80.0})
-
-
-async def _played(model: ScriptedModel, line: ScriptedLine, edits: list[Edit]) -> None:
-    """A whole call under the observer of a process."""
-    telemetry = Telemetry(asyncio.get_running_loop().time)
-    observer = telemetry.call("pizza", lambda: "scripted:")
-    configuration = ScriptedConfiguration(model, ScriptedToolbox(), edits)
-    around = CallDependencies(line, configuration, ListJournal(), observer)
-    observer.ended(await Session(Conversation(GREETING), around).run())
 
 
 _ROUNDING_MS = 0.1

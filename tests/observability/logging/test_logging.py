@@ -276,17 +276,9 @@ def test_traceback_shows_no_values_of_variables(
     assert "Ada" not in written
 
 
-def test_personal_values_are_logged_where_they_are_asked_for(
+def test_turns_and_summaries_are_sentences_on_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure_logging("info", "json", with_personal=True)
-
-    structlog.get_logger("test").info("call.started", pii_caller="+15550100001")
-
-    assert json.loads(capsys.readouterr().err)["pii_caller"] == "+15550100001"
-
-
-def test_turns_and_receipts_on_a_terminal_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     """With the end of the call's SID."""
     configure_logging("info", "console")
     with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):

@@ -1,4 +1,4 @@
-"""Calls over real sockets are recorded, shown, and decided again as they were."""
+"""Calls over real sockets are recorded, shown, and replayed to the same decisions."""
 
 from __future__ import annotations
 
@@ -117,32 +117,20 @@ async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
     assert None not in [fact["at_ms"] for fact in told["facts"]]
 
 
-async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
-    await recording.know(ADA, useCase="albertEinsteinUseCase")
-    async with recording.twilio.call(From=ADA) as call:
-        await call.say("when was he born")
-
-    turns = await recording.metric(
-        "agent_turn_time_to_first_speech_seconds_count", use_case="albertEinsteinUseCase"
-    )
-
-    assert turns == 1
-
-
-async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
+async def test_summary_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
     """So that the log of a call and its record can be matched."""
     await recording.know(ADA, useCase="restaurantOrderingUseCase")
     with capture_logs() as logs:
         call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
 
-    receipts = [line for line in logs if line["event"] == "call.summarized"]
+    summaries = [line for line in logs if line["event"] == "call.summarized"]
     stamps = [line["stamp"] for line in told["lines"]]
-    assert len(receipts) == len(stamps) == 2
-    for receipt, stamp in zip(receipts, stamps, strict=True):
-        assert receipt["prompt_hash"] == stamp["prompt"]
-        assert receipt["tools_hash"] == stamp["tools"]
-        assert receipt["use_case_version"] == stamp["version"]
+    assert len(summaries) == len(stamps) == 2
+    for summary, stamp in zip(summaries, stamps, strict=True):
+        assert summary["prompt_hash"] == stamp["prompt"]
+        assert summary["tools_hash"] == stamp["tools"]
+        assert summary["use_case_version"] == stamp["version"]
 
 
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
@@ -157,10 +145,10 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     phrases["resumed_unheard"] = "Hm."
     await recording.store.put({**record, "prompt": prompt, "phrases": phrases})
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
-    lines = verdict.text.splitlines()
+    result = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
+    lines = result.text.splitlines()
 
-    assert verdict.status == DIFFERENT
+    assert result.status == DIFFERENT
     assert [line.split(":")[0] for line in lines[:4]] == [
         "changed since",
         "  version",
@@ -195,12 +183,12 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> Non
     store = await seeded(MemoryStore())
     async with staged(settings, store, offline) as server:
         call_sid = await busy_call(server, CALLERS["restaurantOrderingUseCase"])
-        verdict = await replayed(settings, server.calls.resources, call_sid)
+        result = await replayed(settings, server.calls.resources, call_sid)
 
     text = await shown(store, call_sid) or ""
 
     assert await store.query(call_sid, "record::") == []
-    assert verdict.status == NO_RECORD
+    assert result.status == NO_RECORD
     assert "no events are recorded, or not yet (RECORD_CALLS): no times" in text.splitlines()
     assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
     assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
@@ -232,10 +220,10 @@ async def test_record_that_cannot_be_used_is_no_difference(
     await recording.items(call_sid)
     await recording.store.put({"pk": call_sid, "sk": "record::000000::000000", "lines": "broken"})
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid)
+    result = await replayed(settings, recording.calls.resources, call_sid)
 
     told = f"{call_sid}: the record cannot be used: record: a line is not JSON"
-    assert (verdict.text, verdict.status) == (told, NO_RECORD)
+    assert (result.text, result.status) == (told, NO_RECORD)
 
 
 async def test_line_that_was_lost_is_named_by_a_replay(
@@ -250,9 +238,9 @@ async def test_line_that_was_lost_is_named_by_a_replay(
     }
     await recording.store.put(without)
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid)
+    result = await replayed(settings, recording.calls.resources, call_sid)
 
-    assert verdict.text.splitlines()[0] == "line 0: nothing of it is recorded"
+    assert result.text.splitlines()[0] == "line 0: nothing of it is recorded"
 
 
 async def test_call_nobody_knows_is_not_shown() -> None:

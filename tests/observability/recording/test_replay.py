@@ -1,4 +1,4 @@
-"""A replay finds where a call would be another one today, and says it in a few lines."""
+"""A replay finds where a call would go differently today, and reports it in a few lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written down is read back as it was."""
+"""What is serialized is read back as it was; digests tell versions apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call as somebody reads it."""
+"""A call as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces: the spans of a call from literal events, and what a collector is sent."""
+"""The spans of a call from literal events, and what a collector receives."""
 
 from __future__ import annotations
 

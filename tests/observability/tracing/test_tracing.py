@@ -1,4 +1,4 @@
-"""Operations on the table in traces: each under the line that caused it, with nobody's keys."""
+"""Operations on the table in traces: each under the connection that caused it, without keys."""
 
 from __future__ import annotations
 
