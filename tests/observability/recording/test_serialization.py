@@ -39,6 +39,7 @@ from agent.call.resumption import ResumeCause, Resumption
 from agent.call.timers import Timer
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.serialization import (
+    RECORDED,
     ActionForms,
     Beginning,
     RecordError,
@@ -46,7 +47,6 @@ from agent.observability.recording.serialization import (
     beginning_from,
     event_form,
     event_from,
-    fact_from,
     prompt_digest,
     text_of,
     tools_digest,
@@ -186,7 +186,7 @@ def test_number_that_is_zero_is_written(fact: Recorded) -> None:
     """Zero is a value, unlike false: a fact of reply 0 is read back."""
     recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
 
-    assert fact_from(recorded["fact"]) == fact
+    assert RECORDED.read(recorded["fact"]) == fact
     assert play["loop"] == 0
 
 

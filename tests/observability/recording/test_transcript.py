@@ -121,9 +121,9 @@ async def ordered(store: MemoryStore) -> None:
         (0.2, ev.ReplyFinished(2), []),
         (3.0, PlaybackReported(Playback.AGENT_OFF), []),
     ]
-    async with open_records(store, lambda: NOW, 7) as desk:
-        assert desk is not None
-        recorder = desk.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
+    async with open_records(store, lambda: NOW, 7) as writer:
+        assert writer is not None
+        recorder = writer.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
         for seconds, event, actions in happened:
             await asyncio.sleep(seconds)  # of virtual time
             recorder.observe(moment(event, actions, loop.time()))
