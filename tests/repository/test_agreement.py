@@ -17,7 +17,7 @@ import opentelemetry.sdk.environment_variables
 import pytest
 from botocore.credentials import EnvProvider  # type: ignore[import-untyped] # ships no types
 
-import agent.observability.tracing.tracing_setup
+import agent.observability.tracing
 from agent.settings import Settings
 from tests.templates.loading import CLOUD, LOCAL, load, resources
 
@@ -44,7 +44,7 @@ def of_sdks() -> set[str]:
     aws |= {EnvProvider.ACCESS_KEY, EnvProvider.SECRET_KEY, *EnvProvider.TOKENS}
     otlp = set(dir(opentelemetry.sdk.environment_variables))
     conventions = re.findall(
-        r'"(OTEL_\w+)"', Path(agent.observability.tracing.tracing_setup.__file__).read_text()
+        r'"(OTEL_\w+)"', Path(agent.observability.tracing.__file__).read_text()
     )
     return {*aws, *otlp, *conventions}
 
