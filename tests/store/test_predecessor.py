@@ -278,7 +278,7 @@ async def test_record_loaded_as_a_file_is_a_version_and_served(
 ) -> None:
     """What `seed --profile FILE` does to a document of the old loaders."""
     for path in FILES:
-        await seed_file(empty, path, now=NOW)
+        await seed_file(empty, path, SPECS, now=NOW)
 
     record = await empty.get("restaurantOrderingUseCase", "configuration") or {}
     theirs = load_document(FOLDER / "record-restaurant.json")

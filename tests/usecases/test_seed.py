@@ -15,7 +15,7 @@ from agent.errors import UseCaseError
 from agent.usecases.folders import load_document, load_folder, load_profile
 from agent.usecases.record import parse_use_case
 from agent.usecases.relay_attributes import relay_attributes
-from agent.usecases.seed import SeedResult, TableAudit, check, roll_back, seed, seed_file, try_out
+from agent.usecases.seed import SeedResult, check, check_table, roll_back, seed, seed_file, try_out
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.versions import CurrentVersion, Versions
@@ -323,7 +323,7 @@ async def test_a_record_that_was_not_seeded_here_can_be_rolled_back_to(configura
     versions = Versions(store, "flatsUseCase", NOW)
 
     [written, *_] = await seed(store, configuration, TOOLS, now=NOW)
-    [back] = await roll_back(versions, None)
+    [back] = await roll_back(versions, None, TOOLS)
 
     record = await store.get("flatsUseCase", "configuration")
     assert (written.in_force, back.in_force) == (CurrentVersion(2), CurrentVersion(1))
@@ -352,9 +352,9 @@ async def test_one_file_can_be_loaded_alone(configuration: Path, tmp_path: Path)
     document.write_text('{"pk": {"S": "client:bob"}, "sk": {"S": "profile"}}')
 
     written = [
-        *await seed_file(store, configuration / "profiles" / "ada.toml", now=NOW),
-        *await seed_file(store, document, now=NOW),
-        *await seed_file(store, document, now=NOW, dry_run=True),
+        *await seed_file(store, configuration / "profiles" / "ada.toml", TOOLS, now=NOW),
+        *await seed_file(store, document, TOOLS, now=NOW),
+        *await seed_file(store, document, TOOLS, now=NOW, dry_run=True),
     ]
 
     assert written == [
@@ -536,7 +536,6 @@ WRONG_FILE = {
     "tools": {"S": "[{"},
     "maxTokens": {"N": "0"},
 }
-AUDIT = TableAudit(TOOLS)
 
 
 @pytest.mark.parametrize(
@@ -565,7 +564,7 @@ async def test_file_with_an_error_is_refused_before_it_is_written(
     path.write_text(json.dumps(document))
 
     with pytest.raises(UseCaseError) as caught:
-        await seed_file(store, path, now=NOW, audit=AUDIT)
+        await seed_file(store, path, TOOLS, now=NOW)
 
     expected = faults or ["flatsUseCase.maxTokens: Expected `int` >= 1"]
     assert str(caught.value).splitlines() == expected
@@ -578,7 +577,7 @@ async def test_file_that_no_table_takes_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"pk": {"S": "a"}, "sk": {"S": "b"}, "text": {"S": "x" * 500_000}}))
 
     with pytest.raises(UseCaseError) as refused:
-        await seed_file(store, path, now=NOW)
+        await seed_file(store, path, TOOLS, now=NOW)
 
     assert str(refused.value) == "a / b: the item has 488 KB, a table takes 400 KB at most"
     assert await store.query("a") == []
@@ -587,7 +586,7 @@ async def test_file_that_no_table_takes_is_refused(tmp_path: Path) -> None:
 async def test_folder_with_an_error_is_neither_published_nor_tried(configuration: Path) -> None:
     """All folders are read before the first write."""
     store = MemoryStore()
-    await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+    await seed(store, configuration, TOOLS, now=NOW)
     before = await store.query("flatsUseCase")
     file = configuration / "use-cases" / "flatsUseCase" / "use-case.toml"
     file.write_text(USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"'))
@@ -595,9 +594,9 @@ async def test_folder_with_an_error_is_neither_published_nor_tried(configuration
 
     fault = "flatsUseCase.conversationRelayParams.ttsProvider: must be one of ElevenLabs"
     with pytest.raises(UseCaseError, match=fault):
-        await seed(store, configuration, TOOLS, now=NOW, audit=AUDIT)
+        await seed(store, configuration, TOOLS, now=NOW)
     with pytest.raises(UseCaseError, match=fault):
-        await try_out(versions, configuration, TOOLS, 10, AUDIT)
+        await try_out(versions, configuration, TOOLS, 10)
     assert await store.query("flatsUseCase") == before
 
 
@@ -612,9 +611,9 @@ async def test_broken_version_is_not_rolled_back_to(configuration: Path) -> None
 
     for to in (1, None):
         with pytest.raises(UseCaseError, match=r"flatsUseCase\.prompt: is missing or blank"):
-            await roll_back(versions, to, AUDIT)
+            await roll_back(versions, to, TOOLS)
     assert await store.query("flatsUseCase") == before
-    assert await roll_back(versions, 2, AUDIT) == [
+    assert await roll_back(versions, 2, TOOLS) == [
         SeedResult("flatsUseCase", "configuration", CurrentVersion(2))
     ]
 
@@ -623,7 +622,7 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
     """Use cases, a canary, profiles; one line each, and a missing default is one."""
     store = MemoryStore()
     await seed(store, configuration, TOOLS, now=NOW)
-    assert await AUDIT.table(store, "flatsUseCase") == []
+    assert await check_table(store, "flatsUseCase", TOOLS) == []
     await store.merge("flatsUseCase", "configuration", {"maxTokens": 0})
     await store.merge("flatsUseCase", "configuration", {"canary": {"version": 9, "percent": 5}})
     old: dict[str, object] = {"pk1": "use-case", "sk": "configuration", "pk": "a", "sk1": "a"}
@@ -631,7 +630,7 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
     await store.put({"pk": "a", "sk": "version::000002", "prompt": 7})
     await store.merge("+15550100001", "profile", {"useCase": "gone", "email": 7})
 
-    assert await AUDIT.table(store, "other") == [
+    assert await check_table(store, "other", TOOLS) == [
         "other: there is no such use case",
         "version 2: a.prompt: Expected `str`, got `int`",
         "flatsUseCase.maxTokens: Expected `int` >= 1; left out",
@@ -640,7 +639,7 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
         "+15550100001.useCase: there is no use case 'gone'",
     ]
     await store.put({"pk": "b", "sk": "configuration", "prompt": " "})
-    assert "b.prompt: is missing or blank" in await AUDIT.table(store, "b")
+    assert "b.prompt: is missing or blank" in await check_table(store, "b", TOOLS)
 
 
 BACKUPS = """
