@@ -17,6 +17,7 @@ from pathlib import Path
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
+from agent.usecases import PROFILE, use_case_name
 from agent.usecases.folders import (
     PlannedItem,
     load_document,
@@ -31,7 +32,6 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
-from agent.usecases.use_case import PROFILE, use_case_name
 from agent.usecases.validation import size_error
 from agent.usecases.versions import (
     VERSION_PREFIX,

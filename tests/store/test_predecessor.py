@@ -21,13 +21,13 @@ from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
-from agent.store.call_state.history_loader import read_back
+from agent.store.call_state.history_loader import load_history
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
+from agent.usecases import Profile, UseCase, profile
 from agent.usecases import record as records
 from agent.usecases.folders import load_document
 from agent.usecases.seed import seed_file
-from agent.usecases.use_case import Profile, UseCase, profile
 from agent.usecases.versions import canary_in_progress, intact_version
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import Server, settings_for, staged
@@ -303,8 +303,8 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_socket(store: Sto
     assert [tool.name for tool in use_case.tools] == [
         "PlaceOrderFunction", "CheckRestaurantPickUpTime", "CheckRestaurantDeliveryTime",
     ]  # fmt: skip
-    assert await spend_token(store, CALL, "", NOW.timestamp()) is TokenUse.REFUSED
-    assert await spend_token(store, CONNECTION, "", NOW.timestamp()) is TokenUse.REFUSED
+    assert (await spend_token(store, CALL, "", NOW.timestamp())).use is TokenUse.REFUSED
+    assert (await spend_token(store, CONNECTION, "", NOW.timestamp())).use is TokenUse.REFUSED
 
 
 ORDER = ToolCall(
@@ -336,7 +336,7 @@ async def test_chat_of_the_predecessor_is_loaded(store: Store) -> None:
 
     Ids get the form every provider accepts, and both results stand in one message.
     """
-    facts = (await read_back(store, CALL)).facts
+    facts = (await load_history(store, CALL)).facts
     history = History(facts)
     history.append(CallerSaid("One thing more."))
 
@@ -360,7 +360,7 @@ async def test_chat_of_the_predecessor_is_loaded(store: Store) -> None:
 async def test_chat_of_the_sibling_is_ignored(store: Store) -> None:
     """Its messages lie under the id of a connection, and expire after a day: no call can resume."""
     assert len(await store.query(CONNECTION, "chat::")) == 5
-    assert (await read_back(store, CONNECTION)).facts == []
+    assert (await load_history(store, CONNECTION)).facts == []
 
 
 def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolExecutor:

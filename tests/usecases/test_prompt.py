@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.messages import ToolSpec
+from agent.usecases import Profile, UseCase
 from agent.usecases.prompt import (
     GREETING_PLACEHOLDERS,
     PROMPT_PLACEHOLDERS,
@@ -19,7 +20,6 @@ from agent.usecases.prompt import (
     system_prompt,
     unknown_placeholders,
 )
-from agent.usecases.use_case import Profile, UseCase
 
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
 ADA = Profile("+15550100001", "Ada", "Example", "ada@example.com")

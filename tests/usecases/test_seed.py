@@ -12,12 +12,12 @@ import pytest
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
+from agent.usecases import ModelSettings, UseCase
 from agent.usecases.folders import load_document, load_folder, load_profile
 from agent.usecases.record import parse_use_case
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.seed import SeedResult, check, check_table, roll_back, seed, seed_file, try_out
 from agent.usecases.transfer_target import PhoneTarget
-from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.versions import CurrentVersion, Versions
 from tests.fakes import MemoryStore
 

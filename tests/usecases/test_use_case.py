@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.usecases.use_case import (
+from agent.usecases import (
     Profile,
     profile,
     profile_from_item,
