@@ -51,8 +51,8 @@ from agent.session.caller_limits import CallerLimitError
 from agent.settings import Settings
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
+from agent.usecases import UseCase
 from agent.usecases.caller_identity import identify, is_telephone_number
-from agent.usecases.use_case import UseCase
 
 log = structlog.get_logger(__name__)
 

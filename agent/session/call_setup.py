@@ -28,10 +28,9 @@ from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
-from agent.usecases import prompt, versions
+from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt, versions
 from agent.usecases import record as records
 from agent.usecases.prompt import HistoryEntry
-from agent.usecases.use_case import PROFILE, Profile, UseCase, profile_from_item
 
 log = structlog.get_logger(__name__)
 

@@ -23,7 +23,7 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.json_schema import plain_schema
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 
 
 @dataclass(frozen=True, slots=True)

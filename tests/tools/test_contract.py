@@ -17,8 +17,8 @@ from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
+from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
 from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told

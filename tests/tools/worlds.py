@@ -15,7 +15,7 @@ from agent.call.actions import Standing, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.ports import Item, Messenger, Store
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore
 
 CONFIGURATION = Path(__file__).parents[2] / "configuration"

@@ -73,7 +73,7 @@ class CallTrace:
         self._note_event(moment.event, moment.received_at)
         for change in self._tracker.observe(moment, interrupt_kind(moment)):
             self._note_change(change)
-        for action, at in moment.deeds:
+        for action, at in moment.timed_actions:
             match action:
                 case Summarize(summary):
                     attributes = {**self._request_attributes(), "voice.purpose": "summary"}

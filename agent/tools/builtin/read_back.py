@@ -21,6 +21,7 @@ import msgspec
 
 from agent.call.text import NUMBER_WORDS
 from agent.tools.tool import CallContext
+from agent.usecases.caller_identity import is_email_address
 
 _NEVER = 1_000_000_000
 """Position of a note without one, written by an older version."""
@@ -37,9 +38,8 @@ _EXAMPLE = re.compile(r"\b([a-z]) (?:as in|like|for) \1[a-z]+\b")
 """As in "b as in boy"."""
 _JOINED = (("at sign", "@"), ("under score", "_"), ("double u", "w"))
 _GAPS = re.compile(r"[\s,;]+")
-_LOCAL = r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*"
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,63}}")
+_SPEAKABLE = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@[a-z0-9.-]+")
+"""Addresses without the signs that are not said on the telephone."""
 
 
 class _Note(msgspec.Struct):
@@ -82,7 +82,8 @@ def read_address(text: str) -> str | None:
         words = re.sub(rf"\b{spoken}\b", written, words)
     pieces = list(_written(words.split()))
     address = "".join(pieces)
-    return address if _ADDRESS.fullmatch(address) and not _goes_on(pieces) else None
+    is_address = _SPEAKABLE.fullmatch(address) is not None and is_email_address(address)
+    return address if is_address and not _goes_on(pieces) else None
 
 
 def spell_out(address: str) -> str:

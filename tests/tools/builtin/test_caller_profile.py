@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.ports import Item
 from agent.tools import CallContext
-from agent.usecases.use_case import Profile, profile
+from agent.usecases import Profile, profile
 from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
 

@@ -22,7 +22,7 @@ from agent.tools.builtin.messaging import (
 )
 from agent.tools.builtin.restaurant import StoredOrder
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
 from tests.tools.worlds import (
     ADA,
