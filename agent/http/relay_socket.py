@@ -64,8 +64,8 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
     if calls.active_calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    with calls.active_calls.slot(call_sid) as is_seated:
-        if not is_seated:
+    with calls.active_calls.slot(call_sid) as is_admitted:
+        if not is_admitted:
             return refuse(request, "full", 503)
         return await _accept(request, socket, call_sid)
 
