@@ -1,4 +1,4 @@
-"""What strangers may hold open at a port, with real sockets."""
+"""Limits of the connections of a port, with real sockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Visitor:
-    """A TCP connection of somebody who may say nothing."""
+    """A TCP connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -50,7 +50,7 @@ class Visitor:
         return await self._reader.readuntil(b"\r\n\r\n")
 
     async def closed(self) -> bool:
-        """The other side closes, within a limit."""
+        """Whether the other side closes."""
         with suppress(ConnectionError):
             async with no_longer():
                 await self._reader.read()
@@ -64,7 +64,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A small application behind doors."""
+    """A small application with limited connections."""
 
     port: int
     telemetry: Telemetry
@@ -75,7 +75,7 @@ class House:
         return [await Visitor.come(self.port, source) for _ in range(count)]
 
     def sample(self, line: str) -> float:
-        """The value of a metric, named as a scraper sees it; 0 if there is none yet."""
+        """The value of a metric; 0 if there is none yet."""
         text = self.telemetry.render("")[0].decode()
         found = [each.rpartition(" ")[2] for each in text.splitlines() if each.startswith(line)]
         return float(found[0]) if found else 0.0
@@ -126,7 +126,6 @@ async def open_house(
 
 
 async def test_connection_serves_one_request_after_the_other() -> None:
-    """As any HTTP connection; it counts while it is open."""
     async with open_house(most=4) as house:
         [visitor] = await house.visitors(1)
         answers = []
@@ -141,8 +140,7 @@ async def test_connection_serves_one_request_after_the_other() -> None:
     assert (during, house.cut("late"), house.cut("idle"), house.cut("full")) == (1, 0, 0, 0)
 
 
-async def test_who_is_silent_longest_makes_room() -> None:
-    """Whoever comes with a request is answered, though the house is full of silent ones."""
+async def test_longest_waiting_connection_makes_room() -> None:
     async with open_house(most=4) as house:
         first, *others = await house.visitors(4)
         [guest] = await house.visitors(1)
@@ -156,8 +154,8 @@ async def test_who_is_silent_longest_makes_room() -> None:
             await visitor.leave()
 
 
-async def test_crowd_that_comes_at_once_finds_no_more_room() -> None:
-    """The loop accepts many before the first of them is told that it is connected."""
+async def test_limit_holds_for_connections_that_come_at_once() -> None:
+    """The loop accepts many before the first `connection_made`."""
     async with open_house(most=4) as house:
         crowd = await asyncio.gather(*(Visitor.come(house.port) for _ in range(200)))
         await until(lambda: house.cut("idle") + house.cut("full") == 196)
@@ -168,8 +166,7 @@ async def test_crowd_that_comes_at_once_finds_no_more_room() -> None:
     assert left == 4
 
 
-async def test_who_has_something_going_on_keeps_their_place() -> None:
-    """Then it is who comes that is cut off, at once."""
+async def test_connections_with_a_request_are_kept_and_a_new_one_is_refused() -> None:
     async with open_house(most=2) as house:
         asking = await house.visitors(2)
         for visitor in asking:
@@ -198,7 +195,6 @@ INCOMPLETE = [
 
 @pytest.mark.parametrize("words", INCOMPLETE)
 async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> None:
-    """It does not matter how much of it has come."""
     async with open_house(most=4) as house:
         first, *others = await house.visitors(4)
         for visitor in (first, *others):
@@ -250,8 +246,7 @@ async def test_second_request_of_a_connection_has_the_same_limits(words: bytes, 
         await visitor.leave()
 
 
-async def test_request_that_is_answered_slowly_has_the_limits_of_an_answer() -> None:
-    """What comes late from us is no fault of the peer."""
+async def test_slow_answer_has_the_limit_of_an_answer() -> None:
     async with open_house(most=4, head_seconds=0.1, body_seconds=0.1) as house:
         [visitor] = await house.visitors(1)
         await visitor.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -279,7 +274,6 @@ async def test_address_with_more_than_its_share_makes_room_for_others() -> None:
 
 
 async def test_request_that_is_answered_before_its_body_is_the_last_one() -> None:
-    """Its connection closes, also if the body never comes; the header says so."""
     async with open_house(most=4) as house:
         [visitor] = await house.visitors(1)
         await visitor.say(b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
@@ -291,8 +285,7 @@ async def test_request_that_is_answered_before_its_body_is_the_last_one() -> Non
         await visitor.leave()
 
 
-async def test_answer_that_goes_on_is_not_cut() -> None:
-    """A stream has limits of its own, and does not make room for others."""
+async def test_streamed_answer_is_not_cut() -> None:
     async with open_house(most=1, answer_seconds=0.1) as house:
         [visitor] = await house.visitors(1)
         await visitor.say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -308,16 +301,14 @@ async def test_answer_that_goes_on_is_not_cut() -> None:
         await guest.leave()
 
 
-def test_doors_follow_the_limit_of_calls() -> None:
-    """Four connections for each call there can be, and some; kept longer than a balancer does."""
+def test_public_limits_follow_max_calls() -> None:
     doors = public_limits(settings_for(Path("unused"), MAX_CALLS="100"))
 
     assert (doors.most, doors.answer_seconds) == (1056, 15.0)
     assert doors.keep_alive_seconds > 300.0
 
 
-def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
-    """The soft limit becomes the hard one."""
+def test_soft_limit_of_files_is_raised_to_the_hard_one() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
     try:
@@ -330,7 +321,6 @@ def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
 
 
 async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
-    """The caller is answered meanwhile, others are let in, and afterwards nothing is left."""
     settings = settings_for(table, MAX_CALLS="1")
     most = public_limits(settings).most
     async with serving(settings) as server, server.twilio.call(From=ADA) as call:
@@ -358,10 +348,9 @@ async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) 
         b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx",
     ],
 )
-async def test_signed_webhooks_are_answered_whoever_holds_the_places(
+async def test_signed_webhooks_are_answered_while_incomplete_requests_take_all_places(
     table: Path, words: bytes
 ) -> None:
-    """More connections than there are places, each with the beginning of a request."""
     settings = settings_for(table, MAX_CALLS="1")
     most = public_limits(settings).most
     async with serving(settings) as server:
@@ -380,8 +369,7 @@ async def test_signed_webhooks_are_answered_whoever_holds_the_places(
     assert full == 0
 
 
-async def test_service_whose_port_is_taken_is_told_so_in_one_line(tmp_path: Path) -> None:
-    """And not as a group of faults with a traceback."""
+async def test_port_that_is_taken_stops_the_start_with_one_line(tmp_path: Path) -> None:
     async with serving(settings_for(tmp_path / "one.db")) as first:
         taken = settings_for(tmp_path / "other.db", PORT=str(first.service.port))
 

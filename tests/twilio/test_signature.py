@@ -38,7 +38,7 @@ FORM = {
     ],
 )
 def test_a_handshake_is_signed_with_its_exact_url(raw_path: str, signature: str) -> None:
-    """Scheme wss, path, trailing slash, percent-encoding and query all count."""
+    """Scheme, path, trailing slash, percent-encoding and query."""
     assert SIGNATURES.handshake_is_genuine(raw_path, signature)
     assert not SIGNATURES.handshake_is_genuine(raw_path + "x", signature)
 
@@ -64,7 +64,7 @@ def test_a_handshake_is_signed_with_its_exact_url(raw_path: str, signature: str)
     ],
 )
 def test_a_handshake_signed_otherwise_is_refused(raw_path: str, signature: str | None) -> None:
-    """Above all, the signature of a webhook to the same path opens no socket."""
+    """Also one with the signature of a webhook to the same path."""
     assert not SIGNATURES.handshake_is_genuine(raw_path, signature)
 
 
@@ -84,14 +84,12 @@ def test_a_handshake_signed_otherwise_is_refused(raw_path: str, signature: str |
 def test_port_and_bare_slash_may_be_signed_or_not(
     ws_url: str, raw_path: str, signature: str
 ) -> None:
-    """Spellings of one URL that cannot be told apart once it has been dialled."""
     signatures = Signatures([TOKEN], "https://voice.example.com", ws_url)
 
     assert signatures.handshake_is_genuine(raw_path, signature)
 
 
 def test_a_port_of_its_own_counts() -> None:
-    """With a port in the configured URL, a port in the signed one must be the same."""
     signatures = Signatures([TOKEN], "https://voice.example.com", "wss://voice.example.com:8443")
 
     assert signatures.handshake_is_genuine("/ws", "GHbRwAuiagDrJlx8Iu3nCTBywuA=")
@@ -103,7 +101,6 @@ def test_a_port_of_its_own_counts() -> None:
     [("/", "FxatGm407qauAUJPhE0l+O03WGs="), ("/ws?t=1", "FOuncEmw5DYEoalfF0R4mi0RBTc=")],
 )
 def test_a_local_relay_signs_with_ws(raw_path: str, signature: str) -> None:
-    """The configured scheme counts, so that a call can be played without certificates."""
     signatures = Signatures([TOKEN], "http://localhost:3000", "ws://localhost:3000/")
 
     assert signatures.handshake_is_genuine(raw_path, signature)
@@ -125,7 +122,6 @@ def test_a_local_relay_signs_with_ws(raw_path: str, signature: str) -> None:
 def test_a_proxy_may_take_the_prefix_away_or_leave_it(
     raw_path: str, signature: str, slash: str
 ) -> None:
-    """Either way the URL is the one that Twilio dialled."""
     signatures = Signatures(
         [TOKEN],
         f"https://voice.example.com/prefix{slash}",
@@ -143,8 +139,7 @@ def test_a_proxy_may_take_the_prefix_away_or_leave_it(
         ("/prefixed/ws", "Xp/RqZo7U7A5WUxByX66U/Tdxj0="),  # wss://voice.example.com/prefixed/ws
     ],
 )
-def test_what_lies_outside_the_prefix_is_not_ours(raw_path: str, signature: str) -> None:
-    """A signature for another service on the same host is refused."""
+def test_url_outside_the_prefix_is_refused(raw_path: str, signature: str) -> None:
     assert not PREFIXED.handshake_is_genuine(raw_path, signature)
 
 
@@ -165,14 +160,13 @@ def test_a_webhook_is_signed_with_its_url_and_form() -> None:
 
 
 def test_a_webhook_may_be_signed_with_its_port() -> None:
-    """`https://voice.example.com:443/voice/inbound` is the same URL."""
     assert SIGNATURES.webhook_is_genuine(
         "/voice/inbound", {"CallSid": "CA0123"}, "37ebPTDEl/iMDLYE35PsWcnHzJs="
     )
 
 
 def test_repeated_and_blank_fields_of_a_form_count() -> None:
-    """A multi-dict is checked with every distinct value, in order, and the query as it came."""
+    """Every distinct value is signed, in order."""
     form = MultiDict([("A", "2"), ("A", "1"), ("B", ""), ("A", "1")])
 
     # HMAC of https://voice.example.com/twiml?x=%2F1A1A2B
@@ -180,7 +174,6 @@ def test_repeated_and_blank_fields_of_a_form_count() -> None:
 
 
 def test_a_webhook_behind_a_prefix_is_checked_alike() -> None:
-    """The prefix of the public URL is part of what is signed."""
     signature = "G9OjqHxzdl+xdtwzk3VsqYg+blY="  # https://voice.example.com/prefix/twiml, From=+1
 
     assert PREFIXED.webhook_is_genuine("/twiml", {"From": "+1"}, signature)
@@ -190,14 +183,12 @@ def test_a_webhook_behind_a_prefix_is_checked_alike() -> None:
 
 @pytest.mark.parametrize("value", [bytearray(b"x"), object(), 1])
 def test_a_form_with_more_than_text_is_not_from_twilio(value: object) -> None:
-    """An uploaded file is refused and does not disturb the service."""
     form = {**FORM, "File": value}
 
     assert not SIGNATURES.webhook_is_genuine("/voice/inbound", form, "qcmFV3ykADjEfIcv527wuk5FEsA=")
 
 
 def test_both_tokens_count_while_one_is_replaced() -> None:
-    """Rotation: the old and the new token are accepted, in any order, no others."""
     signatures = Signatures([OLDER, TOKEN], "https://voice.example.com", "wss://voice.example.com")
 
     assert signatures.handshake_is_genuine("/ws", "t+4zt7ELRftR6ezwL9EqUUPd/Y4=")
@@ -207,7 +198,6 @@ def test_both_tokens_count_while_one_is_replaced() -> None:
 
 
 def test_without_a_token_nothing_is_genuine() -> None:
-    """Switching checks off is decided elsewhere, openly."""
     signatures = Signatures([], "https://voice.example.com", "wss://voice.example.com")
 
     assert not signatures.handshake_is_genuine("/ws", "t+4zt7ELRftR6ezwL9EqUUPd/Y4=")
@@ -225,10 +215,10 @@ def test_without_a_token_nothing_is_genuine() -> None:
         ([TOKEN], "https://voice.example.com", "wss://voice.example.com:port"),
     ],
 )
-def test_a_set_up_that_cannot_check_is_refused(
+def test_empty_token_and_unusable_url_are_value_errors(
     tokens: list[str], public_url: str, ws_url: str
 ) -> None:
-    """An empty token signs for anybody; a text in place of a list would be one token a letter."""
+    """A text in place of a list would be one token a letter."""
     with pytest.raises(ValueError, match=r"must be|Port could not"):
         Signatures(tokens, public_url, ws_url)
 
@@ -237,8 +227,9 @@ def test_a_set_up_that_cannot_check_is_refused(
 @example("[", "x")
 @example("//[", "x")
 @example("/?bodySHA256=x", "x")
-def test_nothing_a_stranger_sends_is_genuine_or_an_error(raw_path: str, text: str) -> None:
-    """A path, form or header of any characters is refused quietly."""
+def test_unsigned_requests_of_any_characters_are_refused_without_an_error(
+    raw_path: str, text: str
+) -> None:
     path = "/" + raw_path
 
     assert not PREFIXED.handshake_is_genuine(path, text)
@@ -258,7 +249,7 @@ def test_nothing_a_stranger_sends_is_genuine_or_an_error(raw_path: str, text: st
     ],
 )
 def test_the_library_tries_a_url_with_and_without_its_port(url: str, accepted: set[str]) -> None:
-    """Behaviour of twilio that it does not document: its default port of wss is 80."""
+    """Not documented: its default port of wss is 80."""
     validator = RequestValidator(TOKEN)
     spellings = [
         f"{scheme}://h{port}{rest}"
@@ -276,8 +267,7 @@ def test_the_library_tries_a_url_with_and_without_its_port(url: str, accepted: s
     assert found == accepted
 
 
-def test_the_library_fails_on_what_is_kept_from_it() -> None:
-    """Why a missing header and bytes that are no text are dealt with before or around it."""
+def test_the_library_fails_on_a_missing_header_and_on_bytes_that_are_not_text() -> None:
     validator = RequestValidator(TOKEN)
 
     with pytest.raises(TypeError):
