@@ -245,7 +245,7 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
 
 
 @pytest.mark.parametrize(
-    ("options", "lacking"),
+    ("options", "unconfigured"),
     [
         (OPTIONS, {}),
         (
@@ -258,11 +258,11 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
     ],
 )
 async def test_missing_variable_of_a_channel_is_named(
-    options: MessengerOptions, lacking: dict[Channel, str]
+    options: MessengerOptions, unconfigured: dict[Channel, str]
 ) -> None:
     async with open_messenger(options) as messenger:
-        assert dict(messenger.lacking) == lacking
-        for channel in lacking:
+        assert dict(messenger.unconfigured) == unconfigured
+        for channel in unconfigured:
             assert isinstance(await failure(messenger, channel), MessageRefusedError)
 
 
@@ -353,7 +353,7 @@ async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() 
     assert refused.value.refusal is MessageRefusal.RECIPIENT
     assert sid
     assert [text.recipient for text in inner.texts] == ["+15550100001"]
-    assert messenger.lacking == {"email": "SENDGRID_API_KEY"}
-    inner.lacking = {}
+    assert messenger.unconfigured == {"email": "SENDGRID_API_KEY"}
+    inner.unconfigured = {}
     await messenger.mail(mail)
     assert inner.mails == [mail]
