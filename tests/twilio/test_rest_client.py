@@ -124,6 +124,21 @@ async def test_unreachable_api_is_a_dial_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("account", "missing", "credentials"),
+    [
+        (TwilioAccount(), "TWILIO_ACCOUNT_SID", ("", "")),
+        (TwilioAccount(ACCOUNT), "TWILIO_AUTH_TOKEN", (ACCOUNT, "")),
+        (TwilioAccount(ACCOUNT, "token"), "", (ACCOUNT, "token")),
+        (TwilioAccount(ACCOUNT, "token", "SK1", "secret"), "", ("SK1", "secret")),
+    ],
+)
+def test_account_prefers_its_api_key_and_names_the_missing_variable(
+    account: TwilioAccount, missing: str, credentials: tuple[str, str]
+) -> None:
+    assert (account.missing_variable, account.credentials) == (missing, credentials)
+
+
+@pytest.mark.parametrize(
     ("error", "is_certain"),
     [
         (aiohttp.InvalidURL("x"), True),
