@@ -192,14 +192,14 @@ async def test_call_prepared_elsewhere_is_taken_up_to_twice_the_limit() -> None:
         open_shop({"MAX_CALLS": "2"}, store, clock) as other,
         full.server.twilio.call(From=ADA) as first,
     ):
-        strangers = [await other.server.relay(From=GRACE) for _ in range(2)]
-        async with full.server.twilio.connect(strangers[0]) as second:
+        others = [await other.server.relay(From=GRACE) for _ in range(2)]
+        async with full.server.twilio.connect(others[0]) as second:
             replies = [await first.say("are you open"), await second.say("are you open")]
             active = await full.server.metric("agent_active_calls")
-            signature = full.server.twilio.sign(strangers[1].url)
-            status = await full.server.twilio.handshake(strangers[1].url, signature=signature)
+            signature = full.server.twilio.sign(others[1].url)
+            status = await full.server.twilio.handshake(others[1].url, signature=signature)
             refused = await full.refused("full")
-        async with other.server.twilio.connect(strangers[1]) as third:
+        async with other.server.twilio.connect(others[1]) as third:
             replies.append(await third.say("are you open"))
 
     assert [reply.text for reply in replies] == ["Yes."] * 3

@@ -53,11 +53,11 @@ async def test_app_caller_is_known_by_the_identity(server: Server) -> None:
     await server.know(ADA, firstName="Ada", lastName="Example", useCase="restaurantOrderingUseCase")
 
     known = await ring(server)
-    stranger = await ring(server, From="client:grace")
+    unknown = await ring(server, From="client:grace")
 
-    assert known.relay is not None and stranger.relay is not None
+    assert known.relay is not None and unknown.relay is not None
     assert known.relay.attributes["welcomeGreeting"].startswith("Hello Ada,")
-    assert "Ada" not in stranger.relay.attributes["welcomeGreeting"]
+    assert "Ada" not in unknown.relay.attributes["welcomeGreeting"]
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))

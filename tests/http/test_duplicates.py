@@ -25,7 +25,7 @@ RECORD: Item = {
     "conversationRelayParams": {"welcomeGreeting": "Hello."},
 }
 SESSION_OVER = {"SessionStatus": "failed", "ErrorCode": "64105", "SessionId": "VX1"}
-NOBODY_CAME = {"DialCallStatus": "no-answer"}
+NOT_ANSWERED = {"DialCallStatus": "no-answer"}
 
 
 def _silent(identifier: str, _: str) -> LanguageModel:
@@ -93,7 +93,7 @@ async def test_both_answers_at_once_open_one_socket(processes: Processes, used: 
 
 
 @pytest.mark.parametrize("used", [0, 1])
-@pytest.mark.parametrize("over", [SESSION_OVER, NOBODY_CAME], ids=["a session", "a person"])
+@pytest.mark.parametrize("over", [SESSION_OVER, NOT_ANSWERED], ids=["a session", "a person"])
 async def test_either_answer_to_a_repeated_action_opens_the_socket(
     processes: Processes, over: Mapping[str, str], used: int
 ) -> None:

@@ -120,24 +120,21 @@ async def test_call_with_a_tool_turn_is_counted(server: Server) -> None:
         active = await server.metric("agent_active_calls")
     await server.calls.until_quiet()
 
-    use_case = "restaurantOrderingUseCase"
+    use_case = {"use_case": "restaurantOrderingUseCase"}
+    figures: list[tuple[str, dict[str, str], float]] = [
+        ("agent_active_calls", {}, 0),
+        ("agent_calls_total", {**use_case, "end_reason": "caller_hangup"}, 1),
+        ("agent_turn_time_to_first_speech_seconds_count", use_case, 1),
+        (
+            "agent_tool_duration_seconds_count",
+            {"tool": "CheckPastOrdersFunction", "outcome": "ok"},
+            1,
+        ),
+        ("agent_llm_requests_total", {"model": "offline:", "outcome": "finished"}, 2),
+    ]
+    for name, labels, value in figures:
+        assert await server.metric(name, **labels) == value, name
     assert active == 1
-    assert await server.metric("agent_active_calls") == 0
-    assert (
-        await server.metric("agent_calls_total", use_case=use_case, end_reason="caller_hangup") == 1
-    )
-    assert (
-        await server.metric("agent_turn_time_to_first_speech_seconds_count", use_case=use_case) == 1
-    )
-    assert (
-        await server.metric(
-            "agent_tool_duration_seconds_count", tool="CheckPastOrdersFunction", outcome="ok"
-        )
-        == 1
-    )
-    assert (
-        await server.metric("agent_llm_requests_total", model="offline:", outcome="finished") == 2
-    )
     assert await server.metric("agent_llm_tokens_total", model="offline:", kind="input") > 0
     assert await server.metric("agent_store_duration_seconds_count", operation="put") > 0
     _, text = await server.get(server.metrics_url)

@@ -82,9 +82,9 @@ async def _check(server: Server, caller: Caller, call: TwilioCall) -> None:
     everything = json.dumps(await server.items(call.relay.fields["CallSid"]))
     greeting = call.relay.attributes["welcomeGreeting"]
     assert caller.name in everything and caller.name in greeting
-    strangers = [other for other in CALLERS if other is not caller]
-    assert not [other for other in strangers if other.name in everything + greeting]
-    assert not [other for other in strangers if other.number in everything]
-    assert not [other for other in strangers if other.line_item in everything]
+    others = [other for other in CALLERS if other is not caller]
+    assert not [other for other in others if other.name in everything + greeting]
+    assert not [other for other in others if other.number in everything]
+    assert not [other for other in others if other.line_item in everything]
     (profile,) = await server.items(caller.number, "profile")
     assert (profile["firstName"], profile["lastName"]) == (caller.name, "Example")

@@ -18,14 +18,14 @@ from tests.servers import ACTION_URL, VOICE_URL, Server, serving, settings_for, 
 from tests.twilio_client.client import Answer, call_fields
 
 ADA = "+15550100001"
-STRANGER = "+15550100050"
+UNKNOWN = "+15550100050"
 RESTAURANT = "restaurantOrderingUseCase"
 
 
 @pytest.mark.parametrize("signature", ["", "Zm9yZ2Vk", "é", "x" * 5_000])
 async def test_webhook_without_twilios_signature_is_refused(server: Server, signature: str) -> None:
     """Nothing is stored."""
-    fields = call_fields(From=STRANGER)
+    fields = call_fields(From=UNKNOWN)
 
     answer = await server.twilio.post(VOICE_URL, fields, signature=signature)
 
@@ -86,9 +86,9 @@ async def test_fields_named_like_ours_change_nothing(server: Server) -> None:
         "llmModel": "openai:other",
         "expireAt": "1",
     }
-    fields = call_fields(From=STRANGER)
+    fields = call_fields(From=UNKNOWN)
 
-    plain = await _stored(server, call_fields(From=STRANGER))
+    plain = await _stored(server, call_fields(From=UNKNOWN))
     attacked = await _stored(server, {**fields, **ours})
 
     varying = {"CallSid", "pk", "socketToken", "socketTokenExpireAt", "startedMs", "expireAt"}
@@ -106,7 +106,7 @@ async def test_text_with_markup_is_escaped(server: Server) -> None:
     params = {**record["conversationRelayParams"], **greeting}
     await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
 
-    answer = await server.ring(call_fields(From=STRANGER, CallSid="CA<&\">'"))
+    answer = await server.ring(call_fields(From=UNKNOWN, CallSid="CA<&\">'"))
 
     assert answer.verbs == ("Connect",)
     assert answer.relay is not None
@@ -116,9 +116,9 @@ async def test_text_with_markup_is_escaped(server: Server) -> None:
 
 
 async def test_names_with_markup_are_not_spoken(server: Server) -> None:
-    await server.know(STRANGER, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
+    await server.know(UNKNOWN, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
 
-    answer = await server.ring(call_fields(From=STRANGER))
+    answer = await server.ring(call_fields(From=UNKNOWN))
 
     assert answer.relay is not None
     assert answer.relay.attributes["welcomeGreeting"].startswith("Hello, this is Harbor Oven.")
@@ -127,7 +127,7 @@ async def test_names_with_markup_are_not_spoken(server: Server) -> None:
 async def test_broken_record_is_an_apology(server: Server) -> None:
     await server.store.merge(RESTAURANT, "configuration", {"prompt": " "})
 
-    answer = await server.ring(call_fields(From=STRANGER))
+    answer = await server.ring(call_fields(From=UNKNOWN))
 
     assert (answer.status, answer.verbs) == (200, ("Say", "Hangup"))
     assert TROUBLE in answer.xml
@@ -142,9 +142,9 @@ async def test_missing_or_broken_use_case_of_a_profile_falls_back_to_the_default
     server: Server, use_case: str
 ) -> None:
     await server.store.merge("albertEinsteinUseCase", "configuration", {"prompt": "[]"})
-    await server.know(STRANGER, useCase=use_case)
+    await server.know(UNKNOWN, useCase=use_case)
 
-    relay = await server.relay(From=STRANGER)
+    relay = await server.relay(From=UNKNOWN)
 
     assert relay.attributes["welcomeGreeting"].startswith("Hello, this is Harbor Oven.")
     assert relay.action == f"{ACTION_URL}?useCase={RESTAURANT}"
@@ -154,7 +154,7 @@ async def test_unknown_model_of_a_use_case_is_replaced_by_the_default(server: Se
     await server.store.merge(RESTAURANT, "configuration", {"llmModel": "azure:other"})
 
     with capture_logs() as logs:
-        async with server.twilio.call(From=STRANGER) as call:
+        async with server.twilio.call(From=UNKNOWN) as call:
             reply = await call.say("good evening")
 
     assert reply.text
@@ -171,7 +171,7 @@ async def test_unknown_attributes_of_a_record_are_left_out(server: Server) -> No
     }
     await server.store.merge(RESTAURANT, "configuration", record)
 
-    relay = await server.relay(From=STRANGER)
+    relay = await server.relay(From=UNKNOWN)
 
     assert relay.attributes["welcomeGreeting"] == "Hello."
     assert "interruptByDtmf" not in relay.attributes
