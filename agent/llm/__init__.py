@@ -31,31 +31,24 @@ import structlog
 
 from agent.errors import AgentError, UseCaseError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
+from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
 from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted
 from agent.usecases.use_case import ModelSettings, UseCase
 
 __all__ = [
-    "NO_SCRIPT",
-    "OFFLINE_NOTICE",
-    "ModelOptions",
-    "OfflineModel",
-    "OpenModel",
-    "TimeLimits",
+    "NO_SCRIPT", "OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "TimeLimits",
     "open_models",
-]
+]  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
 OpenModel = Callable[[UseCase], Awaitable[LanguageModel]]
 """Returns the model of a use case. Raises `UseCaseError` if there is none."""
 
-_OFFLINE = "offline"
-_OPENAI = "openai"
-_BEDROCK = ""
-"""Identifiers without a scheme."""
+_OFFLINE, _OPENAI = "offline", "openai"
+_BEDROCK = ""  # identifiers without a scheme
 _CACHED_MODELS = 64
 _CONNECTIONS_AT_START = 4
 

@@ -17,7 +17,7 @@ Their texts may quote the caller: they are matched, and logged only as personal 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -42,31 +42,31 @@ FORCED = "In this answer you must call the tool {} first, before any words."
 MOST_REPAIRS = 8
 """Most repetitions of a request for refused options."""
 
-_WORDINGS = (
-    ("too long", ReplyFault.TOO_LONG),
-    ("too many total text bytes", ReplyFault.TOO_LONG),
-    ("too many input tokens", ReplyFault.TOO_LONG),
-    ("context length", ReplyFault.TOO_LONG),
-    ("context size", ReplyFault.TOO_LONG),
-    ("context window", ReplyFault.TOO_LONG),
-    ("context limit", ReplyFault.TOO_LONG),
-    ("input tokens exceed", ReplyFault.TOO_LONG),
-    ("input length and `max_tokens`", ReplyFault.TOO_LONG),
-    ("max_tokens is too large", None),
-    ("too large", ReplyFault.TOO_LONG),
-    ("model identifier is invalid", ReplyFault.DENIED),
-    ("on-demand throughput", ReplyFault.DENIED),
-    ("operation not allowed", ReplyFault.DENIED),
-    ("end of its life", ReplyFault.DENIED),
-    ("as legacy", ReplyFault.DENIED),
-    ("decommissioned", ReplyFault.DENIED),
-    ("access to the model", ReplyFault.DENIED),
-    ("not a chat model", ReplyFault.DENIED),
-    ("requires --enable-auto-tool-choice", ReplyFault.DENIED),
-    ("requires --jinja", ReplyFault.DENIED),
-    ("invalid sequence as part of tooluse", ReplyFault.UNAVAILABLE),
-)
-"""Texts of refusals in lower case with their fault; the first that is found counts."""
+_WORDINGS: tuple[tuple[ReplyFault | None, tuple[str, ...]], ...] = (
+    (ReplyFault.TOO_LONG, (
+        "too long", "too many total text bytes", "too many input tokens", "context length",
+        "context size", "context window", "context limit", "input tokens exceed",
+        "input length and `max_tokens`",
+    )),
+    (None, ("max_tokens is too large",)),
+    (ReplyFault.TOO_LONG, ("too large",)),
+    (ReplyFault.DENIED, (
+        "model identifier is invalid", "on-demand throughput", "operation not allowed",
+        "end of its life", "as legacy", "decommissioned", "access to the model",
+        "not a chat model", "requires --enable-auto-tool-choice", "requires --jinja",
+    )),
+    (ReplyFault.UNAVAILABLE, ("invalid sequence as part of tooluse",)),
+)  # fmt: skip
+"""Texts of refusals in lower case with their fault, in this order."""
+FAULTS_BY_STATUS = {
+    401: ReplyFault.DENIED,
+    403: ReplyFault.DENIED,
+    404: ReplyFault.DENIED,
+    408: ReplyFault.TIMEOUT,
+    413: ReplyFault.TOO_LONG,
+    424: ReplyFault.UNAVAILABLE,
+    429: ReplyFault.THROTTLED,
+}
 
 _CANNOT = re.compile(
     r"(?:n['\u2019]t|not|no longer|cannot|never)\s+(?:\w+\s+)?"
@@ -122,7 +122,7 @@ def refusal_of(body: object) -> Refusal:
 def known_fault(text: str) -> ReplyFault | None:
     """The fault that a text states; None = it states none of the known ones."""
     plain = text[:_LONGEST].lower()
-    return next((fault for words, fault in _WORDINGS if words in plain), None)
+    return next((fault for fault, texts in _WORDINGS if any(each in plain for each in texts)), None)
 
 
 def fault_of(text: str) -> ReplyFault:
@@ -161,16 +161,16 @@ class LearnedOptions:
         """The keys of the options that a model has refused."""
         return self._refused.get(model, frozenset())
 
-    def learn(self, model: str, refusal: Refusal, sent: Callable[[], Iterable[Option]]) -> bool:
+    def learn(self, model: str, refusal: Refusal | None, sent: Iterable[Option]) -> bool:
         """Remember the refused option; whether there is one, so that the request is to be repeated.
 
         Args:
             model: Identifier.
-            refusal: What the provider said.
-            sent: Gives the options of the request.
+            refusal: None = the request failed for another reason.
+            sent: The options of the request.
         """
-        option = refused_option(refusal, sent())
-        if option is None:
+        option = refused_option(refusal, sent) if refusal is not None else None
+        if refusal is None or option is None:
             return False
         known = self.of(model)
         if option.key not in known:  # a concurrent call may have learned it

@@ -12,6 +12,7 @@ block, and a text block has no start event.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
@@ -36,7 +37,6 @@ from tests.emulators.replies import (
 )
 from tests.emulators.scripts import Request, Script
 from tests.emulators.server import Dialect, Emulator, Refused, Send, Step, Validator
-from tests.emulators.sigv4 import Claim, Keys, Signed, is_fresh, read_claim, signature
 from tests.emulators.validate import faults
 
 STATUS = {
@@ -60,6 +60,11 @@ STATUS = {
 }
 """The HTTP status of each error Bedrock documents or its front door gives."""
 
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)"
+    r"/aws4_request,\s*SignedHeaders=(?P<signed>[a-z0-9;-]+),\s*Signature=[0-9a-f]{64}"
+)
+"""The form of a signature; `tests/llm/test_bedrock_client.py` compares it with the SDK's."""
 _NAMESPACE = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
 
 
@@ -68,7 +73,6 @@ class BedrockEmulator(Emulator):
 
     Args:
         script: What to answer (see `replies`).
-        keys: When given, the only credentials accepted, and signatures are verified.
         region: When given, the only region accepted in a signature.
         validator: What is wrong with a request; strict Bedrock by default.
     """
@@ -80,14 +84,10 @@ class BedrockEmulator(Emulator):
         self,
         script: Script = say("Hello there."),  # noqa: B008 - a frozen value
         *,
-        keys: Keys | None = None,
         region: str = "",
         validator: Validator = faults,
     ) -> None:
         super().__init__(script, validator)
-        self.expired_tokens: set[str] = set()
-        """Session tokens answered with `ExpiredTokenException`; tests add to it."""
-        self._keys = keys
         self._region = region
 
     def _model(self, incoming: web.Request, body: Json) -> str:
@@ -97,27 +97,20 @@ class BedrockEmulator(Emulator):
         raise Refused("UnknownOperationException", "Unknown operation.")
 
     def _authorize(self, incoming: web.Request, raw: bytes) -> None:
-        headers = {name.lower(): value for name, value in incoming.headers.items()}
-        if "authorization" not in headers:
+        if "Authorization" not in incoming.headers:
             raise Refused("MissingAuthenticationTokenException", "Missing Authentication Token")
-        claim = read_claim(headers["authorization"])
-        if claim is None or not {"host", "x-amz-date"} <= set(claim.signed):
+        found = _AUTHORIZATION.fullmatch(incoming.headers["Authorization"])
+        if found is None or not {"host", "x-amz-date"} <= set(found["signed"].split(";")):
             raise Refused(
                 "IncompleteSignatureException",
                 "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders'.",
             )
-        if headers.get("x-amz-security-token", "") in self.expired_tokens:
-            raise Refused(
-                "ExpiredTokenException", "The security token included in the request is expired"
-            )
-        if claim.service != "bedrock" or self._region not in ("", claim.region):
+        if found["service"] != "bedrock" or self._region not in ("", found["region"]):
             raise Refused(
                 "InvalidSignatureException",
                 "Credential should be scoped to a valid region and to service 'bedrock', "
-                f"not '{claim.region}/{claim.service}'.",
+                f"not '{found['region']}/{found['service']}'.",
             )
-        if self._keys is not None:
-            _verify(Signed(incoming.method, incoming.raw_path, headers, raw), claim, self._keys)
 
     def _error(self, fault: Fault) -> web.Response:
         status = fault.status or STATUS[fault.kind]
@@ -129,22 +122,6 @@ class BedrockEmulator(Emulator):
 
     def _dialect(self, request: Request) -> Dialect:
         return _Message(request.index)
-
-
-def _verify(request: Signed, claim: Claim, keys: Keys) -> None:
-    if claim.key != keys.access_key:
-        raise Refused(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        )
-    if not is_fresh(request, claim):
-        raise Refused("InvalidSignatureException", "Signature expired or not yet current.")
-    if claim.signature != signature(request, claim, keys.secret_key):
-        raise Refused(
-            "InvalidSignatureException",
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your AWS Secret Access Key and signing method.",
-        )
 
 
 class _Message:

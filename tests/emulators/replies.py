@@ -123,7 +123,7 @@ class HalfFrame:
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """Sends an event nobody can read (wrong checksum, broken JSON), then goes on."""
+    """Sends an unreadable event (wrong checksum, broken JSON), then goes on."""
 
     after: float = 0.0
 

@@ -183,7 +183,7 @@ class Emulator(ABC):
         except asyncio.CancelledError:
             self._note_closed(request)
             raise
-        except ConnectionResetError:  # between the client's leaving and our being told
+        except ConnectionResetError:  # the client has left and the handler is not cancelled yet
             self._note_closed(request)
             return web.Response()
         finally:

@@ -158,7 +158,7 @@ def _status(result: Json, at: str, rules: Family) -> Iterator[str]:
 
 
 def _signatures(asked: Asked) -> Iterator[str]:
-    """Reasoning goes back signed to those who sign it, and to nobody else."""
+    """Only families that sign reasoning get it back, signed."""
     for at, _, reasoning in asked.blocks("reasoningContent"):
         thought = as_object(reasoning)
         words = as_object(thought.get("reasoningText"))

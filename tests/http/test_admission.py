@@ -18,7 +18,7 @@ from agent.errors import MessageError, StoreError
 from agent.http.middleware import TROUBLE
 from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
 from agent.ports import Item, Messenger, Store, TextMessage
-from agent.store.call_state import outbound_records as dials
+from agent.session import outbound as dials
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
 from tests.stores import CountingStore
@@ -258,7 +258,7 @@ async def test_outbound_call_at_capacity_hears_the_sentence_only() -> None:
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_QUEUE": "desk", "BUSY_SMS": "Call again.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(GRACE)
@@ -377,11 +377,11 @@ async def test_text_that_cannot_be_sent_or_counted_does_not_change_the_answer() 
 async def test_draining_process_redirects_a_new_call_three_times() -> None:
     """The token of an outbound call stays in the URL."""
     async with open_shop({}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         ours = {"To": ADA, "Direction": "outbound-api", "CallSid": "CA1"}
-        shop.server.calls.lines.drain()
+        shop.server.calls.active_calls.drain()
         answers = [await shop.ring(GRACE, query) for query in ("", "?attempt=1", "?attempt=2")]
         last = await shop.ring(GRACE, "?attempt=3")
         made = await shop.ring(OURS, f"?dial={token}", **ours)
@@ -404,7 +404,7 @@ async def test_attestation_of_the_number_is_forwarded_in_the_url(query: str) -> 
         open_shop({"MAX_CALLS": "1", "BUSY_REDIRECT_URL": "https://eu.example.com/"}) as full,
     ):
         await full.ring()
-        shop.server.calls.lines.drain()
+        shop.server.calls.active_calls.drain()
         answers = [await shop.ring(GRACE, query, **told), await full.ring(GRACE, query, **told)]
         kept = await shop.ring(GRACE, "?verstat=TN-Validation-Passed-A")
 
@@ -494,7 +494,7 @@ async def test_places_of_a_caller_are_free_after_their_calls() -> None:
 async def test_outbound_calls_do_not_count_for_the_limit_of_a_caller() -> None:
     """An app cannot claim that its call is outbound."""
     async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(ADA)
@@ -595,7 +595,7 @@ async def test_tokens_of_parallel_calls_count_at_once(is_forged: bool) -> None:
 
 async def test_outbound_call_has_no_hourly_limit() -> None:
     async with open_shop({"CALLER_CALLS_PER_HOUR": "1"}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(ADA)

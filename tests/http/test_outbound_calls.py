@@ -336,7 +336,7 @@ async def test_fourth_call_to_a_number_is_refused(office: Office) -> None:
 
 
 async def test_draining_process_makes_no_call(office: Office) -> None:
-    office.server.calls.lines.drain()
+    office.server.calls.active_calls.drain()
 
     assert (await office.ask())[0] == 503
     assert office.api.asked == []

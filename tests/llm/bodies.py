@@ -53,8 +53,8 @@ def part(
     id: object = None,  # noqa: A002 - the wire's own word
 ) -> Json:
     """A fragment of a call, with the fields that are given."""
-    told = {"name": name, "arguments": arguments}
-    function = {key: value for key, value in told.items() if value is not None}
+    fields = {"name": name, "arguments": arguments}
+    function = {key: value for key, value in fields.items() if value is not None}
     marks = {"index": index, "id": id}
     given = {key: value for key, value in marks.items() if value is not None}
     return {**given, "type": "function", "function": function}

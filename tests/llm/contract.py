@@ -1,4 +1,4 @@
-"""What every language model promises, as functions over any model; see `test_contract`."""
+"""The contract of every language model, as functions over any model; see `test_contract`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def pieces_of(model: LanguageModel, asked: ReplyRequest) -> list[ReplyPiec
 
 
 def without_signs_of_life(pieces: Iterable[ReplyPiece]) -> list[ReplyPiece]:
-    """What a reply says, without the pieces that only tell that the model is at work."""
+    """A reply without the pieces that only show that the stream has not stalled."""
     return [piece for piece in pieces if piece != SIGN_OF_LIFE]
 
 

@@ -2,7 +2,7 @@
 
 A model is free in what it says; the suite asks about choices of tools, which a real one heeds. So
 this rule reads tools and choice from the body as the provider would: Bedrock has no choice "none"
-and, for most families, no forced tool, and is told both in an instruction.
+and, for most families, no forced tool; both are instructions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _read(body: Json) -> tuple[list[str], str, bool]:
 def _of_converse(body: Json) -> tuple[list[str], str, bool]:
     config = body.get("toolConfig", {})
     tools = [tool["toolSpec"]["name"] for tool in config.get("tools", []) if "toolSpec" in tool]
-    told = [block.get("text", "") for block in body.get("system", [])]
+    instructions = [block.get("text", "") for block in body.get("system", [])]
     named = [config.get("toolChoice", {}).get("tool", {}).get("name", "")]
-    demanded = named + [tool for tool in tools if FORCED.format(tool) in told]
-    return tools, "".join(demanded), WORDS_ONLY not in told
+    demanded = named + [tool for tool in tools if FORCED.format(tool) in instructions]
+    return tools, "".join(demanded), WORDS_ONLY not in instructions

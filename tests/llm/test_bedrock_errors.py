@@ -1,4 +1,4 @@
-"""Bedrock's refusals before the stream (practice section 10)."""
+"""Errors of Bedrock before the stream have the fault that decides the next step."""
 
 from __future__ import annotations
 
@@ -53,17 +53,16 @@ ERRORS = [
 
 @pytest.mark.parametrize(("status", "kind", "message", "fault"), ERRORS)
 @pytest.mark.parametrize("place", ["header", "header with an address", "__type", "code"])
-def test_refusal_is_known_by_its_kind(
+def test_kind_decides_the_fault(
     status: int, kind: str, message: str, fault: ReplyFault, place: str
 ) -> None:
-    """Which stands in a header, or in the body."""
     headers = {"header": kind, "header with an address": f"{kind}:http://internal.amazon.com/"}
     fields = {"__type": f"com.amazon.coral.service#{kind}", "code": kind}
     body = {"message": message} | ({place: fields[place]} if place in fields else {})
 
-    said = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
+    error = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
 
-    assert (said.kind, said.message, said.fault) == (kind, message, fault)
+    assert (error.kind, error.message, error.fault) == (kind, message, fault)
 
 
 @pytest.mark.parametrize(
@@ -85,19 +84,17 @@ def test_refusal_is_known_by_its_kind(
 )
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"message": null}', b"\xff"])
 def test_without_a_kind_the_status_decides(status: int, fault: ReplyFault, body: bytes) -> None:
-    """A proxy in between may have answered."""
+    """As for responses of proxies."""
     error = parse_error("", body, status).model_error()
 
     assert (error.fault, str(error)) == (fault, f"{fault}: no kind given (HTTP {status})")
 
 
 def test_too_long_is_known_without_a_kind() -> None:
-    """By the same words."""
     assert parse_error("", b'{"Message": "Input is too long"}', 400).fault is ReplyFault.TOO_LONG
 
 
-def test_quota_of_the_day_is_told_apart() -> None:
-    """That model does not come back on this call."""
-    said = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
+def test_daily_quota_is_named_in_the_error() -> None:
+    error = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
 
-    assert str(said.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"
+    assert str(error.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"

@@ -138,8 +138,7 @@ CALLS: dict[str, tuple[bytes, Called]] = {
 
 @pytest.mark.parametrize("dialect", CALLS)
 @pytest.mark.parametrize("reason", ["tool_calls", "stop"])
-async def test_calls_are_told_apart(dialect: str, reason: str) -> None:
-    """By what marks there are."""
+async def test_calls_are_distinguished(dialect: str, reason: str) -> None:
     body, expected = CALLS[dialect]
 
     pieces = await pieces_of(body + stop(reason) + DONE)
@@ -174,7 +173,6 @@ GIVEN: dict[str, list[object]] = {
 
 @pytest.mark.parametrize("given", GIVEN)
 async def test_arguments_with_one_meaning_are_read(given: str) -> None:
-    """In each form that stands for one object."""
     fragments = [part(arguments=each, index=0) for each in GIVEN[given]]
     body = calls(part("menu", index=0, id="a")) + b"".join(calls(each) for each in fragments)
 
@@ -185,7 +183,6 @@ async def test_arguments_with_one_meaning_are_read(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "null", "{}", '""', "[]", '"null"', '"{}"', {}, [], None])
 async def test_no_arguments_are_an_empty_object(given: object) -> None:
-    """However a server says that there are none."""
     pieces = await pieces_of(calls(part("menu", given, index=0, id="a")) + stop("tool_calls"))
 
     assert pieces[0] == ToolCall("a", "menu", "{}")
@@ -193,7 +190,7 @@ async def test_no_arguments_are_an_empty_object(given: object) -> None:
 
 @pytest.mark.parametrize("given", ["[1]", "7", '"hello"', '{"day": 1}{"day": 2}', '{"day', "x{}"])
 async def test_arguments_without_a_meaning_stay_as_they_came(given: str) -> None:
-    """The conversation tells the model, which asks again."""
+    """The conversation asks the model again."""
     pieces = await pieces_of(calls(part("menu", given, index=0, id="a")) + stop("tool_calls"))
 
     assert pieces[0] == ToolCall("a", "menu", given)
@@ -203,7 +200,6 @@ HALVES = ("\ud83d", "\ude00")
 
 
 async def test_a_character_in_two_pieces_is_one() -> None:
-    """In words and in arguments."""
     pieces = await pieces_of(
         words("Hi " + HALVES[0])
         + words(HALVES[1] + "!")
@@ -221,7 +217,7 @@ async def test_a_character_in_two_pieces_is_one() -> None:
     ['{"name": "a' + HALVES[0] + '"}', '{"name": "a\\ud83d"}', '{"name": "a\\uDE00"}'],
 )
 async def test_half_a_character_is_left_out(arguments: str) -> None:
-    """No UTF-8 has it, so no later request could be written."""
+    """UTF-8 cannot encode it, so later requests would fail."""
     pieces = await pieces_of(
         words("A" + HALVES[0])
         + words("B" + HALVES[1])
@@ -273,7 +269,6 @@ SAID: dict[str, bytes] = {
 
 @pytest.mark.parametrize("dialect", SAID)
 async def test_words_are_read(dialect: str) -> None:
-    """Wherever they stand; nothing else is said."""
     pieces = await pieces_of(SAID[dialect] + stop() + DONE)
 
     assert contract.said(pieces) == "Hello there."
@@ -281,7 +276,6 @@ async def test_words_are_read(dialect: str) -> None:
 
 
 async def test_words_that_are_repeated_at_the_end_are_said_once() -> None:
-    """Some servers close with the whole message."""
     whole = {"message": {"content": "Hello."}, "finish_reason": "stop"}
 
     pieces = await pieces_of(words("Hello.") + event({"choices": [whole]}))
@@ -301,9 +295,9 @@ ENDS: dict[str, tuple[bytes, StopReason]] = {
     "capitals": (words("Hi.") + stop("STOP"), StopReason.END),
     "a limit": (words("Hi.") + stop("MAX_TOKENS"), StopReason.LENGTH),
     "a reason of Mistral": (words("Hi.") + stop("model_length"), StopReason.LENGTH),
-    "a reason nobody knows": (words("Hi.") + stop("tired"), StopReason.UNKNOWN),
+    "a reason unknown": (words("Hi.") + stop("tired"), StopReason.UNKNOWN),
     "a reason that is none": (words("Hi.") + stop({"type": "stop"}), StopReason.UNKNOWN),
-    "a reason nobody knows after a call": (calls(part("menu")) + stop("x"), StopReason.TOOLS),
+    "a reason unknown after a call": (calls(part("menu")) + stop("x"), StopReason.TOOLS),
     "calls without a call": (words("Hi.") + stop("tool_calls"), StopReason.MALFORMED),
     "a call with a stop": (calls(part("menu")) + stop("stop"), StopReason.TOOLS),
     "a filter": (calls(part("menu")) + stop("content_filter"), StopReason.BLOCKED),
@@ -314,7 +308,6 @@ ENDS: dict[str, tuple[bytes, StopReason]] = {
 
 @pytest.mark.parametrize("dialect", ENDS)
 async def test_a_reply_that_is_complete_ends(dialect: str) -> None:
-    """With the reason that was told, or with `[DONE]`."""
     body, reason = ENDS[dialect]
 
     assert (await pieces_of(body))[-1] == Stopped(reason)
@@ -327,7 +320,6 @@ USED = {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}
 
 @pytest.mark.parametrize("indent", [None, 2])
 async def test_a_body_that_is_not_streamed_is_read(indent: int | None) -> None:
-    """Servers that do not stream, or not with tools, answer so."""
     said = await pieces_of(json.dumps(BODY | USED, indent=indent).encode())
     called = await pieces_of(json.dumps(CALLING, indent=indent).encode())
     lined = await pieces_of(json.dumps(CALLING).encode() + b"\n" + json.dumps(BODY).encode())
@@ -383,8 +375,7 @@ FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
 
 
 @pytest.mark.parametrize("dialect", FAULTS)
-async def test_what_is_no_reply_is_a_fault(dialect: str) -> None:
-    """With the kind that decides what is done next."""
+async def test_unusable_responses_raise_a_model_error(dialect: str) -> None:
     body, fault = FAULTS[dialect]
 
     with pytest.raises(ModelError) as caught:
@@ -394,7 +385,7 @@ async def test_what_is_no_reply_is_a_fault(dialect: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("given", "usage"),
     [
         ({"prompt_tokens": "12", "completion_tokens": 5.0}, Usage(12, 5)),
         ({"prompt_tokens": -3, "completion_tokens": None}, Usage(0, 0)),
@@ -412,27 +403,26 @@ async def test_what_is_no_reply_is_a_fault(dialect: str) -> None:
         ({}, Usage(0, 0)),
     ],
 )
-async def test_usage_is_never_negative(told: object, usage: Usage) -> None:
-    """Of the tokens of a prompt, no more than all come from the cache."""
-    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+async def test_usage_is_never_negative(given: object, usage: Usage) -> None:
+    """No more tokens are cached than the prompt has."""
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
 
     assert pieces[-1] == usage
 
 
-@pytest.mark.parametrize("told", [None, [], [1], "12", 12.5, -1])
-async def test_usage_that_is_none_is_left_out(told: object) -> None:
-    """The reply is the same."""
-    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": told}) + DONE)
+@pytest.mark.parametrize("given", [None, [], [1], "12", 12.5, -1])
+async def test_invalid_usage_is_ignored(given: object) -> None:
+    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
 
     assert pieces == [TextPiece("Hi."), Stopped(StopReason.END)]
 
 
 @pytest.mark.parametrize("place", ["choice", "groq"])
 async def test_usage_is_found_where_servers_put_it(place: str) -> None:
-    """Moonshot has it in the choice, Groq in a place of its own."""
-    told = {"prompt_tokens": 9, "completion_tokens": 2}
-    choice = {"delta": {}, "finish_reason": "stop", "usage": told}
-    last = {"choices": [choice]} if place == "choice" else {"x_groq": {"usage": told}}
+    """Moonshot has it in the choice, Groq in a field of its own."""
+    given = {"prompt_tokens": 9, "completion_tokens": 2}
+    choice = {"delta": {}, "finish_reason": "stop", "usage": given}
+    last = {"choices": [choice]} if place == "choice" else {"x_groq": {"usage": given}}
 
     assert (await pieces_of(words("Hi.") + stop() + event(last)))[-1] == Usage(9, 2)
 
@@ -450,10 +440,9 @@ async def test_usage_is_found_where_servers_put_it(place: str) -> None:
         (204, {}, b""),
     ],
 )
-async def test_no_answer_raises_anything_else(
+async def test_broken_responses_raise_only_model_errors(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    """No error of a library crosses the port."""
     async with raw_server() as (server, model):
         server.status, server.headers, server.body = status, headers, body
 
@@ -462,53 +451,51 @@ async def test_no_answer_raises_anything_else(
 
 
 def test_an_event_may_be_cut_anywhere() -> None:
-    """Also between the two bytes of a line end, where no blank line is."""
+    """Also between CR and LF."""
     body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
 
     for size in (1, 2, 3, 7, len(body)):
-        reading = ChatDecoder()
+        decoder = ChatDecoder()
         parts = [body[at : at + size] for at in range(0, len(body), size)]
-        pieces = [piece for part in parts for piece in reading.feed(part)]
+        pieces = [piece for part in parts for piece in decoder.feed(part)]
 
         assert contract.said(pieces) == "Hi."
         assert pieces[-1] == Stopped(StopReason.END)
 
 
 def test_a_reply_is_bounded() -> None:
-    """Calls, their arguments, and the bytes in all; no mark of a call is looked at for ever."""
-    reading = ChatDecoder()
+    """Calls, their arguments, bytes, and checks for complete arguments are limited."""
+    decoder = ChatDecoder()
     many = [part("menu", D1, index=number) for number in range(40)] + [{}, {"index": 3}]
-    pieces = list(reading.feed(calls(*many) + stop()))
+    pieces = list(decoder.feed(calls(*many) + stop()))
     assert sum(isinstance(piece, ToolCall) for piece in pieces) == MOST_CALLS
 
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     for number in range(300):
-        list(reading.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
-    pieces = list(reading.feed(DONE))
+        list(decoder.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
+    pieces = list(decoder.feed(DONE))
     assert 0 < sum(isinstance(piece, ToolCall) for piece in pieces) <= MOST_CALLS
 
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     for _ in range(MOST_BYTES // 64_000):
-        assert list(reading.feed(b":" + b"x" * 63_998 + b"\n")) == []
+        assert list(decoder.feed(b":" + b"x" * 63_998 + b"\n")) == []
     with pytest.raises(ModelError, match="too long"):
-        list(reading.feed(b":" * 64_000))
+        list(decoder.feed(b":" * 64_000))
 
 
-def test_a_name_that_is_another_tools_begins_a_call() -> None:
-    """Even with the id of a call whose name is not known."""
-    reading = ChatDecoder(("menu", "hours"))
+def test_name_of_another_tool_begins_a_call() -> None:
+    decoder = ChatDecoder(("menu", "hours"))
     first, second = part("odd", index=0, id="a"), part("menu", D1, index=0, id="a")
 
-    pieces = list(reading.feed(calls(first, second) + stop()))
+    pieces = list(decoder.feed(calls(first, second) + stop()))
 
     assert [piece.name for piece in pieces if isinstance(piece, ToolCall)] == ["odd", "menu"]
 
 
 def test_a_call_whose_index_counts_fragments_is_one() -> None:
-    """The name comes again, and the id is the same."""
-    reading = ChatDecoder()
+    decoder = ChatDecoder()
     fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
 
-    pieces = list(reading.feed(calls(*fragments) + stop()))
+    pieces = list(decoder.feed(calls(*fragments) + stop()))
 
     assert contract.calls(pieces) == TWO[:1]

@@ -115,16 +115,16 @@ cuts = st.lists(st.integers(1, 400), max_size=12)
 
 def read(parts: Iterable[bytes]) -> list[ReplyPiece] | None:
     """The reply that comes in these parts; None if it is a fault. Nothing else is raised."""
-    reading = ChatDecoder(NAMES)
+    decoder = ChatDecoder(NAMES)
     pieces: list[ReplyPiece] = []
     try:
         for part in parts:
-            pieces += reading.feed(part)
-        pieces += reading.finish()
+            pieces += decoder.feed(part)
+        pieces += decoder.finish()
     except ModelError:
-        if not reading.has_stopped:
+        if not decoder.has_stopped:
             return None
-    return pieces + ([reading.usage] if reading.usage else [])
+    return pieces + ([decoder.usage] if decoder.usage else [])
 
 
 def assert_sound(pieces: list[ReplyPiece]) -> None:
@@ -162,8 +162,8 @@ def outcome(pieces: list[ReplyPiece] | None) -> object:
 
 @settings(max_examples=RUNS)
 @given(body=bodies, at=cuts)
-def test_no_bytes_raise_anything_else(body: bytes, at: list[int]) -> None:
-    """And a reply is the same wherever the network cuts it."""
+def test_any_bytes_raise_only_model_errors(body: bytes, at: list[int]) -> None:
+    """The reply is the same wherever the network cuts the bytes."""
     places = [0, *sorted({place for place in at if place < len(body)}), len(body)]
 
     whole, cut = read([body]), read(body[a:b] for a, b in pairwise(places))
@@ -175,8 +175,8 @@ def test_no_bytes_raise_anything_else(body: bytes, at: list[int]) -> None:
 
 @settings(max_examples=RUNS // 40)
 @given(body=bodies)
-def test_no_answer_of_a_server_raises_anything_else(body: bytes) -> None:
-    """Through the client and a socket: the same reply as without them."""
+def test_any_response_raises_only_model_errors(body: bytes) -> None:
+    """The reply through the client and a socket is the same as without them."""
     expected = outcome(read([body]))
 
     assert outcome(asyncio.run(_asked(body))) == expected

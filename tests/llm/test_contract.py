@@ -75,7 +75,6 @@ async def model(
 async def test_reply_is_pieces_then_one_stop_then_at_most_usage(
     model: LanguageModel, text: str
 ) -> None:
-    """A reply ends with exactly one `Stopped`; only usage follows."""
     asked = contract.request(text)
 
     pieces = await contract.pieces_of(model, asked)
@@ -84,7 +83,6 @@ async def test_reply_is_pieces_then_one_stop_then_at_most_usage(
 
 
 async def test_reply_with_a_call_says_that_it_stopped_for_tools(model: LanguageModel) -> None:
-    """The stop reason tells whether tools are to be run."""
     pieces = await contract.pieces_of(model, contract.request(contract.ASKS_FOR_A_PERSON))
 
     assert [name for name, _ in contract.calls(pieces)] == ["LiveAgentHandoffFunction"]
@@ -92,7 +90,6 @@ async def test_reply_with_a_call_says_that_it_stopped_for_tools(model: LanguageM
 
 
 async def test_tool_that_was_not_offered_is_never_called(model: LanguageModel) -> None:
-    """Without the tool the caller hears words."""
     asked = contract.request(contract.ASKS_FOR_A_PERSON, tools=())
 
     pieces = await contract.pieces_of(model, asked)
@@ -102,7 +99,6 @@ async def test_tool_that_was_not_offered_is_never_called(model: LanguageModel) -
 
 
 async def test_forced_tool_is_called(model: LanguageModel) -> None:
-    """`ForcedTool` decides, whatever the caller said."""
     asked = contract.request(contract.SMALL_TALK, choice=ForcedTool("EndCallFunction"))
 
     pieces = await contract.pieces_of(model, asked)
@@ -112,7 +108,6 @@ async def test_forced_tool_is_called(model: LanguageModel) -> None:
 
 
 async def test_choice_none_gives_words_only(model: LanguageModel) -> None:
-    """Offered tools stay unused."""
     asked = contract.request(contract.ASKS_FOR_A_PERSON, choice=Choice.NONE)
 
     pieces = await contract.pieces_of(model, asked)
@@ -122,7 +117,7 @@ async def test_choice_none_gives_words_only(model: LanguageModel) -> None:
 
 
 async def test_closing_early_leaves_nothing_running(model: LanguageModel) -> None:
-    """An interrupt closes the generator after any piece."""
+    """A barge-in closes the generator after any piece."""
     asked = contract.request(contract.SMALL_TALK)
 
     assert await contract.tasks_left_after_closing(model, asked) == 0
@@ -130,7 +125,6 @@ async def test_closing_early_leaves_nothing_running(model: LanguageModel) -> Non
 
 @pytest.mark.parametrize("chosen", MODELS)
 async def test_name_is_the_identifier(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metrics have a bounded set of names."""
     name, opened = MODELS[chosen]
     async with opened(monkeypatch) as model:
         assert model.name == name

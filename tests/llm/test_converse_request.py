@@ -1,4 +1,4 @@
-"""Requests to Bedrock, family by family (practice sections 8 and 11)."""
+"""Requests to Bedrock, family by family."""
 
 from __future__ import annotations
 
@@ -70,73 +70,44 @@ CALLS = {
 }
 
 
-RESULTS = [
-    {"toolResult": {"toolUseId": "abc123def", "content": [{"text": '{"b": 2}'}]}},
-    {"toolResult": {"toolUseId": "abc123deg", "content": [{"text": "No."}]}},
-]
+def result(call_id: str, text: str, **status: str) -> dict[str, Any]:
+    return {"toolResult": {"toolUseId": call_id, "content": [{"text": text}], **status}}
+
+
+RESULTS = [result("abc123def", '{"b": 2}'), result("abc123deg", "No.")]
 RESULTS_WITH_STATUS = [
-    {
-        "toolResult": {
-            "toolUseId": "abc123def",
-            "content": [{"text": '{"b": 2}'}],
-            "status": "success",
-        }
-    },
-    {
-        "toolResult": {
-            "toolUseId": "abc123deg",
-            "content": [{"text": "No."}],
-            "status": "error",
-        }
-    },
+    result("abc123def", '{"b": 2}', status="success"),
+    result("abc123deg", "No.", status="error"),
 ]
 
 
-def test_claude() -> None:
-    """All that Converse has, and four cache points."""
-    assert body(CLAUDE) == {
-        "system": [{"text": "Static."}, POINT, {"text": "It is Friday."}],
+@pytest.mark.parametrize(
+    ("model", "points", "tool_points", "greedy"),
+    [
+        (CLAUDE, [POINT], [POINT], {}),
+        (OLD_CLAUDE, [], [], {}),
+        (NOVA, [POINT], [], {"temperature": 0}),
+        (NOVA_2, [POINT], [], {}),
+    ],
+)
+def test_claude_and_nova(
+    model: str, points: list[Any], tool_points: list[Any], greedy: dict[str, Any]
+) -> None:
+    """Cache points only where the model takes them; Nova calls tools at temperature 0."""
+    assert body(model) == {
+        "system": [{"text": "Static."}, *points, {"text": "It is Friday."}],
         "messages": [
-            {"role": "user", "content": [{"text": "Hi."}, POINT]},
+            {"role": "user", "content": [{"text": "Hi."}, *points]},
             CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, POINT]},
+            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, *points]},
         ],
-        "toolConfig": {"tools": [LOOK_SPEC, POINT]},
-        "inferenceConfig": {"maxTokens": 300},
-    }
-
-
-def test_claude_before_prompt_caching() -> None:
-    """Those models refuse cache points."""
-    assert body(OLD_CLAUDE) == {
-        "system": [{"text": "Static."}, {"text": "It is Friday."}],
-        "messages": [
-            {"role": "user", "content": [{"text": "Hi."}]},
-            CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}]},
-        ],
-        "toolConfig": {"tools": [LOOK_SPEC]},
-        "inferenceConfig": {"maxTokens": 300},
-    }
-
-
-def test_nova() -> None:
-    """Tools are not cached, and are called at temperature 0."""
-    assert body(NOVA) == {
-        "system": [{"text": "Static."}, POINT, {"text": "It is Friday."}],
-        "messages": [
-            {"role": "user", "content": [{"text": "Hi."}, POINT]},
-            CALLS,
-            {"role": "user", "content": [*RESULTS_WITH_STATUS, {"text": "Still there?"}, POINT]},
-        ],
-        "toolConfig": {"tools": [LOOK_SPEC]},
-        "inferenceConfig": {"maxTokens": 300, "temperature": 0},
+        "toolConfig": {"tools": [LOOK_SPEC, *tool_points]},
+        "inferenceConfig": {"maxTokens": 300, **greedy},
     }
 
 
 @pytest.mark.parametrize("model", [LLAMA, MISTRAL, UNNAMED])
 def test_llama_mistral_and_the_unknown(model: str) -> None:
-    """The smallest common set; results stand alone in their message."""
     assert body(model) == {
         "system": [{"text": "Static."}, {"text": "It is Friday."}],
         "messages": [
@@ -152,7 +123,6 @@ def test_llama_mistral_and_the_unknown(model: str) -> None:
 
 
 def test_nova_has_no_cache_point_after_a_tool_block() -> None:
-    """Where results end the request; Claude has it."""
     answers = replace(HISTORY[2], parts=HISTORY[2].parts[:2])
     request = replace(REQUEST, messages=(*HISTORY[:2], answers))
 
@@ -162,7 +132,7 @@ def test_nova_has_no_cache_point_after_a_tool_block() -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 3, 9])
 def test_at_most_four_cache_points_and_each_where_the_last_request_had_one(turns: int) -> None:
-    """So that the one before is found again; never first in a message."""
+    """The cache of the previous request is found; no point is first in a message."""
     spoken = [Message(Role.CALLER, (Text("Hm."),)), Message(Role.AGENT, (Text("Yes?"),))] * turns
     messages = body(CLAUDE, replace(REQUEST, messages=tuple(spoken[:-1])))["messages"]
 
@@ -174,7 +144,6 @@ def test_at_most_four_cache_points_and_each_where_the_last_request_had_one(turns
 
 @pytest.mark.parametrize("model", EVERY)
 def test_a_first_turn_without_tools_is_small(model: str) -> None:
-    """Nothing empty is sent."""
     request = ReplyRequest("", (Message(Role.CALLER, (Text("Hi."),)),), context=" ")
 
     asked = body(model, request)
@@ -196,13 +165,12 @@ def test_a_first_turn_without_tools_is_small(model: str) -> None:
 def test_sampling_is_what_was_set_and_never_both(
     model: str, request_: ReplyRequest, config: dict[str, object]
 ) -> None:
-    """Some models refuse one of them, and newer ones both."""
     assert body(model, request_)["inferenceConfig"] == config
 
 
 @pytest.mark.parametrize("model", EVERY)
 def test_no_choice_is_an_instruction_and_the_tools_stay(model: str) -> None:
-    """Bedrock has no choice "none" (section 8, rule 9)."""
+    """Bedrock has no tool choice "none"."""
     asked = body(model, replace(REQUEST, choice=Choice.NONE))
 
     assert asked["system"][-1] == {"text": WORDS_ONLY}
@@ -210,7 +178,6 @@ def test_no_choice_is_an_instruction_and_the_tools_stay(model: str) -> None:
 
 
 def test_no_choice_needs_no_instruction_without_tools() -> None:
-    """There is nothing to forbid."""
     request = ReplyRequest("Static.", HISTORY[:1], choice=Choice.NONE)
 
     assert body(LLAMA, request)["system"] == [{"text": "Static."}]
@@ -218,7 +185,6 @@ def test_no_choice_needs_no_instruction_without_tools() -> None:
 
 @pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA, NOVA_2])
 def test_tool_is_forced_by_choice(model: str) -> None:
-    """Where the family can."""
     asked = body(model, replace(REQUEST, choice=ForcedTool("Look")))
 
     assert asked["toolConfig"]["toolChoice"] == {"tool": {"name": "Look"}}
@@ -234,7 +200,6 @@ def test_tool_is_forced_by_choice(model: str) -> None:
     ],
 )  # fmt: skip
 def test_tool_is_forced_by_an_instruction(model: str, additional: str) -> None:
-    """Where the family cannot, or thinks."""
     asked = body(model, replace(REQUEST, choice=ForcedTool("Look")), additional=additional)
 
     assert "toolChoice" not in asked["toolConfig"]
@@ -242,7 +207,6 @@ def test_tool_is_forced_by_an_instruction(model: str, additional: str) -> None:
 
 
 def test_tool_is_forced_by_choice_when_thinking_is_off() -> None:
-    """Newer models think unless told not to."""
     request = replace(REQUEST, choice=ForcedTool("Look"))
 
     asked = body(CLAUDE, request, additional='{"thinking": {"type": "disabled"}}')
@@ -252,15 +216,14 @@ def test_tool_is_forced_by_choice_when_thinking_is_off() -> None:
 
 @pytest.mark.parametrize("model", [CLAUDE, LLAMA])
 def test_forced_tool_that_is_not_offered_is_not_named(model: str) -> None:
-    """Bedrock would refuse the request."""
     asked = body(model, replace(REQUEST, choice=ForcedTool("Other")))
 
     assert "toolChoice" not in asked["toolConfig"]
 
 
 @pytest.mark.parametrize("model", EVERY)
-def test_tools_of_the_past_are_declared(model: str) -> None:
-    """Bedrock wants `toolConfig` with any tool block (section 8, rule 8)."""
+def test_tools_of_earlier_calls_are_declared(model: str) -> None:
+    """Bedrock requires `toolConfig` with any tool block."""
     asked = body(model, replace(REQUEST, tools=(), choice=Choice.NONE))
 
     assert asked["toolConfig"]["tools"][0] == {
@@ -281,10 +244,9 @@ def test_tools_of_the_past_are_declared(model: str) -> None:
         ("x" * 70, "{}", ("x" * 64, {})),
     ],
 )
-def test_what_a_model_made_up_is_told_it_again_in_a_form_bedrock_takes(
+def test_invalid_calls_are_sent_in_a_valid_form(
     name: str, arguments: str, sent: tuple[str, object]
 ) -> None:
-    """One bad call must not break all later requests."""
     call = Message(Role.AGENT, (ToolCall("abc123def", name, arguments),))
     request = replace(REQUEST, messages=(HISTORY[0], call, HISTORY[2]))
 
@@ -294,14 +256,12 @@ def test_what_a_model_made_up_is_told_it_again_in_a_form_bedrock_takes(
 
 
 def test_tool_without_a_description_has_its_name() -> None:
-    """Bedrock refuses an empty one."""
     asked = body(NOVA, replace(REQUEST, tools=(replace(LOOK, description=""),)))
 
     assert asked["toolConfig"]["tools"][0]["toolSpec"]["description"] == "Look"
 
 
 def test_options_of_bedrock_are_passed_on() -> None:
-    """As the use case set them."""
     settings = ModelSettings(
         additional='{"inferenceConfig": {"topK": 1}}',
         metadata='{"useCase": "pizza"}',
@@ -324,7 +284,7 @@ def test_options_of_bedrock_are_passed_on() -> None:
     [("gr1:3", "gr1"), ("arn:aws:bedrock:x:1:guardrail/g:3", "arn:aws:bedrock:x:1:guardrail/g")],
 )
 def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str) -> None:
-    """Also while tools run; asynchronously, as no word may wait for it."""
+    """Also while tools run; asynchronously, so that it delays no text."""
     after = Message(Role.CALLER, (ToolResult("abc123deh", "Yes."),))
     call = Message(Role.AGENT, (ToolCall("abc123deh", "Look", "{}"),))
 
@@ -339,7 +299,7 @@ def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str)
         {"text": "Hi."},
         RESULTS[0],
         {"guardContent": {"text": {"text": "Still there?"}}},
-        {"toolResult": {"toolUseId": "abc123deh", "content": [{"text": "Yes."}]}},
+        result("abc123deh", "Yes."),
     ]
 
 
@@ -353,8 +313,9 @@ def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str)
     ],
     ids=["half", "whole", "unreadable half", "deep"],
 )
-def test_old_calls_do_not_spoil_a_request(arguments: str, sent: dict[str, str]) -> None:
-    """Whatever a model wrote is sent again with each later request of the call."""
+def test_half_characters_and_deep_arguments_are_sent_in_a_valid_form(
+    arguments: str, sent: dict[str, str]
+) -> None:
     called = Message(Role.AGENT, (ToolCall("abc123def", "Look", arguments),))
     messages = body(CLAUDE, replace(REQUEST, messages=(HISTORY[0], called)))["messages"]
 

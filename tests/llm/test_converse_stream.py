@@ -1,11 +1,9 @@
-"""Event streams of Bedrock, however they are cut, and what they mean (practice section 9)."""
+"""Event streams of Bedrock become pieces of a reply, wherever they are cut."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,7 +14,6 @@ from hypothesis import strategies as st
 from agent.call.events import ReplyFault
 from agent.call.messages import (
     ReplyPiece,
-    ReplyRequest,
     Stopped,
     StopReason,
     TextPiece,
@@ -25,7 +22,6 @@ from agent.call.messages import (
 )
 from agent.errors import ModelError
 from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
-from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from tests.emulators.eventstream import frame
 from tests.llm import contract
 from tests.llm.eventstream import (
@@ -40,7 +36,6 @@ from tests.llm.eventstream import (
     tool,
     usage,
 )
-from tests.virtual_time import run_virtually
 
 LOOK = tool(0, "Look", '{"day":', ' "fri', 'day"}')
 LOOKED = ToolCall("tooluse_0", "Look", '{"day": "friday"}')
@@ -52,12 +47,11 @@ def read(*data: bytes) -> list[ReplyPiece]:
 
 
 def read_all(*data: bytes) -> list[ReplyPiece]:
-    reading = ConverseDecoder()
-    return [piece for each in data for piece in reading.feed(each)]
+    decoder = ConverseDecoder()
+    return [piece for each in data for piece in decoder.feed(each)]
 
 
 def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
-    """Each piece comes as soon as its event does."""
     assert read(HELLO) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 
 
@@ -74,56 +68,8 @@ def test_a_reply_is_words_then_the_stop_then_the_usage() -> None:
     ids=["message", "block", "call", "reasoning", "newer", "no words"],
 )
 def test_event_without_words_is_a_sign_of_life(unspoken: bytes) -> None:
-    """A tool call that takes long to write must not be taken for a stall."""
+    """A tool call that takes long to write is not a stall."""
     assert read_all(unspoken) == [contract.SIGN_OF_LIFE]
-
-
-def test_each_part_of_a_call_is_a_sign_of_life() -> None:
-    """The call itself comes at the end of the message."""
-    assert read_all(START, LOOK, stop("tool_use")) == [
-        *[contract.SIGN_OF_LIFE] * 5,
-        LOOKED,
-        Stopped(StopReason.TOOLS),
-    ]
-
-
-class _Writing:
-    """A model that writes one event every two seconds."""
-
-    name = "writing"
-
-    def __init__(self, *events: bytes) -> None:
-        self._events = events
-        self.asked = 0
-
-    async def warm(self) -> None:
-        """There is nothing to warm."""
-
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        del request
-        self.asked += 1
-        reading = ConverseDecoder()
-        for each in self._events:
-            await asyncio.sleep(2.0)
-            for piece in reading.feed(each):
-                yield piece
-
-
-def test_call_that_takes_long_to_write_is_no_stall() -> None:
-    """Longer than any limit on silence; asked for once, and the breaker hears of nothing."""
-    parts = [
-        event("contentBlockDelta", contentBlockIndex=0, delta={"toolUse": {"input": each}})
-        for each in ('{"day":', ' "fri', 'day"}')
-    ]
-    begun = tool(0, "Look", is_closed=False)
-    model = _Writing(START, begun, *parts, closed(0) + stop("tool_use"))
-    health = ModelCircuit(model.name)
-    resilient = FailoverModel([Candidate(model, health)], HedgeBudget(0.0))
-
-    pieces = run_virtually(contract.pieces_of(resilient, contract.request("Hi")))
-
-    assert pieces == [LOOKED, Stopped(StopReason.TOOLS)]
-    assert (model.asked, health.is_open) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +88,7 @@ def test_call_that_takes_long_to_write_is_no_stall() -> None:
     ],
 )
 def test_stop_reasons_of_a_reply_in_words(word: str, reason: StopReason) -> None:
-    """`tool_use` without a tool is nothing the conversation could act upon."""
+    """`tool_use` without a tool is malformed."""
     assert read(START, delta("Well"), closed(0), stop(word)) == [
         TextPiece("Well"), Stopped(reason),
     ]  # fmt: skip
@@ -161,12 +107,10 @@ def test_stop_reasons_of_a_reply_in_words(word: str, reason: StopReason) -> None
     ],
 )
 def test_stop_reasons_of_a_reply_with_a_tool(word: str, pieces: list[ReplyPiece]) -> None:
-    """A whole call is run, unless the answer is refused or broken."""
     assert read(START, LOOK, stop(word)) == pieces
 
 
 def test_window_that_is_full_before_the_first_word_is_too_long() -> None:
-    """So that the conversation can be shortened."""
     with pytest.raises(ModelError) as caught:
         read(START, stop("model_context_window_exceeded"))
 
@@ -183,13 +127,12 @@ def test_window_that_is_full_before_the_first_word_is_too_long() -> None:
     ],
 )
 def test_call_cut_by_the_limit_of_tokens_is_dropped(cut: bytes) -> None:
-    """Closed or not; whole calls before it stay."""
+    """Complete calls before it stay."""
     assert read(START, LOOK, cut, stop("max_tokens")) == [LOOKED, Stopped(StopReason.LENGTH)]
     assert read(START, cut, stop("max_tokens")) == [Stopped(StopReason.LENGTH)]
 
 
 def test_tools_come_at_any_index_and_several_in_one_message() -> None:
-    """Interleaved with each other and with words, given in the order of their blocks."""
     second = tool(3, "Second", is_closed=False)
     pieces = read(
         START,
@@ -211,7 +154,6 @@ def test_tools_come_at_any_index_and_several_in_one_message() -> None:
 
 
 def test_only_words_are_spoken() -> None:
-    """Reasoning, citations, and whatever is newer than we are say nothing."""
     reasoning = ({"text": "Hm."}, {"signature": "c2ln"}, {"redactedContent": "eA=="})
     unspoken = [
         *({"reasoningContent": kind} for kind in reasoning),
@@ -233,7 +175,6 @@ def test_only_words_are_spoken() -> None:
 
 
 def test_usage_counts_the_cache_apart() -> None:
-    """`input` excludes both."""
     tokens = usage(
         inputTokens=3, outputTokens=5, cacheReadInputTokens=1024, cacheWriteInputTokens=64
     )
@@ -251,13 +192,13 @@ def test_usage_counts_the_cache_apart() -> None:
         (delta("Hello"), stop("end_turn"), fault("throttlingException"), USAGE),
     ],
 )
-def test_usage_is_told_once_after_the_stop(events: tuple[bytes, ...]) -> None:
-    """Wherever it comes; after the stop nothing else is said."""
+def test_usage_is_given_once_after_the_stop(events: tuple[bytes, ...]) -> None:
+    """Wherever it comes; other events after the stop are ignored."""
     assert read(*events) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 
 
 @pytest.mark.parametrize(
-    ("told", "counted"),
+    ("given", "counted"),
     [
         ({"inputTokens": -5, "outputTokens": 2.0}, Usage(0, 2)),
         ({"inputTokens": "7", "outputTokens": None}, Usage(7, 0)),
@@ -266,9 +207,8 @@ def test_usage_is_told_once_after_the_stop(events: tuple[bytes, ...]) -> None:
         ({"inputTokens": "many", "outputTokens": "inf"}, Usage(0, 0)),
     ],
 )
-def test_usage_that_is_no_number_counts_as_none(told: dict[str, object], counted: Usage) -> None:
-    """It is no reason to lose an answer."""
-    assert read(event("metadata", usage=told), stop("end_turn"))[1] == counted
+def test_usage_that_is_no_number_counts_as_zero(given: dict[str, object], counted: Usage) -> None:
+    assert read(event("metadata", usage=given), stop("end_turn"))[1] == counted
 
 
 def begun(name: str = "Look", call_id: str = "a", **place: int) -> bytes:
@@ -329,8 +269,7 @@ ONE, TWO = begun("Look", "a"), begun("Count", "b")
     ids=["no index", "no stop between", "no stop", "same index", "parts elsewhere", "begun twice",
          "stopped early"],
 )  # fmt: skip
-def test_no_call_is_lost_where_blocks_are_not_told_apart(events: tuple[bytes, ...]) -> None:
-    """Each that was begun is given out, in order."""
+def test_no_call_is_lost_without_distinct_indexes(events: tuple[bytes, ...]) -> None:
     pieces = read(START, *events, stop("tool_use"))
 
     found = [
@@ -343,7 +282,6 @@ def test_no_call_is_lost_where_blocks_are_not_told_apart(events: tuple[bytes, ..
 
 
 def test_calls_with_the_same_id_are_two_calls() -> None:
-    """The conversation gives them ids of its own."""
     pieces = read(
         tool(0, "Look", "{}"), ONE, part("{}"), ended(), ONE, part("{}"), stop("end_turn")
     )
@@ -362,21 +300,18 @@ def test_calls_with_the_same_id_are_two_calls() -> None:
     ],
 )
 def test_call_that_cannot_be_run_is_counted(events: tuple[bytes, ...], reason: StopReason) -> None:
-    """And asked for again, if the answer has nothing else."""
-    reading = ConverseDecoder()
-    pieces = [piece for each in events for piece in reading.feed(each)]
+    decoder = ConverseDecoder()
+    pieces = [piece for each in events for piece in decoder.feed(each)]
 
     assert pieces[-1] == Stopped(reason)
-    assert reading.unusable == 1
+    assert decoder.unusable == 1
 
 
 def test_input_that_is_no_object_reaches_the_tools() -> None:
-    """Which tell the model so; a block that was not stopped is no reason to lose it."""
     assert read(ONE, part('{"n":'), stop("tool_use"))[0] == ToolCall("a", "Look", '{"n":')
 
 
 def test_character_in_two_halves_is_one() -> None:
-    """In words and in an input."""
     halves = [frame(json.dumps({"delta": {"text": half}}).encode(), event_type="contentBlockDelta")
               for half in ("\ud83d", "\ude00!")]  # fmt: skip
     inputs = [part('{"n":"\ud83d'), part('\ude00"}')]
@@ -399,7 +334,7 @@ def test_character_in_two_halves_is_one() -> None:
     ],
 )
 def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
-    """Without the provider's words in it, which may be the caller's."""
+    """The error has none of the provider's words, which may quote the caller."""
     with pytest.raises(StreamedError) as caught:
         read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
 
@@ -408,7 +343,6 @@ def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
 
 
 def test_error_without_a_type_of_exception() -> None:
-    """The general form of event streams."""
     with pytest.raises(StreamedError) as caught:
         read(frame(b"", message_type="error", error_code="InternalServerError"))
 
@@ -425,7 +359,6 @@ def test_error_without_a_type_of_exception() -> None:
     ],
 )
 def test_what_cannot_be_read_is_unavailable(broken: bytes) -> None:
-    """A broken line, not a reply."""
     with pytest.raises(ModelError) as caught:
         read(broken)
 
@@ -448,7 +381,6 @@ WHOLE = b"".join(
 
 @given(cuts=st.lists(st.integers(0, len(WHOLE))))
 def test_chunks_of_any_size_give_the_same_pieces(cuts: list[int]) -> None:
-    """The network cuts where it likes."""
     borders = [0, *sorted(cuts), len(WHOLE)]
     chunks = [WHOLE[start:end] for start, end in pairwise(borders)]
 
@@ -461,7 +393,6 @@ ARGUMENTS = '{"note": "a \\"quoted\\" word", "days": [1, 2]}'
 
 @given(cuts=st.lists(st.integers(0, len(ARGUMENTS))))
 def test_input_of_a_tool_may_be_split_anywhere(cuts: list[int]) -> None:
-    """Its pieces are no JSON by themselves."""
     borders = [0, *sorted(cuts), len(ARGUMENTS)]
     parts = [ARGUMENTS[start:end] for start, end in pairwise(borders)]
 

@@ -42,7 +42,7 @@ _LINES = {
 
 
 class _Counted(Counted):
-    """Also tells when a circuit breaker is closed."""
+    """Also has an event for a closed circuit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,12 +63,12 @@ class Bench:
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
         self.counted = _Counted()
-        self.health = [ModelCircuit(model.name, self.counted) for model in self.models]
+        self.circuits = [ModelCircuit(model.name, self.counted) for model in self.models]
         self.budget = HedgeBudget(share=float(hedges))
         self.model = FailoverModel(
             [
-                Candidate(model, health)
-                for model, health in zip(self.models, self.health, strict=True)
+                Candidate(model, circuit)
+                for model, circuit in zip(self.models, self.circuits, strict=True)
             ],
             self.budget,
             self.counted,
@@ -112,15 +112,114 @@ class Bench:
         """The words of one reply."""
         return contract.said(run_virtually(self.pieces()))
 
-    def failure(self) -> ReplyFault:
-        """Why one reply failed."""
-        with pytest.raises(ModelError) as caught:
-            run_virtually(self.pieces())
-        return caught.value.fault
+
+AWAY = [fault("unavailable")]
+BUSY = [fault("throttled")]
+REFUSING = [fault("refused")]
+RETRIED = ["first failed: unavailable", "first retried"]
+
+
+def fell_back(name: str) -> list[str]:
+    return [f"first failed: {name}", "fell back to second"]
+
+
+Scripts = tuple[Sequence[Sequence[Step]], ...]
+Case = tuple[Scripts, str, list[int], float, list[str]]
+"""Scripts of the models, words or fault, requests of each, seconds taken, what was counted."""
+
+ALONE: dict[str, Case] = {
+    "unavailable": (([AWAY, WELL], [WELL]), "Well.", [2, 0], 0.0, RETRIED),
+    "timeout": (
+        ([[fault("timeout")], WELL], [WELL]), "Well.", [2, 0], 0.0,
+        ["first failed: timeout", "first retried"],
+    ),
+    "throttled": (([BUSY], [WELL]), "Well.", [1, 1], 0.0, fell_back("throttled")),
+    "internal": (([[fault("internal")]], [WELL]), "Well.", [1, 1], 0.0, fell_back("internal")),
+    "too long": (([[fault("too_long")]], [WELL]), "Well.", [1, 1], 0.0, fell_back("too_long")),
+    "refused": (([REFUSING], [WELL]), "Well.", [1, 1], 0.0, fell_back("refused")),
+    "denied": (
+        ([[fault("denied")]], [WELL]), "Well.", [1, 1], 0.0, ["first open", *fell_back("denied")],
+    ),
+    "only an empty piece": (([[""], WELL],), "Well.", [2], 0.0, RETRIED),
+    "only blanks": (([[" \n"], WELL],), "Well.", [2], 0.0, RETRIED),
+    "nothing": (([[], WELL],), "Well.", [2], 0.0, RETRIED),
+    "throttled alone": (
+        ([BUSY, WELL],), "Well.", [2], 0.2, ["first failed: throttled", "first retried"],
+    ),
+    "internal alone": (([[fault("internal")], WELL],), "internal", [1], 0.0, []),
+    "too long alone": (([[fault("too_long")], WELL],), "too_long", [1], 0.0, []),
+    "refused alone": (([REFUSING, WELL],), "refused", [1], 0.0, []),
+    "denied alone": (([[fault("denied")], WELL],), "denied", [1], 0.0, ["first open"]),
+    "one retry, then each once": (
+        ([AWAY], [AWAY], [BUSY]), "throttled", [2, 1, 1], 0.0,
+        [
+            *RETRIED, "first failed: unavailable", "fell back to second",
+            "second failed: unavailable", "fell back to third",
+        ],
+    ),
+    "refused twice": (
+        ([REFUSING], [REFUSING], [WELL]), "Well.", [1, 1, 1], 0.0,
+        [*fell_back("refused"), "second failed: refused", "fell back to third"],
+    ),
+    "fault after a word": (([["I was ", *AWAY], WELL], [WELL]), "unavailable", [1, 0], 0.0, []),
+    "fault after a call": (([[CALL, *AWAY], WELL], [WELL]), "unavailable", [1, 0], 0.0, []),
+    "stall after a word": (([["I was ", STALL]], [WELL]), "timeout", [1, 0], 4.0, []),
+    "signs of life": (([["", 3.0, "", 3.0, "", 3.0, "Well.", END]],), "Well.", [1], 9.0, []),
+    "fault after the end": (([["Well.", END, *AWAY]],), "Well.", [1], 0.0, []),
+    "stall after the end": (([["Well.", END, STALL]],), "Well.", [1], 4.0, []),
+    "stall, then a fallback": (
+        ([[STALL]], [[0.3, *WELL]]), "Well.", [2, 1], 5.3,
+        ["first failed: timeout", "first retried", *fell_back("timeout")],
+    ),
+    "all stall": (
+        ([[STALL]], [[STALL]]), "timeout", [2, 1], 7.5,
+        ["first failed: timeout", "first retried", *fell_back("timeout")],
+    ),
+}  # fmt: skip
+HEDGED: dict[str, Case] = {
+    "a single model": (
+        ([[STALL], [0.3, *WELL]],), "Well.", [2], 1.8, ["hedge started", "hedge won"],
+    ),
+    "the late one wins": (
+        ([[1.6, *WELL]], [[1.0, CALL, TOOLS]]), "Well.", [1, 1], 1.6, ["hedge started"],
+    ),
+    "a sign of life": (([["", 1.8, *WELL]], [WELL]), "Well.", [1, 0], 1.8, []),
+    "a tie": (
+        ([[2.0, "First.", END]], [[0.5, "Second.", END]]), "First.", [1, 1], 2.0,
+        ["hedge started"],
+    ),
+    "the hedge fails": (
+        ([[1.8, *WELL]], [[fault("internal")]]), "Well.", [1, 1], 1.8,
+        ["hedge started", "second failed: internal"],
+    ),
+    "both fail": (
+        ([[STALL], WELL], [REFUSING]), "Well.", [2, 1], 2.5,
+        ["hedge started", "second failed: refused", "first failed: timeout", "first retried"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "hedges"),
+    [
+        *(pytest.param(case, 0, id=name) for name, case in ALONE.items()),
+        *(pytest.param(case, 1, id=f"hedged: {name}") for name, case in HEDGED.items()),
+    ],
+)
+def test_each_fault_is_followed_by_its_step(case: Case, hedges: int) -> None:
+    """Before the first word or call another request may answer; after it nothing is repeated."""
+    scripts, answer, asked, took, counts = case
+    bench = Bench(*scripts, hedges=hedges)
+
+    try:
+        found = bench.reply()
+    except ModelError as error:
+        found = error.fault
+
+    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, took, counts)
 
 
 def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
-    """A model that works is one request, and its pieces come in order."""
     bench = Bench([["", "One ", "", "two.", CALL, TOOLS]])
 
     pieces = run_virtually(bench.pieces())
@@ -144,147 +243,15 @@ def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
     ids=["asked", "in its place", "hedged"],
 )
 def test_tokens_are_those_of_the_model_that_answered(first: Sequence[Step], who: str) -> None:
-    """They are billed at its price, whoever was asked before or beside it."""
+    """They are billed at the price of that model."""
     bench = Bench([first], [["Well.", END, Usage(7, 2)]], hedges=1)
 
     assert run_virtually(bench.pieces())[-1] == Usage(7, 2, model=who)
 
 
-@pytest.mark.parametrize(
-    ("name", "asked", "took", "events"),
-    [
-        ("unavailable", [2, 0], 0.0, ["first failed: unavailable", "first retried"]),
-        ("timeout", [2, 0], 0.0, ["first failed: timeout", "first retried"]),
-        ("throttled", [1, 1], 0.0, ["first failed: throttled", "fell back to second"]),
-        ("internal", [1, 1], 0.0, ["first failed: internal", "fell back to second"]),
-        ("too_long", [1, 1], 0.0, ["first failed: too_long", "fell back to second"]),
-        ("refused", [1, 1], 0.0, ["first failed: refused", "fell back to second"]),
-        (
-            "denied",
-            [1, 1],
-            0.0,
-            ["first open", "first failed: denied", "fell back to second"],
-        ),
-    ],
-)
-def test_what_follows_a_fault_before_the_first_word(
-    name: str, asked: list[int], took: float, events: list[str]
-) -> None:
-    """Each fault has its own way on, and the caller hears an answer at once."""
-    bench = Bench([[fault(name)], WELL], [WELL])
-
-    assert bench.reply() == "Well."
-
-    assert (bench.asked, bench.took, bench.counts) == (asked, took, events)
-
-
-@pytest.mark.parametrize("life", [[""], [" \n"], []])
-def test_signs_of_life_are_no_words(life: list[Step]) -> None:
-    """A stream that broke off before it said anything is asked for once more."""
-    bench = Bench([life, WELL])
-
-    assert bench.reply() == "Well."
-    assert bench.counts == ["first failed: unavailable", "first retried"]
-
-
-def test_lone_throttled_model_is_asked_again_after_a_pause() -> None:
-    """Where there is no other model, a moment may help."""
-    bench = Bench([[fault("throttled")], WELL])
-
-    assert bench.reply() == "Well."
-    assert (bench.asked, bench.took) == ([2], 0.2)
-
-
-@pytest.mark.parametrize("name", ["internal", "too_long", "refused", "denied"])
-def test_lone_model_is_not_asked_again_in_vain(name: str) -> None:
-    """What will be the same again is told at once."""
-    bench = Bench([[fault(name)], WELL])
-
-    assert bench.failure() == name
-    assert bench.asked == [1]
-
-
-def test_one_retry_in_a_reply() -> None:
-    """Then each of the other models has one chance, in order; the last fault is raised."""
-    away = [[fault("unavailable")]]
-    bench = Bench(away, away, [[fault("throttled")]])
-
-    assert bench.failure() is ReplyFault.THROTTLED
-    assert bench.asked == [2, 1, 1]
-    assert bench.counts == [
-        "first failed: unavailable",
-        "first retried",
-        "first failed: unavailable",
-        "fell back to second",
-        "second failed: unavailable",
-        "fell back to third",
-    ]
-
-
-def test_request_refused_twice_is_tried_on_a_third_model() -> None:
-    """What two models refuse a third one may take; each is asked once."""
-    refusing = [[fault("refused")]]
-    bench = Bench(refusing, refusing, [WELL])
-
-    assert bench.reply() == "Well."
-    assert bench.asked == [1, 1, 1]
-    assert Bench(refusing, refusing, refusing).failure() is ReplyFault.REFUSED
-
-
-@pytest.mark.parametrize("begun", ["I was ", CALL])
-def test_nothing_is_repeated_after_the_first_word_or_call(begun: Step) -> None:
-    """A sentence is never begun anew and a tool never called twice."""
-    bench = Bench([[begun, fault("unavailable")], WELL], [WELL])
-
-    assert bench.failure() is ReplyFault.UNAVAILABLE
-    assert (bench.asked, bench.counts) == ([1, 0], [])
-
-
-def test_stall_in_mid_sentence_is_a_timeout() -> None:
-    """Four seconds without anything, and the conversation may apologise."""
-    bench = Bench([["I was ", STALL]], [WELL])
-
-    assert bench.failure() is ReplyFault.TIMEOUT
-    assert (bench.asked, bench.took) == ([1, 0], 4.0)
-
-
-def test_signs_of_life_hold_off_the_stall() -> None:
-    """A call with long arguments is being written, not stuck."""
-    bench = Bench([["", 3.0, "", 3.0, "", 3.0, CALL, TOOLS]])
-
-    pieces = run_virtually(bench.pieces())
-
-    assert pieces[0] == CALL
-    assert bench.asked == [1]
-
-
-@pytest.mark.parametrize("ending", [fault("unavailable"), STALL])
-def test_fault_after_the_end_is_no_fault(ending: Step) -> None:
-    """Only the count of tokens is lost."""
-    bench = Bench([["Well.", END, ending]])
-
-    assert bench.reply() == "Well."
-
-
-def test_stalling_model_is_left_for_the_next_one() -> None:
-    """First event 2.5 s, a retry, then the fallback: heard before the second filler."""
-    bench = Bench([[STALL]], [[0.3, *WELL]])
-
-    assert bench.reply() == "Well."
-    assert (bench.asked, bench.took) == ([2, 1], 5.3)
-
-
-def test_models_that_all_stall_fail_within_their_limits() -> None:
-    """Each costs its first-event limit, one of them twice."""
-    bench = Bench([[STALL]], [[STALL]])
-
-    assert bench.failure() is ReplyFault.TIMEOUT
-    assert bench.took == 7.5
-
-
-def test_late_request_gets_a_rival_on_the_next_model() -> None:
-    """Who has words first is heard; the other stream is closed before they are."""
-    bench = Bench([[STALL, "Late."]], [[0.3, "Rival.", 1.0, END]], hedges=1)
+def test_late_request_gets_a_hedge_on_the_next_model() -> None:
+    """The first with words wins; the other stream is closed before they are given out."""
+    bench = Bench([[STALL, "Late."]], [[0.3, "Hedge.", 1.0, END]], hedges=1)
 
     async def first_words() -> tuple[str, list[int]]:
         async with aclosing(bench.model.reply(ASKED)) as pieces:
@@ -292,13 +259,12 @@ def test_late_request_gets_a_rival_on_the_next_model() -> None:
             assert isinstance(first, TextPiece)
             return first.text, [model.open_streams for model in bench.models]
 
-    assert run_virtually(first_words()) == ("Rival.", [0, 1])
+    assert run_virtually(first_words()) == ("Hedge.", [0, 1])
     assert bench.counts == ["hedge started", "hedge won"]
 
 
-def test_streams_are_told_as_long_as_they_are_open() -> None:
-    """One, then its rival too, then the rival alone, and none when the reply is over."""
-    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+def test_open_streams_are_counted() -> None:
+    bench = Bench([[STALL]], [[1.0, "Hedge.", 1.0, END]], hedges=1)
 
     async def watch() -> list[dict[str, float]]:
         reading, seen = asyncio.create_task(bench.pieces()), list[dict[str, float]]()
@@ -312,9 +278,8 @@ def test_streams_are_told_as_long_as_they_are_open() -> None:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5, 2.0, 3.0])
-def test_no_stream_is_told_of_a_reply_that_was_left(after: float) -> None:
-    """Before the first word, in a race and after it."""
-    bench = Bench([[STALL]], [[1.0, "Rival.", 1.0, END]], hedges=1)
+def test_no_stream_is_counted_after_a_reply_was_left(after: float) -> None:
+    bench = Bench([[STALL]], [[1.0, "Hedge.", 1.0, END]], hedges=1)
 
     async def leave() -> None:
         reading = asyncio.create_task(bench.pieces())
@@ -329,55 +294,7 @@ def test_no_stream_is_told_of_a_reply_that_was_left(after: float) -> None:
     assert not any(bench.streams.values())
 
 
-def test_lone_model_is_its_own_rival() -> None:
-    """A stall is often one connection's."""
-    bench = Bench([[STALL], [0.3, *WELL]], hedges=1)
-
-    assert bench.reply() == "Well."
-    assert (bench.asked, bench.took) == ([2], 1.8)
-
-
-def test_late_model_may_still_win() -> None:
-    """The rival's tools never run: nothing of it is seen."""
-    bench = Bench([[1.6, *WELL]], [[1.0, CALL, TOOLS]], hedges=1)
-
-    assert bench.reply() == "Well."
-    assert bench.counts == ["hedge started"]
-
-
-def test_model_with_a_sign_of_life_gets_no_rival() -> None:
-    """It works on a long call, or thinks."""
-    bench = Bench([["", 1.8, *WELL]], [WELL], hedges=1)
-
-    assert bench.reply() == "Well."
-    assert bench.asked == [1, 0]
-
-
-def test_rivals_that_answer_at_once_are_told_apart() -> None:
-    """In a tie the first is heard and the second is closed."""
-    bench = Bench([[2.0, "First.", 1.0, END]], [[0.5, "Second.", 1.0, END]], hedges=1)
-
-    assert bench.reply() == "First."
-
-
-def test_rival_that_fails_changes_nothing() -> None:
-    """The late request goes on, and the rival's fault is counted."""
-    bench = Bench([[1.8, *WELL]], [[fault("internal")]], hedges=1)
-
-    assert bench.reply() == "Well."
-    assert bench.counts == ["hedge started", "second failed: internal"]
-
-
-def test_two_that_fail_together_are_followed_by_what_is_left() -> None:
-    """The fault that allows another try decides."""
-    bench = Bench([[STALL], WELL], [[fault("refused")]], hedges=1)
-
-    assert bench.reply() == "Well."
-    assert bench.asked == [2, 1]
-
-
-def test_throttling_stops_rivals_for_a_while() -> None:
-    """More requests would make it worse."""
+def test_throttling_pauses_hedges() -> None:
     bench = Bench([[fault("throttled")], [1.8, *WELL]], [WELL], hedges=1)
 
     async def three() -> None:
@@ -392,8 +309,8 @@ def test_throttling_stops_rivals_for_a_while() -> None:
     assert bench.asked == [3, 2]
 
 
-def test_rivals_are_at_most_one_in_twenty() -> None:
-    """Five to begin with, then twenty requests earn one; what is saved up has an end."""
+def test_hedges_are_at_most_one_in_twenty() -> None:
+    """Five are saved at the start and ten at most."""
     budget = HedgeBudget()
 
     async def spend(requests: int) -> int:
@@ -415,73 +332,71 @@ def test_rivals_are_at_most_one_in_twenty() -> None:
         ([1.9] * 100 + [0.3] * 100, 0.8),
     ],
 )
-def test_rival_is_due_when_the_first_is_later_than_usual(times: list[float], after: float) -> None:
+def test_hedge_is_due_when_the_first_is_later_than_usual(times: list[float], after: float) -> None:
     """P95 of recent first events, within 0.8-1.5 s."""
-    health = ModelCircuit("first")
+    circuit = ModelCircuit("first")
 
-    async def tell() -> None:
+    async def begin() -> None:
         for seconds in times:
-            health.stream_began(seconds)
+            circuit.stream_began(seconds)
 
-    run_virtually(tell())
+    run_virtually(begin())
 
-    assert health.hedge_after == after
+    assert circuit.hedge_after == after
 
 
-async def _tell(health: ModelCircuit, *outcomes: float | ReplyFault) -> None:
+LOST = ReplyFault.UNAVAILABLE
+
+
+async def _note(circuit: ModelCircuit, *outcomes: float | ReplyFault) -> None:
     for outcome in outcomes:
         if isinstance(outcome, ReplyFault):
-            health.failed(outcome)
+            circuit.failed(outcome)
         else:
-            health.stream_began(outcome)
-
-
-AWAY = ReplyFault.UNAVAILABLE
+            circuit.stream_began(outcome)
 
 
 @pytest.mark.parametrize(
     ("outcomes", "is_open"),
     [
-        ([AWAY] * 5, False),
-        ([AWAY] * 6, True),
+        ([LOST] * 5, False),
+        ([LOST] * 6, True),
         ([2.1] * 6, True),
         ([1.9] * 6, False),
-        ([0.3, 0.3, 0.3, AWAY, 2.1, ReplyFault.THROTTLED], True),
-        ([0.3, 0.3, 0.3, 0.3, AWAY, AWAY], False),
+        ([0.3, 0.3, 0.3, LOST, 2.1, ReplyFault.THROTTLED], True),
+        ([0.3, 0.3, 0.3, 0.3, LOST, LOST], False),
         ([ReplyFault.REFUSED] * 20, False),
         ([ReplyFault.TOO_LONG] * 20, False),
         ([ReplyFault.DENIED], True),
-        ([0.3] * 100 + [AWAY] * 9, False),
-        ([0.3] * 100 + [AWAY] * 10, True),
+        ([0.3] * 100 + [LOST] * 9, False),
+        ([0.3] * 100 + [LOST] * 10, True),
     ],
 )
-def test_breaker_opens_when_half_of_the_recent_requests_were_bad(
+def test_circuit_opens_when_half_of_the_recent_requests_failed(
     outcomes: list[float | ReplyFault], *, is_open: bool
 ) -> None:
-    """Faults of the request itself say nothing about the model."""
-    health = ModelCircuit("first")
+    """Faults of the request do not count."""
+    circuit = ModelCircuit("first")
 
-    run_virtually(_tell(health, *outcomes))
+    run_virtually(_note(circuit, *outcomes))
 
-    assert health.is_open is is_open
+    assert circuit.is_open is is_open
 
 
-def test_old_faults_open_no_breaker() -> None:
-    """A minute ago is long ago."""
-    health = ModelCircuit("first")
+def test_old_faults_do_not_open_the_circuit() -> None:
+    circuit = ModelCircuit("first")
 
     async def a_bad_day() -> None:
         for _ in range(30):
-            health.failed(AWAY)
+            circuit.failed(LOST)
             await asyncio.sleep(15.0)
 
     run_virtually(a_bad_day())
 
-    assert not health.is_open
+    assert not circuit.is_open
 
 
-def test_model_overtaken_again_and_again_is_passed_over() -> None:
-    """A model that is beaten by its rivals is slow, though nobody waited to see how slow."""
+def test_model_overtaken_repeatedly_opens_its_circuit() -> None:
     bench = Bench([[STALL]], [WELL], hedges=1)
 
     async def six() -> None:
@@ -490,13 +405,12 @@ def test_model_overtaken_again_and_again_is_passed_over() -> None:
 
     run_virtually(six())
 
-    assert bench.health[0].is_open
+    assert bench.circuits[0].is_open
 
 
-def test_open_model_is_passed_over() -> None:
-    """No live call finds out whether it is back."""
+def test_model_with_an_open_circuit_is_left_out() -> None:
     bench = Bench([WELL], [["Second.", END]])
-    run_virtually(_tell(bench.health[0], ReplyFault.DENIED))
+    run_virtually(_note(bench.circuits[0], ReplyFault.DENIED))
 
     assert bench.reply() == "Second."
 
@@ -504,11 +418,11 @@ def test_open_model_is_passed_over() -> None:
     assert bench.counts == ["first open", "fell back to second"]
 
 
-def test_models_are_asked_when_all_are_open() -> None:
-    """Something may be said at last; nothing is certain to be silence."""
+def test_models_are_asked_when_all_circuits_are_open() -> None:
+    """A request may succeed; silence cannot."""
     bench = Bench([WELL], [WELL])
-    for health in bench.health:
-        run_virtually(_tell(health, ReplyFault.DENIED))
+    for circuit in bench.circuits:
+        run_virtually(_note(circuit, ReplyFault.DENIED))
 
     assert bench.reply() == "Well."
     assert bench.asked == [1, 0]
@@ -517,24 +431,24 @@ def test_models_are_asked_when_all_are_open() -> None:
 @pytest.mark.parametrize(
     ("why", "script", "closed_at"),
     [
-        (AWAY, [WELL], 5.0),
-        (AWAY, [[fault("unavailable")], WELL], 15.0),
-        (AWAY, [[STALL], WELL], 17.5),
-        (AWAY, [[], WELL], 15.0),
-        (AWAY, [[{}], WELL], 15.0),
+        (LOST, [WELL], 5.0),
+        (LOST, [[fault("unavailable")], WELL], 15.0),
+        (LOST, [[STALL], WELL], 17.5),
+        (LOST, [[], WELL], 15.0),
+        (LOST, [[{}], WELL], 15.0),
         (ReplyFault.DENIED, [[fault("denied")], WELL], 120.0),
     ],
 )
-def test_breaker_is_closed_by_a_probe_in_the_background(
+def test_circuit_is_closed_by_a_probe_in_the_background(
     why: ReplyFault, script: Sequence[Sequence[Step]], closed_at: float
 ) -> None:
-    """Probes are rare, each is bounded, and none is a live call."""
+    """Probes are rare and limited in time."""
     bench = Bench(script)
-    health = bench.health[0]
+    circuit = bench.circuits[0]
 
     async def until_closed() -> float:
-        await _tell(health, *[why] * 6)
-        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
+        await _note(circuit, *[why] * 6)
+        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
         await bench.counted.closed.wait()
         watching.cancel()
         return asyncio.get_running_loop().time()
@@ -544,15 +458,14 @@ def test_breaker_is_closed_by_a_probe_in_the_background(
     assert bench.models[0].open_streams == 0
 
 
-def test_watch_probes_again_after_the_next_fall() -> None:
-    """It lives as long as the process."""
+def test_circuit_opens_and_closes_again() -> None:
     bench = Bench([WELL])
-    health = bench.health[0]
+    circuit = bench.circuits[0]
 
     async def two_falls() -> None:
-        watching = asyncio.create_task(health.probe(bench.models[0], lambda *_: 1.0))
+        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
         for _ in range(2):
-            await _tell(health, *[AWAY] * 6)
+            await _note(circuit, *[LOST] * 6)
             await asyncio.sleep(6.0)
         watching.cancel()
 
@@ -562,17 +475,11 @@ def test_watch_probes_again_after_the_next_fall() -> None:
 
 
 def test_warming_reaches_the_model_in_use_and_the_next() -> None:
-    """A fallback or a rival shall not pay for its connection either."""
     bench = Bench([WELL], [WELL], [WELL])
 
     run_virtually(bench.model.warm())
 
     assert [model.warmed for model in bench.models] == [1, 1, 0]
-
-
-def test_name_is_the_first_models() -> None:
-    """Metrics have a bounded set of names."""
-    assert Bench([WELL], [WELL]).model.name == "first"
 
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -597,7 +504,7 @@ def test_leaving_at_any_point_leaves_nothing_behind(
     *,
     is_cancelled: bool,
 ) -> None:
-    """Closed after some pieces, or cancelled at some moment: no open stream and no task."""
+    """No open stream and no task after closing or cancelling a reply."""
     bench = Bench(*scripts, hedges=hedges)
 
     async def read() -> None:
@@ -617,7 +524,7 @@ def test_leaving_at_any_point_leaves_nothing_behind(
         await asyncio.wait({reading})
         assert asyncio.all_tasks() <= before
         assert not any(model.open_streams for model in bench.models)
-        assert sum(bench.asked) <= len(scripts) + 2, "one retry and one rival at most"
+        assert sum(bench.asked) <= len(scripts) + 2, "one retry and one hedge at most"
 
     run_virtually(leave())
 
@@ -629,7 +536,7 @@ def test_leaving_at_any_point_leaves_nothing_behind(
 def test_reply_is_one_models_words_or_a_fault_in_time(
     scripts: list[list[list[Step]]], hedges: int
 ) -> None:
-    """No sign of life passes, nothing is mixed, and waiting for the first words has an end."""
+    """No piece without text is given out, and the wait for the first words has an end."""
     bench = Bench(*scripts, hedges=hedges)
 
     async def listen() -> float:
@@ -686,17 +593,17 @@ def _traffic(budget: HedgeBudget, seed: int) -> tuple[list[float], int]:
     return run_virtually(talk()), traffic.requests
 
 
-def test_rivals_halve_the_slowest_replies(capsys: pytest.CaptureFixture[str]) -> None:
-    """One request in twenty stalls: P99 falls to less than half, at 5 % more requests at most."""
+def test_hedges_halve_the_slowest_replies(capsys: pytest.CaptureFixture[str]) -> None:
+    """If one request in twenty stalls, hedges halve P99 with at most 5 % more requests."""
     alone, asked_alone = _traffic(HedgeBudget(0.0), seed=2)
-    rivalled, asked = _traffic(HedgeBudget(), seed=2)
+    hedged, asked = _traffic(HedgeBudget(), seed=2)
 
     with capsys.disabled():
         print(  # noqa: T201 (the figures are wanted beside the result)
             "\nfirst words of 2,000 replies, 5 % stalls:"
-            f" P50 {alone[999]:.2f} s alone, {rivalled[999]:.2f} s with rivals;"
-            f" P99 {alone[1979]:.2f} s alone, {rivalled[1979]:.2f} s with rivals;"
-            f" requests {asked_alone} alone, {asked} with rivals"
+            f" P50 {alone[999]:.2f} s alone, {hedged[999]:.2f} s with hedges;"
+            f" P99 {alone[1979]:.2f} s alone, {hedged[1979]:.2f} s with hedges;"
+            f" requests {asked_alone} alone, {asked} with hedges"
         )
-    assert rivalled[1979] <= alone[1979] / 2
+    assert hedged[1979] <= alone[1979] / 2
     assert asked <= asked_alone * 1.05

@@ -79,7 +79,7 @@ def is_settled(text: str) -> bool:
 def test_no_fault_is_heard_as_silence(
     position: str, fault: str, second: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """Every five seconds at most something is said, until there is an answer or an apology."""
+    """The caller hears something at least every five seconds until an answer or an apology."""
     failing = [*POSITIONS[position], FAULTS[fault]]
     others: dict[str, list[Sequence[Step]]] = {"answers": [WELL], "fails": [failing]}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -56,8 +56,8 @@ class Bench:
         self.models = [
             ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
         ]
-        self.health = [ModelCircuit(model.name, may_load=loads) for model in self.models]
-        pairs = zip(self.models, self.health, strict=True)
+        self.circuits = [ModelCircuit(model.name, may_load=loads) for model in self.models]
+        pairs = zip(self.models, self.circuits, strict=True)
         self.model = FailoverModel([Candidate(*pair) for pair in pairs], HedgeBudget(hedges))
         self.took: list[float] = []
 
@@ -74,8 +74,8 @@ class Bench:
 
     async def watched(self, work: Coroutine[Any, Any, T]) -> T:
         """With what goes on in the background."""
-        pairs = zip(self.models, self.health, strict=True)
-        watching = [asyncio.create_task(health.probe(model)) for model, health in pairs]
+        pairs = zip(self.models, self.circuits, strict=True)
+        watching = [asyncio.create_task(circuit.probe(model)) for model, circuit in pairs]
         try:
             return await work
         finally:
@@ -92,45 +92,44 @@ async def several(bench: Bench, times: int, pause: float = 0.0) -> list[str]:
     return said
 
 
-def test_first_reply_waits_for_the_model_to_be_loaded() -> None:
-    """It was asked for twice and given up after five seconds, for ever."""
-    bench = Bench([LOADING, WELL, [3.0, *WELL], WELL])
-
-    assert run_virtually(several(bench, 3)) == ["Well.", "Well.", "Well."]
-
-    assert bench.took == [20.0, 0.0, 2.5], "from then on limits are as for any model"
-    assert not bench.health[0].is_open
+FAILING: Sequence[Step] = [ModelError(ReplyFault.UNAVAILABLE)]
 
 
-def test_longer_wait_is_granted_once() -> None:
-    """Then the model is given up as any other, and its breaker opens."""
-    bench = Bench([DEAD])
+@pytest.mark.parametrize(
+    ("bench", "pause", "said", "took", "is_open"),
+    [
+        (lambda: Bench([LOADING, WELL]), 0, ["Well."] * 2, [20.0, 0.0], False),
+        (lambda: Bench([LOADING, [3.0, *WELL], WELL]), 0, ["Well."] * 2, [20.0, 2.5], False),
+        (lambda: Bench([DEAD]), 0, ["timeout"] * 4, [62.5, 5.0, 5.0, 5.0], True),
+        (lambda: Bench([DEAD], loads=False), 0, ["timeout"], [5.0], False),
+        (lambda: Bench([LOADING], hedges=1.0), 0, ["Well."], [20.0], False),
+        (lambda: Bench([LOADING, LOADING]), 3_600, ["Well."] * 2, [20.0, 20.0], False),
+        (lambda: Bench([FAILING]), 0, ["unavailable"], [0.0], False),
+    ],
+    ids=[
+        "loaded once", "then as any other", "the longer wait is granted once",
+        "not for other servers", "no hedge while loading", "unloaded in a quiet hour",
+        "a fault is raised at once",
+    ],
+)  # fmt: skip
+def test_reply_waits_for_a_model_that_is_loading(
+    bench: Callable[[], Bench], pause: float, said: list[str], took: list[float], *, is_open: bool
+) -> None:
+    made = bench()
 
-    assert run_virtually(several(bench, 4)) == ["timeout"] * 4
+    assert run_virtually(several(made, len(said), pause)) == said
 
-    assert bench.took == [62.5, 5.0, 5.0, 5.0]
-    assert bench.health[0].is_open
-
-
-@pytest.mark.parametrize("loads", [True, False])
-def test_only_servers_that_load_are_waited_for(*, loads: bool) -> None:
-    """Bedrock and OpenAI have theirs loaded."""
-    bench = Bench([DEAD], loads=loads)
-
-    run_virtually(bench.say())
-
-    assert bench.took == [62.5 if loads else 5.0]
+    assert (made.took, made.circuits[0].is_open) == (took, is_open)
 
 
 def test_other_model_answers_while_the_first_one_is_loaded() -> None:
-    """A caller is not kept waiting where that is not needed."""
     bench = Bench([[10.0, *WELL], [10.0, *WELL], WELL], [WELL])
-    bench.health[1] = ModelCircuit("second")
+    bench.circuits[1] = ModelCircuit("second")
 
     async def talk() -> tuple[str, bool]:
         said = await bench.say()
         await asyncio.sleep(30.0)
-        return said, bench.health[0].is_cold
+        return said, bench.circuits[0].is_cold
 
     assert run_virtually(bench.watched(talk())) == ("Well.", False)
     assert bench.took == [5.0]
@@ -138,24 +137,8 @@ def test_other_model_answers_while_the_first_one_is_loaded() -> None:
     assert asked == [3, 1], "asked, asked again, and loaded in the background"
 
 
-def test_no_second_request_is_made_of_a_model_that_is_being_loaded() -> None:
-    """It could not be quicker."""
-    bench = Bench([LOADING], hedges=1.0)
-
-    assert run_virtually(bench.say()) == "Well."
-    assert len(bench.models[0].requests) == 1
-
-
-def test_model_that_was_dropped_in_a_quiet_hour_is_waited_for_again() -> None:
-    """Ollama drops one after five minutes."""
-    bench = Bench([LOADING, LOADING])
-
-    assert run_virtually(several(bench, 2, pause=3_600.0)) == ["Well.", "Well."]
-    assert bench.took == [20.0, 20.0]
-
-
 def test_call_that_begins_has_the_model_loaded() -> None:
-    """With one request of its own, without the caller's words, which stays until the answer."""
+    """By a request without the caller's words that lasts until the answer."""
     bench = Bench([LOADING, WELL])
 
     async def talk() -> str:
@@ -171,7 +154,7 @@ def test_call_that_begins_has_the_model_loaded() -> None:
 
 
 def test_loading_goes_on_when_the_caller_breaks_in() -> None:
-    """A server gives up loading when the one who asked leaves."""
+    """A server stops loading when the last client leaves."""
     bench = Bench([DEAD, LOADING, WELL])
 
     async def talk() -> str:
@@ -186,7 +169,7 @@ def test_loading_goes_on_when_the_caller_breaks_in() -> None:
 
 
 def test_wait_is_one_for_all_calls_and_begins_with_the_first_contact() -> None:
-    """A call that comes later waits for the rest of it; also after replies that were left."""
+    """A later call waits for the rest of it, also after replies that were left."""
     bench = Bench([DEAD])
 
     async def talk() -> list[str]:
@@ -219,14 +202,14 @@ def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
 
 
 def test_probe_of_a_cold_model_waits_for_it_to_be_loaded() -> None:
-    """Otherwise each probe would make the server begin anew."""
+    """A shorter probe would make the server start loading again."""
     bench = Bench([DEAD, DEAD, DEAD, DEAD, DEAD, DEAD, LOADING, WELL])
 
     async def talk() -> bool:
         await several(bench, 3)
-        assert bench.health[0].is_open
+        assert bench.circuits[0].is_open
         await asyncio.sleep(60.0)
-        return bench.health[0].is_open
+        return bench.circuits[0].is_open
 
     assert run_virtually(bench.watched(talk())) is False
 
@@ -255,7 +238,6 @@ def _options(ollama: Ollama, identifier: str = "openai:small") -> ModelOptions:
 
 
 async def test_model_of_the_process_is_loaded_at_start() -> None:
-    """Before anybody calls; the request is a small one."""
     ollama = Ollama()
     async with ollama.server as server, open_models(_options(ollama)) as open_model:
         await until(lambda: len(server.requests) == 1)
@@ -268,20 +250,7 @@ async def test_model_of_the_process_is_loaded_at_start() -> None:
         assert ASKED.messages[0].parts[0] not in server.requests[0].body["messages"]
 
 
-async def test_call_that_comes_before_the_model_is_loaded_is_answered() -> None:
-    """Over the wire, where the client has limits of its own."""
-    ollama = Ollama()
-    async with ollama.server as server, open_models(_options(ollama)) as open_model:
-        model = await open_model(UseCase("test", "Be kind."))
-        async with aclosing(model.reply(ASKED)) as pieces:
-            words = contract.said([piece async for piece in pieces])
-
-        assert words == "Well."
-        assert server.closed_early == []
-
-
 async def test_other_models_of_use_cases_are_loaded_when_a_call_begins() -> None:
-    """Those the process was not told of."""
     ollama = Ollama()
     async with ollama.server as server, open_models(_options(ollama, "offline:")) as open_model:
         settings = ModelSettings("openai:other")
@@ -298,23 +267,15 @@ async def test_other_models_of_use_cases_are_loaded_when_a_call_begins() -> None
     "text", ["Loading model", "Model small is currently loading", "model is loading, retry later"]
 )
 async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
-    """llama.cpp answers 503 at once; for the caller that is a silence like any other."""
+    """llama.cpp answers 503 at once."""
     busy = fail("overloaded", text, status=503)
     async with (
         OpenAIEmulator([busy, busy, say("Well.")]) as server,
         OpenAIClient.open(base_url=server.base_url, limits=QUICK) as client,
     ):
-        health = ModelCircuit("small", limits=QUICK, may_load=True)
-        candidate = Candidate(OpenAIModel("openai:small", client), health)
+        circuit = ModelCircuit("small", limits=QUICK, may_load=True)
+        candidate = Candidate(OpenAIModel("openai:small", client), circuit)
         model = FailoverModel([candidate], HedgeBudget(0.0), limits=QUICK)
 
         assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
         assert len(server.requests) == 3
-
-
-def test_fault_of_a_model_that_is_loaded_is_no_wait() -> None:
-    """What fails at once fails at once."""
-    bench = Bench([[ModelError(ReplyFault.UNAVAILABLE)]])
-
-    assert run_virtually(bench.say()) == "unavailable"
-    assert bench.took == [0.0]

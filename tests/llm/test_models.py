@@ -21,7 +21,7 @@ from tests.llm import contract
 from tests.llm.scripts import SHIPPED, script
 
 SCRIPT = script(next(iter(SHIPPED)))
-NOBODY = "http://127.0.0.1:9/v1"
+AWAY = "http://127.0.0.1:9/v1"
 NO_AWS = {"AWS_CONFIG_FILE": "/nowhere/at/all"}
 
 
@@ -32,7 +32,6 @@ def use_case(identifier: str = "", offline_script: str = SCRIPT) -> UseCase:
 
 
 async def test_offline_is_the_default() -> None:
-    """No setting is needed to start; what cannot fail is not wrapped."""
     async with open_models(ModelOptions()) as open_model:
         model = await open_model(use_case())
 
@@ -40,17 +39,15 @@ async def test_offline_is_the_default() -> None:
         assert await open_model(use_case()) is model
 
 
-async def test_use_case_has_the_last_word() -> None:
-    """Its own model answers, also in a process that is offline otherwise."""
-    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+async def test_model_of_the_use_case_wins() -> None:
+    async with open_models(ModelOptions(openai_base_url=AWAY)) as open_model:
         model = await open_model(use_case("openai:small"))
 
     assert model.name == "openai:small"
 
 
 async def test_process_decides_when_the_use_case_does_not() -> None:
-    """And the offline script of a use case can be asked for by name."""
-    options = ModelOptions("openai:small", openai_base_url=NOBODY)
+    options = ModelOptions("openai:small", openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         names = [(await open_model(use_case(each))).name for each in ("", "offline:")]
@@ -58,9 +55,8 @@ async def test_process_decides_when_the_use_case_does_not() -> None:
     assert names == ["openai:small", "offline:"]
 
 
-async def test_fallback_answers_for_a_model_that_is_away() -> None:
-    """Nobody listens at the first; the script does."""
-    options = ModelOptions("openai:small", ("openai:small", "offline:"), openai_base_url=NOBODY)
+async def test_fallback_answers_for_an_unreachable_model() -> None:
+    options = ModelOptions("openai:small", ("openai:small", "offline:"), openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         model = await open_model(use_case())
@@ -70,7 +66,7 @@ async def test_fallback_answers_for_a_model_that_is_away() -> None:
 
 
 async def test_process_that_is_busy_asks_no_model_twice() -> None:
-    """A rival would be due after 1.5 s of silence."""
+    """A hedge would be due after 1.5 s of silence."""
     async with OpenAIEmulator(stall()) as server:
         options = ModelOptions(
             "openai:small", openai_base_url=server.base_url, may_hedge=lambda: False
@@ -85,7 +81,6 @@ async def test_process_that_is_busy_asks_no_model_twice() -> None:
 
 
 async def test_use_case_without_a_script_is_answered_offline() -> None:
-    """Records of the predecessor have none; a first start with their table takes calls."""
     async with open_models(ModelOptions()) as open_model:
         model = await open_model(use_case(offline_script=""))
         pieces = await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
@@ -94,8 +89,8 @@ async def test_use_case_without_a_script_is_answered_offline() -> None:
 
 
 async def test_fallback_that_cannot_be_made_is_left_out() -> None:
-    """A use case without a script has no offline fallback; its own model is asked all the same."""
-    options = ModelOptions("openai:small", ("offline:",), openai_base_url=NOBODY)
+    """A use case without a script has no offline fallback."""
+    options = ModelOptions("openai:small", ("offline:",), openai_base_url=AWAY)
 
     async with open_models(options) as open_model:
         model = await open_model(use_case(offline_script=""))
@@ -105,10 +100,9 @@ async def test_fallback_that_cannot_be_made_is_left_out() -> None:
 
 
 async def test_nothing_is_left_open() -> None:
-    """Connections, probes and their owner end with the context."""
     before = asyncio.all_tasks()
 
-    async with open_models(ModelOptions("openai:small", openai_base_url=NOBODY)) as open_model:
+    async with open_models(ModelOptions("openai:small", openai_base_url=AWAY)) as open_model:
         await open_model(use_case())
         assert len(asyncio.all_tasks() - before) == 2
 
@@ -116,8 +110,8 @@ async def test_nothing_is_left_open() -> None:
 
 
 async def test_many_calls_open_a_scheme_once() -> None:
-    """Calls that begin together wait for the same opening; one that leaves disturbs no other."""
-    async with open_models(ModelOptions(openai_base_url=NOBODY)) as open_model:
+    """Cancelling one of the calls does not affect the others."""
+    async with open_models(ModelOptions(openai_base_url=AWAY)) as open_model:
 
         async def call() -> LanguageModel:
             return await open_model(use_case("openai:small"))
@@ -133,7 +127,6 @@ async def test_many_calls_open_a_scheme_once() -> None:
 
 @pytest.mark.parametrize("identifier", ["opnai:small", "bedrock:nova"])
 async def test_unknown_scheme_is_named(identifier: str) -> None:
-    """At start for the process, at the call for a use case."""
     with pytest.raises(UseCaseError, match="unknown scheme"):
         async with open_models(ModelOptions(identifier)):
             pass
@@ -143,14 +136,12 @@ async def test_unknown_scheme_is_named(identifier: str) -> None:
 
 
 async def test_broken_script_is_a_broken_use_case() -> None:
-    """The message says so before the call is taken."""
     async with open_models(ModelOptions()) as open_model:
         with pytest.raises(UseCaseError):
             await open_model(use_case(offline_script="{"))
 
 
 def test_offline_process_loads_no_client_library() -> None:
-    """Starting takes no time for what is not used."""
     program = (
         "import asyncio, sys; from agent.llm import ModelOptions, open_models\n"
         "async def main():\n"
@@ -167,21 +158,6 @@ def test_offline_process_loads_no_client_library() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_settings_know_the_models() -> None:
-    """The first choice first; blanks between commas do not count."""
-    read = Settings.read(
-        NO_AWS
-        | {
-            "MODEL_IDENTIFIER": "us.amazon.nova-lite-v1:0",
-            "FALLBACK_MODEL_IDENTIFIERS": " openai:small, ,offline: ",
-            "OPENAI_BASE_URL": "http://localhost:11434/v1",
-            "AWS_REGION": "us-east-1",
-        }
-    )
-
-    assert read.models == ("us.amazon.nova-lite-v1:0", "openai:small", "offline:")
-
-
 @pytest.mark.parametrize(
     "identifier",
     [
@@ -194,7 +170,6 @@ def test_settings_know_the_models() -> None:
     ],
 )
 def test_identifiers_that_may_be_right(identifier: str) -> None:
-    """Whether the model exists is known only by asking."""
     read = Settings.read({"MODEL_IDENTIFIER": identifier, "AWS_REGION": "us-east-1"})
 
     assert read.model_identifier == identifier
@@ -203,16 +178,9 @@ def test_identifiers_that_may_be_right(identifier: str) -> None:
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"MODEL_IDENTIFIER": "opnai:small"}, "MODEL_IDENTIFIER: must be offline:"),
         ({"MODEL_IDENTIFIER": "offline:script"}, "MODEL_IDENTIFIER: must be offline:"),
         ({"MODEL_IDENTIFIER": "two words"}, "MODEL_IDENTIFIER: must be offline:"),
-        ({"MODEL_IDENTIFIER": "openai:"}, "MODEL_IDENTIFIER: must name a model"),
-        ({"MODEL_IDENTIFIER": "arn:aws:bedrock:us-east-1"}, "MODEL_IDENTIFIER: must be a whole"),
         ({"INFERENCE_PROFILE_ARN": "arn:aws:s3:::bucket"}, "INFERENCE_PROFILE_ARN: must be a"),
-        (
-            {"FALLBACK_MODEL_IDENTIFIERS": "nova,opnai:x"},
-            "FALLBACK_MODEL_IDENTIFIERS: must be offline:",
-        ),
         ({"MODEL_IDENTIFIER": "openai:small"}, "OPENAI_API_KEY: must be set"),
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL: must be"),
         ({"FALLBACK_MODEL_IDENTIFIERS": "nova"}, "AWS_REGION: must be set"),
@@ -221,7 +189,7 @@ def test_identifiers_that_may_be_right(identifier: str) -> None:
 def test_settings_that_cannot_work_stop_the_start(
     environment: dict[str, str], message: str
 ) -> None:
-    """One line that begins with the variable."""
+    """The message begins with the variable."""
     with pytest.raises(SettingsError) as caught:
         Settings.read(NO_AWS | environment)
 

@@ -29,7 +29,6 @@ from agent.llm.option_repair import (
     refusal_of,
     refused_option,
 )
-from agent.ports import LanguageModel
 from agent.usecases.use_case import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
@@ -180,7 +179,7 @@ async def test_bedrock_is_asked_again_without_what_it_refuses(
     label: str,
     text: str,
 ) -> None:
-    """In the same turn; all later ones are asked once, also by another model of the use case."""
+    """In the same turn; later requests of any model of that identifier leave it out."""
     script = refusing(rule, "ValidationException", text)
     async with converse(monkeypatch, script, **settings) as (model, server, counted):
         for _ in range(2):
@@ -232,7 +231,7 @@ CHAT = [
 async def test_chat_is_asked_again_without_what_it_refuses(
     asked: ReplyRequest, rule: Rule, label: str, text: str, status: int
 ) -> None:
-    """A proxy in between may give another status."""
+    """A proxy may give another status."""
 
     def script(request: Request) -> Reply:
         return fail("invalid_request_error", text, status=status) if rule(request.body) else WELL
@@ -248,7 +247,6 @@ async def test_chat_is_asked_again_without_what_it_refuses(
 
 
 async def test_limit_of_tokens_gets_its_other_name() -> None:
-    """It is not lost, unless a server takes neither."""
     text = "Unsupported parameter: '{}' is not supported with this model."
 
     def script(request: Request) -> Reply:
@@ -269,10 +267,7 @@ async def test_limit_of_tokens_gets_its_other_name() -> None:
     ("asked", "words"),
     [(FORCING, FORCED.format(TOOL)), (replace(ASKED, choice=Choice.NONE), WORDS_ONLY)],
 )
-async def test_choice_of_tools_that_is_refused_is_said_in_words(
-    asked: ReplyRequest, words: str
-) -> None:
-    """The tools stay, and the other choices are sent as before."""
+async def test_refused_tool_choice_becomes_an_instruction(asked: ReplyRequest, words: str) -> None:
     script = refusing(
         lambda body: body["tool_choice"] != "auto" if "tool_choice" in body else False,
         "invalid_request_error",
@@ -289,21 +284,9 @@ async def test_choice_of_tools_that_is_refused_is_said_in_words(
         assert words not in server.requests[-1].body["messages"][0]["content"]
 
 
-async def test_forced_tool_of_bedrock_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for families that take no named tool."""
-    script = refusing(
-        has("toolConfig", "toolChoice"), "ValidationException", "tool_choice: not supported"
-    )
-    async with converse(monkeypatch, script) as (model, server, _):
-        await contract.pieces_of(model(), FORCING)
-
-        assert server.requests[-1].body["system"][-1] == {"text": FORCED.format(TOOL)}
-
-
 async def test_several_options_are_refused_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each once; the answer comes in the same turn."""
     fields = {"performanceConfig": "performanceConfig", "serviceTier": "service tier",
               "requestMetadata": "requestMetadata"}  # fmt: skip
 
@@ -323,7 +306,6 @@ async def test_several_options_are_refused_one_after_the_other(
 
 @pytest.mark.parametrize("kind", ["ValidationException", "invalid_request_error"])
 async def test_repairs_have_an_end(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """A server that refuses whatever it is sent is asked a few times and no more."""
     additional = ",".join(f'"option{n}": 1' for n in range(20))
     numbers = iter(range(20))
 
@@ -344,10 +326,9 @@ async def test_repairs_have_an_end(monkeypatch: pytest.MonkeyPatch, kind: str) -
 
 
 @pytest.mark.parametrize("is_bedrock", [True, False])
-async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
+async def test_refusal_inside_the_stream_is_repaired_in_the_same_turn(
     monkeypatch: pytest.MonkeyPatch, *, is_bedrock: bool
 ) -> None:
-    """The request is then repeated as after any other fault before the first word."""
     kind, path = (
         ("ValidationException", ("inferenceConfig", "temperature"))
         if is_bedrock
@@ -368,7 +349,7 @@ async def test_refusal_inside_the_stream_is_made_good_in_the_same_turn(
 async def test_model_without_prompt_caching_is_sent_no_cache_points(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It says so with an `AccessDeniedException`, which else means that the model is not ours."""
+    """It answers `AccessDeniedException`, which otherwise means that the model is denied."""
     text = "You invoked an unsupported model or your request did not allow prompt caching."
     script = refusing(has_point, "AccessDeniedException", text)
     async with converse(monkeypatch, script) as (model, _, counted):
@@ -377,7 +358,6 @@ async def test_model_without_prompt_caching_is_sent_no_cache_points(
 
 
 async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A use case that has one is not answered without it."""
     script = refusing(
         has("guardrailConfig"), "ValidationException", "guardrailConfig is not permitted"
     )
@@ -389,7 +369,7 @@ async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_refusal_is_logged_once_and_without_its_text() -> None:
-    """Which may quote the caller."""
+    """The text may quote the caller."""
     script = refusing(has("temperature"), "invalid_request_error", "temperature: not 0.3, Ada")
     async with chat(script) as (model, _, _):
         with capture_logs() as logs:
@@ -433,8 +413,7 @@ CANNOT = [
 
 
 @pytest.mark.parametrize("text", CANNOT)
-def test_model_that_cannot_is_to_blame(text: str) -> None:
-    """So its breaker opens and the next one is asked."""
+def test_model_that_cannot_do_what_was_asked_is_denied(text: str) -> None:
     options = [Option("temperature", "temperature", ("temperature",))]
     assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is ReplyFault.DENIED
@@ -455,34 +434,10 @@ def test_model_that_cannot_is_to_blame(text: str) -> None:
         ("Input is too long for requested model.", ReplyFault.TOO_LONG),
     ],
 )
-def test_what_is_about_the_request_itself(text: str, fault: ReplyFault) -> None:
-    """Leaving an option out would not help."""
+def test_invalid_requests_have_no_refused_option(text: str, fault: ReplyFault) -> None:
     options = [Option("max_tokens", "max_tokens", ("max_tokens",))]
     assert refused_option(Refusal(text), options) is None
     assert fault_of(text) is fault
-
-
-async def test_third_model_is_asked_after_two_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the two is passed over from then on."""
-    script = refusing(
-        has("toolConfig"), "ValidationException", "This model doesn't support tool use in streaming"
-    )
-    spoken = refusing(lambda body: True, "invalid_request_error", "small does not support tools")
-    async with (
-        converse(monkeypatch, script) as (first, bedrock, _),
-        chat(spoken) as (second, _, _),
-        chat(lambda _: WELL) as (third, _, _),
-    ):
-        healths = [ModelCircuit(name) for name in ("first", "second", "third")]
-        made: list[LanguageModel] = [first(), second(), third()]
-        model = FailoverModel(
-            [Candidate(*each) for each in zip(made, healths, strict=True)], HedgeBudget(0.0)
-        )
-        for _ in range(2):
-            assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
-
-        assert [health.is_open for health in healths] == [True, True, False]
-        assert len(bedrock.requests) == 1
 
 
 SENT = [
@@ -517,14 +472,13 @@ SENT = [
     ],
 )  # fmt: skip
 def test_option_is_found_where_servers_name_it(body: object, key: str | None) -> None:
-    """In a field, or in a sentence; not in what a server repeats of the request."""
+    """In a field or in a sentence, not in quotations of the request."""
     option = refused_option(refusal_of(body), SENT)
 
     assert (option.key if option else None) == key
 
 
 def test_deep_and_long_bodies_are_read_in_part() -> None:
-    """A server may send what it likes."""
     deep: object = "top_p is unsupported"
     for _ in range(5_000):
         deep = {"detail": [deep]}
@@ -534,29 +488,28 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
 
 
 def test_two_calls_learn_one_thing_once() -> None:
-    """Both ask again."""
     counted = Counted()
     learned = LearnedOptions(counted)
-    said = Refusal("temperature is not supported")
+    refusal = Refusal("temperature is not supported")
 
-    assert [learned.learn("a", said, lambda: SENT) for _ in range(2)] == [True, True]
+    assert [learned.learn("a", refusal, SENT) for _ in range(2)] == [True, True]
     assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")
 
 
 async def test_model_that_cannot_use_tools_does_not_come_back_by_a_probe_without_any() -> None:
-    """The probe asks for what calls ask for."""
+    """The probe offers a tool as the requests did."""
     cannot = refusing(has("tools"), "invalid_request_error", "small does not support tools")
     async with chat(cannot) as (make, server, _):
-        health = ModelCircuit("small")
-        model = FailoverModel([Candidate(make(), health)], HedgeBudget(0.0))
+        circuit = ModelCircuit("small")
+        model = FailoverModel([Candidate(make(), circuit)], HedgeBudget(0.0))
         with pytest.raises(ModelError):
             await contract.pieces_of(model, ASKED)
-        watching = asyncio.create_task(health.probe(make(), chance=lambda *_: 0.0002))
+        watching = asyncio.create_task(circuit.probe(make(), chance=lambda *_: 0.0002))
         await until(lambda: len(server.requests) >= 2)
         watching.cancel()
         await asyncio.wait({watching})
 
-        assert health.is_open
+        assert circuit.is_open
         assert "tools" in server.requests[1].body

@@ -63,7 +63,6 @@ def texts(*words: str) -> list[ReplyPiece]:
 )  # fmt: skip
 @pytest.mark.parametrize("end", ["</think>", "</THINK >", "[/THINK]", "</seed:think>"])
 async def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end: str) -> None:
-    """However the end is cut; the first words after it are given at once."""
     reply = ["", "They say hi", ". ", *f"Hm.\n{end}\n\nHello", "!"]
     model = ReasoningFilter(Written(texts(*reply)), ReasoningHabits(name))
 
@@ -72,7 +71,6 @@ async def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end:
 
 @pytest.mark.parametrize("name", ["openai:gpt-4o", "amazon.nova-lite-v1:0", "openai:qwen3-8b"])
 async def test_other_models_are_not_held(name: str) -> None:
-    """Nor is what they write changed."""
     model = ReasoningFilter(
         Written(texts("<think>Hm", ".</think>", "Hello", "")), ReasoningHabits(name)
     )
@@ -83,7 +81,6 @@ async def test_other_models_are_not_held(name: str) -> None:
 
 
 async def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
-    """The name may tell nothing: `openai:default`."""
     thoughts = texts("They say hi.", "</th", "ink>", "Hello!")
     model = ReasoningFilter(Written(thoughts, thoughts), ReasoningHabits("openai:default"))
 
@@ -94,7 +91,6 @@ async def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
 
 
 async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
-    """The server has read the template."""
     reply: list[ReplyPiece] = [TextPiece(""), THOUGHT, TextPiece("Hello"), THOUGHT, TextPiece("!")]
     model = ReasoningFilter(Written([*reply, END]), ReasoningHabits("openai:deepseek-r1"))
 
@@ -120,7 +116,7 @@ async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
 async def test_a_reply_without_the_end_of_a_thought(
     stop: StopReason, calls: list[ReplyPiece], said: str
 ) -> None:
-    """An answer is said at its end; a thought that was cut is not."""
+    """An answer is given out at its end; a thought that was cut is not."""
     usage = Usage(1, 2)
     reply = [TextPiece("Hello"), TextPiece("!"), *calls, Stopped(stop), usage]
     model = ReasoningFilter(Written(reply), ReasoningHabits("openai:qwq"))
@@ -128,8 +124,8 @@ async def test_a_reply_without_the_end_of_a_thought(
     assert await given(model) == (said, [*calls, Stopped(stop), usage])
 
 
-async def test_a_server_that_lets_the_model_not_think_is_soon_as_fast_as_others() -> None:
-    """After three answers without a thought; a thought brings the caution back."""
+async def test_after_three_answers_nothing_is_held_back() -> None:
+    """After three answers without a thought nothing is held back until the next thought."""
     answer, thoughts = texts("Hel", "lo!"), texts("Hm.</think>", "Hello!")
     replies = [answer, answer, answer, answer, thoughts, thoughts]
     model = ReasoningFilter(Written(*replies), ReasoningHabits("openai:qwq"))
@@ -143,7 +139,6 @@ async def test_a_server_that_lets_the_model_not_think_is_soon_as_fast_as_others(
 
 
 async def test_the_rest_is_the_model_s_own() -> None:
-    """Name and warming."""
     written = Written()
     model = ReasoningFilter(written, ReasoningHabits("openai:qwq"))
 

@@ -18,7 +18,7 @@ Wait = tuple[float, float, float]
 """Its limit, how long it takes, and the pause after it; in seconds."""
 Limited = Callable[[float, float], Awaitable[None]]
 """Waits so long, with a limit."""
-Told = list[tuple[str, float]]
+Ends = list[tuple[str, float]]
 """How each wait ended, and when."""
 
 
@@ -37,27 +37,27 @@ def _with_one_timer() -> Limited:
     return sleep
 
 
-async def _told(limited: Limited, waits: Sequence[Wait], stopped_after: float) -> Told:
-    """What becomes of these waits in a task that somebody may stop."""
-    loop, told = asyncio.get_running_loop(), list[tuple[str, float]]()
+async def _ends(limited: Limited, waits: Sequence[Wait], stopped_after: float) -> Ends:
+    """The ends of these waits in a task that is cancelled after some time."""
+    loop, ends = asyncio.get_running_loop(), list[tuple[str, float]]()
 
     async def wait_for_all() -> None:
         for limit, seconds, pause in waits:
             try:
                 await limited(limit, seconds)
             except TimeoutError:
-                told.append(("late", loop.time()))
+                ends.append(("late", loop.time()))
             except asyncio.CancelledError:
-                told.append(("stopped", loop.time()))
+                ends.append(("stopped", loop.time()))
                 raise
             else:
-                told.append(("done", loop.time()))
+                ends.append(("done", loop.time()))
             await asyncio.sleep(pause)
 
     task = asyncio.create_task(wait_for_all())
     loop.call_later(stopped_after, task.cancel)
     await asyncio.wait([task])
-    return told
+    return ends
 
 
 @given(
@@ -65,16 +65,16 @@ async def _told(limited: Limited, waits: Sequence[Wait], stopped_after: float) -
     stopped_after=st.integers(0, 30).map(lambda number: number + 0.125),
 )
 def test_waits_end_as_with_a_timer_for_each(waits: list[Wait], stopped_after: float) -> None:
-    """Late, in time or stopped from outside: the same, and at the same moments."""
+    """Late, in time or cancelled, at the same moments as `asyncio.timeout`."""
 
-    async def with_one_timer() -> Told:
-        return await _told(_with_one_timer(), waits, stopped_after)
+    async def with_one_timer() -> Ends:
+        return await _ends(_with_one_timer(), waits, stopped_after)
 
-    assert run_virtually(with_one_timer()) == run_virtually(_told(_sleep, waits, stopped_after))
+    assert run_virtually(with_one_timer()) == run_virtually(_ends(_sleep, waits, stopped_after))
 
 
-def test_who_is_stopped_in_the_moment_of_the_limit_is_stopped() -> None:
-    """The one who stops a task must not be told that it was late."""
+def test_cancellation_at_the_time_limit_is_a_cancellation() -> None:
+    """A cancellation wins over the time limit."""
 
     async def main() -> None:
         timeouts = StreamDeadline()
@@ -116,9 +116,7 @@ def test_limit_around_the_waits_is_told_from_theirs() -> None:
     run_virtually(main())
 
 
-def test_waits_may_be_in_one_task_after_the_other() -> None:
-    """As those of a stream that passes from its race to its reader."""
-
+def test_waits_may_be_in_different_tasks() -> None:
     async def main() -> list[bool]:
         timeouts = StreamDeadline()
 
@@ -135,16 +133,8 @@ def test_waits_may_be_in_one_task_after_the_other() -> None:
     assert run_virtually(main()) == [True, False, True, False]
 
 
-def test_fault_of_a_wait_is_told_as_it_is() -> None:
-    async def main() -> None:
-        with pytest.raises(ConnectionResetError), StreamDeadline().at(1.0):
-            raise ConnectionResetError
-
-    run_virtually(main())
-
-
-def test_nothing_is_kept_after_the_last_wait() -> None:
-    """A timer that is left running would hold what it would have stopped."""
+def test_no_timer_is_kept_after_the_last_wait() -> None:
+    """A running timer would keep a reference."""
 
     async def main() -> None:
         timeouts = StreamDeadline()

@@ -88,7 +88,6 @@ def place(table: Path, environment: Callable[[str], None]) -> OpenPlace:
 
 
 async def test_order_by_a_model_of_bedrock_is_stored_and_told(place: OpenPlace) -> None:
-    """Words before the tool, the tool, and the answer to its result."""
     script = [
         say("A large pepperoni for pickup, is that right?", gap=0.002),
         say("Right away. ") + call("PlaceOrderFunction", ORDER, gap=0.002),
@@ -109,7 +108,6 @@ async def test_order_by_a_model_of_bedrock_is_stored_and_told(place: OpenPlace) 
 
 
 async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    """Nothing else stops the model; the next turn is answered."""
     script = [say("Well, that is a long story. ") + stall(), say("Short, then.")]
     async with place(script) as at, at.server.twilio.call(From=ADA) as line:
         await line.play_out()
@@ -127,7 +125,6 @@ async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
 
 
 async def test_hang_up_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    """The caller who is gone costs nothing more."""
     async with (
         place(say("Well, that is a long story. ") + stall()) as at,
         at.server.twilio.call(From=ADA) as line,
@@ -142,7 +139,6 @@ async def test_hang_up_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
 
 
 async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
-    """The caller notices nothing; the metrics do."""
     script = by_model({NOVA: fail("ThrottlingException")}, otherwise=say("Until nine."))
     async with place(script, CLAUDE) as at, at.server.twilio.call(From=ADA) as line:
         reply = await line.say("are you open")
@@ -164,8 +160,8 @@ async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
         "UnrecognizedClientException",
     ],
 )
-async def test_denied_model_is_apologised_for_and_named(place: OpenPlace, kind: str) -> None:
-    """A sentence for the caller, a count and one line with the cause for the operator."""
+async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace, kind: str) -> None:
+    """The operator gets a count and one log line with the cause."""
     script = [fail(kind, "Said: 1234."), say("Now it works.")]
     with capture_logs() as logged:
         async with place(script) as at, at.server.twilio.call(From=ADA) as line:
@@ -203,7 +199,7 @@ async def test_denied_model_is_apologised_for_and_named(place: OpenPlace, kind: 
 async def test_nonsense_of_a_model_never_ends_a_call(
     place: OpenPlace, nonsense: list[Reply], heard: str
 ) -> None:
-    """It is asked again, or the caller is; what it wrote is not sent back in a form refused."""
+    """The model is asked again, or the caller is; no invalid form is sent back."""
     script = [*nonsense, say("Here I am.")]
     async with place(script) as at, at.server.twilio.call(From=ADA) as line:
         first = await line.say("are you open")
@@ -320,7 +316,7 @@ async def _ask_in_vain(model: LanguageModel) -> None:
 
 
 async def assert_nothing_streams(
-    emulator: Emulator, leaving: Leaving, tell: Callable[[str, object], None]
+    emulator: Emulator, leaving: Leaving, record: Callable[[str, object], None]
 ) -> None:
     """Every answer is over, and nothing is connected but what lies ready for the next request.
 
@@ -336,7 +332,7 @@ async def assert_nothing_streams(
             task.result()
     await asyncio.wait(asking)
     await until(lambda: emulator.connections == 0)
-    tell(
+    record(
         "streams left early",
         f"{type(emulator).__name__}: {leaving.left} left and {leaving.ended} ended of {asked} asked"
         f" for; {cut} cut off, at most {emulator.max_open} at once; afterwards"
@@ -352,12 +348,11 @@ async def assert_nothing_streams(
 async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
     environment: Callable[[str], None], record_property: Callable[[str, object], None]
 ) -> None:
-    """No stream, no connection, no task."""
     before = asyncio.all_tasks()
     async with BedrockEmulator(LONG) as emulator:
         environment(emulator.url)
-        async with BedrockClient.open() as runtime:
-            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), runtime)))
+        async with BedrockClient.open() as client:
+            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), client)))
             await leaving.leave(1_000)
             await assert_nothing_streams(emulator, leaving, record_property)
         assert emulator.connections == 0
@@ -370,11 +365,10 @@ async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
 async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
     record_property: Callable[[str, object], None],
 ) -> None:
-    """The same on the other client library."""
     before = asyncio.all_tasks()
     async with OpenAIEmulator(LONG) as emulator:
-        async with OpenAIClient.open(base_url=emulator.base_url) as runtime:
-            leaving = Leaving(both_ways(OpenAIModel("openai:small", runtime)))
+        async with OpenAIClient.open(base_url=emulator.base_url) as client:
+            leaving = Leaving(both_ways(OpenAIModel("openai:small", client)))
             await leaving.leave(200)
             await assert_nothing_streams(emulator, leaving, record_property)
         assert emulator.connections == 0

@@ -48,6 +48,7 @@ class BedrockModel:
         self._identifier = identifier
         self._settings = settings
         self._client = client
+        self._learned = client.learned
         self._family = family_of(identifier)
 
     @property
@@ -75,7 +76,7 @@ class BedrockModel:
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Json]]:
         """The response to a request and the body that was sent, repaired until it is accepted."""
         for repair in range(MOST_REPAIRS + 1):
-            refused = self._client.learned.of(self._identifier)
+            refused = self._learned.of(self._identifier)
             body = body_of(request, self._family, self._settings, refused)
             async with self._client.converse(self._identifier, body) as response:
                 if response.status == _OK:
@@ -85,15 +86,9 @@ class BedrockModel:
                     content = await response.read()
             kind = response.headers.get("x-amzn-errortype", "")
             error = parse_error(kind, content, response.status)
-            if repair == MOST_REPAIRS or not self._learns(error, body):
+            is_learned = self._learned.learn(self._identifier, error.refusal, options_of(body))
+            if repair == MOST_REPAIRS or not is_learned:
                 raise self._logged(error)
-
-    def _learns(self, error: BedrockError, body: Json) -> bool:
-        """Whether an error refuses an option, which is not sent to this model any more."""
-        refusal = error.refusal
-        return refusal is not None and self._client.learned.learn(
-            self._identifier, refusal, lambda: options_of(body)
-        )
 
     @contextmanager
     def _errors_until_complete(self, decoder: ConverseDecoder, body: Json) -> Iterator[None]:
@@ -104,7 +99,7 @@ class BedrockModel:
         except StreamedError as event:
             if decoder.is_complete:
                 return
-            if self._learns(event.error, body):
+            if self._learned.learn(self._identifier, event.error.refusal, options_of(body)):
                 raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from event
             raise self._logged(event.error) from event
         except ModelError:

@@ -15,40 +15,25 @@ import msgspec
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError, provider_kind
-from agent.llm.option_repair import Refusal, fault_of
+from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of
 
-_KINDS = {
-    "throttling": ReplyFault.THROTTLED,
-    "toomanyrequests": ReplyFault.THROTTLED,
-    "servicequotaexceeded": ReplyFault.THROTTLED,
-    "serviceunavailable": ReplyFault.UNAVAILABLE,
-    "internalserver": ReplyFault.UNAVAILABLE,
-    "internalfailure": ReplyFault.UNAVAILABLE,
-    "modelerror": ReplyFault.UNAVAILABLE,
-    "modelstreamerror": ReplyFault.UNAVAILABLE,
-    "modelnotready": ReplyFault.UNAVAILABLE,
-    "modeltimeout": ReplyFault.TIMEOUT,
-    "accessdenied": ReplyFault.DENIED,
-    "resourcenotfound": ReplyFault.DENIED,
-    "unrecognizedclient": ReplyFault.DENIED,
-    "expiredtoken": ReplyFault.DENIED,
-    "invalidsignature": ReplyFault.DENIED,
-    "incompletesignature": ReplyFault.DENIED,
-    "invalidclienttokenid": ReplyFault.DENIED,
-    "missingauthenticationtoken": ReplyFault.DENIED,
-}
-"""By the name in lower case, without `Exception` or `Error`."""
+_KINDS_BY_FAULT = {
+    ReplyFault.THROTTLED: ("throttling", "toomanyrequests", "servicequotaexceeded"),
+    ReplyFault.UNAVAILABLE: (
+        "serviceunavailable", "internalserver", "internalfailure", "modelerror", "modelstreamerror",
+        "modelnotready",
+    ),
+    ReplyFault.TIMEOUT: ("modeltimeout",),
+    ReplyFault.DENIED: (
+        "accessdenied", "resourcenotfound", "unrecognizedclient", "expiredtoken",
+        "invalidsignature", "incompletesignature", "invalidclienttokenid",
+        "missingauthenticationtoken",
+    ),
+}  # fmt: skip
+"""Names in lower case, without `Exception` or `Error`."""
+_KINDS = {kind: fault for fault, kinds in _KINDS_BY_FAULT.items() for kind in kinds}
 _REFUSING_KINDS = frozenset({"validation", "modelerror", "modelstreamerror"})
 """A model's own refusal may come as an error of the model."""
-_STATUSES = {
-    401: ReplyFault.DENIED,
-    403: ReplyFault.DENIED,
-    404: ReplyFault.DENIED,
-    408: ReplyFault.TIMEOUT,
-    413: ReplyFault.TOO_LONG,
-    424: ReplyFault.UNAVAILABLE,
-    429: ReplyFault.THROTTLED,
-}
 _VALIDATION_STATUSES = (400, 422)
 
 
@@ -80,7 +65,7 @@ class BedrockError:
             return _KINDS[kind]
         is_client_error = 400 <= self.status < 500
         default = ReplyFault.REFUSED if is_client_error else ReplyFault.UNAVAILABLE
-        return _STATUSES.get(self.status, default)
+        return FAULTS_BY_STATUS.get(self.status, default)
 
     @property
     def refusal(self) -> Refusal | None:

@@ -69,19 +69,12 @@ class ModelFamily:
     """Cache points also after the tools and after tool blocks."""
 
 
-_CLAUDE = ModelFamily(
-    result_status=True,
-    named_choice=True,
-    text_beside_results=True,
-    caches_prompt=True,
-    caches_tools=True,
-)
-_CLAUDE_UNCACHED = ModelFamily(result_status=True, named_choice=True, text_beside_results=True)
 _NOVA_2 = ModelFamily(
     result_status=True, named_choice=True, text_beside_results=True, caches_prompt=True
 )
 _NOVA = replace(_NOVA_2, greedy_tools=True)
-
+_CLAUDE = replace(_NOVA_2, caches_tools=True)
+_CLAUDE_UNCACHED = replace(_NOVA_2, caches_prompt=False)
 OTHERS = ModelFamily()
 """Llama, Mistral and unknown families, which accept none of these."""
 
@@ -93,8 +86,6 @@ _FAMILIES = (
     ("anthropic.claude", _CLAUDE),
     ("amazon.nova-2", _NOVA_2),
     ("amazon.nova", _NOVA),
-    ("meta.llama", OTHERS),
-    ("mistral.", OTHERS),
 )
 
 
@@ -114,12 +105,10 @@ _OPTIONS = (
     Option("toolChoice", "tool_choice", ("toolChoice", "forced tool", "forces tool")),
     Option("temperature", "temperature", ("temperature",)),
     Option("topP", "top_p", ("topP",)),
-    Option(
-        "maxTokens",
-        "max_tokens",
-        ("maxTokens", "maximum tokens", "max_completion_tokens", "max_new_tokens", "max_gen_len",
-         "max_output_tokens"),
-    ),
+    Option("maxTokens", "max_tokens", (
+        "maxTokens", "maximum tokens", "max_completion_tokens", "max_new_tokens", "max_gen_len",
+        "max_output_tokens",
+    )),
 )  # fmt: skip
 """By their fields, with the names that refusals use; the least useful first."""
 
@@ -148,9 +137,10 @@ def body_of(
     tools = request.tools or _tools_called(request.messages)
     is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
     can_force = is_offered and family.named_choice and not _thinks(additional)
+    instruction = _instruction(request, has_tools=bool(tools), can_force=can_force)
     optional: Json = {
         "inferenceConfig": _inference(request, family, refused, has_tools=bool(tools)),
-        "system": _system(request, family, _instruction(request, tools, can_force=can_force)),
+        "system": _system(request, family, instruction),
         "toolConfig": _tool_config(request, tools, family, can_force=can_force),
         "additionalModelRequestFields": additional,
         "guardrailConfig": _guardrail(settings.guardrail),
@@ -230,11 +220,11 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
     return blocks + [{"text": text} for text in (request.context, instruction) if text.strip()]
 
 
-def _instruction(request: ReplyRequest, tools: Sequence[ToolSpec], *, can_force: bool) -> str:
+def _instruction(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> str:
     """A tool choice that Bedrock does not offer, in words."""
     match request.choice:
-        case Choice.NONE:
-            return WORDS_ONLY if tools else ""
+        case Choice.NONE if has_tools:
+            return WORDS_ONLY
         case ForcedTool(name) if not can_force:
             return FORCED.format(name)
         case _:
@@ -246,14 +236,10 @@ def _tool_config(
 ) -> Json:
     if not tools:
         return {}
-    config: Json = {"tools": list(_specs(tools))}
-    if family.caches_tools:
-        config["tools"].append(_CACHE_POINT)
-    match request.choice:
-        case ForcedTool(name) if can_force:
-            config["toolChoice"] = {"tool": {"name": name}}
-        case _:
-            pass
+    points = [_CACHE_POINT] if family.caches_tools else []
+    config: Json = {"tools": [*_specs(tools), *points]}
+    if can_force and isinstance(request.choice, ForcedTool):
+        config["toolChoice"] = {"tool": {"name": request.choice.name}}
     return config
 
 
@@ -274,15 +260,9 @@ def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
 
 def _tools_called(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
     """Tools that the messages call; Bedrock wants them declared even if none is offered."""
-    names = (
-        safe_name(part.name)
-        for message in messages
-        for part in message.parts
-        if isinstance(part, ToolCall)
-    )
-    return tuple(
-        ToolSpec(name, "No longer available.", '{"type":"object"}') for name in dict.fromkeys(names)
-    )
+    parts = (part for message in messages for part in message.parts)
+    names = dict.fromkeys(safe_name(part.name) for part in parts if isinstance(part, ToolCall))
+    return tuple(ToolSpec(name, "No longer available.", '{"type":"object"}') for name in names)
 
 
 def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool) -> list[Json]:
@@ -315,14 +295,9 @@ def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Json:
 
 def _latest_words(messages: Sequence[Message]) -> Text | None:
     """The caller's last words; results of tools may follow them."""
-    words = (
-        part
-        for message in reversed(messages)
-        if message.role is Role.CALLER
-        for part in reversed(message.parts)
-        if isinstance(part, Text)
-    )
-    return next(words, None)
+    spoken = (message for message in reversed(messages) if message.role is Role.CALLER)
+    parts = (part for message in spoken for part in reversed(message.parts))
+    return next((part for part in parts if isinstance(part, Text)), None)
 
 
 def _add_cache_points(written: list[Json], family: ModelFamily) -> None:

@@ -23,7 +23,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from botocore.eventstream import (  # type: ignore[import-untyped] # botocore ships no types
@@ -37,46 +37,19 @@ from agent.call.text import CharacterJoiner, json_object, whole_json
 from agent.errors import ModelError
 from agent.llm.bedrock.bedrock_errors import BedrockError, parse_error
 
-T = TypeVar("T")
-
 # ruff: noqa: N815 (names as the API spells them)
 
 
-class _ToolStart(msgspec.Struct):
+class _ToolUse(msgspec.Struct):
     toolUseId: str | None = None
     name: str | None = None
-
-
-class _Start(msgspec.Struct):
-    toolUse: _ToolStart | None = None
-
-
-class _BlockStart(msgspec.Struct):
-    contentBlockIndex: int | None = None
-    start: _Start | None = None
-
-
-class _ToolDelta(msgspec.Struct):
     input: str | dict[str, Any] | None = None
 
 
-class _Delta(msgspec.Struct):
+class _Content(msgspec.Struct):
     text: str | None = None
-    toolUse: _ToolDelta | None = None
+    toolUse: _ToolUse | None = None
     reasoningContent: object = None
-
-
-class _BlockDelta(msgspec.Struct):
-    contentBlockIndex: int | None = None
-    delta: _Delta | None = None
-
-
-class _BlockStop(msgspec.Struct):
-    contentBlockIndex: int | None = None
-
-
-class _MessageStop(msgspec.Struct):
-    stopReason: str | None = None
 
 
 class _Tokens(msgspec.Struct):
@@ -86,16 +59,17 @@ class _Tokens(msgspec.Struct):
     cacheWriteInputTokens: object = 0
 
 
-class _Metadata(msgspec.Struct):
+class _Event(msgspec.Struct):
+    """The payload of any event."""
+
+    contentBlockIndex: int | None = None
+    start: _Content | None = None
+    delta: _Content | None = None
+    stopReason: str | None = None
     usage: _Tokens | None = None
 
 
-_BLOCK_START = msgspec.json.Decoder(_BlockStart)
-_BLOCK_DELTA = msgspec.json.Decoder(_BlockDelta)
-_BLOCK_STOP = msgspec.json.Decoder(_BlockStop)
-_MESSAGE_STOP = msgspec.json.Decoder(_MessageStop)
-_METADATA = msgspec.json.Decoder(_Metadata)
-
+_DECODER = msgspec.json.Decoder(_Event)
 _STOPS = {
     "end_turn": StopReason.END,
     "stop_sequence": StopReason.END,
@@ -172,25 +146,27 @@ class ConverseDecoder:
     def _take(self, headers: dict[str, object], payload: bytes) -> Iterator[ReplyPiece]:
         kind = headers.get(":event-type")
         if kind == "metadata":
-            yield from self._count(_decoded(_METADATA, payload))
+            yield from self._count(_decoded(payload).usage)
         elif self.is_complete:
             return
         elif kind == "contentBlockDelta":
-            yield self._add(_decoded(_BLOCK_DELTA, payload))
+            yield self._add(_decoded(payload))
         elif kind == "contentBlockStart":
-            self._start(_decoded(_BLOCK_START, payload))
+            self._start(_decoded(payload))
             yield _SIGN_OF_LIFE
         elif kind == "messageStart":
             yield _SIGN_OF_LIFE
         elif kind == "contentBlockStop":
-            self._close(_decoded(_BLOCK_STOP, payload))
+            call = self._by_index.get(_decoded(payload).contentBlockIndex)
+            if call is not None:
+                call.is_closed = True
         elif kind == "messageStop":
-            yield from self._stop(_decoded(_MESSAGE_STOP, payload).stopReason or "")
+            yield from self._stop(_decoded(payload).stopReason or "")
         elif headers.get(":message-type") in ("exception", "error"):
             name = headers.get(":exception-type") or headers.get(":error-code") or ""
             raise StreamedError(parse_error(str(name), payload))
 
-    def _start(self, block: _BlockStart) -> None:
+    def _start(self, block: _Event) -> None:
         start = block.start.toolUse if block.start is not None else None
         if start is None:
             self._latest = None
@@ -202,7 +178,7 @@ class ConverseDecoder:
             self._by_index[block.contentBlockIndex] = call
         self._latest = call
 
-    def _add(self, block: _BlockDelta) -> TextPiece:
+    def _add(self, block: _Event) -> TextPiece:
         delta = block.delta
         if delta is None or delta.toolUse is None:
             self._latest = None
@@ -216,7 +192,7 @@ class ConverseDecoder:
             self.unusable += 1
         return self._text_piece(delta)
 
-    def _text_piece(self, delta: _Delta | None) -> TextPiece:
+    def _text_piece(self, delta: _Content | None) -> TextPiece:
         if delta is None or not delta.text:
             is_thought = delta is not None and delta.reasoningContent is not None
             return _THOUGHT if is_thought else _SIGN_OF_LIFE
@@ -229,11 +205,6 @@ class ConverseDecoder:
         if (call is None or call.is_closed) and self._calls and not self._calls[-1].is_closed:
             return self._calls[-1]
         return call
-
-    def _close(self, block: _BlockStop) -> None:
-        call = self._by_index.get(block.contentBlockIndex)
-        if call is not None:
-            call.is_closed = True
 
     def _stop(self, name: str) -> Iterator[ReplyPiece]:
         if name == _WINDOW_EXCEEDED and not self._has_text:
@@ -274,8 +245,7 @@ class ConverseDecoder:
         is_object = json_object(call.arguments) is not None
         return is_object or (is_over and call is not self._latest)
 
-    def _count(self, metadata: _Metadata) -> Iterator[Usage]:
-        counts = metadata.usage
+    def _count(self, counts: _Tokens | None) -> Iterator[Usage]:
         if counts is None or self._has_given_usage:
             return
         self._usage = Usage(
@@ -289,17 +259,17 @@ class ConverseDecoder:
             yield self._usage
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+def _decoded(payload: bytes) -> _Event:
     """The payload of an event; json reads half characters, which msgspec refuses."""
     try:
-        return decoder.decode(payload)
+        return _DECODER.decode(payload)
     except msgspec.DecodeError:
         if b"\\ud" not in payload.lower():
             raise
-        return msgspec.convert(json.loads(payload), decoder.type)
+        return msgspec.convert(json.loads(payload), _Event)
 
 
-def _is_repeated(call: _Call, start: _ToolStart) -> bool:
+def _is_repeated(call: _Call, start: _ToolUse) -> bool:
     """Whether the start of an open block was sent twice."""
     same = bool(start.toolUseId) and (start.toolUseId, start.name or "") == (call.id, call.name)
     return same and not call.is_closed

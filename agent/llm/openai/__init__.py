@@ -10,8 +10,8 @@ only without an option that the model refuses, and while the server loads the mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx2
 import openai
@@ -61,17 +61,19 @@ class OpenAIModel:
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """One request and its response; an error after the reply is complete is ignored."""
         decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
+        body: Json | None = None
         try:
             async with self._response(request) as (response, body):
-                with self._learning(decoder, body):
-                    async for data in response:
-                        for piece in decoder.feed(data):
-                            yield piece
-                    is_read_out = True
-                    for piece in decoder.finish():
+                async for data in response:
+                    for piece in decoder.feed(data):
                         yield piece
-        except ModelError:
+                is_read_out = True
+                for piece in decoder.finish():
+                    yield piece
+        except ModelError as error:
             if not decoder.has_stopped:
+                if body is not None:  # for the request that `agent.llm.failover` makes next
+                    self._learn(error, body)
                 raise
         finally:
             self._client.note_connection(is_kept=is_read_out)
@@ -112,25 +114,12 @@ class OpenAIModel:
                     await asyncio.sleep(_LOADING_SECONDS)
                     continue
                 repairs += 1
-                if repairs > MOST_REPAIRS or not self._learns(error, body):
+                if repairs > MOST_REPAIRS or not self._learn(error, body):
                     raise
 
-    @contextmanager
-    def _learning(self, decoder: ChatDecoder, body: Json) -> Iterator[None]:
-        """Remember an option that is refused inside the stream, for the next request."""
-        try:
-            yield
-        except ModelError as error:
-            if not decoder.has_stopped:
-                self._learns(error, body)
-            raise
-
-    def _learns(self, error: ModelError, body: Json) -> bool:
+    def _learn(self, error: ModelError, body: Json) -> bool:
         """Whether an error refuses an option, which is not sent to this model any more."""
-        refusal = refusal_in(error)
-        return refusal is not None and self._client.learned.learn(
-            self._identifier, refusal, lambda: options_of(body)
-        )
+        return self._client.learned.learn(self._identifier, refusal_in(error), options_of(body))
 
 
 async def _exhaust(data: AsyncIterator[bytes]) -> None:

@@ -12,7 +12,7 @@ import openai
 from agent.call.events import ReplyFault
 from agent.call.messages import tokens
 from agent.errors import ModelError
-from agent.llm.option_repair import Refusal, fault_of, known_fault, refusal_of
+from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of, known_fault, refusal_of
 
 _FAULTS_BY_CODE = {
     "context_length_exceeded": ReplyFault.TOO_LONG,
@@ -23,16 +23,7 @@ _FAULTS_BY_CODE = {
     "tool_use_failed": ReplyFault.UNAVAILABLE,
 }
 _UNAVAILABLE = 503
-_FAULTS_BY_STATUS = {
-    401: ReplyFault.DENIED,
-    403: ReplyFault.DENIED,
-    404: ReplyFault.DENIED,
-    408: ReplyFault.TIMEOUT,
-    409: ReplyFault.UNAVAILABLE,
-    413: ReplyFault.TOO_LONG,
-    424: ReplyFault.UNAVAILABLE,
-    429: ReplyFault.THROTTLED,
-}
+_FAULTS_BY_STATUS = {**FAULTS_BY_STATUS, 409: ReplyFault.UNAVAILABLE}
 _LONGEST_MESSAGE = 500
 _NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
 """Statuses that no refused option has; it may have 400, 422, 500 and others."""

@@ -7,7 +7,7 @@ missing, repeated or new in each fragment, names are repeated or come in pieces.
 - A fragment without a name continues the call with its id, else with its index, else the last one.
 - A fragment with a name begins a call, unless a call has the same id and name, or the same name and
   incomplete arguments, or a name that it continues.
-- The names of the offered tools tell a part of a name from a name.
+- The names of the offered tools decide whether a name is a part or another name.
 - Two calls with the same id, index, name and arguments are one call that was sent twice.
 
 Arguments are one JSON text in parts. Servers also send an object in place of text, `null` or `{}`
@@ -30,80 +30,6 @@ from agent.call.text import whole, whole_json
 from agent.call.tool_calls import canonical
 from agent.errors import ModelError
 
-_DECODER = json.JSONDecoder()
-_MOST_VALUES = 64
-"""Most JSON values in the arguments of one call."""
-_DEEPEST_STRING = 4
-"""How deep JSON strings may contain JSON strings."""
-
-
-def arguments_of(pieces: Sequence[object]) -> str:
-    """The arguments in the parts of a call as JSON text; `{}` if there are none."""
-    texts = [piece if isinstance(piece, str) else _json_text(piece) for piece in pieces]
-    text = whole_json("".join(texts)).strip()
-    if not text:
-        return "{}"
-    if is_object(text):
-        return text
-    if (read := _one_object(text)) is not None:
-        return _json_text(read)
-    last = whole(texts[-1]).strip()
-    if all(later.startswith(earlier) for earlier, later in pairwise(texts)) and is_object(last):
-        return last
-    return text
-
-
-def is_object(text: str) -> bool:
-    """Whether text is valid as the arguments of a call."""
-    return canonical(text) is not None
-
-
-def _one_object(text: str) -> dict[str, Any] | None:
-    """The last of several objects that each contain the previous ones; None for anything else."""
-    try:
-        found = [each for value in _values(text) for each in _objects(value, _DEEPEST_STRING)]
-    except (ValueError, RecursionError):
-        return None
-    last: dict[str, Any] = {}
-    for each in found:
-        if not last.items() <= each.items():
-            return None
-        last = each
-    return last
-
-
-def _values(text: str) -> Iterator[Any]:
-    """Concatenated JSON values. Raises ValueError for anything else."""
-    at = 0
-    for _ in range(_MOST_VALUES):
-        at += len(text[at:]) - len(text[at:].lstrip())
-        if at == len(text):
-            return
-        value, at = _DECODER.raw_decode(text, at)
-        yield value
-    raise ValueError("too many values")
-
-
-def _objects(value: Any, deepest: int) -> Iterator[dict[str, Any]]:
-    """The objects in a value, a JSON string or a list. Raises ValueError for anything else."""
-    match value:
-        case None | "" | "null" | []:
-            return
-        case dict():
-            yield value
-        case str() if deepest:
-            for inner in _values(value):
-                yield from _objects(inner, deepest - 1)
-        case [inner] if deepest:
-            yield from _objects(inner, deepest - 1)
-        case _:
-            raise ValueError("no object")
-
-
-def _json_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if value is not None else ""
-
-
 Json = dict[str, Any]
 
 MOST_CALLS = 32
@@ -113,6 +39,11 @@ MOST_CHARACTERS = 64 * 1024
 _LONGEST_NAME = 256
 _MOST_CHECKS = 100
 """Of arguments for completeness; after them arguments count as incomplete."""
+_DECODER = json.JSONDecoder()
+_MOST_VALUES = 64
+"""Most JSON values in the arguments of one call."""
+_DEEPEST_STRING = 4
+"""How deep JSON strings may contain JSON strings."""
 
 
 @dataclass(slots=True)
@@ -279,3 +210,70 @@ def _index(value: object) -> int | None:
     """A number, or a number as text."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def arguments_of(pieces: Sequence[object]) -> str:
+    """The arguments in the parts of a call as JSON text; `{}` if there are none."""
+    texts = [piece if isinstance(piece, str) else _json_text(piece) for piece in pieces]
+    text = whole_json("".join(texts)).strip()
+    if not text:
+        return "{}"
+    if is_object(text):
+        return text
+    if (read := _one_object(text)) is not None:
+        return _json_text(read)
+    last = whole(texts[-1]).strip()
+    if all(later.startswith(earlier) for earlier, later in pairwise(texts)) and is_object(last):
+        return last
+    return text
+
+
+def is_object(text: str) -> bool:
+    """Whether text is valid as the arguments of a call."""
+    return canonical(text) is not None
+
+
+def _one_object(text: str) -> dict[str, Any] | None:
+    """The last of several objects that each contain the previous ones; None for anything else."""
+    try:
+        found = [each for value in _values(text) for each in _objects(value, _DEEPEST_STRING)]
+    except (ValueError, RecursionError):
+        return None
+    last: dict[str, Any] = {}
+    for each in found:
+        if not last.items() <= each.items():
+            return None
+        last = each
+    return last
+
+
+def _values(text: str) -> Iterator[Any]:
+    """Concatenated JSON values. Raises ValueError for anything else."""
+    at = 0
+    for _ in range(_MOST_VALUES):
+        at += len(text[at:]) - len(text[at:].lstrip())
+        if at == len(text):
+            return
+        value, at = _DECODER.raw_decode(text, at)
+        yield value
+    raise ValueError("too many values")
+
+
+def _objects(value: Any, deepest: int) -> Iterator[dict[str, Any]]:
+    """The objects in a value, a JSON string or a list. Raises ValueError for anything else."""
+    match value:
+        case None | "" | "null" | []:
+            return
+        case dict():
+            yield value
+        case str() if deepest:
+            for inner in _values(value):
+                yield from _objects(inner, deepest - 1)
+        case [inner] if deepest:
+            yield from _objects(inner, deepest - 1)
+        case _:
+            raise ValueError("no object")
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if value is not None else ""
