@@ -1,4 +1,4 @@
-"""The places of a process, as lists of steps; each way a call ends frees its place."""
+"""The slots of a process, as lists of steps; each way a call ends frees its slot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Story:
         self.admission = Admission(most, self.clock)
 
     def tell(self, steps: Sequence[Step]) -> list[bool]:
-        """Whether each ring and each socket gets a place."""
+        """Whether each ring and each socket gets a slot."""
         told = [self._step(step) for step in steps]
         return [each for each in told if each is not None]
 
@@ -77,7 +77,7 @@ class Story:
 def test_places_are_kept_for_reserved_and_running_calls(
     steps: Sequence[Step], told: list[bool], taken: tuple[int, int]
 ) -> None:
-    """At most two new calls and four sockets: the answers, then reserved and running places."""
+    """At most two new calls and four sockets: the answers, then reserved and running slots."""
     story = Story()
 
     assert (story.tell(steps), story.taken) == (told, taken)
@@ -104,14 +104,14 @@ def test_reservations_never_exceed_the_limit_and_all_places_become_free(
         match step:
             case ("rings", call):
                 had = story.admission.holds(call)
-                (has_place,) = story.tell([step])
-                assert has_place == (had or before < most)
-                assert story.admission.active == before + (has_place and not had)
+                (has_slot,) = story.tell([step])
+                assert has_slot == (had or before < most)
+                assert story.admission.active == before + (has_slot and not had)
             case ("socket", call):
-                (has_place,) = story.tell([step])
-                sockets += [call] * has_place
+                (has_slot,) = story.tell([step])
+                sockets += [call] * has_slot
                 unreserved += story.admission.active - before
-                assert has_place or before == 2 * most
+                assert has_slot or before == 2 * most
             case ("gone", call) if call in sockets:
                 sockets.remove(call)
                 story.tell([step])

@@ -69,7 +69,7 @@ async def test_every_webhook_accepts_its_own_account(of_an_account: Server, path
     assert answer.status in {200, 204}
 
 
-async def test_another_account_cannot_release_the_place_of_a_call(of_an_account: Server) -> None:
+async def test_another_account_cannot_release_the_slot_of_a_call(of_an_account: Server) -> None:
     relay = await of_an_account.relay()
     over = {**relay.fields, "AccountSid": THEIRS, "CallStatus": "completed"}
 

@@ -173,7 +173,7 @@ async def _is_refused_by_a_limit(shop: Shop) -> None:
         _is_refused_by_a_limit,
     ],
 )
-async def test_place_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitable[None]]) -> None:
+async def test_slot_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitable[None]]) -> None:
     async with open_shop({"MAX_CALLS": "1", "CALLER_CALLS_PER_HOUR": "2"}) as shop:
         await one_call(shop)
         await until(lambda: shop.server.calls.admission.active == 0)
@@ -457,7 +457,7 @@ async def test_simultaneous_calls_in_two_processes_respect_the_limit_of_a_caller
     assert others.verbs == ("Connect",)
 
 
-async def test_one_caller_cannot_take_all_places() -> None:
+async def test_one_caller_cannot_take_all_slots() -> None:
     """Neither with webhooks whose sockets never come, nor with calls."""
     async with open_shop({"MAX_CALLS": "10"}) as shop:
         waiting = [await shop.ring() for _ in range(20)]
@@ -472,7 +472,7 @@ async def test_one_caller_cannot_take_all_places() -> None:
     assert (counted, reserved) == (18, 9)
 
 
-async def test_places_of_a_caller_are_free_after_their_calls() -> None:
+async def test_slots_of_a_caller_are_free_after_their_calls() -> None:
     """Also of calls prepared in another process."""
     clock = Clock(NOW)
     store = await stocked(clock)

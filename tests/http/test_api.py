@@ -191,7 +191,7 @@ async def test_rate_limit_of_a_key_does_not_affect_others(aiohttp_client: Aiohtt
     application = web.Application()
     application.add_routes(api.public_routes)
     application[TELEMETRY] = Telemetry()
-    application[api.TOKENS] = api.TokenService.of(access, [FIRST, SECOND], lambda: 0.0)
+    application[api.TOKENS] = api.TokenService(access, [FIRST, SECOND], lambda: 0.0)
     client = await aiohttp_client(application)
 
     async def status(secret: str, number: int) -> int:
