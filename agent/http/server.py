@@ -2,7 +2,7 @@
 
 `agent.http.connection_limits` limits what strangers can hold open. A request that aiohttp cannot
 read is one log line and a count, without a traceback: any peer can send such bytes. aiohttp's log
-of our own faults is handled by `agent.observability.logging.log_setup`.
+of our own faults is handled by `agent.observability.logging`.
 """
 
 from __future__ import annotations

@@ -53,7 +53,6 @@ class CallContext:
 
     @property
     def is_caller_known(self) -> bool:
-        """Whether the caller can be recognised in their next call."""
         return bool(self.caller)
 
     @property
@@ -63,7 +62,6 @@ class CallContext:
 
     @property
     def now(self) -> datetime:
-        """The current time in the service's time zone."""
         return datetime.fromtimestamp(self.clock(), self.time_zone)
 
 
