@@ -1,11 +1,7 @@
-"""What each part is opened with, out of `Settings`.
+"""The composition root: settings → adapters → a running service.
 
-The parts know no settings: each takes what it needs, in its own words.
-
-The composition root: settings -> adapters -> a running service.
-
-The only place that knows every part. Nothing is global: two services can run in one process, as
-the tests do.
+The only module that knows every room. A room does not know `Settings`; it gets what it needs as
+arguments. Nothing is global: two services can run in one process, as the tests do.
 """
 
 from __future__ import annotations
@@ -14,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
@@ -48,7 +44,7 @@ from agent.observability import (
     read_prices,
 )
 from agent.observability.recording.record_writer import open_records
-from agent.observability.tracing import TracedTable, Tracing, open_tracing
+from agent.observability.tracing import TracedTable, open_tracing
 from agent.ports import Store
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
@@ -71,23 +67,12 @@ _PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
 
 
 def record_days(settings: Settings) -> int:
-    """How long calls are kept to be replayed; 0 = they are not."""
+    """Days until a recorded call is deleted; 0 = calls are not recorded."""
     return settings.record_days if settings.record_calls else 0
 
 
-def twilio_account(settings: Settings) -> TwilioAccount:
-    """Whose name requests to Twilio are made in."""
-    return TwilioAccount(
-        sid=settings.twilio_account_sid,
-        auth_token=settings.twilio_auth_token,
-        key_sid=settings.twilio_api_key_sid,
-        key_secret=settings.twilio_api_key_secret,
-        api_url=settings.twilio_api_url,
-    )
-
-
 def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> ModelOptions:
-    """What models are opened with."""
+    """The options of `open_models`."""
     return ModelOptions(
         identifier=settings.model_identifier,
         fallbacks=settings.fallback_model_identifiers,
@@ -105,7 +90,7 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
 
 
 def prices_of(settings: Settings) -> Prices:
-    """What models cost, for estimates.
+    """The prices of models, for estimated costs.
 
     Raises:
         PricesError: The file cannot be used.
@@ -114,28 +99,35 @@ def prices_of(settings: Settings) -> Prices:
 
 
 def messenger_options(settings: Settings) -> MessengerOptions:
-    """What messages are sent with. Only an address that Twilio can reach is told to it."""
+    """The options of `open_messenger`; with a callback only if Twilio can reach this service."""
     callback = f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else ""
     return MessengerOptions(
-        account=twilio_account(settings),
+        account=_twilio_account(settings),
         status_callback=callback,
         sendgrid_api_key=settings.sendgrid_api_key,
         email_sender=settings.email_from_address,
     )
 
 
-def signatures(settings: Settings) -> Signatures | None:
-    """What requests of Twilio are checked with; None where no token is configured."""
+def _twilio_account(settings: Settings) -> TwilioAccount:
+    return TwilioAccount(
+        sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token,
+        key_sid=settings.twilio_api_key_sid,
+        key_secret=settings.twilio_api_key_secret,
+        api_url=settings.twilio_api_url,
+    )
+
+
+def _signatures(settings: Settings) -> Signatures | None:
+    """The check of Twilio's signatures; None without an auth token."""
     if not settings.twilio_auth_token:
         return None
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
 
 
-def token_desk(settings: Settings) -> TokenService | None:
-    """Who gives access tokens to apps.
-
-    None where a secret to ask with, or what tokens are made of, is not configured.
-    """
+def _token_service(settings: Settings) -> TokenService | None:
+    """The issuer of access tokens for apps; None without `TOKEN_API_KEYS`."""
     if not settings.token_api_keys:
         return None
     access = VoiceAccess(
@@ -151,7 +143,7 @@ def token_desk(settings: Settings) -> TokenService | None:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that takes calls."""
+    """A running service."""
 
     calls: CallManager
     store: Store
@@ -169,78 +161,64 @@ async def open_calls(
     *,
     makes_table: bool = True,
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
-    """Everything a call needs, without a way to reach it; closed on leaving.
+    """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
     Args:
         settings: Of the process.
         clock: Epoch seconds.
-        on_active: Told when there are calls and when there are none.
-        makes_table: Make the file of the embedded table if it is missing; only to read, not.
+        on_active: Called when the first call begins and when the last one ends.
+        makes_table: Create the file of the embedded table if it is missing.
     """
-    async with (
-        open_tracing(os.environ) as tracing,  # the variables are those of its SDK
-        _open_calls(settings, clock, on_active, tracing, makes_table=makes_table) as opened,
-    ):
-        yield opened
-
-
-@asynccontextmanager
-async def _open_calls(
-    settings: Settings,
-    clock: Callable[[], float],
-    on_active: OnActive,
-    tracing: Tracing | None,
-    *,
-    makes_table: bool,
-) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
-    telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
-    load = Load(telemetry.count)
-    prices = prices_of(settings)
-    table = await open_store(
-        settings.table_name,
-        settings.store_path,
-        region=settings.aws_region,
-        max_calls=settings.max_calls,
-        make=makes_table,
-    )
-    traced = TracedTable(settings.table_name) if tracing else None
-    store = MeasuredStore(table, telemetry, traced)
-
-    options = model_options(settings, telemetry, load)
-    try:
-        async with (
-            open_journals(store, clock, telemetry.count) as journals,
-            open_records(store, clock, record_days(settings), telemetry.count) as records,
-            open_models(options) as open_model,
-            open_messenger(messenger_options(settings)) as carrier,
-            OutboundHttp.open(settings.http_tool_hosts) as outbound,
-            open_sources(settings.mcp_config, telemetry.count) as sources,
-        ):
-            messenger = MeasuredMessenger(carrier, telemetry.count)
-            http = HttpTools(outbound, settings.http_tool_secrets)
-            tool_registry = ToolRegistry(TOOLS, messenger.lacking, http, sources)
-            resources = Resources(
-                *(store, journals, open_model, tool_registry, messenger, telemetry),
-                load=load,
-                records=records,
-                prices=prices,
-                tracing=tracing,
-            )
-            calls = CallManager(settings, resources, clock, on_active)
-            try:
-                yield calls, store, telemetry
-            finally:
-                await calls.close()
-    finally:
-        await store.close()
+    async with AsyncExitStack() as stack:
+        opened = stack.enter_async_context
+        tracing = await opened(open_tracing(os.environ))  # the SDK has variables of its own
+        telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
+        count, load = telemetry.count, Load(telemetry.count)
+        prices = prices_of(settings)
+        table = await open_store(
+            settings.table_name,
+            settings.store_path,
+            region=settings.aws_region,
+            max_calls=settings.max_calls,
+            make=makes_table,
+        )
+        store = MeasuredStore(
+            table, telemetry, TracedTable(settings.table_name) if tracing else None
+        )
+        stack.push_async_callback(store.close)
+        journals = await opened(open_journals(store, clock, count))
+        records = await opened(open_records(store, clock, record_days(settings), count))
+        open_model = await opened(open_models(model_options(settings, telemetry, load)))
+        messenger = MeasuredMessenger(
+            await opened(open_messenger(messenger_options(settings))), count
+        )
+        http = HttpTools(
+            await opened(OutboundHttp.open(settings.http_tool_hosts)), settings.secrets
+        )
+        sources = await opened(open_sources(settings.mcp_config, count))
+        resources = Resources(
+            store,
+            journals,
+            open_model,
+            ToolRegistry(TOOLS, messenger.unconfigured, http, sources),
+            messenger,
+            telemetry,
+            load=load,
+            records=records,
+            prices=prices,
+            tracing=tracing,
+        )
+        calls = CallManager(settings, resources, clock, on_active)
+        stack.push_async_callback(calls.close)
+        yield calls, store, telemetry
 
 
 async def make_table(settings: Settings) -> bool:
-    """Make the table in DynamoDB if it is missing; tells whether it was.
+    """Create the table in DynamoDB if it is missing; returns whether it was.
 
     Raises:
-        SettingsError: None is named.
-        StoreError: It cannot be made.
+        SettingsError: `TABLE_NAME` is not set.
+        StoreError: It cannot be created.
     """
     if not settings.table_name:
         raise SettingsError("TABLE_NAME: must be set to make a table")
@@ -251,8 +229,8 @@ async def make_table(settings: Settings) -> bool:
 async def open_outbound(
     settings: Settings, calls: CallManager, store: Store, clock: Callable[[], float] = time
 ) -> AsyncIterator[OutboundCalls]:
-    """What calls are made with; connections to the carrier are closed on leaving."""
-    account = twilio_account(settings)
+    """Outbound calls; connections to Twilio are closed on leaving."""
+    account = _twilio_account(settings)
     if account.missing_variable:
         yield OutboundCalls(settings, store, None, calls.use_case, clock)
         return
@@ -263,11 +241,11 @@ async def open_outbound(
 
 @asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
-    """A service on its ports; on leaving, sockets are closed and files released.
+    """Serve on both ports; on leaving, sockets are closed and files released.
 
     Args:
         settings: Of the process.
-        host: The address of both ports, in place of those of the settings.
+        host: The address of both ports instead of those of the settings.
     """
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
@@ -278,7 +256,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
         public.cleanup_ctx.append(at_capacity_texts)
-        public[TOKENS] = token_desk(settings)
+        public[TOKENS] = _token_service(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
         private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
@@ -287,26 +265,25 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
-            application[SIGNATURES] = signatures(settings)
+            application[SIGNATURES] = _signatures(settings)
         limits = public_limits(settings)
         async with (
             open_site(
                 public, host or settings.public_host, settings.port, limits, telemetry.count
             ) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
-            asyncio.TaskGroup() as tasks,  # innermost: it would wrap what goes wrong at start
+            asyncio.TaskGroup() as tasks,  # innermost: it would wrap errors of the start
         ):
-            watching = [
+            monitors = [
                 tasks.create_task(calls.load.watch(), name="lag"),
                 tasks.create_task(keep_memory_trimmed(), name="memory"),
             ]
             if settings.emf_metrics and log_format_for(settings) == "json":
-                embedded = EmbeddedMetrics(
-                    telemetry, urlsplit(settings.ws_url).netloc, sys.stderr.write
-                )
-                watching.append(tasks.create_task(embedded.run(), name="embedded metrics"))
+                service = urlsplit(settings.ws_url).netloc
+                embedded = EmbeddedMetrics(telemetry, service, sys.stderr.write)
+                monitors.append(tasks.create_task(embedded.run(), name="embedded metrics"))
             yield Service(calls, store, telemetry, port, metrics_port)
-            for task in watching:
+            for task in monitors:
                 task.cancel()
 
 
@@ -314,15 +291,10 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
 async def _private_site(
     application: web.Application, host: str | None, settings: Settings, telemetry: Telemetry
 ) -> AsyncIterator[int]:
-    """The port for operators; 0 if there is none. With both ports 0, as in tests, one is free."""
+    """The port for operators; 0 if there is none. With both ports 0, as in tests, any free one."""
     if settings.port and not settings.metrics_port:
         yield 0
         return
-    async with open_site(
-        application,
-        host or settings.metrics_host,
-        settings.metrics_port,
-        PRIVATE_LIMITS,
-        telemetry.count,
-    ) as port:
+    address = host or settings.metrics_host, settings.metrics_port
+    async with open_site(application, *address, PRIVATE_LIMITS, telemetry.count) as port:
         yield port

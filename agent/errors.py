@@ -1,4 +1,20 @@
-"""The errors of this service."""
+"""The errors of this service, by whose fault they are and whether a retry helps.
+
+    AgentError
+    ├── RelayProtocolError        Twilio sent a frame that cannot be read; the call goes on
+    ├── ModelError                a reply was not made, or not finished; `fault` says why
+    ├── ToolError                 a tool cannot do what it was asked; its text is for the model
+    ├── StoreError                the table cannot be reached; a retry may help
+    │   └── StoreRefusedError     the table refuses this item or key; a retry does not help
+    ├── MessageError              whether a message was sent is not known; no retry
+    │   └── MessageRefusedError   the message was not sent; `refusal` says why
+    ├── DialError                 a call was not made, or is not known to be; `fault` says why
+    └── UseCaseError              a use-case record is wrong; `field: error`, one line
+
+A module whose error does not leave its room defines a subclass of its own: `SettingsError`, for
+example. Adapters translate the exceptions of libraries with `raise … from error`; none of these
+crosses a port.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +26,28 @@ from agent.call.events import ReplyFault
 _PROVIDER_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def provider_kind(told: object) -> str:
-    """What a provider calls its error, for logs, metrics and texts of errors.
+def provider_kind(reported: object) -> str:
+    """The name or number of a provider's error, safe for logs, metrics and error texts.
 
-    A provider, or what stands between, may send anything there. Returns a short token as it is, an
-    empty text for nothing, and `unreadable` for all else.
+    Args:
+        reported: Any value: a provider, or a proxy in between, may send anything.
+
+    Returns:
+        A short token as it is, an empty text for nothing, and `unreadable` for all else.
     """
-    if told is None or told == "":
+    if reported is None or reported == "":
         return ""
-    is_short = isinstance(told, int) and abs(told) < 10**9
-    text = str(told) if is_short or isinstance(told, str) else " "
+    is_short = isinstance(reported, int) and abs(reported) < 10**9
+    text = str(reported) if is_short or isinstance(reported, str) else " "
     return text if _PROVIDER_KIND.fullmatch(text.removeprefix("-")) else "unreadable"
 
 
 class AgentError(Exception):
-    """The root of every error of this service."""
+    """The base of every error of this service."""
 
 
 class RelayProtocolError(AgentError):
-    """A frame that cannot be read; the call goes on. `kind` is from a closed list, for counting."""
+    """A frame that cannot be read; `kind` is from a closed list, for counting."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
@@ -36,7 +55,7 @@ class RelayProtocolError(AgentError):
 
 
 class ModelError(AgentError):
-    """A reply could not be made or not be finished."""
+    """A reply could not be made, or not be finished."""
 
     def __init__(self, fault: ReplyFault, detail: str = "") -> None:
         super().__init__(f"{fault}: {detail}" if detail else fault)
@@ -44,22 +63,22 @@ class ModelError(AgentError):
 
 
 class ToolError(AgentError):
-    """A tool cannot do what it was asked; the text is told to the model in clear."""
+    """A tool cannot do what it was asked; the model reads the text."""
 
 
 class StoreError(AgentError):
-    """The table cannot be reached, or refused the request. The text has nothing of the item.
+    """The table cannot be reached, or failed; whether a write was made is not known.
 
-    Whether a writing was made is then unknown. Asking again may help.
+    A retry may help. The text has nothing of the item.
     """
 
 
 class StoreRefusedError(StoreError):
-    """The table takes no such item or key, and nothing was written: asking again is useless.
+    """The table does not accept this item or key; nothing was written, and a retry is useless.
 
-    The narrow class is the one that gives up: an adapter that does not know why a request failed
-    raises `StoreError`, and nothing is thrown away for that. Rejected: a class for a table that
-    cannot be reached, beside which every fault nobody thought of would cost what was to be written.
+    An adapter that does not know why a request failed raises `StoreError`, so that nothing is
+    thrown away. Rejected: a class for a table that cannot be reached, because every unknown error
+    would then count as permanent and drop data.
     """
 
 
@@ -67,22 +86,22 @@ class MessageRefusal(StrEnum):
     """Why a message was not sent."""
 
     OPTED_OUT = "opted out"
-    """The recipient wants none."""
+    """The recipient has opted out."""
     RECIPIENT = "recipient"
-    """It cannot be sent there, now or ever."""
+    """The message can never be sent to this recipient."""
     OTHER = "other"
-    """Nothing about the recipient; it may go another time."""
+    """Not because of the recipient; it may succeed another time."""
 
 
 class MessageError(AgentError):
-    """A message was handed over, and whether it was taken is not known.
+    """A message was handed over, and whether it was accepted is not known.
 
-    To send it again may send it twice, so nobody does. The text has no personal data.
+    It is not retried, because it could be sent twice. The text has no personal data.
     """
 
 
 class MessageRefusedError(MessageError):
-    """Nothing was sent. As with `StoreError`, the narrow class is the one that is sure."""
+    """The message was certainly not sent."""
 
     def __init__(self, refusal: MessageRefusal, detail: str = "") -> None:
         super().__init__(f"{refusal}: {detail}" if detail else refusal)
@@ -90,21 +109,22 @@ class MessageRefusedError(MessageError):
 
 
 class DialFault(StrEnum):
-    """Why somebody is not called."""
+    """Why a call was not made."""
 
     UNCONFIGURED = "unconfigured"
+    """The settings for outbound calls are missing."""
     NUMBER = "number"
     CALLER_ID = "caller_id"
     USE_CASE = "use_case"
     LIMITED = "limited"
     REFUSED = "refused"
-    """By the carrier; nobody's telephone rings."""
+    """Twilio refused it; no telephone rings."""
     UNREACHABLE = "unreachable"
-    """The carrier; whether it rings is not known."""
+    """Twilio could not be reached; whether the telephone rings is not known."""
 
 
 class DialError(AgentError):
-    """Somebody is not called; `detail` is one line for the operator, without numbers."""
+    """A call was not made; `detail` is one line for the operator, without telephone numbers."""
 
     def __init__(self, fault: DialFault, detail: str) -> None:
         super().__init__(f"{fault}: {detail}")
@@ -113,4 +133,4 @@ class DialError(AgentError):
 
 
 class UseCaseError(AgentError):
-    """A use-case record is broken: `field: fault`, one line."""
+    """A use-case record is wrong: `field: error`, one line."""

@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging("info", "json")
         seen = asyncio.run(_measure(Path(folder), asked.calls, asked.seed))
     lines, people = said.getvalue(), seen.people
-    turns, receipts = (lines.count(f'"{name}"') for name in ("turn.finished", "call.receipt"))
+    turns, receipts = (lines.count(f'"{name}"') for name in ("turn.finished", "call.summarized"))
     traced = seen.metrics.count('trace_id="')
     print(f"calls {len(people)}  marks {sum(len(one.marks) for one in people)}")
     print(f"log lines {lines.count(chr(10))}  turns {turns}  receipts {receipts}")

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from agent.cli.main import main as run_command  # noqa: E402
+from agent.observability.metrics import METRICS  # noqa: E402
 from agent.settings import Settings  # noqa: E402
 from agent.tools import TOOLS  # noqa: E402
 from tests.templates.loading import CLOUD, LOCAL, load  # noqa: E402
@@ -119,6 +120,23 @@ what the model reads. `Side effect` says what running a tool twice would do: `no
 """
 
 
+def metrics_page() -> str:
+    """Every metric with its type and labels."""
+    lost = ("`agent_log_lines_lost_total`", "counter", "", "Log lines that could not be written.")
+    rows = (
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.help)
+        for each in METRICS
+    )
+    return f"""# Metrics
+
+`http://localhost:9090/metrics` (`METRICS_PORT`) serves these for Prometheus. No label holds a call, a caller or a
+text. [Metrics, logs and traces](../operate/observing.md) explains label values, turn stages and which model a metric
+names.
+
+{table(("metric", "type", "labels", "what is counted"), iter([*sorted(rows), lost]))}
+"""
+
+
 def log_page() -> str:
     """Every log event of the source, with its level and keys."""
     found: dict[str, tuple[set[str], set[str], set[str]]] = {}
@@ -186,6 +204,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "command-line.md": command_page,
     "tools.md": tools_page,
+    "metrics.md": metrics_page,
     "log-events.md": log_page,
     "template-parameters.md": parameters_page,
 }

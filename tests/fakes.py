@@ -14,7 +14,7 @@ from agent.tools import TOOLS, HttpTools, ToolRegistry
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
 
 
 class Clock:
@@ -139,7 +139,7 @@ class MemoryStore:
         except (TypeError, ValueError, RecursionError) as error:
             kind = type(error).__name__
             raise StoreRefusedError(f"an item cannot be written: {kind}") from error
-        if len(text) > ITEM_BYTES and (fault := size_fault(item)):
+        if len(text) > ITEM_BYTES and (fault := size_error(item)):
             raise StoreRefusedError(fault)
         self._items[key] = deepcopy(item)
 
@@ -153,8 +153,8 @@ class MemoryStore:
 class MemoryMessenger:
     """`ports.Messenger` that keeps what is sent, or fails as the test says."""
 
-    def __init__(self, lacking: Mapping[Channel, str] | None = None) -> None:
-        self.lacking: Mapping[Channel, str] = lacking or {}
+    def __init__(self, unconfigured: Mapping[Channel, str] | None = None) -> None:
+        self.unconfigured: Mapping[Channel, str] = unconfigured or {}
         self.fault: MessageError | None = None
         """What the next messages come to."""
         self.texts: list[TextMessage] = []
@@ -170,7 +170,9 @@ class MemoryMessenger:
         self.mails.append(mail)
 
     def _fail(self, channel: Channel) -> None:
-        if channel in self.lacking:
-            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking[channel]} is not set")
+        if channel in self.unconfigured:
+            raise MessageRefusedError(
+                MessageRefusal.OTHER, f"{self.unconfigured[channel]} is not set"
+            )
         if self.fault is not None:
             raise self.fault

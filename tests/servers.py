@@ -207,8 +207,8 @@ async def staged(
         OutboundHttp.open(settings.http_tool_hosts) as outbound,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
-        http = HttpTools(outbound, settings.http_tool_secrets)
-        tool_registry = ToolRegistry(TOOLS, sender.lacking, http)
+        http = HttpTools(outbound, settings.secrets)
+        tool_registry = ToolRegistry(TOOLS, sender.unconfigured, http)
         resources = Resources(
             table, journals, opening(open_model), tool_registry, sender, telemetry, records=records
         )

@@ -25,9 +25,9 @@ from agent.tools import SPECS
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
-from agent.usecases.audit import TableAudit
 from agent.usecases.caller_identity import identify
 from agent.usecases.named_tools import usable_everywhere
+from agent.usecases.seed import TableAudit
 from agent.usecases.versions import Versions
 
 _AUDIT = TableAudit(SPECS)
@@ -293,7 +293,7 @@ def _check(asked: argparse.Namespace) -> int:
     except AgentError as error:
         faults.append(str(error))
     else:
-        hosts, secrets = settings.http_tool_hosts, settings.http_tool_secrets
+        hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
         specs |= found
         faults += away

@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from time import time
 
 from agent.observability.recording.record_reader import RecordedConnection, missing, read_record
-from agent.observability.recording.replay import Today, replay
-from agent.observability.recording.replay_report import changes, told
+from agent.observability.recording.replay import Today, changes, replay, report
 from agent.observability.recording.serialization import RecordError
-from agent.observability.recording.story import read_story
-from agent.observability.recording.transcript import folded, printable, story_text, transcript
+from agent.observability.recording.transcript import (
+    folded,
+    printable,
+    read_transcript,
+    transcript_json,
+    transcript_text,
+)
 from agent.observability.recording.waterfall import COLUMNS
 from agent.ports import Store
 from agent.session.call_setup import CallSetup
@@ -61,10 +65,10 @@ async def shown(
     Raises:
         StoreError: The table cannot be reached.
     """
-    story = await read_story(store, call_sid)
-    if story is None:
+    call = await read_transcript(store, call_sid)
+    if call is None:
         return None
-    return story_text(story) if for_machines else printable(transcript(story, columns))
+    return transcript_json(call) if for_machines else printable(transcript_text(call, columns))
 
 
 async def replayed(
@@ -97,7 +101,7 @@ async def replayed(
         return ReplayReport(f"{call_sid}: there is no record of this call", NO_RECORD)
     now = await _today(settings, resources, lines[0]) if with_today else None
     outcome = replay(lines, now)
-    text = [*_changed(lines, now, columns), *_incomplete(lines), *told(outcome, columns)]
+    text = [*_changed(lines, now, columns), *_incomplete(lines), *report(outcome, columns)]
     return ReplayReport(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
 
 

@@ -132,7 +132,7 @@ async def carry_out(
         case Transfer(handoff, without_target):
             use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
             document = transfer_document(
-                use_case.desk, handoff, fields, request.app[SETTINGS], use_case.name
+                use_case.transfer_target, handoff, fields, request.app[SETTINGS], use_case.name
             )
             if document is None:
                 return await carry_out(request, fields, without_target)

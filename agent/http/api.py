@@ -43,6 +43,8 @@ TOKENS_OF_A_KEY = 300
 """Requests at once, and again in each minute."""
 TOKENS_OF_AN_IDENTITY = 10
 REFUSALS_OF_AN_ADDRESS = 20
+_NOT_STORED = {"Cache-Control": "no-store"}
+_ASK_FOR_KEY = {"WWW-Authenticate": "Bearer"}
 
 _DIAL_STATUSES = {
     DialFault.UNCONFIGURED: 503,
@@ -161,18 +163,19 @@ async def issue_token(request: web.Request) -> web.Response:
     key = tokens.keys.holder(request.headers.get("Authorization"))
     if key is None:
         if wait := tokens.by_address.wait(request.remote or ""):
-            return _refuse_token(request, "limited", 429, {"Retry-After": _whole(wait)})
-        return _refuse_token(request, "unauthorized", 401, {"WWW-Authenticate": "Bearer"})
+            return _refuse_token(request, "limited", 429, wait)
+        return _refuse_token(request, "unauthorized", 401)
     if wait := tokens.by_key.wait(str(key)):
-        return _refuse_token(request, "limited", 429, {"Retry-After": _whole(wait)})
+        return _refuse_token(request, "limited", 429, wait)
     identity = await _identity(request)
     if not identity:
         return _refuse_token(request, "invalid", 400)
     if wait := tokens.by_identity.wait(identity):
-        return _refuse_token(request, "limited", 429, {"Retry-After": _whole(wait)})
+        return _refuse_token(request, "limited", 429, wait)
     request.app[TELEMETRY].count("agent_access_tokens_total", outcome="issued")
     token = tokens.access.issue(identity)
-    return _not_cached({"token": token, "identity": identity, "expiresIn": tokens.access.seconds})
+    body = {"token": token, "identity": identity, "expiresIn": tokens.access.seconds}
+    return web.json_response(body, headers=_NOT_STORED)
 
 
 async def _identity(request: web.Request) -> str:
@@ -189,26 +192,14 @@ async def _identity(request: web.Request) -> str:
 
 
 def _refuse_token(
-    request: web.Request, outcome: str, status: int, headers: dict[str, str] | None = None
+    request: web.Request, outcome: str, status: int, wait: float = 0.0
 ) -> web.Response:
     request.app[TELEMETRY].count("agent_access_tokens_total", outcome=outcome)
     log.warning("token.refused", outcome=outcome, status=status)
-    return _not_cached({"error": outcome}, status, headers)
-
-
-def _not_cached(
-    body: dict[str, object], status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(body),
-        status=status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
-
-
-def _whole(seconds: float) -> str:
-    return str(math.ceil(seconds))
+    headers = {**_NOT_STORED, **(_ASK_FOR_KEY if status == 401 else {})}
+    if wait:
+        headers["Retry-After"] = str(math.ceil(wait))
+    return web.json_response({"error": outcome}, status=status, headers=headers)
 
 
 class _DialRequest(msgspec.Struct, rename={"use_case": "useCase", "caller_id": "from"}):
@@ -243,5 +234,5 @@ async def dial(request: web.Request) -> web.Response:
 def _refuse_dial(request: web.Request, reason: str, status: int, detail: str) -> web.Response:
     request.app[TELEMETRY].count("agent_outbound_calls_total", outcome="refused")
     log.warning("dial.refused", reason=reason, status=status)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = _ASK_FOR_KEY if status == 401 else None
     return web.json_response({"error": reason, "detail": detail}, status=status, headers=headers)

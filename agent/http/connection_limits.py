@@ -83,9 +83,6 @@ class PendingConnections(Generic[T]):
         self._groups: dict[T, _Group] = {}
         self._counts: Counter[_Group] = Counter()
 
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def enter(self, one: T, address: str, *, is_idle: bool = False) -> None:
         """Add a connection as the youngest, also if it waited before."""
         self.leave(one)

@@ -134,29 +134,14 @@ def error_fields(error: AgentError) -> dict[str, str]:
     return {"error": type(error).__name__, "fault" if is_plain else "pii_fault": str(error)}
 
 
-def _apology() -> web.Response:
-    return answer(twiml.say_and_hang_up(TROUBLE))
-
-
-def _no_content() -> web.Response:
-    return web.Response(status=204)
-
-
-_ON_FAILURE: Mapping[str, Callable[[], web.Response]] = {
-    "/twiml": _apology,
-    "/messages": _no_content,
-    "/calls": _no_content,
-}
-"""The webhooks by the beginning of their path, and their answer after a failure."""
+_WEBHOOKS = ("/twiml", "/messages", "/calls")
+"""Beginnings of their paths."""
 
 
 @web.middleware
 async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Measure each webhook, and answer 200 or 204 when it fails."""
-    on_failure = next(
-        (respond for path, respond in _ON_FAILURE.items() if request.path.startswith(path)), None
-    )
-    if on_failure is None:
+    if not request.path.startswith(_WEBHOOKS):
         return await handler(request)
     began = request.app[TELEMETRY].now()
     try:
@@ -166,14 +151,20 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
         raise
     except AgentError as error:
         log.error("webhook.failed", **error_fields(error))
-        response = on_failure()
+        response = _after_failure(request)
     except Exception:  # the boundary of webhooks: the caller hears a sentence, not a dial tone
         log.exception("webhook.crashed")
-        response = on_failure()
+        response = _after_failure(request)
     finally:
         structlog.contextvars.unbind_contextvars("call_sid")  # the connection outlives the request
     _measure(request, response.status, began)
     return response
+
+
+def _after_failure(request: web.Request) -> web.Response:
+    if request.path.startswith("/twiml"):
+        return answer(twiml.say_and_hang_up(TROUBLE))
+    return web.Response(status=204)
 
 
 def _measure(request: web.Request, status: int, began: float) -> None:

@@ -148,9 +148,8 @@ class RelayTransport:
                         provider = self._speech.failed(self._call_sid, side)
                         log.warning("speech.provider_failed", side=side, provider=provider)
                 case inbound.IgnoredFrame(kind):
-                    self._count("agent_relay_frames_ignored_total", kind=kind)
-                case inbound.RoundTrip() | inbound.ConfigUpdated():
-                    pass
+                    if kind is not inbound.IgnoredKind.UNUSED_INFO:
+                        self._count("agent_relay_frames_ignored_total", kind=kind)
                 case _:
                     yield frame
         if is_lost_connection(self._socket.close_code, sent_end=self._has_ended):

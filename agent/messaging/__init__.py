@@ -42,40 +42,44 @@ class MessengerOptions:
     email_sender: str = ""
 
     @property
-    def lacking(self) -> Mapping[Channel, str]:
+    def unconfigured(self) -> Mapping[Channel, str]:
         """See `ports.Messenger`."""
-        lacking: dict[Channel, str] = {}
+        unconfigured: dict[Channel, str] = {}
         if variable := self.account.missing_variable:
-            lacking["sms"] = variable
+            unconfigured["sms"] = variable
         if not self.sendgrid_api_key:
-            lacking["email"] = "SENDGRID_API_KEY"
-        return MappingProxyType(lacking)
+            unconfigured["email"] = "SENDGRID_API_KEY"
+        return MappingProxyType(unconfigured)
 
 
 class CarrierMessenger:
     """`ports.Messenger` over Twilio and SendGrid; either may be missing."""
 
     def __init__(self, options: MessengerOptions, http: aiohttp.ClientSession) -> None:
-        self.lacking = options.lacking
+        self.unconfigured = options.unconfigured
         self._texts = (
             None
-            if "sms" in self.lacking
+            if "sms" in self.unconfigured
             else TwilioMessages(twilio_client(options.account, http), options.status_callback)
         )
         self._mails = (
             None
-            if "email" in self.lacking
+            if "email" in self.unconfigured
             else SendGrid(http, options.sendgrid_api_key, options.email_sender)
         )
 
     async def text(self, message: TextMessage) -> str:
         if self._texts is None:
-            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking['sms']} is not set")
+            raise MessageRefusedError(
+                MessageRefusal.OTHER, f"{self.unconfigured['sms']} is not set"
+            )
         return await self._texts.send(message)
 
     async def mail(self, mail: Mail) -> None:
         if self._mails is None:
-            raise MessageRefusedError(MessageRefusal.OTHER, f"{self.lacking['email']} is not set")
+            raise MessageRefusedError(
+                MessageRefusal.OTHER, f"{self.unconfigured['email']} is not set"
+            )
         await self._mails.send(mail)
 
 
@@ -110,8 +114,8 @@ class ListedMessenger:
         self._listed = listed
 
     @property
-    def lacking(self) -> Mapping[Channel, str]:
-        return self._messenger.lacking
+    def unconfigured(self) -> Mapping[Channel, str]:
+        return self._messenger.unconfigured
 
     async def text(self, message: TextMessage) -> str:
         if not may_text(message, self._listed):

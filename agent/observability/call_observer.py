@@ -1,25 +1,53 @@
-"""The one observer of a call: replies, turns and the receipt see what it sees.
+"""The observer of one call that counts and logs, and the telemetry of a process.
 
-Everything is on the clock of the process's metrics, which is that of the event loop.
-
-The telemetry of one process: its metrics, and an observer for each of its calls.
+Every number about calls is derived here from observed steps, on the clock of the process's metrics,
+which is that of the event loop. Times and outcomes are those of the model that was asked, as a
+caller waits for it; tokens and their speed are those of the model that answered, which a reply that
+was abandoned never tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.call.actions import Speak
-from agent.call.events import EndReason, Playback, PlaybackReported, TimerFired
+import structlog
+
+from agent.call.actions import Record, Speak
+from agent.call.events import (
+    CallerPressed,
+    CallerSpoke,
+    EndReason,
+    Playback,
+    PlaybackReported,
+    ReplyDelta,
+    Summarized,
+    SummaryFailed,
+    TimerFired,
+    TokensCounted,
+)
+from agent.call.history import CallerSaid, InputMode
+from agent.call.messages import Usage
 from agent.call.timers import StartTimer, StopTimer, Timer
-from agent.observability.call_summary import CallFacts, CallSummary
-from agent.observability.input_kinds import entry_reason, interrupt_kind
+from agent.observability.call_summary import CallFacts, CallSummary, by_kind
 from agent.observability.metrics import Metrics
-from agent.observability.reply_metrics import Replies
-from agent.observability.turn_tracker import TurnTracker
+from agent.observability.turn_stages import OURS, Activity, TrackedTurn
+from agent.observability.turn_tracker import (
+    ActivityEnded,
+    Change,
+    FirstClause,
+    FirstSpeech,
+    FirstToken,
+    TurnFinished,
+    TurnTracker,
+    interrupt_kind,
+)
 from agent.ports import ObservedStep
 
-_CLOCKS = (StartTimer, StopTimer)
+log = structlog.get_logger(__name__)
+
+_SHORTEST_WRITING_SECONDS = 0.05
+"""A reply that came all at once has no speed."""
+_TERMINATOR = "#"
 
 
 class CallObserver:
@@ -28,82 +56,207 @@ class CallObserver:
     Args:
         metrics: Of the process.
         use_case: Its name.
-        model: Tells the name of the model that answers now.
-        facts: For the receipt.
+        model: Gives the name of the model that answers now.
+        facts: For the summary.
     """
 
     def __init__(
         self, metrics: Metrics, use_case: str, model: Callable[[], str], facts: CallFacts
     ) -> None:
         self._metrics = metrics
+        self._count = metrics.count
         self._use_case = use_case
+        self._model = model
         self._facts = facts
-        self._replies = Replies(metrics.count, use_case, model)
-        self._turns = TurnTracker(metrics.count, use_case, model)
-        self._receipt = CallSummary(model)
+        self._log = log.bind(use_case=use_case)
+        self._tracker = TurnTracker()
+        self._turns = 0
+        self._summary = CallSummary(model)
         self._began = metrics.now()
         self._fell_silent: float | None = None
+        self._written: dict[int | str, float] = {}
+        """Seconds of writing of the reply that ended last; its tokens may still come."""
         metrics.add_active_calls(1)
 
     @property
     def tokens(self) -> int:
         """Of all kinds, used so far."""
-        return self._receipt.tokens
+        return self._summary.tokens
+
+    def observe(self, moment: ObservedStep) -> None:
+        if self._tracker.is_streaming(moment.event) and _is_silent(moment):
+            return  # the hot path: one more delta that led to nothing
+        kind = interrupt_kind(moment)
+        if kind:
+            self._count("agent_interrupts_total", kind=kind)
+            seconds = max(0.0, self._metrics.now() - moment.received_at)
+            self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
+        if reason := _entry_reason(moment):
+            self._count("agent_keypad_entries_total", reason=reason)
+        self._note_event(moment)
+        for change in self._tracker.observe(moment, kind):
+            self._note_change(change)
+        self._summary.observe(moment, kind)
 
     def ended(self, reason: EndReason) -> None:
         """The call is over; called once."""
         now = self._metrics.now()
         self._metrics.add_active_calls(-1)
-        self._metrics.count("agent_calls_total", use_case=self._use_case, end_reason=reason)
-        self._turns.ended(now)
+        self._count("agent_calls_total", use_case=self._use_case, end_reason=reason)
+        for change in self._tracker.ended(now):
+            self._note_change(change)
         prices = self._facts.prices
-        for model, cost in prices.each(self._receipt.used):
-            self._metrics.count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
-        self._receipt.write(
-            self._use_case, reason, self._turns.count, now - self._began, self._facts
-        )
+        for model, cost in prices.each(self._summary.used):
+            self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
+        seconds = now - self._began
+        self._summary.write(self._use_case, reason, self._turns, seconds, self._facts)
 
-    def observe(self, moment: ObservedStep) -> None:
-        """See `ports.Observer`."""
-        if self._replies.is_being_written(moment.event) and _is_silent(moment):
-            return  # one more word of many
-        if kind := interrupt_kind(moment):
-            self._metrics.count("agent_interrupts_total", kind=kind)
-            seconds = max(0.0, self._metrics.now() - moment.received_at)
-            self._metrics.count("agent_interrupt_stop_seconds", seconds, kind=kind)
-        if reason := entry_reason(moment):
-            self._metrics.count("agent_keypad_entries_total", reason=reason)
-        self._replies.observe(moment)
-        self._turns.observe(moment, kind)
-        self._receipt.observe(moment, kind)
+    def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:
+            case ReplyDelta(reply, text) if text and not self._tracker.is_open(reply):
+                self._count("agent_llm_stale_pieces_total")
+            case TokensCounted(reply, usage):
+                self._count_tokens(reply, usage)
+            case Summarized():
+                self._count("agent_summaries_total", outcome="came")
+            case SummaryFailed():
+                self._count("agent_summaries_total", outcome="failed")
             case PlaybackReported(report):
-                self._listen(report, moment.received_at)
+                self._measure_silence(report, moment.received_at)
             case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one, _ in moment.deeds):
-                self._metrics.count("agent_reprompts_total", use_case=self._use_case)
+                self._count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
 
-    def _listen(self, report: Playback, at: float) -> None:
-        """Measure the silence between the caller's voice and the agent's."""
+    def _note_change(self, change: Change) -> None:
+        match change:
+            case FirstToken(request):
+                self._count(
+                    "agent_llm_time_to_first_token_seconds",
+                    (request.first or 0.0) - request.began,
+                    model=self._model(),
+                    use_case=self._use_case,
+                )
+            case FirstClause(request, at):
+                self._count(
+                    "agent_llm_time_to_first_clause_seconds",
+                    at - request.began,
+                    model=self._model(),
+                    use_case=self._use_case,
+                )
+            case ActivityEnded(activity):
+                self._measure_activity(activity)
+            case FirstSpeech(turn):
+                response = turn.response or 0.0
+                self._count(
+                    "agent_turn_time_to_first_speech_seconds", response, use_case=self._use_case
+                )
+                ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
+                self._count("agent_turn_overhead_seconds", ours)
+            case TurnFinished(turn) if turn.cause is None:
+                self._finish_turn(turn)
+            case _:
+                pass
+
+    def _measure_activity(self, one: Activity) -> None:
+        outcome, seconds = one.outcome, one.seconds
+        if one.tool:
+            self._summary.add_tool(one)
+            self._count("agent_tool_duration_seconds", seconds, tool=one.tool, outcome=outcome)
+            return
+        model = self._model()
+        self._count("agent_llm_requests_total", model=model, outcome=outcome)
+        self._count("agent_llm_duration_seconds", seconds, model=model, outcome=outcome)
+        if one.fault:
+            self._count("agent_llm_errors_total", model=model, kind=one.fault)
+        if one.first is not None:
+            self._written = {one.key: (one.ended or one.first) - one.first}
+
+    def _finish_turn(self, turn: TrackedTurn) -> None:
+        self._turns += 1
+        self._count("agent_turns_total", use_case=self._use_case, outcome=turn.outcome)
+        for stage, seconds in turn.stages.items():
+            self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
+        self._log.info(
+            "turn.finished",
+            turn=self._turns,
+            model=self._model(),
+            outcome=turn.outcome,
+            response_ms=None if turn.response is None else _ms(turn.response),
+            total_ms=_ms(turn.total),
+            stages={str(stage): _ms(seconds) for stage, seconds in turn.stages.items()},
+            requests=len(turn.requests),
+            tool_rounds=turn.tool_rounds,
+            tools=[
+                {"name": run.tool, "ms": _ms(run.seconds), "outcome": run.outcome}
+                for run in turn.activities
+                if run.tool
+            ],
+            interrupted=turn.interrupted,
+            filler=turn.is_filler,
+            tokens=by_kind(turn.used) if turn.used else {},
+            stop=turn.stop or "",
+        )
+
+    def _count_tokens(self, reply: int | None, usage: Usage) -> None:
+        model = usage.model or self._model()
+        for kind, tokens in by_kind(usage).items():
+            self._count("agent_llm_tokens_total", tokens, model=model, kind=kind)
+        seconds = self._written.pop(reply, 0.0) if reply is not None else 0.0
+        if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
+            self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
+
+    def _measure_silence(self, report: Playback, at: float) -> None:
+        """The silence between the caller's speech and the agent's."""
         if report is Playback.CALLER_OFF:
             self._fell_silent = at
         elif report is Playback.CALLER_ON:
             self._fell_silent = None
         elif report is Playback.AGENT_ON and self._fell_silent is not None:
             seconds = at - self._fell_silent
-            self._metrics.count(
-                "agent_turn_audio_latency_seconds", seconds, use_case=self._use_case
-            )
+            self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
             self._fell_silent = None
 
 
+def _entry_reason(moment: ObservedStep) -> str:
+    """What completed a DTMF entry; empty text if no entry was completed.
+
+    `terminator`, `length` or `pause`; `speech` or `key` (one that means something by itself) came
+    between; `ended`: the call, or our part of it. A complete entry is recorded as said with keys.
+    So is a key that means something by itself: its record is just the key that was pressed.
+    """
+    typed = [
+        action.fact.text
+        for action, _ in moment.deeds
+        if isinstance(action, Record)
+        and isinstance(action.fact, CallerSaid)
+        and action.fact.means is InputMode.KEYPAD
+    ]
+    match moment.event:
+        case CallerPressed(digit) if typed[-1:] == [digit]:
+            return "key" if len(typed) > 1 else ""
+        case _ if not typed:
+            return ""
+        case CallerPressed(digit):
+            return "terminator" if digit == _TERMINATOR else "length"
+        case TimerFired(Timer.DIGITS):
+            return "pause"
+        case CallerSpoke():
+            return "speech"
+        case _:
+            return "ended"
+
+
 def _is_silent(moment: ObservedStep) -> bool:
-    return all(isinstance(action, _CLOCKS) for action, _ in moment.deeds)
+    return all(isinstance(action, StartTimer | StopTimer) for action, _ in moment.deeds)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 class Telemetry(Metrics):
-    """All metrics of one process."""
+    """All metrics of one process, and an observer for each of its calls."""
 
     def call(
         self, use_case: str, model: Callable[[], str], facts: CallFacts | None = None
@@ -112,7 +265,7 @@ class Telemetry(Metrics):
 
         Args:
             use_case: Its name.
-            model: Tells the name of the model that answers now.
-            facts: For the receipt; none are known without them.
+            model: Gives the name of the model that answers now.
+            facts: For the summary; none are known without them.
         """
         return CallObserver(self, use_case, model, facts or CallFacts())

@@ -1,11 +1,8 @@
-"""Keeps what only watches from ending or changing what it watches.
+"""Ports that count what passes through them, and the guard of observers.
 
-Metrics, receipts, records, traces and log lines observe a call. A fault in one of them is counted
-(`agent_observer_errors_total`) and logged once by its guard; the call goes on. This is one of the
-few places where any exception is caught. Rejected: a guard in each observer, because the next
-observer would be written without one.
-
-Ports that count what passes through them.
+An exception in an observer (metrics, record, trace) is counted in `agent_observer_errors_total` and
+logged once by its guard; the call goes on. This is one of the few places where any exception is
+caught. Rejected: a guard in each observer, because the next observer would be written without one.
 """
 
 from __future__ import annotations
@@ -27,11 +24,11 @@ ObserverName = Literal["metrics", "record", "trace"]
 
 
 class ObserverGuard:
-    """A context that suppresses the faults of one observer; may be entered again and again.
+    """A context that suppresses the exceptions of one observer; may be entered repeatedly.
 
     Args:
-        observer: Its name, a label of the counter.
-        count: For the faults.
+        observer: Its name, a label of the metric.
+        count: Of the process.
     """
 
     __slots__ = ("_count", "_has_logged", "_observer")
@@ -60,28 +57,25 @@ class ObserverGuard:
 
 
 OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
-"""Told of an operation that is over: its name, when it began and ended, what it raised."""
+"""Called after an operation: its name, when it began and ended, and what it raised."""
 
 
 class MeasuredMessenger:
-    """A `ports.Messenger` that counts what another one sends."""
+    """A `ports.Messenger` that counts the messages of another one."""
 
     def __init__(self, messenger: Messenger, count: Count) -> None:
         self._messenger = messenger
         self._count = count
 
     @property
-    def lacking(self) -> Mapping[Channel, str]:
-        """See `ports.Messenger`."""
-        return self._messenger.lacking
+    def unconfigured(self) -> Mapping[Channel, str]:
+        return self._messenger.unconfigured
 
     async def text(self, message: TextMessage) -> str:
-        """See `ports.Messenger`."""
         with self._counted("sms"):
             return await self._messenger.text(message)
 
     async def mail(self, mail: Mail) -> None:
-        """See `ports.Messenger`."""
         with self._counted("email"):
             await self._messenger.mail(mail)
 
@@ -99,12 +93,12 @@ class MeasuredMessenger:
 
 
 class MeasuredStore:
-    """A `ports.Store` that counts what another one does.
+    """A `ports.Store` that measures the operations of another one.
 
     Args:
         store: The other one.
-        telemetry: Where it is counted; its clock tells the times.
-        on_operation: Told of each operation too; None = nobody is.
+        telemetry: Of the process.
+        on_operation: Called after each operation; None = nothing is.
     """
 
     def __init__(
@@ -116,47 +110,38 @@ class MeasuredStore:
         self._guard = ObserverGuard("trace", telemetry.count)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        """See `ports.Store`."""
         with self._measured("get"):
             return await self._store.get(pk, sk)
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """See `ports.Store`."""
         with self._measured("get_many"):
             return await self._store.get_many(keys)
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        """See `ports.Store`."""
         with self._measured("put"):
             return await self._store.put(item, only_if_absent=only_if_absent)
 
     async def put_newer(self, item: Item) -> bool:
-        """See `ports.Store`."""
         with self._measured("put_newer"):
             return await self._store.put_newer(item)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        """See `ports.Store`."""
         with self._measured("merge"):
             await self._store.merge(pk, sk, attributes)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         with self._measured("query"):
             return await self._store.query(pk, sk_prefix)
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         with self._measured("query_index"):
             return await self._store.query_index(pk1, sk1_prefix)
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        """See `ports.Store`."""
         with self._measured("move"):
             return await self._store.move(pk, sk, item)
 
     async def close(self) -> None:
-        """See `ports.Store`."""
         await self._store.close()
 
     def _measured(self, operation: str) -> _Measured:

@@ -1,13 +1,18 @@
 """All metrics of a process: names, labels, buckets, and the one way to count.
 
-Everything that counts is given `Metrics.count` as a `ports.Count`, so that only this package knows
-Prometheus. Labels are bounded sets, never a call id or a phone number.
+- Everything that counts is given `Metrics.count` as a `ports.Count`, so that only this package
+  knows Prometheus. Labels are bounded sets, never a call id or a phone number.
+- `EmbeddedMetrics` writes two of them to the log in CloudWatch's embedded metric format, which
+  CloudWatch Logs extracts: nothing has to be installed and no permission given. Scaling and alarms
+  of `cloud-deploy-infra-template.yml` use them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,6 +32,10 @@ _LONG = (*_FINE, 10.0, 15.0, 30.0)
 _STAGE = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.65, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _SPEED = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 """Tokens per second; speech needs about five."""
+EMBEDDED_SECONDS = 30.0
+NAMESPACE = "VoiceAgent"
+_AT_CAPACITY = ("busy", "overload", "full")
+"""Reasons of `agent_calls_refused_total` for which a caller finds the service at capacity."""
 
 
 class MetricSpec(NamedTuple):
@@ -278,3 +287,60 @@ class _LostLogLines(Collector):
         yield CounterMetricFamily(
             "agent_log_lines_lost", "Log lines that could not be written.", value=lost_lines()
         )
+
+
+class EmbeddedMetrics:
+    """Writes a line with the metrics of one process for CloudWatch every 30 seconds.
+
+    - `ActiveCalls`: of this process, so their average is calls per task;
+    - `CallsRefused`: callers refused at capacity since the line before.
+
+    A draining process writes none, or its few calls would pull the average down while others are
+    full. Rejected: a line by structlog, which would have level and time stamp in it.
+
+    Args:
+        metrics: Of the process.
+        service: Value of the dimension: the host of `WS_URL`, the same in all processes.
+        write: Takes a line with its line end.
+        clock: Epoch seconds.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        service: str,
+        write: Callable[[str], object],
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._metrics = metrics
+        self._service = service
+        self._write = write
+        self._clock = clock
+        self._refused = 0
+
+    async def run(self) -> None:
+        """Write a line now and every 30 seconds, until cancelled."""
+        while True:
+            self.publish()
+            await asyncio.sleep(EMBEDDED_SECONDS)
+
+    def publish(self) -> None:
+        """Write one line, unless the process drains."""
+        if self._metrics.value("agent_draining"):
+            return
+        refused = sum(
+            int(self._metrics.value("agent_calls_refused_total", reason=reason))
+            for reason in _AT_CAPACITY
+        )
+        self._write(self._line(int(self._metrics.value("agent_active_calls")), refused) + "\n")
+        self._refused = refused
+
+    def _line(self, active: int, refused: int) -> str:
+        counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": [["Service"]],
+            "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+        }
+        aws = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
+        return json.dumps({"_aws": aws, "Service": self._service, **counts})

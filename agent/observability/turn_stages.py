@@ -1,11 +1,10 @@
-"""Where the time of one turn of the caller goes.
+"""One turn of a call: its activities, and where its time goes.
 
-A turn is a clock with one hand. At every moment it is in exactly one stage, and whatever happens
-only moves the hand to another one. So the stages are disjoint and their sum is the time measured,
-by construction; there is nothing to reconcile. Rejected: a time stamp for each step of a turn and
-differences between them, which break as soon as a reply calls tools and is asked again.
+A turn is in exactly one stage at a time, so stage durations are disjoint and add up to the turn.
+Rejected: a time stamp for each step of a turn and differences between them, which break as soon as
+a reply calls tools and is asked again.
 
-Until the caller hears something (together: the response latency):
+Stages until the caller hears something (together: the response latency):
 
     hold         words or keys received that may not be all: more are waited for
     prepare      all received, nothing asked yet: a look at edits, our own code
@@ -26,8 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.call.events import Event
 from agent.call.messages import StopReason, Usage
-from agent.observability.call_summary import total
 
 
 class Stage(StrEnum):
@@ -53,155 +52,151 @@ _SPOKEN = {
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
 """Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
-"""Of the response latency: neither the model's nor a tool's, nor the caller's to go on."""
+"""The part of the response latency that is neither the model's, a tool's nor the caller's."""
 
 
-@dataclass(slots=True)
-class ToolRun:
-    """A tool of a turn."""
+@dataclass(slots=True, eq=False)
+class Activity:
+    """A model request or a tool run; all times are seconds on the clock of the call."""
 
-    name: str
+    key: int | str
+    """Number of the reply, or identifier of the tool call."""
+    tool: str
+    """Name of the tool; empty = a model request."""
     began: float
-    seconds: float = 0.0
+    turn: TrackedTurn
+    first: float | None = None
+    """When the first text or tool call of a reply came."""
+    is_spoken: bool = False
+    """Text of the reply was written to the line."""
+    ended: float | None = None
     outcome: str = "running"
+    """Of a request `finished`, `failed`, `cancelled`; of a tool `ok`, `error`, `cancelled`."""
+    fault: str = ""
+    """Why a request failed."""
+    stop: StopReason | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Its duration; 0 while it runs."""
+        return 0.0 if self.ended is None else self.ended - self.began
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TrackedTurn:
-    """One turn of the caller; all times are seconds on one clock.
+    """One turn; all times are seconds on the clock of the call.
 
-    Times may be told a little out of order (an event is stamped when it comes, an action when it
-    is done); one that lies before the last one counts as that.
+    Times may come slightly out of order (an event is stamped when it comes, an action when it is
+    done): one that lies before the latest one counts as the latest one.
     """
 
     began: float
+    """The last words or keys before something was done about them."""
+    cause: Event | None = None
+    """What made the agent act by itself; None = the caller did."""
+    heard_at: float = 0.0
+    """The first of its words or keys."""
+    words: list[str] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
     is_going: bool = False
     """Something was done about what the caller said."""
+    is_closed: bool = False
     stages: dict[Stage, float] = field(default_factory=dict)
     response: float | None = None
     """Seconds until the first text was written."""
+    last_speech: float | None = None
+    """When the last text was written."""
     is_filler: bool = False
-    """That text was a filler."""
+    """The first text was a filler."""
     interrupted: str = ""
-    """How the caller broke in; empty = did not."""
+    """Kind of the interrupt; empty = none."""
     is_failed: bool = False
-    """A reply ended in a fault."""
-    stop: StopReason | None = None
-    """Why the last reply that was not left ended; None if there was none."""
+    """A reply of it failed."""
     used: Usage | None = None
-    """By its requests, as far as they have told."""
+    """By its requests, as far as their tokens were reported."""
     tool_rounds: int = 0
-    tools: dict[str, ToolRun] = field(default_factory=dict)
-    _requests: set[int] = field(default_factory=set)
-    _asked: set[int] = field(default_factory=set)
-    _writing: set[int] = field(default_factory=set)
-    _running: set[str] = field(default_factory=set)
     _stage: Stage = Stage.PREPARE
     _since: float = 0.0
 
     def __post_init__(self) -> None:
-        self._since = self.began
+        self.heard_at = self._since = self.began
+
+    @property
+    def outcome(self) -> str:
+        """`answered`, `interrupted`, `failed` (at best an apology was heard) or `silent`."""
+        if self.interrupted:
+            return "interrupted"
+        if self.is_failed:
+            return "failed"
+        return "silent" if self.response is None else "answered"
+
+    @property
+    def requests(self) -> list[Activity]:
+        """Its model requests."""
+        return [one for one in self.activities if not one.tool]
+
+    @property
+    def stop(self) -> StopReason | None:
+        """Why its last reply that was not abandoned ended."""
+        stops = [one.stop for one in self.activities if one.stop is not None]
+        return stops[-1] if stops else None
 
     @property
     def is_over(self) -> bool:
-        """Nothing is under way for it any more."""
-        return self.is_going and not (self._asked or self._writing or self._running)
-
-    @property
-    def requests(self) -> int:
-        """How often the model was asked."""
-        return len(self._requests)
+        """None of its activities is under way."""
+        return self.is_going and all(one.ended is not None for one in self.activities)
 
     @property
     def total(self) -> float:
         """Seconds until now, or until its end."""
         return self._since - self.began
 
-    def held(self, at: float) -> None:
+    @property
+    def over(self) -> float:
+        """Its end, or the latest time that is known of it."""
+        return self._since
+
+    def restart(self, at: float) -> None:
+        """More words came before anything was done."""
+        self.began = self._since = at
+        self.stages.clear()
+
+    def advance(self, at: float) -> None:
+        """Add the time until now to the current stage."""
+        if at > self._since and not self.is_closed:
+            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
+            self._since = at
+
+    def hold(self, at: float) -> None:
         """Until now the caller might have gone on; nothing was done yet."""
         if not self.is_going:
             self._stage = Stage.HOLD
             self.advance(at)
             self._stage = Stage.PREPARE
 
-    def asked(self, reply: int, at: float) -> None:
-        """The model was asked."""
-        self.advance(at)
-        self.is_going = True
-        self._requests.add(reply)
-        self._asked.add(reply)
-        self._settle()
-
-    def wrote(self, reply: int, at: float) -> None:
-        """The model has given the first text or call of a reply."""
-        if reply in self._asked:
-            self.advance(at)
-            self._asked.remove(reply)
-            self._writing.add(reply)
-            self._settle()
-
-    def reply_ended(self, reply: int, at: float) -> None:
-        """Nothing more of a reply will come."""
-        if reply in self._asked or reply in self._writing:
-            self.advance(at)
-            self._asked.discard(reply)
-            self._writing.discard(reply)
-            self._settle()
-
-    def reply_finished(self, reply: int, stop: StopReason, at: float) -> None:
-        """A reply came to its end."""
-        if reply in self._asked or reply in self._writing:
-            self.stop = stop
-        self.reply_ended(reply, at)
-
-    def counted(self, reply: int | None, usage: Usage) -> None:
-        """A request has used so much; nothing if it is not one of this turn."""
-        if reply in self._requests:
-            self.used = total([self.used, usage] if self.used else [usage])
-
-    def tool_began(self, call_id: str, name: str, at: float) -> None:
-        """A tool runs."""
-        self.advance(at)
-        self.is_going = True
-        self.tools[call_id] = ToolRun(name, at)
-        self._running.add(call_id)
-        self._settle()
-
-    def tool_ended(self, call_id: str, outcome: str, at: float) -> None:
-        """A tool runs no more."""
-        if call_id in self._running:
-            self.advance(at)
-            self._running.remove(call_id)
-            run = self.tools[call_id]
-            run.seconds, run.outcome = max(0.0, at - run.began), outcome
-            self._settle()
-
-    def spoke(self, at: float, *, is_filler: bool) -> bool:
+    def speak(self, at: float, *, is_filler: bool) -> bool:
         """Text was written; whether it was the first of the turn."""
         self.advance(at)
+        self.last_speech = at
         if self.response is not None:
             return False
         self.is_going = True
         self.response, self.is_filler = self.total, is_filler
-        self._settle()
+        self.settle()
         return True
 
-    def advance(self, at: float) -> None:
-        """Time has passed."""
-        if at > self._since:
-            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
-            self._since = at
-
-    def _settle(self) -> None:
-        if self._asked:
+    def settle(self) -> None:
+        """Choose the stage by what is under way."""
+        under_way = [one for one in self.activities if one.ended is None]
+        requests = [one for one in under_way if not one.tool]
+        if any(one.first is None for one in requests):
             stage = Stage.MODEL
-        elif self._writing:
+        elif requests:
             stage = Stage.PHRASE
-        elif self._running:
+        elif under_way:
             stage = Stage.TOOL
         else:
             stage = Stage.PHRASE if self.requests else Stage.PREPARE
-        self._stage = stage if self.response is None else self._spoken(stage)
-
-    def _spoken(self, stage: Stage) -> Stage:
-        return _SPOKEN[stage] if self._asked or self._writing or self._running else Stage.CLOSING
+        if self.response is not None:
+            stage = _SPOKEN[stage] if under_way else Stage.CLOSING
+        self._stage = stage

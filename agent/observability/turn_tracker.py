@@ -1,21 +1,31 @@
-"""The turns of one call: measured, and one log line for each.
+"""The turns of one call: what is under way, and when each turn begins and ends.
 
-A turn begins with the words or keys that led to something: words that were held until more came
-do not count as waiting, as the caller was still speaking. It is over when nothing is under way for
-it any more. Its line is written a little later, when it is known whether the caller heard it out:
-at the end of the playback, at an interrupt, with the next words or at the end of the call.
+Rules:
 
-What the agent says by itself (a re-prompt, the result of a tool that outlived its turn) is no turn.
+- A turn begins with the words or keys that led to something. Words that are held until more come
+  are no wait, as the caller is still speaking. It is over when none of its activities (model
+  requests and tool runs) is under way.
+- It is reported a little later (`TurnFinished`), when it is known whether the caller heard it
+  out: at the end of the playback, at an interrupt, with the next words, or at the end of the call.
+- What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
+  unprompted turn. It is no turn of the caller: metrics, log and traces leave it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import structlog
-
-from agent.call.actions import Action, CancelReply, CancelTool, RunTool, Speak, StartReply
+from agent.call.actions import (
+    Action,
+    CancelReply,
+    CancelTool,
+    Record,
+    RunTool,
+    Speak,
+    StartReply,
+)
 from agent.call.events import (
+    CallerInterrupted,
     CallerPressed,
     CallerSpoke,
     Event,
@@ -30,190 +40,264 @@ from agent.call.events import (
 )
 from agent.call.messages import Usage
 from agent.call.timers import Timer
-from agent.observability.call_summary import by_kind
-from agent.observability.input_kinds import ORDER_SECONDS
-from agent.observability.turn_stages import OURS, TrackedTurn
-from agent.ports import Count, ObservedStep
+from agent.observability.call_summary import total
+from agent.observability.turn_stages import Activity, TrackedTurn
+from agent.ports import ObservedStep
 
-log = structlog.get_logger(__name__)
-
-Milliseconds = float
+ORDER_SECONDS = 0.5
+"""Twilio does not document whether it reports the agent's silence before or after the interrupt
+that caused it. An interrupt within this time after that report counts as one of the playback."""
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete."""
 
 
+class ActivityBegan(NamedTuple):
+    """A model was asked, or a tool was started."""
+
+    activity: Activity
+
+
+class FirstToken(NamedTuple):
+    """The first text or tool call of a reply came."""
+
+    activity: Activity
+
+
+class FirstClause(NamedTuple):
+    """The first text of a reply was written to the line."""
+
+    activity: Activity
+    at: float
+
+
+class ActivityEnded(NamedTuple):
+    """A reply or tool is over."""
+
+    activity: Activity
+
+
+class FirstSpeech(NamedTuple):
+    """The first text of a turn was written to the line."""
+
+    turn: TrackedTurn
+
+
+class TurnFinished(NamedTuple):
+    """A turn is over and its outcome is known."""
+
+    turn: TrackedTurn
+
+
+Change = ActivityBegan | FirstToken | FirstClause | ActivityEnded | FirstSpeech | TurnFinished
+
+
 class TurnTracker:
-    """Follows the turns of one call.
+    """Follows the turns of one call."""
 
-    Args:
-        count: Of the process.
-        use_case: Its name.
-        model: Tells the name of the model that answers now.
-    """
-
-    def __init__(self, count: Count, use_case: str, model: Callable[[], str]) -> None:
-        self._count = count
-        self._use_case = use_case
-        self._model = model
-        self._log = log.bind(use_case=use_case)
+    def __init__(self) -> None:
         self._turn: TrackedTurn | None = None
-        self._untold: TrackedTurn | None = None
+        self._over: TrackedTurn | None = None
         """Over, and perhaps still being played."""
+        self._unprompted: TrackedTurn | None = None
         self._silent_since: float | None = None
-        """When that was reported to have been played."""
-        self.count = 0
+        """When the agent's silence was reported."""
+        self._open: dict[int | str, Activity] = {}
+        self._finishing: Activity | None = None
+        """The request that the present event ends; its last text is written after that."""
+        self._changes: list[Change] = []
 
-    def observe(self, moment: ObservedStep, kind: str) -> None:
-        """Follow one moment of the call; `kind` is its `interrupt_kind`."""
-        event, received_at, deeds = moment
+    def is_open(self, reply: int) -> bool:
+        """The reply is under way."""
+        return reply in self._open
+
+    def is_streaming(self, event: Event) -> bool:
+        """The event is a piece of a reply, and not its first."""
+        if not isinstance(event, ReplyDelta):
+            return False
+        request = self._open.get(event.reply)
+        return request is not None and request.first is not None
+
+    def observe(self, step: ObservedStep, kind: str) -> list[Change]:
+        """What changes with one step of the call, in order; `kind` is its `interrupt_kind`."""
+        event, received_at, deeds = step
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
-            self._tell()
+            self._finish()
         if kind and kind != "empty":
-            self._interrupted(kind, received_at)
+            self._interrupt(kind, received_at)
+        self._note_event(event, received_at, step.actions)
+        for action, at in deeds:
+            self._note_action(event, received_at, action, at)
+        for turn in (self._turn, self._unprompted):
+            if turn is not None and turn.is_over:
+                self._close(turn, step.done_at)
         match event:
-            case CallerPressed() | CallerSpoke(is_final=True):
-                self._heard(received_at, has_begun=_begins(deeds))
-            case TokensCounted(reply, usage):
-                self._add_usage(reply, usage)
-            case _:
-                pass
-        if (turn := self._turn) is not None:
-            _note_event(turn, event, received_at)
-            for action, at in deeds:
-                self._note_action(turn, event, action, at)
-            if turn.is_over:
-                turn.advance(moment.done_at)
-                self._close()
-        match event:
-            case PlaybackReported(Playback.AGENT_OFF) if self._untold is not None:
+            case PlaybackReported(Playback.AGENT_OFF) if self._over is not None:
                 self._silent_since = received_at
             case TimerFired(Timer.PLAYBACK):
-                self._tell()
+                self._finish()
+            case _:
+                pass
+        return self._take_changes()
+
+    def ended(self, now: float) -> list[Change]:
+        """The call is over; activities under way stay without an end."""
+        for turn in (self._turn, self._unprompted):
+            if turn is not None and turn.is_going:
+                self._close(turn, now)
+        self._finish()
+        return self._take_changes()
+
+    def _take_changes(self) -> list[Change]:
+        changes, self._changes = self._changes, []
+        return changes
+
+    def _note_event(self, event: Event, at: float, actions: list[Action]) -> None:
+        self._finishing = None
+        match event:
+            case CallerSpoke(text, True):
+                self._hear(text, at, actions)
+            case CallerPressed(digit):
+                self._hear(digit, at, actions)
+            case TimerFired(timer) if timer in _WAITS_FOR_CALLER and self._turn is not None:
+                self._turn.hold(at)
+            case TokensCounted(reply, usage):
+                self._add_usage(reply, usage)
+            case ReplyDelta(reply, text) if text:
+                self._note_first(reply, at)
+            case ReplyFinished(reply, calls, stop) if reply in self._open:
+                self._finishing = self._open[reply]
+                if calls:
+                    self._note_first(reply, at)
+                    self._finishing.turn.tool_rounds += 1
+                self._finishing.stop = stop
+                self._end(reply, at, "finished")
+            case ReplyFailed(reply, fault) if reply in self._open:
+                self._open[reply].turn.is_failed = True
+                self._open[reply].fault = fault
+                self._end(reply, at, "failed")
+            case ToolFinished(call_id, outcome):
+                self._end(call_id, at, "error" if outcome.is_error else "ok")
             case _:
                 pass
 
-    def ended(self, now: float) -> None:
-        """The call is over."""
-        if self._turn is not None and self._turn.is_going:
-            self._turn.advance(now)
-            self._close()
-        self._tell()
-
-    def _heard(self, at: float, *, has_begun: bool) -> None:
-        if self._turn is not None and self._turn.is_going and has_begun:
-            self._turn.advance(at)
-            self._close()
-        if self._turn is None or not self._turn.is_going:
-            self._turn = TrackedTurn(at)
-        self._tell()
-
-    def _add_usage(self, reply: int | None, usage: Usage) -> None:
-        """Tokens come when their reply is over, and with it perhaps the turn."""
-        for turn in (self._turn, self._untold):
-            if turn is not None:
-                turn.counted(reply, usage)
-
-    def _interrupted(self, kind: str, at: float) -> None:
-        if self._turn is not None and self._turn.is_going:
-            self._turn.interrupted = kind
-            self._turn.advance(at)
-            self._close()
-        elif self._untold is not None:
-            self._untold.interrupted = kind
-        self._tell()
-
-    def _note_action(self, turn: TrackedTurn, event: Event, action: Action, at: float) -> None:
+    def _note_action(self, event: Event, received_at: float, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
-                turn.asked(reply, at)
-            case CancelReply(reply):
-                turn.reply_ended(reply, at)
+                self._begin(reply, "", at, self._turn_for(event, received_at))
             case RunTool(call):
-                turn.tool_began(call.id, call.name, at)
+                self._begin(call.id, call.name, at, self._turn_for(event, received_at))
+            case CancelReply(reply):
+                self._end(reply, at, "cancelled")
             case CancelTool(call_id):
-                turn.tool_ended(call_id, "cancelled", at)
-            case Speak(_, text) if text and (turn.is_going or _answers_caller(event)):
-                is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
-                if turn.spoke(at, is_filler=is_filler):
-                    self._measure_response(turn)
+                self._end(call_id, at, "cancelled")
+            case Speak(_, text) if text:
+                self._speak(event, at)
             case _:
                 pass
 
-    def _measure_response(self, turn: TrackedTurn) -> None:
-        response = turn.response or 0.0
-        self._count("agent_turn_time_to_first_speech_seconds", response, use_case=self._use_case)
-        ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
-        self._count("agent_turn_overhead_seconds", ours)
+    def _turn_for(self, event: Event, at: float) -> TrackedTurn:
+        if self._turn is not None:
+            return self._turn
+        if self._unprompted is None:
+            self._unprompted = TrackedTurn(at, event)
+        return self._unprompted
 
-    def _close(self) -> None:
-        """The turn under way is over."""
-        self._tell()
-        self._untold, self._turn = self._turn, None
+    def _hear(self, words: str, at: float, actions: list[Action]) -> None:
+        begins = any(isinstance(action, StartReply | RunTool) for action in actions)
+        if self._turn is not None and self._turn.is_going and begins:
+            self._close(self._turn, at)
+        if self._turn is None:
+            self._turn = TrackedTurn(at)
+        elif not self._turn.is_going:
+            self._turn.restart(at)
+        self._turn.words.append(words)
+        self._finish()
 
-    def _tell(self) -> None:
-        """Write the line of the turn that is over."""
-        turn, self._untold = self._untold, None
-        self._silent_since = None
+    def _interrupt(self, kind: str, at: float) -> None:
+        if self._turn is not None and self._turn.is_going:
+            self._turn.interrupted = kind
+            self._close(self._turn, at)
+        elif self._over is not None:
+            self._over.interrupted = kind
+        self._finish()
+
+    def _add_usage(self, reply: int | None, usage: Usage) -> None:
+        """Tokens are reported when their reply is over, and with it perhaps the turn."""
+        for turn in (self._turn, self._over):
+            if turn is not None and any(one.key == reply for one in turn.activities):
+                turn.used = total([turn.used, usage] if turn.used else [usage])
+
+    def _begin(self, key: int | str, tool: str, at: float, turn: TrackedTurn) -> None:
+        turn.advance(at)
+        turn.is_going = True
+        activity = Activity(key, tool, at, turn)
+        turn.activities.append(activity)
+        self._open[key] = activity
+        turn.settle()
+        self._changes.append(ActivityBegan(activity))
+
+    def _note_first(self, key: int | str, at: float) -> None:
+        activity = self._open.get(key)
+        if activity is not None and activity.first is None:
+            activity.turn.advance(at)
+            activity.first = max(at, activity.began)
+            activity.turn.settle()
+            self._changes.append(FirstToken(activity))
+
+    def _end(self, key: int | str, at: float, outcome: str) -> None:
+        if (activity := self._open.pop(key, None)) is not None:
+            activity.turn.advance(at)
+            activity.ended, activity.outcome = max(at, activity.began), outcome
+            activity.turn.settle()
+            self._changes.append(ActivityEnded(activity))
+
+    def _speak(self, event: Event, at: float) -> None:
+        for one in (*self._open.values(), self._finishing):
+            if one is not None and one.first is not None and not one.is_spoken:
+                one.is_spoken = True
+                self._changes.append(FirstClause(one, at))
+        turn = self._turn
+        if turn is None or not (turn.is_going or _answers_caller(event)):
+            turn = self._unprompted
         if turn is None:
             return
-        self.count += 1
-        outcome = outcome_of(turn)
-        self._count("agent_turns_total", use_case=self._use_case, outcome=outcome)
-        for stage, seconds in turn.stages.items():
-            self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
-        self._log.info(
-            "turn.finished",
-            turn=self.count,
-            model=self._model(),
-            outcome=outcome,
-            response_ms=None if turn.response is None else _ms(turn.response),
-            total_ms=_ms(turn.total),
-            stages={str(stage): _ms(seconds) for stage, seconds in turn.stages.items()},
-            requests=turn.requests,
-            tool_rounds=turn.tool_rounds,
-            tools=[
-                {"name": run.name, "ms": _ms(run.seconds), "outcome": run.outcome}
-                for run in turn.tools.values()
-            ],
-            interrupted=turn.interrupted,
-            filler=turn.is_filler,
-            tokens=by_kind(turn.used) if turn.used else {},
-            stop=turn.stop or "",
-        )
+        is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
+        if turn.speak(at, is_filler=is_filler) and turn.cause is None:
+            self._changes.append(FirstSpeech(turn))
+
+    def _close(self, turn: TrackedTurn, at: float) -> None:
+        """The turn is over."""
+        turn.advance(at)
+        turn.is_closed = True
+        if turn is self._unprompted:
+            self._unprompted = None
+            self._changes.append(TurnFinished(turn))
+        else:
+            self._finish()
+            self._over, self._turn = turn, None
+
+    def _finish(self) -> None:
+        """Report the turn that is over."""
+        turn, self._over = self._over, None
+        self._silent_since = None
+        if turn is not None:
+            self._changes.append(TurnFinished(turn))
 
 
-def outcome_of(turn: TrackedTurn) -> str:
-    """`answered`, `interrupted`, `failed` (the caller heard an apology at best) or `silent`."""
-    if turn.interrupted:
-        return "interrupted"
-    if turn.is_failed:
-        return "failed"
-    return "silent" if turn.response is None else "answered"
-
-
-def _note_event(turn: TrackedTurn, event: Event, at: float) -> None:
-    match event:
-        case TimerFired(timer) if timer in _WAITS_FOR_CALLER:
-            turn.held(at)
-        case ReplyDelta(reply, text) if text:
-            turn.wrote(reply, at)
-        case ReplyFinished(reply, calls, stop):
-            if calls:
-                turn.wrote(reply, at)
-                turn.tool_rounds += 1
-            turn.reply_finished(reply, stop, at)
-        case ReplyFailed(reply):
-            turn.is_failed = True
-            turn.reply_ended(reply, at)
-        case ToolFinished(call_id, outcome):
-            turn.tool_ended(call_id, "error" if outcome.is_error else "ok", at)
+def interrupt_kind(step: ObservedStep) -> str:
+    """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text = no interrupt."""
+    cuts = any(isinstance(action, CancelReply) for action, _ in step.deeds)
+    match step.event:
+        case CallerInterrupted():
+            is_real = cuts or any(isinstance(action, Record) for action, _ in step.deeds)
+            return "speech" if is_real else "empty"
+        case CallerSpoke() if cuts:
+            return "new_words"
+        case CallerPressed() if cuts:
+            return "keypad"
         case _:
-            pass
-
-
-def _begins(deeds: Sequence[tuple[Action, float]]) -> bool:
-    return any(isinstance(action, StartReply | RunTool) for action, _ in deeds)
+            return ""
 
 
 def _answers_caller(event: Event) -> bool:
@@ -221,7 +305,3 @@ def _answers_caller(event: Event) -> bool:
     if isinstance(event, TimerFired):
         return event.timer in _ANSWERS_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)
-
-
-def _ms(seconds: float) -> Milliseconds:
-    return round(seconds * 1000, 1)

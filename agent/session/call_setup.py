@@ -31,10 +31,10 @@ from agent.settings import Settings
 from agent.store.call_state import call_item as session
 from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
-from agent.usecases import profiles, prompt, versions
+from agent.usecases import prompt, versions
 from agent.usecases import record as records
-from agent.usecases.prompt import PastDealing
-from agent.usecases.use_case import Profile, UseCase
+from agent.usecases.prompt import HistoryEntry
+from agent.usecases.use_case import PROFILE, Profile, UseCase, profile_from_item
 
 log = structlog.get_logger(__name__)
 
@@ -85,10 +85,10 @@ class CallSetup:
         """
         caller, made_for = session.identity_of(webhook), session.outbound_use_case(webhook)
         likely = made_for or self._settings.stack_use_case
-        keys = [(likely, records.CONFIGURATION), *([(caller, profiles.PROFILE)] if caller else [])]
+        keys = [(likely, records.CONFIGURATION), *([(caller, PROFILE)] if caller else [])]
         record, *found = await self._store.get_many(keys)
         item = (found[0] if found else None) or {}
-        profile = profiles.profile_from_item(item) if item else Profile(caller)
+        profile = profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
         if made_for:
             use_case, version = await self._chosen({likely: record}, made_for, whom)
@@ -178,7 +178,7 @@ class CallSetup:
     def faults_of(self, record: Item) -> tuple[str, ...]:
         """What of a record is left out because it is wrong."""
         try:
-            return self.parse(record).faults
+            return self.parse(record).errors
         except UseCaseError as error:
             return (str(error),)
 
@@ -237,10 +237,10 @@ class CallSetup:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         listed = prompt.lists_use_cases(use_case)
         demos = await records.use_cases(self._store) if listed else []
-        before = await self._past(use_case, caller) if prompt.tells_history(use_case) else ()
+        before = await self._past(use_case, caller) if prompt.uses_history(use_case) else ()
         return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
 
-    async def _past(self, use_case: UseCase, caller: str) -> tuple[PastDealing, ...]:
+    async def _past(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
         prefixes = (
             order_history.key_prefixes([tool.name for tool in use_case.tools]) if caller else ()
         )

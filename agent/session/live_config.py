@@ -134,7 +134,7 @@ class LiveConfiguration:
         if item is not None and session.is_edited(item, self._seen_item):
             self._seen_item = item
             in_force = await _in_force(self._means, self._record, item)
-            _refuse_new(in_force.use_case.faults, self._in_force.use_case.faults)
+            _refuse_new(in_force.use_case.errors, self._in_force.use_case.errors)
             self._in_force, self._item = in_force, item
             return True
         return False
@@ -150,7 +150,7 @@ class LiveConfiguration:
     async def _follow_record(self, record: Item) -> None:
         setups = self._means.setups
         renewed = await setups.renew(record, self._item)
-        _refuse_new(renewed.use_case.faults, setups.faults_of(self._record))
+        _refuse_new(renewed.use_case.errors, setups.faults_of(self._record))
         attributes = session.set_up_attributes(renewed)
         item = {**self._item, **attributes}
         in_force = await _in_force(self._means, record, item)
@@ -171,7 +171,7 @@ def brief_of(use_case: UseCase, item: Item) -> CallConfig:
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
-        can_hand_off=use_case.desk is not None,
+        can_hand_off=use_case.transfer_target is not None,
         language=use_case.relay.get("language", "en-US"),
     )
 

@@ -16,10 +16,14 @@ from agent import call as conversation
 from agent.call.actions import StartReply
 from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
-from agent.observability import VersionStamp as ReceiptStamp
-from agent.observability.recording.digests import asks_digest, prompt_digest, tools_digest
+from agent.observability import VersionStamp
 from agent.observability.recording.replay import Today
-from agent.observability.recording.serialization import Beginning, RecordStamp
+from agent.observability.recording.serialization import (
+    Beginning,
+    asks_digest,
+    prompt_digest,
+    tools_digest,
+)
 from agent.ports import Item
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, brief_of, request_of, template_of
@@ -42,12 +46,10 @@ def beginning_of(
         resumption: None for its first line.
         now: Epoch seconds.
     """
-    request = configuration.request(_NOTHING_ASKED)
-    stamp = _stamp(configuration.use_case.name, item, configuration.template, request)
     return Beginning(
         brief=configuration.brief,
         resumption=resumption,
-        stamp=stamp,
+        stamp=answering(configuration, item),
         began_ms=int(now * 1000),
         webhook={name: str(item[name]) for name in _WEBHOOK if name in item},
         profile=session.profile_item_of(item),
@@ -59,11 +61,10 @@ def asks_of(configuration: LiveConfiguration) -> str:
     return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
 
 
-def answering(configuration: LiveConfiguration, item: Item) -> ReceiptStamp:
-    """Which versions answer a call now, for its receipt: the digests are those of its record."""
+def answering(configuration: LiveConfiguration, item: Item) -> VersionStamp:
+    """Which versions answer a call now."""
     request = configuration.request(_NOTHING_ASKED)
-    prompt, tools = prompt_digest(configuration.template), tools_digest(request.tools)
-    return ReceiptStamp(session.version_of(item), prompt, tools)
+    return _stamp(configuration.use_case.name, item, configuration.template, request)
 
 
 async def today(setups: CallSetup, began: Beginning, model: str) -> Today:
@@ -93,8 +94,8 @@ async def today(setups: CallSetup, began: Beginning, model: str) -> Today:
 
 def _stamp(
     use_case: str, item: Mapping[str, object], template: object, request: ReplyRequest
-) -> RecordStamp:
-    return RecordStamp(
+) -> VersionStamp:
+    return VersionStamp(
         use_case=use_case,
         version=session.version_of(item),
         model=str(item.get("llmModel", "")),

@@ -35,7 +35,7 @@ from typing import Self, TypeVar
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_fault
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
 
 _RETRY_SECONDS = 0.02
 _FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
@@ -326,7 +326,7 @@ def _row(item: Item) -> _Row:
     except (TypeError, ValueError, RecursionError) as error:
         kind = type(error).__name__
         raise StoreRefusedError(f"an item cannot be written: {kind}") from error
-    if len(text) > ITEM_BYTES and (fault := size_fault(item)):
+    if len(text) > ITEM_BYTES and (fault := size_error(item)):
         raise StoreRefusedError(fault)
     return (pk, sk, *indexed, expires, text)
 

@@ -68,7 +68,7 @@ class ToolRegistry:
 
     Args:
         tools: The built-in tools.
-        lacking: Channels that are not configured, each with the missing variable.
+        unconfigured: Channels that are not configured, each with the missing variable.
         http: Runs the HTTP tools that use cases declare.
         sources: Servers that offer tools.
     """
@@ -76,7 +76,7 @@ class ToolRegistry:
     def __init__(
         self,
         tools: Iterable[Tool],
-        lacking: Mapping[Channel, str],
+        unconfigured: Mapping[Channel, str],
         http: HttpTools,
         sources: Iterable[ToolSource] = (),
     ) -> None:
@@ -86,8 +86,10 @@ class ToolRegistry:
         self.unavailable: dict[str, str] = {}
         """Built-in tools that cannot be used in this process, each with the reason."""
         for each in tools:
-            if each.needs is not None and each.needs in lacking:
-                self.unavailable[each.spec.name] = f"not configured here: {lacking[each.needs]}"
+            if each.needs is not None and each.needs in unconfigured:
+                self.unavailable[each.spec.name] = (
+                    f"not configured here: {unconfigured[each.needs]}"
+                )
             else:
                 self._tools[each.spec.name] = each
 

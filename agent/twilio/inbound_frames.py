@@ -46,6 +46,8 @@ class IgnoredKind(StrEnum):
     """The kinds of `IgnoredFrame`."""
 
     UNKNOWN_TYPE = "unknown_type"
+    UNUSED_INFO = "unused_info"
+    """`roundTripDelayMs` or `configUpdated`."""
     UNKNOWN_INFO = "unknown_info"
     """An `info` frame whose name, or whose on/off value, is not known."""
 
@@ -72,21 +74,6 @@ class RelayError:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """The duration of Twilio's last round-trip probe."""
-
-    milliseconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigUpdated:
-    """A setting or a provider changed during the call; the form of the value is not documented."""
-
-    value: str
-    """JSON text as received."""
-
-
-@dataclass(frozen=True, slots=True)
 class IgnoredFrame:
     """A well-formed frame that this version does not use."""
 
@@ -100,8 +87,6 @@ Inbound = (
     | CallerInterrupted
     | PlaybackReported
     | RelayError
-    | RoundTrip
-    | ConfigUpdated
     | IgnoredFrame
 )
 
@@ -229,13 +214,8 @@ def _info(frame: _InfoFrame) -> Inbound:
             return PlaybackReported(report) if report else IgnoredFrame(IgnoredKind.UNKNOWN_INFO)
         case "tokensPlayed":
             return PlaybackReported(Playback.PLAYED, _text(frame.value))
-        case "roundTripDelayMs":
-            milliseconds = _whole(frame.value)
-            if milliseconds is None:
-                raise RelayProtocolError(FrameFault.BAD_FIELD, "roundTripDelayMs is not a number")
-            return RoundTrip(milliseconds)
-        case "configUpdated":
-            return ConfigUpdated(bytes(frame.value).decode())
+        case "roundTripDelayMs" | "configUpdated":
+            return IgnoredFrame(IgnoredKind.UNUSED_INFO)
         case _:
             return IgnoredFrame(IgnoredKind.UNKNOWN_INFO)
 

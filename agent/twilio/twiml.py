@@ -59,10 +59,10 @@ def connect(
     return str(response)
 
 
-def say_and_hang_up(text: str, *, language: str = "", voice: str = "") -> str:
+def say_and_hang_up(text: str, *, language: str = "") -> str:
     """Say a sentence with `<Say>`, then end the call."""
     response = VoiceResponse()
-    response.say(_characters(text), **_present({"language": language, "voice": voice}))
+    response.say(_characters(text), **_present({"language": language}))
     response.hangup()
     return str(response)
 

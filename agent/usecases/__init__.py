@@ -1,1 +1,1 @@
-"""usecases."""
+"""Use cases: records and files, prompts, tools that are configuration, callers' identities."""

@@ -1,14 +1,12 @@
-"""Who is calling: the carrier's `From`, brought to an identity we can keep things under.
+"""The identity of a caller, and the one place that decides what a telephone number is.
 
-An identity is an E.164 number or `client:` with a name. Everything else (a withheld number in any
-of the carriers' spellings, a SIP address, another channel) is the unknown caller, the empty
-identity: such callers must not share one profile because they share one word.
+An identity is an E.164 number or `client:` and a name. Any other `From` of the carrier (a withheld
+number in any spelling, a SIP address, another channel) is the unknown caller, the empty identity:
+such callers must not share one profile because their calls share one word.
 
-A carrier that is given no number puts a word in its place, such as `anonymous`. On the way the word
-may become the digits of its keys, `+266696687`, with the code of North America before them or
-without. No such number is assigned to a subscriber, except perhaps `+17378742833`.
-
-What counts as a telephone number is decided here, for every module that asks.
+A carrier without a number sends a word such as `anonymous`. On the way the word may become the
+digits of its keys, `+266696687`, with or without the code of North America. No such number is
+assigned to a subscriber, except perhaps `+17378742833`.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ _NO_NUMBER = (
     "anonymous", "blocked", "outofarea", "private", "restricted", "unavailable", "unknown",
     "withheld",
 )  # fmt: skip
-"""Words that carriers put in the place of a number."""
+"""Words that carriers send instead of a number."""
 _KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 _WITHHELD = frozenset(
     f"{code}{word.translate(_KEYS)}" for word in _NO_NUMBER for code in ("+", "+1")
@@ -37,13 +35,13 @@ _EMAIL_ADDRESS = re.compile(
 UNKNOWN = ""
 
 ATTESTATIONS = ("failed", "c", "b", "a")
-"""What is asked of a number before it is believed; the first: that its validation has not failed,
-the others: the lowest level of attestation."""
+"""Requirements on a caller's number: the first, that its validation has not failed; the others, the
+lowest accepted level of attestation."""
 _PASSED = re.compile("tn-validation-passed-([abc])(?:-.*)?")
 
 
 def identify(caller: str) -> str:
-    """The caller's identity; `UNKNOWN` for one who cannot be recognised when they ring again."""
+    """The caller's identity; `UNKNOWN` for one who could not be recognised in another call."""
     caller = caller.strip()
     if is_client(caller):
         is_named = caller.removeprefix("client:").lower() not in _NO_NUMBER
@@ -52,38 +50,38 @@ def identify(caller: str) -> str:
 
 
 def is_telephone_number(text: str) -> bool:
-    """One that can be called and texted: exactly E.164, of seven digits or more."""
+    """A number that can be called and texted: E.164 with seven digits or more, not withheld."""
     return _NUMBER.fullmatch(text) is not None and text not in _WITHHELD
 
 
 def is_number_prefix(text: str) -> bool:
-    """The beginning of E.164 numbers, such as `+1555`, or a whole one."""
+    """The beginning of E.164 numbers, such as `+1555`, or a whole number."""
     return _NUMBER_PREFIX.fullmatch(text) is not None
 
 
 def is_client(text: str) -> bool:
-    """A user of an app as Twilio writes one, `client:` with a name."""
+    """A user of an app as Twilio writes one, `client:` and a name."""
     return _CLIENT.fullmatch(text) is not None
 
 
 def is_trusted(verstat: str, least: str) -> bool:
-    """Whether a caller by telephone is taken for the owner of the number.
+    """Whether a caller by telephone is accepted as the owner of the number.
 
-    A caller can have any number shown. Carriers that sign their calls (SHAKEN/STIR) vouch for it at
-    a level, and Twilio tells what it has found:
+    A caller can have any number shown. Carriers that sign their calls (SHAKEN/STIR) attest to it at
+    a level, which Twilio reports:
     https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir. Most countries do not sign.
 
     Args:
         verstat: `StirVerstat` of the voice webhook; empty if there was none.
         least: One of `ATTESTATIONS`.
     """
-    told = verstat.strip().lower()
-    if told.startswith("tn-validation-failed"):
+    reported = verstat.strip().lower()
+    if reported.startswith("tn-validation-failed"):
         return False
-    passed = _PASSED.fullmatch(told)
+    passed = _PASSED.fullmatch(reported)
     return least == "failed" or (passed is not None and passed[1] <= least)
 
 
 def is_email_address(text: str) -> bool:
-    """One that mail servers take: ASCII, a domain with a dot, neither quotes nor comments."""
+    """An address that mail servers accept: ASCII, a domain with a dot, no quotes or comments."""
     return _EMAIL_ADDRESS.fullmatch(text) is not None

@@ -1,25 +1,30 @@
-"""Configuration as people write it: folders and files → items of the table.
+"""Configuration files → items of the table.
 
     configuration/use-cases/<name>/use-case.toml   the record; the folder's name is its name
                                    prompt.md       the system prompt
                                    offline.json    optional: the script of the offline model
-                                   items.json      optional: further items, such as free slots; see
-                                                   `agent.usecases.seed_items`
+                                   items.json      optional: further items, such as free slots
     configuration/profiles/*.toml                  example callers
 
-The record is written in the predecessor's shape, so that one table serves both. A key that is not
-known is a fault: in a file that people edit it is a slip of the pen. Faults are `UseCaseError`, one
-line: `file: field: fault`.
+The record has the predecessor's shape, so that one table serves both. Unlike in a record of the
+table, an unknown key is an error. Errors are `UseCaseError`, one line: `file: field: error`.
+
+Items of `items.json` may depend on the day of loading: `<<DAY+3>>` in any text is the date in three
+days, `"expireAt": "<<END+3>>"` the end of that day. An item with `onlyUnlessIndexed` is skipped if
+the index holds such an item, so that seeding again does not bring back a booked slot.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -28,14 +33,41 @@ from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
-from agent.usecases.named_tools import KEYS, OTHERS, declared_tools, handlers_text, tools_text
-from agent.usecases.profiles import profile_from_item, profile_item
-from agent.usecases.record import CONFIGURATION, USE_CASE, Guardrail, Latency, ServiceTier
-from agent.usecases.seed_items import PlannedItem, faults_of, load_further, parsed, text_of
-from agent.usecases.speech_backup import BackupTranscription, BackupVoice, read_backup
-from agent.usecases.transfer_target import read_desk
-from agent.usecases.use_case import Profile
-from agent.usecases.validation import Refusing, convert
+from agent.usecases.named_tools import (
+    EXTERNAL_MARKER,
+    KEYS,
+    declared_tools,
+    handlers_text,
+    tools_text,
+)
+from agent.usecases.record import (
+    CONFIGURATION,
+    USE_CASE,
+    BackupTranscription,
+    BackupVoice,
+    Guardrail,
+    Latency,
+    ServiceTier,
+    read_backup,
+)
+from agent.usecases.transfer_target import read_transfer_target
+from agent.usecases.use_case import Profile, profile_from_item, profile_item
+from agent.usecases.validation import RaisingErrors, convert
+
+_DAY = re.compile(r"<<DAY\+(\d{1,3})>>")
+_MARKER = re.compile(r"<<(DAY|END)[^>]*>>")
+_END = re.compile(r"<<END\+(\d{1,3})>>")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedItem:
+    """An item to be written."""
+
+    item: Item
+    unless: tuple[str, str] | None = None
+    """`pk1` and `sk1`: do not write it if the index holds an item with these."""
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,13 +119,27 @@ class _ProfileFile(_Strict):
     use_case: str = ""
 
 
+class _Index(_Strict):
+    pk1: str
+    sk1: str
+
+
+class _TableItem(msgspec.Struct):
+    """The required attributes of an item, and those that are read here."""
+
+    pk: Annotated[str, Meta(min_length=1)]
+    sk: Annotated[str, Meta(min_length=1)]
+    expireAt: int | float | None = None  # noqa: N815 the spelling of the table
+    onlyUnlessIndexed: _Index | None = None  # noqa: N815
+
+
 def use_case_folders(configuration: Path) -> list[Path]:
-    """All folders of use cases, by name."""
+    """The folders of all use cases, by name."""
     return sorted(path for path in (configuration / "use-cases").glob("*") if path.is_dir())
 
 
 def profile_files(configuration: Path) -> list[Path]:
-    """All files of example callers, by name."""
+    """The files of all example callers, by name."""
     return sorted((configuration / "profiles").glob("*.toml"))
 
 
@@ -106,7 +152,7 @@ def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> l
         now: Aware; its date is today, its zone decides when a day ends.
 
     Raises:
-        UseCaseError: The first fault.
+        UseCaseError: The first error.
     """
     return [PlannedItem(load_record(folder, tools)), *load_further(folder, now)]
 
@@ -114,8 +160,12 @@ def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> l
 def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     """The record alone; see `load_folder`."""
     path = folder / "use-case.toml"
-    file = parsed(path, tomllib.loads, _UseCaseFile)
-    http_tools = _http_tools(path, file, tools)
+    file = _parsed(path, tomllib.loads, _UseCaseFile)
+    with _naming(path):
+        _check(file, tools)
+    greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
+    keypad = {key: KeyBinding(it.reply_text, it.function) for key, it in file.keypad.items()}
+    specs = [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
     record: Item = {
         "pk": folder.name,
         "sk": CONFIGURATION,
@@ -124,23 +174,21 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "title": file.title,
         "description": file.description,
         "prompt": _prompt(folder / "prompt.md"),
-        "tools": tools_text(_tools(path, file, tools), file.http_tools),
-        "dtmfHandlers": handlers_text(_keypad(path, file)),
-        "conversationRelayParams": _relay(path, file),
+        "tools": tools_text(specs, file.http_tools),
+        "dtmfHandlers": handlers_text(keypad),
+        "conversationRelayParams": {**file.relay, **greeting},
     }
     optional = {
         "greetingKnown": file.greeting_known,
         "handoffNumber": file.handoff_number,
-        "desk": _desk(path, file) or UNSET,
+        "desk": file.desk or UNSET,
         "voicemail": file.voicemail,
-        "backupVoice": _backup(path, file.backup_voice, "backup_voice", BackupVoice),
-        "backupTranscription": _backup(
-            path, file.backup_transcription, "backup_transcription", BackupTranscription
-        ),
+        "backupVoice": file.backup_voice,
+        "backupTranscription": file.backup_transcription,
         "liveEdits": file.live_edits or UNSET,
-        "httpTools": http_tools,
+        "httpTools": _json_text(file.http_tools),
         "languages": file.languages,
-        "phrases": _phrases(path, file),
+        "phrases": file.phrases,
         "llmModel": file.model.identifier,
         "maxTokens": file.model.max_tokens,
         "temperature": file.model.temperature,
@@ -163,9 +211,9 @@ def load_profile(path: Path) -> Item:
     """The item of an example caller.
 
     Raises:
-        UseCaseError: The first fault.
+        UseCaseError: The first error.
     """
-    file = parsed(path, tomllib.loads, _ProfileFile)
+    file = _parsed(path, tomllib.loads, _ProfileFile)
     item = profile_item(
         Profile(file.caller, file.first_name, file.last_name, file.email, file.use_case)
     )
@@ -176,81 +224,162 @@ def load_profile(path: Path) -> Item:
     return item
 
 
+def load_further(folder: Path, now: datetime) -> list[PlannedItem]:
+    """The further items of a use case, with the days filled in; none if there is no such file.
+
+    Raises:
+        UseCaseError: The first error.
+    """
+    path = folder / "items.json"
+    raw = _parsed(path, json.loads, list[dict[str, Any]]) if path.exists() else []
+    return [_planned(path, number, _filled(item, now)) for number, item in enumerate(raw)]
+
+
+def load_document(path: Path) -> Item:
+    """An item as `aws dynamodb put-item` takes it, alone or under `Item`: `{"pk": {"S": …}, …}`.
+
+    Raises:
+        UseCaseError: The first error.
+    """
+    raw = _parsed(path, json.loads, dict[str, Any])
+    attributes = raw["Item"] if isinstance(raw.get("Item"), dict) and "pk" not in raw else raw
+    with _naming(path):
+        item = {name: _from_dynamodb(name, value) for name, value in attributes.items()}
+        convert(item, _TableItem)
+    return item
+
+
+def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
+    """What the types of a file do not say: each value can be read from the record.
+
+    Raises:
+        UseCaseError: The first error.
+    """
+    for name in file.tools:
+        if name not in tools and EXTERNAL_MARKER not in name:
+            raise UseCaseError(f"tools: there is no tool {name!r}")
+    declared_tools(_json_text(file.http_tools), "http_tools", tools)
+    for key, binding in file.keypad.items():
+        if key not in KEYS:
+            raise UseCaseError(f"keypad.{key}: is not a key")
+        if binding.function and binding.function not in {*file.tools, *file.http_tools}:
+            raise UseCaseError(f"keypad.{key}.function: {binding.function!r} is not in tools")
+    if "welcomeGreeting" in file.relay:
+        raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
+    read_transfer_target(file.desk, file.handoff_number, "handoff_number")
+    _check_backup(file.backup_voice, "backup_voice", BackupVoice)
+    _check_backup(file.backup_transcription, "backup_transcription", BackupTranscription)
+    convert(file.phrases, Phrases, "phrases")
+
+
+def _check_backup(
+    given: dict[str, Any], field: str, wanted: type[BackupVoice] | type[BackupTranscription]
+) -> None:
+    for name in given.keys() - {each.name for each in msgspec.structs.fields(wanted)}:
+        raise UseCaseError(f"{field}.{name}: there is no such field")
+    read_backup(given, field, wanted, RaisingErrors())
+
+
 def _prompt(path: Path) -> str:
-    prompt = text_of(path).strip()
+    prompt = _text_of(path).strip()
     if not prompt:
         raise UseCaseError(f"{path}: is blank")
     return prompt
 
 
-def _tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> list[ToolSpec]:
-    for name in file.tools:
-        if name not in tools and OTHERS not in name:
-            raise UseCaseError(f"{path}: tools: there is no tool {name!r}")
-    return [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
-
-
-def _http_tools(path: Path, file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> str:
-    """The declared tools as the record holds them, once they are known to be sound."""
-    text = _json_text(file.http_tools)
-    with faults_of(path):
-        declared_tools(text, "http_tools", tools)
-    return text
-
-
-def _desk(path: Path, file: _UseCaseFile) -> dict[str, Any] | None:
-    """The table of the desk as it is, once it is known to be sound."""
-    with faults_of(path):
-        read_desk(file.desk, file.handoff_number, "handoff_number")
-    return file.desk
-
-
-def _backup(
-    path: Path,
-    given: dict[str, Any],
-    field: str,
-    wanted: type[BackupVoice] | type[BackupTranscription],
-) -> dict[str, Any]:
-    """The table as it is, once it is known to be sound."""
-    with faults_of(path):
-        for name in given.keys() - {each.name for each in msgspec.structs.fields(wanted)}:
-            raise UseCaseError(f"{field}.{name}: there is no such field")
-        read_backup(given, field, wanted, Refusing())
-    return given
-
-
-def _keypad(path: Path, file: _UseCaseFile) -> dict[str, KeyBinding]:
-    for key, binding in file.keypad.items():
-        if key not in KEYS:
-            raise UseCaseError(f"{path}: keypad.{key}: is not a key")
-        if binding.function and binding.function not in {*file.tools, *file.http_tools}:
-            raise UseCaseError(
-                f"{path}: keypad.{key}.function: {binding.function!r} is not in tools"
-            )
-    return {
-        key: KeyBinding(binding.reply_text, binding.function)
-        for key, binding in file.keypad.items()
-    }
-
-
-def _relay(path: Path, file: _UseCaseFile) -> dict[str, object]:
-    if "welcomeGreeting" in file.relay:
-        raise UseCaseError(f"{path}: relay.welcomeGreeting: is called greeting, above [relay]")
-    greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
-    return {**file.relay, **greeting}
-
-
-def _phrases(path: Path, file: _UseCaseFile) -> dict[str, str | list[str]]:
-    with faults_of(path):
-        convert(file.phrases, Phrases, "phrases")
-    return file.phrases
-
-
 def _offline(path: Path) -> str:
-    """The script as it is, once it is known to be JSON."""
-    return json.dumps(parsed(path, json.loads, object), ensure_ascii=False) if path.exists() else ""
+    """The script, checked to be JSON."""
+    return (
+        json.dumps(_parsed(path, json.loads, object), ensure_ascii=False) if path.exists() else ""
+    )
 
 
 def _json_text(table: Mapping[str, object]) -> str:
-    """As text, since tables of a database do not keep every number."""
+    """JSON text, because tables of a database do not keep every number."""
     return msgspec.json.encode(table).decode() if table else ""
+
+
+def _planned(path: Path, number: int, item: Item) -> PlannedItem:
+    left = _MARKER.search(json.dumps(item))
+    if left:
+        raise UseCaseError(f"{path}: [{number}]: {left[0]} is not DAY+n, or END+n as expireAt")
+    with _naming(path):
+        key = convert(item, _TableItem, f"[{number}]")
+    item.pop("onlyUnlessIndexed", None)
+    index = key.onlyUnlessIndexed
+    return PlannedItem(item, (index.pk1, index.sk1) if index else None)
+
+
+def _filled(raw: Mapping[str, Any], now: datetime) -> Item:
+    """An item with its days filled in."""
+    item: Item = {name: _with_days(value, now) for name, value in raw.items()}
+    end = _END.fullmatch(str(item.get("expireAt")))
+    if end:
+        next_day = now.date() + timedelta(days=int(end[1]) + 1)
+        item["expireAt"] = int(datetime.combine(next_day, time(), tzinfo=now.tzinfo).timestamp())
+    return item
+
+
+def _with_days(value: object, now: datetime) -> object:
+    match value:
+        case str():
+            return _DAY.sub(
+                lambda found: (now.date() + timedelta(days=int(found[1]))).isoformat(), value
+            )
+        case list():
+            return [_with_days(inner, now) for inner in value]
+        case dict():
+            return {name: _with_days(inner, now) for name, inner in value.items()}
+        case _:
+            return value
+
+
+def _from_dynamodb(field: str, value: object) -> object:
+    """One attribute value of DynamoDB's JSON."""
+    match value:
+        case {"S": str(scalar)} | {"BOOL": bool(scalar)}:
+            return scalar
+        case {"N": str(number)}:
+            return _number(field, number)
+        case {"NULL": True}:
+            return None
+        case {"M": dict(inner)}:
+            return {name: _from_dynamodb(f"{field}.{name}", of) for name, of in inner.items()}
+        case {"L": list(inner)}:
+            return [_from_dynamodb(f"{field}[{n}]", of) for n, of in enumerate(inner)]
+        case _:
+            raise UseCaseError(f"{field}: is no attribute of DynamoDB's JSON")
+
+
+def _number(field: str, text: str) -> object:
+    try:
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError as error:
+        raise UseCaseError(f"{field}: {text!r} is no number") from error
+
+
+def _parsed(path: Path, decode: Callable[[str], object], wanted: type[T]) -> T:
+    """The content of a file; `decode` raises `ValueError` for text it cannot read."""
+    try:
+        raw = decode(_text_of(path))
+    except ValueError as error:
+        raise UseCaseError(f"{path}: cannot be read: {error}") from error
+    with _naming(path):
+        return convert(raw, wanted)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise UseCaseError(f"{path}: cannot be read: {reason}") from error
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the name of the file before every error."""
+    try:
+        yield
+    except UseCaseError as error:
+        raise UseCaseError(f"{path}: {error}") from error

@@ -1,8 +1,8 @@
-"""Which hosts tools that are configuration may talk to, and at which addresses.
+"""The hosts and addresses that HTTP tools, which are configuration, may send requests to.
 
-A record of the table may name a URL. So that nobody who edits one can reach what this process can
-reach and they cannot (the metadata service, a database, this service itself), the operator lists
-the hosts, and each address is looked at when a connection is made:
+A record of the table may name a URL. An author of records must not reach what only this process can
+reach (the metadata service, a database, this service), so the operator lists the hosts, and every
+address is checked when a connection is made:
 
     api.example.com                 https, port 443
     api.example.com:8443            https, that port
@@ -11,23 +11,23 @@ the hosts, and each address is looked at when a connection is made:
                                     without TLS, and at private addresses of that range
     https://192.0.2.7               an address, exactly this
 
-A public address is admitted for every listed host. Any other (private, loopback, shared, reserved)
-only within a range listed with the host, or if it is listed itself. Link-local addresses, those of
-metadata services, multicast and "this network" are never admitted: nothing an agent may ask for is
-there. IPv4 addresses inside of IPv6 ones (mapped, NAT64) count as what they lead to; 6to4 and
-Teredo lead anywhere and are refused.
+- A public address is allowed for every listed host; any other (private, loopback, shared, reserved)
+  only in a range listed with the host, or if it is listed itself.
+- Link-local addresses (metadata services), multicast and "this network" are never allowed. IPv4
+  addresses inside IPv6 ones (mapped, NAT64) count as the address they lead to; 6to4 and Teredo lead
+  anywhere and are refused.
+- A secret may be bound to hosts in the same form: `ORDERS_TOKEN@orders.example.com` is sent to no
+  other host, whatever a record says.
+- A name that some resolvers read as a number (`2130706433`, `0x7f.1`, `127.1`) is not a name.
 
-A secret may be bound to hosts in the same form: `ORDERS_TOKEN@orders.example.com` is sent nowhere
-else, whatever a record says.
-
-A name that some resolvers read as a number (`2130706433`, `0x7f.1`, `127.1`) is no name here.
-Rejected: a list of forbidden hosts. There is always one more way to write an address.
+Rejected: a list of forbidden hosts, because there is always one more way to write an address.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,7 +65,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def read_host(text: str) -> str:
-    """A host in the one form in which hosts are compared: a name, or an address without brackets.
+    """A host in the form in which hosts are compared: a name, or an address without brackets.
 
     Raises:
         ValueError: It is neither.
@@ -81,7 +81,7 @@ def read_host(text: str) -> str:
 
 
 def address_of(host: str) -> Address | None:
-    """The address a host is written as; `None` for a name."""
+    """The address that a host is written as; None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -98,28 +98,34 @@ class HostRule:
     """A name, an address, or `*.` and a name."""
     port: int
     network: Network | None = None
-    """Admitted besides public addresses."""
+    """Allowed besides public addresses."""
 
     @classmethod
     def read(cls, text: str) -> HostRule:
-        """Parse an entry; `ValueError` if it is none."""
+        """Parse an entry.
+
+        Raises:
+            ValueError: It is not an entry, or lists an address that is never allowed.
+        """
         found = _ENTRY.fullmatch(text)
         if not found:
-            raise ValueError(f"{text!r} is no host, as api.example.com or http://localhost:8080")
+            raise ValueError(
+                f"{text!r} is no host, for example api.example.com or http://localhost:8080"
+            )
         scheme = found["scheme"] or "https"
         port = int(found["port"] or DEFAULT_PORTS[scheme])
         if not 1 <= port <= 65_535:
-            raise ValueError(f"{text!r} has no port that can be dialled")
+            raise ValueError(f"{text!r} has no valid port")
         host = _pattern(found["host"])
         address = address_of(host)
         listed = found["range"] or (host if address else "")
         network = ipaddress.ip_network(listed) if listed else None
         if network is not None and any(_is_within(network, never) for never in _NEVER):
-            raise ValueError(f"{text!r} lists an address nothing may be sent to")
+            raise ValueError(f"{text!r} lists an address that is never allowed")
         return cls(text, scheme, host, port, network)
 
     def names(self, host: str, port: int) -> bool:
-        """Whether this entry is about that host and port."""
+        """Whether this entry is for that host and port."""
         if self.port != port:
             return False
         if self.host.startswith("*."):
@@ -133,7 +139,7 @@ class SecretRule:
 
     name: str
     host: HostRule | None = None
-    """None = to every host in HTTP_TOOL_HOSTS."""
+    """None = every host in HTTP_TOOL_HOSTS."""
 
     @classmethod
     def read(cls, text: str) -> SecretRule:
@@ -148,7 +154,7 @@ class SecretRule:
         return cls(name, HostRule.read(host) if at else None)
 
     def __str__(self) -> str:
-        """As it was listed."""
+        """The text it was read from."""
         return self.name if self.host is None else f"{self.name}@{self.host.text}"
 
 
@@ -159,10 +165,23 @@ class Secret:
     value: str = field(repr=False)
     """Empty = the variable is not set."""
     rules: tuple[SecretRule, ...] = ()
-    """Each allows a host."""
+    """Each allows one host, or all."""
+
+    @classmethod
+    def read_all(
+        cls, rules: tuple[SecretRule, ...], environment: Mapping[str, str]
+    ) -> dict[str, Secret]:
+        """The values of the variables of these rules, by name."""
+        return {
+            name: cls(
+                environment.get(name, "").strip(),
+                tuple(each for each in rules if each.name == name),
+            )
+            for name in {rule.name for rule in rules}
+        }
 
     def may_go_to(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a request to there may hold it."""
+        """Whether a request to that host may hold it."""
         return any(
             rule.host is None or (rule.host.scheme == scheme and rule.host.names(host, port))
             for rule in self.rules
@@ -171,25 +190,25 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class HostAllowlist:
-    """The list; empty = no host at all."""
+    """The list; empty = no host."""
 
     rules: tuple[HostRule, ...] = ()
 
     @classmethod
     def read(cls, text: str) -> HostAllowlist:
-        """Parse a comma list; `ValueError` names the first entry that is none."""
+        """Parse a comma-separated list; `ValueError` names the first wrong entry."""
         return cls(tuple(HostRule.read(each.strip()) for each in text.split(",") if each.strip()))
 
     def __str__(self) -> str:
-        """As it was listed."""
+        """The text it was read from."""
         return ",".join(rule.text for rule in self.rules)
 
     def lists(self, scheme: str, host: str, port: int) -> bool:
-        """Whether requests may be sent there, wherever it is."""
+        """Whether requests to that host are allowed; its address is checked by `admits`."""
         return any(rule.scheme == scheme and rule.names(host, port) for rule in self.rules)
 
     def admits(self, host: str, port: int, address: str) -> bool:
-        """Whether a listed host may be spoken to at this address."""
+        """Whether a listed host may be reached at this address."""
         found = address_of(address)
         if found is None:
             return False
@@ -213,7 +232,7 @@ def _pattern(text: str) -> str:
 
 
 def _led_to(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to, or itself."""
+    """The IPv4 address that an IPv6 address leads to, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

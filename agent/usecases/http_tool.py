@@ -1,37 +1,74 @@
-"""A tool that is configuration: one HTTP request, described and not programmed.
+"""Tools that are configuration: one HTTP request, declared by a use case and not programmed.
 
-Where a value may stand decides what it can do. Arguments of the model and facts of the call fill
-path segments, values of the query, and values of the body, so that host, number of segments and
-names of the query are what the author wrote. Secrets of the process fill headers and nothing else:
-a URL is logged by others, a body is echoed in answers.
+A use case declares them in its `use-case.toml` as `[http_tools.NAME]`; the record holds the same
+tables as JSON text in `httpTools`. Rejected: a file of their own, which an author would have to
+know of.
 
-`{name}` is an argument, `{call.caller}` a fact. There is no escape for a brace: none is needed in
-a URL, and in a body nobody has missed it.
+The place of a value decides what it can do. Arguments of the model and facts of the call fill path
+segments, query values and body values, so host, number of segments and query names are what the
+author wrote. Secrets of the process fill headers and nothing else: URLs are logged by others, and
+bodies are echoed in responses. `{name}` is an argument, `{call.caller}` a fact; there is no escape
+for a brace.
+
+Everything that can be checked without sending a request is checked here; an error is
+`NAME.field: error`. Whether the host is listed and the secrets are set depends on the process, see
+`agent.tools.http`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Meta
 
 from agent.call.messages import SideEffect, ToolSpec
+from agent.errors import UseCaseError
+from agent.usecases.host_allowlist import DEFAULT_PORTS, read_host
+from agent.usecases.validation import RaisingErrors, RecordErrors, convert, decoded
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Kind = Literal["string", "integer", "number", "boolean"]
 Argument = str | int | float | bool
 
 CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case")
-"""What a template may know of the call; never from the model."""
+"""What a template may use of the call; never from the model."""
+LONGEST_EFFECT_SECONDS = 5.0
+"""Time limit of a tool with side effects; the idempotency store gives up slightly later."""
+LONGEST_TEXT = 200
+"""Characters of a text argument, unless the parameter says otherwise."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:/(?P<path>[^?#]*))?(?:\?(?P<query>[^#]*))?"
+)
+_LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$'()*+,;:@-]|%[0-9A-Fa-f]{2})*")
+"""Literal text of a path segment, query name or query value: none of `/?#&=`."""
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_RESERVED_HEADERS = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "content-type", "expect", "host",
+        "idempotency-key", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+        "proxy-authorization", "proxy-connection",
+    }
+)  # fmt: skip
+"""Headers of the connection, or set by this service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A place for a value."""
+    """A place for a value in a template."""
 
     name: str
     """Of a parameter, or one of `CALL_FACTS`."""
@@ -41,26 +78,13 @@ Template = tuple[str | Placeholder, ...]
 """Literal text and placeholders, in order."""
 
 
-def read_template(text: str) -> Template:
-    """Parse a text with `{placeholders}`; `ValueError` if a brace stands alone."""
-    pieces: list[str | Placeholder] = []
-    for number, piece in enumerate(_PLACEHOLDER.split(text)):
-        if number % 2:
-            pieces.append(Placeholder(piece))
-        elif "{" in piece or "}" in piece:
-            raise ValueError("a brace stands alone")
-        elif piece:
-            pieces.append(piece)
-    return tuple(pieces)
-
-
 @dataclass(frozen=True, slots=True)
 class UrlTemplate:
-    """Where a request goes."""
+    """The URL of a request."""
 
     scheme: str
     host: str
-    """As `agent.usecases.host_allowlist.read_host` gives it."""
+    """In the form of `agent.usecases.host_allowlist.read_host`."""
     port: int
     path: tuple[Template, ...]
     """The segments after the first slash."""
@@ -75,7 +99,7 @@ class UrlTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What the model has to say when it calls the tool."""
+    """An argument that the model passes to the tool."""
 
     name: str
     description: str
@@ -99,20 +123,33 @@ class HttpTool:
     headers: tuple[tuple[str, str], ...] = ()
     """Values may hold `${NAME}`, see `filled_header`."""
     body: str = ""
-    """JSON text whose strings are templates; empty = none."""
+    """JSON text whose strings are templates; empty = no body."""
     result: tuple[tuple[str, str], ...] = ()
-    """What the model is told: name and JSON pointer into the answer; empty = all of it."""
+    """The tool result: name and JSON pointer into the response; empty = all of the response."""
     error: str = ""
-    """JSON pointer to the sentence that explains a refusal; empty = none is told."""
+    """JSON pointer to the sentence that explains a refusal; empty = none is passed on."""
     timeout: float = 5.0
-    """Seconds, with the repetition."""
+    """Seconds, including the retry."""
     has_key: bool = False
-    """Sends `Idempotency-Key`, by which the other side knows a repetition."""
+    """Sends `Idempotency-Key`, by which the server recognises a retry."""
 
     @property
     def is_repeatable(self) -> bool:
-        """Sending the same request again leaves the world the same."""
+        """Sending the same request twice has the effect of sending it once."""
         return self.has_key or self.spec.side_effect is not SideEffect.ONCE
+
+
+def read_template(text: str) -> Template:
+    """Parse a text with `{placeholders}`; `ValueError` for an unpaired brace."""
+    pieces: list[str | Placeholder] = []
+    for number, piece in enumerate(_PLACEHOLDER.split(text)):
+        if number % 2:
+            pieces.append(Placeholder(piece))
+        elif "{" in piece or "}" in piece:
+            raise ValueError("a brace stands alone")
+        elif piece:
+            pieces.append(piece)
+    return tuple(pieces)
 
 
 def secrets_in(header: str) -> list[str]:
@@ -121,5 +158,241 @@ def secrets_in(header: str) -> list[str]:
 
 
 def filled_header(header: str, secrets: Mapping[str, str]) -> str:
-    """A header's value with its secrets in their places; each must be there."""
+    """A header's value with its secrets filled in; `KeyError` if one is missing."""
     return _SECRET.sub(lambda found: secrets[found[1]], header)
+
+
+_Bound = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float
+_Pointer = Annotated[str, Meta(pattern=r"^(/([^~]|~[01])*)?$")]
+
+
+class _ParameterTable(msgspec.Struct, forbid_unknown_fields=True):
+    description: Annotated[str, Meta(min_length=1)]
+    type: Kind = "string"
+    required: bool = True
+    enum: list[str] = []
+    minimum: _Bound | None = None
+    maximum: _Bound | None = None
+    min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+
+
+class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
+    description: Annotated[str, Meta(min_length=1)]
+    url: str
+    method: Method = "GET"
+    parameters: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    body: dict[str, Any] | list[Any] | None = None
+    result: dict[str, _Pointer] = {}
+    error: _Pointer = ""
+    side_effect: Literal["none", "idempotent", "once"] | None = None
+    idempotency_key: bool = False
+    filler: str = ""
+    timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
+
+
+def read_http_tools(
+    raw: object, field: str, errors: RecordErrors | None = None
+) -> tuple[HttpTool, ...]:
+    """The tools of a record or of a file.
+
+    Args:
+        raw: Tables by name, or JSON text of them; nothing = no tools.
+        field: The name of the field in error lines.
+        errors: Collects the errors of tools that are left out; None = the first one is raised.
+
+    Raises:
+        UseCaseError: They are no tables by name; or the first error, `field.NAME.…: error`.
+    """
+    errors = errors or RaisingErrors()
+    tables = convert(decoded(raw, field) or {}, dict[str, Any], field)
+    return tuple(
+        tool
+        for name, table in tables.items()
+        if (tool := errors.read_or(partial(_read, name, table, f"{field}.{name}"), None))
+    )
+
+
+def _read(name: str, raw: object, field: str) -> HttpTool:
+    if not _NAME.fullmatch(name):
+        raise UseCaseError(f"{field}: is not a tool name: 1-64 letters, digits, underscores")
+    table = convert(raw, _ToolTable, field)
+    parameters = tuple(
+        _parameter(each, given, f"{field}.parameters.{each}")
+        for each, given in table.parameters.items()
+    )
+    # Without a declaration, everything but a GET is taken to be unsafe to repeat.
+    effect = table.side_effect or ("none" if table.method == "GET" else "once")
+    tool = HttpTool(
+        spec=ToolSpec(
+            name=name,
+            description=" ".join(table.description.split()),
+            parameters=json.dumps(_schema(parameters), ensure_ascii=False),
+            side_effect=SideEffect(effect),
+            filler=table.filler,
+        ),
+        method=table.method,
+        url=_url(table.url, f"{field}.url"),
+        parameters=parameters,
+        headers=tuple(table.headers.items()),
+        body="" if table.body is None else msgspec.json.encode(table.body).decode(),
+        result=tuple(table.result.items()),
+        error=table.error,
+        timeout=table.timeout,
+        has_key=table.idempotency_key,
+    )
+    _check_placeholders(tool, table.body, field)
+    _check_headers(tool, field)
+    _check_effect(tool, field)
+    return tool
+
+
+def _parameter(name: str, raw: object, field: str) -> Parameter:
+    if not _PROPERTY.fullmatch(name):
+        raise UseCaseError(f"{field}: is not a name: letters, digits, underscores")
+    table = convert(raw, _ParameterTable, field)
+    is_text, is_number = table.type == "string", table.type in {"integer", "number"}
+    for key in ("enum", "min_length", "max_length", "minimum", "maximum"):
+        applies = is_number if key in {"minimum", "maximum"} else is_text
+        if getattr(table, key) not in (None, []) and not applies:
+            raise UseCaseError(f"{field}.{key}: does not apply to this type")
+    if len(set(table.enum)) < len(table.enum):
+        raise UseCaseError(f"{field}.enum: names a value twice")
+    is_free = is_text and not table.enum
+    return Parameter(
+        name,
+        table.description,
+        table.type,
+        table.required,
+        tuple(table.enum),
+        table.minimum,
+        table.maximum,
+        table.min_length,
+        (table.max_length or LONGEST_TEXT) if is_free else table.max_length,
+    )
+
+
+def _schema(parameters: Iterable[Parameter]) -> dict[str, object]:
+    """In the subset of JSON Schema of `agent.tools.tool`."""
+    return {
+        "type": "object",
+        "properties": {each.name: _property(each) for each in parameters},
+        "required": [each.name for each in parameters if each.is_required],
+        "additionalProperties": False,
+    }
+
+
+def _property(parameter: Parameter) -> dict[str, object]:
+    schema: dict[str, object] = {"type": parameter.kind, "description": parameter.description}
+    if parameter.choices:
+        return {**schema, "enum": sorted(parameter.choices)}
+    bounds = {
+        "minimum": parameter.minimum,
+        "maximum": parameter.maximum,
+        "minLength": parameter.min_length,
+        "maxLength": parameter.max_length,
+    }
+    return schema | {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def _url(text: str, field: str) -> UrlTemplate:
+    found = _URL.fullmatch(text)
+    if not found:
+        raise UseCaseError(f"{field}: is not https://host/path, with the host written out")
+    port = int(found["port"] or DEFAULT_PORTS[found["scheme"]])
+    if not 1 <= port <= 65_535:
+        raise UseCaseError(f"{field}: has no valid port")
+    try:
+        host = read_host(found["host"])
+    except ValueError as error:
+        raise UseCaseError(f"{field}: {found['host']} is not a host") from error
+    segments = (found["path"] or "").split("/")
+    path = tuple(_url_template(each, field) for each in segments)
+    if any(unquote(each) in {".", ".."} for each in segments):
+        raise UseCaseError(f"{field}: has a segment that leads elsewhere")
+    query = [each.partition("=") for each in (found["query"] or "").split("&") if each]
+    for name, _, _ in query:
+        if not _LITERAL.fullmatch(name):
+            raise UseCaseError(f"{field}: {name!r} cannot be a name of the query")
+    pairs = tuple((name, _url_template(value, field)) for name, _, value in query)
+    return UrlTemplate(found["scheme"], host, port, path, pairs)
+
+
+def _url_template(text: str, field: str) -> Template:
+    template = _template(text, field)
+    for piece in template:
+        if isinstance(piece, str) and not _LITERAL.fullmatch(piece):
+            raise UseCaseError(f"{field}: {piece!r} must be percent-encoded")
+    return template
+
+
+def _template(text: str, field: str) -> Template:
+    try:
+        return read_template(text)
+    except ValueError as error:
+        raise UseCaseError(f"{field}: {error}") from error
+
+
+def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
+    """Each placeholder has a value, one in the path always, and each parameter is used."""
+    parameters = {each.name: each for each in tool.parameters}
+    used: set[str] = set()
+    for place, template in _templates(tool, body, field):
+        for name in (piece.name for piece in template if isinstance(piece, Placeholder)):
+            if name not in parameters and name not in CALL_FACTS:
+                raise UseCaseError(f"{place}: {{{name}}}: there is no such parameter")
+            used.add(name)
+    for piece in (each for segment in tool.url.path for each in segment):
+        parameter = parameters.get(piece.name) if isinstance(piece, Placeholder) else None
+        if parameter and not parameter.is_required:
+            raise UseCaseError(f"{field}.url: {{{parameter.name}}}: must be required in a path")
+    for name in parameters.keys() - used:
+        raise UseCaseError(f"{field}.parameters.{name}: is used nowhere")
+
+
+def _templates(tool: HttpTool, body: object, field: str) -> Iterator[tuple[str, Template]]:
+    for template in (*tool.url.path, *(value for _, value in tool.url.query)):
+        yield f"{field}.url", template
+    for text in _texts(body):
+        yield f"{field}.body", _template(text, f"{field}.body")
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
+def _check_headers(tool: HttpTool, field: str) -> None:
+    names = [name.lower() for name, _ in tool.headers]
+    for name, value in tool.headers:
+        place = f"{field}.headers.{name}"
+        if not _HEADER.fullmatch(name) or names.count(name.lower()) > 1:
+            raise UseCaseError(f"{place}: is not a header name, or is set twice")
+        if name.lower() in _RESERVED_HEADERS:
+            raise UseCaseError(f"{place}: is set by the service")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise UseCaseError(f"{place}: holds characters no header may have")
+        for secret in secrets_in(value):
+            if not _PROPERTY.fullmatch(secret):
+                raise UseCaseError(f"{place}: {secret!r} is not the name of a variable")
+
+
+def _check_effect(tool: HttpTool, field: str) -> None:
+    if tool.method == "GET" and tool.body:
+        raise UseCaseError(f"{field}.body: a GET has none")
+    effect = tool.spec.side_effect
+    if effect is SideEffect.NONE and tool.has_key:
+        raise UseCaseError(f"{field}.idempotency_key: is for a tool with a side effect")
+    is_safe = tool.has_key or tool.method in {"PUT", "DELETE"}
+    if effect is SideEffect.IDEMPOTENT and not is_safe:
+        raise UseCaseError(
+            f"{field}.side_effect: a {tool.method} can be repeated with idempotency_key = true only"
+        )
+    if effect is not SideEffect.NONE and tool.timeout > LONGEST_EFFECT_SECONDS:
+        raise UseCaseError(
+            f"{field}.timeout: {LONGEST_EFFECT_SECONDS:g} seconds at most with a side effect"
+        )

@@ -1,15 +1,13 @@
-"""The tools a record names and the keys that run them: JSON text of the table ↔ values of ours.
+"""The tools a record names and the keys that run them: JSON text of the table ↔ values.
 
-A tool of a record is our implementation with the record's words: description and schema are what
-the model sees, side effect and filler are facts about our code and come from it. The same holds for
-a tool that the record declares (`agent.usecases.http_tool_reader`); one that cannot be used in
-this process is left out with a warning, as is one that does not exist here.
+A tool of a record is an implementation of this service with the record's words: the model sees the
+record's description and schema, while side effect and filler come from the code. The same holds for
+a tool that the record declares (`agent.usecases.http_tool`). A tool that does not exist, or cannot
+be used in this process, is left out with a remark.
 
-A key that was to run a tool the use case does not offer is a key without a handler, told to the
-model: its line ("one moment, I look") would promise what never comes. The records of the
-predecessor have such keys. They are remarked on; in a folder they are refused.
-
-Every other fault leaves out the one tool, schema or key it is found in.
+A key whose tool the use case does not offer has no handler, and the model is told of the key: the
+handler's sentence ("one moment, I look") would promise a result that never comes. Records of the
+predecessor have such keys, so they are remarks; in a folder they are errors.
 """
 
 from __future__ import annotations
@@ -24,12 +22,18 @@ import msgspec
 
 from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
-from agent.usecases.http_tool import HttpTool
-from agent.usecases.http_tool_reader import read_http_tools
-from agent.usecases.validation import Faults, Refusing, convert, elements, table, tolerant
+from agent.usecases.http_tool import HttpTool, read_http_tools
+from agent.usecases.validation import (
+    RaisingErrors,
+    RecordErrors,
+    convert,
+    elements,
+    table,
+    tolerant,
+)
 
-OTHERS = "__"
-"""In the name of a tool that is not ours and may come and go: `server__tool`."""
+EXTERNAL_MARKER = "__"
+"""Part of the name of a tool of an external server: `server__tool`."""
 KEYS = frozenset("0123456789*#")
 
 
@@ -38,14 +42,14 @@ class _InputSchema(msgspec.Struct):
 
 
 class NamedTool(msgspec.Struct):
-    """A tool in a record's words, in the spelling of the table."""
+    """A `toolSpec` of a record, in the spelling of the table."""
 
     name: str
     description: str = ""
     inputSchema: _InputSchema | None = None  # noqa: N815 the table's spelling, as all below
 
 
-class _Tool(msgspec.Struct):
+class _NamedToolTable(msgspec.Struct):
     toolSpec: dict[str, Any]  # noqa: N815
 
 
@@ -57,183 +61,172 @@ class _Handler(msgspec.Struct):
 
 
 def usable_everywhere(_: HttpTool) -> str:
-    """For whoever only looks at a record and sends nothing."""
+    """No reason against any declared tool, for a reader of records that sends no requests."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTools:
-    """What a record may name."""
+    """The tools that a record may name."""
 
     usable: Mapping[str, ToolSpec]
-    """What can be used here, by name."""
-    absent: Mapping[str, str]
-    """Why a tool that exists cannot be used here, by name; any other does not exist."""
-    fault_of: Callable[[HttpTool], str]
-    """Why a declared tool cannot be used here, `field: fault`; empty if it can."""
-    barred: Mapping[str, str] = field(default_factory=dict)
-    """Declared, and of no use here: name and fault."""
+    """Tools that can be used here, by name."""
+    unavailable: Mapping[str, str]
+    """Why a tool that exists cannot be used here, by name."""
+    unusable_reason: Callable[[HttpTool], str]
+    """Why a declared tool cannot be used here, `field: reason`; empty if it can."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Declared tools that cannot be used here: name and reason."""
 
     @property
     def built_in(self) -> Container[str]:
         """Names no declared tool may have."""
-        return {*self.usable, *self.absent}
+        return {*self.usable, *self.unavailable}
 
     def with_declared(self, declared: Iterable[HttpTool]) -> KnownTools:
-        """These and those that the record itself declares."""
-        faults = {tool.spec.name: self.fault_of(tool) for tool in declared}
-        specs = {tool.spec.name: tool.spec for tool in declared if not faults[tool.spec.name]}
-        barred = {name: fault for name, fault in faults.items() if fault}
-        return replace(self, usable={**self.usable, **specs}, barred=barred)
+        """These tools and those that the record declares."""
+        usable, unusable = dict(self.usable), dict[str, str]()
+        for tool in declared:
+            if reason := self.unusable_reason(tool):
+                unusable[tool.spec.name] = reason
+            else:
+                usable[tool.spec.name] = tool.spec
+        return replace(self, usable=usable, unusable=unusable)
 
     def offered(
-        self, named: Sequence[NamedTool], faults: Faults
+        self, named: Sequence[NamedTool], errors: RecordErrors
     ) -> tuple[tuple[ToolSpec, ...], list[str]]:
         """The named tools that can be used, in the record's words, and a remark on each other."""
         usable = tuple(
-            _with_words(each, self.usable[each.name], faults)
+            _with_words(each, self.usable[each.name], errors)
             for each in named
             if each.name in self.usable
         )
         return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
 
     def keypad(
-        self, raw: object, offered: Container[str], faults: Faults
+        self, raw: object, offered: Container[str], errors: RecordErrors
     ) -> tuple[dict[str, KeyBinding], list[str]]:
-        """The keys, and a remark on each that was to run what the use case does not offer.
+        """The keys, and a remark on each whose tool the use case does not offer.
 
         Args:
             raw: `dtmfHandlers` of the record.
             offered: Names of the tools of the use case.
-            faults: Notes each handler that cannot be read; its key has none.
+            errors: Collects the errors of handlers; a key with a wrong handler has none.
         """
         keypad, remarks = {}, []
-        for key, handler in _handlers(raw, faults).items():
+        for key, handler in _handlers(raw, errors).items():
             function = handler.replyFunction if handler.replyWithFunction else ""
             if handler.replyWithFunction and function not in offered:
                 keypad[key] = KeyBinding()
                 field = f"dtmfHandlers.{key}.replyFunction"
                 if function:
-                    remarks.append(f"{field}: {function} is {self._missing(function)}")
+                    remarks.append(f"{field}: {function} is {self._why_missing(function)}")
                 else:
-                    faults.add(f"{field}: is missing")
+                    errors.add(f"{field}: is missing")
             else:
                 text = handler.replyText if handler.replyWithText else ""
                 keypad[key] = KeyBinding(text, function)
         return keypad, remarks
 
-    def _missing(self, name: str) -> str:
-        """Why a key cannot run this tool."""
+    def _why_missing(self, name: str) -> str:
         if name in self.usable:
             return "not a tool of this use case"
-        return self.absent.get(name, "not implemented")
+        return self.unavailable.get(name, "not implemented")
 
     def _remark(self, name: str) -> str:
-        """That a tool is left out, and why."""
-        if name in self.barred:
-            return f"httpTools.{name}.{self.barred[name]}; left out"
-        return f"tools.{name}: {self._missing(name)}, left out"
+        if name in self.unusable:
+            return f"httpTools.{name}.{self.unusable[name]}; left out"
+        return f"tools.{name}: {self._why_missing(name)}, left out"
 
 
-def named_tools(raw: object, faults: Faults) -> list[NamedTool]:
-    """What the attribute `tools` of a record names, none twice."""
-    listed = elements(raw, "tools", faults)
+def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
+    """The tools in the attribute `tools` of a record, each name once."""
     named: dict[str, NamedTool] = {}
-    for index, each in enumerate(listed):
-        tool = faults.unless(partial(_named, each, f"tools[{index}]", faults), None)
+    for index, each in enumerate(elements(raw, "tools", errors)):
+        tool = errors.read_or(partial(_named, each, f"tools[{index}]", errors), None)
         if tool and tool.name in named:
-            faults.add(f"tools.{tool.name}: is named twice")
+            errors.add(f"tools.{tool.name}: is named twice")
         elif tool:
             named[tool.name] = tool
     return list(named.values())
 
 
 def declared_tools(
-    raw: object, field: str, built_in: Container[str], faults: Faults | None = None
+    raw: object, field: str, built_in: Container[str], errors: RecordErrors | None = None
 ) -> tuple[HttpTool, ...]:
-    """The tools a use case declares, none by the name of one that is built in.
-
-    Args:
-        raw: As for `read_http_tools`.
-        field: As for `read_http_tools`.
-        built_in: Names that are taken.
-        faults: As for `read_http_tools`.
+    """The tools of `read_http_tools`, none with a name in `built_in`; arguments as there.
 
     Raises:
-        UseCaseError: As of `read_http_tools`.
+        UseCaseError: As `read_http_tools`.
     """
-    faults = faults or Refusing()
+    errors = errors or RaisingErrors()
     declared = []
-    for tool in read_http_tools(raw, field, faults):
+    for tool in read_http_tools(raw, field, errors):
         if tool.spec.name in built_in:
-            faults.add(f"{field}.{tool.spec.name}: is the name of a built-in tool")
+            errors.add(f"{field}.{tool.spec.name}: is the name of a built-in tool")
         else:
             declared.append(tool)
     return tuple(declared)
 
 
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
-    """Tools as the attribute `tools` holds them: JSON text of `toolSpec` objects.
+    """The attribute `tools` of a record: JSON text of `toolSpec` objects.
 
     Args:
-        tools: With their words; of one without a schema only the name is written, as what it is, is
-            known when a call begins.
-        declared: Further ones by name, whose words are in `httpTools` alone.
+        tools: Tools with their words; of one without a schema only the name is written, because
+            its words are known when a call begins.
+        declared: Names of declared tools, whose words are in `httpTools` alone.
     """
     specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
 
 
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
-    """Keys as the attribute `dtmfHandlers` holds them: JSON text, four fields each (A13)."""
-    return json.dumps(
-        {
-            key: {
-                "replyWithText": bool(binding.reply_text),
-                "replyText": binding.reply_text,
-                "replyWithFunction": bool(binding.function),
-                "replyFunction": binding.function,
-            }
-            for key, binding in keypad.items()
-        },
-        ensure_ascii=False,
-    )
+    """The attribute `dtmfHandlers` of a record: JSON text, four fields for each key."""
+    handlers = {
+        key: {
+            "replyWithText": bool(binding.reply_text),
+            "replyText": binding.reply_text,
+            "replyWithFunction": bool(binding.function),
+            "replyFunction": binding.function,
+        }
+        for key, binding in keypad.items()
+    }
+    return json.dumps(handlers, ensure_ascii=False)
 
 
 def _tool_spec(tool: ToolSpec) -> dict[str, object]:
     if not tool.parameters:
         return {"name": tool.name}
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "inputSchema": {"json": json.loads(tool.parameters)},
-    }
+    schema = {"json": json.loads(tool.parameters)}
+    return {"name": tool.name, "description": tool.description, "inputSchema": schema}
 
 
-def _named(raw: object, field: str, faults: Faults) -> NamedTool:
-    spec = convert(raw, _Tool, field).toolSpec
-    return tolerant(spec, NamedTool, f"{field}.toolSpec", faults)
+def _named(raw: object, field: str, errors: RecordErrors) -> NamedTool:
+    spec = convert(raw, _NamedToolTable, field).toolSpec
+    return tolerant(spec, NamedTool, f"{field}.toolSpec", errors)
 
 
-def _handlers(raw: object, faults: Faults) -> dict[str, _Handler]:
-    """Those of keys; one that cannot be read is one that does nothing of its own."""
-    field = "dtmfHandlers"
-    given = table(raw, field, faults)
-    for key in (key for key in given if key not in KEYS):
-        faults.add(f"{field}.{key}: is not a key")
-    return {
-        key: faults.unless(partial(tolerant, each, _Handler, f"{field}.{key}", faults), _Handler())
-        for key, each in given.items()
-        if key in KEYS
-    }
+def _handlers(raw: object, errors: RecordErrors) -> dict[str, _Handler]:
+    """The handlers of valid keys; one that cannot be read is an empty handler."""
+    handlers = {}
+    for key, each in table(raw, "dtmfHandlers", errors).items():
+        field = f"dtmfHandlers.{key}"
+        if key in KEYS:
+            read = partial(tolerant, each, _Handler, field, errors)
+            handlers[key] = errors.read_or(read, _Handler())
+        else:
+            errors.add(f"{field}: is not a key")
+    return handlers
 
 
-def _with_words(named: NamedTool, implemented: ToolSpec, faults: Faults) -> ToolSpec:
-    """Our tool, described to the model as the record does; with our schema if its is none."""
+def _with_words(named: NamedTool, implemented: ToolSpec, errors: RecordErrors) -> ToolSpec:
+    """The implementation with the record's description and, if it is valid, its schema."""
     described = replace(implemented, description=named.description or implemented.description)
     if named.inputSchema is None:
         return described
     if named.inputSchema.json.get("type") != "object":
-        faults.add(f"tools.{named.name}.inputSchema.json.type: must be object")
+        errors.add(f"tools.{named.name}.inputSchema.json.type: must be object")
         return described
     return replace(described, parameters=json.dumps(named.inputSchema.json, ensure_ascii=False))

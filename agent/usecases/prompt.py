@@ -1,15 +1,13 @@
-"""What a model is told, and what a caller is greeted with: a template with its gaps filled.
+"""The system prompt and the greeting of a call: templates with their placeholders filled.
 
-A template is trusted, what fills it is not: names come from callers. Hence two rules. All gaps are
-filled in one pass, so that nothing filled in is read as a template again. And a value from a
-profile is one short line in quotes: control characters and markers are taken out, length is
-bounded, and a name that is none (`agent.call.text`) is as if it were not known. So is a
-past order, whose words came from a caller and a model: a line of data in quotes, with its day.
+The template is trusted, the values are not, because names come from callers. So all placeholders
+are filled in one pass, and no value is read as a template. A value of a profile is one short quoted
+line without control characters and markers; a text that is not a name (`agent.call.text`) counts as
+an unknown name. A past order is one quoted line with its day.
 
-A prompt has two parts: up to the paragraph that first speaks of this caller or this moment it is
-the same for all calls of a use case, and a model can keep it; so such paragraphs belong at its end.
-
-Placeholders (seed sections A6 and B3), every occurrence of each:
+A prompt has two parts: up to the first paragraph with a placeholder of this caller or moment it is
+the same for all calls of a use case, and the provider can cache it. Such paragraphs belong at the
+end. Placeholders, every occurrence of each:
 
     <<USER_CONTEXT>>      prompt     who is calling, or to ask for the name
     <<CURRENT_DATE>>      prompt     March 05, 2026 at 6:40 PM
@@ -18,11 +16,8 @@ Placeholders (seed sections A6 and B3), every occurrence of each:
     <<FIRST_NAME>>        greeting   of callers with a name
     <<LAST_NAME>>         greeting   of callers with a name
 
-What a caller has ordered or booked before, as far as a model is told of it.
-
-Memory across calls is small: a few dealings of the last days, each with its day, from the items of
-the caller's own partition. Nothing is written for it, so whoever deletes an order or a booking has
-deleted the memory of it, and all of them expire by themselves (seed sections A7.2 and B5).
+The order history is read from the orders and bookings in the caller's partition of the table.
+Nothing is written for it: a deleted or expired order is no longer in it.
 """
 
 from __future__ import annotations
@@ -36,11 +31,11 @@ from agent.call.text import name_in
 from agent.usecases.use_case import Profile, UseCase
 
 DEFAULT_USE_CASE = "defaultUseCase"
-"""For callers who have no profile yet; it saves their name and their choice (seed section B4)."""
+"""For callers without a profile; it saves their name and their choice."""
 
 PROMPT_PLACEHOLDERS = ("USER_CONTEXT", "CURRENT_DATE", "CALLER_HISTORY", "AVAILABLE_DEMOS")
 PER_CALL_PLACEHOLDERS = frozenset({"USER_CONTEXT", "CURRENT_DATE", "CALLER_HISTORY"})
-"""From the paragraph of the first of these on, a prompt is one call's own."""
+"""The second part of a prompt begins with the paragraph of the first of these."""
 GREETING_PLACEHOLDERS = ("FIRST_NAME", "LAST_NAME")
 
 _PLACEHOLDER = re.compile(r"<<([A-Z_]+)>>")
@@ -82,12 +77,25 @@ _OUTBOUND = "You have called this person, they did not call you: say who you are
 _NO_DEMOS = "There are none at the moment."
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One order or booking; its texts come from callers and models and are not trusted."""
+
+    at: datetime
+    """Of the order, or of the appointment; aware, in the zone of the business."""
+    kind: str
+    """For example `order for pickup`."""
+    items: tuple[str, ...]
+    total: str = ""
+    """Dollars; empty if nothing was paid."""
+
+
 def system_prompt(
     use_case: UseCase,
     profile: Profile,
     now: datetime,
     available: Sequence[tuple[str, str, str]] = (),
-    past: Sequence[PastDealing] = (),
+    history: Sequence[HistoryEntry] = (),
     *,
     is_outbound: bool = False,
 ) -> tuple[str, str]:
@@ -95,21 +103,21 @@ def system_prompt(
 
     Args:
         use_case: Its prompt is the template.
-        profile: Of the caller; without names for one we do not know.
-        now: Aware; the date is told in its own zone.
+        profile: Of the caller; without names for an unknown caller.
+        now: Aware; the date is written in its zone.
         available: Name, title and description of every use case a caller may choose. The default
             use case is never offered.
-        past: What the caller has ordered or booked before, the newest first; no more than a few.
-        is_outbound: We have called; the prompt then says so at its end.
+        history: What the caller ordered or booked last, the newest first.
+        is_outbound: The service has made the call; the prompt then says so at its end.
 
     Returns:
-        The part that is the same for all calls, and the rest. The rest is empty if nothing or
-        all is this call's own.
+        The part that is the same for all calls, and the part of this call. If the first would
+        be empty, the whole prompt is the first part.
     """
     fillings = {
         "USER_CONTEXT": lambda: _user_context(use_case, profile),
         "CURRENT_DATE": lambda: _date(now),
-        "CALLER_HISTORY": lambda: _history(past),
+        "CALLER_HISTORY": lambda: _history(history),
         "AVAILABLE_DEMOS": lambda: _demos(available),
     }
     same, own = _parts(use_case.prompt)
@@ -120,17 +128,17 @@ def system_prompt(
 
 
 def lists_use_cases(use_case: UseCase) -> bool:
-    """Whether `system_prompt` makes use of those that are available."""
+    """Whether `system_prompt` uses `available`."""
     return "<<AVAILABLE_DEMOS>>" in use_case.prompt
 
 
-def tells_history(use_case: UseCase) -> bool:
-    """Whether `system_prompt` makes use of what the caller has done before."""
+def uses_history(use_case: UseCase) -> bool:
+    """Whether `system_prompt` uses `history`."""
     return "<<CALLER_HISTORY>>" in use_case.prompt
 
 
 def greeting(use_case: UseCase, profile: Profile) -> str:
-    """What the relay says first; by name if the use case has such a greeting and we know it."""
+    """The first sentence of a call; `greeting_known` for a caller whose names are known."""
     first, last = name_in(profile.first_name), name_in(profile.last_name)
     if not (first and last and use_case.greeting_known):
         return use_case.greeting
@@ -139,24 +147,24 @@ def greeting(use_case: UseCase, profile: Profile) -> str:
 
 
 def unknown_placeholders(template: str, known: Iterable[str]) -> list[str]:
-    """The markers of a template that nothing would fill, in order."""
+    """The placeholders of a template that are not in `known`, in order."""
     return [found[0] for found in _PLACEHOLDER.finditer(template) if found[1] not in known]
 
 
 def _parts(template: str) -> tuple[str, str]:
-    """Cut before the first paragraph that is one call's own, unless nothing comes before it."""
-    own = (
+    """Cut before the first paragraph of this call, unless nothing comes before it."""
+    starts = (
         found.start()
         for found in _PLACEHOLDER.finditer(template)
         if found[1] in PER_CALL_PLACEHOLDERS
     )
-    border = template.rfind("\n\n", 0, next(own, 0))
+    border = template.rfind("\n\n", 0, next(starts, 0))
     same, rest = template[: max(border, 0)], template[max(border, 0) :]
     return (same.rstrip(), rest.lstrip()) if same.strip() else (template, "")
 
 
 def _fill(template: str, fillings: Mapping[str, Callable[[], str]]) -> str:
-    """Fill in one pass; a marker that is not known stays as it is."""
+    """Fill in one pass; an unknown placeholder stays as it is."""
     return _PLACEHOLDER.sub(
         lambda found: fillings[found[1]]() if found[1] in fillings else found[0], template
     )
@@ -180,12 +188,12 @@ def _without_email(use_case: UseCase) -> str:
     return _NO_EMAIL_YET if saves else _NO_EMAIL
 
 
-def _history(past: Sequence[PastDealing]) -> str:
-    lines = [f"{number}. {_dealing(each)}" for number, each in enumerate(past, start=1)]
+def _history(history: Sequence[HistoryEntry]) -> str:
+    lines = [f"{number}. {_entry(each)}" for number, each in enumerate(history, start=1)]
     return "\n".join([_HISTORY, *lines]) if lines else _NO_HISTORY
 
 
-def _dealing(one: PastDealing) -> str:
+def _entry(one: HistoryEntry) -> str:
     day = f"{_WEEKDAYS[one.at.weekday()]}, {_MONTHS[one.at.month - 1]} {one.at.day}, {one.at.year}"
     items = [f'"{_line(item, _ITEM_LENGTH)}"' for item in one.items[:_MOST_ITEMS]]
     more = len(one.items) - len(items)
@@ -195,7 +203,7 @@ def _dealing(one: PastDealing) -> str:
 
 
 def _date(now: datetime) -> str:
-    """US English whatever the locale of the process."""
+    """US English in every locale."""
     hour, half = now.hour % 12 or 12, "AM" if now.hour < 12 else "PM"
     return f"{_MONTHS[now.month - 1]} {now:%d, %Y} at {hour}:{now:%M} {half}"
 
@@ -212,21 +220,8 @@ def _demo(number: int, name: str, title: str, description: str) -> str:
 
 
 def _line(value: str, most: int = _LINE_LENGTH) -> str:
-    """A value as one short line of plain words, which can be quoted and holds no marker."""
+    """A value as one short line that can be quoted and holds no placeholder."""
     read = value[: 10 * most]
     plain = "".join(character if character.isprintable() else " " for character in read)
     plain = plain.replace('"', "'").replace("<", "").replace(">", "")
     return " ".join(plain.split())[:most].strip()
-
-
-@dataclass(frozen=True, slots=True)
-class PastDealing:
-    """One order or booking; its texts come from callers and models and are not to be trusted."""
-
-    at: datetime
-    """Of the order, or of the appointment; aware, in the zone of the business."""
-    kind: str
-    """What it was, such as `order for pickup`."""
-    items: tuple[str, ...]
-    total: str = ""
-    """Dollars; empty where nothing was paid."""

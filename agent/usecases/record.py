@@ -1,28 +1,25 @@
-"""Use-case records: items of the table → values of the domain (seed section A8).
+"""Use-case records: items of the table → `UseCase`.
 
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
-`prompt` plain or JSON-encoded. Ours may hold more attributes, all optional: `greetingKnown`,
-`languages`, `phrases`, `llmModel`, `maxTokens`, `temperature`, `topP`, `offlineScript`,
-`desk` (see `agent.usecases.transfer_target`) or its short form `handoffNumber`, `liveEdits`
-(calls follow edits of the record while they run), `httpTools` (tools it declares, see
-`agent.usecases.http_tool_reader`;
-`tools` names those it offers), `backupVoice` and `backupTranscription` (see
-`agent.usecases.speech_backup`), and for Bedrock `additionalModelRequestFields` and
-`requestMetadata` (maps, or JSON text), `guardrail`, `performanceLatency`, `serviceTier`. Attributes
-nobody knows are ignored.
-`promptContext` stands only in a record as one call has it (`session.record_of_call`).
+`prompt` plain or JSON-encoded. The attributes of `_Record` that the predecessor did not have are
+optional, and unknown attributes are ignored. `promptContext` exists only in the record of one call
+(`agent.store.call_state.call_item.record_of_call`).
 
-A call needs a name and a prompt: without one of these a record is a `UseCaseError` of one line,
-`<use case>.<field>: <fault>`. Nothing else of a record refuses a call. There are two kinds of
-warnings, one line each:
+A record without a name or a prompt raises a `UseCaseError` of one line, `<use case>.<field>:
+<error>`. Nothing else in a record stops a call. There are two kinds of warnings, one line each:
 
-- a fault (`UseCase.faults`): what cannot be read, by its type or its value. It is left out, as if
-  the record did not hold it. `seed` and an edit of a running call refuse it.
-- a remark: what is sound and has no effect here, such as an attribute the relay does not know, a
-  tool that does not exist here, or a key for a tool the use case does not offer.
+- an error (`UseCase.errors`): a value of the wrong type, or out of range. It is left out, as if the
+  record did not hold it. `seed` and an edit during a call refuse it.
+- a remark: a valid value without effect here, such as an attribute the relay does not know, a tool
+  that does not exist, or a key for a tool the use case does not offer.
 
-What that means for tools and keys stands in `agent.usecases.named_tools`, for the relay in
-`agent.usecases.relay_attributes`.
+Tools and keys are read by `agent.usecases.named_tools`, attributes of the relay by
+`agent.usecases.relay_attributes`. The backups for a speech provider that is down are tables:
+
+    [backup_voice]                          [backup_transcription]
+    provider = "Amazon"                     provider = "Google"
+    voice = "Joanna-Neural"                 model = "telephony"
+    language = "en-US"     # optional       language = "en-US"     # optional
 """
 
 from __future__ import annotations
@@ -44,16 +41,17 @@ from agent.ports import Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
 from agent.usecases.relay_attributes import (
+    LANGUAGES_FIELD,
+    RECORD_FIELD,
     LanguageSettings,
     RelaySettings,
     language_settings,
     relay_attributes,
 )
-from agent.usecases.speech_backup import BackupTranscription, BackupVoice, read_backup
-from agent.usecases.transfer_target import TransferTarget, read_desk
+from agent.usecases.transfer_target import TransferTarget, read_transfer_target
 from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.validation import (
-    Faults,
+    RecordErrors,
     convert,
     decoded,
     elements,
@@ -64,19 +62,39 @@ from agent.usecases.validation import (
 )
 
 CONFIGURATION = "configuration"
+"""Sort key of a record."""
 USE_CASE = "use-case"
+"""Index key of all records."""
 
 LONGEST_GREETING = 4_000
 """Characters. All attributes of the relay share a document of 64 kB."""
+LONGEST_BACKUP = 500
+"""Characters of each value of a backup."""
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
-"""`ID:VERSION`, the id perhaps an ARN."""
+"""`ID:VERSION`; the id may be an ARN."""
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]
-"""Without `flex`, which is cheap because it waits."""
+"""Without `flex`, which delays requests."""
 
 
 class _TextBlock(msgspec.Struct):
     text: str
+
+
+class BackupVoice(msgspec.Struct):
+    """Text to speech while the provider of the voice is down."""
+
+    provider: Literal["ElevenLabs", "Google", "Amazon"]
+    voice: str = ""
+    language: str = ""
+
+
+class BackupTranscription(msgspec.Struct):
+    """Speech to text while its provider is down."""
+
+    provider: Literal["Deepgram", "Google"]
+    model: str = ""
+    language: str = ""
 
 
 class _Record(msgspec.Struct):
@@ -123,195 +141,184 @@ async def use_cases(store: Store) -> list[tuple[str, str, str]]:
 
 
 def has_live_edits(record: Mapping[str, object]) -> bool:
-    """Calls follow edits of this record while they run."""
+    """Whether running calls follow edits of this record."""
     value = record.get("liveEdits")
-    return bool(value) and Faults().unless(partial(convert, value, bool, strict=False), False)
+    return bool(value) and RecordErrors().read_or(
+        partial(convert, value, bool, strict=False), default=False
+    )
 
 
 def parse_use_case(
     item: Mapping[str, object],
     tools: Mapping[str, ToolSpec],
-    absent: Mapping[str, str] = MappingProxyType({}),
-    fault_of: Callable[[HttpTool], str] = usable_everywhere,
+    unavailable: Mapping[str, str] = MappingProxyType({}),
+    unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
 ) -> tuple[UseCase, tuple[str, ...]]:
     """Read a record; what is wrong and not essential is left out.
 
     Args:
         item: As it stands in the table.
         tools: What can be used here, by name.
-        absent: Why a tool that exists cannot be used here, by name; any other does not exist.
-        fault_of: Why a declared tool cannot be used here, `field: fault`; empty if it can.
+        unavailable: Why a tool that exists cannot be used here, by name.
+        unusable_reason: Why a declared tool cannot be used here, `field: reason`; empty if it can.
 
     Returns:
-        The use case, and a line for each thing of the record that was left out or may not work.
+        The use case, and a line for each value that was left out or has no effect.
 
     Raises:
-        UseCaseError: What a call cannot do without is missing.
+        UseCaseError: The prompt is missing or wrong.
     """
     name = text_in(item, "pk")
     try:
         prompt = _prompt(item.get("prompt"))
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
-    faults = Faults()
-    known = KnownTools(tools, absent, fault_of)
-    use_case, remarks = _use_case(name, prompt, item, known, faults)
-    found = tuple(f"{name}.{fault}" for fault in faults.lines)
-    told = Faults()
-    for remark in remarks:
-        told.add(remark)
+    errors, remarks = RecordErrors(), RecordErrors()
+    known = KnownTools(tools, unavailable, unusable_reason)
+    use_case, found = _use_case(name, prompt, item, known, errors)
+    for remark in found:
+        remarks.add(remark)
+    lines = tuple(f"{name}.{error}" for error in errors.lines)
     warnings = (
-        *(f"{name}.{remark}" for remark in told.lines),
-        *(f"{fault}; left out" for fault in found),
+        *(f"{name}.{remark}" for remark in remarks.lines),
+        *(f"{line}; left out" for line in lines),
     )
-    return replace(use_case, faults=found), warnings
+    return replace(use_case, errors=lines), warnings
 
 
 def _use_case(
-    name: str,
-    prompt: str,
-    item: Mapping[str, object],
-    known: KnownTools,
-    faults: Faults,
+    name: str, prompt: str, item: Mapping[str, object], known: KnownTools, errors: RecordErrors
 ) -> tuple[UseCase, tuple[str, ...]]:
-    """All but the prompt; and the remarks."""
-    record = _fields(item, faults)
-    spoken, further = _relay(record, faults)
-    named = named_tools(record.tools, faults)
-    declared = _declared(record.httpTools, known, faults)
+    """The use case without its errors, and the remarks."""
+    record = tolerant({**item, "prompt": None}, _Record, "", errors)
+    relay, further = _relay(record, errors)
+    named = named_tools(record.tools, errors)
+    declared = _declared(record.httpTools, known, errors)
     known = known.with_declared(declared)
-    tools, unknown = known.offered(named, faults)
+    tools, unknown = known.offered(named, errors)
     offered = {spec.name for spec in tools}
-    keypad, silent = known.keypad(record.dtmfHandlers, offered, faults)
+    keypad, silent = known.keypad(record.dtmfHandlers, offered, errors)
     parsed = UseCase(
         name=name,
         prompt=prompt,
-        context="\n".join(_texts(record.promptContext, "promptContext", faults)),
+        context="\n".join(_texts(record.promptContext, "promptContext", errors)),
         title=record.title,
         description=record.description,
-        greeting=spoken.greeting,
+        greeting=relay.greeting,
         greeting_known=record.greetingKnown,
         tools=tools,
         http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
         keypad=keypad,
-        relay=spoken.attributes,
+        relay=relay.attributes,
         languages=further.languages,
-        model=_model(record, faults),
-        phrases=_phrases(record.phrases, faults),
-        offline_script=_script(record.offlineScript, faults),
-        desk=_desk(record, faults),
+        model=_model(record, errors),
+        phrases=_phrases(record.phrases, errors),
+        offline_script=_script(record.offlineScript, errors),
+        transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
-        backup_voice=read_backup(record.backupVoice, "backupVoice", BackupVoice, faults),
+        backup_voice=read_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
         backup_transcription=read_backup(
-            record.backupTranscription, "backupTranscription", BackupTranscription, faults
+            record.backupTranscription, "backupTranscription", BackupTranscription, errors
         ),
     )
-    return parsed, (*spoken.warnings, *further.warnings, *unknown, *silent)
+    return parsed, (*relay.warnings, *further.warnings, *unknown, *silent)
 
 
-def _fields(item: Mapping[str, object], faults: Faults) -> _Record:
-    """The attributes of the table that are ours, those of the prompt aside."""
-    return tolerant({**item, "prompt": None}, _Record, "", faults)
+def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, LanguageSettings]:
+    relay = relay_attributes(table(record.conversationRelayParams, RECORD_FIELD, errors))
+    tables = [
+        table(each, f"{LANGUAGES_FIELD}[{index}]", errors)
+        for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
+    ]
+    further = language_settings(tables, relay.attributes)
+    for error in (*relay.errors, *further.errors):
+        errors.add(error)
+    return relay, further
 
 
-def _relay(record: _Record, faults: Faults) -> tuple[RelaySettings, LanguageSettings]:
-    params = table(record.conversationRelayParams, "conversationRelayParams", faults)
-    spoken = relay_attributes(params)
-    further = language_settings(_tables(record.languages, "languages", faults), spoken.attributes)
-    for fault in (*spoken.faults, *further.faults):
-        faults.add(fault)
-    return spoken, further
+def _declared(raw: object, known: KnownTools, errors: RecordErrors) -> tuple[HttpTool, ...]:
+    return errors.read_or(lambda: declared_tools(raw, "httpTools", known.built_in, errors), ())
 
 
-def _tables(raw: object, field: str, faults: Faults) -> list[dict[str, Any]]:
-    """A list of objects; what is no object is empty."""
-    listed = enumerate(elements(raw, field, faults))
-    return [table(each, f"{field}[{index}]", faults) for index, each in listed]
-
-
-def _declared(raw: object, known: KnownTools, faults: Faults) -> tuple[HttpTool, ...]:
-    return faults.unless(lambda: declared_tools(raw, "httpTools", known.built_in, faults), ())
-
-
-def _desk(record: _Record, faults: Faults) -> TransferTarget | None:
-    """The desk; the number alone if the desk is wrong or there is none."""
+def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:
+    """The table `desk`; `handoffNumber` if the table is wrong or missing."""
     if record.desk and record.handoffNumber:
-        faults.add("handoffNumber: there is a desk as well")
-    desk = faults.unless(lambda: read_desk(record.desk, "", ""), None)
-    return desk or faults.unless(
-        lambda: read_desk(None, record.handoffNumber, "handoffNumber"), None
+        errors.add("handoffNumber: there is a desk as well")
+    target = errors.read_or(lambda: read_transfer_target(record.desk, "", ""), None)
+    return target or errors.read_or(
+        lambda: read_transfer_target(None, record.handoffNumber, "handoffNumber"), None
     )
 
 
-def _script(raw: object, faults: Faults) -> str:
-    """JSON text of the offline model, which reads it."""
+def _script(raw: object, errors: RecordErrors) -> str:
+    """JSON text for the offline model, which validates the content."""
 
     def read() -> str:
         script = decoded(raw, "offlineScript")
         return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
 
-    return faults.unless(read, "")
+    return errors.read_or(read, "")
 
 
 def _prompt(raw: object) -> str:
     """Plain text; or a JSON string; or text blocks of Converse, as JSON or as they are."""
     if isinstance(raw, str):
         try:
-            decoded = json.loads(raw, strict=False)
+            parsed = json.loads(raw, strict=False)
         except (ValueError, RecursionError):
-            decoded = raw
-        raw = decoded if isinstance(decoded, str | list) else raw
+            parsed = raw
+        raw = parsed if isinstance(parsed, str | list) else raw
     if isinstance(raw, list):
-        raw = "\n".join(_texts(raw, "prompt", Faults()))
+        raw = "\n".join(_texts(raw, "prompt", RecordErrors()))
     if raw is None or not convert(raw, str, "prompt").strip():
         raise UseCaseError("prompt: is missing or blank")
     return convert(raw, str, "prompt")
 
 
-def _texts(raw: object, field: str, faults: Faults) -> list[str]:
-    """Of text blocks; one that is none is left out."""
+def _texts(raw: object, field: str, errors: RecordErrors) -> list[str]:
+    """The texts of text blocks; a block that is none is left out."""
     read = (
-        faults.unless(partial(convert, block, _TextBlock, f"{field}[{index}]"), None)
-        for index, block in enumerate(elements(raw, field, faults))
+        errors.read_or(partial(convert, block, _TextBlock, f"{field}[{index}]"), None)
+        for index, block in enumerate(elements(raw, field, errors))
     )
     return [block.text for block in read if block]
 
 
-def _model(record: _Record, faults: Faults) -> ModelSettings:
+def _model(record: _Record, errors: RecordErrors) -> ModelSettings:
     return ModelSettings(
         identifier=record.llmModel,
         max_tokens=record.maxTokens,
         temperature=record.temperature,
         top_p=record.topP,
         additional=_object_text(
-            "additionalModelRequestFields", record.additionalModelRequestFields, Any, faults
+            "additionalModelRequestFields", record.additionalModelRequestFields, Any, errors
         ),
-        metadata=_object_text("requestMetadata", record.requestMetadata, str, faults),
+        metadata=_object_text("requestMetadata", record.requestMetadata, str, errors),
         guardrail=record.guardrail,
         latency=record.performanceLatency,
         service_tier=record.serviceTier,
     )
 
 
-def _object_text(field: str, raw: object, wanted: Any, faults: Faults) -> str:
-    """JSON text of an object, or nothing; without the values that are not what is wanted."""
+def _object_text(field: str, raw: object, wanted: Any, errors: RecordErrors) -> str:
+    """JSON text of an object without the values of another type; empty if there are none."""
     options = {
-        name: faults.unless(partial(convert, value, wanted, f"{field}.{name}"), None)
-        for name, value in table(raw, field, faults).items()
+        name: errors.read_or(partial(convert, value, wanted, f"{field}.{name}"), None)
+        for name, value in table(raw, field, errors).items()
     }
-    sound = {name: value for name, value in options.items() if value is not None}
-    return json.dumps(sound, ensure_ascii=False) if sound else ""
+    valid = {name: value for name, value in options.items() if value is not None}
+    return json.dumps(valid, ensure_ascii=False) if valid else ""
 
 
-def _phrases(raw: object, faults: Faults) -> Phrases:
-    """Our sentences with the record's own in their place."""
-    given = table(raw, "phrases", faults)
+def _phrases(raw: object, errors: RecordErrors) -> Phrases:
+    """The default sentences, replaced by those of the record."""
     names = {field.name for field in fields(Phrases)}
-    for name in (name for name in given if name not in names):
-        faults.add(f"phrases.{name}: there is no such sentence")
     phrases = Phrases()
-    for name in (name for name in given if name in names):
-        phrases = faults.unless(partial(_with_phrase, phrases, name, given[name]), phrases)
+    for name, sentence in table(raw, "phrases", errors).items():
+        if name not in names:
+            errors.add(f"phrases.{name}: there is no such sentence")
+        else:
+            phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
     return phrases
 
 
@@ -322,3 +329,36 @@ def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
     if not (sentences and all(sentence.strip() for sentence in sentences)):
         raise UseCaseError(f"phrases.{name}: is blank")
     return replace(phrases, **{name: said})
+
+
+def read_backup(
+    raw: object,
+    field: str,
+    wanted: type[BackupVoice] | type[BackupTranscription],
+    errors: RecordErrors,
+) -> Mapping[str, str]:
+    """A backup as attributes of the relay; empty if it is missing or wrong."""
+
+    def read() -> dict[str, str]:
+        given = decoded(raw, field)
+        return _backup_attributes(tolerant(given, wanted, field, errors)) if given else {}
+
+    found = errors.read_or(read, dict[str, str]())
+    if any(len(text) > LONGEST_BACKUP for text in found.values()):
+        errors.add(f"{field}: is too long")
+        return {}
+    return {name: text.strip() for name, text in found.items() if text.strip()}
+
+
+def _backup_attributes(backup: BackupVoice | BackupTranscription) -> dict[str, str]:
+    if isinstance(backup, BackupVoice):
+        return {
+            "ttsProvider": backup.provider,
+            "voice": backup.voice,
+            "ttsLanguage": backup.language,
+        }
+    return {
+        "transcriptionProvider": backup.provider,
+        "speechModel": backup.model,
+        "transcriptionLanguage": backup.language,
+    }

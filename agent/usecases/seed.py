@@ -1,14 +1,14 @@
-"""Loading configuration into a table, and checking it without one.
+"""Load configuration into a table, and check configuration and table.
 
-Seeding again is harmless: a record replaces its older self, which stays as a version
-(`agent.usecases.versions`), an example caller is merged into what callers have told about
-themselves meanwhile (D21), and a slot that was booked stays away.
+Seeding again is harmless: a record replaces the present one, which stays as a version
+(`agent.usecases.versions`); an example caller is merged, so that what callers said about themselves
+stays; and a booked slot is not written again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +17,11 @@ from pathlib import Path
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
-from agent.usecases.audit import TableAudit
 from agent.usecases.folders import (
+    PlannedItem,
+    load_document,
     load_folder,
+    load_further,
     load_profile,
     load_record,
     profile_files,
@@ -27,12 +29,18 @@ from agent.usecases.folders import (
 )
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
-from agent.usecases.profiles import PROFILE
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
-from agent.usecases.record import CONFIGURATION, parse_use_case
-from agent.usecases.seed_items import PlannedItem, load_document, load_further
-from agent.usecases.validation import size_fault
-from agent.usecases.versions import CurrentVersion, Versions, as_record, version_key
+from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
+from agent.usecases.use_case import PROFILE, use_case_name
+from agent.usecases.validation import size_error
+from agent.usecases.versions import (
+    VERSION_PREFIX,
+    CurrentVersion,
+    Versions,
+    as_record,
+    canary_in_progress,
+    version_key,
+)
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -47,8 +55,78 @@ class SeedResult:
     """Of the record of a use case."""
 
     def __str__(self) -> str:
-        """As an operator reads it."""
+        """The line for the operator."""
         return f"{self.pk} / {self.sk}" + (f" ({self.in_force})" if self.in_force else "")
+
+
+@dataclass(frozen=True, slots=True)
+class TableAudit:
+    """Checks records and profiles with the parser of the service.
+
+    Session items, orders and other items of calls are not checked.
+    """
+
+    tools: Mapping[str, ToolSpec]
+    unusable_reason: Callable[[HttpTool], str] = usable_everywhere
+
+    def errors(self, item: Item) -> list[str]:
+        """The errors of an item that is to be written, one line each."""
+        kind = str(item.get("sk", ""))
+        if kind == PROFILE:
+            return _profile_errors(item)
+        if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
+            return []
+        return _lines(lambda: [*parse_use_case(item, self.tools)[0].errors])
+
+    def refuse(self, items: Iterable[Item]) -> None:
+        """Check items before they are written.
+
+        Raises:
+            UseCaseError: All errors, one line each.
+        """
+        if lines := [line for item in items for line in self.errors(item)]:
+            raise UseCaseError("\n".join(lines))
+
+    async def table(self, store: Store, default: str) -> list[str]:
+        """Every error and warning of the records and profiles in a table, one line each.
+
+        Args:
+            store: The table.
+            default: The use case of the process, which must exist.
+
+        Raises:
+            StoreError: The table cannot be reached.
+        """
+        records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}
+        lines = []
+        if default not in records:
+            found = await store.get(default, CONFIGURATION)
+            if found is None:
+                lines.append(f"{default}: there is no such use case")
+            else:
+                records[default] = found
+        for name, record in sorted(records.items()):
+            lines += self._warnings(record)
+            lines += await self._canary_warnings(store, name, record)
+        for profile in await store.query_index(PROFILE):
+            lines += _profile_errors(profile, records)
+        return lines
+
+    def _warnings(self, record: Item) -> list[str]:
+        return _lines(
+            lambda: [
+                *parse_use_case(record, self.tools, unusable_reason=self.unusable_reason)[1],
+            ]
+        )
+
+    async def _canary_warnings(self, store: Store, name: str, record: Item) -> list[str]:
+        number = canary_in_progress(record)
+        if not number:
+            return []
+        version = await store.get(*version_key(name, number))
+        if version is None:
+            return [f"{name}.canary: there is no version {number}"]
+        return [f"version {number}: {line}" for line in self._warnings(as_record(version))]
 
 
 async def seed(  # noqa: PLR0913 (choices, by name)
@@ -61,7 +139,7 @@ async def seed(  # noqa: PLR0913 (choices, by name)
     dry_run: bool = False,
     audit: TableAudit | None = None,
 ) -> list[SeedResult]:
-    """Load everything, or one use case; records are then in force for all callers.
+    """Load everything, or one use case; the records answer all callers from then on.
 
     Args:
         store: The table.
@@ -69,15 +147,15 @@ async def seed(  # noqa: PLR0913 (choices, by name)
         tools: What is implemented, by name.
         now: Aware; today, in the zone that decides when a day ends.
         use_case: Load only this one, and no profiles.
-        dry_run: Read and tell, write nothing.
-        audit: Refuses records the service could not read whole; None = all are taken.
+        dry_run: Write nothing.
+        audit: Refuses records with errors; None = all are written.
 
     Returns:
         What was written, or would be, in that order.
 
     Raises:
-        UseCaseError: The first fault of a file, or all faults of records, a line each; then
-            nothing at all was written.
+        UseCaseError: The first error of a file, or all errors of records, a line each; nothing was
+            written.
         StoreError: Some of it may have been written.
     """
     plan = await asyncio.to_thread(_plan, configuration, tools, now, use_case)
@@ -96,7 +174,7 @@ async def seed_file(
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
     Raises:
-        UseCaseError: It cannot be read, or `audit` refuses it; then nothing was written.
+        UseCaseError: It cannot be read, or `audit` refuses it; nothing was written.
     """
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
@@ -117,18 +195,18 @@ async def try_out(
         versions: Of the use case.
         configuration: As for `seed`.
         tools: As for `seed`.
-        percent: From 0 to 99; 0 ends the canary and does not look at the folder.
+        percent: From 0 to 99; 0 ends the canary without reading the folder.
         audit: As for `seed`.
 
     Raises:
-        UseCaseError: The folder is broken, or there is nothing beside which to try it.
+        UseCaseError: The folder has an error, or the use case has no record yet.
     """
     if percent == 0:
-        return [_told(versions, await versions.end_canary())]
+        return [_result(versions, await versions.end_canary())]
     folder = _one_folder(configuration, versions.name)
     record = await asyncio.to_thread(load_record, folder, tools)
     _refuse(audit, record)
-    return [_told(versions, await versions.try_out(record, percent))]
+    return [_result(versions, await versions.try_out(record, percent))]
 
 
 async def roll_back(
@@ -137,40 +215,40 @@ async def roll_back(
     """Put an earlier version in force; see `Versions.roll_back`.
 
     Raises:
-        UseCaseError: There is none, or `audit` refuses it; then nothing was written.
+        UseCaseError: There is none, or `audit` refuses it; nothing was written.
     """
     if audit:
         after = await replace(versions, dry_run=True).roll_back(to)
         version = await versions.store.get(*version_key(versions.name, after.version))
         _refuse(audit, *([as_record(version)] if version else []))
-    return [_told(versions, await versions.roll_back(to))]
+    return [_result(versions, await versions.roll_back(to))]
 
 
 def check(
     configuration: Path,
     tools: Mapping[str, ToolSpec],
-    fault_of: Callable[[HttpTool], str] = usable_everywhere,
+    unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
 ) -> list[str]:
-    """Every fault of every folder and profile that can be told, one line each, none if all is well.
+    """Every error of every folder and profile, one line each.
 
-    Stricter than reading a record: here what would be left out with a warning is a fault, too.
-    `fault_of` says why a declared tool could not be used with the present settings.
+    Stricter than reading a record: a warning is an error here, too. `unusable_reason` says why a
+    declared tool could not be used with the present settings.
     """
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
     for folder in folders:
-        lines += _caught(partial(_record_faults, folder, tools, fault_of))
-        lines += _caught(partial(_items_faults, folder))
+        lines += _lines(partial(_check_record, folder, tools, unusable_reason))
+        lines += _lines(partial(_check_items, folder))
     names = {folder.name for folder in folders}
     for path in profile_files(configuration):
-        lines += _caught(partial(_profile_faults, path, names))
+        lines += _lines(partial(_check_profile, path, names))
     return [line.removeprefix(f"{configuration}/") for line in lines]
 
 
 def _refuse(audit: TableAudit | None, *items: Item) -> None:
     for item in items:
-        if fault := size_fault(item):
-            raise UseCaseError(f"{item['pk']} / {item['sk']}: {fault}")
+        if error := size_error(item):
+            raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
     if audit:
         audit.refuse(items)
 
@@ -209,7 +287,7 @@ async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool)
     pk, sk = str(item["pk"]), str(item["sk"])
     if sk == CONFIGURATION:
         versions = Versions(store, pk, now, dry_run)
-        return _told(versions, await versions.publish(item))
+        return _result(versions, await versions.publish(item))
     if not dry_run and sk == PROFILE:
         await store.merge(pk, sk, item)
     elif not dry_run:
@@ -217,7 +295,7 @@ async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool)
     return SeedResult(pk, sk)
 
 
-def _told(versions: Versions, in_force: CurrentVersion) -> SeedResult:
+def _result(versions: Versions, in_force: CurrentVersion) -> SeedResult:
     return SeedResult(versions.name, CONFIGURATION, in_force)
 
 
@@ -225,18 +303,16 @@ async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
     return any(item["sk1"] == sk1 for item in await store.query_index(pk1, sk1))
 
 
-def _caught(look: Callable[[], list[str]]) -> list[str]:
-    """The faults found, or the one that stopped the search."""
+def _lines(read: Callable[[], list[str]]) -> list[str]:
+    """The lines that `read` returns, or the error that stopped it."""
     try:
-        return look()
+        return read()
     except UseCaseError as error:
         return [str(error)]
 
 
-def _record_faults(
-    folder: Path,
-    tools: Mapping[str, ToolSpec],
-    fault_of: Callable[[HttpTool], str],
+def _check_record(
+    folder: Path, tools: Mapping[str, ToolSpec], unusable_reason: Callable[[HttpTool], str]
 ) -> list[str]:
     record = load_record(folder, tools)
     file, name = folder / "use-case.toml", f"{folder.name}."
@@ -244,31 +320,51 @@ def _record_faults(
         use_case, warnings = parse_use_case(record, tools)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
-    barred = [
-        f"{file}: http_tools.{tool.spec.name}.{fault}"
+    unusable = [
+        f"{file}: http_tools.{tool.spec.name}.{reason}"
         for tool in use_case.http_tools
-        if (fault := fault_of(tool))
+        if (reason := unusable_reason(tool))
     ]
     templates = (
         (folder / "prompt.md", use_case.prompt, PROMPT_PLACEHOLDERS),
         (f"{file}: greeting", use_case.greeting, ()),
         (f"{file}: greeting_known", use_case.greeting_known, GREETING_PLACEHOLDERS),
     )
-    remarks = [f"{file}: {warning.removeprefix(name)}" for warning in warnings]
-    return [*remarks, *barred] + [
-        f"{place}: {marker}: nothing fills this"
-        for place, template, known in templates
-        for marker in unknown_placeholders(template, known)
+    return [
+        *(f"{file}: {warning.removeprefix(name)}" for warning in warnings),
+        *unusable,
+        *(
+            f"{place}: {marker}: nothing fills this"
+            for place, template, known in templates
+            for marker in unknown_placeholders(template, known)
+        ),
     ]
 
 
-def _items_faults(folder: Path) -> list[str]:
+def _check_items(folder: Path) -> list[str]:
     load_further(folder, _ANY_DAY)
     return []
 
 
-def _profile_faults(path: Path, names: set[str]) -> list[str]:
+def _check_profile(path: Path, names: set[str]) -> list[str]:
     use_case = load_profile(path).get("useCase", "")
     if use_case and use_case not in names:
         return [f"{path}: use_case: there is no use case {use_case!r}"]
     return []
+
+
+def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:
+    """The values of a profile that the service would ignore; `names` of use cases, if known."""
+    caller = str(item.get("pk", ""))
+    lines = [
+        f"{caller}.{name}: is not text"
+        for name in ("firstName", "lastName", "email", "useCase")
+        if not isinstance(item.get(name, ""), str)
+    ]
+    wanted = item.get("useCase")
+    if isinstance(wanted, str) and wanted:
+        if not use_case_name(wanted):
+            lines.append(f"{caller}.useCase: is not the name of a use case")
+        elif names is not None and wanted not in names:
+            lines.append(f"{caller}.useCase: there is no use case {wanted!r}")
+    return lines

@@ -1,14 +1,6 @@
-"""Where people are reached who take a call over from the agent: the desk of a use case.
+"""The transfer target of a use case: where a person takes the call over from the agent.
 
-There are three ways to a person (relay reference section 6.2), and one of them has two forms:
-
-    dial     a telephone, a switchboard or an app rings, and the caller hears it ring
-    enqueue  the caller waits with music, in a queue by name or as a task of TaskRouter (Flex)
-    refer    the caller's own switchboard is asked to call somebody else; then we are out of it
-
-The values are plain; what may stand in them is checked where records are read.
-
-Where a use case reaches people: what an author writes → `TransferTarget`.
+There are three ways to a person, and one of them has two forms:
 
     [desk]                                  [desk]                       [desk]
     kind = "dial"                           kind = "enqueue"             kind = "refer"
@@ -16,12 +8,13 @@ Where a use case reaches people: what an author writes → `TransferTarget`.
     ring_seconds = 30      # 5-120          # or workflow = "WW…"
     caller_id = "+15550100000"              # with priority = 5
 
-`handoff_number` is the short form of a desk that is dialled. The record keeps the table of the file
-as it is, in `desk`, so that there is one form to learn and one to read; the short form is
-`handoffNumber` there.
+    dial     a telephone, a switchboard or an app rings, and the caller hears it ring
+    enqueue  the caller waits with music, in a queue or as a task of TaskRouter (Flex)
+    refer    the caller's switchboard is asked to connect another address; the call leaves Twilio
 
-A desk that Twilio cannot use is found out only when somebody waits for a person, so what can be
-known is checked here. Whether anybody is there cannot.
+`handoff_number` is the short form of a target that is dialled. A record holds the same table in
+`desk`, and the short form in `handoffNumber`. Twilio reports a target it cannot use only when a
+caller is transferred, so everything that can be checked is checked here.
 """
 
 from __future__ import annotations
@@ -38,32 +31,32 @@ from agent.usecases.caller_identity import is_client, is_telephone_number
 from agent.usecases.validation import convert, decoded
 
 RING_SECONDS = 20
-"""How long a person has to answer, where the use case does not say."""
+"""How long a person has to answer, unless the use case says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneTarget:
-    """Somebody is called."""
+    """A person whose telephone, switchboard or app rings."""
 
     to: str
     """E.164 number, SIP address (`sip:` or `sips:`), or the user of an app (`client:identity`)."""
     ring_seconds: int = RING_SECONDS
     """5-120."""
     caller_id: str = ""
-    """E.164 number the person sees; empty = the number of ours that the call came by, if any."""
+    """E.164 number the person sees; empty = the number of this account in the call, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueTarget:
-    """The caller waits in a queue that somebody takes calls from."""
+    """A queue in which the caller waits until a person takes the call."""
 
     name: str
-    """1-64 characters; Twilio makes a queue that does not exist."""
+    """1-64 characters; Twilio creates a queue that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTarget:
-    """The call becomes a task, and the workflow finds the person."""
+    """A TaskRouter workflow, which finds the person for the call."""
 
     sid: str
     """`WW` and 32 hexadecimal digits."""
@@ -73,10 +66,9 @@ class WorkflowTarget:
 
 @dataclass(frozen=True, slots=True)
 class ReferralTarget:
-    """The caller's switchboard takes the call to another address; only for calls by SIP."""
+    """A SIP address to which the caller's switchboard takes the call; only for calls by SIP."""
 
     to: str
-    """SIP address."""
 
 
 TransferTarget = PhoneTarget | QueueTarget | WorkflowTarget | ReferralTarget
@@ -90,8 +82,6 @@ class _Kind(msgspec.Struct):
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    """A table in which every key must be known."""
-
     kind: str
 
 
@@ -111,16 +101,16 @@ class _Refer(_Table):
     to: str
 
 
-def read_desk(raw: object, number: str, number_field: str) -> TransferTarget | None:
-    """The desk of a record or of a file; None if there is neither a table nor a number.
+def read_transfer_target(raw: object, number: str, number_field: str) -> TransferTarget | None:
+    """The transfer target of a record or of a file; None if there is neither table nor number.
 
     Args:
         raw: The table `desk`, or JSON text of it.
         number: The short form.
-        number_field: What to call the short form in a fault.
+        number_field: The name of the short form in error lines.
 
     Raises:
-        UseCaseError: The first fault, `field: fault`.
+        UseCaseError: The first error, `field: error`.
     """
     if raw is None or raw == "":
         return PhoneTarget(_to_dial(number, number_field)) if number else None

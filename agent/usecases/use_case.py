@@ -1,8 +1,9 @@
-"""A use case, a caller's profile, and the brief of one call.
+"""A use case and a caller's profile, as the service uses them.
 
-A `UseCase` is a record of the table after parsing and validation (seed section A8); a `Profile` is
-what is known about a caller (A9). A `Brief` is what the conversation itself needs of them, so that
-the core never sees a template, a voice or a model name.
+A `UseCase` is a record of the table after validation (`agent.usecases.record`). A `Profile` is what
+is known about a caller. A profile never stops a call: a missing value, or one that could not be
+saved today (a name that is none, an invalid e-mail address), is read as empty, because it would be
+spoken and sent to the model.
 """
 
 from __future__ import annotations
@@ -13,41 +14,30 @@ from dataclasses import dataclass, field
 
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
+from agent.call.text import name_in
+from agent.ports import Item, Store
+from agent.usecases.caller_identity import is_email_address
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.transfer_target import TransferTarget
+from agent.usecases.validation import text_in
+
+PROFILE = "profile"
+"""Sort key of a profile item."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
 
 def use_case_name(value: object) -> str:
-    """The name of a use case; empty for whatever else a table holds there: names are logged."""
+    """The name of a use case; empty for any other value of a table, since names are logged."""
     return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What is known about a caller; every field but `caller` may be empty."""
-
-    caller: str
-    """E.164 number or `client:identity`."""
-    first_name: str = ""
-    last_name: str = ""
-    email: str = ""
-    use_case: str = ""
-    """The use case this caller is routed to."""
-
-    @property
-    def is_named(self) -> bool:
-        """Both names are known, so that the agent need not ask (seed section A6)."""
-        return bool(self.first_name and self.last_name)
-
-
-@dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which model answers, and how."""
+    """The model of a use case and its options."""
 
     identifier: str = ""
-    """Empty = the process's own `MODEL_IDENTIFIER`."""
+    """Empty = `MODEL_IDENTIFIER` of the process."""
     max_tokens: int = 300
     temperature: float | None = None
     top_p: float | None = None
@@ -65,7 +55,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class UseCase:
-    """One agent: everything that makes it this one and not another."""
+    """The configuration of one agent."""
 
     name: str
     prompt: str
@@ -75,12 +65,12 @@ class UseCase:
     title: str = ""
     description: str = ""
     greeting: str = ""
-    """`<<FIRST_NAME>>` is not filled here; it is for callers we do not know."""
+    """For callers without a name; placeholders are not filled."""
     greeting_known: str = ""
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
     http_tools: tuple[HttpTool, ...] = ()
-    """How those of the tools work that are configuration."""
+    """The requests of those tools that are configuration."""
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     relay: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
@@ -90,13 +80,62 @@ class UseCase:
     phrases: Phrases = field(default_factory=Phrases)
     offline_script: str = ""
     """JSON text: the rules of the offline model for this use case."""
-    desk: TransferTarget | None = None
-    """Where a person is reached; None = nowhere, the caller hears so."""
+    transfer_target: TransferTarget | None = None
+    """Where a person takes the call over; None = nowhere, and the caller hears so."""
     voicemail: str = ""
-    """What a machine is told that answers a call of ours; empty = a sentence for everybody."""
+    """The message for an answering machine on an outbound call; empty = the default sentence."""
     backup_voice: Mapping[str, str] = field(default_factory=dict)
-    """Attributes of `<ConversationRelay>` while the provider of the voice is down."""
+    """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)
-    """As `backup_voice`, while the provider of the recognition is down."""
-    faults: tuple[str, ...] = ()
-    """What of its record is wrong and was left out, one line each."""
+    """As `backup_voice`, while the speech-to-text provider is down."""
+    errors: tuple[str, ...] = ()
+    """What is wrong in its record and was left out, one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known about a caller; every field but `caller` may be empty."""
+
+    caller: str
+    """E.164 number or `client:identity`."""
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    use_case: str = ""
+    """The use case this caller is routed to."""
+
+    @property
+    def is_named(self) -> bool:
+        """Both names are known, so the agent need not ask for them."""
+        return bool(self.first_name and self.last_name)
+
+
+async def profile(store: Store, caller: str) -> Profile | None:
+    """The caller's profile; None if there is none."""
+    item = await store.get(caller, PROFILE) if caller else None
+    return None if item is None else profile_from_item(item)
+
+
+def profile_from_item(item: Mapping[str, object]) -> Profile:
+    """A profile, with every value empty that is missing or unusable."""
+    email = text_in(item, "email").strip()
+    return Profile(
+        caller=text_in(item, "pk"),
+        first_name=name_in(text_in(item, "firstName")),
+        last_name=name_in(text_in(item, "lastName")),
+        email=email if is_email_address(email) else "",
+        use_case=use_case_name(item.get("useCase")),
+    )
+
+
+def profile_item(profile: Profile) -> Item:
+    """The item of a profile, without empty values, so that merging it erases nothing."""
+    attributes = {
+        "firstName": profile.first_name,
+        "lastName": profile.last_name,
+        "email": profile.email,
+        "useCase": profile.use_case,
+    }
+    known = {name: value for name, value in attributes.items() if value}
+    caller = profile.caller
+    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}

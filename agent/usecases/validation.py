@@ -1,9 +1,8 @@
-"""Where values of tables and files become values of ours: msgspec, with faults in one line.
+"""Conversion of table items and files into typed values: msgspec, with one-line errors.
 
-A record of the table is read with `Faults`: what is wrong is left out and noted, and a call is
-answered without it. A file that a person edits is read with `Refusing`: the first fault stops it.
-
-And what every table asks of an item before it is written.
+A record of the table is read with `RecordErrors`: a wrong value is left out and noted, and calls
+are answered without it. A file that a person edits is read with `RaisingErrors`: the first error
+stops it. The module also holds what every table implementation checks before it writes an item.
 """
 
 from __future__ import annotations
@@ -23,62 +22,62 @@ from agent.ports import Item, Key
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-_DEEPEST = 100
-"""Levels of lists and objects in one another; a table of DynamoDB keeps 32."""
-_LONGEST_FAULT = 300
-"""Characters of a fault that are shown."""
-_MOST_FAULTS = 50
+_MAX_DEPTH = 100
+"""Levels of nested lists and objects; DynamoDB stores 32."""
+_MAX_ERROR_LENGTH = 300
+"""Characters."""
+_MAX_ERRORS = 50
 """Of one record."""
 ITEM_BYTES = 400 * 1024
-"""The largest item a table takes
+"""The largest item of a table
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _VALUE = re.compile(r"(Invalid enum value) .*")
 
 
-class Faults:
-    """What is wrong about a record and was left out, one line each: `field: fault`.
+class RecordErrors:
+    """The errors of a record, one line each: `field: error`.
 
-    A line names the field and never the value, which may be personal.
+    A line names the field and never the value, which may be personal data.
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._unnamed = 0
+        self._uncounted = 0
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of them, as far as they are counted one by one."""
-        more = [f"record: {self._unnamed} more faults"] if self._unnamed else []
+        """The first errors, and a last line with the number of further ones."""
+        more = [f"record: {self._uncounted} more errors"] if self._uncounted else []
         return *self._lines, *more
 
-    def add(self, fault: str) -> None:
-        """Note a fault."""
-        if len(self._lines) == _MOST_FAULTS:
-            self._unnamed += 1
+    def add(self, error: str) -> None:
+        """Note an error, shortened and with unprintable characters replaced."""
+        if len(self._lines) == _MAX_ERRORS:
+            self._uncounted += 1
             return
-        shown = _VALUE.sub(r"\1", fault)[:_LONGEST_FAULT]
+        shown = _VALUE.sub(r"\1", error)[:_MAX_ERROR_LENGTH]
         self._lines.append("".join(each if each.isprintable() else "?" for each in shown))
 
-    def unless(self, read: Callable[[], T], otherwise: T) -> T:
-        """What is read, or the other value if it is wrong, which is then noted."""
+    def read_or(self, read: Callable[[], T], default: T) -> T:
+        """The result of `read`; if it raises a `UseCaseError`, note that and return `default`."""
         try:
             return read()
         except UseCaseError as error:
             self.add(str(error))
-            return otherwise
+            return default
 
 
-class Refusing(Faults):
-    """Leaves nothing out: the first fault is raised."""
+class RaisingErrors(RecordErrors):
+    """Raises the first error as a `UseCaseError` instead of noting it."""
 
-    def add(self, fault: str) -> None:
+    def add(self, error: str) -> None:
         """Raise it.
 
         Raises:
             UseCaseError: Always.
         """
-        raise UseCaseError(fault)
+        raise UseCaseError(error)
 
 
 def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
@@ -86,88 +85,83 @@ def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = Tru
 
     Args:
         raw: The value.
-        wanted: What it must be.
-        field: What to call it in a fault.
-        strict: False takes text for a number or a flag that it spells: `"0.3"`, `"true"`.
+        wanted: The type to convert it to.
+        field: The name of the value in error lines.
+        strict: False accepts text for a number or a flag: `"0.3"`, `"true"`.
 
     Raises:
-        UseCaseError: `field: fault`, the field as a path from `field` on.
+        UseCaseError: `field: error`, the field as a path that begins with `field`.
     """
     _check(raw, field)
-    return convert_kept(raw, wanted, field, strict=strict)
+    return convert_stored(raw, wanted, field, strict=strict)
 
 
-def convert_kept(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
-    """As `convert`, for what a call has kept: half a character in a text is mended later.
+def convert_stored(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
+    """As `convert`, without its checks of depth and of lone surrogates: for items of calls.
 
     Raises:
-        UseCaseError: As of `convert`.
+        UseCaseError: As `convert`.
     """
     try:
         return msgspec.convert(plain(raw), wanted, strict=strict)
     except OverflowError as error:
         raise UseCaseError(f"{field}: holds a number that is too large") from error
-    except UnicodeError as error:  # in a name of a field
-        raise UseCaseError(f"{field}: holds half a character") from error
+    except UnicodeError as error:  # in the name of a field
+        raise UseCaseError(f"{field}: holds a lone surrogate") from error
     except msgspec.ValidationError as error:
-        fault, _, path = str(error).partition(" - at `$")
+        text, _, path = str(error).partition(" - at `$")
         inner = path.removesuffix("`").removeprefix("" if field else ".")
-        raise UseCaseError(f"{field}{inner}: {fault}" if field or inner else fault) from error
+        raise UseCaseError(f"{field}{inner}: {text}" if field or inner else text) from error
 
 
-def tolerant(raw: object, wanted: type[S], field: str, faults: Faults) -> S:
-    """A table whose fields are read one by one: a wrong one keeps its default and is noted.
+def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> S:
+    """Convert a table field by field: a wrong field keeps its default, and the error is noted.
 
-    Null counts as missing. A field that is not known is ignored.
+    Null counts as missing; unknown fields are ignored.
 
     Raises:
-        UseCaseError: It is no table, or a field without a default is missing or wrong.
+        UseCaseError: It is not a table, or a field without a default is missing or wrong.
     """
     prefix = f"{field}." if field else ""
     given, known = _mapping(raw, field), dict[str, Any]()
     for each in msgspec.structs.fields(wanted):
         name, value = each.encode_name, given.get(each.encode_name)
+        if value is None:
+            continue
         read: Callable[[], Any] = partial(
             convert, value, each.type, f"{prefix}{name}", strict=False
         )
-        if value is None:
-            continue
-        known[name] = read() if each.required else faults.unless(read, UNSET)
+        known[name] = read() if each.required else errors.read_or(read, UNSET)
     return convert({name: it for name, it in known.items() if it is not UNSET}, wanted, field)
 
 
-def table(raw: object, field: str, faults: Faults) -> dict[str, Any]:
-    """An object, or JSON text of one; empty if it is neither, which is noted."""
-    return faults.unless(lambda: _mapping(decoded(raw, field) or {}, field), dict[str, Any]())
+def table(raw: object, field: str, errors: RecordErrors) -> dict[str, Any]:
+    """An object, or JSON text of one; anything else is noted and read as empty."""
+    return errors.read_or(lambda: _mapping(decoded(raw, field) or {}, field), dict[str, Any]())
 
 
-def elements(raw: object, field: str, faults: Faults) -> list[Any]:
-    """A list, or JSON text of one; empty if it is neither, which is noted."""
-    return faults.unless(lambda: _listed(decoded(raw, field) or [], field), list[Any]())
+def elements(raw: object, field: str, errors: RecordErrors) -> list[Any]:
+    """A list, or JSON text of one; anything else is noted and read as empty."""
+    return errors.read_or(lambda: _listed(decoded(raw, field) or [], field), list[Any]())
 
 
 def _mapping(raw: object, field: str) -> dict[str, Any]:
-    """An object whose values are still to be checked, each by itself."""
+    """An object whose values are not checked yet."""
     if isinstance(raw, Mapping) and all(isinstance(name, str) for name in raw):
         return dict(raw)
     return convert(raw, dict[str, Any], field)
 
 
 def _listed(raw: object, field: str) -> list[Any]:
-    """As `_mapping`."""
     return list(raw) if isinstance(raw, list | tuple) else convert(raw, list[Any], field)
 
 
 def _check(raw: object, field: str) -> None:
-    """Refuse what no later step could write or send; counts levels without recursion.
-
-    Raises:
-        UseCaseError: There are too many levels, or a text holds half a character.
-    """
+    """Refuse nesting that is too deep (without recursion) and text that is not valid UTF-8."""
     level = [raw]
-    for _ in range(_DEEPEST):
-        if any(isinstance(value, str) and _HALF.search(value) for value in level):
-            raise UseCaseError(f"{field}: holds half a character")
+    for _ in range(_MAX_DEPTH):
+        if any(isinstance(value, str) and _SURROGATE.search(value) for value in level):
+            raise UseCaseError(f"{field}: holds a lone surrogate")
         level = [inner for value in level for inner in _inside(value)]
         if not level:
             return
@@ -175,13 +169,9 @@ def _check(raw: object, field: str) -> None:
 
 
 def _inside(value: object) -> Iterable[object]:
-    match value:
-        case Mapping():
-            return value.values()
-        case list() | tuple():
-            return value
-        case _:
-            return ()
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def plain(value: object) -> object:
@@ -199,40 +189,12 @@ def plain(value: object) -> object:
             return value
 
 
-def keys(item: Item) -> Key:
-    """The key of an item to be written.
+def decoded(raw: object, field: str) -> object:
+    """The value of JSON text; lists and maps are returned as they are.
 
     Raises:
-        StoreRefusedError: A key is missing, or one of the index is not text, or empty.
+        UseCaseError: The text is not JSON, or is nested too deeply.
     """
-    pk, sk = item.get("pk"), item.get("sk")
-    if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
-        raise StoreRefusedError("an item needs pk and sk, not empty")
-    for name in ("pk1", "sk1"):
-        if name in item and not (isinstance(item[name], str) and item[name]):
-            raise StoreRefusedError(f"{name} of an item must be text and not empty")
-    return pk, sk
-
-
-def size_fault(item: Item) -> str:
-    """Why an item is too large for a table, empty if it is not. Its size is that of its JSON."""
-    try:
-        size = len(msgspec.json.encode(item))
-    except (TypeError, ValueError, RecursionError) as error:
-        return f"the item cannot be written: {type(error).__name__}"
-    if size <= ITEM_BYTES:
-        return ""
-    return f"the item has {size / 1024:.0f} KB, a table takes {ITEM_BYTES // 1024} KB at most"
-
-
-def sequence(item: Item) -> int:
-    """How new an item is, see `ports.Store.put_newer`; what has no number is older than any."""
-    number = item.get("sequence")
-    return number if isinstance(number, int) else -1
-
-
-def decoded(raw: object, field: str) -> object:
-    """What JSON text says; lists and maps are taken as they are."""
     if not isinstance(raw, str) or not raw.strip():
         return raw or None
     try:
@@ -244,6 +206,38 @@ def decoded(raw: object, field: str) -> object:
 
 
 def text_in(item: Mapping[str, object], name: str) -> str:
-    """An attribute that is text; empty for one that is not, or is missing."""
+    """An attribute that is text; empty if it is missing or is not text."""
     value = item.get(name)
     return value if isinstance(value, str) else ""
+
+
+def keys(item: Item) -> Key:
+    """The key of an item to be written.
+
+    Raises:
+        StoreRefusedError: A key is missing, or an index key is empty or not text.
+    """
+    pk, sk = item.get("pk"), item.get("sk")
+    if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
+        raise StoreRefusedError("an item needs pk and sk, not empty")
+    for name in ("pk1", "sk1"):
+        if name in item and not (isinstance(item[name], str) and item[name]):
+            raise StoreRefusedError(f"{name} of an item must be text and not empty")
+    return pk, sk
+
+
+def size_error(item: Item) -> str:
+    """Why an item cannot be written because of its size, measured as JSON; empty if it can."""
+    try:
+        size = len(msgspec.json.encode(item))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"the item cannot be written: {type(error).__name__}"
+    if size <= ITEM_BYTES:
+        return ""
+    return f"the item has {size / 1024:.0f} KB, a table takes {ITEM_BYTES // 1024} KB at most"
+
+
+def sequence(item: Item) -> int:
+    """The `sequence` of an item, see `ports.Store.put_newer`; -1 if it has none."""
+    number = item.get("sequence")
+    return number if isinstance(number, int) else -1

@@ -1,30 +1,31 @@
-"""Versions of a use case: what was in force stays readable, and can be in force again.
+"""Versions of a use case: earlier records stay readable and can be put in force again.
 
-Theory. The *content* of a record is all of it but its keys and the bookkeeping below. Content that
-was ever in force is kept as a version, an item that is written only if absent and never changed:
-`pk` the name, `sk` `version::000003`. The record itself is a copy of one version:
+The *content* of a record is all of it but its keys and the bookkeeping below. Content that was ever
+in force is kept as a version: an item that is written only if absent and never changed, with `pk`
+the name and `sk` `version::000003`. The record itself is a copy of one version:
 
     version, versionDigest   the number of that version, and the digest of its content
     canary                   {"version", "percent"}: another version, for this share of callers
     createdAt, previous      on versions only: when, and the number in force before, 0 for none
 
-So a running call needs a number to stay with what it began with. Rules:
+Rules:
 
-- The digest tells whether a record is still what was seeded. One that was edited in place, or
-  loaded by other means, counts as no version, until the next operation here keeps it as one.
-- `previous` makes a chain, and rolling back walks along it. A version is therefore used again only
-  where the chain stays true: if it is in force, or was made of equal content after the same one.
-  Rejected: one version for equal content wherever it comes. After A, B, A the first could not say
-  that B was before it, and going back would skip what was in force.
-- Numbers are taken by writing: of two that seed at once one gets the number, the other looks again
-  and takes the next. The record goes to whoever writes it last, as always; both are kept.
-- All of the content is the folder's. What an operator changes in place, `liveEdits` too, is kept
-  as a version when it is replaced, not merged: a merged record would be what nobody has tested.
-- Only a record is versioned. Further items of a folder are the business's data, shared by all.
+- A running call keeps the number of the version it began with.
+- The digest tells whether a record is still what was seeded. A record that was edited in place, or
+  loaded by other means, is stored as a version by the next operation here.
+- `previous` makes a chain, and rolling back follows it. An existing version is used again only if
+  it is in force, or has equal content and the same `previous`. Rejected: one version for equal
+  content in any place. After A, B, A the first could not say that B was before it, and rolling back
+  would skip B.
+- Numbers are allocated by conditional writes: of two concurrent seeds one gets the number, the
+  other reads again and takes the next. The last write of the record wins; both versions are kept.
+- All content comes from the folder. An edit in place, of `liveEdits` too, is kept as a version when
+  it is replaced, not merged: a merged record would be one that was never tested.
+- Only the record is versioned. Further items of a folder are data that all versions share.
 
-A canary answers the same callers as long as it runs, and more of them when its share is raised,
-as each caller has a fixed place from 0 to 99 for each version. Who cannot be recognised has none:
-such callers would all be in or all be out.
+A canary answers the same callers as long as it runs, and more of them when its share is raised:
+each caller has a fixed place from 0 to 99 for each version. Unrecognised callers have no place,
+because all of them would have the same one.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ _BOOKKEEPING = frozenset(
     {"pk", "sk", "pk1", "sk1", "version", "versionDigest", "canary", "createdAt", "previous"}
 )
 _ATTEMPTS = 20
-"""So many others may take a number in the same moment."""
+"""Concurrent writers that may take a number first."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentVersion:
-    """What answers calls of a use case."""
+    """The versions that answer the calls of a use case."""
 
     version: int
     canary: int = 0
-    """The version some callers get instead; 0 for none."""
+    """The version of some callers; 0 for none."""
     percent: int = 0
-    """Their share."""
+    """Share of the canary."""
 
     def __str__(self) -> str:
-        """As an operator reads it."""
+        """The text for the operator."""
         canary = f", canary {self.canary} for {self.percent} %" if self.canary else ""
         return f"version {self.version}{canary}"
 
@@ -71,13 +72,13 @@ def version_key(name: str, number: int) -> Key:
 
 
 def intact_version(record: Mapping[str, object]) -> int:
-    """The number of the version that a record is; 0 if its content is not as it was seeded."""
+    """The number of a record's version; 0 if its content was changed since it was seeded."""
     number, digest = _number(record, "version"), record.get("versionDigest")
     return number if number > 0 and digest == _digest(_content(record)) else 0
 
 
 def canary_in_progress(record: Mapping[str, object]) -> int:
-    """The number of the canary, whoever calls; 0 for none."""
+    """The number of the canary for any caller; 0 for none."""
     number, percent = _canary(record)
     return number if percent > 0 else 0
 
@@ -87,7 +88,7 @@ def canary_version(record: Mapping[str, object], caller: str) -> int:
 
     Args:
         record: Of the use case.
-        caller: Who calls, always in the same spelling; empty for one who cannot be recognised.
+        caller: The identity of the caller; empty for an unrecognised one.
     """
     number, percent = _canary(record)
     if not caller or percent <= 0:
@@ -96,7 +97,7 @@ def canary_version(record: Mapping[str, object], caller: str) -> int:
 
 
 def as_record(version: Item) -> Item:
-    """A version as the record it is when in force."""
+    """The record that puts a version in force."""
     name = version["pk"]
     return {
         **_content(version),
@@ -118,41 +119,41 @@ class Versions:
     now: datetime
     """Aware."""
     dry_run: bool = False
-    """Tell what would be, write nothing."""
+    """Return what would be done, write nothing."""
 
     async def publish(self, record: Item) -> CurrentVersion:
-        """Put a record in force for all callers; a canary ends."""
-        version = await self._kept(_content(record), await self._in_force())
-        return await self._answer_with(version)
+        """Put a record in force for all callers, and end a canary."""
+        version = await self._version_of(_content(record), await self._in_force())
+        return await self._put_in_force(version)
 
     async def try_out(self, record: Item, percent: int) -> CurrentVersion:
         """Let a record answer a share of the callers, from 1 to 99.
 
         Raises:
-            UseCaseError: There is nothing beside which to try it, or nothing to try.
+            UseCaseError: There is no record, or it has the same content.
         """
         present = await self._present()
-        canary = await self._kept(_content(record), present)
+        canary = await self._version_of(_content(record), present)
         if canary["version"] == present["version"]:
             raise UseCaseError(f"{self.name}: canary: all callers get this content already")
-        return await self._answer_with(present, _number(canary, "version"), percent)
+        return await self._put_in_force(present, _number(canary, "version"), percent)
 
     async def end_canary(self) -> CurrentVersion:
-        """Let the record answer all callers; harmless if it does.
+        """Let the record answer all callers; no effect if it already does.
 
         Raises:
             UseCaseError: There is no record.
         """
-        return await self._answer_with(await self._present())
+        return await self._put_in_force(await self._present())
 
     async def roll_back(self, to: int | None = None) -> CurrentVersion:
-        """Undo the last change of what is in force: a canary, an edit in place, or a seeding.
+        """Undo the last change: a canary, an edit in place, or a seeding.
 
         Args:
-            to: Put this version in force instead, whatever was before; a canary ends.
+            to: Put this version in force instead, and end a canary.
 
         Raises:
-            UseCaseError: There is no such version, or none to go back to.
+            UseCaseError: There is no such version, or no earlier one.
         """
         record = await self.store.get(self.name, CONFIGURATION)
         if to is None and canary_in_progress(record or {}):
@@ -162,11 +163,11 @@ class Versions:
         if to is None and not wanted:
             raise UseCaseError(f"{self.name}: there is no version to go back to")
         if wanted == present["version"]:
-            return await self._answer_with(present)
+            return await self._put_in_force(present)
         version = await self.store.get(*version_key(self.name, wanted))
         if version is None:
             raise UseCaseError(f"{self.name}: there is no version {wanted}")
-        return await self._answer_with(version)
+        return await self._put_in_force(version)
 
     async def _present(self) -> Item:
         version = await self._in_force()
@@ -175,17 +176,17 @@ class Versions:
         return version
 
     async def _in_force(self) -> Item | None:
-        """The version in force; a record that is none becomes one. `None` without a record."""
+        """The version in force, stored if the record is none yet; None without a record."""
         record = await self.store.get(self.name, CONFIGURATION)
         if record is None:
             return None
         versions = await self._all()
         named = versions.get(_number(record, "version"))
         before = named or versions.get(max(versions, default=0))
-        return await self._kept(_content(record), before)
+        return await self._version_of(_content(record), before)
 
-    async def _kept(self, content: Item, before: Item | None) -> Item:
-        """The version of this content that comes after another; made if there is none."""
+    async def _version_of(self, content: Item, before: Item | None) -> Item:
+        """The version with this content after `before`; created if there is none."""
         digest = _digest(content)
         if before is not None and before["versionDigest"] == digest:
             return before
@@ -196,12 +197,12 @@ class Versions:
                 if (version["versionDigest"], _number(version, "previous")) == (digest, previous):
                     return version
             number = max(previous, *versions, 0) + 1
-            made = self._version(number, content, digest, previous)
-            if self.dry_run or await self.store.put(made, only_if_absent=True):
-                return made
+            new = self._new_version(number, content, digest, previous)
+            if self.dry_run or await self.store.put(new, only_if_absent=True):
+                return new
         raise StoreError(f"{self.name}: too many others are seeding it")
 
-    def _version(self, number: int, content: Item, digest: str, previous: int) -> Item:
+    def _new_version(self, number: int, content: Item, digest: str, previous: int) -> Item:
         pk, sk = version_key(self.name, number)
         return {
             **content,
@@ -217,10 +218,10 @@ class Versions:
         items = await self.store.query(self.name, VERSION_PREFIX)
         return {_number(item, "version"): item for item in items}
 
-    async def _answer_with(
+    async def _put_in_force(
         self, version: Item, canary: int = 0, percent: int = 0
     ) -> CurrentVersion:
-        """Make the record a copy of this version."""
+        """Write the record as a copy of this version."""
         record = as_record(version)
         if canary:
             record["canary"] = {"version": canary, "percent": percent}
@@ -230,7 +231,7 @@ class Versions:
 
 
 def _canary(record: Mapping[str, object]) -> tuple[int, int]:
-    """Version and share of the canary; 0 for what is no number."""
+    """Version and share of the canary; 0 for a value that is no number."""
     canary = record.get("canary")
     if not isinstance(canary, Mapping):
         return 0, 0
@@ -242,14 +243,13 @@ def _content(item: Mapping[str, object]) -> Item:
 
 
 def _digest(content: Item) -> str:
-    """The same for equal content, whatever table it was in."""
-    known = {name: _digestible(value) for name, value in content.items()}
-    text = json.dumps(known, sort_keys=True)
+    """A digest that does not depend on the table implementation."""
+    text = json.dumps({name: _digestible(value) for name, value in content.items()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digestible(value: object) -> object:
-    """A value in one form; the records of a table may hold what is nested too deeply to compare."""
+    """A value in canonical form; None if it is nested too deeply."""
     try:
         return _canonical(plain(value))
     except RecursionError:
@@ -257,7 +257,7 @@ def _digestible(value: object) -> object:
 
 
 def _canonical(value: object) -> object:
-    """Whole numbers in one form: a table may return 1 for 1.0."""
+    """Whole numbers as int: a table may return 1 for 1.0."""
     match value:
         case float() if value.is_integer():
             return int(value)
@@ -270,7 +270,7 @@ def _canonical(value: object) -> object:
 
 
 def _place(name: str, version: int, caller: str) -> int:
-    """Where a caller stands among all, from 0 to 99."""
+    """The place of a caller, from 0 to 99."""
     seed = json.dumps([name, version, caller])
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) * 100 >> 64
 

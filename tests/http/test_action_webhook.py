@@ -1,4 +1,4 @@
-"""How a request to the action URL is read."""
+"""How a request to the action URL is read, and the TwiML of each decision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from agent.call.after_session import TransferOutcome
 from agent.http.action_webhook import transfer_outcome
+from tests.servers import ACTION_URL, Server
+from tests.twilio_client.client import call_fields
 
 TOOK, NOBODY, GONE = (
     TransferOutcome.COMPLETED,
@@ -50,3 +52,31 @@ def test_status_of_a_referral_precedes_its_response_code(
 ) -> None:
     """Without a field of a transfer the request is about a relay session."""
     assert transfer_outcome(fields) is outcome
+
+
+@pytest.mark.parametrize(
+    ("fields", "verbs"),
+    [
+        ({"CallStatus": "completed", "SessionStatus": "ended"}, ()),
+        ({"SessionStatus": "completed"}, ()),
+        ({"SessionStatus": "failed", "ErrorCode": "39001"}, ("Connect",)),
+        ({"SessionStatus": "failed", "ErrorCode": "x" * 99}, ("Connect",)),
+        ({"SessionStatus": "failed", "ErrorCode": "64108"}, ("Hangup",)),
+        ({"SessionStatus": "failed", "ErrorCode": "64109"}, ("Say", "Hangup")),
+        ({"SessionStatus": "ended", "HandoffData": "["}, ("Connect",)),
+        ({"SessionStatus": "ended", "HandoffData": '{"reasonCode": "goodbye"}'}, ("Hangup",)),
+        ({}, ("Connect",)),
+        ({"DialCallStatus": "completed"}, ("Hangup",)),
+        ({"DialCallStatus": "no-answer"}, ("Connect",)),
+        ({"QueueResult": "hangup"}, ()),
+    ],
+)
+async def test_each_decision_is_answered_with_its_twiml(
+    server: Server, fields: Mapping[str, str], verbs: tuple[str, ...]
+) -> None:
+    """`tests/call/test_after_session.py` has every decision."""
+    answer = await server.twilio.post(
+        ACTION_URL, {**call_fields(CallStatus="in-progress"), **fields}
+    )
+
+    assert (answer.status, answer.verbs) == (200, verbs)

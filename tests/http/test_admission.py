@@ -184,18 +184,6 @@ async def test_seat_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitab
     assert answer.verbs == ("Connect",)
 
 
-async def test_webhook_that_is_repeated_takes_one_seat() -> None:
-    """Twilio asks again when an answer was late; the seat is the call's."""
-    async with open_shop({"MAX_CALLS": "2"}) as shop:
-        fields = call_fields(From=ADA)
-        twice = [await shop.server.ring(fields) for _ in range(2)]
-        other = await shop.ring(GRACE)
-        third = await shop.ring("+15550100003")
-
-    assert [each.verbs for each in (*twice, other)] == [("Connect",)] * 3
-    assert third.verbs == ("Say", "Hangup")
-
-
 async def test_call_set_up_elsewhere_is_led_beyond_the_limit_and_refused_far_beyond() -> None:
     """Its caller has heard the greeting; but at twice the limit everybody would suffer."""
     clock = Clock(NOW)
@@ -425,14 +413,6 @@ async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> No
 
     assert all("verstat=TN-Validation-Failed-B&amp;attempt=" in each.xml for each in answers)
     assert "?verstat=TN-Validation-Passed-A&amp;attempt=1<" in kept.xml
-
-
-async def test_call_that_was_sent_on_is_taken_by_another_process() -> None:
-    """The signature covers the count."""
-    async with open_shop({}) as shop:
-        answer = await shop.ring(query="?attempt=1")
-
-    assert answer.verbs == ("Connect",)
 
 
 async def test_overloaded_process_takes_no_new_call_and_keeps_its_own() -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_aiohttp import AiohttpClient
 from structlog.testing import capture_logs
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # ships no types
 
 from agent.http import api
-from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys
+from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys, RateLimiter
 from agent.http.middleware import TELEMETRY
 from agent.observability import Telemetry
 from agent.twilio.rest_client import VoiceAccess
+from tests.fakes import Clock
 from tests.servers import Server, serving, settings_for
 
 SECRET = "a-signing-secret-of-at-least-32-bytes"
@@ -208,18 +211,6 @@ async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: Aiohtt
     assert other == 200
 
 
-async def test_push_credential_lets_the_app_be_called(table: Path) -> None:
-    """As in the quick-start: with it, a telephone rings."""
-    push = "CR" + "3" * 32
-    settings = settings_for(table, **ACCESS, TWILIO_PUSH_CREDENTIAL_SID=push)
-
-    async with serving(settings) as server:
-        reply = await ask(server)
-
-    voice = AccessToken.from_jwt(reply.body["token"], SECRET).payload["grants"]["voice"]
-    assert (voice["incoming"], voice["push_credential_sid"]) == ({"allow": True}, push)
-
-
 async def test_guessing_has_its_limit_and_locks_nobody_out(desk: Server) -> None:
     """The address may be that of a balancer, with the company's server behind it, too."""
     guesses = [
@@ -241,8 +232,8 @@ async def test_no_browser_page_may_ask(desk: Server) -> None:
     answered = await ask(desk)
 
     assert before.status == 405
-    for given in (before.headers, answered.headers):
-        assert not [name for name in given if name.lower().startswith("access-control")]
+    names = [*before.headers, *answered.headers]
+    assert not [name for name in names if name.lower().startswith("access-control")]
 
 
 async def test_identity_and_secrets_are_not_logged(desk: Server) -> None:
@@ -272,3 +263,72 @@ async def test_form_in_an_encoding_that_is_none_asks_for_nobody(desk: Server, ch
     refused = await ask(desk, "identity=ada", content_type=content_type)
 
     assert (refused.status, refused.body) == (400, {"error": "invalid"})
+
+
+def test_so_many_at_once_and_then_one_after_the_other() -> None:
+    """The answer to one too many is when it would help to ask again."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(3, 60.0, clock)
+
+    at_once = [rates.wait("ada") for _ in range(4)]
+    clock.seconds += 19.0
+    too_soon = rates.wait("ada")
+    clock.seconds += 1.0
+    later = [rates.wait("ada") for _ in range(2)]
+
+    assert at_once == [0.0, 0.0, 0.0, 20.0]
+    assert too_soon == pytest.approx(1.0)
+    assert later == [0.0, 20.0]
+
+
+def test_askers_do_not_share_a_limit() -> None:
+    """One who asks too much takes nothing from others."""
+    rates = RateLimiter(1, 60.0, Clock(1_000.0))
+
+    assert [rates.wait(asker) for asker in ("ada", "grace", "ada")] == [0.0, 0.0, 60.0]
+
+
+def test_only_so_many_askers_are_remembered() -> None:
+    """Memory is bounded, whoever asks; who is forgotten may ask again."""
+    rates = RateLimiter(1, 60.0, Clock(1_000.0), most=2)
+
+    waits = [rates.wait(asker) for asker in ("ada", "grace", "edsger", "edsger", "ada")]
+
+    assert waits == [0.0, 0.0, 0.0, 60.0, 0.0]
+
+
+@given(
+    count=st.integers(1, 20),
+    seconds=st.floats(0.5, 3600),
+    pauses=st.lists(st.floats(0, 100), max_size=60),
+)
+def test_never_more_than_the_limit_in_any_time(
+    count: int, seconds: float, pauses: list[float]
+) -> None:
+    """What is let through in any stretch is what was saved up, and what has come due since."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(count, seconds, clock)
+    admitted = []
+    for pause in pauses:
+        clock.seconds += pause
+        if not rates.wait("ada"):
+            admitted.append(clock.seconds)
+
+    for first, begin in enumerate(admitted):
+        for last, end in enumerate(admitted[first:], start=first):
+            assert last - first + 1 <= count + (end - begin) * count / seconds + 1e-3
+
+
+def test_who_waits_as_long_as_told_is_admitted() -> None:
+    """`Retry-After` is not a guess."""
+    clock = Clock(1_000.0)
+    rates = RateLimiter(7, 60.0, clock)
+
+    waits = []
+    for _ in range(30):
+        if wait := rates.wait("ada"):
+            waits.append(wait)
+            clock.seconds += wait
+            assert rates.wait("ada") == 0.0
+
+    assert len(waits) == 23

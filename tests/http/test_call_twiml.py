@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 import pytest
-from multidict import MultiDict
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
 from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.http.call_twiml import transfer_document
 from agent.settings import Settings
 from agent.usecases.transfer_target import PhoneTarget
-from tests.servers import ACTION_URL, TOKEN, Server, heard_out, settings_for
+from tests.servers import ACTION_URL, Server, settings_for
 from tests.twilio_client.client import Answer, call_fields
 
 RESTAURANT = "restaurantOrderingUseCase"
@@ -32,11 +29,6 @@ HANDOFF = HandoffData(
 @pytest.fixture
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings_for(tmp_path_factory.mktemp("people") / "unused")
-
-
-def test_without_a_desk_nobody_is_reached(settings: Settings) -> None:
-    """The caller hears so."""
-    assert transfer_document(None, HANDOFF, call_fields(), settings, "shop") is None
 
 
 def test_an_app_is_told_no_more_than_it_can_be(settings: Settings) -> None:
@@ -135,94 +127,6 @@ async def test_any_other_call_is_not_referred(server: Server, caller: str) -> No
     answer = await _handed_over(server, From=caller)
 
     assert answer.verbs == ("Connect",)
-
-
-@pytest.mark.parametrize(
-    ("fields", "verbs"),
-    [
-        ({"DialCallStatus": "completed"}, ("Hangup",)),
-        ({"DialCallStatus": "no-answer"}, ("Connect",)),
-        ({"DialCallStatus": "failed"}, ("Connect",)),
-        ({"QueueResult": "bridged"}, ("Hangup",)),
-        ({"QueueResult": "queue-full"}, ("Connect",)),
-        ({"QueueResult": "system-error"}, ("Connect",)),
-        ({"QueueResult": "hangup"}, ()),
-        ({"QueueResult": "hangup", "CallStatus": "completed"}, ()),
-        ({"QueueResult": "leave", "CallStatus": "completed"}, ()),
-        ({"ReferCallStatus": "in-progress"}, ("Hangup",)),
-        ({"ReferCallStatus": "busy"}, ("Connect",)),
-        ({"ReferSipResponseCode": "405"}, ("Connect",)),
-    ],
-)
-async def test_caller_comes_back_when_nobody_was_there(
-    server: Server, fields: Mapping[str, str], verbs: tuple[str, ...]
-) -> None:
-    """And nothing more when a person was, or when they have hung up."""
-    told = {**call_fields(CallStatus="in-progress"), **fields}
-
-    answer = await server.twilio.post(BACK, told)
-
-    assert (answer.status, answer.verbs) == (200, verbs)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"SessionStatus": "ended", "HandoffData": '{"reasonCode": "live-agent-handoff"}'},
-        {"DialCallStatus": "completed"},
-        {"QueueResult": "bridged"},
-        {"ReferCallStatus": "in-progress"},
-    ],
-)
-async def test_nobody_but_twilio_passes_a_call_on(
-    server: Server, fields: Mapping[str, str]
-) -> None:
-    """The same requests without its signature (D4)."""
-    told = {**call_fields(CallStatus="in-progress"), **fields}
-
-    answer = await server.twilio.post(BACK, told, signature="Zm9yZ2Vk")
-
-    assert (answer.status, answer.xml) == (403, "signature\n")
-
-
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [("QueueResult", 403), ("ReferCallStatus", 403), ("ReferSipResponseCode", 403), ("app_x", 200)],
-)
-async def test_result_that_comes_twice_is_nobodys(server: Server, name: str, status: int) -> None:
-    """An app adds fields of its own to a call; which of the two counts, nobody could say."""
-    fields = MultiDict(call_fields(CallStatus="in-progress"))
-    fields.extend([(name, "bridged"), (name, "leave")])
-    signature: str = RequestValidator(TOKEN).compute_signature(BACK, fields)
-
-    async with server.twilio.http.post(
-        server.url(f"/twiml/action?useCase={RESTAURANT}"),
-        data=fields,
-        headers={"X-Twilio-Signature": signature},
-    ) as response:
-        answered = response.status
-
-    assert answered == status
-
-
-async def test_caller_who_asks_for_a_person_becomes_a_task(server: Server) -> None:
-    """The whole way: what the model has written reaches the person, in the caller's language."""
-    await _open(server, kind="enqueue", workflow=WORKFLOW)
-
-    async with server.twilio.call(From="+15550100001") as call:
-        await call.say("i want to talk to a person")
-        ending = await heard_out(call)
-
-    assert ending.answer is not None
-    [task] = ET.fromstring(ending.answer.xml).findall("Enqueue/Task")  # noqa: S314 - our own
-    assert json.loads(task.text or "") == {
-        "reason": "user-requested",
-        "summary": "The caller talked to the ordering assistant.",
-        "slots": {},
-        "language": "en-US",
-        "useCase": RESTAURANT,
-        "callSid": call.relay.fields["CallSid"],
-    }
 
 
 async def _open(server: Server, **desk: object) -> None:

@@ -31,7 +31,7 @@ METRICS = {
     "agent_draining": "gauge",
     "agent_event_loop_lag_seconds": "histogram",
 }
-"""Contract section 6 without `agent_call_resumes_total`, which arrives with resuming calls."""
+"""Names and types that dashboards and alarms are built on."""
 
 
 @pytest.mark.parametrize(

@@ -140,17 +140,6 @@ async def test_setup_of_another_account_is_hung_up_on(table: Path) -> None:
     assert call.ending and call.ending.status == "failed"
 
 
-async def test_socket_that_is_closed_before_setup_leaves_no_call(server: Server) -> None:
-    """Twilio may give up; nothing was begun."""
-    relay = await server.relay(From=ADA)
-
-    async with server.twilio.dial(relay) as call:
-        await call.hang_up()
-
-    assert await server.metric("agent_active_calls") == 0
-    assert await server.items(relay.fields["CallSid"], "chat::") == []
-
-
 @pytest.mark.parametrize(
     ("frame", "kind"),
     [

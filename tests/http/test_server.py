@@ -185,30 +185,6 @@ async def test_who_has_something_going_on_keeps_their_place() -> None:
             await visitor.leave()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        b"",
-        b"GET /hello HT",
-        b"GET /hello HTTP/1.1\r\nHost: x\r\n",
-        b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
-    ],
-)
-@pytest.mark.parametrize("before", [b"", HELLO])
-async def test_request_that_is_never_complete_is_closed(words: bytes, before: bytes) -> None:
-    """Also the second one of a connection, and one that never begins."""
-    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
-        [visitor] = await house.visitors(1)
-        if before:
-            await visitor.say(before)
-            await visitor.answer()
-        await visitor.say(words)
-
-        assert await visitor.closed()
-        assert house.cut("late") == (0 if before and not words else 1)
-        await visitor.leave()
-
-
 INCOMPLETE = [
     b"",
     b"G",
@@ -241,10 +217,17 @@ async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> N
             await visitor.leave()
 
 
-@pytest.mark.parametrize("words", INCOMPLETE[:3])
-async def test_head_has_a_limit_of_its_own(words: bytes) -> None:
-    """A byte now and then does not prolong it."""
-    async with open_house(most=4, head_seconds=0.2) as house:
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        *[(words, "head_seconds") for words in INCOMPLETE[:3]],
+        *[(words, "body_seconds") for words in INCOMPLETE[3:]],
+        *[(words, "answer_seconds") for words in INCOMPLETE],
+    ],
+)
+async def test_head_and_body_have_limits_of_their_own(words: bytes, limit: str) -> None:
+    """`answer_seconds` is the upper limit of both."""
+    async with open_house(most=4, **{limit: 0.2}) as house:
         [visitor] = await house.visitors(1)
         await visitor.say(words)
 
@@ -253,15 +236,17 @@ async def test_head_has_a_limit_of_its_own(words: bytes) -> None:
         await visitor.leave()
 
 
-@pytest.mark.parametrize("words", INCOMPLETE[3:])
-async def test_body_has_a_limit_of_its_own(words: bytes) -> None:
-    """From the end of the head."""
-    async with open_house(most=4, body_seconds=0.2) as house:
+@pytest.mark.parametrize(("words", "late"), [(b"", 0), (b"GET /hello HT", 1)])
+async def test_second_request_of_a_connection_has_the_same_limits(words: bytes, late: int) -> None:
+    """Aiohttp itself closes a connection that stays idle."""
+    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
         [visitor] = await house.visitors(1)
+        await visitor.say(HELLO)
+        await visitor.answer()
         await visitor.say(words)
 
         assert await visitor.closed()
-        assert house.cut("late") == 1
+        assert house.cut("late") == late
         await visitor.leave()
 
 
@@ -321,20 +306,6 @@ async def test_answer_that_goes_on_is_not_cut() -> None:
         assert (house.cut("late"), house.cut("full")) == (0, 1)
         await visitor.leave()
         await guest.leave()
-
-
-async def test_port_that_is_taken_stops_the_start() -> None:
-    """With one line that names the variables."""
-    async with open_house(most=4) as house:
-        with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
-            async with open_site(
-                web.Application(),
-                "127.0.0.1",
-                house.port,
-                ConnectionLimits("public", 4),
-                house.telemetry.count,
-            ):
-                pass
 
 
 def test_doors_follow_the_limit_of_calls() -> None:

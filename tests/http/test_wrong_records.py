@@ -16,8 +16,8 @@ from agent.call.config import Phrases
 from agent.call.messages import StopReason
 from agent.errors import UseCaseError
 from agent.ports import Item, LanguageModel
+from agent.usecases.folders import load_document
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES
-from agent.usecases.seed_items import load_document
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged

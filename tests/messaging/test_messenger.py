@@ -14,7 +14,9 @@ from structlog.testing import capture_logs
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError
 from agent.messaging import (
     CarrierMessenger,
+    ListedMessenger,
     MessengerOptions,
+    may_text,
     open_messenger,
 )
 from agent.ports import Channel, Mail, Messenger, TextMessage
@@ -109,14 +111,15 @@ async def test_api_key_comes_before_the_token(stand_in: CarrierStandIn) -> None:
     ]
 
 
-async def test_no_callback_is_asked_for_where_twilio_cannot_reach_it(
-    stand_in: CarrierStandIn,
-) -> None:
-    """A service on one's own machine has no public address."""
+async def test_optional_fields_are_left_out(stand_in: CarrierStandIn) -> None:
+    """No callback without a public address; SendGrid refuses an empty name."""
     async with messenger_to(stand_in.session(), replace(OPTIONS, status_callback="")) as messenger:
         await messenger.text(TEXT)
+        await messenger.mail(replace(LETTER, name=""))
 
+    (mail,) = stand_in.mails
     assert [text.keys() for text in stand_in.texts] == [{"To", "From", "Body"}]
+    assert mail["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
 
 
 async def test_email_is_asked_for_as_sendgrid_wants_it(stand_in: CarrierStandIn) -> None:
@@ -136,15 +139,6 @@ async def test_email_is_asked_for_as_sendgrid_wants_it(stand_in: CarrierStandIn)
             },
         )
     ]
-
-
-async def test_recipient_without_a_name_has_none(stand_in: CarrierStandIn) -> None:
-    """SendGrid refuses a name that is empty."""
-    async with messenger_to(stand_in.session()) as messenger:
-        await messenger.mail(replace(LETTER, name=""))
-
-    (mail,) = stand_in.mails
-    assert mail["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
 
 
 @every_channel
@@ -187,41 +181,29 @@ async def test_refusal_of_twilio_says_whose_fault_it_is(
     assert error.refusal is refusal
 
 
-@every_channel
+_UNKNOWN = [
+    *map(Refused, (302, 408, 500, 502, 503)),
+    Conduct.HANGS_UP,
+    Conduct.STALLS,
+]
+
+
 @pytest.mark.parametrize(
-    "fate",
+    ("channel", "fate"),
     [
-        Refused(302),
-        Refused(408),
-        Refused(500),
-        Refused(502),
-        Refused(503),
-        Conduct.HANGS_UP,
-        Conduct.STALLS,
+        *[(channel, fate) for channel in CHANNELS for fate in _UNKNOWN],
+        ("sms", Conduct.HANGS_UP_AMID),
+        ("sms", Conduct.BABBLES),
     ],
 )
-async def test_doubt_is_told_as_doubt_and_nothing_is_tried_again(
+async def test_unknown_outcome_is_no_refusal_and_not_tried_again(
     stand_in: CarrierStandIn, channel: Channel, fate: Refused | Conduct
 ) -> None:
-    """The request was written; what became of it nobody knows."""
+    """The request was written."""
     stand_in.next = [fate]
 
     async with messenger_to(stand_in.session()) as messenger:
         error = await failure(messenger, channel)
-
-    assert not isinstance(error, MessageRefusedError)
-    assert len(stand_in.taken) == 1
-
-
-@pytest.mark.parametrize("fate", [Conduct.HANGS_UP_AMID, Conduct.BABBLES])
-async def test_answer_of_twilio_that_cannot_be_read_is_doubt(
-    stand_in: CarrierStandIn, fate: Conduct
-) -> None:
-    """It answered, so the request has arrived."""
-    stand_in.next = [fate]
-
-    async with messenger_to(stand_in.session()) as messenger:
-        error = await failure(messenger, "sms")
 
     assert not isinstance(error, MessageRefusedError)
     assert len(stand_in.taken) == 1
@@ -268,7 +250,7 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
 
 
 @pytest.mark.parametrize(
-    ("options", "lacking"),
+    ("options", "unconfigured"),
     [
         (OPTIONS, {}),
         (
@@ -280,13 +262,13 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
         (replace(OPTIONS, sendgrid_api_key=""), {"email": "SENDGRID_API_KEY"}),
     ],
 )
-async def test_what_is_lacking_is_told_by_its_variable(
-    options: MessengerOptions, lacking: dict[Channel, str]
+async def test_an_unconfigured_channel_is_named_by_its_variable(
+    options: MessengerOptions, unconfigured: dict[Channel, str]
 ) -> None:
     """Operators see what to set; asking for it all the same sends nothing."""
     async with open_messenger(options) as messenger:
-        assert dict(messenger.lacking) == lacking
-        for channel in lacking:
+        assert dict(messenger.unconfigured) == unconfigured
+        for channel in unconfigured:
             assert isinstance(await failure(messenger, channel), MessageRefusedError)
 
 
@@ -334,3 +316,51 @@ async def test_every_messenger_tells_the_three_outcomes_apart(
         assert (well, sent()) == (1, 1)
     assert isinstance(refused, MessageRefusedError)
     assert not isinstance(doubtful, MessageRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "listed", "is_texted"),
+    [
+        ("+15550100000", "+15550100001", (), True),
+        ("+15550100000", "+445550100001", (), False),
+        ("+15550100000", "+8825550100001", (), False),
+        ("+41445550100", "+41795550100", (), True),
+        ("+41445550100", "+4235550100", (), False),
+        ("+41445550100", "+41795550100", ("+1",), False),
+        ("+4235550100", "+4235550199", (), True),
+        ("+4235550100", "+41795550100", (), False),
+        ("+35315550100", "+353855550100", (), True),
+        ("+35315550100", "+352855550100", (), False),
+        ("+74955550100", "+79165550100", (), True),
+        ("+15550100000", "+18765550100", (), True),
+        ("+15550100000", "+18765550100", ("+1555", "+1415"), False),
+        ("+15550100000", "+14155550100", ("+1555", "+1415"), True),
+        ("+15550100000", "+441632960001", ("+1", "+44"), True),
+        ("+15550100000", "+15550100001", ("+15550100001",), True),
+        ("+15550100000", "+15550100002", ("+15550100001",), False),
+    ],
+)
+def test_numbers_are_listed_by_their_beginnings(
+    sender: str, recipient: str, listed: tuple[str, ...], is_texted: bool
+) -> None:
+    """Where none is, those of the sender's country are texted, and no others."""
+    assert may_text(TextMessage(sender, recipient, "Hello."), listed) is is_texted
+
+
+async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() -> None:
+    """As for good; an e-mail goes its way, and what is unconfigured is told."""
+    inner = MemoryMessenger({"email": "SENDGRID_API_KEY"})
+    messenger = ListedMessenger(inner, ("+1555",))
+    mail = Mail("ada@example.com", "Ada", "Hello", "<p>Hello</p>")
+
+    with pytest.raises(MessageRefusedError) as refused:
+        await messenger.text(TextMessage("+15550100000", "+445550100001", "Hello."))
+    sid = await messenger.text(TextMessage("+15550100000", "+15550100001", "Hello."))
+
+    assert refused.value.refusal is MessageRefusal.RECIPIENT
+    assert sid
+    assert [text.recipient for text in inner.texts] == ["+15550100001"]
+    assert messenger.unconfigured == {"email": "SENDGRID_API_KEY"}
+    inner.unconfigured = {}
+    await messenger.mail(mail)
+    assert inner.mails == [mail]

@@ -54,7 +54,7 @@ def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -
                 model[0] = {"s": "scripted:", "o": "other:"}[letter]
             observer.observe(moment(happened, actions, at))
         observer.ended(EndReason.AGENT_END)
-    [receipt] = [dict(line) for line in logs if line["event"] == "call.receipt"]
+    [receipt] = [dict(line) for line in logs if line["event"] == "call.summarized"]
     return receipt
 
 
@@ -67,7 +67,7 @@ def test_receipt_adds_up_a_call() -> None:
     """Counts, lengths and versions; nothing that was said."""
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
-    stamp = VersionStamp(3, "5499befb38db", "e3b0c44298fc")
+    stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
 
     receipt = receipt_of(
         (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
@@ -82,7 +82,7 @@ def test_receipt_adds_up_a_call() -> None:
     )
 
     assert receipt == {
-        "event": "call.receipt",
+        "event": "call.summarized",
         "log_level": "info",
         "reason": "agent_end",
         "use_case": "pizza",

@@ -1,4 +1,4 @@
-"""Every metric is documented, and whatever is named somewhere is exported."""
+"""Every metric that a page, a template or the code names is exported, with these labels."""
 
 from __future__ import annotations
 
@@ -11,28 +11,16 @@ from pathlib import Path
 import pytest
 
 from agent.observability import EmbeddedMetrics, Telemetry, metrics
-from agent.observability.emf import NAMESPACE
-from agent.observability.metrics import METRICS
+from agent.observability.metrics import METRICS, NAMESPACE
 
 ROOT = Path(__file__).parents[2]
-OBSERVING = ROOT / "docs" / "operate" / "observing.md"
 PAGES = tuple(
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     if page.name != "log-events.md"
 )
-_ROW = re.compile(r"^\| `(agent_\w+)` \| (counter|gauge|histogram) \| ([a-z_, ]*)\| (.+) \|$", re.M)
 _NAME = re.compile(r"`(agent_[a-z_]+)[`{]")
 _WITH_LABELS = re.compile(r"`(agent_\w+)\{([a-z_,]+)\}")
-
-
-def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    """Type and labels of each metric as they are told."""
-    text = OBSERVING.read_text(encoding="utf-8")
-    return {
-        name: (kind, frozenset(labels.replace(",", " ").split()))
-        for name, kind, labels, _ in _ROW.findall(text)
-    }
 
 
 def exported() -> dict[str, str]:
@@ -43,13 +31,6 @@ def exported() -> dict[str, str]:
         for line in text.decode().splitlines()
         if line.startswith("# TYPE agent_") and not line.split()[2].endswith("_created")
     }
-
-
-def test_every_metric_is_documented_with_its_type() -> None:
-    """A metric nobody knows of is measured for nothing, one that is not there misleads."""
-    told = {name: kind for name, (kind, _) in documented().items()}
-
-    assert told == exported()
 
 
 def test_every_metric_named_in_prose_is_exported() -> None:
@@ -73,13 +54,6 @@ def test_metrics_of_the_cloud_template_are_written() -> None:
     [directive] = json.loads(written[0])["_aws"]["CloudWatchMetrics"]
     assert ours == {each["Name"] for each in directive["Metrics"]}
     assert directive["Namespace"] == NAMESPACE == "VoiceAgent"
-
-
-def test_labels_are_those_that_are_documented() -> None:
-    """Of every metric, also of those that a usual call never touches."""
-    told = {name: labels for name, (_, labels) in documented().items()}
-
-    assert declared() == told
 
 
 @pytest.mark.parametrize(
@@ -123,4 +97,4 @@ def test_every_count_names_a_metric_and_its_labels() -> None:
 
     assert sorted(counted - declared().items()) == []
     unused = declared().keys() - {name for name, _ in counted}
-    assert unused == {"agent_log_lines_lost_total"}
+    assert unused == {"agent_active_calls", "agent_log_lines_lost_total"}

@@ -472,10 +472,10 @@ def test_report_of_a_library_is_a_line_without_its_values(
     told = json.loads(line)
     del told["timestamp"]
     assert told == {
-        "event": "library.reported",
+        "event": "library.log_emitted",
         "level": "error",
-        "library": "asyncio",
-        "notice": "Task exception was never retrieved",
+        "logger": "asyncio",
+        "message": "Task exception was never retrieved",
     }
 
 

@@ -37,7 +37,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
     await store.close()
 
     written = "".join(capsys.readouterr()) + caplog.text
-    assert len(people) == _CALLS == written.count('"call.receipt"')
+    assert len(people) == _CALLS == written.count('"call.summarized"')
     assert written.count('"turn.finished"') > 2 * _CALLS
     assert written.count('"relay.error_received"') == _CALLS
     assert found(people, written) == []

@@ -449,4 +449,4 @@ async def test_collector_that_is_away_is_no_matter_of_callers(
             reply = await call.say("the usual")
 
     assert reply.text != ""
-    assert {"traces.trouble", "traces.not_sent"} & {line["event"] for line in logs}
+    assert {"traces.export_failed", "traces.not_sent"} & {line["event"] for line in logs}

@@ -35,6 +35,7 @@ from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import Timer
 from agent.observability import Telemetry
 from agent.observability.turn_stages import TrackedTurn
+from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
 from agent.session.session import CallDependencies, Session
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
@@ -286,36 +287,53 @@ def test_turns_are_numbered_and_the_last_one_is_told_at_the_end() -> None:
     assert [(line["turn"], line["outcome"]) for line in lines] == [(1, "answered"), (2, "silent")]
 
 
-_MOVES = st.sampled_from(["asked", "wrote", "ended", "run", "ran", "spoke", "wait"])
+_MOVES = st.sampled_from(["spoke", "asked", "wrote", "ended", "run", "ran", "said", "wait"])
+
+
+def _moved(move: str, number: int) -> tuple[Event, list[Action]]:
+    """An event of this kind and what is done about it."""
+    call = ToolCall(f"tool{number}", "look_up", "{}")
+    match move:
+        case "spoke":
+            return SPOKE, [StartReply(number, ())]
+        case "asked":
+            return TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(number, ())]
+        case "wrote":
+            return ReplyDelta(number, "Yes"), []
+        case "ended":
+            return ReplyFinished(number, (), StopReason.END), []
+        case "run":
+            return ReplyFinished(number, (call,), StopReason.TOOLS), [RunTool(call)]
+        case "ran":
+            return ToolFinished(call.id, ToolOutcome("{}")), []
+        case "said":
+            return ReplyDelta(number, "Yes. "), [Speak(1, "Yes. ")]
+        case _:
+            return PlaybackReported(Playback.AGENT_OFF), []
 
 
 @given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
 def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> None:
     """Also if something happens twice, out of order, or is told late."""
-    turn, at, until_speech = TrackedTurn(100.0), 100.0, 0.0
+    tracker, at, until_speech = TurnTracker(), 100.0, dict[TrackedTurn, float]()
+    changes = list[Change]()
     for move, number, seconds in moves:
         at = max(100.0, at + seconds)
-        match move:
-            case "asked":
-                turn.asked(number, at)
-            case "wrote":
-                turn.wrote(number, at)
-            case "ended":
-                turn.reply_ended(number, at)
-            case "run":
-                turn.tool_began(str(number), "look_up", at)
-            case "ran":
-                turn.tool_ended(str(number), "ok", at)
-            case "spoke" if turn.spoke(at, is_filler=False):
-                until_speech = sum(turn.stages.values())
-            case _:
-                turn.advance(at)
+        event, actions = _moved(move, number)
+        for change in tracker.observe(moment(event, actions, at), ""):
+            changes.append(change)
+            if isinstance(change, FirstSpeech):
+                until_speech[change.turn] = sum(change.turn.stages.values())
+    changes += tracker.ended(at)
 
-    before = sum(seconds for stage, seconds in turn.stages.items() if stage in UNTIL_SPEECH)
-    assert all(seconds >= 0 for seconds in turn.stages.values())
-    assert abs(sum(turn.stages.values()) - turn.total) < 1e-6
-    assert abs((turn.response or 0.0) - until_speech) < 1e-6
-    assert turn.response is None or abs(before - turn.response) < 1e-6
+    for turn in (change.turn for change in changes if isinstance(change, TurnFinished)):
+        stages = turn.stages
+        before = sum(seconds for stage, seconds in stages.items() if stage in UNTIL_SPEECH)
+        assert all(seconds >= 0 for seconds in stages.values())
+        assert abs(sum(stages.values()) - turn.total) < 1e-6
+        assert turn.response is None or abs(before - turn.response) < 1e-6
+        if turn in until_speech:
+            assert abs((turn.response or 0.0) - until_speech[turn]) < 1e-6
 
 
 def test_wait_for_edits_is_part_of_the_turn() -> None:

@@ -6,7 +6,6 @@ and the README. Names that are not ours are those of the SDKs in the process, as
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ import opentelemetry.sdk.environment_variables
 import pytest
 from botocore.credentials import EnvProvider  # type: ignore[import-untyped] # ships no types
 
-import agent.observability.tracing.tracing_setup
+import agent.observability.tracing
 from agent.settings import Settings
 from tests.templates.loading import CLOUD, LOCAL, load, resources
 
@@ -33,8 +32,7 @@ def text(name: str) -> str:
 def ours() -> dict[str, str]:
     """The defaults of the service's own variables, older names included."""
     defaults = {name: default for name, default, _ in Settings.describe()}
-    named = [each.metadata["names"] for each in dataclasses.fields(Settings)]
-    for name, *older in filter(None, named):
+    for name, *older in Settings.variables().values():
         defaults |= dict.fromkeys(older, defaults[name])
     return defaults
 
@@ -46,7 +44,7 @@ def of_sdks() -> set[str]:
     aws |= {EnvProvider.ACCESS_KEY, EnvProvider.SECRET_KEY, *EnvProvider.TOKENS}
     otlp = set(dir(opentelemetry.sdk.environment_variables))
     conventions = re.findall(
-        r'"(OTEL_\w+)"', Path(agent.observability.tracing.tracing_setup.__file__).read_text()
+        r'"(OTEL_\w+)"', Path(agent.observability.tracing.__file__).read_text()
     )
     return {*aws, *otlp, *conventions}
 

@@ -25,11 +25,10 @@ from agent.store.call_state.call_item import TokenUse, record_of_call, spend_tok
 from agent.store.call_state.history_loader import read_back
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
-from agent.usecases import profiles
 from agent.usecases import record as records
+from agent.usecases.folders import load_document
 from agent.usecases.seed import seed_file
-from agent.usecases.seed_items import load_document
-from agent.usecases.use_case import Profile, UseCase
+from agent.usecases.use_case import Profile, UseCase, profile
 from agent.usecases.versions import canary_in_progress, intact_version
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import Server, settings_for, staged
@@ -166,7 +165,7 @@ async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
     assert reception.keypad["3"] == KeyBinding()
     assert reception.keypad["4"] == KeyBinding("That was the four.")
     assert [guide.keypad[key] for key in "12"] == [KeyBinding(), KeyBinding()]
-    assert guide.faults == reception.faults == ()
+    assert guide.errors == reception.errors == ()
 
 
 @pytest.mark.parametrize("name", VOICES)
@@ -266,7 +265,7 @@ async def test_reception_offers_the_other_records(
 
 async def test_profiles_are_read(store: Store) -> None:
     """With an address or without one, by number or by identity (A9)."""
-    assert [await profiles.profile(store, caller) for caller in (IDA, TOM, "client:wren")] == [
+    assert [await profile(store, caller) for caller in (IDA, TOM, "client:wren")] == [
         Profile(IDA, "Ida", "Quill", "ida@example.com", "restaurantOrderingUseCase"),
         Profile(TOM, "Tom", "Sedge", "", "apartmentSearchUseCase"),
         Profile("client:wren", "Wren", "Alder", "", "albertEinsteinUseCase"),

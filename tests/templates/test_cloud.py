@@ -12,7 +12,7 @@ from aiohttp import web
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.relay_socket import HEARTBEAT_SECONDS
 from agent.http.server import public_limits
-from agent.observability.tracing.tracing_setup import ENDPOINTS
+from agent.observability.tracing import ENDPOINTS
 from agent.settings import Settings
 from agent.store.schema import ACTIONS, MOVE_ACTION
 from tests.templates.loading import CLOUD, as_list, load, maps, resources, statements, texts

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.observability.tracing.tracing_setup import is_asked
+from agent.observability.tracing import is_asked
 from agent.settings import Settings
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.templates.conftest import Account

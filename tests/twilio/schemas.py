@@ -1,8 +1,7 @@
-"""The relay socket as JSON Schema: section 2 of the relay reference, written out a second time.
+"""The frames of the relay socket as JSON Schema (`docs/reference/relay.md`), by `type`.
 
-`OUTBOUND` holds every frame the relay accepts, `INBOUND` every frame it sends, by `type`. Both are
-closed: a key that section 2 does not name is an error. So they are stricter than the parser, which
-skips what it does not know, and independent of the structs in `agent.twilio.wire`.
+The schemas are closed: a key that is not documented is an error. So they are stricter than the
+parser, and independent of the structs in `agent.twilio`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,6 @@ from tests.twilio.schemas import INBOUND, OUTBOUND, check_outbound
     ],
 )
 def test_every_action_of_the_line_has_its_frame(action: TransportAction, frame: str) -> None:
-    """Each outbound message and field of section 2 is written as documented."""
     check_outbound(frame)
 
     assert render(action) == frame
@@ -78,7 +77,7 @@ def test_every_action_of_the_line_has_its_frame(action: TransportAction, frame: 
     ],
 )
 def test_a_frame_the_relay_would_refuse_is_not_written(action: TransportAction) -> None:
-    """Nonsense is a programming error, found here and not by the caller."""
+    """A programming error raises `ValueError`."""
     with pytest.raises(ValueError, match=r"digits|URL|loop|tag"):
         render(action)
 
@@ -134,6 +133,6 @@ def test_the_schemas_are_schemas(schema: dict[str, object]) -> None:
     ],
 )
 def test_the_schemas_refuse_what_the_relay_refuses(frame: str) -> None:
-    """The traps of section 7.2 fail the check that all outbound tests rely on."""
+    """Common mistakes fail the check that the tests of outbound frames rely on."""
     with pytest.raises(ValidationError):
         check_outbound(frame)

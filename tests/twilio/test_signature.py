@@ -1,6 +1,6 @@
 """Only what Twilio signed for our own URLs is genuine.
 
-The literal signatures are those of section 4.3, or HMAC-SHA1 computed without the library.
+The literal signatures are HMAC-SHA1, computed without the library.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def test_what_lies_outside_the_prefix_is_not_ours(raw_path: str, signature: str)
 
 
 def test_a_webhook_is_signed_with_its_url_and_form() -> None:
-    """The vector of section 4.3; one changed value, one more, one less, and it is forged."""
+    """A value changed, added or removed makes the signature invalid."""
     signature = "qcmFV3ykADjEfIcv527wuk5FEsA="
 
     def check(form: dict[str, str]) -> bool:

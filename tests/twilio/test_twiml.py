@@ -13,6 +13,7 @@ from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ship
 )
 
 from agent.twilio.twiml import (
+    app_parameters,
     connect,
     dial,
     empty,
@@ -163,14 +164,13 @@ def test_a_character_that_xml_cannot_hold_is_left_out() -> None:
 
 
 def test_a_sentence_can_be_said_without_the_relay() -> None:
-    """The caller hears why the call ends, in a voice if one is given."""
     assert say_and_hang_up("Sorry & goodbye.\x00") == (
         '<?xml version="1.0" encoding="UTF-8"?>'
         "<Response><Say>Sorry &amp; goodbye.</Say><Hangup /></Response>"
     )
-    assert say_and_hang_up("Adiós.", language="es-US", voice="Polly.Lupe") == (
+    assert say_and_hang_up("Adiós.", language="es-US") == (
         '<?xml version="1.0" encoding="UTF-8"?>'
-        '<Response><Say language="es-US" voice="Polly.Lupe">Adiós.</Say><Hangup /></Response>'
+        '<Response><Say language="es-US">Adiós.</Say><Hangup /></Response>'
     )
 
 
@@ -217,7 +217,6 @@ def test_a_user_of_an_app_is_dialled_and_told() -> None:
 
 
 def test_a_caller_waits_in_a_queue() -> None:
-    """With the music of Twilio, as no other is named."""
     assert enqueue("bills & co", action_url="/a?b=1&c=2") == (
         '<?xml version="1.0" encoding="UTF-8"?><Response>'
         '<Enqueue action="/a?b=1&amp;c=2" method="POST">bills &amp; co</Enqueue></Response>'
@@ -248,7 +247,7 @@ def test_no_text_makes_a_task_unreadable(task: dict[str, str]) -> None:
 
 
 def test_a_switchboard_is_asked_to_call_somebody_else() -> None:
-    """Only a call by SIP can be referred (relay reference section 5, 13801)."""
+    """Twilio ends any other call (https://www.twilio.com/docs/api/errors/13801)."""
     assert refer("sip:desk@pbx.example.com?X-A=1&X-B=2", action_url="/a") == (
         '<?xml version="1.0" encoding="UTF-8"?><Response><Refer action="/a" method="POST">'
         "<Sip>sip:desk@pbx.example.com?X-A=1&amp;X-B=2</Sip></Refer></Response>"
@@ -277,11 +276,28 @@ def test_a_call_is_sent_elsewhere(document: str, verbs: str) -> None:
     assert document == (f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>')
 
 
-def test_a_call_is_hung_up() -> None:
-    """The shortest goodbye."""
-    assert hang_up() == ('<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>')
-
-
-def test_nothing_can_be_asked() -> None:
-    """An answer for a call that is over."""
+def test_a_call_is_hung_up_or_over() -> None:
+    assert hang_up() == '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'
     assert empty() == '<?xml version="1.0" encoding="UTF-8"?><Response />'
+
+
+@pytest.mark.parametrize(
+    ("caller", "fields", "parameters"),
+    [
+        ("client:ada", {"app_screen": "basket & <more>"}, {"app_screen": "basket & <more>"}),
+        ("client:ada", {"app": "x", "App_screen": "x", "app_": "x", "app_a b": "x"}, {}),
+        ("client:ada", {"app_<Hangup/>": "x", "app_" + "n" * 33: "x", "screen": "x"}, {}),
+        ("client:ada", {"app_long": "x" * 201, "app_none": "", "app_line": "a\nb"}, {}),
+        (
+            "client:ada",
+            {f"app_{letter}": letter * 200 for letter in "ihgfedcba"},
+            {f"app_{letter}": letter * 200 for letter in "abcdefgh"},
+        ),
+        ("+15550100001", {"app_screen": "basket"}, {}),
+    ],
+)
+def test_app_may_pass_eight_short_parameters_with_the_prefix(
+    caller: str, fields: dict[str, str], parameters: dict[str, str]
+) -> None:
+    """A caller on a telephone passes none."""
+    assert app_parameters({"From": caller, **fields}) == parameters

@@ -20,7 +20,7 @@ from yarl import URL
 from tests.twilio_client.call import Manner, TwilioCall
 
 _WEBHOOK_SECONDS = 15
-"""Twilio's own limit for a webhook (reference 4.6)."""
+"""Twilio's own limit for a webhook (https://www.twilio.com/docs/usage/webhooks/webhooks-faq)."""
 
 
 @dataclass(frozen=True, slots=True)

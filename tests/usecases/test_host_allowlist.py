@@ -8,7 +8,7 @@ from agent.errors import UseCaseError
 from agent.tools.http.http_tools import fault_of
 from agent.tools.http.outbound_http import HttpRequest, OutboundHttp, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule, read_host
-from agent.usecases.http_tool_reader import read_http_tools
+from agent.usecases.http_tool import read_http_tools
 from tests.tools.http.stand_in import Names
 
 HOSTS = HostAllowlist.read(

@@ -14,8 +14,7 @@ from agent.call.config import KeyBinding
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.folders import load_record
-from agent.usecases.http_tool import HttpTool, Parameter, Placeholder, UrlTemplate
-from agent.usecases.http_tool_reader import read_http_tools
+from agent.usecases.http_tool import HttpTool, Parameter, Placeholder, UrlTemplate, read_http_tools
 from agent.usecases.record import parse_use_case
 from agent.usecases.seed import check
 
@@ -135,7 +134,9 @@ def test_tool_that_cannot_be_used_here_is_left_out_with_a_line(folder: Path) -> 
     use_case, warnings = parse_use_case(
         load_record(folder, TOOLS),
         TOOLS,
-        fault_of=lambda tool: "url: is not listed" if tool.spec.name == "OrderStatus" else "",
+        unusable_reason=lambda tool: (
+            "url: is not listed" if tool.spec.name == "OrderStatus" else ""
+        ),
     )
 
     assert [spec.name for spec in use_case.tools] == ["Book", "Remind"]
@@ -229,7 +230,7 @@ PARAMETERS: dict[str, Any] = {"a": TEXT, "b": TEXT}
         (
             "T",
             {"parameters": {**PARAMETERS, "a": {**TEXT, "required": False}}},
-            "T.url: {a}: a path needs it always",
+            "T.url: {a}: must be required in a path",
         ),
         (
             "T",
@@ -249,12 +250,12 @@ PARAMETERS: dict[str, Any] = {"a": TEXT, "b": TEXT}
         (
             "T",
             {"parameters": {**PARAMETERS, "b": {**TEXT, "minimum": 1}}},
-            "T.parameters.b.minimum: says nothing about a parameter of this type",
+            "T.parameters.b.minimum: does not apply to this type",
         ),
         (
             "T",
             {"parameters": {**PARAMETERS, "b": {**TEXT, "type": "number", "enum": ["1"]}}},
-            "T.parameters.b.enum: says nothing about a parameter of this type",
+            "T.parameters.b.enum: does not apply to this type",
         ),
         (
             "T",
@@ -289,12 +290,12 @@ PARAMETERS: dict[str, Any] = {"a": TEXT, "b": TEXT}
             "T.url: {KEY}: there is no such parameter",
         ),
         ("T", {"headers": {"X-A": "{a}\n"}}, "T.headers.X-A: holds characters no header may have"),
-        ("T", {"headers": {"X-A": "${A B}"}}, "T.headers.X-A: 'A B' is no name of a variable"),
-        ("T", {"headers": {"X A": "1"}}, "T.headers.X A: cannot be a header, or is there twice"),
+        ("T", {"headers": {"X-A": "${A B}"}}, "T.headers.X-A: 'A B' is not the name of a variable"),
+        ("T", {"headers": {"X A": "1"}}, "T.headers.X A: is not a header name, or is set twice"),
         (
             "T",
             {"headers": {"X-A": "1", "x-a": "2"}},
-            "T.headers.X-A: cannot be a header, or is there twice",
+            "T.headers.X-A: is not a header name, or is set twice",
         ),
         ("T", {"headers": {"Host": "evil.example"}}, "T.headers.Host: is set by the service"),
         (

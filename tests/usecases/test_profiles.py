@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from agent.usecases.profiles import profile, profile_from_item, profile_item
-from agent.usecases.use_case import Profile
+from agent.usecases.use_case import Profile, profile, profile_from_item, profile_item
 from tests.fakes import MemoryStore
 
 

@@ -137,7 +137,7 @@ def test_our_own_attributes_are_read() -> None:
     assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
     assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
     assert read.offline_script == '{"rules": []}'
-    assert read.desk == PhoneTarget("+15550100098")
+    assert read.transfer_target == PhoneTarget("+15550100098")
     assert read.voicemail == "We have called."
 
 
@@ -307,7 +307,7 @@ def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: 
     """One line, so that whoever wrote the record can find it (D23, D24); the call is answered."""
     read, warnings = parse_use_case(predecessor(**changes), TOOLS)
 
-    assert read.faults == (f"pizzaUseCase.{fault}",)
+    assert read.errors == (f"pizzaUseCase.{fault}",)
     assert f"pizzaUseCase.{fault}; left out" in warnings
     assert read.prompt == "You take orders. <<USER_CONTEXT>>"
 
@@ -321,7 +321,7 @@ def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: 
         ('[{"text": 1}]', "is missing or blank"),
         (1, "Expected `str`, got `int`"),
         ({"text": "Sell."}, "Expected `str`, got `object`"),
-        ("Sell.\ud83d", "holds half a character"),
+        ("Sell.\ud83d", "holds a lone surrogate"),
     ],
 )
 def test_a_record_without_a_prompt_answers_no_call(prompt: object, fault: str) -> None:
@@ -344,7 +344,7 @@ def test_a_key_of_a_tool_the_use_case_does_not_offer_is_told_to_the_model() -> N
     read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
 
     assert read.keypad == {"3": KeyBinding()}
-    assert read.faults == ()
+    assert read.errors == ()
     assert (
         "pizzaUseCase.dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of"
         " this use case"
@@ -375,10 +375,10 @@ def test_only_the_wrong_part_of_a_field_is_left_out() -> None:
     assert read.languages == ({"code": "es-US", "voice": "Lupe"},)
     assert read.relay["voice"] == "Anna"
     assert (read.model.max_tokens, read.model.temperature, read.model.top_p) == (250, 0.3, None)
-    assert read.desk == PhoneTarget("+15550100098")
-    assert [line.split(":")[0].removeprefix("pizzaUseCase.") for line in read.faults] == [
-        "topP", "tools[0]", "tools[2].toolSpec.description", "dtmfHandlers.1", "phrases.hello",
-        "phrases.goodbye", "handoffNumber", "desk.kind",
+    assert read.transfer_target == PhoneTarget("+15550100098")
+    assert [line.split(":")[0].removeprefix("pizzaUseCase.") for line in read.errors] == [
+        "topP", "tools[0]", "tools[2].toolSpec.description", "dtmfHandlers.1", "phrases.goodbye",
+        "phrases.hello", "handoffNumber", "desk.kind",
     ]  # fmt: skip
     assert warnings
 
@@ -397,7 +397,7 @@ def test_a_warning_holds_no_value_no_control_character_and_has_a_length() -> Non
     assert "5550100077" not in str(warnings)
     assert len(warnings) < 110
     assert all(line.isprintable() and len(line) < 400 for line in warnings)
-    assert read.faults[-1].startswith("pizzaUseCase.record: ")
+    assert read.errors[-1].startswith("pizzaUseCase.record: ")
 
 
 def test_what_is_written_is_what_is_read() -> None:

@@ -220,7 +220,7 @@ def test_a_bad_value_is_dropped_and_names_its_field(name: str, value: object, fa
     """What the relay would refuse during a call is not sent to it."""
     settings = relay_attributes({name: value})
 
-    assert settings.faults == (f"conversationRelayParams.{name}: {fault}",)
+    assert settings.errors == (f"conversationRelayParams.{name}: {fault}",)
     assert settings.attributes == DEFAULT_ATTRIBUTES
     assert settings.greeting == ""
 
@@ -261,8 +261,8 @@ def test_a_certainly_wrong_combination_is_mended(params: dict[str, object], faul
     """The combinations of sections 1.4, 1.5 and 3.8 that cannot work."""
     settings = relay_attributes(params)
 
-    assert settings.faults == (f"conversationRelayParams.{fault}",)
-    assert relay_attributes(settings.attributes).faults == ()
+    assert settings.errors == (f"conversationRelayParams.{fault}",)
+    assert relay_attributes(settings.attributes).errors == ()
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_what_was_chosen_for_a_wrong_attribute_goes_with_it(
     settings = relay_attributes(params)
 
     assert settings.attributes == DEFAULT_ATTRIBUTES
-    assert settings.faults[1:] == (f"conversationRelayParams.{lost}",)
+    assert settings.errors[1:] == (f"conversationRelayParams.{lost}",)
 
 
 def test_document_stays_small_whatever_a_record_holds() -> None:
@@ -296,8 +296,8 @@ def test_document_stays_small_whatever_a_record_holds() -> None:
 
     written = [settings.attributes, {"welcomeGreeting": settings.greeting}, *further.languages]
     assert sum(len(text) for each in written for text in each.values()) < 44_500
-    assert any("does not fit" in fault for fault in settings.faults)
-    assert any("does not fit" in fault for fault in further.faults)
+    assert any("does not fit" in fault for fault in settings.errors)
+    assert any("does not fit" in fault for fault in further.errors)
 
 
 @pytest.mark.parametrize(
@@ -400,8 +400,8 @@ def test_a_bad_language_names_its_field(
     settings = language_settings([{"code": "en-US"}, language], inherited)
 
     assert settings.languages[0] == {"code": "en-US"}
-    assert settings.faults[0] == f"languages[1].{fault}"
-    assert language_settings(settings.languages, inherited).faults == ()
+    assert settings.errors[0] == f"languages[1].{fault}"
+    assert language_settings(settings.languages, inherited).errors == ()
 
 
 def test_a_language_may_inherit_what_it_needs() -> None:
@@ -436,5 +436,5 @@ def test_any_record_gives_settings_without_a_fault(
 
     written = [settings.attributes, *further.languages]
     assert all(text.strip() for attributes in written for text in attributes.values())
-    assert relay_attributes(settings.attributes).faults == ()
-    assert language_settings(further.languages, settings.attributes).faults == ()
+    assert relay_attributes(settings.attributes).errors == ()
+    assert language_settings(further.languages, settings.attributes).errors == ()

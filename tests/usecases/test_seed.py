@@ -12,12 +12,10 @@ import pytest
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
-from agent.usecases.audit import TableAudit
-from agent.usecases.folders import load_folder, load_profile
+from agent.usecases.folders import load_document, load_folder, load_profile
 from agent.usecases.record import parse_use_case
 from agent.usecases.relay_attributes import relay_attributes
-from agent.usecases.seed import SeedResult, check, roll_back, seed, seed_file, try_out
-from agent.usecases.seed_items import load_document
+from agent.usecases.seed import SeedResult, TableAudit, check, roll_back, seed, seed_file, try_out
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.versions import CurrentVersion, Versions
@@ -190,7 +188,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             ),
             phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
             offline_script='{"rules": ["ü"]}',
-            desk=PhoneTarget("+15550100098"),
+            transfer_target=PhoneTarget("+15550100098"),
             voicemail="We have called.",
         ),
         (),
@@ -749,4 +747,4 @@ def test_wrong_backup_of_a_record_is_left_out(wrong: object) -> None:
     use_case, _ = parse_use_case(record, TOOLS)
 
     assert "voice" not in use_case.backup_voice
-    assert bool(use_case.faults) is (wrong != [])
+    assert bool(use_case.errors) is (wrong != [])

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, text: str) -> Path:
 
 def desk_of(**attributes: object) -> TransferTarget | None:
     record = {"pk": "shop", "prompt": "Be brief.", **attributes}
-    return parse_use_case(record, {})[0].desk
+    return parse_use_case(record, {})[0].transfer_target
 
 
 @pytest.mark.parametrize(("text", "desk"), DESKS)
@@ -59,7 +59,7 @@ def test_a_desk_of_a_file_is_read_back_from_its_record(
 
     record = load_record(path, {})
 
-    assert parse_use_case(record, {})[0].desk == desk
+    assert parse_use_case(record, {})[0].transfer_target == desk
     assert check(tmp_path, {}) == []
 
 
@@ -160,7 +160,7 @@ def test_a_broken_desk_names_the_field_and_the_fault(
 
     read, _ = parse_use_case(record, {})
 
-    assert read.faults == (f"shop.{fault}",)
+    assert read.errors == (f"shop.{fault}",)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_desks_of_the_readme_are_read(tmp_path: Path) -> None:
     desks = []
     for number, example in enumerate(examples):
         record = load_record(folder(tmp_path / str(number), example), {})
-        desks.append(parse_use_case(record, {})[0].desk)
+        desks.append(parse_use_case(record, {})[0].transfer_target)
 
     assert desks == [
         PhoneTarget("+15550100098", 30, "+15550100000"),

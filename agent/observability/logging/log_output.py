@@ -1,10 +1,10 @@
 """Writes log lines to a file that may be slow, stuck, full or closed, without delaying a call.
 
-A line that the file takes at once is written at once: what a process that dies has logged is there.
-A pipe or a terminal that does not take it has its lines written by a thread, in their order; at
-most `MOST_WAITING` characters wait. Lines that do not fit, or that the file refuses, are lost and
-counted. Rejected: a thread for every line, which costs more and loses the last lines of a process
-that is killed; a descriptor that does not block, because other processes share it.
+A line that the file takes at once is written at once, so that the lines of a killed process are
+there. Otherwise a thread writes the lines in their order; at most `MOST_WAITING` bytes wait. Lines
+that do not fit, or that the file refuses, are lost and counted. Rejected: a thread for every line,
+which costs more and loses the last lines of a killed process; a non-blocking descriptor, because
+other processes share it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TextIO
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes."""
 FLUSH_SECONDS = 2.0
-"""How long the end of the process waits for lines that are not written."""
+"""How long the process waits at its end for lines that are not written."""
 
 
 class LogOutput:
@@ -43,11 +43,10 @@ class LogOutput:
         self._writer: Thread | None = None
 
     def __call__(self, *_: object) -> LineLogger:
-        """The logger that structlog hands its lines to."""
         return LineLogger(self)
 
     def write(self, line: str) -> None:
-        """Write a line, now or as soon as the file takes it; neither raises nor waits for it."""
+        """Write a line, now or as soon as the file takes it. Never raises or waits."""
         if self._descriptor is None:
             print(line, file=self._file, flush=True)
             return
@@ -61,7 +60,7 @@ class LogOutput:
                 self.lost += 1
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until no line is left to write, so long at most; whether none is."""
+        """Wait for `seconds` at most until all lines are written; whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
@@ -92,7 +91,7 @@ class LogOutput:
         self._changed.notify_all()
 
     def _write_waiting(self) -> None:
-        """What the thread does: write the lines that wait, one after the other."""
+        """Write the waiting lines one after the other; runs in the thread."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._waiting))
@@ -106,7 +105,7 @@ class LogOutput:
 
 
 class LineLogger:
-    """What structlog calls with a finished line: a method for each level."""
+    """The logger that structlog calls with a rendered line."""
 
     def __init__(self, output: LogOutput) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = output.write

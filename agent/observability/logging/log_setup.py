@@ -1,23 +1,13 @@
-"""What a log line tells of a fault: where it was and of what kind, not what it says.
+"""Log lines: one JSON object each, or readable ones on a terminal.
 
-The text of a fault is whatever the code that raised it put there: arguments of a tool, a row of the
-table, bytes of a request. Its notes are no better. The lines of source in a traceback are safe,
-they have no values. Rejected: `traceback.TracebackException`, which takes the text out of a fault
-when it is made and gives no way to leave it out.
-
-What libraries log, as lines of ours.
-
-aiohttp and asyncio report faults to `logging`. Where nobody listens Python writes them to stderr as
-text of many lines, with bytes of a request that could not be read, whoever has sent it. Each of
-them is one line `library.reported` instead: which library, what it says without its values, the
-kind of the fault, and its traceback as our own faults have it. The whole text may be personal.
-
-Log lines: one JSON object each, or readable ones on a terminal.
-
-Values that may be personal have keys that begin with `pii_` and are dropped, unless the operator
-asks for them. So is the text of a fault. A traceback has the lines of our code and no values of
-their variables: structlog by itself shows those on a terminal as soon as the package rich is
-installed, whoever has brought it.
+- Values that may be personal have keys that begin with `pii_`. They are dropped unless the operator
+  asks for them.
+- The text of an exception is dropped too, and so are its notes: it holds whatever the code that
+  raised it put there, such as arguments of a tool or bytes of a request. A traceback has types and
+  source lines and no values of variables (structlog shows them as soon as rich is installed).
+  Rejected: `traceback.TracebackException`, which cannot leave the text out.
+- Warnings and errors that libraries send to `logging` are lines `library.log_emitted`, without
+  values. By default Python writes them to stderr as several lines, with bytes of requests.
 """
 
 from __future__ import annotations
@@ -27,138 +17,54 @@ import logging
 import sys
 import textwrap
 import traceback
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
 
-from agent.observability.logging.console_format import readable
 from agent.observability.logging.log_output import LogOutput
-
-_MOST_FAULTS = 32
-"""In one line; the last ones of a chain, the first ones of a group."""
-_LED_TO = "\nThe above exception was the direct cause of the following exception:\n\n"
-_BEFORE = "\nDuring handling of the above exception, another exception occurred:\n\n"
-_INDENT = "    "
-
-
-def traceback_processor(*, with_personal: bool) -> structlog.types.Processor:
-    """The processor that makes `exception` of `exc_info`: all of it, or only what is safe."""
-    if with_personal:
-        return structlog.processors.format_exc_info
-    return structlog.processors.ExceptionRenderer(lambda found: frames_and_types(found[1]))
-
-
-def frames_and_types(error: BaseException) -> str:
-    """A traceback in the layout of Python, also of the causes, without texts and notes.
-
-    Faults of a group stand indented below it.
-    """
-    return _Telling().chain(error).rstrip()
-
-
-class _Telling:
-    """One log line; each fault is told once, so that it ends."""
-
-    def __init__(self) -> None:
-        self._told = set[int]()
-
-    def chain(self, error: BaseException) -> str:
-        """A fault, below those it came from."""
-        parts = list[str]()
-        one: BaseException | None = error
-        link = ""
-        while one is not None and self._is_new(one):
-            parts.append(self._alone(one) + link)
-            if one.__cause__ is not None:
-                one, link = one.__cause__, _LED_TO
-            else:
-                one, link = None if one.__suppress_context__ else one.__context__, _BEFORE
-        return "".join(reversed(parts))
-
-    def _is_new(self, error: BaseException) -> bool:
-        if id(error) in self._told or len(self._told) == _MOST_FAULTS:
-            return False
-        self._told.add(id(error))
-        return True
-
-    def _alone(self, error: BaseException) -> str:
-        head = "Traceback (most recent call last):\n" if error.__traceback__ else ""
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        within = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        members = "".join(textwrap.indent(self.chain(one), _INDENT) for one in within)
-        return f"{head}{frames}{type(error).__name__}\n{members}"
-
+from agent.observability.turn_stages import UNTIL_SPEECH
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_NOTICE = 200
+_MOST_EXCEPTIONS = 32
+"""In one line: the last ones of a chain, the first ones of a group."""
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_LONGEST_MESSAGE = 200
+_SHOWN_OF_SID = 6
+_INDENT = "\n" + " " * 42
+"""Below a sentence, behind the time stamp and the level."""
 
-
-class LibraryLines(logging.Handler):
-    """Hands warnings and errors of libraries over to structlog."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
-        told: dict[str, object] = {}
-        if record.exc_info and (fault := record.exc_info[1]):
-            told = {"error": type(fault).__name__, "exc_info": fault}
-        first, _, _ = str(record.msg).partition("\n")  # asyncio adds values from the second line on
-        log.log(
-            record.levelno,
-            "library.reported",
-            library=record.name,
-            notice=first[:_LONGEST_NOTICE],
-            pii_detail=record.getMessage(),
-            **told,
-        )
-
-
-def listen_to_libraries() -> None:
-    """From now on; harmless when it is done already."""
-    stop_listening()
-    logging.getLogger().addHandler(LibraryLines())
-
-
-def stop_listening() -> None:
-    """As before."""
-    root = logging.getLogger()
-    for handler in [each for each in root.handlers if isinstance(each, LibraryLines)]:
-        root.removeHandler(handler)
+Values = MutableMapping[str, Any]
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
-    """Set up structlog for the process, also for what libraries report.
+    """Set up structlog for the process, also for what libraries log.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         log_format: `json` or `console`.
-        with_personal: Let values through that may be personal, under their keys `pii_…`, and what
-            faults say.
+        with_personal: Keep values under `pii_` keys and the texts of exceptions.
     """
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    personal = [] if with_personal else [drop_personal]
-    eyes: list[structlog.types.Processor] = []
+    optional: list[structlog.types.Processor] = [] if with_personal else [drop_personal]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             exception_formatter=structlog.dev.plain_traceback,
         )
-        eyes = [readable]
+        optional.append(format_for_console)
     processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *personal,
-        *eyes,
+        *optional,
         traceback_processor(with_personal=with_personal),
         renderer,
     ]
     structlog.configure(
-        processors=[_Guarded(processors)],
+        processors=[_SafeProcessors(processors)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=LogOutput(sys.stderr),
     )
@@ -171,26 +77,160 @@ def lost_lines() -> int:
     return output.lost if isinstance(output, LogOutput) else 0
 
 
-class _Guarded:
+class _SafeProcessors:
     """The processors of a line; a line they cannot render is reduced to its event."""
 
     def __init__(self, processors: Sequence[structlog.types.Processor]) -> None:
         self._processors = processors
 
-    def __call__(self, logger: Any, method: str, values: MutableMapping[str, Any]) -> Any:
-        event, told = str(values["event"]), values
+    def __call__(self, logger: Any, method: str, values: Values) -> Any:
+        event, line = str(values["event"]), values
         try:
             for processor in self._processors:
-                told = processor(logger, method, told)  # type: ignore[assignment] # the last: text
-        except Exception as error:  # noqa: BLE001 (a log line must not end what it tells of)
+                line = processor(logger, method, line)  # type: ignore[assignment] # the last: text
+        except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
             return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
-        return told
+        return line
 
 
-def drop_personal(
-    _: object, __: str, values: MutableMapping[str, object]
-) -> MutableMapping[str, object]:
-    """Leave out every value that may be personal."""
+def drop_personal(_: object, __: str, values: Values) -> Values:
+    """A structlog processor: drop every value that may be personal."""
     for key in [key for key in values if key.startswith("pii_")]:
         del values[key]
     return values
+
+
+class _LibraryHandler(logging.Handler):
+    """Passes warnings and errors of libraries to structlog."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        values: dict[str, object] = {}
+        if record.exc_info and (error := record.exc_info[1]):
+            values = {"error": type(error).__name__, "exc_info": error}
+        first, _, _ = str(record.msg).partition("\n")  # asyncio adds values from the second line on
+        log.log(
+            record.levelno,
+            "library.log_emitted",
+            logger=record.name,
+            message=first[:_LONGEST_MESSAGE],
+            pii_detail=record.getMessage(),
+            **values,
+        )
+
+
+def listen_to_libraries() -> None:
+    """Log what libraries log from now on; calling it again changes nothing."""
+    stop_listening()
+    logging.getLogger().addHandler(_LibraryHandler())
+
+
+def stop_listening() -> None:
+    """Remove the handler that `listen_to_libraries` installed."""
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, _LibraryHandler)]:
+        root.removeHandler(handler)
+
+
+def traceback_processor(*, with_personal: bool) -> structlog.types.Processor:
+    """The processor that renders `exc_info` as `exception`: with all texts, or without."""
+    if with_personal:
+        return structlog.processors.format_exc_info
+    return structlog.processors.ExceptionRenderer(lambda found: frames_and_types(found[1]))
+
+
+def frames_and_types(error: BaseException) -> str:
+    """A traceback in Python's layout, with causes and groups, without texts and notes."""
+    return _chain(error, set()).rstrip()
+
+
+def _chain(error: BaseException, seen: set[int]) -> str:
+    """An exception below those it came from; each is shown once, so that it ends."""
+    parts = list[str]()
+    one: BaseException | None = error
+    link = ""
+    while one is not None and id(one) not in seen and len(seen) < _MOST_EXCEPTIONS:
+        seen.add(id(one))
+        parts.append(_frames(one, seen) + link)
+        if one.__cause__ is not None:
+            one, link = one.__cause__, _CAUSE
+        else:
+            one, link = None if one.__suppress_context__ else one.__context__, _CONTEXT
+    return "".join(reversed(parts))
+
+
+def _frames(error: BaseException, seen: set[int]) -> str:
+    head = "Traceback (most recent call last):\n" if error.__traceback__ else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    members = "".join(textwrap.indent(_chain(one, seen), "    ") for one in group)
+    return f"{head}{frames}{type(error).__name__}\n{members}"
+
+
+def format_for_console(_: object, __: str, values: Values) -> Values:
+    """A structlog processor: turns and summaries of calls as sentences, other lines as they are.
+
+    …89abcd turn 2 answered after 812 ms = prepare 2 + model 640 + phrase 170, then speech 1291
+    …89abcd call over: caller_hangup after 41.5 s, 3 turns, 1 interrupt
+            agent spoke 61% (measured); tokens 1200 in, 90 out, 88% cached; about 0.0004 USD
+
+    A line begins with the end of its call's SID. The JSON log has all fields.
+    """
+    match values["event"]:
+        case "turn.finished":
+            sentence = _turn_sentence(values)
+        case "call.summarized":
+            sentence = _call_sentence(values)
+        case _:
+            return values
+    sid = str(values.get("call_sid", ""))[-_SHOWN_OF_SID:]
+    kept = {key: values[key] for key in ("timestamp", "level") if key in values}
+    return {**kept, "event": f"…{sid} {sentence}" if sid else sentence}
+
+
+def _turn_sentence(turn: Mapping[str, Any]) -> str:
+    stages: dict[str, float] = turn["stages"]
+    before, after = _stage_sum(stages, is_before=True), _stage_sum(stages, is_before=False)
+    sentence = f"turn {turn['turn']} {turn['outcome']}"
+    if turn["interrupted"]:
+        sentence += f" ({turn['interrupted']})"
+    if turn["response_ms"] is None:
+        sentence += f" after {turn['total_ms']:.0f} ms without a word"
+    else:
+        sentence += f" after {turn['response_ms']:.0f} ms" + " (filler)" * turn["filler"]
+    sentence += f" = {before}" * bool(before) + f", then {after}" * bool(after)
+    for run in turn["tools"]:
+        sentence += f"{_INDENT}{run['name']} {run['ms']:.0f} ms {run['outcome']}"
+    return sentence
+
+
+def _stage_sum(stages: Mapping[str, float], *, is_before: bool) -> str:
+    return " + ".join(
+        f"{name} {ms:.0f}"
+        for name, ms in stages.items()
+        if round(ms) and (name in UNTIL_SPEECH) == is_before
+    )
+
+
+def _call_sentence(call: Mapping[str, Any]) -> str:
+    tokens, tools = call["tokens"], call["tools"]
+    head = (
+        f"call over: {call['reason']} after {call['seconds']:.1f} s,"
+        f" {_counted(call['turns'], 'turn')},"
+        f" {_counted(sum(call['interrupts'].values()), 'interrupt')}"
+    )
+    parts = [
+        f"agent spoke {call['talk_share']:.0%} ({call['talk']})",
+        f"tokens {tokens['input']} in, {tokens['output']} out, {call['cache_share']:.0%} cached",
+    ]
+    for name, outcomes in tools.items():
+        parts.append(f"{name} " + ", ".join(f"{count} {one}" for one, count in outcomes.items()))
+    if "price" in call:
+        parts.append(f"about {call['price']:.4f} {call['currency']}")
+    return head + _INDENT + "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

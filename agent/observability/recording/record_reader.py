@@ -1,4 +1,4 @@
-"""The record of a call read back from its chunks."""
+"""Reads the record of a call from its chunks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from agent.call.events import Event
 from agent.call.history import AgentSaid, CallerBegan, Fact
 from agent.call.text import whole_number
-from agent.observability.recording.record_writer import RECORD
 from agent.observability.recording.serialization import (
+    RECORD,
     Beginning,
     Form,
     RecordError,
@@ -22,22 +22,22 @@ from agent.observability.recording.serialization import (
 from agent.ports import Store
 
 _LARGEST = 10**15
-"""No line and no chunk has a greater number."""
+"""No connection or chunk has a greater number."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
-    """One event, and what was made of it."""
+    """One event, and the actions it led to."""
 
     at_ms: float
-    """When it was received, since the first event of its line."""
+    """When it was received, since the first event of its connection."""
     took_ms: float
     """From then until it was carried out."""
     event: Event
     did: list[Form]
-    """The actions, as `forms.ActionForms` writes them."""
+    """The actions, as `ActionForms` writes them."""
     asks: str
-    """`forms.asks_digest` of what a model was asked; empty = none was."""
+    """`asks_digest` of what a model was asked; empty = none was."""
 
     @property
     def done_ms(self) -> float:
@@ -47,7 +47,7 @@ class RecordedStep:
 
 @dataclass(slots=True)
 class RecordedConnection:
-    """What is known of one line of a call."""
+    """What is recorded of one connection of a call."""
 
     generation: int
     beginning: Beginning
@@ -55,51 +55,51 @@ class RecordedConnection:
     end: str = ""
     """Why it ended; empty = the record stops before that."""
     is_torn: bool = False
-    """A chunk is missing: what came after it is left out."""
+    """A chunk is missing; what came after it is left out."""
 
 
 async def read_record(store: Store, call_sid: str) -> list[RecordedConnection]:
-    """The lines of a call, the first one first; none if the call was not recorded.
+    """The connections of a call in order; none if the call was not recorded.
 
     Raises:
-        RecordError: It cannot be read here; perhaps another version has written it.
+        RecordError: It cannot be read; perhaps another version has written it.
         StoreError: The table cannot be reached.
     """
     return read_chunks(await store.query(call_sid, RECORD))
 
 
 def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedConnection]:
-    """The same, of items in the order of their sort keys."""
-    lines: dict[int, RecordedConnection] = {}
+    """The connections in items that are in the order of their sort keys."""
+    found: dict[int, RecordedConnection] = {}
     expected: dict[int, int] = {}
     for item in items:
         generation, number = _place(str(item.get("sk", "")))
         forms = list(_forms(item))
-        if generation not in lines:
+        if generation not in found:
             match forms:
                 case [{"begin": begin}, *rest] if number == 0:
-                    lines[generation] = RecordedConnection(generation, beginning_from(begin))
+                    found[generation] = RecordedConnection(generation, beginning_from(begin))
                     forms = rest
                 case _:
-                    continue  # without its beginning nothing of a line can be played
-        line = lines[generation]
-        line.is_torn = line.is_torn or number != expected.get(generation, 0)
+                    continue  # without its beginning nothing of a connection can be played
+        one = found[generation]
+        one.is_torn = one.is_torn or number != expected.get(generation, 0)
         expected[generation] = number + 1
-        if not line.is_torn:
-            _add(line, forms)
-    return list(lines.values())
+        if not one.is_torn:
+            _add(one, forms)
+    return list(found.values())
 
 
-def missing(lines: Iterable[RecordedConnection]) -> list[int]:
-    """The lines of a call that were before its last recorded one, and of which there is nothing."""
-    known = {line.generation for line in lines}
+def missing(connections: Iterable[RecordedConnection]) -> list[int]:
+    """The generations before the last recorded one of which nothing is recorded."""
+    known = {one.generation for one in connections}
     return [generation for generation in range(max(known, default=0)) if generation not in known]
 
 
-def facts_of(line: RecordedConnection) -> dict[int, tuple[Fact, float]]:
-    """The facts that a line has recorded, by position, and when each was first."""
+def facts_of(connection: RecordedConnection) -> dict[int, tuple[Fact, float]]:
+    """The recorded facts by position, each with the time when it was first recorded."""
     facts: dict[int, tuple[Fact, float]] = {}
-    for step in line.steps:
+    for step in connection.steps:
         for form in step.did:
             match form:
                 case {"kind": "Record", "position": int(position), "fact": {**fact}}:
@@ -121,8 +121,8 @@ def _place_fact(
 
 
 def _place(sk: str) -> tuple[int, int]:
-    line, _, chunk = sk.removeprefix(RECORD).partition("::")
-    generation, number = whole_number(line, _LARGEST), whole_number(chunk, _LARGEST)
+    connection, _, chunk = sk.removeprefix(RECORD).partition("::")
+    generation, number = whole_number(connection, _LARGEST), whole_number(chunk, _LARGEST)
     if generation is None or number is None:
         raise RecordError("record: a chunk has a key that is none")
     return generation, number
@@ -136,13 +136,13 @@ def _forms(item: Mapping[str, object]) -> Iterator[Form]:
             raise RecordError("record: a line is not JSON") from error
 
 
-def _add(line: RecordedConnection, forms: Iterable[Form]) -> None:
+def _add(connection: RecordedConnection, forms: Iterable[Form]) -> None:
     for form in forms:
         match form:
             case {"end": str(reason)}:
-                line.end = reason
+                connection.end = reason
             case {"at": at_ms, "took": took_ms, "event": event, "did": did, **rest}:
-                line.steps.append(
+                connection.steps.append(
                     RecordedStep(
                         converted(at_ms, float),
                         converted(took_ms, float),

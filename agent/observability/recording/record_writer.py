@@ -32,12 +32,11 @@ import structlog
 
 from agent.errors import StoreError, StoreRefusedError
 from agent.observability.recording.call_recorder import CallRecorder, Chunk
-from agent.observability.recording.serialization import Beginning
+from agent.observability.recording.serialization import RECORD, Beginning
 from agent.ports import Count, Item, Store, uncounted
 
 log = structlog.get_logger(__name__)
 
-RECORD = "record::"
 MOST_CHARACTERS = 32_000_000
 CLOSE_SECONDS = 3.0
 """How long the end of the process waits for chunks to be written."""

@@ -1,24 +1,43 @@
-"""The recorded events in a new conversation: does it decide the same?
+"""Plays the recorded events of a call in a new conversation and reports where it departs.
 
-The core knows no clock and no chance, so the same events in the same order lead to the same
-actions, unless a rule, a phrase, a limit, a tool or a prompt is another one today. `replay` finds
-the first event at which they depart, and the first request that would be another one for its
-prompt, its tools, its settings or its model. What a model would answer to such a request nobody
-knows: the replay goes on with what it has answered.
+The core has no clock and no randomness: the same events in the same order lead to the same
+actions, unless a rule, a phrase, a limit, a tool or a prompt has changed. `replay` finds the first
+event with other actions, and the first request with another prompt, other tools or settings, or to
+another model. What a model would answer to such a request is not known: the replay goes on with the
+recorded answer. `changes` and `report` are the result as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from difflib import SequenceMatcher
+from itertools import takewhile
+from operator import eq
+
+import msgspec
 
 from agent.call.actions import Action, StartReply, Summarize
 from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.events import CallConfigChanged, Event
-from agent.call.messages import Message
+from agent.call.messages import Message, Text, ToolCall
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
-from agent.observability.recording.serialization import ActionForms, Form, RecordStamp
+from agent.observability.recording.serialization import (
+    ActionForms,
+    Form,
+    digests,
+    event_form,
+    list_digest,
+    text_of,
+)
+from agent.observability.recording.transcript import clock, folded, plain_text, shortened
+from agent.observability.recording.waterfall import COLUMNS
+
+_MOST_CHANGES = 20
+_LEAD = 24
+"""Characters that are shown before two long lines differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +45,9 @@ class Today:
     """What a call would begin with now."""
 
     brief: CallConfig
-    stamp: RecordStamp
+    stamp: VersionStamp
     asks: str
-    """`forms.asks_digest` of each request."""
+    """`asks_digest` of each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +55,26 @@ class Divergence:
     """Where a replay leaves the record."""
 
     generation: int
-    """Of the line of the call."""
+    """Of the connection."""
     position: int
-    """Of the event in its line, from 0."""
+    """Of the event in its connection, from 0."""
     step: RecordedStep
-    """What was recorded."""
     did: list[Form]
-    """What is done now."""
+    """The actions now."""
     messages: tuple[Message, ...] = ()
     """What a model would be asked now, if it is."""
 
 
 @dataclass(slots=True)
 class ReplayOutcome:
-    """What has come of a replay."""
+    """The result of a replay."""
 
     events: int = 0
-    """So many were played."""
+    """How many were played."""
     acts: Divergence | None = None
     """The first event that leads to other actions."""
     asks: Divergence | None = None
-    """The first request with another prompt, other tools or settings, or to another model; only
-    with `Today`."""
+    """The first other request; only with `Today`."""
     asks_now: str = ""
     models: tuple[str, str] = ("", "")
     """Of that request: then and now."""
@@ -68,48 +85,190 @@ class ReplayOutcome:
         return self.acts is None and self.asks is None
 
 
-def replay(lines: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
-    """Play the lines of a call until they depart.
+def replay(connections: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
+    """Play the connections of a call until they depart.
 
     Args:
-        lines: Of the record.
+        connections: Of the record.
         today: What the conversations begin with, and what edits of the use case bring, instead of
             what was recorded; None = as recorded.
     """
     outcome = ReplayOutcome(asks_now=today.asks if today else "")
-    for line in lines:
-        _play(line, today, outcome)
+    for one in connections:
+        _play(one, today, outcome)
         if outcome.acts is not None:
             break
     return outcome
 
 
-def _play(line: RecordedConnection, today: Today | None, outcome: ReplayOutcome) -> None:
-    beginning, forms = line.beginning, ActionForms()
-    brief = today.brief if today else beginning.brief
-    conversation = Conversation(brief, beginning.resumption)
-    for position, step in enumerate(line.steps):
+def _play(one: RecordedConnection, today: Today | None, outcome: ReplayOutcome) -> None:
+    beginning, forms = one.beginning, ActionForms()
+    conversation = Conversation(today.brief if today else beginning.brief, beginning.resumption)
+    for position, step in enumerate(one.steps):
         actions = conversation.receive(_event(step.event, today))
-        departure = Divergence(
-            line.generation, position, step, forms.write(actions), _asked(actions)
-        )
+        did, messages = forms.write(actions), _messages_of(actions)
+        departure = Divergence(one.generation, position, step, did, messages)
         outcome.events += 1
         if today and step.asks and outcome.asks is None:
             models = beginning.stamp.model, today.stamp.model
             if step.asks != today.asks or models[0] != models[1]:
                 outcome.asks, outcome.models = departure, models
-        if departure.did != step.did:
+        if did != step.did:
             outcome.acts = departure
             return
 
 
 def _event(event: Event, today: Today | None) -> Event:
-    """What enters the conversation: an edit brings what is in force today."""
+    """An edit of the use case brings what is in force today."""
     if today and isinstance(event, CallConfigChanged):
         return replace(event, config=today.brief)
     return event
 
 
-def _asked(actions: Sequence[Action]) -> tuple[Message, ...]:
+def _messages_of(actions: Sequence[Action]) -> tuple[Message, ...]:
     asked = (one.messages for one in actions if isinstance(one, StartReply | Summarize))
     return next(asked, ())
+
+
+def changes(one: RecordedConnection, stamp: VersionStamp, brief: CallConfig) -> list[str]:
+    """What has changed since a connection was recorded, one line each; at most twenty.
+
+    Args:
+        one: Of the record.
+        stamp: What is in force now.
+        brief: With what the connection is replayed.
+    """
+    found = _leaves("", asdict(one.beginning.stamp), asdict(stamp))
+    found += _leaves("brief", _values(one.beginning.brief), _values(brief))
+    more = [f"and {len(found) - _MOST_CHANGES} more"] if len(found) > _MOST_CHANGES else []
+    return found[:_MOST_CHANGES] + more
+
+
+def report(outcome: ReplayOutcome, columns: int = COLUMNS) -> list[str]:
+    """Where the replay departs from the record; one line if it does not."""
+    if outcome.is_same:
+        return [f"same: {outcome.events} events lead to the same actions"]
+    lines: list[str] = []
+    if outcome.asks is not None:
+        recorded = outcome.asks.step.asks
+        lines += [
+            f"the model is asked otherwise from {_place(outcome.asks)} on",
+            f"  {_shown_event(outcome.asks, columns)}",
+        ]
+        if recorded != outcome.asks_now:
+            lines.append(
+                f"  prompt, tools or settings of the request: {recorded} -> {outcome.asks_now}"
+            )
+        before, after = map(plain_text, outcome.models)
+        if before != after:
+            lines += folded(f"  model: {before} -> {after}", columns)
+    if outcome.acts is None:
+        return [*lines, f"with its recorded answers {outcome.events} events lead to the same"]
+    return [
+        *lines,
+        f"different at {_place(outcome.acts)}",
+        f"  {_shown_event(outcome.acts, columns)}",
+        *_compared(outcome.acts, columns),
+    ]
+
+
+def _place(departure: Divergence) -> str:
+    line = f"line {departure.generation}, " if departure.generation else ""
+    return f"{line}event {departure.position} ({clock(departure.step.at_ms)})"
+
+
+def _shown_event(departure: Divergence, columns: int) -> str:
+    return _fitted(_shown(event_form(departure.step.event)), columns - 2)
+
+
+def _compared(departure: Divergence, columns: int) -> Iterator[str]:
+    """The actions side by side: `-` as recorded, `+` as they are now."""
+    recorded, now = departure.step.did, departure.did
+    before, after = [_shown(form) for form in recorded], [_shown(form) for form in now]
+    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield from (f"    {_fitted(text, columns - 4)}" for text in before[a:b])
+            continue
+        skipped = _common(before[a:b], after[c:d], columns)
+        yield from (f"  - {_fitted(text, columns - 4, skipped)}" for text in before[a:b])
+        yield from (f"  + {_fitted(text, columns - 4, skipped)}" for text in after[c:d])
+        yield from _other_message(recorded[a:b], now[c:d], departure.messages, columns)
+    if not before:
+        yield "  (nothing was done)"
+    if not after:
+        yield "  (nothing is done now)"
+
+
+def _other_message(
+    recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
+) -> Iterator[str]:
+    """The first message of a request that has changed."""
+    for before, after in zip(recorded, now, strict=False):
+        match before.get("messages"), after.get("messages"):
+            case [*were], [*are] if were != are:
+                same = _common_length(were, are)
+                yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
+                if same < len(messages) and digests(messages) == are:
+                    yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
+                return
+            case _:
+                pass
+
+
+def _common_length(one: Sequence[object], other: Sequence[object]) -> int:
+    return sum(1 for _ in takewhile(bool, map(eq, one, other)))
+
+
+def _message(message: Message) -> str:
+    return f"{message.role}: " + " ".join(
+        part.text
+        if isinstance(part, Text)
+        else f"{part.name} {part.arguments}"
+        if isinstance(part, ToolCall)
+        else part.content
+        for part in message.parts
+    )
+
+
+def _common(before: Sequence[str], after: Sequence[str], columns: int) -> int:
+    """How much of two lines is the same and need not be shown."""
+    if len(before) != 1 or len(after) != 1 or max(len(before[0]), len(after[0])) < columns - 4:
+        return 0
+    return max(0, _common_length(before[0], after[0]) - _LEAD)
+
+
+def _fitted(text: str, columns: int, skipped: int = 0) -> str:
+    text = plain_text(f"...{text[skipped:]}" if skipped else text)
+    return text if len(text) <= columns else f"{text[: columns - 3]}..."
+
+
+def _shown(form: Form) -> str:
+    rest = {name: value for name, value in form.items() if name != "kind"}
+    match rest.get("messages"):
+        case [*each]:
+            rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
+        case _:
+            pass
+    return f"{form['kind']} {text_of(rest)}" if rest else str(form["kind"])
+
+
+def _values(brief: CallConfig) -> object:
+    return msgspec.to_builtins(brief, enc_hook=dict)
+
+
+def _leaves(path: str, before: object, after: object) -> list[str]:
+    """The values that differ, each with its path."""
+    if before == after:
+        return []
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        names = [*before, *(name for name in after if name not in before)]
+        return [
+            line
+            for name in names
+            for line in _leaves(f"{path}.{name}".lstrip("."), before.get(name), after.get(name))
+        ]
+    return [_fitted(f"{path}: {_value(before)} -> {_value(after)}", COLUMNS - 2)]
+
+
+def _value(value: object) -> str:
+    return "nothing" if value is None else shortened(str(value), 36)

@@ -1,20 +1,23 @@
-"""Events, facts and actions as values of JSON, for the record of a call.
+"""Events, facts and actions as JSON, for the record of a call, and digests of requests.
 
-What enters a conversation (events, brief, resumption) is written whole and read back as it was:
-a replay needs it. What it answers (actions) is only compared, so it is written compactly:
+What enters a conversation (events, configuration, resumption) is written whole and read back as it
+was, because a replay needs it. What it answers (actions) is only compared and written compactly:
 
-- a request has the digest of each of its messages instead of the messages. Each was said by
-  somebody, and that is in the events already;
+- a request has a digest of each message instead of the messages, which are in the events already.
+  With one digest each, the first message that differs can be named;
 - speech that grows is written as what was added;
 - what is false or None is left out.
 
-Half a character, as a broken client may send it, is kept as it is.
+Prompts are compared before they are filled: what they tell of the day, the caller and earlier
+orders differs in every call. Half a character, as a broken client may send it, is kept as it is.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Generic, TypeVar, get_args
 
 import msgspec
@@ -23,14 +26,19 @@ from agent.call.actions import Action, Effect, Record, StartReply, Summarize, To
 from agent.call.config import CallConfig
 from agent.call.events import Event, ToolFinished
 from agent.call.history import AgentSaid, Fact, Recorded
+from agent.call.messages import Message, ReplyRequest, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
 from agent.errors import AgentError
-from agent.observability.recording.digests import digests, encoded
+from agent.observability.call_summary import VersionStamp
 from agent.usecases.validation import plain
 
 T = TypeVar("T")
 Form = dict[str, object]
 """A value in JSON's types; `kind` names its class."""
+RECORD = "record::"
+"""Sort keys of records begin with it."""
+_DIGITS = 12
+_MESSAGE_DIGITS = 8
 
 
 class RecordError(AgentError):
@@ -44,7 +52,7 @@ class _Kinds(Generic[T]):
         self._kinds: dict[str, type[T]] = {kind.__name__: kind for kind in get_args(union)}
 
     def write(self, value: T) -> Form:
-        return {"kind": type(value).__name__, **_plain(value)}
+        return {"kind": type(value).__name__, **_fields(value)}
 
     def read(self, raw: object) -> T:
         match raw:
@@ -63,34 +71,16 @@ _EFFECTS = _Kinds[Effect](Effect)
 
 
 @dataclass(frozen=True, slots=True)
-class RecordStamp:
-    """What led a call, in short; equal stamps ask a model the same and decide the same."""
-
-    use_case: str = ""
-    version: int = 0
-    """Of the use case; 0 = the record as it stood."""
-    model: str = ""
-    """Its identifier."""
-    prompt: str = ""
-    """Digest of the prompt of the use case before it is filled: what it tells of the caller, the
-    day and earlier orders is another thing in each call."""
-    tools: str = ""
-    """Digest of what the model is told of the tools."""
-    code: str = ""
-    """Digest of the rules, `agent.call`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Beginning:
-    """With what a line of a call began."""
+    """With what a connection of a call began."""
 
     brief: CallConfig
     resumption: Resumption | None
-    stamp: RecordStamp
+    stamp: VersionStamp
     began_ms: int
     """Epoch milliseconds."""
     webhook: Mapping[str, str]
-    """Who called whom, as in the session item."""
+    """The numbers and identifiers of the call, as in the session item."""
     profile: Mapping[str, object] = field(default_factory=dict)
     """The caller's item as it was."""
 
@@ -101,7 +91,7 @@ def event_form(event: Event) -> Form:
     if isinstance(event, ToolFinished):
         effect = event.outcome.effect
         form["outcome"] = {
-            **_plain(event.outcome),
+            **_fields(event.outcome),
             "effect": None if effect is None else _EFFECTS.write(effect),
         }
     return form
@@ -147,11 +137,11 @@ def beginning_form(beginning: Beginning) -> Form:
     resumption: Form | None = None
     if beginning.resumption is not None:
         facts = [fact_form(fact) for fact in beginning.resumption.facts]
-        resumption = {**_plain(beginning.resumption), "facts": facts}
+        resumption = {**_fields(beginning.resumption), "facts": facts}
     return {
-        "brief": _plain(beginning.brief),
+        "brief": _fields(beginning.brief),
         "resumption": resumption,
-        "stamp": _plain(beginning.stamp),
+        "stamp": _fields(beginning.stamp),
         "began_ms": beginning.began_ms,
         "webhook": dict(beginning.webhook),
         "profile": plain(beginning.profile),
@@ -169,7 +159,7 @@ def beginning_from(raw: object) -> Beginning:
             return Beginning(
                 converted(brief, CallConfig),
                 _resumption_from(rest.get("resumption")),
-                converted(stamp, RecordStamp),
+                converted(stamp, VersionStamp),
                 began_ms,
                 converted(rest.get("webhook") or {}, dict[str, str]),
                 converted(rest.get("profile") or {}, dict[str, object]),
@@ -195,13 +185,13 @@ def _resumption_from(raw: object) -> Resumption | None:
 
 
 class ActionForms:
-    """Writes the actions of one line of a call, in their order; see the module."""
+    """Writes the actions of one connection, in their order; see the module."""
 
     def __init__(self) -> None:
         self._said: dict[int, str] = {}
 
     def write(self, actions: Sequence[Action]) -> list[Form]:
-        """What an event led to."""
+        """The actions of one event."""
         return [self._write(action) for action in actions]
 
     def _write(self, action: Action) -> Form:
@@ -215,10 +205,10 @@ class ActionForms:
             case Record(position, fact):
                 return {**form, "position": position, "fact": self._fact(position, fact)}
             case _:
-                return {**form, **_filled(_plain(action))}
+                return {**form, **_filled(_fields(action))}
 
     def _fact(self, position: int, fact: Recorded) -> Form:
-        form = {"kind": type(fact).__name__, **_filled(_plain(fact))}
+        form = {"kind": type(fact).__name__, **_filled(_fields(fact))}
         if isinstance(fact, AgentSaid):
             before = self._said.get(position, "")
             self._said[position] = fact.text
@@ -229,7 +219,7 @@ class ActionForms:
 
 
 def converted(raw: object, wanted: type[T]) -> T:
-    """A value of JSON as a value of ours.
+    """A value of JSON as a value of this type.
 
     Raises:
         RecordError: It is none.
@@ -242,20 +232,63 @@ def converted(raw: object, wanted: type[T]) -> T:
 
 def text_of(form: object) -> str:
     """A form as one line of text."""
-    return encoded(form).decode()
+    return _encoded(form).decode()
 
 
-def _plain(value: object) -> Form:
+def digests(messages: Sequence[Message]) -> list[str]:
+    """A digest of each message of a request."""
+    return [_digest(message)[:_MESSAGE_DIGITS] for message in messages]
+
+
+def list_digest(each: Sequence[object]) -> str:
+    """One digest of all of `digests`."""
+    return _digest(each)[:_MESSAGE_DIGITS]
+
+
+def prompt_digest(template: object) -> str:
+    """The digest of a prompt that is not filled, in JSON's types."""
+    return _digest(template)
+
+
+def tools_digest(tools: Sequence[ToolSpec]) -> str:
+    """The digest of what a model is told of the tools."""
+    return _digest([[spec.name, spec.description, spec.parameters] for spec in tools])
+
+
+def asks_digest(template: object, request: ReplyRequest) -> str:
+    """The digest of a request without its messages and its choice of a tool.
+
+    Args:
+        template: The prompt before it was filled.
+        request: What a model is asked.
+    """
+    numbers = [request.max_tokens, request.temperature, request.top_p]
+    return _digest([prompt_digest(template), tools_digest(request.tools), numbers])
+
+
+def _digest(value: object) -> str:
+    return sha256(_encoded(value)).hexdigest()[:_DIGITS]
+
+
+def _encoded(value: object) -> bytes:
+    """JSON; only the slower encoder can escape half a character."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
+
+
+def _fields(value: object) -> Form:
     """The fields of a dataclass."""
     fields: Form = msgspec.to_builtins(value, enc_hook=_as_dict)
     return fields
 
 
 def _as_dict(value: object) -> object:
-    """Mappings that are no dict, as msgspec wants them."""
+    """A mapping that is no dict as one; msgspec refuses other types on NotImplementedError."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError  # so msgspec is told to refuse what it does not know either
+    raise NotImplementedError
 
 
 def _filled(fields: Form) -> Form:

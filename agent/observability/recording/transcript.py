@@ -1,13 +1,14 @@
-"""A call as text for a terminal, or for machines.
+"""All that the table has of a call, as text for a terminal or as JSON.
 
+Facts are kept for a day, a record longer: without facts in the table those of the record are shown.
 What callers and models said may hold anything, so whatever would steer a terminal is left out.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from agent.call.history import (
@@ -20,37 +21,171 @@ from agent.call.history import (
     Summary,
     ToolUsed,
 )
-from agent.observability.recording.record_reader import RecordedConnection, missing
-from agent.observability.recording.serialization import Form, fact_form, text_of
-from agent.observability.recording.story import CallTranscript, TranscriptEntry
+from agent.call.text import whole_number
+from agent.observability.recording.record_reader import (
+    RecordedConnection,
+    facts_of,
+    missing,
+    read_record,
+)
+from agent.observability.recording.serialization import Form, RecordError, fact_form, text_of
 from agent.observability.recording.waterfall import COLUMNS, WaterfallTurn, drawn, turns
+from agent.ports import Item, Store
+from agent.store.call_state import call_item as session
+from agent.store.call_state.facts import CHAT
+from agent.store.call_state.history_loader import GENERATION, read_items
+from agent.usecases.validation import plain
 
+_RESUMES = "resume::"
+_LARGEST = 10**15
+"""Above any number of a connection, and any time in milliseconds."""
 _INDENT = 18
 _LONGEST = 240
-"""Of arguments and results of tools."""
+"""Characters of arguments and results of tools."""
 
 
-def transcript(story: CallTranscript, columns: int = COLUMNS) -> str:
-    """A call for a reader."""
-    heading = [part for line in _heading(story) for part in folded(line, columns)]
-    entries, waterfalls = _entries(story, columns), _waterfalls(story, columns)
-    return "\n".join([*heading, "", *entries, *waterfalls])
+@dataclass(frozen=True, slots=True)
+class TranscriptEntry:
+    """One fact of a call."""
+
+    fact: Fact
+    at_ms: float | None
+    """Since the call began; None if it was not recorded."""
+    generation: int
+    """Of the connection it happened on."""
 
 
-def story_form(story: CallTranscript) -> Form:
-    """A call for machines."""
-    return {
-        "call": story.call_sid,
-        "use_case": story.use_case,
-        "caller": story.caller,
-        "began_ms": story.began_ms,
+@dataclass(frozen=True, slots=True)
+class CallTranscript:
+    """A call."""
+
+    call_sid: str
+    use_case: str
+    caller: str
+    """Empty = withheld."""
+    began_ms: int
+    """Epoch milliseconds; 0 = not known."""
+    entries: list[TranscriptEntry]
+    causes: Mapping[int, str]
+    """Why each further connection was needed, by generation."""
+    connections: list[RecordedConnection]
+    fault: str
+    """Why the record cannot be read; empty = it can, or there is none."""
+
+    def since_beginning(self, one: RecordedConnection) -> float:
+        """When a connection began, in milliseconds since the call did."""
+        return max(0.0, one.beginning.began_ms - (self.began_ms or one.beginning.began_ms))
+
+
+async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
+    """A call with its facts and its record; None if the table has nothing of it.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    item = await store.get(call_sid, session.CONNECTION) or {}
+    chats = await store.query(call_sid, CHAT)
+    causes = {
+        _number(str(resume["sk"]).removeprefix(_RESUMES)): str(resume.get("cause", ""))
+        for resume in await store.query(call_sid, _RESUMES)
+    }
+    connections: list[RecordedConnection] = []
+    fault = ""
+    try:
+        connections = await read_record(store, call_sid)
+    except RecordError as error:
+        fault = str(error)
+    if not (item or chats or connections or fault):
+        return None
+    first = connections[0].beginning if connections else None
+    webhook = item or (first.webhook if first else {})
+    call = CallTranscript(
+        call_sid=call_sid,
+        use_case=str(item.get("useCase", "")) or (first.stamp.use_case if first else ""),
+        caller=session.identity_of(webhook),
+        began_ms=_number(str(plain(webhook.get("startedMs")))),
+        entries=[],
+        causes=causes,
+        connections=connections,
+        fault=fault,
+    )
+    call.entries.extend(_entries_of(call, chats))
+    return call
+
+
+def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[TranscriptEntry]:
+    recorded: dict[int, TranscriptEntry] = {}
+    for one in call.connections:
+        offset = call.since_beginning(one)
+        for position, (fact, at_ms) in facts_of(one).items():
+            before = recorded.get(position)
+            at = before.at_ms if before else at_ms + offset
+            generation = before.generation if before else one.generation
+            recorded[position] = TranscriptEntry(fact, at, generation)
+    generations = _generations(chats)
+    kept = [
+        TranscriptEntry(
+            fact, recorded[at].at_ms if at in recorded else None, generations.get(at, 0)
+        )
+        for at, fact in enumerate(read_items(chats).facts)
+    ]
+    return kept or [recorded[position] for position in sorted(recorded)]
+
+
+def _generations(chats: Sequence[Item]) -> dict[int, int]:
+    """The connection on which each fact was added, by position; later completions do not count."""
+    latest, found = None, dict[int, int]()
+    for item in reversed(chats):
+        position, sequence = plain(item.get("position")), plain(item.get("sequence"))
+        if isinstance(position, int) and isinstance(sequence, int):
+            written = sequence // GENERATION
+            latest = written if latest is None else min(latest, written)
+            found[position] = latest
+    return found
+
+
+def _number(numeral: str) -> int:
+    return whole_number(numeral, _LARGEST) or 0
+
+
+def transcript_text(call: CallTranscript, columns: int = COLUMNS) -> str:
+    """A call as text, in at most so many columns."""
+    heading = [part for line in _heading(call) for part in folded(line, columns)]
+    return "\n".join([*heading, "", *_entries(call, columns), *_waterfalls(call, columns)])
+
+
+def transcript_json(call: CallTranscript) -> str:
+    """A call as JSON."""
+    form = {
+        "call": call.call_sid,
+        "use_case": call.use_case,
+        "caller": call.caller,
+        "began_ms": call.began_ms,
         "facts": [
             {"at_ms": entry.at_ms, "line": entry.generation, **fact_form(entry.fact)}
-            for entry in story.entries
+            for entry in call.entries
         ],
-        "lines": [_line_form(story, line) for line in story.lines],
-        "resumes": {str(number): cause for number, cause in story.causes.items()},
-        "fault": story.fault,
+        "lines": [_connection_form(call, one) for one in call.connections],
+        "resumes": {str(number): cause for number, cause in call.causes.items()},
+        "fault": call.fault,
+    }
+    return escaped(text_of(form))
+
+
+def _connection_form(call: CallTranscript, one: RecordedConnection) -> Form:
+    found = [
+        {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
+        for turn in turns(one.steps)
+    ]
+    return {
+        "line": one.generation,
+        "began_ms": one.beginning.began_ms,
+        "since_beginning_ms": call.since_beginning(one),
+        "stamp": asdict(one.beginning.stamp),
+        "events": len(one.steps),
+        "end": one.end,
+        "is_torn": one.is_torn,
+        "turns": found,
     }
 
 
@@ -65,12 +200,12 @@ def printable(text: str) -> str:
 
 
 def escaped(json_text: str) -> str:
-    """JSON without what could steer a terminal: the same value, such characters by their codes."""
+    """JSON of the same value, with what could steer a terminal as escapes."""
     return "".join(one if one.isprintable() else _escape(one) for one in json_text)
 
 
 def _prints(character: str) -> bool:
-    """Joiners shape the letters of some languages; all else that is invisible is left out."""
+    """Joiners shape the letters of some languages; other invisible characters are left out."""
     return character.isprintable() or character in "\u200c\u200d"
 
 
@@ -80,13 +215,13 @@ def _escape(character: str) -> str:
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """Its beginning, and how much there is."""
+    """The beginning of a text, and its length if there is more."""
     text = plain_text(text)
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 def folded(line: str, columns: int) -> list[str]:
-    """A line over several on a narrow terminal; whole otherwise, for whoever searches it."""
+    """A line over several on a narrow terminal; whole otherwise, so that it can be searched."""
     if columns >= COLUMNS:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 4)
@@ -101,56 +236,50 @@ def clock(ms: float | None) -> str:
     return f"{minutes:02d}:{tenths / 10:04.1f}"
 
 
-def _heading(story: CallTranscript) -> Iterator[str]:
+def _heading(call: CallTranscript) -> Iterator[str]:
     began = ""
-    if story.began_ms:
-        began = f", {datetime.fromtimestamp(story.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    yield plain_text(story.call_sid)
-    caller = plain_text(story.caller) or "an unknown caller"
-    yield f"{plain_text(story.use_case) or 'no use case'}, with {caller}{began}"
-    if story.fault:
-        yield f"the record cannot be used: {story.fault}"
-    elif not story.lines:
+    if call.began_ms:
+        began = f", {datetime.fromtimestamp(call.began_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    yield plain_text(call.call_sid)
+    caller = plain_text(call.caller) or "an unknown caller"
+    yield f"{plain_text(call.use_case) or 'no use case'}, with {caller}{began}"
+    if call.fault:
+        yield f"the record cannot be used: {call.fault}"
+    elif not call.connections:
         yield "no events are recorded, or not yet (RECORD_CALLS): no times"
-    for generation in missing(story.lines):
+    for generation in missing(call.connections):
         yield f"line {generation}: nothing of it is recorded"
-    for line in story.lines:
-        stamp, end = line.beginning.stamp, line.end or "unknown: the record is not complete"
-        torn = ", a part is missing" if line.is_torn else ""
+    for one in call.connections:
+        stamp, end = one.beginning.stamp, one.end or "unknown: the record is not complete"
+        torn = ", a part is missing" if one.is_torn else ""
         yield (
-            f"line {line.generation}: version {stamp.version}, {plain_text(stamp.model)},"
-            f" {len(line.steps)} events, end {end}{torn}"
+            f"line {one.generation}: version {stamp.version}, {plain_text(stamp.model)},"
+            f" {len(one.steps)} events, end {end}{torn}"
         )
 
 
-def _entries(story: CallTranscript, columns: int) -> Iterator[str]:
+def _entries(call: CallTranscript, columns: int) -> Iterator[str]:
     generation = 0
-    for entry in story.entries:
+    for entry in call.entries:
         if entry.generation > generation:
             generation = entry.generation
-            cause = plain_text(story.causes.get(generation, "")) or "not known why"
+            cause = plain_text(call.causes.get(generation, "")) or "not known why"
             yield f"--- line {generation}: {cause} ".ljust(columns, "-")
-        yield from _entry(entry, columns)
+        label, text = _label_and_text(entry.fact)
+        first = f"{clock(entry.at_ms):<8} {label:<8} "
+        yield from _wrapped(text, columns, first) or [first.rstrip()]
+        if isinstance(entry.fact, ToolUsed):
+            yield from _wrapped(_result(entry.fact), columns, " " * _INDENT)
 
 
-def _entry(entry: TranscriptEntry, columns: int) -> Iterator[str]:
-    label, text = _told(entry.fact)
-    first = f"{clock(entry.at_ms):<8} {label:<8} "
-    yield from textwrap.wrap(
-        text, columns, initial_indent=first, subsequent_indent=" " * _INDENT, break_on_hyphens=False
-    ) or [first.rstrip()]
-    if isinstance(entry.fact, ToolUsed):
-        yield from textwrap.wrap(
-            _result(entry.fact),
-            columns,
-            initial_indent=" " * _INDENT,
-            subsequent_indent=" " * _INDENT,
-            break_on_hyphens=False,
-        )
+def _wrapped(text: str, columns: int, first: str) -> list[str]:
+    indent = " " * _INDENT
+    return textwrap.wrap(
+        text, columns, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
-def _told(fact: Fact) -> tuple[str, str]:
-    """Who, and what."""
+def _label_and_text(fact: Fact) -> tuple[str, str]:
     match fact:
         case CallerSaid(text, means):
             return "keys" if means is InputMode.KEYPAD else "caller", plain_text(text)
@@ -172,14 +301,13 @@ def _result(used: ToolUsed) -> str:
     return f"-> {'error ' if used.result.is_error else ''}{shortened(used.result.content)}"
 
 
-def _waterfalls(story: CallTranscript, columns: int) -> Iterator[str]:
+def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
     number = 0
-    for line in story.lines:
-        for turn in turns(line.steps):
+    for one in call.connections:
+        for turn in turns(one.steps):
             number += 1
             yield ""
-            heading = _turn_heading(number, turn, story.since_beginning(line))
-            yield from folded(heading, columns)
+            yield from folded(_turn_heading(number, turn, call.since_beginning(one)), columns)
             yield from drawn(turn, columns)
 
 
@@ -189,21 +317,3 @@ def _turn_heading(number: int, turn: WaterfallTurn, offset_ms: float) -> str:
     if turn.first_text_ms is not None:
         first = f"first text after {turn.first_text_ms / 1000:.2f} s"
     return f"turn {number}  {clock(turn.at_ms + offset_ms)}  {words}  ({first})"
-
-
-def _line_form(story: CallTranscript, line: RecordedConnection) -> Form:
-    return {
-        "line": line.generation,
-        "began_ms": line.beginning.began_ms,
-        "since_beginning_ms": story.since_beginning(line),
-        "stamp": asdict(line.beginning.stamp),
-        "events": len(line.steps),
-        "end": line.end,
-        "is_torn": line.is_torn,
-        "turns": [asdict(turn) for turn in turns(line.steps)],
-    }
-
-
-def story_text(story: CallTranscript) -> str:
-    """`story_form` as JSON text."""
-    return escaped(text_of(story_form(story)))

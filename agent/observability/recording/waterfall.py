@@ -1,10 +1,10 @@
-"""Where the time of each turn went, from the record of a line.
+"""Where the time of each turn went, as bars: from the record of a connection.
 
-A turn begins with the words, or the key, that a model is asked for. Without them, as after a
-silence, it begins with what made us ask. All times are of the event loop's clock (practice section
-21), and end at the socket: how long speech-to-text and the voice took nobody tells us.
+Turns are those of `agent.observability.turn_tracker`, also unprompted ones, in which a model was
+asked or a tool was run. All times end at the socket; those of speech-to-text and text-to-speech
+are not known.
 
-    hold         from the words until a model is asked
+    hold         from the first words until a model is asked
     reply N      the request, `.` until its first text or tool call, `=` until it is complete
     tool NAME    from its start until its result
     speech       from the first text that was sent to the last
@@ -12,192 +12,128 @@ silence, it begins with what made us ask. All times are of the event loop's cloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from agent.call.events import (
-    CallerPressed,
-    CallerSpoke,
-    Event,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFinished,
-    TimerFired,
-    ToolFinished,
-)
+from agent.call.actions import Action, CancelReply, CancelTool, RunTool, Speak, StartReply
+from agent.call.events import Event, TimerFired
+from agent.call.messages import ToolCall
 from agent.observability.recording.record_reader import RecordedStep
 from agent.observability.recording.serialization import Form
+from agent.observability.turn_stages import Activity, TrackedTurn
+from agent.observability.turn_tracker import TurnFinished, TurnTracker, interrupt_kind
+from agent.ports import ObservedStep
 
 COLUMNS = 100
-"""Of what is printed, unless a terminal has fewer."""
+"""Of the output, unless a terminal has fewer."""
 _BESIDE_BAR = 48
 _NAME = 26
+_SHORTEST_HOLD_MS = 50
 
 
-@dataclass(slots=True)
-class Span:
-    """Something that took time; milliseconds since the turn began."""
+class WaterfallBar(NamedTuple):
+    """Something that took time; milliseconds since the first words of the turn."""
 
     name: str
     from_ms: float
     first_ms: float | None = None
-    """When the first of a reply was there."""
+    """When the first text or tool call of a reply came."""
     to_ms: float | None = None
-    """None: it was never seen to end."""
+    """None = its end was not recorded."""
     end: str = ""
-    """How it ended, if not well: `failed`, `cancelled`, `error`."""
+    """How it ended, if not well: `failed: FAULT`, `cancelled`, `error`."""
 
 
-@dataclass(slots=True)
-class WaterfallTurn:
+class WaterfallTurn(NamedTuple):
     """One turn."""
 
     at_ms: float
-    """Since the first event of the line."""
+    """Since the first event of the connection."""
     words: str
-    """What the caller said, or in brackets what else was the reason."""
-    spans: list[Span] = field(default_factory=list)
-    first_text_ms: float | None = None
-    """From the words to the first text that was sent."""
-    last_text_ms: float | None = None
-
-    @property
-    def length_ms(self) -> float:
-        """Until the last thing that is known of it."""
-        ends = [span.to_ms or span.first_ms or span.from_ms for span in self.spans]
-        return max([*ends, self.last_text_ms or 0.0], default=0.0)
+    """What the caller said, or in brackets what else made the agent act."""
+    spans: list[WaterfallBar]
+    first_text_ms: float | None
+    """From the first words to the first text that was sent."""
+    last_text_ms: float | None
 
 
 def turns(steps: Sequence[RecordedStep]) -> list[WaterfallTurn]:
-    """The turns of a line in which a model was asked."""
-    reading = _Reading()
+    """The turns of a connection in which a model was asked or a tool was run."""
+    tracker = TurnTracker()
+    changes = []
     for step in steps:
-        reading.add(step)
-    return [turn for turn in reading.turns if turn.spans]
+        deeds = [(action, step.done_ms / 1000) for action in _actions(step.did)]
+        observed = ObservedStep(step.event, step.at_ms / 1000, deeds)
+        changes += tracker.observe(observed, interrupt_kind(observed))
+    changes += tracker.ended(steps[-1].done_ms / 1000 if steps else 0.0)
+    found = [change.turn for change in changes if isinstance(change, TurnFinished)]
+    found.sort(key=lambda turn: turn.heard_at)
+    return [_waterfall(turn) for turn in found if turn.activities]
 
 
-class _Reading:
-    """Turns so far."""
-
-    def __init__(self) -> None:
-        self.turns: list[WaterfallTurn] = []
-        self._open: dict[int | str, tuple[WaterfallTurn, Span]] = {}
-
-    def add(self, step: RecordedStep) -> None:
-        """What a step tells."""
-        words = _words(step.event)
-        if words and step.did:
-            self._caller_spoke(step.at_ms, words)
-        self._close_with(step)
-        for form in step.did:
-            self._act(form, step)
-
-    def _caller_spoke(self, at_ms: float, words: str) -> None:
-        if self.turns and not self.turns[-1].spans:
-            self.turns[-1].words += f" {words}"
-            return
-        self.turns.append(WaterfallTurn(at_ms, words))
-
-    def _close_with(self, step: RecordedStep) -> None:
-        match step.event:
-            case ReplyDelta(reply, text) if text:
-                self._first(reply, step.at_ms)
-            case ReplyFinished(reply, calls):
-                if calls:
-                    self._first(reply, step.at_ms)
-                self._end(reply, step.at_ms, "")
-            case ReplyFailed(reply, fault):
-                self._end(reply, step.at_ms, f"failed: {fault}")
-            case ToolFinished(call_id, outcome):
-                self._end(call_id, step.at_ms, "error" if outcome.is_error else "")
-            case _:
-                pass
-
-    def _act(self, form: Form, step: RecordedStep) -> None:
+def _actions(forms: Sequence[Form]) -> Iterator[Action]:
+    """The recorded actions that a turn consists of."""
+    for form in forms:
         match form:
             case {"kind": "StartReply", "reply": int(reply)}:
-                self._ask(reply, step)
+                yield StartReply(reply, ())
             case {"kind": "RunTool", "call": {"id": str(call_id), "name": str(name)}}:
-                self._begin(call_id, f"tool {name}", step.done_ms)
-            case {"kind": "CancelReply", "reply": int(child)}:
-                self._end(child, step.done_ms, "cancelled")
-            case {"kind": "CancelTool", "call_id": str(child)}:
-                self._end(child, step.done_ms, "cancelled")
-            case {"kind": "Speak", "text": str(text)} if text and self.turns:
-                turn = self.turns[-1]
-                turn.last_text_ms = step.done_ms - turn.at_ms
-                if turn.first_text_ms is None:
-                    turn.first_text_ms = turn.last_text_ms
+                yield RunTool(ToolCall(call_id, name, ""))
+            case {"kind": "CancelReply", "reply": int(reply)}:
+                yield CancelReply(reply)
+            case {"kind": "CancelTool", "call_id": str(call_id)}:
+                yield CancelTool(call_id)
+            case {"kind": "Speak", "text": str(text)}:
+                yield Speak(0, text)
             case _:
                 pass
 
-    def _ask(self, reply: int, step: RecordedStep) -> None:
-        if not self.turns or not (self._is_going_on(step) or _words(step.event)):
-            self.turns.append(WaterfallTurn(step.at_ms, f"[{_reason(step.event)}]"))
-        turn = self.turns[-1]
-        if not turn.spans:
-            turn.spans.append(Span("hold", 0.0, None, step.done_ms - turn.at_ms))
-        self._begin(reply, f"reply {reply}", step.done_ms)
 
-    def _is_going_on(self, step: RecordedStep) -> bool:
-        """The request belongs to the turn before: it was held back, or a tool was used."""
-        return not self.turns[-1].spans or not isinstance(step.event, TimerFired)
+def _waterfall(turn: TrackedTurn) -> WaterfallTurn:
+    def ms(at: float | None) -> float | None:
+        return None if at is None else round((at - turn.heard_at) * 1000, 1)
 
-    def _begin(self, child: int | str, name: str, at_ms: float) -> None:
-        if self.turns:
-            turn = self.turns[-1]
-            span = Span(name, at_ms - turn.at_ms)
-            turn.spans.append(span)
-            self._open[child] = (turn, span)
+    def bar(one: Activity) -> WaterfallBar:
+        end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
+        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
+        end += f": {one.fault}" * bool(one.fault)
+        return WaterfallBar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
 
-    def _first(self, child: int, at_ms: float) -> None:
-        if child in self._open and self._open[child][1].first_ms is None:
-            turn, span = self._open[child]
-            span.first_ms = at_ms - turn.at_ms
-
-    def _end(self, child: int | str, at_ms: float, end: str) -> None:
-        if child in self._open:
-            turn, span = self._open.pop(child)
-            span.to_ms, span.end = at_ms - turn.at_ms, end
-
-
-def drawn(turn: WaterfallTurn, columns: int = COLUMNS) -> list[str]:
-    """The spans of a turn as bars, in at most so many columns."""
-    spans = [span for span in turn.spans if span.name != "hold" or _is_seen(span)]
-    if turn.first_text_ms is not None:
-        spans.append(Span("speech", turn.first_text_ms, None, turn.last_text_ms))
-    width = columns - _BESIDE_BAR
-    scale = width / max(turn.length_ms, 1.0)
-    return [_row(span, scale, width) for span in spans]
-
-
-def _is_seen(span: Span) -> bool:
-    return span.to_ms is not None and span.to_ms >= 50
-
-
-def _row(span: Span, scale: float, width: int) -> str:
-    to_ms = span.to_ms if span.to_ms is not None else span.first_ms
-    begin = min(int(span.from_ms * scale), width - 1)
-    end = max(begin + 1, round((to_ms if to_ms is not None else span.from_ms) * scale))
-    bar = [" "] * begin + ["="] * (end - begin)
-    if span.name.startswith("reply"):
-        middle = end if span.first_ms is None else round(span.first_ms * scale)
-        bar[begin:middle] = ["."] * (min(middle, end) - begin)
-    took = "?" if to_ms is None else f"{(to_ms - span.from_ms) / 1000:.2f}"
-    name = f"{span.name} {span.end}".rstrip()
-    return (
-        f"  {name[:_NAME]:<{_NAME}} {span.from_ms / 1000:6.2f} +{took:<6} |{''.join(bar)}".rstrip()
+    hold = WaterfallBar("hold", 0.0, None, ms(turn.activities[0].began))
+    first = None if turn.response is None else turn.began + turn.response
+    return WaterfallTurn(
+        round(turn.heard_at * 1000, 1),
+        " ".join(turn.words) if turn.cause is None else f"[{_reason(turn.cause)}]",
+        [hold, *map(bar, turn.activities)],
+        ms(first),
+        ms(turn.last_speech),
     )
 
 
-def _words(event: Event) -> str:
-    match event:
-        case CallerSpoke(text, True):
-            return text
-        case CallerPressed(digit):
-            return digit
-        case _:
-            return ""
+def drawn(turn: WaterfallTurn, columns: int = COLUMNS) -> list[str]:
+    """The bars of a turn, in at most so many columns."""
+    hold, *bars = turn.spans
+    if (hold.to_ms or 0.0) >= _SHORTEST_HOLD_MS:
+        bars.insert(0, hold)
+    if turn.first_text_ms is not None:
+        bars.append(WaterfallBar("speech", turn.first_text_ms, None, turn.last_text_ms))
+    length_ms = max(bar.to_ms or bar.first_ms or bar.from_ms for bar in bars)
+    width = columns - _BESIDE_BAR
+    return [_row(bar, width / max(length_ms, 1.0), width) for bar in bars]
+
+
+def _row(bar: WaterfallBar, scale: float, width: int) -> str:
+    to_ms = bar.to_ms if bar.to_ms is not None else bar.first_ms
+    begin = min(int(bar.from_ms * scale), width - 1)
+    end = max(begin + 1, round((to_ms if to_ms is not None else bar.from_ms) * scale))
+    cells = [" "] * begin + ["="] * (end - begin)
+    if bar.name.startswith("reply"):
+        middle = end if bar.first_ms is None else round(bar.first_ms * scale)
+        cells[begin:middle] = ["."] * (min(middle, end) - begin)
+    took = "?" if to_ms is None else f"{(to_ms - bar.from_ms) / 1000:.2f}"
+    name = f"{bar.name} {bar.end}".rstrip()
+    row = f"  {name[:_NAME]:<{_NAME}} {bar.from_ms / 1000:6.2f} +{took:<6} |{''.join(cells)}"
+    return row.rstrip()
 
 
 def _reason(event: Event) -> str:

@@ -1,32 +1,226 @@
 """Traces of calls for OpenTelemetry, an extra that is off unless the standard variables ask for it.
 
-    call                    one line of a call, from its opening to its end
-      turn                  one turn of the caller, by the rules of `telemetry.turns`
+    call                    one connection of a call, from its opening to its end
+      turn                  one turn of the caller
         chat MODEL          one request to a model
         execute_tool NAME   one run of a tool
           OPERATION TABLE   one operation on the table that it makes
-      OPERATION TABLE       one that the line causes otherwise
+      OPERATION TABLE       one that the connection causes otherwise
 
-What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
-turn outlives the span of the turn too.
-
-A `CallTrace` is one more observer: spans are made afterwards, from the events of a call, with times
-given. So nothing on the path of a call knows of traces. Operations on the table are no events of a
-call: the store that measures them tells them, and a context variable whose they are (`table`).
-Spans are sent by a thread of their own from a queue that drops the oldest when it is full; a
-collector that is slow or away costs spans and no call.
-
-Attributes are those of the GenAI and the database conventions, others begin with `voice.`. None
-holds a key of the table, what was said or who said it. With
-`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` words are told under names that begin with
-`pii_`.
+- What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
+  turn outlives the span of the turn too.
+- A `CallTrace` is an observer: spans are made afterwards, from the steps of a call, with times
+  given, so that nothing on the path of a call knows of traces. A thread of its own sends them from
+  a queue that drops the oldest when it is full: a collector that is slow or away costs spans and no
+  call.
+- Attributes are those of the GenAI and database conventions; others begin with `voice.`. None holds
+  a key of the table, what was said or who said it. Only with
+  `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` spans have words, under `pii_` names.
 
 The packages are imported when traces are asked for. Rejected: instrumenting clients of models and
 tables, which would show their requests and no turns, and would run on the path of a call.
 """
 
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from threading import Thread
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agent import __version__
 from agent.observability.tracing.call_trace import CallTrace
-from agent.observability.tracing.traced_ports import TracedTable, TracedToolExecutor
-from agent.observability.tracing.tracing_setup import Tracing, is_asked, open_tracing
+from agent.observability.tracing.traced_ports import (
+    Attributes,
+    ServedConnection,
+    TracedTable,
+    TracedToolExecutor,
+    served,
+    serving,
+)
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import Span
 
 __all__ = ["CallTrace", "TracedTable", "TracedToolExecutor", "Tracing", "is_asked", "open_tracing"]
+
+log = structlog.get_logger(__name__)
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+EXPORT_SECONDS = 3.0
+"""The limit of one export, if the variables set none."""
+FLUSH_SECONDS = 3.0
+"""How long the process waits at its end for spans that were not sent yet."""
+
+
+@asynccontextmanager
+async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing | None]:
+    """The traces of this process; None unless they are asked for and can be made.
+
+    On leaving, what was not sent is sent, or given up after `FLUSH_SECONDS`.
+    """
+    if not is_asked(environment):
+        yield None
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        log.warning("traces.not_installed", extra="traces")
+        yield None
+        return
+    is_limited = any(environment.get(name) for name in _TIMEOUTS)
+    exporter = OTLPSpanExporter(timeout=None if is_limited else EXPORT_SECONDS)
+    tracing = Tracing(
+        BatchSpanProcessor(exporter),
+        with_content=environment.get(_CONTENT, "").strip().lower() == "true",
+    )
+    exporter_log, library = _ExporterLog(logging.WARNING), logging.getLogger("opentelemetry")
+    library.addHandler(exporter_log)
+    library.propagate = False
+    try:
+        yield tracing
+    finally:
+        if not await tracing.close():
+            log.warning("traces.not_sent", seconds=FLUSH_SECONDS)
+            exporter.shutdown()  # type: ignore[no-untyped-call] # the package has no type for it
+        library.removeHandler(exporter_log)
+        library.propagate = True
+
+
+class _ExporterLog(logging.Handler):
+    """Logs warnings of the library without their values, which may be personal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("traces.export_failed", message=str(record.msg))
+
+
+def is_asked(environment: Mapping[str, str]) -> bool:
+    """Whether the standard variables name a collector and do not switch traces off."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+        return False
+    return any(environment.get(name, "").strip() for name in ENDPOINTS)
+
+
+class Tracing:
+    """Makes spans; needs the extra `traces`.
+
+    Args:
+        processor: Takes ended spans; must not wait.
+        with_content: Whether spans have what was said.
+        now: Seconds on the clock of the event loop.
+        epoch: Epoch seconds.
+    """
+
+    def __init__(
+        self,
+        processor: SpanProcessor,
+        *,
+        with_content: bool = False,
+        now: Callable[[], float] = monotonic,
+        epoch: Callable[[], float] = time,
+    ) -> None:
+        from opentelemetry import trace
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+
+        resource = Resource.create({"service.version": __version__})
+        if str(resource.attributes["service.name"]).startswith("unknown_service"):
+            resource = resource.merge(Resource({"service.name": "voice-agent"}))
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(processor)
+        self._tracer = self._provider.get_tracer("voice-agent", __version__)
+        self._in_context = trace.set_span_in_context
+        self._error = trace.StatusCode.ERROR
+        self._client, self._internal = trace.SpanKind.CLIENT, trace.SpanKind.INTERNAL
+        self.with_content = with_content
+        self.now = now
+        self._offset = epoch() - now()
+        self._current: Span | None = None
+
+    def trace_id(self) -> str:
+        """Of the call observed last; empty if there is none or it is not sampled."""
+        if self._current is None or not self._current.get_span_context().trace_flags.sampled:
+            return ""
+        return f"{self._current.get_span_context().trace_id:032x}"
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Operations on the table meanwhile belong to a connection; its call span begins now."""
+        return serving(ServedConnection(self.now()))
+
+    def call(
+        self, call_sid: str, use_case: str, resume: int, model: Callable[[], str]
+    ) -> CallTrace:
+        """A connection begins; its trace is complete after `CallTrace.ended`.
+
+        Args:
+            call_sid: Links the connections of a call.
+            use_case: Its name.
+            resume: Number of the connection; 0 is the first one of the call.
+            model: Gives the name of the model that answers now.
+        """
+        attributes: Attributes = {
+            "gen_ai.conversation.id": call_sid,
+            "gen_ai.agent.name": use_case,
+            "voice.resume": resume,
+        }
+        line = served() or ServedConnection(self.now())
+        trace = CallTrace(self, line.since, attributes, model)
+        line.follow(trace.add_operation)
+        return trace
+
+    def begin(
+        self,
+        name: str,
+        at: float,
+        attributes: Attributes,
+        under: Span | None,
+        *,
+        is_client: bool = False,
+    ) -> Span:
+        """Begin a span at a time in seconds on the clock of the event loop.
+
+        Args:
+            name: From a bounded set.
+            at: When it began.
+            attributes: With which it begins.
+            under: Its parent; None = it is the first one of a trace.
+            is_client: Its kind is `CLIENT`.
+        """
+        return self._tracer.start_span(
+            name,
+            context=None if under is None else self._in_context(under),
+            kind=self._client if is_client else self._internal,
+            start_time=self._nanoseconds(at),
+            attributes=attributes,
+        )
+
+    def end(self, span: Span, at: float, *, is_error: bool = False) -> None:
+        """End a span at a time in seconds on the clock of the event loop."""
+        if is_error:
+            span.set_status(self._error)
+        span.end(self._nanoseconds(at))
+
+    def observing(self, span: Span) -> None:
+        """What is measured from now on belongs to the trace of this span."""
+        self._current = span
+
+    def _nanoseconds(self, at: float) -> int:
+        return round((at + self._offset) * 1e9)
+
+    async def close(self) -> bool:
+        """Send what is left, for `FLUSH_SECONDS` at most; whether all was sent."""
+        closing = Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, FLUSH_SECONDS)
+        return not closing.is_alive()

@@ -35,9 +35,8 @@ from agent.usecases.caller_identity import (
     is_trusted,
 )
 from agent.usecases.named_tools import handlers_text, tools_text
-from agent.usecases.profiles import profile_from_item
 from agent.usecases.record import CONFIGURATION
-from agent.usecases.use_case import Profile, UseCase, use_case_name
+from agent.usecases.use_case import Profile, UseCase, profile_from_item, use_case_name
 from agent.usecases.validation import plain
 
 CONNECTION = "connection"

@@ -32,7 +32,7 @@ from agent.call.messages import ToolResult
 from agent.call.text import json_object
 from agent.errors import UseCaseError
 from agent.ports import Item
-from agent.usecases.validation import convert_kept
+from agent.usecases.validation import convert_stored
 
 CHAT = "chat::"
 _DEEPEST = 20
@@ -84,7 +84,7 @@ def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
             try:
-                return convert_kept(raw, _KINDS[name])
+                return convert_stored(raw, _KINDS[name])
             except (UseCaseError, ArithmeticError, RecursionError):
                 return None
         case _:

@@ -35,7 +35,7 @@ from agent.store.dynamodb.dynamodb_client import (
 )
 from agent.store.dynamodb.dynamodb_startup import check, unusable
 from agent.store.schema import INDEX
-from agent.usecases.validation import keys, sequence, size_fault
+from agent.usecases.validation import keys, sequence, size_error
 
 _WRITE_ID = "writeId"
 _HAS_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
@@ -276,7 +276,7 @@ def _check(item: Item) -> None:
         StoreRefusedError: A key is missing or empty, or the item is too large.
     """
     keys(item)
-    if fault := size_fault(item):
+    if fault := size_error(item):
         raise StoreRefusedError(fault)
 
 

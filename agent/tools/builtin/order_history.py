@@ -18,7 +18,7 @@ from agent.call.text import has_link, line_in, whole_number
 from agent.errors import ToolError
 from agent.ports import Item
 from agent.tools.builtin.apartments.inventory import BOOKING, format_time, read_slot
-from agent.usecases.prompt import PastDealing
+from agent.usecases.prompt import HistoryEntry
 
 ORDER = "restaurantOrder"
 """The beginning of an order's sort key."""
@@ -68,7 +68,7 @@ def key_prefixes(tools: Collection[str]) -> list[str]:
     return [f"{kind}::" for kind, names in _LOOKED_UP_BY.items() if not names.isdisjoint(tools)]
 
 
-def read_history(items: Iterable[Item], zone: tzinfo) -> tuple[PastDealing, ...]:
+def read_history(items: Iterable[Item], zone: tzinfo) -> tuple[HistoryEntry, ...]:
     """The latest three readable orders and bookings, newest first.
 
     Args:
@@ -93,15 +93,15 @@ def read_order(item: Item) -> PlacedOrder | None:
         return None
 
 
-def _entry(item: Item, zone: tzinfo) -> PastDealing | None:
+def _entry(item: Item, zone: tzinfo) -> HistoryEntry | None:
     return (_order if str(item["sk"]).startswith(f"{ORDER}::") else _tour)(item, zone)
 
 
-def _order(item: Item, zone: tzinfo) -> PastDealing | None:
+def _order(item: Item, zone: tzinfo) -> HistoryEntry | None:
     order, seconds = read_order(item), ordered_at(item)
     if order is None or not order.order_items or not seconds:
         return None
-    return PastDealing(
+    return HistoryEntry(
         at=datetime.fromtimestamp(seconds, zone),
         kind=f"order for {order.known_type}" if order.known_type else "order",
         items=tuple(line.text for line in order.order_items),
@@ -109,13 +109,13 @@ def _order(item: Item, zone: tzinfo) -> PastDealing | None:
     )
 
 
-def _tour(item: Item, zone: tzinfo) -> PastDealing | None:
+def _tour(item: Item, zone: tzinfo) -> HistoryEntry | None:
     try:
         slot = read_slot(item)
     except (ValueError, ToolError):
         return None
     at = datetime.combine(slot.day, slot.start, zone)
-    return PastDealing(at, "tour", (f"{slot.layout}, {slot.kind}, at {format_time(slot.start)}",))
+    return HistoryEntry(at, "tour", (f"{slot.layout}, {slot.kind}, at {format_time(slot.start)}",))
 
 
 def _plain(text: str) -> str:

@@ -10,13 +10,14 @@ from agent.call.actions import Action
 from agent.call.config import CallConfig
 from agent.call.events import EndReason, Event
 from agent.call.resumption import Resumption
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_reader import RecordedConnection, read_record
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.serialization import Beginning, RecordStamp
+from agent.observability.recording.serialization import Beginning
 from tests.fakes import MemoryStore, moment
 
 NOW = 1_772_733_600.5
-STAMP = RecordStamp("pizza", 3, "scripted:", "p0", "t0", "c0")
+STAMP = VersionStamp("pizza", 3, "scripted:", "p0", "t0", "c0")
 ADA_CALLS = {"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"}
 
 

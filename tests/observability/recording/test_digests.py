@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call.messages import ToolSpec
-from agent.observability.recording.digests import prompt_digest, tools_digest
+from agent.observability.recording.serialization import prompt_digest, tools_digest
 
 SPEC = ToolSpec("look_up", "Looks.", "{}")
 

@@ -35,11 +35,11 @@ from agent.call.messages import (
 )
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.timers import Timer
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.serialization import (
     ActionForms,
     Beginning,
     RecordError,
-    RecordStamp,
     beginning_form,
     beginning_from,
     event_form,
@@ -126,7 +126,8 @@ def test_beginning_is_read_back_as_it_was() -> None:
         facts, ResumeCause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es"
     )
     brief = CallConfig(tools=CONFIG.tools, keypad=CONFIG.keypad, limits=Limits(idle_ms=(1, 2, 3)))
-    began = Beginning(brief, resumption, RecordStamp("pizza", 2), 1_772_733_600_000, {"From": "+1"})
+    stamp = VersionStamp("pizza", 2)
+    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"})
 
     assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
 

@@ -138,7 +138,7 @@ async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server)
         call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
 
-    receipts = [line for line in logs if line["event"] == "call.receipt"]
+    receipts = [line for line in logs if line["event"] == "call.summarized"]
     stamps = [line["stamp"] for line in told["lines"]]
     assert len(receipts) == len(stamps) == 2
     for receipt, stamp in zip(receipts, stamps, strict=True):

@@ -15,8 +15,7 @@ from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.recording.record_reader import RecordedConnection, read_chunks, read_record
-from agent.observability.recording.replay import ReplayOutcome, Today, replay
-from agent.observability.recording.replay_report import changes, told
+from agent.observability.recording.replay import ReplayOutcome, Today, changes, replay, report
 from tests.fakes import MemoryStore
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
 from tests.virtual_time import run_virtually
@@ -63,7 +62,7 @@ def test_same_call_is_one_line() -> None:
     outcome = replay(line_of(tape(ORDERED)))
 
     assert outcome.is_same
-    assert told(outcome) == ["same: 7 events lead to the same actions"]
+    assert report(outcome) == ["same: 7 events lead to the same actions"]
 
 
 def test_changed_phrase_is_shown_where_it_is_said() -> None:
@@ -72,7 +71,7 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
 
     outcome = played(brief)
 
-    assert told(outcome) == [
+    assert report(outcome) == [
         "different at event 5 (00:00.5)",
         '  ReplyFailed {"reply":2,"fault":"timeout"}',
         '    StopTimer {"timer":"filler"}',
@@ -92,11 +91,11 @@ def test_changed_limit_is_shown_where_it_counts() -> None:
     """The first timer that is set to it."""
     outcome = played(replace(BRIEF, limits=Limits(reply_filler_after_ms=2_000)))
 
-    assert told(outcome)[:2] == [
+    assert report(outcome)[:2] == [
         "different at event 1 (00:00.1)",
         '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
     ]
-    assert told(outcome)[-2:] == [
+    assert report(outcome)[-2:] == [
         '  - StartTimer {"timer":"filler","serial":4,"after_ms":3000}',
         '  + StartTimer {"timer":"filler","serial":4,"after_ms":2000}',
     ]
@@ -106,15 +105,15 @@ def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
     """The model is told of an error instead."""
     outcome = played(replace(BRIEF, tools={}))
 
-    assert told(outcome)[0] == "different at event 3 (00:00.3)"
-    assert any(line.startswith("  - RunTool") for line in told(outcome))
+    assert report(outcome)[0] == "different at event 3 (00:00.3)"
+    assert any(line.startswith("  - RunTool") for line in report(outcome))
 
 
 def test_changed_prompt_is_shown_at_the_first_request() -> None:
     """What the model would answer to it nobody knows; its old answers lead to the same."""
     outcome = played(BRIEF, "a1")
 
-    assert told(outcome) == [
+    assert report(outcome) == [
         "the model is asked otherwise from event 1 (00:00.1) on",
         '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
         "  prompt, tools or settings of the request: a0 -> a1",
@@ -127,7 +126,7 @@ def test_changed_model_is_shown_at_the_first_request() -> None:
     """It gets the same request, and is another one that answers."""
     outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, replace(STAMP, model="openai:x"), ASKS))
 
-    assert told(outcome) == [
+    assert report(outcome) == [
         "the model is asked otherwise from event 1 (00:00.1) on",
         '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
         "  model: scripted: -> openai:x",
@@ -145,7 +144,7 @@ def test_changed_message_is_named() -> None:
 
     outcome = replay([line])
 
-    assert told(outcome)[-3:-1] == [
+    assert report(outcome)[-3:-1] == [
         "    message 1 of 3 is another one; there were 3",
         "    it is now: caller: a salad",
     ]
@@ -160,7 +159,7 @@ def test_each_line_is_played_with_its_beginning() -> None:
     other = replay(lines, Today(replace(BRIEF, phrases=Phrases(resumed="Oh.")), STAMP, ASKS))
 
     assert (same.is_same, same.events) == (True, 9)
-    assert told(other)[0] == "different at line 1, event 0 (00:00.0)"
+    assert report(other)[0] == "different at line 1, event 0 (00:00.0)"
 
 
 def test_edit_during_the_call_brings_what_is_in_force_today() -> None:

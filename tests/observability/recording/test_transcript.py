@@ -29,13 +29,14 @@ from agent.call.messages import ToolCall, ToolResult
 from agent.cli.recorded_calls import shown
 from agent.observability.recording.record_reader import RecordedConnection
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.story import CallTranscript, read_story
 from agent.observability.recording.transcript import (
+    CallTranscript,
     clock,
     escaped,
     printable,
-    story_text,
-    transcript,
+    read_transcript,
+    transcript_json,
+    transcript_text,
 )
 from agent.ports import Item
 from agent.store.call_state.facts import fact_item
@@ -83,9 +84,9 @@ def test_call_is_told_in_the_order_of_its_facts() -> None:
     """Who, what, what was cut off, and where a new line began; nothing steers the terminal."""
 
     async def main() -> str:
-        story = await read_story(await kept(), "CA1")
-        assert story is not None
-        return transcript(story)
+        call = await read_transcript(await kept(), "CA1")
+        assert call is not None
+        return transcript_text(call)
 
     assert run_virtually(main()).splitlines() == [
         "CA1",
@@ -137,9 +138,9 @@ def test_recorded_call_is_told_with_its_times() -> None:
     async def main() -> str:
         store = MemoryStore()
         await ordered(store)
-        story = await read_story(store, "CA1")
-        assert story is not None
-        return transcript(story)
+        call = await read_transcript(store, "CA1")
+        assert call is not None
+        return transcript_text(call)
 
     assert run_virtually(main()).splitlines() == [
         "CA1",
@@ -165,9 +166,9 @@ def test_machines_are_told_the_same() -> None:
     async def main() -> Any:
         store = MemoryStore()
         await ordered(store)
-        story = await read_story(store, "CA1")
-        assert story is not None
-        return json.loads(story_text(story))
+        call = await read_transcript(store, "CA1")
+        assert call is not None
+        return json.loads(transcript_json(call))
 
     told = run_virtually(main())
 
@@ -194,9 +195,9 @@ def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
     async def main() -> str:
         store = await kept()
         await store.put({"pk": "CA1", "sk": "record::000000::000000", "lines": '{"begin":1}'})
-        story = await read_story(store, "CA1")
-        assert story is not None
-        return transcript(story)
+        call = await read_transcript(store, "CA1")
+        assert call is not None
+        return transcript_text(call)
 
     lines = run_virtually(main()).splitlines()
 
@@ -207,9 +208,9 @@ def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
 def test_line_of_which_nothing_is_recorded_is_named() -> None:
     """The table was away while it lasted."""
     second = RecordedConnection(1, beginning(CallConfig()), end="caller_hangup")
-    story = CallTranscript("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
+    call = CallTranscript("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
 
-    assert transcript(story).splitlines()[2:4] == [
+    assert transcript_text(call).splitlines()[2:4] == [
         "line 0: nothing of it is recorded",
         "line 1: version 3, scripted:, 0 events, end caller_hangup",
     ]
@@ -231,10 +232,10 @@ def test_call_fits_a_narrow_terminal(columns: int) -> None:
     async def main() -> tuple[list[str], list[str]]:
         store = await kept()
         await ordered(store)
-        story = await read_story(store, "CA1")
-        assert story is not None
-        story = replace(story, use_case="u" * 70, fault="the record is torn " * 9)
-        return transcript(story, columns).splitlines(), transcript(story).splitlines()
+        call = await read_transcript(store, "CA1")
+        assert call is not None
+        call = replace(call, use_case="u" * 70, fault="the record is torn " * 9)
+        return transcript_text(call, columns).splitlines(), transcript_text(call).splitlines()
 
     narrow, wide = run_virtually(main())
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Item
-from agent.usecases.profiles import profile
-from agent.usecases.use_case import Profile
+from agent.usecases.use_case import Profile, profile
 from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.ports import Item
 from agent.tools.builtin.order_history import key_prefixes, read_history
-from agent.usecases.prompt import PastDealing
+from agent.usecases.prompt import HistoryEntry
 from tests.tools.worlds import ADA, ZONE
 
 
@@ -36,7 +36,7 @@ def test_an_order_is_told_with_its_remarks_and_without_its_address() -> None:
     told = read_history([order(at(5), *lines, order_type="delivery", total=60.5)], ZONE)
 
     assert told == (
-        PastDealing(
+        HistoryEntry(
             at(5),
             "order for delivery",
             ("2 Large Garden (no red onion)", "soup (hot)", "Garlic Knots"),
@@ -65,7 +65,7 @@ def test_words_of_an_old_order_are_told_in_one_line_and_without_links(
 def test_a_booking_is_told() -> None:
     told = read_history([tour("2026-03-08::2:00 PM::studio::self-guided")], ZONE)
 
-    assert told == (PastDealing(at(8, 14), "tour", ("studio, self-guided, at 2:00 PM",)),)
+    assert told == (HistoryEntry(at(8, 14), "tour", ("studio, self-guided, at 2:00 PM",)),)
 
 
 def test_the_latest_three_are_told_newest_first() -> None:

@@ -17,8 +17,7 @@ from agent.call.messages import ToolCall
 from agent.ports import Store
 from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
-from agent.usecases.http_tool import HttpTool
-from agent.usecases.http_tool_reader import read_http_tools
+from agent.usecases.http_tool import HttpTool, read_http_tools
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 
