@@ -46,9 +46,9 @@ from agent.observability import (
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, open_tracing
 from agent.ports import Store
+from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
-from agent.session.resources import Resources
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
@@ -232,11 +232,11 @@ async def open_outbound(
     """Outbound calls; connections to Twilio are closed on leaving."""
     account = _twilio_account(settings)
     if account.missing_variable:
-        yield OutboundCalls(settings, store, None, calls.use_case, clock)
+        yield OutboundCalls(settings, store, None, calls.setup.use_case, clock)
         return
     async with open_http() as http:
         dialer = TwilioDialer(twilio_client(account, http))
-        yield OutboundCalls(settings, store, dialer, calls.use_case, clock)
+        yield OutboundCalls(settings, store, dialer, calls.setup.use_case, clock)
 
 
 @asynccontextmanager
@@ -252,7 +252,7 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         open_calls(settings, on_active=on_active) as (calls, store, telemetry),
         open_outbound(settings, calls, store) as outbound,
     ):
-        await calls.survey()
+        await calls.setup.survey()
         public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
         public.cleanup_ctx.append(at_capacity_texts)

@@ -145,9 +145,9 @@ class ScriptedConfiguration:
     async def refresh(self) -> CallConfig | None:
         if not self.edits:
             return None
-        seconds, brief = self.edits.pop(0)
+        seconds, config = self.edits.pop(0)
         await asyncio.sleep(seconds)
-        return brief
+        return config
 
 
 @dataclass(slots=True)
@@ -215,7 +215,7 @@ class Stage:
     toolbox: ScriptedToolbox = field(default_factory=ScriptedToolbox)
     journal: ListJournal = field(default_factory=ListJournal)
     observer: ListObserver = field(default_factory=ListObserver)
-    brief: CallConfig = GREETING
+    config: CallConfig = GREETING
     edits: list[Edit] = field(default_factory=list)
     allowance: Allowance | None = None
 
@@ -224,7 +224,7 @@ class Stage:
         around = CallDependencies(
             self.line, configuration, self.journal, self.observer, self.allowance
         )
-        return Session(Conversation(self.brief), around)
+        return Session(Conversation(self.config), around)
 
     async def play(self) -> EndReason:
         """Run the call to its end; nothing may be left over."""

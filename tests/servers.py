@@ -40,9 +40,9 @@ from agent.http.voice_webhook import at_capacity_texts
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
+from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
-from agent.session.resources import Resources
 from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
@@ -225,7 +225,7 @@ async def _on_stage(
     application.add_routes([*PUBLIC_ROUTES, *http_server.private_routes])
     application.cleanup_ctx.append(at_capacity_texts)
     application[TOKENS] = None
-    application[OUTBOUND] = OutboundCalls(settings, store, None, calls.use_case, time)
+    application[OUTBOUND] = OutboundCalls(settings, store, None, calls.setup.use_case, time)
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry

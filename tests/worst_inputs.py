@@ -38,8 +38,9 @@ from agent.call.sentence_chunker import SentenceChunker
 from agent.call.summarization import LONGEST_SUMMARY, cleaned, extract, transcript
 from agent.call.tool_calls import LONGEST_ARGUMENTS, ToolCalls, canonical
 from agent.errors import RelayProtocolError
-from agent.llm.offline.dialogue import Dialogue
-from agent.llm.offline.rules import Rules, load
+from agent.llm.offline import Dialogue
+from agent.llm.offline.order import OrderReader
+from agent.llm.offline.script import Script, load
 from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
 from agent.tools import json_schema
@@ -291,10 +292,12 @@ def _read_words(text: str) -> None:
     find_time(words, is_answer=True)
 
 
-def _read(rules: Rules, text: str) -> None:
+def _read(rules: Script, text: str) -> None:
     """One message: the offline model reads them one by one."""
     message = Message(Role.CALLER, (Text(text or "a"),))
-    dialogue = Dialogue(rules, ReplyRequest(SYSTEM, (message,)), date(2026, 3, 5))
+    dialogue = Dialogue(
+        rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)), date(2026, 3, 5)
+    )
     dialogue.read(message)
 
 

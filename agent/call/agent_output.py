@@ -22,13 +22,15 @@ class AgentOutput:
         self._history = history
         self._characters_per_second = characters_per_second
         self._utterance = 0
-        self._open: int | None = None
+        self.open_at: int | None = None
+        """The position of the speech that is not closed yet."""
         self._audible: list[int] = []
         self._first_unplayed = 0
         """Index into `_audible`: what is before it was played."""
         self._played = ""
         """What the relay reports as played of the audible speech."""
-        self._has_spoken = False
+        self.has_spoken = False
+        """Whether the agent has spoken since the caller's last words."""
         self._is_reported_on = False
         """The relay has reported that it plays, and not that it has stopped."""
         self._is_playing = False
@@ -37,23 +39,11 @@ class AgentOutput:
 
     @property
     def is_open(self) -> bool:
-        """Whether an utterance is not closed yet."""
-        return self._open is not None
-
-    @property
-    def open_at(self) -> int | None:
-        """The position of the speech that is not closed yet."""
-        return self._open
+        return self.open_at is not None
 
     @property
     def is_speaking(self) -> bool:
-        """Whether an utterance is open or playing."""
         return self.is_open or self._is_playing
-
-    @property
-    def has_spoken(self) -> bool:
-        """Whether the agent has spoken since the caller's last words."""
-        return self._has_spoken
 
     @property
     def first_audible(self) -> int | None:
@@ -74,7 +64,7 @@ class AgentOutput:
 
     def begin_turn(self) -> None:
         """The caller has spoken. Earlier speech stays audible until the agent speaks again."""
-        self._has_spoken = False
+        self.has_spoken = False
 
     def greet(self, text: str) -> list[Action]:
         """Record the greeting, which the relay plays by itself."""
@@ -83,19 +73,19 @@ class AgentOutput:
 
     def say(self, text: str, source: SpeechSource = SpeechSource.MODEL) -> list[Action]:
         """Extend the open utterance, or open one."""
-        if self._open is not None:
-            self._history.extend_speech(self._open, text)
-            return [Speak(self._utterance, text), self._record(self._open)]
+        if self.open_at is not None:
+            self._history.extend_speech(self.open_at, text)
+            return [Speak(self._utterance, text), self._record(self.open_at)]
         self._begin_utterance()
         record = self._append(AgentSaid(text, source))
-        self._open = record.position
+        self.open_at = record.position
         return [Speak(self._utterance, text), record]
 
     def close(self, rest: str = "") -> list[Action]:
         """Close the open utterance with its last words; say them as a new one if none is open."""
-        if self._open is None:
+        if self.open_at is None:
             return self.say_whole(rest, SpeechSource.MODEL) if rest else []
-        position, self._open = self._open, None
+        position, self.open_at = self.open_at, None
         if not rest:
             return [Speak(self._utterance, "", is_last=True)]
         self._history.extend_speech(position, rest)
@@ -109,7 +99,6 @@ class AgentOutput:
         return [*closing, Speak(self._utterance, text, is_last=True), record]
 
     def note_playing(self) -> None:
-        """The relay has begun to play."""
         self._is_reported_on = self._is_playing = True
 
     def note_played_out(self) -> bool:
@@ -124,7 +113,6 @@ class AgentOutput:
         self._is_playing = False
 
     def note_played(self, text: str) -> None:
-        """The relay has played this text."""
         if len(self._played) < LONGEST_TEXT:
             self._played = f"{self._played} {text}"
 
@@ -164,9 +152,9 @@ class AgentOutput:
 
     def _begin_utterance(self) -> None:
         """Count a new utterance; the first of a turn replaces what was audible."""
-        if not self._has_spoken:
+        if not self.has_spoken:
             self._clear_audible()
-        self._has_spoken = True
+        self.has_spoken = True
         self._has_later_utterance = self._is_reported_on
         self._utterance += 1
 

@@ -12,8 +12,6 @@ pause does too, and so does anything else that is said or done; `*` clears it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.call.actions import Action, Record
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.timers import Timer, TimerSet
@@ -25,40 +23,19 @@ LONGEST_ENTRY = 40
 """Keys; an entry of this length is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeypadEntry:
-    """The keys pressed so far."""
-
-    digits: str = ""
-
-    def press(self, digit: str) -> KeypadEntry:
-        """The entry with one more key; `*` clears it."""
-        return KeypadEntry() if digit == "*" else KeypadEntry(self.digits + digit)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no further key belongs to it."""
-        return self.digits.endswith("#") or len(self.digits) >= LONGEST_ENTRY
-
-    @property
-    def text(self) -> str:
-        """The keys with spaces between, as the model reads them; without the closing `#`."""
-        return " ".join(self.digits.removesuffix("#"))
-
-
 class CallerInput:
     """The input of one call; appends its facts to the history it is given."""
 
     def __init__(self, history: History, timers: TimerSet) -> None:
         self._history = history
         self._timers = timers
-        self._entry = KeypadEntry()
+        self._keys = ""
+        """Of the entry so far."""
         self._question = ""
         """What the agent had said when the caller's last words came."""
 
     @property
     def is_typing(self) -> bool:
-        """Whether an entry waits for its next key."""
         return self._timers.is_running(Timer.DIGITS)
 
     def record_beginning(self) -> Action:
@@ -82,30 +59,28 @@ class CallerInput:
         return [*records, window]
 
     def press(self, digit: str) -> list[Action]:
-        """Record a key that has a binding."""
         return [*self.complete_entry(), self._append(CallerSaid(digit, InputMode.KEYPAD))]
 
     def collect(self, digit: str, pause_ms: int) -> list[Action]:
         """Add a key to the entry; a pause of `pause_ms` after it completes the entry."""
         began = [] if self.is_typing else [self.record_beginning()]
-        self._entry = self._entry.press(digit)
-        if self._entry.is_complete:
+        self._keys = "" if digit == "*" else self._keys + digit
+        if digit == "#" or len(self._keys) >= LONGEST_ENTRY:
             return [*began, *self.complete_entry()]
         return [*began, self._timers.start(Timer.DIGITS, pause_ms)]
 
     def complete_entry(self) -> list[Action]:
-        """Record the entry, if there is one."""
-        entry, self._entry = self._entry, KeypadEntry()
+        keys, self._keys = self._keys.removesuffix("#"), ""
         stopped = self._timers.stop(Timer.DIGITS)
-        if not entry.text:
+        if not keys:
             return [*stopped]
-        return [*stopped, self._append(CallerSaid(entry.text, InputMode.KEYPAD))]
+        return [*stopped, self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))]
 
     @property
     def _replaceable(self) -> str | None:
         """The caller's last words, as long as others may replace them."""
         said = self._history.last_said
-        is_recent = self._timers.is_running(Timer.REPEAT) and not self._entry.digits
+        is_recent = self._timers.is_running(Timer.REPEAT) and not self._keys
         if said is None or said.means is not InputMode.SPEECH or not is_recent:
             return None
         return said.text if self._history.asked == self._question else None

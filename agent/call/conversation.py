@@ -6,16 +6,13 @@ a list of events. docs/explain/promises.md lists the promises it keeps.
     caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
 
-At each moment of an open call something is under way that leads to another event: a reply, an
-awaited tool, or a timer (`TimerSet.lead_on`). So the caller is never left in silence.
-
-The parts (input, output, turn-taking, turn, lifecycle) take values and return actions; only the
-conversation decides what follows what. Choices that are not obvious:
+At each moment of an open call something is under way that leads to another event (a reply, an
+awaited tool, or a timer), so that the caller is never left in silence. The parts take values and
+return actions; only the conversation decides what follows what. Choices that are not obvious:
 
 - *Barge-in after the words.* Twilio does not document the order of the two messages. A barge-in in
   a turn in which the agent has not spoken yet therefore belongs to the turn before: it cuts that
-  speech, and the running reply is asked anew with the corrected history. Otherwise the caller's
-  words would stay unanswered.
+  speech, and the running reply is asked anew with the corrected history.
 - *Unfinished words* delay the reply. Rejected: running it muted. A reply to half a sentence is
   mostly thrown away, and its tools must not run.
 - *News.* The late result of a side effect is announced when neither side speaks.
@@ -87,7 +84,7 @@ class Conversation:
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
         leads_on = self._turn.is_under_way or self._timers.lead_on
-        assert leads_on or not self._lifecycle.is_open, event  # noqa: S101 (an invariant)
+        assert leads_on or not self._lifecycle.is_open, type(event)  # noqa: S101 (an invariant)
         return self._actions
 
     def _is_stale(self, event: ev.Event) -> bool:
@@ -316,7 +313,6 @@ class Conversation:
             self._follow_turn(self._turn.continue_after_tools())
 
     def _end_turn(self) -> None:
-        """All is said; what follows waits for the playback to end."""
         limits, ending = self._config.limits, self._lifecycle.ending
         limit_ms = limits.goodbye_ms if ending else limits.duration_ms
         self._actions += self._turn_taking.await_playback(limit_ms)

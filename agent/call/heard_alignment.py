@@ -152,10 +152,10 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     return 0
 
 
-def _same(words: Sequence[str], report: Sequence[str], at: int, told: int) -> int:
+def _same(words: Sequence[str], report: Sequence[str], at: int, reported: int) -> int:
     """How many words are equal from these places on."""
     count = 0
-    for word, other in zip(islice(words, at, None), islice(report, told, None), strict=False):
+    for word, other in zip(islice(words, at, None), islice(report, reported, None), strict=False):
         if word != other:
             break
         count += 1
@@ -201,21 +201,21 @@ def _fit_in_windows(words: Sequence[str], report: Sequence[str], steps: _Steps) 
 def _blocks_in_windows(
     words: Sequence[str], report: Sequence[str], steps: _Steps
 ) -> Iterator[Match]:
-    at = told = 0
-    while told < len(report):
-        if same := _same(words, report, at, told):
-            yield Match(at, told, same)
-            at, told = at + same, told + same
+    at = done = 0
+    while done < len(report):
+        if same := _same(words, report, at, done):
+            yield Match(at, done, same)
+            at, done = at + same, done + same
         reach = at + _WINDOW + _WINDOW // 3
-        window = _Alignment(words[at:reach], report[told : told + _WINDOW], steps)
+        window = _Alignment(words[at:reach], report[done : done + _WINDOW], steps)
         try:
             blocks = window.get_matching_blocks()[:-1]
         except _TooMuchWorkError:
             return
         if not blocks:
             return
-        yield from (Match(at + a, told + b, size) for a, b, size in blocks)
-        at, told = at + blocks[-1].a + blocks[-1].size, told + blocks[-1].b + blocks[-1].size
+        yield from (Match(at + a, done + b, size) for a, b, size in blocks)
+        at, done = at + blocks[-1].a + blocks[-1].size, done + blocks[-1].b + blocks[-1].size
 
 
 def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:

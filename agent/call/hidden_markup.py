@@ -38,77 +38,50 @@ class MarkupKind(Enum):
     """Nothing; it is removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
-    """A pair of markers around text that is not for the caller."""
-
-    opening: str
-    closing: str
-    source: str
-    """The model family, and where this is documented or reported."""
-
-
-HIDDEN = (
-    Hidden("<think>", "</think>", "DeepSeek-R1: github.com/deepseek-ai/DeepSeek-R1/issues/506"),
-    Hidden("<thinking>", "</thinking>", "Nova: github.com/langchain-ai/langchain-aws/issues/783"),
-    Hidden(
-        "<antthinking>",
-        "</antthinking>",
-        "Claude: njpearman.github.io/2024-09-06/the-claude-artifacts-system-prompt-or-message",
-    ),
-    Hidden("<reasoning>", "</reasoning>", "prompted: github.com/vercel/ai/issues/7078"),
-    Hidden("<reflection>", "</reflection>", "prompted, as Reflection 70B"),
-    Hidden("<scratchpad>", "</scratchpad>", "prompted"),
-    Hidden(
-        "<scratch_pad>",
-        "</scratch_pad>",
-        "Hermes: docs.vllm.ai/en/v0.18.2/api/vllm/tool_parsers/hermes_tool_parser",
-    ),
-    Hidden("<thought>", "</thought>", "EXAONE Deep"),
-    Hidden("[THINK]", "[/THINK]", "Magistral: github.com/RooCodeInc/Roo-Code/issues/8522"),
-    Hidden("◁think▷", "◁/think▷", "Kimi"),
-    Hidden("<|start_thinking|>", "<|end_thinking|>", "Cohere Command"),
-    Hidden("<|begin_of_thought|>", "<|end_of_thought|>", "Sky-T1, OpenThinker"),
-    Hidden("<|inner_prefix|>", "<|inner_suffix|>", "Apertus"),
-    Hidden("<|channel>", "<channel|>", "Gemma 4: github.com/raullenchai/Rapid-MLX/issues/447"),
-    Hidden("[INST]", "[/INST]", "Mistral, Llama 2: words of the user"),
-    Hidden("<!--", "-->", "a comment of HTML"),
-    Hidden(
-        "analysis",
-        "assistantfinal",
-        "gpt-oss without its special tokens: github.com/llama-farm/llamafarm/issues/753",
-    ),
-)
-"""`<seed:think>` (Seed-OSS: github.com/CherryHQ/cherry-studio/pull/9498) and `<mm:think>` (MiniMax)
-have the key `<think>`."""
+HIDDEN = {
+    "<think>": "</think>",  # DeepSeek-R1: github.com/deepseek-ai/DeepSeek-R1/issues/506
+    "<thinking>": "</thinking>",  # Nova: github.com/langchain-ai/langchain-aws/issues/783
+    # Claude: njpearman.github.io/2024-09-06/the-claude-artifacts-system-prompt-or-message
+    "<antthinking>": "</antthinking>",
+    "<reasoning>": "</reasoning>",  # prompted: github.com/vercel/ai/issues/7078
+    "<reflection>": "</reflection>",  # prompted, as Reflection 70B
+    "<scratchpad>": "</scratchpad>",  # prompted
+    # Hermes: docs.vllm.ai/en/v0.18.2/api/vllm/tool_parsers/hermes_tool_parser
+    "<scratch_pad>": "</scratch_pad>",
+    "<thought>": "</thought>",  # EXAONE Deep
+    "[THINK]": "[/THINK]",  # Magistral: github.com/RooCodeInc/Roo-Code/issues/8522
+    "◁think▷": "◁/think▷",  # Kimi
+    "<|start_thinking|>": "<|end_thinking|>",  # Cohere Command
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
+    "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
+    "<|channel>": "<channel|>",  # Gemma 4: github.com/raullenchai/Rapid-MLX/issues/447
+    "[INST]": "[/INST]",  # Mistral, Llama 2: words of the user
+    "<!--": "-->",  # HTML
+    # gpt-oss without special tokens (github.com/llama-farm/llamafarm/issues/753)
+    "analysis": "assistantfinal",
+}
+"""The opening and the closing marker of what is not for the caller. `<seed:think>` (Seed-OSS:
+github.com/CherryHQ/cherry-studio/pull/9498) and `<mm:think>` (MiniMax) have the key `<think>`."""
 
 _FORMAT = "<|constrain|>"
 _KINDS = {
-    **{pair.opening: MarkupKind.OPENS for pair in HIDDEN},
-    **{pair.closing: MarkupKind.CLOSES for pair in HIDDEN},
+    **dict.fromkeys(HIDDEN, MarkupKind.OPENS),
+    **dict.fromkeys(HIDDEN.values(), MarkupKind.CLOSES),
     # Harmony, github.com/openai/openai-cookbook/blob/main/articles/openai-harmony.md
-    "<|start|>": MarkupKind.HEADER,
-    "<|channel|>": MarkupKind.HEADER,
-    _FORMAT: MarkupKind.HEADER,
+    # and ChatML, Llama 3, Gemma, Kimi
+    **dict.fromkeys(
+        ("<|start|>", "<|channel|>", _FORMAT, "<|im_start|>", "<|start_header_id|>",
+         "<start_of_turn>", "<|turn>"),
+        MarkupKind.HEADER,
+    ),
     "<|call|>": MarkupKind.CALL,
-    "assistantcommentary": MarkupKind.OTHER,
-    "assistantanalysis": MarkupKind.OTHER,
-    # ChatML, Llama 3, Gemma, Kimi
-    "<|im_start|>": MarkupKind.HEADER,
-    "<|start_header_id|>": MarkupKind.HEADER,
-    "<start_of_turn>": MarkupKind.HEADER,
-    "<|turn>": MarkupKind.HEADER,
-    "<|im_assistant|>": MarkupKind.AGENT,
-    "<|im_user|>": MarkupKind.OTHER,
-    "<|im_system|>": MarkupKind.OTHER,
-    # Phi, GLM, DeepSeek, EXAONE, Cohere
-    "<|assistant|>": MarkupKind.AGENT,
-    "<|chatbot_token|>": MarkupKind.AGENT,
-    "<|user|>": MarkupKind.OTHER,
-    "<|user_token|>": MarkupKind.OTHER,
-    "<|system|>": MarkupKind.OTHER,
-    "<|system_token|>": MarkupKind.OTHER,
-    "<|observation|>": MarkupKind.OTHER,
+    # Kimi, Phi, GLM, DeepSeek, EXAONE, Cohere
+    **dict.fromkeys(("<|im_assistant|>", "<|assistant|>", "<|chatbot_token|>"), MarkupKind.AGENT),
+    **dict.fromkeys(
+        ("assistantcommentary", "assistantanalysis", "<|im_user|>", "<|im_system|>", "<|user|>",
+         "<|user_token|>", "<|system|>", "<|system_token|>", "<|observation|>"),
+        MarkupKind.OTHER,
+    ),
     # the ends of a turn of many families
     **dict.fromkeys(
         (
@@ -176,11 +149,6 @@ def is_beginning(text: str) -> bool:
     return len(text) > 3 and any(
         key.startswith((lower, text)) for key in _KINDS if not key[0].isalpha()
     )
-
-
-def closing_of(opening: str) -> str:
-    """The closing marker of this opening one."""
-    return next(pair.closing for pair in HIDDEN if pair.opening == opening)
 
 
 def header(key: str, text: str) -> MarkupHeader:

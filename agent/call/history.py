@@ -122,11 +122,7 @@ STILL_RUNNING = '{"status":"running","message":"Still running. The result will f
 
 
 class History:
-    """The facts of one call, in order.
-
-    Args:
-        facts: Of the call so far, from position 0 on.
-    """
+    """The facts of one call; `facts` are those so far, from position 0 on."""
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
@@ -185,13 +181,11 @@ class History:
 
     @property
     def turns(self) -> list[int]:
-        """The turn borders from `begin` on."""
         first, facts = self.first, self._facts
         return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
 
     @property
     def characters(self) -> int:
-        """The size of what is not summarized."""
         return sum(map(_size, self.between(self.begin, len(self))))
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
@@ -202,7 +196,7 @@ class History:
             is_heard: Skip words that were cut off before anything of them was heard.
 
         Returns:
-            None if there are none, or they are forgotten.
+            None if there are none that are not forgotten.
         """
         positions = range(end - 1, self.first - 1, -1)
         happened = ((at, self._facts[at - self.first]) for at in positions)
@@ -335,7 +329,6 @@ class _Projection:
         self._cut_off = False
 
     def add(self, facts: list[Fact]) -> None:
-        """Add one fact, or all tool runs of one reply."""
         match facts[0]:
             case CallerSaid(text, means):
                 self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
@@ -355,7 +348,6 @@ class _Projection:
                     self._put(Role.CALLER, result)
 
     def finish(self) -> tuple[Message, ...]:
-        """All messages; the first and the last are the caller's."""
         if not self._messages or self._messages[0][0] is Role.AGENT:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
@@ -389,7 +381,6 @@ def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
 
 
 def _grouping(fact: Fact) -> object:
-    """Tool runs of one reply belong together; every other fact stands alone."""
     return ("reply", fact.reply) if isinstance(fact, ToolUsed) else id(fact)
 
 

@@ -155,7 +155,9 @@ class _Phase(Enum):
     NEW = auto()
     OPEN = auto()
     CLOSING = auto()
+    """The relay was asked to end the call."""
     GONE = auto()
+    """The connection is lost."""
 
 
 class CallLifecycle:
@@ -165,46 +167,35 @@ class CallLifecycle:
         self._history = history
         self._timers = timers
         self._phase = _Phase.NEW
-        self._reason = EndReason.CALLER_HANGUP
-        self._ending: CallEnding | None = None
+        self.reason = EndReason.CALLER_HANGUP
+        """Why the call ended; final once it has."""
+        self.ending: CallEnding | None = None
+        """The planned end, unless it was revoked."""
         self._warnings = 0
         self._language = ""
         """The one switched to last; empty = that of the use case."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it has begun and the relay was not asked to end it."""
         return self._phase is _Phase.OPEN
 
     @property
     def is_closing(self) -> bool:
-        """Whether the relay was asked to end it and has not."""
         return self._phase is _Phase.CLOSING
 
     @property
     def is_gone(self) -> bool:
-        """Whether the connection is lost."""
         return self._phase is _Phase.GONE
-
-    @property
-    def reason(self) -> EndReason:
-        """Why the call ended; final once it has."""
-        return self._reason
-
-    @property
-    def ending(self) -> CallEnding | None:
-        """The planned end, unless it was revoked."""
-        return self._ending
 
     @property
     def end_is_revocable(self) -> bool:
         """Whether an end is planned that a caller who goes on speaking revokes."""
-        return self._ending is not None and self._ending.is_revocable
+        return self.ending is not None and self.ending.is_revocable
 
     @property
     def end_is_final(self) -> bool:
         """Whether the call ends whatever the caller says."""
-        return self.is_closing or (self._ending is not None and not self._ending.is_revocable)
+        return self.is_closing or (self.ending is not None and not self.ending.is_revocable)
 
     @property
     def is_time_up(self) -> bool:
@@ -237,7 +228,7 @@ class CallLifecycle:
 
     def warn(self, limits: Limits) -> Action:
         """Count a warning about the duration, unless the call ends anyway."""
-        self._warnings += self._ending is None
+        self._warnings += self.ending is None
         return self._timers.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(
@@ -252,10 +243,10 @@ class CallLifecycle:
             case None:
                 return []
             case HangUp():
-                self._ending = BY_AGENT if was_awaited else self._ending
+                self.ending = BY_AGENT if was_awaited else self.ending
                 return []
             case Handoff():
-                self._ending = self._transfer(effect, config)
+                self.ending = self._transfer(effect, config)
                 return []
             case _:
                 if isinstance(effect, SwitchLanguage):
@@ -270,12 +261,12 @@ class CallLifecycle:
 
     def plan(self, ending: CallEnding | None) -> None:
         """Plan the end for when the last words were played; None = the call goes on."""
-        self._ending = ending
+        self.ending = ending
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
         """End the call now; the wait for the relay to do so is bounded."""
         self._phase = _Phase.CLOSING
-        self._reason = ending.reason
+        self.reason = ending.reason
         return [
             *self._timers.stop(*Timer),
             EndCall(ending.handoff.render()),
@@ -285,7 +276,7 @@ class CallLifecycle:
     def lose(self, reason: EndReason) -> list[Action]:
         """The connection is gone; a planned end gives the reason, else `reason` does."""
         if not self.is_closing:
-            self._reason = self._ending.reason if self._ending else reason
+            self.reason = self.ending.reason if self.ending else reason
         self._phase = _Phase.GONE
         return [*self._timers.stop(*Timer)]
 

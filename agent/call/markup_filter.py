@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from agent.call.hidden_markup import (
     HEADER_CHARACTERS,
+    HIDDEN,
     MarkupKind,
-    closing_of,
     header,
     is_beginning,
     is_cut_call,
@@ -149,7 +149,7 @@ class MarkupFilter:
         self._has_begun = True
         self._is_gap = bool(self._last_said)
         if self._opening:
-            self._depth += (marker.key == self._opening) - (marker.key == closing_of(self._opening))
+            self._depth += (marker.key == self._opening) - (marker.key == HIDDEN[self._opening])
             self._opening = self._opening if self._depth else ""
             return
         match marker.kind:
@@ -165,7 +165,6 @@ class MarkupFilter:
                 pass
 
     def _marker(self, text: str, at: int) -> _Marker | None:
-        """The marker at this place, if there is one."""
         first, rest = text[at], text[at : at + _LONGEST_TAG]
         if found := _fixed(rest):
             is_arrow = found.key == _COMMENT_END and not self._opening
@@ -189,7 +188,6 @@ class MarkupFilter:
                 return None
 
     def _object(self, text: str, at: int) -> _Marker | None:
-        """A tool call as JSON, if one begins here."""
         if self._at + at < self._no_call_until:
             return None
         window = text[at : at + _LONGEST_OBJECT]
@@ -257,7 +255,6 @@ def _square(rest: str) -> _Marker | None:
 
 
 def _code(rest: str, call: re.Pattern[str], growing: re.Pattern[str]) -> _Marker | None:
-    """A tool call in the form of code."""
     if growing.match(rest):
         return _MORE
     return _CALL if call.match(rest) else None
@@ -272,7 +269,6 @@ def _first_word(rest: str) -> _Marker | None:
 
 
 def _cut_marker(text: str, at: int) -> _Marker | None:
-    """The part of a marker at the end of the reply."""
     rest = text[at:]
     if rest.startswith("{") and is_cut_call(rest):
         return _CALL

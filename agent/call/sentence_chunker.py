@@ -53,6 +53,34 @@ _DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
 """Tags that separate the words around them."""
 
+_LINK_TARGET = re.compile(
+    r"\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\"|\s+'[^']*')?\)?"  # may have a title
+)
+_ADDRESS = re.compile(r"<([^\s<>]+)>")
+_SCHEMES = ("mailto:", "tel:")
+_OF_AN_ADDRESS = ("@", "://", "www.")
+_ENTITY = re.compile(r"&(?:#[xX][0-9A-Fa-f]{2,6}|#[0-9]{2,7}|[A-Za-z][A-Za-z0-9]{1,31});")
+_URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
+_EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
+_ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
+"""Words that are said as they are: most of them."""
+_DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
+_BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
+"""Marks without which two numbers would be read as one."""
+SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
+"""Between numbers."""
+_ENGLISH = {
+    "<=": " less than or equal to ", ">=": " greater than or equal to ", "&": " and ",
+    "<": " less than ", ">": " greater than ", "\u2116": " number ",
+}  # fmt: skip
+_WORDED = re.compile("|".join(_ENGLISH))
+_UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
+_SPOKEN_SYMBOLS = "°©®™\u2116 "
+_JOINERS = "\u200c\u200d"
+_LATIN_END = "\u02ff"
+_SLASHES = str.maketrans({"\u2215": "/", "\u2044": "/"})
+
 
 class SentenceChunker:
     """The words of one reply; not reusable.
@@ -191,35 +219,6 @@ def _is_open(word: str) -> bool:
 
 def _ends_sentence(word: str) -> bool:
     return _SENTENCE_END.search(word) is not None and _ABBREVIATION.match(word) is None
-
-
-_LINK_TARGET = re.compile(
-    r"\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\"|\s+'[^']*')?\)?"  # may have a title
-)
-_ADDRESS = re.compile(r"<([^\s<>]+)>")
-_SCHEMES = ("mailto:", "tel:")
-_OF_AN_ADDRESS = ("@", "://", "www.")
-_ENTITY = re.compile(r"&(?:#[xX][0-9A-Fa-f]{2,6}|#[0-9]{2,7}|[A-Za-z][A-Za-z0-9]{1,31});")
-_URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
-_EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
-_ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
-_PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
-"""Words that are said as they are: most of them."""
-_DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
-_BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
-"""Marks without which two numbers would be read as one."""
-SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
-"""Between numbers."""
-_ENGLISH = {
-    "<=": " less than or equal to ", ">=": " greater than or equal to ", "&": " and ",
-    "<": " less than ", ">": " greater than ", "\u2116": " number ",
-}  # fmt: skip
-_WORDED = re.compile("|".join(_ENGLISH))
-_UNSPEAKABLE = frozenset({"So", "Sk", "Me", "Cf", "Cc", "Cs", "Co", "Cn"})
-_SPOKEN_SYMBOLS = "°©®™\u2116 "
-_JOINERS = "\u200c\u200d"
-_LATIN_END = "\u02ff"
-_SLASHES = str.maketrans({"\u2215": "/", "\u2044": "/"})
 
 
 def clean_word(word: str, *, is_english: bool = True) -> str:

@@ -85,7 +85,6 @@ class Summarization:
         self._forget()
 
     def is_current(self, number: int) -> bool:
-        """Whether this summary is awaited."""
         return self._until > 0 and number == self._number
 
     def begin(self, audible: int | None) -> list[Action]:
@@ -176,8 +175,8 @@ def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
         limit: Characters of the whole.
     """
     before = _short(summary, limit // 2)
-    told = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
-    items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in told), limit - len(before) - 1)
+    known = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
+    items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in known), limit - len(before) - 1)
     return _short(" ".join([before, *items]).translate(_BRACKETS), limit) or NOTHING
 
 

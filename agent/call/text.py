@@ -24,6 +24,13 @@ from itertools import pairwise
 
 import msgspec
 
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+_UNITS += " fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS.split())}
+NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
+"""The English words for 0 to 19 and for the tens, with their values."""
+
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 """BCP 47 as the relay uses it; `multi` has the same form."""
 
@@ -33,6 +40,47 @@ _HALF_ESCAPE = re.compile(
     re.DOTALL,
 )
 _ESCAPES = ("\\ud", "\\uD")
+
+_MOST_DIGITS = 18
+
+NAME_LENGTH = 40
+"""Characters of a given name, and of a family name."""
+_LONGEST_READ = 10 * NAME_LENGTH
+"""Characters of a text that may be a name."""
+_NAME_SIGNS = frozenset(" '\u2019-.")
+
+_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
+                        r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]")  # fmt: skip
+_ABBREVIATED = re.compile(
+    r"\b(st|mt|ft|dr|ma|mr|mrs|ms|no|nr|apt|ave|rd|ln|blvd|ste|fl|bldg|jr|sr)\."
+    r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
+    re.IGNORECASE,
+)
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
+    )
+)
+"""Endings that make a host name of any label before them."""
+_WORD = re.compile(r"[\w.-]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_LINKS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\w\s?:\s?[/\\]{2}",
+        r"\b(?:javascript|data|mailto|vbscript)\s?:",
+        r"\bh[tx]{2}ps?\b",
+        r"\bwww\s?(?:\.|dot\b)",
+        r"\w\s?\.\s?(?:com|org)\b",
+        r"\w\u3002[a-z]{2,}\b",  # the full stop of Chinese; other widths are normalised
+        r"\w\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?\w",
+        rf"\w[\s.,_-]{{1,3}}d[o0]t[\s.,_-]{{1,3}}(?:{'|'.join(sorted(_COMMON))})\b",
+        r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])",
+        r"@[\w-]{1,63}\.\w",
+    )
+)
+"""The cost of each pattern is linear in the length of the text."""
 
 
 def whole(text: str) -> str:
@@ -91,9 +139,6 @@ def json_object(text: str) -> dict[str, object] | None:
         return None
 
 
-_MOST_DIGITS = 18
-
-
 def whole_number(text: str, most: int) -> int | None:
     """The number in a text of ASCII digits; None for other text, or above `most`.
 
@@ -103,46 +148,6 @@ def whole_number(text: str, most: int) -> int | None:
         return None
     number = int(text)
     return number if number <= most else None
-
-
-NAME_LENGTH = 40
-"""Characters of a given name, and of a family name."""
-_LONGEST_READ = 10 * NAME_LENGTH
-"""Characters of a text that may be a name."""
-_NAME_SIGNS = frozenset(" '\u2019-.")
-
-_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
-                        r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]")  # fmt: skip
-_ABBREVIATED = re.compile(
-    r"\b(st|mt|ft|dr|ma|mr|mrs|ms|no|nr|apt|ave|rd|ln|blvd|ste|fl|bldg|jr|sr)\."
-    r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
-    re.IGNORECASE,
-)
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
-    )
-)
-"""Endings that make a host name of any label before them."""
-_WORD = re.compile(r"[\w.-]+")
-_LETTERS = re.compile(r"[^\W\d_]+")
-_LINKS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\w\s?:\s?[/\\]{2}",
-        r"\b(?:javascript|data|mailto|vbscript)\s?:",
-        r"\bh[tx]{2}ps?\b",
-        r"\bwww\s?(?:\.|dot\b)",
-        r"\w\s?\.\s?(?:com|org)\b",
-        r"\w\u3002[a-z]{2,}\b",  # the full stop of Chinese; other widths are normalised
-        r"\w\s?[\[({<]\s?(?:\.|dot)\s?[\])}>]\s?\w",
-        rf"\w[\s.,_-]{{1,3}}d[o0]t[\s.,_-]{{1,3}}(?:{'|'.join(sorted(_COMMON))})\b",
-        r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])",
-        r"@[\w-]{1,63}\.\w",
-    )
-)
-"""The cost of each pattern is linear in the length of the text."""
 
 
 def name_in(text: str) -> str:

@@ -67,7 +67,6 @@ class TimerSet:
         self._serial = 0
 
     def is_running(self, timer: Timer) -> bool:
-        """Whether the timer was started and has neither fired nor been stopped."""
         return timer in self._running
 
     def is_current(self, timer: Timer, serial: int) -> bool:
@@ -80,13 +79,12 @@ class TimerSet:
         return any(map(self.is_running, _LEADING_ON))
 
     def start(self, timer: Timer, after_ms: int) -> StartTimer:
-        """Start a timer, or restart it."""
         self._serial += 1
         self._running[timer] = self._serial
         return StartTimer(timer, self._serial, after_ms)
 
     def restart(self, timer: Timer, after_ms: int) -> Sequence[StartTimer]:
-        """Restart a timer if it runs."""
+        """Restart a timer, only if it runs."""
         return [self.start(timer, after_ms)] if self.is_running(timer) else []
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
@@ -94,5 +92,4 @@ class TimerSet:
         return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
 
     def remove_fired(self, timer: Timer) -> None:
-        """Forget a run that has ended by itself."""
         del self._running[timer]

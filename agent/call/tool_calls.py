@@ -87,12 +87,12 @@ class ToolCalls:
         """The result of the last forgotten run that had an effect."""
         self._answered = NOWHERE.answered
         """`Standing.answered` of the calls that are being accepted."""
-        self._has_news = False
+        self.has_news = False
+        """Whether a result came that no turn waited for, and the model was not asked since."""
         for position, used in history.tool_runs():
             self._note(position, used)
 
     def set_specs(self, specs: Mapping[str, ToolSpec]) -> None:
-        """The use case was edited; what runs goes on."""
         self._specs = specs
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
@@ -110,14 +110,9 @@ class ToolCalls:
         """Whether the present turn waits for a result."""
         return any(run.awaited for run in self._runs.values())
 
-    @property
-    def has_news(self) -> bool:
-        """Whether a result came that no turn waited for, and the model was not asked since."""
-        return self._has_news
-
     def mark_news_read(self) -> None:
         """The model is asked, and reads all results."""
-        self._has_news = False
+        self.has_news = False
 
     @property
     def filler(self) -> str:
@@ -126,11 +121,9 @@ class ToolCalls:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether something runs."""
         return bool(self._runs)
 
     def is_known(self, call_id: str) -> bool:
-        """Whether a result for this call is expected."""
         return call_id in self._runs
 
     def accept(
@@ -188,7 +181,7 @@ class ToolCalls:
         records = [
             self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
         ]
-        self._has_news = self._has_news or not run.awaited
+        self.has_news = self.has_news or not run.awaited
         return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
 
     def leave(self) -> list[Action]:

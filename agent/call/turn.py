@@ -11,7 +11,7 @@ note about it. When the call is about to end, these sentences are a goodbye.
 A turn that is left leaves nothing running but tools with side effects. `TurnDecision.then` says
 what follows a step; the conversation does it.
 
-When the model fails (`ModelFailurePolicy`):
+When the model fails:
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -32,7 +32,7 @@ from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, Record, StartReply
 from agent.call.agent_output import AgentOutput
-from agent.call.config import CallConfig, Phrases
+from agent.call.config import CallConfig
 from agent.call.history import History, Note
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
@@ -66,7 +66,6 @@ class TurnDecision:
     then: Then = Then.AWAIT
 
     def after(self, actions: Sequence[Action]) -> TurnDecision:
-        """The same with these actions before it."""
         return TurnDecision([*actions, *self.actions], self.then)
 
 
@@ -97,7 +96,9 @@ class Turn:
         self._config = config
         self._language = config.language
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
-        self._failures = ModelFailurePolicy()
+        self._failures = 0
+        """How often the model has failed since its last answer."""
+        self._may_retry = True
         self._broken_off: int | None = None
         """Position of the last speech that the model did not finish."""
         self._asked_at: int | None = None
@@ -112,7 +113,6 @@ class Turn:
         self.fillers.set_phrases(config.phrases)
 
     def set_language(self, language: str) -> None:
-        """The call goes on in this language (BCP 47)."""
         self._language = language
 
     def is_current(self, reply: int) -> bool:
@@ -125,7 +125,6 @@ class Turn:
         return self._reply.is_active or self._tools.is_awaited
 
     def begin(self) -> list[Action]:
-        """The caller has said something to answer: leave the turn before."""
         left = self.leave()
         self._output.begin_turn()
         self.fillers.begin_turn()
@@ -144,7 +143,6 @@ class Turn:
         ]
 
     def drop_reply(self) -> list[Action]:
-        """Cancel the reply, if one is active."""
         return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER)]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
@@ -187,13 +185,12 @@ class Turn:
         sorry = phrases.lost_thread if self._output.is_open else phrases.apology
         self._reply.fail()
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
-            self._failures.add()
+            self._failures += 1
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         closed = self._break_off()
         return self._after_failure(sorry).after([*stopped, *closed])
 
     def continue_after_tools(self) -> TurnDecision:
-        """All results are there."""
         stopped, ending = self._timers.stop(Timer.FILLER), self._lifecycle.ending
         if ending and self._reply.has_spoken:
             return TurnDecision(stopped, Then.END_TURN)
@@ -209,17 +206,15 @@ class Turn:
         return self._say(self._reply.flush())
 
     def say_filler(self) -> list[Action]:
-        """Say that the caller has to wait."""
         of_tool = "" if self._reply.has_spoken else self._tools.filler
         said = self._output.say_whole(self.fillers.next_filler(of_tool))
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
 
     def stop_retrying(self) -> None:
         """The model has failed for too long."""
-        self._failures.give_up()
+        self._may_retry = False
 
     def add_note(self, text: str) -> Record:
-        """Add a note for the model to the history."""
         note = Note(text)
         return Record(self._history.append(note), note)
 
@@ -230,7 +225,7 @@ class Turn:
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
         if self._reply.has_spoken and not self._reply.has_call:
-            self._failures.reset()
+            self._failures, self._may_retry = 0, True
             return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
@@ -239,15 +234,16 @@ class Turn:
         return TurnDecision([*noted, *self.ask(self._reply.choice)])
 
     def _after_failure(self, sorry: str) -> TurnDecision:
-        limits = self._config.limits
+        limits, sentences = self._config.limits, self._config.phrases.trying_again
         if self._lifecycle.ending:
             return self._stand_in(sorry)
-        if self._failures.is_first:
+        if self._failures == 1:
             limit = self._timers.start(Timer.MODEL_FAILURE, limits.model_failure_ms)
             return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
-        if self._config.can_hand_off or self._failures.is_final:
+        if self._config.can_hand_off or not self._may_retry:
             return TurnDecision([], Then.GIVE_UP)
-        said = self._output.say_whole(self._failures.trying_again(self._config.phrases))
+        sentence = sentences[min(self._failures - 2, len(sentences) - 1)]
+        said = self._output.say_whole(sentence)
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
         return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
 
@@ -352,7 +348,6 @@ class Reply:
         self.is_active = False
 
     def cancel(self) -> list[Action]:
-        """Cancel the reply if it is active."""
         if not self.is_active:
             return []
         self.is_active = False
@@ -361,38 +356,3 @@ class Reply:
     def _given(self, words: str) -> str:
         self.has_spoken = self.has_spoken or bool(words)
         return words
-
-
-class ModelFailurePolicy:
-    """How often the model has failed since its last answer."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._is_final = False
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it has failed once."""
-        return self._failures == 1
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it has failed for too long."""
-        return self._is_final
-
-    def add(self) -> None:
-        """It has failed once more."""
-        self._failures += 1
-
-    def trying_again(self, phrases: Phrases) -> str:
-        """The sentence that asks the caller to wait; from the second failure on."""
-        sentences = phrases.trying_again
-        return sentences[min(self._failures - 2, len(sentences) - 1)]
-
-    def reset(self) -> None:
-        """It has answered."""
-        self._failures, self._is_final = 0, False
-
-    def give_up(self) -> None:
-        """It has failed for too long."""
-        self._is_final = True

@@ -57,21 +57,17 @@ class TurnTaking:
         self._fillers = fillers
         self._lifecycle = lifecycle
         self._timers = timers
-        self._is_callers = False
+        self.is_callers = False
+        """Whether the caller is about to say something."""
         self._end_of_turn_ms = 0
         """The latest end-of-turn delay."""
         self._caller_is_speaking = False
         """The caller's voice is on, as far as the relay reports that."""
 
     @property
-    def is_callers(self) -> bool:
-        """Whether the caller is about to say something."""
-        return self._is_callers
-
-    @property
     def is_quiet(self) -> bool:
         """Whether neither side speaks and nothing runs."""
-        return self._timers.is_running(Timer.IDLE) and not self._is_callers
+        return self._timers.is_running(Timer.IDLE) and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
         """Whether the caller only acknowledges speech of the agent that asks for nothing.
@@ -89,7 +85,6 @@ class TurnTaking:
         return [*stopped, self._timers.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
 
     def await_caller(self) -> Action:
-        """Neither side speaks now."""
         return self._timers.start(Timer.IDLE, self._silence_ms)
 
     def delay_answer(self, text: str, since: str, limits: Limits) -> list[Action]:
@@ -113,19 +108,18 @@ class TurnTaking:
         """Start the end-of-turn delay if the caller is about to say something."""
         is_speaking = self._caller_is_speaking
         self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
-        if not self._is_callers:
+        if not self.is_callers:
             return []
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
     def begin_caller_turn(self) -> list[Action]:
-        """The caller is about to say something."""
-        began = [] if self._is_callers else [self._input.record_beginning()]
-        self._is_callers = True
+        began = [] if self.is_callers else [self._input.record_beginning()]
+        self.is_callers = True
         return began
 
     def end_caller_turn(self) -> None:
         """The caller has said it, or says nothing."""
-        self._is_callers = self._caller_is_speaking = False
+        self.is_callers = self._caller_is_speaking = False
 
     def note_voice(self) -> None:
         """The relay reports that the caller's voice has begun."""
@@ -138,7 +132,6 @@ class TurnTaking:
         return [*delay, *self.note_noise()]
 
     def note_caller(self, limits: Limits) -> list[Action]:
-        """The caller is speaking; the words follow."""
         began: list[Action] = self.begin_caller_turn()
         if self._lifecycle.end_is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
@@ -169,7 +162,7 @@ class TurnTaking:
         A call that is about to end waits for the words of a caller who is speaking.
         """
         is_ending = self._lifecycle.ending is not None
-        is_over = self._output.note_played_out() and not (is_ending and self._is_callers)
+        is_over = self._output.note_played_out() and not (is_ending and self.is_callers)
         return self._timers.stop(Timer.PLAYBACK) if is_over else []
 
     @property
@@ -191,7 +184,6 @@ class FillerPolicy:
         self._reprompts = 0
 
     def set_phrases(self, phrases: Phrases) -> None:
-        """The use case was edited."""
         self._phrases = phrases
 
     @property
@@ -206,7 +198,6 @@ class FillerPolicy:
         return idle_ms[min(self._reprompts, len(idle_ms) - 1)]
 
     def begin_turn(self) -> None:
-        """The caller has said something."""
         self._fillers = self._reprompts = 0
 
     def next_filler(self, of_tool: str) -> str:

@@ -1,9 +1,8 @@
-"""`python -m agent.cli.healthcheck`: whether the service of this container answers; status 0 or 1.
+"""`python -m agent.cli.healthcheck`: exit status 0 if the service in this container answers.
 
-For the image's HEALTHCHECK and the task definition, which have neither a shell nor curl. It asks
-`/health/live` and not `/health/ready`: whoever finds a container unhealthy kills it, and one that
-drains is not ready and still has calls. It begins every few seconds beside them, so it imports
-nothing of the package and little of the library.
+The HEALTHCHECK of the image and the task definition use it, as the image has no curl. It requests
+`/health/live`: a service that drains is not ready but has calls, and an unhealthy container is
+killed. It runs every few seconds, so it imports nothing of the package and little of the library.
 """
 
 from __future__ import annotations
@@ -14,15 +13,13 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
 _SECONDS = 2.0
-"""For connecting, and for each part of the answer."""
-
-
+"""Limit for connecting, and for each part of the answer."""
 _OWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound)
-"""Where a service is asked that listens on every address."""
+"""The address to ask a service that listens on every address."""
 
 
 def fault(port: str, seconds: float = _SECONDS, host: str = "") -> str:
-    """What is wrong with the service on a port of this machine, in one line; empty if nothing."""
+    """The fault of the service on a port of this machine, in one line, or an empty text."""
     try:
         address = _OWN.get(host, host)
         with closing(HTTPConnection(address, int(port), timeout=seconds)) as connection:

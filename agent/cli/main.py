@@ -13,11 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from agent import app
-from agent import app as options
-from agent.cli import recorded_calls as review
-from agent.cli import serve, talk
+from agent.cli import recorded_calls, serve, talk
 from agent.errors import AgentError
-from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.settings import Settings, log_format_for
 from agent.store import open_store
@@ -31,7 +29,7 @@ from agent.usecases.seed import TableAudit
 from agent.usecases.versions import Versions
 
 _AUDIT = TableAudit(SPECS)
-"""Of all that is written. Which declared tools can be used depends on where they are served."""
+"""Checks what `seed` writes. Which HTTP tools are usable depends on the serving process."""
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
 
 
@@ -39,10 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     asked = _parser().parse_args(arguments)
     try:
-        status: int = asked.run(asked)
+        status: int = asyncio.run(asked.run(asked))
         sys.stdout.flush()
     except BrokenPipeError:
-        return _unread()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -51,12 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
         fault: int = asked.status_of_fault
         return fault
     return status
-
-
-def _unread() -> int:
-    """Whoever read the output, a pager for instance, has seen enough; as if SIGPIPE had come."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
-    return 128 + signal.SIGPIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,23 +61,27 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--seed",
         action="store_true",
-        help="before, make the file at STORE_PATH with the shipped configuration if it is missing;"
-        " nothing with TABLE_NAME",
+        help="create the file at STORE_PATH with the shipped configuration if it is missing;"
+        " no effect with TABLE_NAME",
     )
     serving.set_defaults(run=_serve)
 
     talking = commands.add_parser("talk", help="talk to an agent in this terminal")
     talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
-    talking.add_argument("--from", dest="caller", default="", metavar="NUMBER", help="who calls")
+    talking.add_argument(
+        "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
+    )
     talking.set_defaults(run=_talk)
 
-    dialling = commands.add_parser("dial", help="have an agent call somebody")
-    dialling.add_argument("number", metavar="NUMBER", help="who is called; see OUTBOUND_NUMBERS")
-    dialling.add_argument("--use-case", required=True, metavar="NAME", help="which agent calls")
+    dialling = commands.add_parser("dial", help="call a number with an agent")
+    dialling.add_argument(
+        "number", metavar="NUMBER", help="the number to call; see OUTBOUND_NUMBERS"
+    )
+    dialling.add_argument("--use-case", required=True, metavar="NAME", help="the agent")
     dialling.add_argument(
         "--from", dest="caller_id", default="", metavar="NUMBER", help="instead of OUTBOUND_FROM"
     )
-    dialling.add_argument("--wait", action="store_true", help="until the call is over")
+    dialling.add_argument("--wait", action="store_true", help="wait for the end of the call")
     dialling.set_defaults(run=_dial)
 
     seeding = commands.add_parser(
@@ -99,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--canary",
         type=int,
         metavar="PERCENT",
-        help="with --use-case: let so many callers have the folder's version, the others the "
+        help="with --use-case: this share of callers gets the folder's version, the others the "
         "present one; 0 ends it",
     )
     change.add_argument(
@@ -110,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
     seeding.add_argument("--dry-run", action="store_true", help="write nothing")
     seeding.add_argument(
-        "--create-table", action="store_true", help="before, make TABLE_NAME if it is missing"
+        "--create-table", action="store_true", help="create TABLE_NAME if it is missing"
     )
     seeding.set_defaults(run=_seed)
 
@@ -120,48 +117,43 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--table",
         action="store_true",
-        help="also every use case in force in the table, its canary, and the profiles",
+        help="also check the use cases in the table, their canaries, and the profiles",
     )
     checking.set_defaults(run=_check)
-    _add_review(commands)
-    return parser
 
-
-def _add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     showing = commands.add_parser(
-        "show", help="print a call: what was said, and what took how long"
+        "show", help="print a call: what was said, with the time of each step"
     )
     showing.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
-    showing.add_argument("--json", action="store_true", help="for machines")
+    showing.add_argument("--json", action="store_true", help="as JSON")
     showing.set_defaults(run=_show)
 
     purpose = (
         "play a recorded call again; exit status 0 same, 1 different, 2 no usable record, "
-        "3 not tried: settings, table or use case are at fault"
+        "3 not tried: a fault of settings, table or use case"
     )
     replaying = commands.add_parser("replay", help=purpose, description=purpose)
     replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
     replaying.add_argument(
-        "--now", action="store_true", help="with the use case as it stands in the table now"
+        "--now", action="store_true", help="with the use case that is in the table now"
     )
-    replaying.set_defaults(run=_replay, status_of_fault=review.NOT_TRIED)
+    replaying.set_defaults(run=_replay, status_of_fault=recorded_calls.NOT_TRIED)
+    return parser
 
 
-def _serve(asked: argparse.Namespace) -> int:
-    settings = _settings()
+async def _serve(asked: argparse.Namespace) -> int:
+    settings = Settings.read(os.environ)
     configure_logging(
-        settings.log_level,
-        log_format_for(settings),
-        with_personal=settings.log_personal_data,
+        settings.log_level, log_format_for(settings), with_personal=settings.log_personal_data
     )
     if asked.seed and not settings.table_name and not settings.store_path.exists():
-        asyncio.run(_make_file(settings))
-    asyncio.run(serve.serve(settings))
+        await _make_file(settings)
+    await serve.serve(settings)
     return 0
 
 
 async def _make_file(settings: Settings) -> None:
-    """Make the embedded table with the shipped configuration: whole, or not at all."""
+    """Create the embedded table with the shipped configuration, or no file if that fails."""
     draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
     draft.unlink(missing_ok=True)
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
@@ -173,32 +165,29 @@ async def _make_file(settings: Settings) -> None:
     draft.replace(settings.store_path)
 
 
-def _talk(asked: argparse.Namespace) -> int:
-    # The terminal is the operator's: what callers may use does not bound it.
-    settings = replace(_settings(), caller_calls_per_hour=0, caller_tokens_per_day=0)
+async def _talk(asked: argparse.Namespace) -> int:
+    settings = Settings.read(os.environ)
     configure_logging("error", "console", with_personal=settings.log_personal_data)
+    # The limits for callers do not apply to the operator's terminal.
+    settings = replace(settings, caller_calls_per_hour=0, caller_tokens_per_day=0)
     if asked.use_case:
         settings = replace(settings, stack_use_case=asked.use_case)
     if asked.caller and not identify(asked.caller):
         print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
         return 1
-    asyncio.run(_converse(settings, asked.caller))
-    return 0
-
-
-async def _converse(settings: Settings, caller: str) -> None:
     if settings.model_identifier.startswith("offline:"):
         print(OFFLINE_NOTICE)
     print(talk.HELP)
     async with app.open_calls(settings) as (calls, _, _):
         line = talk.TerminalTransport(talk.show)
         _hang_up_on_interrupt(line)
-        reason = await talk.talk(calls, line, talk.keyboard(), caller)
+        reason = await talk.talk(calls, line, talk.keyboard(), asked.caller)
     print(f"\n[{reason}]")
+    return 0
 
 
 def _hang_up_on_interrupt(line: talk.TerminalTransport) -> None:
-    """Let the first Ctrl-C end the call; a second one ends the command."""
+    """End the call at the first Ctrl-C; the second one ends the command."""
     loop = asyncio.get_running_loop()
 
     def hang_up() -> None:
@@ -208,13 +197,8 @@ def _hang_up_on_interrupt(line: talk.TerminalTransport) -> None:
     loop.add_signal_handler(signal.SIGINT, hang_up)
 
 
-def _dial(asked: argparse.Namespace) -> int:
-    settings = _settings()
-    configure_logging("error", "console")
-    return asyncio.run(_call(settings, asked))
-
-
-async def _call(settings: Settings, asked: argparse.Namespace) -> int:
+async def _dial(asked: argparse.Namespace) -> int:
+    settings = _quiet_settings(with_mcp=True)
     async with (
         app.open_calls(settings) as (calls, store, _),
         app.open_outbound(settings, calls, store) as outbound,
@@ -228,22 +212,20 @@ async def _call(settings: Settings, asked: argparse.Namespace) -> int:
     return 0 if status == "completed" else 1
 
 
-def _seed(asked: argparse.Namespace) -> int:
+async def _seed(asked: argparse.Namespace) -> int:
     if fault := _fault_of_change(asked):
         print(fault, file=sys.stderr)
         return 1
-    settings = replace(_settings(), mcp_config="")
-    if asked.create_table and asyncio.run(app.make_table(settings)):
+    settings = replace(Settings.read(os.environ), mcp_config="")
+    if asked.create_table and await app.make_table(settings):
         print(f"made the table {settings.table_name}")
-    written = asyncio.run(_load(settings, asked))
-    verb = "would write" if asked.dry_run else "wrote"
-    for item in written:
-        print(f"{verb} {item}")
+    for item in await _load(settings, asked):
+        print(f"{'would write' if asked.dry_run else 'wrote'} {item}")
     return 0
 
 
 def _fault_of_change(asked: argparse.Namespace) -> str:
-    """What is wrong about the options of `seed` together; empty if nothing."""
+    """The fault in the combination of options of `seed`, or an empty text."""
     if asked.canary is not None and not 0 <= asked.canary <= 99:
         return "--canary: must be 1 to 99, or 0 to end it"
     if asked.create_table and asked.dry_run:
@@ -278,7 +260,7 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
         )
 
 
-def _check(asked: argparse.Namespace) -> int:
+async def _check(asked: argparse.Namespace) -> int:
     if asked.settings:
         for name, default, meaning in Settings.describe():
             print(f"{name:32} {default or '-':28} {meaning}")
@@ -287,9 +269,9 @@ def _check(asked: argparse.Namespace) -> int:
     specs, faults = dict(SPECS), list[str]()
     usable = usable_everywhere
     try:
-        settings = _settings()
-        options.prices_of(settings)
-        found, away, remarks = asyncio.run(survey(settings.mcp_config))
+        settings = Settings.read(os.environ)
+        app.prices_of(settings)
+        found, away, remarks = await survey(settings.mcp_config)
     except AgentError as error:
         faults.append(str(error))
     else:
@@ -300,29 +282,28 @@ def _check(asked: argparse.Namespace) -> int:
         print(*remarks, sep="\n", end="\n" if remarks else "")
     faults += seed.check(CONFIGURATION, specs, usable)
     if asked.table:
-        faults += _table_faults(TableAudit(specs, usable))
+        faults += await _table_faults(TableAudit(specs, usable))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
-def _table_faults(audit: TableAudit) -> list[str]:
-    """What is wrong in the table, or about reading it."""
+async def _table_faults(audit: TableAudit) -> list[str]:
+    """The faults in the table, or why it cannot be read."""
     try:
-        return asyncio.run(_audited(replace(_settings(), mcp_config=""), audit))
+        settings = _quiet_settings()
+        async with app.open_calls(settings, makes_table=False) as (_, store, _):
+            return await audit.table(store, settings.stack_use_case)
     except AgentError as error:
         return [str(error)]
 
 
-async def _audited(settings: Settings, audit: TableAudit) -> list[str]:
-    async with app.open_calls(settings, makes_table=False) as (_, store, _):
-        return await audit.table(store, settings.stack_use_case)
-
-
-def _show(asked: argparse.Namespace) -> int:
-    settings = replace(_settings(), mcp_config="")
-    configure_logging("error", "console")
-    text = asyncio.run(_shown(settings, asked))
+async def _show(asked: argparse.Namespace) -> int:
+    async with app.open_calls(_quiet_settings(), makes_table=False) as (_, store, _):
+        columns = recorded_calls.output_columns()
+        text = await recorded_calls.shown(
+            store, asked.call, for_machines=asked.json, columns=columns
+        )
     if text is None:
         print(f"{asked.call}: there is no such call", file=sys.stderr)
         return 1
@@ -330,29 +311,21 @@ def _show(asked: argparse.Namespace) -> int:
     return 0
 
 
-async def _shown(settings: Settings, asked: argparse.Namespace) -> str | None:
-    async with app.open_calls(settings, makes_table=False) as (_, store, _):
-        columns = review.output_columns()
-        return await review.shown(store, asked.call, for_machines=asked.json, columns=columns)
-
-
-def _replay(asked: argparse.Namespace) -> int:
-    settings = _settings() if asked.now else replace(_settings(), mcp_config="")
-    configure_logging("error", "console")
-    verdict = asyncio.run(_replayed(settings, asked))
-    is_there = verdict.status != review.NO_RECORD
-    print(verdict.text, file=sys.stdout if is_there else sys.stderr)
-    return verdict.status
-
-
-async def _replayed(settings: Settings, asked: argparse.Namespace) -> review.ReplayReport:
+async def _replay(asked: argparse.Namespace) -> int:
+    settings = _quiet_settings(with_mcp=asked.now)
     async with app.open_calls(settings, makes_table=False) as (calls, _, _):
-        return await review.replayed(
+        report = await recorded_calls.replayed(
             *(settings, calls.resources, asked.call),
             with_today=asked.now,
-            columns=review.output_columns(),
+            columns=recorded_calls.output_columns(),
         )
+    has_record = report.status != recorded_calls.NO_RECORD
+    print(report.text, file=sys.stdout if has_record else sys.stderr)
+    return report.status
 
 
-def _settings() -> Settings:
-    return Settings.read(os.environ)
+def _quiet_settings(*, with_mcp: bool = False) -> Settings:
+    """The settings of a command that prints its results and logs errors only."""
+    settings = Settings.read(os.environ)
+    configure_logging("error", "console")
+    return settings if with_mcp else replace(settings, mcp_config="")

@@ -1,7 +1,4 @@
-"""A call looked at afterwards: `python -m agent show` and `python -m agent replay`.
-
-Both only read. What they print holds what was said; nothing of it is logged.
-"""
+"""The `show` and `replay` commands. They only read, and log nothing of what was said."""
 
 from __future__ import annotations
 
@@ -22,30 +19,29 @@ from agent.observability.recording.transcript import (
 )
 from agent.observability.recording.waterfall import COLUMNS
 from agent.ports import Store
+from agent.session import Resources
 from agent.session.call_setup import CallSetup
-from agent.session.recording_metadata import code_digest, today
-from agent.session.resources import Resources
+from agent.session.observers import code_digest, today
 from agent.settings import Settings
 
 DIFFERENT = 1
 NO_RECORD = 2
-"""Or none that can be used."""
+"""There is no record, or it cannot be used."""
 NOT_TRIED = 3
-"""Exit status of the command, where the settings, the table or the use case are at fault."""
+"""Exit status for a fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What came of a replay."""
+    """The text and exit status of a replay: 0 = same, or `DIFFERENT` or `NO_RECORD`."""
 
     text: str
     status: int
-    """0 = the same, else `DIFFERENT` or `NO_RECORD`."""
 
 
 def output_columns() -> int:
-    """Of the terminal, 72 to 100; 100 if the output goes elsewhere."""
+    """The columns of the terminal, from 72 to 100; 100 without a terminal."""
     if not sys.stdout.isatty():
         return COLUMNS
     return max(_FEWEST_COLUMNS, min(shutil.get_terminal_size((COLUMNS, 24)).columns, COLUMNS))
@@ -54,13 +50,7 @@ def output_columns() -> int:
 async def shown(
     store: Store, call_sid: str, *, for_machines: bool = False, columns: int = COLUMNS
 ) -> str | None:
-    """A call as text, or as JSON; None if nothing is known of it.
-
-    Args:
-        store: The table.
-        call_sid: The call.
-        for_machines: As JSON.
-        columns: Of the text, 72 to 100.
+    """A call as text of so many columns, or as JSON; `None` if there is no such call.
 
     Raises:
         StoreError: The table cannot be reached.
@@ -82,14 +72,14 @@ async def replayed(
     """Play a recorded call again.
 
     Args:
-        settings: Of the process, for the use case of today.
-        resources: Likewise.
+        settings: For the use case of today.
+        resources: For the record, and the use case of today.
         call_sid: The call.
-        with_today: Begin with what the table says now instead of what was recorded.
-        columns: Of the text, 72 to 100.
+        with_today: Begin with the use case in the table instead of the recorded one.
+        columns: Width of the text.
 
     Raises:
-        UseCaseError: There is no use case for it any more.
+        UseCaseError: Its use case does not exist any more.
         StoreError: The table cannot be reached.
     """
     try:
@@ -116,13 +106,13 @@ def _changed(lines: list[RecordedConnection], now: Today | None, columns: int) -
         stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
         brief = now.brief if now else line.beginning.brief
         found |= dict.fromkeys(changes(line, stamp, brief))
-    told_changes = [part for change in found for part in folded(f"  {change}", columns)]
-    return ["changed since:", *told_changes] if found else []
+    texts = [part for change in found for part in folded(f"  {change}", columns)]
+    return ["changed since:", *texts] if found else []
 
 
 def _incomplete(lines: list[RecordedConnection]) -> list[str]:
-    gone = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
-    return gone + [
+    lost = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
+    return lost + [
         f"line {line.generation}: only its first {len(line.steps)} events are recorded"
         for line in lines
         if line.is_torn or not line.end

@@ -1,10 +1,12 @@
-"""A service from its start to its end: it takes calls until a signal, and then leaves them.
+"""The `serve` command: takes calls until a signal, then lets them end.
 
-    SIGTERM           handed over in a quiet moment; when most of the time is over, at once;
-                      those that are left then end with a goodbye
-    SIGINT, a second  a goodbye at once
+    SIGTERM             each call moves to another process at its next pause; after
+                        `AT_ONCE_SHARE` of the drain time without waiting for a pause;
+                        calls that are left end with a goodbye
+    SIGINT, or a second SIGTERM
+                        a goodbye at once
 
-Nobody is waited for longer than that: a call that still goes on is cut, and the log says so.
+A call that still goes on after that is cut, and the log says so.
 """
 
 from __future__ import annotations
@@ -20,20 +22,20 @@ import structlog
 from agent.app import running
 from agent.call.events import ShutdownMode
 from agent.http.server import raise_file_limit
-from agent.llm.offline.offline_model import OFFLINE_NOTICE
+from agent.llm.offline import OFFLINE_NOTICE
 from agent.session.call_manager import CallManager
 from agent.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE_SHARE = 0.8
-"""Of the time calls may take to be handed over: after that no quiet moment is waited for."""
+"""Share of the drain time after which a call does not wait for a pause to move."""
 GOODBYE_SECONDS = 5.0
-"""How long calls may take to end when they are told to end at once."""
+"""Time limit for the goodbyes."""
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends at once."""
+    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends them at once."""
     raise_file_limit()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -51,11 +53,11 @@ async def serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _settled() -> AsyncIterator[None]:
-    """What was made at the start stays until the end: no search for garbage looks at it again.
+    """Exclude what was made at the start from garbage collection.
 
-    CPython searches its oldest generation when a quarter of it is new. Each connection of aiohttp
-    leaves a few dozen objects in cycles, and without this they pile up for half an hour behind
-    all that was imported, before a search that is long because it looks at that, too.
+    CPython collects its oldest generation when a quarter of it is new. Each connection of aiohttp
+    leaves a few dozen objects in cycles; they would pile up for half an hour behind the imported
+    modules, and the collection would take long because it visits those too.
     """
     gc.collect()
     gc.freeze()
@@ -71,7 +73,7 @@ async def _leave(
     signals: asyncio.Queue[signal.Signals],
     seconds: float,
 ) -> None:
-    """Hand the calls over, or end them, until none is left; another signal ends them at once."""
+    """Drain the calls stage by stage until none is left; another signal ends them at once."""
     stages = [
         (ShutdownMode.WHEN_QUIET, seconds * AT_ONCE_SHARE),
         (ShutdownMode.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
@@ -79,23 +81,25 @@ async def _leave(
     if first is signal.SIGINT:
         stages = []
     for departure, limit in stages:
-        log.info("service.draining", calls=calls.lines.active, departure=departure, seconds=limit)
-        calls.lines.drain(departure)
-        if await _is_interrupted(calls, signals, limit) or not calls.lines.active:
+        log.info(
+            "service.draining", calls=calls.active_calls.count, departure=departure, seconds=limit
+        )
+        calls.active_calls.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not calls.active_calls.count:
             break
-    if calls.lines.active:
-        log.info("service.ending_calls", calls=calls.lines.active)
-        calls.lines.drain(ShutdownMode.GOODBYE)
+    if calls.active_calls.count:
+        log.info("service.ending_calls", calls=calls.active_calls.count)
+        calls.active_calls.drain(ShutdownMode.GOODBYE)
         await _is_interrupted(calls, signals, GOODBYE_SECONDS)
-    calls.lines.is_draining = True
-    if calls.lines.active:
-        log.warning("service.calls_cut", calls=calls.lines.active)
+    calls.active_calls.is_draining = True
+    if calls.active_calls.count:
+        log.warning("service.calls_cut", calls=calls.active_calls.count)
 
 
 async def _is_interrupted(
     calls: CallManager, signals: asyncio.Queue[signal.Signals], seconds: float
 ) -> bool:
-    """Wait for the calls to end, so long at most; whether another signal came first."""
+    """Wait at most so long for the calls to end; true if another signal came first."""
     quiet = asyncio.create_task(calls.until_quiet(), name="quiet")
     interrupted = asyncio.create_task(signals.get(), name="signal")
     await asyncio.wait({quiet, interrupted}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -1,8 +1,8 @@
-"""A conversation in the terminal: the same session, with a keyboard for a phone.
+"""The `talk` command: a call in the terminal, with the session that runs calls on the telephone.
 
-Words appear at speaking pace. Whatever is typed while the agent speaks interrupts it, with exactly
-what had appeared as the part that was heard; so the terminal behaves towards the conversation like
-the relay. `/dtmf 1` presses a key, `/hangup` or Ctrl-C ends the call.
+Words appear at speaking pace. A line typed while the agent speaks interrupts it, and what had
+appeared is the part that was heard, as the relay reports it. `/dtmf 1` presses a key, `/hangup` or
+Ctrl-C ends the call.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from agent.session.call_manager import CallManager
 from agent.store.call_state.call_item import VERSTAT
 
 CHARACTERS_PER_SECOND = 40.0
-"""Twice a brisk voice: fast enough to read along, slow enough to break in."""
+"""Twice the pace of a fast speaker, so that there is still time to interrupt."""
 HELP = (
     "Type to speak, also while the agent speaks. /dtmf 1 presses a key, /hangup or Ctrl-C ends the"
     " call."
 )
 _KEYS = frozenset("0123456789*#")
-_OURSELVES = "TN-Validation-Passed-A"
-"""The number that is called from is the operator's choice."""
+_VERIFIED = "TN-Validation-Passed-A"
+"""The caller's number counts as verified: the operator chose it."""
 
 
 class TerminalTransport:
-    """`ports.Line` on a terminal.
+    """`ports.Transport` on a terminal.
 
     Args:
-        write: Shows text; called with a few characters at a time.
+        write: Shows a few characters.
         characters_per_second: Speaking pace; 0 = all at once.
     """
 
@@ -60,7 +60,6 @@ class TerminalTransport:
         self._is_closed = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """See `ports.Line`."""
         while not self._is_closed:
             event = await self._events.get()
             yield event
@@ -68,7 +67,6 @@ class TerminalTransport:
                 return
 
     async def send(self, action: TransportAction) -> None:
-        """See `ports.Line`."""
         match action:
             case Speak() | EndCall():
                 self._unspoken.put_nowait(action)
@@ -80,12 +78,11 @@ class TerminalTransport:
                 self._write(f"\n[speaks {language} from now on]\n")
 
     async def close(self) -> None:
-        """See `ports.Line`."""
         self._is_closed = True
         self._events.put_nowait(CallEnded())
 
     async def speak(self) -> None:
-        """Let what is said appear; runs until the call is ended."""
+        """Show what the agent says, until the call ends."""
         while True:
             match await self._unspoken.get():
                 case Speak(_, text, is_last):
@@ -100,11 +97,11 @@ class TerminalTransport:
                     return
 
     def greet(self, greeting: str) -> None:
-        """Play the greeting, as the relay would."""
+        """Speak the greeting, which the relay speaks on a telephone."""
         self._unspoken.put_nowait(Speak(0, greeting, is_last=True))
 
     def take(self, typed: str) -> None:
-        """A line was typed."""
+        """Read a typed line: a command, or the caller's words."""
         typed = typed.strip()
         if typed == "/hangup":
             self._events.put_nowait(CallEnded())
@@ -121,24 +118,19 @@ class TerminalTransport:
             self._events.put_nowait(CallerSpoke(typed))
 
     def _interrupt(self) -> None:
-        """Stop what is being said; what has appeared was heard."""
+        """Stop speaking; what has appeared was heard. The end of the call stays in the queue."""
         if not self._is_speaking:
             return
-        kept = [one for one in self._drain() if isinstance(one, EndCall)]
-        for one in kept:
-            self._unspoken.put_nowait(one)
+        waiting = [self._unspoken.get_nowait() for _ in range(self._unspoken.qsize())]
+        for action in waiting:
+            if isinstance(action, EndCall):
+                self._unspoken.put_nowait(action)
         self._events.put_nowait(CallerInterrupted(self._shown))
         self._shown = ""
         self._is_speaking = False
 
-    def _drain(self) -> list[Speak | EndCall]:
-        drained = []
-        while not self._unspoken.empty():
-            drained.append(self._unspoken.get_nowait())
-        return drained
-
     def _write(self, text: str) -> None:
-        """Show text, without what could steer the terminal."""
+        """Show text without control characters."""
         self._show_text(printable(text))
 
     async def _show(self, text: str) -> None:
@@ -164,16 +156,16 @@ class TerminalTransport:
 async def talk(
     calls: CallManager, line: TerminalTransport, typed: AsyncGenerator[str, None], caller: str
 ) -> EndReason:
-    """Lead one call between a keyboard and the agent.
+    """Run one call.
 
     Args:
-        calls: Where the call is set up and run.
+        calls: Sets the call up and runs it.
         line: The terminal.
-        typed: Lines of the keyboard; its end hangs up.
+        typed: Typed lines; the call ends after the last.
         caller: E.164 number or `client:identity` to call from; empty = unknown.
     """
     call_sid = f"CA{secrets.token_hex(16)}"
-    fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _OURSELVES}
+    fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _VERIFIED}
     prepared = await calls.prepare(fields)
 
     async def listen() -> None:
@@ -192,10 +184,12 @@ async def talk(
 
 
 async def keyboard() -> AsyncGenerator[str, None]:
-    """Lines from standard input, without blocking the loop; closes it in the end."""
+    """The lines of standard input, without blocking the event loop; closes it at the end."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (sys.stdin.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        for typed in sys.stdin:  # a file: the loop cannot watch it, and it never makes us wait
+        for (
+            typed
+        ) in sys.stdin:  # a file: the event loop cannot watch it, and reading does not block
             yield typed
         return
     loop = asyncio.get_running_loop()

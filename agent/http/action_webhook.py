@@ -130,7 +130,7 @@ async def carry_out(
         case AskAgain():
             return _ask_again(request, fields, step)
         case Transfer(handoff, without_target):
-            use_case = await request.app[CALLS].use_case(request.query.get("useCase", ""))
+            use_case = await request.app[CALLS].setup.use_case(request.query.get("useCase", ""))
             document = transfer_document(
                 use_case.transfer_target, handoff, fields, request.app[SETTINGS], use_case.name
             )
@@ -144,7 +144,7 @@ async def _reconnect(
 ) -> web.Response:
     calls = request.app[CALLS]
     try:
-        prepared = await calls.take_back(fields, step.cause, _session_id(request, fields))
+        prepared = await calls.resume(fields, step.cause, _session_id(request, fields))
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
         attempts = error_code(request.query.get("attempt", ""))

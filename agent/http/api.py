@@ -216,7 +216,7 @@ async def dial(request: web.Request) -> web.Response:
         return _refuse_dial(request, "unavailable", 503, "DIAL_API_KEYS is not set")
     if keys.holder(request.headers.get("Authorization")) is None:
         return _refuse_dial(request, "unauthorized", 401, "a secret of DIAL_API_KEYS is needed")
-    if calls.is_full or calls.lines.is_draining:
+    if calls.is_full or calls.active_calls.is_draining:
         return _refuse_dial(request, "busy", 503, "no call can be taken now")
     wanted = await json_of(request, _DialRequest)
     if wanted is None:

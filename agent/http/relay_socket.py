@@ -33,7 +33,7 @@ from agent.http.middleware import (
     refuse,
 )
 from agent.ports import Count
-from agent.store.call_state.call_item import TokenUse
+from agent.store.call_state.call_item import SpentToken, TokenUse
 from agent.twilio import inbound_frames as inbound
 from agent.twilio.outbound_frames import render
 from agent.twilio.speech_failover import SpeechHealth, failed_side
@@ -61,10 +61,10 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not signatures.handshake_is_genuine(request.raw_path, header):
         return refuse(request, "signature", 403)
-    if calls.lines.is_draining:
+    if calls.active_calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    with calls.lines.seat(call_sid) as is_seated:
+    with calls.active_calls.slot(call_sid) as is_seated:
         if not is_seated:
             return refuse(request, "full", 503)
         return await _accept(request, socket, call_sid)
@@ -75,15 +75,15 @@ async def _accept(
 ) -> web.StreamResponse:
     """Upgrade a call that has a place, if its token is valid, and run it."""
     try:
-        use = await request.app[CALLS].admit(call_sid, request.query.get("token", ""))
+        spent = await request.app[CALLS].spend_token(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
-    if use is TokenUse.REFUSED:
+    if spent.use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
     transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
-    if use is TokenUse.AGAIN or await _is_set_up(request, transport, call_sid):
-        await _run(request, transport, call_sid, use)
+    if spent.use is TokenUse.AGAIN or await _is_set_up(request, transport, call_sid):
+        await _run(request, transport, call_sid, spent)
     else:
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
@@ -98,12 +98,12 @@ async def _is_set_up(request: web.Request, transport: RelayTransport, call_sid: 
 
 
 async def _run(
-    request: web.Request, transport: RelayTransport, call_sid: str, use: TokenUse
+    request: web.Request, transport: RelayTransport, call_sid: str, spent: SpentToken
 ) -> None:
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
-            reason = await request.app[CALLS].run(call_sid, transport, use)
+            reason = await request.app[CALLS].run(call_sid, transport, spent)
         except AgentError as error:
             log.error("call.failed", **error_fields(error))
         except Exception:  # the boundary of calls: a fault of one call must not end others

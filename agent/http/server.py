@@ -148,9 +148,9 @@ async def ready(request: web.Request) -> web.Response:
 
     The second line names sources of tools that cannot be reached.
     """
-    if request.app[CALLS].lines.is_draining:
+    if request.app[CALLS].active_calls.is_draining:
         return web.Response(status=503, text="Draining")
-    away = request.app[CALLS].tool_sources_away
+    away = request.app[CALLS].resources.tool_registry.unreachable
     return web.Response(text=f"Ready\ntool sources away: {', '.join(away)}" if away else "Ready")
 
 
@@ -158,7 +158,7 @@ async def ready(request: web.Request) -> web.Response:
 async def detail(request: web.Request) -> web.Response:
     """What was left out of the use cases; calls are taken nevertheless."""
     calls = request.app[CALLS]
-    lines = ["Draining" if calls.lines.is_draining else "Ready", *calls.remarks]
+    lines = ["Draining" if calls.active_calls.is_draining else "Ready", *calls.setup.remarks]
     return web.Response(text="\n".join(lines))
 
 

@@ -4,7 +4,7 @@ The signature is verified first; nothing is stored for any other request. The UR
 fallback URL of the number: a call whose action URL failed is then reconnected.
 
 An outbound call brings a token in the URL, which the signature covers and which belongs to this
-call and to the called number (`agent.store.call_state.outbound_records`). A call of another
+call and to the called number (`agent.session.outbound`). A call of another
 program has no token and is treated as an inbound call.
 
 At capacity a call hears a sentence and is ended, redirected to `BUSY_REDIRECT_URL`, or put into
@@ -45,10 +45,10 @@ from agent.http.middleware import (
 )
 from agent.messaging import may_text
 from agent.ports import TextMessage
+from agent.session import caller_limits
 from agent.session.call_manager import CallManager
 from agent.session.caller_limits import CallerLimitError
 from agent.settings import Settings
-from agent.store.call_state import caller_usage as usage
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
 from agent.usecases.caller_identity import identify, is_telephone_number
@@ -117,7 +117,7 @@ async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) ->
     if answered_by == "fax":
         return answer(twiml.hang_up())
     if answered_by == "machine":
-        return answer(_voicemail(await request.app[CALLS].use_case(dial.use_case)))
+        return answer(_voicemail(await request.app[CALLS].setup.use_case(dial.use_case)))
     return dial.use_case
 
 
@@ -134,7 +134,7 @@ def _without_place(
 ) -> web.Response | None:
     """The answer to a call for which this process has no place; None if it has one now."""
     calls, call_sid = request.app[CALLS], fields["CallSid"]
-    if calls.lines.is_draining and _redirects(request) < MOST_REDIRECTS:
+    if calls.active_calls.is_draining and _redirects(request) < MOST_REDIRECTS:
         log.info("call.redirected")
         own = f"{request.app[SETTINGS].origin}/twiml?{urlencode(list(request.query.items()))}"
         url = _counted(own, request, fields)
@@ -143,7 +143,7 @@ def _without_place(
     if calls.admission.has_enough(caller, call_sid):
         refuse(request, "caller_seats", 429)
         return answer(twiml.say_and_hang_up(TOO_MANY))
-    if calls.lines.is_draining:
+    if calls.active_calls.is_draining:
         reason = "busy"
     elif not calls.load.allows_calls and not calls.admission.holds(call_sid):
         reason = "overload"
@@ -201,7 +201,7 @@ class AtCapacityTexts:
         self._messenger = calls.messenger
         self._listed = settings.sms_numbers
         self._clock = calls.clock
-        self._rates = RateLimiter(1, usage.TEXT_SECONDS, calls.clock)
+        self._rates = RateLimiter(1, caller_limits.TEXT_SECONDS, calls.clock)
         self._sending: set[asyncio.Task[None]] = set()
 
     def send_later(self, fields: Mapping[str, str]) -> None:
@@ -226,7 +226,7 @@ class AtCapacityTexts:
 
     async def _send(self, message: TextMessage) -> None:
         try:
-            if not await usage.may_text(self._store, message.recipient, self._clock()):
+            if not await caller_limits.may_text(self._store, message.recipient, self._clock()):
                 return
         except StoreError as error:  # the rate limiter of this process has counted it
             log.warning("at_capacity_sms.count_failed", error=type(error).__name__)

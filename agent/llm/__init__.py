@@ -31,7 +31,7 @@ import structlog
 
 from agent.errors import AgentError, UseCaseError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.offline.offline_model import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
+from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
 from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted

@@ -1,1 +1,34 @@
-"""session."""
+"""One live call: its set-up, its configuration, its session, and how it resumes (`resume`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.capacity.load_shedding import Load
+from agent.llm import OpenModel
+from agent.observability import NO_PRICES, Prices, Telemetry
+from agent.observability.recording.record_writer import RecordWriter
+from agent.observability.tracing import Tracing
+from agent.ports import Messenger, Store
+from agent.store.call_state.journal import Journals
+from agent.tools import ToolRegistry
+
+__all__ = ["Resources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all calls of a process share; `agent.app` opens and closes it."""
+
+    store: Store
+    journals: Journals
+    open_model: OpenModel
+    tool_registry: ToolRegistry
+    messenger: Messenger
+    telemetry: Telemetry
+    load: Load = field(default_factory=Load)
+    records: RecordWriter | None = None
+    """None = calls are not recorded."""
+    prices: Prices = NO_PRICES
+    tracing: Tracing | None = None
+    """None = calls leave no traces."""

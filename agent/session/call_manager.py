@@ -1,7 +1,7 @@
-"""Calls of this process: set up at the webhook, led when the line is there.
+"""The calls of this process: set up at the webhook, run when the socket connects.
 
-Set-up and line may meet different processes, so all that the second needs is in the session item
-(`agent.store.call_state.call_item`). A call on a terminal goes the same way.
+Webhook and socket may reach different processes, so all that the socket needs is in the session
+item (`agent.store.call_state.call_item`). A call on a terminal takes the same path.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from agent.call.conversation import Conversation
 from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
 from agent.capacity import Admission
-from agent.capacity.load_shedding import Load
 from agent.errors import StoreError, UseCaseError
 from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
-from agent.session.call_registry import ActiveCalls
+from agent.session import Resources
+from agent.session.active_calls import ActiveCalls
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
-from agent.session.observers import open_watch
-from agent.session.recovery import RecoveredCall, recover, started_ms
-from agent.session.resources import Resources
+from agent.session.observers import open_observers
+from agent.session.resume import (
+    RecoveredCall,
+    ResumeAttempt,
+    begin_attempt,
+    latest_attempt,
+    recover,
+    started_ms,
+)
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
-from agent.store.call_state import call_item as session
-from agent.store.call_state.call_item import TokenUse
-from agent.store.call_state.resume_attempts import ResumeAttempt, enter_again, reentry_of
+from agent.store.call_state import call_item
+from agent.store.call_state.call_item import SpentToken, TokenUse
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import prompt
@@ -46,17 +51,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """A call that was set up and waits for its line."""
+    """A call that was set up and waits for its connection."""
 
     call_sid: str
     use_case: UseCase
     greeting: str
     token: str
-    """Opens the line once."""
+    """Opens the connection once."""
 
 
 async def _admit_always(_: Item) -> None:
-    """A call that was admitted before."""
+    """Admission of a call that was admitted before."""
 
 
 class CallManager:
@@ -69,75 +74,55 @@ class CallManager:
         clock: Callable[[], float],
         on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self.resources = resources
+        self.load = resources.load
+        self.clock = clock
+        """Epoch seconds."""
         self._settings = settings
-        self._resources = resources
         self._store = resources.store
-        self._open_model = resources.open_model
-        self._clock = clock
-        self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
-        """The way to callers, for those that may be texted."""
+        self._count = resources.telemetry.count
         self._limits = CallerLimits(settings, resources.store, clock)
+        self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
+        """Sends only to numbers that may be texted."""
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
-        self.lines = ActiveCalls(self.admission, on_active)
+        self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self._setups = CallSetup(settings, resources.store, resources.tool_registry, clock)
-        self._writings: set[asyncio.Task[None]] = set()
-        self._count = resources.telemetry.count
+        self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
+        self._writes: set[asyncio.Task[None]] = set()
 
     @property
     def is_full(self) -> bool:
-        """One more new call would be too many."""
+        """Whether a new call has to be refused."""
         return self.admission.is_full or not self.load.allows_calls
 
-    @property
-    def load(self) -> Load:
-        """How busy this process is."""
-        return self._resources.load
-
-    @property
-    def resources(self) -> Resources:
-        """What all calls share."""
-        return self._resources
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Epoch seconds."""
-        return self._clock
-
-    @property
-    def tool_sources_away(self) -> tuple[str, ...]:
-        """Sources of tools that cannot be reached; calls are taken, and do without them."""
-        return self._resources.tool_registry.unreachable
-
     async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
-        """Set a call up: who calls, which use case answers, what it is told.
+        """Set a call up, in one round trip to the table.
 
-        Takes one round trip to the table: the item that opens the line is written while the rest is
-        read, and what was read is added to it afterwards.
+        The item that opens the connection is written while the rest is read; what was read is
+        merged into it afterwards.
 
         Args:
             webhook: The fields of the voice webhook, with `CallSid` and `From`.
-            outbound: Use case of a call that we made, to `To`; empty = one that came in.
+            outbound: Use case of an outbound call, to `To`; empty = an inbound call.
 
         Raises:
-            CallerLimitError: The caller has called too often, or too much.
+            CallerLimitError: The caller is over a limit.
             UseCaseError: No use case can answer.
             StoreError: The table cannot be reached.
         """
         return await self._prepare(webhook, outbound, admit=self._limits.admit)
 
-    async def take_back(
+    async def resume(
         self, webhook: Mapping[str, str], cause: ResumeCause, session_id: str
     ) -> PreparedCall | None:
-        """Give a call a new line; None if it has had too many lately.
+        """Prepare a new connection for a call; None if it had too many lately.
 
-        A call of which nothing is known, as after a switch to another region, is set up like a new
-        one.
+        An unknown call, as after a switch to another region, is set up like a new one.
 
         Args:
             webhook: The fields of the request of the action URL, with `CallSid`.
-            cause: Why it needs one.
+            cause: Why the call needs a new connection.
             session_id: Of the relay session that is over; empty = not known.
 
         Raises:
@@ -145,106 +130,94 @@ class CallManager:
             StoreError: The table cannot be reached.
         """
         call_sid = webhook["CallSid"]
-        item = await self._store.get(call_sid, session.CONNECTION)
+        item = await self._store.get(call_sid, call_item.CONNECTION)
         if item is None:
             return await self._prepare(webhook)
-        now, token = self._clock(), secrets.token_urlsafe(24)
-        own = session.token_attributes(token, now)
-        reentry = await enter_again(self._store, call_sid, cause, session_id, now, own)
-        if reentry is None:
+        now, token = self.clock(), secrets.token_urlsafe(24)
+        own = call_item.token_attributes(token, now)
+        attempt = await begin_attempt(self._store, call_sid, cause, session_id, now, own)
+        if attempt is None:
             self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
-        attributes = reentry.attributes
-        if reentry.token != own and not await self._joins(call_sid, token, reentry.token):
+        attributes = attempt.attributes
+        if attempt.token != own and not await self._joins(call_sid, token, attempt.token):
             attributes |= own
-        await self._store.merge(call_sid, session.CONNECTION, attributes)
-        item = await self._set_up(item)
-        record = await self._setups.record_of(item)
-        use_case = self._setups.parse(session.record_of_call(record, item))
+        await self._store.merge(call_sid, call_item.CONNECTION, attributes)
+        item = await self._set_up(call_sid, item)
+        record = await self.setup.record_of(item)
+        use_case = self.setup.parse(call_item.record_of_call(record, item))
         return PreparedCall(call_sid, use_case, "", token)
 
-    async def admit(self, call_sid: str, token: str) -> TokenUse:
-        """What this token is good for: it opens the line of its call."""
+    async def spend_token(self, call_sid: str, token: str) -> SpentToken:
+        """Use the single-use token of a connection.
+
+        Raises:
+            StoreError: The table cannot be reached.
+        """
         if not call_sid or not token:
-            return TokenUse.REFUSED
-        return await session.spend_token(self._store, call_sid, token, self._clock())
+            return SpentToken(TokenUse.REFUSED, None)
+        return await call_item.spend_token(self._store, call_sid, token, self.clock())
 
     async def run(
-        self, call_sid: str, line: Transport, use: TokenUse = TokenUse.FIRST
+        self, call_sid: str, transport: Transport, spent: SpentToken | None = None
     ) -> EndReason:
-        """Lead a call that was set up, until it is over or its line is.
+        """Run a call that was set up, until it is over or its connection is lost.
 
         Args:
             call_sid: The call.
-            line: To the caller.
-            use: For what the token was good that has opened the line.
+            transport: To the caller.
+            spent: The token that has opened the connection; None = a terminal, which has none.
 
         Raises:
-            UseCaseError: What was set up cannot be read any more.
+            UseCaseError: The use case cannot be read any more.
             StoreError: The table cannot be reached.
         """
-        tracing = self._resources.tracing
+        tracing = self.resources.tracing
         with tracing.serving() if tracing else nullcontext():
-            return await self._run(call_sid, line, use)
+            return await self._run(call_sid, transport, spent or SpentToken(TokenUse.FIRST, None))
 
-    async def _run(self, call_sid: str, line: Transport, use: TokenUse) -> EndReason:
-        item = await self._store.get(call_sid, session.CONNECTION)
-        if item is None:
-            raise UseCaseError("call: it was never set up")
+    async def _run(self, call_sid: str, transport: Transport, spent: SpentToken) -> EndReason:
+        item = await self._set_up(call_sid, spent.item)
         self.admission.note(call_sid, caller_of(item))
-        item = await self._set_up(item)
-        reentry = reentry_of(item)
-        if use is TokenUse.AGAIN:
-            now, cause = self._clock(), ResumeCause.RECONNECTED
-            reentry = await enter_again(self._store, call_sid, cause, "", now)
-            if reentry is None:
+        attempt = latest_attempt(item)
+        if spent.use is TokenUse.AGAIN:
+            now, cause = self.clock(), ResumeCause.RECONNECTED
+            attempt = await begin_attempt(self._store, call_sid, cause, "", now)
+            if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
-        recovered = await self._recovered(item, reentry) if reentry else None
+        recovered = await self._recover(item, attempt) if attempt else None
         resumption = recovered.resumption if recovered else None
         configuration = await self._configuration(item)
-        number = reentry.number if reentry else 0
-        watch = open_watch(self._resources, item, configuration, number, resumption, self._clock())
-        allowance = self._limits.allowance(item, lambda: watch.tokens)
+        number = attempt.number if attempt else 0
+        observers = open_observers(
+            self.resources, item, configuration, number, resumption, self.clock()
+        )
+        allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:
-            journal = self._resources.journals.open(
+            journal = self.resources.journals.open(
                 call_sid, started_ms(item), recovered.first_sequence if recovered else 0
             )
-            around = CallDependencies(line, configuration, journal, watch, allowance)
-            running = Session(Conversation(configuration.brief, resumption), around)
-            with self.lines.in_progress(call_sid, running):
-                reason = await running.run()
+            dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
+            session = Session(Conversation(configuration.config, resumption), dependencies)
+            with self.active_calls.in_progress(call_sid, session):
+                reason = await session.run()
         finally:
-            watch.ended(reason)
+            observers.ended(reason)
             if allowance is not None:
-                self._later(allowance.write(), name="caller's tokens")
+                self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
     async def until_quiet(self) -> None:
-        """Wait until no line is there, no call in progress, and all that was set up written."""
-        await self.lines.until_quiet()
+        """Wait until there is no connection and no session, and all session items are written."""
+        await self.active_calls.until_quiet()
         await self.close()
 
     async def close(self) -> None:
-        """Wait until what was set up is written, or refused; the table ends that in time."""
-        if self._writings:
-            await asyncio.wait(self._writings)
-
-    async def survey(self) -> None:
-        """See `CallSetup.survey`."""
-        await self._setups.survey()
-
-    @property
-    def remarks(self) -> list[str]:
-        """What had to be left out of use cases, one line each; names no caller and no secret."""
-        return [
-            remark for name in sorted(self._setups.remarks) for remark in self._setups.remarks[name]
-        ]
-
-    async def use_case(self, name: str) -> UseCase:
-        """See `CallSetup.use_case`."""
-        return await self._setups.use_case(name)
+        """Wait until all session items are written or have failed; the table limits the time."""
+        if self._writes:
+            await asyncio.wait(self._writes)
 
     async def _prepare(
         self,
@@ -252,98 +225,109 @@ class CallManager:
         outbound: str = "",
         admit: Callable[[Item], Awaitable[None]] = _admit_always,
     ) -> PreparedCall:
-        """See `prepare`; a call in progress needs no admission."""
-        call_sid, token, now = webhook["CallSid"], secrets.token_urlsafe(24), self._clock()
-        trusted = self._settings.trusted_attestation
-        opening = session.opening_item(
-            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+        """Set a call up; one that is in progress already needs no admission."""
+        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
+        opening = call_item.opening_item(
+            call_sid,
+            webhook,
+            token=token,
+            now=self.clock(),
+            outbound=outbound,
+            trusted=self._settings.trusted_attestation,
         )
         setup, _, _ = await asyncio.gather(
-            self._setups.read(opening), self._open(opening, token), admit(opening)
+            self.setup.read(opening), self._open(opening, token), admit(opening)
         )
-        await open_for_call(self._open_model, setup.use_case)
-        self._write_later(call_sid, session.set_up_attributes(setup.session))
+        await open_for_call(self.resources.open_model, setup.use_case)
+        attributes = call_item.set_up_attributes(setup.session)
+        self._write_later(self._complete(call_sid, attributes), name="session item")
         greeting = prompt.greeting(setup.use_case, setup.profile)
         return PreparedCall(call_sid, setup.use_case, greeting, token)
 
     async def _open(self, opening: Item, token: str) -> None:
-        """Keep what opens the socket of a call; it may be the second webhook for one."""
+        """Write the item that opens the connection; the webhook may be a repeated one."""
         if await self._store.put(opening, only_if_absent=True):
             return
         call_sid = str(opening["pk"])
-        item = await self._store.get(call_sid, session.CONNECTION) or {}
+        item = await self._store.get(call_sid, call_item.CONNECTION) or {}
         if not await self._joins(call_sid, token, item):
             await self._store.put(opening)
 
     async def _joins(self, call_sid: str, token: str, known: Mapping[str, object]) -> bool:
-        """Whether a token opens the same first socket as the one that is known."""
-        leading = session.leading_token(known)
-        return await session.join_token(self._store, call_sid, token, leading, self._clock())
+        """Whether a token now opens the same first connection as the known one."""
+        leading = call_item.leading_token(known)
+        return await call_item.join_token(self._store, call_sid, token, leading, self.clock())
 
-    def _write_later(self, call_sid: str, attributes: Mapping[str, object]) -> None:
-        """Add to a session item while the caller is connected."""
-        self._later(self._write(call_sid, attributes), name="session item")
+    def _write_later(self, write: Coroutine[None, None, None], name: str) -> None:
+        """Write in the background; `close` waits for it."""
+        task = asyncio.create_task(write, name=name)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
 
-    def _later(self, writing_down: Coroutine[None, None, None], name: str) -> None:
-        """Write while nobody waits for it; `close` does."""
-        writing = asyncio.create_task(writing_down, name=name)
-        self._writings.add(writing)
-        writing.add_done_callback(self._writings.discard)
-
-    async def _write(self, call_sid: str, attributes: Mapping[str, object]) -> None:
-        """Without it the call is set up again when the line is there."""
+    async def _complete(self, call_sid: str, attributes: Mapping[str, object]) -> None:
+        """Complete a session item; if that fails, the socket sets the call up again."""
         try:
-            await self._store.merge(call_sid, session.CONNECTION, attributes)
+            await self._store.merge(call_sid, call_item.CONNECTION, attributes)
         except StoreError as error:
-            log.warning("session.not_written", error=type(error).__name__)
+            log.warning("session.write_failed", error=type(error).__name__)
 
-    async def _set_up(self, item: Item) -> Item:
-        """The session item with all it needs; set up again if that was not kept."""
-        if session.is_set_up(item):
+    async def _set_up(self, call_sid: str, item: Item | None) -> Item:
+        """The complete session item of a call.
+
+        Args:
+            call_sid: The call.
+            item: As read when the token was spent. One that was incomplete then is read again, and
+                the call is set up again if it still is.
+        """
+        if item is None or not call_item.is_set_up(item):
+            item = await self._store.get(call_sid, call_item.CONNECTION)
+        if item is None:
+            raise UseCaseError("call: it was never set up")
+        if call_item.is_set_up(item):
             return item
-        attributes = session.set_up_attributes((await self._setups.read(item)).session)
-        self._write_later(str(item["pk"]), attributes)
+        attributes = call_item.set_up_attributes((await self.setup.read(item)).session)
+        self._write_later(self._complete(call_sid, attributes), name="session item")
         return {**item, **attributes}
 
-    async def _recovered(self, item: Item, reentry: ResumeAttempt) -> RecoveredCall:
-        """A call as it stands, when nobody here leads it any more."""
-        call_sid = str(item["pk"])
-        await self.lines.lose(call_sid)
+    async def _recover(self, item: Item, attempt: ResumeAttempt) -> RecoveredCall:
+        """The state of a call, after its earlier session in this process has ended."""
+        await self.active_calls.lose(str(item["pk"]))
         outcome = "failed"
         try:
-            recovered = await recover(self._store, item, reentry, self._clock())
+            recovered = await recover(self._store, item, attempt, self.clock())
             outcome = "resumed"
         finally:
-            self._count("agent_call_resumes_total", cause=reentry.cause, outcome=outcome)
+            self._count("agent_call_resumes_total", cause=attempt.cause, outcome=outcome)
         for repair in recovered.repairs:
             self._count("agent_history_repairs_total", kind=repair.kind)
-        log.info("call.resumed", cause=reentry.cause, number=reentry.number)
+        log.info("call.resumed", cause=attempt.cause, number=attempt.number)
         return recovered
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
-        """What answers one call."""
-        idempotency = IdempotencyStore(self._store, str(item["pk"]), self._clock)
-        toolbox = partial(self._toolbox, item, idempotency)
-        means = ConfigDependencies(self._store, self._setups, self._open_model, toolbox)
-        return await LiveConfiguration.open(means, item)
+        idempotency = IdempotencyStore(self._store, str(item["pk"]), self.clock)
+        dependencies = ConfigDependencies(
+            self._store,
+            self.setup,
+            self.resources.open_model,
+            partial(self._tools, item, idempotency),
+        )
+        return await LiveConfiguration.open(dependencies, item)
 
-    def _toolbox(
-        self, item: Item, idempotency: IdempotencyStore, use_case: UseCase
-    ) -> ToolExecutor:
+    def _tools(self, item: Item, idempotency: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
         """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
-            caller=session.identity_of(item),
-            to=session.our_number(item),
+            caller=call_item.identity_of(item),
+            to=call_item.our_number(item),
             use_case=use_case.name,
-            profile=session.profile_of(item),
+            profile=call_item.profile_of(item),
             store=self._store,
             idempotency=idempotency,
             messenger=self.messenger,
-            clock=self._clock,
+            clock=self.clock,
             time_zone=self._settings.time_zone,
             language=use_case.relay.get("language", "en-US"),
             languages=tuple(language["code"] for language in use_case.languages),
         )
-        toolbox = self._resources.tool_registry.executor(use_case, context)
-        return TracedToolExecutor(toolbox) if self._resources.tracing else toolbox
+        executor = self.resources.tool_registry.executor(use_case, context)
+        return TracedToolExecutor(executor) if self.resources.tracing else executor

@@ -1,41 +1,54 @@
-"""How often one caller may call, and how many tokens their calls may cost.
+"""Limits of one caller: calls in an hour, and tokens in a day.
 
-`CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`; a limit that is 0 is off, and with both off the
-table is not asked. They are kept in the table (`agent.store.call_state.caller_usage`), so that
-they hold for all
-processes. A call takes its place before it is answered. What it costs is looked at before each turn
-of the caller, together with what other calls of the same caller cost meanwhile; a turn that has
-begun is finished.
+`CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`; 0 switches a limit off, and with both off the
+table is not asked. Use is counted in items of the partition `usage::<caller>`, which expire, so the
+limits hold for all processes that share the table:
 
-The limits count by the number that is shown, also where it may be forged. Callers we cannot tell
-apart have no limit, for they would share one; nor has a call that we made. A table that is away
-refuses no caller. No number is logged.
+- A call takes one of as many numbered places (`call::<number>`) as the limit allows, written only
+  if absent: of calls that ring at once no more are accepted than there are places. It begins with a
+  place that its CallSid selects, so that one request is mostly enough.
+- Each connection has the tokens it used so far (`tokens::<CallSid>::<ms>`).
+
+Tokens are checked before each turn of the caller, together with those of the caller's other calls;
+a turn that has begun is finished. The limits count by the number that is shown, also if it may be
+forged. Callers without a number have no limit, as they would share one; nor have outbound calls. If
+the table cannot be reached, no caller is refused. No number is logged.
+
+Rejected: one item with two numbers. Two processes would overwrite each other, and a day has no
+beginning at which to reset.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
 from typing import Literal, TypeVar
 
 import structlog
 
 from agent.errors import AgentError, StoreError
-from agent.ports import Store
+from agent.ports import Item, Store
 from agent.settings import Settings
-from agent.store.call_state import call_item as session
-from agent.store.call_state import caller_usage as usage
+from agent.store.call_state import call_item
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.5
-"""How long a call waits to know what its caller has used."""
+"""How long a call waits for the use of its caller."""
+CALL_SECONDS = 3600
+TOKEN_SECONDS = 24 * 3600
+TEXT_SECONDS = 3600
+_CALL = "call::"
+_TOKENS = "tokens::"
 
 
 class CallerLimitError(AgentError):
-    """A caller is over a limit; `reason` names it, for counting."""
+    """A caller is over a limit; `reason` is the label of the metric."""
 
     def __init__(self, reason: Literal["caller_rate", "caller_spend"]) -> None:
         super().__init__(reason)
@@ -43,7 +56,7 @@ class CallerLimitError(AgentError):
 
 
 class CallerLimits:
-    """The limits of one process. `item` is the session item of a call, at least as it rings."""
+    """The limits of one process. `item` is the session item, at least as `opening_item` made it."""
 
     def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
         self._calls = settings.caller_calls_per_hour
@@ -52,7 +65,7 @@ class CallerLimits:
         self._clock = clock
 
     async def admit(self, item: Mapping[str, object]) -> None:
-        """Count a call, and let it pass or not.
+        """Count a call that rings.
 
         Raises:
             CallerLimitError: The caller is over a limit.
@@ -72,93 +85,184 @@ class CallerLimits:
     def allowance(
         self, item: Mapping[str, object], tokens: Callable[[], int]
     ) -> CallerAllowance | None:
-        """What the line that begins now may cost; None = as much as it likes.
+        """The token allowance of a connection that begins now; None = no limit.
 
         Args:
             item: The session item of its call.
-            tokens: How many it has cost so far.
+            tokens: Returns how many tokens it used so far.
         """
         caller = caller_of(item)
         if not (caller and self._tokens):
             return None
-        line = usage.line_of(str(item["pk"]), self._clock())
-        return CallerAllowance(self._store, self._clock, self._tokens, caller, line, tokens)
+        connection = connection_name(str(item["pk"]), self._clock())
+        return CallerAllowance(self._store, self._clock, self._tokens, caller, connection, tokens)
 
     async def _has_place(self, caller: str, call_sid: str) -> bool:
         if not self._calls:
             return True
-        return await usage.take_place(self._store, caller, call_sid, self._calls, self._clock())
+        return await take_place(self._store, caller, call_sid, self._calls, self._clock())
 
     async def _used(self, caller: str) -> int:
-        return await usage.read_tokens(self._store, caller) if self._tokens else 0
+        return await read_tokens(self._store, caller) if self._tokens else 0
 
 
+@dataclass(slots=True)
 class CallerAllowance:
-    """`ports.Allowance`: what one line may cost, beside the other calls of its caller."""
+    """`ports.Allowance` of one connection, shared with the other calls of its caller."""
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Callable[[], float],
-        most: int,
-        caller: str,
-        line: str,
-        tokens: Callable[[], int],
-    ) -> None:
-        """Begin with a line that has cost nothing.
-
-        Args:
-            store: The table.
-            clock: Epoch seconds.
-            most: Tokens of all calls of the caller.
-            caller: Their identity.
-            line: As `usage.line_of` names it.
-            tokens: How many the line has cost so far.
-        """
-        self._store = store
-        self._clock = clock
-        self._most = most
-        self._caller = caller
-        self._line = line
-        self._tokens = tokens
-        self._written = 0
-        self._others = 0
+    store: Store
+    clock: Callable[[], float]
+    """Epoch seconds."""
+    most: int
+    """Tokens of all calls of the caller together."""
+    caller: str
+    connection: str
+    """As `connection_name` has it."""
+    tokens: Callable[[], int]
+    """Returns how many tokens the connection used so far."""
+    written: int = 0
+    others: int = 0
 
     @property
     def is_spent(self) -> bool:
-        """See `ports.Allowance`."""
-        return self._others + self._tokens() >= self._most
+        return self.others + self.tokens() >= self.most
 
     async def look(self) -> None:
-        """See `ports.Allowance`."""
-        others = usage.read_tokens(self._store, self._caller, without=self._line)
-        _, self._others = await asyncio.gather(
-            self.write(), _in_time(others, otherwise=self._others)
-        )
+        others = read_tokens(self.store, self.caller, without=self.connection)
+        _, self.others = await asyncio.gather(self.write(), _in_time(others, otherwise=self.others))
 
     async def write(self) -> None:
-        """Let other calls of the caller know what the line has cost so far; never raises."""
-        if (tokens := self._tokens()) == self._written:
+        """Write the tokens used so far, for other calls of the caller; never raises."""
+        if (tokens := self.tokens()) == self.written:
             return
         if await _in_time(self._note(tokens), otherwise=False):
-            self._written = tokens
+            self.written = tokens
 
     async def _note(self, tokens: int) -> bool:
-        now = self._clock()
-        await usage.note_tokens(self._store, self._caller, self._line, tokens, now)
+        now = self.clock()
+        await note_tokens(self.store, self.caller, self.connection, tokens, now)
         return True
 
 
 async def _in_time(asking: Coroutine[object, object, T], *, otherwise: T) -> T:
-    """What the table answers; if it is away or slow, what is assumed."""
+    """The answer of the table; `otherwise` if it fails or takes too long."""
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             return await asking
     except (StoreError, TimeoutError) as error:
-        log.warning("caller.usage_not_known", error=type(error).__name__)
+        log.warning("caller_read_failed", error=type(error).__name__)
         return otherwise
 
 
 def caller_of(item: Mapping[str, object]) -> str:
-    """Whose limit counts; empty = nobody's."""
-    return "" if session.outbound_use_case(item) else session.number_of(item)
+    """The caller whose limits count; empty = no limit."""
+    return "" if call_item.outbound_use_case(item) else call_item.number_of(item)
+
+
+async def take_place(store: Store, caller: str, call_sid: str, most: int, now: float) -> bool:
+    """Count a call of a caller; false if they have `most` already. Mostly one round trip.
+
+    The same call takes no second place: Twilio may repeat a webhook.
+
+    Args:
+        store: The table.
+        caller: Their identity, not empty.
+        call_sid: The call that rings.
+        most: Calls within `CALL_SECONDS`; at least 1.
+        now: Epoch seconds.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    first = next(_places(caller, call_sid, most, now))
+    items, is_first_free = await asyncio.gather(
+        store.query(_partition(caller), _CALL), store.put(first, only_if_absent=True)
+    )
+    taken = {item["sk"]: item.get("callSid") for item in items}
+    if is_first_free:
+        return len(taken.keys() - {first["sk"]}) < most
+    if call_sid in taken.values():
+        return True
+    if len(taken) >= most:
+        return False
+    places = _places(caller, call_sid, most, now)
+    return await _take_one(store, (place for place in places if place["sk"] not in taken))
+
+
+async def read_tokens(store: Store, caller: str, *, without: str = "") -> int:
+    """Tokens that a caller's calls used within `TOKEN_SECONDS`, as far as they are written.
+
+    Args:
+        store: The table.
+        caller: Their identity, not empty.
+        without: A connection, as `connection_name` has it, that is not counted.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    items = await store.query(_partition(caller), _TOKENS)
+    tokens = (item.get("tokens") for item in items if item["sk"] != f"{_TOKENS}{without}")
+    return sum(each for each in tokens if isinstance(each, int))
+
+
+def connection_name(call_sid: str, began: float) -> str:
+    """Name of a connection of a call that began at this epoch second."""
+    return f"{call_sid}::{int(began * 1000)}"
+
+
+async def note_tokens(store: Store, caller: str, connection: str, tokens: int, now: float) -> None:
+    """Write how many tokens a connection used so far. `now` is epoch seconds."""
+    item: Item = {
+        "pk": _partition(caller),
+        "sk": f"{_TOKENS}{connection}",
+        "tokens": tokens,
+        "sequence": tokens,
+        "expireAt": int(now) + TOKEN_SECONDS,
+    }
+    await store.put_newer(item)
+
+
+async def may_text(store: Store, number: str, now: float) -> bool:
+    """Whether a refused caller may be texted: true once in `TEXT_SECONDS`, in all processes.
+
+    Args:
+        store: The table.
+        number: The caller's, E.164.
+        now: Epoch seconds.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    mark: Item = {
+        "pk": _partition(number),
+        "sk": "busyText",
+        "expireAt": int(now) + TEXT_SECONDS,
+    }
+    return await store.put(mark, only_if_absent=True)
+
+
+def _partition(caller: str) -> str:
+    return f"usage::{caller}"
+
+
+def _places(caller: str, call_sid: str, most: int, now: float) -> Iterator[Item]:
+    """The places of a caller, as items of this call, from the one that its CallSid selects."""
+    chosen = int(sha256(call_sid.encode(errors="replace")).hexdigest(), 16) % most
+    for number in chain(range(chosen, most), range(chosen)):
+        yield {
+            "pk": _partition(caller),
+            "sk": f"{_CALL}{number:010}",
+            "callSid": call_sid,
+            "expireAt": int(now) + CALL_SECONDS,
+        }
+
+
+async def _take_one(store: Store, places: Iterable[Item]) -> bool:
+    """Take the first free place, or find that a repetition of the webhook has just taken one."""
+    for place in places:
+        if await store.put(place, only_if_absent=True):
+            return True
+        owner = await store.get(str(place["pk"]), str(place["sk"]))
+        if owner is not None and owner.get("callSid") == place["callSid"]:
+            return True
+    return False

@@ -1,16 +1,14 @@
-"""What answers one call, also while somebody edits it.
+"""The configuration of one call, which may be edited while the call runs.
 
-Two items can be edited during a call (seed section A13):
+Two items can be edited:
 
-- the session item: prompt, tools, keys and model of this one call. What is written there counts at
-  the next turn.
-- the use case's record, if it says `liveEdits`. A change sets the call up anew and is written into
-  the session item, over what was edited there: the last edit wins.
+- the session item: prompt, tools, keys and model of this call. An edit counts from the next turn.
+- the use case's record, if it says `liveEdits`. A change sets the call up again and is written into
+  the session item, over earlier edits there: the last edit wins.
 
-Both are read when a turn begins, in one round trip, while the caller is still speaking
-(`agent.session.session`). What cannot be read leaves everything as it is. An edit
-that brings a fault is refused, logged once, and the call goes on as before: leaving a part out, as
-is done when a call begins, would take from a running call what it has.
+Both are read in one round trip when the caller begins to speak (`agent.session.session`). If they
+cannot be read, everything stays as it is. An edit with a new fault is refused and logged once:
+leaving a part out, as when a call begins, would take from a running call what it has.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from agent.errors import StoreError, UseCaseError
 from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, ToolExecutor
 from agent.session.call_setup import CallSetup
-from agent.store.call_state import call_item as session
+from agent.store.call_state import call_item
 from agent.usecases import prompt
 from agent.usecases import record as records
 from agent.usecases.use_case import UseCase
@@ -38,18 +36,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfigDependencies:
-    """What the configuration of a call is made with."""
+    """What the configuration of a call is made from."""
 
     store: Store
-    setups: CallSetup
+    setup: CallSetup
     open_model: OpenModel
     toolbox: Callable[[UseCase], ToolExecutor]
-    """The tools of this call that a use case offers."""
+    """The tools of a use case, for this call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """One state of the configuration; replaced whole."""
+    """A state of the configuration; replaced whole."""
 
     use_case: UseCase
     model: LanguageModel
@@ -60,30 +58,30 @@ class LiveConfiguration:
     """`ports.Configuration` of one call; made by `open`."""
 
     def __init__(
-        self, means: ConfigDependencies, record: Item, item: Item, in_force: _InForce
+        self, dependencies: ConfigDependencies, record: Item, item: Item, in_force: _InForce
     ) -> None:
-        self._means = means
+        self._deps = dependencies
         self._record = self._seen_record = record
         self._item = self._seen_item = item
         self._in_force = in_force
 
     @classmethod
-    async def open(cls, means: ConfigDependencies, item: Item) -> LiveConfiguration:
+    async def open(cls, dependencies: ConfigDependencies, item: Item) -> LiveConfiguration:
         """The configuration of a call that was set up.
 
         Args:
-            means: Of this call.
+            dependencies: Of this call.
             item: Its session item.
 
         Raises:
-            UseCaseError: What was set up cannot be read any more.
+            UseCaseError: The use case cannot be read any more.
             StoreError: The table cannot be reached.
         """
-        record = await means.setups.record_of(item)
-        use_case = means.setups.parse(session.record_of_call(record, item))
-        model = await open_for_call(means.open_model, use_case)
-        in_force = _InForce(use_case, model, means.toolbox(use_case))
-        return cls(means, record, item, in_force)
+        record = await dependencies.setup.record_of(item)
+        use_case = dependencies.setup.parse(call_item.record_of_call(record, item))
+        model = await open_for_call(dependencies.open_model, use_case)
+        in_force = _InForce(use_case, model, dependencies.toolbox(use_case))
+        return cls(dependencies, record, item, in_force)
 
     @property
     def use_case(self) -> UseCase:
@@ -92,69 +90,65 @@ class LiveConfiguration:
 
     @property
     def model(self) -> LanguageModel:
-        """See `ports.Configuration`."""
         return self._in_force.model
 
     @property
     def toolbox(self) -> ToolExecutor:
-        """See `ports.Configuration`."""
         return self._in_force.toolbox
 
     @property
     def template(self) -> object:
-        """The prompt of the use case in force, as its record has it."""
+        """The prompt in the record of the use case, with its placeholders."""
         return template_of(self._record)
 
     @property
-    def brief(self) -> CallConfig:
-        """What the conversation needs to know of it."""
-        return brief_of(self._in_force.use_case, self._item)
+    def config(self) -> CallConfig:
+        """What the conversation needs of the use case."""
+        return config_of(self._in_force.use_case, self._item)
 
     def request(self, action: StartReply) -> ReplyRequest:
-        """See `ports.Configuration`."""
         return request_of(self._in_force.use_case, action)
 
     async def refresh(self) -> CallConfig | None:
-        """See `ports.Configuration`."""
         try:
-            return self.brief if await self._take_edits() else None
+            return self.config if await self._apply_edits() else None
         except UseCaseError as error:
             log.error("use_case.edit_refused", fault=str(error))
         except StoreError as error:
-            log.warning("use_case.not_read", error=type(error).__name__)
+            log.warning("use_case.read_failed", error=type(error).__name__)
         return None
 
-    async def _take_edits(self) -> bool:
-        """Whether there was one; each is tried once, and what is broken is never built upon."""
+    async def _apply_edits(self) -> bool:
+        """Apply edits; whether there was one. A refused edit is not tried again."""
         record, item = await self._read()
         if record is not None and record != self._seen_record:
             self._seen_record = record
-            await self._follow_record(record)
+            await self._apply_record(record)
             return True
-        if item is not None and session.is_edited(item, self._seen_item):
+        if item is not None and call_item.is_edited(item, self._seen_item):
             self._seen_item = item
-            in_force = await _in_force(self._means, self._record, item)
+            in_force = await _in_force(self._deps, self._record, item)
             _refuse_new(in_force.use_case.errors, self._in_force.use_case.errors)
             self._in_force, self._item = in_force, item
             return True
         return False
 
     async def _read(self) -> tuple[Item | None, Item | None]:
-        """The record, if the call follows its edits, and the session item."""
-        keys: list[Key] = [(str(self._item["pk"]), session.CONNECTION)]
-        if records.has_live_edits(self._record) and not session.version_of(self._item):
+        """The record, if its edits count for this call, and the session item."""
+        keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
+        if records.has_live_edits(self._record) and not call_item.version_of(self._item):
             keys.append((str(self._record["pk"]), records.CONFIGURATION))
-        item, *record = await self._means.store.get_many(keys)
+        item, *record = await self._deps.store.get_many(keys)
         return record[0] if record else None, item
 
-    async def _follow_record(self, record: Item) -> None:
-        setups = self._means.setups
-        renewed = await setups.renew(record, self._item)
-        _refuse_new(renewed.use_case.errors, setups.faults_of(self._record))
-        attributes = session.set_up_attributes(renewed)
+    async def _apply_record(self, record: Item) -> None:
+        setup = self._deps.setup
+        renewed = await setup.renew(record, self._item)
+        _refuse_new(renewed.use_case.errors, setup.faults_of(self._record))
+        attributes = call_item.set_up_attributes(renewed)
         item = {**self._item, **attributes}
-        in_force = await _in_force(self._means, record, item)
-        await self._means.store.merge(str(item["pk"]), session.CONNECTION, attributes)
+        in_force = await _in_force(self._deps, record, item)
+        await self._deps.store.merge(str(item["pk"]), call_item.CONNECTION, attributes)
         self._record, self._item, self._in_force = record, item, in_force
         self._seen_item = item
 
@@ -164,10 +158,10 @@ def template_of(record: Item) -> object:
     return plain(record.get("prompt"))
 
 
-def brief_of(use_case: UseCase, item: Item) -> CallConfig:
-    """What the conversation needs to know of a use case, in the call of this session item."""
+def config_of(use_case: UseCase, item: Item) -> CallConfig:
+    """What the conversation needs of a use case, in the call of this session item."""
     return CallConfig(
-        greeting=prompt.greeting(use_case, session.profile_of(item)),
+        greeting=prompt.greeting(use_case, call_item.profile_of(item)),
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
@@ -177,7 +171,7 @@ def brief_of(use_case: UseCase, item: Item) -> CallConfig:
 
 
 def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
-    """What a model is asked in a use case."""
+    """The complete request to the model."""
     return ReplyRequest(
         system=use_case.prompt,
         context=use_case.context,
@@ -191,10 +185,10 @@ def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
 
 
 async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageModel:
-    """The model of a use case; that of the process if the use case names one that cannot be used.
+    """The model of a use case; the default of the process if that is unusable.
 
     Raises:
-        UseCaseError: There is none.
+        UseCaseError: Both are unusable.
     """
     try:
         return await open_model(use_case)
@@ -205,17 +199,17 @@ async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageMod
 
 
 def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Refuse an edit for a fault that was not there before.
+    """Refuse an edit that brings a fault.
 
     Raises:
-        UseCaseError: The first one.
+        UseCaseError: The first new fault.
     """
     for fault in faults:
         if fault not in known:
             raise UseCaseError(fault)
 
 
-async def _in_force(means: ConfigDependencies, record: Item, item: Item) -> _InForce:
-    """What a record and a session item say together."""
-    use_case = means.setups.parse(session.record_of_call(record, item))
-    return _InForce(use_case, await means.open_model(use_case), means.toolbox(use_case))
+async def _in_force(deps: ConfigDependencies, record: Item, item: Item) -> _InForce:
+    """The configuration of a record and a session item together."""
+    use_case = deps.setup.parse(call_item.record_of_call(record, item))
+    return _InForce(use_case, await deps.open_model(use_case), deps.toolbox(use_case))

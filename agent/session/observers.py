@@ -1,51 +1,71 @@
-"""The observers of one line of a call: metrics and the receipt, its record, its trace.
+"""The observers of one connection of a call: metrics, record and trace, and what they begin with.
 
-All see the same events, in one order, and each is told once that the line is over. A record and a
-trace are there only where they are asked for. A fault in an observer stays in it
+All see the same events in the same order; each is told once when the connection ends. Record and
+trace exist only if they are switched on. An error in an observer is caught
 (`agent.observability.measured_ports`): the call and the other observers go on.
+
+A record stores digests of the prompt with its placeholders: the filled prompt differs for each day
+and caller. So a prompt that was edited in one session item is not seen as a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from agent import __version__
+from agent import call as conversation
+from agent.call.actions import StartReply
 from agent.call.events import EndReason
+from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
-from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry
+from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry, VersionStamp
 from agent.observability.measured_ports import ObserverName
 from agent.observability.recording.call_recorder import CallRecorder
+from agent.observability.recording.replay import Today
+from agent.observability.recording.serialization import (
+    Beginning,
+    asks_digest,
+    prompt_digest,
+    tools_digest,
+)
 from agent.observability.tracing import CallTrace
 from agent.ports import Item, ObservedStep
-from agent.session.live_config import LiveConfiguration
-from agent.session.recording_metadata import answering, asks_of, beginning_of
-from agent.session.resources import Resources
+from agent.session import Resources
+from agent.session.call_setup import CallSetup
+from agent.session.live_config import LiveConfiguration, config_of, request_of, template_of
+from agent.store.call_state import call_item
+from agent.usecases import record as records
+from agent.usecases.versions import intact_version
 
+_NOTHING_ASKED = StartReply(0, ())
+_WEBHOOK = (
+    "CallSid", "From", "To", "Direction", "outboundUseCase", "startedMs", call_item.UNTRUSTED,
+)  # fmt: skip
 _O = TypeVar("_O", bound="SessionObserver")
 
 
 class SessionObserver(Protocol):
-    """`ports.Observer` that is told when its line is over."""
+    """`ports.Observer` that also sees the end of its connection."""
 
-    def observe(self, moment: ObservedStep) -> None:
-        """See `ports.Observer`."""
-        ...
+    def observe(self, moment: ObservedStep) -> None: ...
 
     def ended(self, reason: EndReason) -> None:
-        """The line is over; called once."""
+        """The connection has ended; called once."""
         ...
 
 
 class CallObservers:
-    """`ports.Observer` of one line: all its observers as one, none of which can do harm.
+    """`ports.Observer` of one connection: all its observers as one.
 
     Args:
-        telemetry: Of the process; counts the faults of observers.
+        telemetry: Counts the errors of observers.
         metrics: Opens the observer of metrics.
-        record: Opens the recorder; gives None where calls are not recorded.
-        trace: Opens the trace; gives None where calls leave none.
+        record: Opens the recorder; returns None if calls are not recorded.
+        trace: Opens the trace; returns None if calls leave none.
     """
 
     def __init__(
@@ -57,23 +77,22 @@ class CallObservers:
     ) -> None:
         self._count = telemetry.count
         self._observers: list[tuple[ObserverGuard, SessionObserver]] = []
-        self._open("trace", trace)  # first: the others ask which trace they measure
+        self._open("trace", trace)  # first: the others read the current trace
         self._metrics = self._open("metrics", metrics)
         self._open("record", record)
 
     @property
     def tokens(self) -> int:
-        """Of all kinds, used so far."""
+        """Tokens of all kinds, used so far."""
         return self._metrics.tokens if self._metrics is not None else 0
 
     def observe(self, moment: ObservedStep) -> None:
-        """See `ports.Observer`."""
         for guard, observer in self._observers:
             with guard:
                 observer.observe(moment)
 
     def ended(self, reason: EndReason) -> None:
-        """The line is over; called once."""
+        """The connection has ended; called once."""
         for guard, observer in reversed(self._observers):
             with guard:
                 observer.ended(reason)
@@ -88,7 +107,7 @@ class CallObservers:
         return None
 
 
-def open_watch(
+def open_observers(
     resources: Resources,
     item: Item,
     configuration: LiveConfiguration,
@@ -96,19 +115,19 @@ def open_watch(
     resumption: Resumption | None,
     now: float,
 ) -> CallObservers:
-    """Have a line watched from now on.
+    """Open the observers of a connection.
 
     Args:
         resources: Of the process.
         item: The session item of the call.
         configuration: Of the call.
-        number: Of the line; 0 is the first one of the call.
-        resumption: None for the first line.
+        number: Of the connection; 0 is the first one of the call.
+        resumption: None for the first connection.
         now: Epoch seconds.
     """
     call_sid, use_case = str(item["pk"]), configuration.use_case.name
     facts = CallFacts(
-        stamp=partial(answering, configuration, item),
+        stamp=partial(versions_in_force, configuration, item),
         resume=number,
         code_version=__version__,
         prices=resources.prices,
@@ -130,3 +149,82 @@ def open_watch(
 
     metrics = partial(resources.telemetry.call, use_case, model, facts)
     return CallObservers(resources.telemetry, metrics, record, trace)
+
+
+def beginning_of(
+    configuration: LiveConfiguration, item: Item, resumption: Resumption | None, now: float
+) -> Beginning:
+    """The first line of a record: with what a connection begins.
+
+    Args:
+        configuration: Of the call.
+        item: Its session item.
+        resumption: None for its first connection.
+        now: Epoch seconds.
+    """
+    return Beginning(
+        brief=configuration.config,
+        resumption=resumption,
+        stamp=versions_in_force(configuration, item),
+        began_ms=int(now * 1000),
+        webhook={name: str(item[name]) for name in _WEBHOOK if name in item},
+        profile=call_item.profile_item_of(item),
+    )
+
+
+def asks_of(configuration: LiveConfiguration) -> str:
+    """Digest of what a model is asked in a call now."""
+    return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
+
+
+def versions_in_force(configuration: LiveConfiguration, item: Item) -> VersionStamp:
+    """The versions in force in a call."""
+    request = configuration.request(_NOTHING_ASKED)
+    return _stamp(configuration.use_case.name, item, configuration.template, request)
+
+
+async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
+    """With what the same call would begin today: same caller, current use case.
+
+    Args:
+        setup: Reads the table.
+        began: With what the call began.
+        model: Default model of the process.
+
+    Raises:
+        UseCaseError: The use case does not exist any more, or is unusable.
+        StoreError: The table cannot be reached.
+    """
+    record = await setup.record_of({"useCase": began.stamp.use_case})
+    use_case, template = setup.parse(record), template_of(record)
+    item: Item = {
+        **began.webhook,
+        "userContext": began.profile,
+        "llmModel": use_case.model.identifier or model,
+        "useCaseVersion": 0 if records.has_live_edits(record) else intact_version(record),
+    }
+    request = request_of(use_case, _NOTHING_ASKED)
+    stamp = _stamp(use_case.name, item, template, request)
+    return Today(config_of(use_case, item), stamp, asks_digest(template, request))
+
+
+def _stamp(
+    use_case: str, item: Mapping[str, object], template: object, request: ReplyRequest
+) -> VersionStamp:
+    return VersionStamp(
+        use_case=use_case,
+        version=call_item.version_of(item),
+        model=str(item.get("llmModel", "")),
+        prompt=prompt_digest(template),
+        tools=tools_digest(request.tools),
+        code=code_digest(),
+    )
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the sources of `agent.call`; computed once in a process."""
+    digest = sha256()
+    for file in sorted(Path(*conversation.__path__).glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,102 +1,108 @@
-"""Calls that we make: who may be called, how often, and what a call that was answered is for.
+"""Outbound calls: which numbers may be called, how often, and for what a call was made.
 
-Nobody is called unless an operator has said so in `OUTBOUND_NUMBERS`; the list is empty by default.
-What is asked for is checked here, whether it comes from a command or over HTTP, and refused in one
-line. Numbers are E.164 with seven digits or more: emergency numbers have three or four after a
-country code at most, and are no such numbers.
-
-Limits are kept in the table (`agent.store.call_state.outbound_records`) and not in the process: a
-command makes one call and ends. A number that was refused by Twilio has used its turn.
+- Only numbers that begin as `OUTBOUND_NUMBERS` says are called; the list is empty by default. A
+  request is checked here, whether it comes from a command or over HTTP, and refused in one line.
+  Numbers are E.164 with seven digits or more, so emergency numbers cannot be called.
+- Before Twilio is asked, the call is recorded under the hash of a token, and Twilio requests the
+  URL with this token when the call is answered. The first call that comes with the token owns it;
+  the same call may come again, as Twilio repeats webhooks. Rejected: to record it under its
+  CallSid, which is known only after Twilio's answer; if that were lost, the wrong agent would
+  greet.
+- Limits are items in the table that expire, so they hold for all processes and for commands that
+  end after one call. A number that Twilio refused has used its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import structlog
 
 from agent.errors import DialError, DialFault, UseCaseError
-from agent.ports import Dialer, Store
+from agent.ports import Dialer, Item, Store
 from agent.settings import Settings
-from agent.store.call_state import outbound_records as dials
-from agent.store.call_state.outbound_records import OutboundCallRecord
 from agent.usecases.caller_identity import is_telephone_number
 from agent.usecases.use_case import UseCase
 
 log = structlog.get_logger(__name__)
 
 CALLS_OF_A_NUMBER = (3, 3600)
-"""So many calls to one number in so many seconds."""
+"""Number of calls to one number, and within how many seconds."""
 CALLS_OF_ALL = (30, 60)
+"""The same for all numbers together."""
+DIAL_SECONDS = 3600
+"""How long a call may wait in Twilio's queue and ring."""
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 _POLL_SECONDS = 2.0
 _LONGEST_SECONDS = 3900.0
-"""Ringing, and the longest call there is."""
+"""The longest ringing and the longest call together."""
+_DIAL = "dial"
+_CLAIM = "claim"
+_TURNS = "dial::turns"
 
 
+@dataclass(frozen=True, slots=True)
+class OutboundCallRecord:
+    """An outbound call."""
+
+    to: str
+    caller_id: str
+    use_case: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundCalls:
-    """Makes calls, and tells what they are for when they are answered."""
+    """Makes calls, and recognises them when they are answered."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        dialer: Dialer | None,
-        use_case: Callable[[str], Awaitable[UseCase]],
-        clock: Callable[[], float],
-    ) -> None:
-        """Begin with no call.
-
-        Args:
-            settings: Who may be called, and from which number.
-            store: The table.
-            dialer: None where there is no account to call with.
-            use_case: Finds one by its name, or raises `UseCaseError`.
-            clock: Epoch seconds.
-        """
-        self._settings = settings
-        self._store = store
-        self._dialer = dialer
-        self._use_case = use_case
-        self._clock = clock
+    settings: Settings
+    store: Store
+    dialer: Dialer | None
+    """None without a Twilio account."""
+    use_case: Callable[[str], Awaitable[UseCase]]
+    """Finds a use case by its name, or raises `UseCaseError`."""
+    clock: Callable[[], float]
+    """Epoch seconds."""
 
     async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
-        """Call a number; the SID of the call, which then rings.
+        """Call a number; returns the CallSid when it rings.
 
         Args:
             to: E.164 number.
-            use_case: Name of the agent that talks.
+            use_case: Name of the use case.
             caller_id: E.164 number of the account; empty = `OUTBOUND_FROM`.
 
         Raises:
-            DialError: It may not be called, or Twilio does not.
+            DialError: The number may not be called, or Twilio refuses.
             StoreError: The table cannot be reached.
         """
         dialer = self._ready()
-        caller_id = caller_id or self._settings.outbound_from
+        caller_id = caller_id or self.settings.outbound_from
         self._check_numbers(to, caller_id)
         try:
-            await self._use_case(use_case)
+            await self.use_case(use_case)
         except UseCaseError as error:
             raise DialError(DialFault.USE_CASE, str(error)) from error
         await self._take_turns(to)
-        token = await dials.remember(
-            self._store, OutboundCallRecord(to, caller_id, use_case), self._clock()
+        token = await record_call(
+            self.store, OutboundCallRecord(to, caller_id, use_case), self.clock()
         )
-        origin = self._settings.origin
+        origin = self.settings.origin
         call_sid = await dialer.dial(
             to, caller_id, f"{origin}/twiml?{urlencode({'dial': token})}", f"{origin}/calls/status"
         )
-        log.info("outbound.dialled", call_sid=call_sid, use_case=use_case)
+        log.info("outbound_call.dialled", call_sid=call_sid, use_case=use_case)
         return call_sid
 
     async def claim(self, token: str, webhook: Mapping[str, str]) -> OutboundCallRecord | None:
-        """What a call is for that was answered; None if the token is not of this call.
+        """The record of a call that was answered; None if the token is not of this call.
 
         Args:
-            token: Of the URL the webhook came to.
+            token: Of the URL of the webhook.
             webhook: Its fields, verified.
 
         Raises:
@@ -105,13 +111,13 @@ class OutboundCalls:
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
         call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
-        return await dials.claim(self._store, token, call_sid, to, self._clock())
+        return await claim_call(self.store, token, call_sid, to, self.clock())
 
     async def until_over(self, call_sid: str) -> str:
-        """Wait for the end of a call; its last status, which may be none of the final ones.
+        """Wait for the end of a call; returns its last status, which may not be a final one.
 
         Raises:
-            DialError: Twilio does not tell.
+            DialError: Twilio does not answer.
         """
         dialer = self._ready()
         status = await dialer.status(call_sid)
@@ -121,18 +127,18 @@ class OutboundCalls:
                     await asyncio.sleep(_POLL_SECONDS)
                     status = await dialer.status(call_sid)
         except TimeoutError:
-            log.warning("outbound.not_over", call_sid=call_sid)
+            log.warning("outbound_call.wait_timed_out", call_sid=call_sid)
         return status
 
     def _ready(self) -> Dialer:
-        if self._dialer is None:
+        if self.dialer is None:
             detail = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or an API key, must be set"
             raise DialError(DialFault.UNCONFIGURED, detail)
-        if not self._settings.is_public:
+        if not self.settings.is_public:
             raise DialError(
                 DialFault.UNCONFIGURED, "WS_URL must be public, so that Twilio finds us"
             )
-        return self._dialer
+        return self.dialer
 
     def _check_numbers(self, to: str, caller_id: str) -> None:
         if not is_telephone_number(caller_id):
@@ -140,7 +146,7 @@ class OutboundCalls:
             raise DialError(DialFault.CALLER_ID, detail)
         if not is_telephone_number(to):
             raise DialError(DialFault.NUMBER, "the number to call must be E.164, +15550100000")
-        if not to.startswith(self._settings.outbound_numbers):
+        if not to.startswith(self.settings.outbound_numbers):
             raise DialError(DialFault.NUMBER, "OUTBOUND_NUMBERS does not list the number")
 
     async def _take_turns(self, to: str) -> None:
@@ -148,7 +154,79 @@ class OutboundCalls:
             (f"number::{to}", CALLS_OF_A_NUMBER),
             ("all", CALLS_OF_ALL),
         ):
-            if not await dials.take_turn(self._store, whom, count, seconds, self._clock()):
+            if not await take_turn(self.store, whom, count, seconds, self.clock()):
                 which = "to any number" if whom == "all" else "to the number"
                 detail = f"no more than {count} calls {which} in {seconds} seconds"
                 raise DialError(DialFault.LIMITED, detail)
+
+
+async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str:
+    """Record an outbound call; returns its token.
+
+    Args:
+        store: The table.
+        dial: The call.
+        now: Epoch seconds.
+    """
+    token = secrets.token_urlsafe(24)
+    item: Item = {
+        "pk": _partition(token),
+        "sk": _DIAL,
+        "to": dial.to,
+        "callerId": dial.caller_id,
+        "useCase": dial.use_case,
+        "expireAt": int(now) + DIAL_SECONDS,
+    }
+    await store.put(item)
+    return token
+
+
+async def claim_call(
+    store: Store, token: str, call_sid: str, to: str, now: float
+) -> OutboundCallRecord | None:
+    """The record of an answered call; None if the token is not for it.
+
+    Args:
+        store: The table.
+        token: Of the URL.
+        call_sid: Not empty.
+        to: The number that was called, as Twilio reports it.
+        now: Epoch seconds.
+    """
+    partition = _partition(token)
+    item = await store.get(partition, _DIAL)
+    if item is None or item.get("to") != to:
+        return None
+    mark: Item = {
+        "pk": partition,
+        "sk": _CLAIM,
+        "callSid": call_sid,
+        "expireAt": int(now) + DIAL_SECONDS,
+    }
+    if not await store.put(mark, only_if_absent=True):
+        owner = await store.get(partition, _CLAIM)
+        if owner is None or owner.get("callSid") != call_sid:
+            return None
+    return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
+
+
+async def take_turn(store: Store, limit: str, count: int, seconds: int, now: float) -> bool:
+    """Count one more call; false if the limit is reached.
+
+    Args:
+        store: The table.
+        limit: Name of the limit.
+        count: Calls within any `seconds`.
+        seconds: At least 1.
+        now: Epoch seconds.
+    """
+    taken = {item["sk"] for item in await store.query(_TURNS, f"{limit}::")}
+    for sk in (f"{limit}::{number:03}" for number in range(count)):
+        place: Item = {"pk": _TURNS, "sk": sk, "expireAt": int(now) + seconds + 1}
+        if sk not in taken and await store.put(place, only_if_absent=True):
+            return True
+    return False
+
+
+def _partition(token: str) -> str:
+    return f"dial::{hashlib.sha256(token.encode(errors='replace')).hexdigest()}"

@@ -1,9 +1,6 @@
-"""The table behind `ports.Store`, and what it holds.
+"""The table behind `ports.Store`: DynamoDB if `TABLE_NAME` is set, otherwise one SQLite file.
 
-    TABLE_NAME is set     DynamoDB (`agent.store.dynamodb`)
-    otherwise             one SQLite file (`agent.store.sqlite`)
-
-The library of AWS is imported when a table is named and not before: an offline process has no AWS.
+The AWS SDK is imported only if a table is named: an offline process does not load it.
 """
 
 from __future__ import annotations
@@ -19,17 +16,17 @@ __all__ = ["create_table", "open_store"]
 async def open_store(
     table_name: str, path: Path, *, region: str, max_calls: int, make: bool = True
 ) -> Store:
-    """The table of this process.
+    """Open the table of this process.
 
     Args:
         table_name: In DynamoDB; empty = the file.
         path: The file.
         region: Of the table; empty = as the SDK finds it.
-        max_calls: Twice as many connections are the most there may be.
-        make: The file, if it is missing. A table in DynamoDB is never made here.
+        max_calls: The connections to DynamoDB are limited to twice as many.
+        make: Create the file if it is missing. A DynamoDB table is never created here.
 
     Raises:
-        StoreError: It cannot be used; one line.
+        StoreError: The table is unusable; one line.
     """
     if not table_name:
         return await SqliteStore.open(path, make=make)
@@ -39,7 +36,7 @@ async def open_store(
 
 
 async def create_table(table_name: str, *, region: str) -> bool:
-    """Make the table in DynamoDB if it is missing; tells whether it was."""
+    """Create the DynamoDB table if it is missing; returns whether it was."""
     from agent.store.dynamodb import create_table as create  # noqa: PLC0415 (see the module)
 
     return await create(table_name, region=region)

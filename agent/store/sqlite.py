@@ -1,20 +1,17 @@
 """The table in one SQLite file, for a single machine: no account, no server.
 
-Rules:
-
-- One worker thread owns the connection; nothing of SQLite runs on the event loop. The connection
-  refuses use from any other thread, so this cannot be broken by accident.
-- Other processes may use the same file. Every write is one `BEGIN IMMEDIATE` transaction: it takes
-  the write lock before it looks, so a condition still holds when the write is made. SQLite waits
-  for a lock for `busy_seconds`, a caller of the store twice as long for any answer.
-- A write that did not answer in time may still be made, as with any table across a network.
+- One worker thread owns the connection; nothing of SQLite runs on the event loop.
+- Other processes may use the same file. Each write is one `BEGIN IMMEDIATE` transaction, which
+  takes the write lock first, so a condition still holds at the write. SQLite waits `busy_seconds`
+  for a lock, a caller of the store twice as long for any answer. A write that did not answer in
+  time may still be made, as with any table across a network.
 - An item whose `expireAt` has passed is absent for every method. Each write deletes what has
-  expired; an index makes that cheap, so there is no sweep to schedule.
-- Keys compare by the bytes of their UTF-8 form, as in DynamoDB: SQLite's `BINARY` collation.
+  expired, with an index.
+- Keys are ordered by the bytes of their UTF-8 form (`BINARY` collation), as in DynamoDB.
 
 `synchronous=NORMAL`: in WAL mode a crash of the process loses nothing, a power cut may lose the
-last moments but never breaks the file. `FULL` would add a disk flush to every fact of every call;
-a deployment that must survive a power cut to the last write uses DynamoDB.
+last moments but never corrupts the file. Rejected: `FULL`, a disk flush for every fact of every
+call.
 """
 
 from __future__ import annotations
@@ -77,9 +74,9 @@ class SqliteStore:
         Args:
             path: The file; SQLite keeps two more beside it while it is open.
             now: Epoch seconds, for expiry.
-            busy_seconds: How long to wait for another process's write; any call of the store
-                answers, or fails, within twice that.
-            make: The file with its folder, if it is missing; otherwise it has to be one of ours.
+            busy_seconds: How long to wait for another process's write; any method answers or
+                fails within twice that.
+            make: Create the file and its folder if missing; otherwise it must be one of ours.
 
         Raises:
             StoreError: It cannot be opened.
@@ -94,36 +91,28 @@ class SqliteStore:
         return cls(table, worker, 2 * busy_seconds)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        """See `ports.Store`."""
         return await self._run(partial(self._table.get, pk, sk))
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """See `ports.Store`."""
         return await self._run(lambda: [self._table.get(*key) for key in keys])
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        """See `ports.Store`."""
         row = _row(item)
         return await self._run(partial(self._table.put, row, only_if_absent=only_if_absent))
 
     async def put_newer(self, item: Item) -> bool:
-        """See `ports.Store`."""
         return await self._run(partial(self._table.put_newer, _row(item), sequence(item)))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        """See `ports.Store`."""
         await self._run(partial(self._table.merge, pk, sk, dict(attributes)))
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         return await self._run(partial(self._table.query, pk, sk_prefix))
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         return await self._run(partial(self._table.query_index, pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        """See `ports.Store`."""
         return await self._run(partial(self._table.move, pk, sk, _row(item)))
 
     async def close(self) -> None:
@@ -143,7 +132,7 @@ class SqliteStore:
 
 
 async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float) -> T:
-    """Run on the worker's thread, within the limit, with the errors of the port."""
+    """Run on the worker's thread, with the time limit and the errors of the port."""
     try:
         async with asyncio.timeout(seconds):
             return await asyncio.get_running_loop().run_in_executor(worker, work)
@@ -156,13 +145,13 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
 
 
 def _keep_private(path: Path) -> None:
-    """Make the file, and the folder if it is missing, for this user alone.
+    """Create the file, and its folder if missing, readable by this user only.
 
-    Files that others may read are tightened, where they are this user's. SQLite gives the two files
-    beside it the rights of the first (https://www.sqlite.org/src/file/src/os_unix.c).
+    Existing files of this user are tightened. SQLite gives the two files beside it the permissions
+    of the first (https://www.sqlite.org/src/file/src/os_unix.c).
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     for folder in reversed([path.parent, *path.parent.parents]):
         folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
@@ -176,7 +165,7 @@ _Row = tuple[str, str, str | None, str | None, float | None, str]
 
 
 class _Table:
-    """The file itself; lives on the worker's thread and nowhere else."""
+    """The file itself; used on the worker's thread only."""
 
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
         self._connection = connection
@@ -184,7 +173,7 @@ class _Table:
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
-        """Connect, and lay out the table if that is not done."""
+        """Connect, and create the table if it is missing."""
         _keep_private(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
@@ -196,7 +185,7 @@ class _Table:
 
     @classmethod
     def found(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
-        """Connect to a table that is there; nothing is made or changed."""
+        """Connect to an existing table; changes nothing."""
         if not path.is_file():
             raise StoreError(f"STORE_PATH: there is no file {path}")
         address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
@@ -212,11 +201,9 @@ class _Table:
         return cls(connection, now)
 
     def close(self) -> None:
-        """Release the file."""
         self._connection.close()
 
     def get(self, pk: str, sk: str) -> Item | None:
-        """The item with this key, if it has not expired."""
         row = self._connection.execute(
             f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}",  # noqa: S608 constant
             (pk, sk, self._now()),
@@ -224,7 +211,6 @@ class _Table:
         return None if row is None else _item(row[0])
 
     def put(self, row: _Row, *, only_if_absent: bool) -> bool:
-        """Write a row whole, perhaps only where there is none."""
         with self._writing():
             if only_if_absent and self.get(row[0], row[1]) is not None:
                 return False
@@ -232,7 +218,6 @@ class _Table:
             return True
 
     def put_newer(self, row: _Row, number: int) -> bool:
-        """Write a row whole, unless there is one that is not older."""
         with self._writing():
             there = self.get(row[0], row[1])
             if there is not None and sequence(there) >= number:
@@ -241,12 +226,10 @@ class _Table:
             return True
 
     def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        """Set some attributes of an item; the key is not one of them."""
         with self._writing():
             self._write(_row({**(self.get(pk, sk) or {}), **attributes, "pk": pk, "sk": sk}))
 
     def query(self, pk: str, prefix: str) -> list[Item]:
-        """A partition, in the order of the sort key."""
         return self._select(
             f"SELECT sk, item FROM items WHERE pk = ? AND sk >= ? AND {_ALIVE}"  # noqa: S608 constant
             " ORDER BY sk",
@@ -255,7 +238,6 @@ class _Table:
         )
 
     def query_index(self, pk1: str, prefix: str) -> list[Item]:
-        """A partition of the index, in the order of its sort key."""
         return self._select(
             f"SELECT sk1, item FROM items WHERE pk1 = ? AND sk1 >= ? AND {_ALIVE}"  # noqa: S608 constant
             " ORDER BY sk1, pk, sk",
@@ -264,7 +246,6 @@ class _Table:
         )
 
     def move(self, pk: str, sk: str, row: _Row) -> bool:
-        """Delete one row and write another, or do neither."""
         with self._writing():
             if self.get(pk, sk) is None:
                 return False
@@ -273,7 +254,7 @@ class _Table:
             return True
 
     def _select(self, statement: str, partition: str, prefix: str) -> list[Item]:
-        """Rows from the prefix on, as long as they begin with it: those stand together."""
+        """Rows from the prefix on, as long as they begin with it."""
         rows = self._connection.execute(statement, (partition, prefix, self._now()))
         found = [_item(text) for _, text in takewhile(lambda row: row[0].startswith(prefix), rows)]
         rows.close()
@@ -292,11 +273,10 @@ class _Table:
 
 
 def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up, though another process may be doing the same.
+    """Set the file up, while another process may be doing the same.
 
-    Changing a fresh file to WAL needs it alone, and SQLite does not always wait for that: it may
-    fail at once when several processes begin together (one opening in eighty, measured with eight
-    processes). Hence the attempts, until the deadline.
+    Changing a new file to WAL needs exclusive access, and SQLite does not always wait for it: with
+    eight processes one start in eighty failed. So it is tried until the deadline.
     """
     while True:
         try:
@@ -311,10 +291,10 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
 
 
 def _row(item: Item) -> _Row:
-    """An item with the columns it is found by.
+    """The row of an item.
 
     Raises:
-        StoreRefusedError: It holds what a table cannot, or a key is none.
+        StoreRefusedError: It is not JSON, too large, or its keys are wrong.
     """
     pk, sk = keys(item)
     pk1, sk1 = item.get("pk1"), item.get("sk1")

@@ -1,79 +1,298 @@
-"""What waits for the table in the whole process, for `call_state.journal`."""
+"""A write-behind queue: items on their way to the table, off the path of the calls.
+
+The journal (`agent.store.call_state.journal`) and the records of calls
+(`agent.observability.recording.record_writer`) each have one queue for the process.
+
+- A queue has lanes. Of one lane there is one write at a time, in the order in which items were
+  added; an item that is added again under its key before it is written replaces the earlier one.
+  Lanes write at the same time, `WRITES_AT_ONCE` at the most.
+- While the table fails, the first item of a lane is tried again, after 0.5 s at first and 4-6 s in
+  the end. One log line says when that begins and one when it is over.
+- An item that the table refuses for ever (`StoreRefusedError`) is dropped at once, so that it does
+  not block the items behind it; so is an item whose write raises an unexpected error.
+- If more than `most` waits, the oldest item of the lane that has waited longest is dropped. An item
+  that could not be written for `oldest_seconds` is dropped. When the process stops there is a last
+  attempt of `CLOSE_SECONDS`. What is lost is counted by its reason, and logged when its lane is
+  empty again, without its content.
+
+Rejected: one lane for all calls. One item that fails would delay those of all other calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Generic, Literal, TypeVar
 
 import structlog
 
-from agent.ports import Count
+from agent.errors import StoreError, StoreRefusedError
 
 log = structlog.get_logger(__name__)
 
-MOST_FACTS = 100_000
-WRITINGS_AT_ONCE = 32
+WRITES_AT_ONCE = 32
+CLOSE_SECONDS = 3.0
+"""How long the end of the process waits for items to be written."""
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 4.0
+_JITTER = 1.5
+"""A pause is between its length and so many times that: lanes that failed together spread."""
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Chance = Callable[[float, float], float]
+"""Chooses a number between two others."""
 Loss = Literal["refused", "crashed", "too_many", "too_old", "stopped"]
 
 
-class WaitingItem(Protocol):
-    """The facts of one call that wait."""
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """What differs between the queues of a process."""
 
-    @property
-    def unwritten(self) -> int:
-        """How many there are."""
-        ...
-
-    def drop_oldest(self, reason: Loss) -> None:
-        """Give up the fact that was recorded first; there is one."""
-        ...
-
-    def hurry(self) -> None:
-        """Try to write now."""
-        ...
+    name: str
+    """For the log."""
+    most: int
+    """Total size that may wait."""
+    on_waiting: Callable[[int], object]
+    """Called with the total size that waits."""
+    on_lost: Callable[[int, Loss], object]
+    """Called with an amount that will not be written."""
+    on_delayed: Callable[[int], object] = lambda _: None
+    """Called with the number of lanes whose table has failed."""
+    delay_seconds: float = 0.0
+    """Between adding and writing, so that an item that changes again is written once."""
+    oldest_seconds: float = inf
+    chance: Chance = min
+    """Spreads the attempts of many lanes."""
 
 
 class WriteBehindQueue:
-    """What waits in the whole process, its bound, and whose turn it is to write."""
+    """All lanes of one kind in a process, with their common bound."""
 
-    def __init__(self, count: Count) -> None:
-        self._count = count
-        self.turns = asyncio.Semaphore(WRITINGS_AT_ONCE)
-        """Held for one writing."""
-        self.facts = 0
-        self.journals: dict[WaitingItem, None] = {}
-        """Those with facts that wait, the one that has waited longest first."""
+    def __init__(self, options: QueueOptions) -> None:
+        self.options = options
+        self.turns = asyncio.Semaphore(WRITES_AT_ONCE)
+        """Held for one write."""
+        self.is_closed = False
+        self._lanes: dict[QueueLane[Any, Any], None] = {}
+        """Lanes with items, the one that has waited longest first."""
+        self._waiting = 0
         self._delayed = 0
         self._is_full = False
 
-    def add(self, journal: WaitingItem) -> None:
-        """One more fact of this journal waits."""
-        self.journals.setdefault(journal)
-        self._add_facts(1)
-        if self.facts > MOST_FACTS:
+    def added(self, lane: QueueLane[Any, Any], size: int) -> None:
+        """More of this size waits; drops what is too much."""
+        self._lanes.setdefault(lane)
+        self._resize(size)
+        while self._waiting > self.options.most:
             if not self._is_full:
-                log.error("journal.full", facts=MOST_FACTS)
+                log.error("write_queue.filled", queue=self.options.name, most=self.options.most)
             self._is_full = True
-            next(iter(self.journals)).drop_oldest("too_many")
+            next(iter(self._lanes)).drop_oldest("too_many")
 
-    def remove(self, journal: WaitingItem) -> None:
-        """One fact of this journal waits no longer."""
-        self._add_facts(-1)
-        if not journal.unwritten:
-            del self.journals[journal]
-        if self.facts < MOST_FACTS // 2:
+    def removed(self, lane: QueueLane[Any, Any], size: int) -> None:
+        """An item of this size waits no longer."""
+        self._resize(-size)
+        if not len(lane):
+            del self._lanes[lane]
+        if self._waiting < self.options.most // 2:
             self._is_full = False
 
-    def lose(self, facts: int, reason: Loss) -> None:
-        """So many facts will not be written."""
-        self._count("agent_journal_facts_lost_total", facts, reason=reason)
+    def delay(self, lanes: int) -> None:
+        """So many lanes more, or less, have a table that fails."""
+        self._delayed += lanes
+        self.options.on_delayed(self._delayed)
 
-    def delay(self, calls: int) -> None:
-        """So many calls more, or less, are delayed."""
-        self._delayed += calls
-        self._count("agent_journal_calls_delayed", self._delayed)
+    async def close(self) -> None:
+        """Try a last time to write all that waits; what is added from now on is lost."""
+        self.is_closed = True
+        for lane in list(self._lanes):
+            lane.hurry()
+        if writers := {lane.writer for lane in self._lanes if lane.writer is not None}:
+            _, late = await asyncio.wait(writers, timeout=CLOSE_SECONDS)
+            for writer in late:
+                writer.cancel()
+            if late:
+                await asyncio.wait(late)
+        if amount := sum(lane.amount for lane in self._lanes):
+            self.options.on_lost(amount, "stopped")
+            lanes = len(self._lanes)
+            log.error("write_queue.items_lost", queue=self.options.name, items=amount, lanes=lanes)
+        self._lanes.clear()
+        self._resize(-self._waiting)
 
-    def _add_facts(self, facts: int) -> None:
-        self.facts += facts
-        self._count("agent_journal_facts_waiting", self.facts)
+    def _resize(self, size: int) -> None:
+        self._waiting += size
+        self.options.on_waiting(self._waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[V]):
+    value: V
+    size: int
+    amount: int
+    since: float
+    """On the loop's clock."""
+
+
+class QueueLane(Generic[K, V]):
+    """Items that are written one after another.
+
+    Args:
+        queue: Of the process.
+        write: Writes one item, given its key; raises `StoreError`.
+    """
+
+    def __init__(self, queue: WriteBehindQueue, write: Callable[[K, V], Awaitable[object]]) -> None:
+        self.writer: asyncio.Task[None] | None = None
+        """Runs while items wait."""
+        self._queue = queue
+        self._write = write
+        self._entries: dict[K, _Entry[V]] = {}
+        self._failures = 0
+        self._is_delayed = False
+        self._lost = 0
+        self._is_woken = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._entries)
+
+    @property
+    def amount(self) -> int:
+        """What is lost if nothing more can be written."""
+        return sum(entry.amount for entry in self._entries.values())
+
+    def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
+        """Have an item written; returns at once, never raises.
+
+        Args:
+            key: Of the item; replaces an unwritten item with the same key.
+            value: What is written.
+            size: Its share of the bound.
+            amount: How many things are lost with it.
+        """
+        is_idle = self.writer is None or self.writer.done()
+        if self._queue.is_closed and is_idle:
+            self._queue.options.on_lost(amount, "stopped")
+            return
+        before = self._entries.get(key)
+        now = asyncio.get_running_loop().time()
+        self._entries[key] = _Entry(value, size, amount, now)
+        self._is_empty.clear()
+        self._queue.added(self, size - before.size if before else size)
+        if is_idle:
+            self.writer = asyncio.create_task(self._write_all(), name=self._queue.options.name)
+
+    async def flush(self, seconds: float) -> int:
+        """Wait until all is written, at most so long; returns how many items are not."""
+        self.hurry()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_empty.wait()
+        return len(self._entries)
+
+    def wake(self) -> None:
+        """End the present pause."""
+        self._is_woken.set()
+
+    def hurry(self) -> None:
+        """Try now, and then as often as in the beginning."""
+        if self._entries:
+            self._failures = 0
+            self.wake()
+
+    def drop_oldest(self, reason: Loss) -> None:
+        """Drop the item that was added first; there is one."""
+        key, entry = next(iter(self._entries.items()))
+        self._drop(key, entry, reason)
+
+    async def _write_all(self) -> None:
+        while self._entries:
+            await self._pause()
+            self._drop_aged()
+            for key in list(self._entries):
+                if not await self._write_in_turn(key):
+                    break
+        self._settle()
+
+    async def _pause(self) -> None:
+        seconds = self._queue.options.delay_seconds
+        if self._failures:
+            longer = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
+            seconds = min(longer, _LONGEST_PAUSE_SECONDS)
+            seconds = self._queue.options.chance(seconds, seconds * _JITTER)
+        if not seconds:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_woken.wait()
+        self._is_woken.clear()
+
+    async def _write_in_turn(self, key: K) -> bool:
+        """Write the item of a key, if it still waits; false if the table fails."""
+        async with self._queue.turns:
+            entry = self._entries.get(key)
+            return entry is None or await self._write_entry(key, entry)
+
+    async def _write_entry(self, key: K, entry: _Entry[V]) -> bool:
+        name = self._queue.options.name
+        try:
+            await self._write(key, entry.value)
+        except StoreRefusedError:
+            log.error("write_queue.item_refused", queue=name, key=key)
+            self._drop(key, entry, "refused")
+        except StoreError as error:
+            self._note_failure(error)
+            return False
+        except Exception:  # the write boundary: an error of ours must not stop the lane
+            log.exception("write_queue.write_crashed", queue=name)
+            self._drop(key, entry, "crashed")
+        self._failures = 0
+        self._take_off(key, entry)
+        return True
+
+    def _take_off(self, key: K, entry: _Entry[V]) -> bool:
+        """Remove an item; false if it was replaced or dropped meanwhile."""
+        if self._entries.get(key) is not entry:
+            return False
+        del self._entries[key]
+        self._queue.removed(self, entry.size)
+        if not self._entries:
+            self._is_empty.set()
+        return True
+
+    def _drop(self, key: K, entry: _Entry[V], reason: Loss) -> None:
+        if self._take_off(key, entry):
+            self._lost += entry.amount
+            self._queue.options.on_lost(entry.amount, reason)
+
+    def _drop_aged(self) -> None:
+        oldest = asyncio.get_running_loop().time() - self._queue.options.oldest_seconds
+        for key, entry in list(self._entries.items()):
+            if entry.since <= oldest:
+                self._drop(key, entry, "too_old")
+
+    def _note_failure(self, error: StoreError) -> None:
+        self._failures += 1
+        if not self._is_delayed:
+            self._is_delayed = True
+            self._queue.delay(1)
+            name = self._queue.options.name
+            log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
+
+    def _settle(self) -> None:
+        """Log what happened since the lane was empty last."""
+        name = self._queue.options.name
+        if self._is_delayed:
+            self._is_delayed = False
+            self._queue.delay(-1)
+            log.info("write_queue.caught_up", queue=name)
+        if self._lost:
+            log.error("write_queue.items_lost", queue=name, items=self._lost)
+            self._lost = 0

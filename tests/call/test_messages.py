@@ -23,7 +23,7 @@ from agent.call.messages import (
 
 
 @pytest.mark.parametrize(
-    ("told", "count"),
+    ("given_value", "count"),
     [
         *((7, 7), (7.9, 7), ("7", 7), (" 7.9 ", 7), ("1e3", 1_000)),
         *((-7, 0), ("-7", 0), (None, 0), ([7], 0), ({"a": 7}, 0), (True, 0), ("seven", 0), ("", 0)),
@@ -31,13 +31,15 @@ from agent.call.messages import (
         *(("9" * 400, MOST_TOKENS), (1e300, MOST_TOKENS), (-(10**400), 0)),
     ],
 )
-def test_tokens_are_a_count(told: object, count: int) -> None:
-    assert tokens(told) == count
+def test_tokens_are_a_count(given_value: object, count: int) -> None:
+    assert tokens(given_value) == count
 
 
-@given(told=st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary())
-def test_tokens_are_in_their_limits(told: object) -> None:
-    assert 0 <= tokens(told) <= MOST_TOKENS
+@given(
+    given_value=st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+)
+def test_tokens_are_in_their_limits(given_value: object) -> None:
+    assert 0 <= tokens(given_value) <= MOST_TOKENS
 
 
 RESULTS = (ToolResult("tool00001", "1"), ToolResult("tool00002", "2"))

@@ -1,4 +1,4 @@
-"""Calls that go on after their line was lost, told event by event.
+"""Calls that go on after their line was lost, read event by event.
 
 `World` checks all promises (docs/explain/promises.md) after each event.
 """
@@ -350,6 +350,6 @@ def test_an_unfinished_run_is_read_as_running() -> None:
     call = using("order")
     call.resumes()
 
-    told = [part for message in History(call.facts).messages(32_000) for part in message.parts]
+    read = [part for message in History(call.facts).messages(32_000) for part in message.parts]
 
-    assert ToolResult("tool00001", STILL_RUNNING) in told
+    assert ToolResult("tool00001", STILL_RUNNING) in read

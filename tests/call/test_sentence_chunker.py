@@ -106,6 +106,7 @@ def test_thinking_is_never_spoken(
         ("</thinking><thinking>a</thinking>Yes.", "Yes."),
         ("<thinking/>Yes.", "Yes."),
         ("<speak>Yes.</speak>", "Yes."),
+        ("<thinking>{`f</thinking>Yes.", "Yes."),
         ('<a href="x y">Yes</a> <br/>', "Yes"),
         ("It is < 5 and > 3", "It is less than 5 and greater than 3"),
         ("<" + "a " * 60, " ".join(["less than a", *["a"] * 59])),

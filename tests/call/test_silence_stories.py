@@ -310,9 +310,9 @@ def test_a_call_that_was_being_passed_on_is_passed_on(departure: ShutdownMode) -
 
     actions = call.happens(ev.ServiceStopping(departure))
 
-    told = '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
+    handoff = '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
     assert spoken(actions) == []
-    assert EndCall(told) in actions
+    assert EndCall(handoff) in actions
 
 
 def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:

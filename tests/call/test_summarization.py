@@ -478,6 +478,7 @@ def test_a_summary_is_cleaned_like_a_reply() -> None:
     )
 
     assert cleaned(written, 100) == "Summary Ada wants two pizzas for $25.50."
+    assert cleaned("word " * 1_000, 20) == "word word word word…"
 
 
 @given(facts=any_facts, limit=st.integers(0, 400))

@@ -20,6 +20,7 @@ from agent.call.text import (
     NAME_LENGTH,
     CharacterJoiner,
     has_link,
+    json_object,
     line_in,
     name_in,
     whole,
@@ -228,3 +229,10 @@ def test_only_ascii_digits_up_to_the_limit_are_a_whole_number(
     text: str, number: int | None
 ) -> None:
     assert whole_number(text, 100) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [('{"a":1}', {"a": 1}), ("[]", None), ("{", None), ("\ud800", None)]
+)
+def test_only_a_json_object_is_read(text: str, value: object) -> None:
+    assert json_object(text) == value

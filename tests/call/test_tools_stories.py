@@ -154,15 +154,15 @@ def test_a_late_result_is_recorded_and_announced_when_neither_side_speaks() -> N
     late = call.happens(done(1))
     call.happens(delta(2, "About an hour."), finished(2))
 
-    told = call.happens(agent_off())
+    announced = call.happens(agent_off())
 
     assert late == [
         Record(2, ToolUsed(1, use(1, "order"), result(1))),
         Record(4, Note(LATE)),
     ]
-    assert caller_text(told) == WAITS
-    assert caller(f"How long will it take? [{LATE}]") not in question(told).messages
-    assert question(told).messages[-4:] == (
+    assert caller_text(announced) == WAITS
+    assert caller(f"How long will it take? [{LATE}]") not in question(announced).messages
+    assert question(announced).messages[-4:] == (
         agent(use(1, "order")),
         caller(result(1), f"How long will it take? [{LATE}]"),
         agent("About an hour."),
@@ -186,10 +186,10 @@ def test_a_late_result_waits_while_the_caller_speaks() -> None:
     call.happens(agent_off(), caller_on())
 
     late = call.happens(done(1))
-    told = call.fires(Timer.IDLE)
+    announced = call.fires(Timer.IDLE)
 
     assert late[1:] == [Record(5, Note(LATE))]
-    assert caller_text(told) == f"[{LATE}]"
+    assert caller_text(announced) == f"[{LATE}]"
 
 
 def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
@@ -282,17 +282,17 @@ def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
 
     actions = call.happens(finished(1, wants("make-coffee")))
 
-    told = error_content("There is no tool make_coffee. Tools: look_up, mark, order, leave.")
+    refused = error_content("There is no tool make_coffee. Tools: look_up, mark, order, leave.")
     assert actions == [
         StopTimer(Timer.FILLER),
-        Record(2, ToolUsed(1, use(1, "make_coffee"), result(1, told, is_error=True))),
+        Record(2, ToolUsed(1, use(1, "make_coffee"), result(1, refused, is_error=True))),
         asks(
             2,
             caller(BEGINS),
             agent("Hello."),
             caller("Two pizzas please."),
             agent(use(1, "make_coffee")),
-            caller(result(1, told, is_error=True)),
+            caller(result(1, refused, is_error=True)),
         ),
         starts(Timer.FILLER, 3_000),
     ]
@@ -304,8 +304,8 @@ def test_arguments_that_are_no_object_are_answered_so(arguments: str) -> None:
 
     call.happens(finished(1, wants("look_up", arguments)))
 
-    told = result(1, error_content(NOT_AN_OBJECT), is_error=True)
-    assert call.facts[-1] == ToolUsed(1, use(1, "look_up"), told)
+    refused = result(1, error_content(NOT_AN_OBJECT), is_error=True)
+    assert call.facts[-1] == ToolUsed(1, use(1, "look_up"), refused)
 
 
 def test_no_arguments_are_an_empty_object() -> None:

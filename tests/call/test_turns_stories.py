@@ -344,7 +344,7 @@ def test_one_reply_at_a_time() -> None:
     assert [type(one) for one in replies] == [CancelReply, StartReply]
 
 
-def test_a_lost_report_of_silence_does_not_turn_answers_into_nods() -> None:
+def test_a_lost_report_of_silence_does_not_turn_answers_into_backchannels() -> None:
     call = answered("We have three kinds of pizza today.")
     call.happens(agent_on())
     call.fires(Timer.PLAYBACK)

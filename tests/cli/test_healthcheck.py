@@ -67,7 +67,7 @@ async def test_service_that_listens_elsewhere_is_not_found_here(server: Server) 
 
 async def test_service_that_drains_is_healthy(server: Server) -> None:
     """It is not ready, but it has calls: whoever is unhealthy is killed."""
-    server.calls.lines.is_draining = True
+    server.calls.active_calls.is_draining = True
 
     ready, _ = await server.get(server.url("/health/ready"))
 

@@ -23,8 +23,8 @@ from agent.call.events import (
 )
 from agent.cli.talk import HELP, TerminalTransport, show, talk
 from agent.observability import Telemetry
+from agent.session import Resources
 from agent.session.call_manager import CallManager
-from agent.session.resources import Resources
 from agent.store.call_state.journal import open_journals
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.servers import opening, settings_for

@@ -1,7 +1,7 @@
-"""What is fed: frames, requests and items, from right to nearly right to hostile.
+"""Random frames, requests and items: valid, nearly valid and hostile.
 
-Nearly right is what finds most: something real with one to three of its parts replaced, left out or
-repeated. The marks of `rig.PRIVATE` stand in all of it, so that a leak shows.
+Nearly valid input finds most: one to three parts of a real value are replaced, removed or repeated.
+All of it contains the private values of `rig.PRIVATE`, so that a leak in a log is found.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _paths(value: object, here: Path = ()) -> Iterator[Path]:
 
 @st.composite
 def spoiled(draw: st.DrawFn, real: dict[str, Any], *kept: str) -> dict[str, Any]:
-    """Something real, one to three parts of which are replaced or missing; `kept` ones stay."""
+    """A real value with one to three parts replaced or missing, except the `kept` ones."""
     result = deepcopy(real)
     for _ in range(draw(st.integers(1, 3))):
         paths = [path for path in _paths(result) if path[0] not in kept]
@@ -188,7 +188,7 @@ keys = st.sampled_from([f"Bearer {SECRET}", "Bearer mark-token-5f1e", "Basic \x8
 
 
 def items(real: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """In place of a real item: nearly it, or of any shape. The caller gives `pk` and `sk`."""
+    """Nearly a real item, or one of any shape; without `pk` and `sk`."""
     body = {name: value for name, value in real.items() if name not in {"pk", "sk"}}
     shapeless = st.dictionaries(st.sampled_from(sorted(body)) | texts, anything, max_size=4)
     return (spoiled(body) | shapeless).map(_as_a_table_takes_it)

@@ -1,4 +1,4 @@
-"""How what is fed reaches the service: on a socket, as a request, out of the table."""
+"""Sends random input to the service: on a socket, as a request, from the table."""
 
 from __future__ import annotations
 

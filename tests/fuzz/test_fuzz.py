@@ -1,6 +1,6 @@
-"""Whatever is fed: the process lives, callers are answered or let go, and no log tells of them.
+"""Random input: the process survives, callers are answered or disconnected, and no log names them.
 
-A short run stands here; `python benchmarks/fuzz.py --minutes 10` is a long one.
+This is a short run; `python benchmarks/fuzz.py --minutes 10` is a long one.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ def service(seeded_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @settings(max_examples=60)
 @given(feed.frames)
 def test_no_frame_hurts_a_call(service: Rig, frames: list[feed.Frame]) -> None:
-    """The caller goes on, or the call is over; frames before `setup` are the same."""
     service.run(lambda server: plays.say_frames(service, server, frames))
 
 
 @settings(max_examples=10)
 @given(feed.floods)
 def test_no_flood_hurts_a_call(service: Rig, flood: tuple[str, int]) -> None:
-    """Many frames at once, of one kind."""
     frame, times = flood
 
     service.run(lambda server: plays.say_frames(service, server, [frame] * times))
@@ -45,12 +43,11 @@ def test_no_flood_hurts_a_call(service: Rig, flood: tuple[str, int]) -> None:
 @settings(max_examples=60)
 @given(plays.requests)
 def test_no_request_is_answered_with_a_failure(service: Rig, request: plays.Request) -> None:
-    """Signed or not, in whatever form and encoding."""
     service.run(lambda server: plays.ask(server, request))
 
 
 @settings(max_examples=70)
 @given(plays.records)
 def test_no_record_hurts_a_call(service: Rig, record: plays.Record) -> None:
-    """What stands in the table before a call, or between its webhook and its socket."""
+    """Items in the table before a call, or between its webhook and its socket."""
     service.run(lambda server: plays.call_with(service, server, record))

@@ -18,7 +18,7 @@ from agent.errors import MessageError, StoreError
 from agent.http.middleware import TROUBLE
 from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
 from agent.ports import Item, Messenger, Store, TextMessage
-from agent.store.call_state import outbound_records as dials
+from agent.session import outbound as dials
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
 from tests.stores import CountingStore
@@ -261,7 +261,7 @@ async def test_person_we_called_is_told_and_not_sent_on() -> None:
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_QUEUE": "desk", "BUSY_SMS": "Call again.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(GRACE)
@@ -380,11 +380,11 @@ async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer(
 async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
     """Back to the webhook, three times; then it is told. The token of a call of ours is kept."""
     async with open_shop({}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         ours = {"To": ADA, "Direction": "outbound-api", "CallSid": "CA1"}
-        shop.server.calls.lines.drain()
+        shop.server.calls.active_calls.drain()
         answers = [await shop.ring(GRACE, query) for query in ("", "?attempt=1", "?attempt=2")]
         last = await shop.ring(GRACE, "?attempt=3")
         made = await shop.ring(OURS, f"?dial={token}", **ours)
@@ -407,7 +407,7 @@ async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> No
         open_shop({"MAX_CALLS": "1", "BUSY_REDIRECT_URL": "https://eu.example.com/"}) as full,
     ):
         await full.ring()
-        shop.server.calls.lines.drain()
+        shop.server.calls.active_calls.drain()
         answers = [await shop.ring(GRACE, query, **told), await full.ring(GRACE, query, **told)]
         kept = await shop.ring(GRACE, "?verstat=TN-Validation-Passed-A")
 
@@ -496,7 +496,7 @@ async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
 async def test_people_we_call_have_seats_of_their_own() -> None:
     """It was our idea, and an app cannot say so."""
     async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(ADA)
@@ -598,7 +598,7 @@ async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: boo
 async def test_person_we_call_has_no_limit() -> None:
     """It was our idea."""
     async with open_shop({"CALLER_CALLS_PER_HOUR": "1"}) as shop:
-        token = await dials.remember(
+        token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
         )
         await shop.ring(ADA)

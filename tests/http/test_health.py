@@ -48,7 +48,7 @@ async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server
     waiting = await server.relay(From="+15550100050")
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
-        server.calls.lines.drain()
+        server.calls.active_calls.drain()
         ready = await server.get(server.url("/health/ready"))
         live, _ = await server.get(server.url("/health/live"))
         socket = await server.twilio.handshake(

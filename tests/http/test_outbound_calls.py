@@ -346,7 +346,7 @@ async def test_fourth_call_to_a_number_is_too_many(office: Office) -> None:
 
 async def test_nobody_is_called_by_a_process_that_stops(office: Office) -> None:
     """It could not talk to who answers."""
-    office.server.calls.lines.drain()
+    office.server.calls.active_calls.drain()
 
     assert (await office.ask())[0] == 503
     assert office.api.asked == []

@@ -40,7 +40,7 @@ async def test_call_that_begins_while_the_service_drains_is_handed_over(server: 
     """The socket was there before the drain, its `setup` comes after it."""
     relay = await server.relay(From=ADA)
     async with server.twilio.dial(relay) as call:
-        server.calls.lines.drain()
+        server.calls.active_calls.drain()
         await call.set_up()
         ending = await heard_out(call)
 

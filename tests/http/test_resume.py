@@ -19,7 +19,7 @@ from agent.call.resumption import BROKEN_OFF
 from agent.errors import StoreError
 from agent.http.action_webhook import LOST, PATIENCE
 from agent.ports import Item
-from agent.store.call_state.resume_attempts import MOST_ENTRIES
+from agent.session.resume import MOST_CONNECTIONS
 from agent.tools import SPECS
 from agent.usecases.named_tools import tools_text
 from tests.fakes import MemoryStore
@@ -127,7 +127,7 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
     async with staged(settings, store, offline) as one, staged(settings, store, offline) as other:
         async with one.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza for pickup")
-            one.calls.lines.drain()
+            one.calls.active_calls.drain()
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply()
@@ -153,7 +153,7 @@ async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Pa
         async with one.twilio.call(From=ADA) as call:
             await call.prompt("what do you have")
             await call.hear(10)
-            one.calls.lines.drain(ShutdownMode.AT_ONCE)
+            one.calls.active_calls.drain(ShutdownMode.AT_ONCE)
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply(cycles=2)
@@ -198,10 +198,10 @@ async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) ->
 async def test_call_that_fails_again_and_again_is_transferred_or_hears_an_apology(
     server: Server, record: Item, verbs: tuple[str, ...]
 ) -> None:
-    """At most `MOST_ENTRIES` new sessions in two minutes."""
+    """At most `MOST_CONNECTIONS` new sessions in two minutes."""
     await server.store.merge(RESTAURANT, "configuration", record)
     relay = await server.relay(From=ADA)
-    for _ in range(MOST_ENTRIES):
+    for _ in range(MOST_CONNECTIONS):
         async with server.twilio.connect(relay) as call:
             relay = new_line(await call.fail())
     async with server.twilio.connect(relay) as call:
@@ -427,7 +427,7 @@ async def test_relay_that_reconnects_for_ever_is_refused(reconnecting: Server) -
     relay = await server.relay(From=ADA)
     async with server.twilio.connect(relay) as call:
         await call.say("are you open")
-    for _ in range(MOST_ENTRIES):
+    for _ in range(MOST_CONNECTIONS):
         async with server.twilio.dial(relay) as call:
             await call.say("are you open")
     async with server.twilio.dial(relay) as call:

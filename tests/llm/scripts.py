@@ -9,7 +9,6 @@ from pathlib import Path
 
 from agent.call.history import AgentSaid, CallerSaid, History, InputMode, ToolUsed
 from agent.call.messages import ReplyRequest, ToolCall, ToolResult, ToolSpec
-from agent.llm import OfflineModel
 from agent.ports import LanguageModel
 from tests.llm import contract
 
@@ -74,7 +73,3 @@ class Call:
 
     def _tools(self) -> tuple[ToolSpec, ...]:
         return tuple(ToolSpec(name, "A tool.", '{"type":"object"}') for name in self.results)
-
-
-def call_to(use_case: str, results: Mapping[str, Result]) -> Call:
-    return Call(OfflineModel(script(use_case)), results)

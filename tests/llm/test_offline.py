@@ -1,9 +1,8 @@
-"""The engine of the offline model, on scripts small enough to read."""
+"""The offline model, on a script small enough to read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import date
 
 import pytest
@@ -41,101 +40,76 @@ from agent.llm import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from tests.llm import contract
 from tests.llm.scripts import SHIPPED, SYSTEM, script
 
-LAMPS: Mapping[str, object] = {
-    "vocabularies": {
-        "lamps": [
-            {"value": "desk lamp", "needs": ["color"], "takes": ["extras"], "price": 20},
-            {
-                "value": "floor lamp",
-                "spoken": "tall lamp",
-                "about": "for reading",
-                "needs": ["color"],
-                "takes": ["extras"],
-                "price": {"red": 30, "blue": 35.5},
-            },
-            {"value": "candles", "price": 2},
-            {"value": "dimmer", "price": 9},
-        ],
-        "colors": [{"value": "red", "heard": ["crimson"]}, {"value": "blue"}],
-        "extras": [{"value": "dimmer", "price": 5}, {"value": "timer", "price": 3}],
-    },
-    "lines": {
-        "basket": {
-            "head": "lamps",
-            "one": {"color": "colors"},
-            "many": {"extras": "extras"},
-            "markers": {
-                "add": ["add"],
-                "remove": ["remove"],
-                "without": ["without"],
-                "with": ["with"],
-                "change": ["make"],
-                "onto": ["to the"],
-                "all": ["both"],
-            },
-            "accepts": ["sure"],
-            "frozenWhen": ["called.Buy"],
-        }
-    },
-    "intents": {"no": ["^no"], "dump": ["what do i have"]},
+LAMPS: dict[str, object] = {
     "slots": {
-        "shape": {"kind": "vocabulary", "vocabulary": "lamps"},
+        "lamp": {"kind": "choice", "values": {"desk lamp": ["reading light"], "lava lamp": []}},
         "day": {"kind": "date"},
         "hour": {"kind": "time", "answers": ["hour"]},
         "limit": {
             "kind": "number",
-            "pattern": ["below (\\d+(?:\\.\\d+)?)"],
+            "phrases": ["below (\\d+(?:\\.\\d+)?)"],
             "answers": ["limit"],
             "answer": ["\\d+"],
-            "unless": ["intent.no"],
+            "unless": ["no"],
         },
         "pick": {"kind": "listed", "listed": "choices", "answers": ["pick"]},
     },
-    "prompt": {"choices": "(?m)^(?P<number>\\d)\\. (?P<name>\\w+)"},
+    "prompt": {"choices": "^(?P<number>\\d)\\. (?P<name>\\w+)"},
+    "menu": {"items": [{"name": "candle", "price": 2}], "closedBy": "Buy", "readBack": "sure"},
     "questions": {
         "hour": ["At what time?"],
         "limit": ["Up to how much?"],
         "pick": ["Which one?", "Which of these?"],
         "sure": ["Are you sure?"],
     },
-    "phrases": {"line": "{quantity} [{color} ]{name}[ and {extras|and}][ no {leftOut|or}]"},
-    "calls": {
-        "Buy": {
-            "lines": {"each": "basket.lines", "as": {"what": "{item}", "sum": "{amount}"}},
-            "note": "[until {slot.day}]",
-            "fixed": ["{basket.count}", 7, None],
+    "lists": {"offer": "{name} for {price:money}"},
+    "intents": [
+        {"name": "no", "phrases": ["^no"]},
+        {"name": "buy", "phrases": ["buy"], "say": "Buying.", "call": "Buy", "otherwise": "Sold."},
+        {"name": "look", "phrases": ["look"], "call": "Look"},
+        {"name": "which", "phrases": ["which"], "say": "{question.pick}"},
+        {
+            "name": "visit",
+            "phrases": ["visit"],
+            "needs": {"slot.day": "Which day?"},
+            "say": "See you on {slot.day:day}.",
         },
-        "Look": {},
-    },
-    "updates": [
-        {"hears": ["empty it"], "clear": ["basket", "mood"]},
-        {"hears": ["cheerful"], "set": {"mood": "good"}},
-    ],
-    "rules": [
-        {"when": ["tool = Look", "result.text"], "say": "It says {result.text}."},
-        {"when": ["tool = Look", "running"], "say": "Still looking."},
-        {"hears": ["buy"], "say": "Buying.", "call": "Buy"},
-        {"hears": ["look"], "call": "Look"},
-        {"hears": ["which"], "say": "{question.pick}"},
-        {"hears": ["until"], "say": "{question.hour}"},
-        {"hears": ["limit"], "say": "{question.limit}"},
-        {"hears": ["certain"], "say": "{question.sure}"},
-        {"when": ["fresh.pick"], "say": "You took {slot.pick.name|lower}."},
-        {"when": ["fresh.hour"], "say": "At {slot.hour}, {slot.day|day}."},
-        {"when": ["slot.limit > 99"], "say": "Rich: {slot.limit|money}."},
-        {"when": ["slot.limit < 10", "slot.limit != 5"], "say": "Poor: {slot.limit|money}."},
-        {"when": ["fresh.day"], "say": "On {slot.day|day}."},
-        {"when": ["slot.mood = GOOD"], "say": "[{slot.nothing}]{slot.mood|title} [mood]"},
-        {"when": ["basket.removed"], "say": "Gone: {basket.removed|each line}."},
-        {"when": ["basket.count"], "say": "{basket.lines|each line}: {basket.total|money}."},
-        {"when": ["intent.dump"], "say": "Nothing[ {keys|digits}][ {basket.lines|first 1|or}]."},
+        {"when": ["fresh.pick"], "say": "You took {slot.pick.name}."},
+        {"when": ["fresh.hour"], "say": "At {slot.hour}. On {slot.day:day}."},
+        {"when": ["slot.limit", "not slot.limit = 5"], "say": "Up to {slot.limit:money}."},
+        {"when": ["fresh.day"], "say": "On {slot.day:day}."},
+        {"when": ["slot.mood = GOOD"], "say": "{slot.mood:title} mood."},
+        {"when": ["fresh.lamp", "not order.changed"], "say": "A {slot.lamp}."},
+        {"when": ["order.lines"], "say": "{order.lines}: {order.total:money}."},
+        {"when": ["keys"], "say": "Keys {keys}."},
         {"when": ["begins", "not heard"], "say": "Welcome."},
     ],
+    "updates": [
+        {"when": ["heard = cheerful"], "set": {"mood": "good"}},
+        {"when": ["heard = empty it"], "clear": ["order", "mood"]},
+        {"when": ["tool = Look"], "order": "{result.past}"},
+    ],
+    "tools": {
+        "Buy": {
+            "arguments": {
+                "lines": "{order.items}",
+                "note": "until {slot.day}",
+                "fixed": ["{order.total}", 7, None],
+            }
+        },
+        "Look": {
+            "done": [
+                {"when": ["result.text"], "say": "It says {result.text}."},
+                {"when": ["result.offers.count = 2"], "say": "We have {result.offers:offer 1}."},
+                {"when": ["order.changed"], "say": "Again {order.added}. Not {order.unread}."},
+            ]
+        },
+    },
+    "waiting": ["Still looking."],
     "fallback": ["What?", "Pardon?"],
     "trouble": ["Broken."],
     "done": ["Done."],
 }
-LAMPS["updates"].append({"when": ["not slot.nothing"], "set": {"nothing": ""}})  # type: ignore[attr-defined]  # JSON
 TOOLS = tuple(ToolSpec(name, "A tool.", '{"type":"object"}') for name in ("Buy", "Look"))
 PROMPT = "It is March 05, 2026 at 6:40 PM.\n1. Apple\n2. Banana\n"
 
@@ -157,441 +131,199 @@ def asking(
     return ReplyRequest(system, messages, tools, choice)
 
 
-def lamps(**changes: object) -> str:
-    return json.dumps({**LAMPS, **changes})
+def lamps(**changes: object) -> OfflineModel:
+    return OfflineModel(json.dumps({**LAMPS, **changes}))
 
 
-async def words(*messages: Message) -> str:
-    """What the lamp shop says."""
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asking(*messages))
-    return contract.said(pieces)
+async def words(*messages: Message, model: OfflineModel | None = None) -> str:
+    return contract.said(await contract.pieces_of(model or lamps(), asking(*messages)))
 
 
-@pytest.mark.parametrize(
-    ("spoken", "answer"),
-    [
-        ("a red desk lamp", "1 red desk lamp: $20."),
-        ("two crimson desk lamps and candles", "2 red desk lamps and 1 candles: $42."),
-        ("two, no, three blue floor lamps", "3 blue tall lamps: $106.50."),
-        ("red floor lamp with dimmer and timer", "1 red tall lamp and dimmer and timer: $38."),
-        ("a dimmer", "1 dimmer: $9."),
-        ("desk lamp blue with dimmer, a dimmer", "1 blue desk lamp and dimmer and 1 dimmer: $34."),
-        ("a timer red desk lamp", "1 red desk lamp and timer: $23."),
-        ("red desk lamp without timer", "1 red desk lamp no timer: $20."),
-        ("red desk lamp without timer with dimmer", "1 red desk lamp and dimmer no timer: $25."),
-        ("red desk lamp without timer candles", "1 red desk lamp no timer and 1 candles: $22."),
-        ("desk lamp desk lamp red", "1 red desk lamp: $20."),
-        ("desk lamp and floor lamp both red", "1 desk lamp and 1 red tall lamp: $50."),
-        ("red desk lamp red floor lamp timer to the desk lamp",
-         "1 red desk lamp and timer and 1 red tall lamp: $53."),
-        ("a candles with timer", "1 candles: $2."),
-        ("make candles", "1 candles: $2."),
-        ("remove candles", "What?"),
-    ],
-)  # fmt: skip
-async def test_lines_are_read_from_one_utterance(spoken: str, answer: str) -> None:
-    """Quantities, modifiers and heads attach as the rules of `dictation` say."""
-    assert await words(caller(spoken)) == answer
+LOOK, BUY = ToolCall("1", "Look", "{}"), ToolCall("1", "Buy", "{}")
+LOOKED = (caller("look"), agent(LOOK))
+RUNNING = (*LOOKED, caller(ToolResult("1", STILL_RUNNING)), agent("Still looking."))
+MONDAY_AT_THREE = "At 3:00 PM. On Monday, March 9."
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "answer"),
+    ("messages", "answer"),
     [
-        ("a desk lamp", "red", "1 red desk lamp: $20."),
-        ("a desk lamp", "red, sorry, blue", "1 blue desk lamp: $20."),
-        ("a desk lamp", "a red desk lamp", "1 red desk lamp: $20."),
-        ("a desk lamp and a floor lamp", "both blue",
-         "1 blue desk lamp and 1 blue tall lamp: $55.50."),
-        ("red", "a desk lamp", "1 red desk lamp: $20."),
-        ("timer", "a red desk lamp", "1 red desk lamp and timer: $23."),
-        ("a red desk lamp", "add a dimmer", "1 red desk lamp and 1 dimmer: $29."),
-        ("a red desk lamp", "add dimmer", "1 red desk lamp and dimmer: $25."),
-        ("a red desk lamp", "make it blue", "1 blue desk lamp: $20."),
-        ("a red desk lamp", "make that two", "2 red desk lamps: $40."),
-        ("a red desk lamp", "make it a floor lamp", "1 red tall lamp: $30."),
-        ("a red desk lamp", "make the desk lamp candles", "1 candles: $2."),
-        ("a red desk lamp with timer", "make the desk lamp to a floor lamp",
-         "1 red tall lamp and timer: $33."),
-        ("candles", "make it blue", "1 candles: $2."),
-        ("a red desk lamp", "make the desk lamp blue", "1 blue desk lamp: $20."),
-        ("3 candles", "remove 1 candles", "2 candles: $4."),
-        ("3 candles", "remove the candles", "Gone: 3 candles."),
-        ("a red desk lamp and candles", "remove the candles", "Gone: 1 candles."),
-        ("a red desk lamp with dimmer", "remove the dimmer", "1 red desk lamp: $20."),
-        ("a red desk lamp and a dimmer", "remove the dimmer", "Gone: 1 dimmer."),
-        ("red desk lamp, red floor lamp", "without timer to the desk lamp",
-         "1 red desk lamp no timer and 1 red tall lamp: $50."),
-        ("candles", "without timer", "1 candles: $2."),
-        ("a desk lamp", "red, remove the desk lamp, blue", "Gone: 1 desk lamp."),
-        ("candles", "timer and candles", "1 candles and 1 candles: $4."),
-        ("red desk lamp", "timer and blue", "1 red desk lamp and timer: $23."),
-        ("3 candles", "empty it, no, cheerful", "Good mood"),
+        # the question before gives a bare answer its meaning
+        ((agent("At what time?"), caller("monday at three")), MONDAY_AT_THREE),
+        ((agent("At what time?"), caller("three")), "At 3:00 PM."),
+        ((agent("Up to how much?"), caller("500")), "Up to $500."),
+        ((agent("Up to how much?"), caller("no 500")), "What?"),
+        ((agent("Hm."), caller("below 7.5")), "Up to $7.50."),
+        ((agent("Hm."), caller("below 5")), "What?"),
+        ((agent("Which one?"), caller("the second")), "You took Banana."),
+        ((agent("Which one?"), caller("apple please")), "You took Apple."),
+        ((agent("Which one?"), caller("9")), "What?"),
+        ((agent("Which one?"), caller("pear")), "What?"),
+        ((agent("At what time? Up to how much? Are you there?"), caller("500")), "Up to $500."),
+        ((agent("Which"), caller(f"{CUT_OFF} 2")), "What?"),
+        # slots, needs and updates
+        ((caller("two reading lights"),), "A desk lamp."),
+        ((caller("a visit"),), "Which day?"),
+        ((caller("a visit tomorrow"),), "See you on Friday, March 6."),
+        ((caller("cheerful"), agent("x"), caller("hm")), "Good mood."),
+        ((caller("cheerful"), agent("x"), caller("empty it"), agent("y"), caller("hm")), "What?"),
+        ((caller("3 candles"),), "3 candles: $6."),
+        ((caller("3 candles"), agent("x"), caller("empty it")), "What?"),
+        # the order is closed by its tool
+        ((caller("a candle, buy"), agent(BUY), caller(ToolResult("1", "{}")), agent("Done."),
+          caller("candles")), "1 candle: $2."),
+        ((caller("a candle"), agent("Are you sure?"), caller("a candle")), "1 candle: $2."),
+        # wordings change while there are others
+        ((caller("which"), agent("Which one?"), caller("which")), "Which of these?"),
+        ((caller("hm"), agent("What?"), caller("hm")), "Pardon?"),
+        # keys and notes
+        ((agent("Which one?"), caller(KEYS_PRESSED.format("2"))), "You took Banana."),
+        ((caller(KEYS_PRESSED.format("12")),), "Keys 12."),
+        ((caller(CALL_BEGINS),), "Welcome."),
+        ((caller(CALLER_WAITS),), "Welcome."),
+        ((caller("[Buy [now] candles]"), agent("x"), caller("hm")), "What?"),
+        ((caller(KEYS_PRESSED.format("2"),
+                 "[Answer with this text, in the caller's language: We close: at nine.]"),),
+         "We close: at nine."),
+        # results of tools, also late ones
+        ((*LOOKED, caller(ToolResult("1", '{"text":"rain"}'))), "It says rain."),
+        ((*LOOKED, caller(ToolResult("1", '{"text":["a",2,1.5,true,{}]}'))),
+         "It says a, 2, 1.5 and yes."),
+        ((*LOOKED, caller(ToolResult("1", '{"offers":[{"name":"A","price":1250},{}]}'))),
+         "We have A for $1,250."),
+        ((*LOOKED, caller(ToolResult("1", '{"past":["2 candles","sofa",7]}'))),
+         "Again 2 candles. Not sofa."),
+        ((*LOOKED, caller(ToolResult("1", STILL_RUNNING))), "Still looking."),
+        ((*LOOKED, caller(ToolResult("1", '{"error":"x"}', is_error=True))), "Broken."),
+        ((*LOOKED, caller(ToolResult("1", "not json"))), "Done."),
+        ((*LOOKED, caller(ToolResult("1", "[1]"))), "Done."),
+        ((*LOOKED, caller(ToolResult("unknown", '{"text":"rain"}'))), "Welcome."),
+        ((*RUNNING, caller('[The tool Look has finished: {"text":"rain","list":[1]}]')),
+         "It says rain."),
+        ((*RUNNING, caller('[Look has finished meanwhile: {"error":"x"} Tell the caller.]')),
+         "Broken."),
+        # nothing new was said
+        ((*LOOKED, caller(ToolResult("1", "{}")), agent("Done."), caller(CALLER_WAITS)), "Done."),
+        ((*LOOKED, caller(ToolResult("1", '{"text":"rain"}')), agent("The line broke off."),
+          caller(f"[{BROKEN_OFF}]")), "It says rain."),
+        # a summary is not what the caller says
+        ((caller(f"{SUMMARY.format('Caller: three candles.')} a candle"),), "1 candle: $2."),
     ],
 )  # fmt: skip
-async def test_lines_are_completed_and_corrected_later(
-    first: str, second: str, answer: str
-) -> None:
-    """A later utterance means the lines that are there."""
-    assert await words(caller(first), agent("Fine."), caller(second)) == answer
-
-
-async def test_line_said_again_while_confirming_is_not_added_twice() -> None:
-    """Callers repeat what they agree to; "add" makes it another one."""
-    start = (caller("a red desk lamp"), agent("Are you sure?"))
-
-    assert await words(*start, caller("yes a red desk lamp")) == "1 red desk lamp: $20."
-    assert (
-        await words(*start, caller("add a red desk lamp"))
-        == "1 red desk lamp and 1 red desk lamp: $40."
-    )
-
-
-AGAIN: Mapping[str, object] = {
-    "updates": [{"when": ["tool = Look"], "read": {"basket": "{result.past}"}}],
-    "rules": [
-        {"hears": ["look"], "call": "Look"},
-        {
-            "when": ["tool = Look"],
-            "say": "[New: {basket.added|each line}. ][No {basket.unread|or}. ]"
-            "[All: {basket.lines|each line}.]",
-        },
-        {"when": ["basket.changed"], "say": "[New: {basket.added|each line}. ]"},
-        {"when": ["not basket.unread"], "say": "Still {basket.count}."},
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    ("before", "past", "answer"),
-    [
-        ("look", ["2 Red desk lamp (with timer)", "candles"],
-         "New: 2 red desk lamps and timer and 1 candles. "
-         "All: 2 red desk lamps and timer and 1 candles."),
-        ("look", ["candles", "candles"], "New: 1 candles and 1 candles. "
-         "All: 1 candles and 1 candles."),
-        ("look", ["red sofa", "desk lamp"], "New: 1 desk lamp. No red sofa. All: 1 desk lamp."),
-        ("a desk lamp, look", ["red desk lamp"],
-         "New: 1 red desk lamp. All: 1 desk lamp and 1 red desk lamp."),
-        ("candles, look", ["sofa"], "No sofa. All: 1 candles."),
-        ("candles, look", "red desk lamp", "All: 1 candles."),
-        ("candles, look", [{"what": "red desk lamp"}, None], "All: 1 candles."),
-    ],
-)  # fmt: skip
-async def test_lines_of_a_tool_are_read_as_if_the_caller_had_said_them(
-    before: str, past: object, answer: str
-) -> None:
-    """Each text for itself; what no line comes of is known, and leaves nothing behind."""
-    model = OfflineModel(lamps(**AGAIN))
-    messages = (
-        caller(before),
-        agent(ToolCall("a", "Look", "{}")),
-        caller(ToolResult("a", json.dumps({"past": past}))),
-    )
-
-    pieces = await contract.pieces_of(model, asking(*messages))
-
-    assert contract.said(pieces).strip() == answer
-
-
-async def test_what_was_read_stays_and_is_new_once() -> None:
-    """On the next turn it is part of the list."""
-    model = OfflineModel(lamps(**AGAIN))
-    messages = (
-        caller("look"),
-        agent(ToolCall("a", "Look", "{}")),
-        caller(ToolResult("a", '{"past": ["red desk lamp", "sofa"]}')),
-        agent("Fine."),
-        caller("hello"),
-    )
-
-    pieces = await contract.pieces_of(model, asking(*messages))
-
-    assert contract.said(pieces) == "Still 1."
-
-
-async def test_list_that_is_frozen_does_not_change() -> None:
-    """What was bought is bought."""
-    bought = (
-        caller("candles please buy"),
-        agent(ToolCall("1", "Buy", '{"a":1}')),
-        caller(ToolResult("1", '{"ok":true}')),
-        agent("Done."),
-    )
-
-    assert await words(*bought, caller("candles")) == "1 candles: $2."
+async def test_messages_are_answered(messages: tuple[Message, ...], answer: str) -> None:
+    assert await words(*messages) == answer
 
 
 async def test_call_has_typed_arguments_and_leaves_out_what_is_unknown() -> None:
-    """A template that is one field keeps the type of its value."""
-    model = OfflineModel(lamps())
-
-    pieces = await contract.pieces_of(model, asking(caller("buy two red desk lamps")))
-    dated = await contract.pieces_of(model, asking(caller("buy candles tomorrow")))
+    """A text that is one field keeps the type of its value."""
+    pieces = await contract.pieces_of(lamps(), asking(caller("buy two candles")))
+    dated = await contract.pieces_of(lamps(), asking(caller("buy tomorrow")))
 
     assert contract.said(pieces) == "Buying."
-    assert contract.calls(pieces) == [
-        ("Buy", {"lines": [{"what": "desk lamp", "sum": 40.0}], "fixed": [1, 7, None]})
-    ]
+    line = {"line_item": "candle", "quantity": 2, "line_amount": 4.0}
+    assert contract.calls(pieces) == [("Buy", {"lines": [line], "fixed": [4.0, 7, None]})]
     assert contract.calls(dated)[0][1]["note"] == "until 2026-03-06"
 
 
-async def test_question_gives_a_bare_answer_its_meaning() -> None:
-    """Right after the question "three" is a time, a number or a choice."""
-    hour = (agent("At what time?"), caller("monday at three"))
-    bare = (agent("At what time?"), caller("three"))
+async def test_tool_is_called_once_before_the_caller_speaks_again_and_only_if_offered() -> None:
+    """An intent that still applies after its own result would never end."""
+    again = asking(*LOOKED, caller(ToolResult("1", "{}"), "look"))
+    unoffered = asking(caller("buy"), tools=())
+    forbidden = asking(caller("buy"), choice=Choice.NONE)
 
-    assert await words(*hour) == "At 3:00 PM, Monday, March 9."
-    assert await words(*bare) == "At 3:00 PM, ."
-    assert await words(agent("Up to how much?"), caller("500")) == "Rich: $500."
-    assert await words(agent("Up to how much?"), caller("no 500")) == "What?"
-    assert await words(agent("Hm."), caller("below 7.5")) == "Poor: $7.50."
-    assert await words(agent("Hm."), caller("below 5")) == "What?"
-    assert await words(agent("Which one?"), caller("the second")) == "You took banana."
-    assert await words(agent("Which one?"), caller("apple please")) == "You took apple."
-    assert await words(agent("Which one?"), caller("9")) == "What?"
-    assert await words(agent("Which one?"), caller("pear")) == "What?"
+    replies = [await contract.pieces_of(lamps(), each) for each in (again, unoffered, forbidden)]
+
+    assert [contract.calls(each) for each in replies] == [[], [], []]
+    assert [contract.said(each) for each in replies] == ["Done.", "Sold.", "Sold."]
 
 
-async def test_question_that_was_cut_off_was_not_asked() -> None:
-    """Only what was heard to its end counts."""
-    assert await words(agent("Which"), caller(f"{CUT_OFF} 2")) == "What?"
-
-
-async def test_last_question_of_a_text_counts() -> None:
-    """A service sentence after or between them changes nothing."""
-    heard = "At what time? Up to how much? Are you still there?"
-
-    assert await words(agent(heard), caller("500")) == "Rich: $500."
-
-
-async def test_wordings_are_not_repeated_while_there_are_others() -> None:
-    """Questions and fallbacks vary; after the last one they go round."""
-    one = (caller("which"), agent("Which one?"))
-    two = (*one, caller("which"), agent("Which of these?"))
-    lost = (caller("hm"), agent("What?"))
-
-    assert await words(*one, caller("which")) == "Which of these?"
-    assert await words(*two, caller("which")) in {"Which one?", "Which of these?"}
-    assert await words(*lost, caller("hm")) == "Pardon?"
-
-
-async def test_keys_are_read_as_digits() -> None:
-    """A key answers a question as the spoken number does."""
-    pressed = KEYS_PRESSED.format("2")
-
-    assert await words(agent("Which one?"), caller(pressed)) == "You took banana."
-    assert await words(caller(f"{KEYS_PRESSED.format('12')} what do i have")) == "Nothing 1 2."
-
-
-async def test_notes_are_not_the_callers_words() -> None:
-    """Square brackets hold what nobody said."""
-    assert await words(caller(CALL_BEGINS)) == "Welcome."
-    assert await words(caller(CALLER_WAITS)) == "Welcome."
-    assert await words(caller("[Buy [now] candles]"), agent("x"), caller("hm")) == "What?"
-
-
-LOOKED = (caller("look"), agent(ToolCall("1", "Look", "{}")))
-
-
-@pytest.mark.parametrize(
-    ("result", "answer"),
-    [
-        (ToolResult("1", '{"text":"rain"}'), "It says rain."),
-        (ToolResult("1", '{"text":["a",2,1.5,true,{}]}'), "It says a, 2, 1.5 and yes."),
-        (ToolResult("1", STILL_RUNNING), "Still looking."),
-        (ToolResult("1", '{"error":"x"}', is_error=True), "Broken."),
-        (ToolResult("1", "not json"), "Done."),
-        (ToolResult("1", "[1]"), "Done."),
-        (ToolResult("unknown", '{"text":"rain"}'), "Welcome."),
-    ],
-)
-async def test_tool_result_becomes_a_sentence(result: ToolResult, answer: str) -> None:
-    """By a rule, or by what is always true; a broken result does no harm."""
-    assert await words(*LOOKED, caller(result)) == answer
-
-
-async def test_late_failure_in_a_note_is_told_as_one() -> None:
-    """An error is an error, also when it comes late."""
-    late = '[Look has finished meanwhile, with this result: {"error":"x"} Tell the caller.]'
-
-    heard = await words(
-        *LOOKED, caller(ToolResult("1", STILL_RUNNING)), agent("Still looking."), caller(late)
-    )
-
-    assert heard == "Broken."
-
-
-async def test_text_dictated_by_a_note_is_said() -> None:
-    """A key with a fixed answer is spoken by the model, once."""
-    note = "[Answer with this text, in the caller's language: We close: at nine.]"
-    pressed = caller(KEYS_PRESSED.format("2"), note)
-
-    assert await words(pressed) == "We close: at nine."
-    assert await words(pressed, agent("We close: at nine."), caller("hm")) == "What?"
-
-
-async def test_request_without_new_words_does_not_act_on_old_ones() -> None:
-    """When the caller waits, what they said is answered, and not done twice."""
-    asked = asking(
-        caller("look"),
-        agent(ToolCall("1", "Look", "{}")),
-        caller(ToolResult("1", "{}")),
-        agent("Done."),
-        caller(CALLER_WAITS),
-    )
-
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
-
-    assert contract.calls(pieces) == []
-    assert contract.said(pieces) == "Done."
-
-
-async def test_line_that_broke_leaves_to_answer_what_was_to_be_answered() -> None:
-    """Whatever was said about the break, the caller's words and a tool's result still count."""
-    broken = agent("I am sorry, the line broke off for a moment.")
-
-    after_words = await words(caller("look"), broken, caller(f"[{BROKEN_OFF}]"))
-    after_result = await words(
-        *LOOKED, caller(ToolResult("1", '{"text":"rain"}')), broken, caller(CALLER_WAITS)
-    )
-
-    assert after_words == await words(caller("look"))
-    assert after_result == "It says rain."
-
-
-async def test_late_result_in_a_note_is_told() -> None:
-    """A result that came after the conversation went on is spoken all the same."""
-    late = '[The tool Look has finished: {"text":"rain","list":[1]}]'
-
-    heard = await words(
-        *LOOKED, caller(ToolResult("1", STILL_RUNNING)), agent("Still looking."), caller(late)
-    )
-
-    assert heard == "It says rain."
-
-
-async def test_tool_is_not_called_again_before_the_caller_speaks() -> None:
-    """A rule that still holds after its own result would never end."""
-    asked = asking(*LOOKED, caller(ToolResult("1", "{}"), "look"))
-
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
-
-    assert contract.calls(pieces) == []
-
-
-async def test_forced_tool_without_known_arguments_gets_an_empty_object() -> None:
-    """Also a tool the script does not know."""
+async def test_forced_tool_is_called_with_what_is_known() -> None:
+    """A tool that the script does not know gets an empty object."""
     other = ToolSpec("Other", "A tool.", "{}")
-    asked = asking(caller("hi"), tools=(other,), choice=ForcedTool("Other"))
+    known = asking(caller("tomorrow"), choice=ForcedTool("Buy"))
+    unknown = asking(caller("hi"), tools=(other,), choice=ForcedTool("Other"))
     unoffered = asking(caller("hi"), tools=(), choice=ForcedTool("Other"))
 
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
-    plain = await contract.pieces_of(OfflineModel(lamps()), unoffered)
+    replies = [await contract.pieces_of(lamps(), each) for each in (known, unknown, unoffered)]
 
-    assert contract.calls(pieces) == [("Other", {})]
-    assert contract.said(plain) == "What?"
+    note = {"note": "until 2026-03-06", "fixed": [0, 7, None]}
+    assert [contract.calls(each) for each in replies] == [[("Buy", note)], [("Other", {})], []]
+    assert contract.said(replies[2]) == "What?"
 
 
 @pytest.mark.parametrize(
     ("say", "answer"),
     [
-        ("{result.text|money}", "$1,250"),
-        ("{result.word|money}, {result.word|day}", "soon, soon"),
-        ("{result.list|or}, {result.list.count}, {result.list.first}", "a or b, 2, a"),
-        ("{result.word|or}, {result.word.more}{result.first}", "soon, 1250"),
-        ("{result.word|first 1|title}{result.huge}{result.list|number}", "Soon"),
-        ("{result.text|number}", "1250"),
-        ("{result.nothing.first}.", "."),
+        ("{result.text:money}", "$1,250"),
+        ("{result.word:money}, {result.word:day}", "soon, soon"),
+        ("{result.list}, {result.list.count}, {result.list.first:title}", "a and b, 2, A"),
+        ("Yes. {result.word.more}! {result.huge}, no. {result.first}?", "Yes. 1250?"),
+        ("{result.nothing.first}.", "Done."),
     ],
 )
-async def test_filters_speak_any_value(say: str, answer: str) -> None:
-    """A value of the wrong kind is spoken as it is, or left out."""
-    rules = [{"when": ["tool = Look"], "say": say}]
+async def test_texts_speak_any_value(say: str, answer: str) -> None:
+    """A value of another kind is spoken as it is; a sentence without its value is left out."""
     value = {"text": 1250, "word": "soon", "list": ["a", "b"], "huge": 1e300, "nothing": {}}
-    asked = asking(*LOOKED, caller(ToolResult("1", json.dumps(value))))
+    model = lamps(tools={"Look": {"done": [{"say": say}]}, "Buy": {}})
 
-    pieces = await contract.pieces_of(OfflineModel(lamps(rules=rules)), asked)
+    heard = await words(*LOOKED, caller(ToolResult("1", json.dumps(value))), model=model)
 
-    assert contract.said(pieces) == answer
-
-
-@pytest.mark.parametrize("condition", ["result.word > 3", "result.word < 3", "result.list = c"])
-async def test_comparison_of_what_cannot_be_compared_does_not_hold(condition: str) -> None:
-    """Words are no numbers."""
-    rules = [{"when": ["tool = Look", condition], "say": "Yes."}]
-    asked = asking(*LOOKED, caller(ToolResult("1", '{"word":"soon","list":["a"]}')))
-
-    pieces = await contract.pieces_of(OfflineModel(lamps(rules=rules)), asked)
-
-    assert contract.said(pieces) == "Done."
+    assert heard == answer
 
 
 async def test_day_comes_from_the_prompt_or_else_from_outside() -> None:
     """Without either, a relative day means nothing."""
     asked = asking(caller("tomorrow"), system="No date, but February 31, 2026.")
+    dated = OfflineModel(json.dumps(LAMPS), today=date(2026, 5, 1))
 
-    known = await contract.pieces_of(OfflineModel(lamps(), today=date(2026, 5, 1)), asked)
-    unknown = await contract.pieces_of(OfflineModel(lamps()), asked)
-
-    assert contract.said(known) == "On Saturday, May 2."
-    assert contract.said(unknown) == "What?"
+    assert contract.said(await contract.pieces_of(dated, asked)) == "On Saturday, May 2."
+    assert contract.said(await contract.pieces_of(lamps(), asked)) == "What?"
 
 
-async def test_words_are_counted_as_tokens() -> None:
-    """Usage is honest about what it counts."""
+async def test_words_are_counted_as_tokens_at_any_pace() -> None:
     asked = asking(*LOOKED, caller(ToolResult("1", '{"text": "so so"}')), system="Be kind.")
+    slow = OfflineModel(json.dumps(LAMPS), seconds_per_piece=0.0001, name="slow")
 
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
+    pieces = await contract.pieces_of(slow, asked)
 
+    assert pieces == await contract.pieces_of(lamps(), asked)
     assert pieces[-1] == Usage(input=7, output=4)
-
-
-async def test_pause_between_pieces_can_be_set() -> None:
-    """The pieces are the same at any pace."""
-    slow = OfflineModel(lamps(), seconds_per_piece=0.0001, name="slow")
-
-    pieces = await contract.pieces_of(slow, asking(caller("hm")))
-
-    assert contract.said(pieces) == "What?"
     assert slow.name == "slow"
 
 
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
-        ({"rules": 1}, "rules: "),
+        ({"intents": 1}, "intents: "),
         ({"nonsense": 1}, "script: "),
         ({"fallback": []}, "fallback: "),
-        ({"done": [" "]}, "done: "),
-        ({"rules": [{"say": ""}]}, "rules[0]: "),
-        ({"rules": [{"call": "No"}]}, "rules[0].call: "),
-        ({"rules": [{"say": "{"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "{slot.no}"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "{a b}"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "{asked|no}"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "{asked|first}"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "{asked|each no}"}]}, "rules[0].say: "),
-        ({"rules": [{"say": "x", "when": ["=="]}]}, "rules[0]: "),
-        ({"rules": [{"say": "x", "when": ["nothing"]}]}, "rules[0]: "),
-        ({"rules": [{"say": "x", "hears": ["("]}]}, "rules[0].hears: "),
-        ({"intents": {"no": [], "dump": []}}, "intents.no: "),
-        ({"questions": {**LAMPS["questions"], "x": ["{a}"]}}, "questions.x: "),  # type: ignore[dict-item]  # JSON
-        ({"updates": [{"clear": ["no"]}]}, "updates[0].clear: "),
-        ({"updates": [{"read": {"no": "{slot.day}"}}]}, "updates[0].read: "),
-        ({"updates": [{"read": {"basket": "{slot.no}"}}]}, "updates[0].read.basket: "),
-        ({"slots": {"x": {"kind": "date", "answers": ["no"]}}}, "slots.x.answers: "),
-        ({"slots": {"x": {"kind": "listed", "listed": "no"}}}, "slots.x.listed: "),
-        ({"slots": {"x": {"kind": "vocabulary", "vocabulary": "no"}}}, "slots.x: "),
+        ({"done": [" "]}, "done[0]: "),
+        ({"questions": {"x": ["{a}"]}}, "questions[...][0]: "),
         ({"slots": {"x": {"kind": "mood"}}}, "slots[...].kind: "),
-        ({"lines": {"slot": {"head": "lamps", "markers": {}}}}, "lines.slot: "),
-        ({"lines": {"x": {"head": "no", "markers": {}}}}, "lines.x: "),
-        ({"lines": {"x": {"head": "lamps", "markers": {}, "accepts": ["a"]}}}, "lines.x.accepts: "),
+        ({"intents": [{"call": "No"}]}, "intents[0].call: "),
+        ({"intents": [{"say": "{"}]}, "intents[0].say: "),
+        ({"intents": [{"say": ["{slot.no}"]}]}, "intents[0].say[0]: "),
+        ({"intents": [{"say": "{a b}"}]}, "intents[0].say: "),
+        ({"intents": [{"say": "{asked:no}"}]}, "intents[0].say: "),
+        ({"intents": [{"when": ["=="]}]}, "intents[0].when[0]: "),
+        ({"intents": [{"when": ["not intent.nothing"]}]}, "intents[0].when[0]: "),
+        ({"intents": [{"needs": {"slot.no": "x"}}]}, "intents[0].needs: "),
+        ({"intents": [{"arguments": {"x": ["{slot.no}"]}}]}, "intents[0].arguments.x[0]: "),
+        ({"intents": [{"name": "x", "phrases": ["("]}]}, "intents[0].phrases[0]: "),
+        ({"intents": [{"phrases": ["x"]}]}, "intents[0]: "),
+        ({"updates": [{"when": [], "clear": ["no"]}]}, "updates[0].clear[0]: "),
+        ({"updates": [{"when": [], "order": "{slot.no}"}]}, "updates[0].order: "),
+        ({"slots": {"x": {"kind": "date", "answers": ["no"]}}}, "slots.x.answers[0]: "),
+        ({"slots": {"x": {"kind": "listed", "listed": "no"}}}, "slots.x.listed: "),
+        ({"prompt": {"x": "("}}, "prompt.x: "),
     ],
 )  # fmt: skip
 def test_broken_script_is_refused_with_its_place(changes: dict[str, object], where: str) -> None:
     """A mistyped name stops the start, not a call."""
+    known = {"intents": [], "fallback": ["a"], "trouble": ["a"], "done": ["a"]}
+
     with pytest.raises(UseCaseError) as refused:
-        OfflineModel(lamps(**changes))
+        OfflineModel(json.dumps({**known, **changes}))
 
     assert str(refused.value).startswith(f"offlineScript.{where}")
     assert "\n" not in str(refused.value)
@@ -599,31 +331,30 @@ def test_broken_script_is_refused_with_its_place(changes: dict[str, object], whe
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\ud800", "[" * 100_000])
 def test_text_that_is_no_script_is_refused(text: str) -> None:
-    """Whatever stands in the file, the error is ours."""
     with pytest.raises(UseCaseError):
         OfflineModel(text)
 
 
-async def test_use_case_without_a_script_is_answered_nevertheless() -> None:
-    """It says so, and still tells what a key has run."""
+async def test_use_case_without_a_script_says_so_and_tells_results() -> None:
     model = OfflineModel(NO_SCRIPT)
 
-    said = contract.said(await contract.pieces_of(model, asking(caller("are you open"))))
-    told = contract.said(
-        await contract.pieces_of(
-            model, asking(*LOOKED, caller(ToolResult("1", '{"message":"It will rain."}')))
-        )
-    )
+    said = await words(caller("are you open"), model=model)
+    told = await words(*LOOKED, caller(ToolResult("1", '{"message":"It will rain."}')), model=model)
 
     assert said == (
         "I am a script, and for this agent I have no lines. A language model would answer you here."
     )
     assert told == "It will rain."
-
-
-def test_notice_says_that_it_is_a_script() -> None:
-    """Nobody shall take it for more than it is."""
     assert "script" in OFFLINE_NOTICE
+
+
+async def test_summary_is_empty() -> None:
+    """The conversation then makes an extract itself."""
+    asked = asking(caller("Earlier summary: none\nSince then:\nCaller: candles"), system=SUMMARIZE)
+
+    pieces = await contract.pieces_of(lamps(), asked)
+
+    assert [piece for piece in pieces if not isinstance(piece, Usage)] == [Stopped(StopReason.END)]
 
 
 VOCABULARY = """a two 3 large small garden cheese pepperoni pizza mushrooms no without remove
@@ -677,20 +408,6 @@ REQUESTS = st.builds(
     ),
     choice=st.sampled_from([Choice.AUTO, Choice.NONE]) | NAMES.map(ForcedTool),
 )
-HEADS = ["desk lamp", "floor lamp", "candles", "dimmer"]
-OTHERS = ["timer", "red", "blue", "a", "3", "add", "remove", "without", "with", "make", "to the"]
-DICTATED = st.sampled_from([*HEADS, *OTHERS, "both", "and"])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(DICTATED, max_size=8), st.lists(DICTATED, min_size=3, max_size=12))
-async def test_any_dictation_can_be_read(earlier: list[str], now: list[str]) -> None:
-    """However often a caller changes their mind in one breath."""
-    first, second = " ".join(["hm", *earlier]), " ".join(now)
-
-    assert await words(caller(first), agent("Fine."), caller(second))
-
-
 MODELS = [OfflineModel(script(name)) for name in SHIPPED]
 
 
@@ -704,19 +421,3 @@ async def test_any_request_gets_a_well_formed_reply_and_always_the_same(
 
     contract.assert_well_formed(pieces, asked)
     assert await contract.pieces_of(model, asked) == pieces
-
-
-async def test_a_script_writes_no_summary() -> None:
-    """An empty answer: the conversation then makes an extract itself."""
-    asked = asking(caller("Earlier summary: none\nSince then:\nCaller: candles"), system=SUMMARIZE)
-
-    pieces = await contract.pieces_of(OfflineModel(lamps()), asked)
-
-    assert [piece for piece in pieces if not isinstance(piece, Usage)] == [Stopped(StopReason.END)]
-
-
-async def test_a_summary_is_nothing_the_caller_says() -> None:
-    """What it tells of is over; what follows it in the message counts."""
-    told = SUMMARY.format("Caller: three candles. Agent: Are you sure?")
-
-    assert await words(caller(f"{told} a red desk lamp")) == "1 red desk lamp: $20."

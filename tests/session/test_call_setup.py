@@ -1,4 +1,4 @@
-"""Setting a call up: how often the table is asked, and which version of a use case answers."""
+"""Setting a call up: requests to the table, and the version of the use case."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from agent.errors import StoreError
 from agent.observability import Telemetry
 from agent.ports import Item, Store, uncounted
+from agent.session import Resources
 from agent.session.call_manager import CallManager
-from agent.session.resources import Resources
-from agent.store.call_state import call_item as session
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
 from agent.usecases.versions import Versions
@@ -67,7 +66,7 @@ async def ring(calls: CallManager, call_sid: str, caller: str) -> str:
 
 
 async def prompt_of(store: Store, call_sid: str) -> object:
-    item = await store.get(call_sid, session.CONNECTION)
+    item = await store.get(call_sid, "connection")
     assert item is not None
     return item["systemPrompt"]
 
@@ -90,7 +89,7 @@ async def measured(
 
 @pytest.mark.parametrize("caller", [ADA, "anonymous"])
 def test_a_call_of_the_default_use_case_is_set_up_in_one_round_trip(caller: str) -> None:
-    """Profile and record are read together, beside the writing. A request takes a second."""
+    """Profile and record are read together, while the item is written; a request takes a second."""
     seconds, asked, _ = run_virtually(measured(configured(), caller, caller))
 
     assert seconds == 1.0
@@ -98,7 +97,6 @@ def test_a_call_of_the_default_use_case_is_set_up_in_one_round_trip(caller: str)
 
 
 def test_another_use_case_costs_one_more_request() -> None:
-    """And one more for a prompt that lists the use cases."""
     seconds, asked, _ = run_virtually(measured(configured(), ADA, GRACE))
 
     assert seconds == 3.0
@@ -118,7 +116,6 @@ def test_another_use_case_costs_one_more_request() -> None:
 def test_limits_of_a_caller_are_part_of_the_one_round_trip(
     caller: str, limits: dict[str, str], more: list[str]
 ) -> None:
-    """What a caller has used is read beside the rest, and written when Twilio has its answer."""
     seconds, asked, _ = run_virtually(measured(configured(), caller, caller, **limits))
 
     assert seconds == 1.0
@@ -149,7 +146,7 @@ async def with_memory() -> MemoryStore:
 
 
 def test_what_a_caller_did_before_is_read_once_and_is_in_the_own_part_of_the_prompt() -> None:
-    """It takes one more round trip, as the use case decides whether it is read at all."""
+    """It takes one more round trip, as the use case decides whether it is read."""
     seconds, asked, told = run_virtually(measured(with_memory(), ADA, DINER))
 
     assert seconds == 2.0
@@ -166,7 +163,6 @@ def test_what_a_caller_did_before_is_read_once_and_is_in_the_own_part_of_the_pro
 
 @pytest.mark.parametrize("caller", [ADA, "anonymous"])
 async def test_a_caller_who_did_nothing_before_is_told_apart(caller: str) -> None:
-    """Whether they are recognised or not."""
     store = await with_memory()
 
     told = await prompt_of(store, await ring(calls_over(store), "CA01", caller))
@@ -178,8 +174,6 @@ async def test_a_caller_who_did_nothing_before_is_told_apart(caller: str) -> Non
 
 
 async def test_a_call_is_set_up_when_the_past_cannot_be_read() -> None:
-    """The greeting does not depend on a memory."""
-
     class Forgetful(MemoryStore):
         async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
             if pk == DINER:
@@ -197,8 +191,6 @@ async def test_a_call_is_set_up_when_the_past_cannot_be_read() -> None:
 
 
 def test_a_call_does_not_wait_long_for_the_past() -> None:
-    """Seconds are virtual."""
-
     class Slow(MemoryStore):
         async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
             if pk == DINER and sk_prefix.startswith("restaurantOrder"):
@@ -229,9 +221,9 @@ def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
         store = await configured()
         calls = calls_over(CountingStore(store, seconds=1.0))
         await calls.prepare({"CallSid": "CA01", "From": ADA, "CallerCity": "SPRINGFIELD"})
-        at_once = await store.get("CA01", session.CONNECTION)
+        at_once = await store.get("CA01", "connection")
         await calls.until_quiet()
-        return at_once, await store.get("CA01", session.CONNECTION)
+        return at_once, await store.get("CA01", "connection")
 
     at_once, later = run_virtually(main())
 
@@ -241,9 +233,7 @@ def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
     assert later["systemPrompt"] == [{"text": "You sell pizza."}]
 
 
-async def test_what_could_not_be_added_to_the_session_is_no_fault_of_the_call() -> None:
-    """It is set up again when the line is there."""
-
+async def test_call_survives_a_session_item_that_could_not_be_completed() -> None:
     class Refusing(MemoryStore):
         async def merge(self, pk: str, sk: str, attributes: object) -> None:
             raise StoreError("throttled")
@@ -255,11 +245,11 @@ async def test_what_could_not_be_added_to_the_session_is_no_fault_of_the_call() 
     prepared = await calls.prepare({"CallSid": "CA01", "From": ADA})
     await calls.until_quiet()
 
-    assert await calls.admit("CA01", prepared.token) is TokenUse.FIRST
+    assert (await calls.spend_token("CA01", prepared.token)).use is TokenUse.FIRST
 
 
 async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -> None:
-    """And a call stays with the version it began with."""
+    """A call stays with the version it began with."""
     store = await configured()
     versions = Versions(store, "restaurantOrderingUseCase", datetime(2030, 1, 1, tzinfo=UTC))
     await versions.try_out({**PIZZA, "prompt": "You sell pasta."}, percent=50)
@@ -273,25 +263,23 @@ async def test_a_canary_answers_its_share_of_the_callers_and_always_the_same() -
     assert first == again
     assert 5 < pasta < 35
     assert pasta + first.count([{"text": "You sell pizza."}]) == 40
-    kept = [await store.get(f"CA1{one}", session.CONNECTION) for one in callers]
+    kept = [await store.get(f"CA1{one}", "connection") for one in callers]
     assert {item["useCaseVersion"] for item in kept if item} == {1, 2}
 
 
 async def test_an_edited_record_answers_though_its_version_is_older() -> None:
-    """Somebody changed the record in place: that is what they want to hear."""
     store = await configured()
     await store.merge("restaurantOrderingUseCase", "configuration", {"prompt": "You sell soup."})
     calls = calls_over(store)
 
     call_sid = await ring(calls, "CA01", ADA)
 
-    item = await store.get(call_sid, session.CONNECTION)
+    item = await store.get(call_sid, "connection")
     assert item is not None
     assert (item["useCaseVersion"], item["systemPrompt"]) == (0, [{"text": "You sell soup."}])
 
 
-async def test_a_canary_whose_version_is_missing_is_not_answered_with_silence() -> None:
-    """The record itself answers."""
+async def test_record_answers_for_a_canary_whose_version_is_missing() -> None:
     store = await configured()
     canary = {"canary": {"version": 9, "percent": 99}}
     await store.merge("restaurantOrderingUseCase", "configuration", canary)

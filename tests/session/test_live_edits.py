@@ -1,4 +1,4 @@
-"""A call that somebody edits while it runs, over the real socket."""
+"""A call that is edited while it runs, over the real socket."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_a_rewritten_session_leads_the_next_turn(stage: Stage) -> None:
-    """Prompt, tools, model and keys, as the predecessor read them at each prompt (A13)."""
     await stage.publish(RECORD)
 
     async with stage.server.twilio.call() as call:
@@ -88,7 +87,6 @@ async def test_a_rewritten_session_leads_the_next_turn(stage: Stage) -> None:
 
 
 async def test_a_broken_edit_is_refused_and_what_was_in_force_stays(stage: Stage) -> None:
-    """And a later one that is whole is taken over."""
     await stage.publish(RECORD)
 
     async with stage.server.twilio.call() as call:
@@ -108,7 +106,6 @@ async def test_a_broken_edit_is_refused_and_what_was_in_force_stays(stage: Stage
 
 
 async def test_a_call_stays_with_the_version_it_began_with(stage: Stage) -> None:
-    """A new seeding counts for new calls."""
     await stage.publish(RECORD)
 
     async with stage.server.twilio.call() as call:
@@ -122,7 +119,6 @@ async def test_a_call_stays_with_the_version_it_began_with(stage: Stage) -> None
 
 
 async def test_a_record_may_ask_that_calls_follow_its_edits(stage: Stage) -> None:
-    """Its prompt is filled for the caller as at the beginning, and stands in the session then."""
     await stage.publish({**RECORD, "liveEdits": True})
 
     async with stage.server.twilio.call() as call:
@@ -142,7 +138,6 @@ async def test_a_record_may_ask_that_calls_follow_its_edits(stage: Stage) -> Non
 
 
 async def test_a_record_that_begins_to_ask_is_told_what_the_caller_did(stage: Stage) -> None:
-    """An edit may bring the placeholder into a running call."""
     tools = json.dumps([{"toolSpec": {"name": "CheckPastOrdersFunction"}}])
     await stage.publish({**RECORD, "tools": tools, "liveEdits": True})
     order = {"order_items": [{"line_item": "Tomato Soup"}], "order_total": 8.5}
@@ -158,7 +153,7 @@ async def test_a_record_that_begins_to_ask_is_told_what_the_caller_did(stage: St
 
 
 async def test_an_edit_of_the_session_outlasts_an_unchanged_record(stage: Stage) -> None:
-    """The last edit wins, and only a change is one."""
+    """The last edit wins, and only a change is an edit."""
     await stage.publish({**RECORD, "liveEdits": True})
 
     async with stage.server.twilio.call() as call:
@@ -172,7 +167,6 @@ async def test_an_edit_of_the_session_outlasts_an_unchanged_record(stage: Stage)
 
 
 async def test_a_broken_record_does_not_keep_good_edits_out(stage: Stage) -> None:
-    """What is broken never is in force: neither for an edit of the session, nor for `liveEdits`."""
     await stage.publish({**RECORD, "liveEdits": True})
 
     async with stage.server.twilio.call() as call:

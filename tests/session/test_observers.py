@@ -1,4 +1,4 @@
-"""The observers of a line: all see the same, and a fault in one of them stays there."""
+"""The observers of a connection: all see the same, and an error in one stays there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LATENCY = re.compile(
 
 
 def test_latency_leads_to_the_trace_of_its_own_call() -> None:
-    """Two calls at a time, and what one does comes between what the other does."""
+    """With two calls at a time, whose events interleave."""
     clock, exporter = Clock(), InMemorySpanExporter()
     tracing = Tracing(
         SimpleSpanProcessor(exporter), with_content=False, now=clock, epoch=lambda: 0.0
@@ -98,7 +98,6 @@ def _watch(telemetry: Telemetry, record: Opens, trace: Opens) -> CallObservers:
 
 
 def test_observer_that_fails_is_counted_and_logged_once_and_the_others_see_all() -> None:
-    """Metrics cannot count fewer tokens than none; the gauge of calls is right nevertheless."""
     telemetry, recorder = Telemetry(Clock()), _Recorder()
     watch = _watch(telemetry, lambda: recorder, lambda: _Recorder(RuntimeError("broken")))
     impossible = moment(TokensCounted(1, Usage(-3, 5)), [], 0.0)
@@ -119,8 +118,6 @@ def test_observer_that_fails_is_counted_and_logged_once_and_the_others_see_all()
 
 
 def test_observer_that_cannot_be_opened_is_done_without() -> None:
-    """A record whose beginning cannot be written, a trace of a broken provider."""
-
     def broken() -> None:
         raise ValueError("no")
 
@@ -136,8 +133,6 @@ def test_observer_that_cannot_be_opened_is_done_without() -> None:
 
 
 def test_metrics_that_cannot_be_opened_count_no_tokens() -> None:
-    """A limit that depends on them lets the caller go on."""
-
     def broken() -> CallObserver:
         raise ValueError("no")
 
@@ -149,7 +144,6 @@ def test_metrics_that_cannot_be_opened_count_no_tokens() -> None:
 
 
 async def test_call_goes_on_whatever_its_usage_says(table: Path) -> None:
-    """More cached tokens than tokens, which some servers report, are no reason to hang up."""
     model = ScriptedModel([[Usage(-7, 2, cache_read=9), "Yes.", Usage(5, -1), StopReason.END]])
     store = await SqliteStore.open(table)
     async with staged(settings_for(table), store, lambda *_: model) as server:

@@ -1,13 +1,21 @@
-"""Who may be called, how often, and how the end of a call is awaited."""
+"""Outbound calls: which numbers may be called, how often, and how the end is awaited."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from agent.errors import DialError, DialFault, UseCaseError
-from agent.session.outbound import OutboundCalls
+from agent.ports import Store
+from agent.session.outbound import (
+    OutboundCallRecord,
+    OutboundCalls,
+    claim_call,
+    record_call,
+    take_turn,
+)
 from agent.usecases.use_case import UseCase
 from tests.fakes import Clock, MemoryStore
 from tests.servers import settings_for
@@ -15,6 +23,7 @@ from tests.virtual_time import run_virtually
 
 ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
 NOW = 1_900_000_000.0
+PIZZA_CALL = OutboundCallRecord(ADA, OURS, "restaurantOrderingUseCase")
 
 
 class ListeningDialer:
@@ -66,7 +75,6 @@ async def fault(calls: OutboundCalls, to: str = ADA, use_case: str = "pizza", ow
 
 
 async def test_number_on_the_list_is_called_from_ours() -> None:
-    """The URL of the TwiML holds a token and nothing that could be believed without it."""
     dialer = ListeningDialer()
 
     call_sid = await outbound(dialer).dial(ADA, "pizza")
@@ -80,7 +88,6 @@ async def test_number_on_the_list_is_called_from_ours() -> None:
 
 @pytest.mark.parametrize("to", ["+41445550100", "+15550109999"])
 async def test_list_holds_numbers_and_beginnings(to: str) -> None:
-    """Both are beginnings of what may be called."""
     dialer = ListeningDialer()
 
     await outbound(dialer).dial(to, "pizza", "+15550100009")
@@ -98,8 +105,8 @@ async def test_list_holds_numbers_and_beginnings(to: str) -> None:
         "anonymous", "\uff0b15550100001", "+\u0661\u0665\u0665\u0665\u0660\u0661\u0660\u0660",
     ],
 )  # fmt: skip
-async def test_what_is_no_number_of_a_person_is_never_called(to: str) -> None:
-    """Emergency numbers in every spelling, and all that is not E.164, whatever the list says."""
+async def test_number_that_is_not_a_subscriber_is_never_called(to: str) -> None:
+    """Emergency numbers in every spelling, and all that is not E.164, whatever the list allows."""
     dialer = ListeningDialer()
     everybody = ",".join(f"+{digit}" for digit in range(1, 10))
 
@@ -108,16 +115,14 @@ async def test_what_is_no_number_of_a_person_is_never_called(to: str) -> None:
 
 
 @pytest.mark.parametrize("numbers", ["", "+1556", "+15550100002", "+4144"])
-async def test_nobody_is_called_who_is_not_listed(numbers: str) -> None:
-    """An empty list is nobody."""
+async def test_number_that_is_not_listed_is_not_called(numbers: str) -> None:
     dialer = ListeningDialer()
 
     assert await fault(outbound(dialer, numbers=numbers)) == "number"
     assert dialer.dialled == []
 
 
-async def test_nothing_is_called_without_what_it_takes() -> None:
-    """An account, a public address, a number to call from, an agent that talks."""
+async def test_call_without_account_address_or_number_is_refused() -> None:
     dialer = ListeningDialer()
 
     faults = [
@@ -133,7 +138,6 @@ async def test_nothing_is_called_without_what_it_takes() -> None:
 
 
 async def test_one_number_is_called_three_times_an_hour() -> None:
-    """Others are called meanwhile; what was refused for another reason has not counted."""
     dialer, clock = ListeningDialer(), Clock(NOW)
     calls = outbound(dialer, clock)
 
@@ -150,7 +154,6 @@ async def test_one_number_is_called_three_times_an_hour() -> None:
 
 
 async def test_all_together_are_called_thirty_times_a_minute() -> None:
-    """A loop gone wild is stopped."""
     dialer, clock = ListeningDialer(), Clock(NOW)
     calls = outbound(dialer, clock)
 
@@ -166,8 +169,6 @@ async def test_all_together_are_called_thirty_times_a_minute() -> None:
 
 @pytest.mark.parametrize("final", ["completed", "busy", "no-answer", "failed", "canceled"])
 def test_end_of_a_call_is_awaited(final: str) -> None:
-    """Asked every two seconds, until Twilio's word is a final one."""
-
     async def main() -> str:
         dialer = ListeningDialer("queued", "ringing", "in-progress", final)
         return await outbound(dialer).until_over("CA1")
@@ -176,9 +177,77 @@ def test_end_of_a_call_is_awaited(final: str) -> None:
 
 
 def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
-    """The carrier ends every call after an hour."""
-
     async def main() -> str:
         return await outbound(ListeningDialer("in-progress")).until_over("CA1")
 
     assert run_virtually(main()) == "in-progress"
+
+
+async def claimed(
+    store: Store, token: str, call_sid: str = "CA1", to: str = ADA
+) -> OutboundCallRecord | None:
+    return await claim_call(store, token, call_sid, to, NOW)
+
+
+async def test_first_call_that_comes_with_the_token_owns_it() -> None:
+    """Also when Twilio repeats the webhook; another call never gets it."""
+    store = MemoryStore()
+    token = await record_call(store, PIZZA_CALL, NOW)
+
+    claims = [await claimed(store, token, call) for call in ("CA1", "CA1", "CA2", "CA1")]
+
+    assert claims == [PIZZA_CALL, PIZZA_CALL, None, PIZZA_CALL]
+
+
+@pytest.mark.parametrize("token", ["", "x", "\ud800", "dial", "T" * 5_000])
+async def test_unknown_token_claims_nothing(token: str) -> None:
+    store = MemoryStore()
+    await record_call(store, PIZZA_CALL, NOW)
+
+    assert await claimed(store, token) is None
+
+
+async def test_token_is_for_one_number_and_an_hour() -> None:
+    clock = Clock(NOW)
+    store = MemoryStore(clock)
+    token = await record_call(store, PIZZA_CALL, clock())
+
+    other = await claimed(store, token, to=GRACE)
+    in_time = await claimed(store, token)
+    clock.seconds += 3_600
+    late = await claimed(store, token)
+
+    assert (other, in_time, late) == (None, PIZZA_CALL, None)
+
+
+async def test_token_itself_is_not_in_the_table() -> None:
+    store = MemoryStore()
+
+    token = await record_call(store, PIZZA_CALL, NOW)
+
+    assert await store.query(f"dial::{token}") == []
+    assert await claimed(store, token) == PIZZA_CALL
+
+
+async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
+    clock = Clock(NOW)
+    store = MemoryStore(clock)
+
+    async def turn(whom: str) -> bool:
+        return await take_turn(store, whom, 2, 60, clock())
+
+    first = await turn("ada")
+    clock.seconds += 30
+    at_once = [await turn("ada"), await turn("ada"), await turn("adaX")]
+    clock.seconds += 31
+    later = [await turn("ada"), await turn("ada")]
+
+    assert (first, at_once, later) == (True, [True, False, True], [True, False])
+
+
+async def test_turns_taken_at_once_are_not_more_than_there_are() -> None:
+    store = MemoryStore()
+
+    turns = await asyncio.gather(*(take_turn(store, "ada", 3, 60, NOW) for _ in range(10)))
+
+    assert turns.count(True) == 3

@@ -60,7 +60,6 @@ WITH_TOOLS = CallConfig(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
 
 
 def test_caller_is_answered_and_all_is_written_down() -> None:
-    """A turn goes from words to words, and the journal holds what was said."""
     stage = Stage(
         ScriptedLine(
             [(1.0, CallerSpoke("Are you open?")), (3.0, CallerSpoke("Thanks."))], hangs_up_at=4.0
@@ -82,7 +81,6 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
 
 
 def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
-    """However much a model writes at once, no event has more text than takes a moment."""
     words = "one two three. " * 500
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Count."))], hangs_up_at=4.0),
@@ -98,7 +96,6 @@ def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
 
 
 def test_interrupt_closes_the_stream_at_once() -> None:
-    """Leaving a reply closes the stream to the provider, and nothing of it is said any more."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Tell me.")), (2.0, CallerInterrupted("Well"))], True),
         ScriptedModel([["Well, ", 10.0, "too late. ", END]]),
@@ -117,7 +114,6 @@ def test_interrupt_closes_the_stream_at_once() -> None:
 
 
 def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
-    """A reply has a limit of time; the caller hears fillers and then an apology."""
     stage = Stage(
         ScriptedLine(
             [(1.0, CallerSpoke("Hello?")), (44.0, CallerSpoke("Again."))], hangs_up_at=45.0
@@ -137,7 +133,6 @@ def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
 
 
 def test_stream_that_breaks_off_is_a_failure() -> None:
-    """A stream without its end was cut off, also without an exception."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hello?"))], True),
         ScriptedModel([["I was just "], [ModelError(ReplyFault.THROTTLED)]]),
@@ -151,7 +146,6 @@ def test_stream_that_breaks_off_is_a_failure() -> None:
 
 
 def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
-    """Whatever a model raises becomes a sentence."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hello?")), (5.0, CallerSpoke("Hello?"))], True),
         ScriptedModel([[{}], [{}]]),  # type: ignore[list-item] # a step no model knows
@@ -170,12 +164,12 @@ def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
 
 
 def test_order_outlives_the_caller() -> None:
-    """A tool with side effects finishes after the hang-up and its result is written (promise 4)."""
+    """A tool with side effects finishes after the hang-up and its result is written."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Order it.")), (2.0, CallerSpoke("Bye"))]),
         ScriptedModel([[ToolCall("x", "order", "{}"), END], ["Bye.", END]]),
         toolbox=ScriptedToolbox(seconds=6.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     reason = run_virtually(stage.play())
@@ -187,12 +181,11 @@ def test_order_outlives_the_caller() -> None:
 
 
 def test_look_up_does_not_outlive_the_caller() -> None:
-    """A tool that only looks is cancelled when nobody waits for it."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Look."))], hangs_up_at=2.0),
         ScriptedModel([[ToolCall("x", "look", "{}"), END]]),
         toolbox=ScriptedToolbox(seconds=6.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -201,12 +194,11 @@ def test_look_up_does_not_outlive_the_caller() -> None:
 
 
 def test_goodbye_is_played_before_the_call_is_ended() -> None:
-    """The end waits for the last words (practice section 15)."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Bye."))], True),
         ScriptedModel([["Goodbye, and thank you. ", ToolCall("x", "look", "{}"), END]]),
         toolbox=ScriptedToolbox(outcome=ToolOutcome('{"bye":1}', effect=HangUp())),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     reason = run_virtually(stage.play())
@@ -218,20 +210,7 @@ def test_goodbye_is_played_before_the_call_is_ended() -> None:
     ]
 
 
-def test_silent_caller_is_asked_twice_and_then_let_go() -> None:
-    """Silence has an end, and words in between."""
-    stage = Stage(ScriptedLine([], True), ScriptedModel([[END]]))
-
-    reason = run_virtually(stage.play())
-
-    phrases = Phrases()
-    assert reason is EndReason.IDLE
-    assert stage.line.said.splitlines() == [*phrases.still_there, phrases.goodbye_idle]
-
-
 def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
-    """After `end` the line has ten seconds."""
-
     class Deaf(ScriptedLine):
         async def send(self, action: object) -> None:
             assert action
@@ -242,7 +221,6 @@ def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
 
 
 def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
-    """A table that stays away does not hold the call; the journal keeps the facts and goes on."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hi."))], hangs_up_at=2.0),
         ScriptedModel([["Hello you.", END]]),
@@ -261,7 +239,6 @@ def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
 
 
 def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
-    """What is being said is said; then the end with the reason."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hi."))], True),
         ScriptedModel([["One. ", 1.0, "Two and a good deal more. ", END]]),
@@ -281,7 +258,7 @@ def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
 
 
 def test_call_goes_elsewhere_when_all_is_written() -> None:
-    """Whoever goes on with it reads what was said; a table that is away is not waited for long."""
+    """The next process reads what was said; a table that fails delays it by a second."""
     stage = Stage(
         ScriptedLine([(1.0, PlaybackReported(Playback.AGENT_OFF))], True),
         ScriptedModel([[END]]),
@@ -302,14 +279,14 @@ def test_call_goes_elsewhere_when_all_is_written() -> None:
 
 
 @pytest.mark.parametrize(("name", "waits"), [("order", [1.0, 5.0]), ("look", [5.0])])
-def test_what_may_change_the_world_begins_when_that_is_written(
+def test_tool_with_side_effects_starts_after_its_start_is_written(
     name: str, waits: list[float]
 ) -> None:
-    """A process that takes the call over knows of it then."""
+    """A process that resumes the call then knows that the tool was started."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Do it."))], hangs_up_at=3.0),
         ScriptedModel([[ToolCall("x", name, "{}"), END], ["Done.", END]]),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -318,13 +295,13 @@ def test_what_may_change_the_world_begins_when_that_is_written(
     assert stage.toolbox.finished == [name]
 
 
-def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
-    """It says nothing more; what it started is finished, and what it knows is written first."""
+def test_session_ends_when_its_transport_is_replaced() -> None:
+    """It says nothing more; a started tool is finished, and the facts are written first."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Order it."))], True),
         ScriptedModel([[ToolCall("x", "order", "{}"), END], ["It is ordered.", END]]),
         toolbox=ScriptedToolbox(seconds=2.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     async def replace_line() -> EndReason:
@@ -346,10 +323,10 @@ def test_session_whose_line_was_replaced_lets_go_of_it() -> None:
         ([CallerSpoke("Two pizzas.")], "Two pizzas."),
     ],
 )
-def test_line_that_is_given_up_leaves_all_behind_that_had_come(
+def test_lost_transport_leaves_all_caller_input_in_the_journal(
     happened: list[Event], kept: str
 ) -> None:
-    """Promise 5: what another process reads then has the keys typed so far."""
+    """Every word of the caller is recorded: another process reads the keys typed so far."""
     line = ScriptedLine([(1.0, event) for event in happened], stays_open=True)
     stage = Stage(line, ScriptedModel([[10.0, END]]))
     read: list[list[Fact]] = []
@@ -368,8 +345,7 @@ def test_line_that_is_given_up_leaves_all_behind_that_had_come(
     assert [fact.text for fact in read[0] if isinstance(fact, CallerSaid)] == [kept]
 
 
-def test_line_that_is_stuck_is_waited_for_only_so_long() -> None:
-    """It never began: nothing would take the event."""
+def test_losing_a_stuck_session_takes_bounded_time() -> None:
     stage = Stage(ScriptedLine([]), ScriptedModel([]))
 
     async def lose() -> float:
@@ -381,7 +357,6 @@ def test_line_that_is_stuck_is_waited_for_only_so_long() -> None:
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:
-    """A call may end while the process begins to stop."""
     stage = Stage(ScriptedLine(), ScriptedModel([[END]]))
 
     async def stop_afterwards() -> EndReason:
@@ -394,7 +369,7 @@ def test_stopping_a_session_that_is_over_does_nothing() -> None:
 
 
 def test_connection_is_warmed_with_the_call_and_with_each_turn() -> None:
-    """A turn pays no handshake: the first partial of each has the model made ready, once."""
+    """The first partial of each turn warms the model, once."""
     words = ["I", "I would", "I would like"]
     turn = [CallerSpoke(text, is_final=False) for text in words] + [CallerSpoke("I would like two")]
     stage = Stage(
@@ -408,8 +383,6 @@ def test_connection_is_warmed_with_the_call_and_with_each_turn() -> None:
 
 
 def test_connection_that_is_slow_to_warm_is_not_asked_for_twice() -> None:
-    """One at a time, within a limit; the caller is answered meanwhile."""
-
     class Slow(ScriptedModel):
         async def warm(self) -> None:
             self.warmed += 1
@@ -429,7 +402,6 @@ def test_connection_that_is_slow_to_warm_is_not_asked_for_twice() -> None:
 
 
 def test_flood_of_frames_stops_no_timer() -> None:
-    """A timer that finds the inbox full rings again."""
     words = [(0.0, CallerSpoke(f"number {n}", is_final=False)) for n in range(2_000)]
     stage = Stage(ScriptedLine([*words, (1.0, CallerSpoke("And"))], True), ScriptedModel([[END]]))
 
@@ -456,7 +428,7 @@ def test_flood_of_frames_stops_no_timer() -> None:
 def test_edits_are_read_when_a_turn_begins(
     seconds: float, happenings: list[tuple[float, Event]], known: list[bool]
 ) -> None:
-    """They come before the caller's words, which wait for them a moment and no longer."""
+    """They come before the caller's words, which wait at most 100 ms for them."""
     stage = Stage(
         ScriptedLine(happenings, hangs_up_at=8.0),
         ScriptedModel([["Yes. ", END]]),
@@ -472,7 +444,6 @@ def test_edits_are_read_when_a_turn_begins(
 
 
 def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
-    """A cough long ago is not the beginning of this turn."""
     edited = replace(GREETING, keypad={"1": KeyBinding("One.")})
     stage = Stage(
         ScriptedLine([(1.0, PlaybackReported(ON)), (5.0, CallerPressed("1"))], hangs_up_at=8.0),
@@ -487,7 +458,6 @@ def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
 
 
 def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
-    """The caller is answered with what is in force."""
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Hello?"))], hangs_up_at=3.0),
         ScriptedModel([["Yes. ", END]]),
@@ -512,7 +482,7 @@ def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
 def test_what_the_caller_may_spend_is_looked_at_before_each_turn(
     look_seconds: float, begins: Event, answered: int
 ) -> None:
-    """The first is answered, at the second all is spent; the model is asked no more."""
+    """The first turn is answered; at the second all is spent, and the model is not asked."""
     allowance = ScriptedAllowance(spent_at=5.0, look_seconds=look_seconds)
     happenings = [
         (at + seconds, event)
@@ -536,7 +506,6 @@ def test_what_the_caller_may_spend_is_looked_at_before_each_turn(
 
 
 def test_a_key_is_not_answered_when_all_is_spent() -> None:
-    """It begins a turn like words."""
     stage = Stage(
         ScriptedLine([(1.0, CallerPressed("1"))], hangs_up_at=40.0),
         ScriptedModel([]),
@@ -548,13 +517,12 @@ def test_a_key_is_not_answered_when_all_is_spent() -> None:
 
 
 def test_tools_of_one_reply_overlap_in_time() -> None:
-    """Three that take two seconds each take two seconds together."""
     calls: list[Step] = [ToolCall(f"c{n}", "look", f'{{"n":{n}}}') for n in range(3)]
     stage = Stage(
         ScriptedLine([(1.0, CallerSpoke("Look at all."))], hangs_up_at=5.0),
         ScriptedModel([[*calls, StopReason.TOOLS], ["All seen. ", END]]),
         toolbox=ScriptedToolbox(seconds=2.0),
-        brief=WITH_TOOLS,
+        config=WITH_TOOLS,
     )
 
     run_virtually(stage.play())
@@ -575,12 +543,11 @@ def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
     return Stage(
         ScriptedLine(happenings, hangs_up_at=hangs_up_at),
         ScriptedModel(replies),
-        brief=replace(GREETING, limits=limits),
+        config=replace(GREETING, limits=limits),
     )
 
 
 def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
-    """Without tools and prompt; what comes is written down, and read from then on."""
     stage = long_call("Ada wants ", 1.0, "pizzas.", END)
 
     run_virtually(stage.play())
@@ -593,7 +560,7 @@ def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
 
 
 def test_a_slow_summary_delays_no_reply() -> None:
-    """The caller is answered while it is being written; it counts when it comes."""
+    """It counts when it comes."""
     stage = long_call(10.0, "Ada wants pizzas.", END)
 
     run_virtually(stage.play())
@@ -606,7 +573,6 @@ def test_a_slow_summary_delays_no_reply() -> None:
 
 
 def test_a_summary_that_never_comes_is_given_up() -> None:
-    """Nobody waits for it, but it would stand in the way of the next one."""
     stage = long_call(3_600.0)
 
     run_virtually(stage.play())
@@ -626,8 +592,7 @@ def test_a_summary_that_never_comes_is_given_up() -> None:
     ],
     ids=["broken off", "failed", "blocked", "malformed", "crashed"],
 )
-def test_a_summary_that_fails_is_heard_by_nobody(steps: list[Step]) -> None:
-    """The call goes on as before."""
+def test_failed_summary_is_not_heard(steps: list[Step]) -> None:
     stage = long_call(*steps)
 
     run_virtually(stage.play())
@@ -638,7 +603,6 @@ def test_a_summary_that_fails_is_heard_by_nobody(steps: list[Step]) -> None:
 
 
 def test_a_summary_ends_with_the_call() -> None:
-    """A call that is over waits for none."""
     stage = long_call(10.0, "Too late.", END, hangs_up_at=8.0)
 
     async def play() -> float:
@@ -649,7 +613,7 @@ def test_a_summary_ends_with_the_call() -> None:
 
 
 def test_what_a_summary_costs_is_counted() -> None:
-    """As tokens of no reply; what else a model may do in one is passed over."""
+    """As tokens of no reply; a tool call in a summary is ignored."""
     call = ToolCall("x", "look", "{}")
     stage = long_call("Ada wants pizzas.", call, StopReason.LENGTH, Usage(900, 40))
 

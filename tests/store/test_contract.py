@@ -53,7 +53,6 @@ async def store(
 
 
 async def test_what_was_put_is_what_is_read(store: Store) -> None:
-    """Text in any script, numbers, nested maps and lists, booleans and null come back as put."""
     item: dict[str, object] = {
         "pk": "+15550100001",
         "sk": "restaurantOrder::ab12::1772820000",
@@ -73,7 +72,6 @@ async def test_what_was_put_is_what_is_read(store: Store) -> None:
 
 
 async def test_an_item_that_is_not_there_is_none(store: Store) -> None:
-    """Reading a key nobody wrote is no error."""
     await store.put({"pk": "a", "sk": "one"})
 
     assert await store.get("a", "two") is None
@@ -83,7 +81,6 @@ async def test_an_item_that_is_not_there_is_none(store: Store) -> None:
 
 
 async def test_put_replaces_the_whole_item(store: Store) -> None:
-    """Attributes that the new item lacks are gone."""
     await store.put({"pk": "a", "sk": "one", "old": 1, "pk1": "kind", "sk1": "x"})
 
     await store.put({"pk": "a", "sk": "one", "new": 2})
@@ -93,7 +90,6 @@ async def test_put_replaces_the_whole_item(store: Store) -> None:
 
 
 async def test_a_read_item_is_the_readers_own(store: Store) -> None:
-    """Changing what was read or put changes nothing in the table."""
     item: dict[str, object] = {"pk": "a", "sk": "one", "list": [1]}
     await store.put(item)
     item["list"] = "changed after put"
@@ -105,7 +101,6 @@ async def test_a_read_item_is_the_readers_own(store: Store) -> None:
 
 
 async def test_a_conditional_put_never_overwrites(store: Store) -> None:
-    """False and nothing written where an item is; written where none is."""
     first = await store.put({"pk": "a", "sk": "one", "by": "first"}, only_if_absent=True)
     second = await store.put({"pk": "a", "sk": "one", "by": "second"}, only_if_absent=True)
 
@@ -114,7 +109,6 @@ async def test_a_conditional_put_never_overwrites(store: Store) -> None:
 
 
 async def test_of_many_conditional_puts_exactly_one_wins(store: Store) -> None:
-    """However the writers interleave."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(store.put({"pk": "a", "sk": "one", "by": by}, only_if_absent=True))
@@ -127,7 +121,6 @@ async def test_of_many_conditional_puts_exactly_one_wins(store: Store) -> None:
 
 
 async def test_merge_never_erases_other_attributes(store: Store) -> None:
-    """Saving a name keeps the e-mail address (D21)."""
     await store.put({"pk": "+1", "sk": "profile", "email": "ada@example.com", "firstName": "A"})
 
     await store.merge("+1", "profile", {"firstName": "Ada", "lastName": "Example"})
@@ -142,7 +135,6 @@ async def test_merge_never_erases_other_attributes(store: Store) -> None:
 
 
 async def test_many_merges_at_once_are_all_kept(store: Store) -> None:
-    """No writer undoes what another has just set."""
     async with asyncio.TaskGroup() as group:
         for number in range(20):
             group.create_task(store.merge("a", "one", {f"n{number}": number}))
@@ -155,7 +147,6 @@ async def test_many_merges_at_once_are_all_kept(store: Store) -> None:
 
 
 async def test_merge_creates_the_item_and_its_place_in_the_index(store: Store) -> None:
-    """A caller without a profile gets one, and it is found by the index."""
     await store.merge("+1", "profile", {"pk1": "profile", "sk1": "+1", "firstName": "Ada"})
 
     item = {"pk": "+1", "sk": "profile", "pk1": "profile", "sk1": "+1", "firstName": "Ada"}
@@ -164,7 +155,7 @@ async def test_merge_creates_the_item_and_its_place_in_the_index(store: Store) -
 
 
 async def test_a_query_gives_a_partition_in_the_order_of_the_sort_key(store: Store) -> None:
-    """The order is that of the bytes in UTF-8, whatever the order of writing."""
+    """By the bytes in UTF-8."""
     for sk in ["b", "ä", "a", "Z", "a::2", "a::10", "😀", "\uffee", "a:"]:
         await store.put({"pk": "p", "sk": sk})
     await store.put({"pk": "other", "sk": "a"})
@@ -178,7 +169,6 @@ async def test_a_query_gives_a_partition_in_the_order_of_the_sort_key(store: Sto
 
 @pytest.mark.parametrize("prefix", ["%", "_", "a%b", "*", "[ab]", "'", '"', "\\", "ä", "😀", "a_"])
 async def test_a_prefix_is_taken_literally(store: Store, prefix: str) -> None:
-    """No character of a prefix is a wildcard or ends a string."""
     await store.put({"pk": "p", "sk": f"{prefix}::1", "pk1": "i", "sk1": f"{prefix}::1"})
     await store.put({"pk": "p", "sk": "axb::1", "pk1": "i", "sk1": "axb::1"})
     await store.put({"pk": "p", "sk": "zz", "pk1": "i", "sk1": "zz"})
@@ -195,8 +185,6 @@ async def test_a_prefix_is_taken_literally(store: Store, prefix: str) -> None:
 def test_a_prefix_query_is_a_filter_and_a_sort(
     tmp_path_factory: pytest.TempPathFactory, keys: list[str], prefix: str
 ) -> None:
-    """For any keys: those that begin so, by bytes, each once."""
-
     async def ask(opener: Opener) -> list[object]:
         store = await opener(tmp_path_factory.mktemp("store"), Clock(0))
         for key in keys:
@@ -211,7 +199,6 @@ def test_a_prefix_query_is_a_filter_and_a_sort(
 
 
 async def test_the_index_holds_items_of_all_partitions_in_its_own_order(store: Store) -> None:
-    """Orders of one restaurant, whoever ordered; items without both keys are not in it."""
     await store.put({"pk": "+2", "sk": "x", "pk1": "restaurantOrder", "sk1": "+15550100099"})
     await store.put({"pk": "+1", "sk": "y", "pk1": "restaurantOrder", "sk1": "+15550100098"})
     await store.put({"pk": "+3", "sk": "z", "pk1": "restaurantOrder"})
@@ -226,7 +213,6 @@ async def test_the_index_holds_items_of_all_partitions_in_its_own_order(store: S
 
 
 async def test_move_takes_one_item_and_leaves_another(store: Store) -> None:
-    """A free slot becomes a booking."""
     await store.put({"pk": "slots", "sk": "monday"})
 
     moved = await store.move("slots", "monday", {"pk": "+1", "sk": "booking::monday"})
@@ -237,7 +223,6 @@ async def test_move_takes_one_item_and_leaves_another(store: Store) -> None:
 
 
 async def test_move_does_nothing_when_the_first_item_is_gone(store: Store) -> None:
-    """A slot that was taken is not booked, and an older booking is not replaced."""
     await store.put({"pk": "+1", "sk": "booking::monday", "old": True})
 
     moved = await store.move("slots", "monday", {"pk": "+1", "sk": "booking::monday"})
@@ -247,7 +232,6 @@ async def test_move_does_nothing_when_the_first_item_is_gone(store: Store) -> No
 
 
 async def test_of_many_moves_exactly_one_wins(store: Store) -> None:
-    """Twenty callers want one slot; one has it."""
     await store.put({"pk": "slots", "sk": "monday"})
 
     async with asyncio.TaskGroup() as group:
@@ -263,7 +247,6 @@ async def test_of_many_moves_exactly_one_wins(store: Store) -> None:
 
 
 async def test_many_items_are_read_in_the_order_of_their_keys(store: Store) -> None:
-    """One answer for each key asked, also where nothing is and for a key asked twice."""
     for pk in ("a", "b"):
         await store.put({"pk": pk, "sk": "one"})
 
@@ -275,7 +258,7 @@ async def test_many_items_are_read_in_the_order_of_their_keys(store: Store) -> N
 
 
 async def test_an_older_writing_never_replaces_a_newer_one(store: Store) -> None:
-    """However writings overtake each other, the one with the greatest sequence stands."""
+    """The item with the greatest sequence stands, in whatever order writes arrive."""
     versions: list[Item] = [
         {"pk": "a", "sk": "one", "sequence": number, "text": f"version {number}"}
         for number in (3, 1, 7, 7, 5)
@@ -288,7 +271,6 @@ async def test_an_older_writing_never_replaces_a_newer_one(store: Store) -> None
 
 
 async def test_an_item_without_a_sequence_is_older_than_any(store: Store) -> None:
-    """What the predecessor wrote gives way."""
     await store.put({"pk": "a", "sk": "one", "old": True})
 
     written = await store.put_newer({"pk": "a", "sk": "one", "sequence": 0})
@@ -298,7 +280,6 @@ async def test_an_item_without_a_sequence_is_older_than_any(store: Store) -> Non
 
 
 async def test_of_many_writings_with_one_sequence_exactly_one_wins(store: Store) -> None:
-    """So a sequence can be taken."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(
@@ -329,7 +310,6 @@ async def test_of_many_writings_with_one_sequence_exactly_one_wins(store: Store)
     ids=str,
 )
 async def test_what_no_table_can_hold_is_refused(store: Store, item: Item) -> None:
-    """With the error that says: never; and nothing is written."""
     with pytest.raises(StoreRefusedError):
         await store.put(item)
     with pytest.raises(StoreRefusedError):
@@ -339,7 +319,6 @@ async def test_what_no_table_can_hold_is_refused(store: Store, item: Item) -> No
 
 
 async def test_an_item_above_400_kb_is_refused(store: Store) -> None:
-    """Whichever method writes it; a large one is written."""
     large: Item = {"pk": "a", "sk": "one", "sequence": 1, "text": "é" * 205_000}
     small: Item = {"pk": "a", "sk": "two", "text": "é" * 150_000}
 
@@ -355,7 +334,6 @@ async def test_an_item_above_400_kb_is_refused(store: Store) -> None:
 
 
 async def test_an_expired_item_is_invisible_to_every_read(store: Store, clock: Clock) -> None:
-    """From the second of `expireAt` on, though it may still be in the table."""
     await store.put({"pk": "a", "sk": "one", "pk1": "i", "sk1": "x", "expireAt": 1_010})
     clock.seconds = 1_010.0
 
@@ -366,7 +344,7 @@ async def test_an_expired_item_is_invisible_to_every_read(store: Store, clock: C
 
 
 async def test_an_expired_item_is_absent_for_every_condition(store: Store, clock: Clock) -> None:
-    """It can be put anew, cannot be moved, and gives nothing to a merge."""
+    """It can be put again, cannot be moved, and adds nothing to a merge."""
     for sk in ("put", "newer", "move", "merge"):
         await store.put({"pk": "a", "sk": sk, "old": True, "sequence": 9, "expireAt": 1_010})
     clock.seconds = 1_011.0
@@ -385,7 +363,6 @@ async def test_an_expired_item_is_absent_for_every_condition(store: Store, clock
 
 
 async def test_an_item_that_has_not_expired_is_there(store: Store) -> None:
-    """A time in the far future hides nothing."""
     item: dict[str, object] = {"pk": "a", "sk": "one", "expireAt": 99_999_999_999}
 
     await store.put(item)

@@ -28,7 +28,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def store(proxy: Proxy, table_name: str, clock: Clock) -> AsyncIterator[DynamoDBStore]:
     """A store that has begun, and reaches its engine through the proxy."""
-    opened = await DynamoDBStore.open(table_name, region=REGION, now=clock, patience=PATIENCE)
+    opened = await DynamoDBStore.open(table_name, region=REGION, now=clock, timeouts=PATIENCE)
     proxy.operations.clear()
     yield opened
     await opened.close()
@@ -48,8 +48,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-async def test_what_passes_is_not_noticed(store: Store, proxy: Proxy, fault: Fault) -> None:
-    """A read and a conditional write are made again, and the write counts once."""
+async def test_passing_fault_is_not_noticed(store: Store, proxy: Proxy, fault: Fault) -> None:
     item: Item = {"pk": "a", "sk": "one", "sequence": 1}
     proxy.plan("PutItem", fault)
     proxy.plan("GetItem", fault)
@@ -74,10 +73,9 @@ async def test_what_passes_is_not_noticed(store: Store, proxy: Proxy, fault: Fau
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_stays_is_the_error_of_the_port(
+async def test_lasting_fault_is_the_error_of_the_port(
     store: Store, proxy: Proxy, fault: Fault, text: str
 ) -> None:
-    """It names the operation and the kind of fault, and nothing of an item."""
     proxy.each = lambda _: fault
 
     with pytest.raises(StoreError) as caught:
@@ -89,9 +87,8 @@ async def test_what_stays_is_the_error_of_the_port(
 
 
 async def test_a_store_gives_up_when_its_time_is_over(proxy: Proxy, table_name: str) -> None:
-    """Whatever the repetitions would still do."""
     hasty = DynamoDBTimeouts(connect=1.0, read=5.0, operation=0.2)
-    store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
+    store = await DynamoDBStore.open(table_name, region=REGION, timeouts=hasty)
     proxy.each = lambda _: faults.keep_answer
 
     with pytest.raises(StoreError, match=r"^the table did not answer within 0.2 s$"):
@@ -103,7 +100,7 @@ async def test_a_store_gives_up_when_its_time_is_over(proxy: Proxy, table_name: 
 async def test_a_conditional_put_knows_its_own_item(
     store: Store, proxy: Proxy, lose: Fault
 ) -> None:
-    """The repetition of a write that was made and not answered finds it made: that is success."""
+    """A repeated write whose first answer was lost finds its own item and reports success."""
     proxy.plan("PutItem", lose)
 
     first = await store.put({"pk": "a", "sk": "one", "by": 1}, only_if_absent=True)
@@ -118,7 +115,7 @@ async def test_a_conditional_put_knows_its_own_item(
 async def test_a_conditional_put_knows_its_own_item_after_a_merge(
     store: Store, proxy: Proxy
 ) -> None:
-    """Others may have added to it before the repetition comes."""
+    """Others may have added to the item before the repetition."""
 
     async def merge_and_lose(exchange: Exchange) -> object:
         await exchange.forward()
@@ -132,7 +129,7 @@ async def test_a_conditional_put_knows_its_own_item_after_a_merge(
 
 
 async def test_a_repeated_move_counts_once(store: Store, proxy: Proxy) -> None:
-    """The first attempt was made; the second finds nothing to take, and it is ours."""
+    """The second attempt finds nothing to take, and knows that the first one took it."""
     await store.put({"pk": "slots", "sk": "monday"})
     proxy.plan("TransactWriteItems", faults.lose_answer)
 
@@ -154,7 +151,6 @@ async def test_a_repeated_move_counts_once(store: Store, proxy: Proxy) -> None:
 async def test_a_move_is_tried_again_after_a_conflict(
     store: Store, proxy: Proxy, reasons: tuple[str, ...]
 ) -> None:
-    """Whoever else was at the item may have left it there."""
     await store.put({"pk": "slots", "sk": "monday"})
     proxy.plan("TransactWriteItems", *[faults.cancel(*reasons)] * 4)
 
@@ -165,7 +161,6 @@ async def test_a_move_is_tried_again_after_a_conflict(
 
 
 async def test_a_move_that_can_never_be_made_is_refused_at_once(store: Store, proxy: Proxy) -> None:
-    """Only what may pass is repeated."""
     proxy.plan("TransactWriteItems", faults.cancel("None", "ValidationError"))
 
     with pytest.raises(StoreError, match="TransactionCanceledException"):
@@ -177,7 +172,6 @@ async def test_a_move_that_can_never_be_made_is_refused_at_once(store: Store, pr
 async def test_a_write_that_meets_a_transaction_is_made_after_it(
     store: Store, proxy: Proxy
 ) -> None:
-    """DynamoDB refuses it meanwhile, and the SDK takes that for final."""
     proxy.plan("PutItem", *[faults.refuse("TransactionConflictException")] * 4)
     proxy.plan("UpdateItem", *[faults.refuse("TransactionConflictException")] * 4)
 
@@ -188,7 +182,6 @@ async def test_a_write_that_meets_a_transaction_is_made_after_it(
 
 
 async def test_keys_left_unread_are_read_again(store: Store, proxy: Proxy) -> None:
-    """Until all are there, in the order that was asked for."""
     for number in range(4):
         await store.put({"pk": "a", "sk": str(number)})
     proxy.plan("BatchGetItem", *[faults.leave_unread] * 5)
@@ -199,10 +192,9 @@ async def test_keys_left_unread_are_read_again(store: Store, proxy: Proxy) -> No
     assert proxy.operations.count("BatchGetItem") == 5
 
 
-async def test_keys_never_read_are_an_error(proxy: Proxy, table_name: str) -> None:
-    """A key that nobody has read is not one that is not there."""
+async def test_keys_that_are_never_read_are_an_error(proxy: Proxy, table_name: str) -> None:
     hasty = DynamoDBTimeouts(operation=0.5)
-    store = await DynamoDBStore.open(table_name, region=REGION, patience=hasty)
+    store = await DynamoDBStore.open(table_name, region=REGION, timeouts=hasty)
 
     proxy.plan("BatchGetItem", *[faults.read_none] * 100)
 
@@ -212,7 +204,6 @@ async def test_keys_never_read_are_an_error(proxy: Proxy, table_name: str) -> No
 
 
 async def test_a_partition_of_many_pages_is_read_to_its_end(store: Store, proxy: Proxy) -> None:
-    """DynamoDB gives a megabyte at a time."""
     items: list[Item] = [
         {"pk": "p", "sk": f"{number:02}", "pk1": "i", "sk1": f"{number:02}", "text": "x" * 300_000}
         for number in range(8)
@@ -239,7 +230,6 @@ chance = random.Random(7)  # noqa: S311 no secret
 async def test_of_many_conditional_puts_on_a_bad_line_exactly_one_wins(
     store: Store, proxy: Proxy
 ) -> None:
-    """And it is the one that stands, though nobody is sure of an answer."""
     proxy.each = _lose_some
 
     async with asyncio.TaskGroup() as tasks:
@@ -259,7 +249,6 @@ async def test_of_many_conditional_puts_on_a_bad_line_exactly_one_wins(
 
 
 async def test_of_many_moves_on_a_bad_line_exactly_one_wins(store: Store, proxy: Proxy) -> None:
-    """A slot is booked once, by the caller who is told so."""
     await store.put({"pk": "slots", "sk": "monday"})
     proxy.each = _lose_some
 
@@ -290,7 +279,7 @@ async def _outcome(write: object) -> bool | None:
 async def test_what_a_predecessor_wrote_can_be_read(
     store: Store, sdk: Any, table_name: str
 ) -> None:
-    """Types that are not JSON's become what JSON has for them, numbers keep their value."""
+    """Types that JSON does not have become JSON's; numbers keep their value."""
     await sdk.put_item(
         TableName=table_name,
         Item={
@@ -326,7 +315,7 @@ async def test_what_a_predecessor_wrote_can_be_read(
 async def test_a_store_asks_for_little_and_reads_what_was_just_written(
     proxy: Proxy, table_name: str
 ) -> None:
-    """No operation beyond the permissions a service has; only the index may lag behind."""
+    """No operation beyond the permissions of the service; only the index may lag."""
     asked: list[tuple[str, bool]] = []
 
     def note(exchange: Exchange) -> Fault | None:
@@ -356,7 +345,6 @@ async def test_a_store_asks_for_little_and_reads_what_was_just_written(
 
 
 async def test_attributes_with_reserved_names_are_merged(store: Store) -> None:
-    """DynamoDB knows hundreds of words that an expression may not hold."""
     await store.merge("a", "one", {"name": "Ada", "status": "new", "data.x": 1, "size of": None})
     await store.merge("a", "two", {})
 
@@ -367,7 +355,6 @@ async def test_attributes_with_reserved_names_are_merged(store: Store) -> None:
 
 
 async def test_item_that_becomes_too_large_is_refused_without_a_word_of_it(store: Store) -> None:
-    """Only DynamoDB knows the size of an item that attributes are merged into."""
     await store.merge("a", "one", {"first": SECRET * 15_000})
 
     with pytest.raises(StoreRefusedError) as caught:
@@ -377,7 +364,6 @@ async def test_item_that_becomes_too_large_is_refused_without_a_word_of_it(store
 
 
 async def test_a_closed_store_refuses(store: Store) -> None:
-    """With the error of the port; closing it again is harmless."""
     await store.close()
     await store.close()
 

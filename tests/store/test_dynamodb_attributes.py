@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import StoreError
 from agent.ports import Item
-from agent.store.dynamodb.attributes import from_attributes, to_attributes
+from agent.store.dynamodb.dynamodb_table import from_attributes, to_attributes
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text()
@@ -20,12 +20,10 @@ _VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(), _VALUES, max_size=8))
 def test_every_value_of_json_comes_back(item: Item) -> None:
-    """Equal in value; a whole float comes back as int."""
     assert from_attributes(to_attributes(item)) == item
 
 
 def test_numbers_are_exact() -> None:
-    """The shortest text that is that number, as DynamoDB keeps 38 digits."""
     item: Item = {"a": 0.1, "b": 12.0, "c": -3, "d": 1e-7, "e": True, "f": 10**37}
 
     assert to_attributes(item) == {
@@ -45,11 +43,9 @@ def test_numbers_are_exact() -> None:
     "value", [float("nan"), float("-inf"), b"bytes", {1: "one"}, {"set"}, object(), [[b"deep"]]]
 )
 def test_what_is_not_json_is_refused_by_its_type_alone(value: object) -> None:
-    """The text does not say what the value was."""
     with pytest.raises(StoreError, match=r"^an item cannot be written: it holds a \w+$"):
         to_attributes({"value": value})
 
 
-def test_a_type_nobody_knows_is_read_as_nothing() -> None:
-    """A newer DynamoDB may have more of them."""
+def test_unknown_type_is_read_as_null() -> None:
     assert from_attributes({"a": {"V": [1.0]}, "b": {"S": "b"}}) == {"a": None, "b": "b"}

@@ -24,7 +24,7 @@ PATIENCE = DynamoDBTimeouts(connect=2.0, read=0.5, operation=60.0)
 async def _line(name: str, region: str = REGION) -> str:
     """What whoever starts the service is told."""
     with pytest.raises(StoreError) as caught:
-        await DynamoDBStore.open(name, region=region, patience=PATIENCE)
+        await DynamoDBStore.open(name, region=region, timeouts=PATIENCE)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -68,7 +68,6 @@ def _no_index_sort_key(table: Any) -> None:
 async def test_a_table_of_another_shape_is_refused(
     sdk: Any, table_name: str, spoil: Callable[[Any], None], fault: str
 ) -> None:
-    """Before the first call, and not by it."""
     spoiled = deepcopy(dict(TABLE))
     spoil(spoiled)
     _declare_keys_only(spoiled)
@@ -91,14 +90,12 @@ def _declare_keys_only(table: Any) -> None:
 
 @pytest.mark.usefixtures("table_name")
 async def test_a_table_that_is_not_there_is_refused() -> None:
-    """A slip of the pen, or a stack that was not deployed."""
     assert (
         await _line("nothing") == f"TABLE_NAME: table nothing in {REGION}: there is no such table"
     )
 
 
 async def test_a_table_in_another_region_is_refused(table_name: str) -> None:
-    """The line tells where it was looked for."""
     line = await _line(table_name, "eu-central-2")
 
     assert line == f"TABLE_NAME: table {table_name} in eu-central-2: there is no such table"
@@ -140,7 +137,6 @@ async def test_a_table_in_another_region_is_refused(table_name: str) -> None:
 async def test_a_table_that_does_not_serve_us_stops_the_start(
     proxy: Proxy, table_name: str, operation: str, planned: list[Fault], fault: str
 ) -> None:
-    """Whether that will pass or not."""
     proxy.plan(operation, *planned)
 
     assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}"
@@ -171,7 +167,7 @@ async def test_a_table_that_does_not_serve_us_stops_the_start(
         ),
     ],
 )
-async def test_a_process_without_access_is_told_what_it_lacks(
+async def test_start_without_access_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
     table_name: str,
     unset: str,
@@ -179,7 +175,6 @@ async def test_a_process_without_access_is_told_what_it_lacks(
     region: str,
     fault: str,
 ) -> None:
-    """Credentials, region, endpoint, profile."""
     for name in filter(None, [unset, "AWS_REGION", "AWS_DEFAULT_REGION"]):
         monkeypatch.delenv(name, raising=False)
     for name, value in set_to.items():
@@ -203,7 +198,6 @@ def environment(monkeypatch: pytest.MonkeyPatch, dynamodb: Engine, table_name: s
 def test_a_missing_table_is_exit_status_1(
     environment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And one line, no traceback (D25)."""
     assert main(["serve"]) == 1
 
     line = f"TABLE_NAME: table {environment} in {REGION}: there is no such table\n"
@@ -218,7 +212,6 @@ async def _described(name: str, url: str) -> tuple[Any, Any]:
 
 
 async def test_a_table_is_made_as_the_schema_has_it(environment: str, dynamodb: Engine) -> None:
-    """Making it again changes nothing."""
     made = [await create_table(environment, region=REGION) for _ in range(2)]
     store = await DynamoDBStore.open(environment, region=REGION)
     await store.close()
@@ -234,7 +227,6 @@ async def test_a_table_is_made_as_the_schema_has_it(environment: str, dynamodb: 
 
 
 async def test_a_table_that_cannot_be_made_is_one_line(proxy: Proxy) -> None:
-    """As one that cannot be used."""
     proxy.plan("CreateTable", faults.refuse("AccessDeniedException"))
 
     with pytest.raises(StoreError) as caught:
@@ -247,7 +239,6 @@ async def test_a_table_that_cannot_be_made_is_one_line(proxy: Proxy) -> None:
 def test_seed_makes_the_table_and_fills_it(
     environment: str, dynamodb: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second time it is only filled."""
     assert main(["seed", "--create-table"]) == 0
     first = capsys.readouterr().out.splitlines()
     assert main(["seed", "--create-table"]) == 0
@@ -262,7 +253,6 @@ def test_seed_makes_the_table_and_fills_it(
 def test_seed_makes_no_table_where_none_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file needs no making."""
     monkeypatch.delenv("TABLE_NAME")
 
     assert main(["seed", "--create-table"]) == 1

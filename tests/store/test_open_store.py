@@ -14,7 +14,6 @@ ITEM: Item = {"pk": "a", "sk": "one"}
 
 
 async def test_without_a_name_the_table_is_the_file(tmp_path: Path) -> None:
-    """It is there the next time."""
     for _ in range(2):
         store = await open_store("", tmp_path / "agent.db", region="", max_calls=1)
         await store.put(ITEM)
@@ -24,7 +23,6 @@ async def test_without_a_name_the_table_is_the_file(tmp_path: Path) -> None:
 
 
 async def test_with_a_name_the_table_is_in_dynamodb(tmp_path: Path, table_name: str) -> None:
-    """It is there the next time, and no file is."""
     found = []
     for _ in range(2):
         store = await open_store(table_name, tmp_path / "agent.db", region=REGION, max_calls=1)
@@ -37,7 +35,6 @@ async def test_with_a_name_the_table_is_in_dynamodb(tmp_path: Path, table_name: 
 
 
 def test_a_process_without_a_table_in_aws_does_not_import_its_library(tmp_path: Path) -> None:
-    """It has no AWS, and starts the quicker."""
     program = (
         "import asyncio, pathlib, sys\n"
         "import agent.app\n"

@@ -1,8 +1,7 @@
 """A table of the predecessor, or of its sibling, served as it is.
 
-Each file of `predecessor/` is one item as `aws dynamodb put-item --item` takes it, in the shapes of
-seed sections A7 to A9 and B3 to B6, with invented people. Calls are set up and led by the code of
-production, at a time when none of the items has expired.
+Each file of `predecessor/` is one item as `aws dynamodb put-item --item` takes it, with invented
+people. Calls are set up and run by the code of production, at a time before the items expire.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from agent.llm import NO_SCRIPT, OfflineModel
 from agent.ports import LanguageModel, Store
 from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
-from agent.store.call_state.history_loader import read_back
+from agent.store.call_state.history_loader import load_history
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import record as records
@@ -131,7 +130,6 @@ async def parsed(store: Store, name: str) -> tuple[UseCase, tuple[str, ...]]:
 
 
 async def test_every_record_is_listed(store: Store) -> None:
-    """By the index, with nothing else in it; so this file misses none."""
     names = [name for name, _, _ in await records.use_cases(store)]
 
     assert names == sorted(WARNINGS) == sorted(VOICES)
@@ -139,7 +137,6 @@ async def test_every_record_is_listed(store: Store) -> None:
 
 @pytest.mark.parametrize("name", WARNINGS)
 async def test_every_record_is_read_with_these_remarks_only(store: Store, name: str) -> None:
-    """Tools and keys as JSON text, an attribute the relay does not know (A8, B4, B5)."""
     use_case, warnings = await parsed(store, name)
 
     assert list(warnings) == [f"{name}.{warning}" for warning in WARNINGS[name]]
@@ -148,7 +145,6 @@ async def test_every_record_is_read_with_these_remarks_only(store: Store, name: 
 
 
 async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
-    """With its quotes and lines."""
     use_case, _ = await parsed(store, "encodedPromptUseCase")
 
     assert use_case.prompt == (
@@ -157,7 +153,6 @@ async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
 
 
 async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
-    """The guide keeps its one odd tool; a key of a tool that is not here is told to the model."""
     guide, _ = await parsed(store, "albertEinsteinUseCase")
     reception, _ = await parsed(store, "defaultUseCase")
 
@@ -172,7 +167,6 @@ async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
 async def test_call_is_set_up_and_led_by_every_record(
     tmp_path: Path, store: Store, clock: Clock, name: str
 ) -> None:
-    """The caller hears this voice and this greeting, and is answered by a model."""
     await store.merge(IDA, "profile", {"useCase": name})
 
     async with serving(tmp_path, store, clock) as server:
@@ -198,7 +192,6 @@ async def test_call_is_set_up_and_led_by_every_record(
 async def test_key_of_an_old_record_runs_its_tool_on_old_data(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
-    """The line is spoken, the tool is forced, its result is told (A13, B5)."""
     async with serving(tmp_path, store, clock) as server, server.twilio.call(From=TOM) as call:
         await call.play_out()
         await call.press("2")
@@ -210,7 +203,6 @@ async def test_key_of_an_old_record_runs_its_tool_on_old_data(
 async def test_prompt_is_filled_for_a_caller_of_the_old_table(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
-    """Every occurrence, with name and address of the profile (A6, B3, D24)."""
     async with serving(tmp_path, store, clock) as server:
         relay = await server.relay(From=IDA)
         (item,) = await server.items(relay.fields["CallSid"], "connection")
@@ -224,7 +216,6 @@ async def test_prompt_is_filled_for_a_caller_of_the_old_table(
 
 
 async def test_history_of_the_old_table_is_told(tmp_path: Path, store: Store, clock: Clock) -> None:
-    """Without address, with misspelled remarks, of the sibling; not without items (A7.5, B6)."""
     record = {"prompt": "Sell pizza. <<CALLER_HISTORY>>"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
     sibling = load_document(FOLDER / "order-sibling.json")
@@ -250,7 +241,6 @@ async def test_history_of_the_old_table_is_told(tmp_path: Path, store: Store, cl
 async def test_reception_offers_the_other_records(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
-    """Title, description and key of each, in the prompt (B3)."""
     await store.merge(TOM, "profile", {"useCase": "defaultUseCase"})
 
     async with serving(tmp_path, store, clock) as server:
@@ -275,7 +265,6 @@ async def test_profiles_are_read(store: Store) -> None:
 async def test_record_loaded_as_a_file_is_a_version_and_served(
     tmp_path: Path, empty: Store, clock: Clock
 ) -> None:
-    """What `seed --profile FILE` does to a document of the old loaders."""
     for path in FILES:
         await seed_file(empty, path, now=NOW)
 
@@ -290,7 +279,7 @@ async def test_record_loaded_as_a_file_is_a_version_and_served(
 
 
 async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store) -> None:
-    """Its prompt is filled already; it has no token, so nobody can take its call (A7.3, D4)."""
+    """It has no token, so no socket can open its call."""
     session = await store.get(CALL, "connection") or {}
     record = await store.get(str(session["useCase"]), "configuration") or {}
 
@@ -302,8 +291,8 @@ async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store
     assert [tool.name for tool in use_case.tools] == [
         "PlaceOrderFunction", "CheckRestaurantPickUpTime", "CheckRestaurantDeliveryTime",
     ]  # fmt: skip
-    assert await spend_token(store, CALL, "", NOW.timestamp()) is TokenUse.REFUSED
-    assert await spend_token(store, CONNECTION, "", NOW.timestamp()) is TokenUse.REFUSED
+    assert (await spend_token(store, CALL, "", NOW.timestamp())).use is TokenUse.REFUSED
+    assert (await spend_token(store, CONNECTION, "", NOW.timestamp())).use is TokenUse.REFUSED
 
 
 ORDER = ToolCall(
@@ -331,11 +320,7 @@ TOLD = ToolResult(
 
 
 async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
-    """One item per tool result, found by its key's suffix after the message that asked (A7.4).
-
-    Ids are brought to the form every provider accepts.
-    """
-    facts = (await read_back(store, CALL)).facts
+    facts = (await load_history(store, CALL)).facts
 
     assert facts == [
         CallerSaid("One small Lanternfish to go, how long does it take?"),
@@ -348,8 +333,7 @@ async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
 
 
 async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) -> None:
-    """Both results stand in one message, which the predecessor stored as two (D10)."""
-    history = History((await read_back(store, CALL)).facts)
+    history = History((await load_history(store, CALL)).facts)
 
     history.append(CallerSaid("One thing more."))
 
@@ -363,12 +347,9 @@ async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) 
 
 
 async def test_chat_of_the_sibling_is_passed_over(store: Store) -> None:
-    """Messages in the form of OpenAI lie under the id of a connection, which no call of ours has.
-
-    They are gone after a day. Reading them would be a second reader for what nobody can take up.
-    """
+    """They are in the form of OpenAI, under a connection id, and expire in a day."""
     assert len(await store.query(CONNECTION, "chat::")) == 5
-    assert (await read_back(store, CONNECTION)).facts == []
+    assert (await load_history(store, CONNECTION)).facts == []
 
 
 def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) -> CallToolExecutor:
@@ -394,7 +375,6 @@ async def _told(toolbox: CallToolExecutor, name: str, **arguments: object) -> An
 
 
 async def test_past_orders_are_told(store: Store, clock: Clock) -> None:
-    """Without an address, without items, with either spelling of the remarks (A7.5, B6)."""
     toolbox = _call(store, clock, IDA, "restaurantOrderingUseCase", "CA1")
 
     told = await _told(toolbox, "CheckPastOrdersFunction")
@@ -432,7 +412,6 @@ async def test_past_orders_are_told(store: Store, clock: Clock) -> None:
 async def test_past_orders_are_those_of_the_caller(
     store: Store, clock: Clock, caller: str, call_id: str, ordered: list[str]
 ) -> None:
-    """Who could not be recognised has those of the call alone (A7.2)."""
     toolbox = _call(store, clock, caller, "restaurantOrderingUseCase", call_id)
 
     told = await _told(toolbox, "CheckPastOrdersFunction")
@@ -441,7 +420,6 @@ async def test_past_orders_are_those_of_the_caller(
 
 
 async def test_order_of_the_sibling_is_told(store: Store, clock: Clock) -> None:
-    """Its key ends with a piece of a connection's id (B6)."""
     sibling = load_document(FOLDER / "order-sibling.json")
     await store.put({**sibling, "pk": TOM})
 
@@ -453,7 +431,7 @@ async def test_order_of_the_sibling_is_told(store: Store, clock: Clock) -> None:
 
 
 async def test_order_is_taken_by_the_old_record(store: Store, clock: Clock) -> None:
-    """It has no menu: the lines are those of the model, the total is ours (A12, D19)."""
+    """It has no menu: the lines are those of the model, the total is ours."""
     toolbox = _call(store, clock, IDA, "restaurantOrderingUseCase", "CA1")
     line = {"line_item": "small Lanternfish", "additonal_details": "olives", "line_amount": 14}
 
@@ -490,7 +468,6 @@ async def test_order_is_taken_by_the_old_record(store: Store, clock: Clock) -> N
 
 
 async def test_apartments_are_found(store: Store, clock: Clock) -> None:
-    """In the data as JSON text (B5)."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
 
     listed = await _told(toolbox, "ListAvailableApartmentsFunction", date="2026-04-10", budget=1500)
@@ -509,7 +486,6 @@ async def test_apartments_are_found(store: Store, clock: Clock) -> None:
 async def test_slot_of_the_old_table_is_booked_beside_an_old_booking(
     store: Store, clock: Clock
 ) -> None:
-    """The slot is taken away, and both visits are the caller's (B5)."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
     wanted = {"date": "2026-03-06", "type": "in-person", "apartmentType": "studio"}
 
@@ -535,7 +511,6 @@ async def test_slot_of_the_old_table_is_booked_beside_an_old_booking(
 async def test_person_is_asked_for_in_the_words_of_the_old_schema(
     store: Store, clock: Clock
 ) -> None:
-    """A record's schema replaces ours, so the model uses its names."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
 
     told = await _told(

@@ -38,7 +38,6 @@ EINSTEIN_GREETING = (
 
 
 async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> None:
-    """What was agreed on the phone is what stands in the table, once."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         total = await call.say("that's all")
@@ -64,7 +63,6 @@ async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> N
 
 
 async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
-    """The kitchen must know where to drive."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza for delivery")
         await call.say("it's twelve main street apartment four")
@@ -76,7 +74,6 @@ async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
 
 
 async def test_order_said_yes_to_twice_is_stored_once(server: Server) -> None:
-    """An eager caller gets one pizza."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a house salad for pickup")
         await call.say("that's all")
@@ -104,7 +101,6 @@ async def ordered_before(server: Server, *lines: Mapping[str, object]) -> None:
 
 
 async def test_same_as_last_time_is_ordered_again_at_prices_of_today(server: Server) -> None:
-    """The caller hears what it was and what it costs now, and says yes to that."""
     line = {"line_item": "Large Pepperoni with mushrooms", "additonal_details": "no red onion"}
     await ordered_before(server, line)
 
@@ -135,7 +131,6 @@ async def test_same_as_last_time_is_ordered_again_at_prices_of_today(server: Ser
 
 
 async def test_what_is_gone_from_the_menu_since_last_time_is_said(server: Server) -> None:
-    """And what is left is offered."""
     await ordered_before(server, {"line_item": "Small Hawaiian"}, {"line_item": "Tomato Soup"})
 
     async with server.twilio.call(From=ADA) as call:
@@ -146,7 +141,6 @@ async def test_what_is_gone_from_the_menu_since_last_time_is_said(server: Server
 
 
 async def test_address_that_was_spelled_is_saved_and_told_in_the_next_call(server: Server) -> None:
-    """After it was read back; nothing else of the profile is lost."""
     await server.know(GRACE, useCase="restaurantOrderingUseCase")
 
     async with server.twilio.call(From=GRACE) as call:
@@ -165,7 +159,6 @@ async def test_address_that_was_spelled_is_saved_and_told_in_the_next_call(serve
 
 
 async def test_tour_is_booked_and_found_again(server: Server) -> None:
-    """A tour moves from the free slots to the caller, and the caller hears of it."""
     day = (datetime.now(UTC) + timedelta(days=1)).date()
     slots = await server.items("availableApartmentAppointments", f"{day}::")
     keys = [str(item["sk"]).split("::") for item in slots]
@@ -191,7 +184,6 @@ async def test_tour_is_booked_and_found_again(server: Server) -> None:
 
 
 async def test_guide_talks_about_physics_and_goes_on(server: Server) -> None:
-    """A chat without tools keeps its thread over turns."""
     await server.know(STRANGER, useCase="albertEinsteinUseCase")
 
     async with server.twilio.call(From=STRANGER) as call:
@@ -205,7 +197,6 @@ async def test_guide_talks_about_physics_and_goes_on(server: Server) -> None:
 async def test_newcomer_is_known_and_served_otherwise_in_the_next_call(
     service_settings: Settings, server: Server
 ) -> None:
-    """Name and choice are saved without erasing each other, and route the next call."""
     await server.know(STRANGER, useCase="defaultUseCase", email="ada@example.com")
 
     async with server.twilio.call(From=STRANGER) as call:
@@ -222,7 +213,6 @@ async def test_newcomer_is_known_and_served_otherwise_in_the_next_call(
 
 
 async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None:
-    """The agent hangs up, after its last words were played and not before."""
     async with server.twilio.call(From=ADA) as call:
         goodbye = await call.say("no bye")
         ended_at_once = call.ending
@@ -237,7 +227,6 @@ async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None
 
 
 async def test_caller_who_asks_for_a_person_gets_one(server: Server) -> None:
-    """The call is given back with its story, and the action URL dials."""
     record = {"handoffNumber": "+15550100999"}
     await server.store.merge("restaurantOrderingUseCase", "configuration", record)
 
@@ -255,7 +244,6 @@ async def test_caller_who_asks_for_a_person_gets_one(server: Server) -> None:
 
 
 async def test_caller_who_asks_for_a_person_where_nobody_is_hears_so(server: Server) -> None:
-    """Without a number of a person the agent takes the caller back and says why."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("i want to talk to a person")
         ending = await heard_out(call)
@@ -267,7 +255,6 @@ async def test_caller_who_asks_for_a_person_where_nobody_is_hears_so(server: Ser
 
 
 async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> None:
-    """A key with a line and a function does both, in that order."""
     async with server.twilio.call(From=GRACE) as call:
         await call.play_out()
         await call.press("1")
@@ -278,7 +265,7 @@ async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> Non
 
 
 async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
-    """The model has no choice: the request names the tool."""
+    """The request to the model names the tool."""
     store = await seeded(MemoryStore())
     listed = ToolCall("x", "ListAvailableApartmentsFunction", "{}")
     model = ScriptedModel([[listed, StopReason.TOOLS], ["A studio is free.", StopReason.END]])
@@ -296,7 +283,6 @@ async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
 
 
 async def test_keys_without_a_binding_are_harmless(server: Server) -> None:
-    """Keys without a meaning go to the model, and the call goes on."""
     async with server.twilio.call(From=GRACE) as call:
         for key in "*#":
             await call.press(key)
@@ -306,7 +292,6 @@ async def test_keys_without_a_binding_are_harmless(server: Server) -> None:
 
 
 async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) -> None:
-    """The table holds the words up to the cut, and the next turn comes after them."""
     await server.know(STRANGER, useCase="albertEinsteinUseCase")
 
     async with server.twilio.call(From=STRANGER) as call:
@@ -328,7 +313,6 @@ async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) ->
 
 
 async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) -> None:
-    """The stream is closed, the cycle is closed, and nothing of the reply comes late (D6, D9)."""
     store = await seeded(MemoryStore())
     endless: list[Step] = ["Well, that is a long story. ", 3_600.0, "Too late. ", StopReason.END]
     model = ScriptedModel([endless, ["Short, then.", StopReason.END]])
@@ -368,7 +352,6 @@ async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None
 
 
 async def test_partial_words_start_no_turn(tmp_path: Path) -> None:
-    """Only final words are a turn: one request, one entry of the caller."""
     store = await seeded(MemoryStore())
     model = ScriptedModel([["Yes.", StopReason.END]])
 
@@ -387,7 +370,6 @@ async def test_partial_words_start_no_turn(tmp_path: Path) -> None:
 
 
 async def test_answer_after_tools_is_told_and_stored(server: Server) -> None:
-    """Each tool call has its result in the table, and the words follow it (D10, D11)."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a house salad for pickup")
         await call.say("that's all")
@@ -415,7 +397,7 @@ class LeavingStore(MemoryStore):
 
 
 async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) -> None:
-    """Operators see it, the caller does not, and all is written once the table is back."""
+    """Metrics show it, and all is written once the table is back."""
     store = LeavingStore()
     await seeded(store)
     model = ScriptedModel([["Yes.", StopReason.END], ["You are welcome.", StopReason.END]])
@@ -439,7 +421,6 @@ async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) 
 
 
 async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -> None:
-    """Empty arguments, percent signs and two calls at once do no harm (D10, D14)."""
     store = await seeded(MemoryStore())
     calls: list[Step] = [
         "Let me look. ",
@@ -463,7 +444,6 @@ async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -
 
 
 async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
-    """A model without tools gets no tool configuration."""
     store = await seeded(MemoryStore())
     record = {"tools": "[]", "dtmfHandlers": "{}"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
@@ -479,7 +459,7 @@ async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
 
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
-    """The clock may stand still: each fact has a place of its own."""
+    """Each fact has a position of its own, also if the clock stands still."""
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused", STACK_USE_CASE="albertEinsteinUseCase")
 
@@ -514,7 +494,7 @@ class _GatedStore(MemoryStore):
 
 
 async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) -> None:
-    """An order outlives the line, and its result is written down."""
+    """The tool finishes after the hang-up, and its result is written."""
     store = _GatedStore()
     await seeded(store)
 
@@ -526,7 +506,7 @@ async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) 
             await call.prompt("yes")
             await store.is_reached.wait()
             ending = await call.hang_up()
-            active = server.calls.lines.active
+            active = server.calls.active_calls.count
             store.gate.set()
         await server.calls.until_quiet()
         (order,) = await server.orders(ADA)
@@ -540,7 +520,6 @@ async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) 
 
 @pytest.mark.parametrize("caller", [ADA, "client:ada.example"])
 async def test_known_caller_is_greeted_and_told_about_by_name(server: Server, caller: str) -> None:
-    """Greeting and prompt are the caller's own, for numbers and for app users."""
     await server.know(caller, firstName="Ada", lastName="Example", email="ada@example.com")
 
     relay = await server.relay(From=caller)
@@ -558,7 +537,6 @@ async def test_known_caller_is_greeted_and_told_about_by_name(server: Server, ca
     ["+15550100051", "anonymous", "Restricted", "+266696687", "sip:ada@example.com", "whatsapp:+1"],
 )
 async def test_unknown_caller_gets_the_greeting_for_strangers(server: Server, caller: str) -> None:
-    """The agent uses no name that the caller did not give."""
     relay = await server.relay(From=caller)
 
     assert relay.attributes["welcomeGreeting"] == (
@@ -569,7 +547,7 @@ async def test_unknown_caller_gets_the_greeting_for_strangers(server: Server, ca
 
 
 async def test_callers_without_a_number_share_nothing(server: Server) -> None:
-    """What one withheld number orders, the next one does not find."""
+    """Orders of one withheld number are not found by the next caller."""
     async with server.twilio.call(From="anonymous") as first:
         await first.say("a house salad for pickup")
         await first.say("that's all")
@@ -583,7 +561,6 @@ async def test_callers_without_a_number_share_nothing(server: Server) -> None:
 
 
 async def test_name_of_a_caller_without_a_number_is_not_kept(table: Path) -> None:
-    """There is no profile that all withheld numbers would share."""
     async with (
         serving(settings_for(table, STACK_USE_CASE="defaultUseCase")) as server,
         server.twilio.call(From="anonymous") as call,
@@ -596,7 +573,6 @@ async def test_name_of_a_caller_without_a_number_is_not_kept(table: Path) -> Non
 
 
 async def test_keys_and_words_are_written_down_alike(server: Server) -> None:
-    """What the caller pressed is part of what was said."""
     async with server.twilio.call(From=GRACE) as call:
         await call.press("3")
         await call.reply()
@@ -606,7 +582,6 @@ async def test_keys_and_words_are_written_down_alike(server: Server) -> None:
 
 
 async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
-    """The caller hears a sentence, closed like every other, and the call goes on."""
     store = await seeded(MemoryStore())
     fault = ModelError(ReplyFault.UNAVAILABLE)
     model = ScriptedModel([[fault], ["Now it works.", StopReason.END]])
@@ -623,7 +598,6 @@ async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
 
 
 async def test_relay_that_loses_the_line_is_told_what_to_say(server: Server) -> None:
-    """A broken connection ends the session here and leads to another one."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
         ending = await call.fail()

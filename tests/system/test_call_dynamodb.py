@@ -17,7 +17,6 @@ ADA = "+15550100001"
 async def test_what_was_agreed_on_the_phone_stands_in_dynamodb(
     table_name: str, tmp_path: Path
 ) -> None:
-    """As it does in the file, and nothing else is written."""
     settings = settings_for(tmp_path / "unused.db", TABLE_NAME=table_name, AWS_REGION=REGION)
 
     async with serving(settings) as server:

@@ -123,8 +123,8 @@ async def test_what_is_said_while_the_disk_is_full_is_written_when_it_has_room_a
         assert await callers_words(stage.server, call) == [
             "are you open", "where are you", "do you deliver", "thank you",
         ]  # fmt: skip
-    assert "journal.delayed" in [each["event"] for each in logs]
-    assert "journal.caught_up" in [each["event"] for each in logs]
+    assert "write_queue.delayed" in [each["event"] for each in logs]
+    assert "write_queue.caught_up" in [each["event"] for each in logs]
 
 
 async def test_hanging_tool_and_full_disk_hold_up_no_other_call(disk: Disk, stage: Stage) -> None:

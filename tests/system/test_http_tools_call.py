@@ -24,16 +24,15 @@ NAME = "flowerShop"
 ORIGIN = "https://orders.example.com"
 FOUND = reply(body='{"status": {"text": "on its way"}, "eta": "at noon", "internal": "x"}')
 SCRIPT = {
-    "slots": {"number": {"kind": "pattern", "pattern": ["\\b\\d{4,8}\\b"]}},
-    "calls": {"OrderStatusFunction": {"number": "{slot.number}"}},
-    "rules": [
-        {"when": ["tool = OrderStatusFunction", "failed"], "say": "I cannot see that order."},
-        {
-            "when": ["tool = OrderStatusFunction"],
-            "say": "It is {result.state} and arrives {result.arrives}.",
-        },
-        {"when": ["fresh.number"], "call": "OrderStatusFunction"},
-    ],
+    "slots": {"number": {"kind": "pattern", "phrases": ["\\d{4,8}"]}},
+    "intents": [{"when": ["fresh.number"], "call": "OrderStatusFunction"}],
+    "tools": {
+        "OrderStatusFunction": {
+            "arguments": {"number": "{slot.number}"},
+            "done": [{"say": "It is {result.state} and arrives {result.arrives}."}],
+            "failed": [{"say": "I cannot see that order."}],
+        }
+    },
     "fallback": ["Which order do you mean?"],
     "trouble": ["That did not work."],
     "done": ["That is done."],

@@ -18,16 +18,19 @@ from tests.waiting import until
 STRANGER = "+15550100050"
 NOWHERE = {"url": "http://127.0.0.1:9/mcp"}
 SCRIPT = {
-    "rules": [
-        {"when": ["tool = shop__hours", "not failed"], "say": "They say: {result.result}"},
-        {"when": ["tool = market__price", "not failed"], "say": "That is {result.price} dollars."},
-        {"when": ["tool", "failed"], "say": "I cannot find that out at the moment."},
-        {"hears": ["open"], "call": "shop__hours", "say": "Let me look."},
-        {"hears": ["pear"], "call": "market__price", "say": "Let me see."},
+    "intents": [
+        {"name": "hours", "phrases": ["open"], "call": "shop__hours", "say": "Let me look."},
+        {"name": "price", "phrases": ["pear"], "call": "market__price", "say": "Let me see."},
     ],
-    "calls": {"market__price": {"fruit": "pear"}, "shop__hours": {}},
+    "tools": {
+        "shop__hours": {"done": [{"say": "They say: {result.result}"}]},
+        "market__price": {
+            "arguments": {"fruit": "pear"},
+            "done": [{"say": "That is {result.price} dollars."}],
+        },
+    },
     "fallback": ["I do not know."],
-    "trouble": ["That did not work."],
+    "trouble": ["I cannot find that out at the moment."],
     "done": ["That is done."],
 }
 RECORD: Item = {
@@ -75,7 +78,7 @@ async def test_call_goes_on_when_a_server_dies_and_the_next_does_without(
             await server.store.put(RECORD)
             async with server.twilio.call(From=STRANGER) as call:
                 await peer.kill()
-                await until(lambda: server.calls.tool_sources_away == ("shop",))
+                await until(lambda: server.calls.resources.tool_registry.unreachable == ("shop",))
                 hours = await call.say("when are you open", cycles=2)
                 price = await call.say("what is a pear", cycles=2)
             async with server.twilio.call(From=STRANGER) as next_call:

@@ -23,7 +23,7 @@ from agent.call.messages import ToolResult
 from agent.errors import StoreError
 from agent.ports import Store
 from agent.store import open_store
-from agent.store.call_state.history_loader import read_back
+from agent.store.call_state.history_loader import load_history
 from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases.use_case import Profile
@@ -47,7 +47,7 @@ class Worker:
 
     async def lead(self, call: int) -> None:
         """Bring a call to its end."""
-        found = await insist(lambda: read_back(self._store, script.call_sid(call)))
+        found = await insist(lambda: load_history(self._store, script.call_sid(call)))
         self._compare(call, found.facts)
         journal = self._journals.open(script.call_sid(call), script.STARTED_MS, found.next_sequence)
         for position in range(script.FACTS):

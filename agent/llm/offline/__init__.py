@@ -1,23 +1,400 @@
-"""The rule language of the offline model.
+"""The offline model: answers from the script of a use case, without an account or a network.
 
-A script is JSON, `offline.json` in the folder of a use case. It declares
+It replaces a language model in a terminal, in tests and under load. It understands what its script
+lists (`agent.llm.offline.script`), and says so if it does not understand.
 
-- what to listen for: `vocabularies` (values with synonyms), `intents` (patterns), `slots` (values
-  filled from the caller's words), `lines` (lists such as an order, see `dictation`) and `prompt`
-  (patterns that read the system prompt);
-- what to say: `questions`, `phrases`, and the lists `fallback`, `trouble` and `done`;
-- what to do: `calls` (arguments of each tool), `updates` (on every turn slots are set or cleared,
-  and what a tool told is read into a list of lines) and `rules`, of which the first whose `when`
-  and `hears` hold and whose call is offered answers. Only rules with the condition `tool` answer a
-  tool result, or else `trouble` or `done`.
+- It keeps no state: what the caller wants, the last question and the results of tools are read from
+  the messages of each request. Of an interrupted question the end is not in the messages, so a
+  "yes" after it confirms nothing.
+- It returns an empty summary, and `agent.call.summarization` makes an extract instead.
 
-A **path** such as `slot.size` or `done.PlaceOrderFunction.message` looks a value up in what is
-known. A **condition** is `[not] path`, or `path = value` (also `!=`, `<`, `>`); all conditions of a
-list must hold. A **template** is a sentence with fields `{path|filter|...}`; a part in square
-brackets is left out when a field in it is empty. A **pattern** is a list of regular expressions,
-any of which is found as whole words in the text as `words.normalise` gives it.
-
-Everything is parsed and checked at load, so that a name mistyped in a script stops the start and
-not a call. Rejected: a general expression language. The scripts need comparing and joining; more
-would have to be documented, tested and sandboxed.
+Rejected: replaying recorded replies. They fit one conversation only, and call no tools.
 """
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import msgspec
+
+from agent.call.history import CALLER_WAITS, STILL_RUNNING
+from agent.call.messages import (
+    Choice,
+    ForcedTool,
+    Message,
+    Part,
+    ReplyPiece,
+    ReplyRequest,
+    Role,
+    Stopped,
+    StopReason,
+    Text,
+    TextPiece,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from agent.call.resumption import BROKEN_OFF
+from agent.call.summarization import SUMMARIZE
+from agent.llm.offline.order import Order, OrderReader
+from agent.llm.offline.script import (
+    MAX_ELEMENTS,
+    Intent,
+    Script,
+    holds,
+    load,
+    look_up,
+    pattern,
+    recognise,
+    render,
+    value_of,
+)
+from agent.llm.offline.words import date_of_prompt, normalise, plain, split_notes
+
+OFFLINE_NOTICE = (
+    "This is the offline model: a script that recognises some sentences, not a language model."
+)
+"""Shown when a conversation with this model starts."""
+
+NO_SCRIPT = """{
+  "intents": [],
+  "tools": {"*": {"done": [{"when": ["result.message"], "say": "{result.message}"}]}},
+  "fallback": [
+    "I am a script, and for this agent I have no lines. A language model would answer you here."
+  ],
+  "trouble": ["That did not work."], "done": ["That is done."]
+}"""
+"""The script of a use case that has none."""
+
+_WORD = re.compile(r"\S+\s*")
+_KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
+_ANSWER_WITH = "Answer with this text"
+"""The beginning of the note about a key with a fixed answer."""
+_LAST_RESORT = "I am sorry, I do not know what to say."
+_LONG = 500
+"""Characters of a message after which the model yields to the event loop."""
+
+
+class OfflineModel:
+    """`ports.LanguageModel` from a script; deterministic, and raises only while it is built.
+
+    Args:
+        script_json: The script. Raises `UseCaseError` if it is broken.
+        name: For metrics.
+        today: The date if the system prompt has none.
+        seconds_per_piece: Pause before each piece of a reply.
+    """
+
+    def __init__(
+        self,
+        script_json: str,
+        *,
+        name: str = "offline:",
+        today: date | None = None,
+        seconds_per_piece: float = 0.0,
+    ) -> None:
+        self._script = load(script_json)
+        self._reader = OrderReader(self._script.menu)
+        self._name = name
+        self._today = today
+        self._seconds_per_piece = seconds_per_piece
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def warm(self) -> None:
+        """Nothing to connect to."""
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+        """Stream the answer word by word, then the tool call if there is one; a word is a token."""
+        answer = await self._answer(request)
+        for piece in _pieces(answer, len(request.messages)):
+            await asyncio.sleep(self._seconds_per_piece)
+            yield piece
+        parts = (_text(part) for message in request.messages for part in message.parts)
+        read = sum(len(text.split()) for text in (request.system, request.context, *parts))
+        written = answer.text.split() + answer.arguments.split() * bool(answer.call)
+        yield Usage(read, len(written))
+
+    async def _answer(self, request: ReplyRequest) -> Answer:
+        if request.system == SUMMARIZE:
+            return Answer("")
+        dialogue = Dialogue(self._script, self._reader, request, self._today)
+        for message in request.messages:
+            dialogue.read(message)
+            if sum(len(_text(part)) for part in message.parts) > _LONG:
+                await asyncio.sleep(0)
+        return dialogue.answer()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to say, and the tool to call after it; the text is empty only if there is a call."""
+
+    text: str
+    call: str = ""
+    arguments: str = "{}"
+    """JSON text."""
+
+
+@dataclass(slots=True)
+class State:
+    """What is known after some of the messages. The names of paths in a script are these fields."""
+
+    prompt: dict[str, list[dict[str, str]]]
+    offered: dict[str, bool]
+    slot: dict[str, object] = field(default_factory=dict)
+    order: Mapping[str, object] = field(default_factory=dict)
+    called: dict[str, bool] = field(default_factory=dict)
+    """Tools that succeeded, or still run."""
+    begins: bool = True
+    """The agent has said nothing yet."""
+    asked: str = ""
+    """The question that the caller heard last, to its end."""
+    heard: str = ""
+    """The caller's words in this turn."""
+    keys: str = ""
+    intent: dict[str, bool] = field(default_factory=dict)
+    fresh: dict[str, bool] = field(default_factory=dict)
+    """Slots that were filled in this turn."""
+    tool: str = ""
+    """The tool whose result came in this turn."""
+    result: dict[str, object] = field(default_factory=dict)
+    failed: bool = False
+
+
+class Dialogue:
+    """One request: its messages are read one by one, then it is answered."""
+
+    def __init__(
+        self, script: Script, reader: OrderReader, request: ReplyRequest, today: date | None
+    ) -> None:
+        told = f"{request.system}\n\n{request.context}"
+        may_call = request.choice is not Choice.NONE
+        self._script = script
+        self._reader = reader
+        self._forced = request.choice.name if isinstance(request.choice, ForcedTool) else ""
+        self._today = date_of_prompt(told) or today
+        prompt = {
+            name: [found.groupdict(default="") for found in re.finditer(text, told, re.MULTILINE)]
+            for name, text in script.prompt.items()
+        }
+        self._state = State(prompt, {tool.name: True for tool in request.tools if may_call})
+        self._see_order(Order())
+        self._questions = {
+            plain(text): name for name, texts in script.questions.items() for text in texts
+        }
+        self._spoken = ""
+        self._agent_turns = 0
+        self._dictated = ""
+        """What a note tells the agent to say."""
+        self._pending: dict[str, ToolCall] = {}
+        self._ran = set[str]()
+        """Tools that answered since the caller last spoke."""
+        self._is_running = False
+
+    def read(self, message: Message) -> None:
+        """Read the next message: first its tool results, then its words."""
+        if message.role is Role.AGENT:
+            self._read_agent(message)
+        elif not _says_nothing_new(message):
+            self._begin_turn()
+            for part in message.parts:
+                if isinstance(part, ToolResult) and part.call_id in self._pending:
+                    name = self._pending.pop(part.call_id).name
+                    self._read_result(name, part.content, is_error=part.is_error)
+            self._read_caller(" ".join(p.text for p in message.parts if isinstance(p, Text)))
+
+    def _begin_turn(self) -> None:
+        state = self._state
+        state.tool, state.result, state.failed, self._is_running = "", {}, False, False
+        state.heard, state.keys, state.intent, state.fresh = "", "", {}, {}
+        self._dictated = ""
+        self._see_order(self._order.at_rest)
+
+    def _see_order(self, order: Order) -> None:
+        self._order, self._state.order = order, order.view()
+
+    def _read_agent(self, message: Message) -> None:
+        self._agent_turns += 1
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                self._pending[part.id] = part
+            elif isinstance(part, Text):
+                said = plain(part.text)
+                self._spoken += f"{said} | "
+                ends = [
+                    (said.rfind(question) + len(question), name)
+                    for question, name in self._questions.items()
+                    if question in said
+                ]
+                self._state.asked, self._state.begins = max(ends, default=(0, ""))[1], False
+
+    def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
+        state = self._state
+        state.tool, state.result, state.failed = name, _json(content), is_error
+        state.asked = ""
+        self._is_running = content == STILL_RUNNING
+        self._ran.add(name)
+        if not is_error:
+            state.called[name] = True
+        self._update()
+
+    def _read_caller(self, text: str) -> None:
+        state, script = self._state, self._script
+        state.keys = "".join(_KEYS.findall(text))
+        speech, notes = split_notes(_KEYS.sub(r" \1 ", text))
+        for note in notes:
+            self._read_note(note)
+        words = normalise(speech)
+        if not words:
+            return
+        state.heard = words
+        self._ran = {state.tool} if state.tool else set()
+        state.intent = {
+            each.name: True for each in script.intents if pattern(each.phrases).search(words)
+        }
+        if script.menu.closed_by not in state.called:
+            is_repeating = bool(state.asked) and state.asked == script.menu.read_back
+            self._see_order(self._reader.read(words, self._order, is_repeating=is_repeating))
+        for name, slot in script.slots.items():
+            is_answer = state.asked in slot.answers and state.intent.keys().isdisjoint(slot.unless)
+            listed = state.prompt.get(slot.listed, [])
+            value = recognise(slot, words, self._today, listed, is_answer=is_answer)
+            if value not in (None, ""):
+                state.slot[name], state.fresh[name] = value, True
+        self._update()
+
+    def _read_note(self, note: str) -> None:
+        """Read a text to say, or the result of a tool that came after its turn."""
+        if note.startswith(_ANSWER_WITH):
+            self._dictated = note.partition(": ")[2].strip()
+        start, end = note.find("{"), note.rfind("}") + 1
+        name = next((name for name in self._state.called if name in note), "")
+        if name and 0 <= start < end:
+            content = note[start:end]
+            self._read_result(name, content, is_error="error" in _json(content))
+
+    def _update(self) -> None:
+        for update in self._script.updates:
+            if not all(holds(condition, self._look) for condition in update.when):
+                continue
+            for name, text in update.set.items():
+                self._state.slot[name] = value_of(text, self._look, self._script.lists)
+            for name in update.clear:
+                self._state.slot.pop(name, None)
+            if "order" in update.clear:
+                self._see_order(Order())
+            texts = value_of(update.order, self._look, self._script.lists)
+            if isinstance(texts, list):
+                self._see_order(self._reader.read_earlier(texts[:MAX_ELEMENTS], self._order))
+
+    def answer(self) -> Answer:
+        """The answer after all messages were read."""
+        if self._forced in self._state.offered:
+            return Answer("", self._forced, self._arguments(self._forced, {}))
+        if self._dictated:
+            return Answer(self._dictated)
+        for intent in self._candidates():
+            if (answer := self._try(intent)) is not None:
+                return answer
+        script, state = self._script, self._state
+        texts = script.trouble if state.failed else script.done if state.tool else script.fallback
+        return Answer(self._say(texts) or _LAST_RESORT)
+
+    def _candidates(self) -> Iterator[Intent]:
+        state, tools = self._state, self._script.tools
+        tool = tools.get(state.tool, tools.get("*"))
+        if self._is_running:
+            yield Intent(say=self._script.waiting)
+        elif state.tool and tool is not None:
+            yield from tool.failed if state.failed else tool.done
+        if state.heard or not state.tool:
+            yield from self._script.intents
+
+    def _try(self, intent: Intent) -> Answer | None:
+        """The answer of an intent, or `None` if it does not apply."""
+        if intent.phrases and intent.name not in self._state.intent:
+            return None
+        if not all(holds(condition, self._look) for condition in intent.when):
+            return None
+        missing = (ask for need, ask in intent.needs.items() if not holds(need, self._look))
+        question = next(missing, "")
+        text = question or intent.say
+        text = self._say((text,) if isinstance(text, str) else text)
+        if not question and intent.call in self._state.offered and intent.call not in self._ran:
+            return Answer(text, intent.call, self._arguments(intent.call, intent.arguments))
+        if intent.call and not question:
+            text = self._say((intent.otherwise,))
+        return Answer(text) if text else None
+
+    def _say(self, texts: Iterable[str]) -> str:
+        rendered = [render(text, self._look, self._script.lists) for text in texts]
+        return self._pick([text for text in rendered if text])
+
+    def _pick(self, texts: list[str] | tuple[str, ...]) -> str:
+        """The first text that was not said yet; after that in turn."""
+        new = (text for text in texts if plain(text) not in self._spoken)
+        return next(new, texts[self._agent_turns % len(texts)] if texts else "")
+
+    def _arguments(self, name: str, added: Mapping[str, object]) -> str:
+        tool = self._script.tools.get(name)
+        value = self._fill({**(tool.arguments if tool else {}), **added})
+        return msgspec.json.encode(value).decode()
+
+    def _fill(self, value: object) -> object:
+        match value:
+            case str():
+                return value_of(value, self._look, self._script.lists)
+            case dict():
+                filled = {name: self._fill(each) for name, each in value.items()}
+                return {name: each for name, each in filled.items() if each not in (None, "", [])}
+            case list():
+                return [self._fill(each) for each in value]
+            case _:
+                return value
+
+    def _look(self, path: str) -> object:
+        root, *names = path.split(".")
+        if root == "question":
+            return self._pick(self._script.questions[names[0]])
+        return look_up(getattr(self._state, root), names)
+
+
+def _says_nothing_new(message: Message) -> bool:
+    """The caller only waits, or the line broke: what was to be answered still is."""
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    said = " ".join(texts).replace(CALLER_WAITS, "").replace(f"[{BROKEN_OFF}]", "")
+    return len(texts) == len(message.parts) and not said.strip()
+
+
+def _json(text: str) -> dict[str, object]:
+    """The object in a JSON text, or an empty one."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:
+    pieces: list[ReplyPiece] = [TextPiece(word) for word in _WORD.findall(answer.text)]
+    if not answer.call:
+        return [*pieces, Stopped(StopReason.END)]
+    call = ToolCall(f"offline-{message_count}", answer.call, answer.arguments)
+    return [*pieces, call, Stopped(StopReason.TOOLS)]
+
+
+def _text(part: Part) -> str:
+    match part:
+        case ToolCall():
+            return part.arguments
+        case ToolResult():
+            return part.content
+        case _:
+            return part.text

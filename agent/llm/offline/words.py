@@ -1,30 +1,26 @@
-"""What callers say, read by rule: plain words, numbers, days and times of day.
+"""Plain words, numbers, days and times of day in what a caller said.
 
-Speech recognition gives lower case or sentences, "two" or "2", "2 p.m." or "2pm". `normalise`
-brings it to one form, and every pattern and vocabulary of a script is matched against that form:
-lower case, no punctuation, one space between words, numbers as digits ("fifteen hundred" is `1500`,
-"one-bedroom" is `1 bedroom`, "the third" is `the 3rd`), `am` and `pm` as words of their own.
+Speech recognition returns "two" or "2", "2 p.m." or "2pm". `normalise` brings a text to one form,
+which all phrases of a script are matched against: lower case, no punctuation, one space between
+words, numbers in digits ("fifteen hundred" is `1500`, "the third" is `the 3rd`), `am` and `pm` as
+separate words.
 
-All functions are total: any text gives an answer or `None`. Where a caller corrects themselves
-("monday, no, tuesday") the last mention counts.
+Every function accepts any text. If a caller corrects themselves, the last mention counts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-MAX_CHARACTERS = 4_000
-"""Of one caller message; what goes beyond it, at the front, is not read."""
+from agent.call.text import NUMBER_WORDS
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_UNITS += " fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+MAX_CHARACTERS = 4_000
+"""Longest caller message that is read; of a longer one, the end."""
+
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-_NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS.split())}
-_NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
 _ORDINAL_WORDS = {word: value for value, word in enumerate(_ORDINALS.split(), start=1)}
 _ORDINAL_WORDS |= {"twentieth": 20, "thirtieth": 30}
 _SCALES = {"hundred", "thousand"}
@@ -32,11 +28,13 @@ _SCALES = {"hundred", "thousand"}
 _APOSTROPHES = {
     word.replace("'", ""): word for word in ("that's", "what's", "don't", "i'm", "it's", "doesn't")
 }
-"""Recognition often drops them."""
+"""Speech recognition often leaves the apostrophe out."""
 
 _MONTHS = [date(2000, month, 1).strftime("%B").lower() for month in range(1, 13)]
 _WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
+_PLAIN_WORD = re.compile(r"[^\W_]+")
+_BRACKET = re.compile(r"[\[\]]")
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)+|[^\W_]+(?:'[^\W_]+)*")
 _GLUED_TIME = re.compile(r"(?<=\d)(am|pm)\b")
 _SPACED_TIME = re.compile(r"(?<=\d) ([ap]) m\b")
@@ -64,7 +62,7 @@ _BARE_TIME = re.compile(r"\b(?P<hour>\d{1,2}?):?(?P<minute>[0-5]\d)?\b")
 
 
 def normalise(text: str) -> str:
-    """The one form that patterns and vocabularies see; normalising it again changes nothing."""
+    """The form that phrases are matched against; normalising it again changes nothing."""
     lowered = text[-MAX_CHARACTERS:].lower().replace("\u2019", "'")
     tokens = [_APOSTROPHES.get(token, token).replace(",", "") for token in _TOKEN.findall(lowered)]
     joined = " ".join(_numbers_as_digits(tokens))
@@ -80,12 +78,12 @@ def _numbers_as_digits(tokens: list[str]) -> Iterator[str]:
 
 
 def _number_at(tokens: list[str], start: int) -> tuple[str, int]:
-    """What stands here, a number in digits, and how many words it takes."""
+    """The word or number at this position, and the number of words it takes."""
     first, *following = tokens[start : start + 12]
     if first in _ORDINAL_WORDS:
         return _ordinal(_ORDINAL_WORDS[first]), 1
-    if first in _NUMBER_WORDS:
-        return _number(_NUMBER_WORDS[first], following)
+    if first in NUMBER_WORDS:
+        return _number(NUMBER_WORDS[first], following)
     if _is_short_number(first) and following and following[0] in _SCALES:
         return _number(int(first), following)
     return first, 1
@@ -96,10 +94,10 @@ def _is_short_number(word: str) -> bool:
 
 
 def _number(group: int, following: list[str]) -> tuple[str, int]:
-    """Go on with a number as long as the words belong to it: "two" "thousand" "and" "fifty"."""
+    """Continue a number while the words belong to it: "two" "thousand" "and" "fifty"."""
     total, taken = 0, 1
     for position, word in enumerate(following):
-        value = _NUMBER_WORDS.get(word, 0)
+        value = NUMBER_WORDS.get(word, 0)
         if word in _ORDINAL_WORDS and _takes_unit(group, _ORDINAL_WORDS[word]):
             return _ordinal(group + _ORDINAL_WORDS[word]), position + 2
         if word == "thousand" and 0 < group < 1_000 and not total:
@@ -133,8 +131,27 @@ def _ordinal(value: int) -> str:
     return f"{value}{suffix}"
 
 
+def plain(text: str) -> str:
+    """The words only, to compare sentences whatever the speech filters changed."""
+    return " ".join(_PLAIN_WORD.findall(text.lower()))
+
+
+def split_notes(text: str) -> tuple[str, list[str]]:
+    """What was said, and the notes in square brackets, which may hold brackets themselves."""
+    said, notes = list[str](), list[str]()
+    depth = start = 0
+    for bracket in _BRACKET.finditer(text):
+        depth += 1 if bracket[0] == "[" else -1
+        if (bracket[0], depth) in {("[", 1), ("]", 0)}:
+            (said if depth else notes).append(text[start : bracket.start()])
+            start = bracket.end()
+        depth = max(depth, 0)
+    said.append(text[start:])
+    return " ".join(said), notes
+
+
 def date_of_prompt(system: str) -> date | None:
-    """The first day written like "March 05, 2026" in a system prompt."""
+    """The first date written like "March 05, 2026" in a system prompt."""
     found = _PROMPT_DATE.search(system)
     if found is None:
         return None
@@ -189,7 +206,7 @@ def find_time(text: str, *, is_answer: bool = False) -> str | None:
 
     Args:
         text: What the caller said.
-        is_answer: The caller was asked for a time, so that a bare "three" is one.
+        is_answer: The caller was asked for a time, so a bare "three" is a time.
     """
     times = [time for found in _TIME.finditer(text) if (time := _time(found)) is not None]
     if not times and is_answer:
@@ -214,7 +231,7 @@ def _time(found: re.Match[str]) -> str | None:
 
 
 def _clock(hour_text: str, minute_text: str | None, half: str) -> str | None:
-    """Twelve-hour form; without a half of the day what an office would mean: 8 AM to 7 PM."""
+    """Twelve-hour form; without AM or PM an hour is taken as between 8 AM and 7 PM."""
     hour, minute = int(hour_text), int(minute_text or 0)
     if hour > 23 or (hour == 0 and half):
         return None
@@ -224,3 +241,9 @@ def _clock(hour_text: str, minute_text: str | None, half: str) -> str | None:
         half in {"", "sharp", "o'clock"} and 8 <= hour < 12
     )
     return f"{hour}:{minute:02} {'AM' if is_morning else 'PM'}"
+
+
+def join(texts: Sequence[str]) -> str:
+    """A list as people say it: "one, two and three"."""
+    said = [text for text in texts if text]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))

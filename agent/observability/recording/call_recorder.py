@@ -47,7 +47,7 @@ class Chunk:
 
     call_sid: str
     generation: int
-    """Of the line of the call, `agent.store.call_state.resume_attempts`."""
+    """Of the line of the call, `agent.session.resume`."""
     number: int
     """From 0."""
     lines: tuple[str, ...]

@@ -1,21 +1,17 @@
-"""The session item of a call, and the single-use token of its socket (seed section A7.3).
+"""The session item of a call, and the single-use tokens of its sockets.
 
-The webhook that set a call up and the socket that carries it may meet different processes: what
-the second needs, the first leaves in this item.
+The webhook that sets a call up and the socket that carries it may reach different processes: what
+the socket needs is in this item.
 
-- It is written twice. When the call rings, it is put beside the reading of all that the call needs,
-  so that both take one round trip; it opens the socket and names the caller. What was read is
-  merged into it afterwards, while Twilio already has its answer. A socket that is quicker than
-  that, or that finds the second half lost with its process, has the call set up again from the
-  first.
-- Fields of the webhook are attributes beside ours, so they are taken from a closed list and ours
-  are written over them: a parameter called `systemPrompt` never becomes one (D5).
-- The socket's token is known to Twilio alone; the item holds its hash. It is spent by a marker
-  item written only if absent, so that of two sockets with one token one is refused (D4), also
-  when they reach two processes at once.
-- Twilio may ask twice for one line of a call, and use either answer. The token of the second answer
-  joins that of the first, in an item of its own (`joined::<hash>`): each of the two opens the same
-  first socket, for they share the marker.
+- It is written twice. When the call rings, it is put while the rest is read, so that both take one
+  round trip; it opens the socket and identifies the caller. What was read is merged into it after
+  Twilio has its answer. If the socket finds it incomplete, the call is set up again from it.
+- Fields of the webhook come from a closed list and ours are written over them: a parameter named
+  `systemPrompt` never becomes an attribute.
+- Only Twilio knows a token; the item holds its hash. A token is spent by a marker item that is
+  written only if absent, so of two sockets with one token one is refused, also by two processes.
+- Twilio may request one connection twice and use either answer. The second token then joins the
+  first, in an item of its own (`joined::<hash>`): both open the same first socket, by one marker.
 """
 
 from __future__ import annotations
@@ -25,6 +21,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from agent.ports import Item, Store
 from agent.usecases.caller_identity import (
@@ -48,20 +45,28 @@ TOKEN_SECONDS = 120
 
 
 class TokenUse(StrEnum):
-    """What a token that came with an upgrade request is good for."""
+    """What a token of an upgrade request allows."""
 
     FIRST = "first"
     """It opens the socket."""
     AGAIN = "again"
-    """It has done so, and the relay may open the socket again by itself (`applicationReconnect`,
-    relay reference section 4.5)."""
+    """It has opened the socket before, and the relay may reopen it by itself
+    (`applicationReconnect`)."""
     REFUSED = "refused"
 
 
+class SpentToken(NamedTuple):
+    """A token of an upgrade request, after its use."""
+
+    use: TokenUse
+    item: Item | None
+    """The session item as it was read for it; None = not read."""
+
+
 VERSTAT = "StirVerstat"
-"""What Twilio has found out about the caller's number; a field of the first webhook of a call."""
+"""Twilio's verification of the caller's number; a field of the first webhook of a call."""
 UNTRUSTED = "callerUntrusted"
-"""Attribute: the caller is taken for a stranger, whatever number is shown."""
+"""Attribute: the caller's number may be forged, so the caller counts as unknown."""
 _EDITABLE = ("systemPrompt", "tools", "dtmfHandlers", "llmModel")
 _PLACE = ("City", "State", "Zip", "Country")
 WEBHOOK_FIELDS = frozenset(
@@ -72,7 +77,7 @@ WEBHOOK_FIELDS = frozenset(
     }
     | {f"{side}{place}" for side in ("From", "To", "Caller", "Called") for place in _PLACE}
 )  # fmt: skip
-"""Fields of Twilio's voice webhook that are kept. Others may be an app's own parameters."""
+"""Fields of Twilio's voice webhook that are stored. Others may be parameters of an app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,13 @@ class SessionItem:
 
     use_case: UseCase
     version: int
-    """Of the use case, to which the call is pinned; 0 = the record as it stands."""
+    """Of the use case, to which the call is pinned; 0 = the current record."""
     model: str
-    """Identifier of the model that answers."""
+    """Identifier of the model."""
     system_prompt: tuple[str, str]
-    """With its placeholders filled: what is the same for all calls, and the rest."""
+    """With its placeholders filled: the part that all calls share, and the rest."""
     profile_item: Mapping[str, object]
-    """The caller's, or nothing."""
+    """The caller's; empty without a profile."""
 
 
 def opening_item(
@@ -99,18 +104,22 @@ def opening_item(
     outbound: str = "",
     trusted: str = ATTESTATIONS[0],
 ) -> Item:
-    """The item of a call that rings: what is known before anything is read.
+    """The item of a call that rings, from its webhook alone.
 
     Args:
         call_sid: Not empty.
-        webhook: All fields of the request; the known ones are kept.
-        token: The socket's secret, in clear.
+        webhook: All fields of the request; the known ones are stored.
+        token: The socket's secret, in clear text.
         now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
-        outbound: Use case of a call that we made; empty = one that came in.
-        trusted: What is asked of the caller's number, see
-        `agent.usecases.caller_identity.is_trusted`.
+        outbound: Use case of an outbound call; empty = an inbound call.
+        trusted: Weakest attestation of the caller's number that is trusted, see
+            `agent.usecases.caller_identity.is_trusted`.
     """
-    made = {"outboundUseCase": outbound} if outbound else _doubts(webhook, trusted)
+    further: dict[str, object] = {}
+    if outbound:
+        further["outboundUseCase"] = outbound
+    elif is_forged(webhook, trusted):
+        further[UNTRUSTED] = True
     return {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
         "pk": call_sid,
@@ -118,12 +127,12 @@ def opening_item(
         "startedMs": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
         **token_attributes(token, now),
-        **made,
+        **further,
     }
 
 
 def set_up_attributes(session: SessionItem) -> dict[str, object]:
-    """What is merged into the item when the call was set up."""
+    """The attributes that are merged into the item when the call is set up."""
     return {
         "llmModel": session.model,
         "mayReconnect": session.use_case.relay.get("applicationReconnect") == "true",
@@ -137,51 +146,45 @@ def set_up_attributes(session: SessionItem) -> dict[str, object]:
 
 
 def profile_item_of(item: Mapping[str, object]) -> Item:
-    """The caller's profile item as it was when the call was set up, or nothing."""
+    """The caller's profile item as it was when the call was set up; empty without one."""
     context = item.get("userContext")
     return context if isinstance(context, dict) else {}
 
 
 def profile_of(item: Mapping[str, object]) -> Profile:
-    """What was known about the caller then."""
+    """The caller's profile as it was when the call was set up."""
     known = profile_item_of(item)
     return profile_from_item(known) if known else Profile(identity_of(item))
 
 
 def outbound_use_case(item: Mapping[str, object]) -> str:
-    """The use case a call of ours was made for; empty for a call that came in."""
+    """The use case of an outbound call; empty for an inbound call."""
     return use_case_name(item.get("outboundUseCase"))
 
 
 def use_case_of(item: Mapping[str, object]) -> str:
-    """The use case that answers the call; empty if the item names none."""
+    """The name of the call's use case; empty if the item names none."""
     return use_case_name(item.get("useCase"))
 
 
 def identity_of(item: Mapping[str, object]) -> str:
-    """Who is at the other end of a session item's call; empty for one we cannot recognise.
-
-    Everything that is kept for a caller, or told to one, goes by this identity.
-    """
+    """The identity under which a caller's data is stored; empty for an unknown caller."""
     return UNKNOWN if item.get(UNTRUSTED) else number_of(item)
 
 
 def number_of(item: Mapping[str, object]) -> str:
-    """As `identity_of`, also where the caller may not be the owner of the number.
-
-    For limits alone: a call under a false number counts, too.
-    """
+    """As `identity_of`, but also for a number that may be forged: for limits only."""
     return identify(str(item.get("To" if outbound_use_case(item) else "From", "")))
 
 
 def is_forged(webhook: Mapping[str, str], trusted: str) -> bool:
-    """The number of the caller may be false; an app's caller is named by its token."""
+    """Whether the caller's number may be forged; an app's caller is authenticated by its token."""
     is_number = is_telephone_number(webhook.get("From", "").strip())
     return is_number and not is_trusted(webhook.get(VERSTAT, ""), trusted)
 
 
 def our_number(item: Mapping[str, object]) -> str:
-    """Our number; empty where an app has called, which chooses its `To` freely.
+    """Our number; empty for a call from an app, which chooses its `To` freely.
 
     Args:
         item: Fields of a webhook, or a session item.
@@ -193,44 +196,44 @@ def our_number(item: Mapping[str, object]) -> str:
 
 
 def version_of(item: Mapping[str, object]) -> int:
-    """The version of the use case the call is pinned to; 0 = the record as it stands."""
+    """The version of the use case the call is pinned to; 0 = the current record."""
     version = item.get("useCaseVersion")
     return version if isinstance(version, int) else 0
 
 
 def is_edited(item: Mapping[str, object], before: Mapping[str, object]) -> bool:
-    """Somebody has changed what may be changed while the call runs."""
+    """Whether an attribute differs that may be edited while the call runs."""
     return any(item.get(name) != before.get(name) for name in _EDITABLE)
 
 
 def is_set_up(item: Mapping[str, object]) -> bool:
-    """The item holds more than the opening."""
+    """Whether the item is complete."""
     return "systemPrompt" in item
 
 
 def token_attributes(token: str, now: float) -> dict[str, object]:
-    """What the session item knows of a token; merge it to give a resumed call a new one."""
+    """The attributes of a token; merge them to give a resumed call a new one."""
     return {"socketToken": _hash(token), "socketTokenExpireAt": int(now) + TOKEN_SECONDS}
 
 
 def leading_token(item: Mapping[str, object]) -> str:
-    """The hash of the token that a session item, or another one, knows; empty = none."""
+    """The hash of the token that an item holds; empty = none."""
     known = item.get("socketToken")
     return known if isinstance(known, str) else ""
 
 
 async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
-    """Let a further token open the same first socket as another one.
+    """Let a second token open the same first socket as the first one.
 
     Args:
         store: The table.
         call_sid: Not empty.
-        token: The further one, in clear.
-        leading: `leading_token` of the item that knows the other one.
+        token: The second one, in clear text.
+        leading: `leading_token` of the item that holds the first one.
         now: Epoch seconds.
 
     Returns:
-        False, and nothing written, if there is no other one or the socket was opened already.
+        False, and nothing written, without a first token or after the socket was opened.
     """
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
@@ -245,8 +248,8 @@ async def join_token(store: Store, call_sid: str, token: str, leading: str, now:
     return True
 
 
-async def spend_token(store: Store, call_sid: str, token: str, now: float) -> TokenUse:
-    """Whether this token opens the socket of this call: for the first time at most once.
+async def spend_token(store: Store, call_sid: str, token: str, now: float) -> SpentToken:
+    """Use a token: it opens the socket of this call for the first time at most once.
 
     Args:
         store: The table.
@@ -254,8 +257,15 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> To
         token: As it came with the upgrade request.
         now: Epoch seconds.
     """
-    item = await store.get(call_sid, CONNECTION) or {}
-    leading, presented = leading_token(item), _hash(token)
+    item = await store.get(call_sid, CONNECTION)
+    if item is None:
+        return SpentToken(TokenUse.REFUSED, None)
+    return SpentToken(await _use_of(store, item, call_sid, _hash(token), now), item)
+
+
+async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: float) -> TokenUse:
+    """What the token with the hash `presented` allows; writes the marker for its first use."""
+    leading = leading_token(item)
     expire_at = await _expiry(store, item, call_sid, presented)
     if expire_at is None:
         return TokenUse.REFUSED
@@ -267,17 +277,17 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> To
     }
     if now < expire_at and await store.put(marker, only_if_absent=True):
         return TokenUse.FIRST
-    spent = (
-        await store.get(call_sid, _marker(leading)) if item.get("mayReconnect") is True else None
-    )
-    was_by_it = spent is not None and spent.get("opened", leading) == presented
-    return TokenUse.AGAIN if was_by_it else TokenUse.REFUSED
+    if item.get("mayReconnect") is not True:
+        return TokenUse.REFUSED
+    spent = await store.get(call_sid, _marker(leading))
+    was_opened_by_it = spent is not None and spent.get("opened", leading) == presented
+    return TokenUse.AGAIN if was_opened_by_it else TokenUse.REFUSED
 
 
 async def _expiry(
     store: Store, item: Mapping[str, object], call_sid: str, presented: str
 ) -> float | None:
-    """Until when a token opens the first socket of the latest line; None = it is none of it."""
+    """Until when a token opens the first socket of the latest connection; None = never."""
     leading = leading_token(item)
     if not hmac.compare_digest(leading, presented):
         item = await store.get(call_sid, _joined(presented)) or {}
@@ -290,9 +300,8 @@ async def _expiry(
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
     """A use case's record as one call has it, to be parsed like any record.
 
-    A session item may be rewritten while the call runs; its prompt (filled), tools, keys and
-    model come before those of the record. The prompt's first block is the part that is the same
-    for all calls.
+    The session item may be edited while the call runs; its prompt (filled), tools, keys and model
+    override those of the record. The prompt's first block is the part that all calls share.
     """
     prompt, context = session.get("systemPrompt"), None
     if isinstance(prompt, list):
@@ -306,10 +315,6 @@ def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) 
         "dtmfHandlers": session.get("dtmfHandlers"),
         "llmModel": session.get("llmModel"),
     }
-
-
-def _doubts(webhook: Mapping[str, str], trusted: str) -> dict[str, object]:
-    return {UNTRUSTED: True} if is_forged(webhook, trusted) else {}
 
 
 def _marker(leading: str) -> str:

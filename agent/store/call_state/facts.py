@@ -1,13 +1,13 @@
-"""The facts of a call as items (seed section A7.4); `history_loader` reads them.
+"""The facts of a call as items; `history_loader` reads them.
 
-The sort key is `chat::`, the epoch milliseconds of the call's start and the position of the fact,
-so that order and identity depend on the position alone: two facts of one millisecond are two
-items, and writing a fact again replaces it (D12).
+The sort key is `chat::`, the epoch milliseconds of the call's start, and the position of the fact:
+order and identity depend on the position alone, so two facts of one millisecond are two items and
+writing a fact again replaces it.
 
 `chat` is the fact as a Bedrock Converse message, as in the predecessor's items; the result of a
-tool is in the same item as the call, under `chatResult`. What Converse cannot say (a note, a
-summary, who spoke, that speech was cut) is in `fact`, from which the fact is read back exactly.
-`sequence` says which of two writings of an item is the later one.
+tool is in the same item as the call, under `chatResult`. `fact` has what Converse cannot express (a
+note, a summary, who spoke, that speech was cut), and the fact is read from it. `sequence` says
+which of two writes of an item is the later one.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from agent.usecases.validation import convert_stored
 
 CHAT = "chat::"
 _DEEPEST = 20
-"""Levels inside of a message; a table takes 32 in all."""
+"""Levels inside a message; DynamoDB allows 32 in an item."""
 _SMALLEST, _GREATEST = 1e-100, 1e37
-"""Numbers every table keeps exactly: DynamoDB has 38 digits and 125 powers of ten."""
+"""Numbers that every table stores exactly: DynamoDB has 38 digits and 125 powers of ten."""
 MOST_FACTS = 1_000_000
-"""As many as six digits of the sort key can tell apart."""
+"""The sort key has six digits."""
 _KINDS: dict[str, type[Recorded]] = {
     "callerBegan": CallerBegan,
     "callerSaid": CallerSaid,
@@ -62,7 +62,7 @@ def fact_item(
         started_ms: Epoch milliseconds, the same for all of the call, also after a resume.
         position: Below `MOST_FACTS`.
         fact: What happened.
-        sequence: How new this is, see `ports.Store.put_newer`.
+        sequence: See `ports.Store.put_newer`.
         expire_at: Epoch seconds.
     """
     item: Item = {
@@ -80,7 +80,7 @@ def fact_item(
 
 
 def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
-    """The fact of one of our items; `None` if it holds none that can be read."""
+    """The fact of one of our items; `None` if it is unreadable."""
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
             try:
@@ -113,7 +113,7 @@ def _message(fact: Recorded) -> dict[str, object]:
 
 
 def _said(role: str, text: str) -> dict[str, object]:
-    """A message of words; of none where nothing was heard, as Converse has no blank text."""
+    """A message of one text; without content if it is blank, which Converse refuses."""
     return {"role": role, "content": [{"text": text}] if text.strip() else []}
 
 
@@ -128,13 +128,13 @@ def _result_message(result: ToolResult) -> dict[str, object]:
 
 
 def _storable(text: str) -> dict[str, object] | None:
-    """JSON text as a map that a table takes; `fact` has what is none as the text it is."""
+    """JSON text as an object that a table can store; otherwise None."""
     value = json_object(text)
     return value if value is not None and _fits(value, _DEEPEST) else None
 
 
 def _fits(value: object, depth: int) -> bool:
-    """No deeper, with names that are none but text, and numbers of a size DynamoDB keeps."""
+    """Whether DynamoDB can store a value: its depth, names and numbers."""
     match value:
         case dict():
             return depth > 0 and all(name and _fits(v, depth - 1) for name, v in value.items())

@@ -1,96 +1,157 @@
-"""The facts of a call read back from its items, repaired so that the call can go on.
+"""The history loader: facts of a call read from its items and repaired, so that the call can go on.
 
-Our items give their fact and its position exactly (`agent.store.call_state.facts`). Items of the
-predecessor
-have only `chat`, a Converse message; each of its blocks that tells something becomes a fact, in the
-order of the items. Whatever else is found costs itself and nothing more; see
-`agent.store.call_state.history_repair`.
+- Our items hold their fact and its position (`agent.store.call_state.facts`). Items of the
+  predecessor have only `chat`, a Converse message; each of its content blocks becomes a fact, in
+  the order of the items.
+- One bad fact would break every later model request of the call. After loading, the messages of a
+  `History` of these facts are valid for every provider, whatever was stored.
+- The position is the identity of a fact, so no fact is removed: what is unusable becomes silence.
+- Ids of tool calls are nine of `[a-z0-9]` and unique; tool names are of the set that all model
+  families accept; arguments are a JSON object; a result belongs to its call and is not blank.
+- Each repair is logged with its kind and position, without the words.
+
+A tool call without a result ran when the process died. That is not repaired: whether an order was
+placed is known elsewhere, and `agent.call.resumption` decides what the model is told.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from agent.call.history import AgentSaid, CallerBegan, CallerSaid, Fact, ToolUsed
+import structlog
+
+from agent.call.history import (
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    Fact,
+    Note,
+    SpeechSource,
+    Summary,
+    ToolUsed,
+    is_turn_border,
+)
 from agent.call.messages import ToolCall, ToolResult
+from agent.call.text import json_object
+from agent.call.tool_calls import safe_name
 from agent.ports import Store
 from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item
-from agent.store.call_state.history_repair import SILENCE, HistoryRepair, RepairKind, mended, tell
 from agent.usecases.validation import plain
 
+log = structlog.get_logger(__name__)
+
 GENERATION = 1_000_000_000
-"""Sequences for each process that leads a call: more than the longest call can use."""
+"""Sequences for each connection of a call: more than the longest call can use."""
+SILENCE = AgentSaid("", SpeechSource.SERVICE)
+"""Takes the place of a fact that could not be written or read."""
 _LARGEST_GAP = 10_000
-"""Facts; a position further on than that is no position."""
+"""Facts; a position further ahead than that counts as unreadable."""
+_CALL_ID = re.compile(r"[a-z0-9]{9}")
+_STAND_IN = re.compile(r"old[0-9]{6}")
+
+
+class RepairKind(StrEnum):
+    """What was wrong."""
+
+    MISSING = "missing"
+    """One or more facts from this position on were never written."""
+    UNREADABLE = "unreadable"
+    """An item, or a part of it, has an unknown form."""
+    UNKNOWN_BLOCK = "unknown_block"
+    """A content block of a kind that calls do not have."""
+    TAKEN = "taken"
+    """Two items have one position; the later item counts."""
+    BLANK = "blank"
+    """A text or a result is blank."""
+    ORPHAN = "orphan"
+    """A result belongs to no tool call, or to one that has a result."""
+    TOOL_NAME = "tool_name"
+    CALL_ID = "call_id"
+    """It has characters that some provider refuses, or occurs twice."""
+    ARGUMENTS = "arguments"
+    """They are not a JSON object."""
+    SUMMARY = "summary"
+    """It does not end at a turn border, or ends before an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRepair:
+    """One repair."""
+
+    kind: RepairKind
+    position: int
+    """Of the fact concerned, or of the next fact if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHistory:
-    """What was kept of a call."""
+    """The facts of a call."""
 
     facts: list[Fact]
     """The index in the list is the position of the fact."""
     repairs: list[HistoryRepair]
     open_calls: list[int]
-    """Positions of tool runs whose result is not known: they ran when the process died."""
+    """Positions of tool calls without a result: they ran when the process died."""
     is_caller_cut_off: bool
-    """The caller had begun to speak, and the words never came."""
+    """The caller had begun to speak, and the words were never recorded."""
     next_sequence: int
-    """Where the next process that leads this call begins to count: above all the earlier one has
-    written or, as it may still be at it, will ever write. It is only seen to have been there if it
-    has written anything: who resumes a call twice before that must add a generation himself."""
+    """First sequence of the next connection: above all that the latest one that wrote anything has
+    written or will write. A connection that has written nothing is not counted here."""
 
 
-async def read_back(store: Store, call_sid: str) -> LoadedHistory:
-    """What was kept of a call; each repair is logged.
+async def load_history(store: Store, call_sid: str) -> LoadedHistory:
+    """Load the facts of a call; logs each repair.
 
     Raises:
         StoreError: The table cannot be reached.
     """
-    found = read_items(await store.query(call_sid, CHAT))
-    tell(found.repairs)
-    return found
+    loaded = read_items(await store.query(call_sid, CHAT))
+    for repair in loaded.repairs:
+        log.warning("history.repaired", kind=repair.kind, position=repair.position)
+    return loaded
 
 
 def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
-    """The same, of items in the order of their sort keys; logs nothing."""
-    reading = _Reading()
+    """The facts of items, which are in the order of their sort keys; logs nothing."""
+    reader = _ItemReader()
     greatest = 0
     for item in items:
-        reading.add(item)
+        reader.add(item)
         match _plain(item.get("sequence")):
             case int(sequence):
                 greatest = max(greatest, sequence)
             case _:
                 pass
-    whole, repairs = mended(reading.facts)
+    whole, repairs = _repaired(reader.facts)
     return LoadedHistory(
         facts=whole,
-        repairs=sorted(reading.repairs + repairs, key=lambda repair: repair.position),
+        repairs=sorted(reader.repairs + repairs, key=lambda repair: repair.position),
         open_calls=[
             position
             for position, fact in enumerate(whole)
             if isinstance(fact, ToolUsed) and fact.result is None
         ],
-        is_caller_cut_off=reading.began_at == len(whole),
+        is_caller_cut_off=reader.began_at == len(whole),
         next_sequence=(greatest // GENERATION + 1) * GENERATION,
     )
 
 
-class _Reading:
-    """Facts so far."""
+class _ItemReader:
+    """Collects the facts of items, one after the other."""
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
         self.repairs: list[HistoryRepair] = []
         self.began_at: int | None = None
-        """Where it was recorded last that the caller had begun to speak."""
+        """Latest position at which the caller began to speak."""
         self._placed: set[int] = set()
 
     def add(self, item: Mapping[str, object]) -> None:
-        """Add what an item tells."""
+        """Add the facts of an item."""
         match _plain(item.get("position")):
             case int(position) if 0 <= position < min(MOST_FACTS, len(self.facts) + _LARGEST_GAP):
                 self._place(position, item)
@@ -122,7 +183,7 @@ class _Reading:
         self.repairs.append(HistoryRepair(kind, len(self.facts)))
 
     def _add_message(self, chat: object) -> None:
-        """Add what one Converse message of the predecessor tells."""
+        """Add the facts of a Converse message of the predecessor."""
         match chat:
             case {"role": "user" | "assistant" as role, "content": [*blocks]}:
                 for block in blocks:
@@ -146,7 +207,7 @@ class _Reading:
                 self._repair(RepairKind.UNKNOWN_BLOCK)
 
     def _next_reply(self) -> int:
-        """Tool calls that stand together are of one reply; the next ones are of another."""
+        """The id of the reply: tool calls without results between them belong to one reply."""
         replies = [fact.reply for fact in self.facts if isinstance(fact, ToolUsed)]
         if not replies:
             return 0
@@ -170,7 +231,7 @@ class _Reading:
                 return "{}"
 
     def _json(self, value: object) -> str:
-        """A value of the table as JSON text; an empty object if it has none."""
+        """A value of the table as JSON text; an empty object if that is impossible."""
         try:
             return json.dumps(plain(value), allow_nan=False)
         except (TypeError, ValueError, ArithmeticError, RecursionError):
@@ -179,8 +240,75 @@ class _Reading:
 
 
 def _plain(value: object) -> object:
-    """A value in JSON's types; `None` for a number that is none."""
+    """A value in JSON's types; `None` for a number that is not finite."""
     try:
         return plain(value)
     except ArithmeticError:
         return None
+
+
+def _repaired(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
+    """The same facts in a form every provider accepts, and the repairs."""
+    whole: list[Fact] = []
+    repairs: list[HistoryRepair] = []
+    seen: set[str] = set()
+    for position, fact in enumerate(facts):
+        if isinstance(fact, ToolUsed):
+            good, kinds = _repaired_tool_call(position, fact, seen)
+            seen.add(good.call.id)
+            whole.append(good)
+        else:
+            words, kinds = _repaired_words(fact)
+            whole.append(words)
+        repairs += [HistoryRepair(kind, position) for kind in kinds]
+    return whole, repairs + _silence_false_summaries(whole)
+
+
+def _silence_false_summaries(whole: list[Fact]) -> list[HistoryRepair]:
+    """Silence each summary that `History` would refuse; the facts it covered are used instead."""
+    begin, repairs = 0, list[HistoryRepair]()
+    for position, fact in enumerate(whole):
+        if not isinstance(fact, Summary):
+            continue
+        if begin <= fact.until < position and is_turn_border(whole, fact.until):
+            begin = fact.until
+        else:
+            whole[position] = SILENCE
+            repairs.append(HistoryRepair(RepairKind.SUMMARY, position))
+    return repairs
+
+
+def _repaired_words(fact: CallerSaid | AgentSaid | Note | Summary) -> tuple[Fact, list[RepairKind]]:
+    if isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
+        return SILENCE, [RepairKind.BLANK]
+    return fact, []
+
+
+def _repaired_tool_call(
+    position: int, used: ToolUsed, seen: set[str]
+) -> tuple[ToolUsed, list[RepairKind]]:
+    call, kinds = used.call, list[RepairKind]()
+    if (name := safe_name(call.name)) != call.name:
+        call = replace(call, name=name)
+        kinds.append(RepairKind.TOOL_NAME)
+    if (identifier := _identifier(position, call.id, seen)) != call.id:
+        call = replace(call, id=identifier)
+        kinds.append(RepairKind.CALL_ID)
+    if json_object(call.arguments) is None:
+        call = replace(call, arguments="{}")
+        kinds.append(RepairKind.ARGUMENTS)
+    if used.result is None:
+        return ToolUsed(used.reply, call), kinds
+    content = used.result.content
+    if not content.strip():
+        content = "{}"
+        kinds.append(RepairKind.BLANK)
+    if used.result.call_id not in {call.id, used.call.id}:
+        kinds.append(RepairKind.ORPHAN)
+    return ToolUsed(used.reply, call, ToolResult(call.id, content, used.result.is_error)), kinds
+
+
+def _identifier(position: int, call_id: str, seen: set[str]) -> str:
+    """The same id, or a stand-in that no other position has."""
+    is_good = _CALL_ID.fullmatch(call_id) and not _STAND_IN.fullmatch(call_id)
+    return call_id if is_good and call_id not in seen else f"old{position:06d}"

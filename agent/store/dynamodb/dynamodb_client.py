@@ -1,18 +1,17 @@
-"""The way to DynamoDB: one client of the SDK for the whole process.
+"""One client of the AWS SDK for the whole process; the start-up check; creating a table.
 
-Making a client stalls the loop, so there is one. Who repeats what:
+- The SDK, in its standard mode, repeats at most twice: failed connections, late answers, statuses
+  500 to 504, and throttling.
+- `DynamoDBClient.call` repeats, until the time of the operation is over and with jitter, what the
+  SDK does not: a write transaction that conflicts with another one or is throttled.
+- A repeated write may meet its own first attempt; `dynamodb_table` says how it finds out.
+- Error texts name the operation and the kind of error. DynamoDB's own text may quote an item, so it
+  stays in the cause.
 
-- The SDK, in its standard mode, at most twice: connections that fail or are closed, answers that
-  do not come in time, statuses 500 to 504, and throttling by any of its names.
-- We, until the time of the operation is over, with jitter: what the SDK takes for final. Those
-  are `TransactionConflictException` for a single write, and a transaction that was cancelled
-  because of another one or of throttling. `table` does the same for keys left unread.
-
-Nothing is repeated in both places. A repeated write may meet its own first attempt; `table` says
-how it finds out.
-
-Texts of errors name the operation and the kind of fault. What DynamoDB says further may quote an
-item, so it stays in the cause.
+A process may not describe its table, as serving does not need that permission. So the start-up
+check reads an item and one page of the index with keys that no item has: a wrong name, region,
+credential, permission, key or index shows there. A table that cannot be reached also stops the
+start; the orchestrator tries again, and the process accepts no call meanwhile.
 """
 
 from __future__ import annotations
@@ -29,77 +28,97 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # likew
 from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
     BotoCoreError,
     ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
 )
 
 from agent.errors import StoreError, StoreRefusedError, provider_kind
-from agent.store.dynamodb.attributes import Attributes
+from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
+
+Attributes = dict[str, dict[str, object]]
+"""An item in the form of DynamoDB's low-level API: `{"pk": {"S": …}, …}`."""
 
 _KEEP_ALIVE_SECONDS = 120.0
-"""Below the 350 s after which NAT gateways forget a connection."""
+"""Seconds; NAT gateways drop a connection after 350."""
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _CONDITION = "ConditionalCheckFailed"
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Reasons to cancel a transaction that may be gone the next time."""
+"""Reasons of a cancelled transaction that may pass."""
 
 FAULTS = (BotoCoreError, ClientError, OSError, RuntimeError, ValueError)
-"""What the SDK raises: its own, and what files, programs and sockets do that it asks."""
+"""What the SDK raises: its own errors, and those of files, programs and sockets it uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class DynamoDBTimeouts:
-    """How long to wait, in seconds (practice section 12)."""
+    """How long to wait, in seconds."""
 
     connect: float = 1.0
     read: float = 2.0
     """For the answer to one attempt."""
     operation: float = 5.0
-    """For everything one method of the store does, repetitions included."""
+    """For one method of the store, with its repetitions."""
+
+
+_CREATION = DynamoDBTimeouts(connect=1.0, read=10.0, operation=120.0)
+_POLL_SECONDS = 1
+_POLLS = 100
+_NO_KEY = {"S": "start-up"}
+_REFUSED_CREDENTIALS = frozenset(
+    {
+        "ExpiredTokenException", "IncompleteSignatureException", "InvalidClientTokenId",
+        "InvalidSignatureException", "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)  # fmt: skip
 
 
 class ConditionFailedError(Exception):
-    """The condition of a write did not hold; never leaves this package."""
+    """The condition of a write did not hold; does not leave this package."""
 
     def __init__(self, there: Attributes) -> None:
         super().__init__()
         self.there = there
-        """The item that stood against it, if there is one and it was asked for."""
+        """The item in the way, if it was asked for."""
 
 
 class DynamoDBClient:
     """Calls operations of DynamoDB; made by `open`."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, patience: DynamoDBTimeouts) -> None:
+    def __init__(self, client: Any, stack: AsyncExitStack, timeouts: DynamoDBTimeouts) -> None:
         self.client = client
         self._stack = stack
-        self._patience = patience
+        self._timeouts = timeouts
         self._is_closed = False
 
     @classmethod
-    async def open(cls, region: str, connections: int, patience: DynamoDBTimeouts) -> Self:
-        """A client with the credentials, region and endpoint of every AWS program.
+    async def open(cls, region: str, connections: int, timeouts: DynamoDBTimeouts) -> Self:
+        """Open a client with the credentials, region and endpoint that the SDK finds.
 
         Args:
             region: Empty = `AWS_DEFAULT_REGION`, or that of the profile.
             connections: The most there may be at once.
-            patience: The time limits.
+            timeouts: The time limits.
 
         Raises: What is in `FAULTS`.
         """
         stack = AsyncExitStack()
         config = AioConfig(
-            connect_timeout=patience.connect,
-            read_timeout=patience.read,
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
             max_pool_connections=connections,
-            parameter_validation=False,  # `attributes` makes no others, and it takes 0.1 ms
+            parameter_validation=False,  # costs 0.1 ms
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             connector_args={"keepalive_timeout": _KEEP_ALIVE_SECONDS},
         )
         client = await stack.enter_async_context(
             aioboto3.Session().client("dynamodb", region_name=region or None, config=config)
         )
-        return cls(client, stack, patience)
+        return cls(client, stack, timeouts)
 
     async def close(self) -> None:
         """Close all connections; harmless the second time."""
@@ -108,10 +127,10 @@ class DynamoDBClient:
 
     @asynccontextmanager
     async def operation(self) -> AsyncIterator[None]:
-        """All that happens inside has one time limit, and raises the errors of the port."""
+        """Give all calls inside one time limit and the errors of the port."""
         if self._is_closed:
             raise StoreError("the table is closed")
-        seconds = self._patience.operation
+        seconds = self._timeouts.operation
         try:
             async with asyncio.timeout(seconds):
                 yield
@@ -119,11 +138,11 @@ class DynamoDBClient:
             raise StoreError(f"the table did not answer within {seconds:g} s") from error
 
     async def call(self, name: str, **arguments: object) -> Mapping[str, Any]:
-        """One operation by its name in the SDK; only inside `operation`, which ends repetitions.
+        """Call an operation by its SDK name; only inside `operation`, which ends repetitions.
 
         Raises:
-            ConditionFailedError: Nothing was written.
-            StoreError: It is refused, or the table cannot be reached.
+            ConditionFailedError: The condition did not hold; nothing was written.
+            StoreError: DynamoDB refuses, or cannot be reached.
         """
         repetition = 0
         while True:
@@ -141,13 +160,13 @@ class DynamoDBClient:
 
 
 async def pause(repetition: int) -> None:
-    """Wait before doing something again: twice as long each time, at a random moment."""
+    """Wait before a repetition: up to twice as long each time, at random."""
     longest = min(_FIRST_PAUSE_SECONDS * 2**repetition, _LONGEST_PAUSE_SECONDS)
     await asyncio.sleep(longest * random())  # noqa: S311 no secret
 
 
 def _judge(name: str, error: ClientError) -> None:
-    """Return if the operation may be repeated at once, raise what it means otherwise."""
+    """Return if the operation may be repeated, otherwise raise the error of the port."""
     code = provider_kind(error.response["Error"]["Code"])
     match code:
         case "ConditionalCheckFailedException":
@@ -169,3 +188,114 @@ def _judge(name: str, error: ClientError) -> None:
         case _:
             pass
     raise StoreError(f"the table refused: {name}: {code}") from error
+
+
+async def check(name: str, connection: DynamoDBClient) -> None:
+    """Read an item and the index of a table.
+
+    Raises:
+        StoreError: It is unusable; one line that begins with `TABLE_NAME`.
+    """
+    client, region = connection.client, connection.client.meta.region_name
+    wrong = "its keys are not pk and sk, both text"
+    try:
+        async with connection.operation():
+            await client.get_item(
+                TableName=name, Key={"pk": _NO_KEY, "sk": _NO_KEY}, ConsistentRead=True
+            )
+            wrong = f"it has no index {INDEX} on pk1 and sk1, both text"
+            await client.query(
+                TableName=name,
+                IndexName=INDEX,
+                KeyConditionExpression="pk1 = :key AND sk1 = :key",
+                ExpressionAttributeValues={":key": _NO_KEY},
+                Limit=1,
+            )
+    except (StoreError, *FAULTS) as error:
+        raise unusable(name, region, error, wrong) from error
+
+
+def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
+    """The error of an unusable table, in one line.
+
+    Args:
+        name: Of the table.
+        region: Where it was expected.
+        error: Of the check.
+        wrong: What is wrong if DynamoDB calls the request invalid.
+    """
+    fault = " ".join(_fault(error, wrong).split())
+    return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
+
+
+def _fault(error: Exception, wrong: str) -> str:
+    match error:
+        case ClientError():
+            return _refusal(error, wrong)
+        case NoRegionError():
+            return "AWS_REGION must be set"
+        case NoCredentialsError():
+            return "no AWS credentials were found"
+        case EndpointConnectionError():
+            return str(error)
+        case HTTPClientError():
+            return f"it cannot be reached now: {type(error).__name__}"
+        case StoreError() | BotoCoreError() | ValueError():
+            return str(error)
+        case _:
+            return type(error).__name__
+
+
+def _refusal(error: ClientError, wrong: str) -> str:
+    operation = error.operation_name
+    match error.response["Error"]["Code"]:
+        case "ResourceNotFoundException" if operation == "GetItem":
+            return "there is no such table"
+        case "ValidationException" | "ResourceNotFoundException":
+            return wrong
+        case "AccessDeniedException":
+            return f"these credentials have no permission for {operation}"
+        case code if code in _REFUSED_CREDENTIALS:
+            return f"the credentials are refused: {code}"
+        case code:
+            return f"it cannot be used now: {operation}: {code}"
+
+
+async def create_table(name: str, *, region: str = "") -> bool:
+    """Create a table as the CloudFormation template does; for local engines.
+
+    Returns:
+        Whether it was missing.
+
+    Raises:
+        StoreError: It cannot be created; one line that begins with `TABLE_NAME`.
+    """
+    try:
+        connection = await DynamoDBClient.open(region, 1, _CREATION)
+    except FAULTS as error:
+        raise unusable(name, region, error) from error
+    try:
+        async with connection.operation():
+            return await _create(name, connection.client)
+    except (StoreError, *FAULTS) as error:
+        raise unusable(name, connection.client.meta.region_name, error, str(error)) from error
+    finally:
+        await connection.close()
+
+
+async def _create(name: str, client: Any) -> bool:
+    is_missing = True
+    try:
+        await client.create_table(TableName=name, **TABLE)
+    except client.exceptions.ResourceInUseException:
+        is_missing = False
+    await client.get_waiter("table_exists").wait(
+        TableName=name, WaiterConfig={"Delay": _POLL_SECONDS, "MaxAttempts": _POLLS}
+    )
+    ttl = await client.describe_time_to_live(TableName=name)
+    if ttl["TimeToLiveDescription"]["TimeToLiveStatus"] not in {"ENABLED", "ENABLING"}:
+        await client.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
+        )
+    return is_missing

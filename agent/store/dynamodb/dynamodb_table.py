@@ -1,61 +1,48 @@
-"""`ports.Store` on a table of DynamoDB.
+"""`ports.Store` on a DynamoDB table.
 
-Rules:
-
-- DynamoDB deletes expired items when it likes. Every read leaves them out and every condition
-  takes them for absent, by the clock of this process.
+- DynamoDB deletes expired items late. Every read leaves them out and every condition treats them as
+  absent, by the clock of this process.
 - A write that was repeated because its first answer was lost may meet its own item. A conditional
-  put therefore carries an attribute `writeId`, another one for each call, which readers do not
-  see: if it stands in the item that is in the way, that item is ours. For a transaction, DynamoDB
-  itself remembers its token. What `merge` does may be done twice.
-- An item that our own conditional put wrote, and that somebody replaced before the repetition came,
-  counts as not written. Nobody can tell that from having lost.
+  put therefore carries an attribute `writeId`, new for each call and hidden from readers: if the
+  item in the way has it, that item is ours. For a transaction, DynamoDB remembers its token. A
+  merge may be done twice. An item that our conditional put wrote, and that was replaced before the
+  repetition, counts as not written.
+- Numbers are written as the shortest decimal text; a whole number is read as int, as DynamoDB does
+  not distinguish `12.0` from `12`. A set of the predecessor is read as a list, bytes as base64.
 
-The low-level client is used since the resource of the SDK adds a second one, and nothing here
-needs what it adds.
+Rejected: the SDK's resource, a second client; boto3's `TypeSerializer`, which refuses floats and
+takes three times as long.
 """
 
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Self
 from uuid import uuid4
 
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
-from agent.store.dynamodb.attributes import Attributes, from_attributes, to_attribute, to_attributes
 from agent.store.dynamodb.dynamodb_client import (
     FAULTS,
+    Attributes,
     ConditionFailedError,
     DynamoDBClient,
     DynamoDBTimeouts,
+    check,
     pause,
+    unusable,
 )
-from agent.store.dynamodb.dynamodb_startup import check, unusable
 from agent.store.schema import INDEX
 from agent.usecases.validation import keys, sequence, size_error
 
 _WRITE_ID = "writeId"
-_HAS_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
-_PATIENCE = DynamoDBTimeouts()
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """When a write may be made."""
-
-    expression: str
-    names: Mapping[str, str]
-    values: Attributes = field(default_factory=dict)
-
-    def arguments(self) -> dict[str, object]:
-        return {
-            "ConditionExpression": self.expression,
-            "ExpressionAttributeNames": self.names,
-            "ExpressionAttributeValues": self.values,
-        }
+_ABSENT = "attribute_not_exists(pk) OR #expireAt <= :now"
+_NOT_EXPIRED = "attribute_not_exists(#expireAt) OR NOT #expireAt <= :now"
+_PRESENT = f"attribute_exists(pk) AND ({_NOT_EXPIRED})"
+_TIMEOUTS = DynamoDBTimeouts()
 
 
 class DynamoDBStore:
@@ -74,22 +61,22 @@ class DynamoDBStore:
         region: str = "",
         connections: int = 100,
         now: Callable[[], float] = time.time,
-        patience: DynamoDBTimeouts = _PATIENCE,
+        timeouts: DynamoDBTimeouts = _TIMEOUTS,
     ) -> Self:
-        """Connect to a table, and see that it can be read.
+        """Connect to a table and check that it can be read.
 
         Args:
             name: Of the table.
             region: Empty = `AWS_DEFAULT_REGION`, or that of the profile.
             connections: The most there may be at once.
             now: Epoch seconds, for expiry.
-            patience: The time limits.
+            timeouts: The time limits.
 
         Raises:
-            StoreError: It cannot be used; one line that begins with `TABLE_NAME`.
+            StoreError: It is unusable; one line that begins with `TABLE_NAME`.
         """
         try:
-            connection = await DynamoDBClient.open(region, connections, patience)
+            connection = await DynamoDBClient.open(region, connections, timeouts)
         except FAULTS as error:
             raise unusable(name, region, error) from error
         try:
@@ -100,7 +87,6 @@ class DynamoDBStore:
         return cls(name, connection, now)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        """See `ports.Store`."""
         async with self._connection.operation():
             answer = await self._connection.call(
                 "get_item", TableName=self._name, Key=_key(pk, sk), ConsistentRead=True
@@ -108,7 +94,6 @@ class DynamoDBStore:
         return self._alive(answer.get("Item"))
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """See `ports.Store`."""
         found: dict[Key, Attributes] = {}
         wanted = [_key(*key) for key in dict.fromkeys(keys)]
         repetition = 0
@@ -127,44 +112,38 @@ class DynamoDBStore:
         return [self._alive(found.get(key)) for key in keys]
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        """See `ports.Store`."""
         _check(item)
         async with self._connection.operation():
-            return await self._put(item, self._is_absent() if only_if_absent else None)
+            return await self._put(item, self._condition(_ABSENT) if only_if_absent else None)
 
     async def put_newer(self, item: Item) -> bool:
-        """See `ports.Store`."""
         _check(item)
         async with self._connection.operation():
             return await self._put(item, self._is_older_than(sequence(item)))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        """See `ports.Store`; what others change between our two attempts is tried anew."""
         item: Item = {**attributes, "pk": pk, "sk": sk}
         _check(item)
         async with self._connection.operation():
             while not await self._update(item):
-                if await self._put(item, self._is_absent()):
+                if await self._put(item, self._condition(_ABSENT)):
                     return
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         return await self._query("pk", pk, "sk", sk_prefix, ConsistentRead=True)
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        """See `ports.Store`."""
         return await self._query("pk1", pk1, "sk1", sk1_prefix, IndexName=INDEX)
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        """See `ports.Store`."""
         _check(item)
-        taken = {"TableName": self._name, "Key": _key(pk, sk), **self._is_there().arguments()}
-        left = {"TableName": self._name, "Item": to_attributes(item)}
+        delete = {"TableName": self._name, "Key": _key(pk, sk), **self._condition(_PRESENT)}
+        put = {"TableName": self._name, "Item": to_attributes(item)}
         async with self._connection.operation():
             try:
                 await self._connection.call(
                     "transact_write_items",
-                    TransactItems=[{"Delete": taken}, {"Put": left}],
+                    TransactItems=[{"Delete": delete}, {"Put": put}],
                     ClientRequestToken=uuid4().hex,
                 )
             except ConditionFailedError:
@@ -172,10 +151,9 @@ class DynamoDBStore:
         return True
 
     async def close(self) -> None:
-        """See `ports.Store`; harmless the second time."""
         await self._connection.close()
 
-    async def _put(self, item: Item, condition: _Condition | None) -> bool:
+    async def _put(self, item: Item, condition: dict[str, Any] | None) -> bool:
         attributes = to_attributes(item)
         arguments: dict[str, object] = {"TableName": self._name, "Item": attributes}
         if condition is None:
@@ -183,7 +161,7 @@ class DynamoDBStore:
             return True
         ours: dict[str, object] = {"S": uuid4().hex}
         attributes[_WRITE_ID] = ours
-        arguments |= condition.arguments()
+        arguments |= condition
         arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         try:
             await self._connection.call("put_item", **arguments)
@@ -192,14 +170,11 @@ class DynamoDBStore:
         return True
 
     async def _update(self, item: Item) -> bool:
-        """Set attributes of an item that is there or not; false if it has expired."""
+        """Set attributes of an item; false if it has expired."""
         named = [name for name in item if name not in {"pk", "sk"}]
-        condition = self._has_not_expired()
-        names = {**condition.names, **{f"#{n}": name for n, name in enumerate(named)}}
+        names = {f"#{n}": name for n, name in enumerate(named)}
         values = {f":{n}": to_attribute(item[name]) for n, name in enumerate(named)}
-        arguments = condition.arguments()
-        arguments["ExpressionAttributeNames"] = names
-        arguments["ExpressionAttributeValues"] = {**condition.values, **values}
+        arguments = self._condition(_NOT_EXPIRED, names, values)
         if named:
             pairs = ", ".join(f"#{n} = :{n}" for n in range(len(named)))
             arguments["UpdateExpression"] = f"SET {pairs}"
@@ -233,7 +208,7 @@ class DynamoDBStore:
                 arguments["ExclusiveStartKey"] = last
 
     def _alive(self, attributes: Attributes | None) -> Item | None:
-        """An item as readers see it, none if it has expired."""
+        """An item as readers see it; None if it has expired."""
         if attributes is None:
             return None
         item = from_attributes(attributes)
@@ -243,30 +218,24 @@ class DynamoDBStore:
         item.pop(_WRITE_ID, None)
         return item
 
-    def _is_absent(self) -> _Condition:
-        return self._condition("attribute_not_exists(pk) OR #expireAt <= :now")
-
-    def _is_there(self) -> _Condition:
-        return self._condition(f"attribute_exists(pk) AND ({_HAS_NOT_EXPIRED})")
-
-    def _has_not_expired(self) -> _Condition:
-        return self._condition(_HAS_NOT_EXPIRED)
-
-    def _is_older_than(self, number: int) -> _Condition:
-        """By `validation.sequence`, for which what has no number is number -1."""
-        expression = "attribute_not_exists(pk) OR #expireAt <= :now OR #sequence < :sequence"
+    def _is_older_than(self, number: int) -> dict[str, Any]:
+        """By `validation.sequence`, for which an item without a number has -1."""
+        expression = f"{_ABSENT} OR #sequence < :sequence"
+        values: Attributes = {":sequence": to_attribute(number)}
         if number > -1:
             expression += " OR NOT attribute_type(#sequence, :number)"
-        condition = self._condition(expression)
-        values = {**condition.values, ":sequence": to_attribute(number)}
-        if number > -1:
             values[":number"] = {"S": "N"}
-        return _Condition(expression, {**condition.names, "#sequence": "sequence"}, values)
+        return self._condition(expression, {"#sequence": "sequence"}, values)
 
-    def _condition(self, expression: str) -> _Condition:
-        return _Condition(
-            expression, {"#expireAt": "expireAt"}, {":now": to_attribute(self._now())}
-        )
+    def _condition(
+        self, expression: str, names: Mapping[str, str] = {}, values: Mapping[str, object] = {}
+    ) -> dict[str, Any]:
+        """The arguments of a conditional write."""
+        return {
+            "ConditionExpression": expression,
+            "ExpressionAttributeNames": {"#expireAt": "expireAt", **names},
+            "ExpressionAttributeValues": {":now": to_attribute(self._now()), **values},
+        }
 
 
 def _check(item: Item) -> None:
@@ -282,3 +251,65 @@ def _check(item: Item) -> None:
 
 def _key(pk: str, sk: str) -> Attributes:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def to_attributes(item: Mapping[str, object]) -> Attributes:
+    """An item in the form of the low-level API.
+
+    Raises:
+        StoreRefusedError: A value is not one of JSON's.
+    """
+    return {name: to_attribute(value) for name, value in item.items()}
+
+
+def from_attributes(attributes: Mapping[str, Mapping[str, object]]) -> Item:
+    """The item of DynamoDB's attributes."""
+    return {name: _value(attribute) for name, attribute in attributes.items()}
+
+
+def to_attribute(value: object) -> dict[str, object]:
+    """A value in the form of the low-level API."""
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case None:
+            return {"NULL": True}
+        case int():
+            return {"N": str(value)}
+        case float() if isfinite(value):
+            return {"N": repr(value)}
+        case dict() if all(isinstance(name, str) for name in value):
+            return {"M": {name: to_attribute(inner) for name, inner in value.items()}}
+        case list() | tuple():
+            return {"L": [to_attribute(inner) for inner in value]}
+        case _:
+            raise StoreRefusedError(f"an item cannot be written: it holds a {type(value).__name__}")
+
+
+def _value(attribute: Mapping[str, object]) -> object:
+    ((kind, content),) = attribute.items()
+    match kind, content:
+        case ("S" | "BOOL", _):
+            return content
+        case "N", str():
+            return _number(content)
+        case "M", dict():
+            return {name: _value(inner) for name, inner in content.items()}
+        case "L", list():
+            return [_value(inner) for inner in content]
+        case "B", bytes():
+            return b64encode(content).decode()
+        case (("SS" | "NS" | "BS"), list()):
+            return [_value({kind[0]: inner}) for inner in content]
+        case _:
+            return None
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        return int(number) if number.is_integer() else number

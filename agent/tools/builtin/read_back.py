@@ -21,6 +21,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from agent.call.text import NUMBER_WORDS
 from agent.tools.tool import CallContext
 
 _NEVER = 1_000_000_000
@@ -33,11 +34,6 @@ _SIGNS = {
     "dash": "-", "hyphen": "-", "minus": "-", "plus": "+",
 }  # fmt: skip
 _SAID = {"@": "at", ".": "dot", "_": "underscore", "-": "dash", "+": "plus"}
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_UNITS += " fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_NUMBERS = {word: value for value, word in enumerate(_UNITS.split())}
-_NUMBERS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
 _TIMES = {"double": 2, "triple": 3}
 _EXAMPLE = re.compile(r"\b([a-z]) (?:as in|like|for) \1[a-z]+\b")
 """As in "b as in boy"."""
@@ -118,7 +114,7 @@ def _written(words: list[str]) -> Iterator[str]:
     """What each word stands for: a sign, a number, or itself."""
     times, ten = 1, 0
     for word in words:
-        number = _NUMBERS.get(word)
+        number = NUMBER_WORDS.get(word)
         if ten and (number is None or not 0 < number < 10 or times > 1):
             yield str(ten)
             ten = 0

@@ -53,7 +53,6 @@ def session_item(webhook: Mapping[str, str], now: float = 1.0) -> Item:
 
 
 def test_a_session_has_the_shape_of_the_predecessor() -> None:
-    """With the start of the call and the hash of the token beside it (A7.3)."""
     item = session_item(
         {"CallSid": "CA0123", "From": "+15550100001", "CallerCity": "SPRINGFIELD"},
         now=1_772_733_600.25,
@@ -96,7 +95,7 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
 
 
 def test_no_field_of_the_webhook_overwrites_ours() -> None:
-    """Client-supplied parameters reach the webhook as ordinary fields (D5)."""
+    """Client-supplied parameters reach the webhook as ordinary fields."""
     honest = session_item({})
     hostile = dict.fromkeys(honest, "forged") | {"admin": "true", "pk1": "profile"}
 
@@ -104,7 +103,6 @@ def test_no_field_of_the_webhook_overwrites_ours() -> None:
 
 
 def test_a_call_that_rings_is_not_set_up_yet() -> None:
-    """Its item opens the socket and names the caller, no more."""
     opening = opening_item("CA0123", {"From": "+15550100001"}, token="secret", now=1.0)
 
     assert (is_set_up(opening), is_set_up(session_item({}))) == (False, True)
@@ -116,8 +114,8 @@ def test_a_call_that_rings_is_not_set_up_yet() -> None:
 FAILED = {"From": "+15550100001", "StirVerstat": "TN-Validation-Failed-C"}
 
 
-def test_a_number_that_is_not_trusted_is_nobody() -> None:
-    """It still is the number that limits count by, and another process reads the same."""
+def test_number_that_is_not_trusted_gives_no_identity() -> None:
+    """Limits count by it nevertheless, and another process reads the same."""
     opening = opening_item("CA0123", FAILED, token="secret", now=1.0)
     strict = opening_item("CA0123", {"From": "+15550100001"}, token="secret", now=1.0, trusted="a")
 
@@ -137,14 +135,12 @@ def test_a_number_that_is_not_trusted_is_nobody() -> None:
 def test_attestation_is_for_callers_by_telephone(
     webhook: Mapping[str, str], outbound: str, identity: str
 ) -> None:
-    """Nobody else chooses what is shown as their number."""
     item = opening_item("CA0123", webhook, token="secret", now=1.0, outbound=outbound, trusted="a")
 
     assert identity_of(item) == identity
 
 
 def test_no_field_of_the_webhook_makes_a_number_trusted_or_not() -> None:
-    """Only Twilio's own."""
     item = opening_item("CA0123", {**FAILED, "callerUntrusted": ""}, token="secret", now=1.0)
     honest = opening_item(
         "CA0123", {"From": "+15550100001", "callerUntrusted": "true"}, token="secret", now=1.0
@@ -155,7 +151,6 @@ def test_no_field_of_the_webhook_makes_a_number_trusted_or_not() -> None:
 
 @pytest.mark.parametrize("name", ["systemPrompt", "tools", "dtmfHandlers", "llmModel"])
 def test_an_edit_is_told_from_other_changes(name: str) -> None:
-    """A new token or a longer life is no edit."""
     before = session_item({})
 
     assert is_edited(before | {name: "edited"}, before) is True
@@ -169,7 +164,6 @@ async def stored() -> MemoryStore:
 
 
 async def test_a_token_opens_one_socket_once() -> None:
-    """Of many sockets at once, too (D4)."""
     store = await stored()
 
     async with asyncio.TaskGroup() as group:
@@ -177,64 +171,59 @@ async def test_a_token_opens_one_socket_once() -> None:
             group.create_task(spend_token(store, "CA0123", "secret", 1_001.0)) for _ in range(5)
         ]
 
-    assert sorted(task.result() for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
-    assert await spend_token(store, "CA0123", "secret", 1_002.0) is TokenUse.REFUSED
+    assert sorted(task.result().use for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
+    assert (await spend_token(store, "CA0123", "secret", 1_002.0)).use is TokenUse.REFUSED
 
 
 async def test_a_wrong_token_opens_nothing_and_spends_nothing() -> None:
-    """Neither for another call."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "guess", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA9999", "secret", 1_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "secret", 1_001.0) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "guess", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA9999", "secret", 1_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_001.0)).use is TokenUse.FIRST
 
 
 async def test_a_token_expires() -> None:
-    """Twilio dials at once or not at all."""
     store = await stored()
 
-    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "secret", 1_119.9) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_119.9)).use is TokenUse.FIRST
 
 
 async def test_a_session_without_a_token_opens_nothing() -> None:
-    """A session of the predecessor, or a broken one."""
     store = MemoryStore()
     await store.put({"pk": "CA0123", "sk": "connection", "useCase": "pizzaUseCase"})
 
-    assert await spend_token(store, "CA0123", "", 1_001.0) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
 
 
 async def test_a_resumed_call_gets_a_new_token() -> None:
-    """The old one, spent or not, is worth nothing then."""
     store = await stored()
     await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
 
-    assert await spend_token(store, "CA0123", "secret", 2_001.0) is TokenUse.REFUSED
-    assert await spend_token(store, "CA0123", "fresh", 2_001.0) is TokenUse.FIRST
+    assert (await spend_token(store, "CA0123", "secret", 2_001.0)).use is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is TokenUse.FIRST
 
 
 @pytest.mark.parametrize("now", [1_001.0, 9_000.0])
 async def test_a_relay_that_reconnects_brings_the_spent_token(now: float) -> None:
-    """Where the use case lets it (`applicationReconnect`), for as long as the call is kept."""
+    """Where the use case allows it (`applicationReconnect`), as long as the session item exists."""
     store = await stored()
     await store.merge("CA0123", "connection", {"mayReconnect": True})
-    first = await spend_token(store, "CA0123", "secret", 1_000.0)
+    first = (await spend_token(store, "CA0123", "secret", 1_000.0)).use
 
-    again = await spend_token(store, "CA0123", "secret", now)
+    again = (await spend_token(store, "CA0123", "secret", now)).use
 
     assert (first, again) == (TokenUse.FIRST, TokenUse.AGAIN)
-    assert await spend_token(store, "CA0123", "guess", now) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "guess", now)).use is TokenUse.REFUSED
 
 
 async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() -> None:
-    """A token that was never spent expires."""
     store = await stored()
     await store.merge("CA0123", "connection", {"mayReconnect": True})
 
-    assert await spend_token(store, "CA0123", "secret", 1_120.0) is TokenUse.REFUSED
+    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -253,21 +242,18 @@ async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() ->
 def test_a_prompt_of_any_shape_is_found_again(
     stored: object, prompt: object, context: object
 ) -> None:
-    """One block or plain text is what the predecessor wrote."""
     merged = record_of_call({}, {"systemPrompt": stored})
 
     assert (merged["prompt"], merged["promptContext"]) == (prompt, context)
 
 
 def test_a_prompt_without_a_part_of_its_own_is_one_block() -> None:
-    """An empty block would be refused by a model."""
     whole = replace(SESSION, system_prompt=("Filled.", ""))
 
     assert set_up_attributes(whole)["systemPrompt"] == [{"text": "Filled."}]
 
 
 def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:
-    """Prompt, tools, keys and model of the session come first (A7.3)."""
     session = session_item({}) | {"llmModel": "other"}
     record = {"pk": "pizzaUseCase", "prompt": "Template.", "title": "Pizza", "tools": "[]"}
 

@@ -57,7 +57,6 @@ CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
     ],
 )
 def test_a_fact_is_a_converse_message(fact: Fact, chat: object) -> None:
-    """As the predecessor's items are (A7.4)."""
     assert fact_item("CA1", 1_772_733_600_000, 0, fact, 1, 9)["chat"] == chat
 
 
@@ -75,7 +74,6 @@ def test_a_fact_is_a_converse_message(fact: Fact, chat: object) -> None:
 def test_the_result_of_a_tool_is_a_message_of_its_own(
     result: ToolResult, content: object, status: dict[str, str]
 ) -> None:
-    """Beside that of the call, in one item: a fact is completed in its place."""
     item = fact_item("CA1", 1_772_733_600_000, 3, ToolUsed(1, CALL, result), 1, 9)
 
     assert item["chatResult"] == {
@@ -85,7 +83,6 @@ def test_the_result_of_a_tool_is_a_message_of_its_own(
 
 
 def test_the_key_of_a_fact_is_its_position() -> None:
-    """After the start of the call; no clock is asked for the order (D12)."""
     item = fact_item("CA1", 1_772_733_600_000, 12, Note("x"), 40, 1_772_820_000)
 
     assert item["pk"] == "CA1"

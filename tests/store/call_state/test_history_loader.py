@@ -1,4 +1,4 @@
-"""What was kept of a call is read back, and whatever was kept a model accepts."""
+"""Facts of a call are loaded, and whatever was stored, a model accepts them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,13 @@ from agent.call.history import (
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
 from agent.store.call_state.facts import fact_item
-from agent.store.call_state.history_loader import LoadedHistory, read_back, read_items
-from agent.store.call_state.history_repair import HistoryRepair, RepairKind, interrupted
+from agent.store.call_state.history_loader import (
+    HistoryRepair,
+    LoadedHistory,
+    RepairKind,
+    load_history,
+    read_items,
+)
 from agent.store.call_state.journal import open_journals
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
@@ -102,7 +107,7 @@ def with_summaries(kept: list[Fact]) -> list[Fact]:
 def test_every_fact_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, kept: list[Fact]
 ) -> None:
-    """Through the journal and a real table, in the order of their positions."""
+    """Through the journal and a real table, in the order of positions."""
 
     async def through(path: Path) -> LoadedHistory:
         store = await SqliteStore.open(path)
@@ -111,7 +116,7 @@ def test_every_fact_comes_back_exactly(
             for position, fact in reversed(list(enumerate(kept))):
                 journal.record(position, fact)
             assert await journal.flush(5.0) == 0
-        found = await read_back(store, "CA1")
+        found = await load_history(store, "CA1")
         await store.close()
         return found
 
@@ -141,8 +146,7 @@ def test_a_lost_fact_leaves_the_others_in_their_places() -> None:
 
 
 @given(kept=st.lists(sound_facts, min_size=3, max_size=16).map(numbered).map(with_summaries))
-def test_a_call_is_read_as_it_was_before_it_was_read_back(kept: list[Fact]) -> None:
-    """Its summary stands for what it has forgotten."""
+def test_a_call_is_read_as_it_was_before_it_was_resumed(kept: list[Fact]) -> None:
     live = History()
     for fact in kept:
         live.append(fact)
@@ -154,8 +158,7 @@ def test_a_call_is_read_as_it_was_before_it_was_read_back(kept: list[Fact]) -> N
     assert History(found.facts).messages(10_000) == live.messages(10_000)
 
 
-def test_a_summary_of_nothing_sure_is_silence() -> None:
-    """What it should have been of is read as it was said; nothing is removed."""
+def test_invalid_summary_becomes_silence() -> None:
     said: list[Fact] = [
         CallerSaid("Hi."),
         AgentSaid("Hello."),
@@ -187,7 +190,6 @@ def test_a_summary_of_nothing_sure_is_silence() -> None:
 
 
 def test_a_summary_whose_turn_was_lost_is_silence() -> None:
-    """The model then reads what is left, from the beginning."""
     items = [item_of(0, CallerSaid("Hi.")), item_of(2, Summary("Hi.", 1)), item_of(3, Note("x"))]
 
     assert read(*items) == (
@@ -196,15 +198,13 @@ def test_a_summary_whose_turn_was_lost_is_silence() -> None:
     )
 
 
-def test_a_position_that_cannot_be_is_none() -> None:
-    """A broken number does not make a million silences."""
+def test_impossible_position_is_unreadable() -> None:
     items = [item_of(0, Note("x")), {**item_of(1, Note("y")), "position": 999_999}]
 
     assert read(*items) == ([Note("x")], [("unreadable", 1)])
 
 
 def test_of_two_items_with_one_position_the_later_stands() -> None:
-    """Which cannot be while the sort key has the position in it."""
     items = [item_of(0, Note("x")), item_of(0, Note("y"))]
 
     assert read(*items) == ([Note("y")], [("taken", 0)])
@@ -253,15 +253,13 @@ def test_of_two_items_with_one_position_the_later_stands() -> None:
         ),
     ],
 )
-def test_what_a_provider_would_refuse_is_made_good(
+def test_fact_that_a_provider_would_refuse_is_repaired(
     kept: Fact, good: Fact, kinds: list[str]
 ) -> None:
-    """In its place, and told (practice section 8)."""
     assert read(item_of(0, kept)) == ([good], [(kind, 0) for kind in kinds])
 
 
 def test_an_identifier_that_comes_again_is_replaced() -> None:
-    """Also one that looks like what others are replaced by."""
     used = [ToolUsed(n, ToolCall(call_id, "F", "{}")) for n, call_id in enumerate(
         ("abcdefghi", "abcdefghi", "old000001")
     )]  # fmt: skip
@@ -274,7 +272,6 @@ def test_an_identifier_that_comes_again_is_replaced() -> None:
 
 
 def test_numbers_of_dynamodb_are_numbers() -> None:
-    """Which come as `Decimal`."""
     item = item_of(0, ToolUsed(7, CALL))
     fact = {"kind": "toolUsed", "reply": Decimal(7), "call": dict(item["fact"]["call"])}  # type: ignore[index] # the shape is what is tested
     numbers = {"position": Decimal(0), "sequence": Decimal(3 * GENERATION + 5)}
@@ -286,14 +283,13 @@ def test_numbers_of_dynamodb_are_numbers() -> None:
 
 
 def test_the_next_process_counts_above_everything_written_before() -> None:
-    """And above what the process before may still write, if it has written nothing yet."""
     assert read_items([]).next_sequence == GENERATION
     assert read_items([item_of(0, Note("x"), 7)]).next_sequence == GENERATION
     assert read_items([item_of(0, Note("x"), GENERATION)]).next_sequence == 2 * GENERATION
 
 
 def test_a_caller_who_began_to_speak_is_known_unless_the_words_came() -> None:
-    """The mark stands where the next fact would, and is none itself."""
+    """The mark has the position of the next fact, and is not a fact itself."""
     said = item_of(0, CallerSaid("Two pizzas."))
     began = item_of(1, CallerBegan())
 
@@ -305,41 +301,22 @@ def test_a_caller_who_began_to_speak_is_known_unless_the_words_came() -> None:
     assert not read_items([said]).is_caller_cut_off
 
 
-def test_tools_that_ran_when_the_process_died_are_told() -> None:
-    """Whether they took effect is known elsewhere; `interrupted` answers for who does not know."""
+def test_tool_calls_that_ran_when_the_process_died_are_open() -> None:
     done = ToolUsed(0, CALL, ToolResult("abcdefghi", "{}"))
     running = ToolUsed(1, ToolCall("tool00002", "F", "{}"))
-    items = [item_of(0, done), item_of(1, running), item_of(2, Note("x"))]
 
-    found = read_items(items)
-    with structlog.testing.capture_logs() as logs:
-        answered = interrupted(found.facts, [0, *found.open_calls])
+    found = read_items([item_of(0, done), item_of(1, running), item_of(2, Note("x"))])
 
     assert (found.facts, found.open_calls, found.repairs) == ([done, running, Note("x")], [1], [])
-    text = (
-        "The call was interrupted before the result was known;"
-        " this may or may not have taken effect."
-    )
-    result = ToolResult("tool00002", json.dumps({"error": text}), is_error=True)
-    assert answered == [done, ToolUsed(1, running.call, result), Note("x")]
-    assert logs == [
-        {
-            "event": "history.repaired",
-            "kind": "interrupted",
-            "position": 1,
-            "log_level": "warning",
-        }
-    ]
 
 
 async def test_each_repair_is_logged_without_words() -> None:
-    """With its kind and position only."""
     store = MemoryStore()
     await store.put(item_of(1, CallerSaid("My name is Ada.")))
     await store.put(item_of(2, ToolUsed(1, ToolCall("+15550100001", "F", "{}"))))
 
     with structlog.testing.capture_logs() as logs:
-        found = await read_back(store, "CA1")
+        found = await load_history(store, "CA1")
 
     assert found.repairs == [
         HistoryRepair(RepairKind.MISSING, 0),
@@ -365,7 +342,6 @@ def result(call_id: str, **rest: object) -> Item:
 
 
 def test_items_of_the_predecessor_are_read() -> None:
-    """Words, tool calls of one message, and the results that complete them (A7.4)."""
     items = [
         chat("user", {"text": "A pizza and the time."}),
         chat("assistant", {"text": "Sure."}, use("call00001", input={"n": Decimal("1.5")})),
@@ -392,7 +368,6 @@ def test_items_of_the_predecessor_are_read() -> None:
 
 
 def test_a_call_id_that_comes_again_is_another_call() -> None:
-    """Some models repeat their identifiers; a result is given once."""
     items = [
         chat("assistant", use("call00001")),
         chat("user", result("call00001", content=[{"text": "first"}])),
@@ -423,15 +398,13 @@ def test_a_call_id_that_comes_again_is_another_call() -> None:
         ({"position": Decimal("Infinity")}, ["unreadable"]),
     ],
 )
-def test_an_item_that_says_nothing_is_passed_over(item: Item, kinds: list[str]) -> None:
-    """One strange item does not cost the history of a call."""
+def test_unreadable_item_costs_only_itself(item: Item, kinds: list[str]) -> None:
     hello = chat("user", {"text": "Hello"})
 
     assert read(item, hello) == ([CallerSaid("Hello")], [(kind, 0) for kind in kinds])
 
 
 def test_a_value_that_has_no_json_is_an_empty_object() -> None:
-    """As a set of DynamoDB's; the call stands with its place."""
     items = [chat("assistant", use("call00001", input={"sizes": {"small"}}))]
 
     assert read(*items) == ([ToolUsed(0, ToolCall("call00001", "F", "{}"))], [("unreadable", 0)])
@@ -505,7 +478,6 @@ any_item = our_items | messages_of_old | st.dictionaries(odd_texts, odd_values, 
 
 
 def test_half_a_character_costs_its_fact_only() -> None:
-    """JSON may hold a lone surrogate, which no text of ours is."""
     call = {"id": "tool00001", "name": "look", "arguments": "{}", "\ud800": 1}
     broken = {"kind": "toolUsed", "reply": 0, "call": call, "result": None}
     items: list[Item] = [
@@ -520,14 +492,10 @@ def test_half_a_character_costs_its_fact_only() -> None:
 @given(
     items=our_calls | st.lists(messages_of_old, max_size=8) | st.lists(any_item, max_size=8),
     limit=st.sampled_from([0, 10, 40, 10_000]),
-    is_answered=st.booleans(),
 )
-def test_whatever_was_kept_no_provider_refuses_what_a_model_reads_of_it(
-    items: list[Item], limit: int, is_answered: bool
-) -> None:
-    """Our items spoiled, the predecessor's in any order, and things that are neither."""
-    found = read_items(items)
-    facts = interrupted(found.facts, found.open_calls) if is_answered else found.facts
+def test_no_provider_refuses_the_messages_of_any_items(items: list[Item], limit: int) -> None:
+    """Our items spoiled, the predecessor's in any order, and unknown items."""
+    facts = read_items(items).facts
 
     messages = History(facts).messages(limit)
 

@@ -21,6 +21,8 @@ STARTED = 1_772_733_600_000
 WAITING = "agent_journal_facts_waiting"
 DELAYED = "agent_journal_calls_delayed"
 LOST = "agent_journal_facts_lost_total"
+NAMED = {"queue": "journal"}
+LOSS = {"event": "write_queue.items_lost", **NAMED, "log_level": "error"}
 
 
 class FickleStore(MemoryStore):
@@ -90,7 +92,6 @@ def words(number: int) -> Fact:
 
 
 def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
-    """A moment after the first, and with the day on which they expire."""
     store = FickleStore(seconds=0.01)
 
     async def main() -> float:
@@ -115,7 +116,6 @@ def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
 
 
 def test_what_changes_again_before_it_is_written_is_written_once() -> None:
-    """The table is not asked for each piece while the caller waits."""
     store = FickleStore()
 
     async def main() -> None:
@@ -133,7 +133,6 @@ def test_what_changes_again_before_it_is_written_is_written_once() -> None:
 
 
 def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -> None:
-    """A long sentence that grows does not hold up what the caller says."""
     store = FickleStore(seconds=0.5)
 
     async def main() -> None:
@@ -152,7 +151,7 @@ def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -
 
 
 def test_an_older_writing_never_replaces_a_newer_one() -> None:
-    """Two processes write one position; the later generation stands, whoever comes last."""
+    """The item with the greatest sequence stands, in whatever order writes arrive."""
     store = FickleStore()
 
     async def main() -> None:
@@ -170,11 +169,8 @@ def test_an_older_writing_never_replaces_a_newer_one() -> None:
     assert run_virtually(store.texts("CA1")) == ["One"]
 
 
-def test_table_that_was_away_has_all_facts_afterwards() -> None:
-    """The call ends meanwhile and waits five seconds; each call is told of twice in the log.
-
-    What is recorded afterwards is written as soon as ever.
-    """
+def test_table_that_failed_has_all_facts_afterwards() -> None:
+    """The end of the call waits five seconds; the log has a line at the start and at the end."""
     store = FickleStore()
     store.is_away = True
 
@@ -199,13 +195,13 @@ def test_table_that_was_away_has_all_facts_afterwards() -> None:
 
     assert run_virtually(store.texts("CA1")) == [f"words {position}" for position in range(9)]
     assert logs == [
-        {"event": "journal.delayed", "error": "StoreError", "log_level": "warning"},
-        {"event": "journal.caught_up", "log_level": "info"},
+        {"event": "write_queue.delayed", **NAMED, "error": "StoreError", "log_level": "warning"},
+        {"event": "write_queue.caught_up", **NAMED, "log_level": "info"},
     ]
 
 
-def test_attempts_become_rarer_until_somebody_waits() -> None:
-    """Half a second at first, four in the end; the end of a call tries at once and anew."""
+def test_attempts_become_rarer_until_a_flush() -> None:
+    """After 0.5 s at first and 4 s in the end; the end of a call tries at once."""
     store = FickleStore()
     store.is_away = True
 
@@ -226,7 +222,6 @@ def test_attempts_become_rarer_until_somebody_waits() -> None:
 
 
 def test_attempts_of_calls_that_failed_together_spread() -> None:
-    """A pause is chosen between its length and half as much again."""
     asked: list[tuple[float, float]] = []
     store = FickleStore()
     store.is_away = True
@@ -247,7 +242,7 @@ def test_attempts_of_calls_that_failed_together_spread() -> None:
 
 
 def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
-    """After three seconds; no word and no call is named."""
+    """After three seconds."""
     store = FickleStore()
     store.is_away = True
     counted = Counted()
@@ -267,11 +262,10 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
         assert run_virtually(main()) == 13.0
 
     assert counted.by("reason", LOST) == {"stopped": 12}
-    assert logs[3:] == [{"event": "journal.lost", "facts": 12, "calls": 3, "log_level": "error"}]
+    assert logs[3:] == [{**LOSS, "items": 12, "lanes": 3}]
 
 
 def test_process_that_ends_writes_what_waits() -> None:
-    """Also when the next attempt was due long after."""
     store = FickleStore()
     store.is_away = True
 
@@ -287,7 +281,6 @@ def test_process_that_ends_writes_what_waits() -> None:
 
 
 def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
-    """Nothing is begun that nobody would end."""
     store, counted = FickleStore(), Counted()
 
     async def main() -> int:
@@ -302,7 +295,7 @@ def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
 
 
 def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
-    """Beyond that the oldest of the call that has waited longest go first, and it is said once."""
+    """Beyond that the oldest fact of the call that has waited longest is dropped; logged once."""
     store = FickleStore()
     store.is_away = True
 
@@ -321,14 +314,13 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
         assert run_virtually(main()) == ([0, 99, 101], 100_000, {"too_many": 101})
 
     assert [one for one in logs if one["log_level"] == "error"] == [
-        {"event": "journal.full", "facts": 100_000, "log_level": "error"},
-        {"event": "journal.lost", "facts": 100, "log_level": "error"},
-        {"event": "journal.lost", "facts": 100_000, "calls": 1_000, "log_level": "error"},
+        {"event": "write_queue.filled", **NAMED, "most": 100_000, "log_level": "error"},
+        {**LOSS, "items": 100},
+        {**LOSS, "items": 100_000, "lanes": 1_000},
     ]
 
 
 def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
-    """What is younger stays."""
     store = FickleStore()
     store.is_away = True
 
@@ -348,14 +340,13 @@ def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
 
     assert run_virtually(store.texts("CA1")) == ["words 1"]
     assert [one["event"] for one in logs] == [
-        "journal.delayed",
-        "journal.caught_up",
-        "journal.lost",
+        "write_queue.delayed",
+        "write_queue.caught_up",
+        "write_queue.items_lost",
     ]
 
 
 def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
-    """It is given up at the first attempt, unlike what finds the table away."""
     store = FickleStore()
     store.refused = "words 1"
 
@@ -372,13 +363,12 @@ def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
     assert [position for _, position in store.attempts] == [0, 1, 2]
     assert run_virtually(store.texts("CA1")) == ["words 0", "words 2"]
     assert logs == [
-        {"event": "journal.refused", "position": 1, "log_level": "error"},
-        {"event": "journal.lost", "facts": 1, "log_level": "error"},
+        {"event": "write_queue.item_refused", **NAMED, "key": 1, "log_level": "error"},
+        {**LOSS, "items": 1},
     ]
 
 
 def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
-    """The traceback is logged; the facts around it, and other calls, are written."""
     store = BrokenStore()
 
     async def main() -> tuple[int, dict[str, float]]:
@@ -394,15 +384,15 @@ def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
 
     assert run_virtually(store.texts("CA1")) == ["before", "after"]
     assert run_virtually(store.texts("CA2")) == ["words 0"]
-    assert [(one["event"], one.get("facts")) for one in logs] == [
-        ("journal.crashed", None),
-        ("journal.crashed", None),
-        ("journal.lost", 2),
+    assert [(one["event"], one.get("items")) for one in logs] == [
+        ("write_queue.write_crashed", None),
+        ("write_queue.write_crashed", None),
+        ("write_queue.items_lost", 2),
     ]
 
 
 def test_a_thousand_calls_write_at_once_but_not_all_at_the_same_time() -> None:
-    """One slow call holds up no other, and the table is asked thirty-two times at once at most."""
+    """One slow call delays no other; at most 32 writes at once."""
     store = FickleStore(seconds=0.01)
 
     async def main() -> int:
@@ -421,7 +411,6 @@ def test_a_thousand_calls_write_at_once_but_not_all_at_the_same_time() -> None:
 
 
 def test_what_changes_while_it_waits_for_its_turn_is_written_once() -> None:
-    """A crowd does not make a table write what is old already."""
     store = FickleStore(seconds=0.5)
 
     async def main() -> None:

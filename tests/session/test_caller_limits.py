@@ -1,4 +1,4 @@
-"""What callers have used, in every table, by whichever of its processes at whatever moment."""
+"""Limits of a caller in every table, for processes that count at the same time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agent.ports import Item
-from agent.store.call_state.caller_usage import line_of, note_tokens, read_tokens, take_place
+from agent.session.caller_limits import connection_name, note_tokens, read_tokens, take_place
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -31,14 +31,13 @@ async def rung(
 async def test_calls_that_ring_at_once_share_the_places(
     stores: Stores, stores_clock: Clock, calls: int, most: int, let: int
 ) -> None:
-    """Counted before they are let through; not one too many, and not one too few."""
     assert await rung(stores, stores_clock, calls, most) == let
     assert not await take_place(stores[0], ADA, "CAlater", most, stores_clock()) or let < most
     assert await rung(stores, stores_clock, 1, most, GRACE) == 1
 
 
 async def test_a_repeated_webhook_takes_one_place(stores: Stores, stores_clock: Clock) -> None:
-    """At once or later, also when all places are taken; and it is let through each time."""
+    """At once or later, also when all places are taken; it is accepted each time."""
     asked = [take_place(stores[n % 2], ADA, "CA1", 2, stores_clock()) for n in range(10)]
 
     assert await asyncio.gather(*asked) == [True] * 10
@@ -48,7 +47,6 @@ async def test_a_repeated_webhook_takes_one_place(stores: Stores, stores_clock: 
 
 
 async def test_a_place_is_free_again_after_an_hour(stores: Stores, stores_clock: Clock) -> None:
-    """Of the call that took it."""
     await take_place(stores[0], ADA, "CA1", 2, stores_clock())
     stores_clock.seconds += 1_800.0
     await take_place(stores[0], ADA, "CA2", 2, stores_clock())
@@ -63,7 +61,6 @@ async def test_a_place_is_free_again_after_an_hour(stores: Stores, stores_clock:
 async def test_calls_that_an_earlier_version_counted_count(
     stores: Stores, stores_clock: Clock
 ) -> None:
-    """While processes of both are there."""
     for number in range(2):
         earlier: Item = {
             "pk": f"usage::{ADA}",
@@ -78,8 +75,7 @@ async def test_calls_that_an_earlier_version_counted_count(
 
 
 async def test_tokens_of_a_line_only_grow(stores: Stores, stores_clock: Clock) -> None:
-    """Writings that overtake each other leave the most; each line has its own."""
-    line, other = line_of("CA1", 1_000.0), line_of("CA1", 1_001.5)
+    line, other = connection_name("CA1", 1_000.0), connection_name("CA1", 1_001.5)
 
     for tokens in (100, 400, 300):
         await note_tokens(stores[0], ADA, line, tokens, stores_clock())

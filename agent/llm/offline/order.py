@@ -1,0 +1,406 @@
+"""The order of a caller: which lines an utterance adds, changes or removes.
+
+An utterance such as "two large Gardens with bacon and a house salad" is read from left to right:
+
+- A quantity belongs to the next item; of several in a row the last counts ("two, no, three").
+- A size or topping directly before an item belongs to it, otherwise to the line before. Without a
+  line before, a size completes the first line that lacks one, or waits for the next item.
+- A word that is both (pepperoni) is a topping after "with", "add" or another topping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import msgspec
+
+from agent.llm.offline.words import join, normalise
+
+MAX_LINES = 40
+_JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
+_ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
+_EXPECTS_TOPPING = {"with", "without", "topping", "add"}
+
+
+class Topping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A topping of the menu."""
+
+    name: str
+    price: float
+    heard: tuple[str, ...] = ()
+    """Other words for it."""
+
+
+class MenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A dish; one with a price per size needs a size and takes toppings."""
+
+    name: str
+    price: float | dict[str, float]
+    heard: tuple[str, ...] = ()
+    spoken: str = ""
+    """How the agent says it; empty = the name."""
+    about: str = ""
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the caller has to choose a size."""
+        return isinstance(self.price, dict)
+
+
+class Menu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What can be ordered, and the words that change an order."""
+
+    items: tuple[MenuItem, ...]
+    toppings: tuple[Topping, ...] = ()
+    sizes: dict[str, tuple[str, ...]] = {}
+    """Size → other words for it."""
+    words: dict[
+        Literal["add", "remove", "without", "with", "change", "onto", "all"], tuple[str, ...]
+    ] = {}
+    """`onto` comes before the item whose line gets the toppings ("bacon to the garden"). After
+    `all`, a size counts for every line that lacks one."""
+    closed_by: str = ""
+    """The tool after whose success the order does not change."""
+    read_back: str = ""
+    """The question after which an item said again is the same line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order."""
+
+    item: MenuItem
+    quantity: int = 1
+    size: str = ""
+    toppings: tuple[Topping, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Toppings that the caller does not want and the line did not have."""
+
+    @property
+    def lacks_size(self) -> bool:
+        """Whether the line cannot be ordered yet."""
+        return self.item.has_sizes and not self.size
+
+    @property
+    def name(self) -> str:
+        """The spoken name, in the plural if there are several."""
+        name = self.item.spoken or self.item.name
+        return name if self.quantity == 1 or name.endswith("s") else f"{name}s"
+
+    @property
+    def amount(self) -> float:
+        """The price of the line in dollars."""
+        price = self.item.price
+        each = price.get(self.size, 0.0) if isinstance(price, dict) else price
+        return round(self.quantity * (each + sum(each.price for each in self.toppings)), 2)
+
+    @property
+    def spoken(self) -> str:
+        """The line in words: `2 large Garden pizzas with bacon without red onion`."""
+        toppings = join([each.name for each in self.toppings])
+        said = " ".join(filter(None, (str(self.quantity), self.size, self.name)))
+        said += f" with {toppings}" if toppings else ""
+        return said + (f" without {join(self.left_out)}" if self.left_out else "")
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The line as `PlaceOrderFunction` takes it."""
+        arguments = {
+            "line_item": self.item.name,
+            "size": self.size,
+            "toppings": [each.name for each in self.toppings],
+            "quantity": self.quantity,
+            "additional_details": f"no {' or '.join(self.left_out)}" if self.left_out else "",
+            "line_amount": self.amount,
+        }
+        return {name: value for name, value in arguments.items() if value}
+
+    def with_topping(self, topping: Topping) -> Line:
+        """The line with a topping; the same topping twice is one."""
+        return replace(self, toppings=(*(t for t in self.toppings if t != topping), topping))
+
+    def without_topping(self, topping: Topping) -> Line:
+        """The line without a topping, or with a remark if it did not have it."""
+        if topping in self.toppings:
+            return replace(self, toppings=tuple(t for t in self.toppings if t != topping))
+        return replace(self, left_out=tuple(dict.fromkeys((*self.left_out, topping.name))))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order after an utterance."""
+
+    lines: tuple[Line, ...] = ()
+    size: str = ""
+    toppings: tuple[Topping, ...] = ()
+    """With `size`: what waits for an item."""
+    news: Mapping[str, object] = field(default_factory=dict)
+    """What this utterance did: the added and removed lines, the item it named."""
+
+    @property
+    def at_rest(self) -> Order:
+        """The same order without news."""
+        return Order(self.lines, self.size, self.toppings)
+
+    def view(self) -> Mapping[str, object]:
+        """The values for the paths of a script that begin with `order`."""
+        return {
+            "lines": [line.spoken for line in self.lines],
+            "items": [line.arguments for line in self.lines],
+            "total": round(sum(line.amount for line in self.lines), 2),
+            "lacking": next((line.name for line in self.lines if line.lacks_size), ""),
+            "size": self.size,
+            **self.news,
+        }
+
+
+_Value = MenuItem | Topping | str | int
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """A phrase of the menu in an utterance."""
+
+    start: int
+    end: int
+    kind: str
+    """`item`, `size`, `topping`, `quantity`, or a key of `Menu.words`."""
+    value: _Value
+    topping: Topping | None = None
+    """The other meaning of an item's name."""
+
+
+class OrderReader:
+    """Reads utterances into an order; keeps no state."""
+
+    def __init__(self, menu: Menu) -> None:
+        self._phrases: dict[str, _Mention] = {}
+        for word, phrases in menu.words.items():
+            self._learn(phrases, word, word)
+        for topping in menu.toppings:
+            self._learn((topping.name, *topping.heard), "topping", topping)
+        for size, phrases in menu.sizes.items():
+            self._learn((size, *phrases), "size", size)
+        for item in menu.items:
+            self._learn((item.name, *item.heard), "item", item)
+        for words, quantity in _ARTICLES.items():
+            self._learn((words,), "quantity", quantity)
+        longest_first = sorted(map(re.escape, self._phrases), key=len, reverse=True)
+        self._expression = re.compile(
+            rf"\b(?:({'|'.join(longest_first)})(?:'s|e?s)?|(?P<number>\d{{1,2}}))\b"
+        )
+
+    def _learn(self, phrases: Iterable[str], kind: str, value: _Value) -> None:
+        for phrase in filter(None, map(normalise, phrases)):
+            known = self._phrases.get(phrase)
+            topping = known.value if known and isinstance(known.value, Topping) else None
+            self._phrases[phrase] = _Mention(0, 0, kind, value, topping)
+
+    def read(self, text: str, before: Order, *, is_repeating: bool = False) -> Order:
+        """The order after normalised words; while repeating, an item said again is no new line."""
+        mentions = _items_first(map(self._mention, self._expression.finditer(text)))
+        return _Utterance(mentions, text, before, is_repeating=is_repeating).read()
+
+    def read_earlier(self, texts: Iterable[object], before: Order) -> Order:
+        """The order with the lines of an earlier one; what is no text is ignored."""
+        known = [text for text in texts if isinstance(text, str)]
+        found = {text: self.read(normalise(text), Order()).lines for text in known}
+        added = [line for lines in found.values() for line in lines]
+        news = {
+            "added": [line.spoken for line in added],
+            "changed": bool(added),
+            "unread": [text for text, lines in found.items() if not lines],
+        }
+        return replace(before, lines=(*before.lines, *added), news=news)
+
+    def _mention(self, found: re.Match[str]) -> _Mention:
+        if found["number"]:
+            return _Mention(*found.span(), "quantity", int(found["number"]))
+        return replace(self._phrases[found[1]], start=found.start(), end=found.end())
+
+
+class _Utterance:
+    """One pass over the mentions of an utterance."""
+
+    def __init__(
+        self, mentions: list[_Mention], text: str, before: Order, *, is_repeating: bool
+    ) -> None:
+        self._mentions = mentions
+        self._text = text
+        self._before = before
+        self._is_repeating = is_repeating
+        self._lines = list(before.lines)
+        self._size = before.size
+        self._toppings = list(before.toppings)
+        self._mode = "add"
+        self._previous = ""
+        self._quantity = 0
+        """0 = none was said."""
+        self._current: int | None = None
+        self._target: int | None = None
+        """The line that "change" is about."""
+        self._is_for_all = False
+        self._named: MenuItem | None = None
+
+    def read(self) -> Order:
+        for position, mention in enumerate(self._mentions):
+            value: _Value = mention.value
+            if mention.topping is not None and self._is_topping(mention.topping):
+                value = mention.topping
+            match value:
+                case int():
+                    self._quantity = value
+                case MenuItem():
+                    self._read_item(value)
+                case Topping():
+                    self._read_topping(value, position)
+                case _ if mention.kind == "size":
+                    self._read_size(value, position)
+                case _:
+                    self._read_word(value)
+            self._previous = "topping" if isinstance(value, Topping) else mention.kind
+        if self._mode == "change" and self._quantity and self._lines:
+            target = -1 if self._target is None else self._target
+            self._lines[target] = replace(self._lines[target], quantity=self._quantity)
+        return self._result()
+
+    def _read_word(self, word: str) -> None:
+        match word:
+            case "all":
+                self._is_for_all = True
+            case "add":
+                self._mode, self._is_repeating = "add", False
+            case "with" if self._mode == "without":
+                self._mode = "add"
+            case "remove" | "without" | "change":
+                self._mode, self._target = word, self._current
+            case _:
+                """The other words only count as `_previous`."""
+
+    def _is_topping(self, topping: Topping) -> bool:
+        """Whether a word that is an item too means the topping here."""
+        if self._mode == "remove":
+            return any(topping in line.toppings for line in self._lines)
+        return self._previous in _EXPECTS_TOPPING and self._last_with_sizes() is not None
+
+    def _is_for_next(self, position: int) -> bool:
+        """An item follows directly, without a word like "and" between."""
+        here, *following = self._mentions[position : position + 2]
+        if not following or following[0].kind != "item":
+            return False
+        return not _JOINER.search(self._text[here.end : following[0].start])
+
+    def _read_item(self, item: MenuItem) -> None:
+        known = self._find(item)
+        if self._previous == "onto" and known is not None and self._mode != "change":
+            self._current = known
+            return
+        if self._mode == "remove":
+            self._remove(known)
+        elif self._mode == "change" and self._lines:
+            self._change_item(item, known)
+        elif known is not None and (self._is_repeating or self._lines[known].lacks_size):
+            self._complete(known)
+        elif len(self._lines) < MAX_LINES:
+            self._lines.append(Line(item))
+            self._complete(len(self._lines) - 1)
+        self._named, self._quantity = item, 0
+        if self._mode == "without":
+            self._mode = "add"
+
+    def _change_item(self, item: MenuItem, known: int | None) -> None:
+        """In "change the garden to a cheese" the first item names the line, the second replaces."""
+        if known is not None and self._target is None:
+            self._target = known
+        elif known is None or known != self._target:
+            self._target = len(self._lines) - 1 if self._target is None else self._target
+            old = self._lines[self._target]
+            kept = replace(old, item=item, left_out=())
+            self._lines[self._target] = kept if item.has_sizes else Line(item, old.quantity)
+        self._complete(self._target)
+
+    def _complete(self, position: int) -> None:
+        """Give the line the quantity, size and toppings that were said before it."""
+        line = self._lines[position]
+        line = replace(line, quantity=self._quantity or line.quantity)
+        if line.item.has_sizes:
+            line = replace(line, size=self._size or line.size)
+            for topping in self._toppings:
+                line = line.with_topping(topping)
+        self._lines[position] = line
+        self._size, self._toppings, self._current = "", [], position
+
+    def _remove(self, known: int | None) -> None:
+        if known is None:
+            return
+        line = self._lines[known]
+        if 0 < self._quantity < line.quantity:
+            self._lines[known] = replace(line, quantity=line.quantity - self._quantity)
+        else:
+            del self._lines[known]
+        self._size, self._toppings, self._current, self._target = "", [], None, None
+
+    def _read_size(self, size: str, position: int) -> None:
+        last = self._last_with_sizes()
+        lacking = [i for i, line in enumerate(self._lines) if line.lacks_size]
+        if self._is_for_next(position):
+            lacking = []
+        elif last is not None and (last == self._current or self._mode == "change"):
+            lacking = [last]
+        if not lacking:
+            self._size = size
+        for each in lacking if self._is_for_all else lacking[:1]:
+            self._lines[each] = replace(self._lines[each], size=size)
+            self._current = each
+
+    def _read_topping(self, topping: Topping, position: int) -> None:
+        target = None if self._is_for_next(position) else self._last_with_sizes()
+        if self._mode in {"remove", "without"}:
+            having = [i for i, line in enumerate(self._lines) if topping in line.toppings]
+            target = having[-1] if having and self._current is None else self._last_with_sizes()
+            if target is not None:
+                self._lines[target] = self._lines[target].without_topping(topping)
+        elif target is not None:
+            self._lines[target] = self._lines[target].with_topping(topping)
+        elif len(self._toppings) < MAX_LINES:
+            self._toppings.append(topping)
+
+    def _last_with_sizes(self) -> int | None:
+        """The current line if it takes toppings, else the last that does."""
+        taking = [i for i, line in enumerate(self._lines) if line.item.has_sizes]
+        return max(taking, key=lambda i: (i == self._current, i), default=None)
+
+    def _find(self, item: MenuItem) -> int | None:
+        """The last line with this item, one without a size first."""
+        found = [i for i, line in enumerate(self._lines) if line.item.name == item.name]
+        return max(found, key=lambda i: (self._lines[i].lacks_size, i), default=None)
+
+    def _result(self) -> Order:
+        before, after = self._before.lines, tuple(self._lines)
+        gone = [line.spoken for line in before if line not in after]
+        news = {
+            "added": [line.spoken for line in after if line not in before],
+            "removed": gone if len(after) < len(before) else [],
+            "changed": before != after,
+            "named": self._named and (self._named.spoken or self._named.name),
+            "about": self._named and self._named.about,
+        }
+        return Order(after, self._size, tuple(self._toppings), news)
+
+
+def _items_first(mentions: Iterable[_Mention]) -> list[_Mention]:
+    """The mentions with "mushrooms and bacon to the garden" as "to the garden mushrooms bacon"."""
+    ordered: list[_Mention] = []
+    for mention in mentions:
+        start = len(ordered)
+        if mention.kind == "item" and ordered and ordered[-1].kind == "onto":
+            start -= 1
+            while start and (ordered[start - 1].kind == "topping" or ordered[start - 1].topping):
+                start -= 1
+            ordered.insert(start, ordered.pop())
+            start += 1
+        ordered.insert(start, mention)
+    return ordered

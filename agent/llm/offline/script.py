@@ -1,0 +1,383 @@
+"""The script of the offline model: `offline.json` in the folder of a use case.
+
+A script lists what callers say (`intents`, `slots`, `menu`), what the agent asks (`questions`) and
+what happens then: an intent has an answer, a tool to call, or both; `tools` has the arguments of
+each tool and the answers to its result; `updates` change slots. The intents are tried in their
+order, and the first that applies answers.
+
+- A **phrase** is a regular expression that is found as whole words in the normalised text.
+- A **path** such as `slot.size` or `result.message` names a value; `first` and `count` of a list
+  are values too. A **condition** is `[not ]path` or `[not ]path = value`.
+- A **text** is a Python format string with paths: `The total is {order.total:money}.` A sentence
+  with a value that is unknown or empty is left out. The formats are `money`, `day`, `title`, and
+  the names in `lists`, each a text for one element of a list.
+
+`load` checks every name in a script, so a mistyped name stops the start and not a call.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.errors import UseCaseError
+from agent.llm.offline.order import Menu
+from agent.llm.offline.words import find_date, find_time, join, normalise
+
+MAX_CHARACTERS = 600
+"""Of one value in a text: a tool may return a page."""
+MAX_ELEMENTS = 50
+
+_PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
+
+Look = Callable[[str], object]
+"""The value at a path, or `None`."""
+Texts = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"\S")], ...], msgspec.Meta(min_length=1)
+]
+Wordings = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"^[^{}]*\w[^{}]*$")], ...],
+    msgspec.Meta(min_length=1),
+]
+
+
+class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value in the caller's words; the last mention counts."""
+
+    kind: Literal["choice", "pattern", "number", "date", "time", "listed"]
+    values: dict[str, tuple[str, ...]] = {}
+    """For a choice: value → other words for it."""
+    listed: str = ""
+    """A list of `prompt`, from which the caller chooses by number or by words."""
+    phrases: tuple[str, ...] = ()
+    """The first group, or the whole match, is the value."""
+    answers: tuple[str, ...] = ()
+    """Questions; only directly after one `answer` counts too, and a bare hour is a time."""
+    answer: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    """Intents with which `answer` does not count."""
+
+
+class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something the caller wants, or a situation, and what to do about it."""
+
+    name: str = ""
+    phrases: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    """Conditions that must all hold besides."""
+    needs: dict[str, str] = {}
+    """Condition → text that asks for what is missing, in order."""
+    say: str | tuple[str, ...] = ()
+    """Texts, of which the first that was not said yet is taken."""
+    call: str = ""
+    arguments: dict[str, object] = {}
+    """Added to those of the tool."""
+    otherwise: str = ""
+    """Said instead if the tool is not offered or has just run; empty = try the next intent."""
+
+    def __post_init__(self) -> None:
+        if self.phrases and not self.name:
+            raise ValueError("an intent with phrases needs a name")
+
+
+class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool: its arguments (JSON with texts; unknown values are left out) and answers."""
+
+    arguments: dict[str, object] = {}
+    done: tuple[Intent, ...] = ()
+    failed: tuple[Intent, ...] = ()
+
+
+class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a turn or a tool result changes."""
+
+    when: tuple[str, ...]
+    set: dict[str, str] = {}
+    """Slot → text."""
+    clear: tuple[str, ...] = ()
+    """Slots, or `order`."""
+    order: str = ""
+    """Text with one field: a list of texts that are added to the order."""
+
+
+class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole script."""
+
+    menu: Menu = Menu(())
+    slots: dict[str, Slot] = {}
+    prompt: dict[str, str] = {}
+    """Name → regular expression with named groups: a list of its matches in the system prompt."""
+    questions: dict[str, Wordings] = {}
+    """Without fields: they are recognised in what the caller has heard."""
+    lists: dict[str, str] = {}
+    tools: dict[str, Tool] = {}
+    """`*` stands for every tool that is not listed."""
+    updates: tuple[Update, ...] = ()
+    intents: tuple[Intent, ...]
+    fallback: Texts
+    """Said when no intent applies."""
+    waiting: Texts = ("One moment, please.",)
+    """Said while a tool is still running."""
+    done: Texts
+    """Said after the result of a tool, when none of its answers applies."""
+    trouble: Texts
+    """Said after the failure of a tool, when none of its answers applies."""
+
+
+_PATTERNS = {"phrases", "answer", "values", "prompt"}
+_CONDITIONS = {"when", "needs:"}
+_NAMES = {
+    "call": "called", "answers": "question", "unless": "intent", "listed": "prompt",
+    "clear": "slot", "read_back": "question",
+}  # fmt: skip
+_TEXTS = {
+    "say", "needs", "otherwise", "arguments", "set", "order", "lists", "fallback", "waiting",
+    "done", "trouble",
+}  # fmt: skip
+_ROOTS = {"asked", "begins", "failed", "heard", "keys", "order", "result", "tool"}
+
+
+def load(script_json: str) -> Script:
+    """Read and check a script.
+
+    Raises:
+        UseCaseError: The script is broken; one line with the first fault and its place.
+    """
+    try:
+        script = msgspec.json.decode(script_json, type=Script)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        what, _, where = str(error).partition(" - at `")
+        place = where.strip("`").removeprefix("$").strip(".") or "script"
+        raise UseCaseError(f"offlineScript.{place}: {what}") from error
+    known = {
+        "slot": {*script.slots, *(name for each in script.updates for name in each.set), "order"},
+        "fresh": set(script.slots),
+        "intent": {each.name for each in script.intents},
+        "prompt": set(script.prompt),
+        "question": set(script.questions),
+        "called": set(script.tools),
+        "offered": set(script.tools),
+        **dict.fromkeys(_ROOTS),
+    }
+    for text, key, where in _strings(script, "", ""):
+        for fault in _faults(text, key, known, script.lists):
+            raise UseCaseError(f"offlineScript{where}: {fault}")
+    return script
+
+
+def _strings(value: object, key: str, where: str) -> Iterator[tuple[str, str, str]]:
+    """Every text in a script, with the field it stands in and its place."""
+    match value:
+        case msgspec.Struct():
+            for name in value.__struct_fields__:
+                yield from _strings(getattr(value, name), name, f"{where}.{name}")
+        case dict():
+            for name, each in value.items():
+                yield name, f"{key}:", where
+                yield from _strings(each, key, f"{where}.{name}")
+        case list() | tuple():
+            for number, each in enumerate(value):
+                yield from _strings(each, key, f"{where}[{number}]")
+        case str() if value:
+            yield value, key, where
+        case _:
+            """Numbers have no names."""
+
+
+def _faults(
+    text: str, key: str, known: Mapping[str, set[str] | None], lists: Mapping[str, str]
+) -> Iterator[str]:
+    try:
+        if key in _PATTERNS:
+            re.compile(text)
+        fields = [each for said in parse(text) for each in said] if key in _TEXTS else []
+    except (ValueError, re.error) as error:
+        yield f"{error} in {text!r}"
+        return
+    paths = [path for _, path, _ in fields if path and key != "lists"]
+    if key in _NAMES:
+        paths = [f"{_NAMES[key]}.{text}"]
+    elif key in _CONDITIONS:
+        paths = [_split(text)[0]]
+    for path in paths:
+        root, _, rest = path.partition(".")
+        names = known.get(root, set())
+        if names is not None and (rest.partition(".")[0] or None) not in {None, *names}:
+            yield f"there is no {path!r}"
+        elif root not in known:
+            yield f"there is no {root!r}"
+    formats = {spec.partition(" ")[0] for _, _, spec in fields}
+    yield from (f"there is no list {name!r}" for name in formats - {"", *_FORMATS, *lists})
+
+
+@lru_cache(maxsize=4096)
+def pattern(phrases: tuple[str, ...], *, or_plural: bool = False) -> re.Pattern[str]:
+    """Any of these phrases as whole words."""
+    plural = "(?:'s|e?s)?" if or_plural else ""
+    return re.compile(rf"\b(?:{'|'.join(phrases)}){plural}\b" if phrases else "(?!)")
+
+
+def recognise(
+    slot: Slot, heard: str, today: date | None, listed: list[dict[str, str]], *, is_answer: bool
+) -> object:
+    """The value of a slot in the caller's words; `None` or empty if there is none.
+
+    Args:
+        slot: What to look for.
+        heard: Normalised words.
+        today: The date that "tomorrow" counts from.
+        listed: The elements that the caller chooses from.
+        is_answer: The caller was just asked for this slot.
+    """
+    match slot.kind:
+        case "choice":
+            ends = {
+                found.end(): value
+                for value, phrases in slot.values.items()
+                for found in pattern((normalise(value), *phrases), or_plural=True).finditer(heard)
+            }
+            return ends[max(ends)] if ends else None
+        case "date":
+            day = find_date(heard, today) if today else None
+            return day.isoformat() if day else None
+        case "time":
+            return find_time(heard, is_answer=is_answer)
+        case "listed":
+            return _chosen(listed, heard) if is_answer else None
+        case "number" | "pattern":
+            text = _last(pattern(slot.phrases), heard)
+            if text is None and is_answer:
+                text = _last(pattern(slot.answer), heard)
+            return text if slot.kind == "pattern" else _number(text)
+
+
+def _last(expression: re.Pattern[str], text: str) -> str | None:
+    """The last match: its first group that took part, or the whole."""
+    matches = list(expression.finditer(text))
+    return next(filter(None, (*matches[-1].groups(), matches[-1][0]))) if matches else None
+
+
+def _number(text: str | None) -> int | float | None:
+    found = _NUMBER.search(text or "")
+    return None if found is None else float(found[0]) if "." in found[0] else int(found[0])
+
+
+def _chosen(elements: list[dict[str, str]], heard: str) -> dict[str, str] | None:
+    """The element that a caller chooses, by its place in the list or by its words."""
+    place = _number(_last(_PLACE, heard)) or _number(heard)
+    if isinstance(place, int) and 1 <= place <= len(elements):
+        return elements[place - 1]
+    said = {word for word in heard.split() if len(word) > 3}
+    texts = [_INNER_CAPITAL.sub(" ", " ".join(each.values())) for each in elements]
+    shared = [len(said.intersection(normalise(text).split())) for text in texts]
+    best = max(shared, default=0)
+    return elements[shared.index(best)] if best else None
+
+
+def look_up(value: object, names: list[str]) -> object:
+    """The value at a path; a list also has `count` and `first`, an object `first`."""
+    for name in names:
+        match value:
+            case Mapping() if name in value or name != "first":
+                value = value.get(name)
+            case Mapping():
+                value = next(iter(value.values()), None)
+            case list() | tuple():
+                value = {"count": len(value), "first": next(iter(value), None)}.get(name)
+            case _:
+                return None
+    return value
+
+
+def holds(condition: str, look: Look) -> bool:
+    """Whether a condition is true; values are compared as texts without case."""
+    path, value = _split(condition)
+    found = look(path)
+    is_true = speak(found, "", {}).lower() == value.lower() if value else bool(found)
+    return is_true is not condition.startswith("not ")
+
+
+@lru_cache(maxsize=4096)
+def _split(condition: str) -> tuple[str, str]:
+    path, _, value = condition.removeprefix("not ").partition(" = ")
+    return path, value
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> tuple[tuple[tuple[str, str, str], ...], ...]:
+    """The sentences of a text, each as its literals with the path and the format that follow."""
+    return tuple(
+        tuple(
+            (word, path or "", spec or "")
+            for word, path, spec, _ in string.Formatter().parse(sentence)
+        )
+        for sentence in re.split(r"(?<=[.?!])\s+", text)
+    )
+
+
+def render(text: str, look: Look, lists: Mapping[str, str]) -> str:
+    """The text without the sentences in which a value is unknown or empty."""
+    said = []
+    for sentence in parse(text):
+        values = [speak(look(path), spec, lists) if path else "" for _, path, spec in sentence]
+        if all(value for value, (_, path, _) in zip(values, sentence, strict=True) if path):
+            words = (word for word, _, _ in sentence)
+            pairs = zip(words, values, strict=True)
+            said.append("".join(word + value[:MAX_CHARACTERS] for word, value in pairs))
+    return " ".join(said)
+
+
+def value_of(text: str, look: Look, lists: Mapping[str, str]) -> object:
+    """The value itself if the text is one field, else the text."""
+    match parse(text):
+        case ((("", path, ""),),):
+            return look(path)
+        case _:
+            return render(text, look, lists)
+
+
+def speak(value: object, spec: str, lists: Mapping[str, str]) -> str:
+    """A value in words; empty if there are none."""
+    name, _, count = spec.partition(" ")
+    match value:
+        case list() | tuple():
+            elements = value[: int(count or MAX_ELEMENTS)]
+            if name in lists:
+                rows = [each for each in elements if isinstance(each, dict)]
+                return join([render(lists[name], row.get, lists) for row in rows])
+            return join([speak(each, name, lists) for each in elements])
+        case str() | bool():
+            text = ("yes" if value else "") if isinstance(value, bool) else value
+        case int() | float() if abs(value) < 10**9:
+            text = f"{value:.10g}"
+        case _:
+            return ""
+    try:
+        return _FORMATS[name](text) if name in _FORMATS else text
+    except ValueError:
+        return text
+
+
+def _money(text: str) -> str:
+    amount = float(text)
+    return f"${amount:,.0f}" if amount.is_integer() else f"${amount:,.2f}"
+
+
+def _day(text: str) -> str:
+    day = date.fromisoformat(text)
+    return f"{day:%A}, {day:%B} {day.day}"
+
+
+def _title(text: str) -> str:
+    return " ".join(word[0].upper() + word[1:] for word in text.split())
+
+
+_FORMATS: Mapping[str, Callable[[str], str]] = {"money": _money, "day": _day, "title": _title}

@@ -1,0 +1,190 @@
+"""Resuming a call: it continues on a new connection after a lost socket, a drain or a transfer.
+
+Where a call resumes, in order: `agent.http.action_webhook` asks `CallManager.resume` for a new
+connection (a relay socket that reopens by itself goes to `CallManager.run`); `begin_attempt` here
+counts it; `recover` here reads the facts back (`agent.store.call_state.history_loader`);
+`agent.call.resumption` decides what the agent says first.
+
+- Each new connection of a call is an item in the call's partition, numbered from 1 and written only
+  if absent: two processes that resume one call at once get two numbers. The number is the
+  *generation* of the facts: facts of a later generation are newer than all facts that an earlier
+  connection has written or may still be writing.
+- A call gets `MOST_CONNECTIONS` new connections in `WITHIN_SECONDS`; a fault that returns with
+  every connection would otherwise repeat apologies for ever. Connections after a failed transfer do
+  not count: the caller asked for each of them.
+- Twilio may ask twice for what follows one relay session; the second request gets the same attempt.
+  The item holds the token that was given out first, so that a second token can join it
+  (`agent.store.call_state.call_item`). A failed transfer names no relay session: there a second
+  request within `SAME_SECONDS` counts as the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.call.resumption import ResumeCause, Resumption
+from agent.call.text import whole_number
+from agent.errors import StoreError
+from agent.ports import Item, Store
+from agent.store.call_state.call_item import CALL_SECONDS, TOKEN_ATTRIBUTES
+from agent.store.call_state.history_loader import GENERATION, HistoryRepair, load_history
+from agent.tools import language_of
+from agent.usecases.validation import plain
+
+MOST_CONNECTIONS = 3
+WITHIN_SECONDS = 120.0
+SAME_SECONDS = 5.0
+_PREFIX = "resume::"
+_MOST_RIVALS = 5
+_LARGEST = 999_999
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAttempt:
+    """One more connection of a call."""
+
+    number: int
+    """From 1; 0 is the first connection of the call."""
+    cause: ResumeCause
+    token: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """Attributes of the token that was given out first for it."""
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """Attributes of the session item that describe the coming connection."""
+        return {"resumeNumber": self.number, "resumeCause": self.cause, **self.token}
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredCall:
+    """The state from which a call goes on."""
+
+    resumption: Resumption
+    first_sequence: int
+    """Of the facts that are recorded from now on, see `Journals.open`."""
+    repairs: list[HistoryRepair]
+    """What was repaired in the facts; each repair was logged."""
+
+
+def latest_attempt(item: Mapping[str, object]) -> ResumeAttempt | None:
+    """The attempt that a session item names; None before the first one."""
+    match plain(item.get("resumeNumber")), item.get("resumeCause"):
+        case int(number), str(cause) if number > 0 and cause in set(ResumeCause):
+            return ResumeAttempt(number, ResumeCause(cause))
+        case _:
+            return None
+
+
+async def begin_attempt(
+    store: Store,
+    call_sid: str,
+    cause: ResumeCause,
+    session_id: str,
+    now: float,
+    token: Mapping[str, object] | None = None,
+) -> ResumeAttempt | None:
+    """Count a new connection of a call.
+
+    Args:
+        store: The table.
+        call_sid: The partition.
+        cause: Why the call needs a new connection.
+        session_id: Of the relay session that is over; empty = not known.
+        now: Epoch seconds.
+        token: `token_attributes` of the token for it, kept if this is the first request.
+
+    Returns:
+        None if the call had too many connections lately.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    asked = _Entry(0, cause, session_id, now, token or {})
+    for _ in range(_MOST_RIVALS):
+        earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
+        same = [entry for entry in earlier if _are_same(entry, asked)]
+        if same:
+            return ResumeAttempt(same[0].number, cause, same[0].token)
+        if _is_too_often(earlier, cause, now):
+            return None
+        number = max((entry.number for entry in earlier), default=0) + 1
+        if await store.put(_item(call_sid, number, asked), only_if_absent=True):
+            return ResumeAttempt(number, cause, asked.token)
+    raise StoreError("too many processes resume one call")
+
+
+async def recover(store: Store, item: Item, attempt: ResumeAttempt, now: float) -> RecoveredCall:
+    """Read back the state of a call.
+
+    Args:
+        store: The table.
+        item: The session item of the call.
+        attempt: The connection on which it goes on.
+        now: Epoch seconds.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+    loaded = await load_history(store, str(item["pk"]))
+    resumption = Resumption(
+        facts=loaded.facts,
+        cause=attempt.cause,
+        is_caller_cut_off=loaded.is_caller_cut_off,
+        elapsed_ms=max(0, int(now * 1000) - started_ms(item)),
+        language=language_of(loaded.facts),
+    )
+    first_sequence = max(loaded.next_sequence, attempt.number * GENERATION)
+    return RecoveredCall(resumption, first_sequence, loaded.repairs)
+
+
+def started_ms(item: Item) -> int:
+    """When the call began, in epoch milliseconds; 0 if the item does not say."""
+    started = item.get("startedMs")
+    return started if isinstance(started, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    number: int
+    cause: str
+    session_id: str
+    at: float
+    token: Mapping[str, object]
+
+
+def _are_same(entry: _Entry, asked: _Entry) -> bool:
+    """Whether both ask for the same connection."""
+    if asked.session_id:
+        return entry.session_id == asked.session_id
+    after_transfer = entry.cause == asked.cause == ResumeCause.NOBODY and not entry.session_id
+    return after_transfer and bool(entry.token) and asked.at - entry.at < SAME_SECONDS
+
+
+def _is_too_often(earlier: list[_Entry], cause: ResumeCause, now: float) -> bool:
+    if cause is ResumeCause.NOBODY:
+        return False
+    counted = [entry for entry in earlier if entry.cause != ResumeCause.NOBODY]
+    return sum(now - entry.at < WITHIN_SECONDS for entry in counted) >= MOST_CONNECTIONS
+
+
+def _read(item: Item) -> _Entry:
+    """An entry; a broken one still has its number, which is in its key."""
+    number = whole_number(str(item["sk"]).removeprefix(_PREFIX), _LARGEST) or 0
+    at = item.get("at")
+    seconds = float(at) if isinstance(at, int | float) else 0.0
+    token = {name: item[name] for name in TOKEN_ATTRIBUTES if name in item}
+    session_id = str(item.get("sessionId", ""))
+    return _Entry(number, str(item.get("cause")), session_id, seconds, token)
+
+
+def _item(call_sid: str, number: int, entry: _Entry) -> Item:
+    return {
+        "pk": call_sid,
+        "sk": f"{_PREFIX}{number:06d}",
+        "cause": entry.cause,
+        "sessionId": entry.session_id,
+        "at": entry.at,
+        "expireAt": int(entry.at) + CALL_SECONDS,
+        **entry.token,
+    }
