@@ -1,4 +1,4 @@
-"""What an orchestrator asks every few seconds, as it asks it: a process, its status, one line."""
+"""The health check as an orchestrator runs it: a process, its exit status, one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def check(port: str, host: str = "") -> tuple[int | None, str]:
 
 @asynccontextmanager
 async def answering(status: int) -> AsyncIterator[int]:
-    """A web server that answers everything so; its port."""
+    """A web server that answers every request with a status; its port."""
 
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, text="no")
@@ -47,26 +47,19 @@ async def answering(status: int) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def test_service_that_answers_is_healthy(server: Server) -> None:
-    """Without a word."""
-    assert await check(str(server.service.port)) == (0, "")
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("", 0), ("0.0.0.0", 0), ("127.0.0.1", 0), ("localhost", 0), ("127.0.0.9", 1)],  # noqa: S104
+)
+async def test_service_is_asked_where_it_listens(server: Server, host: str, status: int) -> None:
+    """At `HOST` of the same environment; a healthy service prints nothing."""
+    found, printed = await check(str(server.service.port), host)
 
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "localhost"])  # noqa: S104 (not bound)
-async def test_service_is_asked_where_it_listens(server: Server, host: str) -> None:
-    """`HOST` of the same environment."""
-    assert await check(str(server.service.port), host) == (0, "")
-
-
-async def test_service_that_listens_elsewhere_is_not_found_here(server: Server) -> None:
-    """It would answer at 127.0.0.1."""
-    status, _ = await check(str(server.service.port), "127.0.0.9")
-
-    assert status == 1
+    assert (found, printed == "") == (status, status == 0)
 
 
 async def test_service_that_drains_is_healthy(server: Server) -> None:
-    """It is not ready, but it has calls: whoever is unhealthy is killed."""
+    """It is not ready, but it has calls, and an unhealthy container is killed."""
     server.calls.active_calls.is_draining = True
 
     ready, _ = await server.get(server.url("/health/ready"))
@@ -76,34 +69,27 @@ async def test_service_that_drains_is_healthy(server: Server) -> None:
 
 
 async def test_service_that_is_broken_is_not_healthy() -> None:
-    """An answer is not enough."""
     async with answering(500) as port:
         assert await check(str(port)) == (1, f"port {port}: status 500\n")
 
 
-async def test_nobody_there_is_one_line() -> None:
-    """A stack trace would drown the line of the orchestrator that says why."""
-    port = free_port()
+@pytest.mark.parametrize(
+    ("port", "error"),
+    [("", "ConnectionRefusedError"), ("many", "ValueError"), ("70000", ""), ("-1", "")],
+)
+async def test_fault_is_one_line(port: str, error: str) -> None:
+    """A stack trace would hide the line that says why."""
+    port = port or str(free_port())
 
-    status, printed = await check(str(port))
-
-    assert status == 1
-    assert printed.startswith(f"port {port}: ConnectionRefusedError: ")
-    assert printed.count("\n") == 1
-
-
-@pytest.mark.parametrize("port", ["many", "70000", "-1"])
-async def test_port_that_is_none_is_one_line(port: str) -> None:
-    """As `serve` would have said it."""
     status, printed = await check(port)
 
     assert status == 1
-    assert printed.startswith(f"port {port}: ")
+    assert printed.startswith(f"port {port}: {error}")
     assert printed.count("\n") == 1
 
 
 def test_service_that_is_stuck_is_not_waited_for() -> None:
-    """It accepts and says nothing: a loop that stands still looks like that."""
+    """A blocked event loop accepts connections and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
 

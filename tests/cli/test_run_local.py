@@ -1,7 +1,7 @@
-"""The sample script, run as a newcomer runs it: a fresh folder, nothing set, nothing filled in.
+"""The sample script in a fresh folder, with no variable set.
 
-The environment is the one that runs these tests: making another one takes a network. Where only the
-script matters, what it starts is a stand-in that tells how it was started.
+The Python environment is the one that runs these tests. Where only the script matters, a stand-in
+for Python prints how it was started.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ env
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """What somebody has who cloned the repository and has run the script before."""
+    """A clone in which the script has run before."""
     for name in ("agent", "configuration", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in (SAMPLE, "requirements.txt"):
@@ -74,7 +74,7 @@ async def _started(
 
 
 async def _until(process: asyncio.subprocess.Process, words: str) -> str:
-    """What it prints until it has said this, at speaking pace."""
+    """Its output until these words."""
     assert process.stdout is not None
     shown = ""
     while words not in shown:
@@ -91,7 +91,7 @@ async def _type(process: asyncio.subprocess.Process, line: str) -> None:
 
 
 def _run(clone: Path, *arguments: str, **environment: str) -> str:
-    """What the stand-in tells: the commands it was given, and its variables."""
+    """The commands that the stand-in was given, and its variables."""
     _interpret(clone, _TELLS)
     run = subprocess.run(  # noqa: S603 (our own script)
         ["/bin/bash", SAMPLE, *arguments],
@@ -106,7 +106,7 @@ def _ran(told: str) -> list[str]:
 
 
 async def test_talk_holds_a_conversation(clone: Path) -> None:
-    """The first thing a newcomer tries: greeted, answered, and ended by them."""
+    """It greets, answers, and ends at `/hangup`."""
     async with _started(clone, "talk", environment=_environment()) as process:
         shown = await _until(process, "How can I help you")
         await _type(process, "are you open")
@@ -122,7 +122,6 @@ async def test_talk_holds_a_conversation(clone: Path) -> None:
 
 
 async def test_service_starts_and_prints_no_secret(clone: Path) -> None:
-    """Three ways to talk to it, and never the token."""
     secrets = {
         "TWILIO_ACCOUNT_SID": "AC0123456789abcdef0123456789abcdef",
         "TWILIO_AUTH_TOKEN": "a-token-nobody-may-see",
@@ -145,7 +144,7 @@ async def test_service_starts_and_prints_no_secret(clone: Path) -> None:
 
 
 def test_without_anything_set_it_loads_the_records_and_serves(clone: Path) -> None:
-    """The defaults are those of the contract; the three ways are told."""
+    """It prints the three ways to talk to it."""
     told = _run(clone)
 
     assert _ran(told) == ["serve"]  # what seeding says is not shown
@@ -168,7 +167,7 @@ def test_without_anything_set_it_loads_the_records_and_serves(clone: Path) -> No
 def test_only_the_embedded_table_is_loaded_by_itself(
     clone: Path, arguments: list[str], environment: dict[str, str], *, seeded: bool
 ) -> None:
-    """In a table that others use, a start would undo what they have rolled back."""
+    """In a shared table a start would undo a rollback."""
     log = clone / "log"
     _interpret(clone, f'#!/bin/sh\necho "$*" >>{shlex.quote(str(log))}\n')
 
@@ -182,7 +181,6 @@ def test_only_the_embedded_table_is_loaded_by_itself(
 
 
 def test_what_is_set_before_comes_first(clone: Path) -> None:
-    """Nobody has to edit the script to try another port."""
     told = _run(clone, "check", PORT="3001", STACK_USE_CASE="albertEinsteinUseCase")
 
     assert {"PORT=3001", "WS_URL=ws://localhost:3001/", "STACK_USE_CASE=albertEinsteinUseCase"} <= (
@@ -191,7 +189,7 @@ def test_what_is_set_before_comes_first(clone: Path) -> None:
 
 
 def test_every_line_of_the_script_gives_way_to_the_environment() -> None:
-    """Also those that are to be filled in."""
+    """Also the lines that are to be filled in."""
     script = (ROOT / SAMPLE).read_text(encoding="utf-8")
     lines = re.findall(r"^(?:# )?export (\w+)=(.*)$", script, re.MULTILINE)
 
@@ -200,7 +198,7 @@ def test_every_line_of_the_script_gives_way_to_the_environment() -> None:
 
 
 def test_steps_that_are_switched_on_as_they_stand_are_read(clone: Path) -> None:
-    """Removing the "# " is enough; of the two models the first one counts."""
+    """Removing the "# " is enough; the first of the two models counts."""
     script = clone / SAMPLE
     before, steps, after = re.split(
         r"(?=^# Step 1\.)|(?=^# Step 5\.)", script.read_text(), flags=re.M
@@ -218,7 +216,6 @@ def test_steps_that_are_switched_on_as_they_stand_are_read(clone: Path) -> None:
 
 
 def test_copy_with_secrets_is_not_committed() -> None:
-    """The sample is; what is filled in is not."""
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
     assert {"run-local.sh", ".env"} <= set(ignored)

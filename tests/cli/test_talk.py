@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage
+from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallEnded,
     CallerInterrupted,
@@ -35,13 +34,18 @@ ADA = "+15550100001"
 ON, OFF = PlaybackReported(Playback.AGENT_ON), PlaybackReported(Playback.AGENT_OFF)
 
 
+HELLO = Speak(0, "Hello, how can I help you?", is_last=True)
+Step = TransportAction | str | float
+"""An action is sent, a text is typed, a number is so many seconds of silence."""
+
+
 @dataclass(slots=True)
 class Terminal:
-    """A line whose writing is kept with its time."""
+    """A terminal whose output is kept with its time."""
 
     pace: float = 10.0
     written: list[tuple[float, str]] = field(default_factory=list)
-    happened: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -50,15 +54,21 @@ class Terminal:
     def write(self, text: str) -> None:
         self.written.append((asyncio.get_running_loop().time(), text))
 
-    def run(self, script: Callable[[TerminalTransport], Coroutine[Any, Any, None]]) -> None:
-        """Play a script on virtual time; when all is quiet the line is closed."""
+    def run(self, *steps: Step) -> None:
+        """Take steps in virtual time, wait for silence, and close the line."""
 
         async def main() -> None:
             line = TerminalTransport(self.write, self.pace)
             async with asyncio.TaskGroup() as tasks:
                 voice = tasks.create_task(line.speak())
                 reader = tasks.create_task(self._read(line))
-                await script(line)
+                for step in steps:
+                    if isinstance(step, str):
+                        line.take(step)
+                    elif isinstance(step, float):
+                        await asyncio.sleep(step)
+                    else:
+                        await line.send(step)
                 await asyncio.sleep(10)
                 await line.close()
                 await reader
@@ -68,197 +78,101 @@ class Terminal:
 
     async def _read(self, line: TerminalTransport) -> None:
         async for event in line.events():
-            self.happened.append(event)
+            self.events.append(event)
 
 
-def test_utterances_that_follow_each_other_are_told_apart() -> None:
-    """A pause on the telephone is a space in the terminal."""
+@pytest.mark.parametrize(
+    ("steps", "text", "events"),
+    [
+        # utterances that follow each other are told apart by a space
+        ([Speak(1, "One.", is_last=True), Speak(2, "Two.", is_last=True)],
+         "\nagent: One. Two.\nyou: ", [ON, OFF]),
+        # what had appeared was heard, the rest is dropped
+        ([HELLO, Speak(1, "Never said.", is_last=True), 0.55, "are you open\n"],
+         "\nagent: Hello,", [ON, CallerInterrupted("Hello,"), CallerSpoke("are you open")]),
+        # an interrupt counts from the beginning of the speech, which may have several pieces
+        ([Speak(1, "A.", is_last=True), 5.0, Speak(2, "One "), Speak(2, "two three"), 0.65, "stop"],
+         "\nagent: A.\nyou: \nagent: One two",
+         [ON, OFF, ON, CallerInterrupted("One two"), CallerSpoke("stop")]),
+        # in silence there is nothing to interrupt
+        (["hello"], "", [CallerSpoke("hello")]),
+        # an interrupt does not take back the end of the call
+        ([Speak(1, "Goodbye and thank you.", is_last=True), EndCall("{}"), 0.35, "wait"],
+         "\nagent: Good\n[the call ends: {}]\n",
+         [ON, CallerInterrupted("Good"), CallerSpoke("wait")]),
+        # only digits, star and pound are keys; a command is not said to the agent
+        (["/dtmf 1"], "", [CallerPressed("1")]),
+        (["/dtmf 12 #"], "", [CallerPressed("1"), CallerPressed("2"), CallerPressed("#")]),
+        (["/dtmf abc"], "", []),
+        (["/help"], f"\n{HELP}\n", []),
+        (["/nonsense"], f"\n{HELP}\n", []),
+        (["  two pizzas  "], "", [CallerSpoke("two pizzas")]),
+        # after the end nothing is heard
+        (["/hangup", "too late"], "", []),
+        # sounds, tones and languages are shown in brackets
+        ([Play("https://assets.example.com/typing.mp3"), SendDigits("1w2#"),
+          SwitchLanguage("es-US")],
+         "\n[plays https://assets.example.com/typing.mp3]\n\n[sends the tones 1w2#]\n"
+         "\n[speaks es-US from now on]\n", []),
+    ],
+)  # fmt: skip
+def test_terminal_behaves_like_the_relay(steps: list[Step], text: str, events: list[Event]) -> None:
     terminal = Terminal()
 
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Speak(1, "One.", is_last=True))
-        await line.send(Speak(2, "Two.", is_last=True))
+    terminal.run(*steps)
 
-    terminal.run(script)
-
-    assert terminal.text == "\nagent: One. Two.\nyou: "
+    assert terminal.text == text
+    assert terminal.events == [*events, CallEnded()]
 
 
 def test_no_text_steers_the_terminal() -> None:
-    """Neither a reply nor a language, a source or what is handed over."""
+    """Neither a reply nor the name of a language."""
     terminal = Terminal()
 
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Speak(1, "A\x1b[2J\x9b\u202eb.", is_last=True))
-        await line.send(SwitchLanguage("e\x1bn"))
-
-    terminal.run(script)
+    terminal.run(Speak(1, "A\x1b[2J\x9b\u202eb.", is_last=True), SwitchLanguage("e\x1bn"))
 
     assert "A [2J  b." in terminal.text
     assert terminal.text.replace("\n", "").isprintable()
 
 
 def test_words_appear_at_speaking_pace() -> None:
-    """One character after the other, so that there is time to break in."""
+    """One character after the other, so that there is time to interrupt."""
     terminal = Terminal()
 
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Speak(1, "Yes."))
-        await asyncio.sleep(0.25)
-        await line.send(Speak(1, " Hm", is_last=True))
-
-    terminal.run(script)
+    terminal.run(Speak(1, "Yes."), 0.25, Speak(1, " H", is_last=True))
 
     moments = [(round(at, 3), text) for at, text in terminal.written]
     assert moments == [
-        (0.0, "\nagent: "),
-        (0.0, "Y"),
-        (0.1, "e"),
-        (0.2, "s"),
-        (0.3, "."),
-        (0.4, " "),
-        (0.5, "H"),
-        (0.6, "m"),
-        (0.7, "\nyou: "),
-    ]
-    assert terminal.happened == [ON, OFF, CallEnded()]
-
-
-def test_typing_interrupts_with_exactly_what_had_appeared() -> None:
-    """The rest is thrown away, the words of the caller follow (D7)."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        line.greet("Hello, how can I help you?")
-        await line.send(Speak(1, "Never said.", is_last=True))
-        await asyncio.sleep(0.55)
-        line.take("are you open\n")
-
-    terminal.run(script)
-
-    assert terminal.text == "\nagent: Hello,"
-    assert terminal.happened == [
-        ON,
-        CallerInterrupted("Hello,"),
-        CallerSpoke("are you open"),
-        CallEnded(),
-    ]
-
-
-def test_interrupt_counts_from_the_beginning_of_the_speech() -> None:
-    """Several pieces without a pause are one speech; after silence another one begins."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Speak(1, "First.", is_last=True))
-        await asyncio.sleep(5)
-        await line.send(Speak(2, "One "))
-        await line.send(Speak(2, "two three", is_last=True))
-        await asyncio.sleep(0.65)
-        line.take("stop")
-
-    terminal.run(script)
-
-    assert terminal.happened[2:4] == [ON, CallerInterrupted("One two")]
-
-
-def test_typing_in_silence_interrupts_nobody() -> None:
-    """Twilio sends no interrupt when nothing plays either."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        line.take("hello")
-
-    terminal.run(script)
-
-    assert terminal.happened == [CallerSpoke("hello"), CallEnded()]
-
-
-def test_interrupt_does_not_take_back_the_end_of_the_call() -> None:
-    """What is said is cut; that the call was given back is not."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Speak(1, "Goodbye and thank you.", is_last=True))
-        await line.send(EndCall("{}"))
-        await asyncio.sleep(0.35)
-        line.take("wait")
-
-    terminal.run(script)
-
-    assert terminal.text == "\nagent: Good\n[the call ends: {}]\n"
-    assert terminal.happened[:3] == [ON, CallerInterrupted("Good"), CallerSpoke("wait")]
-    assert terminal.happened[3] == CallEnded()
-
-
-@pytest.mark.parametrize(
-    ("typed", "events"),
-    [
-        ("/dtmf 1", [CallerPressed("1")]),
-        ("/dtmf 12 #", [CallerPressed("1"), CallerPressed("2"), CallerPressed("#")]),
-        ("/dtmf abc", []),
-        ("/help", []),
-        ("/nonsense", []),
-        ("  two pizzas  ", [CallerSpoke("two pizzas")]),
-    ],
-)
-def test_line_that_is_typed_is_words_or_keys_or_a_command(
-    typed: str, events: Sequence[Event]
-) -> None:
-    """Only digits, star and pound are keys; a command is not said to the agent."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        line.take(typed)
-
-    terminal.run(script)
-
-    assert terminal.happened == [*events, CallEnded()]
-    is_unknown = typed.startswith("/") and "dtmf" not in typed
-    assert terminal.text == (f"\n{HELP}\n" if is_unknown else "")
-
-
-def test_hang_up_ends_the_line() -> None:
-    """Nothing that is typed later is heard."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        line.take("/hangup")
-        line.take("too late")
-
-    terminal.run(script)
-
-    assert terminal.happened == [CallEnded()]
-
-
-def test_what_a_terminal_cannot_play_is_told() -> None:
-    """Sounds, tones and languages are shown in brackets."""
-    terminal = Terminal()
-
-    async def script(line: TerminalTransport) -> None:
-        await line.send(Play("https://assets.example.com/typing.mp3"))
-        await line.send(SendDigits("1w2#"))
-        await line.send(SwitchLanguage("es-US"))
-
-    terminal.run(script)
-
-    assert terminal.text.split("\n") == [
-        "",
-        "[plays https://assets.example.com/typing.mp3]",
-        "",
-        "[sends the tones 1w2#]",
-        "",
-        "[speaks es-US from now on]",
-        "",
-    ]
+        (0.0, "\nagent: "), (0.0, "Y"), (0.1, "e"), (0.2, "s"), (0.3, "."), (0.4, " "),
+        (0.5, "H"), (0.6, "\nyou: "),
+    ]  # fmt: skip
 
 
 def _now() -> float:
     return 1_900_000_000.0
 
 
+async def _talked(
+    store: MemoryStore,
+    directory: Path,
+    terminal: Terminal,
+    typed: AsyncGenerator[str, None],
+    caller: str,
+) -> EndReason:
+    """One call between a keyboard and the offline model."""
+    settings = settings_for(directory / "unused")
+    async with open_journals(store, _now) as journals:
+        messenger = MemoryMessenger(UNREACHABLE)
+        resources = Resources(
+            store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
+        )
+        calls = CallManager(settings, resources, _now)
+        line = TerminalTransport(terminal.write, terminal.pace)
+        return await talk(calls, line, typed, caller)
+
+
 def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
-    """Greeting, words, tools and the end are those of a call on the phone."""
+    """Greeting, words, tools and the end are those of a call on the telephone."""
     terminal = Terminal(pace=40.0)
     store = asyncio.run(seeded(MemoryStore()))
 
@@ -269,17 +183,7 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
         await asyncio.sleep(60)
         raise AssertionError("the agent has hung up long ago")
 
-    async def main() -> EndReason:
-        settings = settings_for(tmp_path / "unused")
-        async with open_journals(store, _now) as journals:
-            messenger = MemoryMessenger(UNREACHABLE)
-            resources = Resources(
-                store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
-            )
-            calls = CallManager(settings, resources, _now)
-            return await talk(calls, TerminalTransport(terminal.write, terminal.pace), typed(), ADA)
-
-    reason = run_virtually(main())
+    reason = run_virtually(_talked(store, tmp_path, terminal, typed(), ADA))
 
     assert reason is EndReason.AGENT_END
     assert "agent: Hello Ada, this is Harbor Oven." in terminal.text
@@ -289,25 +193,15 @@ def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
 
 
 def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
-    """A pipe that is empty is a caller who is gone."""
-    terminal = Terminal()
     store = asyncio.run(seeded(MemoryStore()))
 
     async def typed() -> AsyncGenerator[str, None]:
         await asyncio.sleep(1)
         yield "hello"
 
-    async def main() -> EndReason:
-        settings = settings_for(tmp_path / "unused")
-        async with open_journals(store, _now) as journals:
-            messenger = MemoryMessenger(UNREACHABLE)
-            resources = Resources(
-                store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
-            )
-            calls = CallManager(settings, resources, _now)
-            return await talk(calls, TerminalTransport(terminal.write), typed(), "")
+    reason = run_virtually(_talked(store, tmp_path, Terminal(), typed(), ""))
 
-    assert run_virtually(main()) is EndReason.CALLER_HANGUP
+    assert reason is EndReason.CALLER_HANGUP
 
 
 def test_text_is_shown_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.timeouts import TimeLimits
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.llm.eventstream import (

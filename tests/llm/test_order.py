@@ -144,7 +144,6 @@ def test_earlier_order_is_added_at_the_prices_of_the_menu(
 
     assert written(read) == order
     assert read.news["unread"] == unread
-    assert read.at_rest.news == {}
 
 
 SPOKEN = st.lists(

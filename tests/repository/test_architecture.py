@@ -14,10 +14,9 @@ import pytest
 from agent.llm import OfflineModel
 from agent.settings import Settings
 from agent.tools import SPECS, TOOLS, Tool, builtin
-from agent.usecases import prompt
+from agent.usecases import Profile, prompt
 from agent.usecases.folders import load_profile, load_record, profile_files, use_case_folders
 from agent.usecases.record import parse_use_case
-from agent.usecases.use_case import Profile
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "configuration"

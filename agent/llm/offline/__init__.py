@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import msgspec
@@ -215,7 +215,7 @@ class Dialogue:
         state.tool, state.result, state.failed, self._is_running = "", {}, False, False
         state.heard, state.keys, state.intent, state.fresh = "", "", {}, {}
         self._dictated = ""
-        self._see_order(self._order.at_rest)
+        self._see_order(replace(self._order, news={}))
 
     def _see_order(self, order: Order) -> None:
         self._order, self._state.order = order, order.view()

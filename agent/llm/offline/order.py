@@ -26,12 +26,11 @@ _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
 
 
 class Topping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A topping of the menu."""
+    """A topping; `heard` has other words for it."""
 
     name: str
     price: float
     heard: tuple[str, ...] = ()
-    """Other words for it."""
 
 
 class MenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,11 +138,6 @@ class Order:
     """With `size`: what waits for an item."""
     news: Mapping[str, object] = field(default_factory=dict)
     """What this utterance did: the added and removed lines, the item it named."""
-
-    @property
-    def at_rest(self) -> Order:
-        """The same order without news."""
-        return Order(self.lines, self.size, self.toppings)
 
     def view(self) -> Mapping[str, object]:
         """The values for the paths of a script that begin with `order`."""
@@ -371,7 +365,7 @@ class _Utterance:
     def _last_with_sizes(self) -> int | None:
         """The current line if it takes toppings, else the last that does."""
         taking = [i for i, line in enumerate(self._lines) if line.item.has_sizes]
-        return max(taking, key=lambda i: (i == self._current, i), default=None)
+        return self._current if self._current in taking else max(taking, default=None)
 
     def _find(self, item: MenuItem) -> int | None:
         """The last line with this item, one without a size first."""
