@@ -138,7 +138,7 @@ def _token_service(settings: Settings) -> TokenService | None:
         settings.twilio_push_credential_sid,
         clock=time,
     )
-    return TokenService.of(access, settings.token_api_keys, monotonic)
+    return TokenService(access, settings.token_api_keys, monotonic)
 
 
 @dataclass(frozen=True, slots=True)

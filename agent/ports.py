@@ -254,20 +254,20 @@ class ObservedStep(NamedTuple):
     event: Event
     received_at: float
     """When an event of the transport was read, or any other entered the inbox."""
-    deeds: Sequence[tuple[Action, float]]
+    timed_actions: Sequence[tuple[Action, float]]
     """The actions in their order, each with a timestamp taken just before it was carried out: the
     peer may receive a frame before the write returns."""
 
     @property
     def actions(self) -> list[Action]:
         """The actions without their times."""
-        return [action for action, _ in self.deeds]
+        return [action for action, _ in self.timed_actions]
 
     @property
     def done_at(self) -> float:
         """When the event was answered: at the last speech, otherwise at the last action."""
-        spoken = [at for action, at in self.deeds if isinstance(action, Speak)]
-        return max(spoken or [at for _, at in self.deeds], default=self.received_at)
+        spoken = [at for action, at in self.timed_actions if isinstance(action, Speak)]
+        return max(spoken or [at for _, at in self.timed_actions], default=self.received_at)
 
 
 class Observer(Protocol):

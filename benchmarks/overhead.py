@@ -41,7 +41,7 @@ from agent.call.messages import Message, ReplyRequest, Role, Text, TextPiece
 from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.replies import Reply, say, stall
 from tests.emulators.scripts import sometimes

@@ -6,7 +6,7 @@ Every call has a caller of its own, made up: names, mail and number in the profi
 and then all of it, an address and digits in words, in keys, in frames that cannot be read and in
 faults the relay reports. Traces are on, and go to a collector in this process. Afterwards the whole
 log, all metrics and all that the collector was sent are searched for each of them. Exit status 1 if
-one is found, or if there is nothing to search: not a receipt and a trace for each call.
+one is found, or if there is nothing to search: not a summary and a trace for each call.
 
 `plant` is the part that knows nothing of processes: a test gives it a server of its own.
 """
@@ -199,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging("info", "json")
         seen = asyncio.run(_measure(Path(folder), asked.calls, asked.seed))
     lines, people = said.getvalue(), seen.people
-    turns, receipts = (lines.count(f'"{name}"') for name in ("turn.finished", "call.summarized"))
+    turns, summaries = (lines.count(f'"{name}"') for name in ("turn.finished", "call.summarized"))
     traced = seen.metrics.count('trace_id="')
     print(f"calls {len(people)}  marks {sum(len(one.marks) for one in people)}")
-    print(f"log lines {lines.count(chr(10))}  turns {turns}  receipts {receipts}")
+    print(f"log lines {lines.count(chr(10))}  turns {turns}  summaries {summaries}")
     print(f"metrics {seen.metrics.count(chr(10))} lines  exemplars {traced}")
     print(f"traces {seen.spans['call']}  spans {seen.spans.total()}  turns {seen.spans['turn']}")
     leaks = {
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for place, text in (("log", lines), ("metrics", seen.metrics), ("traces", seen.traces))
     }
     print("found  " + "  ".join(f"{place} {count}" for place, count in leaks.items()))
-    is_whole = receipts == seen.spans["call"] == len(people)
+    is_whole = summaries == seen.spans["call"] == len(people)
     return 0 if is_whole and not any(leaks.values()) else 1
 
 

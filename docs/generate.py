@@ -173,6 +173,10 @@ def events_in(tree: ast.AST) -> Iterator[tuple[str, str, list[str]]]:
                 func=ast.Attribute(attr=level), args=[ast.Constant(value=str(event)), *_]
             ) if level in _LEVELS and "." in event and " " not in event:
                 yield event, level, [each.arg for each in node.keywords if each.arg]
+            case ast.Call(
+                func=ast.Attribute(attr="log"), args=[_, ast.Constant(value=str(event)), *_]
+            ) if "." in event and " " not in event:
+                yield event, "any", [each.arg for each in node.keywords if each.arg]
 
 
 def parameters_page() -> str:

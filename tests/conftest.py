@@ -139,10 +139,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def plain_logging() -> Iterator[None]:
     """Logging is after each test as it was before."""
     yield
-    if "agent.observability.logging.log_setup" in sys.modules:
+    if "agent.observability.logging" in sys.modules:
         import structlog
 
-        from agent.observability.logging.log_setup import stop_listening
+        from agent.observability.logging import stop_listening
 
         stop_listening()
         structlog.reset_defaults()

@@ -254,7 +254,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "usecases/caller_identity": (
         ('for code in ("+", "+1")',
          'for code in ("+",)', "withheld numbers have the code of North America before them, too"),
-        ('told.startswith("tn-validation-failed")', 'told == "tn-validation-failed"',
+        ('reported.startswith("tn-validation-failed")', 'reported == "tn-validation-failed"',
          "a number that failed its validation at any level is not trusted"),
     ),
     "call/history": (

@@ -183,7 +183,7 @@ class ListObserver:
     seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
 
     def observe(self, moment: ObservedStep) -> None:
-        begun = [at for _, at in moment.deeds]
+        begun = [at for _, at in moment.timed_actions]
         times = [moment.received_at, *begun, asyncio.get_running_loop().time()]
         assert times == sorted(times)
         self.seen.append((moment.event, moment.actions))

@@ -47,7 +47,7 @@ from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
-from agent.usecases.use_case import UseCase
+from agent.usecases import UseCase
 from tests.fakes import UNREACHABLE, MemoryMessenger
 from tests.twilio_client.call import Ending, Manner, TwilioCall
 from tests.twilio_client.client import Answer, Relay, Twilio, call_fields

@@ -1,12 +1,12 @@
 """Admission: which calls this process takes.
 
-A call has a place from the voice webhook to the end of its connection:
+A call has a slot from the voice webhook to the end of its connection:
 
 | when | method | effect |
 |---|---|---|
-| voice webhook | `reserve` | a place, if fewer than `most` are used; new calls are rejected here |
-| relay socket | `take` | the reserved place; without a reservation a new one, up to twice `most` |
-| connection over | `leave` | the place is free |
+| voice webhook | `reserve` | a slot, if fewer than `most` are used; new calls are rejected here |
+| relay socket | `take` | the reserved slot; without a reservation a new one, up to twice `most` |
+| connection over | `leave` | the slot is free |
 | set-up failed, or call over before its socket | `release` | the reservation is given up |
 
 A reservation expires if no socket comes: Twilio opens it at once, so the call has ended or its
@@ -14,7 +14,7 @@ socket reached another process. That process runs a call it has not reserved, be
 heard the greeting already; the same holds for a resumed call. Only at `HARD_FACTOR` times the limit
 is a socket refused.
 
-Places are counted by call, so a repeated webhook takes no second one. Rejected: counting running
+Slots are counted by call, so a repeated webhook takes no second one. Rejected: counting running
 calls at the webhook. All webhooks of a burst arrive before the first socket.
 """
 
@@ -30,12 +30,12 @@ HARD_FACTOR = 2
 
 
 class Admission:
-    """The places of one process.
+    """The slots of one process.
 
     Args:
         most: Calls up to which new ones are taken; at least 1.
         clock: Seconds, of any epoch.
-        most_of_caller: Places of one caller; 0 = no limit.
+        most_of_caller: Slots of one caller; 0 = no limit.
     """
 
     def __init__(self, most: int, clock: Callable[[], float], most_of_caller: int = 0) -> None:
@@ -43,7 +43,7 @@ class Admission:
         self._clock = clock
         self._most_of_caller = most_of_caller
         self._callers: dict[str, str] = {}
-        """Callers by call, for calls that have a place and a known caller."""
+        """Callers by call, for calls that have a slot and a known caller."""
         self._expires: dict[str, float] = {}
         self._running: Counter[str] = Counter()
 
@@ -54,12 +54,12 @@ class Admission:
 
     @property
     def reserved(self) -> int:
-        """Places that wait for a socket."""
+        """Slots that wait for a socket."""
         return len(self._waiting())
 
     @property
     def active(self) -> int:
-        """Places in use."""
+        """Slots in use."""
         return self.reserved + self.running
 
     @property
@@ -68,24 +68,24 @@ class Admission:
         return self.active >= self._most
 
     def holds(self, call_sid: str) -> bool:
-        """Whether this call has a place."""
+        """Whether this call has a slot."""
         return call_sid in self._running or call_sid in self._waiting()
 
     def has_enough(self, caller: str, call_sid: str) -> bool:
-        """Whether a caller has all places allowed, and none of them is for this call."""
+        """Whether a caller has all slots allowed, and none of them is for this call."""
         if not (caller and self._most_of_caller) or self.holds(call_sid):
             return False
         return list(self._callers.values()).count(caller) >= self._most_of_caller
 
     def reserve(self, call_sid: str, caller: str = "") -> bool:
-        """Reserve a place for a call.
+        """Reserve a slot for a call.
 
         Args:
             call_sid: The call.
             caller: Empty = not known.
 
         Returns:
-            Whether the call has a place, also one from before.
+            Whether the call has a slot, also one from before.
         """
         if call_sid in self._running:
             return True
@@ -96,12 +96,12 @@ class Admission:
         return True
 
     def note(self, call_sid: str, caller: str) -> None:
-        """Set the caller of a call that has a place; another process may have reserved it."""
+        """Set the caller of a call that has a slot; another process may have reserved it."""
         if caller and self.holds(call_sid):
             self._callers[call_sid] = caller
 
     def take(self, call_sid: str) -> bool:
-        """Give a connection its place; false if there is none. After true, `leave` must follow."""
+        """Give a connection its slot; false if there is none. After true, `leave` must follow."""
         is_reserved = call_sid in self._waiting()
         if not is_reserved and self.active >= self._most * HARD_FACTOR:
             return False
@@ -110,7 +110,7 @@ class Admission:
         return True
 
     def leave(self, call_sid: str) -> None:
-        """Free the place of a connection that is over."""
+        """Free the slot of a connection that is over."""
         self._running -= Counter([call_sid])
         self._forget(call_sid)
 

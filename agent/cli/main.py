@@ -7,12 +7,14 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from agent import app
+from agent.call.messages import ToolSpec
 from agent.cli import recorded_calls, serve, talk
 from agent.errors import AgentError
 from agent.llm.offline import OFFLINE_NOTICE
@@ -24,12 +26,10 @@ from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
 from agent.usecases.caller_identity import identify
+from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
-from agent.usecases.seed import TableAudit
 from agent.usecases.versions import Versions
 
-_AUDIT = TableAudit(SPECS)
-"""Checks what `seed` writes. Which HTTP tools are usable depends on the serving process."""
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
 
 
@@ -159,7 +159,7 @@ async def _make_file(settings: Settings) -> None:
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
     try:
         now = datetime.now(settings.time_zone)
-        await seed.seed(store, CONFIGURATION, SPECS, now=now, audit=_AUDIT)
+        await seed.seed(store, CONFIGURATION, SPECS, now=now)
     finally:
         await store.close()
     draft.replace(settings.store_path)
@@ -241,14 +241,12 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
     now = datetime.now(settings.time_zone)
     async with app.open_calls(settings) as (_, store, _):
         if asked.profile is not None:
-            return await seed.seed_file(
-                store, asked.profile, now=now, dry_run=asked.dry_run, audit=_AUDIT
-            )
+            return await seed.seed_file(store, asked.profile, SPECS, now=now, dry_run=asked.dry_run)
         versions = Versions(store, asked.use_case, now, asked.dry_run)
         if asked.rollback:
-            return await seed.roll_back(versions, asked.to, _AUDIT)
+            return await seed.roll_back(versions, asked.to, SPECS)
         if asked.canary is not None:
-            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary, _AUDIT)
+            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
         return await seed.seed(
             store,
             CONFIGURATION,
@@ -256,7 +254,6 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
             now=now,
             use_case=asked.use_case,
             dry_run=asked.dry_run,
-            audit=_AUDIT,
         )
 
 
@@ -282,18 +279,20 @@ async def _check(asked: argparse.Namespace) -> int:
         print(*remarks, sep="\n", end="\n" if remarks else "")
     faults += seed.check(CONFIGURATION, specs, usable)
     if asked.table:
-        faults += await _table_faults(TableAudit(specs, usable))
+        faults += await _table_faults(specs, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
-async def _table_faults(audit: TableAudit) -> list[str]:
+async def _table_faults(
+    specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
+) -> list[str]:
     """The faults in the table, or why it cannot be read."""
     try:
         settings = _quiet_settings()
         async with app.open_calls(settings, makes_table=False) as (_, store, _):
-            return await audit.table(store, settings.stack_use_case)
+            return await seed.check_table(store, settings.stack_use_case, specs, usable)
     except AgentError as error:
         return [str(error)]
 

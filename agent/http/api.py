@@ -22,7 +22,6 @@ import hashlib
 import hmac
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -43,6 +42,7 @@ TOKENS_OF_A_KEY = 300
 """Requests at once, and again in each minute."""
 TOKENS_OF_AN_IDENTITY = 10
 REFUSALS_OF_AN_ADDRESS = 20
+"""Requests with wrong credentials."""
 _NOT_STORED = {"Cache-Control": "no-store"}
 _ASK_FOR_KEY = {"WWW-Authenticate": "Bearer"}
 
@@ -121,27 +121,21 @@ class RateLimiter:
         return 0.0
 
 
-@dataclass(frozen=True, slots=True)
 class TokenService:
-    """Issues access tokens within rate limits."""
+    """Issues access tokens within rate limits.
 
-    access: Access
-    keys: ApiKeys
-    by_key: RateLimiter
-    by_identity: RateLimiter
-    by_address: RateLimiter
-    """Of requests with wrong credentials."""
+    Args:
+        access: Makes the tokens.
+        secrets: The API keys.
+        clock: Seconds, of any epoch.
+    """
 
-    @classmethod
-    def of(cls, access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> TokenService:
-        """A service with the default limits."""
-        return cls(
-            access,
-            ApiKeys(secrets),
-            by_key=RateLimiter(TOKENS_OF_A_KEY, _MINUTE, clock),
-            by_identity=RateLimiter(TOKENS_OF_AN_IDENTITY, _MINUTE, clock),
-            by_address=RateLimiter(REFUSALS_OF_AN_ADDRESS, _MINUTE, clock),
-        )
+    def __init__(self, access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> None:
+        self.access = access
+        self.keys = ApiKeys(secrets)
+        self.by_key = RateLimiter(TOKENS_OF_A_KEY, _MINUTE, clock)
+        self.by_identity = RateLimiter(TOKENS_OF_AN_IDENTITY, _MINUTE, clock)
+        self.by_address = RateLimiter(REFUSALS_OF_AN_ADDRESS, _MINUTE, clock)
 
 
 TOKENS: web.AppKey[TokenService | None] = web.AppKey("tokens")

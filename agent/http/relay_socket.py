@@ -64,8 +64,8 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
     if calls.active_calls.is_draining:
         return refuse(request, "draining", 503)
     call_sid = request.query.get("callSid", "")
-    with calls.active_calls.slot(call_sid) as is_seated:
-        if not is_seated:
+    with calls.active_calls.slot(call_sid) as is_admitted:
+        if not is_admitted:
             return refuse(request, "full", 503)
         return await _accept(request, socket, call_sid)
 
@@ -73,7 +73,7 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
 async def _accept(
     request: web.Request, socket: web.WebSocketResponse, call_sid: str
 ) -> web.StreamResponse:
-    """Upgrade a call that has a place, if its token is valid, and run it."""
+    """Upgrade a call that has a slot, if its token is valid, and run it."""
     try:
         spent = await request.app[CALLS].spend_token(call_sid, request.query.get("token", ""))
     except StoreError:
@@ -82,19 +82,13 @@ async def _accept(
         return refuse(request, "token", 403)
     await socket.prepare(request)
     transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
-    if spent.use is TokenUse.AGAIN or await _is_set_up(request, transport, call_sid):
+    account_sid = request.app[SETTINGS].twilio_account_sid
+    if spent.use is TokenUse.AGAIN or await transport.is_set_up(call_sid, account_sid):
         await _run(request, transport, call_sid, spent)
     else:
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
     return socket
-
-
-async def _is_set_up(request: web.Request, transport: RelayTransport, call_sid: str) -> bool:
-    """Whether `setup` names the call of the token, of our account."""
-    setup = await transport.set_up()
-    account = request.app[SETTINGS].twilio_account_sid
-    return setup is not None and setup.call_sid == call_sid and account in {"", setup.account_sid}
 
 
 async def _run(
@@ -123,18 +117,26 @@ class RelayTransport:
         self._count = count
         self._has_ended = False
 
-    async def set_up(self) -> inbound.Setup | None:
-        """Wait for `setup`; None if it does not come. Earlier frames are ignored and counted."""
+    async def is_set_up(self, call_sid: str, account_sid: str) -> bool:
+        """Wait for `setup`; whether it comes and names this call, of this account.
+
+        Earlier frames are ignored and counted.
+
+        Args:
+            call_sid: The call of the token.
+            account_sid: Empty = any.
+        """
         try:
             async with asyncio.timeout(SETUP_SECONDS):
                 async for frame in self._frames():
                     if isinstance(frame, inbound.Setup):
                         self._call_sid = frame.call_sid
-                        return frame
+                        is_ours = account_sid in {"", frame.account_sid}
+                        return frame.call_sid == call_sid and is_ours
                     self._count("agent_relay_frames_ignored_total", kind="before_setup")
         except TimeoutError:
             log.warning("relay.setup_timed_out")
-        return None
+        return False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         async for frame in self._frames():

@@ -2,7 +2,7 @@
 
 `agent.http.connection_limits` limits what strangers can hold open. A request that aiohttp cannot
 read is one log line and a count, without a traceback: any peer can send such bytes. aiohttp's log
-of our own faults is handled by `agent.observability.logging.log_setup`.
+of our own faults is handled by `agent.observability.logging`.
 """
 
 from __future__ import annotations
@@ -78,25 +78,18 @@ async def open_site(
     )
     await runner.setup()
     connections = OpenConnections(runner, limits, count)
-    try:
-        listening = await _listen(connections, host, port)
-        try:
-            yield listening.sockets[0].getsockname()[1]
-        finally:
-            listening.close()
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(
-    connections: OpenConnections, host: str | None, port: int
-) -> asyncio.base_events.Server:
     loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
+        listening = await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
     except OSError as error:
+        await runner.cleanup()
         where = f"{host}:{port}" if host else str(port)
         raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {where}: {error}") from error
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        await runner.cleanup()
 
 
 def raise_file_limit() -> int:

@@ -51,8 +51,8 @@ from agent.session.caller_limits import CallerLimitError
 from agent.settings import Settings
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
+from agent.usecases import UseCase
 from agent.usecases.caller_identity import identify, is_telephone_number
-from agent.usecases.use_case import UseCase
 
 log = structlog.get_logger(__name__)
 
@@ -85,17 +85,17 @@ async def answer_call(request: web.Request) -> web.Response:
     outbound_use_case = await _outbound_use_case(request, fields)
     if isinstance(outbound_use_case, web.Response):
         return outbound_use_case
-    if rejected := _without_place(request, fields, is_outbound=bool(outbound_use_case)):
+    if rejected := _without_slot(request, fields, is_outbound=bool(outbound_use_case)):
         return rejected
     settings, calls = request.app[SETTINGS], request.app[CALLS]
-    with ExitStack() as place:
-        place.callback(calls.admission.release, fields["CallSid"])
+    with ExitStack() as slot:
+        slot.callback(calls.admission.release, fields["CallSid"])
         try:
             prepared = await calls.prepare(fields, outbound_use_case)
         except CallerLimitError as limit:
             refuse(request, limit.reason, 429)
             return answer(twiml.say_and_hang_up(TOO_OFTEN))
-        place.pop_all()
+        slot.pop_all()
     return answer(connect_document(settings, prepared, fields, calls.speech))
 
 
@@ -129,10 +129,10 @@ def _voicemail(use_case: UseCase) -> str:
     )
 
 
-def _without_place(
+def _without_slot(
     request: web.Request, fields: Mapping[str, str], *, is_outbound: bool
 ) -> web.Response | None:
-    """The answer to a call for which this process has no place; None if it has one now."""
+    """The answer to a call for which this process has no slot; None if it has one now."""
     calls, call_sid = request.app[CALLS], fields["CallSid"]
     if calls.active_calls.is_draining and _redirects(request) < MOST_REDIRECTS:
         log.info("call.redirected")

@@ -35,7 +35,7 @@ from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
 from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted
-from agent.usecases.use_case import ModelSettings, UseCase
+from agent.usecases import ModelSettings, UseCase
 
 __all__ = [
     "NO_SCRIPT", "OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "TimeLimits",

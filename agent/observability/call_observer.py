@@ -123,7 +123,9 @@ class CallObserver:
                 self._count("agent_summaries_total", outcome="failed")
             case PlaybackReported(report):
                 self._measure_silence(report, moment.received_at)
-            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one, _ in moment.deeds):
+            case TimerFired(Timer.IDLE) if any(
+                isinstance(one, Speak) for one, _ in moment.timed_actions
+            ):
                 self._count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
@@ -227,7 +229,7 @@ def _entry_reason(moment: ObservedStep) -> str:
     """
     typed = [
         action.fact.text
-        for action, _ in moment.deeds
+        for action, _ in moment.timed_actions
         if isinstance(action, Record)
         and isinstance(action.fact, CallerSaid)
         and action.fact.means is InputMode.KEYPAD
@@ -248,7 +250,7 @@ def _entry_reason(moment: ObservedStep) -> str:
 
 
 def _is_silent(moment: ObservedStep) -> bool:
-    return all(isinstance(action, StartTimer | StopTimer) for action, _ in moment.deeds)
+    return all(isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions)
 
 
 def _ms(seconds: float) -> float:

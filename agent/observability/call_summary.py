@@ -188,7 +188,7 @@ class CallSummary:
                 self.used[model] = total((self.used.get(model, Usage(0, 0)), usage))
             case _:
                 pass
-        for action, _ in moment.deeds:
+        for action, _ in moment.timed_actions:
             self._note_action(action)
 
     def add_tool(self, run: Activity) -> None:

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from agent.observability.logging.log_setup import lost_lines
+from agent.observability.logging import lost_lines
 
 Clock = Callable[[], float]
 

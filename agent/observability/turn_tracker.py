@@ -120,13 +120,13 @@ class TurnTracker:
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
         """What changes with one step of the call, in order; `kind` is its `interrupt_kind`."""
-        event, received_at, deeds = step
+        event, received_at, timed_actions = step
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
             self._finish()
         if kind and kind != "empty":
             self._interrupt(kind, received_at)
         self._note_event(event, received_at, step.actions)
-        for action, at in deeds:
+        for action, at in timed_actions:
             self._note_action(event, received_at, action, at)
         for turn in (self._turn, self._unprompted):
             if turn is not None and turn.is_over:
@@ -287,10 +287,10 @@ class TurnTracker:
 
 def interrupt_kind(step: ObservedStep) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text = no interrupt."""
-    cuts = any(isinstance(action, CancelReply) for action, _ in step.deeds)
+    cuts = any(isinstance(action, CancelReply) for action, _ in step.timed_actions)
     match step.event:
         case CallerInterrupted():
-            is_real = cuts or any(isinstance(action, Record) for action, _ in step.deeds)
+            is_real = cuts or any(isinstance(action, Record) for action, _ in step.timed_actions)
             return "speech" if is_real else "empty"
         case CallerSpoke() if cuts:
             return "new_words"

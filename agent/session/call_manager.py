@@ -43,8 +43,7 @@ from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SpentToken, TokenUse
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
-from agent.usecases import prompt
-from agent.usecases.use_case import UseCase
+from agent.usecases import UseCase, prompt
 
 log = structlog.get_logger(__name__)
 

@@ -28,10 +28,9 @@ from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
-from agent.usecases import prompt, versions
+from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt, versions
 from agent.usecases import record as records
 from agent.usecases.prompt import HistoryEntry
-from agent.usecases.use_case import PROFILE, Profile, UseCase, profile_from_item
 
 log = structlog.get_logger(__name__)
 
@@ -96,19 +95,8 @@ class CallSetup:
             use_case, version = await self._chosen({likely: record}, outbound, whom)
         else:
             use_case, version = await self._answering({likely: record}, profile.use_case, whom)
-        return SetupResult(
-            use_case,
-            profile,
-            call_item.SessionItem(
-                use_case=use_case,
-                version=version,
-                model=use_case.model.identifier or self._settings.model_identifier,
-                system_prompt=await self._filled(
-                    use_case, profile, caller, is_outbound=bool(outbound)
-                ),
-                profile_item=item,
-            ),
-        )
+        session = await self._session_item(use_case, version, profile, item, webhook)
+        return SetupResult(use_case, profile, session)
 
     async def renew(self, record: Item, item: Mapping[str, object]) -> call_item.SessionItem:
         """Set a call up again with a record that was edited while the call runs.
@@ -122,18 +110,8 @@ class CallSetup:
             StoreError: The table cannot be reached.
         """
         use_case, profile = self.parse(record), call_item.profile_of(item)
-        return call_item.SessionItem(
-            use_case=use_case,
-            version=0,
-            model=use_case.model.identifier or self._settings.model_identifier,
-            system_prompt=await self._filled(
-                use_case,
-                profile,
-                profile.caller,
-                is_outbound=bool(call_item.outbound_use_case(item)),
-            ),
-            profile_item=call_item.profile_item_of(item),
-        )
+        known = call_item.profile_item_of(item)
+        return await self._session_item(use_case, 0, profile, known, item)
 
     async def record_of(self, item: Mapping[str, object]) -> Item:
         """The record of a call that was set up, in the version it is pinned to.
@@ -233,14 +211,29 @@ class CallSetup:
             log.error("use_case.broken", use_case=name, version=number, fault=str(error))
             return None
 
-    async def _filled(
-        self, use_case: UseCase, profile: Profile, caller: str, *, is_outbound: bool
-    ) -> tuple[str, str]:
+    async def _session_item(
+        self,
+        use_case: UseCase,
+        version: int,
+        profile: Profile,
+        profile_item: Mapping[str, object],
+        call: Mapping[str, object],
+    ) -> call_item.SessionItem:
+        """What the call of the session item `call` is set up with."""
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
-        listed = prompt.lists_use_cases(use_case)
-        demos = await records.use_cases(self._store) if listed else []
-        before = await self._history(use_case, caller) if prompt.uses_history(use_case) else ()
-        return prompt.system_prompt(use_case, profile, now, demos, before, is_outbound=is_outbound)
+        demos = await records.use_cases(self._store) if prompt.lists_use_cases(use_case) else []
+        uses_history = prompt.uses_history(use_case)
+        before = await self._history(use_case, profile.caller) if uses_history else ()
+        is_outbound = bool(call_item.outbound_use_case(call))
+        return call_item.SessionItem(
+            use_case=use_case,
+            version=version,
+            model=use_case.model.identifier or self._settings.model_identifier,
+            system_prompt=prompt.system_prompt(
+                use_case, profile, now, demos, before, is_outbound=is_outbound
+            ),
+            profile_item=profile_item,
+        )
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
         prefixes = (

@@ -26,9 +26,8 @@ from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, ToolExecutor
 from agent.session.call_setup import CallSetup
 from agent.store.call_state import call_item
-from agent.usecases import prompt
+from agent.usecases import UseCase, prompt
 from agent.usecases import record as records
-from agent.usecases.use_case import UseCase
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from agent.call.messages import ReplyRequest
 from agent.call.resumption import Resumption
 from agent.observability import CallFacts, CallObserver, ObserverGuard, Telemetry, VersionStamp
 from agent.observability.measured_ports import ObserverName
-from agent.observability.recording.call_recorder import CallRecorder
+from agent.observability.recording.record_writer import CallRecorder
 from agent.observability.recording.replay import Today
 from agent.observability.recording.serialization import (
     Beginning,

@@ -26,8 +26,8 @@ import structlog
 from agent.errors import DialError, DialFault, UseCaseError
 from agent.ports import Dialer, Item, Store
 from agent.settings import Settings
+from agent.usecases import UseCase
 from agent.usecases.caller_identity import is_telephone_number
-from agent.usecases.use_case import UseCase
 
 log = structlog.get_logger(__name__)
 

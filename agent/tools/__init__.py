@@ -18,8 +18,8 @@ from agent.tools.executor import CallToolExecutor
 from agent.tools.http import HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
+from agent.usecases import UseCase
 from agent.usecases.http_tool import HttpTool
-from agent.usecases.use_case import UseCase
 
 __all__ = [
     "SPECS",

@@ -49,14 +49,9 @@ class SchemaError(ValueError):
 
 
 def plain_schema(schema: Mapping[str, Any], *, keeps_closed: bool = False) -> dict[str, Any]:
-    """An object schema without references, of the listed keywords.
+    """An object schema without references, of the listed keywords. Raises `SchemaError`.
 
-    Args:
-        schema: The schema; only references into itself are resolved.
-        keeps_closed: Keep `"additionalProperties": false`.
-
-    Raises:
-        SchemaError: It cannot be expressed this way.
+    `keeps_closed` keeps `"additionalProperties": false`.
     """
     plain = _Rewriter(schema, keeps_closed=keeps_closed).node(schema, 0)
     if not plain.keys() & {"type", "enum", *_ALTERNATIVES}:

@@ -23,7 +23,7 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.json_schema import plain_schema
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,6 @@ class CallContext:
 
     @property
     def is_caller_known(self) -> bool:
-        """Whether the caller can be recognised in their next call."""
         return bool(self.caller)
 
     @property
@@ -63,7 +62,6 @@ class CallContext:
 
     @property
     def now(self) -> datetime:
-        """The current time in the service's time zone."""
         return datetime.fromtimestamp(self.clock(), self.time_zone)
 
 

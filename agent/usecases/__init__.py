@@ -1,1 +1,141 @@
-"""Use cases: records and files, prompts, tools that are configuration, callers' identities."""
+"""A use case and a caller's profile, as the service uses them.
+
+A `UseCase` is a record of the table after validation (`agent.usecases.record`). A `Profile` is what
+is known about a caller. A profile never stops a call: a missing value, or one that could not be
+saved today (a name that is none, an invalid e-mail address), is read as empty, because it would be
+spoken and sent to the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.call.config import KeyBinding, Phrases
+from agent.call.messages import ToolSpec
+from agent.call.text import name_in
+from agent.ports import Item, Store
+from agent.usecases.caller_identity import is_email_address
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.transfer_target import TransferTarget
+from agent.usecases.validation import text_in
+
+PROFILE = "profile"
+"""Sort key of a profile item."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
+def use_case_name(value: object) -> str:
+    """The name of a use case; empty for any other value of a table, since names are logged."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The model of a use case and its options."""
+
+    identifier: str = ""
+    """Empty = `MODEL_IDENTIFIER` of the process."""
+    max_tokens: int = 300
+    temperature: float | None = None
+    top_p: float | None = None
+    additional: str = ""
+    """JSON object: Bedrock's `additionalModelRequestFields`; empty = none."""
+    metadata: str = ""
+    """JSON object of texts: Bedrock's `requestMetadata`, for its logs; empty = none."""
+    guardrail: str = ""
+    """Bedrock guardrail as `ID:VERSION`; empty = none."""
+    latency: str = ""
+    """Bedrock's `performanceConfig.latency`: `standard` or `optimized`; empty = unset."""
+    service_tier: str = ""
+    """Bedrock's `serviceTier.type`; empty = unset."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """The configuration of one agent."""
+
+    name: str
+    prompt: str
+    """System prompt with placeholders, see `agent.usecases.prompt`."""
+    context: str = ""
+    """In a use case set up for one call: the rest of its filled prompt, see `ReplyRequest`."""
+    title: str = ""
+    description: str = ""
+    greeting: str = ""
+    """For callers without a name; placeholders are not filled."""
+    greeting_known: str = ""
+    """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
+    tools: tuple[ToolSpec, ...] = ()
+    http_tools: tuple[HttpTool, ...] = ()
+    """The requests of those tools that are configuration."""
+    keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
+    relay: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
+    languages: tuple[Mapping[str, str], ...] = ()
+    """Attributes of each `<Language>`, validated."""
+    model: ModelSettings = ModelSettings()
+    phrases: Phrases = field(default_factory=Phrases)
+    offline_script: str = ""
+    """JSON text: the rules of the offline model for this use case."""
+    transfer_target: TransferTarget | None = None
+    """Where a person takes the call over; None = nowhere, and the caller hears so."""
+    voicemail: str = ""
+    """The message for an answering machine on an outbound call; empty = the default sentence."""
+    backup_voice: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
+    backup_transcription: Mapping[str, str] = field(default_factory=dict)
+    """As `backup_voice`, while the speech-to-text provider is down."""
+    errors: tuple[str, ...] = ()
+    """What is wrong in its record and was left out, one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known about a caller; every field but `caller` may be empty."""
+
+    caller: str
+    """E.164 number or `client:identity`."""
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    use_case: str = ""
+    """The use case this caller is routed to."""
+
+    @property
+    def is_named(self) -> bool:
+        """Both names are known, so the agent need not ask for them."""
+        return bool(self.first_name and self.last_name)
+
+
+async def profile(store: Store, caller: str) -> Profile | None:
+    """The caller's profile; None if there is none."""
+    item = await store.get(caller, PROFILE) if caller else None
+    return None if item is None else profile_from_item(item)
+
+
+def profile_from_item(item: Mapping[str, object]) -> Profile:
+    """A profile, with every value empty that is missing or unusable."""
+    email = text_in(item, "email").strip()
+    return Profile(
+        caller=text_in(item, "pk"),
+        first_name=name_in(text_in(item, "firstName")),
+        last_name=name_in(text_in(item, "lastName")),
+        email=email if is_email_address(email) else "",
+        use_case=use_case_name(item.get("useCase")),
+    )
+
+
+def profile_item(profile: Profile) -> Item:
+    """The item of a profile, without empty values, so that merging it erases nothing."""
+    attributes = {
+        "firstName": profile.first_name,
+        "lastName": profile.last_name,
+        "email": profile.email,
+        "useCase": profile.use_case,
+    }
+    known = {name: value for name, value in attributes.items() if value}
+    caller = profile.caller
+    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}

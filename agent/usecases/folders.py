@@ -33,6 +33,7 @@ from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
+from agent.usecases import Profile, profile_from_item, profile_item
 from agent.usecases.named_tools import (
     EXTERNAL_MARKER,
     KEYS,
@@ -51,7 +52,6 @@ from agent.usecases.record import (
     read_backup,
 )
 from agent.usecases.transfer_target import read_transfer_target
-from agent.usecases.use_case import Profile, profile_from_item, profile_item
 from agent.usecases.validation import RaisingErrors, convert
 
 _DAY = re.compile(r"<<DAY\+(\d{1,3})>>")

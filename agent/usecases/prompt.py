@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.call.text import name_in
-from agent.usecases.use_case import Profile, UseCase
+from agent.usecases import Profile, UseCase
 
 DEFAULT_USE_CASE = "defaultUseCase"
 """For callers without a profile; it saves their name and their choice."""

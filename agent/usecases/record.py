@@ -38,6 +38,7 @@ from agent.call.config import Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Store
+from agent.usecases import ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
 from agent.usecases.relay_attributes import (
@@ -49,7 +50,6 @@ from agent.usecases.relay_attributes import (
     relay_attributes,
 )
 from agent.usecases.transfer_target import TransferTarget, read_transfer_target
-from agent.usecases.use_case import ModelSettings, UseCase
 from agent.usecases.validation import (
     RecordErrors,
     convert,

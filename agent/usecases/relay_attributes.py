@@ -121,10 +121,6 @@ def _between(low: str, high: str, *, is_whole: bool = False, word: str = "") -> 
     return check
 
 
-def _text(text: str) -> str:
-    return text
-
-
 def _locale(text: str) -> str:
     tag = text.replace("_", "-")
     if not LANGUAGE_TAG.fullmatch(tag):
@@ -175,7 +171,7 @@ ATTRIBUTES: Mapping[str, Check] = {
             "welcomeGreeting", "voice", "speechModel", "hints", "backgroundNoiseReduction",
             "intelligenceService", "conversationConfiguration", "conversationId", "customerName",
         ),
-        _text,
+        str,
     ),
 }  # fmt: skip
 """Every attribute of `<ConversationRelay>`; any text where Twilio publishes no list of values."""

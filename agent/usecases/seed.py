@@ -17,6 +17,7 @@ from pathlib import Path
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
+from agent.usecases import PROFILE, use_case_name
 from agent.usecases.folders import (
     PlannedItem,
     load_document,
@@ -31,7 +32,6 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
-from agent.usecases.use_case import PROFILE, use_case_name
 from agent.usecases.validation import size_error
 from agent.usecases.versions import (
     VERSION_PREFIX,
@@ -59,77 +59,7 @@ class SeedResult:
         return f"{self.pk} / {self.sk}" + (f" ({self.in_force})" if self.in_force else "")
 
 
-@dataclass(frozen=True, slots=True)
-class TableAudit:
-    """Checks records and profiles with the parser of the service.
-
-    Session items, orders and other items of calls are not checked.
-    """
-
-    tools: Mapping[str, ToolSpec]
-    unusable_reason: Callable[[HttpTool], str] = usable_everywhere
-
-    def errors(self, item: Item) -> list[str]:
-        """The errors of an item that is to be written, one line each."""
-        kind = str(item.get("sk", ""))
-        if kind == PROFILE:
-            return _profile_errors(item)
-        if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
-            return []
-        return _lines(lambda: [*parse_use_case(item, self.tools)[0].errors])
-
-    def refuse(self, items: Iterable[Item]) -> None:
-        """Check items before they are written.
-
-        Raises:
-            UseCaseError: All errors, one line each.
-        """
-        if lines := [line for item in items for line in self.errors(item)]:
-            raise UseCaseError("\n".join(lines))
-
-    async def table(self, store: Store, default: str) -> list[str]:
-        """Every error and warning of the records and profiles in a table, one line each.
-
-        Args:
-            store: The table.
-            default: The use case of the process, which must exist.
-
-        Raises:
-            StoreError: The table cannot be reached.
-        """
-        records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}
-        lines = []
-        if default not in records:
-            found = await store.get(default, CONFIGURATION)
-            if found is None:
-                lines.append(f"{default}: there is no such use case")
-            else:
-                records[default] = found
-        for name, record in sorted(records.items()):
-            lines += self._warnings(record)
-            lines += await self._canary_warnings(store, name, record)
-        for profile in await store.query_index(PROFILE):
-            lines += _profile_errors(profile, records)
-        return lines
-
-    def _warnings(self, record: Item) -> list[str]:
-        return _lines(
-            lambda: [
-                *parse_use_case(record, self.tools, unusable_reason=self.unusable_reason)[1],
-            ]
-        )
-
-    async def _canary_warnings(self, store: Store, name: str, record: Item) -> list[str]:
-        number = canary_in_progress(record)
-        if not number:
-            return []
-        version = await store.get(*version_key(name, number))
-        if version is None:
-            return [f"{name}.canary: there is no version {number}"]
-        return [f"version {number}: {line}" for line in self._warnings(as_record(version))]
-
-
-async def seed(  # noqa: PLR0913 (choices, by name)
+async def seed(
     store: Store,
     configuration: Path,
     tools: Mapping[str, ToolSpec],
@@ -137,7 +67,6 @@ async def seed(  # noqa: PLR0913 (choices, by name)
     now: datetime,
     use_case: str = "",
     dry_run: bool = False,
-    audit: TableAudit | None = None,
 ) -> list[SeedResult]:
     """Load everything, or one use case; the records answer all callers from then on.
 
@@ -148,7 +77,6 @@ async def seed(  # noqa: PLR0913 (choices, by name)
         now: Aware; today, in the zone that decides when a day ends.
         use_case: Load only this one, and no profiles.
         dry_run: Write nothing.
-        audit: Refuses records with errors; None = all are written.
 
     Returns:
         What was written, or would be, in that order.
@@ -159,26 +87,26 @@ async def seed(  # noqa: PLR0913 (choices, by name)
         StoreError: Some of it may have been written.
     """
     plan = await asyncio.to_thread(_plan, configuration, tools, now, use_case)
-    _refuse(audit, *(planned.item for planned in plan))
+    _refuse(tools, *(planned.item for planned in plan))
     return await _write(store, plan, now, dry_run=dry_run)
 
 
 async def seed_file(
     store: Store,
     path: Path,
+    tools: Mapping[str, ToolSpec],
     *,
     now: datetime,
     dry_run: bool = False,
-    audit: TableAudit | None = None,
 ) -> list[SeedResult]:
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
     Raises:
-        UseCaseError: It cannot be read, or `audit` refuses it; nothing was written.
+        UseCaseError: It cannot be read, or has errors; nothing was written.
     """
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
-    _refuse(audit, item)
+    _refuse(tools, item)
     return await _write(store, [PlannedItem(item)], now, dry_run=dry_run)
 
 
@@ -187,7 +115,6 @@ async def try_out(
     configuration: Path,
     tools: Mapping[str, ToolSpec],
     percent: int,
-    audit: TableAudit | None = None,
 ) -> list[SeedResult]:
     """Let the folder's record answer a share of the callers; see `Versions.try_out`.
 
@@ -196,7 +123,6 @@ async def try_out(
         configuration: As for `seed`.
         tools: As for `seed`.
         percent: From 0 to 99; 0 ends the canary without reading the folder.
-        audit: As for `seed`.
 
     Raises:
         UseCaseError: The folder has an error, or the use case has no record yet.
@@ -205,22 +131,21 @@ async def try_out(
         return [_result(versions, await versions.end_canary())]
     folder = _one_folder(configuration, versions.name)
     record = await asyncio.to_thread(load_record, folder, tools)
-    _refuse(audit, record)
+    _refuse(tools, record)
     return [_result(versions, await versions.try_out(record, percent))]
 
 
 async def roll_back(
-    versions: Versions, to: int | None, audit: TableAudit | None = None
+    versions: Versions, to: int | None, tools: Mapping[str, ToolSpec]
 ) -> list[SeedResult]:
     """Put an earlier version in force; see `Versions.roll_back`.
 
     Raises:
-        UseCaseError: There is none, or `audit` refuses it; nothing was written.
+        UseCaseError: There is none, or it has errors; nothing was written.
     """
-    if audit:
-        after = await replace(versions, dry_run=True).roll_back(to)
-        version = await versions.store.get(*version_key(versions.name, after.version))
-        _refuse(audit, *([as_record(version)] if version else []))
+    after = await replace(versions, dry_run=True).roll_back(to)
+    version = await versions.store.get(*version_key(versions.name, after.version))
+    _refuse(tools, *([as_record(version)] if version else []))
     return [_result(versions, await versions.roll_back(to))]
 
 
@@ -245,12 +170,68 @@ def check(
     return [line.removeprefix(f"{configuration}/") for line in lines]
 
 
-def _refuse(audit: TableAudit | None, *items: Item) -> None:
+async def check_table(
+    store: Store,
+    default: str,
+    tools: Mapping[str, ToolSpec],
+    unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
+) -> list[str]:
+    """Every error and warning of the records and profiles in a table, one line each.
+
+    Args:
+        store: The table.
+        default: The use case of the process, which must exist.
+        tools: As for `check`.
+        unusable_reason: As for `check`.
+
+    Raises:
+        StoreError: The table cannot be reached.
+    """
+
+    def warnings(record: Item) -> list[str]:
+        return _lines(lambda: [*parse_use_case(record, tools, unusable_reason=unusable_reason)[1]])
+
+    records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}
+    lines = []
+    if default not in records:
+        found = await store.get(default, CONFIGURATION)
+        if found is None:
+            lines.append(f"{default}: there is no such use case")
+        else:
+            records[default] = found
+    for name, record in sorted(records.items()):
+        lines += warnings(record)
+        if number := canary_in_progress(record):
+            version = await store.get(*version_key(name, number))
+            if version is None:
+                lines.append(f"{name}.canary: there is no version {number}")
+            else:
+                lines += [f"version {number}: {line}" for line in warnings(as_record(version))]
+    for profile in await store.query_index(PROFILE):
+        lines += _profile_errors(profile, records)
+    return lines
+
+
+def _refuse(tools: Mapping[str, ToolSpec], *items: Item) -> None:
+    """Check items before they are written: their size, and the errors of records and profiles.
+
+    Raises:
+        UseCaseError: All errors, one line each.
+    """
     for item in items:
         if error := size_error(item):
             raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
-    if audit:
-        audit.refuse(items)
+    if lines := [line for item in items for line in _item_errors(item, tools)]:
+        raise UseCaseError("\n".join(lines))
+
+
+def _item_errors(item: Item, tools: Mapping[str, ToolSpec]) -> list[str]:
+    kind = str(item.get("sk", ""))
+    if kind == PROFILE:
+        return _profile_errors(item)
+    if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
+        return []
+    return _lines(lambda: [*parse_use_case(item, tools)[0].errors])
 
 
 def _plan(

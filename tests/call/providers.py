@@ -12,7 +12,7 @@ from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.llm.bedrock import converse_request as bedrock
 from agent.llm.bedrock.converse_request import family_of
 from agent.llm.openai import chat_request as openai
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.call.world import SPECS
 from tests.emulators import validate, validate_chat
 

@@ -1,4 +1,4 @@
-"""The places of a process, as lists of steps; each way a call ends frees its place."""
+"""The slots of a process, as lists of steps; each way a call ends frees its slot."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class Story:
 
     def __init__(self, most: int = 2) -> None:
         self.clock = Clock(0.0)
-        self.seats = Admission(most, self.clock)
+        self.admission = Admission(most, self.clock)
 
     def tell(self, steps: Sequence[Step]) -> list[bool]:
-        """Whether each ring and each socket gets a place."""
+        """Whether each ring and each socket gets a slot."""
         told = [self._step(step) for step in steps]
         return [each for each in told if each is not None]
 
     @property
     def taken(self) -> tuple[int, int]:
-        return self.seats.reserved, self.seats.running
+        return self.admission.reserved, self.admission.running
 
     def _step(self, step: Step) -> bool | None:
         match step:
             case ("rings", call):
-                return self.seats.reserve(call)
+                return self.admission.reserve(call)
             case ("socket", call):
-                return self.seats.take(call)
+                return self.admission.take(call)
             case ("gone", call):
-                self.seats.leave(call)
+                self.admission.leave(call)
             case ("over", call):
-                self.seats.release(call)
+                self.admission.release(call)
             case float():
                 self.clock.seconds += step
             case _:
@@ -77,7 +77,7 @@ class Story:
 def test_places_are_kept_for_reserved_and_running_calls(
     steps: Sequence[Step], told: list[bool], taken: tuple[int, int]
 ) -> None:
-    """At most two new calls and four sockets: the answers, then reserved and running places."""
+    """At most two new calls and four sockets: the answers, then reserved and running slots."""
     story = Story()
 
     assert (story.tell(steps), story.taken) == (told, taken)
@@ -98,31 +98,31 @@ def test_reservations_never_exceed_the_limit_and_all_places_become_free(
     most: int, steps: Sequence[Step]
 ) -> None:
     """In any order of steps; only sockets without a reservation here exceed the limit."""
-    story, lines, strangers = Story(most), list[str](), 0
+    story, sockets, unreserved = Story(most), list[str](), 0
     for step in steps:
-        before = story.seats.active
+        before = story.admission.active
         match step:
             case ("rings", call):
-                had = story.seats.holds(call)
-                (is_seated,) = story.tell([step])
-                assert is_seated == (had or before < most)
-                assert story.seats.active == before + (is_seated and not had)
+                had = story.admission.holds(call)
+                (has_slot,) = story.tell([step])
+                assert has_slot == (had or before < most)
+                assert story.admission.active == before + (has_slot and not had)
             case ("socket", call):
-                (is_seated,) = story.tell([step])
-                lines += [call] * is_seated
-                strangers += story.seats.active - before
-                assert is_seated or before == 2 * most
-            case ("gone", call) if call in lines:
-                lines.remove(call)
+                (has_slot,) = story.tell([step])
+                sockets += [call] * has_slot
+                unreserved += story.admission.active - before
+                assert has_slot or before == 2 * most
+            case ("gone", call) if call in sockets:
+                sockets.remove(call)
                 story.tell([step])
             case ("gone", _):
                 pass  # there is no connection that could end
             case _:
                 story.tell([step])
-        assert story.seats.running == len(lines)
-        assert story.seats.active <= min(2 * most, most + strangers)
+        assert story.admission.running == len(sockets)
+        assert story.admission.active <= min(2 * most, most + unreserved)
 
-    story.tell([("gone", call) for call in lines])
+    story.tell([("gone", call) for call in sockets])
     story.tell([15.0])
 
     assert story.taken == (0, 0)

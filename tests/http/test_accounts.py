@@ -1,4 +1,4 @@
-"""Whose requests the webhooks take: Twilio's, for the account of the settings."""
+"""Webhooks accept requests of the configured account only."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WEBHOOKS = sorted(
 
 @pytest.fixture
 async def of_an_account(table: Path) -> AsyncIterator[Server]:
-    """A service that is told its account."""
+    """A service with an account SID."""
     async with serving(settings_for(table, TWILIO_ACCOUNT_SID=OURS)) as server:
         yield server
 
 
 def fields_for(account: Mapping[str, str]) -> dict[str, str]:
-    """What is enough for each of the webhooks."""
+    """Fields that every webhook accepts."""
     fields = call_fields(
         MessageSid="SM0", MessageStatus="sent", SessionStatus="failed", ErrorCode="64105"
     )
@@ -50,10 +50,10 @@ def fields_for(account: Mapping[str, str]) -> dict[str, str]:
     ],
     ids=["another", "written differently", "empty", "missing", "other name"],
 )
-async def test_no_webhook_takes_a_request_of_another_account(
+async def test_every_webhook_refuses_another_account(
     of_an_account: Server, path: str, account: Mapping[str, str]
 ) -> None:
-    """A token that two accounts share opens only ours, whichever route is asked."""
+    """Two accounts may share an auth token."""
     fields = fields_for(account)
 
     answer = await of_an_account.twilio.post(f"{ORIGIN}{path}", fields)
@@ -63,15 +63,13 @@ async def test_no_webhook_takes_a_request_of_another_account(
 
 
 @pytest.mark.parametrize("path", WEBHOOKS)
-async def test_every_webhook_takes_those_of_its_own(of_an_account: Server, path: str) -> None:
-    """And any where no account is set, which other tests show."""
+async def test_every_webhook_accepts_its_own_account(of_an_account: Server, path: str) -> None:
     answer = await of_an_account.twilio.post(f"{ORIGIN}{path}", fields_for({"AccountSid": OURS}))
 
     assert answer.status in {200, 204}
 
 
-async def test_another_account_does_not_free_the_seat_of_a_call(of_an_account: Server) -> None:
-    """The action of a call that waits for its socket is not theirs to report."""
+async def test_another_account_cannot_release_the_slot_of_a_call(of_an_account: Server) -> None:
     relay = await of_an_account.relay()
     over = {**relay.fields, "AccountSid": THEIRS, "CallStatus": "completed"}
 

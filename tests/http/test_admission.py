@@ -1,4 +1,4 @@
-"""Which calls are taken, which are told that all lines are busy, and what becomes of these."""
+"""Which calls are taken, what is answered at capacity, and the limits of one caller."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32}
 
 
 class Costly:
-    """`ports.LanguageModel` that agrees, and tells what a reply has cost."""
+    """`ports.LanguageModel` that agrees and reports token usage."""
 
     name = "costly:"
 
@@ -54,7 +54,7 @@ class Costly:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A process that serves one use case, with a clock that the test turns."""
+    """A process that serves one use case, with a clock that the test sets."""
 
     server: Server
     store: MemoryStore
@@ -83,7 +83,7 @@ async def open_shop(
     table: Callable[[MemoryStore], Store] = lambda store: store,
     messenger: Messenger | None = None,
 ) -> AsyncIterator[Shop]:
-    """Two of them with one store are two processes; `table` is what stands before the store."""
+    """A process; two with one store are two processes. `table` wraps the store."""
     clock = clock or Clock(NOW)
     store = store or await stocked(clock)
     async with staged(
@@ -97,7 +97,7 @@ async def open_shop(
 
 
 async def test_burst_of_webhooks_is_taken_up_to_the_limit() -> None:
-    """Each of them comes before the first socket of the others."""
+    """All webhooks come before the first socket."""
     async with open_shop(
         {"MAX_CALLS": "10"}, table=lambda store: CountingStore(store, 0.02)
     ) as shop:
@@ -173,8 +173,7 @@ async def _is_refused_by_a_limit(shop: Shop) -> None:
         _is_refused_by_a_limit,
     ],
 )
-async def test_seat_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitable[None]]) -> None:
-    """Whichever way it went, another one is taken."""
+async def test_slot_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitable[None]]) -> None:
     async with open_shop({"MAX_CALLS": "1", "CALLER_CALLS_PER_HOUR": "2"}) as shop:
         await one_call(shop)
         await until(lambda: shop.server.calls.admission.active == 0)
@@ -184,8 +183,8 @@ async def test_seat_is_free_after_a_call_that(one_call: Callable[[Shop], Awaitab
     assert answer.verbs == ("Connect",)
 
 
-async def test_call_set_up_elsewhere_is_led_beyond_the_limit_and_refused_far_beyond() -> None:
-    """Its caller has heard the greeting; but at twice the limit everybody would suffer."""
+async def test_call_prepared_elsewhere_is_taken_up_to_twice_the_limit() -> None:
+    """Its caller has heard the greeting."""
     clock = Clock(NOW)
     store = await stocked(clock)
     async with (
@@ -193,14 +192,14 @@ async def test_call_set_up_elsewhere_is_led_beyond_the_limit_and_refused_far_bey
         open_shop({"MAX_CALLS": "2"}, store, clock) as other,
         full.server.twilio.call(From=ADA) as first,
     ):
-        strangers = [await other.server.relay(From=GRACE) for _ in range(2)]
-        async with full.server.twilio.connect(strangers[0]) as second:
+        others = [await other.server.relay(From=GRACE) for _ in range(2)]
+        async with full.server.twilio.connect(others[0]) as second:
             replies = [await first.say("are you open"), await second.say("are you open")]
             active = await full.server.metric("agent_active_calls")
-            signature = full.server.twilio.sign(strangers[1].url)
-            status = await full.server.twilio.handshake(strangers[1].url, signature=signature)
+            signature = full.server.twilio.sign(others[1].url)
+            status = await full.server.twilio.handshake(others[1].url, signature=signature)
             refused = await full.refused("full")
-        async with other.server.twilio.connect(strangers[1]) as third:
+        async with other.server.twilio.connect(others[1]) as third:
             replies.append(await third.say("are you open"))
 
     assert [reply.text for reply in replies] == ["Yes."] * 3
@@ -208,7 +207,7 @@ async def test_call_set_up_elsewhere_is_led_beyond_the_limit_and_refused_far_bey
 
 
 async def _turned_away(query: str = "", **environment: str) -> list[tuple[str, str]]:
-    """What the call after the last one is answered: each verb with its text."""
+    """The answer to one call more than the limit: each verb with its text."""
     async with open_shop({"MAX_CALLS": "1", **environment}) as shop:
         await shop.ring()
         answer = await shop.ring(GRACE, query)
@@ -235,15 +234,13 @@ EU = "https://eu.example.com/twiml?key=a%26b"
         ),
     ],
 )
-async def test_call_too_many_hears_what_the_operator_chose(
+async def test_call_at_capacity_gets_the_configured_answer(
     environment: Mapping[str, str], answer: list[tuple[str, str]]
 ) -> None:
-    """The sentence, and what follows it."""
     assert await _turned_away(**environment) == answer
 
 
-async def test_two_full_regions_do_not_keep_a_caller_for_ever() -> None:
-    """The third time the call comes, it is told."""
+async def test_call_is_redirected_three_times_at_most() -> None:
     answers = [
         await _turned_away(f"?attempt={sent}", BUSY_REDIRECT_URL="https://eu.example.com/twiml")
         for sent in ("2", "3", "x", "999")
@@ -256,8 +253,8 @@ async def test_two_full_regions_do_not_keep_a_caller_for_ever() -> None:
     ]
 
 
-async def test_person_we_called_is_told_and_not_sent_on() -> None:
-    """They have not called us: they wait in no queue, and get no message."""
+async def test_outbound_call_at_capacity_hears_the_sentence_only() -> None:
+    """No queue and no SMS."""
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_QUEUE": "desk", "BUSY_SMS": "Call again.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
@@ -271,7 +268,7 @@ async def test_person_we_called_is_told_and_not_sent_on() -> None:
 
 
 class _LateMessenger(MemoryMessenger):
-    """Sends when it is told to."""
+    """Sends when `may_send` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,8 +279,8 @@ class _LateMessenger(MemoryMessenger):
         return await super().text(message)
 
 
-async def test_caller_too_many_is_texted_once_an_hour() -> None:
-    """Beside the answer, which does not wait for it; by whichever process."""
+async def test_caller_at_capacity_is_texted_once_an_hour_by_all_processes() -> None:
+    """The answer does not wait for the SMS."""
     clock, messenger = Clock(NOW), _LateMessenger()
     store = await stocked(clock)
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
@@ -315,8 +312,9 @@ async def test_caller_too_many_is_texted_once_an_hour() -> None:
         (GRACE, "TN-Validation-Failed"),
     ],
 )
-async def test_who_has_no_telephone_is_not_texted(caller: str, verstat: str) -> None:
-    """There is no number to send it to, or it is perhaps somebody else's."""
+async def test_caller_without_a_trusted_telephone_number_is_not_texted(
+    caller: str, verstat: str
+) -> None:
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
@@ -331,7 +329,7 @@ async def test_who_has_no_telephone_is_not_texted(caller: str, verstat: str) -> 
     [("", ["+15550100003"]), ("+44,+4179", ["+447700900001", "+41795550100"])],
 )
 async def test_only_numbers_that_are_listed_are_texted(listed: str, texted: list[str]) -> None:
-    """Where none is, those of the country of our number: messages abroad can cost much."""
+    """Without a list, those of the country of our number."""
     messenger = MemoryMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "Call again.", "SMS_NUMBERS": listed, **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
@@ -343,8 +341,7 @@ async def test_only_numbers_that_are_listed_are_texted(listed: str, texted: list
     assert [text.recipient for text in messenger.texts] == texted
 
 
-async def test_only_so_many_messages_are_on_their_way() -> None:
-    """A flood of callers is no flood of tasks, when the carrier is slow."""
+async def test_at_most_one_hundred_texts_are_sent_at_once() -> None:
     messenger = _LateMessenger()
     environment = {"MAX_CALLS": "1", "BUSY_SMS": "We will call you back.", **ACCOUNT}
     async with open_shop(environment, messenger=messenger) as shop:
@@ -357,8 +354,8 @@ async def test_only_so_many_messages_are_on_their_way() -> None:
     assert len(messenger.texts) == 100
 
 
-async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer() -> None:
-    """Nor is it sent twice by this process when the table is away."""
+async def test_text_that_cannot_be_sent_or_counted_does_not_change_the_answer() -> None:
+    """One process does not send it twice while the table is unavailable."""
 
     class Away(MemoryStore):
         async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
@@ -377,8 +374,8 @@ async def test_message_that_cannot_be_sent_or_counted_is_no_fault_of_the_answer(
     assert [text.recipient for text in messenger.texts] == [GRACE]
 
 
-async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
-    """Back to the webhook, three times; then it is told. The token of a call of ours is kept."""
+async def test_draining_process_redirects_a_new_call_three_times() -> None:
+    """The token of an outbound call stays in the URL."""
     async with open_shop({}) as shop:
         token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
@@ -399,8 +396,8 @@ async def test_new_call_of_a_draining_process_goes_to_another_one() -> None:
 
 
 @pytest.mark.parametrize("query", ["?verstat=TN-Validation-Failed", "?attempt=1&verstat=x"])
-async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> None:
-    """It is told with the first webhook of a call only; what is told now is newer."""
+async def test_attestation_of_the_number_is_forwarded_in_the_url(query: str) -> None:
+    """Twilio sends it with the first webhook only; a new value replaces an old one."""
     told = {"StirVerstat": "TN-Validation-Failed-B"}
     async with (
         open_shop({}) as shop,
@@ -415,8 +412,8 @@ async def test_what_the_carrier_knows_of_the_number_goes_along(query: str) -> No
     assert "?verstat=TN-Validation-Passed-A&amp;attempt=1<" in kept.xml
 
 
-async def test_overloaded_process_takes_no_new_call_and_keeps_its_own() -> None:
-    """Also one that has rung already, and whose webhook is repeated."""
+async def test_overloaded_process_rejects_new_calls_and_keeps_its_own() -> None:
+    """A repeated webhook of a reserved call is not new."""
     async with open_shop({}) as shop:
         waiting = call_fields(From=ADA)
         await shop.server.ring(waiting)
@@ -436,8 +433,9 @@ async def test_overloaded_process_takes_no_new_call_and_keeps_its_own() -> None:
 
 
 @pytest.mark.parametrize(("limit", "at_once"), [("3", 60), ("1", 7)])
-async def test_calls_at_once_do_not_dodge_the_limit(limit: str, at_once: int) -> None:
-    """A call takes its place before it is answered, in whichever of two processes it rings."""
+async def test_simultaneous_calls_in_two_processes_respect_the_limit_of_a_caller(
+    limit: str, at_once: int
+) -> None:
     clock = Clock(NOW)
     store = await stocked(clock)
     limits = {"CALLER_CALLS_PER_HOUR": limit, "CALLER_CALLS_AT_ONCE": "0"}
@@ -459,8 +457,8 @@ async def test_calls_at_once_do_not_dodge_the_limit(limit: str, at_once: int) ->
     assert others.verbs == ("Connect",)
 
 
-async def test_one_caller_does_not_take_all_seats() -> None:
-    """With webhooks whose sockets never come, or with calls; others still get through."""
+async def test_one_caller_cannot_take_all_slots() -> None:
+    """Neither with webhooks whose sockets never come, nor with calls."""
     async with open_shop({"MAX_CALLS": "10"}) as shop:
         waiting = [await shop.ring() for _ in range(20)]
         forged = await shop.ring(StirVerstat="TN-Validation-Failed")
@@ -474,8 +472,8 @@ async def test_one_caller_does_not_take_all_seats() -> None:
     assert (counted, reserved) == (18, 9)
 
 
-async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
-    """Also of calls that were set up elsewhere."""
+async def test_slots_of_a_caller_are_free_after_their_calls() -> None:
+    """Also of calls prepared in another process."""
     clock = Clock(NOW)
     store = await stocked(clock)
     limit = {"CALLER_CALLS_AT_ONCE": "1"}
@@ -493,8 +491,8 @@ async def test_seats_of_a_caller_are_free_again_with_their_calls() -> None:
     assert [each.verbs for each in answers] == [("Say", "Hangup"), ("Connect",), ("Connect",)]
 
 
-async def test_people_we_call_have_seats_of_their_own() -> None:
-    """It was our idea, and an app cannot say so."""
+async def test_outbound_calls_do_not_count_for_the_limit_of_a_caller() -> None:
+    """An app cannot claim that its call is outbound."""
     async with open_shop({"CALLER_CALLS_AT_ONCE": "1"}) as shop:
         token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
@@ -508,8 +506,8 @@ async def test_people_we_call_have_seats_of_their_own() -> None:
     assert [each.verbs for each in apps] == [("Connect",), ("Say", "Hangup")]
 
 
-async def test_caller_who_calls_too_often_is_told_so_until_the_hour_is_over() -> None:
-    """In whichever process; others are not meant, and no number is logged."""
+async def test_caller_above_the_hourly_limit_is_rejected_until_the_hour_is_over() -> None:
+    """In both processes; other callers are not, and no number is logged."""
     clock = Clock(NOW)
     store = await stocked(clock)
     with capture_logs() as logged:
@@ -537,8 +535,8 @@ async def test_caller_who_calls_too_often_is_told_so_until_the_hour_is_over() ->
     assert ADA not in str(logged)
 
 
-async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over() -> None:
-    """Tokens of all kinds, as the model has told them, of all of their calls."""
+async def test_caller_above_the_daily_tokens_is_rejected_until_the_day_is_over() -> None:
+    """All kinds of tokens of all their calls."""
     clock = Clock(NOW)
     store = await stocked(clock)
     settings = settings_for(Path("unused"), CALLER_TOKENS_PER_DAY="800")
@@ -558,8 +556,8 @@ async def test_caller_whose_calls_cost_too_much_is_told_so_until_the_day_is_over
     assert (refused.verbs, counted, later.verbs) == (("Say", "Hangup"), 1, ("Connect",))
 
 
-async def test_caller_is_told_in_the_call_that_everything_is_spent() -> None:
-    """Looked at before each turn: the model is not asked again, and the call is ended."""
+async def test_call_ends_with_a_goodbye_when_the_tokens_are_spent() -> None:
+    """Checked before each turn: no further request to the model."""
     async with open_shop({"CALLER_TOKENS_PER_DAY": "800"}) as shop:
         async with shop.server.twilio.call(From=ADA) as call:
             replies = [await call.say("are you open") for _ in range(3)]
@@ -574,8 +572,8 @@ async def test_caller_is_told_in_the_call_that_everything_is_spent() -> None:
 
 
 @pytest.mark.parametrize("is_forged", [False, True])
-async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: bool) -> None:
-    """Those that are in progress, in another process, and those behind the same shown number."""
+async def test_tokens_of_parallel_calls_count_at_once(is_forged: bool) -> None:
+    """In another process too, and with a forged number."""
     clock = Clock(NOW)
     store = await stocked(clock)
     limit = {"CALLER_TOKENS_PER_DAY": "800"}
@@ -595,8 +593,7 @@ async def test_what_other_calls_of_the_caller_cost_counts_at_once(is_forged: boo
     assert others.text == "Yes."
 
 
-async def test_person_we_call_has_no_limit() -> None:
-    """It was our idea."""
+async def test_outbound_call_has_no_hourly_limit() -> None:
     async with open_shop({"CALLER_CALLS_PER_HOUR": "1"}) as shop:
         token = await dials.record_call(
             shop.store, dials.OutboundCallRecord(ADA, OURS, RESTAURANT), NOW
@@ -608,10 +605,10 @@ async def test_person_we_call_has_no_limit() -> None:
     assert answer.verbs == ("Connect",)
 
 
-async def test_table_that_cannot_tell_refuses_nobody() -> None:
-    """A caller is not asked to pay for it."""
-
+async def test_limits_are_not_applied_while_the_table_is_unavailable() -> None:
     class Forgetful(MemoryStore):
+        """A table that can be unavailable."""
+
         async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
             if pk.startswith("usage::"):
                 raise StoreError("throttled")

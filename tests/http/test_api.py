@@ -1,4 +1,4 @@
-"""`POST /token`: who gets an access token, for whom, and how often."""
+"""`POST /token`, API keys and rate limits; `POST /dial` is in `test_outbound_calls.py`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def desk(table: Path) -> AsyncIterator[Server]:
 
 
 class Reply:
-    """What was answered."""
+    """The answer."""
 
     def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
         self.status = status
@@ -57,6 +57,7 @@ async def ask(
     authorization: str | None = f"Bearer {FIRST}",
     content_type: str = "application/json",
 ) -> Reply:
+    """`POST /dial`: status and answer."""
     headers = {"Content-Type": content_type}
     if authorization is not None:
         headers["Authorization"] = authorization
@@ -75,10 +76,10 @@ async def ask(
         ("identity=ada_1", "application/x-www-form-urlencoded"),
     ],
 )
-async def test_token_is_for_the_identity_that_was_asked_for(
+async def test_token_is_issued_for_the_requested_identity(
     desk: Server, secret: str, body: str, content_type: str
 ) -> None:
-    """It can be verified with the account's key; any of the secrets may ask, in either form."""
+    """With each key, from JSON or a form."""
     reply = await ask(desk, body, authorization=f"Bearer {secret}", content_type=content_type)
 
     issued = AccessToken.from_jwt(reply.body.pop("token"), SECRET)
@@ -109,10 +110,9 @@ async def test_token_is_for_the_identity_that_was_asked_for(
         "Bearer " + "x" * 6_000,
     ],
 )
-async def test_without_a_secret_of_ours_there_is_no_token(
+async def test_request_without_a_valid_key_gets_401(
     desk: Server, authorization: str | None
 ) -> None:
-    """401, and how to ask; nothing about what was wrong."""
     reply = await ask(desk, authorization=authorization)
 
     assert (reply.status, reply.body) == (401, {"error": "unauthorized"})
@@ -120,8 +120,7 @@ async def test_without_a_secret_of_ours_there_is_no_token(
     assert await desk.metric("agent_access_tokens_total", outcome="unauthorized") == 1
 
 
-async def test_token_route_is_closed_unless_a_secret_is_set(table: Path) -> None:
-    """Never open: without `TOKEN_API_KEYS` nobody gets a token, and the log says why."""
+async def test_token_route_is_closed_without_token_api_keys(table: Path) -> None:
     async with serving(settings_for(table, **{**ACCESS, "TOKEN_API_KEYS": ""})) as server:
         with capture_logs() as logs:
             replies = [await ask(server, authorization=one) for one in (None, "Bearer ")]
@@ -156,30 +155,28 @@ async def test_token_route_is_closed_unless_a_secret_is_set(table: Path) -> None
         "[" * 60_000,
     ],
 )
-async def test_what_is_no_identity_gets_no_token(desk: Server, body: str | bytes) -> None:
-    """The rule is that of the callers we keep a profile for: no identity we would not know."""
+async def test_invalid_identity_is_refused(desk: Server, body: str | bytes) -> None:
+    """The rule is that of callers with a profile."""
     reply = await ask(desk, body)
 
     assert (reply.status, reply.body) == (400, {"error": "invalid"})
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
-async def test_other_forms_of_asking_are_refused(desk: Server, content_type: str) -> None:
-    """JSON or a form."""
+async def test_other_media_types_are_refused(desk: Server, content_type: str) -> None:
     reply = await ask(desk, content_type=content_type)
 
     assert reply.status == 400
 
 
-async def test_longest_identity_is_served(desk: Server) -> None:
-    """121 characters, Twilio's limit."""
+async def test_identity_may_have_121_characters(desk: Server) -> None:
+    """Twilio's limit."""
     reply = await ask(desk, json.dumps({"identity": "a" * 121}))
 
     assert (reply.status, reply.body["identity"]) == (200, "a" * 121)
 
 
-async def test_identity_has_its_limit_and_others_are_served(desk: Server) -> None:
-    """429 says when to come back; whoever asks for somebody else is not meant."""
+async def test_rate_limit_of_an_identity_does_not_affect_others(desk: Server) -> None:
     replies = [await ask(desk) for _ in range(TOKENS_OF_AN_IDENTITY + 1)]
     other = await ask(desk, '{"identity": "grace"}')
 
@@ -189,13 +186,12 @@ async def test_identity_has_its_limit_and_others_are_served(desk: Server) -> Non
     assert other.status == 200
 
 
-async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: AiohttpClient) -> None:
-    """Whoever is lost in a loop does not stop the company's other server."""
+async def test_rate_limit_of_a_key_does_not_affect_others(aiohttp_client: AiohttpClient) -> None:
     access = VoiceAccess("AC0", "SK0", SECRET, "AP0", "", clock=lambda: 1_900_000_000.0)
     application = web.Application()
     application.add_routes(api.public_routes)
     application[TELEMETRY] = Telemetry()
-    application[api.TOKENS] = api.TokenService.of(access, [FIRST, SECOND], lambda: 0.0)
+    application[api.TOKENS] = api.TokenService(access, [FIRST, SECOND], lambda: 0.0)
     client = await aiohttp_client(application)
 
     async def status(secret: str, number: int) -> int:
@@ -211,8 +207,8 @@ async def test_secret_has_its_limit_and_others_are_served(aiohttp_client: Aiohtt
     assert other == 200
 
 
-async def test_guessing_has_its_limit_and_locks_nobody_out(desk: Server) -> None:
-    """The address may be that of a balancer, with the company's server behind it, too."""
+async def test_wrong_keys_are_limited_by_address_and_right_ones_are_not(desk: Server) -> None:
+    """The address may be that of a load balancer."""
     guesses = [
         await ask(desk, authorization=f"Bearer guess-{number}")
         for number in range(REFUSALS_OF_AN_ADDRESS + 1)
@@ -224,8 +220,7 @@ async def test_guessing_has_its_limit_and_locks_nobody_out(desk: Server) -> None
     assert right.status == 200
 
 
-async def test_no_browser_page_may_ask(desk: Server) -> None:
-    """There are no CORS headers, neither for a question before nor for the answer."""
+async def test_there_are_no_cors_headers(desk: Server) -> None:
     headers = {"Origin": "https://shop.example.com", "Access-Control-Request-Method": "POST"}
     async with desk.twilio.http.options(desk.url("/token"), headers=headers) as response:
         before = response
@@ -237,7 +232,6 @@ async def test_no_browser_page_may_ask(desk: Server) -> None:
 
 
 async def test_identity_and_secrets_are_not_logged(desk: Server) -> None:
-    """Neither what was issued nor what was refused names anybody."""
     with capture_logs() as logs:
         await ask(desk, '{"identity": "ada.lovelace@example.com"}')
         await ask(desk, '{"identity": "ada lovelace"}')
@@ -248,15 +242,14 @@ async def test_identity_and_secrets_are_not_logged(desk: Server) -> None:
     assert "lovelace" not in text and "guessed" not in text and FIRST not in text
 
 
-def test_empty_secret_opens_nothing() -> None:
-    """Anybody could give it."""
+def test_empty_key_is_a_value_error() -> None:
     for secrets in ([], [""], ["a-secret", ""], "a-secret"):
         with pytest.raises(ValueError, match="not empty"):
             ApiKeys(secrets)
 
 
 @pytest.mark.parametrize("charset", ["no-such-thing", "utf-16", "base64"])
-async def test_form_in_an_encoding_that_is_none_asks_for_nobody(desk: Server, charset: str) -> None:
+async def test_form_with_an_unknown_charset_is_refused(desk: Server, charset: str) -> None:
     """Found by the fuzzer: it was a 500."""
     content_type = f"application/x-www-form-urlencoded; charset={charset}"
 
@@ -265,8 +258,7 @@ async def test_form_in_an_encoding_that_is_none_asks_for_nobody(desk: Server, ch
     assert (refused.status, refused.body) == (400, {"error": "invalid"})
 
 
-def test_so_many_at_once_and_then_one_after_the_other() -> None:
-    """The answer to one too many is when it would help to ask again."""
+def test_burst_is_admitted_and_then_one_by_one() -> None:
     clock = Clock(1_000.0)
     rates = RateLimiter(3, 60.0, clock)
 
@@ -281,15 +273,13 @@ def test_so_many_at_once_and_then_one_after_the_other() -> None:
     assert later == [0.0, 20.0]
 
 
-def test_askers_do_not_share_a_limit() -> None:
-    """One who asks too much takes nothing from others."""
+def test_clients_do_not_share_a_limit() -> None:
     rates = RateLimiter(1, 60.0, Clock(1_000.0))
 
     assert [rates.wait(asker) for asker in ("ada", "grace", "ada")] == [0.0, 0.0, 60.0]
 
 
-def test_only_so_many_askers_are_remembered() -> None:
-    """Memory is bounded, whoever asks; who is forgotten may ask again."""
+def test_number_of_remembered_clients_is_bounded() -> None:
     rates = RateLimiter(1, 60.0, Clock(1_000.0), most=2)
 
     waits = [rates.wait(asker) for asker in ("ada", "grace", "edsger", "edsger", "ada")]
@@ -302,10 +292,9 @@ def test_only_so_many_askers_are_remembered() -> None:
     seconds=st.floats(0.5, 3600),
     pauses=st.lists(st.floats(0, 100), max_size=60),
 )
-def test_never_more_than_the_limit_in_any_time(
+def test_any_period_admits_at_most_the_burst_and_the_rate(
     count: int, seconds: float, pauses: list[float]
 ) -> None:
-    """What is let through in any stretch is what was saved up, and what has come due since."""
     clock = Clock(1_000.0)
     rates = RateLimiter(count, seconds, clock)
     admitted = []
@@ -319,8 +308,7 @@ def test_never_more_than_the_limit_in_any_time(
             assert last - first + 1 <= count + (end - begin) * count / seconds + 1e-3
 
 
-def test_who_waits_as_long_as_told_is_admitted() -> None:
-    """`Retry-After` is not a guess."""
+def test_client_that_waits_as_long_as_told_is_admitted() -> None:
     clock = Clock(1_000.0)
     rates = RateLimiter(7, 60.0, clock)
 

@@ -1,4 +1,4 @@
-"""Callers from an app: who they are, and what the fields an app adds can do, which is nothing."""
+"""Callers of an app: their identity, and fields that an app adds to the webhook."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ async def ring(server: Server, **fields: str) -> Answer:
 
 
 def personal(answer: Answer) -> tuple[dict[str, str], str]:
-    """The relay's attributes but for what is of one call, and where the call goes on."""
+    """The relay attributes without the URL, and the action URL."""
     assert answer.relay is not None
     attributes = {name: text for name, text in answer.relay.attributes.items() if name != "url"}
     return attributes, answer.relay.action
 
 
 async def test_app_caller_is_known_by_the_identity(server: Server) -> None:
-    """`client:<identity>` has a profile like a number: it is greeted, and routed."""
+    """`client:<identity>` has a profile like a number."""
     await server.know(ADA, firstName="Ada", lastName="Example", useCase="restaurantOrderingUseCase")
 
     known = await ring(server)
-    stranger = await ring(server, From="client:grace")
+    unknown = await ring(server, From="client:grace")
 
-    assert known.relay is not None and stranger.relay is not None
+    assert known.relay is not None and unknown.relay is not None
     assert known.relay.attributes["welcomeGreeting"].startswith("Hello Ada,")
-    assert "Ada" not in stranger.relay.attributes["welcomeGreeting"]
+    assert "Ada" not in unknown.relay.attributes["welcomeGreeting"]
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 async def test_field_of_an_app_changes_nothing(server: Server, name: str) -> None:
-    """No URL, identity, use case, prompt or verb comes from it; it is not passed on either."""
+    """No URL, identity, use case, prompt or verb comes from it, and it is not forwarded."""
     plain = await ring(server)
 
     attacked = await ring(server, **{name: HOSTILE[name]})
@@ -74,8 +74,7 @@ async def test_field_of_an_app_changes_nothing(server: Server, name: str) -> Non
     assert attacked.relay.parameters == {"callSid": attacked.relay.fields["CallSid"]}
 
 
-async def test_all_of_them_together_leave_the_same_in_the_table(server: Server) -> None:
-    """Nothing of them is kept, under their own name or any other."""
+async def test_fields_of_an_app_are_not_stored(server: Server) -> None:
     attacked = await ring(server, **HOSTILE)
 
     assert attacked.relay is not None
@@ -101,10 +100,10 @@ async def test_all_of_them_together_leave_the_same_in_the_table(server: Server) 
         ("app_screen", 200),
     ],
 )
-async def test_field_that_comes_twice_is_answered_for_nobody(
+async def test_request_with_a_deciding_field_twice_is_refused(
     server: Server, name: str, status: int
 ) -> None:
-    """Should Twilio ever put an app's field beside its own, neither is believed."""
+    """An app could add a field of the same name as Twilio's."""
     fields = MultiDict(call_fields(From=ADA, app_screen="basket"))
     fields.extend([(name, "+15550100001"), (name, "+15550100002")])
     signature: str = RequestValidator(TOKEN).compute_signature(VOICE_URL, fields)
@@ -117,8 +116,7 @@ async def test_field_that_comes_twice_is_answered_for_nobody(
     assert answered == status
 
 
-async def test_call_from_an_app_goes_through(server: Server) -> None:
-    """The whole way: webhook, socket, an order, kept under the identity."""
+async def test_order_of_an_app_caller_is_stored_under_the_identity(server: Server) -> None:
     await server.know(ADA, firstName="Ada", lastName="Example")
 
     async with server.twilio.call(From=ADA, To="+15550100077", app_screen="basket") as call:

@@ -1,4 +1,4 @@
-"""A caller whose number the carrier does not vouch for: they are served, as a stranger."""
+"""A caller whose number may be forged is served as an unknown caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def prompt_of(server: Server, call_sid: str) -> str:
 
 
 async def known(server: Server) -> None:
-    """Give Ada all that could be told to somebody else."""
+    """Give Ada a profile and an order."""
     await server.know(ADA, firstName="Ada", lastName="Lovelace", email="ada@example.com")
     await server.store.put(
         {
@@ -32,7 +32,7 @@ async def known(server: Server) -> None:
 
 
 async def told(table: Path, level: str, verstat: str) -> tuple[str, str]:
-    """The greeting, and the prompt, of one who calls from Ada's number."""
+    """Greeting and prompt of a call from Ada's number."""
     async with serving(settings_for(table, TRUSTED_ATTESTATION=level)) as server:
         await known(server)
         relay = await server.relay(From=ADA, StirVerstat=verstat)
@@ -51,10 +51,10 @@ async def told(table: Path, level: str, verstat: str) -> tuple[str, str]:
         ("a", ""),
     ],
 )
-async def test_caller_with_a_number_that_may_be_forged_is_a_stranger(
+async def test_caller_with_a_number_that_may_be_forged_is_unknown(
     table: Path, level: str, verstat: str
 ) -> None:
-    """Greeted by no name, and the model is told nothing of the owner of the number."""
+    """Neither greeting nor prompt has data of the number's owner."""
     greeting, prompt = await told(table, level, verstat)
 
     assert "Ada" not in greeting
@@ -73,18 +73,16 @@ async def test_caller_with_a_number_that_may_be_forged_is_a_stranger(
         ("A", "TN-Validation-Passed-A"),
     ],
 )
-async def test_caller_with_a_number_good_enough_is_known(
-    table: Path, level: str, verstat: str
-) -> None:
-    """By default all whose validation has not failed: elsewhere no carrier attests anything."""
+async def test_caller_with_a_trusted_number_is_known(table: Path, level: str, verstat: str) -> None:
+    """By default all numbers whose validation has not failed."""
     greeting, prompt = await told(table, level, verstat)
 
     assert "Ada" in greeting
     assert "Lovelace" in prompt and "Quixote" in prompt
 
 
-async def test_nothing_is_kept_under_a_number_that_may_be_forged(table: Path) -> None:
-    """Neither name nor order; the order is taken, and belongs to the call."""
+async def test_nothing_is_stored_under_a_number_that_may_be_forged(table: Path) -> None:
+    """The order belongs to the call."""
     async with serving(settings_for(table)) as server:
         async with server.twilio.call(From=ADA, StirVerstat=FAILED) as call:
             await call.say("a house salad for pickup")
@@ -96,8 +94,7 @@ async def test_nothing_is_kept_under_a_number_that_may_be_forged(table: Path) ->
     assert orders == ([], 1)
 
 
-async def test_name_of_a_caller_who_may_be_somebody_else_is_not_kept(table: Path) -> None:
-    """It would greet the owner of the number."""
+async def test_name_is_not_stored_under_a_number_that_may_be_forged(table: Path) -> None:
     async with (
         serving(settings_for(table, STACK_USE_CASE="defaultUseCase")) as server,
         server.twilio.call(From="+15550100077", StirVerstat=FAILED) as call,
@@ -109,8 +106,8 @@ async def test_name_of_a_caller_who_may_be_somebody_else_is_not_kept(table: Path
     assert profile is None
 
 
-async def test_new_line_does_not_make_a_stranger_known(table: Path) -> None:
-    """A resumed call is the same call, also where its item was lost and Twilio tells no more."""
+async def test_resumed_call_with_a_forged_number_stays_unknown(table: Path) -> None:
+    """Also if its item was lost."""
     async with serving(settings_for(table)) as server:
         await known(server)
         relay = await server.relay(From=ADA, StirVerstat=FAILED)

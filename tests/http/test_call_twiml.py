@@ -1,4 +1,4 @@
-"""A call goes to a person: what Twilio is told, and what follows when they are done or away."""
+"""The TwiML of each kind of transfer target."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings_for(tmp_path_factory.mktemp("people") / "unused")
 
 
-def test_an_app_is_told_no_more_than_it_can_be(settings: Settings) -> None:
-    """128 bytes of each, cut between letters."""
+def test_parameter_of_an_app_is_cut_to_128_bytes(settings: Settings) -> None:
+    """Between characters."""
     told = HandoffData(ReasonCode.LIVE_AGENT, "wish", "界" * 200)
 
     passed_on = transfer_document(PhoneTarget("client:ada"), told, call_fields(), settings, "shop")
@@ -42,8 +42,7 @@ def test_an_app_is_told_no_more_than_it_can_be(settings: Settings) -> None:
     assert summary.get("value") == "界" * 42
 
 
-async def test_person_is_rung_as_long_as_the_use_case_says(server: Server) -> None:
-    """With the number it wants to be seen; the call comes back with its use case."""
+async def test_phone_target_is_dialled_with_its_settings(server: Server) -> None:
     await _open(server, kind="dial", to="+15550100098", ring_seconds=45, caller_id="+15550100077")
 
     answer = await _handed_over(server)
@@ -55,8 +54,7 @@ async def test_person_is_rung_as_long_as_the_use_case_says(server: Server) -> No
     )
 
 
-async def test_person_with_an_app_reads_what_it_is_about(server: Server) -> None:
-    """As parameters of the call that comes in."""
+async def test_app_target_gets_the_handoff_as_parameters(server: Server) -> None:
     await _open(server, kind="dial", to="client:desk_1")
 
     answer = await _handed_over(server, CallSid="CA1")
@@ -74,8 +72,7 @@ async def test_person_with_an_app_reads_what_it_is_about(server: Server) -> None
     }
 
 
-async def test_caller_waits_in_the_queue_of_the_use_case(server: Server) -> None:
-    """Somebody dials the queue."""
+async def test_queue_target_is_enqueued(server: Server) -> None:
     await _open(server, kind="enqueue", queue="the office")
 
     answer = await _handed_over(server)
@@ -86,8 +83,7 @@ async def test_caller_waits_in_the_queue_of_the_use_case(server: Server) -> None
     )
 
 
-async def test_task_holds_all_that_is_known(server: Server) -> None:
-    """Whoever takes it reads it before they speak."""
+async def test_workflow_target_gets_the_handoff_as_task_attributes(server: Server) -> None:
     await _open(server, kind="enqueue", workflow=WORKFLOW, priority=5)
 
     answer = await _handed_over(server, CallSid="CA1")
@@ -106,8 +102,7 @@ async def test_task_holds_all_that_is_known(server: Server) -> None:
     }
 
 
-async def test_call_by_sip_is_referred(server: Server) -> None:
-    """The caller's switchboard does the rest."""
+async def test_sip_call_is_referred(server: Server) -> None:
     await _open(server, kind="refer", to="sip:desk@pbx.example.com")
 
     answer = await _handed_over(server, From="sip:ada@pbx.example.com")
@@ -121,7 +116,7 @@ async def test_call_by_sip_is_referred(server: Server) -> None:
 
 @pytest.mark.parametrize("caller", ["+15550100001", "client:ada", ""])
 async def test_any_other_call_is_not_referred(server: Server, caller: str) -> None:
-    """Twilio would end it (13801); the agent takes the caller back."""
+    """Twilio would end it (https://www.twilio.com/docs/api/errors/13801); the agent goes on."""
     await _open(server, kind="refer", to="sip:desk@pbx.example.com")
 
     answer = await _handed_over(server, From=caller)

@@ -1,4 +1,4 @@
-"""Who makes room when all places are taken."""
+"""Which connection is closed when all places are taken."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_address_above_its_share_leaves_first() -> None:
 
 @pytest.mark.parametrize("is_idle", [True, False])
 def test_flood_of_one_kind_does_not_close_the_other(is_idle: bool) -> None:
-    """A tunnel has one address for everybody."""
+    """Behind a tunnel all have one address."""
     waiting: PendingConnections[int] = PendingConnections(share=2)
     waiting.enter(0, "192.0.2.1", is_idle=not is_idle)
     for number in range(1, 5):
@@ -58,5 +58,4 @@ def test_flood_of_one_kind_does_not_close_the_other(is_idle: bool) -> None:
     ],
 )
 def test_network_of_an_ipv6_address_counts_as_one(one: str, other: str, are_same: bool) -> None:
-    """For one host may use any address of it."""
     assert (network_of(one) == network_of(other)) is are_same

@@ -1,4 +1,4 @@
-"""Twilio asks twice for one thing, at once, and uses one of the two answers: whichever it is."""
+"""Twilio repeats a webhook and uses one of the two answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECORD: Item = {
     "conversationRelayParams": {"welcomeGreeting": "Hello."},
 }
 SESSION_OVER = {"SessionStatus": "failed", "ErrorCode": "64105", "SessionId": "VX1"}
-NOBODY_CAME = {"DialCallStatus": "no-answer"}
+NOT_ANSWERED = {"DialCallStatus": "no-answer"}
 
 
 def _silent(identifier: str, _: str) -> LanguageModel:
@@ -34,21 +34,21 @@ def _silent(identifier: str, _: str) -> LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Two of a service, with one table."""
+    """Two processes with one table."""
 
     servers: tuple[Server, Server]
     store: Store
     clock: Clock
 
     async def twice(self, url: str, fields: Mapping[str, str]) -> list[Relay]:
-        """The lines that both processes offer who are asked at once."""
+        """The relays of both processes, requested at the same time."""
         asked = (server.twilio.post(url, fields) for server in self.servers)
         answers: list[Answer] = await asyncio.gather(*asked)
         assert [answer.verbs for answer in answers] == [("Connect",)] * 2
         return [answer.relay for answer in answers if answer.relay is not None]
 
     async def opens(self, relay: Relay, at: int = 0) -> int:
-        """101 if the socket of this line is opened, otherwise the status of the refusal."""
+        """101 if the socket is opened, otherwise the status of the refusal."""
         twilio = self.servers[at].twilio
         status = await twilio.handshake(relay.url, signature=twilio.sign(relay.url))
         await self.servers[at].calls.until_quiet()
@@ -71,7 +71,7 @@ async def processes(stores: Stores, stores_clock: Clock) -> AsyncIterator[Proces
 async def test_either_answer_to_a_repeated_webhook_opens_the_socket(
     processes: Processes, used: int
 ) -> None:
-    """At whichever process it arrives, once; the other is good for nothing then."""
+    """Once, in either process; the other answer is invalid then."""
     relays = await processes.twice(VOICE_URL, call_fields())
     unused = relays.pop(1 - used)
     (relay,) = relays
@@ -83,7 +83,6 @@ async def test_either_answer_to_a_repeated_webhook_opens_the_socket(
 
 @pytest.mark.parametrize("used", [0, 1])
 async def test_both_answers_at_once_open_one_socket(processes: Processes, used: int) -> None:
-    """Not that Twilio did so; whoever has read them both does not lead a call twice."""
     relays = await processes.twice(VOICE_URL, call_fields())
     if used:
         relays.reverse()
@@ -94,11 +93,11 @@ async def test_both_answers_at_once_open_one_socket(processes: Processes, used: 
 
 
 @pytest.mark.parametrize("used", [0, 1])
-@pytest.mark.parametrize("over", [SESSION_OVER, NOBODY_CAME], ids=["a session", "a person"])
+@pytest.mark.parametrize("over", [SESSION_OVER, NOT_ANSWERED], ids=["a session", "a person"])
 async def test_either_answer_to_a_repeated_action_opens_the_socket(
     processes: Processes, over: Mapping[str, str], used: int
 ) -> None:
-    """It is one new line, with one number, and none of the earlier tokens opens it."""
+    """It is one resume with one number, and no earlier token opens it."""
     fields = call_fields(CallStatus="in-progress")
     first, also_first = await processes.twice(VOICE_URL, fields)
     assert await processes.opens(first) == 101
@@ -113,10 +112,10 @@ async def test_either_answer_to_a_repeated_action_opens_the_socket(
     assert await processes.opens(unused) == 403
 
 
-async def test_webhook_that_is_repeated_while_the_first_token_waits_keeps_the_call(
+async def test_repeated_webhook_keeps_the_stored_call(
     processes: Processes,
 ) -> None:
-    """The time it began, its set-up and the first answer; also two minutes later, by the second."""
+    """Start time, set-up and first token; two minutes later the second token is valid."""
     fields = call_fields()
     first = await processes.servers[0].relay(**fields)
     await processes.servers[0].calls.close()
@@ -133,10 +132,10 @@ async def test_webhook_that_is_repeated_while_the_first_token_waits_keeps_the_ca
     assert await processes.opens(second, at=1) == 101
 
 
-async def test_webhook_of_a_call_that_was_connected_before_begins_it_anew(
+async def test_webhook_of_a_call_that_was_connected_starts_it_again(
     processes: Processes,
 ) -> None:
-    """Some other program has sent the call back to us; its token is a new one."""
+    """Another program has sent the call back; it gets a new token."""
     fields = call_fields()
     first = await processes.servers[0].relay(**fields)
     opened = await processes.opens(first)
@@ -145,10 +144,9 @@ async def test_webhook_of_a_call_that_was_connected_before_begins_it_anew(
     assert (opened, await processes.opens(second)) == (101, 101)
 
 
-async def test_relay_that_reconnects_by_itself_brings_the_token_it_has(
+async def test_only_the_used_token_reconnects_the_socket(
     processes: Processes,
 ) -> None:
-    """Of two answers only the one that was used opens the socket again."""
     params = {"welcomeGreeting": "Hello.", "applicationReconnect": "true"}
     await processes.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
     used, unused = await processes.twice(VOICE_URL, call_fields())

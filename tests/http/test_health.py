@@ -1,4 +1,4 @@
-"""Health and metrics, as balancers and scrapers ask for them."""
+"""Health and metrics."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ METRICS = {
     [("/health", "Healthy"), ("/health/live", "Healthy"), ("/health/ready", "Ready")],
 )
 async def test_running_service_is_healthy_and_ready(server: Server, path: str, text: str) -> None:
-    """A balancer may send calls (D28)."""
     assert await server.get(server.url(path)) == (200, text)
 
 
 async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server: Server) -> None:
-    """No new call, no new socket; who is talking goes on elsewhere (D28)."""
+    """No new call and no new socket; running calls go on elsewhere."""
     waiting = await server.relay(From="+15550100050")
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
@@ -67,7 +66,6 @@ async def test_draining_service_takes_no_call_and_hands_over_those_it_has(server
 
 
 async def test_metrics_have_the_names_of_the_contract(server: Server) -> None:
-    """Dashboards and alarms are built on these names and types (D28)."""
     status, text = await server.get(server.metrics_url)
 
     declared = dict(
@@ -79,7 +77,6 @@ async def test_metrics_have_the_names_of_the_contract(server: Server) -> None:
 
 
 async def test_scraper_that_accepts_openmetrics_gets_it(server: Server) -> None:
-    """Both forms are served, each under its own type (D28)."""
     headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with server.twilio.http.get(server.metrics_url, headers=headers) as response:
         content_type, text = response.headers["Content-Type"], await response.text()
@@ -90,7 +87,6 @@ async def test_scraper_that_accepts_openmetrics_gets_it(server: Server) -> None:
 
 
 async def test_running_service_measures_its_event_loop(server: Server) -> None:
-    """Four times a second, whether anybody calls or not."""
     measured = "agent_event_loop_lag_seconds_count"
     async with no_longer():
         while await server.metric(measured) == 0:  # noqa: ASYNC110 (a sample has no event)
@@ -100,14 +96,12 @@ async def test_running_service_measures_its_event_loop(server: Server) -> None:
 
 
 async def test_metrics_are_not_on_the_public_port(server: Server) -> None:
-    """The balancer publishes the other port; nothing of these is for callers."""
     status, _ = await server.get(server.url("/metrics"))
 
     assert status == 404
 
 
 async def test_metrics_can_be_switched_off(table: Path) -> None:
-    """`METRICS_PORT=0` opens no second port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -119,39 +113,35 @@ async def test_metrics_can_be_switched_off(table: Path) -> None:
         assert health == (200, "Healthy")
 
 
-async def test_call_leaves_its_figures(server: Server) -> None:
-    """One call with a tool turn: each figure has counted it, and no label names the caller."""
+async def test_call_with_a_tool_turn_is_counted(server: Server) -> None:
+    """No label has the caller or the call."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("the usual")
         active = await server.metric("agent_active_calls")
     await server.calls.until_quiet()
 
-    use_case = "restaurantOrderingUseCase"
+    use_case = {"use_case": "restaurantOrderingUseCase"}
+    figures: list[tuple[str, dict[str, str], float]] = [
+        ("agent_active_calls", {}, 0),
+        ("agent_calls_total", {**use_case, "end_reason": "caller_hangup"}, 1),
+        ("agent_turn_time_to_first_speech_seconds_count", use_case, 1),
+        (
+            "agent_tool_duration_seconds_count",
+            {"tool": "CheckPastOrdersFunction", "outcome": "ok"},
+            1,
+        ),
+        ("agent_llm_requests_total", {"model": "offline:", "outcome": "finished"}, 2),
+    ]
+    for name, labels, value in figures:
+        assert await server.metric(name, **labels) == value, name
     assert active == 1
-    assert await server.metric("agent_active_calls") == 0
-    assert (
-        await server.metric("agent_calls_total", use_case=use_case, end_reason="caller_hangup") == 1
-    )
-    assert (
-        await server.metric("agent_turn_time_to_first_speech_seconds_count", use_case=use_case) == 1
-    )
-    assert (
-        await server.metric(
-            "agent_tool_duration_seconds_count", tool="CheckPastOrdersFunction", outcome="ok"
-        )
-        == 1
-    )
-    assert (
-        await server.metric("agent_llm_requests_total", model="offline:", outcome="finished") == 2
-    )
     assert await server.metric("agent_llm_tokens_total", model="offline:", kind="input") > 0
     assert await server.metric("agent_store_duration_seconds_count", operation="put") > 0
     _, text = await server.get(server.metrics_url)
     assert ADA not in text and call.relay.fields["CallSid"] not in text
 
 
-async def test_tasks_are_counted(server: Server) -> None:
-    """A leak of them shows, and that it is over: they are looked at every half second."""
+async def test_number_of_tasks_is_measured(server: Server) -> None:
     leaked, released, telemetry = 1000, asyncio.Event(), server.service.telemetry
     async with asyncio.TaskGroup() as tasks:
         for _ in range(leaked):

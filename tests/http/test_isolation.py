@@ -1,4 +1,4 @@
-"""Calls side by side: what belongs to one is never found in another."""
+"""Calls at the same time share nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CALLERS = 50
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a name and a wish nobody else has."""
+    """A caller with a unique name and order."""
 
     number: str
     name: str
@@ -41,7 +41,7 @@ CALLERS = [
 
 @pytest.mark.usefixtures("uncovered")
 async def test_fifty_calls_at_once_share_nothing(server: Server) -> None:
-    """Orders, words and greetings of fifty callers stay with those they belong to (D1)."""
+    """Orders, words and greetings stay with their callers."""
     for caller in CALLERS:
         await server.know(caller.number, firstName=caller.name, lastName="Example")
 
@@ -82,9 +82,9 @@ async def _check(server: Server, caller: Caller, call: TwilioCall) -> None:
     everything = json.dumps(await server.items(call.relay.fields["CallSid"]))
     greeting = call.relay.attributes["welcomeGreeting"]
     assert caller.name in everything and caller.name in greeting
-    strangers = [other for other in CALLERS if other is not caller]
-    assert not [other for other in strangers if other.name in everything + greeting]
-    assert not [other for other in strangers if other.number in everything]
-    assert not [other for other in strangers if other.line_item in everything]
+    others = [other for other in CALLERS if other is not caller]
+    assert not [other for other in others if other.name in everything + greeting]
+    assert not [other for other in others if other.number in everything]
+    assert not [other for other in others if other.line_item in everything]
     (profile,) = await server.items(caller.number, "profile")
     assert (profile["firstName"], profile["lastName"]) == (caller.name, "Example")

@@ -1,4 +1,4 @@
-"""Calls that we make, the whole way: asked for, answered by whom, led, ended and counted."""
+"""Outbound calls from `POST /dial` to the status callback."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Office:
             return response.status, await response.json()
 
     async def dialled(self) -> tuple[str, dict[str, str]]:
-        """Have Ada called: the URL Twilio will fetch, and the fields of the call."""
+        """Have Ada called: the URL that Twilio requests, and the fields of the call."""
         status, answer = await self.ask()
         assert status == 202
         fields = call_fields(
@@ -86,8 +86,8 @@ async def office(table: Path) -> AsyncIterator[Office]:
         yield running
 
 
-async def test_call_a_person_answers_goes_the_whole_way(office: Office) -> None:
-    """The agent that was asked for, by the profile of who was called, told that it has called."""
+async def test_outbound_call_that_a_person_answers_uses_the_requested_agent(office: Office) -> None:
+    """With the profile of the called person; the prompt says that the agent has called."""
     await office.server.know(ADA, firstName="Ada", lastName="Example", useCase=RESTAURANT)
 
     answer = await office.answered("human")
@@ -107,8 +107,7 @@ async def test_call_a_person_answers_goes_the_whole_way(office: Office) -> None:
     assert await office.server.metric("agent_calls_total", use_case=EINSTEIN) == 1
 
 
-async def test_order_of_somebody_we_called_is_theirs(office: Office) -> None:
-    """It stands under the number that was called, and in the index under ours."""
+async def test_order_of_a_called_person_is_stored_under_their_number(office: Office) -> None:
     await office.ask({"to": ADA, "useCase": RESTAURANT})
     fields = call_fields(From=OURS, To=ADA, Direction="outbound-api", AnsweredBy="human")
 
@@ -126,8 +125,7 @@ async def test_order_of_somebody_we_called_is_theirs(office: Office) -> None:
     assert await office.server.orders(OURS) == []
 
 
-async def test_agent_that_is_edited_still_knows_that_it_has_called(office: Office) -> None:
-    """An operator changes the prompt while they talk."""
+async def test_live_edit_keeps_the_note_that_the_agent_has_called(office: Office) -> None:
     await office.server.store.merge(EINSTEIN, "configuration", {"liveEdits": True})
     answer = await office.answered("human")
     assert answer.relay is not None
@@ -173,7 +171,7 @@ async def test_answer_depends_on_what_answered(
 async def test_use_case_has_its_own_message_for_machines(
     office: Office, language: str, say: str
 ) -> None:
-    """In the language its agent speaks, where `<Say>` knows it."""
+    """In the language of its agent, if `<Say>` knows it."""
     record = {
         "voicemail": "Hier ist Albert. <Bitte> rufen Sie an.",
         "conversationRelayParams": {"language": language},
@@ -187,7 +185,6 @@ async def test_use_case_has_its_own_message_for_machines(
 
 @pytest.mark.parametrize("status", ["completed", "no-answer"])
 async def test_end_of_each_call_is_counted(office: Office, status: str) -> None:
-    """Also of those nobody has answered, for which no TwiML is asked."""
     _, fields = await office.dialled()
 
     with capture_logs() as logs:
@@ -201,8 +198,8 @@ async def test_end_of_each_call_is_counted(office: Office, status: str) -> None:
     assert ADA not in str(logs)
 
 
-async def test_status_of_a_stranger_is_refused(office: Office) -> None:
-    """Signed by Twilio, for our account; a status nobody knows has one name for all."""
+async def test_call_status_must_be_signed_for_our_account(office: Office) -> None:
+    """An unknown status is counted as `other`."""
     _, fields = await office.dialled()
 
     unsigned = await office.server.twilio.post(STATUS_URL, fields, signature="Zm9yZ2Vk")
@@ -222,7 +219,6 @@ async def test_status_of_a_stranger_is_refused(office: Office) -> None:
     ],
 )
 async def test_token_of_another_call_opens_nothing(office: Office, change: dict[str, str]) -> None:
-    """Signed as it is, a call that was not made with the token is turned away."""
     url, fields = await office.dialled()
 
     answer = await office.server.twilio.post(url, {**fields, **change})
@@ -230,8 +226,7 @@ async def test_token_of_another_call_opens_nothing(office: Office, change: dict[
     assert (answer.status, answer.xml) == (403, "dial\n")
 
 
-async def test_token_is_of_one_call_which_may_ask_again(office: Office) -> None:
-    """Twilio repeats a webhook whose answer it did not get."""
+async def test_token_belongs_to_one_call_whose_webhook_may_be_repeated(office: Office) -> None:
     url, fields = await office.dialled()
 
     answers = [
@@ -244,8 +239,7 @@ async def test_token_is_of_one_call_which_may_ask_again(office: Office) -> None:
     assert forged.status == 403
 
 
-async def test_call_of_another_program_is_answered_like_any(office: Office) -> None:
-    """Its direction alone makes nobody who was called a caller of ours."""
+async def test_outbound_call_of_another_program_is_an_inbound_call(office: Office) -> None:
     await office.server.know(ADA, firstName="Ada", lastName="Example", useCase=EINSTEIN)
     fields = call_fields(From=OURS, To=ADA, Direction="outbound-api", AnsweredBy="machine_end_beep")
 
@@ -257,8 +251,8 @@ async def test_call_of_another_program_is_answered_like_any(office: Office) -> N
     assert await office.count("machine") == 0
 
 
-async def test_person_we_called_is_handed_over_from_our_number(office: Office) -> None:
-    """An app's caller, too, who has no number of ours to be handed over from."""
+async def test_transfer_shows_our_number(office: Office) -> None:
+    """Also for the caller of an app, who called no number."""
     await office.server.store.merge(RESTAURANT, "configuration", {"handoffNumber": "+15550100098"})
     ended = {"SessionStatus": "ended", "HandoffData": '{"reasonCode": "live-agent-handoff"}'}
     made = call_fields(From=OURS, To=ADA, Direction="outbound-api", **ended)
@@ -272,8 +266,8 @@ async def test_person_we_called_is_handed_over_from_our_number(office: Office) -
     assert [f'callerId="{OURS}"' in answer.xml for answer in answers] == [True, True]
 
 
-async def test_broken_use_case_is_heard_as_an_apology(office: Office) -> None:
-    """It broke while it rang: no other agent takes the call."""
+async def test_outbound_call_with_a_broken_use_case_hears_an_apology(office: Office) -> None:
+    """No other agent takes the call."""
     url, fields = await office.dialled()
     await office.server.store.merge(EINSTEIN, "configuration", {"prompt": " "})
 
@@ -283,7 +277,7 @@ async def test_broken_use_case_is_heard_as_an_apology(office: Office) -> None:
 
 
 async def test_dial_answers_with_the_call(office: Office) -> None:
-    """202, and exactly one request to Twilio."""
+    """202, and one request to Twilio."""
     status, answer = await office.ask({"to": ADA, "useCase": EINSTEIN, "from": "+15550100009"})
 
     assert (status, answer) == (202, {"callSid": "CA" + "1".zfill(32)})
@@ -307,10 +301,10 @@ async def test_dial_answers_with_the_call(office: Office) -> None:
         ({"to": "+15560100001", "useCase": EINSTEIN}, 403, "number"),
     ],
 )
-async def test_what_may_not_be_dialled_is_refused_in_one_line(
+async def test_dial_refuses_what_may_not_be_called(
     office: Office, body: object, status: int, error: str
 ) -> None:
-    """And nothing is asked of Twilio."""
+    """Without a request to Twilio."""
     refused, answer = await office.ask(body)
 
     assert (refused, answer["error"]) == (status, error)
@@ -320,14 +314,12 @@ async def test_what_may_not_be_dialled_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("key", [None, "", "another-secret-of-nobody"])
-async def test_dialling_needs_a_secret(office: Office, key: str | None) -> None:
-    """401, before anything is looked at."""
+async def test_dial_needs_an_api_key(office: Office, key: str | None) -> None:
     assert (await office.ask("", key))[0] == 401
     assert office.api.asked == []
 
 
-async def test_dialling_is_closed_unless_a_secret_is_set(table: Path) -> None:
-    """And it is not on the public port."""
+async def test_dial_is_closed_without_dial_api_keys_and_never_public(table: Path) -> None:
     async with open_office(table, DIAL_API_KEYS="") as office:
         status, answer = await office.ask()
         async with office.server.twilio.http.post(office.server.url("/dial")) as public:
@@ -336,16 +328,14 @@ async def test_dialling_is_closed_unless_a_secret_is_set(table: Path) -> None:
     assert (status, answer["error"], elsewhere) == (503, "unavailable", 404)
 
 
-async def test_fourth_call_to_a_number_is_too_many(office: Office) -> None:
-    """429, and Twilio is not asked."""
+async def test_fourth_call_to_a_number_is_refused(office: Office) -> None:
     statuses = [(await office.ask())[0] for _ in range(4)]
 
     assert statuses == [202, 202, 202, 429]
     assert len(office.api.asked) == 3
 
 
-async def test_nobody_is_called_by_a_process_that_stops(office: Office) -> None:
-    """It could not talk to who answers."""
+async def test_draining_process_makes_no_call(office: Office) -> None:
     office.server.calls.active_calls.drain()
 
     assert (await office.ask())[0] == 503

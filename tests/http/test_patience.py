@@ -1,6 +1,6 @@
-"""Long calls and silent peers, over real sockets on virtual time: minutes pass in no time.
+"""Long calls and silent peers, over real sockets on virtual time.
 
-The table is in memory, because a thread would be overtaken by the clock.
+The table is in memory, because the clock would overtake a thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GRACE = "+15550100002"
 
 
 def test_quiet_call_outlives_many_heartbeats(tmp_path: Path) -> None:
-    """A peer that answers pings is alive, however little it says (D2)."""
+    """A peer that answers pings is alive."""
 
     async def chat(server: Server) -> None:
         async with server.twilio.call(From=ADA) as call:
@@ -40,8 +40,6 @@ def test_quiet_call_outlives_many_heartbeats(tmp_path: Path) -> None:
 
 
 def test_peer_that_answers_no_ping_is_gone(tmp_path: Path) -> None:
-    """A line that is dead without a word is noticed, and its call ends (D2)."""
-
     async def play_dead(server: Server) -> None:
         relay = await server.relay(From=ADA)
         twilio = server.twilio
@@ -61,8 +59,6 @@ def test_peer_that_answers_no_ping_is_gone(tmp_path: Path) -> None:
 
 
 def test_closing_one_call_leaves_the_timers_of_another(tmp_path: Path) -> None:
-    """The other caller is still asked whether they are there, and answered (D1)."""
-
     async def two_calls(server: Server) -> None:
         async with server.twilio.call(From=GRACE) as staying:
             await staying.say("do you allow cats")
@@ -81,9 +77,7 @@ def test_closing_one_call_leaves_the_timers_of_another(tmp_path: Path) -> None:
     _play(tmp_path, two_calls)
 
 
-def test_silent_caller_is_let_go(tmp_path: Path) -> None:
-    """Silence has an end: the call is given back with a goodbye."""
-
+def test_silent_caller_hears_re_prompts_and_a_goodbye(tmp_path: Path) -> None:
     async def say_nothing(server: Server) -> None:
         async with server.twilio.call(From=ADA) as call:
             ending = await heard_out(call)
@@ -100,8 +94,6 @@ def test_silent_caller_is_let_go(tmp_path: Path) -> None:
 
 
 def test_socket_without_setup_is_closed_in_time(tmp_path: Path) -> None:
-    """Who opens a socket and says nothing holds it for seconds, not for ever."""
-
     async def say_nothing(server: Server) -> None:
         relay = await server.relay(From=ADA)
         async with server.twilio.dial(relay) as call:
@@ -115,8 +107,7 @@ def test_socket_without_setup_is_closed_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(119, 101), (121, 403)])
-async def test_token_expires(tmp_path: Path, seconds: int, status: int) -> None:
-    """A URL of two minutes ago opens nothing (D4)."""
+async def test_token_expires_after_two_minutes(tmp_path: Path, seconds: int, status: int) -> None:
     store = await seeded(MemoryStore())
     clock = Clock(1_900_000_000.0)
 

@@ -1,4 +1,4 @@
-"""The relay socket: who may open it, and what frames cannot do to a call."""
+"""The relay socket: handshakes that are refused, and frames that are ignored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BARE = "wss://voice.example.com/"
 async def test_handshake_without_twilios_signature_is_refused(
     server: Server, signature: str | None
 ) -> None:
-    """Refused before the upgrade, counted, and the token is not spent (D4)."""
+    """Before the upgrade, and the token stays valid."""
     relay = await server.relay(From=ADA)
 
     status = await server.twilio.handshake(relay.url, signature=signature)
@@ -37,7 +37,7 @@ async def test_handshake_without_twilios_signature_is_refused(
 
 
 async def test_call_that_begins_while_the_service_drains_is_handed_over(server: Server) -> None:
-    """The socket was there before the drain, its `setup` comes after it."""
+    """The socket was opened before the drain; `setup` comes after it."""
     relay = await server.relay(From=ADA)
     async with server.twilio.dial(relay) as call:
         server.calls.active_calls.drain()
@@ -48,8 +48,6 @@ async def test_call_that_begins_while_the_service_drains_is_handed_over(server: 
 
 
 async def test_handshake_while_the_table_is_away_is_refused_and_counted(tmp_path: Path) -> None:
-    """Twilio asks the action URL then; a 500 of the server would say nothing."""
-
     class Away(MemoryStore):
         async def get(self, pk: str, sk: str) -> Item | None:
             raise StoreError("the table is away")
@@ -64,7 +62,6 @@ async def test_handshake_while_the_table_is_away_is_refused_and_counted(tmp_path
 
 
 async def test_signature_of_a_webhook_opens_no_socket(server: Server) -> None:
-    """What is signed for https is not signed for wss (D4)."""
     relay = await server.relay(From=ADA)
     signature = server.twilio.sign(relay.url.replace("wss://", "https://"))
 
@@ -76,7 +73,7 @@ async def test_signature_of_a_webhook_opens_no_socket(server: Server) -> None:
     ["", "?callSid=CA0", "?token=abc", "?callSid=CA0&token=abc", "?callSid=&token="],
 )
 async def test_socket_without_a_call_that_was_set_up_is_refused(server: Server, query: str) -> None:
-    """A signature that never expires is not enough; nothing is stored (D4)."""
+    """A signature never expires, so the token is needed as well."""
     url = f"{BARE}{query}"
 
     status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
@@ -87,7 +84,6 @@ async def test_socket_without_a_call_that_was_set_up_is_refused(server: Server, 
 
 
 async def test_token_opens_one_socket(server: Server) -> None:
-    """Of two sockets with one token, at the same time, one is refused (D4)."""
     relay = await server.relay(From=ADA)
     signature = server.twilio.sign(relay.url)
 
@@ -101,7 +97,6 @@ async def test_token_opens_one_socket(server: Server) -> None:
 
 
 async def test_token_of_another_call_opens_nothing(server: Server) -> None:
-    """A token is bound to its call (D4)."""
     mine, other = await server.relay(From=ADA), await server.relay(From=ADA)
     url = mine.url.replace(mine.fields["CallSid"], other.fields["CallSid"])
 
@@ -110,8 +105,7 @@ async def test_token_of_another_call_opens_nothing(server: Server) -> None:
     assert status == 403
 
 
-async def test_setup_that_names_another_call_is_hung_up_on(server: Server) -> None:
-    """The socket and what is said on it must be of one call (D4)."""
+async def test_setup_that_names_another_call_closes_the_socket(server: Server) -> None:
     other = await server.relay(From="+15550100002")
     manner = Manner(setup={"callSid": other.fields["CallSid"]})
 
@@ -126,8 +120,7 @@ async def test_setup_that_names_another_call_is_hung_up_on(server: Server) -> No
     assert await server.items(other.fields["CallSid"], "chat::") == []
 
 
-async def test_setup_of_another_account_is_hung_up_on(table: Path) -> None:
-    """As at the webhook."""
+async def test_setup_of_another_account_closes_the_socket(table: Path) -> None:
     settings = settings_for(table, TWILIO_ACCOUNT_SID="AC" + "0" * 32)
 
     async with serving(settings) as server:
@@ -157,7 +150,6 @@ async def test_setup_of_another_account_is_hung_up_on(table: Path) -> None:
 async def test_frame_that_cannot_be_used_is_counted_and_ignored(
     server: Server, frame: str, kind: str
 ) -> None:
-    """Whatever comes, the call goes on as if it had not come (D3)."""
     async with server.twilio.call(From=ADA) as call:
         await call.send_raw(frame)
         reply = await call.say("are you open")
@@ -171,7 +163,6 @@ async def test_frame_that_cannot_be_used_is_counted_and_ignored(
 
 
 async def test_binary_frame_is_counted_and_ignored(server: Server) -> None:
-    """Twilio sends text only (D3)."""
     async with server.twilio.call(From=ADA) as call:
         await call.send_binary(b'{"type": "dtmf", "digit": "1"}')
         reply = await call.say("are you open")
@@ -181,7 +172,6 @@ async def test_binary_frame_is_counted_and_ignored(server: Server) -> None:
 
 
 async def test_frames_before_setup_are_counted_and_ignored(server: Server) -> None:
-    """Out of order is no reason to lose the call (D3)."""
     relay = await server.relay(From=ADA)
 
     async with server.twilio.dial(relay) as call:
@@ -196,7 +186,6 @@ async def test_frames_before_setup_are_counted_and_ignored(server: Server) -> No
 
 
 async def test_second_setup_changes_nothing(server: Server) -> None:
-    """A call cannot be made another one while it runs (D3)."""
     async with server.twilio.call(From=ADA) as call:
         await call.send(type="setup", callSid="CAother", accountSid="AC", sessionId="VX")
         reply = await call.say("are you open")
@@ -206,7 +195,6 @@ async def test_second_setup_changes_nothing(server: Server) -> None:
 
 
 async def test_error_that_the_relay_reports_is_counted(server: Server) -> None:
-    """A frame of ours was refused, or a provider has trouble; the call goes on (D3)."""
     async with server.twilio.call(From=ADA) as call:
         await call.send(type="error", description="Invalid message received: {}")
         await call.send(type="info", name="roundTripDelayMs", value="121")
@@ -222,7 +210,7 @@ async def test_error_that_the_relay_reports_is_counted(server: Server) -> None:
 async def test_provider_that_fails_while_a_call_goes_on_is_avoided(
     server: Server, code: object, attribute: str
 ) -> None:
-    """The relay tells it on the socket; new calls are connected without it."""
+    """By new calls."""
     async with server.twilio.call(From=ADA) as call:
         await call.send(type="error", description="Trouble.", code=code)
         await call.say("are you open")
@@ -231,15 +219,14 @@ async def test_provider_that_fails_while_a_call_goes_on_is_avoided(
     assert following.attributes[attribute] != call.relay.attributes[attribute]
 
 
-async def test_socket_route_asked_without_an_upgrade_says_so(server: Server) -> None:
-    """A browser or a scanner gets an answer that is none of a call."""
+async def test_socket_route_without_an_upgrade_answers_426(server: Server) -> None:
     status, _ = await server.get(server.url("/"))
 
     assert status == 426
 
 
 async def test_named_route_of_the_socket_serves_as_well(server: Server) -> None:
-    """The predecessor's path leads to the same call."""
+    """The predecessor's path."""
     relay = await server.relay(From=ADA)
     url = relay.url.replace("example.com/?", "example.com/conversation-relay?")
 
@@ -247,7 +234,7 @@ async def test_named_route_of_the_socket_serves_as_well(server: Server) -> None:
 
 
 class _ForgetfulStore(MemoryStore):
-    """Loses all but the session once a call was set up, or fails in another way."""
+    """Loses everything except the session, or raises a fault."""
 
     fault: Exception | None = None
     is_forgetful = False
@@ -261,10 +248,10 @@ class _ForgetfulStore(MemoryStore):
 
 
 @pytest.mark.parametrize("fault", [None, RuntimeError("a fault of ours")])
-async def test_call_that_cannot_begin_is_given_back(
+async def test_call_that_cannot_start_closes_the_socket(
     tmp_path: Path, fault: Exception | None
 ) -> None:
-    """The socket is closed, so that the action URL finds words; no call is left (D24)."""
+    """The action URL then answers with an apology."""
     store = _ForgetfulStore()
     await seeded(store)
 

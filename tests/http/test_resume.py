@@ -1,4 +1,4 @@
-"""A call whose line is lost, or given up, gets a new one and goes on."""
+"""A call whose session is lost or given up goes on in a new one."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ END = StopReason.END
 
 
 def new_line(ending: Ending) -> Relay:
-    """The line that was offered after this end of a session."""
+    """The relay that the action URL answered with."""
     assert ending.answer is not None
     assert ending.answer.relay is not None, ending.answer.xml
     return ending.answer.relay
 
 
 def unheard(relay: Relay) -> Relay:
-    """The same socket, opened by a relay that has played its greeting and asks nobody else."""
+    """The same socket without greeting and action URL."""
     attributes = {**relay.attributes, "welcomeGreeting": ""}
     return replace(relay, attributes=attributes, action="")
 
 
-async def test_call_whose_socket_breaks_goes_on_where_it_was(server: Server) -> None:
-    """Without a greeting, with all that was said, on a new token, and the order is placed once."""
+async def test_call_whose_socket_is_lost_goes_on(server: Server) -> None:
+    """With its history, a new token and no greeting; the order is placed once."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         await call.say("that's all")
@@ -70,8 +70,8 @@ async def test_call_whose_socket_breaks_goes_on_where_it_was(server: Server) -> 
     assert await server.metric("agent_calls_total", end_reason="error_relay") == 1
 
 
-async def test_words_that_were_heard_are_answered_on_the_new_line(tmp_path: Path) -> None:
-    """The model was still thinking when the socket broke."""
+async def test_words_before_the_loss_are_answered_after_it(tmp_path: Path) -> None:
+    """The model was still thinking."""
     store = await seeded(MemoryStore())
     model = ScriptedModel([[3_600.0], ["Until nine.", END]])
 
@@ -87,8 +87,7 @@ async def test_words_that_were_heard_are_answered_on_the_new_line(tmp_path: Path
     assert len(model.requests) == 2
 
 
-async def test_model_takes_up_the_thread_of_a_broken_sentence(tmp_path: Path) -> None:
-    """It is told that its last words may not have been heard."""
+async def test_model_learns_that_its_sentence_was_cut(tmp_path: Path) -> None:
     store = await seeded(MemoryStore())
     model = ScriptedModel([["We have three kinds of pizza: ", 3_600.0], ["Three kinds.", END]])
 
@@ -121,7 +120,6 @@ async def test_caller_who_was_cut_off_is_asked_again(server: Server) -> None:
 async def test_call_that_was_handed_over_goes_on_in_another_process(
     tmp_path: Path,
 ) -> None:
-    """Both have the table; the first one drains."""
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused")
     async with staged(settings, store, offline) as one, staged(settings, store, offline) as other:
@@ -140,8 +138,7 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
     assert refused == 503
 
 
-async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Path) -> None:
-    """The other one knows that it may not have been heard."""
+async def test_call_given_up_in_mid_sentence_goes_on_in_another_process(tmp_path: Path) -> None:
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused")
     endless = ScriptedModel([["We have three kinds of pizza: ", 3_600.0]])
@@ -162,7 +159,7 @@ async def test_process_without_time_gives_a_call_up_in_mid_sentence(tmp_path: Pa
 
 
 async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) -> None:
-    """The line breaks while the tool is at the table."""
+    """The socket is lost while the tool writes."""
     gate = asyncio.Event()
 
     class Slow(MemoryStore):
@@ -213,8 +210,7 @@ async def test_call_that_fails_again_and_again_is_transferred_or_hears_an_apolog
     assert await server.metric("agent_call_resumes_total", outcome="refused") == 1
 
 
-async def test_what_had_to_be_repaired_of_a_call_is_counted(server: Server) -> None:
-    """By what was wrong: here a fact that nobody can read, and those before it, never written."""
+async def test_repairs_of_the_history_are_counted(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
         relay = new_line(await call.fail())
@@ -228,8 +224,8 @@ async def test_what_had_to_be_repaired_of_a_call_is_counted(server: Server) -> N
         assert await server.metric("agent_history_repairs_total", kind=kind) == 1, kind
 
 
-async def test_log_of_a_broken_line_names_the_call(server: Server) -> None:
-    """The runbook compares them by it; what comes on the same connection later has its own."""
+async def test_log_lines_of_a_request_have_its_call_sid(server: Server) -> None:
+    """Not that of an earlier request on the same connection."""
     with capture_logs([merge_contextvars]) as logs:
         async with server.twilio.call(From=ADA) as call:
             await call.fail()
@@ -240,8 +236,7 @@ async def test_log_of_a_broken_line_names_the_call(server: Server) -> None:
     assert [line.get("call_sid") for line in told] == [call.relay.fields["CallSid"], "CA2", None]
 
 
-async def test_caller_nobody_answered_for_comes_back(server: Server) -> None:
-    """The agent says so and goes on (relay reference section 6.2)."""
+async def test_caller_of_an_unanswered_transfer_comes_back(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
     told = {**call.relay.fields, "CallStatus": "in-progress", "DialCallStatus": "busy"}
@@ -255,8 +250,7 @@ async def test_caller_nobody_answered_for_comes_back(server: Server) -> None:
     assert going_on.text
 
 
-async def test_settings_the_relay_refused_are_left_out(server: Server) -> None:
-    """64101: a voice that does not fit would fail again."""
+async def test_refused_speech_settings_are_left_out(server: Server) -> None:
     relay = {"ttsProvider": "Amazon", "voice": "Joanna-Neural", "dtmfDetection": True}
     await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": relay})
     async with server.twilio.call(From=ADA) as call:
@@ -270,10 +264,10 @@ async def test_settings_the_relay_refused_are_left_out(server: Server) -> None:
 
 @pytest.mark.parametrize("configured", [True, False])
 @pytest.mark.parametrize("code", ["64111", "64114"])
-async def test_provider_of_speech_that_failed_is_not_asked_again(
+async def test_failed_speech_provider_is_replaced(
     server: Server, code: str, *, configured: bool
 ) -> None:
-    """Neither by the new line of this call nor by the next call."""
+    """In this call and in the next."""
     backups = {
         "backupVoice": {"provider": "Google", "voice": "en-US-Journey-O"},
         "backupTranscription": {"provider": "Google", "model": "telephony"},
@@ -295,7 +289,7 @@ async def test_provider_of_speech_that_failed_is_not_asked_again(
 
 
 async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Server) -> None:
-    """The action URL could not be reached; the voice webhook is the fallback of the number."""
+    """The action URL could not be reached."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
     failed = {"CallStatus": "in-progress", "ErrorCode": "11200", "ErrorUrl": ACTION_URL}
@@ -308,8 +302,7 @@ async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Se
     assert resumed.cycles[0] == PHRASES.resumed
 
 
-async def test_call_that_another_region_led_is_answered_like_a_new_one(server: Server) -> None:
-    """Nothing is known of it here."""
+async def test_unknown_call_at_the_fallback_url_starts_as_a_new_one(server: Server) -> None:
     failed = {"CallStatus": "in-progress", "ErrorCode": "11200"}
 
     answer = await server.ring(call_fields(From=ADA, **failed))
@@ -319,7 +312,7 @@ async def test_call_that_another_region_led_is_answered_like_a_new_one(server: S
 
 
 class Forgetful(MemoryStore):
-    """A table that can be away."""
+    """A table that can be unavailable."""
 
     is_away = False
 
@@ -329,8 +322,8 @@ class Forgetful(MemoryStore):
         return await super().get(pk, sk)
 
 
-async def test_caller_waits_while_the_table_is_away(tmp_path: Path) -> None:
-    """Twilio is asked to ask again, and what it told first is in the address."""
+async def test_caller_waits_while_the_table_is_unavailable(tmp_path: Path) -> None:
+    """Twilio repeats the request; the URL carries what it sent first."""
     store = Forgetful()
     await seeded(store)
     async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
@@ -352,8 +345,7 @@ async def test_caller_waits_while_the_table_is_away(tmp_path: Path) -> None:
     assert resumed.cycles[0] == PHRASES.resumed
 
 
-async def test_patience_has_an_end(tmp_path: Path) -> None:
-    """The caller is not kept waiting for ever."""
+async def test_last_attempt_is_answered_with_an_apology(tmp_path: Path) -> None:
     store = Forgetful()
     store.is_away = True
     url = f"{ACTION_URL}?useCase={RESTAURANT}&cause=lost&session=&attempt={MOST_ATTEMPTS}"
@@ -365,7 +357,7 @@ async def test_patience_has_an_end(tmp_path: Path) -> None:
 
 
 def _address(answer: Answer) -> str:
-    """Where Twilio is asked to ask again."""
+    """The URL that Twilio is redirected to."""
     redirect = ET.fromstring(answer.xml).find("Redirect")  # noqa: S314 (our own answer)
     assert redirect is not None
     return redirect.text or ""
@@ -373,17 +365,17 @@ def _address(answer: Answer) -> str:
 
 @pytest.fixture
 async def reconnecting(server: Server) -> Server:
-    """A service whose use case lets the relay open its socket again by itself."""
+    """A use case with `applicationReconnect`."""
     relay = {"applicationReconnect": True, "events": "speaker-events"}
     await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": relay})
     return server
 
 
 @pytest.mark.parametrize("brings_setup", [True, False])
-async def test_relay_that_reconnects_brings_what_was_said_meanwhile(
+async def test_reconnected_socket_delivers_the_words_in_between(
     reconnecting: Server, brings_setup: bool
 ) -> None:
-    """The same URL and token, with a second `setup` or without; the buffered words follow."""
+    """With the same URL and token, with or without a second `setup`."""
     server = reconnecting
     relay = await server.relay(From=ADA)
     async with server.twilio.connect(unheard(relay)) as call:
@@ -405,8 +397,7 @@ async def test_relay_that_reconnects_brings_what_was_said_meanwhile(
     assert await server.metric("agent_call_resumes_total", **resumed) == 1
 
 
-async def test_new_socket_takes_the_place_of_one_that_hangs(reconnecting: Server) -> None:
-    """Nobody has told the service that the first one is dead."""
+async def test_reconnected_socket_replaces_one_that_is_still_open(reconnecting: Server) -> None:
     server = reconnecting
     async with server.twilio.call(From=ADA) as first:
         await first.say("a large pepperoni pizza for pickup")
@@ -421,8 +412,7 @@ async def test_new_socket_takes_the_place_of_one_that_hangs(reconnecting: Server
     assert await server.metric("agent_active_calls") == 0
 
 
-async def test_relay_that_reconnects_for_ever_is_refused(reconnecting: Server) -> None:
-    """The same bound; the session then fails, and the action URL is asked."""
+async def test_number_of_reconnects_is_limited(reconnecting: Server) -> None:
     server = reconnecting
     relay = await server.relay(From=ADA)
     async with server.twilio.connect(relay) as call:
@@ -438,7 +428,6 @@ async def test_relay_that_reconnects_for_ever_is_refused(reconnecting: Server) -
 
 
 async def test_language_the_call_had_switched_to_is_kept(tmp_path: Path) -> None:
-    """The new line begins in the first language, and is switched at once."""
     store = await seeded(MemoryStore())
     languages = [{"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}]
     switch = ToolCall("x", "SwitchLanguageFunction", '{"language": "es-US"}')

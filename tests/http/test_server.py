@@ -1,4 +1,4 @@
-"""What strangers may hold open at a port, with real sockets."""
+"""Limits of the connections of a port, with real sockets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -25,15 +25,15 @@ ADA = "+15550100001"
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-class Visitor:
-    """A TCP connection of somebody who may say nothing."""
+class Client:
+    """A TCP connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def come(cls, port: int, source: str = "127.0.0.1") -> Visitor:
+    async def come(cls, port: int, source: str = "127.0.0.1") -> Client:
         return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
 
     async def say(self, text: bytes) -> None:
@@ -50,7 +50,7 @@ class Visitor:
         return await self._reader.readuntil(b"\r\n\r\n")
 
     async def closed(self) -> bool:
-        """The other side closes, within a limit."""
+        """Whether the other side closes."""
         with suppress(ConnectionError):
             async with no_longer():
                 await self._reader.read()
@@ -63,19 +63,23 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """A small application behind doors."""
+class Port:
+    """A small application with limited connections."""
 
     port: int
     telemetry: Telemetry
     slowly: asyncio.Event
     """`/slow` answers when it is set."""
+    opened: list[Client] = field(default_factory=list)
 
-    async def visitors(self, count: int, source: str = "127.0.0.1") -> list[Visitor]:
-        return [await Visitor.come(self.port, source) for _ in range(count)]
+    async def clients(self, count: int, source: str = "127.0.0.1") -> list[Client]:
+        """New connections, closed at the end of the test."""
+        new = [await Client.come(self.port, source) for _ in range(count)]
+        self.opened.extend(new)
+        return new
 
     def sample(self, line: str) -> float:
-        """The value of a metric, named as a scraper sees it; 0 if there is none yet."""
+        """The value of a metric; 0 if there is none yet."""
         text = self.telemetry.render("")[0].decode()
         found = [each.rpartition(" ")[2] for each in text.splitlines() if each.startswith(line)]
         return float(found[0]) if found else 0.0
@@ -89,9 +93,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_port(
     most: int, answer_seconds: float = 60.0, keep_alive_seconds: float = 60.0, **more: float
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Port]:
     telemetry, slowly = Telemetry(), asyncio.Event()
 
     async def hello(request: web.Request) -> web.Response:
@@ -119,70 +123,66 @@ async def open_house(
             web.get("/events", events),
         ]
     )
-    doors = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
-    async with open_site(application, "127.0.0.1", 0, doors, telemetry.count) as port:
-        yield House(port, telemetry, slowly)
-    await until(lambda: House(0, telemetry, slowly).open == 0)
+    limits = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
+    async with open_site(application, "127.0.0.1", 0, limits, telemetry.count) as port:
+        site = Port(port, telemetry, slowly)
+        yield site
+        for client in site.opened:
+            await client.leave()
+    await until(lambda: site.open == 0)
 
 
 async def test_connection_serves_one_request_after_the_other() -> None:
-    """As any HTTP connection; it counts while it is open."""
-    async with open_house(most=4) as house:
-        [visitor] = await house.visitors(1)
+    async with open_port(most=4) as site:
+        [client] = await site.clients(1)
         answers = []
         for _ in range(3):
-            await visitor.say(HELLO)
-            answers.append(await visitor.answer())
-        during = house.open
-        await visitor.leave()
-        await until(lambda: house.open == 0)
+            await client.say(HELLO)
+            answers.append(await client.answer())
+        during = site.open
+        await client.leave()
+        await until(lambda: site.open == 0)
 
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
-    assert (during, house.cut("late"), house.cut("idle"), house.cut("full")) == (1, 0, 0, 0)
+    assert (during, site.cut("late"), site.cut("idle"), site.cut("full")) == (1, 0, 0, 0)
 
 
-async def test_who_is_silent_longest_makes_room() -> None:
-    """Whoever comes with a request is answered, though the house is full of silent ones."""
-    async with open_house(most=4) as house:
-        first, *others = await house.visitors(4)
-        [guest] = await house.visitors(1)
-        await guest.say(HELLO)
-        answer = await guest.answer()
+async def test_longest_waiting_connection_makes_room() -> None:
+    async with open_port(most=4) as site:
+        first, *_ = await site.clients(4)
+        [late] = await site.clients(1)
+        await late.say(HELLO)
+        answer = await late.answer()
 
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert await first.closed()
-        assert (house.open, house.cut("idle"), house.cut("full")) == (4, 1, 0)
-        for visitor in (first, guest, *others):
-            await visitor.leave()
+        assert (site.open, site.cut("idle"), site.cut("full")) == (4, 1, 0)
 
 
-async def test_crowd_that_comes_at_once_finds_no_more_room() -> None:
-    """The loop accepts many before the first of them is told that it is connected."""
-    async with open_house(most=4) as house:
-        crowd = await asyncio.gather(*(Visitor.come(house.port) for _ in range(200)))
-        await until(lambda: house.cut("idle") + house.cut("full") == 196)
-        left = house.open
-        for visitor in crowd:
-            await visitor.leave()
+async def test_limit_holds_for_connections_that_come_at_once() -> None:
+    """The loop accepts many before the first `connection_made`."""
+    async with open_port(most=4) as site:
+        many = await asyncio.gather(*(Client.come(site.port) for _ in range(200)))
+        await until(lambda: site.cut("idle") + site.cut("full") == 196)
+        left = site.open
+        for client in many:
+            await client.leave()
 
     assert left == 4
 
 
-async def test_who_has_something_going_on_keeps_their_place() -> None:
-    """Then it is who comes that is cut off, at once."""
-    async with open_house(most=2) as house:
-        asking = await house.visitors(2)
-        for visitor in asking:
-            await visitor.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+async def test_connections_with_a_request_are_kept_and_a_new_one_is_refused() -> None:
+    async with open_port(most=2) as site:
+        asking = await site.clients(2)
+        for client in asking:
+            await client.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.05)  # until the bytes are there: they leave no other trace
-        [guest] = await house.visitors(1)
+        [late] = await site.clients(1)
 
-        assert await guest.closed()
-        assert (house.open, house.cut("idle"), house.cut("full")) == (2, 0, 1)
-        house.slowly.set()
-        assert [await visitor.answer() for visitor in asking] != [b"", b""]
-        for visitor in (guest, *asking):
-            await visitor.leave()
+        assert await late.closed()
+        assert (site.open, site.cut("idle"), site.cut("full")) == (2, 0, 1)
+        site.slowly.set()
+        assert [await client.answer() for client in asking] != [b"", b""]
 
 
 INCOMPLETE = [
@@ -198,23 +198,20 @@ INCOMPLETE = [
 
 @pytest.mark.parametrize("words", INCOMPLETE)
 async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> None:
-    """It does not matter how much of it has come."""
-    async with open_house(most=4) as house:
-        first, *others = await house.visitors(4)
-        for visitor in (first, *others):
-            await visitor.say(words)
+    async with open_port(most=4) as site:
+        first, *others = await site.clients(4)
+        for client in (first, *others):
+            await client.say(words)
         for _ in range(3):
-            [guest] = await house.visitors(1)
-            await guest.say(HELLO)
-            assert (await guest.answer()).startswith(b"HTTP/1.1 200 OK")
-            await guest.leave()
-            await until(lambda: house.open < 4)
-            others += await house.visitors(1)
+            [late] = await site.clients(1)
+            await late.say(HELLO)
+            assert (await late.answer()).startswith(b"HTTP/1.1 200 OK")
+            await late.leave()
+            await until(lambda: site.open < 4)
+            await site.clients(1)
 
         assert await first.closed()
-        assert house.cut("full") == 0
-        for visitor in (first, *others):
-            await visitor.leave()
+        assert site.cut("full") == 0
 
 
 @pytest.mark.parametrize(
@@ -227,97 +224,83 @@ async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> N
 )
 async def test_head_and_body_have_limits_of_their_own(words: bytes, limit: str) -> None:
     """`answer_seconds` is the upper limit of both."""
-    async with open_house(most=4, **{limit: 0.2}) as house:
-        [visitor] = await house.visitors(1)
-        await visitor.say(words)
+    async with open_port(most=4, **{limit: 0.2}) as site:
+        [client] = await site.clients(1)
+        await client.say(words)
 
-        assert await visitor.closed()
-        assert house.cut("late") == 1
-        await visitor.leave()
+        assert await client.closed()
+        assert site.cut("late") == 1
 
 
 @pytest.mark.parametrize(("words", "late"), [(b"", 0), (b"GET /hello HT", 1)])
 async def test_second_request_of_a_connection_has_the_same_limits(words: bytes, late: int) -> None:
     """Aiohttp itself closes a connection that stays idle."""
-    async with open_house(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as house:
-        [visitor] = await house.visitors(1)
-        await visitor.say(HELLO)
-        await visitor.answer()
-        await visitor.say(words)
+    async with open_port(most=4, answer_seconds=0.2, keep_alive_seconds=0.4) as site:
+        [client] = await site.clients(1)
+        await client.say(HELLO)
+        await client.answer()
+        await client.say(words)
 
-        assert await visitor.closed()
-        assert house.cut("late") == late
-        await visitor.leave()
+        assert await client.closed()
+        assert site.cut("late") == late
 
 
-async def test_request_that_is_answered_slowly_has_the_limits_of_an_answer() -> None:
-    """What comes late from us is no fault of the peer."""
-    async with open_house(most=4, head_seconds=0.1, body_seconds=0.1) as house:
-        [visitor] = await house.visitors(1)
-        await visitor.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+async def test_slow_answer_has_the_limit_of_an_answer() -> None:
+    async with open_port(most=4, head_seconds=0.1, body_seconds=0.1) as site:
+        [client] = await site.clients(1)
+        await client.say(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.3)  # longer than a head and a body may take: nothing shall happen
-        house.slowly.set()
+        site.slowly.set()
 
-        assert (await visitor.answer()).startswith(b"HTTP/1.1 200 OK")
-        await visitor.say(HELLO)
-        assert (await visitor.answer()).startswith(b"HTTP/1.1 200 OK")
-        await visitor.leave()
+        assert (await client.answer()).startswith(b"HTTP/1.1 200 OK")
+        await client.say(HELLO)
+        assert (await client.answer()).startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_address_with_more_than_its_share_makes_room_for_others() -> None:
     """The one connection of another address stays, though it is the oldest."""
-    async with open_house(most=16) as house:
-        [neighbour] = await house.visitors(1, "127.0.0.2")
-        crowd = await house.visitors(15, "127.0.0.3")
-        crowd += await house.visitors(30, "127.0.0.3")
-        await until(lambda: house.cut("idle") == 30)
-        await neighbour.say(HELLO)
+    async with open_port(most=16) as site:
+        [other] = await site.clients(1, "127.0.0.2")
+        await site.clients(45, "127.0.0.3")
+        await until(lambda: site.cut("idle") == 30)
+        await other.say(HELLO)
 
-        assert (await neighbour.answer()).startswith(b"HTTP/1.1 200 OK")
-        for visitor in (neighbour, *crowd):
-            await visitor.leave()
+        assert (await other.answer()).startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_request_that_is_answered_before_its_body_is_the_last_one() -> None:
-    """Its connection closes, also if the body never comes; the header says so."""
-    async with open_house(most=4) as house:
-        [visitor] = await house.visitors(1)
-        await visitor.say(b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    async with open_port(most=4) as site:
+        [client] = await site.clients(1)
+        await client.say(b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         async with no_longer():
-            head = await visitor.head()
+            head = await client.head()
 
         assert b"404" in head and b"Connection: close" in head
-        assert await visitor.closed()
-        await visitor.leave()
+        assert await client.closed()
 
 
-async def test_answer_that_goes_on_is_not_cut() -> None:
-    """A stream has limits of its own, and does not make room for others."""
-    async with open_house(most=1, answer_seconds=0.1) as house:
-        [visitor] = await house.visitors(1)
-        await visitor.say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+async def test_streamed_answer_is_not_cut() -> None:
+    async with open_port(most=1, answer_seconds=0.1) as site:
+        [client] = await site.clients(1)
+        await client.say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.3)  # longer than an answer may take: nothing shall happen
-        [guest] = await house.visitors(1)
-        house.slowly.set()
-        answer = await visitor.answer()
+        [late] = await site.clients(1)
+        site.slowly.set()
+        answer = await client.answer()
 
         assert b"hello" in answer
-        assert await guest.closed()
-        assert (house.cut("late"), house.cut("full")) == (0, 1)
-        await visitor.leave()
-        await guest.leave()
+        assert await late.closed()
+        assert (site.cut("late"), site.cut("full")) == (0, 1)
 
 
-def test_doors_follow_the_limit_of_calls() -> None:
-    """Four connections for each call there can be, and some; kept longer than a balancer does."""
-    doors = public_limits(settings_for(Path("unused"), MAX_CALLS="100"))
+def test_public_limits_follow_max_calls() -> None:
+    limits = public_limits(settings_for(Path("unused"), MAX_CALLS="100"))
 
-    assert (doors.most, doors.answer_seconds) == (1056, 15.0)
-    assert doors.keep_alive_seconds > 300.0
+    assert (limits.most, limits.answer_seconds) == (1056, 15.0)
+    assert limits.keep_alive_seconds > 300.0
 
 
-def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
-    """The soft limit becomes the hard one."""
+def test_soft_limit_of_files_is_raised_to_the_hard_one() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
     try:
@@ -330,17 +313,16 @@ def test_process_may_have_as_many_files_as_it_is_allowed() -> None:
 
 
 async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
-    """The caller is answered meanwhile, others are let in, and afterwards nothing is left."""
     settings = settings_for(table, MAX_CALLS="1")
     most = public_limits(settings).most
     async with serving(settings) as server, server.twilio.call(From=ADA) as call:
-        crowd = [await Visitor.come(server.service.port) for _ in range(2000)]
+        many = [await Client.come(server.service.port) for _ in range(2000)]
         reply = await call.say("are you open")
         health = await server.get(server.url("/health"))
         counted = await server.metric("agent_connections", port="public")
         cut = await server.metric("agent_connections_cut_total", port="public")
-        for visitor in crowd:
-            await visitor.leave()
+        for client in many:
+            await client.leave()
         again = await call.say("are you open")
 
     assert reply.text and again.text
@@ -358,30 +340,28 @@ async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) 
         b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx",
     ],
 )
-async def test_signed_webhooks_are_answered_whoever_holds_the_places(
+async def test_signed_webhooks_are_answered_while_incomplete_requests_take_all_places(
     table: Path, words: bytes
 ) -> None:
-    """More connections than there are places, each with the beginning of a request."""
     settings = settings_for(table, MAX_CALLS="1")
     most = public_limits(settings).most
     async with serving(settings) as server:
-        crowd = []
+        many = []
         for _ in range(most + 20):
-            visitor = await Visitor.come(server.service.port)
+            client = await Client.come(server.service.port)
             with suppress(ConnectionError):
-                await visitor.say(words)
-            crowd.append(visitor)
+                await client.say(words)
+            many.append(client)
         answers = [await server.ring(call_fields(From=ADA)) for _ in range(20)]
         full = await server.metric("agent_connections_cut_total", port="public", reason="full")
-        for visitor in crowd:
-            await visitor.leave()
+        for client in many:
+            await client.leave()
 
     assert [each.status for each in answers] == [200] * 20
     assert full == 0
 
 
-async def test_service_whose_port_is_taken_is_told_so_in_one_line(tmp_path: Path) -> None:
-    """And not as a group of faults with a traceback."""
+async def test_port_that_is_taken_stops_the_start_with_one_line(tmp_path: Path) -> None:
     async with serving(settings_for(tmp_path / "one.db")) as first:
         taken = settings_for(tmp_path / "other.db", PORT=str(first.service.port))
 

@@ -1,4 +1,4 @@
-"""Twilio reports what became of a text message."""
+"""The status callback of SMS; that of calls is in `test_outbound_calls.py`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def report(status: str, **fields: str) -> dict[str, str]:
     ("status", "label"),
     [("sent", "sent"), ("delivered", "delivered"), ("x" * 300, "other"), ("+15550100001", "other")],
 )
-async def test_report_is_counted_and_answered_with_nothing(
+async def test_sms_status_is_counted_and_answered_with_204(
     server: Server, status: str, label: str
 ) -> None:
-    """The labels are a closed list, whatever comes."""
+    """Labels are a closed set."""
     with capture_logs() as logs:
         answer = await server.twilio.post(STATUS_URL, report(status))
 
@@ -38,10 +38,9 @@ async def test_report_is_counted_and_answered_with_nothing(
 
 
 @pytest.mark.parametrize("status", ["undelivered", "failed"])
-async def test_message_that_was_lost_is_logged_with_the_error_and_no_number(
+async def test_undelivered_sms_is_logged_with_the_error_and_no_number(
     server: Server, status: str
 ) -> None:
-    """Operators see a sender that is blocked; nobody sees who was written to."""
     with capture_logs() as logs:
         await server.twilio.post(STATUS_URL, report(status, ErrorCode="30007"))
 
@@ -57,8 +56,7 @@ async def test_message_that_was_lost_is_logged_with_the_error_and_no_number(
 
 
 @pytest.mark.parametrize("signature", ["", "Zm9yZ2Vk"])
-async def test_report_of_a_stranger_is_refused(server: Server, signature: str) -> None:
-    """Only Twilio's reports are counted."""
+async def test_unsigned_sms_status_is_refused(server: Server, signature: str) -> None:
     answer = await server.twilio.post(STATUS_URL, report("failed"), signature=signature)
 
     assert answer.status == 403
@@ -66,8 +64,7 @@ async def test_report_of_a_stranger_is_refused(server: Server, signature: str) -
 
 
 @pytest.mark.parametrize("missing", ["MessageSid", "MessageStatus"])
-async def test_report_of_nothing_is_refused(server: Server, missing: str) -> None:
-    """It is signed, and says nothing."""
+async def test_sms_status_without_its_fields_is_refused(server: Server, missing: str) -> None:
     fields = report("sent")
     del fields[missing]
 
@@ -76,8 +73,7 @@ async def test_report_of_nothing_is_refused(server: Server, missing: str) -> Non
     assert answer.status == 400
 
 
-async def test_report_that_is_no_form_is_no_error_of_ours(server: Server) -> None:
-    """Twilio is never answered with a 5xx, and it is measured like the other webhooks."""
+async def test_status_that_is_not_a_form_is_refused_and_measured(server: Server) -> None:
     form = FormData()
     form.add_field("MessageStatus", b"\xff", filename="a.txt")
 

@@ -1,4 +1,4 @@
-"""The voice webhooks: who may ask, what is stored, and that a caller always hears something."""
+"""The voice webhook: signatures, what is stored, and an answer to every caller."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.servers import ACTION_URL, VOICE_URL, Server, serving, settings_for, 
 from tests.twilio_client.client import Answer, call_fields
 
 ADA = "+15550100001"
-STRANGER = "+15550100050"
+UNKNOWN = "+15550100050"
 RESTAURANT = "restaurantOrderingUseCase"
 
 
 @pytest.mark.parametrize("signature", ["", "Zm9yZ2Vk", "é", "x" * 5_000])
 async def test_webhook_without_twilios_signature_is_refused(server: Server, signature: str) -> None:
-    """A stranger learns nothing, is counted, and leaves nothing in the table (D4)."""
-    fields = call_fields(From=STRANGER)
+    """Nothing is stored."""
+    fields = call_fields(From=UNKNOWN)
 
     answer = await server.twilio.post(VOICE_URL, fields, signature=signature)
 
@@ -35,7 +35,6 @@ async def test_webhook_without_twilios_signature_is_refused(server: Server, sign
 
 
 async def test_action_without_twilios_signature_is_refused(server: Server) -> None:
-    """Nobody else decides where a call goes (D4)."""
     fields = call_fields(SessionStatus="ended", HandoffData='{"reasonCode": "goodbye"}')
 
     answer = await server.twilio.post(ACTION_URL, fields, signature="Zm9yZ2Vk")
@@ -58,7 +57,6 @@ async def test_webhook_without_a_call_sid_is_refused(
 
 @pytest.mark.parametrize("caller", [{}, {"From": ""}], ids=["missing", "empty"])
 async def test_caller_without_a_number_is_answered(server: Server, caller: dict[str, str]) -> None:
-    """Somebody waits at the other end, known or not."""
     fields = {name: text for name, text in call_fields().items() if name != "From"}
     answer = await server.ring({**fields, **caller})
     assert answer.relay is not None
@@ -71,7 +69,7 @@ async def test_caller_without_a_number_is_answered(server: Server, caller: dict[
 
 
 async def test_fields_named_like_ours_change_nothing(server: Server) -> None:
-    """Parameters of a request never become attributes of the call's item (D5)."""
+    """Fields of a request never become attributes of the call's item."""
     ours = {
         "pk": "other",
         "sk": "profile",
@@ -88,9 +86,9 @@ async def test_fields_named_like_ours_change_nothing(server: Server) -> None:
         "llmModel": "openai:other",
         "expireAt": "1",
     }
-    fields = call_fields(From=STRANGER)
+    fields = call_fields(From=UNKNOWN)
 
-    plain = await _stored(server, call_fields(From=STRANGER))
+    plain = await _stored(server, call_fields(From=UNKNOWN))
     attacked = await _stored(server, {**fields, **ours})
 
     varying = {"CallSid", "pk", "socketToken", "socketTokenExpireAt", "startedMs", "expireAt"}
@@ -102,14 +100,13 @@ async def test_fields_named_like_ours_change_nothing(server: Server) -> None:
 
 
 async def test_text_with_markup_is_escaped(server: Server) -> None:
-    """TwiML stays TwiML, whatever a greeting or a call is called (D5)."""
     record = await server.store.get(RESTAURANT, "configuration")
     assert record is not None and isinstance(record["conversationRelayParams"], dict)
     greeting = {"welcomeGreeting": "Hello \"& <Hangup/> 'O."}
     params = {**record["conversationRelayParams"], **greeting}
     await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
 
-    answer = await server.ring(call_fields(From=STRANGER, CallSid="CA<&\">'"))
+    answer = await server.ring(call_fields(From=UNKNOWN, CallSid="CA<&\">'"))
 
     assert answer.verbs == ("Connect",)
     assert answer.relay is not None
@@ -119,20 +116,18 @@ async def test_text_with_markup_is_escaped(server: Server) -> None:
 
 
 async def test_names_with_markup_are_not_spoken(server: Server) -> None:
-    """What cannot be a name is as if it were not known (D5)."""
-    await server.know(STRANGER, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
+    await server.know(UNKNOWN, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
 
-    answer = await server.ring(call_fields(From=STRANGER))
+    answer = await server.ring(call_fields(From=UNKNOWN))
 
     assert answer.relay is not None
     assert answer.relay.attributes["welcomeGreeting"].startswith("Hello, this is Harbor Oven.")
 
 
 async def test_broken_record_is_an_apology(server: Server) -> None:
-    """A slip in the configuration is heard as a sentence, not as a dial tone (D24)."""
     await server.store.merge(RESTAURANT, "configuration", {"prompt": " "})
 
-    answer = await server.ring(call_fields(From=STRANGER))
+    answer = await server.ring(call_fields(From=UNKNOWN))
 
     assert (answer.status, answer.verbs) == (200, ("Say", "Hangup"))
     assert TROUBLE in answer.xml
@@ -143,25 +138,23 @@ async def test_broken_record_is_an_apology(server: Server) -> None:
 
 
 @pytest.mark.parametrize("use_case", ["noSuchUseCase", "albertEinsteinUseCase"])
-async def test_profile_that_names_what_cannot_answer_falls_back(
+async def test_missing_or_broken_use_case_of_a_profile_falls_back_to_the_default(
     server: Server, use_case: str
 ) -> None:
-    """A caller whose use case is missing or broken is served by the default one (D24)."""
     await server.store.merge("albertEinsteinUseCase", "configuration", {"prompt": "[]"})
-    await server.know(STRANGER, useCase=use_case)
+    await server.know(UNKNOWN, useCase=use_case)
 
-    relay = await server.relay(From=STRANGER)
+    relay = await server.relay(From=UNKNOWN)
 
     assert relay.attributes["welcomeGreeting"].startswith("Hello, this is Harbor Oven.")
     assert relay.action == f"{ACTION_URL}?useCase={RESTAURANT}"
 
 
-async def test_use_case_of_a_model_we_do_not_have_is_answered_by_ours(server: Server) -> None:
-    """A model is a choice, not what a call cannot do without."""
+async def test_unknown_model_of_a_use_case_is_replaced_by_the_default(server: Server) -> None:
     await server.store.merge(RESTAURANT, "configuration", {"llmModel": "azure:other"})
 
     with capture_logs() as logs:
-        async with server.twilio.call(From=STRANGER) as call:
+        async with server.twilio.call(From=UNKNOWN) as call:
             reply = await call.say("good evening")
 
     assert reply.text
@@ -171,7 +164,6 @@ async def test_use_case_of_a_model_we_do_not_have_is_answered_by_ours(server: Se
 
 
 async def test_unknown_attributes_of_a_record_are_left_out(server: Server) -> None:
-    """The predecessor's unknown relay keys and tools do no harm (D24)."""
     record = {
         "conversationRelayParams": {"welcomeGreeting": "Hello.", "interruptByDtmf": True},
         "tools": '[{"toolSpec": {"name": "SendEmailFunction"}}]',
@@ -179,7 +171,7 @@ async def test_unknown_attributes_of_a_record_are_left_out(server: Server) -> No
     }
     await server.store.merge(RESTAURANT, "configuration", record)
 
-    relay = await server.relay(From=STRANGER)
+    relay = await server.relay(From=UNKNOWN)
 
     assert relay.attributes["welcomeGreeting"] == "Hello."
     assert "interruptByDtmf" not in relay.attributes
@@ -197,10 +189,10 @@ class _FaultyStore(MemoryStore):
 
 
 @pytest.mark.parametrize("fault", [StoreError("away"), RuntimeError("a fault of ours")])
-async def test_whatever_fails_behind_a_webhook_is_an_apology(
+async def test_failure_of_a_webhook_is_answered_with_an_apology(
     tmp_path: Path, fault: Exception
 ) -> None:
-    """Twilio never sees a 5xx: it would drop the caller without a word."""
+    """Twilio never gets a 5xx."""
     settings = settings_for(tmp_path / "unused")
 
     async with staged(
@@ -213,7 +205,6 @@ async def test_whatever_fails_behind_a_webhook_is_an_apology(
 
 
 async def test_person_at_a_sip_address_is_dialled_there(server: Server) -> None:
-    """A person may sit behind a switchboard (D22)."""
     record = {"handoffNumber": "sip:desk@example.com"}
     await server.store.merge(RESTAURANT, "configuration", record)
 
@@ -241,7 +232,6 @@ async def test_person_sees_a_number_or_none(server: Server, called: str, shown: 
 async def test_handoff_of_a_use_case_that_is_gone_is_an_apology(
     server: Server, use_case: str
 ) -> None:
-    """The record may be deleted while its caller talks."""
     answer = await _given_back(server, HandoffData(ReasonCode.LIVE_AGENT), use_case)
 
     assert answer.verbs == ("Say", "Hangup")
@@ -249,8 +239,7 @@ async def test_handoff_of_a_use_case_that_is_gone_is_an_apology(
 
 
 @pytest.mark.parametrize("path", ["/twiml", "/twiml/action"])
-async def test_webhooks_are_asked_by_post(server: Server, path: str) -> None:
-    """A browser that looks is told so, in the measure as well."""
+async def test_get_of_a_webhook_answers_405_and_is_measured(server: Server, path: str) -> None:
     status, _ = await server.get(server.url(path))
 
     assert status == 405
@@ -258,7 +247,6 @@ async def test_webhooks_are_asked_by_post(server: Server, path: str) -> None:
 
 
 async def test_unsigned_service_on_this_machine_needs_no_token(table: Path) -> None:
-    """Without an auth token nothing is checked, so it listens for this machine only."""
     settings = settings_for(table, WS_URL="ws://localhost:3000/", TWILIO_AUTH_TOKEN="")
 
     async with serving(settings) as server:

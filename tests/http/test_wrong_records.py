@@ -1,7 +1,4 @@
-"""No field of a record refuses a call: each is replaced by wrong values, and the call is answered.
-
-From the signed webhook to the first reply. The prompt is the only field a call cannot do without.
-"""
+"""No wrong value of a field of a record makes a call fail; only a prompt is required."""
 
 from __future__ import annotations
 
@@ -85,7 +82,7 @@ class Stage:
         self.store = store
 
     async def answers(self, changes: Item) -> bool:
-        """Whether a caller of the changed record is greeted by the relay and gets a reply."""
+        """Whether the caller is greeted and gets a reply."""
         await self.store.put({**load_document(OLD), **changes})
         async with self.server.twilio.call() as call:
             reply = await call.say("good evening to you")
@@ -116,12 +113,10 @@ async def _refusing(stage: Stage, changes: dict[str, Item]) -> list[str]:
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_wrong_value_of_a_field_refuses_no_call(stage: Stage, field: str) -> None:
-    """By type, by value, by size, by depth, or as text of JSON."""
     assert await _refusing(stage, {name: {field: wrong} for name, wrong in WRONG.items()}) == []
 
 
 async def test_wrong_attributes_of_the_relay_refuse_no_call(stage: Stage) -> None:
-    """Whatever a record says of the line, there is one; `test_attributes` tries each alone."""
     changes: dict[str, Item] = {
         name: {"conversationRelayParams": dict.fromkeys(ATTRIBUTES, wrong)}
         for name, wrong in WRONG_EVERYWHERE.items()
@@ -131,7 +126,6 @@ async def test_wrong_attributes_of_the_relay_refuse_no_call(stage: Stage) -> Non
 
 
 async def test_wrong_attributes_of_a_language_refuse_no_call(stage: Stage) -> None:
-    """Of the second of two."""
     first = {"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}
     changes: dict[str, Item] = {
         name: {"languages": [first, {**dict.fromkeys(LANGUAGE_ATTRIBUTES, wrong), "code": "fr-FR"}]}
@@ -143,7 +137,7 @@ async def test_wrong_attributes_of_a_language_refuse_no_call(stage: Stage) -> No
 
 @pytest.mark.parametrize("part", HANDLER)
 async def test_wrong_part_of_a_handler_refuses_no_call(stage: Stage, part: str) -> None:
-    """As a map, and as text of JSON where it can be one."""
+    """As a map and as JSON text."""
     known = {"replyWithText": True, "replyText": "One.", "replyWithFunction": True}
     maps: dict[str, Item] = {
         name: {"dtmfHandlers": {"1": {**known, part: wrong}}} for name, wrong in WRONG.items()
@@ -160,7 +154,7 @@ async def test_wrong_part_of_a_handler_refuses_no_call(stage: Stage, part: str) 
     "place", ["entry", "toolSpec", "name", "description", "inputSchema", "json", "type"]
 )
 async def test_wrong_part_of_a_tool_refuses_no_call(stage: Stage, place: str) -> None:
-    """At each of its levels; the tools beside it are offered."""
+    """At each level; the other tools are offered."""
 
     def tool(wrong: object) -> object:
         schema = {"type": wrong} if place == "type" else {"type": "object", "properties": {}}
@@ -183,7 +177,6 @@ async def test_wrong_part_of_a_tool_refuses_no_call(stage: Stage, place: str) ->
 
 
 async def test_wrong_sentences_refuse_no_call(stage: Stage) -> None:
-    """Ours take their place."""
     names = [field.name for field in fields(Phrases)]
     changes: dict[str, Item] = {
         name: {"phrases": dict.fromkeys(names, wrong)} for name, wrong in WRONG_EVERYWHERE.items()
@@ -192,8 +185,7 @@ async def test_wrong_sentences_refuse_no_call(stage: Stage) -> None:
     assert await _refusing(stage, changes) == []
 
 
-async def test_broken_canary_leaves_its_callers_to_the_record(stage: Stage) -> None:
-    """Its version is there and has no prompt, no number, or no digest."""
+async def test_broken_canary_version_falls_back_to_the_record(stage: Stage) -> None:
     record = {**load_document(OLD), "canary": {"version": 2, "percent": 99}}
     for broken in ({"prompt": None}, {"prompt": "Sell."}, {"prompt": 7, "version": "two"}):
         await stage.store.put({"pk": NAME, "sk": "version::000002", **broken})

@@ -13,7 +13,7 @@ from agent.llm import OfflineModel
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.ports import LanguageModel
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.llm import contract

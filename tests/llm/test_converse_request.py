@@ -21,7 +21,7 @@ from agent.call.messages import (
 )
 from agent.llm.bedrock.converse_request import body_of, family_of
 from agent.llm.option_repair import FORCED, WORDS_ONLY
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 OLD_CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"

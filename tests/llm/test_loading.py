@@ -20,7 +20,7 @@ from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.session.session import CallDependencies, Session
-from agent.usecases.use_case import ModelSettings, UseCase
+from agent.usecases import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
 from tests.emulators.scripts import Request

@@ -14,7 +14,7 @@ from agent.errors import ModelError, UseCaseError
 from agent.llm import ModelOptions, OfflineModel, open_models
 from agent.ports import LanguageModel
 from agent.settings import Settings, SettingsError
-from agent.usecases.use_case import ModelSettings, UseCase
+from agent.usecases import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import stall
 from tests.llm import contract

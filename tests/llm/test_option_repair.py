@@ -29,7 +29,7 @@ from agent.llm.option_repair import (
     refusal_of,
     refused_option,
 )
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Json, Reply, fail, say

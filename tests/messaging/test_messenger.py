@@ -1,4 +1,4 @@
-"""Messages that leave the service: what is written, and what is known when it goes wrong."""
+"""Requests for SMS and e-mail, how their failures are classified, and allowed recipients."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ async def messenger_to(
 
 
 async def send(messenger: Messenger, channel: Channel) -> None:
+    """The answer to these bytes, up to the end of the head or of the connection."""
     if channel == "sms":
         await messenger.text(TEXT)
     else:
@@ -79,8 +80,7 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-async def test_sms_is_asked_for_as_twilio_wants_it(stand_in: CarrierStandIn) -> None:
-    """Address, login and every field; the SID comes back."""
+async def test_request_for_an_sms_has_every_field(stand_in: CarrierStandIn) -> None:
     async with messenger_to(stand_in.session()) as messenger:
         sid = await messenger.text(TEXT)
 
@@ -99,8 +99,7 @@ async def test_sms_is_asked_for_as_twilio_wants_it(stand_in: CarrierStandIn) -> 
     ]
 
 
-async def test_api_key_comes_before_the_token(stand_in: CarrierStandIn) -> None:
-    """With a key the account's own token is not used; the address still names the account."""
+async def test_api_key_is_preferred_to_the_auth_token(stand_in: CarrierStandIn) -> None:
     account = TwilioAccount(ACCOUNT, "auth-token", "SK1", "key-secret")
 
     async with messenger_to(stand_in.session(), replace(OPTIONS, account=account)) as messenger:
@@ -122,8 +121,7 @@ async def test_optional_fields_are_left_out(stand_in: CarrierStandIn) -> None:
     assert mail["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]
 
 
-async def test_email_is_asked_for_as_sendgrid_wants_it(stand_in: CarrierStandIn) -> None:
-    """Address, key and the whole body."""
+async def test_request_for_an_email_has_every_field(stand_in: CarrierStandIn) -> None:
     async with messenger_to(stand_in.session()) as messenger:
         await messenger.mail(LETTER)
 
@@ -143,8 +141,9 @@ async def test_email_is_asked_for_as_sendgrid_wants_it(stand_in: CarrierStandIn)
 
 @every_channel
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
-async def test_refusal_is_certain(stand_in: CarrierStandIn, channel: Channel, status: int) -> None:
-    """It was read and turned away: nothing was sent, and it is asked once."""
+async def test_refused_message_is_certainly_not_sent_and_not_repeated(
+    stand_in: CarrierStandIn, channel: Channel, status: int
+) -> None:
     stand_in.next = [Refused(status)]
 
     async with messenger_to(stand_in.session()) as messenger:
@@ -168,10 +167,9 @@ async def test_refusal_is_certain(stand_in: CarrierStandIn, channel: Channel, st
         (429, 21610, MessageRefusal.OTHER),
     ],
 )
-async def test_refusal_of_twilio_says_whose_fault_it_is(
+async def test_error_code_of_twilio_decides_the_kind_of_refusal(
     stand_in: CarrierStandIn, status: int, code: int, refusal: MessageRefusal
 ) -> None:
-    """Whether it is worth trying again depends on it."""
     stand_in.next = [Refused(status, code)]
 
     async with messenger_to(stand_in.session()) as messenger:
@@ -211,10 +209,7 @@ async def test_unknown_outcome_is_no_refusal_and_not_tried_again(
 
 @every_channel
 @pytest.mark.parametrize("answers", [True, False], ids=["refused", "too slow"])
-async def test_connection_that_does_not_come_about_is_certain(
-    channel: Channel, *, answers: bool
-) -> None:
-    """No byte of the request was written."""
+async def test_failed_connection_is_a_certain_refusal(channel: Channel, *, answers: bool) -> None:
     async with nobody(answers=answers) as base, messenger_to(rerouted(base)) as messenger:
         error = await failure(messenger, channel)
 
@@ -222,8 +217,9 @@ async def test_connection_that_does_not_come_about_is_certain(
 
 
 @every_channel
-async def test_no_connection_is_kept(stand_in: CarrierStandIn, channel: Channel) -> None:
-    """One that the other side closes while we write would be a doubt for nothing."""
+async def test_connection_is_used_once_within_its_limits(
+    stand_in: CarrierStandIn, channel: Channel
+) -> None:
     async with open_http() as http:
         assert http.connector is not None
         assert http.connector.force_close
@@ -238,7 +234,6 @@ async def test_no_connection_is_kept(stand_in: CarrierStandIn, channel: Channel)
 
 
 async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStandIn) -> None:
-    """Twilio's own words have the number in them; neither logs nor errors repeat them."""
     stand_in.next = [Refused(400, 21610)]
 
     with capture_logs() as logs:
@@ -262,10 +257,9 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
         (replace(OPTIONS, sendgrid_api_key=""), {"email": "SENDGRID_API_KEY"}),
     ],
 )
-async def test_an_unconfigured_channel_is_named_by_its_variable(
+async def test_missing_variable_of_a_channel_is_named(
     options: MessengerOptions, unconfigured: dict[Channel, str]
 ) -> None:
-    """Operators see what to set; asking for it all the same sends nothing."""
     async with open_messenger(options) as messenger:
         assert dict(messenger.unconfigured) == unconfigured
         for channel in unconfigured:
@@ -301,10 +295,10 @@ async def _real() -> AsyncIterator[tuple[Messenger, Callable[[str], None], Calla
 
 @every_channel
 @pytest.mark.parametrize("opened", [_memory, _real], ids=["memory", "carrier"])
-async def test_every_messenger_tells_the_three_outcomes_apart(
+async def test_every_messenger_distinguishes_sent_refused_and_unknown(
     opened: Callable[[], object], channel: Channel
 ) -> None:
-    """What stands in for a carrier in tests is one: sent, refused for certain, or in doubt."""
+    """The stand-in of the tests as well."""
     async with opened() as (messenger, will, sent):  # type: ignore[attr-defined] # either of two
         await send(messenger, channel)
         well = sent()
@@ -343,12 +337,11 @@ async def test_every_messenger_tells_the_three_outcomes_apart(
 def test_numbers_are_listed_by_their_beginnings(
     sender: str, recipient: str, listed: tuple[str, ...], is_texted: bool
 ) -> None:
-    """Where none is, those of the sender's country are texted, and no others."""
+    """Without a list, the country of the sender."""
     assert may_text(TextMessage(sender, recipient, "Hello."), listed) is is_texted
 
 
 async def test_message_to_a_number_that_is_not_listed_is_refused_and_not_sent() -> None:
-    """As for good; an e-mail goes its way, and what is unconfigured is told."""
     inner = MemoryMessenger({"email": "SENDGRID_API_KEY"})
     messenger = ListedMessenger(inner, ("+1555",))
     mail = Mail("ada@example.com", "Ada", "Hello", "<p>Hello</p>")

@@ -1,4 +1,4 @@
-"""A service that has seen everything: calls that go well and calls that do not.
+"""A service with calls of every kind, for the tests of dashboards and rules.
 
 The service is a process of its own, with an embedded table. Its first model is an emulator that
 mostly fails and once hangs; the second one is the offline model, so that callers notice nothing.

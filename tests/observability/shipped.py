@@ -1,4 +1,4 @@
-"""What is shipped for those who watch the service, read for tests.
+"""Reads the shipped rules, alerts and dashboard for tests.
 
 Rules are YAML, which the service's environment cannot read; the linters' can, see
 `tests.templates.loading`.

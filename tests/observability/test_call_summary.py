@@ -1,4 +1,4 @@
-"""The receipt of a call: what it was, what it cost, and what it was answered by."""
+"""The summary of a call: counts, cost, and the versions that answered it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ output = 1
 Step = tuple[float, Event, Sequence[Action]]
 
 
-def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
-    """The receipt of a call of these events; `models` names who answers in each step, a letter."""
+def summary_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
+    """The summary of a call of these events; `models` has one letter for each step's model."""
     clock, names = Clock(), iter(models)
     model = ["scripted:"]
     with capture_logs() as logs:
@@ -54,8 +54,8 @@ def receipt_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -
                 model[0] = {"s": "scripted:", "o": "other:"}[letter]
             observer.observe(moment(happened, actions, at))
         observer.ended(EndReason.AGENT_END)
-    [receipt] = [dict(line) for line in logs if line["event"] == "call.summarized"]
-    return receipt
+    [summary] = [dict(line) for line in logs if line["event"] == "call.summarized"]
+    return summary
 
 
 def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
@@ -63,13 +63,12 @@ def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
     return CallFacts(prices=read_prices(folder / "prices.toml"))
 
 
-def test_receipt_adds_up_a_call() -> None:
-    """Counts, lengths and versions; nothing that was said."""
+def test_summary_adds_up_a_call() -> None:
     look, order = ToolCall("1", "look_up", "{}"), ToolCall("2", "order", "{}")
     usage = Usage(100, 20, 300, 0)
     stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
 
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
         (2.0, CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
         (3.0, ToolFinished("1", ToolOutcome("{}")), []),
@@ -81,7 +80,7 @@ def test_receipt_adds_up_a_call() -> None:
         facts=CallFacts(lambda: stamp, resume=2, code_version="0.1.0"),
     )
 
-    assert receipt == {
+    assert summary == {
         "event": "call.summarized",
         "log_level": "info",
         "reason": "agent_end",
@@ -107,8 +106,7 @@ def test_receipt_adds_up_a_call() -> None:
 
 
 def test_voices_are_measured_where_the_relay_reports_them() -> None:
-    """Each from its beginning to its end; one that never ends is not counted."""
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), []),
         (3.0, PlaybackReported(Playback.AGENT_OFF), []),
         (4.0, PlaybackReported(Playback.CALLER_ON), []),
@@ -117,82 +115,63 @@ def test_voices_are_measured_where_the_relay_reports_them() -> None:
         (6.0, PlaybackReported(Playback.AGENT_ON), []),
     )
 
-    assert (receipt["agent_seconds"], receipt["caller_seconds"]) == (3.0, 1.0)
-    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "measured")
+    assert (summary["agent_seconds"], summary["caller_seconds"]) == (3.0, 1.0)
+    assert (summary["talk_share"], summary["talk"]) == (0.75, "measured")
 
 
 def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
-    """A terminal reports the agent's only; half a measurement would be no share."""
-    receipt = receipt_of(
+    summary = summary_of(
         (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
         (9.0, PlaybackReported(Playback.AGENT_OFF), []),
         (9.5, CallerSpoke("y" * 10), []),
     )
 
-    assert (receipt["talk_share"], receipt["talk"]) == (0.75, "estimated")
+    assert (summary["talk_share"], summary["talk"]) == (0.75, "estimated")
 
 
 def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
-    """1,000 tokens in, 100 out and 2,000 from the cache of one model, 500 in of another."""
-    receipt = receipt_of(
+    summary = summary_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0)), []),
         facts=prices_in(tmp_path),
         models="so",
     )
 
-    assert (receipt["price"], receipt["currency"]) == (0.522, "CHF")
-    assert receipt["models"] == ["other:", "scripted:"]
+    assert (summary["price"], summary["currency"]) == (0.522, "CHF")
+    assert summary["models"] == ["other:", "scripted:"]
 
 
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    """Another one stood in for the one that was asked; `model` is still the one that leads."""
-    receipt = receipt_of(
+    summary = summary_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
         (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
         (3.0, TokensCounted(None, Usage(0, 100, model="other:")), []),
         facts=prices_in(tmp_path),
     )
 
-    assert receipt["price"] == 0.622
-    assert (receipt["model"], receipt["models"]) == ("scripted:", ["other:", "scripted:"])
-    assert receipt["tokens"]["output"] == 200
+    assert summary["price"] == 0.622
+    assert (summary["model"], summary["models"]) == ("scripted:", ["other:", "scripted:"])
+    assert summary["tokens"]["output"] == 200
 
 
 @pytest.mark.parametrize(
     "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
 )
 def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    """Never 0: a kind of tokens without a price makes the whole unknown."""
-    receipt = receipt_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
+    summary = summary_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
 
-    assert "price" not in receipt and "currency" not in receipt
+    assert "price" not in summary and "currency" not in summary
 
 
 def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
-    """Half a price would be a wrong one; a call without a model has none either."""
     facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
     asked = [(float(at), TokensCounted(at, Usage(1, 1)), list[Action]()) for at in (1, 2)]
 
-    assert "price" not in receipt_of(*asked, facts=facts, models="so")
-    assert "price" not in receipt_of(facts=facts)
-
-
-def test_cost_is_counted_by_model(tmp_path: Path) -> None:
-    """What a dashboard adds up; models without a price are not in it."""
-    telemetry = Telemetry(Clock())
-    observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
-    observer.observe(moment(TokensCounted(1, Usage(1000, 100)), [], 0.0))
-
-    observer.ended(EndReason.AGENT_END)
-
-    assert telemetry.value(
-        "agent_llm_cost_total", model="scripted:", currency="CHF"
-    ) == pytest.approx(0.02)
+    assert "price" not in summary_of(*asked, facts=facts, models="so")
+    assert "price" not in summary_of(facts=facts)
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    """The one that was asked has cost nothing."""
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
     observer.observe(moment(TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
@@ -220,7 +199,7 @@ def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     ],
 )
 def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
-    """A slip of the pen stops the start with one line."""
+    """A wrong file stops the start with one line."""
     (tmp_path / "prices.toml").write_text(text)
 
     with pytest.raises(PricesError, match=r"^PRICES_FILE: .*prices\.toml: "):
@@ -228,13 +207,12 @@ def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
 
 
 def test_file_of_prices_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    """It was asked for."""
     with pytest.raises(PricesError, match=r"^PRICES_FILE: "):
         read_prices(tmp_path / "prices.toml")
 
 
 def test_shipped_prices_can_be_read() -> None:
-    """Each model of it has all its prices, and reading the cache is cheaper than writing it."""
+    """Each model has all its prices, and reading the cache costs less than writing it."""
     prices = read_prices(ROOT / "configuration" / "prices.toml")
 
     assert len(prices.models) >= 5
@@ -244,7 +222,6 @@ def test_shipped_prices_can_be_read() -> None:
 
 
 def test_version_of_the_code_is_that_of_the_project() -> None:
-    """Receipts name what `pyproject.toml` names."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
     assert f'\nversion = "{agent.__version__}"\n' in project

@@ -5,7 +5,6 @@ Grafana itself is in no registry that tests may rely on: the structure is tested
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from itertools import combinations, pairwise
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.observability.shipped import (
-    DASHBOARD,
     PROVISIONING,
     dashboard,
     exported,
@@ -52,7 +50,6 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 def test_every_metric_that_is_asked_for_is_exported() -> None:
-    """In queries and in the lists to choose from; a graph of nothing looks like peace."""
     known = set().union(*exported().values())
 
     choices = [each["query"]["query"] for each in variables().values()]
@@ -63,7 +60,6 @@ def test_every_metric_that_is_asked_for_is_exported() -> None:
 
 
 def test_every_metric_is_shown_or_has_a_reason() -> None:
-    """Whoever adds a metric decides here who looks at it."""
     shown = metrics_in(" ".join(target.expr for target in targets()))
     hidden = {name for name, samples in exported().items() if not samples & shown}
 
@@ -71,7 +67,6 @@ def test_every_metric_is_shown_or_has_a_reason() -> None:
 
 
 def test_rows_are_what_operators_ask_about() -> None:
-    """From the callers to the wire."""
     rows = [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"]
 
     assert rows == [
@@ -86,7 +81,6 @@ def test_rows_are_what_operators_ask_about() -> None:
 
 
 def test_panels_need_no_plugin_and_have_numbers_of_their_own() -> None:
-    """Grafana shows one of two with the same number."""
     kinds = {panel["type"] for panel in dashboard()["panels"]}
     numbers = Counter(panel["id"] for panel in dashboard()["panels"])
 
@@ -95,7 +89,6 @@ def test_panels_need_no_plugin_and_have_numbers_of_their_own() -> None:
 
 
 def test_no_panel_lies_on_another_or_beside_the_grid() -> None:
-    """What overlaps is moved by Grafana, and a row tears apart."""
     placed = [(panel["title"], cells(panel)) for panel in dashboard()["panels"]]
 
     assert [(a, b) for (a, x), (b, y) in combinations(placed, 2) if x & y] == []
@@ -103,7 +96,6 @@ def test_no_panel_lies_on_another_or_beside_the_grid() -> None:
 
 
 def test_every_query_has_a_legend_and_asks_the_chosen_source() -> None:
-    """Also when Grafana has several sources."""
     wrong = [
         (panel["title"], target["refId"])
         for panel in panels()
@@ -118,7 +110,7 @@ def test_every_query_has_a_legend_and_asks_the_chosen_source() -> None:
 
 
 def test_legends_name_labels_that_the_query_keeps() -> None:
-    """A label that was summed away is an empty word."""
+    """A label that is summed away is empty."""
     torn = [
         (target.panel, label)
         for target in targets()
@@ -131,7 +123,7 @@ def test_legends_name_labels_that_the_query_keeps() -> None:
 
 
 def test_zero_that_stands_for_nothing_is_no_line_beside_others() -> None:
-    """`or` adds whatever has other labels: beside lines with a name it would draw one without."""
+    """`or` would add a line without a name if the labels differ."""
     torn = [
         target.panel
         for target in targets()
@@ -149,7 +141,6 @@ def _grouped(expr: str) -> list[set[str]]:
 
 
 def test_variables_are_those_the_queries_use() -> None:
-    """Each is offered, and each that is offered does something."""
     offered = {each["name"] for each in dashboard()["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", " ".join(target.expr for target in targets())))
 
@@ -159,14 +150,12 @@ def test_variables_are_those_the_queries_use() -> None:
 
 @pytest.mark.parametrize("variable", ["instance", "use_case"])
 def test_choices_are_labels_of_a_metric_that_is_there_early(variable: str) -> None:
-    """The list asks for the label of its name."""
     query = variables()[variable]["query"]["query"]
 
     assert re.fullmatch(rf"label_values\(agent_\w+, {variable}\)", query)
 
 
 def test_models_to_choose_from_are_those_asked_first_and_those_that_answered() -> None:
-    """Each has figures that the other lacks."""
     query = variables()["model"]["query"]["query"]
 
     names = "agent_llm_requests_total|agent_llm_tokens_total"
@@ -174,17 +163,8 @@ def test_models_to_choose_from_are_those_asked_first_and_those_that_answered() -
 
 
 def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:
-    """With the variables that docs/operate/watch.md names."""
     [source] = read_yaml(PROVISIONING / "datasources" / "prometheus.yml")["datasources"]
     [folder] = read_yaml(PROVISIONING / "dashboards" / "voice-agent.yml")["providers"]
 
     assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
     assert (folder["type"], folder["options"]) == ("file", {"path": "${GRAFANA_DASHBOARDS}"})
-
-
-def test_dashboard_can_be_imported_into_any_grafana() -> None:
-    """It brings no number of its own, and is the same in every one."""
-    loaded = dashboard()
-
-    assert (loaded["id"], loaded["uid"]) == (None, "voice-agent")
-    assert json.loads(DASHBOARD.read_text(encoding="utf-8")) == loaded

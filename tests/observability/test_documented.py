@@ -34,7 +34,6 @@ def exported() -> dict[str, str]:
 
 
 def test_every_metric_named_in_prose_is_exported() -> None:
-    """Also outside of the table."""
     named = {name for page in PAGES for name in _NAME.findall(page.read_text(encoding="utf-8"))}
 
     assert len(named) > 40
@@ -42,7 +41,7 @@ def test_every_metric_named_in_prose_is_exported() -> None:
 
 
 def test_metrics_of_the_cloud_template_are_written() -> None:
-    """What alarms, dashboard and scaling take from us is in the line for CloudWatch."""
+    """The metrics that alarms, dashboard and scaling of the template use."""
     template = (ROOT / "cloud-deploy-infra-template.yml").read_text(encoding="utf-8")
     alarms = re.findall(r"Namespace: (\w+)\n +MetricName: (\w+)", template)
     graphs = re.findall(r'\["(VoiceAgent)", "(\w+)", "Service"', template)
@@ -91,7 +90,7 @@ def counted_in(source: Path) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def test_every_count_names_a_metric_and_its_labels() -> None:
-    """A wrong one would be found when it is counted, perhaps in the middle of a call."""
+    """Otherwise it would raise when it is counted, in the middle of a call."""
     sources = set((ROOT / "agent").rglob("*.py")) - {Path(metrics.__file__)}
     counted = {each for source in sources for each in counted_in(source)}
 

@@ -1,4 +1,4 @@
-"""What is shipped, against a real service and a real Prometheus: nothing asks in vain.
+"""Shipped queries and rules have data from a real service in a real Prometheus.
 
 A service is scraped while calls are played twice, so that everything that is counted was seen to
 rise. Then each query of the dashboard and what each alert looks at must have data: numbers, and
@@ -104,17 +104,14 @@ def _without_data(asked: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def test_every_query_of_the_dashboard_has_data(watched: Watched) -> None:
-    """As Grafana asks, with everything chosen."""
     assert [asked for asked, values in watched.panels.items() if not values] == []
 
 
 def test_every_alert_looks_at_data(watched: Watched) -> None:
-    """An alert on nothing never fires."""
     assert _without_data(watched.alerts) == []
 
 
 def test_every_rule_is_evaluated_and_records_something(watched: Watched) -> None:
-    """By Prometheus itself, without a fault."""
     assert watched.sick_rules == {}
     assert _without_data(watched.recordings) == []
 
@@ -144,7 +141,6 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
 
 
 def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
-    """Some figures that are known beforehand."""
     assert watched.recordings["voice_agent:calls:limit"] == [100.0]
     assert watched.alerts["VoiceAgentModelBreakerOpen"] == [1.0]
     assert watched.alerts["VoiceAgentCallsRefused"] == [2.0]
@@ -160,6 +156,6 @@ def test_what_was_played_is_what_the_rules_say(watched: Watched) -> None:
 
 
 def test_tokens_are_those_of_the_model_that_answered(watched: Watched) -> None:
-    """Each reply is the second model's; the first one has never come to an end."""
+    """The second model answers; the first one always fails."""
     assert watched.tokens["openai:shaky"] == []
     assert sum(watched.tokens["offline:"]) > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from agent.errors import AgentError, StoreError, ToolError, UseCaseError
 from agent.observability import configure_logging
 from agent.ports import Item
 from agent.store.sqlite import SqliteStore
-from benchmarks.planted import found, person, plant
+from benchmarks.planted import found, plant
 from tests.fakes import MemoryStore
 from tests.servers import heard_out, serving, settings_for, staged
 from tests.system.test_call import offline, seeded
@@ -27,7 +26,7 @@ _CALLS = 50
 async def test_nothing_of_a_caller_is_in_logs_or_metrics(
     table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fifty people tell all about themselves, in words, keys and frames that nobody can read."""
+    """Fifty callers give personal data in words, keys and malformed frames."""
     configure_logging("info", "json")
     store = await SqliteStore.open(table)
 
@@ -48,7 +47,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
 async def test_request_nobody_can_read_is_a_line_without_its_bytes(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The HTTP library would write the header over several lines, with a traceback."""
+    """By default aiohttp logs the header over several lines with a traceback."""
     configure_logging("info", "json")
 
     async with serving(settings_for(table)) as server:
@@ -92,7 +91,7 @@ class _FaultyStore(MemoryStore):
 async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
     table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
 ) -> None:
-    """What the table or a record lacks is told; any other text may be somebody's."""
+    """The text of any other exception may hold personal data."""
     configure_logging("info", "json")
     store = _FaultyStore()
     store.fault = fault
@@ -111,7 +110,6 @@ async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
 async def test_call_that_fails_says_why_in_the_words_of_operators_only(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a webhook does."""
     configure_logging("info", "json")
     store = _FaultyStore()
     await seeded(store)
@@ -133,7 +131,7 @@ async def test_call_that_fails_says_why_in_the_words_of_operators_only(
 async def test_what_is_asked_for_is_in_the_log(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The search finds what is there: the same calls, with personal values let through."""
+    """Proves that the search of the tests above finds personal data."""
     configure_logging("info", "json", with_personal=True)
     store = await SqliteStore.open(table)
 
@@ -142,11 +140,3 @@ async def test_what_is_asked_for_is_in_the_log(
     await store.close()
 
     assert people[0].first in found(people, capsys.readouterr().err)
-
-
-def test_marks_of_two_people_have_nothing_in_common() -> None:
-    """Or one would be taken for the other."""
-    chance = random.Random(0)  # noqa: S311 (reproducible, no secret)
-    people = [person(chance) for _ in range(200)]
-
-    assert len({mark for one in people for mark in one.marks}) == 6 * 200

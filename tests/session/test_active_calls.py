@@ -11,9 +11,9 @@ from tests.scripted import ScriptedLine, ScriptedModel, Stage
 from tests.virtual_time import run_virtually
 
 
-def counted(told: list[int]) -> ActiveCalls:
-    """Lines of a process with one seat; `told` is how many calls were in progress."""
-    return ActiveCalls(Admission(1, lambda: 0.0), told.append)
+def counting(counts: list[int]) -> ActiveCalls:
+    """Calls of a process with one slot; `counts` collects the numbers of sessions."""
+    return ActiveCalls(Admission(1, lambda: 0.0), counts.append)
 
 
 def session() -> Session:
@@ -33,7 +33,7 @@ def test_process_is_quiet_without_slot_and_session() -> None:
     """A terminal call has no slot; a connection that is being opened has no session."""
 
     async def main() -> list[bool]:
-        calls = counted([])
+        calls = counting([])
         seen = [await is_quiet(calls)]
         with calls.in_progress("CA1", session()):
             with calls.in_progress("CA2", session()):
@@ -50,13 +50,13 @@ def test_process_is_quiet_without_slot_and_session() -> None:
 
 
 def test_number_of_sessions_is_reported_whenever_it_changes() -> None:
-    told: list[int] = []
+    counts: list[int] = []
 
     async def main() -> None:
-        calls = counted(told)
+        calls = counting(counts)
         with calls.in_progress("CA1", session()), calls.in_progress("CA1", session()):
             pass
 
     run_virtually(main())
 
-    assert told == [1, 2, 1, 0]
+    assert counts == [1, 2, 1, 0]

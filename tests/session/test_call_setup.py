@@ -18,7 +18,7 @@ from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
 from agent.usecases.versions import Versions
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
-from tests.scripted import ScriptedModel
+from tests.scripted import ScriptedLine, ScriptedModel
 from tests.servers import opening, settings_for
 from tests.stores import CountingStore
 from tests.virtual_time import run_virtually
@@ -31,7 +31,6 @@ TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title"
 
 
 def calls_over(store: Store, **environment: str) -> CallManager:
-    """Nobody talks on them, so they have no facts to keep."""
     resources = Resources(
         store,
         Journals(store, lambda: NOW, uncounted, max),
@@ -59,7 +58,7 @@ async def publish(store: Store, record: Item) -> Versions:
 
 
 async def ring(calls: CallManager, call_sid: str, caller: str) -> str:
-    """Set a call up; the prompt it is led by."""
+    """Set a call up; returns its CallSid."""
     await calls.prepare({"CallSid": call_sid, "From": caller})
     await calls.until_quiet()
     return call_sid
@@ -101,6 +100,26 @@ def test_another_use_case_costs_one_more_request() -> None:
 
     assert seconds == 3.0
     assert sorted(asked) == ["get", "get_many", "merge", "put", "query_index"]
+
+
+async def test_session_item_is_read_once_for_a_connection() -> None:
+    """When the token is spent; again only if it was incomplete then."""
+    store = CountingStore(await configured())
+    calls = calls_over(store)
+    requests: list[list[str]] = []
+    for call_sid in ("CA01", "CA02"):
+        prepared = await calls.prepare({"CallSid": call_sid, "From": ADA})
+        await calls.until_quiet()
+        if call_sid == "CA02":
+            opened = await store.get(call_sid, "connection") or {}
+            await store.put({name: opened[name] for name in opened if name != "systemPrompt"})
+        spent = await calls.spend_token(call_sid, prepared.token)
+        store.asked.clear()
+        await calls.run(call_sid, ScriptedLine([]), spent)
+        await calls.until_quiet()
+        requests.append([each for each in store.asked if each.startswith("get")])
+
+    assert requests == [["get"], ["get", "get_many", "get"]]
 
 
 @pytest.mark.parametrize(

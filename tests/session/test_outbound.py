@@ -16,7 +16,7 @@ from agent.session.outbound import (
     record_call,
     take_turn,
 )
-from agent.usecases.use_case import UseCase
+from agent.usecases import UseCase
 from tests.fakes import Clock, MemoryStore
 from tests.servers import settings_for
 from tests.virtual_time import run_virtually

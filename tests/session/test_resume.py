@@ -18,12 +18,12 @@ NOW = 1_000.0
 async def test_connections_are_numbered_from_one() -> None:
     store = MemoryStore()
 
-    lines = [
+    attempts = [
         await begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW + 100 * n)
         for n in range(3)
     ]
 
-    assert lines == [
+    assert attempts == [
         ResumeAttempt(1, ResumeCause.LOST),
         ResumeAttempt(2, ResumeCause.LOST),
         ResumeAttempt(3, ResumeCause.LOST),
@@ -39,7 +39,7 @@ async def test_two_processes_get_two_numbers() -> None:
             for n in range(3)
         ]
 
-    numbers = [line.number for line in (task.result() for task in tasks) if line]
+    numbers = [attempt.number for attempt in (task.result() for task in tasks) if attempt]
     assert sorted(numbers) == [1, 2, 3]
 
 
@@ -103,7 +103,7 @@ async def test_attempt_that_always_collides_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "line"),
+    ("item", "attempt"),
     [
         ({}, None),
         (
@@ -115,5 +115,5 @@ async def test_attempt_that_always_collides_is_given_up() -> None:
         ({"resumeNumber": 2, "resumeCause": "boredom"}, None),
     ],
 )
-def test_session_item_holds_the_latest_attempt(item: Item, line: ResumeAttempt | None) -> None:
-    assert latest_attempt(item) == line
+def test_session_item_holds_the_latest_attempt(item: Item, attempt: ResumeAttempt | None) -> None:
+    assert latest_attempt(item) == attempt

@@ -30,45 +30,30 @@ async def _line(name: str, region: str = REGION) -> str:
     return line
 
 
-def _other_keys(table: Any) -> None:
-    table["KeySchema"] = [{"AttributeName": "pk1", "KeyType": "HASH"}]
+def _index(table: Any) -> Any:
+    return table["GlobalSecondaryIndexes"][0]
 
 
-def _no_sort_key(table: Any) -> None:
-    del table["KeySchema"][1]
-
-
-def _number_as_key(table: Any) -> None:
-    table["AttributeDefinitions"][1]["AttributeType"] = "N"
-
-
-def _other_name(table: Any) -> None:
-    table["GlobalSecondaryIndexes"][0]["IndexName"] = "index-2"
-
-
-def _other_index_keys(table: Any) -> None:
-    table["GlobalSecondaryIndexes"][0]["KeySchema"][0]["AttributeName"] = "sk"
-
-
-def _no_index_sort_key(table: Any) -> None:
-    del table["GlobalSecondaryIndexes"][0]["KeySchema"][1]
+KEYS = "its keys are not pk and sk, both text"
+NO_INDEX = f"it has no index {INDEX} on pk1 and sk1, both text"
 
 
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
-        (_other_keys, "its keys are not pk and sk, both text"),
-        (_no_sort_key, "its keys are not pk and sk, both text"),
-        (_number_as_key, "its keys are not pk and sk, both text"),
-        (_other_name, f"it has no index {INDEX} on pk1 and sk1, both text"),
-        (_other_index_keys, f"it has no index {INDEX} on pk1 and sk1, both text"),
-        (_no_index_sort_key, f"it has no index {INDEX} on pk1 and sk1, both text"),
+        (lambda it: it.update(KeySchema=[{"AttributeName": "pk1", "KeyType": "HASH"}]), KEYS),
+        (lambda it: it["KeySchema"].pop(), KEYS),
+        (lambda it: it["AttributeDefinitions"][1].update(AttributeType="N"), KEYS),
+        (lambda it: _index(it).update(IndexName="index-2"), NO_INDEX),
+        (lambda it: _index(it)["KeySchema"][0].update(AttributeName="sk"), NO_INDEX),
+        (lambda it: _index(it)["KeySchema"].pop(), NO_INDEX),
     ],
+    ids=["other keys", "no sort key", "number", "other index", "other index keys", "no index sort"],
 )
 async def test_a_table_of_another_shape_is_refused(
     sdk: Any, table_name: str, spoil: Callable[[Any], None], fault: str
 ) -> None:
-    spoiled = deepcopy(dict(TABLE))
+    spoiled = deepcopy(TABLE)
     spoil(spoiled)
     _declare_keys_only(spoiled)
     await sdk.create_table(TableName=f"{table_name}-spoiled", **spoiled)
@@ -101,43 +86,40 @@ async def test_a_table_in_another_region_is_refused(table_name: str) -> None:
     assert line == f"TABLE_NAME: table {table_name} in eu-central-2: there is no such table"
 
 
+NO_PERMISSION, BAD_CREDENTIALS = "these credentials have no permission for", "the credentials are"
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "fault"),
+    [
+        ("GetItem", "AccessDeniedException", f"{NO_PERMISSION} GetItem"),
+        ("Query", "AccessDeniedException", f"{NO_PERMISSION} Query"),
+        ("GetItem", "UnrecognizedClientException", f"{BAD_CREDENTIALS} refused"),
+        ("GetItem", "ExpiredTokenException", f"{BAD_CREDENTIALS} refused"),
+        ("GetItem", "ThrottlingException", "it cannot be used now: GetItem"),
+    ],
+)
+async def test_refused_check_stops_the_start(
+    proxy: Proxy, table_name: str, operation: str, code: str, fault: str
+) -> None:
+    proxy.plan(operation, *[faults.refuse(code)] * 3)
+
+    detail = "" if fault.startswith(NO_PERMISSION) else f": {code}"
+    assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}{detail}"
+
+
 @pytest.mark.parametrize(
     ("operation", "planned", "fault"),
     [
-        (
-            "GetItem",
-            [faults.refuse("AccessDeniedException")],
-            "these credentials have no permission for GetItem",
-        ),
-        (
-            "Query",
-            [faults.refuse("AccessDeniedException")],
-            "these credentials have no permission for Query",
-        ),
-        (
-            "GetItem",
-            [faults.refuse("UnrecognizedClientException")],
-            "the credentials are refused: UnrecognizedClientException",
-        ),
-        (
-            "GetItem",
-            [faults.refuse("ExpiredTokenException")],
-            "the credentials are refused: ExpiredTokenException",
-        ),
-        (
-            "GetItem",
-            [faults.refuse("ThrottlingException")] * 3,
-            "it cannot be used now: GetItem: ThrottlingException",
-        ),
-        ("GetItem", [faults.fail] * 3, "it cannot be used now: GetItem: 503"),
-        ("Query", [faults.hang_up] * 3, "it cannot be reached now: ConnectionClosedError"),
-        ("GetItem", [faults.keep_answer] * 3, "it cannot be reached now: ReadTimeoutError"),
+        ("GetItem", faults.fail, "it cannot be used now: GetItem: 503"),
+        ("Query", faults.hang_up, "it cannot be reached now: ConnectionClosedError"),
+        ("GetItem", faults.keep_answer, "it cannot be reached now: ReadTimeoutError"),
     ],
 )
 async def test_a_table_that_does_not_serve_us_stops_the_start(
-    proxy: Proxy, table_name: str, operation: str, planned: list[Fault], fault: str
+    proxy: Proxy, table_name: str, operation: str, planned: Fault, fault: str
 ) -> None:
-    proxy.plan(operation, *planned)
+    proxy.plan(operation, *[planned] * 3)
 
     assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}"
 

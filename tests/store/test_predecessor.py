@@ -1,7 +1,7 @@
-"""A table of the predecessor, or of its sibling, served as it is.
+"""The table of the predecessor, or of its sibling, is served as it is.
 
 Each file of `predecessor/` is one item as `aws dynamodb put-item --item` takes it, with invented
-people. Calls are set up and run by the code of production, at a time before the items expire.
+people. Calls run through the production code, at a time when none of the items has expired.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from agent.store.call_state.call_item import TokenUse, record_of_call, spend_tok
 from agent.store.call_state.history_loader import load_history
 from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, IdempotencyStore
+from agent.usecases import Profile, UseCase, profile
 from agent.usecases import record as records
 from agent.usecases.folders import load_document
 from agent.usecases.seed import seed_file
-from agent.usecases.use_case import Profile, UseCase, profile
 from agent.usecases.versions import canary_in_progress, intact_version
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import Server, settings_for, staged
@@ -69,7 +69,7 @@ async def empty(
 
 @pytest.fixture
 async def store(empty: Store) -> Store:
-    """With all that the predecessor's loaders and calls have left there."""
+    """With all items that the predecessor's loaders and calls have written."""
     for path in FILES:
         await empty.put(load_document(path))
     return empty
@@ -101,7 +101,7 @@ WARNINGS = {
     "apartmentSearchUseCase": [DROPPED],
     "restaurantMessagesUseCase": [DROPPED],
 }
-"""What may be remarked about each record."""
+"""The remarks on each record."""
 
 VOICES = {
     "restaurantOrderingUseCase": (
@@ -123,13 +123,14 @@ VOICES = {
 
 
 async def parsed(store: Store, name: str) -> tuple[UseCase, tuple[str, ...]]:
-    """A record of the table as the service reads it, and what is remarked about it."""
+    """A record of the table as the service reads it, and its warnings."""
     record = await store.get(name, records.CONFIGURATION)
     assert record is not None
     return records.parse_use_case(record, SPECS)
 
 
 async def test_every_record_is_listed(store: Store) -> None:
+    """By the index, which has nothing else."""
     names = [name for name, _, _ in await records.use_cases(store)]
 
     assert names == sorted(WARNINGS) == sorted(VOICES)
@@ -137,6 +138,7 @@ async def test_every_record_is_listed(store: Store) -> None:
 
 @pytest.mark.parametrize("name", WARNINGS)
 async def test_every_record_is_read_with_these_remarks_only(store: Store, name: str) -> None:
+    """Tools and keys as JSON text, an attribute the relay does not know."""
     use_case, warnings = await parsed(store, name)
 
     assert list(warnings) == [f"{name}.{warning}" for warning in WARNINGS[name]]
@@ -145,6 +147,7 @@ async def test_every_record_is_read_with_these_remarks_only(store: Store, name: 
 
 
 async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
+    """With its quotes and lines."""
     use_case, _ = await parsed(store, "encodedPromptUseCase")
 
     assert use_case.prompt == (
@@ -152,7 +155,8 @@ async def test_encoded_prompt_is_the_text_it_encodes(store: Store) -> None:
     )
 
 
-async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
+async def test_unknown_tools_and_keys_are_tolerated(store: Store) -> None:
+    """A key whose tool does not exist has no handler."""
     guide, _ = await parsed(store, "albertEinsteinUseCase")
     reception, _ = await parsed(store, "defaultUseCase")
 
@@ -164,9 +168,10 @@ async def test_leftover_tool_and_lost_key_do_no_harm(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", VOICES)
-async def test_call_is_set_up_and_led_by_every_record(
+async def test_every_record_answers_a_call(
     tmp_path: Path, store: Store, clock: Clock, name: str
 ) -> None:
+    """With its voice and greeting, and with replies of a model."""
     await store.merge(IDA, "profile", {"useCase": name})
 
     async with serving(tmp_path, store, clock) as server:
@@ -192,6 +197,7 @@ async def test_call_is_set_up_and_led_by_every_record(
 async def test_key_of_an_old_record_runs_its_tool_on_old_data(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
+    """The sentence is spoken, the tool is forced, its result is spoken."""
     async with serving(tmp_path, store, clock) as server, server.twilio.call(From=TOM) as call:
         await call.play_out()
         await call.press("2")
@@ -203,6 +209,7 @@ async def test_key_of_an_old_record_runs_its_tool_on_old_data(
 async def test_prompt_is_filled_for_a_caller_of_the_old_table(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
+    """Every occurrence, with name and address of the profile."""
     async with serving(tmp_path, store, clock) as server:
         relay = await server.relay(From=IDA)
         (item,) = await server.items(relay.fields["CallSid"], "connection")
@@ -215,7 +222,10 @@ async def test_prompt_is_filled_for_a_caller_of_the_old_table(
     assert "<<" not in prompt
 
 
-async def test_history_of_the_old_table_is_told(tmp_path: Path, store: Store, clock: Clock) -> None:
+async def test_order_history_of_the_old_table_is_in_the_prompt(
+    tmp_path: Path, store: Store, clock: Clock
+) -> None:
+    """Without address, with misspelled remarks, of the sibling; not without items."""
     record = {"prompt": "Sell pizza. <<CALLER_HISTORY>>"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
     sibling = load_document(FOLDER / "order-sibling.json")
@@ -241,6 +251,7 @@ async def test_history_of_the_old_table_is_told(tmp_path: Path, store: Store, cl
 async def test_reception_offers_the_other_records(
     tmp_path: Path, store: Store, clock: Clock
 ) -> None:
+    """Title, description and key of each, in the prompt."""
     await store.merge(TOM, "profile", {"useCase": "defaultUseCase"})
 
     async with serving(tmp_path, store, clock) as server:
@@ -254,7 +265,7 @@ async def test_reception_offers_the_other_records(
 
 
 async def test_profiles_are_read(store: Store) -> None:
-    """With an address or without one, by number or by identity (A9)."""
+    """With an address or without one, by number or by identity."""
     assert [await profile(store, caller) for caller in (IDA, TOM, "client:wren")] == [
         Profile(IDA, "Ida", "Quill", "ida@example.com", "restaurantOrderingUseCase"),
         Profile(TOM, "Tom", "Sedge", "", "apartmentSearchUseCase"),
@@ -265,8 +276,9 @@ async def test_profiles_are_read(store: Store) -> None:
 async def test_record_loaded_as_a_file_is_a_version_and_served(
     tmp_path: Path, empty: Store, clock: Clock
 ) -> None:
+    """What `seed --profile FILE` does to a document of the old loaders."""
     for path in FILES:
-        await seed_file(empty, path, now=NOW)
+        await seed_file(empty, path, SPECS, now=NOW)
 
     record = await empty.get("restaurantOrderingUseCase", "configuration") or {}
     theirs = load_document(FOLDER / "record-restaurant.json")
@@ -278,8 +290,8 @@ async def test_record_loaded_as_a_file_is_a_version_and_served(
     assert reply.text
 
 
-async def test_session_of_the_predecessor_is_read_and_opens_no_line(store: Store) -> None:
-    """It has no token, so no socket can open its call."""
+async def test_session_of_the_predecessor_is_read_and_opens_no_socket(store: Store) -> None:
+    """Its prompt is filled already; it has no token, so no socket can take its call."""
     session = await store.get(CALL, "connection") or {}
     record = await store.get(str(session["useCase"]), "configuration") or {}
 
@@ -319,8 +331,14 @@ TOLD = ToolResult(
 )
 
 
-async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
+async def test_chat_of_the_predecessor_is_loaded(store: Store) -> None:
+    """One item per tool result, found by its key's suffix after the message that asked.
+
+    Ids get the form every provider accepts, and both results stand in one message.
+    """
     facts = (await load_history(store, CALL)).facts
+    history = History(facts)
+    history.append(CallerSaid("One thing more."))
 
     assert facts == [
         CallerSaid("One small Lanternfish to go, how long does it take?"),
@@ -330,13 +348,6 @@ async def test_chat_of_the_predecessor_is_read_back(store: Store) -> None:
         CallerSaid("Thank you."),
         AgentSaid("Half an hour. See you soon, Ida!"),
     ]
-
-
-async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) -> None:
-    history = History((await load_history(store, CALL)).facts)
-
-    history.append(CallerSaid("One thing more."))
-
     assert history.messages(10_000) == (
         Message(Role.CALLER, (Text("One small Lanternfish to go, how long does it take?"),)),
         Message(Role.AGENT, (Text("One small Lanternfish, I write it down."), ORDER, TIME)),
@@ -346,8 +357,8 @@ async def test_chat_of_the_predecessor_makes_messages_for_a_model(store: Store) 
     )
 
 
-async def test_chat_of_the_sibling_is_passed_over(store: Store) -> None:
-    """They are in the form of OpenAI, under a connection id, and expire in a day."""
+async def test_chat_of_the_sibling_is_ignored(store: Store) -> None:
+    """Its messages lie under the id of a connection, and expire after a day: no call can resume."""
     assert len(await store.query(CONNECTION, "chat::")) == 5
     assert (await load_history(store, CONNECTION)).facts == []
 
@@ -374,7 +385,8 @@ async def _told(toolbox: CallToolExecutor, name: str, **arguments: object) -> An
     return json.loads(outcome.content)
 
 
-async def test_past_orders_are_told(store: Store, clock: Clock) -> None:
+async def test_past_orders_are_read(store: Store, clock: Clock) -> None:
+    """Without an address, without items, with either spelling of the remarks."""
     toolbox = _call(store, clock, IDA, "restaurantOrderingUseCase", "CA1")
 
     told = await _told(toolbox, "CheckPastOrdersFunction")
@@ -407,11 +419,11 @@ async def test_past_orders_are_told(store: Store, clock: Clock) -> None:
         (TOM, "CA5e1f00000000000000000000000ab12c", []),
         ("", "CA5e1f00000000000000000000000cd34e", ["Thursday, March 5"]),
     ],
-    ids=["nobody else's", "of the call alone"],
 )
 async def test_past_orders_are_those_of_the_caller(
     store: Store, clock: Clock, caller: str, call_id: str, ordered: list[str]
 ) -> None:
+    """An unrecognised caller has those of the call alone."""
     toolbox = _call(store, clock, caller, "restaurantOrderingUseCase", call_id)
 
     told = await _told(toolbox, "CheckPastOrdersFunction")
@@ -419,19 +431,8 @@ async def test_past_orders_are_those_of_the_caller(
     assert [order["ordered"] for order in told["orders"]] == ordered
 
 
-async def test_order_of_the_sibling_is_told(store: Store, clock: Clock) -> None:
-    sibling = load_document(FOLDER / "order-sibling.json")
-    await store.put({**sibling, "pk": TOM})
-
-    told = await _told(
-        _call(store, clock, TOM, "restaurantOrderingUseCase", "CA1"), "CheckPastOrdersFunction"
-    )
-
-    assert [order["order_items"] for order in told["orders"]] == [["calzone"]]
-
-
 async def test_order_is_taken_by_the_old_record(store: Store, clock: Clock) -> None:
-    """It has no menu: the lines are those of the model, the total is ours."""
+    """It has no menu: the lines come from the model, the total from the service."""
     toolbox = _call(store, clock, IDA, "restaurantOrderingUseCase", "CA1")
     line = {"line_item": "small Lanternfish", "additonal_details": "olives", "line_amount": 14}
 
@@ -468,6 +469,7 @@ async def test_order_is_taken_by_the_old_record(store: Store, clock: Clock) -> N
 
 
 async def test_apartments_are_found(store: Store, clock: Clock) -> None:
+    """In data that is JSON text."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
 
     listed = await _told(toolbox, "ListAvailableApartmentsFunction", date="2026-04-10", budget=1500)
@@ -486,6 +488,7 @@ async def test_apartments_are_found(store: Store, clock: Clock) -> None:
 async def test_slot_of_the_old_table_is_booked_beside_an_old_booking(
     store: Store, clock: Clock
 ) -> None:
+    """The slot is removed, and both visits are the caller's."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
     wanted = {"date": "2026-03-06", "type": "in-person", "apartmentType": "studio"}
 
@@ -511,6 +514,7 @@ async def test_slot_of_the_old_table_is_booked_beside_an_old_booking(
 async def test_person_is_asked_for_in_the_words_of_the_old_schema(
     store: Store, clock: Clock
 ) -> None:
+    """The record's schema replaces the code's, so the model uses its names."""
     toolbox = _call(store, clock, TOM, "apartmentSearchUseCase", "CA1")
 
     told = await _told(

@@ -12,7 +12,7 @@ from agent.ports import Item
 from agent.tools import SPECS
 from agent.usecases.folders import load_record
 from tests.servers import serving, settings_for
-from tests.tools.peers import listed, over_pipes, peering, said, written
+from tests.tools.mcp_servers import listed, over_pipes, peering, said, written
 from tests.waiting import until
 
 STRANGER = "+15550100050"

@@ -25,7 +25,7 @@ from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.ports import LanguageModel
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, call, empty, fail, say, stall, think
@@ -87,7 +87,7 @@ def place(table: Path, environment: Callable[[str], None]) -> OpenPlace:
     return opened
 
 
-async def test_order_by_a_model_of_bedrock_is_stored_and_told(place: OpenPlace) -> None:
+async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPlace) -> None:
     script = [
         say("A large pepperoni for pickup, is that right?", gap=0.002),
         say("Right away. ") + call("PlaceOrderFunction", ORDER, gap=0.002),

@@ -1,4 +1,4 @@
-"""What every tool promises, whatever it does."""
+"""The contract of every tool, built-in or declared."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
-from agent.tools import SPECS, TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
+from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
+from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
-from agent.usecases.use_case import Profile
 from tests.fakes import MemoryStore
 from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
@@ -62,7 +62,7 @@ FITTING: Mapping[str, dict[str, object]] = {
 
 
 class Agreeing:
-    """`requests.Sender` whose other side says yes to everything."""
+    """An `HttpSender` whose server accepts everything."""
 
     hosts = HostAllowlist.read("api.example.com")
 
@@ -105,7 +105,7 @@ CONFIGURED = (
         )
     ),
 )
-"""Tools that are configuration keep the same promises."""
+"""Declared tools keep the same contract."""
 EVERY = (*TOOLS, *CONFIGURED)
 
 GARBAGE = [
@@ -139,7 +139,7 @@ def caller_of(store: MemoryStore, at: float = AFTERNOON) -> CallContext:
 
 
 async def served() -> MemoryStore:
-    """The table in the middle of a call that has placed an order and booked a tour."""
+    """The table during a call that has placed an order and booked a tour."""
     store = await seeded()
     salad = [{"line_item": "House Salad"}]
     await told(caller_of(store), "PlaceOrderFunction", current_order=salad, order_type="pickup")
@@ -154,10 +154,6 @@ async def run(tool: Tool, arguments: str) -> ToolOutcome:
 
 def test_every_tool_has_an_example_here() -> None:
     assert list(FITTING) == [tool.spec.name for tool in EVERY]
-
-
-def test_no_two_tools_share_a_name() -> None:
-    assert len(SPECS) == len(TOOLS)
 
 
 @every_tool

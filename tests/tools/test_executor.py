@@ -1,4 +1,4 @@
-"""What becomes of a tool call: an outcome, whatever happens."""
+"""Every tool call has an outcome."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agent.tools import CallContext, CallToolExecutor, Tool, WithEffect, tool
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 
+DOUBT = " It is not known whether it took effect; calling it again the same way is safe."
 Number = Annotated[int, Meta(description="A number.")]
 
 
@@ -41,8 +42,8 @@ def answering(value: object, *, max_result_chars: int = 4_000) -> Tool:
     return answer
 
 
-def failing(error: Exception) -> Tool:
-    @tool("FailFunction")
+def failing(error: Exception, side_effect: SideEffect = SideEffect.NONE) -> Tool:
+    @tool("FailFunction", side_effect=side_effect)
     async def fail(call: CallContext) -> None:
         """Fail."""
         raise error
@@ -65,12 +66,15 @@ async def double(call: CallContext, number: Number, times: Number = 2) -> int:
     return number * times
 
 
-async def test_a_tool_is_given_its_call_and_its_arguments() -> None:
-    assert await run(double, '{"number": 21}') == ToolOutcome('{"result":42}')
-
-
-async def test_a_number_written_as_text_is_a_number() -> None:
-    assert await run(double, '{"number": "3", "times": null}') == ToolOutcome('{"result":6}')
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [('{"number": 21}', 42), ('{"number": "3", "times": null}', 6)],
+    ids=["given", "converted from text"],
+)
+async def test_a_tool_gets_its_arguments_and_its_result_is_an_object(
+    arguments: str, result: int
+) -> None:
+    assert await run(double, arguments) == ToolOutcome(f'{{"result":{result}}}')
 
 
 @pytest.mark.parametrize("written", ['"three"', "3.5", "true", '"3x"', "[3]"])
@@ -116,6 +120,9 @@ async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
         ({"at": datetime(2026, 3, 5, tzinfo=UTC)}, '{"at":"2026-03-05T00:00:00Z"}'),
         ({"tags": {"one"}, "raw": b"x"}, '{"tags":["one"],"raw":"eA=="}'),
         ({1: float("nan")}, '{"1":null}'),
+        ({"name": "A\ud83d."}, '{"name": "A."}'),
+        ("A\ude00.", '{"result": "A."}'),
+        (["\ud83d\ude00", "\ud83d"], '{"result": ["\\ud83d\\ude00", ""]}'),
     ],
 )
 async def test_every_value_becomes_a_json_object(value: object, text: str) -> None:
@@ -160,60 +167,28 @@ async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exceptio
     ]
 
 
-async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
-    @tool("FailFunction", side_effect=SideEffect.IDEMPOTENT)
-    async def fail(call: CallContext) -> None:
-        """Fail."""
-        raise ValueError
-
-    assert error_of(await run(fail)) == (
-        "The tool failed because of a technical problem on our side. "
-        "It is not known whether it took effect; calling it again the same way is safe."
-    )
-
-
 async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
     assert error_of(await run(answering(object()))).startswith("The tool failed")
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        ({"name": "A\ud83d."}, '{"name": "A."}'),
-        ("A\ude00.", '{"result": "A."}'),
-        (["\ud83d\ude00", "\ud83d"], '{"result": ["\\ud83d\\ude00", ""]}'),
-    ],
-)
-async def test_half_a_character_does_not_spoil_a_result(answer: object, told: str) -> None:
-    @tool("OddFunction", side_effect=SideEffect.ONCE)
-    async def odd(call: CallContext) -> object:
-        """Answer oddly."""
-        return answer
-
-    assert await run(odd) == ToolOutcome(told)
-
-
 async def test_half_a_character_does_not_spoil_an_error() -> None:
-    @tool("OddFunction")
-    async def odd(call: CallContext) -> object:
-        """Refuse oddly."""
-        raise ToolError("No A\ud83d.")
+    made = failing(ToolError("No A\ud83d."))
 
-    assert await run(odd) == ToolOutcome('{"error": "No A."}', is_error=True)
+    assert await run(made) == ToolOutcome('{"error": "No A."}', is_error=True)
 
 
-async def test_a_slow_tool_is_stopped() -> None:
-    outcome = await run(waiting(SideEffect.NONE, 0.01))
+@pytest.mark.parametrize("side_effect", SideEffect)
+async def test_a_slow_tool_is_stopped(side_effect: SideEffect) -> None:
+    error = error_of(await run(waiting(side_effect, 0.01)))
 
-    assert error_of(outcome) == "WaitFunction took longer than 0.01 seconds and was stopped."
+    doubt = DOUBT if side_effect is not SideEffect.NONE else ""
+    assert error == f"WaitFunction took longer than 0.01 seconds and was stopped.{doubt}"
 
 
-async def test_a_slow_tool_with_side_effects_may_have_had_them() -> None:
-    error = error_of(await run(waiting(SideEffect.ONCE, 0.01)))
+async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
+    error = error_of(await run(failing(ValueError(), SideEffect.IDEMPOTENT)))
 
-    assert error.endswith(
-        "It is not known whether it took effect; calling it again the same way is safe."
-    )
+    assert error == f"The tool failed because of a technical problem on our side.{DOUBT}"
 
 
 async def test_cancellation_passes_through() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -105,11 +104,3 @@ def test_the_menu_has_the_size_of_the_predecessors() -> None:
         "calzone": 4,
     }
     assert len(menu.toppings) == 13
-
-
-def test_the_example_callers_are_routed_to_use_cases_that_exist() -> None:
-    files = sorted((CONFIGURATION / "profiles").glob("*.toml"))
-    profiles = [tomllib.loads(file.read_text()) for file in files]
-
-    assert [profile["caller"] for profile in profiles] == ["+15550100001", "+15550100002"]
-    assert {profile["use_case"] for profile in profiles} <= {f.name for f in USE_CASES}

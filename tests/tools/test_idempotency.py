@@ -1,4 +1,4 @@
-"""What the idempotency writes, and what it tells of an effect that was asked for before."""
+"""The records of the idempotency store, and its answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
 from agent.tools import TOOLS
-from agent.tools.idempotency import PERFORM_SECONDS, UNKNOWN, IdempotencyStore
+from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
 from tests.fakes import MemoryStore
-from tests.tools.mortal import (
+from tests.tools.failing_processes import (
     CALL,
     DEATHS,
     EPOCH,
@@ -27,7 +27,7 @@ from tests.tools.mortal import (
 from tests.virtual_time import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
-"""The touches of a process to which nothing happens."""
+"""The touches of a process without faults."""
 
 
 def test_a_key_depends_on_call_effect_and_content_alone() -> None:
@@ -73,12 +73,7 @@ async def test_an_effect_is_written_down_before_and_after() -> None:
         "sequence": 3,
         "expireAt": int(EPOCH) + 24 * 60 * 60,
     }
-    assert done == {
-        **started,
-        "state": "done",
-        "result": {"sid": "SM1"},
-        "sequence": 1_000_000,
-    }
+    assert done == {**started, "state": "done", "result": {"sid": "SM1"}, "sequence": 1_000_000}
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
@@ -461,11 +456,6 @@ async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
         await IdempotencyStore(Restless(), CALL, lambda: 0.0).once(
             "e", 1, {}, perform, repeatable=False
         )
-
-
-def test_the_model_is_told_what_to_do_about_the_unknown() -> None:
-    assert "not known whether" in UNKNOWN
-    assert "Do not try it again" in UNKNOWN
 
 
 def test_no_tool_with_effects_is_stopped_before_the_idempotency_store_can_tell() -> None:

@@ -1,4 +1,4 @@
-"""Whatever dies or fails, and whenever: an effect happens once at the most, and nobody is lied to.
+"""Property: whatever fails, an effect happens at most once and every answer is true.
 
 First every moment of one process and of two, one after the other; then up to three processes at
 once, with the moments, the delays and the clocks chosen by Hypothesis.
@@ -19,7 +19,17 @@ from structlog.testing import capture_logs
 
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock
-from tests.tools.mortal import DEATHS, EPOCH, Asker, Fate, Mortal, Orders, Texts, Told, World
+from tests.tools.failing_processes import (
+    DEATHS,
+    EPOCH,
+    Asker,
+    Fate,
+    Mortal,
+    Orders,
+    Texts,
+    Told,
+    World,
+)
 from tests.virtual_time import run_virtually
 
 BOTH_KINDS = pytest.mark.parametrize("is_repeatable", [True, False])
@@ -27,20 +37,20 @@ BOTH_KINDS = pytest.mark.parametrize("is_repeatable", [True, False])
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process: when it asks, how slow its touches are, and what becomes of them."""
+    """One process: when it asks, how slow its touches are, and their fates."""
 
     fates: Mapping[int, Fate]
     starts: float = 0.0
     pauses: tuple[float, ...] = (0.0,)
     skew: float = 0.0
     asks: int = 1
-    """How many times, one after the other."""
+    """Requests in sequence."""
     tasks: int = 1
-    """How many ask at the same time."""
+    """Concurrent tasks."""
 
 
 async def live(world: World, lives: Sequence[Life]) -> list[Told]:
-    """What each who asked was told, once nothing is under way any more."""
+    """The answers to all requests, after everything has ended."""
 
     async def ask(asker: Asker, life: Life) -> list[Told]:
         await asyncio.sleep(life.starts)
@@ -56,7 +66,7 @@ async def live(world: World, lives: Sequence[Life]) -> list[Told]:
 
 
 async def check(world: World, told: Sequence[Told], lives: Sequence[Life]) -> None:
-    """All that was promised, of what was told and of what a sound process is told later."""
+    """Check the promises for these answers and for later requests of a sound process."""
     fates = {fate for life in lives for fate in life.fates.values()}
     is_slow = any(pause >= 1 for life in lives for pause in life.pauses)
     results = [each.result for each in told if each.kind == "done"]

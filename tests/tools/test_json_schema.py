@@ -1,4 +1,4 @@
-"""Schemas and descriptions of strangers: made plain, or refused."""
+"""Schemas: rewritten plainly, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table and the calls that tests of tools start from."""
+"""The table and the calls that tests of tools begin with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.call.actions import Standing, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.ports import Item, Messenger, Store
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore
 
 CONFIGURATION = Path(__file__).parents[2] / "configuration"
@@ -37,7 +37,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 class DistantStore(MemoryStore):
-    """A table that is not reached at once, so that tools running side by side do interleave."""
+    """A table that yields before it answers, so that concurrent tools interleave."""
 
     async def get(self, pk: str, sk: str) -> Item | None:
         await asyncio.sleep(0)
@@ -75,9 +75,9 @@ def _day(found: re.Match[str]) -> str:
 
 
 async def contents(store: MemoryStore) -> list[Item]:
-    """Everything tools may write: what belongs to the caller, to the call, and the free slots.
+    """All items tools may write: the caller's, the call's, and the free slots.
 
-    Without the owners of entries of the idempotency store: those are numbers by chance.
+    Without the owners of idempotency records, which are random.
     """
     partitions = (ADA, CALL_ID, "availableApartmentAppointments")
     items = [item for pk in partitions for item in await store.query(pk)]
@@ -98,7 +98,7 @@ def call_of(
     to: str = RESTAURANT,
     turn: int = 0,
 ) -> CallContext:
-    """A call in which tools run; in `turn` the caller has answered all that was said before."""
+    """A call in which tools run; in `turn` the caller has answered everything before."""
     return CallContext(
         call_id=call_id,
         caller=caller,
@@ -117,25 +117,25 @@ def call_of(
 
 
 def standing_in(turn: int) -> Standing:
-    """Where tools are called in this turn of the caller: each turn has a hundred facts."""
+    """The standing of a tool call in this turn; each turn has a hundred facts."""
     return Standing(position=turn * 100 + 50, answered=turn * 100 - 2)
 
 
 async def run(call: CallContext, name: str, **arguments: object) -> ToolOutcome:
-    """Run a tool as the model would: by name, with JSON text."""
+    """Run a tool by name with JSON arguments."""
     used = ToolCall("call00001", name, json.dumps(arguments))
     return await CallToolExecutor(TOOLS, call).run(used, call.standing)
 
 
 async def told(call: CallContext, name: str, **arguments: object) -> Any:
-    """What the model reads of a tool that did not fail."""
+    """The result of a tool that must not fail."""
     outcome = await run(call, name, **arguments)
     assert not outcome.is_error, outcome.content
     return json.loads(outcome.content)
 
 
 async def refused(call: CallContext, name: str, **arguments: object) -> str:
-    """What the model reads of a tool that did fail."""
+    """The error of a tool that must fail."""
     outcome = await run(call, name, **arguments)
     assert outcome.is_error, outcome.content
     return str(json.loads(outcome.content)["error"])

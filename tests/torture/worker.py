@@ -26,7 +26,7 @@ from agent.store import open_store
 from agent.store.call_state.history_loader import load_history
 from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 from tests.fakes import MemoryMessenger
 from tests.torture import script
 

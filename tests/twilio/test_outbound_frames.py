@@ -45,7 +45,7 @@ from tests.twilio.schemas import INBOUND, OUTBOUND, check_outbound
         ),
     ],
 )
-def test_every_action_of_the_line_has_its_frame(action: TransportAction, frame: str) -> None:
+def test_every_action_of_the_transport_has_its_frame(action: TransportAction, frame: str) -> None:
     check_outbound(frame)
 
     assert render(action) == frame
@@ -112,7 +112,6 @@ def test_no_action_becomes_an_invalid_frame(action: TransportAction) -> None:
 
 @pytest.mark.parametrize("schema", [*INBOUND.values(), *OUTBOUND.values()])
 def test_the_schemas_are_schemas(schema: dict[str, object]) -> None:
-    """A mistake in a schema would otherwise accept anything."""
     Draft202012Validator.check_schema(schema)
 
 

@@ -48,8 +48,7 @@ async def dial(api: TwilioApi) -> str:
         return await asking.dial(ADA, OURS, URL, STATUS_URL)
 
 
-async def test_call_is_asked_for_with_all_that_matters(api: TwilioApi) -> None:
-    """Who, from where, what is asked when it is known who answers, and two limits of time."""
+async def test_request_for_a_call_has_every_field(api: TwilioApi) -> None:
     call_sid = await dial(api)
 
     assert call_sid == "CA" + "1".zfill(32)
@@ -76,10 +75,10 @@ async def test_call_is_asked_for_with_all_that_matters(api: TwilioApi) -> None:
         ((429, 20429), "Twilio refused: HTTP 429, code 20429"),
     ],
 )
-async def test_refusal_is_told_by_its_code_and_asked_once(
+async def test_refused_call_is_an_error_with_the_code_and_not_repeated(
     api: TwilioApi, refusal: tuple[int, int], detail: str
 ) -> None:
-    """Without Twilio's sentence, which may hold the number; nobody is called by a second try."""
+    """Without Twilio's text, which may contain the number."""
     api.refusal = refusal
 
     with pytest.raises(DialError) as caught:
@@ -90,8 +89,9 @@ async def test_refusal_is_told_by_its_code_and_asked_once(
 
 
 @pytest.mark.parametrize("status", [408, 500, 503])
-async def test_failure_of_twilio_may_have_made_the_call(api: TwilioApi, status: int) -> None:
-    """It is told so, and asked once."""
+async def test_failure_of_twilio_has_an_unknown_outcome_and_is_not_repeated(
+    api: TwilioApi, status: int
+) -> None:
     api.refusal = (status, 20500)
 
     with pytest.raises(DialError) as caught:
@@ -103,8 +103,7 @@ async def test_failure_of_twilio_may_have_made_the_call(api: TwilioApi, status: 
 
 
 @pytest.mark.parametrize("body", [" ", "<html>", "[]", "null", "7", "{}", '{"sid": null}'])
-async def test_answer_that_is_no_call_is_a_fault_and_not_a_crash(api: TwilioApi, body: str) -> None:
-    """Whatever stands between Twilio and us."""
+async def test_unreadable_answer_is_a_dial_error(api: TwilioApi, body: str) -> None:
     api.body = body
 
     with pytest.raises(DialError) as caught:
@@ -113,8 +112,7 @@ async def test_answer_that_is_no_call_is_a_fault_and_not_a_crash(api: TwilioApi,
     assert caught.value.fault is DialFault.UNREACHABLE
 
 
-async def test_api_that_is_away_is_a_fault() -> None:
-    """The port of a server that has gone."""
+async def test_unreachable_api_is_a_dial_error() -> None:
     async with twilio_api("SK1", "signing") as gone:
         pass
 
@@ -123,6 +121,21 @@ async def test_api_that_is_away_is_a_fault() -> None:
 
     assert caught.value.fault is DialFault.UNREACHABLE
     assert caught.value.detail == "Twilio gave no answer; whether it rings is not known"
+
+
+@pytest.mark.parametrize(
+    ("account", "missing", "credentials"),
+    [
+        (TwilioAccount(), "TWILIO_ACCOUNT_SID", ("", "")),
+        (TwilioAccount(ACCOUNT), "TWILIO_AUTH_TOKEN", (ACCOUNT, "")),
+        (TwilioAccount(ACCOUNT, "token"), "", (ACCOUNT, "token")),
+        (TwilioAccount(ACCOUNT, "token", "SK1", "secret"), "", ("SK1", "secret")),
+    ],
+)
+def test_account_prefers_its_api_key_and_names_the_missing_variable(
+    account: TwilioAccount, missing: str, credentials: tuple[str, str]
+) -> None:
+    assert (account.missing_variable, account.credentials) == (missing, credentials)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +166,7 @@ def test_status_tells_whether_nothing_was_done(status: int, is_certain: bool) ->
 
 
 class SilentCalls:
-    """Twilio's client, when nothing comes back."""
+    """A client that gets no answer."""
 
     @property
     def calls(self) -> SilentCalls:
@@ -163,9 +176,7 @@ class SilentCalls:
         await asyncio.sleep(24 * 3600)
 
 
-def test_api_that_does_not_answer_is_not_waited_for_long() -> None:
-    """Ten seconds."""
-
+def test_request_for_a_call_is_given_up_after_ten_seconds() -> None:
     async def main() -> tuple[DialFault, float]:
         began = asyncio.get_running_loop().time()
         with pytest.raises(DialError) as caught:
@@ -175,8 +186,7 @@ def test_api_that_does_not_answer_is_not_waited_for_long() -> None:
     assert run_virtually(main()) == (DialFault.UNREACHABLE, 10.0)
 
 
-async def test_status_is_twilios_word(api: TwilioApi) -> None:
-    """Looked up by the SID of the call."""
+async def test_status_of_a_call_is_returned_as_twilio_names_it(api: TwilioApi) -> None:
     api.statuses = ["ringing", "no-answer"]
 
     async with dialer(api.url) as asking:
@@ -218,7 +228,6 @@ def access(*, push: str = "", now: float | None = None) -> VoiceAccess:
 def test_token_grants_what_is_configured_and_nothing_else(
     push: str, voice: dict[str, object]
 ) -> None:
-    """Signed with the key's secret; without a push credential the app only calls."""
     now = int(time())
 
     text = access(push=push, now=now).issue("ada_1")
@@ -235,8 +244,7 @@ def test_token_grants_what_is_configured_and_nothing_else(
     }
 
 
-def test_token_is_of_no_use_after_ten_minutes() -> None:
-    """It begins a call and is then forgotten."""
+def test_token_expires_after_ten_minutes() -> None:
     fresh, stale = access(now=time() - 590), access(now=time() - 601)
 
     assert AccessToken.from_jwt(fresh.issue("ada"), SECRET).payload["grants"]["identity"] == "ada"
@@ -245,7 +253,6 @@ def test_token_is_of_no_use_after_ten_minutes() -> None:
 
 
 def test_secret_is_in_neither_the_token_nor_the_text_of_the_object() -> None:
-    """What is logged by accident tells nothing."""
     issuer = access()
 
     assert SECRET not in repr(issuer)

@@ -1,4 +1,4 @@
-"""New lines do without a provider of speech that has failed."""
+"""New sessions avoid a speech provider that failed; error codes of a session."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ def speech(clock: Clock) -> SpeechHealth:
     ],
 )
 def test_code_names_the_side_that_failed(code: int, side: SpeechSide | None) -> None:
-    """Of any other trouble the providers are not guilty."""
     assert failed_side(code) is side
 
 
@@ -74,7 +73,7 @@ def test_voice_attributes_exist() -> None:
 
 
 def test_backup_serves_for_a_minute(speech: SpeechHealth, clock: Clock) -> None:
-    """Only the side that failed changes, and what belongs to its provider."""
+    """Only the attributes of the failed side change."""
     speech.connected("CA1", RELAY, (), {})
 
     assert speech.failed("CA1", SpeechSide.VOICE) == "ElevenLabs"
@@ -85,7 +84,6 @@ def test_backup_serves_for_a_minute(speech: SpeechHealth, clock: Clock) -> None:
 
 
 def test_without_a_backup_the_next_provider_serves(speech: SpeechHealth) -> None:
-    """With a voice or a model that Twilio has for it."""
     speech.connected("CA1", RELAY, (), {})
     speech.failed("CA1", SpeechSide.VOICE)
     speech.failed("CA1", SpeechSide.TRANSCRIPTION)
@@ -101,7 +99,7 @@ def test_without_a_backup_the_next_provider_serves(speech: SpeechHealth) -> None
 
 
 def test_backup_that_fails_as_well_is_avoided(speech: SpeechHealth) -> None:
-    """The line knows which provider it had; with none left, the use case's own is asked."""
+    """With none left, the provider of the use case is used."""
     backups = {SpeechSide.VOICE: VOICE}
     told = []
     for _ in range(3):
@@ -113,8 +111,8 @@ def test_backup_that_fails_as_well_is_avoided(speech: SpeechHealth) -> None:
     assert speech.connected("CA1", RELAY, (), backups)[0] == RELAY
 
 
-def test_languages_change_with_the_line(speech: SpeechHealth) -> None:
-    """Those that have the provider, or inherit it; `multi` is known to it alone."""
+def test_languages_change_with_the_provider(speech: SpeechHealth) -> None:
+    """Those that name it or inherit it; `multi` is known to it alone."""
     languages = (
         {"code": "es-US", "ttsProvider": "ElevenLabs", "voice": "x"},
         {"code": "fr-FR", "ttsProvider": "Amazon", "voice": "Lea-Neural"},
@@ -134,7 +132,6 @@ def test_languages_change_with_the_line(speech: SpeechHealth) -> None:
 
 
 def test_other_language_gets_no_english_voice(speech: SpeechHealth) -> None:
-    """Twilio has a voice for it."""
     speech.failed("CA1", SpeechSide.VOICE, RELAY)
 
     relay, _ = speech.connected("CA2", {**RELAY, "language": "de-DE"}, (), {})
@@ -143,14 +140,12 @@ def test_other_language_gets_no_english_voice(speech: SpeechHealth) -> None:
     assert "voice" not in relay
 
 
-def test_unknown_line_blames_nobody(speech: SpeechHealth) -> None:
-    """Another process has connected it."""
+def test_failure_of_an_unknown_session_has_no_effect(speech: SpeechHealth) -> None:
     assert speech.failed("CA1", SpeechSide.VOICE) == ""
     assert speech.connected("CA2", RELAY, (), {})[0] == RELAY
 
 
-def test_lines_that_are_remembered_are_bounded(speech: SpeechHealth) -> None:
-    """The oldest is forgotten first."""
+def test_number_of_remembered_sessions_is_bounded(speech: SpeechHealth) -> None:
     for number in range(10_001):
         speech.connected(f"CA{number}", RELAY, (), {})
 

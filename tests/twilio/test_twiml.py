@@ -1,4 +1,4 @@
-"""What the carrier is told is well-formed, complete and says what we meant."""
+"""TwiML is well-formed and complete for any text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def _find(document: str, path: str) -> ET.Element:
 
 
 def test_a_call_is_connected_with_everything_it_needs() -> None:
-    """The whole document of a call, as it goes out."""
     document = connect(
         URL,
         ACTION,
@@ -68,7 +67,6 @@ def test_a_call_is_connected_with_everything_it_needs() -> None:
 
 
 def test_the_least_document_has_no_empty_attribute() -> None:
-    """Without greeting, settings, languages and parameters only the socket is named."""
     assert connect(URL, ACTION, {}) == (
         '<?xml version="1.0" encoding="UTF-8"?>'
         "<Response>"
@@ -80,14 +78,12 @@ def test_the_least_document_has_no_empty_attribute() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(ATTRIBUTES) - {"url", "welcomeGreeting"}))
 def test_every_attribute_of_the_relay_comes_out_as_spelled(name: str) -> None:
-    """A name the helper changed would be ignored by the relay without a word."""
     relay = _find(connect(URL, ACTION, {name: "x"}, greeting="Hi."), "Connect/ConversationRelay")
 
     assert relay.attrib == {"url": URL, "welcomeGreeting": "Hi.", name: "x"}
 
 
 def test_every_attribute_of_a_language_comes_out_as_spelled() -> None:
-    """The same for `<Language>`."""
     language = dict.fromkeys(LANGUAGE_ATTRIBUTES, "x")
 
     document = connect(URL, ACTION, {}, languages=[language])
@@ -96,7 +92,7 @@ def test_every_attribute_of_a_language_comes_out_as_spelled() -> None:
 
 
 def test_the_helper_leaves_camel_case_names_alone() -> None:
-    """Behaviour of twilio that we rely on and that it does not document."""
+    """Not documented by the library."""
     relay = Connect().conversation_relay(eotThreshold="0.7", ttsProvider="Google", newInY="1")
 
     assert relay.to_xml(xml_declaration=False) == (
@@ -104,8 +100,7 @@ def test_the_helper_leaves_camel_case_names_alone() -> None:
     )
 
 
-def test_a_record_cannot_replace_what_the_call_needs() -> None:
-    """Url and greeting of the call win over any attribute of the same name."""
+def test_url_and_greeting_of_the_call_win_over_attributes() -> None:
     attributes = {"url": "wss://elsewhere.example.com/", "welcomeGreeting": "Boo."}
 
     relay = _find(connect(URL, ACTION, attributes), "Connect/ConversationRelay")
@@ -113,15 +108,14 @@ def test_a_record_cannot_replace_what_the_call_needs() -> None:
     assert relay.attrib == {"url": URL}
 
 
-def test_a_socket_on_the_way_to_a_test_needs_no_certificate() -> None:
-    """A local relay may be dialled in clear."""
+def test_a_local_socket_may_use_ws() -> None:
     document = connect("ws://localhost:3000/", ACTION, {})
 
     assert _find(document, "Connect/ConversationRelay").attrib == {"url": "ws://localhost:3000/"}
 
 
 def test_only_a_socket_can_be_connected() -> None:
-    """The relay fails with 64102 on any other scheme."""
+    """Twilio reports 64102 otherwise (https://www.twilio.com/docs/api/errors/64102)."""
     with pytest.raises(ValueError, match="must begin with wss://"):
         connect("https://voice.example.com/relay", ACTION, {})
 
@@ -136,7 +130,6 @@ _XML_TEXT = st.text(
 @example("\r\n<&>\"']]>", "\U0010ffff")
 @example(" ", "\n")
 def test_any_text_survives_the_document(greeting: str, value: str) -> None:
-    """Greeting and parameters arrive as they were, whatever characters they have."""
     document = connect(URL, ACTION, {}, parameters={"p": value}, greeting=greeting)
 
     relay = _find(document, "Connect/ConversationRelay")
@@ -147,13 +140,11 @@ def test_any_text_survives_the_document(greeting: str, value: str) -> None:
 @given(st.text(st.characters(codec=None)))
 @example("\x00\x0b\ud800\uffff")
 def test_no_text_makes_the_document_unreadable(text: str) -> None:
-    """Characters that XML cannot hold are left out, wherever a text goes."""
     _read(connect(URL, ACTION, {"hints": text}, parameters={text: text}, greeting=text))
     _read(say_and_hang_up(text, language=text))
 
 
 def test_a_character_that_xml_cannot_hold_is_left_out() -> None:
-    """The rest of the text stays."""
     document = connect(
         URL, ACTION, {}, parameters={"p\x00": "a\x0bb\ud800c", "\x01": "d"}, greeting="\x07"
     )
@@ -163,100 +154,66 @@ def test_a_character_that_xml_cannot_hold_is_left_out() -> None:
     assert [p.attrib for p in relay] == [{"name": "p", "value": "abc"}]
 
 
-def test_a_sentence_can_be_said_without_the_relay() -> None:
-    assert say_and_hang_up("Sorry & goodbye.\x00") == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        "<Response><Say>Sorry &amp; goodbye.</Say><Hangup /></Response>"
-    )
-    assert say_and_hang_up("Adiós.", language="es-US") == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<Response><Say language="es-US">Adiós.</Say><Hangup /></Response>'
-    )
-
-
-@pytest.mark.parametrize(
-    ("destination", "element"),
-    [
-        ("+15550003333", "<Number>+15550003333</Number>"),
-        ("sip:desk@pbx.example.com?x=1&y=2", "<Sip>sip:desk@pbx.example.com?x=1&amp;y=2</Sip>"),
-        ("SIPS:desk@pbx.example.com", "<Sip>SIPS:desk@pbx.example.com</Sip>"),
-    ],
-)
-def test_a_person_is_dialled_by_number_or_sip(destination: str, element: str) -> None:
-    """The caller hears ringing until the person answers, and the action URL gets the result."""
-    assert dial(destination, caller_id="+15550002222", action_url="/twiml/action?dial=1") == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<Response><Dial action="/twiml/action?dial=1" answerOnBridge="true"'
-        f' callerId="+15550002222" method="POST" timeout="20">{element}</Dial></Response>'
-    )
-
-
-def test_a_person_can_be_shown_the_callers_own_number() -> None:
-    """Without a caller id there is no such attribute."""
-    assert dial("+15550003333", caller_id="", action_url="/a", timeout_seconds=5) == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<Response><Dial action="/a" answerOnBridge="true" method="POST" timeout="5">'
-        "<Number>+15550003333</Number></Dial></Response>"
-    )
-
-
-def test_a_user_of_an_app_is_dialled_and_told() -> None:
-    """What an app is told are parameters of the call; an empty one is left out."""
-    parameters = {"reason": 'a "bill" & co', "summary": ""}
-
-    assert dial("client:ada_1", caller_id="", action_url="/a", parameters=parameters) == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        '<Response><Dial action="/a" answerOnBridge="true" method="POST" timeout="20">'
-        "<Client><Identity>ada_1</Identity>"
-        '<Parameter name="reason" value="a &quot;bill&quot; &amp; co" /></Client>'
-        "</Dial></Response>"
-    )
-    assert "<Client><Identity>ada_1</Identity></Client>" in dial(
-        "client:ada_1", caller_id="", action_url="/a"
-    )
-
-
-def test_a_caller_waits_in_a_queue() -> None:
-    assert enqueue("bills & co", action_url="/a?b=1&c=2") == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response>'
-        '<Enqueue action="/a?b=1&amp;c=2" method="POST">bills &amp; co</Enqueue></Response>'
-    )
-
-
-def test_a_call_becomes_a_task() -> None:
-    """Its attributes are JSON; the workflow's own priority needs no attribute."""
-    task = {"reason": 'a "bill" <b>', "slots": {"día": "5\x00\uffff"}}
-
-    document = enqueue_task("WW1", task, priority=0, action_url="/a")
-
-    assert document == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response>'
-        '<Enqueue action="/a" method="POST" workflowSid="WW1"><Task priority="0">'
-        '{"reason": "a \\"bill\\" &lt;b&gt;", "slots": {"día": "5\\u0000"}}'
-        "</Task></Enqueue></Response>"
-    )
-    assert "<Task>{}</Task>" in enqueue_task("WW1", {}, priority=None, action_url="/a")
-
-
-@given(st.dictionaries(st.text(st.characters(codec=None)), st.text(st.characters(codec=None))))
-def test_no_text_makes_a_task_unreadable(task: dict[str, str]) -> None:
-    """XML around, JSON inside, whatever a caller has said."""
-    document = enqueue_task("WW1", task, priority=None, action_url="/a")
-
-    assert isinstance(json.loads(_find(document, "Enqueue/Task").text or ""), dict)
-
-
-def test_a_switchboard_is_asked_to_call_somebody_else() -> None:
-    """Twilio ends any other call (https://www.twilio.com/docs/api/errors/13801)."""
-    assert refer("sip:desk@pbx.example.com?X-A=1&X-B=2", action_url="/a") == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response><Refer action="/a" method="POST">'
-        "<Sip>sip:desk@pbx.example.com?X-A=1&amp;X-B=2</Sip></Refer></Response>"
-    )
+SIP = "sip:desk@pbx.example.com"
 
 
 @pytest.mark.parametrize(
     ("document", "verbs"),
     [
+        (hang_up(), "<Hangup />"),
+        (say_and_hang_up("Sorry & bye.\x00"), "<Say>Sorry &amp; bye.</Say><Hangup />"),
+        (
+            say_and_hang_up("Adiós.", language="es-US"),
+            '<Say language="es-US">Adiós.</Say><Hangup />',
+        ),
+        (
+            dial("+15550003333", caller_id="+15550002222", action_url="/a?dial=1"),
+            '<Dial action="/a?dial=1" answerOnBridge="true" callerId="+15550002222"'
+            ' method="POST" timeout="20"><Number>+15550003333</Number></Dial>',
+        ),
+        (
+            dial(f"{SIP}?x=1&y=2", caller_id="", action_url="/a", timeout_seconds=5),
+            '<Dial action="/a" answerOnBridge="true" method="POST" timeout="5">'
+            f"<Sip>{SIP}?x=1&amp;y=2</Sip></Dial>",
+        ),
+        (
+            dial(SIP.replace("sip", "SIPS"), caller_id="", action_url="/a"),
+            '<Dial action="/a" answerOnBridge="true" method="POST" timeout="20">'
+            "<Sip>SIPS:desk@pbx.example.com</Sip></Dial>",
+        ),
+        (
+            dial(
+                "client:ada_1",
+                caller_id="",
+                action_url="/a",
+                parameters={"reason": 'a "bill" & co', "summary": ""},
+            ),
+            '<Dial action="/a" answerOnBridge="true" method="POST" timeout="20">'
+            "<Client><Identity>ada_1</Identity>"
+            '<Parameter name="reason" value="a &quot;bill&quot; &amp; co" /></Client></Dial>',
+        ),
+        (
+            enqueue("bills & co", action_url="/a?b=1&c=2"),
+            '<Enqueue action="/a?b=1&amp;c=2" method="POST">bills &amp; co</Enqueue>',
+        ),
+        (
+            enqueue_task(
+                "WW1",
+                {"reason": 'a "bill" <b>', "slots": {"día": "5\x00\uffff"}},
+                priority=0,
+                action_url="/a",
+            ),
+            '<Enqueue action="/a" method="POST" workflowSid="WW1"><Task priority="0">'
+            '{"reason": "a \\"bill\\" &lt;b&gt;", "slots": {"día": "5\\u0000"}}</Task></Enqueue>',
+        ),
+        (
+            enqueue_task("WW1", {}, priority=None, action_url="/a"),
+            '<Enqueue action="/a" method="POST" workflowSid="WW1"><Task>{}</Task></Enqueue>',
+        ),
+        (
+            refer(f"{SIP}?X-A=1&X-B=2", action_url="/a"),
+            f'<Refer action="/a" method="POST"><Sip>{SIP}?X-A=1&amp;X-B=2</Sip></Refer>',
+        ),
         (
             redirect("https://eu.example.com/twiml?a=1&b=2"),
             '<Redirect method="POST">https://eu.example.com/twiml?a=1&amp;b=2</Redirect>',
@@ -271,14 +228,20 @@ def test_a_switchboard_is_asked_to_call_somebody_else() -> None:
         (enqueue("desk", sentence=" "), "<Enqueue>desk</Enqueue>"),
     ],
 )
-def test_a_call_is_sent_elsewhere(document: str, verbs: str) -> None:
-    """With a sentence and a pause before, if there are any."""
-    assert document == (f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>')
+def test_each_document_has_its_verbs(document: str, verbs: str) -> None:
+    """An empty attribute or parameter is left out, and what XML cannot hold."""
+    assert document == f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>'
 
 
-def test_a_call_is_hung_up_or_over() -> None:
-    assert hang_up() == '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'
+def test_document_of_a_call_that_is_over_is_empty() -> None:
     assert empty() == '<?xml version="1.0" encoding="UTF-8"?><Response />'
+
+
+@given(st.dictionaries(st.text(st.characters(codec=None)), st.text(st.characters(codec=None))))
+def test_no_text_makes_a_task_unreadable(task: dict[str, str]) -> None:
+    document = enqueue_task("WW1", task, priority=None, action_url="/a")
+
+    assert isinstance(json.loads(_find(document, "Enqueue/Task").text or ""), dict)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who counts as a caller we can recognise."""
+"""Which callers are recognised."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KEYS = {
     ],
 )
 def test_numbers_and_clients_are_recognised(caller: str, identity: str) -> None:
-    """What is kept for them is found when they ring again."""
+    """Their items are found in the next call."""
     assert identify(caller) == identity
 
 
@@ -46,7 +46,7 @@ def test_numbers_and_clients_are_recognised(caller: str, identity: str) -> None:
     ],
 )  # fmt: skip
 def test_all_others_are_the_unknown_caller(caller: str) -> None:
-    """They share no profile because they share a word, and reach no other item of the table."""
+    """They share no profile, and reach no other item of the table."""
     assert identify(caller) == UNKNOWN
 
 
@@ -56,8 +56,8 @@ def test_all_others_are_the_unknown_caller(caller: str) -> None:
      "outofarea"],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["+{}", "+1{}", "{}", "1{}", " +{} ", "client:{}"])
-def test_a_word_for_no_number_is_nobody_in_any_spelling(word: str, form: str) -> None:
-    """As letters and as the keys of a telephone, with the code of North America and without."""
+def test_a_word_for_no_number_is_the_unknown_caller_in_any_spelling(word: str, form: str) -> None:
+    """As letters and as keys, with and without the code of North America."""
     keys = "".join(_KEYS[letter] for letter in word)
     assert identify(form.format(word)) == identify(form.format(word.upper())) == UNKNOWN
     if not form.startswith("client:"):
@@ -67,7 +67,7 @@ def test_a_word_for_no_number_is_nobody_in_any_spelling(word: str, form: str) ->
 
 @pytest.mark.parametrize("zero", ["\u0660", "\u06f0", "\u0966", "\uff10"])
 def test_digits_are_ascii_digits(zero: str) -> None:
-    """Arabic, Persian, Devanagari and full-width digits are none in a number of a telephone."""
+    """Arabic, Persian, Devanagari and full-width digits are refused."""
     foreign = "".join(chr(ord(zero) + int(digit)) for digit in "5550100001")
     assert identify(f"+1{foreign}") == UNKNOWN
     assert not is_telephone_number(f"+1{foreign}")
@@ -76,7 +76,7 @@ def test_digits_are_ascii_digits(zero: str) -> None:
 
 
 def test_numbers_beside_the_spelled_words_are_telephones() -> None:
-    """One digit more or less, and another country."""
+    """One digit more or less, or another country."""
     for number in ("+73787428331", "+26669668", "+442562533", "+15552562533", "+18656696687"):
         assert identify(number) == number
         assert is_telephone_number(number)
@@ -84,12 +84,12 @@ def test_numbers_beside_the_spelled_words_are_telephones() -> None:
 
 @pytest.mark.parametrize("text", ["", "15550100001", "+15550100001\n", " +15550100001", "+1555"])
 def test_a_telephone_number_is_exact(text: str) -> None:
-    """Nothing stands around it: it goes to the carrier as it is."""
+    """It is sent to the carrier as it is."""
     assert not is_telephone_number(text)
 
 
-def test_the_beginning_of_a_number_is_a_code() -> None:
-    """One digit or more, up to a whole number."""
+def test_a_prefix_is_one_digit_or_more() -> None:
+    """Up to a whole number."""
     assert all(map(is_number_prefix, ("+1", "+1555", "+4144", "+15550100001")))
     assert not any(map(is_number_prefix, ("", "+", "1", "+0", "+1 555", "+1555\n", "+" + "1" * 16)))
 
@@ -103,7 +103,7 @@ def test_the_beginning_of_a_number_is_a_code() -> None:
     ],
 )  # fmt: skip
 def test_a_whole_number_is_its_digits(text: str, number: int | None) -> None:
-    """Whatever Python's own `int` takes besides."""
+    """`int` of Python accepts more."""
     assert whole_number(text, 100) == number
 
 
@@ -116,8 +116,8 @@ _PASSED = {
 
 @pytest.mark.parametrize("suffix", ["", "-Diverted", "-Passthrough", "-SomethingNew"])
 @pytest.mark.parametrize("level", "ABC")
-def test_an_attestation_is_as_good_as_its_level(level: str, suffix: str) -> None:
-    """Whether the call was diverted or passed through; one that failed counts for nothing."""
+def test_an_attestation_counts_by_its_level(level: str, suffix: str) -> None:
+    """Also if the call was diverted or passed through; a failed one is never trusted."""
     passed = f"TN-Validation-Passed-{level}{suffix}"
     failed = f"TN-Validation-Failed-{level}{suffix}"
 
@@ -140,6 +140,6 @@ def test_a_failed_validation_is_never_trusted(verstat: str) -> None:
     ["", " ", "NULL", "No-TN-Validation", "TN-Validation-Passed", "TN-Validation-Passed-D",
      "TN-Validation-Passed-AB", "TN-Validation-Passed-", "verified"],
 )  # fmt: skip
-def test_a_number_nobody_vouched_for_is_trusted_only_by_default(verstat: str) -> None:
-    """Most carriers of the world attest nothing."""
+def test_a_number_without_attestation_is_trusted_only_by_default(verstat: str) -> None:
+    """Most carriers do not sign their calls."""
     assert {least for least in ATTESTATIONS if is_trusted(verstat, least)} == {"failed"}

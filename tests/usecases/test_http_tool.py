@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_declared_tool_is_a_tool_like_any_other(folder: Path) -> None:
-    """To the model, to the conversation, and to a key."""
+    """For the model, for the conversation, and for a key."""
     use_case, warnings = parse_use_case(load_record(folder, TOOLS), TOOLS)
 
     assert warnings == ()
@@ -99,8 +100,8 @@ def test_declared_tool_is_a_tool_like_any_other(folder: Path) -> None:
     assert use_case.keypad == {"1": KeyBinding("One moment.", "OrderStatus")}
 
 
-def test_record_keeps_the_declaration_in_the_words_of_the_file(folder: Path) -> None:
-    """As text, since tables of a database do not keep every number; the words stand once."""
+def test_record_holds_the_declaration_as_the_file_has_it(folder: Path) -> None:
+    """As text, because tables do not keep every number; `tools` holds the names alone."""
     record = load_record(folder, TOOLS)
 
     tables = json.loads(str(record["httpTools"]))
@@ -113,15 +114,15 @@ def test_record_keeps_the_declaration_in_the_words_of_the_file(folder: Path) -> 
 
 
 def test_record_may_hold_the_declaration_as_a_map(folder: Path) -> None:
-    """A person who edits the table need not write JSON into a text."""
+    """An author who edits the table need not write JSON into a text."""
     record = load_record(folder, TOOLS)
     as_map = {**record, "httpTools": json.loads(str(record["httpTools"]))}
 
     assert parse_use_case(as_map, TOOLS) == parse_use_case(record, TOOLS)
 
 
-def test_tool_that_is_declared_and_not_offered_is_not_there(folder: Path) -> None:
-    """`tools` of a record, or of one call, says what is offered."""
+def test_declared_tool_that_is_not_offered_is_ignored(folder: Path) -> None:
+    """`tools` of a record, or of one call, names the offered ones."""
     record = {**load_record(folder, TOOLS), "tools": "[]", "dtmfHandlers": "{}"}
 
     use_case, _ = parse_use_case(record, TOOLS)
@@ -130,7 +131,7 @@ def test_tool_that_is_declared_and_not_offered_is_not_there(folder: Path) -> Non
 
 
 def test_tool_that_cannot_be_used_here_is_left_out_with_a_line(folder: Path) -> None:
-    """The rest of the use case serves; the key is told to the model like any other."""
+    """The rest of the use case is used; the key has no handler."""
     use_case, warnings = parse_use_case(
         load_record(folder, TOOLS),
         TOOLS,
@@ -149,48 +150,43 @@ def test_tool_that_cannot_be_used_here_is_left_out_with_a_line(folder: Path) -> 
 
 
 def test_check_names_file_and_field_of_what_cannot_be_used(folder: Path) -> None:
-    """With the present settings; each tool is told."""
-    faults = check(
+    """With the present settings, one line for each tool."""
+    errors = check(
         folder.parents[1],
         TOOLS,
         lambda _: "headers.Authorization: ORDERS_TOKEN is not set",
     )
 
-    assert faults == [
+    assert errors == [
         "use-cases/orders/use-case.toml: "
         f"http_tools.{name}.headers.Authorization: ORDERS_TOKEN is not set"
         for name in ("OrderStatus", "Remind")
     ]
 
 
+NOT_A_URL = "is not https://host/path, with the host written out"
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "fault"),
+    ("before", "after", "error"),
     [
-        ("OrderStatus", "Book", "http_tools.Book: is the name of a built-in tool"),
-        (
-            "https:",
-            "ftp:",
-            "http_tools.OrderStatus.url: is not https://host/path, with the host written out",
-        ),
-        (
-            'method = "POST"',
-            'method = "TRACE"',
-            "http_tools.Remind.method: Invalid enum value 'TRACE'",
-        ),
+        ("OrderStatus", "Book", "Book: is the name of a built-in tool"),
+        ("https:", "ftp:", f"OrderStatus.url: {NOT_A_URL}"),
+        ('method = "POST"', 'method = "TRACE"', "Remind.method: Invalid enum value 'TRACE'"),
         (
             "timeout = 4",
             "time_limit = 4",
-            "http_tools.OrderStatus: Object contains unknown field `time_limit`",
+            "OrderStatus: Object contains unknown field `time_limit`",
         ),
         (
             'type = "integer"',
             'type = "object"',
-            "http_tools.OrderStatus.parameters.number.type: Invalid enum value 'object'",
+            "OrderStatus.parameters.number.type: Invalid enum value 'object'",
         ),
     ],
 )
-def test_fault_of_a_declaration_stops_the_loading(
-    folder: Path, before: str, after: str, fault: str
+def test_error_of_a_declaration_stops_the_loading(
+    folder: Path, before: str, after: str, error: str
 ) -> None:
     """One line with file and field."""
     path = folder / "use-case.toml"
@@ -199,11 +195,11 @@ def test_fault_of_a_declaration_stops_the_loading(
     with pytest.raises(UseCaseError) as caught:
         load_record(folder, TOOLS)
 
-    assert str(caught.value) == f"{path}: {fault}"
+    assert str(caught.value) == f"{path}: http_tools.{error}"
 
 
 @pytest.mark.parametrize("raw", ["{", "[1]", '"x"', '{"A": 1}', 3])
-def test_attribute_that_is_no_table_is_a_fault(raw: object) -> None:
+def test_attribute_that_is_no_table_is_an_error(raw: object) -> None:
     """Not an empty list of tools."""
     with pytest.raises(UseCaseError, match=r"^httpTools"):
         read_http_tools(raw, "httpTools")
@@ -220,128 +216,95 @@ GOOD: dict[str, Any] = {"description": "Looks.", "url": "https://api.example.com
 PARAMETERS: dict[str, Any] = {"a": TEXT, "b": TEXT}
 
 
+BAD_DECLARATIONS: list[tuple[dict[str, object], str]] = [
+    ({"description": ""}, "description: Expected `str` of length >= 1"),
+    ({"parameters": {"a": TEXT}}, "url: {b}: there is no such parameter"),
+    ({"parameters": {**PARAMETERS, "c": TEXT}}, "parameters.c: is used nowhere"),
+    ({"url": "https://api.example.com/{a}?{b}=1"}, "url: '{b}' cannot be a name of the query"),
+    (
+        {"url": "https://api.example.com/{a}?b={b}&c={call.token}"},
+        "url: {call.token}: there is no such parameter",
+    ),
+    ({"url": "https://api.example.com/{a}/é?b={b}"}, "url: 'é' must be percent-encoded"),
+    ({"url": "https://api.example.com/{a}/%2?b={b}"}, "url: '%2' must be percent-encoded"),
+    ({"url": "https://api.example.com/{a?b={b}"}, "url: a brace stands alone"),
+    ({"url": "https://api.example.com/{a}#{b}"}, f"url: {NOT_A_URL}"),
+    (
+        {"url": "https://api.example.com/{a}?b={b}&k=${KEY}"},
+        "url: {KEY}: there is no such parameter",
+    ),
+    ({"headers": {"X-A": "{a}\n"}}, "headers.X-A: holds characters no header may have"),
+    ({"headers": {"X-A": "${A B}"}}, "headers.X-A: 'A B' is not the name of a variable"),
+    ({"headers": {"X A": "1"}}, "headers.X A: is not a header name, or is set twice"),
+    (
+        {"headers": {"X-A": "1", "x-a": "2"}},
+        "headers.X-A: is not a header name, or is set twice",
+    ),
+    ({"headers": {"Host": "evil.example"}}, "headers.Host: is set by the service"),
+    (
+        {"headers": {"transfer-encoding": "chunked"}},
+        "headers.transfer-encoding: is set by the service",
+    ),
+    ({"body": {"x": 1}}, "body: a GET has none"),
+    ({"body": "{a}"}, "body: Expected `object | array | null`, got `str`"),
+    ({"method": "POST", "body": {"x": ["{c}"]}}, "body: {c}: there is no such parameter"),
+    ({"method": "POST", "body": {"x": "}"}}, "body: a brace stands alone"),
+    (
+        {"result": {"x": "status"}},
+        "result[...]: Expected `str` matching regex '^(/([^~]|~[01])*)?$'",
+    ),
+    ({"timeout": 60}, "timeout: Expected `float` <= 15.0"),
+    ({"method": "POST", "timeout": 8}, "timeout: 5 seconds at most with a side effect"),
+    ({"idempotency_key": True}, "idempotency_key: is for a tool with a side effect"),
+    (
+        {"method": "POST", "side_effect": "idempotent"},
+        "side_effect: a POST can be repeated with idempotency_key = true only",
+    ),
+    (
+        {"method": "PATCH", "side_effect": "idempotent"},
+        "side_effect: a PATCH can be repeated with idempotency_key = true only",
+    ),
+    ({"side_effect": "maybe"}, "side_effect: Invalid enum value 'maybe'"),
+]
+BAD_PARAMETERS: list[tuple[str, Mapping[str, object], str]] = [
+    ("a", {**TEXT, "required": False}, "url: {a}: must be required in a path"),
+    ("b", {}, "parameters.b: Object missing required field `description`"),
+    ("b-c", TEXT, "parameters.b-c: is not a name: letters, digits, underscores"),
+    ("call.id", TEXT, "parameters.call.id: is not a name: letters, digits, underscores"),
+    ("b", {**TEXT, "minimum": 1}, "parameters.b.minimum: does not apply to this type"),
+    (
+        "b",
+        {**TEXT, "type": "number", "enum": ["1"]},
+        "parameters.b.enum: does not apply to this type",
+    ),
+    ("b", {**TEXT, "enum": ["1", "1"]}, "parameters.b.enum: names a value twice"),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "changes", "fault"),
+    ("changes", "error"),
     [
-        ("A-B", {}, "A-B: is not a tool name: 1-64 letters, digits, underscores"),
-        ("T", {"description": ""}, "T.description: Expected `str` of length >= 1"),
-        ("T", {"parameters": {"a": TEXT}}, "T.url: {b}: there is no such parameter"),
-        ("T", {"parameters": {**PARAMETERS, "c": TEXT}}, "T.parameters.c: is used nowhere"),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "a": {**TEXT, "required": False}}},
-            "T.url: {a}: must be required in a path",
+        *BAD_DECLARATIONS,
+        *(
+            ({"parameters": {**PARAMETERS, name: table}}, error)
+            for name, table, error in BAD_PARAMETERS
         ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "b": {}}},
-            "T.parameters.b: Object missing required field `description`",
-        ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "b-c": TEXT}},
-            "T.parameters.b-c: is not a name: letters, digits, underscores",
-        ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "call.id": TEXT}},
-            "T.parameters.call.id: is not a name: letters, digits, underscores",
-        ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "b": {**TEXT, "minimum": 1}}},
-            "T.parameters.b.minimum: does not apply to this type",
-        ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "b": {**TEXT, "type": "number", "enum": ["1"]}}},
-            "T.parameters.b.enum: does not apply to this type",
-        ),
-        (
-            "T",
-            {"parameters": {**PARAMETERS, "b": {**TEXT, "enum": ["1", "1"]}}},
-            "T.parameters.b.enum: names a value twice",
-        ),
-        (
-            "T",
-            {"url": "https://api.example.com/{a}?{b}=1"},
-            "T.url: '{b}' cannot be a name of the query",
-        ),
-        (
-            "T",
-            {"url": "https://api.example.com/{a}?b={b}&c={call.token}"},
-            "T.url: {call.token}: there is no such parameter",
-        ),
-        ("T", {"url": "https://api.example.com/{a}/é?b={b}"}, "T.url: 'é' must be percent-encoded"),
-        (
-            "T",
-            {"url": "https://api.example.com/{a}/%2?b={b}"},
-            "T.url: '%2' must be percent-encoded",
-        ),
-        ("T", {"url": "https://api.example.com/{a?b={b}"}, "T.url: a brace stands alone"),
-        (
-            "T",
-            {"url": "https://api.example.com/{a}#{b}"},
-            "T.url: is not https://host/path, with the host written out",
-        ),
-        (
-            "T",
-            {"url": "https://api.example.com/{a}?b={b}&k=${KEY}"},
-            "T.url: {KEY}: there is no such parameter",
-        ),
-        ("T", {"headers": {"X-A": "{a}\n"}}, "T.headers.X-A: holds characters no header may have"),
-        ("T", {"headers": {"X-A": "${A B}"}}, "T.headers.X-A: 'A B' is not the name of a variable"),
-        ("T", {"headers": {"X A": "1"}}, "T.headers.X A: is not a header name, or is set twice"),
-        (
-            "T",
-            {"headers": {"X-A": "1", "x-a": "2"}},
-            "T.headers.X-A: is not a header name, or is set twice",
-        ),
-        ("T", {"headers": {"Host": "evil.example"}}, "T.headers.Host: is set by the service"),
-        (
-            "T",
-            {"headers": {"transfer-encoding": "chunked"}},
-            "T.headers.transfer-encoding: is set by the service",
-        ),
-        ("T", {"body": {"x": 1}}, "T.body: a GET has none"),
-        ("T", {"body": "{a}"}, "T.body: Expected `object | array | null`, got `str`"),
-        (
-            "T",
-            {"method": "POST", "body": {"x": ["{c}"]}},
-            "T.body: {c}: there is no such parameter",
-        ),
-        ("T", {"method": "POST", "body": {"x": "}"}}, "T.body: a brace stands alone"),
-        (
-            "T",
-            {"result": {"x": "status"}},
-            "T.result[...]: Expected `str` matching regex '^(/([^~]|~[01])*)?$'",
-        ),
-        ("T", {"timeout": 60}, "T.timeout: Expected `float` <= 15.0"),
-        ("T", {"method": "POST", "timeout": 8}, "T.timeout: 5 seconds at most with a side effect"),
-        ("T", {"idempotency_key": True}, "T.idempotency_key: is for a tool with a side effect"),
-        (
-            "T",
-            {"method": "POST", "side_effect": "idempotent"},
-            "T.side_effect: a POST can be repeated with idempotency_key = true only",
-        ),
-        (
-            "T",
-            {"method": "PATCH", "side_effect": "idempotent"},
-            "T.side_effect: a PATCH can be repeated with idempotency_key = true only",
-        ),
-        ("T", {"side_effect": "maybe"}, "T.side_effect: Invalid enum value 'maybe'"),
     ],
 )
-def test_declaration_that_cannot_work_is_told(
-    name: str, changes: dict[str, object], fault: str
-) -> None:
-    """When it is read, not when a caller waits."""
+def test_declaration_that_cannot_work_is_refused(changes: dict[str, object], error: str) -> None:
+    """When it is read, and not during a call."""
     table = {**GOOD, "parameters": PARAMETERS, **changes}
 
     with pytest.raises(UseCaseError) as caught:
-        read_http_tools({name: table}, "http_tools")
+        read_http_tools({"T": table}, "http_tools")
 
-    assert str(caught.value) == f"http_tools.{fault}"
+    assert str(caught.value) == f"http_tools.T.{error}"
+
+
+def test_name_of_a_tool_is_checked() -> None:
+    """Models accept no other names."""
+    with pytest.raises(UseCaseError, match=r"^http_tools\.A-B: is not a tool name: 1-64 letters"):
+        read_http_tools({"A-B": GOOD}, "http_tools")
 
 
 @pytest.mark.parametrize(
@@ -358,17 +321,17 @@ def test_declaration_that_cannot_work_is_told(
         ),
     ],
 )
-def test_what_does_not_say_otherwise_is_done_once(
+def test_a_method_other_than_get_is_done_once_by_default(
     table: dict[str, object], effect: SideEffect
 ) -> None:
-    """The careful choice for everything that does not only look."""
+    """It could have side effects."""
     (tool,) = read_http_tools({"T": {"description": "D.", "url": "https://a.example", **table}}, "")
 
     assert tool.spec.side_effect is effect
 
 
 def test_schema_is_plain_json_schema() -> None:
-    """All kinds of parameters, in words every model family reads."""
+    """All types of parameters, in the subset that every model family reads."""
     parameters = {
         "a": {**TEXT, "min_length": 1},
         "b": {**TEXT, "enum": ["y", "x"]},

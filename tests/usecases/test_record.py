@@ -10,11 +10,11 @@ import pytest
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
+from agent.usecases import ModelSettings, UseCase
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
-from agent.usecases.use_case import ModelSettings, UseCase
 from tests.fakes import MemoryStore
 
 PLACE_ORDER = ToolSpec(
@@ -29,7 +29,7 @@ TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
 
 
 def predecessor(**changes: object) -> dict[str, object]:
-    """A record as the predecessor's loader wrote it (A8)."""
+    """A record as the predecessor's loader wrote it."""
     order = {
         "toolSpec": {
             "name": "PlaceOrderFunction",
@@ -77,7 +77,7 @@ def parsed(**changes: object) -> UseCase:
 
 
 def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
-    """JSON text inside, an attribute the relay does not know, attributes nobody knows."""
+    """JSON text inside, an unknown attribute of the relay, unknown attributes of the record."""
     read, warnings = parse_use_case(predecessor(), TOOLS)
 
     assert read == UseCase(
@@ -110,7 +110,7 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
 
 
 def test_warnings_of_languages_are_passed_on() -> None:
-    """They name the use case, too."""
+    """With the name of the use case."""
     _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS)
 
     assert (
@@ -165,7 +165,7 @@ def test_a_record_needs_a_prompt_and_nothing_else() -> None:
     ],
 )
 def test_a_prompt_is_plain_text_or_json(stored: object, prompt: str) -> None:
-    """What is not JSON text of a prompt is the prompt."""
+    """A text that is not JSON is the prompt itself."""
     assert parsed(prompt=stored).prompt == prompt
 
 
@@ -183,7 +183,7 @@ def test_tools_and_keys_may_be_lists_and_maps() -> None:
 
 
 def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
-    """Old records name tools that never existed."""
+    """Records of the predecessor name tools that never existed."""
     read, warnings = parse_use_case(
         predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
         TOOLS,
@@ -193,8 +193,8 @@ def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
     assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
 
 
-def test_a_key_of_a_tool_that_is_not_implemented_is_told_to_the_model() -> None:
-    """Its line would promise what never comes."""
+def test_a_key_of_a_tool_that_is_not_implemented_has_no_handler() -> None:
+    """Its sentence would promise a result that never comes."""
     handler = {
         "replyWithText": True,
         "replyText": "One moment.",
@@ -248,7 +248,7 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "error"),
     [
         ({"title": 1}, "title: Expected `str`, got `int`"),
         ({"liveEdits": 2}, "liveEdits: Expected `bool`, got `int`"),
@@ -303,17 +303,17 @@ ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
         ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
     ],
 )
-def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: str) -> None:
-    """One line, so that whoever wrote the record can find it (D23, D24); the call is answered."""
+def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], error: str) -> None:
+    """One line; the call is answered."""
     read, warnings = parse_use_case(predecessor(**changes), TOOLS)
 
-    assert read.errors == (f"pizzaUseCase.{fault}",)
-    assert f"pizzaUseCase.{fault}; left out" in warnings
+    assert read.errors == (f"pizzaUseCase.{error}",)
+    assert f"pizzaUseCase.{error}; left out" in warnings
     assert read.prompt == "You take orders. <<USER_CONTEXT>>"
 
 
 @pytest.mark.parametrize(
-    ("prompt", "fault"),
+    ("prompt", "error"),
     [
         (None, "is missing or blank"),
         (" \n", "is missing or blank"),
@@ -324,16 +324,16 @@ def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], fault: 
         ("Sell.\ud83d", "holds a lone surrogate"),
     ],
 )
-def test_a_record_without_a_prompt_answers_no_call(prompt: object, fault: str) -> None:
-    """There is nothing to say who the agent is."""
+def test_a_record_without_a_prompt_answers_no_call(prompt: object, error: str) -> None:
+    """A prompt is required."""
     with pytest.raises(UseCaseError) as caught:
         parsed(prompt=prompt)
 
-    assert str(caught.value) == f"pizzaUseCase.prompt: {fault}"
+    assert str(caught.value) == f"pizzaUseCase.prompt: {error}"
 
 
-def test_a_key_of_a_tool_the_use_case_does_not_offer_is_told_to_the_model() -> None:
-    """The predecessor's loaders print such keys: the record is sound, the key is remarked on."""
+def test_a_key_of_a_tool_the_use_case_does_not_offer_has_no_handler() -> None:
+    """The predecessor's loaders write such keys: the record is valid, the key gets a remark."""
     handler = {
         "replyWithText": True,
         "replyText": "One moment.",
@@ -384,7 +384,7 @@ def test_only_the_wrong_part_of_a_field_is_left_out() -> None:
 
 
 def test_a_warning_holds_no_value_no_control_character_and_has_a_length() -> None:
-    """Values may be personal; names of fields are whatever somebody wrote."""
+    """Values may be personal data; names of fields may be any text."""
     read, warnings = parse_use_case(
         predecessor(
             desk={"kind": "+15550100077"},
@@ -411,7 +411,7 @@ def test_what_is_written_is_what_is_read() -> None:
 
 
 async def test_a_broken_record_does_not_hide_the_others() -> None:
-    """The list tells what is readable of each."""
+    """The list has the readable values of each."""
     store = MemoryStore()
     await store.put(predecessor())
     await store.put(

@@ -1,4 +1,4 @@
-"""A use case's record is checked before a caller is on the line."""
+"""The relay's attributes of a record are checked before a call uses them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _one(name: str, value: object) -> str | None:
     return relay_attributes({name: value}).attributes.get(name)
 
 
-def test_everything_we_depend_on_is_written_out() -> None:
-    """A record without opinions gets the defaults of section 7.3."""
+def test_defaults_are_written_out() -> None:
+    """For an empty record."""
     assert relay_attributes({}) == RelaySettings(DEFAULT_ATTRIBUTES, greeting="", warnings=())
 
 
@@ -68,7 +68,7 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
 
 
 def test_the_record_wins_over_every_default() -> None:
-    """No default replaces what a record says."""
+    """No default replaces a value of a record."""
     record = {
         "ttsProvider": "Amazon",
         "voice": "Lupe-Neural",
@@ -180,7 +180,7 @@ def test_a_value_is_written_as_the_relay_reads_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "fault"),
+    ("name", "value", "error"),
     [
         ("speechTimeout", 599, "must be auto or 600-5000"),
         ("speechTimeout", 5001, "must be auto or 600-5000"),
@@ -216,17 +216,17 @@ def test_a_value_is_written_as_the_relay_reads_it(
         ("customerName", {}, "must be text, a number, true or false"),
     ],
 )
-def test_a_bad_value_is_dropped_and_names_its_field(name: str, value: object, fault: str) -> None:
-    """What the relay would refuse during a call is not sent to it."""
+def test_a_bad_value_is_dropped_and_names_its_field(name: str, value: object, error: str) -> None:
+    """The relay would refuse it during a call."""
     settings = relay_attributes({name: value})
 
-    assert settings.errors == (f"conversationRelayParams.{name}: {fault}",)
+    assert settings.errors == (f"conversationRelayParams.{name}: {error}",)
     assert settings.attributes == DEFAULT_ATTRIBUTES
     assert settings.greeting == ""
 
 
-def test_the_socket_is_not_for_a_record_to_choose() -> None:
-    """A record's `url` is dropped, and its author told."""
+def test_a_record_cannot_set_the_url_of_the_socket() -> None:
+    """It is dropped with a remark."""
     settings = relay_attributes({"url": "wss://elsewhere.example.com/"})
 
     assert settings == RelaySettings(
@@ -237,7 +237,7 @@ def test_the_socket_is_not_for_a_record_to_choose() -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "fault"),
+    ("params", "error"),
     [
         (
             {"language": "multi", "ttsProvider": "Google"},
@@ -257,11 +257,11 @@ def test_the_socket_is_not_for_a_record_to_choose() -> None:
         ),
     ],
 )
-def test_a_certainly_wrong_combination_is_mended(params: dict[str, object], fault: str) -> None:
-    """The combinations of sections 1.4, 1.5 and 3.8 that cannot work."""
+def test_a_wrong_combination_is_repaired(params: dict[str, object], error: str) -> None:
+    """With one error; the result needs no further repair."""
     settings = relay_attributes(params)
 
-    assert settings.errors == (f"conversationRelayParams.{fault}",)
+    assert settings.errors == (f"conversationRelayParams.{error}",)
     assert relay_attributes(settings.attributes).errors == ()
 
 
@@ -276,7 +276,7 @@ def test_a_certainly_wrong_combination_is_mended(params: dict[str, object], faul
         ),
     ],
 )
-def test_what_was_chosen_for_a_wrong_attribute_goes_with_it(
+def test_a_value_that_belongs_to_a_wrong_attribute_is_dropped_with_it(
     params: dict[str, object], lost: str
 ) -> None:
     """A voice of one provider at another is an error 64101."""
@@ -287,7 +287,7 @@ def test_what_was_chosen_for_a_wrong_attribute_goes_with_it(
 
 
 def test_document_stays_small_whatever_a_record_holds() -> None:
-    """Twilio reads no document over 64 kB; what comes first has its place."""
+    """Twilio reads no document over 64 kB; earlier attributes have priority."""
     huge = dict.fromkeys(ATTRIBUTES, "x" * 4000)
     languages = [{"code": "en-US", "hints": "y" * 3_000} for _ in range(40)]
 
@@ -296,8 +296,8 @@ def test_document_stays_small_whatever_a_record_holds() -> None:
 
     written = [settings.attributes, {"welcomeGreeting": settings.greeting}, *further.languages]
     assert sum(len(text) for each in written for text in each.values()) < 44_500
-    assert any("does not fit" in fault for fault in settings.errors)
-    assert any("does not fit" in fault for fault in further.errors)
+    assert any("does not fit" in error for error in settings.errors)
+    assert any("does not fit" in error for error in further.errors)
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_document_stays_small_whatever_a_record_holds() -> None:
         {"speechModel": "flux-general-en", "eotThreshold": 0.7},
     ],
 )
-def test_a_sound_combination_passes_without_remark(params: dict[str, object]) -> None:
-    """The checks above do not reach further than they should."""
+def test_a_valid_combination_has_no_remark(params: dict[str, object]) -> None:
+    """The repairs change nothing else."""
     assert relay_attributes(params).warnings == ()
 
 
@@ -323,15 +323,15 @@ def test_a_sound_combination_passes_without_remark(params: dict[str, object]) ->
         {"eotThreshold": 0.7, "speechModel": "flux", "transcriptionProvider": "Google"},
     ],
 )
-def test_an_end_of_turn_threshold_without_flux_is_remarked(params: dict[str, object]) -> None:
-    """It has no effect (section 7.2), and does no harm."""
+def test_an_end_of_turn_threshold_without_flux_has_a_remark(params: dict[str, object]) -> None:
+    """It has no effect and does no harm."""
     assert relay_attributes(params).warnings == (
         "conversationRelayParams.eotThreshold: has no effect without Deepgram and speechModel flux",
     )
 
 
 def test_further_languages_are_checked_in_the_same_way() -> None:
-    """Providers are normalised, unknown keys dropped, empty values left out, gaps remarked."""
+    """Providers are normalised, unknown and empty values left out, gaps have a remark."""
     settings = language_settings(
         [
             {
@@ -366,7 +366,7 @@ def test_further_languages_are_checked_in_the_same_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "inherited", "fault"),
+    ("language", "inherited", "error"),
     [
         ({"voice": "Lupe-Neural"}, {}, "code: missing"),
         ({"code": ""}, {}, "code: missing"),
@@ -394,18 +394,18 @@ def test_further_languages_are_checked_in_the_same_way() -> None:
     ],
 )
 def test_a_bad_language_names_its_field(
-    language: dict[str, object], inherited: dict[str, str], fault: str
+    language: dict[str, object], inherited: dict[str, str], error: str
 ) -> None:
-    """What a language inherits counts as its own."""
+    """Inherited attributes count as its own."""
     settings = language_settings([{"code": "en-US"}, language], inherited)
 
     assert settings.languages[0] == {"code": "en-US"}
-    assert settings.errors[0] == f"languages[1].{fault}"
+    assert settings.errors[0] == f"languages[1].{error}"
     assert language_settings(settings.languages, inherited).errors == ()
 
 
 def test_a_language_may_inherit_what_it_needs() -> None:
-    """Detection of languages with the providers that everything else uses as well."""
+    """Language detection with the providers of the relay."""
     settings = language_settings([{"code": "multi", "voice": "abc"}], DEFAULT_ATTRIBUTES)
 
     assert settings.languages == ({"code": "multi", "voice": "abc"},)
@@ -427,10 +427,10 @@ _VALUES = st.one_of(
     st.dictionaries(st.sampled_from(sorted(ATTRIBUTES)) | st.text(), _VALUES),
     st.lists(st.dictionaries(st.sampled_from(sorted(LANGUAGE_ATTRIBUTES)), _VALUES), max_size=2),
 )
-def test_any_record_gives_settings_without_a_fault(
+def test_any_record_gives_valid_settings(
     params: dict[str, object], languages: list[dict[str, object]]
 ) -> None:
-    """Nothing is raised, no attribute is empty, and what is left needs no more mending."""
+    """Nothing is raised, no attribute is empty, and the result needs no repair."""
     settings = relay_attributes(params)
     further = language_settings(languages, settings.attributes)
 

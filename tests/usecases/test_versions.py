@@ -1,4 +1,4 @@
-"""Versions of a use case: kept for good, tried on some callers, gone back to."""
+"""Versions of a use case: stored, tried on some callers, rolled back to."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def numbers(store: Store) -> list[object]:
 
 
 async def test_a_record_and_its_version_have_one_content(store: Store) -> None:
-    """The version lies beside the record and not in the index."""
+    """The version is not in the index."""
     told = await of(store).publish(record("A"))
 
     there = await current(store)
@@ -106,7 +106,7 @@ async def test_a_record_and_its_version_have_one_content(store: Store) -> None:
 
 
 async def test_equal_content_is_the_same_version(store: Store) -> None:
-    """Seeding at every deployment leaves no trace if nothing was changed."""
+    """Seeding again without a change writes no version."""
     first = await of(store).publish(record("A"))
     second = await of(store).publish(record("A"))
 
@@ -114,7 +114,7 @@ async def test_equal_content_is_the_same_version(store: Store) -> None:
 
 
 async def test_a_change_that_was_taken_back_can_be_made_again(store: Store) -> None:
-    """It is the version it was."""
+    """It is the same version."""
     await of(store).publish(record("A"))
     await of(store).publish(record("B"))
     await of(store).roll_back()
@@ -123,7 +123,7 @@ async def test_a_change_that_was_taken_back_can_be_made_again(store: Store) -> N
 
 
 async def test_rolling_back_goes_further_each_time(store: Store) -> None:
-    """Also where the same content was in force twice; at the beginning there is nothing left."""
+    """Also if the same content was in force twice; the first version is the last step."""
     for prompt in "ABAC":
         await of(store).publish(record(prompt))
 
@@ -139,7 +139,7 @@ async def test_rolling_back_goes_further_each_time(store: Store) -> None:
 
 
 async def test_any_version_can_be_named(store: Store) -> None:
-    """Backwards and forwards; one that never was is told."""
+    """An older or a newer one, and no other."""
     for prompt in "ABC":
         await of(store).publish(record(prompt))
 
@@ -154,7 +154,7 @@ async def test_any_version_can_be_named(store: Store) -> None:
 
 
 async def test_an_edit_in_place_can_be_brought_back(store: Store) -> None:
-    """What was typed into the table at night is not lost by the next deployment."""
+    """The next seeding keeps it as a version."""
     await of(store).publish(record("A"))
     await store.merge(NAME, "configuration", {"prompt": "typed", "liveEdits": True})
 
@@ -170,7 +170,7 @@ async def test_an_edit_in_place_can_be_brought_back(store: Store) -> None:
 
 
 async def test_rolling_back_an_edit_undoes_it(store: Store) -> None:
-    """And it can be had again by its number."""
+    """Its number brings it back."""
     await of(store).publish(record("A"))
     await store.merge(NAME, "configuration", {"prompt": "typed"})
 
@@ -194,7 +194,7 @@ async def test_a_record_loaded_by_other_means_comes_after_the_last_version(store
 
 
 async def test_a_canary_leaves_the_record_as_it_is(store: Store) -> None:
-    """The present version answers everybody else."""
+    """The present version answers the other callers."""
     await of(store).publish(record("A"))
     before = await current(store)
 
@@ -205,22 +205,8 @@ async def test_a_canary_leaves_the_record_as_it_is(store: Store) -> None:
     assert (await store.get(*version_key(NAME, 2)) or {})["prompt"] == "B"
 
 
-@pytest.mark.parametrize("how", ["end_canary", "roll_back"])
-async def test_ending_a_canary_leaves_the_record_alone(store: Store, how: str) -> None:
-    """Rolling back ends the canary and nothing else."""
-    await of(store).publish(record("A"))
-    await of(store).publish(record("B"))
-    before = await current(store)
-    await of(store).try_out(record("C"), 10)
-
-    told = await (of(store).end_canary() if how == "end_canary" else of(store).roll_back())
-
-    assert told == CurrentVersion(2)
-    assert await current(store) == before
-
-
-async def test_a_canary_that_proved_itself_is_seeded_for_all(store: Store) -> None:
-    """Its number stays, and one goes back to what was there before it."""
+async def test_a_canary_can_be_seeded_for_all(store: Store) -> None:
+    """It keeps its number, and the version before it is the previous one."""
     await of(store).publish(record("A"))
     await of(store).try_out(record("B"), 10)
     await of(store).try_out(record("B"), 60)
@@ -233,7 +219,7 @@ async def test_a_canary_that_proved_itself_is_seeded_for_all(store: Store) -> No
 
 
 async def test_going_to_a_version_ends_a_canary(store: Store) -> None:
-    """Whoever names a version wants all callers to have it."""
+    """All callers get the named version."""
     await of(store).publish(record("A"))
     await of(store).try_out(record("B"), 10)
 
@@ -241,8 +227,8 @@ async def test_going_to_a_version_ends_a_canary(store: Store) -> None:
     assert "canary" not in await current(store)
 
 
-async def test_a_canary_needs_something_else_beside_it(store: Store) -> None:
-    """Two equal versions would tell nothing, and alone it is no canary."""
+async def test_a_canary_needs_another_record(store: Store) -> None:
+    """With other content."""
     with pytest.raises(UseCaseError, match=r"^flatsUseCase: there is no such use case$"):
         await of(store).try_out(record("A"), 10)
     await of(store).publish(record("A"))
@@ -251,8 +237,8 @@ async def test_a_canary_needs_something_else_beside_it(store: Store) -> None:
         await of(store).try_out(record("A"), 10)
 
 
-async def test_a_dry_run_tells_the_numbers_and_writes_nothing(store: Store) -> None:
-    """Also when the record would have to be kept first."""
+async def test_a_dry_run_returns_the_numbers_and_writes_nothing(store: Store) -> None:
+    """Also if the record has to be stored first."""
     await of(store).publish(record("A"))
     await store.merge(NAME, "configuration", {"prompt": "typed"})
     before = await store.query(NAME)
@@ -274,8 +260,8 @@ async def test_a_dry_run_tells_the_numbers_and_writes_nothing(store: Store) -> N
     assert await store.query(NAME) == before
 
 
-async def test_two_that_seed_at_once_both_keep_their_version(tmp_path: Path) -> None:
-    """One gets the number, the others take the next ones; the record is one of them."""
+async def test_concurrent_seeds_all_keep_their_version(tmp_path: Path) -> None:
+    """Each gets a number of its own; the record is one of them."""
     path = tmp_path / "agent.db"
     stores = [await SqliteStore.open(path) for _ in range(4)]
 
@@ -293,14 +279,14 @@ async def test_two_that_seed_at_once_both_keep_their_version(tmp_path: Path) -> 
 
 
 class CrowdedStore(MemoryStore):
-    """Somebody else has always just taken the number."""
+    """Every number is always taken."""
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         return not only_if_absent and await super().put(item)
 
 
-async def test_seeding_gives_up_when_others_never_stop() -> None:
-    """With an error of the table, and the record as it was."""
+async def test_seeding_gives_up_if_every_number_is_taken() -> None:
+    """With a `StoreError`; nothing is written."""
     store = CrowdedStore()
 
     with pytest.raises(StoreError, match=r"^flatsUseCase: too many others are seeding it$"):
@@ -323,7 +309,7 @@ async def test_seeding_gives_up_when_others_never_stop() -> None:
     ],
 )
 async def test_a_record_that_was_edited_is_no_version(change: Item) -> None:
-    """Whatever was changed; what is only about it changes nothing."""
+    """Any change of its content counts, and none of its bookkeeping."""
     store = MemoryStore()
     await of(store).publish(record("A"))
     there = await current(store)
@@ -362,7 +348,7 @@ async def test_numbers_of_dynamodb_are_the_same_content() -> None:
     ],
 )
 def test_a_canary_in_progress_has_a_number(canary: object, number: int) -> None:
-    """Whoever calls; one that nobody gets, or that nobody can read, is none."""
+    """One with a share of 0, or one that cannot be read, is none."""
     assert canary_in_progress({"pk": NAME, "canary": canary}) == number
 
 
@@ -390,8 +376,8 @@ def test_a_canary_answers_its_share_of_callers(version: int, percent: int) -> No
     low=st.integers(0, 99),
     high=st.integers(0, 99),
 )
-def test_a_greater_share_takes_nobody_out(caller: str, version: int, low: int, high: int) -> None:
-    """A caller who has met the new version meets it again."""
+def test_a_greater_share_keeps_every_caller(caller: str, version: int, low: int, high: int) -> None:
+    """A caller of the canary stays with it."""
     low, high = sorted((low, high))
     at_low = canary_version({"pk": NAME, "canary": {"version": version, "percent": low}}, caller)
     at_high = canary_version({"pk": NAME, "canary": {"version": version, "percent": high}}, caller)
@@ -400,7 +386,7 @@ def test_a_greater_share_takes_nobody_out(caller: str, version: int, low: int, h
 
 
 def test_each_canary_has_its_own_callers() -> None:
-    """The same people are not always the first to be tried on; who has no number never is."""
+    """Other versions have other callers; an unrecognised caller never has one."""
     everybody = {"pk": NAME, "canary": {"version": 2, "percent": 99}}
 
     assert share(2, 10) != share(3, 10)
@@ -410,12 +396,12 @@ def test_each_canary_has_its_own_callers() -> None:
 
 
 @dataclass
-class Told:
-    """What has been promised so far: contents in force, each after the one before."""
+class Expected:
+    """The contents in force so far, each after the previous one."""
 
     in_force: list[str] = field(default_factory=list)
     edit: str = ""
-    """Typed into the record and not kept yet."""
+    """Written into the record and not stored as a version yet."""
     canary: str = ""
 
     def keep(self) -> None:
@@ -432,34 +418,34 @@ contents = st.sampled_from("ABC")
 
 
 class Operators(RuleBasedStateMachine):
-    """Operators who seed, try, roll back and type into the table, in any order."""
+    """Operators who seed, try, roll back and edit the table, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store = MemoryStore()
-        self.told = Told()
+        self.expected = Expected()
         self.kept: dict[str, Item] = {}
 
     @rule(content=contents)
     def seed(self, content: str) -> None:
         asyncio.run(of(self.store).publish(record(content)))
 
-        self.told.keep()
-        if self.told.in_force[-1:] != [content]:
-            self.told.in_force.append(content)
-        self.told.canary = ""
+        self.expected.keep()
+        if self.expected.in_force[-1:] != [content]:
+            self.expected.in_force.append(content)
+        self.expected.canary = ""
 
-    @precondition(lambda self: self.told.in_force)
+    @precondition(lambda self: self.expected.in_force)
     @rule(content=contents)
     def edit(self, content: str) -> None:
         asyncio.run(self.store.merge(NAME, "configuration", {"prompt": content}))
 
-        self.told.edit = content
+        self.expected.edit = content
 
-    @precondition(lambda self: self.told.in_force)
+    @precondition(lambda self: self.expected.in_force)
     @rule(content=contents, percent=st.integers(1, 99))
     def try_out(self, content: str, percent: int) -> None:
-        is_new = content != self.told.now
+        is_new = content != self.expected.now
         try:
             asyncio.run(of(self.store).try_out(record(content), percent))
         except UseCaseError:
@@ -467,58 +453,61 @@ class Operators(RuleBasedStateMachine):
             return
 
         assert is_new
-        self.told.keep()
-        self.told.canary = content
+        self.expected.keep()
+        self.expected.canary = content
 
-    @precondition(lambda self: self.told.in_force)
+    @precondition(lambda self: self.expected.in_force)
     @rule()
     def end_canary(self) -> None:
         asyncio.run(of(self.store).end_canary())
 
-        self.told.keep()
-        self.told.canary = ""
+        self.expected.keep()
+        self.expected.canary = ""
 
-    @precondition(lambda self: self.told.in_force)
+    @precondition(lambda self: self.expected.in_force)
     @rule()
     def roll_back(self) -> None:
-        had_canary = self.told.canary
+        had_canary = self.expected.canary
         try:
             asyncio.run(of(self.store).roll_back())
         except UseCaseError:
             assert not had_canary
-            assert self.told.now == self.told.in_force[0]
-            assert len(self.told.in_force) == 1
+            assert self.expected.now == self.expected.in_force[0]
+            assert len(self.expected.in_force) == 1
             return
 
-        self.told.keep()
-        self.told.canary = ""
+        self.expected.keep()
+        self.expected.canary = ""
         if not had_canary:
-            self.told.in_force.pop()
-            assert self.told.in_force
+            self.expected.in_force.pop()
+            assert self.expected.in_force
 
-    @precondition(lambda self: self.told.in_force)
+    @precondition(lambda self: self.expected.in_force)
     @rule(content=contents)
     def seed_and_roll_back(self, content: str) -> None:
-        """Leaves in force what was, if there was a change at all."""
-        before = self.told.now
+        """The record is as before, if there was a change."""
+        before = self.expected.now
         if content == before:
             return
 
         self.seed(content)
         self.roll_back()
 
-        assert self.told.now == before
+        assert self.expected.now == before
 
     @invariant()
     def the_record_is_what_was_promised(self) -> None:
         there = asyncio.run(self.store.get(NAME, "configuration"))
         if there is None:
-            assert not self.told.in_force
+            assert not self.expected.in_force
             return
         number = canary_in_progress(there)
         tried = asyncio.run(self.store.get(*version_key(NAME, number))) or {}
-        assert (there["prompt"], tried.get("prompt", "")) == (self.told.now, self.told.canary)
-        if not self.told.edit:
+        assert (there["prompt"], tried.get("prompt", "")) == (
+            self.expected.now,
+            self.expected.canary,
+        )
+        if not self.expected.edit:
             version = asyncio.run(self.store.get(*version_key(NAME, intact_version(there))))
             assert version is not None
             assert {**as_record(version), "canary": 0} == {**there, "canary": 0}

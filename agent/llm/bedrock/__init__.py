@@ -26,7 +26,7 @@ from agent.llm.bedrock.bedrock_errors import BedrockError, parse_error
 from agent.llm.bedrock.converse_request import Json, body_of, family_of, options_of
 from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
 from agent.llm.option_repair import MOST_REPAIRS
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 
 __all__ = ["BedrockClient", "BedrockModel"]
 
@@ -97,8 +97,6 @@ class BedrockModel:
             with network_errors():
                 yield
         except StreamedError as event:
-            if decoder.is_complete:
-                return
             if self._learned.learn(self._identifier, event.error.refusal, options_of(body)):
                 raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from event
             raise self._logged(event.error) from event

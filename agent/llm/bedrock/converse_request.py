@@ -45,7 +45,7 @@ from agent.call.messages import (
 from agent.call.text import json_object
 from agent.call.tool_calls import safe_name
 from agent.llm.option_repair import FORCED, WORDS_ONLY, Option
-from agent.usecases.use_case import ModelSettings
+from agent.usecases import ModelSettings
 
 Json = dict[str, Any]
 

@@ -11,13 +11,13 @@ from agent.call.history import AgentSaid, CallerBegan, Fact
 from agent.call.text import whole_number
 from agent.observability.recording.serialization import (
     RECORD,
+    RECORDED,
     Beginning,
     Form,
     RecordError,
     beginning_from,
     converted,
     event_from,
-    fact_from,
 )
 from agent.ports import Store
 
@@ -115,7 +115,7 @@ def _place_fact(
     before, form = facts.get(position), converted(raw, dict[str, object])
     if "more" in form and before is not None and isinstance(before[0], AgentSaid):
         form = {**form, "text": before[0].text + str(form["more"])}
-    fact = fact_from({name: value for name, value in form.items() if name != "more"})
+    fact = RECORDED.read({name: value for name, value in form.items() if name != "more"})
     if not isinstance(fact, CallerBegan):
         facts[position] = (fact, before[1] if before else at_ms)
 

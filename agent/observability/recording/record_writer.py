@@ -1,11 +1,21 @@
-"""Records of calls on their way to the table: one queue with one lane for the process.
+"""Writes the record of each call: lines of JSON, gathered to chunks, through one queue.
 
-A recorder hands a chunk over and goes on; the write belongs to the queue
-(`agent.store.write_behind`) and outlives the call. Chunks are written in the order in which they
-came and never change, so a repeated write changes nothing. At most `MOST_CHARACTERS` wait; a reader
-sees lost chunks as gaps, for chunks are numbered. Records may be lost, unlike facts: no call
-resumes from them. Hence one lane, which takes few of the table's requests. Each chunk is written in
+`CallRecorder` is an observer. It writes a line for each event and hands a chunk of lines over when
+it is full, when it is a few seconds old, or when the connection is over. A line is one of:
+
+    {"begin": ...}    `serialization.Beginning`
+    {"at", "took", "event", "did", "asks"}
+                      milliseconds since the first event until it was received, and from then until
+                      it was answered; the event; the actions; `asks_digest` if a model is asked
+    {"end": reason}   the connection is over; without it the record is not complete
+
+The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
+written in the order in which they came and never change, so a repeated write changes nothing. They
+are numbered: a reader sees lost ones as gaps. Records may be lost, unlike facts, because no call
+resumes from them; hence one lane, which takes few of the table's requests. Each chunk is written in
 the context of its call, so that its trace is that of the call.
+
+Rejected: one item for each event, which is one write for each word of the model.
 """
 
 from __future__ import annotations
@@ -13,14 +23,116 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass
 
-from agent.observability.recording.call_recorder import CallRecorder, Chunk
-from agent.observability.recording.serialization import RECORD, Beginning
-from agent.ports import Count, Item, Store, uncounted
+from agent.call.actions import StartReply
+from agent.call.events import EndReason
+from agent.observability.recording.serialization import (
+    RECORD,
+    ActionForms,
+    Beginning,
+    Form,
+    beginning_form,
+    event_form,
+    text_of,
+)
+from agent.ports import Count, Item, ObservedStep, Store, uncounted
 from agent.store.write_behind import QueueLane, QueueOptions, WriteBehindQueue
 
+CHUNK_CHARACTERS = 32 * 1024
+"""A chunk is full with the line that reaches it."""
+CHUNK_SECONDS = 5.0
+"""How long a line may wait for others: what is lost if the process dies."""
 MOST_CHARACTERS = 32_000_000
+"""That may wait in the process."""
 _DAY_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some lines of a record, in their order."""
+
+    call_sid: str
+    generation: int
+    """Of the connection, `agent.store.call_state.resume_attempts`."""
+    number: int
+    """From 0."""
+    lines: tuple[str, ...]
+    context: Context
+    """Of the call; the chunk is written in it."""
+
+
+class CallRecorder:
+    """`ports.Observer` that records one connection of a call; made by `RecordWriter.open`.
+
+    Args:
+        call_sid: The call.
+        generation: Of the connection.
+        beginning: With what the conversation was made.
+        asks: Gives `asks_digest` of what is in force now.
+        keep: Takes a chunk over; never waits.
+    """
+
+    def __init__(
+        self,
+        call_sid: str,
+        generation: int,
+        beginning: Beginning,
+        asks: Callable[[], str],
+        keep: Callable[[Chunk], None],
+    ) -> None:
+        self._call_sid = call_sid
+        self._generation = generation
+        self._asks = asks
+        self._keep = keep
+        self._forms = ActionForms()
+        self._began_at: float | None = None
+        self._chunks = 0
+        self._lines: list[str] = []
+        self._characters = 0
+        self._closing: asyncio.TimerHandle | None = None
+        self._add({"begin": beginning_form(beginning)})
+
+    def observe(self, moment: ObservedStep) -> None:
+        actions = moment.actions
+        if self._began_at is None:
+            self._began_at = moment.received_at
+        line: Form = {
+            "at": _ms(moment.received_at - self._began_at),
+            "took": _ms(moment.done_at - moment.received_at),
+            "event": event_form(moment.event),
+            "did": self._forms.write(actions),
+        }
+        if any(isinstance(action, StartReply) for action in actions):
+            line["asks"] = self._asks()
+        self._add(line)
+
+    def ended(self, reason: EndReason) -> None:
+        """The connection is over; called once."""
+        self._add({"end": reason})
+        self._close_chunk()
+
+    def _add(self, line: Form) -> None:
+        text = text_of(line)
+        if not self._lines:
+            loop = asyncio.get_running_loop()
+            self._closing = loop.call_later(CHUNK_SECONDS, self._close_chunk)
+        self._lines.append(text)
+        self._characters += len(text)
+        if self._characters >= CHUNK_CHARACTERS:
+            self._close_chunk()
+
+    def _close_chunk(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        if not self._lines:
+            return
+        lines, context = tuple(self._lines), copy_context()
+        self._keep(Chunk(self._call_sid, self._generation, self._chunks, lines, context))
+        self._chunks += 1
+        self._lines, self._characters = [], 0
 
 
 class RecordWriter:
@@ -50,20 +162,9 @@ class RecordWriter:
         self._lane = QueueLane(self._queue, self._write)
 
     def open(
-        self,
-        call_sid: str,
-        generation: int,
-        beginning: Beginning,
-        asks: Callable[[], str],
+        self, call_sid: str, generation: int, beginning: Beginning, asks: Callable[[], str]
     ) -> CallRecorder:
-        """Record one connection of a call.
-
-        Args:
-            call_sid: The partition.
-            generation: Of the connection, 0 for the first.
-            beginning: With what the conversation is made.
-            asks: Returns `digests.asks_digest` of what is in force now.
-        """
+        """Record one connection of a call; arguments as for `CallRecorder`."""
         return CallRecorder(call_sid, generation, beginning, asks, self._keep)
 
     async def close(self) -> None:
@@ -72,27 +173,22 @@ class RecordWriter:
 
     def _keep(self, chunk: Chunk) -> None:
         key = (chunk.call_sid, chunk.generation, chunk.number)
-        self._lane.add(key, chunk, size=chunk.characters, amount=len(chunk.lines))
+        self._lane.add(key, chunk, size=sum(map(len, chunk.lines)), amount=len(chunk.lines))
 
     async def _write(self, _: tuple[str, int, int], chunk: Chunk) -> None:
-        putting = self._store.put(self._item(chunk))
-        await asyncio.create_task(putting, name="record", context=chunk.context)
-
-    def _item(self, chunk: Chunk) -> Item:
-        return {
+        item: Item = {
             "pk": chunk.call_sid,
             "sk": f"{RECORD}{chunk.generation:06d}::{chunk.number:06d}",
             "lines": "\n".join(chunk.lines),
             "expireAt": int(self._clock()) + self._days * _DAY_SECONDS,
         }
+        putting = self._store.put(item)
+        await asyncio.create_task(putting, name="record", context=chunk.context)
 
 
 @asynccontextmanager
 async def open_records(
-    store: Store,
-    clock: Callable[[], float],
-    days: int,
-    count: Count = uncounted,
+    store: Store, clock: Callable[[], float], days: int, count: Count = uncounted
 ) -> AsyncIterator[RecordWriter | None]:
     """The records of this process; on leaving, what waits is written, or lost and counted.
 
@@ -110,3 +206,7 @@ async def open_records(
         yield writer
     finally:
         await writer.close()
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -45,16 +45,18 @@ class RecordError(AgentError):
     """A record cannot be read; one line, without anything that was said."""
 
 
-class _Kinds(Generic[T]):
+class TaggedUnion(Generic[T]):
     """The classes of a union, by name."""
 
     def __init__(self, union: object) -> None:
         self._kinds: dict[str, type[T]] = {kind.__name__: kind for kind in get_args(union)}
 
     def write(self, value: T) -> Form:
+        """A value, whole."""
         return {"kind": type(value).__name__, **_fields(value)}
 
     def read(self, raw: object) -> T:
+        """The value of a form; raises `RecordError`."""
         match raw:
             case {"kind": str(name), **fields} if name in self._kinds:
                 return converted(fields, self._kinds[name])
@@ -64,10 +66,10 @@ class _Kinds(Generic[T]):
                 raise RecordError("record: a kind is missing")
 
 
-_EVENTS = _Kinds[Event](Event)
-_RECORDED = _Kinds[Recorded](Recorded)
-_FACTS = _Kinds[Fact](Fact)
-_EFFECTS = _Kinds[Effect](Effect)
+_EVENTS = TaggedUnion[Event](Event)
+RECORDED = TaggedUnion[Recorded](Recorded)
+_FACTS = TaggedUnion[Fact](Fact)
+_EFFECTS = TaggedUnion[Effect](Effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +120,11 @@ def event_from(raw: object) -> Event:
             return _EVENTS.read(raw)
 
 
-def fact_form(fact: Recorded) -> Form:
-    """A fact, whole."""
-    return _RECORDED.write(fact)
-
-
-def fact_from(raw: object) -> Recorded:
-    """The fact of a form.
-
-    Raises:
-        RecordError: It is none.
-    """
-    return _RECORDED.read(raw)
-
-
 def beginning_form(beginning: Beginning) -> Form:
     """A beginning, whole."""
     resumption: Form | None = None
     if beginning.resumption is not None:
-        facts = [fact_form(fact) for fact in beginning.resumption.facts]
+        facts = [RECORDED.write(fact) for fact in beginning.resumption.facts]
         resumption = {**_fields(beginning.resumption), "facts": facts}
     return {
         "brief": _fields(beginning.brief),

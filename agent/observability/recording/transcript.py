@@ -28,7 +28,7 @@ from agent.observability.recording.record_reader import (
     missing,
     read_record,
 )
-from agent.observability.recording.serialization import Form, RecordError, fact_form, text_of
+from agent.observability.recording.serialization import RECORDED, Form, RecordError, text_of
 from agent.observability.recording.waterfall import COLUMNS, WaterfallTurn, drawn, turns
 from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
@@ -162,7 +162,7 @@ def transcript_json(call: CallTranscript) -> str:
         "caller": call.caller,
         "began_ms": call.began_ms,
         "facts": [
-            {"at_ms": entry.at_ms, "line": entry.generation, **fact_form(entry.fact)}
+            {"at_ms": entry.at_ms, "line": entry.generation, **RECORDED.write(entry.fact)}
             for entry in call.entries
         ],
         "lines": [_connection_form(call, one) for one in call.connections],

@@ -62,8 +62,8 @@ def turns(steps: Sequence[RecordedStep]) -> list[WaterfallTurn]:
     tracker = TurnTracker()
     changes = []
     for step in steps:
-        deeds = [(action, step.done_ms / 1000) for action in _actions(step.did)]
-        observed = ObservedStep(step.event, step.at_ms / 1000, deeds)
+        timed_actions = [(action, step.done_ms / 1000) for action in _actions(step.did)]
+        observed = ObservedStep(step.event, step.at_ms / 1000, timed_actions)
         changes += tracker.observe(observed, interrupt_kind(observed))
     changes += tracker.ended(steps[-1].done_ms / 1000 if steps else 0.0)
     found = [change.turn for change in changes if isinstance(change, TurnFinished)]

@@ -21,7 +21,6 @@ from agent.call.events import (
     ToolFinished,
 )
 from agent.call.messages import StopReason, Usage
-from agent.observability.tracing.traced_ports import Attributes, TableOperation
 from agent.observability.turn_stages import Activity, TrackedTurn
 from agent.observability.turn_tracker import (
     ActivityBegan,
@@ -37,7 +36,7 @@ from agent.ports import ObservedStep
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from agent.observability.tracing import Tracing
+    from agent.observability.tracing import Attributes, TableOperation, Tracing
 
 LARGEST_CONTENT = 4000
 """Characters of an attribute with content."""
@@ -74,7 +73,7 @@ class CallTrace:
         self._note_event(moment.event, moment.received_at)
         for change in self._tracker.observe(moment, interrupt_kind(moment)):
             self._note_change(change)
-        for action, at in moment.deeds:
+        for action, at in moment.timed_actions:
             match action:
                 case Summarize(summary):
                     attributes = {**self._request_attributes(), "voice.purpose": "summary"}

@@ -1,1 +1,1 @@
-"""call_state."""
+"""What the table holds of a call: its session item, its facts, and the journal that writes them."""

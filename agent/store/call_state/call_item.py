@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from agent.ports import Item, Store
+from agent.usecases import Profile, UseCase, profile_from_item, use_case_name
 from agent.usecases.caller_identity import (
     ATTESTATIONS,
     UNKNOWN,
@@ -33,7 +34,6 @@ from agent.usecases.caller_identity import (
 )
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import CONFIGURATION
-from agent.usecases.use_case import Profile, UseCase, profile_from_item, use_case_name
 from agent.usecases.validation import plain
 
 CONNECTION = "connection"

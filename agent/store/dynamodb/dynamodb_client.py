@@ -96,15 +96,19 @@ class DynamoDBClient:
         self._is_closed = False
 
     @classmethod
-    async def open(cls, region: str, connections: int, timeouts: DynamoDBTimeouts) -> Self:
+    async def open(
+        cls, name: str, region: str, connections: int, timeouts: DynamoDBTimeouts
+    ) -> Self:
         """Open a client with the credentials, region and endpoint that the SDK finds.
 
         Args:
+            name: Of the table, for the error.
             region: Empty = `AWS_DEFAULT_REGION`, or that of the profile.
             connections: The most there may be at once.
             timeouts: The time limits.
 
-        Raises: What is in `FAULTS`.
+        Raises:
+            StoreError: It cannot be opened; one line that begins with `TABLE_NAME`.
         """
         stack = AsyncExitStack()
         config = AioConfig(
@@ -115,9 +119,12 @@ class DynamoDBClient:
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             connector_args={"keepalive_timeout": _KEEP_ALIVE_SECONDS},
         )
-        client = await stack.enter_async_context(
-            aioboto3.Session().client("dynamodb", region_name=region or None, config=config)
-        )
+        try:
+            client = await stack.enter_async_context(
+                aioboto3.Session().client("dynamodb", region_name=region or None, config=config)
+            )
+        except FAULTS as error:
+            raise unusable(name, region, error) from error
         return cls(client, stack, timeouts)
 
     async def close(self) -> None:
@@ -270,10 +277,7 @@ async def create_table(name: str, *, region: str = "") -> bool:
     Raises:
         StoreError: It cannot be created; one line that begins with `TABLE_NAME`.
     """
-    try:
-        connection = await DynamoDBClient.open(region, 1, _CREATION)
-    except FAULTS as error:
-        raise unusable(name, region, error) from error
+    connection = await DynamoDBClient.open(name, region, 1, _CREATION)
     try:
         async with connection.operation():
             return await _create(name, connection.client)

@@ -26,14 +26,12 @@ from uuid import uuid4
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
 from agent.store.dynamodb.dynamodb_client import (
-    FAULTS,
     Attributes,
     ConditionFailedError,
     DynamoDBClient,
     DynamoDBTimeouts,
     check,
     pause,
-    unusable,
 )
 from agent.store.schema import INDEX
 from agent.usecases.validation import keys, sequence, size_error
@@ -75,10 +73,7 @@ class DynamoDBStore:
         Raises:
             StoreError: It is unusable; one line that begins with `TABLE_NAME`.
         """
-        try:
-            connection = await DynamoDBClient.open(region, connections, timeouts)
-        except FAULTS as error:
-            raise unusable(name, region, error) from error
+        connection = await DynamoDBClient.open(name, region, connections, timeouts)
         try:
             await check(name, connection)
         except BaseException:

@@ -1,22 +1,18 @@
 """Tools that send an SMS or an e-mail to the caller.
 
-The model chooses what is sent and when; the text comes from the table: the order of this call, the
-tour this caller has booked, opening hours and address of the restaurant. An SMS goes to the number
-that calls, from the number that was called. An e-mail goes to the address of the profile, or to one
-that was read back and that the caller has answered (`agent.tools.builtin.read_back`).
+The model chooses what is sent; the text comes from the table: the order of this call, a tour that
+this caller has booked, opening hours and address of the restaurant. An SMS goes to the calling
+number, an e-mail to the address of the profile or to one that was read back and answered
+(`agent.tools.builtin.read_back`).
 
 Each message is sent at most once in a call (`agent.tools.idempotency`, not repeatable). It is
-distinguished by its subject (the order, the tour, or the kind of answer) and, for an e-mail, by the
-address: a corrected address is another message, other words are not. A `MessageRefusedError`
-becomes a `ToolError`: nothing was sent, and it may be tried again. Any other fault stays unknown.
+distinguished by its subject and, for an e-mail, by the address. `MessageRefusedError` becomes a
+`ToolError`: nothing was sent, and it may be tried again. Any other fault stays unknown.
 
-Messages are limited per call, per caller and per recipient. Each one takes a place first: an item
-`message::<channel>::<place>` in the partition of the call and in `usage::<number>`, written only if
-absent, so two processes cannot take the same place. A repeated attempt keeps its place. A place
-expires after a day; a refused message keeps it, so that trying out addresses is limited as well.
-
-Twilio refuses numbers that have texted STOP. That is stored in the profile as `smsOptedOut`, and
-such a caller is not texted again until the attribute is removed.
+Before it is sent, a message takes a place: an item `message::<channel>::<place>` in the partition
+of the call and in `usage::<number>`, written only if absent, so that two processes cannot take the
+same. A repeated attempt keeps its place. So does a refused message: trying out addresses is limited
+as well.
 """
 
 from __future__ import annotations
@@ -113,8 +109,7 @@ class Restaurant(msgspec.Struct, frozen=True):
 async def send_restaurant_sms(
     call: CallContext,
     message_type: Annotated[
-        Literal["order confirmation", "hours", "location"] | None,
-        Meta(description="What to send."),
+        Literal["order confirmation", "hours", "location"] | None, Meta(description="What to send.")
     ] = None,
     restaurant_hours: Annotated[str, Meta(description=_NOT_USED)] = "",
     restaurant_location: Annotated[str, Meta(description=_NOT_USED)] = "",

@@ -4,7 +4,7 @@ Items may come from this service, its predecessor or a sibling: without order it
 spelling of the remarks, or with a key that ends differently. An item that cannot be read is
 skipped. Texts are put on one line and left out if they contain a link. A use case is given only the
 history that its own tools could look up. Delivery addresses are left out on purpose: a person who
-calls from a number may hear what was ordered from it, but not where somebody lives.
+calls from a number may hear what was ordered from it, but not where they live.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
 """Reads e-mail addresses as callers say them, and requires that they were read back.
 
 A caller says "ada dot lovelace at g mail dot com", spells "a d a", says "underscore" and "double
-l", and speech recognition writes all of that in many ways. `read_address` converts it to one form,
-and `spell_out` gives it letter by letter in a form that `read_address` reads as the same address.
-
-The result is a guess until the caller has heard it. `note_read_back` stores in the call's partition
-that a tool has given it to the model to be read back, with the position of the tool call among the
-facts. It counts as answered when the model has spoken after that position and the caller has then
-used words or keys (`Standing`). So a model that reads back and confirms in one turn is refused,
-also in a call that another process has resumed. Whether the answer was yes, only the model knows.
+l". `read_address` converts that to one form; `spell_out` gives it letter by letter, which reads as
+the same address. The result is a guess until the caller has heard it, so `note_read_back` stores
+that a tool has given it to the model, with the position of the tool call among the facts. It counts
+as answered when the model has spoken after that position and the caller has then used words or keys
+(`Standing`), also if another process has resumed the call. Whether the answer was yes, only the
+model knows.
 
 Rejected: leaving the address to the model alone, which writes down what looks likely; and the whole
 grammar of RFC 5321, whose quoted names and literal hosts are always mistakes on the telephone.
@@ -23,6 +21,7 @@ import msgspec
 
 from agent.call.text import NUMBER_WORDS
 from agent.tools.tool import CallContext
+from agent.usecases.caller_identity import is_email_address
 
 _NEVER = 1_000_000_000
 """Position of a note without one, written by an older version."""
@@ -39,9 +38,8 @@ _EXAMPLE = re.compile(r"\b([a-z]) (?:as in|like|for) \1[a-z]+\b")
 """As in "b as in boy"."""
 _JOINED = (("at sign", "@"), ("under score", "_"), ("double u", "w"))
 _GAPS = re.compile(r"[\s,;]+")
-_LOCAL = r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*"
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_LOCAL}@(?:{_LABEL}\.)+[a-z]{{2,63}}")
+_SPEAKABLE = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@[a-z0-9.-]+")
+"""Addresses without the signs that are not said on the telephone."""
 
 
 class _Note(msgspec.Struct):
@@ -51,10 +49,7 @@ class _Note(msgspec.Struct):
 async def note_read_back(call: CallContext, subject: str, content: str) -> None:
     """Store that content was given to the model to be read back; the first time counts.
 
-    Args:
-        call: The call of the tool.
-        subject: The kind of content, from a closed list.
-        content: The content in its one form.
+    `subject` is the kind of content, from a closed list; `content` is in its one form.
     """
     noted, position = await _position(call, subject, content), call.standing.position
     if noted is not None and noted <= position:
@@ -79,19 +74,16 @@ def _key(subject: str, content: str) -> str:
     return f"{subject}ReadBack::{content}"
 
 
-def read_address(said: str) -> str | None:
-    """The address in lower case; `None` if there is none.
-
-    Args:
-        said: The address alone, as said or written, without a sentence around it.
-    """
-    words = _GAPS.sub(" ", said.casefold()).strip(" .?!")
+def read_address(text: str) -> str | None:
+    """The address in lower case; `None` if `text` is anything but one address."""
+    words = _GAPS.sub(" ", text.casefold()).strip(" .?!")
     words = _EXAMPLE.sub(r"\1", words)
     for spoken, written in _JOINED:
         words = re.sub(rf"\b{spoken}\b", written, words)
     pieces = list(_written(words.split()))
     address = "".join(pieces)
-    return address if _ADDRESS.fullmatch(address) and not _goes_on(pieces) else None
+    is_address = _SPEAKABLE.fullmatch(address) is not None and is_email_address(address)
+    return address if is_address and not _goes_on(pieces) else None
 
 
 def spell_out(address: str) -> str:
@@ -106,12 +98,11 @@ def _goes_on(pieces: list[str]) -> bool:
         last.append(piece.rpartition(".")[2])
         if "." in piece:
             break
-    said = list(filter(None, last))
-    return len(said) > 1 and any(len(piece) > 1 for piece in said)
+    labels = list(filter(None, last))
+    return len(labels) > 1 and any(len(piece) > 1 for piece in labels)
 
 
 def _written(words: list[str]) -> Iterator[str]:
-    """What each word stands for: a sign, a number, or itself."""
     times, ten = 1, 0
     for word in words:
         number = NUMBER_WORDS.get(word)

@@ -1,18 +1,16 @@
 """Fills the requests of declared tools, and reads the responses. Pure.
 
-Arguments of the model are untrusted. Each is percent-encoded whole, so that a value of the query is
-one value and a segment of the path one segment. In a path that is not enough, because servers
-decode slashes, read `..` as the parent and an empty segment as none: a value there that contains a
-slash, a backslash or a control character, or is empty or only dots, is refused.
+Arguments of the model are untrusted. Each is percent-encoded whole. In a path a value that contains
+a slash, a backslash or a control character, or is empty or only dots, is refused, because servers
+decode slashes, read `..` as the parent and an empty segment as none.
 
-An argument that was left out is left out of the request: its pair of the query, its member of the
-body. An unknown fact of the call, such as a withheld number, is a refusal instead: without it a
-look-up might return the orders of all callers. In the body, a string that is one placeholder
-becomes the value with its type.
+An argument that was left out is left out of the query or body. An unknown fact of the call, such as
+a withheld number, is a refusal instead: without it a look-up might return the orders of all
+callers. In the body, a string that is one placeholder becomes the value with its type.
 
-A response is untrusted as well: bounded data, never an instruction. JSON is reduced to the declared
-members. A body that is no text, too long, too deep or cut off raises `UnreadableError`; after a
-request with an effect that is no failure, because the effect has happened.
+A response is untrusted as well: bounded data, never an instruction. A body that cannot be read
+raises `UnreadableError`; after a request with an effect that is no failure, because the effect has
+happened.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ Values = Mapping[str, Argument]
 
 
 def facts_of(call: CallContext) -> dict[str, Argument]:
-    """The known facts of the call that a template may use."""
+    """The facts of the call that are known and that a template may use."""
     facts = {
         "call.caller": call.caller,
         "call.called": call.to,
@@ -132,7 +130,6 @@ def _text(value: Argument) -> str:
 
 
 def _filled(value: Any, values: Values) -> Any:
-    """A value of the body with its placeholders filled."""
     match value:
         case str():
             return _filled_text(read_template(value), values)
@@ -176,11 +173,7 @@ class UnreadableError(Exception):
 
 
 def result_of(tool: HttpTool, response: HttpResponse) -> dict[str, object]:
-    """The result for the model of an accepted request.
-
-    Raises:
-        UnreadableError: The response has a body that cannot be read.
-    """
+    """The result for the model of an accepted request. Raises `UnreadableError`."""
     value = _value(response)
     if value is None:
         return {"message": "Done."}

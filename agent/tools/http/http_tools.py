@@ -125,13 +125,7 @@ class HostCircuit:
 
 
 def fault_of(tool: HttpTool, hosts: HostAllowlist, secrets: Mapping[str, Secret]) -> str:
-    """Why a declared tool cannot be used, `field: fault`; empty if it can.
-
-    Args:
-        tool: The declaration.
-        hosts: The hosts that may be requested.
-        secrets: The variables that headers may hold, by name.
-    """
+    """Why a declared tool cannot be used, `field: fault`; empty if it can."""
     url = tool.url
     if not hosts.lists(url.scheme, url.host, url.port):
         return f"url: {url.origin} is not in HTTP_TOOL_HOSTS"
@@ -156,13 +150,9 @@ class HttpSender(Protocol):
     """`OutboundHttp`, or a substitute in tests."""
 
     @property
-    def hosts(self) -> HostAllowlist:
-        """The hosts that may be requested."""
-        ...
+    def hosts(self) -> HostAllowlist: ...
 
-    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
-        """See `OutboundHttp.send`."""
-        ...
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse: ...
 
 
 class HttpTools:
@@ -243,33 +233,33 @@ class HttpTools:
             UnansweredError: Its outcome is unknown.
         """
         try:
-            answer = await self._answered(tool, self._request(tool, plan))
+            answer = await self._send_with_retry(tool, self._request(tool, plan))
         except (UnreachableError, CircuitOpenError) as error:
             _refuse(tool, error)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal_of(tool, answer)
         return answer
 
-    async def _answered(self, tool: HttpTool, request: HttpRequest) -> HttpResponse:
+    async def _send_with_retry(self, tool: HttpTool, request: HttpRequest) -> HttpResponse:
         """The response to a request or to its repetition."""
         deadline = asyncio.get_running_loop().time() + tool.timeout
         try:
-            return await self._ask(tool, request, deadline)
+            return await self._send(tool, request, deadline)
         except UnreachableError:
             await asyncio.sleep(_PAUSE_SECONDS)
-            return await self._ask(tool, request, deadline)
+            return await self._send(tool, request, deadline)
         except UnansweredError as doubt:
             if not (doubt.may_retry and tool.is_repeatable):
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
-            return await self._ask_again(tool, request, deadline, doubt)
+            return await self._send_again(tool, request, deadline, doubt)
 
-    async def _ask_again(
+    async def _send_again(
         self, tool: HttpTool, request: HttpRequest, deadline: float, doubt: UnansweredError
     ) -> HttpResponse:
         """The second response, unless the outcome of the first request is still unknown."""
         try:
-            answer = await self._ask(tool, request, deadline)
+            answer = await self._send(tool, request, deadline)
         except (UnreachableError, CircuitOpenError):
             raise doubt from None
         has_effect = tool.spec.side_effect is not SideEffect.NONE
@@ -277,7 +267,7 @@ class HttpTools:
             raise doubt
         return answer
 
-    async def _ask(self, tool: HttpTool, request: HttpRequest, deadline: float) -> HttpResponse:
+    async def _send(self, tool: HttpTool, request: HttpRequest, deadline: float) -> HttpResponse:
         """Send a request once; a response that leaves the outcome open is an error."""
         circuit = self._circuits.setdefault((request.host, request.port), HostCircuit(self._clock))
         seconds = max(0.0, deadline - asyncio.get_running_loop().time())
@@ -314,8 +304,8 @@ def _is_settled(answer: HttpResponse) -> bool:
 
 
 def _unanswered(answer: HttpResponse) -> UnansweredError:
-    said = f"it answered with status {answer.status}"
-    return UnansweredError(said, may_retry=answer.status in _BUSY)
+    reason = f"it answered with status {answer.status}"
+    return UnansweredError(reason, may_retry=answer.status in _BUSY)
 
 
 def _refuse(tool: HttpTool, error: Exception) -> NoReturn:

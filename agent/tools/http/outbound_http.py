@@ -4,7 +4,7 @@
   and again here for each request. Addresses are checked in the connector's own resolver: the
   address that was checked is the one that is used, so DNS rebinding is impossible. An address in
   the URL, which aiohttp does not resolve, is checked before.
-- Redirects are not followed: each one is another URL from outside.
+- Redirects are not followed: each one is another untrusted URL.
 - The environment is ignored: no proxy, no .netrc, no cookies.
 - No connection is used twice. A stale pooled connection would make the outcome of a request unknown
   that was never sent; a handshake costs less.
@@ -59,7 +59,6 @@ class HttpRequest:
 
     @property
     def url(self) -> URL:
-        """The URL exactly as it is sent."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return URL(f"{self.scheme}://{host}:{self.port}{self.target}", encoded=True)
 
@@ -96,12 +95,7 @@ class OutboundHttp:
     async def open(
         cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
     ) -> AsyncIterator[OutboundHttp]:
-        """Open the connector; closed on leaving.
-
-        Args:
-            hosts: The hosts that may be requested.
-            resolver: Resolves names; unset = the operating system.
-        """
+        """Open the connector, closed on leaving; without a resolver the system's is used."""
         guarded = GuardedResolver(hosts, resolver or aiohttp.ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=guarded, use_dns_cache=False, force_close=True, limit=0
@@ -121,10 +115,7 @@ class OutboundHttp:
     async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
         """Send a request and return the response, whatever its status.
 
-        Args:
-            request: The request.
-            seconds: Limit for all of it; a body that is incomplete by then is a fault of the
-                response.
+        A body that is incomplete after `seconds` is a fault of the response.
 
         Raises:
             UnreachableError: The host is not listed, or the connection failed.

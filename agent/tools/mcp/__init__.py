@@ -222,11 +222,7 @@ class _LeftOut:
 
 @asynccontextmanager
 async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSource, ...]]:
-    """The servers of a file; leaving closes the connections and ends child processes.
-
-    Args:
-        path: The file; empty = no servers.
-        count: Gets the gauge of each server.
+    """The servers of a file (empty = none); leaving closes connections and ends children.
 
     Raises:
         McpFileError: The file has a fault.

@@ -71,14 +71,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def read(
     path: Path, environment: Mapping[str, str]
 ) -> tuple[dict[str, McpServerConfig], dict[str, str]]:
-    """Read the file.
+    """The servers with their secrets filled in, and the reason for each server left out.
 
-    Returns:
-        The servers with their secrets filled in, and the reason for each server left out; both by
-        the name with which tool names begin.
-
-    Raises:
-        McpFileError: The file cannot be read or has a fault.
+    Both are by the name with which tool names begin. Raises `McpFileError`.
     """
     try:
         servers = msgspec.json.decode(path.read_text("utf-8-sig"), type=_File).mcpServers

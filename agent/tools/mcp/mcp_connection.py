@@ -52,7 +52,7 @@ from agent.tools.mcp.mcp_tools import (
     read_listed,
     read_result,
 )
-from agent.tools.mcp.raw_results import RawTransport, raw_of
+from agent.tools.mcp.raw_results import raw_of, raw_transport
 
 log = structlog.get_logger(__name__)
 
@@ -130,14 +130,11 @@ class McpConnection:
                 types.CallToolResult,
                 request_read_timeout_seconds=seconds + _GRACE_SECONDS,
             )
-        except MCPError as error:
-            if error.code in _NOT_BEGUN:
-                raise ToolError(error.message[:_ERROR_CHARS]) from error
-            if error.code == _REFUSED:
-                raise _refusal(error.data) from error
-            self._changed.set()
-            raise ServerUnavailableError(_reason(error)) from error
         except _FAULTS as error:
+            if isinstance(error, MCPError) and error.code in _NOT_BEGUN:
+                raise ToolError(error.message[:_ERROR_CHARS]) from error
+            if isinstance(error, MCPError) and error.code == _REFUSED:
+                raise _refusal(error.data) from error
             self._changed.set()
             raise ServerUnavailableError(_reason(error)) from error
         return read_result(raw_of(result))
@@ -190,7 +187,7 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
         async with AsyncExitStack() as stack:
             transport = await _transport(stack, entry, refusals)
             client = Client(
-                RawTransport(transport),
+                raw_transport(transport),
                 client_info=types.Implementation(name="voice-agent", version="1"),
                 message_handler=notified,
                 read_timeout_seconds=_ASK_SECONDS,

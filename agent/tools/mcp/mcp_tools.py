@@ -38,7 +38,7 @@ from agent.errors import AgentError, ToolError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.json_schema import SchemaError, one_line, plain_schema
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.tool import CallContext, Tool, ToolFunction
+from agent.tools.tool import CallContext, Tool
 
 _LONGEST_NAME = 64
 _DESCRIPTION_CHARS = 1_000
@@ -61,7 +61,7 @@ _KINDS: Mapping[str, Any] = {
 class ServerUnavailableError(AgentError):
     """A server does not answer; a tool that was called may or may not have run.
 
-    The text says why, for operators, without quoting anybody.
+    The text says why, for operators, and quotes nothing from the server.
     """
 
 
@@ -195,7 +195,7 @@ def _numbered(ours: str, original: str) -> str:
 
 def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: CallTool) -> Tool:
     schema = plain_schema(listed.schema)
-    arguments, properties = arguments_of(name, schema)
+    struct, properties = arguments_of(name, schema)
     effect = _side_effect(listed, config)
     spec = ToolSpec(
         name=name,
@@ -203,10 +203,45 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
         parameters=msgspec.json.encode(schema).decode(),
         side_effect=effect,
     )
-    runner = _Runner(name, listed.name, properties, config.timeout, call_tool)
-    function, seconds = runner.function(effect)
     rest = REST if schema.get("additionalProperties") else ""
-    return Tool(spec, arguments, function, seconds, _MOST_RESULT_CHARS, rest=rest)
+
+    async def look(_: CallContext, **given: object) -> object:
+        try:
+            answer = await call_tool(listed.name, _arguments(given, properties))
+        except ServerUnavailableError as error:
+            raise ToolError(_NO_ANSWER) from error
+        return _value(_storable(answer))
+
+    async def act(call: CallContext, **given: object) -> object:
+        is_repeatable = effect is SideEffect.IDEMPOTENT
+        arguments = _arguments(given, properties)
+
+        async def perform(plan: Plan) -> Result:
+            planned = msgspec.convert(plan["arguments"], dict[str, object])
+            async with asyncio.timeout(config.timeout):
+                answer = await call_tool(listed.name, planned)
+            if answer.is_error and is_repeatable:
+                _value(_storable(answer))
+            return _storable(answer)
+
+        once = call.idempotency.once
+        plan: Plan = {"arguments": arguments}
+        return _value(await once(f"mcp.{name}", arguments, plan, perform, repeatable=is_repeatable))
+
+    if effect is SideEffect.NONE:
+        return Tool(spec, struct, look, config.timeout, _MOST_RESULT_CHARS, rest=rest)
+    return Tool(spec, struct, act, _EFFECT_SECONDS, _MOST_RESULT_CHARS, rest=rest)
+
+
+def _arguments(given: Mapping[str, object], properties: Mapping[str, str]) -> dict[str, object]:
+    """The arguments for the server, of the fields of the struct."""
+    named = {
+        properties[name]: value
+        for name, value in given.items()
+        if name in properties and value is not msgspec.UNSET
+    }
+    rest = given.get(REST)
+    return {**(rest if isinstance(rest, dict) else {}), **named}
 
 
 def _side_effect(listed: ListedTool, config: McpServerConfig) -> SideEffect:
@@ -236,62 +271,6 @@ def arguments_of(
     renamed = {**properties, REST: _REST_KEY}
     made = msgspec.defstruct(tool, fields, rename=renamed, kw_only=True, forbid_unknown_fields=True)
     return made, properties
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """Runs one tool of a server."""
-
-    name: str
-    original: str
-    properties: Mapping[str, str]
-    timeout: float
-    call_tool: CallTool
-
-    def function(self, effect: SideEffect) -> tuple[ToolFunction, float]:
-        """The function of the `Tool`, and its timeout in seconds."""
-        if effect is SideEffect.NONE:
-            return self._look, self.timeout
-        is_repeatable = effect is SideEffect.IDEMPOTENT
-
-        async def act(call: CallContext, **given: object) -> object:
-            return await self._act(call, given, repeatable=is_repeatable)
-
-        return act, _EFFECT_SECONDS
-
-    async def _look(self, _: CallContext, **given: object) -> object:
-        try:
-            answer = await self.call_tool(self.original, self._arguments(given))
-        except ServerUnavailableError as error:
-            raise ToolError(_NO_ANSWER) from error
-        return _value(_storable(answer))
-
-    async def _act(
-        self, call: CallContext, given: Mapping[str, object], *, repeatable: bool
-    ) -> object:
-        async def perform(plan: Plan) -> Result:
-            arguments = msgspec.convert(plan["arguments"], dict[str, object])
-            async with asyncio.timeout(self.timeout):
-                answer = await self.call_tool(self.original, arguments)
-            if answer.is_error and repeatable:
-                _value(_storable(answer))
-            return _storable(answer)
-
-        arguments = self._arguments(given)
-        plan: Plan = {"arguments": arguments}
-        effect = f"mcp.{self.name}"
-        return _value(
-            await call.idempotency.once(effect, arguments, plan, perform, repeatable=repeatable)
-        )
-
-    def _arguments(self, given: Mapping[str, object]) -> dict[str, object]:
-        named = {
-            self.properties[name]: value
-            for name, value in given.items()
-            if name in self.properties and value is not msgspec.UNSET
-        }
-        rest = given.get(REST)
-        return {**(rest if isinstance(rest, dict) else {}), **named}
 
 
 def _storable(answer: McpResult) -> Result:

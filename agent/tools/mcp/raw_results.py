@@ -10,9 +10,8 @@ Rejected: repairing the answer, because the checks differ between revisions of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from types import TracebackType
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import mcp_types as types
@@ -63,25 +62,12 @@ def _is_accepted(tool: object) -> bool:
     return True
 
 
-class RawTransport:
-    """`mcp.client.Transport` around another one, whose answers are `carried`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> tuple[_Reading, _Writing]:
-        reading, writing = await self._stack.enter_async_context(self._transport)
+@asynccontextmanager
+async def raw_transport(transport: Transport) -> AsyncIterator[tuple[_Reading, _Writing]]:
+    """A transport around another one, whose answers are `carried`."""
+    async with transport as (reading, writing):
         asked: dict[object, str] = {}
-        return _Reading(reading, asked), _Writing(writing, asked)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, traceback)
+        yield _Reading(reading, asked), _Writing(writing, asked)
 
 
 class _Stream:

@@ -46,10 +46,10 @@ async def taped(tapes: Sequence[Tape]) -> list[RecordedConnection]:
 
 async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
     """Record these lines of one call; an event comes every tenth of a second."""
-    async with open_records(store, lambda: NOW, 7) as desk:
-        assert desk is not None
+    async with open_records(store, lambda: NOW, 7) as writer:
+        assert writer is not None
         for generation, tape in enumerate(tapes):
-            recorder = desk.open("CA1", generation, tape.beginning, lambda: ASKS)
+            recorder = writer.open("CA1", generation, tape.beginning, lambda: ASKS)
             for event, actions in tape.seen:
                 await asyncio.sleep(0.1)  # of virtual time
                 now = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Whatever happens in a call, its record says the same when it is played again."""
+"""The record of any call leads to the same decisions when it is replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls over real sockets are recorded, shown, and decided again as they were."""
+"""Calls over real sockets are recorded, shown, and replayed to the same decisions."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ async def _break_in(call: TwilioCall) -> None:
 
 
 async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None:
-    """As production wires it, with a table that takes no records for a moment."""
     async with serving(settings_for(table, RECORD_CALLS="true")) as server:
         with closing(sqlite3.connect(table)) as aside:
             aside.execute(_NO_RECORDS)
@@ -118,39 +117,26 @@ async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
     assert None not in [fact["at_ms"] for fact in told["facts"]]
 
 
-async def test_call_that_is_recorded_is_measured_too(recording: Server) -> None:
-    """Who watches a line sees all of it, whoever else does."""
-    await recording.know(ADA, useCase="albertEinsteinUseCase")
-    async with recording.twilio.call(From=ADA) as call:
-        await call.say("when was he born")
-
-    turns = await recording.metric(
-        "agent_turn_time_to_first_speech_seconds_count", use_case="albertEinsteinUseCase"
-    )
-
-    assert turns == 1
-
-
-async def test_receipt_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
-    """So that the log of a call and its record can be matched, with those of other calls too."""
+async def test_summary_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
+    """So that the log of a call and its record can be matched."""
     await recording.know(ADA, useCase="restaurantOrderingUseCase")
     with capture_logs() as logs:
         call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
 
-    receipts = [line for line in logs if line["event"] == "call.summarized"]
+    summaries = [line for line in logs if line["event"] == "call.summarized"]
     stamps = [line["stamp"] for line in told["lines"]]
-    assert len(receipts) == len(stamps) == 2
-    for receipt, stamp in zip(receipts, stamps, strict=True):
-        assert receipt["prompt_hash"] == stamp["prompt"]
-        assert receipt["tools_hash"] == stamp["tools"]
-        assert receipt["use_case_version"] == stamp["version"]
+    assert len(summaries) == len(stamps) == 2
+    for summary, stamp in zip(summaries, stamps, strict=True):
+        assert summary["prompt_hash"] == stamp["prompt"]
+        assert summary["tools_hash"] == stamp["tools"]
+        assert summary["use_case_version"] == stamp["version"]
 
 
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     recording: Server, settings: Settings
 ) -> None:
-    """The prompt at the first request, the sentence where it was said."""
+    """The prompt at the first request, the phrase where it was said."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     record = await recording.store.get("restaurantOrderingUseCase", "configuration")
     assert record is not None
@@ -159,10 +145,10 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     phrases["resumed_unheard"] = "Hm."
     await recording.store.put({**record, "prompt": prompt, "phrases": phrases})
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
-    lines = verdict.text.splitlines()
+    result = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
+    lines = result.text.splitlines()
 
-    assert verdict.status == DIFFERENT
+    assert result.status == DIFFERENT
     assert [line.split(":")[0] for line in lines[:4]] == [
         "changed since",
         "  version",
@@ -175,7 +161,6 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
 
 
 async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
-    """Words, tools and the new line, in 100 columns."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
 
     text = await shown(recording.store, call_sid) or ""
@@ -193,17 +178,17 @@ async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
 
 
 async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:
-    """Such a call is shown from its facts, and cannot be played again."""
+    """Such a call is shown from its facts and cannot be replayed."""
     settings = settings_for(tmp_path / "unused")
     store = await seeded(MemoryStore())
     async with staged(settings, store, offline) as server:
         call_sid = await busy_call(server, CALLERS["restaurantOrderingUseCase"])
-        verdict = await replayed(settings, server.calls.resources, call_sid)
+        result = await replayed(settings, server.calls.resources, call_sid)
 
     text = await shown(store, call_sid) or ""
 
     assert await store.query(call_sid, "record::") == []
-    assert verdict.status == NO_RECORD
+    assert result.status == NO_RECORD
     assert "no events are recorded, or not yet (RECORD_CALLS): no times" in text.splitlines()
     assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
     assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
@@ -211,7 +196,7 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> Non
 
 
 async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording: Server) -> None:
-    """Facts are kept a day, records a week."""
+    """Facts are kept for a day, records for a week."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
     later = MemoryStore()
@@ -228,23 +213,23 @@ async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording:
 async def test_record_that_cannot_be_used_is_no_difference(
     recording: Server, settings: Settings
 ) -> None:
-    """Whoever compares by the exit status must not take it for a rule that has changed."""
+    """The exit status differs from that of a changed decision."""
     async with recording.twilio.call(From=ADA) as call:
         await call.say("are you open")
     call_sid = call.relay.fields["CallSid"]
     await recording.items(call_sid)
     await recording.store.put({"pk": call_sid, "sk": "record::000000::000000", "lines": "broken"})
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid)
+    result = await replayed(settings, recording.calls.resources, call_sid)
 
     told = f"{call_sid}: the record cannot be used: record: a line is not JSON"
-    assert (verdict.text, verdict.status) == (told, NO_RECORD)
+    assert (result.text, result.status) == (told, NO_RECORD)
 
 
 async def test_line_that_was_lost_is_named_by_a_replay(
     recording: Server, settings: Settings
 ) -> None:
-    """What is left leads to the same, and is not all there was."""
+    """The rest leads to the same actions."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
     without: Item = {
         "pk": call_sid,
@@ -253,11 +238,10 @@ async def test_line_that_was_lost_is_named_by_a_replay(
     }
     await recording.store.put(without)
 
-    verdict = await replayed(settings, recording.calls.resources, call_sid)
+    result = await replayed(settings, recording.calls.resources, call_sid)
 
-    assert verdict.text.splitlines()[0] == "line 0: nothing of it is recorded"
+    assert result.text.splitlines()[0] == "line 0: nothing of it is recorded"
 
 
 async def test_call_nobody_knows_is_not_shown() -> None:
-    """There is nothing to tell."""
     assert await shown(MemoryStore(), "CA1") is None

@@ -1,4 +1,4 @@
-"""A replay finds where a call would be another one today, and says it in a few lines."""
+"""A replay finds where a call would go differently today, and reports it in a few lines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def played(brief: CallConfig, asks: str = ASKS) -> ReplayOutcome:
 
 
 def test_same_call_is_one_line() -> None:
-    """Nothing has changed, nothing departs."""
     outcome = replay(line_of(tape(ORDERED)))
 
     assert outcome.is_same
@@ -66,7 +65,7 @@ def test_same_call_is_one_line() -> None:
 
 
 def test_changed_phrase_is_shown_where_it_is_said() -> None:
-    """Not before, although it was there from the beginning."""
+    """Not before, although it was in force from the beginning."""
     brief = replace(BRIEF, phrases=Phrases(lost_thread="Hm?", apology="Oh."))
 
     outcome = played(brief)
@@ -88,7 +87,6 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
 
 
 def test_changed_limit_is_shown_where_it_counts() -> None:
-    """The first timer that is set to it."""
     outcome = played(replace(BRIEF, limits=Limits(reply_filler_after_ms=2_000)))
 
     assert report(outcome)[:2] == [
@@ -102,7 +100,7 @@ def test_changed_limit_is_shown_where_it_counts() -> None:
 
 
 def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
-    """The model is told of an error instead."""
+    """The model gets an error instead."""
     outcome = played(replace(BRIEF, tools={}))
 
     assert report(outcome)[0] == "different at event 3 (00:00.3)"
@@ -110,7 +108,7 @@ def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
 
 
 def test_changed_prompt_is_shown_at_the_first_request() -> None:
-    """What the model would answer to it nobody knows; its old answers lead to the same."""
+    """The recorded answers lead to the same actions."""
     outcome = played(BRIEF, "a1")
 
     assert report(outcome) == [
@@ -123,7 +121,6 @@ def test_changed_prompt_is_shown_at_the_first_request() -> None:
 
 
 def test_changed_model_is_shown_at_the_first_request() -> None:
-    """It gets the same request, and is another one that answers."""
     outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, replace(STAMP, model="openai:x"), ASKS))
 
     assert report(outcome) == [
@@ -136,7 +133,6 @@ def test_changed_model_is_shown_at_the_first_request() -> None:
 
 
 def test_changed_message_is_named() -> None:
-    """The request is the same but for what the caller said long ago."""
     facts = [CallerSaid("a pizza")]
     resumed = Resumption(facts, ResumeCause.LOST)
     (line,) = line_of(tape([ev.CallStarted()], resumed=resumed))
@@ -151,7 +147,6 @@ def test_changed_message_is_named() -> None:
 
 
 def test_each_line_is_played_with_its_beginning() -> None:
-    """A call that was resumed departs on the line on which it does."""
     resumed = Resumption([CallerSaid("a pizza")], ResumeCause.LOST)
     lines = line_of(tape(ORDERED), tape([ev.CallStarted(), ev.CallEnded()], resumed=resumed))
 
@@ -173,7 +168,6 @@ def test_edit_during_the_call_brings_what_is_in_force_today() -> None:
 
 
 def test_what_has_changed_is_listed_by_name() -> None:
-    """Versions first, then each value of the brief."""
     (line,) = line_of(tape(ORDERED))
     stamp = replace(STAMP, prompt="p1", code="c1")
     brief = replace(BRIEF, limits=Limits(tool_rounds=4), tools={})
@@ -188,7 +182,6 @@ def test_what_has_changed_is_listed_by_name() -> None:
 
 
 def test_record_with_a_gap_is_played_up_to_it() -> None:
-    """What came after a missing part cannot be judged."""
     store = MemoryStore()
     long = [*ORDERED[:1], *[ev.PlaybackReported(ev.Playback.CALLER_OFF, "x" * 20_000)] * 6]
 

@@ -1,4 +1,4 @@
-"""A call as somebody reads it."""
+"""A call as text and as JSON."""
 
 from __future__ import annotations
 
@@ -81,8 +81,6 @@ async def kept() -> MemoryStore:
 
 
 def test_call_is_told_in_the_order_of_its_facts() -> None:
-    """Who, what, what was cut off, and where a new line began; nothing steers the terminal."""
-
     async def main() -> str:
         call = await read_transcript(await kept(), "CA1")
         assert call is not None
@@ -123,9 +121,9 @@ async def ordered(store: MemoryStore) -> None:
         (0.2, ev.ReplyFinished(2), []),
         (3.0, PlaybackReported(Playback.AGENT_OFF), []),
     ]
-    async with open_records(store, lambda: NOW, 7) as desk:
-        assert desk is not None
-        recorder = desk.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
+    async with open_records(store, lambda: NOW, 7) as writer:
+        assert writer is not None
+        recorder = writer.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
         for seconds, event, actions in happened:
             await asyncio.sleep(seconds)  # of virtual time
             recorder.observe(moment(event, actions, loop.time()))
@@ -133,8 +131,6 @@ async def ordered(store: MemoryStore) -> None:
 
 
 def test_recorded_call_is_told_with_its_times() -> None:
-    """When each fact was, and where the time of the turn went."""
-
     async def main() -> str:
         store = MemoryStore()
         await ordered(store)
@@ -161,8 +157,6 @@ def test_recorded_call_is_told_with_its_times() -> None:
 
 
 def test_machines_are_told_the_same() -> None:
-    """Facts as they are, spans in milliseconds."""
-
     async def main() -> Any:
         store = MemoryStore()
         await ordered(store)
@@ -190,7 +184,7 @@ def test_machines_are_told_the_same() -> None:
 
 
 def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
-    """It was written by another version; the facts are there."""
+    """Another version wrote it; the facts are there."""
 
     async def main() -> str:
         store = await kept()
@@ -206,7 +200,6 @@ def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
 
 
 def test_line_of_which_nothing_is_recorded_is_named() -> None:
-    """The table was away while it lasted."""
     second = RecordedConnection(1, beginning(CallConfig()), end="caller_hangup")
     call = CallTranscript("CA1", "pizza", "", 0, [], {1: "lost"}, [second], "")
 
@@ -221,14 +214,11 @@ def test_line_of_which_nothing_is_recorded_is_named() -> None:
     [(0.0, "00:00.0"), (59_949.0, "00:59.9"), (59_960.0, "01:00.0"), (754_300.0, "12:34.3")],
 )
 def test_no_minute_has_sixty_seconds(ms: float, told: str) -> None:
-    """Also where tenths are rounded up."""
     assert clock(ms) == told
 
 
 @pytest.mark.parametrize("columns", [72, 80, 99])
 def test_call_fits_a_narrow_terminal(columns: int) -> None:
-    """Separators and bars end with it; what is long goes on below."""
-
     async def main() -> tuple[list[str], list[str]]:
         store = await kept()
         await ordered(store)
@@ -252,7 +242,7 @@ STEERING = "a\x1b[2Jb\x9bc\u202ed\u2066e\u200ef\x07g\x7fh\u2028i\U000e0041j\rk"
 
 
 def test_no_output_for_a_terminal_can_steer_it() -> None:
-    """Lines stay; so do the joiners of Persian and Indic words."""
+    """Lines stay, and so do the joiners of Persian and Indic words."""
     told = printable(f"{STEERING}\nsecond \u06cc\u200c\u062e")
 
     assert told == "a [2Jb c d e f g h i j k\nsecond \u06cc\u200c\u062e"
@@ -260,7 +250,6 @@ def test_no_output_for_a_terminal_can_steer_it() -> None:
 
 @given(value=st.text() | st.sampled_from([STEERING, "\ud800", "\U0001f600"]))
 def test_json_for_machines_has_the_same_value_and_nothing_that_steers(value: str) -> None:
-    """Whatever a caller or a model has said, also as a name of a field."""
     text = escaped(json.dumps({value: [value]}, ensure_ascii=False))
 
     assert text.isprintable()
@@ -269,7 +258,6 @@ def test_json_for_machines_has_the_same_value_and_nothing_that_steers(value: str
 
 @pytest.mark.parametrize("for_machines", [True, False])
 def test_no_value_of_a_call_can_steer_a_terminal(for_machines: bool) -> None:
-    """Names and words alike."""
     call = ToolCall("abc123def", STEERING, STEERING)
     facts: list[Recorded] = [
         CallerSaid(STEERING),

@@ -27,7 +27,7 @@ from agent.store.call_state.call_item import (
     token_attributes,
     version_of,
 )
-from agent.usecases.use_case import Profile, UseCase
+from agent.usecases import Profile, UseCase
 from tests.fakes import MemoryStore
 
 SESSION = SessionItem(

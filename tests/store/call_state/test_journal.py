@@ -73,18 +73,18 @@ class BrokenStore(FickleStore):
 
 
 @dataclass(slots=True)
-class Desk:
-    """Journals over a fickle table, with what is counted."""
+class Process:
+    """The journals of a process over a fickle table, and its counters."""
 
     journals: Journals
     counted: Counted
 
 
 @asynccontextmanager
-async def desk(store: FickleStore) -> AsyncIterator[Desk]:
+async def running(store: FickleStore) -> AsyncIterator[Process]:
     counted = Counted()
     async with open_journals(store, lambda: 1_772_733_600.9, counted, min) as journals:
-        yield Desk(journals, counted)
+        yield Process(journals, counted)
 
 
 def words(number: int) -> Fact:
@@ -95,12 +95,12 @@ def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
     store = FickleStore(seconds=0.01)
 
     async def main() -> float:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             for position in range(3):
                 journal.record(position, words(position))
             await asyncio.sleep(1.0)
-            return at.counted.value(WAITING)
+            return process.counted.value(WAITING)
 
     assert run_virtually(main()) == 0
     assert store.attempts == [(0.01, 0), (0.02, 1), (0.03, 2)]
@@ -119,8 +119,8 @@ def test_what_changes_again_before_it_is_written_is_written_once() -> None:
     store = FickleStore()
 
     async def main() -> None:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             for text in ("One. ", "One. Two. ", "One. Two. Three."):
                 journal.record(0, AgentSaid(text))
                 await asyncio.sleep(0.01)  # of virtual time
@@ -136,8 +136,8 @@ def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -
     store = FickleStore(seconds=0.5)
 
     async def main() -> None:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             journal.record(0, AgentSaid("One."))
             journal.record(1, words(1))
             await asyncio.sleep(0.3)  # of virtual time
@@ -155,7 +155,7 @@ def test_an_older_writing_never_replaces_a_newer_one() -> None:
     store = FickleStore()
 
     async def main() -> None:
-        async with desk(store) as first, desk(store) as second:
+        async with running(store) as first, running(store) as second:
             earlier = first.journals.open("CA1", STARTED)
             later = second.journals.open("CA1", STARTED, first_sequence=1_000_000_000)
             later.record(0, AgentSaid("One", is_cut=True))
@@ -176,19 +176,25 @@ def test_table_that_failed_has_all_facts_afterwards() -> None:
 
     async def main() -> tuple[int, float, float, float, float]:
         loop = asyncio.get_running_loop()
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             for position in range(8):
                 journal.record(position, words(position))
                 await asyncio.sleep(1.0)
             unwritten = await journal.flush(5.0)
-            ended, delayed = loop.time(), at.counted.value(DELAYED)
+            ended, delayed = loop.time(), process.counted.value(DELAYED)
             await asyncio.sleep(30.0 - loop.time())
             store.is_away = False
             await asyncio.sleep(6.0)
             journal.record(8, words(8))
             await asyncio.sleep(0.1)  # of virtual time
-            return unwritten, ended, delayed, at.counted.value(DELAYED), at.counted.value(WAITING)
+            return (
+                unwritten,
+                ended,
+                delayed,
+                process.counted.value(DELAYED),
+                process.counted.value(WAITING),
+            )
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (8, 13.0, 1, 0, 0)
@@ -206,8 +212,8 @@ def test_attempts_become_rarer_until_a_flush() -> None:
     store.is_away = True
 
     async def main() -> None:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             journal.record(0, words(0))
             await asyncio.sleep(13.0)
             await journal.flush(2.0)
@@ -270,8 +276,8 @@ def test_process_that_ends_writes_what_waits() -> None:
     store.is_away = True
 
     async def main() -> float:
-        async with desk(store) as at:
-            at.journals.open("CA1", STARTED).record(0, words(0))
+        async with running(store) as process:
+            process.journals.open("CA1", STARTED).record(0, words(0))
             await asyncio.sleep(8.0)
             store.is_away = False
         return asyncio.get_running_loop().time()
@@ -300,15 +306,15 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
     store.is_away = True
 
     async def main() -> tuple[list[int], float, dict[str, float]]:
-        async with desk(store) as at:
-            journals = [at.journals.open(f"CA{call}", STARTED) for call in range(1_001)]
+        async with running(store) as process:
+            journals = [process.journals.open(f"CA{call}", STARTED) for call in range(1_001)]
             for journal in journals:
                 for position in range(100):
                     journal.record(position, words(position))
             journals[2].record(100, Note("One more."))
             await asyncio.sleep(0.1)  # of virtual time
             waiting = [journal.unwritten for journal in journals[:3]]
-            return waiting, at.counted.value(WAITING), at.counted.by("reason", LOST)
+            return waiting, process.counted.value(WAITING), process.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == ([0, 99, 101], 100_000, {"too_many": 101})
@@ -325,15 +331,15 @@ def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
     store.is_away = True
 
     async def main() -> dict[str, float]:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             journal.record(0, words(0))
             await asyncio.sleep(1_800.0)
             journal.record(1, words(1))
             await asyncio.sleep(1_810.0)
             store.is_away = False
             await asyncio.sleep(10.0)
-            return at.counted.by("reason", LOST)
+            return process.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == {"too_old": 1}
@@ -351,11 +357,11 @@ def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
     store.refused = "words 1"
 
     async def main() -> tuple[int, dict[str, float]]:
-        async with desk(store) as at:
-            journal = at.journals.open("CA1", STARTED)
+        async with running(store) as process:
+            journal = process.journals.open("CA1", STARTED)
             for position in range(3):
                 journal.record(position, words(position))
-            return await journal.flush(1.0), at.counted.by("reason", LOST)
+            return await journal.flush(1.0), process.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (0, {"refused": 1})
@@ -372,12 +378,12 @@ def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
     store = BrokenStore()
 
     async def main() -> tuple[int, dict[str, float]]:
-        async with desk(store) as at:
-            journal, other = (at.journals.open(call, STARTED) for call in ("CA1", "CA2"))
+        async with running(store) as process:
+            journal, other = (process.journals.open(call, STARTED) for call in ("CA1", "CA2"))
             for position, text in enumerate(("before", "poison", "after", "poison")):
                 journal.record(position, CallerSaid(text))
             other.record(0, words(0))
-            return await journal.flush(1.0), at.counted.by("reason", LOST)
+            return await journal.flush(1.0), process.counted.by("reason", LOST)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(main()) == (0, {"crashed": 2})
@@ -396,8 +402,8 @@ def test_a_thousand_calls_write_at_once_but_not_all_at_the_same_time() -> None:
     store = FickleStore(seconds=0.01)
 
     async def main() -> int:
-        async with desk(store) as at:
-            journals = [at.journals.open(f"CA{call:04d}", STARTED) for call in range(1_000)]
+        async with running(store) as process:
+            journals = [process.journals.open(f"CA{call:04d}", STARTED) for call in range(1_000)]
             for position in range(3):
                 for journal in journals:
                     journal.record(position, words(position))
@@ -414,8 +420,8 @@ def test_what_changes_while_it_waits_for_its_turn_is_written_once() -> None:
     store = FickleStore(seconds=0.5)
 
     async def main() -> None:
-        async with desk(store) as at:
-            journals = [at.journals.open(f"CA{call:02d}", STARTED) for call in range(33)]
+        async with running(store) as process:
+            journals = [process.journals.open(f"CA{call:02d}", STARTED) for call in range(33)]
             for journal in journals[:-1]:
                 journal.record(0, words(0))
             await asyncio.sleep(0.1)  # of virtual time

@@ -1,4 +1,4 @@
-"""What the leasing assistant finds, and how a tour slot is taken."""
+"""The tools of the leasing assistant: filters, answers, bookings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from agent.tools import CallContext
 from tests.fakes import MemoryStore
-from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
+from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, MortalStore
 from tests.tools.worlds import ADA, CALL_ID, GRACE, TODAY, ZONE, call_of, refused, seeded, told
 
 FREE = "availableApartmentAppointments"
 TOMORROW = str(TODAY + timedelta(days=1))
 SLOT = f"{TOMORROW}::4:30 PM::studio::in-person"
 """The key of the slot of `tour()`."""
+LAYOUTS = ["studio", "one-bedroom", "two-bedroom", "three-bedroom"]
 
 
 def tour(time: str = "4:30 PM", day: str = TOMORROW) -> dict[str, object]:
@@ -27,6 +29,10 @@ def wish(day: str = TOMORROW, **more: object) -> dict[str, object]:
     return {"date": day, "type": "in-person", "apartmentType": "studio", **more}
 
 
+async def book(call: CallContext, time: str = "4:30 PM") -> Any:
+    return await told(call, "ScheduleTourFunction", **tour(time))
+
+
 def times(answer: Any) -> list[str]:
     return [slot["time"] for slot in answer["availableSlots"]]
 
@@ -34,7 +40,7 @@ def times(answer: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("wishes", "layouts"),
     [
-        ({}, ["studio", "one-bedroom", "two-bedroom", "three-bedroom"]),
+        ({}, LAYOUTS),
         ({"budget": 1600}, ["studio", "one-bedroom"]),
         ({"date": "2026-03-19"}, ["studio", "one-bedroom"]),
         ({"apartmentType": "two-bedroom"}, ["two-bedroom"]),
@@ -90,12 +96,7 @@ async def test_an_inquiry_is_answered_from_the_data(subject: str, detail: object
     every = await told(call, "CommonInquiriesFunction", inquiryType=subject)
 
     assert one["inquiryDetails"] == {"studio": detail}
-    assert list(every["inquiryDetails"]) == [
-        "studio",
-        "one-bedroom",
-        "two-bedroom",
-        "three-bedroom",
-    ]
+    assert list(every["inquiryDetails"]) == LAYOUTS
 
 
 async def test_the_data_may_be_a_map_and_may_lack_layouts() -> None:
@@ -152,10 +153,8 @@ async def test_a_taken_time_gives_others_of_the_day() -> None:
     assert len(times(same_day)) == 3
     assert later["message"] == "Nothing is free on that day; these are free on other days."
     assert [slot["date"] for slot in later["availableSlots"]] == [TOMORROW] * 3 + ["2026-03-07"] * 3
-    assert none == {
-        "availableSlots": [],
-        "message": "No slot of this kind is free at the moment.",
-    }
+    assert none["message"] == "No slot of this kind is free at the moment."
+    assert times(none) == []
 
 
 async def test_slots_of_the_past_are_not_offered() -> None:
@@ -163,31 +162,23 @@ async def test_slots_of_the_past_are_not_offered() -> None:
     call = call_of(await seeded(), at=evening)
 
     offered = await told(call, "CheckAvailabilityFunction", **wish())
-    booked = await told(call, "ScheduleTourFunction", **tour())
+    booked = await book(call)
 
     assert offered["availableSlots"][0]["date"] == "2026-03-07"
-    assert booked == {
-        "available": False,
-        "message": "This time has passed. Offer another slot.",
-    }
+    assert booked == {"available": False, "message": "This time has passed. Offer another slot."}
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (
-            wish("tomorrow"),
-            "'tomorrow' is not a day as YYYY-MM-DD. Today is Thursday, 2026-03-05.",
-        ),
-        (
-            wish("2026-02-30"),
-            "'2026-02-30' is not a day as YYYY-MM-DD. Today is Thursday, 2026-03-05.",
-        ),
+        (wish("tomorrow"), "'tomorrow' is not a day as YYYY-MM-DD. Today is Thursday, 2026-03-05."),
+        (wish("2026-02-30"),
+         "'2026-02-30' is not a day as YYYY-MM-DD. Today is Thursday, 2026-03-05."),
         (wish(time="after lunch"), "'after lunch' is not a time. Write it like 2:00 PM."),
         (wish(time="25:00"), "There is no time '25:00'."),
         (wish(time="13 pm"), "There is no time '13 pm'."),
     ],
-)
+)  # fmt: skip
 async def test_a_day_or_time_that_is_none_is_refused(
     arguments: dict[str, object], error: str
 ) -> None:
@@ -200,7 +191,7 @@ async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
     store = await seeded()
     assert await store.get(FREE, SLOT)
 
-    answer = await told(call_of(store), "ScheduleTourFunction", **tour("16:30"))
+    answer = await book(call_of(store), "16:30")
 
     assert answer == {
         "available": True,
@@ -225,7 +216,7 @@ async def test_two_callers_never_get_the_same_slot() -> None:
     calls = (call_of(store, caller=ADA), call_of(store, caller=GRACE, call_id="CA2"))
 
     async with asyncio.TaskGroup() as group:
-        racing = [group.create_task(told(call, "ScheduleTourFunction", **tour())) for call in calls]
+        racing = [group.create_task(book(call)) for call in calls]
 
     assert sorted(task.result()["available"] for task in racing) == [False, True]
     assert len(await store.query_index("apartmentAppointment")) == 1
@@ -233,22 +224,19 @@ async def test_two_callers_never_get_the_same_slot() -> None:
 
 async def test_booking_again_is_not_a_second_booking() -> None:
     store = await seeded()
-    await told(call_of(store), "ScheduleTourFunction", **tour())
+    await book(call_of(store))
 
-    again = await told(call_of(store, call_id="CA2"), "ScheduleTourFunction", **tour("4:30pm"))
+    again = await book(call_of(store, call_id="CA2"), "4:30pm")
 
-    assert again == {
-        "available": True,
-        "message": "The caller has booked this tour already.",
-    }
+    assert again == {"available": True, "message": "The caller has booked this tour already."}
 
 
 async def test_a_repeat_in_the_call_hears_what_the_first_was_told() -> None:
     store = await seeded()
     after = datetime(2026, 3, 6, 20, tzinfo=ZONE).timestamp()
 
-    first = await told(call_of(store), "ScheduleTourFunction", **tour())
-    again = await told(call_of(store, at=after), "ScheduleTourFunction", **tour("16:30"))
+    first = await book(call_of(store))
+    again = await book(call_of(store, at=after), "16:30")
 
     assert again == first
     assert first["message"] == "The tour is booked: Friday, March 6 at 4:30 PM, studio, in-person."
@@ -260,9 +248,9 @@ async def test_a_slot_that_was_taken_may_be_free_again() -> None:
     slot = await store.get(FREE, SLOT) or {}
     await store.move(FREE, SLOT, {"pk": GRACE, "sk": f"apartmentAppointment::{SLOT}"})
 
-    taken = await told(call, "ScheduleTourFunction", **tour())
+    taken = await book(call)
     await store.move(GRACE, f"apartmentAppointment::{SLOT}", slot)
-    booked = await told(call, "ScheduleTourFunction", **tour())
+    booked = await book(call)
 
     assert [taken["available"], booked["available"]] == [False, True]
     assert await store.get(FREE, SLOT) is None
@@ -272,7 +260,7 @@ async def test_a_slot_that_was_taken_may_be_free_again() -> None:
 @pytest.mark.parametrize("touch", range(4))
 @pytest.mark.parametrize("fate", DEATHS)
 async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
-    """The repeat completes it, unless somebody was faster before it was taken.
+    """The repeat completes the booking, unless another caller took the slot before.
 
     The touches are: the record, the booking that may be there, the move, the record.
     """
@@ -280,11 +268,9 @@ async def test_a_tour_is_booked_once_whenever_its_process_dies(touch: int, fate:
     dying = Mortal({touch: fate})
 
     with pytest.raises(DiedError):
-        await told(call_of(MortalStore(store, dying)), "ScheduleTourFunction", **tour())
-    other = await told(
-        call_of(store, caller=GRACE, call_id="CA2"), "ScheduleTourFunction", **tour()
-    )
-    answers = [await told(call_of(store), "ScheduleTourFunction", **tour()) for _ in range(2)]
+        await book(call_of(MortalStore(store, dying)))
+    other = await book(call_of(store, caller=GRACE, call_id="CA2"))
+    answers = [await book(call_of(store)) for _ in range(2)]
 
     assert dying.touches == touch + 1
     is_taken = touch == 3 or (touch == 2 and fate is Fate.DIES_AFTER)
@@ -299,7 +285,7 @@ async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
     call = call_of(await seeded())
 
     async with asyncio.TaskGroup() as group:
-        racing = [group.create_task(told(call, "ScheduleTourFunction", **tour())) for _ in range(2)]
+        racing = [group.create_task(book(call)) for _ in range(2)]
 
     assert [task.result()["available"] for task in racing] == [True, True]
 
@@ -307,7 +293,7 @@ async def test_the_same_booking_twice_at_once_is_booked_for_both() -> None:
 async def test_a_slot_that_never_was_is_not_free() -> None:
     store = await seeded()
 
-    answer = await told(call_of(store), "ScheduleTourFunction", **tour("5:15 PM"))
+    answer = await book(call_of(store), "5:15 PM")
 
     assert answer["available"] is False
     assert await store.query_index("apartmentAppointment") == []
@@ -320,7 +306,7 @@ async def test_callers_hear_their_coming_tours() -> None:
     for day in ("2026-03-08", "2026-03-01", "2026-03-07"):
         sk = f"apartmentAppointment::{day}::9:00 AM::studio::in-person"
         await store.put({"pk": ADA, "sk": sk, "appointment": tour("9:00 AM", day)})
-    await told(call_of(store, caller=GRACE), "ScheduleTourFunction", **tour())
+    await book(call_of(store, caller=GRACE))
 
     answer = await told(call, "CheckExistingAppointmentsFunction")
 
@@ -334,7 +320,7 @@ async def test_callers_hear_their_coming_tours() -> None:
 async def test_a_caller_without_number_can_book() -> None:
     store = await seeded()
 
-    await told(call_of(store, caller=""), "ScheduleTourFunction", **tour())
+    await book(call_of(store, caller=""))
 
     (booking,) = await store.query_index("apartmentAppointment")
     assert booking["pk"] == CALL_ID

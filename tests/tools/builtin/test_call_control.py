@@ -1,4 +1,4 @@
-"""What tools ask to be done with the call."""
+"""The effects of transfer, end of call and change of language."""
 
 from __future__ import annotations
 

@@ -1,61 +1,51 @@
-"""What is remembered of a caller."""
+"""Saving names, use cases and e-mail addresses of callers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Item
-from agent.usecases.use_case import Profile, profile
+from agent.tools import CallContext
+from agent.usecases import Profile, profile
 from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
+
+PROFILE: dict[str, object] = {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA}
+
+
+async def save_name(call: CallContext, first: str = "Ada", last: str = "Example") -> Any:
+    return await told(call, "DefaultSaveFirstAndLastName", firstName=first, lastName=last)
+
+
+async def save_email(call: CallContext, email: str = "ada@example.com", **arguments: object) -> Any:
+    return await told(call, "SaveEmailFunction", email=email, **arguments)
 
 
 async def test_a_name_is_saved_and_nothing_else_is_lost() -> None:
     store = MemoryStore()
-    kept: dict[str, object] = {
-        "pk": ADA,
-        "sk": "profile",
-        "pk1": "profile",
-        "sk1": ADA,
-        "email": "ada@example.com",
-        "useCase": "apartmentSearchUseCase",
-    }
+    kept = {**PROFILE, "email": "ada@example.com", "useCase": "apartmentSearchUseCase"}
     await store.put(kept)
 
-    answer = await told(
-        call_of(store), "DefaultSaveFirstAndLastName", firstName=" Ada ", lastName="de  Example"
-    )
+    answer = await save_name(call_of(store), " Ada ", "de  Example")
 
     assert answer == {"message": 'The name "Ada de Example" is saved.'}
-    assert await store.get(ADA, "profile") == {
-        **kept,
-        "firstName": "Ada",
-        "lastName": "de Example",
-    }
+    names = {"firstName": "Ada", "lastName": "de Example"}
+    assert await store.get(ADA, "profile") == {**kept, **names}
 
 
 async def test_a_new_caller_gets_a_profile() -> None:
     store = MemoryStore()
-    call = call_of(store, use_case="defaultUseCase")
 
-    await told(call, "DefaultSaveFirstAndLastName", firstName="Ada", lastName="Example")
+    await save_name(call_of(store, use_case="defaultUseCase"))
 
-    assert await store.query_index("profile") == [
-        {
-            "pk": ADA,
-            "sk": "profile",
-            "pk1": "profile",
-            "sk1": ADA,
-            "firstName": "Ada",
-            "lastName": "Example",
-            "useCase": "defaultUseCase",
-        }
-    ]
+    names = {"firstName": "Ada", "lastName": "Example"}
+    assert await store.query_index("profile") == [{**PROFILE, **names, "useCase": "defaultUseCase"}]
 
 
 async def test_half_a_name_is_not_saved() -> None:
@@ -90,8 +80,7 @@ async def test_what_is_no_name_is_not_saved(first: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile",
-    ["You won, say your PIN: 1", "x" * 41, "a\nb", "<b>", "evil.com", 7, ["Ada"]],
+    "hostile", ["You won, say your PIN: 1", "x" * 41, "a\nb", "<b>", "evil.com", 7, ["Ada"]]
 )
 async def test_a_hostile_profile_that_is_there_already_is_harmless(hostile: object) -> None:
     store = MemoryStore()
@@ -110,14 +99,8 @@ async def test_a_choice_routes_the_next_call() -> None:
     answer = await told(call_of(store), "DefaultSaveUseCase", useCase=" alberteinsteinusecase")
 
     assert answer["message"].startswith("The choice albertEinsteinUseCase is saved.")
-    assert await store.get(ADA, "profile") == {
-        "pk": ADA,
-        "sk": "profile",
-        "pk1": "profile",
-        "sk1": ADA,
-        "email": "ada@example.com",
-        "useCase": "albertEinsteinUseCase",
-    }
+    chosen = {"email": "ada@example.com", "useCase": "albertEinsteinUseCase"}
+    assert await store.get(ADA, "profile") == {**PROFILE, **chosen}
 
 
 async def test_a_use_case_that_is_none_is_refused() -> None:
@@ -131,16 +114,13 @@ async def test_a_use_case_that_is_none_is_refused() -> None:
 
 async def test_an_address_is_saved_after_it_was_read_back() -> None:
     store = MemoryStore()
-    kept: dict[str, object] = {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA}
-    kept |= {"firstName": "Ada", "email": "old@example.com", "useCase": "apartmentSearchUseCase"}
+    kept = {**PROFILE, "firstName": "Ada", "email": "old@example.com", "useCase": "defaultUseCase"}
     await store.put(kept)
     call = call_of(store)
 
-    heard = await told(call, "SaveEmailFunction", email="a d a dot l at example dot com")
+    heard = await save_email(call, "a d a dot l at example dot com")
     between = await store.get(ADA, "profile")
-    answer = await told(
-        call_of(store, turn=1), "SaveEmailFunction", email=heard["email"], confirmed=True
-    )
+    answer = await save_email(call_of(store, turn=1), heard["email"], confirmed=True)
 
     assert heard == {
         "saved": False,
@@ -160,23 +140,21 @@ async def test_an_address_is_saved_after_it_was_read_back() -> None:
 
 async def test_an_address_may_be_confirmed_in_the_words_it_was_said_in() -> None:
     store = MemoryStore()
-    await told(call_of(store), "SaveEmailFunction", email="ada at example dot com")
+    await save_email(call_of(store), "ada at example dot com")
     later = call_of(store, turn=1)
 
-    await told(later, "SaveEmailFunction", email="a, d, a, at, example.com", confirmed=True)
+    await save_email(later, "a, d, a, at, example.com", confirmed=True)
 
-    assert await store.query_index("profile") == [
-        {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA, "email": "ada@example.com"}
-    ]
+    assert await store.query_index("profile") == [{**PROFILE, "email": "ada@example.com"}]
 
 
 @pytest.mark.parametrize("heard_in", ["nowhere", "another address", "another call"])
 async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
     store = MemoryStore()
     if heard_in == "another address":
-        await told(call_of(store), "SaveEmailFunction", email="eda@example.com")
+        await save_email(call_of(store), "eda@example.com")
     if heard_in == "another call":
-        await told(call_of(store, call_id="CA2"), "SaveEmailFunction", email="ada@example.com")
+        await save_email(call_of(store, call_id="CA2"), "ada@example.com")
 
     error = await refused(
         call_of(store, turn=2), "SaveEmailFunction", email="ada@example.com", confirmed=True
@@ -189,10 +167,10 @@ async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
 @pytest.mark.parametrize("again", ["", "another address", "the same address"])
 async def test_an_address_is_not_confirmed_in_the_turn_that_reads_it_back(again: str) -> None:
     store = MemoryStore()
-    await told(call_of(store, turn=3), "SaveEmailFunction", email="ada@example.com")
+    await save_email(call_of(store, turn=3), "ada@example.com")
     if again:
         other = "eda@example.com" if again == "another address" else "ada at example dot com"
-        await told(call_of(store, turn=3), "SaveEmailFunction", email=other)
+        await save_email(call_of(store, turn=3), other)
     confirming = {"email": "ada@example.com", "confirmed": True}
 
     at_once = await refused(call_of(store, turn=3), "SaveEmailFunction", **confirming)
@@ -206,40 +184,26 @@ async def test_an_address_is_not_confirmed_in_the_turn_that_reads_it_back(again:
 
 async def test_reading_back_again_does_not_undo_an_answer() -> None:
     store = MemoryStore()
-    await told(call_of(store, turn=1), "SaveEmailFunction", email="ada@example.com")
-    await told(call_of(store, turn=2), "SaveEmailFunction", email="ada@example.com")
+    await save_email(call_of(store, turn=1), "ada@example.com")
+    await save_email(call_of(store, turn=2), "ada@example.com")
 
-    saved = await told(
-        call_of(store, turn=2), "SaveEmailFunction", email="ada@example.com", confirmed=True
-    )
+    saved = await save_email(call_of(store, turn=2), "ada@example.com", confirmed=True)
 
     assert saved["saved"]
 
 
+_ADA: dict[str, object] = {"firstName": "Ada", "lastName": "Example"}
+_EDA: dict[str, object] = {"firstName": "Eda", "lastName": "Other"}
+_EMAIL: dict[str, object] = {"email": "ada@example.com"}
+_CHOICE: dict[str, object] = {"useCase": "albertEinsteinUseCase"}
 SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
-    "a name": (
-        "DefaultSaveFirstAndLastName",
-        {"firstName": "Ada", "lastName": "Example"},
-        {"firstName": "Ada", "lastName": "Example"},
-    ),
-    "another name": (
-        "DefaultSaveFirstAndLastName",
-        {"firstName": "Eda", "lastName": "Other"},
-        {"firstName": "Eda", "lastName": "Other"},
-    ),
-    "an address": (
-        "SaveEmailFunction",
-        {"email": "ada@example.com", "confirmed": True},
-        {"email": "ada@example.com"},
-    ),
+    "a name": ("DefaultSaveFirstAndLastName", _ADA, _ADA),
+    "another name": ("DefaultSaveFirstAndLastName", _EDA, _EDA),
+    "an address": ("SaveEmailFunction", {**_EMAIL, "confirmed": True}, _EMAIL),
     "an address unheard": ("SaveEmailFunction", {"email": "eda@example.com"}, {}),
-    "a choice": (
-        "DefaultSaveUseCase",
-        {"useCase": "albertEinsteinUseCase"},
-        {"useCase": "albertEinsteinUseCase"},
-    ),
+    "a choice": ("DefaultSaveUseCase", _CHOICE, _CHOICE),
 }
-"""Tool, arguments, and what it writes."""
+"""Tool, arguments, and the attributes it writes."""
 
 
 @given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))
@@ -249,7 +213,7 @@ def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) ->
     async def main() -> Item | None:
         store = await seeded()
         await store.put(kept)
-        await told(call_of(store), "SaveEmailFunction", email="ada@example.com")
+        await save_email(call_of(store))
         call = call_of(store, turn=1)
         for step in steps:
             name, arguments, _ = SAVES[step]

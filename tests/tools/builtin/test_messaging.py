@@ -1,4 +1,4 @@
-"""What callers are sent: the right words, to the right place, once."""
+"""SMS and e-mail tools: text, recipient, limits, at most once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from agent.tools.builtin.messaging import (
 )
 from agent.tools.builtin.restaurant import StoredOrder
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
-from agent.usecases.use_case import Profile
+from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
 from tests.tools.worlds import (
     ADA,
     AFTERNOON,
-    CALL_ID,
     RESTAURANT,
     call_of,
     refused,
@@ -475,11 +474,3 @@ async def test_tools_that_are_not_configured_are_not_offered() -> None:
     assert registry.unavailable == {EMAIL: "not configured here: SENDGRID_API_KEY"}
     assert SMS in registry.specs
     assert EMAIL not in registry.specs
-
-
-async def test_key_of_an_order_names_its_call() -> None:
-    call, _ = await ordering()
-
-    (item,) = await call.store.query(ADA, "restaurantOrder::")
-
-    assert item["callSid"] == CALL_ID

@@ -1,4 +1,4 @@
-"""What is read of the orders and bookings of a caller."""
+"""Past orders and bookings as the prompt shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E-mail addresses, from the telephone and back."""
+"""Reading spoken e-mail addresses, and spelling them out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHERS = (
     " forty fifty sixty seventy eighty ninety double triple as in like for u score sign"
 )
 TAKEN = {*(word for words in SIGNS.values() for word in words), *_DIGITS.split(), *_OTHERS.split()}
-"""Words that stand for something else: who has one in an address has to spell it."""
+"""Words that stand for a sign or number; in an address they must be spelled."""
 
 local_piece = st.text(ascii_lowercase + digits + "_+-", min_size=1, max_size=12)
 label = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
@@ -37,7 +37,7 @@ addresses = st.builds(
 
 
 def say(address: str, choose: st.DataObject) -> str:
-    """As a caller might: words whole or spelled, digits as numbers, signs by any of their names."""
+    """An address as a caller may say it: words whole or spelled, digits as numbers, named signs."""
     said, word = list[str](), ""
     for sign in f"{address} ":
         if sign in ascii_lowercase:

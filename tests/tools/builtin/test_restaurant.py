@@ -1,4 +1,4 @@
-"""What the restaurant's tools do to the table, and what they tell."""
+"""The tools of the restaurant: stored orders, prices, times, past orders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from agent.ports import Item, Store
 from agent.tools import CallContext
 from tests.fakes import MemoryStore
-from tests.tools.mortal import DEATHS, DiedError, Fate, Mortal, MortalStore
+from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, MortalStore
 from tests.tools.worlds import (
     ADA,
     AFTERNOON,
@@ -338,7 +338,7 @@ async def test_the_same_order_in_other_words_is_stored_once() -> None:
 @pytest.mark.parametrize("touch", range(4))
 @pytest.mark.parametrize("fate", DEATHS)
 async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fate: Fate) -> None:
-    """What was begun is completed as it was begun; before that, it is an order of the repeat.
+    """A started order is completed as it was started; otherwise the repeat places its own.
 
     The touches are: the menu, the record, the order, the record again.
     """
@@ -469,11 +469,7 @@ async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
     fish = {
         "line_item": "small Lanternfish", "additional_details": "well done", "line_amount": 12.0,
     }  # fmt: skip
-    order = {
-        "order_items": [fish, salad],
-        "order_type": "delivery",
-        "order_total": 21.1,
-    }
+    order = {"order_items": [fish, salad], "order_type": "delivery", "order_total": 21.1}
     assert answer == {
         **order,
         "message": "The order is placed. The total is 21.10 dollars.",

@@ -1,4 +1,4 @@
-"""What a remark costs: toppings that are wanted are paid for, those that are left out are not."""
+"""Toppings in free texts: added ones are paid for, those left out are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other side of configured tools: keeps what it was asked, answers by script."""
+"""A scripted HTTP server for declared tools that records its requests."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 
 DROP = b""
-"""Closes the connection without a word."""
+"""Closes the connection without a response."""
 HANG = b"hang"
-"""Says nothing and keeps the connection."""
+"""Sends nothing and keeps the connection open."""
 SECRETS = {"ORDERS_TOKEN": Secret("t0ken", (SecretRule("ORDERS_TOKEN"),))}
 
 
 def reply(
     status: int = 200, body: str | bytes = "", kind: str = "application/json", extra: str = ""
 ) -> bytes:
-    """An answer as it stands on the wire."""
+    """The bytes of a response."""
     content = body if isinstance(body, bytes) else body.encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{extra}"
     return (head + (f"Content-Type: {kind}\r\n" if kind else "") + "\r\n").encode() + content
@@ -39,7 +39,7 @@ def reply(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     line: str
     headers: dict[str, str]
@@ -49,7 +49,7 @@ class Asked:
 
 @dataclass(slots=True)
 class StandIn:
-    """A system of somebody else."""
+    """The scripted server."""
 
     answers: Sequence[bytes] = (reply(body='{"ok": true}'),)
     """In order; the last one for all further requests."""
@@ -88,7 +88,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 
 @asynccontextmanager
 async def standing_in(*answers: bytes) -> AsyncIterator[StandIn]:
-    """A system that listens on a port of this machine."""
+    """A server on a port of this machine."""
     stand_in = StandIn(answers) if answers else StandIn()
     server = await asyncio.start_server(stand_in.serve, "127.0.0.1", 0)
     stand_in.port = server.sockets[0].getsockname()[1]
@@ -99,7 +99,7 @@ async def standing_in(*answers: bytes) -> AsyncIterator[StandIn]:
 
 
 class Names(AbstractResolver):
-    """A name server that says something else each time."""
+    """A resolver with a new answer for each request."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
@@ -124,7 +124,7 @@ class Names(AbstractResolver):
 
 
 def declared(name: str = "T", /, **table: object) -> HttpTool:
-    """A tool as an author would write it."""
+    """A declared tool, read from its TOML table."""
     (tool,) = read_http_tools({name: {"description": "Looks.", **table}}, "http_tools")
     return tool
 
@@ -133,7 +133,7 @@ def declared(name: str = "T", /, **table: object) -> HttpTool:
 async def offering(
     tool: HttpTool, call: CallContext, hosts: str = ""
 ) -> AsyncIterator[CallToolExecutor]:
-    """A toolbox with one configured tool, whose host is listed."""
+    """An executor of one declared tool, whose host is listed."""
     async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outbound:
         yield CallToolExecutor([HttpTools(outbound, SECRETS).tool(tool)], call)
 
@@ -142,7 +142,7 @@ async def offering(
 async def offered(
     *answers: bytes, store: Store | None = None, url: str = "", **table: object
 ) -> AsyncIterator[tuple[StandIn, CallToolExecutor]]:
-    """A system with these answers, and one tool that requests `url` of it."""
+    """A server with these responses, and an executor of one tool that requests its `url`."""
     async with standing_in(*answers) as other:
         tool = declared(url=other.origin + url, **table)
         async with offering(tool, call_of(store or MemoryStore())) as toolbox:
@@ -150,10 +150,10 @@ async def offered(
 
 
 async def run(toolbox: CallToolExecutor, name: str = "T", /, **arguments: object) -> ToolOutcome:
-    """Run a tool as the model would."""
+    """Run a tool with JSON arguments."""
     return await toolbox.run(ToolCall("call00001", name, json.dumps(arguments)))
 
 
 def said(outcome: ToolOutcome) -> Any:
-    """What the model reads."""
+    """The result that the model gets."""
     return json.loads(outcome.content)

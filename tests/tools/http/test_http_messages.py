@@ -1,4 +1,4 @@
-"""No value changes anything about a request but the place it was meant for."""
+"""Property: a value changes only its own place in a request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ values = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
 
 
 def sent(a: str, b: str) -> URL | None:
-    """Where a request goes; `None` if it is refused."""
+    """The URL of a request; `None` if it is refused."""
     try:
         target = fill.fill_target(TOOL.url, {"a": a, "b": b})
     except ToolError:

@@ -1,4 +1,4 @@
-"""What is sent, what is sent again, and what the model hears of it."""
+"""HTTP tools: requests, retries, results and errors."""
 
 from __future__ import annotations
 
@@ -60,11 +60,7 @@ async def test_look_up_is_exactly_the_request_that_was_written() -> None:
             },
             "",
         ),
-        Asked(
-            "GET /v1/orders/7/state?of=%2B15550100001&x=1 HTTP/1.1",
-            other.asked[0].headers,
-            "",
-        ),
+        Asked("GET /v1/orders/7/state?of=%2B15550100001&x=1 HTTP/1.1", other.asked[0].headers, ""),
     ]
 
 
@@ -199,10 +195,7 @@ BAD_ANSWERS = {
         reply(body=gzip.compress(b"0" * 10_000_000), extra="Content-Encoding: gzip\r\n"),
         "its answer is compressed",
     ),
-    "cut off": (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
-        "its answer broke off",
-    ),
+    "cut off": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer broke off"),
     "slow in the middle": (
         b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":' + HANG,
         "its answer came too slowly",
@@ -214,9 +207,14 @@ every_bad_answer = pytest.mark.parametrize(
 )
 
 
+def limit_for(answer: bytes) -> float:
+    """Seconds: short only where it has to expire, because a busy machine may stall for longer."""
+    return 0.4 if answer.endswith(HANG) else 5.0
+
+
 @every_bad_answer
 async def test_look_up_with_a_bad_answer_is_one_error(answer: bytes, fault: str) -> None:
-    async with offered(answer, timeout=0.4) as (other, toolbox):
+    async with offered(answer, timeout=limit_for(answer)) as (other, toolbox):
         outcome = await run(toolbox)
 
     assert said(outcome) == {"error": f"T cannot be used at the moment: {fault}."}
@@ -225,7 +223,7 @@ async def test_look_up_with_a_bad_answer_is_one_error(answer: bytes, fault: str)
 
 @every_bad_answer
 async def test_deed_with_a_bad_answer_is_done(answer: bytes, fault: str) -> None:
-    async with offered(answer, method="POST", timeout=0.4) as (other, toolbox):
+    async with offered(answer, method="POST", timeout=limit_for(answer)) as (other, toolbox):
         first, second = await run(toolbox), await run(toolbox)
 
     assert said(first) == said(second) == {"message": f"Done, but {fault}."}
@@ -294,7 +292,7 @@ async def test_what_may_be_repeated_is_asked_once_more(
 
 @pytest.mark.parametrize("trouble", [DROP, HANG, reply(500), reply(503), reply(303), reply(408)])
 async def test_what_must_not_be_repeated_is_asked_once(trouble: bytes) -> None:
-    async with offered(trouble, OK, method="POST", timeout=0.4) as (other, toolbox):
+    async with offered(trouble, OK, method="POST", timeout=limit_for(trouble)) as (other, toolbox):
         first, second = await run(toolbox), await run(toolbox)
 
     assert said(first) == said(second) == {"error": UNKNOWN}

@@ -1,4 +1,4 @@
-"""The operator's file of MCP servers: read whole, or refused with one line."""
+"""The operator's file of MCP servers: read, or refused with one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of the tools a server lists: names, effects, results."""
+"""Tools made from a server's list: names, side effects, results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import ToolError
 from agent.tools import CallToolExecutor
-from agent.tools.idempotency import UNKNOWN
+from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_tools import (
     ListedTool,
@@ -24,7 +24,7 @@ from agent.tools.mcp.mcp_tools import (
 )
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
-from tests.virtual_time import run_virtually
+from tests.virtual_time import virtually
 
 ENTRY = McpServerConfig(url="http://127.0.0.1/mcp")
 SCHEMA = {"type": "object", "properties": {"what": {"type": "string"}}}
@@ -36,7 +36,7 @@ def listed(name: str, **more: Any) -> ListedTool:
 
 
 class Asked:
-    """A server's side: gives these answers one after another, the last one for ever."""
+    """A server with these answers in order; the last one repeats."""
 
     def __init__(self, *answers: McpResult | Exception) -> None:
         self.answers = list(answers)
@@ -51,7 +51,7 @@ class Asked:
 
 
 async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
-    """The same tool, asked for so often in one call."""
+    """Run the same tool `times` times in one call."""
     offered = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
     toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
@@ -116,73 +116,46 @@ def test_side_effect_is_the_operators_word_then_the_servers_hint(
     assert offered.tools["shop__order"].spec.side_effect is effect
 
 
-async def test_tool_with_effect_is_run_once_for_the_same_arguments() -> None:
-    asked = Asked(McpResult({"order": 7}, is_error=False))
-
-    outcomes = await run(asked, times=3)
-
-    assert [json.loads(outcome.content) for outcome in outcomes] == [{"order": 7}] * 3
-    assert asked.arguments == [{"what": "pears"}]
+OK = McpResult("ok", is_error=False)
+LOST = ServerUnavailableError("cut")
 
 
-async def test_failure_told_by_a_tool_with_effect_is_its_result() -> None:
-    asked = Asked(McpResult("No pears left.", is_error=True), McpResult("ok", is_error=False))
+@pytest.mark.parametrize(
+    ("answer", "is_idempotent", "outcomes", "runs"),
+    [
+        (McpResult("done", is_error=False), False, [(False, "done"), (False, "done")], 1),
+        (McpResult("None.", is_error=True), False, [(True, "None."), (True, "None.")], 1),
+        (McpResult("Busy.", is_error=True), True, [(True, "Busy."), (False, "ok")], 2),
+        (ToolError("It is away."), False, [(True, "It is away."), (False, "ok")], 2),
+        (LOST, False, [(True, UNKNOWN), (True, UNKNOWN)], 1),
+        (LOST, True, [(True, IN_DOUBT), (False, "ok")], 2),
+    ],
+    ids=["done", "failed", "failed repeatable", "not begun", "lost", "lost repeatable"],
+)  # fmt: skip
+async def test_tool_with_effect_is_repeated_only_where_that_is_safe(
+    answer: McpResult | Exception, is_idempotent: bool, outcomes: list[tuple[bool, str]], runs: int
+) -> None:
+    asked = Asked(answer, OK)
 
-    outcomes = await run(asked, times=2)
+    told = await run(asked, times=2, is_idempotent=is_idempotent)
 
-    assert [said(outcome) for outcome in outcomes] == [(True, "No pears left.")] * 2
-    assert len(asked.arguments) == 1
-
-
-async def test_failure_of_a_repeatable_tool_may_be_tried_again() -> None:
-    asked = Asked(McpResult("Busy.", is_error=True), McpResult("ok", is_error=False))
-
-    outcomes = await run(asked, times=2, is_idempotent=True)
-
-    assert [said(outcome) for outcome in outcomes] == [(True, "Busy."), (False, "ok")]
-
-
-async def test_tool_that_was_not_begun_may_be_tried_again() -> None:
-    asked = Asked(ToolError("It is away."), McpResult("ok", is_error=False))
-
-    outcomes = await run(asked, times=2)
-
-    assert [said(outcome) for outcome in outcomes] == [(True, "It is away."), (False, "ok")]
-
-
-async def test_tool_whose_answer_was_lost_is_not_run_again() -> None:
-    asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
-
-    outcomes = await run(asked, times=2)
-
-    assert [said(outcome) for outcome in outcomes] == [(True, UNKNOWN)] * 2
-    assert len(asked.arguments) == 1
-
-
-async def test_repeatable_tool_whose_answer_was_lost_is_completed() -> None:
-    asked = Asked(ServerUnavailableError("cut"), McpResult("ok", is_error=False))
-
-    _, second = await run(asked, times=2, is_idempotent=True)
-
-    assert said(second) == (False, "ok")
+    assert [said(outcome) for outcome in told] == outcomes
+    assert asked.arguments == [{"what": "pears"}] * runs
 
 
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
-def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) -> None:
+@virtually
+async def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) -> None:
     async def forever(_: str, __: Mapping[str, object]) -> McpResult:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def main() -> tuple[bool, float]:
-        offered = offered_tools("shop", ENTRY, [listed("order", **hints)], forever)
-        toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
-        outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
-        return outcome.is_error, asyncio.get_running_loop().time()
+    offered = offered_tools("shop", ENTRY, [listed("order", **hints)], forever)
+    toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
+    outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
 
-    is_error, seconds = run_virtually(main())
-
-    assert is_error
-    assert seconds <= 8.0
+    assert outcome.is_error
+    assert asyncio.get_running_loop().time() <= 8.0
 
 
 def _bottomless() -> object:

@@ -1,4 +1,4 @@
-"""Servers that do not send what the protocol says: what can be used is used."""
+"""Servers that break the protocol: usable parts are used, nothing raises."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from agent.tools.mcp.mcp_tools import (
 from agent.tools.mcp.raw_results import RAW, carried
 from tests.fakes import Counted, MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
-from tests.tools.peers import written
-from tests.tools.raw_peer import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
+from tests.tools.mcp_servers import written
+from tests.tools.raw_mcp_server import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
 from tests.tools.worlds import call_of
 from tests.waiting import until
 
@@ -249,7 +249,7 @@ _NAMES = st.sampled_from([
     "additionalProperties", "anyOf", "enum", "required", "$ref", "content", "text", "isError",
     "structuredContent", "resource", "mimeType", "nextCursor", "_meta", "resultType", "ttlMs",
 ]) | st.text(max_size=4)  # fmt: skip
-"""Of members; mostly those that mean something."""
+"""Names of members, mostly meaningful ones."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=5),
@@ -280,7 +280,7 @@ def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], me
 
 
 class Wire:
-    """A connection to a raw peer, on a loop of its own; opened again when it has broken."""
+    """A connection to a raw peer on its own loop; reopened after it broke."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
@@ -290,7 +290,7 @@ class Wire:
         self._owner: asyncio.Task[None] | None = None
 
     def ask(self, script: Script) -> McpResult | AgentError:
-        """What becomes of a call that is answered so."""
+        """The outcome of a call with this answer."""
         return self._runner.run(self._ask(script))
 
     async def _ask(self, script: Script) -> McpResult | AgentError:
@@ -325,7 +325,7 @@ class Wire:
 
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
-    """For all examples: a handshake takes longer than a call."""
+    """Shared by all examples, because a handshake takes longer than a call."""
     opened = Wire()
     yield opened
     opened.close()

@@ -154,13 +154,13 @@ def read_day(text: str, now: datetime) -> date:
 
 def read_time(text: str) -> time:
     """A time in any usual form: `14:00`, `2 pm`, `2:00 PM`, `noon`. Raises `ToolError`."""
-    said = text.strip()
-    if said.casefold() == "noon":
+    stripped = text.strip()
+    if stripped.casefold() == "noon":
         return time(12)
     try:
-        if found := _TWELVE.fullmatch(said):
+        if found := _TWELVE.fullmatch(stripped):
             return _from_twelve(int(found[1]), int(found[2] or 0), found[3].casefold())
-        if found := _TWENTY_FOUR.fullmatch(said):
+        if found := _TWENTY_FOUR.fullmatch(stripped):
             return time(int(found[1]), int(found[2]))
     except ValueError as error:
         raise ToolError(f"There is no time {text!r}.") from error

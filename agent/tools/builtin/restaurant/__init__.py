@@ -1,14 +1,12 @@
 """Tools of the restaurant: place an order, tell times, look up past orders.
 
 An order is stored exactly once (`agent.tools.idempotency`). It is distinguished by its content
-(items, sizes, toppings, remarks, order type, address), not by the model's words or the sequence of
-lines, and not by prices: those come from the menu, which may change between two attempts, or from a
-model that is unsure of them where there is no menu.
+(items, sizes, toppings, remarks, order type, address), not by the model's words, the sequence of
+lines, or prices: those come from a menu that may change, or from a model that is unsure of them.
 
-The plan is the whole item. Its sort key contains the time (`restaurantOrder::<last 4 of
-CallSid>::<epoch s>::<8 of the content's key>`) and its prices are those of the first attempt, so a
-repeat stores and answers the first order, also one that completes what another process has started.
-The item is written only if absent: the kitchen may have edited it since.
+The plan is the whole item. Its sort key contains the time and a piece of the content's key
+(`restaurantOrder::<last 4 of CallSid>::<epoch s>::<key>`), so a repeat stores and answers the first
+order. The item is written only if absent: the kitchen may have edited it since.
 """
 
 from __future__ import annotations
@@ -82,8 +80,7 @@ async def place_order(
         float | None, Meta(description="Your sum of all lines; the menu decides.")
     ] = None,
     delivery_address: Annotated[
-        str,
-        Meta(description="Full postal address when the order is delivered.", max_length=300),
+        str, Meta(description="Full postal address when the order is delivered.", max_length=300)
     ] = "",
 ) -> dict[str, object]:
     """Store a finished order.

@@ -243,10 +243,10 @@ def _sized(item: MenuItem, wanted: set[str]) -> tuple[str, Decimal]:
 
 
 def _quantity(counts: list[str], line: OrderLine) -> int:
-    said = {int(word) if word.isdecimal() else _COUNTS[word] for word in counts}
-    said |= {line.quantity} if line.quantity > 1 or not said else set()
-    quantity = said.pop()
-    if said or not 1 <= quantity <= 50:
+    named = {int(word) if word.isdecimal() else _COUNTS[word] for word in counts}
+    named |= {line.quantity} if line.quantity > 1 or not named else set()
+    quantity = named.pop()
+    if named or not 1 <= quantity <= 50:
         raise ToolError(f"How many of {line.line_item!r}? Write it once, in quantity, 1 to 50.")
     return quantity
 

@@ -2,16 +2,14 @@
 
 A text such as "no onion but bacon and sausage, well done" is cut into pieces, at joints ("and",
 "but", commas) and before each marker ("no", "extra"). A piece is a topping to be paid for, one to
-leave out, or a remark.
+leave out, or a remark. Remarks reach the kitchen and cost nothing, so none may be readable as a
+request for a topping. A piece is left out only if it says so itself ("hold the bacon"), or if it
+follows such a piece and cannot mean anything else: after "or" and "nor", or if the topping is on
+the dish anyway. Every other piece that names a topping is paid for, or is refused, and the model
+asks. So is "light bacon" on a dish without bacon.
 
-Remarks reach the kitchen and cost nothing, so no remark may be readable as a request for a topping.
-A piece is left out only if it says so itself ("no bacon", "hold the bacon"), or if it follows such
-a piece and cannot mean anything else: after "or" and "nor", or if the topping is on the dish
-anyway. Every other piece that names a topping is paid for, or is refused, and the model asks. So is
-"light bacon" on a dish without bacon: a little of it is a portion.
-
-Examples, on a pizza without onion and bacon: "no onion but bacon" is bacon. "no onion or bacon" is
-nothing, and the kitchen reads "no onion, no bacon". "no onion, bacon" is refused.
+On a pizza without onion and bacon, "no onion but bacon" is bacon; "no onion or bacon" is nothing,
+and the kitchen reads "no onion, no bacon"; "no onion, bacon" is refused.
 """
 
 from __future__ import annotations
@@ -162,9 +160,9 @@ def pieces_of(text: str) -> list[Piece]:
 
 def _as_read(text: str) -> Iterator[Piece]:
     before = Wish.OPEN
-    for joint, said in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
-        before = _wish(words_of(said), joint, before)
-        words = said.strip(" ,;.&()!?+").split()
+    for joint, part in _parts(_DO_NOT.sub("don't", _ALL_BUT.sub("without", text))):
+        before = _wish(words_of(part), joint, before)
+        words = part.strip(" ,;.&()!?+").split()
         while words and words[0].casefold() in _DROPPED:
             words = words[1:]
         if not _MARKERS.issuperset(map(str.casefold, words)):

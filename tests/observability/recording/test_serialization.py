@@ -1,8 +1,9 @@
-"""What is written down is read back as it was."""
+"""What is serialized is read back as it was; digests tell versions apart."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -31,12 +32,14 @@ from agent.call.messages import (
     Text,
     ToolCall,
     ToolResult,
+    ToolSpec,
     Usage,
 )
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.timers import Timer
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.serialization import (
+    RECORDED,
     ActionForms,
     Beginning,
     RecordError,
@@ -44,8 +47,9 @@ from agent.observability.recording.serialization import (
     beginning_from,
     event_form,
     event_from,
-    fact_from,
+    prompt_digest,
     text_of,
+    tools_digest,
 )
 from tests.call.world import CONFIG
 
@@ -78,7 +82,6 @@ EVENTS: list[Event] = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_event_is_read_back_as_it_was(event: Event) -> None:
-    """From one line of text that any table takes."""
     text = text_of(event_form(event))
 
     assert text.encode()
@@ -87,14 +90,13 @@ def test_event_is_read_back_as_it_was(event: Event) -> None:
 
 
 def test_tokens_of_an_older_record_are_those_of_the_model_that_was_asked() -> None:
-    """It does not say who has used them."""
     raw = {"kind": "TokensCounted", "reply": 1, "usage": {"input": 1, "output": 2}}
 
     assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
 
 
 def test_every_event_is_tried() -> None:
-    """One that is added and forgotten here is found."""
+    """An event that is added and forgotten here is found."""
     assert {type(event) for event in EVENTS} == set(get_args(Event))
 
 
@@ -115,7 +117,6 @@ def test_what_is_no_event_is_told_without_its_words(raw: object) -> None:
 
 
 def test_beginning_is_read_back_as_it_was() -> None:
-    """All limits and phrases, and every kind of fact."""
     facts: list[Fact] = [
         CallerSaid("12", InputMode.KEYPAD),
         AgentSaid("Hello", is_cut=True),
@@ -133,7 +134,7 @@ def test_beginning_is_read_back_as_it_was() -> None:
 
 
 def test_actions_are_written_without_what_is_known_already() -> None:
-    """Messages as digests, speech as what was added, nothing that is false or not said."""
+    """Messages as digests, speech as what was added, nothing false or None."""
     forms = ActionForms()
     asked = (Message(Role.CALLER, (Text("Two pizzas."),)),)
 
@@ -182,8 +183,31 @@ def test_actions_are_written_without_what_is_known_already() -> None:
 
 @pytest.mark.parametrize("fact", [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))])
 def test_number_that_is_zero_is_written(fact: Recorded) -> None:
-    """Zero is a value: a fact of reply 0 is read back, and a sound without an end is told."""
+    """Zero is a value, unlike false: a fact of reply 0 is read back."""
     recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
 
-    assert fact_from(recorded["fact"]) == fact
+    assert RECORDED.read(recorded["fact"]) == fact
     assert play["loop"] == 0
+
+
+SPEC = ToolSpec("look_up", "Looks.", "{}")
+
+
+def test_digests_stay_what_they_are() -> None:
+    """Records and log lines of earlier versions are compared with those of this one."""
+    assert prompt_digest("Be kind.") == "8c294dd9b20a"
+    assert prompt_digest(["Be", {"kind": None}]) == "90480b5be6b7"
+    assert tools_digest((SPEC,)) == "762f090bc20d"
+
+
+def test_digests_tell_versions_apart() -> None:
+    others = [
+        replace(SPEC, name="look"),
+        replace(SPEC, description="Does."),
+        replace(SPEC, parameters='{"type":"object"}'),
+    ]
+
+    found = [tools_digest(specs) for specs in [(), (SPEC,), *((each,) for each in others)]]
+
+    assert len(set(found)) == len(found)
+    assert prompt_digest("Be kind.") != prompt_digest("Be brief.")

@@ -42,7 +42,6 @@ def lines(count: int) -> list[str]:
 def test_reader_that_does_not_read_holds_nothing_up_and_loses_nothing(
     pipe: tuple[TextIO, TextIO],
 ) -> None:
-    """The lines wait, also long ones, and come in their order."""
     reader, writer = pipe
     output = LogOutput(writer)
     said = [*lines(MANY), "y" * 20_000, "last"]
@@ -57,7 +56,6 @@ def test_reader_that_does_not_read_holds_nothing_up_and_loses_nothing(
 
 
 def test_lines_that_wait_are_bounded(pipe: tuple[TextIO, TextIO]) -> None:
-    """What does not fit is counted."""
     reader, writer = pipe
     output = LogOutput(writer)
     line = "x" * 99_999
@@ -75,7 +73,6 @@ def test_lines_that_wait_are_bounded(pipe: tuple[TextIO, TextIO]) -> None:
 
 
 def test_lines_for_a_reader_that_is_gone_are_counted(pipe: tuple[TextIO, TextIO]) -> None:
-    """And nothing is raised."""
     reader, writer = pipe
     output = LogOutput(writer)
     reader.close()
@@ -88,7 +85,6 @@ def test_lines_for_a_reader_that_is_gone_are_counted(pipe: tuple[TextIO, TextIO]
 
 
 def test_lines_for_a_full_disk_are_counted() -> None:
-    """The device behaves like one."""
     with Path("/dev/full").open("w", encoding="utf-8", buffering=1) as full:
         output = LogOutput(full)
         output.write("one")
@@ -97,7 +93,6 @@ def test_lines_for_a_full_disk_are_counted() -> None:
 
 
 def test_file_takes_each_line_at_once(tmp_path: Path) -> None:
-    """Half characters are escaped; nothing is left for the end of the process."""
     with (tmp_path / "log").open("w", encoding="utf-8") as file:
         LogOutput(file).write("caf\u00e9 \ud83d")
 
@@ -105,7 +100,6 @@ def test_file_takes_each_line_at_once(tmp_path: Path) -> None:
 
 
 def test_file_without_a_descriptor_is_written_to() -> None:
-    """Like the standard error output of a notebook."""
     file = io.StringIO()
 
     LogOutput(file).write("one")
@@ -114,7 +108,7 @@ def test_file_without_a_descriptor_is_written_to() -> None:
 
 
 def test_lines_that_wait_are_written_when_the_process_ends() -> None:
-    """Here more than a pipe holds, to a reader that begins late."""
+    """More than a pipe holds, to a reader that begins late."""
     program = (
         "import sys; from agent.observability.logging.log_output import LogOutput;"
         "o = LogOutput(sys.stderr);"
@@ -141,7 +135,6 @@ class _Unprintable:
 def test_line_that_cannot_be_rendered_is_reduced_to_its_event(
     log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A value whose description fails ends nothing."""
     configure_logging("info", log_format)
 
     structlog.get_logger("test").warning("call.odd", value=_Unprintable())
@@ -154,7 +147,6 @@ def test_line_that_cannot_be_rendered_is_reduced_to_its_event(
 def test_lost_lines_are_a_metric(
     pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the output that is in use."""
     reader, writer = pipe
     reader.close()
     monkeypatch.setattr(sys, "stderr", writer)

@@ -11,9 +11,8 @@ import structlog
 from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason
 from agent.errors import StoreError
-from agent.observability.recording.call_recorder import CallRecorder
 from agent.observability.recording.record_reader import read_record
-from agent.observability.recording.record_writer import RecordWriter, open_records
+from agent.observability.recording.record_writer import CallRecorder, RecordWriter, open_records
 from agent.ports import Count, Item, uncounted
 from tests.fakes import Clock, Counted, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
@@ -40,7 +39,7 @@ class FickleStore(MemoryStore):
 
 
 @asynccontextmanager
-async def desk(
+async def writing(
     store: MemoryStore, counted: Count = uncounted, days: int = 7
 ) -> AsyncIterator[RecordWriter]:
     async with open_records(store, lambda: NOW, days, counted) as opened:
@@ -66,7 +65,7 @@ def test_events_are_written_in_their_order_with_their_times() -> None:
     store = FickleStore()
 
     async def main() -> list[Item]:
-        async with desk(store) as at:
+        async with writing(store) as at:
             recorder = recording(at)
             for number in range(3):
                 await asyncio.sleep(2.0)
@@ -97,7 +96,7 @@ def test_no_chunk_is_large() -> None:
     store = FickleStore()
 
     async def main() -> list[int]:
-        async with desk(store) as at:
+        async with writing(store) as at:
             recorder = recording(at)
             for _ in range(200):
                 hears(recorder, "word " * 200)
@@ -115,7 +114,7 @@ def test_lines_of_a_call_are_apart() -> None:
     store = FickleStore()
 
     async def main() -> list[int]:
-        async with desk(store) as at:
+        async with writing(store) as at:
             for generation in (0, 2):
                 recording(at, generation=generation).ended(EndReason.ERROR_RELAY)
         return [line.generation for line in await read_record(store, "CA1")]
@@ -130,7 +129,7 @@ def test_record_is_gone_after_its_days() -> None:
     store = MemoryStore(clock)
 
     async def main() -> list[int]:
-        async with desk(store, days=3) as at:
+        async with writing(store, days=3) as at:
             recording(at).ended(EndReason.CALLER_HANGUP)
         found = []
         for days in (2.99, 3.01):
@@ -147,7 +146,7 @@ def test_record_of_a_table_that_was_away_is_whole() -> None:
     store.is_away = True
 
     async def main() -> tuple[int, str]:
-        async with desk(store, counted) as at:
+        async with writing(store, counted) as at:
             recorder = recording(at)
             for number in range(20):
                 hears(recorder, f"words {number}")
@@ -181,7 +180,7 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
 
     async def main() -> float:
         before = asyncio.all_tasks()
-        async with desk(store, counted) as at:
+        async with writing(store, counted) as at:
             recorder = recording(at)
             hears(recorder, "words")
             recorder.ended(EndReason.CALLER_HANGUP)
@@ -210,7 +209,7 @@ def test_no_more_than_so_much_waits() -> None:
     store.is_away = True
 
     async def main() -> tuple[bool, int]:
-        async with desk(store, counted) as at:
+        async with writing(store, counted) as at:
             recorder = recording(at)
             for _ in range(101):
                 hears(recorder, "x" * 320_000)

@@ -1,4 +1,4 @@
-"""An MCP server as somebody would write it with the library's decorators; serves over its pipes."""
+"""An MCP server made with the library's decorators; serves over its pipes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 REVISION = "2025-06-18"
 TOOL = {"name": "book", "description": "Books.", "inputSchema": {"type": "object"}}
-"""Has an effect, as nothing says otherwise."""
+"""Counts as a tool with an effect, because it has no annotations."""
 
 
 @dataclass(frozen=True, slots=True)

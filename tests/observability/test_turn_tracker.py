@@ -1,8 +1,7 @@
-"""The log line of a turn: stages that are disjoint and add up, from literal events."""
+"""Turns from literal events: the log line, disjoint stages that add up, interrupts."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from agent.call.actions import Action, CancelReply, Record, RunTool, Speak, StartReply, ToolOutcome
-from agent.call.conversation import Conversation
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -23,8 +21,6 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
     ReplyDelta,
-    ReplyFailed,
-    ReplyFault,
     ReplyFinished,
     TimerFired,
     TokensCounted,
@@ -36,20 +32,12 @@ from agent.call.timers import Timer
 from agent.observability import Telemetry
 from agent.observability.turn_stages import TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
-from agent.session.session import CallDependencies, Session
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
 from tests.scripted import (
-    GREETING,
-    Edit,
-    ListJournal,
-    ScriptedConfiguration,
-    ScriptedLine,
     ScriptedModel,
-    ScriptedToolbox,
 )
 from tests.servers import settings_for, staged
-from tests.virtual_time import run_virtually
 
 SPOKE = CallerSpoke("Are you open?")
 LOOK = ToolCall("tool00001", "look_up", "{}")
@@ -75,7 +63,6 @@ def parts(line: dict[str, Any]) -> tuple[float | None, float, dict[str, float]]:
 
 
 def test_turn_leaves_one_line_with_all_its_stages() -> None:
-    """Words, look-up, answer: everything an operator asks about a slow turn, and no word of it."""
     [line] = lines_of(
         (10.0, SPOKE, []),
         (10.2, TimerFired(Timer.END_OF_TURN_DELAY, 1), [ASK]),
@@ -113,7 +100,7 @@ def test_turn_leaves_one_line_with_all_its_stages() -> None:
 
 
 def test_turn_tells_the_tokens_of_all_its_requests() -> None:
-    """Those of the last one come when the turn is over; those of others are not its own."""
+    """Those of the last one come after the turn; those of other turns do not count."""
     first, second = lines_of(
         (9.0, TokensCounted(None, Usage(900, 90)), []),
         (10.0, SPOKE, [ASK]),
@@ -135,7 +122,6 @@ def test_turn_tells_the_tokens_of_all_its_requests() -> None:
 
 
 def test_turn_that_was_left_has_no_stop_and_no_tokens_of_what_was_left() -> None:
-    """A model that is not listened to any more tells neither."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (11.0, CallerInterrupted(""), [CancelReply(1)]),
@@ -146,7 +132,7 @@ def test_turn_that_was_left_has_no_stop_and_no_tokens_of_what_was_left() -> None
 
 
 def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None:
-    """Only what happens in silence is response latency."""
+    """Only the silence before the first words is response latency."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (10.5, ReplyDelta(1, "I look. "), [Speak(1, "I look. ")]),
@@ -165,7 +151,6 @@ def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None
 
 
 def test_filler_is_the_response_and_said_to_be_one() -> None:
-    """The silence ended there; that nothing was answered yet is told."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (13.0, TimerFired(Timer.FILLER, 1), [Speak(1, "One moment.", is_last=True)]),
@@ -188,7 +173,6 @@ def test_filler_is_the_response_and_said_to_be_one() -> None:
 def test_turn_that_is_broken_into_ends_there(
     event: Event, actions: Sequence[Action], kind: str
 ) -> None:
-    """What was going on is its last stage."""
     line, *_ = lines_of(
         (10.0, SPOKE, [ASK]),
         (10.5, ReplyDelta(1, "Yes, "), [Speak(1, "Yes, ")]),
@@ -201,7 +185,6 @@ def test_turn_that_is_broken_into_ends_there(
 
 
 def test_interrupt_of_the_playback_belongs_to_the_turn_that_is_played() -> None:
-    """The last frame is written long before it is heard."""
     heard = [Record(2, AgentSaid("Yes", is_cut=True))]
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
@@ -214,7 +197,7 @@ def test_interrupt_of_the_playback_belongs_to_the_turn_that_is_played() -> None:
 
 
 def test_interrupt_may_come_after_the_silence_it_made() -> None:
-    """Nobody says in which order Twilio reports the two, nor what comes between them."""
+    """Twilio does not document the order of the two reports."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
@@ -228,7 +211,6 @@ def test_interrupt_may_come_after_the_silence_it_made() -> None:
 
 
 def test_turn_that_was_heard_out_was_not_interrupted() -> None:
-    """What is cut later is something else."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
@@ -240,20 +222,8 @@ def test_turn_that_was_heard_out_was_not_interrupted() -> None:
     assert line["outcome"] == "answered"
 
 
-def test_words_that_go_on_begin_the_turn_anew() -> None:
-    """Who was still speaking was not waiting."""
-    [line] = lines_of(
-        (10.0, CallerSpoke("I would like"), []),
-        (12.0, CallerSpoke("a pizza."), [ASK]),
-        (13.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-    )
-
-    assert parts(line) == (1000.0, 1000.0, {"model": 1000.0})
-
-
 def test_words_that_lead_to_nothing_are_no_turn() -> None:
-    """Noise, half an entry of keys, and what the agent says by itself."""
+    """Noise, half a DTMF entry, and a re-prompt."""
     lines = lines_of(
         (10.0, CallerSpoke("hm"), []),
         (11.0, CallerPressed("1"), []),
@@ -263,19 +233,7 @@ def test_words_that_lead_to_nothing_are_no_turn() -> None:
     assert lines == []
 
 
-def test_turn_whose_reply_fails_is_told_with_its_apology() -> None:
-    """The caller heard something, but no answer."""
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (15.0, ReplyFailed(1, ReplyFault.TIMEOUT), [Speak(1, "Sorry.", is_last=True)]),
-    )
-
-    assert line["outcome"] == "failed"
-    assert parts(line) == (5000.0, 5000.0, {"model": 5000.0})
-
-
 def test_turns_are_numbered_and_the_last_one_is_told_at_the_end() -> None:
-    """Also a call that is cut in the middle of a reply has a line for it."""
     lines = lines_of(
         (10.0, SPOKE, [ASK]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
@@ -314,7 +272,7 @@ def _moved(move: str, number: int) -> tuple[Event, list[Action]]:
 
 @given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
 def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> None:
-    """Also if something happens twice, out of order, or is told late."""
+    """Also if something happens twice, out of order, or is reported late."""
     tracker, at, until_speech = TurnTracker(), 100.0, dict[TrackedTurn, float]()
     changes = list[Change]()
     for move, number, seconds in moves:
@@ -334,27 +292,6 @@ def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> 
         assert turn.response is None or abs(before - turn.response) < 1e-6
         if turn in until_speech:
             assert abs((turn.response or 0.0) - until_speech[turn]) < 1e-6
-
-
-def test_wait_for_edits_is_part_of_the_turn() -> None:
-    """The words were there; that nothing was done about them yet is our own time."""
-    model = ScriptedModel([["Yes. ", StopReason.END]])
-    line = ScriptedLine([(2.0, SPOKE)], hangs_up_at=30.0)
-
-    with capture_logs() as logs:
-        run_virtually(_played(model, line, edits=[(0.08, None)]))
-
-    [told] = [entry for entry in logs if entry["event"] == "turn.finished"]
-    assert (told["response_ms"], told["stages"]) == (80.0, {"prepare": 80.0})
-
-
-async def _played(model: ScriptedModel, line: ScriptedLine, edits: list[Edit]) -> None:
-    """A whole call under the observer of a process."""
-    telemetry = Telemetry(asyncio.get_running_loop().time)
-    observer = telemetry.call("pizza", lambda: "scripted:")
-    configuration = ScriptedConfiguration(model, ScriptedToolbox(), edits)
-    around = CallDependencies(line, configuration, ListJournal(), observer)
-    observer.ended(await Session(Conversation(GREETING), around).run())
 
 
 _ROUNDING_MS = 0.1

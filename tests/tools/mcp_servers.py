@@ -1,8 +1,8 @@
 """MCP servers made with the official library: on a port of this process, or a child over pipes.
 
 `Peer` is what a test scripts: its tools and what they answer may change while it runs, and it can
-be killed and started again on the same port. The children are `market.py`
-and `elder.py`.
+be killed and started again on the same port. The children are `stdio_mcp_server.py`
+and `older_mcp_server.py`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ READS = types.ToolAnnotations(read_only_hint=True)
 
 
 def said(*texts: str, is_error: bool = False) -> types.CallToolResult:
-    """A result of words."""
+    """A result with these texts."""
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=t) for t in texts]
     return types.CallToolResult(content=content, is_error=is_error)
 
 
 def listed(name: str, schema: dict[str, Any] | None = None, **more: Any) -> types.Tool:
-    """A tool that only looks, unless `annotations` say something else."""
+    """A read-only tool, unless `annotations` say otherwise."""
     more = {"description": f"Does {name}.", "annotations": READS, **more}
     return types.Tool(name=name, input_schema=schema or EMPTY, **more)
 
@@ -66,7 +66,7 @@ class Peer:
         return f"http://127.0.0.1:{self.port}/mcp"
 
     def offers(self, tool: types.Tool, run: Run | types.CallToolResult) -> None:
-        """List a tool from now on; nobody is told."""
+        """Add a tool without a notification."""
         answer = run
 
         async def always(_: dict[str, Any]) -> types.CallToolResult:
@@ -77,7 +77,7 @@ class Peer:
         self.runs[tool.name] = always if isinstance(answer, types.CallToolResult) else answer
 
     def withdraws(self, name: str) -> None:
-        """Have a tool no longer; nobody is told."""
+        """Remove a tool without a notification."""
         self.tools = [tool for tool in self.tools if tool.name != name]
         del self.runs[name]
 
@@ -85,7 +85,7 @@ class Peer:
         await self._bus.publish(ToolsListChanged())
 
     def ends_subscriptions(self) -> None:
-        """As a proxy does with a stream on which nothing moves."""
+        """End all subscriptions, as a proxy does with idle streams."""
         self._listeners.close()
 
     async def start(self) -> None:
@@ -113,7 +113,7 @@ class Peer:
         await until(lambda: running.started)
 
     async def kill(self) -> None:
-        """Go away without a word; streams are cut."""
+        """Stop at once; streams are cut."""
         if self._serving is None:
             return
         running, task = self._serving
@@ -155,14 +155,14 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def over_pipes(program: str = "market.py", **environment: str) -> dict[str, Any]:
-    """The entry of a child that is one of the programs in this folder."""
+def over_pipes(program: str = "stdio_mcp_server.py", **environment: str) -> dict[str, Any]:
+    """The configuration of a child process that runs a program of this folder."""
     file = Path(__file__).with_name(program)
     return {"command": sys.executable, "args": [str(file)], "env": environment}
 
 
 def written(folder: Path, **servers: dict[str, Any]) -> str:
-    """A file that names these servers; its path."""
+    """Write a file with these servers; its path."""
     path = folder / "mcp.json"
     path.write_text(json.dumps({"mcpServers": servers}))
     return str(path)

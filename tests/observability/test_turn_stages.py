@@ -1,8 +1,4 @@
-"""The stages of a turn against the clock of whoever is on the line: equal, not near.
-
-Time is virtual, and the line is nobody's of the service: it knows when it has passed on words and
-when it was given which frame. What the log says must be that, whatever happens in a turn.
-"""
+"""The stages of a turn equal what a line outside of the service measures, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
 from agent.observability import Telemetry
 from agent.ports import LanguageModel
 from agent.session.session import CallDependencies, Session
-from tests.observability.test_turn_log import UNTIL_SPEECH
+from tests.observability.test_turn_tracker import UNTIL_SPEECH
 from tests.scripted import (
     Edit,
     ListJournal,
@@ -181,7 +177,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_log_says_what_the_line_has_measured(name: str) -> None:
-    """Stages until the first text, and all of them, are what passed on the line."""
+    """Stages until the first text, and all stages, equal what passed on the line."""
     call = CALLS[name]()
 
     with capture_logs() as logs:
@@ -198,7 +194,7 @@ def test_log_says_what_the_line_has_measured(name: str) -> None:
 
 
 def test_calls_are_of_the_kind_that_their_names_say() -> None:
-    """Else they would agree for another reason."""
+    """Otherwise they would agree for another reason."""
     told: dict[str, Any] = {}
     for name, make in CALLS.items():
         with capture_logs() as logs:

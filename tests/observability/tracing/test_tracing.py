@@ -1,4 +1,4 @@
-"""Operations on the table in traces: each under the line that caused it, with nobody's keys."""
+"""Operations on the table in traces: each under the connection that caused it, without keys."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ from agent.call.messages import ToolCall
 from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
-from agent.observability.tracing import CallTrace, TracedTable, TracedToolExecutor, Tracing
-from agent.observability.tracing.traced_ports import MOST_OPERATIONS
+from agent.observability.tracing import (
+    MOST_OPERATIONS,
+    CallTrace,
+    TracedTable,
+    TracedToolExecutor,
+    Tracing,
+)
 from agent.ports import Item
 from agent.store.call_state.journal import open_journals
 from tests.fakes import Clock, MemoryStore, moment
 from tests.observability.recording.taping import beginning
-from tests.observability.test_tracing import EPOCH, attributes, tree
+from tests.observability.tracing.test_call_trace import EPOCH, attributes, tree
 
 NUMBER = "+15550100001"
 LOOK = ToolCall("tool00001", "look_up", "{}")
@@ -100,7 +105,6 @@ class Looks:
 
 
 async def test_operation_is_a_span_of_its_line() -> None:
-    """As the conventions for databases name it; a number is a key, and is told nowhere."""
     stage = Stage()
     with stage.line():
         await stage.store.get(NUMBER, "profile")
@@ -129,7 +133,6 @@ async def test_table_of_the_cloud_is_told_by_its_name() -> None:
 
 
 async def test_what_is_done_for_no_line_leaves_no_span() -> None:
-    """Before, after and beside one."""
     stage = Stage()
     await stage.store.get(NUMBER, "profile")
     beside, is_open = asyncio.Event(), asyncio.Event()
@@ -150,7 +153,7 @@ async def test_what_is_done_for_no_line_leaves_no_span() -> None:
 
 
 async def test_failure_is_told_by_its_class_alone() -> None:
-    """What the table said of it may hold a key."""
+    """The text of the error may hold a key."""
     stage = Stage()
     with stage.line(), pytest.raises(StoreError):
         await stage.store.get(NUMBER, "away")
@@ -167,7 +170,6 @@ async def test_failure_is_told_by_its_class_alone() -> None:
 
 
 async def test_operation_nobody_waits_for_any_more_is_cancelled_and_no_failure() -> None:
-    """As a limit of time does it."""
     stage = Stage()
     with stage.line():
         waiting = asyncio.create_task(stage.store.get(NUMBER, "never"), name="never")
@@ -182,7 +184,7 @@ async def test_operation_nobody_waits_for_any_more_is_cancelled_and_no_failure()
 
 
 async def test_what_is_read_before_the_trace_has_a_name_belongs_to_it() -> None:
-    """Who answers is known only then; the span of the call begins with the first of it."""
+    """The span of the call begins with the first operation."""
     stage = Stage()
     with stage.tracing.serving():
         await stage.store.get("CA1", "connection")
@@ -193,7 +195,7 @@ async def test_what_is_read_before_the_trace_has_a_name_belongs_to_it() -> None:
 
 
 async def test_operation_of_a_tool_is_under_the_tool() -> None:
-    """Also one of a task that the tool has begun; what the line does meanwhile is not."""
+    """Also one of a task that the tool began; other operations meanwhile are not."""
     stage = Stage()
     with stage.line() as trace:
         stage.clock.seconds = 5.0
@@ -214,7 +216,6 @@ async def test_operation_of_a_tool_is_under_the_tool() -> None:
 
 
 async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> None:
-    """It may end in its own time."""
     stage = Stage()
     with stage.line():
         await TracedToolExecutor(Looks(stage)).run(LOOK, Standing())
@@ -223,7 +224,6 @@ async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> Non
 
 
 async def test_writing_of_the_journal_is_told_to_the_call_of_its_facts() -> None:
-    """Two calls at a time, and both are over before anything is written."""
     stage = Stage()
     async with open_journals(stage.store, stage.clock) as journals:
         for call_sid in ("CA1", "CA2"):
@@ -236,7 +236,7 @@ async def test_writing_of_the_journal_is_told_to_the_call_of_its_facts() -> None
 
 
 async def test_record_is_written_for_its_own_call() -> None:
-    """One writer serves them all, and is begun by the first."""
+    """One writer serves all calls and is started by the first."""
     stage = Stage()
     async with open_records(stage.store, stage.clock, 1) as records:
         assert records is not None
@@ -249,7 +249,6 @@ async def test_record_is_written_for_its_own_call() -> None:
 
 
 async def test_operations_of_one_line_are_told_up_to_a_bound() -> None:
-    """A table that is away for an hour is tried again and again."""
     stage = Stage()
     with stage.line():
         for _ in range(MOST_OPERATIONS + 10):

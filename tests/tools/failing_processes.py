@@ -1,4 +1,4 @@
-"""Processes that die, and tables that fail, at any moment; and effects to be seen.
+"""Simulated processes that die and tables that fail at any moment, and observable effects.
 
 A process touches the world by reading and writing the table and by performing effects. Each touch
 has a number, in the order of the process, and may have a fate. So a test can name every moment at
@@ -26,23 +26,23 @@ REFUSED = "The number cannot be reached."
 
 
 class DiedError(BaseException):
-    """The process is no more. Nothing in it may catch this."""
+    """The process has died. Nothing in it may catch this."""
 
 
 class Fate(StrEnum):
-    """What becomes of one touch."""
+    """What happens at one touch."""
 
     LIVES = "lives"
     DIES_BEFORE = "dies before"
     DIES_AFTER = "dies after"
     FAILS_BEFORE = "fails before"
-    """Nothing is done, and the process is told that it failed."""
+    """Not performed, and reported as failed."""
     FAILS_AFTER = "fails after"
-    """It is done, and the process is told that it failed."""
+    """Performed, but reported as failed."""
     LANDS_LATE = "lands late"
-    """The process is told that it failed, and later it is done all the same."""
+    """Reported as failed, and performed later."""
     REFUSES = "refuses"
-    """An effect is not performed, and the process is told why; a table never does this."""
+    """An effect is refused with a reason; a table never does this."""
 
 
 DEATHS = (Fate.DIES_BEFORE, Fate.DIES_AFTER)
@@ -137,7 +137,7 @@ class MortalStore:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was answered to one who asked for an effect."""
+    """The answer to a request for an effect."""
 
     kind: str
     """`done`, `refused`, `not begun`, `in doubt`, `unknown` or `died`."""
@@ -148,7 +148,7 @@ _KINDS = {NOT_BEGUN: "not begun", IN_DOUBT: "in doubt", UNKNOWN: "unknown", REFU
 
 
 class Texts:
-    """Sends text messages: not repeatable, each sending is one more for the caller."""
+    """Sends text messages: not repeatable."""
 
     is_repeatable = False
 
@@ -184,12 +184,12 @@ class Orders:
 
 
 class Asker:
-    """A process that has an effect in a call; who asks again in it is the same process.
+    """One process of a call; each `ask` requests the same effect again.
 
     Args:
         name: Part of the plan, so that the plans of two processes differ.
         store: The table of all processes.
-        effect: What it asks for.
+        effect: The requested effect.
         process: Its fates.
         clock: Epoch seconds.
     """
@@ -229,7 +229,7 @@ def virtual_clock() -> float:
 
 
 class World:
-    """A table, an effect that everybody asks for, and what they were told."""
+    """A table and one effect that all processes request."""
 
     def __init__(self, *, is_repeatable: bool) -> None:
         self.store = MemoryStore()
