@@ -51,14 +51,7 @@ _TERMINATOR = "#"
 
 
 class CallObserver:
-    """`ports.Observer` of one call.
-
-    Args:
-        metrics: Of the process.
-        use_case: Its name.
-        model: Gives the name of the model that answers now.
-        facts: For the summary.
-    """
+    """`ports.Observer` of one call; `model` gives the name of the model that answers now."""
 
     def __init__(
         self, metrics: Metrics, use_case: str, model: Callable[[], str], facts: CallFacts
@@ -80,14 +73,15 @@ class CallObserver:
 
     @property
     def tokens(self) -> int:
-        """Of all kinds, used so far."""
+        """Tokens of all kinds, used so far."""
         return self._summary.tokens
 
     def observe(self, moment: ObservedStep) -> None:
-        if self._tracker.is_streaming(moment.event) and _is_silent(moment):
+        if self._tracker.is_streaming(moment.event) and all(
+            isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions
+        ):
             return  # the hot path: one more delta that led to nothing
-        kind = interrupt_kind(moment)
-        if kind:
+        if kind := interrupt_kind(moment):
             self._count("agent_interrupts_total", kind=kind)
             seconds = max(0.0, self._metrics.now() - moment.received_at)
             self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
@@ -99,7 +93,6 @@ class CallObserver:
         self._summary.observe(moment, kind)
 
     def ended(self, reason: EndReason) -> None:
-        """The call is over; called once."""
         now = self._metrics.now()
         self._metrics.add_active_calls(-1)
         self._count("agent_calls_total", use_case=self._use_case, end_reason=reason)
@@ -209,7 +202,6 @@ class CallObserver:
             self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
 
     def _measure_silence(self, report: Playback, at: float) -> None:
-        """The silence between the caller's speech and the agent's."""
         if report is Playback.CALLER_OFF:
             self._fell_silent = at
         elif report is Playback.CALLER_ON:
@@ -223,9 +215,8 @@ class CallObserver:
 def _entry_reason(moment: ObservedStep) -> str:
     """What completed a DTMF entry; empty text if no entry was completed.
 
-    `terminator`, `length` or `pause`; `speech` or `key` (one that means something by itself) came
-    between; `ended`: the call, or our part of it. A complete entry is recorded as said with keys.
-    So is a key that means something by itself: its record is just the key that was pressed.
+    `speech` or `key` (one that means something by itself) came between; `ended`: the call, or our
+    part of it. A key that means something by itself is recorded like an entry of just that key.
     """
     typed = [
         action.fact.text
@@ -249,10 +240,6 @@ def _entry_reason(moment: ObservedStep) -> str:
             return "ended"
 
 
-def _is_silent(moment: ObservedStep) -> bool:
-    return all(isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions)
-
-
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
@@ -263,11 +250,5 @@ class Telemetry(Metrics):
     def call(
         self, use_case: str, model: Callable[[], str], facts: CallFacts | None = None
     ) -> CallObserver:
-        """A new call begins; its observer counts it until `ended`.
-
-        Args:
-            use_case: Its name.
-            model: Gives the name of the model that answers now.
-            facts: For the summary; none are known without them.
-        """
+        """The observer of a new call, which counts as active until `ended`."""
         return CallObserver(self, use_case, model, facts or CallFacts())

@@ -1,8 +1,8 @@
 """One turn of a call: its activities, and where its time goes.
 
 A turn is in exactly one stage at a time, so stage durations are disjoint and add up to the turn.
-Rejected: a time stamp for each step of a turn and differences between them, which break as soon as
-a reply calls tools and is asked again.
+Rejected: differences between time stamps of steps, which break when a reply that called tools is
+asked again. All times are seconds on the clock of the call.
 
 Stages until the caller hears something (together: the response latency):
 
@@ -50,14 +50,13 @@ _SPOKEN = {
 }
 """The same wait once the caller has heard something."""
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
-"""Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
 """The part of the response latency that is neither the model's, a tool's nor the caller's."""
 
 
 @dataclass(slots=True, eq=False)
 class Activity:
-    """A model request or a tool run; all times are seconds on the clock of the call."""
+    """A model request or a tool run."""
 
     key: int | str
     """Number of the reply, or identifier of the tool call."""
@@ -68,12 +67,10 @@ class Activity:
     first: float | None = None
     """When the first text or tool call of a reply came."""
     is_spoken: bool = False
-    """Text of the reply was written to the line."""
     ended: float | None = None
     outcome: str = "running"
     """Of a request `finished`, `failed`, `cancelled`; of a tool `ok`, `error`, `cancelled`."""
     fault: str = ""
-    """Why a request failed."""
     stop: StopReason | None = None
 
     @property
@@ -84,7 +81,7 @@ class Activity:
 
 @dataclass(slots=True, eq=False)
 class TrackedTurn:
-    """One turn; all times are seconds on the clock of the call.
+    """One turn.
 
     Times may come slightly out of order (an event is stamped when it comes, an action when it is
     done): one that lies before the latest one counts as the latest one.
@@ -103,15 +100,12 @@ class TrackedTurn:
     is_closed: bool = False
     stages: dict[Stage, float] = field(default_factory=dict)
     response: float | None = None
-    """Seconds until the first text was written."""
+    """Seconds until the first text."""
     last_speech: float | None = None
-    """When the last text was written."""
     is_filler: bool = False
-    """The first text was a filler."""
     interrupted: str = ""
     """Kind of the interrupt; empty = none."""
     is_failed: bool = False
-    """A reply of it failed."""
     used: Usage | None = None
     """By its requests, as far as their tokens were reported."""
     tool_rounds: int = 0
@@ -132,14 +126,12 @@ class TrackedTurn:
 
     @property
     def requests(self) -> list[Activity]:
-        """Its model requests."""
         return [one for one in self.activities if not one.tool]
 
     @property
     def stop(self) -> StopReason | None:
         """Why its last reply that was not abandoned ended."""
-        stops = [one.stop for one in self.activities if one.stop is not None]
-        return stops[-1] if stops else None
+        return next((one.stop for one in reversed(self.activities) if one.stop), None)
 
     @property
     def is_over(self) -> bool:
@@ -148,7 +140,6 @@ class TrackedTurn:
 
     @property
     def total(self) -> float:
-        """Seconds until now, or until its end."""
         return self._since - self.began
 
     @property
@@ -157,18 +148,17 @@ class TrackedTurn:
         return self._since
 
     def restart(self, at: float) -> None:
-        """More words came before anything was done."""
+        """More words came before anything was done about them."""
         self.began = self._since = at
         self.stages.clear()
 
     def advance(self, at: float) -> None:
-        """Add the time until now to the current stage."""
         if at > self._since and not self.is_closed:
             self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
             self._since = at
 
     def hold(self, at: float) -> None:
-        """Until now the caller might have gone on; nothing was done yet."""
+        """Until now the caller might have gone on."""
         if not self.is_going:
             self._stage = Stage.HOLD
             self.advance(at)

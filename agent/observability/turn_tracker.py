@@ -108,14 +108,11 @@ class TurnTracker:
         self._changes: list[Change] = []
 
     def is_open(self, reply: int) -> bool:
-        """The reply is under way."""
         return reply in self._open
 
     def is_streaming(self, event: Event) -> bool:
         """The event is a piece of a reply, and not its first."""
-        if not isinstance(event, ReplyDelta):
-            return False
-        request = self._open.get(event.reply)
+        request = self._open.get(event.reply) if isinstance(event, ReplyDelta) else None
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
@@ -223,7 +220,7 @@ class TurnTracker:
         self._finish()
 
     def _add_usage(self, reply: int | None, usage: Usage) -> None:
-        """Tokens are reported when their reply is over, and with it perhaps the turn."""
+        """Add tokens, reported when their reply is over, and with it perhaps the turn."""
         for turn in (self._turn, self._over):
             if turn is not None and any(one.key == reply for one in turn.activities):
                 turn.used = total([turn.used, usage] if turn.used else [usage])
@@ -267,7 +264,6 @@ class TurnTracker:
             self._changes.append(FirstSpeech(turn))
 
     def _close(self, turn: TrackedTurn, at: float) -> None:
-        """The turn is over."""
         turn.advance(at)
         turn.is_closed = True
         if turn is self._unprompted:
@@ -279,10 +275,9 @@ class TurnTracker:
 
     def _finish(self) -> None:
         """Report the turn that is over."""
-        turn, self._over = self._over, None
-        self._silent_since = None
-        if turn is not None:
-            self._changes.append(TurnFinished(turn))
+        if self._over is not None:
+            self._changes.append(TurnFinished(self._over))
+        self._over = self._silent_since = None
 
 
 def interrupt_kind(step: ObservedStep) -> str:
@@ -301,7 +296,6 @@ def interrupt_kind(step: ObservedStep) -> str:
 
 
 def _answers_caller(event: Event) -> bool:
-    """What is said in this step is said because of the caller's words or keys."""
     if isinstance(event, TimerFired):
         return event.timer in _ANSWERS_CALLER
     return isinstance(event, CallerSpoke | CallerPressed)

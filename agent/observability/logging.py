@@ -1,32 +1,41 @@
 """Log lines: one JSON object each, or readable ones on a terminal.
 
-- Values that may be personal have keys that begin with `pii_`. They are dropped unless the operator
-  asks for them.
-- The text of an exception is dropped too, and so are its notes: it holds whatever the code that
-  raised it put there, such as arguments of a tool or bytes of a request. A traceback has types and
-  source lines and no values of variables (structlog shows them as soon as rich is installed).
-  Rejected: `traceback.TracebackException`, which cannot leave the text out.
+- Values that may be personal have keys that begin with `pii_` and are dropped by default.
+- So are the text and the notes of an exception, which may hold arguments of a tool or bytes of a
+  request. A traceback has types and source lines and no values of variables (structlog shows them
+  as soon as rich is installed). Rejected: `TracebackException`, which cannot leave the text out.
 - Warnings and errors that libraries send to `logging` are lines `library.log_emitted`, without
   values. By default Python writes them to stderr as several lines, with bytes of requests.
 """
 
 from __future__ import annotations
 
+import atexit
+import io
 import json
 import logging
+import os
+import select
+import stat
 import sys
 import textwrap
 import traceback
+from collections import deque
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from functools import partial
+from threading import Condition, Thread
+from typing import Any, TextIO
 
 import structlog
 
-from agent.observability.logging.log_output import LogOutput
 from agent.observability.turn_stages import UNTIL_SPEECH
 
 log = structlog.get_logger(__name__)
 
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes."""
+FLUSH_SECONDS = 2.0
+"""How long the process waits at its end for lines that are not written."""
 _MOST_EXCEPTIONS = 32
 """In one line: the last ones of a chain, the first ones of a group."""
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -40,15 +49,14 @@ Values = MutableMapping[str, Any]
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
-    """Set up structlog for the process, also for what libraries log.
-
-    Args:
-        level: `debug`, `info`, `warning` or `error`.
-        log_format: `json` or `console`.
-        with_personal: Keep values under `pii_` keys and the texts of exceptions.
-    """
+    """Set up structlog for the process, also for what libraries log."""
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    optional: list[structlog.types.Processor] = [] if with_personal else [drop_personal]
+    optional: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
+    if not with_personal:
+        without_text = structlog.processors.ExceptionRenderer(
+            lambda info: frames_and_types(info[1])
+        )
+        optional = [drop_personal, without_text]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -60,15 +68,15 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *optional,
-        traceback_processor(with_personal=with_personal),
         renderer,
     ]
     structlog.configure(
-        processors=[_SafeProcessors(processors)],
+        processors=[partial(_rendered, processors)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=LogOutput(sys.stderr),
     )
-    listen_to_libraries()
+    stop_listening()
+    logging.getLogger().addHandler(_LibraryHandler())
 
 
 def lost_lines() -> int:
@@ -77,39 +85,31 @@ def lost_lines() -> int:
     return output.lost if isinstance(output, LogOutput) else 0
 
 
-class _SafeProcessors:
-    """The processors of a line; a line they cannot render is reduced to its event."""
-
-    def __init__(self, processors: Sequence[structlog.types.Processor]) -> None:
-        self._processors = processors
-
-    def __call__(self, logger: Any, method: str, values: Values) -> Any:
-        event, line = str(values["event"]), values
-        try:
-            for processor in self._processors:
-                line = processor(logger, method, line)  # type: ignore[assignment] # the last: text
-        except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
-            return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
-        return line
+def _rendered(
+    processors: Sequence[structlog.types.Processor], logger: Any, method: str, values: Values
+) -> Any:
+    """The text of a line; one that the processors cannot render is reduced to its event."""
+    event, line = str(values["event"]), values
+    try:
+        for processor in processors:
+            line = processor(logger, method, line)  # type: ignore[assignment] # the last: text
+    except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
+        return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
+    return line
 
 
 def drop_personal(_: object, __: str, values: Values) -> Values:
     """A structlog processor: drop every value that may be personal."""
-    for key in [key for key in values if key.startswith("pii_")]:
-        del values[key]
-    return values
+    return {key: value for key, value in values.items() if not key.startswith("pii_")}
 
 
 class _LibraryHandler(logging.Handler):
-    """Passes warnings and errors of libraries to structlog."""
-
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        values: dict[str, object] = {}
-        if record.exc_info and (error := record.exc_info[1]):
-            values = {"error": type(error).__name__, "exc_info": error}
+        error = record.exc_info[1] if record.exc_info else None
+        values = {"error": type(error).__name__, "exc_info": error} if error else {}
         first, _, _ = str(record.msg).partition("\n")  # asyncio adds values from the second line on
         log.log(
             record.levelno,
@@ -121,24 +121,11 @@ class _LibraryHandler(logging.Handler):
         )
 
 
-def listen_to_libraries() -> None:
-    """Log what libraries log from now on; calling it again changes nothing."""
-    stop_listening()
-    logging.getLogger().addHandler(_LibraryHandler())
-
-
 def stop_listening() -> None:
-    """Remove the handler that `listen_to_libraries` installed."""
+    """No longer log what libraries log."""
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _LibraryHandler)]:
         root.removeHandler(handler)
-
-
-def traceback_processor(*, with_personal: bool) -> structlog.types.Processor:
-    """The processor that renders `exc_info` as `exception`: with all texts, or without."""
-    if with_personal:
-        return structlog.processors.format_exc_info
-    return structlog.processors.ExceptionRenderer(lambda found: frames_and_types(found[1]))
 
 
 def frames_and_types(error: BaseException) -> str:
@@ -176,7 +163,7 @@ def format_for_console(_: object, __: str, values: Values) -> Values:
     …89abcd call over: caller_hangup after 41.5 s, 3 turns, 1 interrupt
             agent spoke 61% (measured); tokens 1200 in, 90 out, 88% cached; about 0.0004 USD
 
-    A line begins with the end of its call's SID. The JSON log has all fields.
+    A line begins with the end of its call's SID.
     """
     match values["event"]:
         case "turn.finished":
@@ -234,3 +221,94 @@ def _call_sentence(call: Mapping[str, Any]) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class LogOutput:
+    """A `logger_factory` of structlog that writes to a file without delaying a call.
+
+    A line that the file takes at once is written at once, so that the lines of a killed process are
+    there. Otherwise a thread writes the lines in their order; at most `MOST_WAITING` bytes wait.
+    Lines that do not fit, or that the file refuses, are lost and counted. Rejected: a thread for
+    every line, which costs more and loses the last lines of a killed process; a non-blocking
+    descriptor, because other processes share it. A file without one is written to directly.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.lost = 0
+        self._file = file
+        self._descriptor = _descriptor_of(file)
+        mode = 0 if self._descriptor is None else os.fstat(self._descriptor).st_mode
+        self._is_regular = stat.S_ISREG(mode)
+        is_stream = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        self._most_at_once = select.PIPE_BUF if is_stream else MOST_WAITING
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._changed = Condition()
+        self._writer: Thread | None = None
+        self.debug = self.info = self.warning = self.error = self.critical = self.write
+
+    def __call__(self, *_: object) -> LogOutput:
+        return self
+
+    def write(self, line: str) -> None:
+        """Write a line, now or as soon as the file takes it. Never raises or waits."""
+        if self._descriptor is None:
+            print(line, file=self._file, flush=True)
+            return
+        data = f"{line}\n".encode(errors="backslashreplace")
+        with self._changed:
+            if not self._waiting and self._takes(data):
+                self._write_now(self._descriptor, data)
+            elif self._waiting_bytes + len(data) <= MOST_WAITING:
+                self._write_later(data)
+            else:
+                self.lost += 1
+
+    def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
+        """Wait for `seconds` at most until all lines are written; whether they are."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def _takes(self, data: bytes) -> bool:
+        fits = len(data) <= self._most_at_once
+        return self._is_regular or (fits and self._is_ready(0))
+
+    def _is_ready(self, milliseconds: int | None) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor or 0, select.POLLOUT)
+        return bool(poll.poll(milliseconds))
+
+    def _write_now(self, descriptor: int, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        except OSError:  # the disk is full, or the reader is gone
+            self.lost += 1
+
+    def _write_later(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._writer is None:
+            self._writer = Thread(target=self._write_waiting, name="log", daemon=True)
+            self._writer.start()
+            atexit.register(self.flush)
+        self._changed.notify_all()
+
+    def _write_waiting(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting))
+                data = self._waiting[0]
+            self._is_ready(None)
+            self._write_now(self._descriptor or 0, data)
+            with self._changed:
+                self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+                self._changed.notify_all()
+
+
+def _descriptor_of(file: TextIO) -> int | None:
+    try:
+        return file.fileno()
+    except (AttributeError, io.UnsupportedOperation, ValueError):
+        return None
