@@ -114,11 +114,15 @@ class CallObserver:
                 self._count("agent_summaries_total", outcome="came")
             case SummaryFailed():
                 self._count("agent_summaries_total", outcome="failed")
-            case PlaybackReported(report):
-                self._measure_silence(report, moment.received_at)
-            case TimerFired(Timer.IDLE) if any(
-                isinstance(one, Speak) for one, _ in moment.timed_actions
-            ):
+            case PlaybackReported(Playback.CALLER_OFF):
+                self._fell_silent = moment.received_at
+            case PlaybackReported(Playback.CALLER_ON):
+                self._fell_silent = None
+            case PlaybackReported(Playback.AGENT_ON) if self._fell_silent is not None:
+                seconds = moment.received_at - self._fell_silent
+                self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
+                self._fell_silent = None
+            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
                 self._count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
@@ -142,12 +146,10 @@ class CallObserver:
             case ActivityEnded(activity):
                 self._measure_activity(activity)
             case FirstSpeech(turn):
-                response = turn.response or 0.0
-                self._count(
-                    "agent_turn_time_to_first_speech_seconds", response, use_case=self._use_case
-                )
+                count, seconds = self._count, turn.response or 0.0
+                count("agent_turn_time_to_first_speech_seconds", seconds, use_case=self._use_case)
                 ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
-                self._count("agent_turn_overhead_seconds", ours)
+                count("agent_turn_overhead_seconds", ours)
             case TurnFinished(turn) if turn.cause is None:
                 self._finish_turn(turn)
             case _:
@@ -200,16 +202,6 @@ class CallObserver:
         seconds = self._written.pop(reply, 0.0) if reply is not None else 0.0
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
             self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
-
-    def _measure_silence(self, report: Playback, at: float) -> None:
-        if report is Playback.CALLER_OFF:
-            self._fell_silent = at
-        elif report is Playback.CALLER_ON:
-            self._fell_silent = None
-        elif report is Playback.AGENT_ON and self._fell_silent is not None:
-            seconds = at - self._fell_silent
-            self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
-            self._fell_silent = None
 
 
 def _entry_reason(moment: ObservedStep) -> str:

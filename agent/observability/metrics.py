@@ -243,13 +243,10 @@ class Metrics:
 
     def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
         name, text, labels, registry = spec.name, spec.help, spec.labels, self._registry
-        match spec.kind:
-            case "counter":
-                return Counter(name, text, labels, registry=registry)
-            case "gauge":
-                return Gauge(name, text, labels, registry=registry)
-            case "histogram":
-                return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+        if spec.kind == "histogram":
+            return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+        declare = Counter if spec.kind == "counter" else Gauge
+        return declare(name, text, labels, registry=registry)
 
     def _find_series(self, metric: str, labels: dict[str, str]) -> Callable[[float], None]:
         """How an amount is recorded in one series, found once: the library takes a lock."""

@@ -3,8 +3,7 @@
 Rules:
 
 - A turn begins with the words or keys that led to something. Words that are held until more come
-  are no wait, as the caller is still speaking. It is over when none of its activities (model
-  requests and tool runs) is under way.
+  are no wait, as the caller is still speaking. It is over when none of its activities is under way.
 - It is reported a little later (`TurnFinished`), when it is known whether the caller heard it
   out: at the end of the playback, at an interrupt, with the next words, or at the end of the call.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
@@ -49,7 +48,7 @@ ORDER_SECONDS = 0.5
 that caused it. An interrupt within this time after that report counts as one of the playback."""
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
-"""When these run out, what the caller said or pressed is taken as complete."""
+"""When these run out, what the caller said or pressed is taken as complete and is answered."""
 
 
 class ActivityBegan(NamedTuple):
@@ -254,13 +253,13 @@ class TurnTracker:
             if one is not None and one.first is not None and not one.is_spoken:
                 one.is_spoken = True
                 self._changes.append(FirstClause(one, at))
+        timer = event.timer if isinstance(event, TimerFired) else None
+        answers = timer in _ANSWERS_CALLER or isinstance(event, CallerSpoke | CallerPressed)
         turn = self._turn
-        if turn is None or not (turn.is_going or _answers_caller(event)):
+        if turn is None or not (turn.is_going or answers):
             turn = self._unprompted
-        if turn is None:
-            return
-        is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
-        if turn.speak(at, is_filler=is_filler) and turn.cause is None:
+        is_filler = timer is Timer.FILLER
+        if turn is not None and turn.speak(at, is_filler=is_filler) and turn.cause is None:
             self._changes.append(FirstSpeech(turn))
 
     def _close(self, turn: TrackedTurn, at: float) -> None:
@@ -293,9 +292,3 @@ def interrupt_kind(step: ObservedStep) -> str:
             return "keypad"
         case _:
             return ""
-
-
-def _answers_caller(event: Event) -> bool:
-    if isinstance(event, TimerFired):
-        return event.timer in _ANSWERS_CALLER
-    return isinstance(event, CallerSpoke | CallerPressed)

@@ -90,31 +90,25 @@ def replay(connections: Sequence[RecordedConnection], today: Today | None = None
     """
     outcome = ReplayOutcome(asks_now=today.asks if today else "")
     for one in connections:
-        _play(one, today, outcome)
-        if outcome.acts is not None:
-            break
+        beginning, forms = one.beginning, ActionForms()
+        conversation = Conversation(today.brief if today else beginning.brief, beginning.resumption)
+        for position, step in enumerate(one.steps):
+            event = step.event
+            if today and isinstance(event, CallConfigChanged):
+                event = replace(event, config=today.brief)
+            actions = conversation.receive(event)
+            asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
+            did = forms.write(actions)
+            departure = Divergence(one.generation, position, step, did, next(asked, ()))
+            outcome.events += 1
+            if today and step.asks and outcome.asks is None:
+                models = beginning.stamp.model, today.stamp.model
+                if step.asks != today.asks or models[0] != models[1]:
+                    outcome.asks, outcome.models = departure, models
+            if did != step.did:
+                outcome.acts = departure
+                return outcome
     return outcome
-
-
-def _play(one: RecordedConnection, today: Today | None, outcome: ReplayOutcome) -> None:
-    beginning, forms = one.beginning, ActionForms()
-    conversation = Conversation(today.brief if today else beginning.brief, beginning.resumption)
-    for position, step in enumerate(one.steps):
-        event = step.event
-        if today and isinstance(event, CallConfigChanged):
-            event = replace(event, config=today.brief)
-        actions = conversation.receive(event)
-        asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
-        did = forms.write(actions)
-        departure = Divergence(one.generation, position, step, did, next(asked, ()))
-        outcome.events += 1
-        if today and step.asks and outcome.asks is None:
-            models = beginning.stamp.model, today.stamp.model
-            if step.asks != today.asks or models[0] != models[1]:
-                outcome.asks, outcome.models = departure, models
-        if did != step.did:
-            outcome.acts = departure
-            return
 
 
 def changes(one: RecordedConnection, stamp: VersionStamp, brief: CallConfig) -> list[str]:
@@ -220,11 +214,8 @@ def _fitted(text: str, columns: int, skipped: int = 0) -> str:
 
 def _shown(form: Form) -> str:
     rest = {name: value for name, value in form.items() if name != "kind"}
-    match rest.get("messages"):
-        case [*each]:
-            rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
-        case _:
-            pass
+    if isinstance(each := rest.get("messages"), list):
+        rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
     return f"{form['kind']} {text_of(rest)}" if rest else str(form["kind"])
 
 

@@ -85,10 +85,8 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
         return
     is_limited = any(environment.get(name) for name in _TIMEOUTS)
     exporter = OTLPSpanExporter(timeout=None if is_limited else EXPORT_SECONDS)
-    tracing = Tracing(
-        BatchSpanProcessor(exporter),
-        with_content=environment.get(_CONTENT, "").strip().lower() == "true",
-    )
+    with_content = environment.get(_CONTENT, "").strip().lower() == "true"
+    tracing = Tracing(BatchSpanProcessor(exporter), with_content=with_content)
     exporter_log, library = _ExporterLog(logging.WARNING), logging.getLogger("opentelemetry")
     library.addHandler(exporter_log)
     library.propagate = False

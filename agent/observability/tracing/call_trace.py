@@ -76,11 +76,11 @@ class CallTrace:
         for action, at in moment.timed_actions:
             match action:
                 case Summarize(summary):
-                    attributes = {**self._request_attributes(), "voice.purpose": "summary"}
-                    self._summaries[summary] = self._begin_request(at, attributes, self._call)
+                    span = self._begin_request(at, self._call, {"voice.purpose": "summary"})
+                    self._summaries[summary] = span
                 case RunTool(call):
-                    span = self._activities.get(call.id)
-                    self._add_content(span, "pii_arguments", call.arguments)
+                    under_way = self._activities.get(call.id)
+                    self._add_content(under_way, "pii_arguments", call.arguments)
                 case _:
                     pass
 
@@ -136,7 +136,7 @@ class CallTrace:
         under = self._call if one.turn.cause is not None else self._turn_span(one.turn, one.began)
         if not one.tool:
             self._close_uncounted()
-            return self._begin_request(one.began, self._request_attributes(), under)
+            return self._begin_request(one.began, under, {})
         attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": one.tool}
         return self._tracing.begin(f"execute_tool {one.tool}", one.began, attributes, under)
 
@@ -146,12 +146,10 @@ class CallTrace:
             self._turns[turn] = self._tracing.begin("turn", began, {}, self._call)
         return self._turns[turn]
 
-    def _request_attributes(self) -> dict[str, str]:
-        return {"gen_ai.operation.name": "chat", **model_attributes(self._model())}
-
-    def _begin_request(self, at: float, attributes: dict[str, str], under: Span) -> Span:
-        name = f"chat {attributes['gen_ai.request.model']}"
-        return self._tracing.begin(name, at, attributes, under)
+    def _begin_request(self, at: float, under: Span, more: dict[str, str]) -> Span:
+        model = model_attributes(self._model())
+        attributes = {"gen_ai.operation.name": "chat", **model, **more}
+        return self._tracing.begin(f"chat {model['gen_ai.request.model']}", at, attributes, under)
 
     def _end_activity(self, one: Activity) -> None:
         span, at = self._activities.pop(one.key), one.ended or one.began
