@@ -73,7 +73,6 @@ class CallObserver:
 
     @property
     def tokens(self) -> int:
-        """Tokens of all kinds, used so far."""
         return self._summary.tokens
 
     def observe(self, moment: ObservedStep) -> None:

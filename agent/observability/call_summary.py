@@ -71,7 +71,6 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, ModelPrices] = {}
 
     def each(self, used: Mapping[str, Usage]) -> list[tuple[str, float]]:
-        """The cost of each model's tokens, without models where it is not known."""
         costs = (
             (model, self.models[model].cost(usage))
             for model, usage in used.items()
@@ -142,7 +141,6 @@ class CallSummary:
         self._interrupts: Counter[str] = Counter()
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Usage] = {}
-        """Tokens by the model that answered."""
         self._agent = _TalkTime()
         self._caller = _TalkTime()
 

@@ -165,13 +165,10 @@ def format_for_console(_: object, __: str, values: Values) -> Values:
 
     A line begins with the end of its call's SID.
     """
-    match values["event"]:
-        case "turn.finished":
-            sentence = _turn_sentence(values)
-        case "call.summarized":
-            sentence = _call_sentence(values)
-        case _:
-            return values
+    sentences = {"turn.finished": _turn_sentence, "call.summarized": _call_sentence}
+    if values["event"] not in sentences:
+        return values
+    sentence = sentences[values["event"]](values)
     sid = str(values.get("call_sid", ""))[-_SHOWN_OF_SID:]
     kept = {key: values[key] for key in ("timestamp", "level") if key in values}
     return {**kept, "event": f"…{sid} {sentence}" if sid else sentence}
@@ -203,11 +200,9 @@ def _stage_sum(stages: Mapping[str, float], *, is_before: bool) -> str:
 
 def _call_sentence(call: Mapping[str, Any]) -> str:
     tokens, tools = call["tokens"], call["tools"]
-    head = (
-        f"call over: {call['reason']} after {call['seconds']:.1f} s,"
-        f" {_counted(call['turns'], 'turn')},"
-        f" {_counted(sum(call['interrupts'].values()), 'interrupt')}"
-    )
+    counts = {"turn": call["turns"], "interrupt": sum(call["interrupts"].values())}
+    head = f"call over: {call['reason']} after {call['seconds']:.1f} s"
+    head += "".join(f", {count} {noun}{'s' * (count != 1)}" for noun, count in counts.items())
     parts = [
         f"agent spoke {call['talk_share']:.0%} ({call['talk']})",
         f"tokens {tokens['input']} in, {tokens['output']} out, {call['cache_share']:.0%} cached",
@@ -217,10 +212,6 @@ def _call_sentence(call: Mapping[str, Any]) -> str:
     if "price" in call:
         parts.append(f"about {call['price']:.4f} {call['currency']}")
     return head + _INDENT + "; ".join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class LogOutput:

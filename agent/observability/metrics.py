@@ -212,7 +212,6 @@ class Metrics:
         self._registry.register(_LostLogLines())
 
     def now(self) -> float:
-        """Seconds on the clock of all durations."""
         return self._clock()
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:  # ports.Count
@@ -233,7 +232,6 @@ class Metrics:
             gauge.set_function(read)
 
     def value(self, name: str, **labels: str) -> float:
-        """The present value of one sample; 0 if there is none yet."""
         return self._registry.get_sample_value(name, labels) or 0.0
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -75,7 +75,6 @@ class Activity:
 
     @property
     def seconds(self) -> float:
-        """Its duration; 0 while it runs."""
         return 0.0 if self.ended is None else self.ended - self.began
 
 
@@ -118,10 +117,8 @@ class TrackedTurn:
     @property
     def outcome(self) -> str:
         """`answered`, `interrupted`, `failed` (at best an apology was heard) or `silent`."""
-        if self.interrupted:
-            return "interrupted"
-        if self.is_failed:
-            return "failed"
+        if self.interrupted or self.is_failed:
+            return "interrupted" if self.interrupted else "failed"
         return "silent" if self.response is None else "answered"
 
     @property
@@ -135,7 +132,6 @@ class TrackedTurn:
 
     @property
     def is_over(self) -> bool:
-        """None of its activities is under way."""
         return self.is_going and all(one.ended is not None for one in self.activities)
 
     @property
@@ -144,11 +140,9 @@ class TrackedTurn:
 
     @property
     def over(self) -> float:
-        """Its end, or the latest time that is known of it."""
         return self._since
 
     def restart(self, at: float) -> None:
-        """More words came before anything was done about them."""
         self.began = self._since = at
         self.stages.clear()
 
@@ -158,7 +152,6 @@ class TrackedTurn:
             self._since = at
 
     def hold(self, at: float) -> None:
-        """Until now the caller might have gone on."""
         if not self.is_going:
             self._stage = Stage.HOLD
             self.advance(at)
@@ -176,7 +169,6 @@ class TrackedTurn:
         return True
 
     def settle(self) -> None:
-        """Choose the stage by what is under way."""
         under_way = [one for one in self.activities if one.ended is None]
         requests = [one for one in under_way if not one.tool]
         if any(one.first is None for one in requests):

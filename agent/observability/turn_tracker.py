@@ -219,7 +219,6 @@ class TurnTracker:
         self._finish()
 
     def _add_usage(self, reply: int | None, usage: Usage) -> None:
-        """Add tokens, reported when their reply is over, and with it perhaps the turn."""
         for turn in (self._turn, self._over):
             if turn is not None and any(one.key == reply for one in turn.activities):
                 turn.used = total([turn.used, usage] if turn.used else [usage])
@@ -273,7 +272,6 @@ class TurnTracker:
             self._over, self._turn = turn, None
 
     def _finish(self) -> None:
-        """Report the turn that is over."""
         if self._over is not None:
             self._changes.append(TurnFinished(self._over))
         self._over = self._silent_since = None

@@ -22,7 +22,6 @@ from agent.observability.recording.serialization import (
 from agent.ports import Store
 
 _LARGEST = 10**15
-"""No connection or chunk has a greater number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,6 @@ class RecordedConnection:
     beginning: Beginning
     steps: list[RecordedStep] = field(default_factory=list)
     end: str = ""
-    """Why it ended; empty = the record stops before that."""
     is_torn: bool = False
     """A chunk is missing; what came after it is left out."""
 

@@ -45,7 +45,6 @@ CHUNK_CHARACTERS = 32 * 1024
 CHUNK_SECONDS = 5.0
 """How long a line may wait for others: what is lost if the process dies."""
 MOST_CHARACTERS = 32_000_000
-"""That may wait in the process."""
 _DAY_SECONDS = 24 * 3600
 
 

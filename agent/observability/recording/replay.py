@@ -59,9 +59,7 @@ class Divergence:
     """Of the event in its connection, from 0."""
     step: RecordedStep
     did: list[Form]
-    """The actions now."""
     messages: tuple[Message, ...] = ()
-    """What a model would be asked now, if it is."""
 
 
 @dataclass(slots=True)
@@ -69,9 +67,7 @@ class ReplayOutcome:
     """The result of a replay."""
 
     events: int = 0
-    """How many were played."""
     acts: Divergence | None = None
-    """The first event that leads to other actions."""
     asks: Divergence | None = None
     """The first other request; only with `Today`."""
     asks_now: str = ""
@@ -172,7 +168,6 @@ def _compared(departure: Divergence, columns: int) -> Iterator[str]:
 def _other_message(
     recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
 ) -> Iterator[str]:
-    """The first message of a request that has changed."""
     for before, after in zip(recorded, now, strict=False):
         match before.get("messages"), after.get("messages"):
             case [*were], [*are] if were != are:
@@ -201,7 +196,6 @@ def _message(message: Message) -> str:
 
 
 def _common(before: Sequence[str], after: Sequence[str], columns: int) -> int:
-    """How much of two lines is the same and need not be shown."""
     if len(before) != 1 or len(after) != 1 or max(len(before[0]), len(after[0])) < columns - 4:
         return 0
     return max(0, _common_length(before[0], after[0]) - _LEAD)
@@ -220,7 +214,6 @@ def _shown(form: Form) -> str:
 
 
 def _leaves(path: str, before: object, after: object) -> list[str]:
-    """The values that differ, each with its path."""
     if before == after:
         return []
     if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -51,7 +51,6 @@ class TaggedUnion(Generic[T]):
         return {"kind": type(value).__name__, **_fields(value)}
 
     def read(self, raw: object) -> T:
-        """The value of a form; raises `RecordError`."""
         match raw:
             case {"kind": str(name), **fields} if name in self._kinds:
                 return converted(fields, self._kinds[name])
@@ -79,7 +78,6 @@ class Beginning:
     webhook: Mapping[str, str]
     """The numbers and identifiers of the call, as in the session item."""
     profile: Mapping[str, object] = field(default_factory=dict)
-    """The caller's item as it was."""
 
 
 def event_form(event: Event) -> Form:

@@ -28,7 +28,7 @@ from agent.observability.recording.record_reader import (
     missing,
     read_record,
 )
-from agent.observability.recording.serialization import RECORDED, Form, RecordError, text_of
+from agent.observability.recording.serialization import RECORDED, RecordError, text_of
 from agent.observability.recording.waterfall import COLUMNS, drawn, turns
 from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
@@ -70,10 +70,8 @@ class CallTranscript:
     """Why each further connection was needed, by generation."""
     connections: list[RecordedConnection]
     fault: str
-    """Why the record cannot be read; empty = it can, or there is none."""
 
     def since_beginning(self, one: RecordedConnection) -> float:
-        """When a connection began, in milliseconds since the call did."""
         return max(0.0, one.beginning.began_ms - (self.began_ms or one.beginning.began_ms))
 
 
@@ -150,27 +148,26 @@ def transcript_json(call: CallTranscript) -> str:
             {"at_ms": entry.at_ms, "line": entry.generation, **RECORDED.write(entry.fact)}
             for entry in call.entries
         ],
-        "lines": [_connection_form(call, one) for one in call.connections],
+        "lines": [
+            {
+                "line": one.generation,
+                "began_ms": one.beginning.began_ms,
+                "since_beginning_ms": call.since_beginning(one),
+                "stamp": asdict(one.beginning.stamp),
+                "events": len(one.steps),
+                "end": one.end,
+                "is_torn": one.is_torn,
+                "turns": [
+                    {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
+                    for turn in turns(one.steps)
+                ],
+            }
+            for one in call.connections
+        ],
         "resumes": {str(number): cause for number, cause in call.causes.items()},
         "fault": call.fault,
     }
     return escaped(text_of(form))
-
-
-def _connection_form(call: CallTranscript, one: RecordedConnection) -> Form:
-    return {
-        "line": one.generation,
-        "began_ms": one.beginning.began_ms,
-        "since_beginning_ms": call.since_beginning(one),
-        "stamp": asdict(one.beginning.stamp),
-        "events": len(one.steps),
-        "end": one.end,
-        "is_torn": one.is_torn,
-        "turns": [
-            {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
-            for turn in turns(one.steps)
-        ],
-    }
 
 
 def plain_text(text: str) -> str:

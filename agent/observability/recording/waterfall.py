@@ -45,7 +45,6 @@ class WaterfallTurn(NamedTuple):
     """One turn, also an unprompted one."""
 
     at_ms: float
-    """Since the first event of the connection."""
     words: str
     """What the caller said, or in brackets what else made the agent act."""
     spans: list[WaterfallBar]

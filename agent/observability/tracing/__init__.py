@@ -64,7 +64,6 @@ _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EXPORT_SECONDS = 3.0
 """The limit of one export, if the variables set none."""
 FLUSH_SECONDS = 3.0
-"""How long the process waits at its end for spans that were not sent yet."""
 
 
 @asynccontextmanager
@@ -146,11 +145,12 @@ class Tracing:
         self.with_content = with_content
         self.now = now
         self._offset = epoch() - now()
-        self._current: Span | None = None
+        self.current: Span | None = None
+        """The call observed last, for `trace_id`."""
 
     def trace_id(self) -> str:
         """Of the call observed last; empty if there is none or it is not sampled."""
-        context = self._current and self._current.get_span_context()
+        context = self.current and self.current.get_span_context()
         return f"{context.trace_id:032x}" if context and context.trace_flags.sampled else ""
 
     @contextmanager
@@ -199,10 +199,6 @@ class Tracing:
             span.set_status(self._error)
         span.end(self._nanoseconds(at))
 
-    def observing(self, span: Span) -> None:
-        """Take the trace of this span for `trace_id` from now on."""
-        self._current = span
-
     def _nanoseconds(self, at: float) -> int:
         return round((at + self._offset) * 1e9)
 
@@ -242,7 +238,6 @@ class ServedConnection:
             self._add(operation)
 
     def follow(self, add: Callable[[TableOperation], None]) -> None:
-        """Give the operations that wait, and all later ones, to the trace."""
         for operation in self._waiting:
             add(operation)
         self._waiting.clear()

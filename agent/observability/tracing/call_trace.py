@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from agent.observability.tracing import Attributes, TableOperation, Tracing
 
 LARGEST_CONTENT = 4000
-"""Characters of an attribute with content."""
 _FINISH_REASONS = {
     StopReason.END: "stop",
     StopReason.TOOLS: "tool_call",
@@ -69,7 +68,7 @@ class CallTrace:
         self._texts: dict[int | str, str] = {}
 
     def observe(self, moment: ObservedStep) -> None:
-        self._tracing.observing(self._call)
+        self._tracing.current = self._call
         self._note_event(moment.event, moment.received_at)
         for change in self._tracker.observe(moment, interrupt_kind(moment)):
             self._note_change(change)
