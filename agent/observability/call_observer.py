@@ -100,8 +100,7 @@ class CallObserver:
         prices = self._facts.prices
         for model, cost in prices.each(self._summary.used):
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
-        seconds = now - self._began
-        self._summary.write(self._use_case, reason, self._turns, seconds, self._facts)
+        self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:

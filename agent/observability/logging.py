@@ -59,8 +59,7 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
         optional = [drop_personal, without_text]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         optional.append(format_for_console)
     processors: list[structlog.types.Processor] = [
@@ -176,7 +175,7 @@ def format_for_console(_: object, __: str, values: Values) -> Values:
 
 def _turn_sentence(turn: Mapping[str, Any]) -> str:
     stages: dict[str, float] = turn["stages"]
-    before, after = _stage_sum(stages, is_before=True), _stage_sum(stages, is_before=False)
+    before, after = (_stage_sum(stages, is_before=each) for each in (True, False))
     sentence = f"turn {turn['turn']} {turn['outcome']}"
     if turn["interrupted"]:
         sentence += f" ({turn['interrupted']})"

@@ -266,9 +266,8 @@ class Metrics:
 
 class _LostLogLines(Collector):
     def collect(self) -> Iterator[Family]:
-        yield CounterMetricFamily(
-            "agent_log_lines_lost", "Log lines that could not be written.", value=lost_lines()
-        )
+        text = "Log lines that could not be written."
+        yield CounterMetricFamily("agent_log_lines_lost", text, value=lost_lines())
 
 
 class EmbeddedMetrics:
@@ -304,13 +303,9 @@ class EmbeddedMetrics:
         if self._metrics.value("agent_draining"):
             return
         value = self._metrics.value
-        refused = int(
-            sum(value("agent_calls_refused_total", reason=reason) for reason in _AT_CAPACITY)
-        )
-        counts = {
-            "ActiveCalls": int(value("agent_active_calls")),
-            "CallsRefused": refused - self._refused,
-        }
+        by_reason = (value("agent_calls_refused_total", reason=each) for each in _AT_CAPACITY)
+        active, refused = int(value("agent_active_calls")), int(sum(by_reason))
+        counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
         directive = {
             "Namespace": NAMESPACE,
             "Dimensions": [["Service"]],

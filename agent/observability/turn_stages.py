@@ -43,11 +43,7 @@ class Stage(StrEnum):
     CLOSING = "closing"
 
 
-_SPOKEN = {
-    Stage.MODEL: Stage.MODEL_AGAIN,
-    Stage.TOOL: Stage.TOOL_AGAIN,
-    Stage.PHRASE: Stage.SPEECH,
-}
+_SPOKEN = {Stage.MODEL: Stage.MODEL_AGAIN, Stage.TOOL: Stage.TOOL_AGAIN, Stage.PHRASE: Stage.SPEECH}
 """The same wait once the caller has heard something."""
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
 OURS = (Stage.PREPARE, Stage.PHRASE)
@@ -173,10 +169,8 @@ class TrackedTurn:
         requests = [one for one in under_way if not one.tool]
         if any(one.first is None for one in requests):
             stage = Stage.MODEL
-        elif requests:
-            stage = Stage.PHRASE
         elif under_way:
-            stage = Stage.TOOL
+            stage = Stage.PHRASE if requests else Stage.TOOL
         else:
             stage = Stage.PHRASE if self.requests else Stage.PREPARE
         if self.response is not None:

@@ -14,15 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-)
+from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,

@@ -55,10 +55,7 @@ class CallRecorder:
     """
 
     def __init__(
-        self,
-        beginning: Beginning,
-        asks: Callable[[], str],
-        keep: Callable[[int, list[str]], None],
+        self, beginning: Beginning, asks: Callable[[], str], keep: Callable[[int, list[str]], None]
     ) -> None:
         self._asks = asks
         self._keep = keep

@@ -90,8 +90,8 @@ def _waterfall(turn: TrackedTurn) -> WaterfallTurn:
 
     def bar(one: Activity) -> WaterfallBar:
         end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
-        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
         end += f": {one.fault}" * bool(one.fault)
+        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
         return WaterfallBar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
 
     hold = WaterfallBar("hold", 0.0, None, ms(turn.activities[0].began))

@@ -274,16 +274,14 @@ class TracedTable:
     ) -> None:
         if (connection := _SERVED.get()) is None:
             return
+        is_cancelled = error is not None and issubclass(error, CancelledError)
+        is_failed = error is not None and not is_cancelled
         attributes: dict[str, str | bool] = {
             "db.system.name": self._system,
             "db.collection.name": self._name,
             "db.operation.name": operation,
         }
-        is_cancelled = error is not None and issubclass(error, CancelledError)
-        is_failed = error is not None and not is_cancelled
-        if is_cancelled:
-            attributes["voice.cancelled"] = True
-        elif error is not None:
-            attributes["error.type"] = error.__name__
+        if error is not None:
+            attributes |= {"error.type": error.__name__} if is_failed else {"voice.cancelled": True}
         name = f"{operation} {self._name}"
         connection.note(TableOperation(name, began, ended, attributes, _TOOL.get(), is_failed))
