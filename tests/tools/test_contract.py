@@ -109,18 +109,9 @@ CONFIGURED = (
 EVERY = (*TOOLS, *CONFIGURED)
 
 GARBAGE = [
-    "{",
-    "null",
-    "[]",
-    '"text"',
-    "3",
-    "{} trailing",
-    '{"a": NaN}',
-    '{"nobody_knows_this": 1}',
-    "[" * 100_000,
-    '{"n": ' + "9" * 5_000 + "}",
-    '{"a": "\ud800"}',
-]
+    "{", "null", "[]", '"text"', "3", "{} trailing", '{"a": NaN}', '{"nobody_knows_this": 1}',
+    "[" * 100_000, '{"n": ' + "9" * 5_000 + "}", '{"a": "\ud800"}',
+]  # fmt: skip
 
 every_tool = pytest.mark.parametrize("tool", EVERY, ids=lambda tool: tool.spec.name)
 
@@ -158,29 +149,17 @@ def test_every_tool_has_an_example_here() -> None:
 
 @every_tool
 def test_the_schema_is_one_object_that_every_model_family_reads(tool: Tool) -> None:
+    """It is described throughout, and arguments are checked against it."""
     schema = json.loads(tool.spec.parameters)
 
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["type"] == "object"
     assert not re.search(r'"(\$defs|\$ref|anyOf|title)"', tool.spec.parameters)
-
-
-@every_tool
-def test_the_model_is_told_what_everything_is_for(tool: Tool) -> None:
-    assert tool.spec.description
-    for name, node in properties(json.loads(tool.spec.parameters)):
-        assert node.get("description"), name
-        assert node.get("type"), name
-
-
-@every_tool
-def test_the_name_is_accepted_by_every_model_family(tool: Tool) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_]{1,64}", tool.spec.name)
-
-
-@every_tool
-def test_the_schema_is_what_arguments_are_checked_against(tool: Tool) -> None:
-    assert json.loads(tool.spec.parameters) == schema_of(tool.spec.name, tool.arguments)
+    assert tool.spec.description
+    for name, node in properties(schema):
+        assert node.get("description") and node.get("type"), name
+    assert schema == schema_of(tool.spec.name, tool.arguments)
 
 
 @every_tool

@@ -138,16 +138,6 @@ async def test_an_address_is_saved_after_it_was_read_back() -> None:
     assert await store.get(ADA, "profile") == {**kept, "email": "ada.l@example.com"}
 
 
-async def test_an_address_may_be_confirmed_in_the_words_it_was_said_in() -> None:
-    store = MemoryStore()
-    await save_email(call_of(store), "ada at example dot com")
-    later = call_of(store, turn=1)
-
-    await save_email(later, "a, d, a, at, example.com", confirmed=True)
-
-    assert await store.query_index("profile") == [{**PROFILE, "email": "ada@example.com"}]
-
-
 @pytest.mark.parametrize("heard_in", ["nowhere", "another address", "another call"])
 async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
     store = MemoryStore()
