@@ -12,13 +12,7 @@ import pytest
 import structlog
 from msgspec import Meta
 
-from agent.call.actions import (
-    CancelReply,
-    RunTool,
-    Speak,
-    StartReply,
-    ToolOutcome,
-)
+from agent.call.actions import CancelReply, RunTool, Speak, StartReply, ToolOutcome
 from agent.call.events import (
     CallerInterrupted,
     EndReason,
@@ -254,26 +248,6 @@ def test_report_of_a_library_is_a_line_without_its_values(
         "logger": "asyncio",
         "message": "Task exception was never retrieved",
     }
-
-
-@pytest.mark.parametrize("log_format", ["json", "console"])
-def test_traceback_shows_no_values_of_variables(
-    log_format: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They hold what a tool was given. Rich, which would show them, is installed here."""
-    configure_logging("info", log_format)
-
-    def order(name: str) -> int:
-        return len(name) // 0
-
-    try:
-        order("A" + "da Example")
-    except ZeroDivisionError:
-        structlog.get_logger("test").exception("tool.failed")
-
-    written = capsys.readouterr().err
-    assert "ZeroDivisionError" in written and "in order" in written
-    assert "Ada" not in written
 
 
 def test_turns_and_summaries_are_sentences_on_a_terminal(

@@ -76,10 +76,7 @@ def test_events_are_written_in_their_order_with_their_times() -> None:
 
     first, last = run_virtually(main())
 
-    assert store.attempts == [
-        (5.0, "record::000000::000000"),
-        (6.0, "record::000000::000001"),
-    ]
+    assert store.attempts == [(5.0, "record::000000::000000"), (6.0, "record::000000::000001")]
     assert first["expireAt"] == 1_772_733_600 + 7 * 24 * 3600
     assert str(first["lines"]).split("\n")[1] == (
         '{"at":0.0,"took":0.0,"event":{"kind":"CallerSpoke","text":"words 0","is_final":true,'

@@ -159,11 +159,7 @@ async def test_failure_is_told_by_its_class_alone() -> None:
         await stage.store.get(NUMBER, "away")
 
     call, failed = stage.spans
-    assert attributes(failed) == {
-        **SQLITE,
-        "db.operation.name": "get",
-        "error.type": "StoreError",
-    }
+    assert attributes(failed) == {**SQLITE, "db.operation.name": "get", "error.type": "StoreError"}
     assert failed.status.status_code is StatusCode.ERROR
     assert call.status.status_code is StatusCode.UNSET
     assert "1555" not in failed.to_json()
