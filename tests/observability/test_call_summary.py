@@ -129,18 +129,6 @@ def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
     assert (summary["talk_share"], summary["talk"]) == (0.75, "estimated")
 
 
-def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
-    summary = summary_of(
-        (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
-        (2.0, TokensCounted(2, Usage(500, 0)), []),
-        facts=prices_in(tmp_path),
-        models="so",
-    )
-
-    assert (summary["price"], summary["currency"]) == (0.522, "CHF")
-    assert summary["models"] == ["other:", "scripted:"]
-
-
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     summary = summary_of(
         (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),

@@ -148,18 +148,6 @@ def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None
     assert line["tools"] == [{"name": "look_up", "ms": 1000.0, "outcome": "error"}]
 
 
-def test_filler_is_the_response_and_said_to_be_one() -> None:
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (13.0, TimerFired(Timer.FILLER, 1), [Speak(1, "One moment.", is_last=True)]),
-        (14.0, ReplyDelta(1, "Yes. "), [Speak(2, "Yes. ")]),
-        (14.0, ReplyFinished(1, (), StopReason.END), [Speak(2, "", is_last=True)]),
-    )
-
-    assert line["filler"]
-    assert parts(line) == (3000.0, 4000.0, {"model": 3000.0, "model_again": 1000.0})
-
-
 @pytest.mark.parametrize(
     ("event", "actions", "kind"),
     [

@@ -71,38 +71,27 @@ class Agreeing:
         return HttpResponse(200, "application/json", body=b'{"ok": true}')
 
 
-_HTTP = HttpTools(Agreeing(), {})
+def _configured(name: str, path: str = "", **table: object) -> Tool:
+    tool = declared(name, url=f"https://api.example.com/orders{path}", **table)
+    return HttpTools(Agreeing(), {}).tool(tool)
+
+
 _NUMBER = {"number": {"description": "The number."}}
+_LOOK = {
+    **_NUMBER,
+    "language": {"description": "Of the answer.", "required": False},
+    "count": {"description": "How many.", "type": "integer", "required": False},
+}
 CONFIGURED = (
-    _HTTP.tool(
-        declared(
-            "ConfiguredLook",
-            url="https://api.example.com/orders/{number}?lang={language}&n={count}",
-            parameters={
-                **_NUMBER,
-                "language": {"description": "Of the answer.", "required": False},
-                "count": {"description": "How many.", "type": "integer", "required": False},
-            },
-        )
-    ),
-    _HTTP.tool(
-        declared(
-            "ConfiguredDeed",
-            url="https://api.example.com/orders",
-            method="POST",
-            body={"number": "{number}"},
-            parameters=_NUMBER,
-        )
-    ),
-    _HTTP.tool(
-        declared(
-            "ConfiguredRepeatable",
-            url="https://api.example.com/orders/{number}",
-            method="PUT",
-            side_effect="idempotent",
-            body={"from": "{call.caller}", "urgent": "{urgent}"},
-            parameters={**_NUMBER, "urgent": {"description": "Now?", "type": "boolean"}},
-        )
+    _configured("ConfiguredLook", "/{number}?lang={language}&n={count}", parameters=_LOOK),
+    _configured("ConfiguredDeed", method="POST", body={"number": "{number}"}, parameters=_NUMBER),
+    _configured(
+        "ConfiguredRepeatable",
+        "/{number}",
+        method="PUT",
+        side_effect="idempotent",
+        body={"from": "{call.caller}", "urgent": "{urgent}"},
+        parameters={**_NUMBER, "urgent": {"description": "Now?", "type": "boolean"}},
     ),
 )
 """Declared tools keep the same contract."""

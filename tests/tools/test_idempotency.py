@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
+from agent.ports import Item
 from agent.tools import TOOLS
 from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
 from tests.fakes import MemoryStore
@@ -408,40 +409,28 @@ async def test_a_cancelled_sending_is_not_repeated() -> None:
     assert await world.happened() == 1
 
 
-async def test_an_entry_that_is_gone_is_not_taken_for_a_claim() -> None:
-    class Forgetful(MemoryStore):
-        async def put_newer(self, item: dict[str, object]) -> bool:
-            return False
-
-    done: list[object] = []
-
-    async def perform(plan: dict[str, object]) -> dict[str, object]:
-        done.append(plan)
-        return {}
-
-    with pytest.raises(ToolError, match="Nothing was done now") as caught:
-        await IdempotencyStore(Forgetful(), CALL, lambda: 0.0).once(
-            "e", 1, {}, perform, repeatable=True
-        )
-
-    assert isinstance(caught.value.__cause__, StoreError)
-    assert done == []
+class _Forgetful(MemoryStore):
+    async def put_newer(self, item: Item) -> bool:
+        return False
 
 
-async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
-    class Restless(MemoryStore):
-        async def put_newer(self, item: dict[str, object]) -> bool:
-            refused = {**item, "state": "refused", "owner": "somebody", "sequence": 0}
-            await self.put(refused)
-            return False
+class _Restless(MemoryStore):
+    async def put_newer(self, item: Item) -> bool:
+        await self.put({**item, "state": "refused", "owner": "another", "sequence": 0})
+        return False
 
+
+@pytest.mark.parametrize("store", [_Forgetful(), _Restless()])
+async def test_an_entry_that_is_gone_or_that_others_keep_changing_is_not_taken_for_a_claim(
+    store: MemoryStore,
+) -> None:
     async def perform(plan: dict[str, object]) -> dict[str, object]:
         raise AssertionError("it was never claimed")
 
-    with pytest.raises(ToolError, match="Nothing was done now"):
-        await IdempotencyStore(Restless(), CALL, lambda: 0.0).once(
-            "e", 1, {}, perform, repeatable=False
-        )
+    with pytest.raises(ToolError, match="Nothing was done now") as caught:
+        await IdempotencyStore(store, CALL, lambda: 0.0).once("e", 1, {}, perform, repeatable=True)
+
+    assert isinstance(caught.value.__cause__, StoreError)
 
 
 def test_no_tool_with_effects_is_stopped_before_the_idempotency_store_can_tell() -> None:

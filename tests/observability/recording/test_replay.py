@@ -89,19 +89,6 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
     ]
 
 
-def test_changed_limit_is_shown_where_it_counts() -> None:
-    outcome = played(replace(BRIEF, limits=Limits(reply_filler_after_ms=2_000)))
-
-    assert report(outcome)[:2] == [
-        "different at event 1 (00:00.1)",
-        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
-    ]
-    assert report(outcome)[-2:] == [
-        '  - StartTimer {"timer":"filler","serial":4,"after_ms":3000}',
-        '  + StartTimer {"timer":"filler","serial":4,"after_ms":2000}',
-    ]
-
-
 def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
     """The model gets an error instead."""
     outcome = played(replace(BRIEF, tools={}))
