@@ -354,31 +354,25 @@ def entries_of(*happened: str | Event) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("happened", "reason"),
+    ("happened", "counted"),
     [
-        (["5", "5", "#"], "terminator"),
-        (["5", "#"], "terminator"),
-        (["5"] * LONGEST_ENTRY, "length"),
-        (["5", "5", PAUSE], "pause"),
-        (["5", CallerSpoke("Two pizzas, please.")], "speech"),
-        (["5", BOUND], "key"),
-        (["5", CallEnded()], "ended"),
+        (["5", "5", "#"], {"terminator": 1}),
+        (["5", "#"], {"terminator": 1}),
+        (["5"] * LONGEST_ENTRY, {"length": 1}),
+        (["5", "5", PAUSE], {"pause": 1}),
+        (["5", CallerSpoke("Two pizzas, please.")], {"speech": 1}),
+        (["5", BOUND], {"key": 1}),
+        (["5", CallEnded()], {"ended": 1}),
+        (["5", "#", "6", "#", "7", PAUSE], {"terminator": 2, "pause": 1}),
+        ([BOUND], {}),
+        (["#"], {}),
+        (["5", "*", PAUSE], {}),
+        (["5"], {}),
+        ([CallerSpoke("Two pizzas.")], {}),
     ],
 )
-def test_entry_is_counted_by_what_completed_it(
-    happened: Sequence[str | Event], reason: str
+def test_each_entry_is_counted_by_what_completed_it(
+    happened: Sequence[str | Event], counted: dict[str, float]
 ) -> None:
-    assert entries_of(*happened) == {reason: 1.0}
-
-
-@pytest.mark.parametrize(
-    "happened",
-    [[BOUND], ["#"], ["5", "*", PAUSE], ["5"], [CallerSpoke("Two pizzas.")]],
-    ids=["a key that means something", "nothing in it", "taken back", "not complete", "words"],
-)
-def test_keys_that_are_no_entry_are_not_counted(happened: Sequence[str | Event]) -> None:
-    assert entries_of(*happened) == {}
-
-
-def test_each_entry_is_counted() -> None:
-    assert entries_of("5", "#", "6", "#", "7", PAUSE) == {"terminator": 2.0, "pause": 1.0}
+    """A key with a meaning of its own, an entry taken back and one not complete are none."""
+    assert entries_of(*happened) == counted
