@@ -1,4 +1,4 @@
-"""What crosses every port."""
+"""`provider_kind`: what is repeated of a provider's error."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from agent.llm.bedrock.bedrock_errors import parse_error
 @pytest.mark.parametrize(
     "told", ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
 )
-def test_a_short_token_is_what_a_provider_calls_its_error(told: str) -> None:
-    """As documented ones are."""
+def test_a_short_token_is_the_kind_of_an_error(told: str) -> None:
+    """Like all documented ones."""
     assert provider_kind(told) == told
 
 
@@ -33,7 +33,7 @@ def test_a_short_token_is_what_a_provider_calls_its_error(told: str) -> None:
     ],
 )
 def test_anything_else_is_not_repeated(told: object) -> None:
-    """A proxy may send a page, an attacker anything."""
+    """A proxy may send a page, an attacker any text."""
     assert provider_kind(told) == "unreadable"
 
 
@@ -41,7 +41,7 @@ def test_anything_else_is_not_repeated(told: object) -> None:
     ("told", "kind"), [(None, ""), ("", ""), (21610, "21610"), (-32600, "-32600")]
 )
 def test_numbers_are_kinds_too(told: object, kind: str) -> None:
-    """Twilio and MCP have numbers; nothing stays nothing."""
+    """Twilio and MCP have numbers; no kind is an empty text."""
     assert provider_kind(told) == kind
 
 
@@ -49,7 +49,7 @@ def test_numbers_are_kinds_too(told: object, kind: str) -> None:
     "kind", ["a\x1b[2J" * 9, "K" * 5_000, "\u202eKind", "some text of +1 555 0100"]
 )
 def test_bedrock_s_kind_is_logged_as_a_short_token(kind: str) -> None:
-    """It comes from a header or from the body of whoever answers."""
+    """It comes from a header or a body that anything may have sent."""
     told = parse_error(kind, b"{}", 400)
 
     assert told.kind == "unreadable"

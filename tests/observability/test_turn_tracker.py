@@ -258,7 +258,7 @@ def _moved(move: str, number: int) -> tuple[Event, list[Action]]:
 
 
 @given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
-def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> None:
+def test_stages_add_up_after_any_events(moves: list[tuple[str, int, float]]) -> None:
     """Also if something happens twice, out of order, or is reported late."""
     tracker, at, until_speech = TurnTracker(), 100.0, dict[TrackedTurn, float]()
     changes = list[Change]()

@@ -1,4 +1,4 @@
-"""What is true of the repository as a whole: directions, lists, names and shipped records."""
+"""The whole repository: directions of imports, lists, names and shipped records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _CONTRACT_NAMES = {
     "MODEL_FIRST_EVENT_SECONDS", "MODEL_GAP_SECONDS", "MODEL_LOAD_SECONDS",
     "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
 }  # fmt: skip
-"""Contract section 4; some arrive later, none has another name."""
+"""The names of all variables; a change is a breaking change."""
 
 
 def test_imports_go_one_way() -> None:
@@ -59,7 +59,7 @@ def test_imports_go_one_way() -> None:
 
 
 def test_every_tool_is_listed() -> None:
-    """A tool that was written and not listed would never be offered."""
+    """A tool that is not listed would never be offered."""
     modules = pkgutil.walk_packages(builtin.__path__, f"{builtin.__name__}.")
     written = {
         value.spec.name
@@ -72,7 +72,7 @@ def test_every_tool_is_listed() -> None:
     assert len(TOOLS) == len(SPECS), "two tools with one name"
 
 
-def test_every_variable_has_the_name_of_the_contract() -> None:
+def test_no_variable_was_renamed() -> None:
     """Users rely on these names."""
     assert {name for name, _, _ in Settings.describe()} <= _CONTRACT_NAMES
 
@@ -97,12 +97,12 @@ def test_shipped_use_case_is_complete(folder: Path) -> None:
 
 @pytest.mark.parametrize("file", profile_files(CONFIGURATION), ids=lambda file: file.stem)
 def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
-    """An example caller is routed to something that exists."""
+    """An example caller is routed to a use case that exists."""
     assert load_profile(file)["useCase"] in {folder.name for folder in FOLDERS}
 
 
 def test_default_use_case_of_the_process_is_shipped() -> None:
-    """A first start finds what it is told to serve."""
+    """A first start finds its use case."""
     assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
 
 

@@ -223,7 +223,7 @@ def test_defaults_that_are_told_are_those_of_the_template() -> None:
 
 
 def test_every_line_for_sam_has_options_that_sam_knows() -> None:
-    """And the cloud template goes by a bucket: it is too large to be sent."""
+    """The cloud template is uploaded to a bucket: it is too large to be sent."""
     lines = list(sam_lines())
 
     unknown = {

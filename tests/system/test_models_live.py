@@ -87,7 +87,7 @@ def place(table: Path, environment: Callable[[str], None]) -> OpenPlace:
     return opened
 
 
-async def test_order_by_a_model_of_bedrock_is_stored_and_told(place: OpenPlace) -> None:
+async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPlace) -> None:
     script = [
         say("A large pepperoni for pickup, is that right?", gap=0.002),
         say("Right away. ") + call("PlaceOrderFunction", ORDER, gap=0.002),

@@ -98,7 +98,7 @@ CONFIGURED = (
 EVERY = (*TOOLS, *CONFIGURED)
 
 GARBAGE = [
-    "{", "null", "[]", '"text"', "3", "{} trailing", '{"a": NaN}', '{"nobody_knows_this": 1}',
+    "{", "null", "[]", '"text"', "3", "{} trailing", '{"a": NaN}', '{"unknown_field": 1}',
     "[" * 100_000, '{"n": ' + "9" * 5_000 + "}", '{"a": "\ud800"}',
 ]  # fmt: skip
 

@@ -196,7 +196,7 @@ async def test_cancellation_passes_through() -> None:
         await running
 
 
-def test_a_withheld_number_is_nobody() -> None:
+def test_a_caller_with_a_withheld_number_is_not_known() -> None:
     store = MemoryStore()
 
     withheld = call_of(store, caller="", call_id="CA1")

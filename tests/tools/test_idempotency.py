@@ -352,7 +352,7 @@ async def test_a_result_does_not_wait_long_for_the_table() -> None:
 
 
 @virtually
-async def test_a_clock_that_is_behind_makes_nobody_wait_longer() -> None:
+async def test_a_clock_that_is_behind_makes_no_request_wait_longer() -> None:
     world = World(is_repeatable=False)
     await world.ask("one", {SEND: Fate.DIES_BEFORE})
 

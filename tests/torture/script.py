@@ -1,4 +1,4 @@
-"""What each call of the torture test consists of, so that anybody can tell what must be there.
+"""What each call of the torture test consists of, so that a reader can tell what must be there.
 
 A call is so many turns of four facts: the caller asks, the agent answers piece by piece, an order
 is placed by the real tool, the agent confirms. Everything is made of the number of the call and of

@@ -37,7 +37,7 @@ _NAME = "".join(("Ada", " Example"))
 
 
 def _named(name: str) -> None:
-    raise ValueError(f"nobody is called {name}")
+    raise ValueError(f"no caller is named {name}")
 
 
 def _caused(name: str) -> None:
@@ -109,7 +109,7 @@ async def test_what_a_fault_says_is_logged_where_it_is_asked_for(
     await run(_book, json.dumps({"name": _NAME}))
 
     written = capsys.readouterr().err
-    assert f"nobody is called {_NAME}" in written
+    assert f"no caller is named {_NAME}" in written
     assert f"the item of {_NAME}" in written
     assert f"on the telephone: {_NAME}" in written
 
@@ -126,7 +126,7 @@ def test_fault_of_a_library_says_all_where_it_is_asked_for(
 
     told = json.loads(capsys.readouterr().err)
     assert told["error"] == "StoreError"
-    assert f"nobody is called {_NAME}" in told["exception"]
+    assert f"no caller is named {_NAME}" in told["exception"]
 
 
 def test_each_fault_of_a_group_is_told() -> None:

@@ -107,7 +107,7 @@ def test_no_chunk_is_large() -> None:
 
 
 def test_record_of_a_table_that_was_away_is_whole() -> None:
-    """The call is over meanwhile; it is told of twice in the log, without a word of it."""
+    """The call is over meanwhile; the log has two lines about it, without its words."""
     store, counted = FickleStore(), Counted()
     store.is_away = True
 

@@ -232,5 +232,5 @@ async def test_record_that_is_not_whole_is_named_by_a_replay(
     assert (result.status == NO_RECORD) is (lines == "broken")
 
 
-async def test_call_nobody_knows_is_not_shown() -> None:
+async def test_unknown_call_is_not_shown() -> None:
     assert await shown(MemoryStore(), "CA1") is None

@@ -135,7 +135,7 @@ async def test_an_address_is_saved_after_it_was_read_back() -> None:
 
 
 @pytest.mark.parametrize("heard_in", ["nowhere", "another address", "another call"])
-async def test_an_address_nobody_has_heard_is_not_saved(heard_in: str) -> None:
+async def test_an_address_the_caller_has_not_heard_is_not_saved(heard_in: str) -> None:
     store = MemoryStore()
     if heard_in == "another address":
         await save_email(call_of(store), "eda@example.com")
@@ -193,7 +193,7 @@ SAVES: Mapping[str, tuple[str, dict[str, object], dict[str, object]]] = {
 
 
 @given(steps=st.lists(st.sampled_from(sorted(SAVES)), max_size=6))
-def test_whatever_is_saved_in_whatever_order_erases_nothing(steps: list[str]) -> None:
+def test_saving_in_any_order_erases_nothing(steps: list[str]) -> None:
     kept: dict[str, object] = {"pk": ADA, "sk": "profile", "useCase": "defaultUseCase", "vip": 1}
 
     async def main() -> Item | None:

@@ -147,7 +147,7 @@ async def test_hours_may_stand_in_the_record_of_the_use_case() -> None:
 
 
 @pytest.mark.parametrize("words", [{}, {"restaurant_hours": "Daily from 9"}])
-async def test_hours_nobody_knows_are_not_sent(words: dict[str, str]) -> None:
+async def test_unknown_hours_are_not_sent(words: dict[str, str]) -> None:
     messenger = MemoryMessenger()
     call = call_of(MemoryStore(), messenger=messenger)
 
@@ -211,7 +211,7 @@ async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
 
 async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None:
     call, messenger = await ordering()
-    stranger = "anybody@example.net"
+    stranger = "other@example.net"
 
     first = await refused(call, EMAIL, to_email=stranger)
     again = await refused(call, EMAIL, to_email=stranger.upper())
@@ -276,7 +276,7 @@ async def test_a_number_gets_so_many_messages_a_day() -> None:
     assert {item["expireAt"] for item in places} == {int(AFTERNOON) + 24 * 60 * 60}
 
 
-async def test_an_address_gets_so_many_messages_a_day_whoever_calls() -> None:
+async def test_an_address_gets_so_many_messages_a_day_from_any_callers() -> None:
     messenger, store = MemoryMessenger(), await seeded()
     said = []
     for number in range(PER_DAY + 1):

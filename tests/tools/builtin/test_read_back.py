@@ -68,7 +68,7 @@ def test_what_a_caller_says_is_read_as_it_is_meant(address: str, choose: st.Data
 @given(said=st.text())
 @example("@" * 600)
 @example("double " * 100)
-def test_whatever_is_read_is_a_plain_address(said: str) -> None:
+def test_what_is_read_is_a_plain_address(said: str) -> None:
     address = read_address(said)
 
     if address is not None:

@@ -355,7 +355,7 @@ async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
         {**LARGE_LIGHTHOUSE, "line_item": "Garden"},
     ],
 )
-async def test_whatever_is_wanted_otherwise_is_another_order(other: Line) -> None:
+async def test_an_order_that_differs_in_one_value_is_another_order(other: Line) -> None:
     store = await seeded()
 
     await place(LARGE_LIGHTHOUSE, store=store)
@@ -457,7 +457,7 @@ async def test_without_a_menu_every_line_needs_a_name_and_a_plausible_amount(
     assert await orders(store) == []
 
 
-async def test_without_a_menu_an_order_is_stored_once_whatever_the_amounts() -> None:
+async def test_without_a_menu_an_order_is_stored_once_with_any_amounts() -> None:
     store = MemoryStore()
     line: Line = {"line_item": "Small Lanternfish", "line_amount": 12}
 

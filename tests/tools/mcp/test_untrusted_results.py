@@ -205,7 +205,7 @@ async def test_malformed_tools_are_left_out_and_all_others_offered(
         ({}, "done"),
     ],
 )  # fmt: skip
-async def test_what_was_done_is_told_whatever_stands_beside_it(
+async def test_what_was_done_is_told_beside_malformed_parts(
     tmp_path: Path, peer: RawPeer, answer: object, told: object
 ) -> None:
     peer.answers = result(answer)
