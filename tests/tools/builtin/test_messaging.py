@@ -223,7 +223,7 @@ async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None
 
     assert first == again == at_once
     assert first.startswith("Nothing was sent yet: the caller has not confirmed this address.")
-    assert first.endswith("a, n, y, b, o, d, y, at, e, x, a, m, p, l, e, dot, n, e, t.")
+    assert first.endswith("o, t, h, e, r, at, e, x, a, m, p, l, e, dot, n, e, t.")
     assert other.startswith("Nothing was sent yet")
     assert sent_so_far == []
     assert [mail.recipient for mail in messenger.mails] == [stranger]
