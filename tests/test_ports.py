@@ -12,7 +12,6 @@ from agent.llm.bedrock.bedrock_errors import parse_error
     "told", ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
 )
 def test_a_short_token_is_what_a_provider_calls_its_error(told: str) -> None:
-    """As documented ones are."""
     assert provider_kind(told) == told
 
 
@@ -33,7 +32,6 @@ def test_a_short_token_is_what_a_provider_calls_its_error(told: str) -> None:
     ],
 )
 def test_anything_else_is_not_repeated(told: object) -> None:
-    """A proxy may send a page, an attacker anything."""
     assert provider_kind(told) == "unreadable"
 
 
@@ -41,7 +39,6 @@ def test_anything_else_is_not_repeated(told: object) -> None:
     ("told", "kind"), [(None, ""), ("", ""), (21610, "21610"), (-32600, "-32600")]
 )
 def test_numbers_are_kinds_too(told: object, kind: str) -> None:
-    """Twilio and MCP have numbers; nothing stays nothing."""
     assert provider_kind(told) == kind
 
 

@@ -17,7 +17,6 @@ PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
 
 def test_service_starts_without_any_variable() -> None:
-    """The defaults are those users rely on."""
     settings = Settings.read({})
 
     assert settings == Settings()
@@ -128,7 +127,6 @@ VARIABLES: dict[str, tuple[str, object]] = {
 
 
 def test_every_variable_is_read_into_the_field_of_its_name() -> None:
-    """With the values of the secrets that are listed, and of no other variable."""
     environment = {name: text for name, (text, _) in VARIABLES.items()}
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
@@ -216,7 +214,6 @@ BAD_VALUES = {
     ("name", "value"), [(name, value) for name, values in BAD_VALUES.items() for value in values]
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
-    """The line says what to correct."""
     with pytest.raises(SettingsError) as caught:
         Settings.read({**PUBLIC, name: value})
 
@@ -236,7 +233,6 @@ def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) ->
     ],
 )
 def test_half_of_a_pair_stops_the_start(environment: Mapping[str, str], missing: str) -> None:
-    """The error is found at the start and not during a call."""
     with pytest.raises(SettingsError, match=rf"^{missing}: must be set together with [A-Z_]+$"):
         Settings.read(environment)
 
@@ -252,7 +248,6 @@ def test_half_of_a_pair_stops_the_start(environment: Mapping[str, str], missing:
 def test_older_name_is_read_where_the_new_one_is_not_set(
     name: str, older: str, value: str, read: str
 ) -> None:
-    """Users of the predecessor keep their environment."""
     region = {"AWS_REGION": "us-east-1"} if name == "MODEL_IDENTIFIER" else {}
 
     alone = Settings.read({**region, older: value, name: ""})
@@ -263,7 +258,6 @@ def test_older_name_is_read_where_the_new_one_is_not_set(
 
 
 def test_fault_of_an_older_name_names_it() -> None:
-    """The line names the variable that was set."""
     with pytest.raises(SettingsError, match=r"^timeZone: "):
         Settings.read({"timeZone": "Mars/Olympus"})
 
@@ -296,7 +290,6 @@ _ACCESS = {
 
 @pytest.mark.parametrize("missing", [name for name in _ACCESS if name != "TOKEN_API_KEYS"])
 def test_half_of_what_access_tokens_need_is_refused(missing: str) -> None:
-    """One line names what is missing."""
     rest = {name: value for name, value in _ACCESS.items() if name != missing}
 
     with pytest.raises(SettingsError, match=f"^{missing}: must be set"):
@@ -315,13 +308,11 @@ def test_account_without_a_secret_to_ask_with_starts() -> None:
     "environment", [{"TWILIO_AUTH_TOKEN": "secret"}, {"TWILIO_ACCOUNT_SID": "AC0"}]
 )
 def test_outbound_calls_need_an_account(environment: Mapping[str, str]) -> None:
-    """With its token or a key of it."""
     with pytest.raises(SettingsError, match=r"^TWILIO_ACCOUNT_SID: must be set for OUTBOUND"):
         Settings.read({**environment, "OUTBOUND_NUMBERS": "+1555"})
 
 
 def test_calls_are_made_with_the_token_or_a_key_of_the_account() -> None:
-    """Either is enough."""
     for given in ({"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_AUTH_TOKEN": "secret"}, _ACCESS):
         assert Settings.read({**given, "OUTBOUND_NUMBERS": "+1555"}).outbound_numbers == ("+1555",)
 
@@ -350,7 +341,6 @@ def test_busy_answer_that_cannot_be_given_stops_the_start(
 
 
 def test_call_above_the_limit_may_go_to_another_region() -> None:
-    """To any webhook but the service's own."""
     url = "https://eu.example.com/twiml"
 
     assert Settings.read({**PUBLIC, "BUSY_REDIRECT_URL": url}).busy_redirect_url == url
@@ -358,7 +348,6 @@ def test_call_above_the_limit_may_go_to_another_region() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_service_on_this_machine_needs_no_token(host: str) -> None:
-    """A first try needs no account."""
     assert not Settings.read({"WS_URL": f"ws://{host}:3000/"}).is_public
 
 
@@ -402,7 +391,6 @@ def test_ports_are_open_on_loopback_unless_told_otherwise(
 
 
 def test_every_setting_is_described() -> None:
-    """`check --settings` prints name, default and meaning of each."""
     rows = Settings.describe()
 
     assert [name for name, _, _ in rows] == [names[0] for names in Settings.variables().values()]
@@ -412,7 +400,6 @@ def test_every_setting_is_described() -> None:
 
 
 def test_log_is_json_without_a_terminal() -> None:
-    """Tests have no terminal, like containers."""
     assert log_format_for(Settings()) == "json"
     assert log_format_for(Settings(log_format="console")) == "console"
 
@@ -421,7 +408,6 @@ def test_log_is_json_without_a_terminal() -> None:
     "environment", [{"TABLE_NAME": "table"}, {"MODEL_IDENTIFIER": "amazon.nova-lite-v1:0"}]
 )
 def test_services_of_aws_need_a_region(environment: Mapping[str, str], tmp_path: Path) -> None:
-    """From a variable, or from a profile in the configuration of AWS."""
     profiles = tmp_path / "config"
     nowhere = {"AWS_CONFIG_FILE": str(profiles)}
     with pytest.raises(SettingsError, match=r"^AWS_REGION: must be set for ") as caught:

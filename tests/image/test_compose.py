@@ -36,14 +36,12 @@ async def composed(image: str, profile: str, service: str, **images: str) -> Asy
 
 
 async def ordered(folder: Path, port: int) -> str:
-    """What was said of an order over TLS."""
     async with phoning(folder, port) as (balancer, twilio):
         await balancer.until(True)
         return await order(twilio)
 
 
 async def test_compose_alone_takes_a_call(image: str, tmp_path: Path) -> None:
-    """With a file for a table, nothing else is needed."""
     async with composed(image, "local", "agent") as port:
         heard = await ordered(tmp_path, port)
 

@@ -50,7 +50,6 @@ async def test_container_has_no_rights_and_nothing_to_write_to(
 
 
 async def test_container_says_itself_what_it_needs(image: str) -> None:
-    """The command of the documentation."""
     told = json.loads(await docker("image", "inspect", "--format", "{{json .Config}}", image))
 
     assert told["User"] == "10001:10001"

@@ -80,13 +80,11 @@ def of_compose() -> dict[str, str]:
 
 
 def of_the_image() -> dict[str, str]:
-    """What the Dockerfile sets in every container."""
     [block] = re.findall(r"^ENV (.*?[^\\])$", text("Dockerfile"), re.M | re.S)
     return dict(each.split("=", 1) for each in block.replace("\\\n", "").split())
 
 
 def of_the_task() -> dict[str, Any]:
-    """The task's environment, a parameter's default in the place of the parameter."""
     defaults = {name: each.get("Default", "") for name, each in load(CLOUD)["Parameters"].items()}
     values = {each["Name"]: each["Value"] for each in task()["Environment"]}
     return {name: _filled(value, defaults) for name, value in values.items()}
@@ -101,7 +99,6 @@ def _filled(value: Any, defaults: dict[str, Any]) -> str:
 
 
 def task() -> dict[str, Any]:
-    """The service's container in the cloud."""
     [definition] = resources(load(CLOUD), "AWS::ECS::TaskDefinition").values()
     _, _, [container] = definition["ContainerDefinitions"]["Fn::If"]
     assert isinstance(container, dict)
@@ -188,7 +185,6 @@ def test_a_default_is_the_same_wherever_it_is_stated(stated: Any, differing: set
 
 
 def test_ports_are_those_of_the_service() -> None:
-    """In the image, in the task and in compose."""
     settings = Settings()
     both = {str(settings.port), str(settings.metrics_port)}
 
@@ -223,7 +219,6 @@ def test_user_and_writable_folder_are_the_same_everywhere() -> None:
 
 
 def test_health_is_asked_for_in_one_way() -> None:
-    """The image's check and the task's are one module of ours, as often and as patiently."""
     [options, command] = re.findall(
         r"^HEALTHCHECK (.*)\\\n +CMD \[(.*)\]$", text("Dockerfile"), re.M
     )[0]
@@ -237,7 +232,6 @@ def test_health_is_asked_for_in_one_way() -> None:
 
 
 def test_calls_are_handed_over_before_the_process_is_killed() -> None:
-    """Both places that stop it wait longer than it drains."""
     [grace] = re.findall(r"^  stop_grace_period: (\d+)s$", text("docker-compose.yml"), re.M)
 
     assert int(grace) == task()["StopTimeout"] == 120

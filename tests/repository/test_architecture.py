@@ -48,7 +48,6 @@ _CONTRACT_NAMES = {
 
 
 def test_imports_go_one_way() -> None:
-    """The contracts of `pyproject.toml` hold."""
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
 
     run = subprocess.run(  # noqa: S603 (our own interpreter and program)
@@ -73,13 +72,11 @@ def test_every_tool_is_listed() -> None:
 
 
 def test_every_variable_has_the_name_of_the_contract() -> None:
-    """Users rely on these names."""
     assert {name for name, _, _ in Settings.describe()} <= _CONTRACT_NAMES
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_shipped_use_case_is_complete(folder: Path) -> None:
-    """It loads without a remark, fills its prompt, finds its tools and its script."""
     use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS)
 
     filled = prompt.system_prompt(
@@ -97,12 +94,10 @@ def test_shipped_use_case_is_complete(folder: Path) -> None:
 
 @pytest.mark.parametrize("file", profile_files(CONFIGURATION), ids=lambda file: file.stem)
 def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
-    """An example caller is routed to something that exists."""
     assert load_profile(file)["useCase"] in {folder.name for folder in FOLDERS}
 
 
 def test_default_use_case_of_the_process_is_shipped() -> None:
-    """A first start finds what it is told to serve."""
     assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
 
 

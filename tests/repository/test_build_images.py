@@ -36,7 +36,6 @@ class Sources:
     home: Path
 
     def run(self, *options: str, path: str | None = None, **variables: str) -> Finished:
-        """With no variable but those given."""
         run = subprocess.run(  # noqa: S603 (our own script)
             [str(self.folder / SCRIPT), *options],
             env={"PATH": path or os.environ["PATH"], "HOME": str(self.home), **variables},
@@ -65,7 +64,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a run left."""
+    """Exit status and output of a run."""
 
     status: int
     output: str
@@ -73,13 +72,11 @@ class Finished:
 
     @property
     def commands(self) -> list[str]:
-        """The printed ones; those on either side of a pipe apart."""
         lines = [line[2:] for line in self.output.splitlines() if line.startswith("+ ")]
         return [each for line in lines for each in line.split(" | ")]
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What is to be given to `sam deploy`."""
         found = re.findall(r"^    (p[A-Za-z]+)=(\S+)", self.output, re.MULTILINE)
         return dict(found)
 
@@ -134,7 +131,6 @@ class Recorded:
 
     @property
     def calls(self) -> list[list[str]]:
-        """Words of each call, in order."""
         text = self._calls.read_text() if self._calls.exists() else ""
         return [shlex.split(line) for line in text.splitlines()]
 
@@ -144,7 +140,6 @@ def words(commands: list[str]) -> list[list[str]]:
 
 
 def test_a_dry_run_prints_every_command(sources: Sources, recorded: Recorded) -> None:
-    """The whole of it, in order, for the defaults; and runs none of them."""
     sources.git("remote", "add", "origin", "https://ada:word@git.example.com/voice.git")
 
     run = sources.run("--repository", REGISTRY, "--push", "--dry-run", path=recorded.path)
@@ -192,7 +187,6 @@ pTwilioAuthTokenSecretArn.
 
 
 def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
-    """The image is built and kept by the builder; AWS hears nothing of it."""
     run = sources.run("--dry-run", ECR_REPO_URL=REGISTRY, BUILDX_BUILDER="ours")
 
     [build] = run.commands
@@ -202,7 +196,6 @@ def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
 
 
 def test_what_is_given_is_used(sources: Sources) -> None:
-    """Options in both spellings, and what the Dockerfile takes."""
     base = "python:3.13-slim@sha256:" + "0" * 64
 
     run = sources.run(
@@ -257,7 +250,6 @@ def test_what_is_given_is_used(sources: Sources) -> None:
 def test_the_region_is_that_of_the_registry(
     sources: Sources, given: list[str], host: str, region: str
 ) -> None:
-    """Whatever region the environment names for other things."""
     run = sources.run(*given, "--push", "--dry-run", AWS_REGION="ap-south-1")
 
     asked = {each[each.index("--region") + 1] for each in words(run.commands) if "--region" in each}
@@ -299,7 +291,6 @@ def test_the_region_is_that_of_the_registry(
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_clear_line(sources: Sources, options: list[str], fault: str) -> None:
-    """Before anything is done, with exit status 2."""
     run = sources.run(*options)
 
     assert run == Finished(2, "", f"build-images.sh: {fault}\n")
@@ -323,7 +314,6 @@ def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
 
 
 def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
-    """There is no commit to name the image after."""
     shutil.rmtree(sources.folder / ".git")
 
     refused = sources.run("--repository", REGISTRY, "--dry-run")
@@ -341,7 +331,6 @@ def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
 
 
 def test_it_explains_itself(sources: Sources) -> None:
-    """Every option is in `--help`."""
     known = set(re.findall(r"--[a-z-]+(?=[ |)])", _options()))
 
     run = sources.run("--help")
@@ -352,7 +341,6 @@ def test_it_explains_itself(sources: Sources) -> None:
 
 
 def _options() -> str:
-    """The patterns by which the script takes its options apart."""
     text = (ROOT / SCRIPT).read_text(encoding="utf-8")
     return "\n".join(re.findall(r"^    (--[a-z-]+(?: \| -{1,2}[a-z-]+)*\))", text, re.MULTILINE))
 
@@ -381,7 +369,6 @@ def test_what_is_printed_is_what_is_run(sources: Sources, recorded: Recorded) ->
 
 
 def test_what_is_there_is_not_made_again(sources: Sources, recorded: Recorded) -> None:
-    """A company's own repository and builder are left as they are."""
     recorded.answer("aws", describe_images=f"echo {DIGEST}")
 
     run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
@@ -418,7 +405,6 @@ def test_a_build_that_fails_is_not_deployed(sources: Sources, recorded: Recorded
 
 
 def test_its_parameters_are_those_of_the_template(sources: Sources) -> None:
-    """Each exists and takes the value; those that a new stack needs beside them are named."""
     known = load(CLOUD)["Parameters"]
 
     run = sources.run("--repository", REGISTRY, "--dry-run")

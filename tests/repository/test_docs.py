@@ -66,7 +66,6 @@ def text_of(path: Path) -> str:
 
 
 def page(name: str) -> str:
-    """A page of `docs/`."""
     return text_of(DOCS / name)
 
 
@@ -79,14 +78,12 @@ def anchors(path: Path) -> set[str]:
 
 
 def commands() -> Iterator[tuple[str, frozenset[str]]]:
-    """Each command of ours that is named somewhere, with its options."""
     for path in (*_WRITTEN, SAMPLE):
         for line in _OURS.findall(text_of(path)):
             yield line.split()[0], frozenset(_OPTION.findall(line))
 
 
 def sam_lines() -> Iterator[tuple[str, str]]:
-    """Each line for SAM: the command, and what follows it."""
     for path in (*_WRITTEN, SAMPLE):
         yield from _SAM.findall(text_of(path).replace("\\\n", " "))
 
@@ -111,7 +108,6 @@ def parameters(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGELOG.md"], ids=str)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    """To a file that is there, and to a heading in it."""
     lost = []
     for link in _LINK.findall(text_of(path)):
         if link.startswith("https://"):
@@ -135,7 +131,6 @@ def test_readme_is_short_and_begins_with_the_command_to_try_it() -> None:
 def test_every_command_that_is_named_is_there_with_its_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the parser tells them."""
     named = frozenset[str]().union(*(options for name, options in commands() if name == command))
 
     with pytest.raises(SystemExit) as caught:
@@ -157,7 +152,6 @@ def test_most_commands_are_named() -> None:
 
 
 def test_every_option_for_the_image_is_one_of_its_script() -> None:
-    """In each line that builds it."""
     lines = re.findall(r"^\./build-images\.sh(.*)$", page("deploy/aws.md"), re.MULTILINE)
     named = set(_OPTION.findall("".join(lines)))
     told = subprocess.run(
@@ -185,7 +179,6 @@ def test_blocks_for_a_shell_can_be_pasted(path: Path) -> None:
 
 
 def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
-    """A misspelt one stops a deploy or is not found."""
     cloud, local = load(CLOUD), load(LOCAL)
     text = "".join(text_of(path) for path in (*_WRITTEN, SAMPLE))
     named = {first or second for first, second in _OUTPUT.findall(text)}
@@ -196,7 +189,6 @@ def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
 
 
 def test_outputs_are_those_of_the_stack_that_is_meant() -> None:
-    """The function `output` asks one stack in one chapter, and another one in the others."""
     local, cloud = (
         page("start/phone.md"),
         "".join(page(f"deploy/{name}.md") for name in ("aws", "records", "upgrade", "clean-up")),
@@ -211,7 +203,6 @@ def test_outputs_are_those_of_the_stack_that_is_meant() -> None:
 
 
 def test_defaults_that_are_told_are_those_of_the_template() -> None:
-    """A number beside a parameter is its default."""
     told = {
         name: first or second
         for path in PAGES
@@ -241,7 +232,6 @@ def test_every_line_for_sam_has_options_that_sam_knows() -> None:
 
 
 def test_first_deploy_gives_every_parameter_that_has_no_default() -> None:
-    """With values of the form that the template wants."""
     [first] = [rest for _, rest in sam_lines() if "pECRRepoURL=" in rest]
     given = dict(re.findall(r"(p[A-Z]\w+)=(\S+)", first))
     declared = parameters(CLOUD)
@@ -276,7 +266,6 @@ def test_policy_for_loading_records_is_what_the_service_itself_may() -> None:
 
 
 def test_files_that_are_named_are_there() -> None:
-    """A folder, a file, or several of a kind."""
     named = {
         (path.name, name)
         for path in PAGES

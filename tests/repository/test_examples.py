@@ -28,7 +28,6 @@ FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/use-case.toml"))
 
 
 def module(path: Path) -> ModuleType:
-    """A file of `examples/` as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -38,7 +37,6 @@ def module(path: Path) -> ModuleType:
 
 
 async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
-    """Names, faults and remarks of the example's server."""
     text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
     stock = text["mcpServers"]["stock"]
     stock["command"] = sys.executable

@@ -63,7 +63,6 @@ async def site(name: str) -> AsyncIterator[Site]:
 
 
 async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
-    """Nothing is lost and no peer notices."""
     async with (
         site("one") as one,
         linked(one.port) as link,
@@ -81,7 +80,6 @@ async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
 
 
 async def test_cable_without_an_end_breaks_connections_and_refuses_others() -> None:
-    """Until a server is there again."""
     async with site("one") as one, linked(one.port) as link, aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{link.url}/socket") as socket:
             await link.refuse()

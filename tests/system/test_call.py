@@ -265,7 +265,6 @@ async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> Non
 
 
 async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
-    """The request to the model names the tool."""
     store = await seeded(MemoryStore())
     listed = ToolCall("x", "ListAvailableApartmentsFunction", "{}")
     model = ScriptedModel([[listed, StopReason.TOOLS], ["A studio is free.", StopReason.END]])
@@ -397,7 +396,6 @@ class LeavingStore(MemoryStore):
 
 
 async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) -> None:
-    """Metrics show it, and all is written once the table is back."""
     store = LeavingStore()
     await seeded(store)
     model = ScriptedModel([["Yes.", StopReason.END], ["You are welcome.", StopReason.END]])
@@ -459,7 +457,6 @@ async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
 
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
-    """Each fact has a position of its own, also if the clock stands still."""
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused", STACK_USE_CASE="albertEinsteinUseCase")
 
@@ -479,8 +476,6 @@ async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
 
 
 class _GatedStore(MemoryStore):
-    """Holds up orders until the gate is opened."""
-
     def __init__(self) -> None:
         super().__init__()
         self.is_reached = asyncio.Event()
@@ -494,7 +489,6 @@ class _GatedStore(MemoryStore):
 
 
 async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) -> None:
-    """The tool finishes after the hang-up, and its result is written."""
     store = _GatedStore()
     await seeded(store)
 

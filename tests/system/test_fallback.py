@@ -18,14 +18,12 @@ FILES = sorted(FOLDER.iterdir())
 
 
 def verbs(file: Path) -> list[tuple[str, str]]:
-    """The verbs of a document in their order, each with its text."""
     response = ET.parse(file).getroot()  # noqa: S314 (our own file)
     assert response.tag == "Response"
     return [(verb.tag, (verb.text or "").strip()) for verb in response]
 
 
 def test_apology_is_twiml_as_it_stands() -> None:
-    """Nothing of it has to be filled in, and the call is ended."""
     [(say, apology), hangup] = verbs(FOLDER / "fallback.xml")
 
     assert say == "Say"
@@ -52,7 +50,6 @@ def test_document_needs_nobody_and_holds_no_real_number(file: Path) -> None:
 
 
 def test_there_are_both() -> None:
-    """With and without a person."""
     assert [file.name for file in FILES] == ["fallback-transfer.xml", "fallback.xml"]
 
 

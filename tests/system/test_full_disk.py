@@ -33,7 +33,7 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Where the table is, and how it is filled and emptied."""
+    """A folder with the table, on a disk that a test fills and clears."""
 
     folder: Path
     fill: Callable[[], None]
@@ -42,7 +42,6 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, seeded_file: Path) -> Iterator[Disk]:
-    """A disk with the shipped configuration on it, and room."""
     with _mounted(tmp_path / "disk") as own:
         found = _small_disk(tmp_path / "disk") if own else _limited(tmp_path)
         shutil.copy(seeded_file, found.folder / "agent.db")
@@ -52,7 +51,6 @@ def disk(tmp_path: Path, seeded_file: Path) -> Iterator[Disk]:
 
 @contextmanager
 def _mounted(folder: Path) -> Iterator[bool]:
-    """A file system of its own at this place, if that is possible."""
     folder.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
     options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)]

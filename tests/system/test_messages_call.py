@@ -61,7 +61,7 @@ ORDER_MAIL = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A service, and the carrier it sends by."""
+    """A service, and the stand-in of Twilio and SendGrid that it sends by."""
 
     server: Server
     carrier: CarrierStandIn
@@ -81,13 +81,11 @@ class Stage:
 
 @pytest.fixture
 def patience() -> float:
-    """Seconds that sending may take."""
     return TIME_LIMIT_SECONDS
 
 
 @pytest.fixture
 async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
-    """A service with the shipped configuration that can send messages."""
     settings = settings_for(tmp_path / "unused", **CONFIGURED)
     store = MemoryStore()
     await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
@@ -102,7 +100,6 @@ def offline(_: str, script: str) -> LanguageModel:
 
 
 async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
-    """What is stored, texted and mailed is one order, and each was sent once."""
     async with stage.call(ADA) as call:
         offered = await stage.ordered(call)
         texted = await call.say("yes please")
@@ -204,7 +201,6 @@ async def test_sms_that_was_refused_is_sent_when_asked_for_again(stage: Stage) -
 
 
 async def test_opening_hours_are_texted_on_request(stage: Stage) -> None:
-    """No order is needed."""
     async with stage.call(ADA) as call:
         await call.say("can you text me your opening hours")
 
@@ -222,7 +218,6 @@ async def test_number_of_another_country_is_not_texted(stage: Stage) -> None:
 
 
 async def test_booked_tour_is_texted(stage: Stage) -> None:
-    """With consent, once, from the called number."""
     async with stage.call(GRACE) as call:
         await call.say("i want to see the studio in person tomorrow")
         await call.say("at 10:30 am")
@@ -262,7 +257,6 @@ async def test_service_that_cannot_send_promises_nothing(service_settings: Setti
 
 
 async def test_service_that_is_configured_offers_the_tools(table: Path) -> None:
-    """As production wires it: the model is given both tools, and nothing is sent by that."""
     async with serving(settings_for(table, **CONFIGURED)) as server:
         relay = await server.relay(From=ADA, AccountSid=ACCOUNT)
         (item,) = await server.items(relay.fields["CallSid"], "connection")
@@ -296,18 +290,15 @@ async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
 
 
 def calls(name: str, **arguments: object) -> list[Step]:
-    """A reply that calls this tool."""
     return [ToolCall("x", name, json.dumps(arguments)), StopReason.TOOLS]
 
 
 def says(words: str) -> list[Step]:
-    """A reply in words."""
     return [words, StopReason.END]
 
 
 @asynccontextmanager
 async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
-    """A service whose model gives these replies in turn."""
     settings, store = settings_for(tmp_path / "unused", **CONFIGURED), MemoryStore()
     await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
     model = ScriptedModel(replies)

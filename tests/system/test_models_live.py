@@ -161,7 +161,6 @@ async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
     ],
 )
 async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace, kind: str) -> None:
-    """The operator gets a count and one log line with the cause."""
     script = [fail(kind, "Said: 1234."), say("Now it works.")]
     with capture_logs() as logged:
         async with place(script) as at, at.server.twilio.call(From=ADA) as line:
@@ -234,7 +233,6 @@ class Leaving:
         self._chance = random.Random(self.seed)  # noqa: S311 - reproducible choices, no secret
 
     async def leave(self, count: int) -> None:
-        """So many replies, fifty at a time; for one that ends first another one is begun."""
         numbers = iter(range(count))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
@@ -303,7 +301,6 @@ async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None
 
 
 def both_ways(model: LanguageModel) -> list[LanguageModel]:
-    """Alone, and within what races it."""
     candidates = [Candidate(model, ModelCircuit(model.name))]
     return [model, FailoverModel(candidates, HedgeBudget(0.0))]
 

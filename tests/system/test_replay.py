@@ -33,7 +33,6 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
 
 
 def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
-    """At least forty, and each of the shipped use cases is asked for."""
     said = list(dialogues(WRITTEN_HERE))
 
     assert len(said) >= 40

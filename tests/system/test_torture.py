@@ -40,7 +40,7 @@ _LIMIT_SECONDS = 240.0
 
 
 class Workers:
-    """The processes, and what they have said."""
+    """The worker processes, and the lines they have printed."""
 
     def __init__(self, table: str, folder: Path) -> None:
         self._table = table
@@ -53,7 +53,6 @@ class Workers:
         return [line for lines in whole for line in lines]
 
     def kill(self, number: int) -> None:
-        """Let one die, and begin it anew."""
         self.running[number].kill()
         self.running[number].wait()
         self.running[number] = self._begun(number)

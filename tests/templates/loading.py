@@ -57,7 +57,6 @@ def table_schema(path: Path) -> dict[str, Any]:
 
 
 def texts(node: object) -> Iterator[str]:
-    """Every text in a piece of a template, keys of maps included."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):
@@ -70,7 +69,6 @@ def texts(node: object) -> Iterator[str]:
 
 
 def maps(node: object) -> Iterator[dict[str, Any]]:
-    """Every map in a piece of a template, at any depth."""
     if isinstance(node, dict):
         yield node
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()

@@ -46,7 +46,6 @@ _KNOW_NO_RESOURCES = {
 
 @BOTH
 def test_a_template_begins_with_its_version_and_transform(path: Path) -> None:
-    """The first lines are those the deployment tools look for."""
     assert path.read_text().splitlines()[:2] == [
         "AWSTemplateFormatVersion: '2010-09-09'",
         "Transform: AWS::Serverless-2016-10-31",
@@ -66,7 +65,6 @@ def test_a_template_works_in_any_partition_region_and_account(path: Path) -> Non
 
 @BOTH
 def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> None:
-    """A bad value fails before anything is created."""
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
 
     for name, parameter in load(path)["Parameters"].items():
@@ -76,7 +74,6 @@ def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> N
 
 @BOTH
 def test_a_default_satisfies_its_own_constraint(path: Path) -> None:
-    """A stack with the defaults is not refused."""
     for name, parameter in load(path)["Parameters"].items():
         if "Default" not in parameter:
             continue
@@ -91,14 +88,12 @@ def test_a_default_satisfies_its_own_constraint(path: Path) -> None:
 
 @BOTH
 def test_what_keeps_data_says_what_becomes_of_it(path: Path) -> None:
-    """Nothing is deleted or kept by an oversight when a stack goes or a resource is replaced."""
     for name, resource in load(path)["Resources"].items():
         if resource["Type"] in _KEEPS_DATA:
             assert {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource), name
 
 
 def test_the_table_of_production_outlives_its_stack() -> None:
-    """Deleting the stack deletes neither the calls nor the key to read them."""
     for name in ("PrimaryDynamoDBTable", "EncryptionKey"):
         resource = load(CLOUD)["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
@@ -135,7 +130,6 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
 
 @BOTH
 def test_logs_expire_and_are_encrypted(path: Path) -> None:
-    """No log group is kept for ever, and each names the stack's key."""
     for name, group in resources(load(path), "AWS::Logs::LogGroup").items():
         assert group["RetentionInDays"], name
         assert "EncryptionKey" in list(texts(group["KmsKeyId"])), name
@@ -228,7 +222,6 @@ def test_a_developer_may_do_what_the_service_in_the_cloud_may() -> None:
 
 @BOTH
 def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
-    """The same as the code's own schema, so that a table of either serves all."""
     schema = {name: value for name, value in TABLE.items() if name != "BillingMode"}
 
     assert table_schema(path) == {
@@ -239,7 +232,6 @@ def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
 
 @BOTH
 def test_the_table_can_be_restored_and_is_encrypted(path: Path) -> None:
-    """Back to any second of the last 35 days; by a key of the stack's own."""
     [table] = resources(load(path), "AWS::DynamoDB::Table").values()
 
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -248,7 +240,6 @@ def test_the_table_can_be_restored_and_is_encrypted(path: Path) -> None:
 
 
 def test_few_security_checks_are_skipped_and_each_says_why() -> None:
-    """At most three in both templates together."""
     skips = [
         skip
         for path in (CLOUD, LOCAL)

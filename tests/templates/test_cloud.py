@@ -28,7 +28,6 @@ def only(kind: str) -> dict[str, Any]:
 
 
 def agents() -> list[dict[str, Any]]:
-    """The service's container: without and with a collector beside it."""
     _, beside, alone = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     return [alone[0], beside[0]]
 
@@ -45,7 +44,6 @@ def paths(routes: Iterable[web.AbstractRouteDef]) -> set[str]:
 
 
 def test_tasks_have_no_public_address() -> None:
-    """Tasks stand in private subnets, and no subnet gives addresses away."""
     network = only("AWS::ECS::Service")["NetworkConfiguration"]["AwsvpcConfiguration"]
     subnets = resources(cloud(), "AWS::EC2::Subnet").values()
 
@@ -55,7 +53,6 @@ def test_tasks_have_no_public_address() -> None:
 
 
 def test_only_the_load_balancer_is_open_to_the_world_and_on_one_port() -> None:
-    """Tasks take connections from the load balancer's group, to the service's port, alone."""
     groups = resources(cloud(), "AWS::EC2::SecurityGroup")
     rules = resources(cloud(), "AWS::EC2::SecurityGroupIngress")
     opened = {
@@ -101,7 +98,6 @@ def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
 
 
 def test_what_no_rule_names_reaches_no_task() -> None:
-    """The listener's default is an answer of its own, not a forward."""
     [default] = only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
 
     assert default["Type"] == "fixed-response"
@@ -109,7 +105,6 @@ def test_what_no_rule_names_reaches_no_task() -> None:
 
 
 def test_a_task_gets_calls_when_it_is_ready_and_never_too_many_at_a_time() -> None:
-    """WebSockets begin as HTTP/1.1; each goes to the task with the fewest."""
     group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
     assert {
@@ -178,7 +173,6 @@ def test_endpoints_let_through_what_tasks_do_and_no_more() -> None:
 
 
 def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_other() -> None:
-    """Liveness, readiness and metrics stay inside; every other route can be reached."""
     rules = resources(cloud(), "AWS::ElasticLoadBalancingV2::ListenerRule").values()
     patterns = [
         value
@@ -213,7 +207,6 @@ def texts_of(rule: dict[str, Any]) -> list[str]:
 
 
 def test_what_users_of_the_predecessor_set_is_still_there() -> None:
-    """The same parameters, and the documented ones beside them, with the documented defaults."""
     defaults = {
         name: parameter.get("Default", "must be given")
         for name, parameter in cloud()["Parameters"].items()
@@ -251,7 +244,6 @@ def test_what_users_of_the_predecessor_set_is_still_there() -> None:
 
 
 def test_no_image_can_change_behind_a_tag() -> None:
-    """`latest` is refused, digests are taken, and no image in the file floats."""
     pattern = cloud()["Parameters"]["pImageTag"]["AllowedPattern"]
     images = [
         cloud()["Parameters"]["pCollectorImage"]["Default"],
@@ -299,7 +291,6 @@ def test_no_image_can_change_behind_a_tag() -> None:
     ],
 )
 def test_a_value_that_cannot_work_is_refused(name: str, good: str, bad: str) -> None:
-    """CloudFormation tells before it creates anything."""
     pattern = cloud()["Parameters"][name]["AllowedPattern"]
 
     assert re.fullmatch(pattern, good)
@@ -330,7 +321,6 @@ def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
 
 
 def test_the_container_is_locked_down() -> None:
-    """No root, no capabilities, nothing to write but /tmp; exec alone makes the root writable."""
     for agent in agents():
         assert agent["User"] == "10001:10001"
         assert agent["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
@@ -340,7 +330,6 @@ def test_the_container_is_locked_down() -> None:
 
 
 def test_the_agent_is_the_same_with_a_collector_beside_it() -> None:
-    """The file writes it down twice; only what it waits for may differ."""
     alone, beside = agents()
 
     assert beside == {
@@ -367,7 +356,6 @@ def test_no_variable_is_given_twice() -> None:
 
 
 def test_the_service_is_given_what_it_cannot_do_without() -> None:
-    """Public address, token, table, region and model; and nothing that weakens it."""
     needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
 
     for agent in agents():
@@ -376,7 +364,6 @@ def test_the_service_is_given_what_it_cannot_do_without() -> None:
 
 
 def test_secrets_are_given_as_references() -> None:
-    """No value that `Settings` calls a secret stands in the plain environment."""
     secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
 
     for agent in agents():
@@ -385,7 +372,6 @@ def test_secrets_are_given_as_references() -> None:
 
 
 def test_name_and_port_agree_between_container_target_group_and_service() -> None:
-    """The load balancer finds the process, and asks a route that exists whether it is ready."""
     [attached] = only("AWS::ECS::Service")["LoadBalancers"]
     group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
@@ -401,7 +387,6 @@ def test_name_and_port_agree_between_container_target_group_and_service() -> Non
 
 
 def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
-    """No port is opened for metrics."""
     _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     collector = beside[1]
 
@@ -411,7 +396,6 @@ def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
 
 
 def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
-    """One switch names the collector's own port to the service, and lets tasks write traces."""
     _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     [configuration] = [each["Value"]["Fn::Sub"] for each in beside[1]["Environment"]]
     policy = cloud()["Resources"]["ECSTaskTracesPolicy"]
@@ -447,7 +431,6 @@ def test_calls_in_progress_have_time_to_end() -> None:
 
 
 def test_a_stopped_task_has_as_long_as_fargate_gives() -> None:
-    """SIGTERM to SIGKILL: 120 s, the most there is."""
     assert [agent["StopTimeout"] for agent in agents()] == [120, 120]
     assert Settings().drain_seconds < 120
 
@@ -458,7 +441,6 @@ def test_an_update_of_the_stack_does_not_change_the_number_of_tasks() -> None:
 
 
 def test_a_deployment_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
-    """Never fewer tasks than before; broken images and errors roll back."""
     deployment = only("AWS::ECS::Service")["DeploymentConfiguration"]
 
     assert deployment == {
@@ -509,7 +491,6 @@ def test_scaling_follows_calls_and_leaves_head_room() -> None:
 
 
 def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() -> None:
-    """A ping each 20 s and a limit of 300 s never race."""
     settings = attributes(
         only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
     )
@@ -529,7 +510,6 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
 
 
 def test_copies_of_the_table_are_made_on_request_only() -> None:
-    """Of this table alone, encrypted with the stack's key, and kept when the stack goes."""
     made = {name: each for name, each in cloud()["Resources"].items() if name.startswith("Backup")}
 
     assert set(made) == {"BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
@@ -543,7 +523,6 @@ def test_copies_of_the_table_are_made_on_request_only() -> None:
 
 
 def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
-    """ECS Exec and all it needs hang on one switch that is off."""
     assert cloud()["Parameters"]["pEnableExec"]["Default"] == "false"
     assert only("AWS::ECS::Service")["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
     policies = [
@@ -556,7 +535,6 @@ def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
 
 
 def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
-    """One switch gives the permission, for tasks of this cluster alone, and tells the service."""
     [policy] = [
         resource
         for resource in cloud()["Resources"].values()
@@ -582,7 +560,6 @@ def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
 
 
 def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
-    """The execution role knows no others, but for what the operator names."""
     given = {each.get("Sid"): each for each in statements(cloud())}
 
     assert given["PullTheImage"]["Resource"]["Fn::Sub"][0].endswith(":repository/${pImageName}")
@@ -593,7 +570,6 @@ def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
 
 
 def test_the_stack_tells_what_the_next_steps_need() -> None:
-    """Names of the predecessor are kept; the webhook's address is there to be pasted."""
     assert {
         "DynamoDBTable", "ClusterName", "ServiceName", "VPCID", "PublicSubnet1", "PublicSubnet2",
         "PrivateSubnet1", "PrivateSubnet2", "TwimlAPI", "HealthUrl", "AlbDnsName",

@@ -28,7 +28,6 @@ _GIVEN = {
 
 
 def create(account: Account, path: Path, name: str, **chosen: str) -> dict[str, str]:
-    """Make a stack of a template and give its outputs."""
     parameters = dict(chosen)
     if path == CLOUD:
         certificate = account("acm").request_certificate(DomainName="voice.example.com")
@@ -67,7 +66,6 @@ def environment(container: dict[str, Any]) -> dict[str, str]:
     ("path", "name"), [(CLOUD, "voice"), (LOCAL, "CR-local")], ids=["cloud", "local"]
 )
 def test_the_table_comes_out_as_documented(account: Account, path: Path, name: str) -> None:
-    """Name, keys and index, as DynamoDB tells them."""
     outputs = create(account, path, name)
 
     assert outputs["DynamoDBTable"] == f"{name}-ConversationRelayAppDatabase"
@@ -88,7 +86,6 @@ def test_the_table_comes_out_as_documented(account: Account, path: Path, name: s
 
 
 def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
-    """Addresses are those of the user's own host name, which the certificate is for."""
     outputs = create(account, CLOUD, "voice")
 
     assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
@@ -97,7 +94,6 @@ def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Acco
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
-    """`Settings` reads every value, and each arrives where it belongs."""
     create(account, CLOUD, "voice", pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
 
     given = environment(agent_container(account))
@@ -113,7 +109,6 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
 
 
 def test_further_settings_arrive_in_the_service(account: Account) -> None:
-    """Limits of callers, hosts of tools, the record of calls; without them nothing is kept."""
     create(
         account,
         CLOUD,
@@ -134,7 +129,6 @@ def test_further_settings_arrive_in_the_service(account: Account) -> None:
 
 
 def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
-    """No record, no limit, no traces."""
     create(account, CLOUD, "voice")
 
     given = environment(agent_container(account))
@@ -145,7 +139,6 @@ def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
 
 
 def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
-    """Each variable from the key of its name; others from the file."""
     more = "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf"
 
     create(
@@ -169,7 +162,6 @@ def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
 
 
 def test_the_developers_line_starts_the_service(account: Account) -> None:
-    """The output is made of variables that `Settings` knows."""
     outputs = create(account, LOCAL, "CR-local")
 
     line = dict(each.split("=", 1) for each in outputs["EnvironmentLine"].split())
@@ -182,7 +174,6 @@ def test_the_developers_line_starts_the_service(account: Account) -> None:
 
 
 def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
-    """A digest is joined with @, a tag with a colon."""
     digest = "sha256:" + "0" * 64
 
     create(account, CLOUD, "voice", pImageTag=digest)
@@ -194,7 +185,6 @@ def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
 
 
 def test_listed_models_are_permitted_beside_the_default(account: Account) -> None:
-    """The default model's profile, the list, and their regions; nothing else."""
     listed = (
         "arn:aws:bedrock:us-east-1:123456789012:inference-profile/a,"
         "arn:aws:bedrock:us-east-1::foundation-model/b"
@@ -230,7 +220,6 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
     ids=["bare", "rich"],
 )
 def test_options_can_be_chosen(account: Account, chosen: dict[str, str]) -> None:
-    """Each way of the conditions that moto can walk leads to a stack."""
     outputs = create(account, CLOUD, "voice", **chosen)
 
     gateways = account("ec2").describe_nat_gateways()["NatGateways"]

@@ -19,7 +19,6 @@ STARTED_MS = 1_900_000_000_000
 
 
 def call_sid(call: int) -> str:
-    """Of one call."""
     return f"CA{call:032d}"
 
 
@@ -29,7 +28,6 @@ def caller(call: int) -> str:
 
 
 def pieces(call: int, position: int) -> list[str]:
-    """What the agent says, as it grows."""
     words = f"Call {call}: this is what I have to say at {position}, in a few pieces.".split()
     return [" ".join(words[:count]) for count in range(4, len(words) + 1, 4)]
 
