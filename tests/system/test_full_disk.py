@@ -17,12 +17,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.app import messenger_options
-from agent.messaging import CarrierMessenger
 from agent.store.sqlite import SqliteStore
-from tests.emulators.carrier import ACCOUNT, CarrierStandIn, Conduct
-from tests.servers import Server, settings_for, staged
-from tests.system.test_messages_call import ADA, CONFIGURED, GRACE, NUMBER, Stage, offline
+from tests.emulators.carrier import ACCOUNT, Conduct
+from tests.servers import Server, settings_for
+from tests.system.test_messages_call import ADA, CONFIGURED, GRACE, NUMBER, Stage, sending
 from tests.twilio_client.call import TwilioCall
 from tests.twilio_client.client import call_fields
 
@@ -94,10 +92,8 @@ async def stage(disk: Disk) -> AsyncIterator[Stage]:
     """A service whose table is on that disk, and which can send messages."""
     settings = settings_for(disk.folder / "agent.db", **CONFIGURED)
     store = await SqliteStore.open(disk.folder / "agent.db")
-    async with CarrierStandIn() as carrier, carrier.session(_PATIENCE_SECONDS) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, offline, messenger=messenger) as server:
-            yield Stage(server, carrier)
+    async with sending(settings, store, patience=_PATIENCE_SECONDS) as stage:
+        yield stage
     await store.close()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from agent.app import messenger_options
 from agent.call.messages import StopReason, ToolCall
 from agent.llm import OfflineModel
 from agent.messaging import CarrierMessenger
-from agent.ports import LanguageModel
+from agent.ports import LanguageModel, Store
 from agent.settings import Settings
 from agent.tools import SPECS
 from agent.twilio.rest_client import TOTAL_SECONDS
@@ -24,7 +25,7 @@ from agent.usecases import seed
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
-from tests.servers import TOKEN, Server, serving, settings_for, staged
+from tests.servers import TOKEN, OpenModel, Server, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 
 ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
@@ -61,7 +62,7 @@ ORDER_MAIL = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A service, and the stand-in of Twilio and SendGrid that it sends by."""
+    """A service, and the stand-in of Twilio and SendGrid."""
 
     server: Server
     carrier: CarrierStandIn
@@ -84,19 +85,46 @@ def patience() -> float:
     return TIME_LIMIT_SECONDS
 
 
-@pytest.fixture
-async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
-    settings = settings_for(tmp_path / "unused", **CONFIGURED)
-    store = MemoryStore()
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
+def offline(_: str, script: str) -> LanguageModel:
+    return OfflineModel(script)
+
+
+@asynccontextmanager
+async def sending(
+    settings: Settings,
+    store: Store,
+    open_model: OpenModel = offline,
+    *,
+    patience: float = TIME_LIMIT_SECONDS,
+) -> AsyncIterator[Stage]:
+    """A service that sends by a stand-in, and waits so many seconds for its answer."""
     async with CarrierStandIn() as carrier, carrier.session(patience) as http:
         messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, offline, messenger=messenger) as server:
+        async with staged(settings, store, open_model, messenger=messenger) as server:
             yield Stage(server, carrier)
 
 
-def offline(_: str, script: str) -> LanguageModel:
-    return OfflineModel(script)
+async def shipped() -> MemoryStore:
+    """A table with the shipped configuration."""
+    store = MemoryStore()
+    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
+    return store
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
+    settings = settings_for(tmp_path / "unused", **CONFIGURED)
+    async with sending(settings, await shipped(), patience=patience) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
+    """A service whose model gives these replies in turn."""
+    model = ScriptedModel(replies)
+    settings = settings_for(tmp_path / "unused", **CONFIGURED)
+    async with sending(settings, await shipped(), lambda *_: model) as stage:
+        yield stage
 
 
 async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
@@ -135,37 +163,35 @@ async def test_logins_are_those_of_the_settings(stage: Stage) -> None:
     assert TOKEN not in str(stage.carrier.texts)
 
 
-async def test_caller_who_breaks_in_gets_one_sms(stage: Stage) -> None:
-    """What was begun is finished; asking again while it runs or later sends no second one."""
+async def say_more(call: TwilioCall, gate: asyncio.Event) -> None:
+    """Ask for the message again while it is sent."""
+    await call.prompt("text me the order")
+    gate.set()
+    await call.reply()
+
+
+async def interrupt(call: TwilioCall, gate: asyncio.Event) -> None:
+    """Break into the sentence that asks for patience."""
+    await call.hear(characters=3)
+    await call.interrupt(characters=3)
+    gate.set()
+    await call.settle()
+
+
+@pytest.mark.parametrize(
+    ("patience", "break_in"), [(TIME_LIMIT_SECONDS, say_more), (TOTAL_SECONDS, interrupt)]
+)
+async def test_caller_who_breaks_in_gets_one_sms(
+    stage: Stage, break_in: Callable[[TwilioCall, asyncio.Event], Awaitable[None]]
+) -> None:
+    """A message that is being sent is finished; asking again later sends no second one."""
     async with stage.call(ADA) as call:
         await stage.ordered(call)
         await call.play_out()
         stage.carrier.next = [Conduct.WAITS]
         await call.prompt("yes please")
         await stage.carrier.reached.wait()
-        await call.prompt("text me the order")
-        stage.carrier.gate.set()
-        await call.reply()
-        again = await call.say("text me the order please")
-
-    assert "I have sent you the text message." in again.text
-    assert stage.carrier.texts == [ORDER_SMS]
-    assert call.ledger.violations == []
-
-
-@pytest.mark.parametrize("patience", [TOTAL_SECONDS])
-async def test_caller_who_interrupts_while_it_is_sent_gets_one_sms(stage: Stage) -> None:
-    """Breaking into a sentence that asks for patience undoes nothing and sends nothing twice."""
-    async with stage.call(ADA) as call:
-        await stage.ordered(call)
-        await call.play_out()
-        stage.carrier.next = [Conduct.WAITS]
-        await call.prompt("yes please")
-        await stage.carrier.reached.wait()
-        await call.hear(characters=3)
-        await call.interrupt(characters=3)
-        stage.carrier.gate.set()
-        await call.settle()
+        await break_in(call, stage.carrier.gate)
         again = await call.say("text me the order please")
 
     assert "I have sent you the text message." in again.text
@@ -295,17 +321,6 @@ def calls(name: str, **arguments: object) -> list[Step]:
 
 def says(words: str) -> list[Step]:
     return [words, StopReason.END]
-
-
-@asynccontextmanager
-async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
-    settings, store = settings_for(tmp_path / "unused", **CONFIGURED), MemoryStore()
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    model = ScriptedModel(replies)
-    async with CarrierStandIn() as carrier, carrier.session(TIME_LIMIT_SECONDS) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, lambda *_: model, messenger=messenger) as server:
-            yield Stage(server, carrier)
 
 
 SAVE, MAIL = "SaveEmailFunction", "SendRestaurantEmailFunction"
