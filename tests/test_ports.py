@@ -7,7 +7,6 @@ import pytest
 from agent.errors import provider_kind
 from agent.llm.bedrock.bedrock_errors import parse_error
 
-
 _TOKENS = ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
 
 

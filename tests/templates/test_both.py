@@ -251,16 +251,10 @@ def test_few_security_checks_are_skipped_and_each_says_why() -> None:
     assert all(len(skip["comment"]) > 20 for skip in skips)
 
 
-def test_the_local_template_costs_nothing_while_nobody_calls() -> None:
+def test_the_local_template_costs_nothing_without_calls() -> None:
     """No network, no load balancer, no tasks; only what a developer's machine cannot make."""
     kinds = {resource["Type"].split("::")[1] for resource in load(LOCAL)["Resources"].values()}
 
     assert kinds <= {
-        "KMS",
-        "DynamoDB",
-        "IAM",
-        "Bedrock",
-        "Logs",
-        "Lambda",
-        "BedrockInvocationLogging",
-    }
+        "KMS", "DynamoDB", "IAM", "Bedrock", "Logs", "Lambda", "BedrockInvocationLogging",
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -30,6 +31,15 @@ def only(kind: str) -> dict[str, Any]:
 def agents() -> list[dict[str, Any]]:
     _, beside, alone = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     return [alone[0], beside[0]]
+
+
+def variables(agent: dict[str, Any]) -> dict[str, Any]:
+    """The plain environment of a container."""
+    return {each["Name"]: each["Value"] for each in agent["Environment"]}
+
+
+def default(parameter: str) -> Any:
+    return cloud()["Parameters"][parameter].get("Default", "must be given")
 
 
 def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,9 +94,8 @@ def test_every_security_group_says_where_it_may_go() -> None:
     }
     for name in ("PublicHTTPSecurityGroup", "EndpointSecurityGroup"):
         [rule] = groups[name]["SecurityGroupEgress"]
-        assert rule["DestinationSecurityGroupId"] == {
-            "Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]
-        }
+        tasks = {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
+        assert rule["DestinationSecurityGroupId"] == tasks
 
 
 def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
@@ -107,24 +116,16 @@ def test_what_no_rule_names_reaches_no_task() -> None:
 def test_a_task_gets_calls_when_it_is_ready_and_never_too_many_at_a_time() -> None:
     group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
-    assert {
-        name: group[name] for name in group if name not in {"VpcId", "TargetGroupAttributes"}
-    } == {
-        "TargetType": "ip",
-        "Protocol": "HTTP",
-        "ProtocolVersion": "HTTP1",
-        "Port": 3000,
-        "HealthCheckProtocol": "HTTP",
-        "HealthCheckPath": "/health/ready",
-        "HealthCheckIntervalSeconds": 10,
-        "HealthCheckTimeoutSeconds": 5,
-        "HealthyThresholdCount": 2,
-        "UnhealthyThresholdCount": 3,
-        "Matcher": {"HttpCode": "200"},
-    }
-    assert attributes(group["TargetGroupAttributes"])["load_balancing.algorithm.type"] == (
-        "least_outstanding_requests"
-    )
+    algorithm = attributes(group["TargetGroupAttributes"])["load_balancing.algorithm.type"]
+
+    assert algorithm == "least_outstanding_requests"
+    others = {"VpcId", "TargetGroupAttributes"}
+    assert {name: value for name, value in group.items() if name not in others} == {
+        "TargetType": "ip", "Protocol": "HTTP", "ProtocolVersion": "HTTP1", "Port": 3000,
+        "HealthCheckProtocol": "HTTP", "HealthCheckPath": "/health/ready",
+        "HealthCheckIntervalSeconds": 10, "HealthCheckTimeoutSeconds": 5,
+        "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 3, "Matcher": {"HttpCode": "200"},
+    }  # fmt: skip
 
 
 def test_what_leaves_by_the_gateway_waits_until_it_is_attached() -> None:
@@ -191,62 +192,39 @@ def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_othe
     private = paths(PRIVATE_ROUTES) | inside
     assert {path for path in private if forwarded(path)} == set()
     assert [path for path in patterns if "*" not in path and path not in public] == []
-    assert all(len(texts_of(rule)) <= 5 for rule in rules), "the most a rule can hold"
-
-
-def texts_of(rule: dict[str, Any]) -> list[str]:
-    return [
-        value
-        for condition in maps(rule["Conditions"])
-        if "Values" in condition
-        for value in condition["Values"]
-    ]
+    for rule in rules:
+        held = [each["Values"] for each in maps(rule["Conditions"]) if "Values" in each]
+        assert len(list(chain(*held))) <= 5, "the most a rule can hold"
 
 
 # How a task starts.
 
 
 def test_what_users_of_the_predecessor_set_is_still_there() -> None:
-    defaults = {
-        name: parameter.get("Default", "must be given")
-        for name, parameter in cloud()["Parameters"].items()
-    }
-
-    assert {
-        "pECRRepoURL": "must be given",
+    needed = (
+        "pECRRepoURL", "pImageTag", "pCustomerDomainCertificateArn", "pPublicWSSEndpoint",
+        "pTwilioAuthTokenSecretArn",
+    )  # fmt: skip
+    expected = {
         "pImageName": "twilio-conversation-relay-bedrock-services",
-        "pImageTag": "must be given",
-        "pCustomerDomainCertificateArn": "must be given",
         "pBedrockApplicationInferenceProfile": "us.amazon.nova-lite-v1:0",
-        "pBedrockInvokeResourceArns": "",
-        "pPublicWSSEndpoint": "must be given",
-        "pStackUseCase": "restaurantOrderingUseCase",
-        "pTwilioAuthTokenSecretArn": "must be given",
-        "pTaskCpu": "1024",
-        "pTaskMemory": "2048",
-        "pCpuArchitecture": "ARM64",
-        "pMinTasks": 2,
-        "pMaxTasks": 20,
-        "pMaxCallsPerTask": 100,
-        "pTargetCallsPerTask": 70,
-        "pDrainSeconds": 900,
-        "pEnableExec": "false",
-        "pEnableWaf": "true",
-        "pEnableVpcEndpoints": "true",
-        "pNatMode": "one",
-        "pEnableInvocationLogging": "false",
-        "pEnableGuardrail": "false",
-        "pMetricsCollector": "none",
-        "pAlarmTopicArn": "",
-        "pAccessLogBucket": "",
-        "pLogRetentionDays": 365,
-    }.items() <= defaults.items()
+        "pBedrockInvokeResourceArns": "", "pStackUseCase": "restaurantOrderingUseCase",
+        "pTaskCpu": "1024", "pTaskMemory": "2048", "pCpuArchitecture": "ARM64",
+        "pMinTasks": 2, "pMaxTasks": 20, "pMaxCallsPerTask": 100, "pTargetCallsPerTask": 70,
+        "pDrainSeconds": 900, "pEnableExec": "false", "pEnableWaf": "true",
+        "pEnableVpcEndpoints": "true", "pNatMode": "one", "pEnableInvocationLogging": "false",
+        "pEnableGuardrail": "false", "pMetricsCollector": "none", "pAlarmTopicArn": "",
+        "pAccessLogBucket": "", "pLogRetentionDays": 365,
+        **dict.fromkeys(needed, "must be given"),
+    }  # fmt: skip
+
+    assert {name: default(name) for name in expected} == expected
 
 
 def test_no_image_can_change_behind_a_tag() -> None:
     pattern = cloud()["Parameters"]["pImageTag"]["AllowedPattern"]
     images = [
-        cloud()["Parameters"]["pCollectorImage"]["Default"],
+        default("pCollectorImage"),
         *(text for text in texts(cloud()["Resources"]) if ".ecr." in text),
     ]
 
@@ -256,36 +234,32 @@ def test_no_image_can_change_behind_a_tag() -> None:
     assert not any("latest" in image for image in images)
 
 
+_WSS = "wss://voice.example.com/"
+_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "ws://voice.example.com/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/path/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/?a=1/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com"),
+        ("pPublicWSSEndpoint", _WSS, "ws://voice.example.com/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com/path/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com/?a=1/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://ada@voice.example.com/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com:8443/"),
         ("pECRRepoURL", "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "docker.io/library"),
-        (
-            "pTwilioAuthTokenSecretArn",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::",
-            "twilio-AbCdEf",
-        ),
+        ("pTwilioAuthTokenSecretArn", f"{_SECRET}twilio-AbCdEf:token::", "twilio-AbCdEf"),
         (
             "pTwilioAuthTokenSecretArn",
             "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token",
+            f"{_SECRET}twilio-AbCdEf:token",
         ),
         ("pTwilioAccountSid", "AC" + "0" * 32, "SK" + "0" * 32),
         ("pAlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", "alarms"),
         ("pTimeZone", "America/Argentina/Buenos_Aires", "Europe/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://ada@voice.example.com/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com:8443/"),
         ("pSecretNames", "TWILIO_API_KEY_SECRET,ORDERS_TOKEN", "TWILIO_API_KEY_SECRET, TOKEN"),
         ("pSecretNames", "A,B,C,D,E,F", "A,B,C,D,E,F,G"),
-        (
-            "pSecretsArn",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf:key::",
-        ),
+        ("pSecretsArn", f"{_SECRET}more-AbCdEf", f"{_SECRET}more-AbCdEf:key::"),
         ("pEnvironmentFileArn", "arn:aws:s3:::files/voice/1.env", "s3://files/voice/1.env"),
         ("pHttpToolHosts", "api.example.com, *.example.com", "https://api.example.com/?a=b"),
     ],
@@ -367,7 +341,7 @@ def test_secrets_are_given_as_references() -> None:
     secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
 
     for agent in agents():
-        assert secret & {each["Name"] for each in agent["Environment"]} == set()
+        assert secret & variables(agent).keys() == set()
         assert {each["Name"] for each in agent["Secrets"] if "Name" in each} <= secret
 
 
@@ -379,7 +353,7 @@ def test_name_and_port_agree_between_container_target_group_and_service() -> Non
     assert group["HealthCheckPath"] == "/health/ready"
     assert group["HealthCheckPath"] in paths(PUBLIC_ROUTES)
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
+        environment = variables(agent)
         assert agent["Name"] == attached["ContainerName"]
         assert [each["ContainerPort"] for each in agent["PortMappings"]] == [Settings().port]
         assert environment["PORT"] == str(Settings().port)
@@ -403,11 +377,9 @@ def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
     assert "endpoint: localhost:4318\n" in configuration
     assert policy["Condition"] == "HasTraces"
     assert cloud()["Conditions"]["HasTraces"] == {"Fn::Equals": [{"Ref": "pEnableTraces"}, "true"]}
-    assert cloud()["Parameters"]["pEnableTraces"]["Default"] == "false"
+    assert default("pEnableTraces") == "false"
     for agent in agents():
-        [endpoint] = [
-            each["Value"] for each in agent["Environment"] if each["Name"] == ENDPOINTS[-1]
-        ]
+        endpoint = variables(agent)[ENDPOINTS[-1]]
         assert endpoint == {"Fn::If": ["HasTraces", "http://localhost:4318", ""]}
 
 
@@ -503,10 +475,18 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
     assert settings["access_logs.s3.enabled"] == "true"
     assert settings["zonal_shift.config.enabled"] == "true"
     assert settings["deletion_protection.enabled"] == {"Ref": "pDeletionProtection"}
-    assert cloud()["Parameters"]["pDeletionProtection"]["Default"] == "true"
+    assert default("pDeletionProtection") == "true"
 
 
 # Permissions.
+
+
+def policies_with(action: str) -> list[dict[str, Any]]:
+    """Policies with an action that begins like this."""
+    policies = [
+        each for each in cloud()["Resources"].values() if each["Type"] == "AWS::IAM::Policy"
+    ]
+    return [each for each in policies if any(text.startswith(action) for text in texts(each))]
 
 
 def test_copies_of_the_table_are_made_on_request_only() -> None:
@@ -514,7 +494,7 @@ def test_copies_of_the_table_are_made_on_request_only() -> None:
 
     assert set(made) == {"BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
     assert {each["Condition"] for each in made.values()} == {"HasBackup"}
-    assert cloud()["Parameters"]["pBackupDays"]["Default"] == 0
+    assert default("pBackupDays") == 0
     assert made["BackupVault"]["DeletionPolicy"] == "Retain"
     vault = made["BackupVault"]["Properties"]
     assert vault["EncryptionKeyArn"] == {"Fn::GetAtt": ["EncryptionKey", "Arn"]}
@@ -523,40 +503,28 @@ def test_copies_of_the_table_are_made_on_request_only() -> None:
 
 
 def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
-    assert cloud()["Parameters"]["pEnableExec"]["Default"] == "false"
+    assert default("pEnableExec") == "false"
     assert only("AWS::ECS::Service")["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
-    policies = [
-        resource
-        for resource in cloud()["Resources"].values()
-        if resource["Type"] == "AWS::IAM::Policy"
-        and any(text.startswith("ssmmessages:") for text in texts(resource))
-    ]
-    assert [policy["Condition"] for policy in policies] == ["HasExec"]
+    [policy] = policies_with("ssmmessages:")
+    assert policy["Condition"] == "HasExec"
 
 
 def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
-    [policy] = [
-        resource
-        for resource in cloud()["Resources"].values()
-        if resource["Type"] == "AWS::IAM::Policy" and "ecs:UpdateTaskProtection" in texts(resource)
-    ]
+    [policy] = policies_with("ecs:UpdateTaskProtection")
     [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
 
-    assert cloud()["Parameters"]["pTaskProtection"]["Default"] == "false"
+    assert default("pTaskProtection") == "false"
     assert policy["Condition"] == "HasTaskProtection"
     assert statement["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
     assert "".join(texts(statement["Resource"])).endswith(":task/${Cluster}/*")
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
-        assert environment["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
+        assert variables(agent)["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
 
 
 def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
     """CloudWatch takes them out of JSON lines of the log; without them nothing scales."""
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
-        assert environment["EMF_METRICS"] == "true"
-        assert environment["LOG_FORMAT"] == "json"
+        assert {"EMF_METRICS": "true", "LOG_FORMAT": "json"}.items() <= variables(agent).items()
 
 
 def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:

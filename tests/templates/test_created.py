@@ -58,8 +58,11 @@ def agent_container(account: Account) -> dict[str, Any]:
     return container
 
 
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in container["environment"]}
+def environment(account: Account, **chosen: str) -> dict[str, str]:
+    """The environment of a task of a stack with these parameters, and the secret."""
+    create(account, CLOUD, "voice", **chosen)
+    given = agent_container(account)["environment"]
+    return {each["name"]: each["value"] for each in given} | {"TWILIO_AUTH_TOKEN": "token"}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_the_table_comes_out_as_documented(account: Account, path: Path, name: s
     assert table["DeletionProtectionEnabled"] is (path == CLOUD)
 
 
-def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
+def test_the_outputs_say_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
     outputs = create(account, CLOUD, "voice")
 
     assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
@@ -94,10 +97,8 @@ def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Acco
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
-    create(account, CLOUD, "voice", pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
-
-    given = environment(agent_container(account))
-    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
+    given = environment(account, pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
+    settings = Settings.read(given)
 
     assert settings.table_name == "voice-ConversationRelayAppDatabase"
     assert settings.ws_url == "wss://voice.example.com/"
@@ -106,36 +107,24 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
     assert (settings.max_calls, str(settings.time_zone)) == (80, "Europe/Zurich")
     assert (settings.log_format, settings.metrics_port) == ("json", 9090)
     assert settings.is_public
+    # Without a choice there is no record, no limit of the operator's, no traces.
+    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 30)
+    assert not is_asked(given)
 
 
 def test_further_settings_arrive_in_the_service(account: Account) -> None:
-    create(
+    given = environment(
         account,
-        CLOUD,
-        "voice",
         pHttpToolHosts="api.example.com",
         pCallerCallsPerHour="6",
         pCallerTokensPerDay="200000",
         pRecordDays="30",
     )
-
-    settings = Settings.read(
-        {**environment(agent_container(account)), "TWILIO_AUTH_TOKEN": "token"}
-    )
+    settings = Settings.read(given)
 
     assert settings.http_tool_hosts == HostAllowlist.read("api.example.com")
     assert (settings.caller_calls_per_hour, settings.caller_tokens_per_day) == (6, 200_000)
     assert (settings.record_calls, settings.record_days) == (True, 30)
-
-
-def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
-    create(account, CLOUD, "voice")
-
-    given = environment(agent_container(account))
-    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
-
-    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 30)
-    assert not is_asked(given)
 
 
 def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:

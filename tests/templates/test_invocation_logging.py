@@ -101,7 +101,7 @@ def group(account: Account) -> str | None:
     return name
 
 
-def set_by_somebody(account: Account) -> None:
+def set_by_another_stack(account: Account) -> None:
     account("logs").create_log_group(logGroupName="theirs")
     account("bedrock").put_model_invocation_logging_configuration(
         loggingConfig={"cloudWatchConfig": {"logGroupName": "theirs", "roleArn": _OURS["RoleArn"]}}
@@ -157,11 +157,11 @@ def test_logging_follows_when_the_group_is_replaced(account: Account, function: 
     assert (status, group(account)) == ("SUCCESS", "new")
 
 
-def test_a_switch_that_somebody_else_has_set_is_left_alone(
+def test_a_switch_that_another_stack_has_set_is_left_alone(
     account: Account, function: Function
 ) -> None:
     """Creation fails and says so; the deletion that follows does not clear it either."""
-    set_by_somebody(account)
+    set_by_another_stack(account)
 
     assert function.receive("Create") == "FAILED"
     assert function.receive("Delete") == "SUCCESS"
