@@ -1,6 +1,6 @@
 """A DynamoDB that tests start: a real server, one for each process of pytest.
 
-Three ways, told in `Engine.description`: an image in a container engine that was here, the same in
+Three ways, named in `Engine.description`: an image in a container engine that was here, the same in
 an engine that `tests/engine.sh` has installed, or ministack as a child process. Both images take
 one command line. Without `tests/engine.sh` the engine and the image must be there already: nothing
 is pulled or built from here.
@@ -328,7 +328,7 @@ def _remove_left_behind(client: docker.DockerClient) -> None:
 
 
 def _find_containers_at_this_host() -> None:
-    """Tell testcontainers where containers are, unless they are configured already.
+    """Set where testcontainers looks for containers, unless it is configured.
 
     By itself it would take this machine for a container where there is `/.dockerenv`, and look for
     others through the bridge.

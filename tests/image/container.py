@@ -43,7 +43,7 @@ class ContainerError(Exception):
 
 
 def variable(name: str) -> str:
-    """What `tests/image.sh` has told; without it the test fails."""
+    """A variable that `tests/image.sh` sets; without it the test fails."""
     value = os.environ.get(name, "")
     if not value:
         pytest.fail(f"{name} is not set: tests/run.sh sets it, or says why it cannot (image.sh)")

@@ -31,7 +31,7 @@ _KEPT = "--env=STORE_PATH=/data/agent.db"
 async def test_container_has_no_rights_and_nothing_to_write_to(
     image: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """Who takes the process over finds no capability, no root and no file to change."""
+    """An attacker who takes over the process has no capability, no root and no file to change."""
     async with started(image, *HARDENED) as container:
         identity = await container.inside("id")
         status = await container.inside("cat", "/proc/1/status")

@@ -126,7 +126,7 @@ def of_the_developers_line() -> list[str]:
 
 
 def offered_in_descriptions() -> Iterator[str]:
-    """Variables that parameters tell operators to set."""
+    """Variables that descriptions of parameters name."""
     for path in (CLOUD, LOCAL):
         for parameter in load(path)["Parameters"].values():
             yield from _NAME.findall(parameter["Description"])

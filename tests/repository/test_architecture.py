@@ -44,7 +44,7 @@ _CONTRACT_NAMES = {
     "MODEL_FIRST_EVENT_SECONDS", "MODEL_GAP_SECONDS", "MODEL_LOAD_SECONDS",
     "PRICES_FILE", "EMF_METRICS", "LOG_PERSONAL_DATA",
 }  # fmt: skip
-"""Contract section 4; some arrive later, none has another name."""
+"""Every variable of the service; users rely on these names."""
 
 
 def test_imports_go_one_way() -> None:

@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ tell people to type, open and set is there.
+"""The commands, files and settings that the README and docs/ name are there.
 
 Nothing runs against an account: commands, options, parameters, outputs, files and links are looked
 up where they are defined.
@@ -89,7 +89,7 @@ def sam_lines() -> Iterator[tuple[str, str]]:
 
 
 @cache
-def told_by_sam(command: str) -> str:
+def sam_help(command: str) -> str:
     assert SAM.exists(), f"{SAM} is missing; run: bash tests/templates/lint.sh environments"
     run = subprocess.run(  # noqa: S603 (our own program)
         [SAM, command, "--help"],
@@ -202,7 +202,7 @@ def test_outputs_are_those_of_the_stack_that_is_meant() -> None:
     assert asked <= load(CLOUD)["Outputs"].keys()
 
 
-def test_defaults_that_are_told_are_those_of_the_template() -> None:
+def test_defaults_that_are_named_are_those_of_the_template() -> None:
     told = {
         name: first or second
         for path in PAGES
@@ -214,14 +214,14 @@ def test_defaults_that_are_told_are_those_of_the_template() -> None:
 
 
 def test_every_line_for_sam_has_options_that_sam_knows() -> None:
-    """And the cloud template goes by a bucket: it is too large to be sent."""
+    """The cloud template is too large to be sent and needs a bucket."""
     lines = list(sam_lines())
 
     unknown = {
         (command, option)
         for command, rest in lines
         for option in _OPTION.findall(rest)
-        if option not in _OPTION.findall(told_by_sam(command))
+        if option not in _OPTION.findall(sam_help(command))
     }
 
     assert len(lines) > 6
@@ -242,7 +242,7 @@ def test_first_deploy_gives_every_parameter_that_has_no_default() -> None:
     )
 
 
-def test_what_outlives_the_stack_is_told() -> None:
+def test_what_outlives_the_stack_is_listed() -> None:
     """What is kept costs something, and holds what callers have said."""
     kept = {
         name

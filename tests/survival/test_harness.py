@@ -1,4 +1,4 @@
-"""What the survival tests stand on: the cable, the balancer, the model that goes on."""
+"""The parts of the survival tests: the cable, the balancer, the model that goes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Site:
     is_ready: bool = True
     port: int = 0
 
-    async def tell(self, _: web.Request) -> web.Response:
+    async def name_of(self, _: web.Request) -> web.Response:
         return web.Response(text=self.name)
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -49,7 +49,7 @@ class Site:
 async def site(name: str) -> AsyncIterator[Site]:
     one = Site(name)
     application = web.Application()
-    application.router.add_get("/", one.tell)
+    application.router.add_get("/", one.name_of)
     application.router.add_get("/health/ready", one.ready)
     application.router.add_get("/socket", one.echo)
     runner = web.AppRunner(application, shutdown_timeout=0.1)

@@ -87,7 +87,7 @@ def place(table: Path, environment: Callable[[str], None]) -> OpenPlace:
     return opened
 
 
-async def test_order_by_a_model_of_bedrock_is_stored_and_told(place: OpenPlace) -> None:
+async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPlace) -> None:
     script = [
         say("A large pepperoni for pickup, is that right?", gap=0.002),
         say("Right away. ") + call("PlaceOrderFunction", ORDER, gap=0.002),
@@ -305,8 +305,8 @@ def both_ways(model: LanguageModel) -> list[LanguageModel]:
     return [model, FailoverModel(candidates, HedgeBudget(0.0))]
 
 
-async def _ask_in_vain(model: LanguageModel) -> None:
-    """Wait for a reply that stalls, and for another one when its time is over."""
+async def _ask_on(model: LanguageModel) -> None:
+    """Wait for a reply that stalls, and for the next one when its time is over."""
     while True:
         with _time_may_run_out():
             await contract.pieces_of(model, ASKED)
@@ -322,7 +322,7 @@ async def assert_nothing_streams(
     await emulator.until_idle()
     asked, cut = len(emulator.requests), len(emulator.closed_early)
     emulator.answer_with(stall())
-    asking = [asyncio.create_task(_ask_in_vain(leaving.models[0])) for _ in range(AT_ONCE)]
+    asking = [asyncio.create_task(_ask_on(leaving.models[0])) for _ in range(AT_ONCE)]
     await until(lambda: emulator.open_streams == AT_ONCE or any(task.done() for task in asking))
     for task in asking:
         if not task.cancel():

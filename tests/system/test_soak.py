@@ -26,7 +26,7 @@ def test_process_as_it_was_before_has_nothing_left_over() -> None:
     assert after.left_over(BEFORE) == []
 
 
-def test_each_thing_left_over_is_told() -> None:
+def test_each_thing_left_over_is_counted() -> None:
     after = replace(BEFORE, sessions=1, tasks=5, files={"socket": 7, "file": 6, "pipe": 2})
 
     assert after.left_over(BEFORE) == ["1 socket", "2 pipe", "1 session", "2 task"]

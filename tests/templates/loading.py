@@ -82,7 +82,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every statement by which the template gives permissions to a role or a person."""
+    """Every statement of the template that permits something."""
     return [
         statement
         for kind in ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")

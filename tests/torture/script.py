@@ -1,4 +1,4 @@
-"""What each call of the torture test consists of, so that anybody can tell what must be there.
+"""What each call of the torture test consists of, and what the table must therefore hold.
 
 A call is so many turns of four facts: the caller asks, the agent answers piece by piece, an order
 is placed by the real tool, the agent confirms. Everything is made of the number of the call and of
@@ -23,7 +23,7 @@ def call_sid(call: int) -> str:
 
 
 def caller(call: int) -> str:
-    """Who calls; each call has a caller of its own."""
+    """The number of a caller; each call has its own."""
     return f"+1555{call:07d}"
 
 
