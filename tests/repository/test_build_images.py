@@ -21,6 +21,7 @@ from tests.templates.loading import CLOUD, load
 ROOT = Path(__file__).parents[2]
 SCRIPT = "build-images.sh"
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+_CHINA = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
 REPOSITORY = f"{REGISTRY}/twilio-conversation-relay-bedrock-services"
 COMMIT = "ea370f80b0cd40c7ebf00ed45c5519ee18677aa4"
 DIGEST = "sha256:" + "5" * 64
@@ -96,14 +97,8 @@ def sources(tmp_path: Path) -> Sources:
     return made
 
 
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    """Stand-ins of both programs."""
-    return Recorded(tmp_path / "bin", tmp_path / "calls")
-
-
 class Recorded:
-    """`docker` and `aws` that write down how they are called; in one piece, as both may at once."""
+    """`docker` and `aws` that write down how they are called, each call in one write."""
 
     def __init__(self, folder: Path, calls: Path) -> None:
         self._folder = folder
@@ -135,6 +130,11 @@ class Recorded:
         return [shlex.split(line) for line in text.splitlines()]
 
 
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path / "bin", tmp_path / "calls")
+
+
 def words(commands: list[str]) -> list[list[str]]:
     return [shlex.split(each) for each in commands]
 
@@ -145,9 +145,7 @@ def test_a_dry_run_prints_every_command(sources: Sources, recorded: Recorded) ->
     run = sources.run("--repository", REGISTRY, "--push", "--dry-run", path=recorded.path)
 
     assert (run.status, run.errors, recorded.calls) == (0, "", [])
-    assert (
-        run.output
-        == f"""\
+    expected = f"""\
 + aws ecr describe-repositories --registry-id 123456789012 --repository-names \
 twilio-conversation-relay-bedrock-services --region eu-west-1
 # There is no such repository:
@@ -183,7 +181,7 @@ sam deploy --template-file cloud-deploy-infra-template.yml --stack-name STACK --
 A new stack also needs pPublicWSSEndpoint, pCustomerDomainCertificateArn and \
 pTwilioAuthTokenSecretArn.
 """
-    )
+    assert run.output == expected
 
 
 def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
@@ -219,31 +217,23 @@ def test_what_is_given_is_used(sources: Sources) -> None:
         "REQUIREMENTS=requirements-traces.txt",
     ]
     assert run.parameters == {
-        "pECRRepoURL": REGISTRY,
-        "pImageName": "team/voice",
-        "pImageTag": "1.2.0",
+        "pECRRepoURL": REGISTRY, "pImageName": "team/voice", "pImageTag": "1.2.0",
         "pCpuArchitecture": "X86_64",
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("given", "host", "region"),
     [
         (["--repository", REGISTRY], REGISTRY, "eu-west-1"),
-        (
-            ["--repository", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"],
-            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
-            "cn-north-1",
-        ),
-        (
-            ["--account", "123456789012", "--region", "us-gov-west-1"],
-            "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com",
-            "us-gov-west-1",
-        ),
-        (
-            ["--account", "123456789012", "--region", "cn-northwest-1"],
-            "123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn",
-            "cn-northwest-1",
+        (["--repository", _CHINA], _CHINA, "cn-north-1"),
+        *(
+            (
+                ["--account", "123456789012", "--region", region],
+                f"123456789012.dkr.ecr.{region}.amazonaws.com{end}",
+                region,
+            )
+            for region, end in (("us-gov-west-1", ""), ("cn-northwest-1", ".cn"))
         ),
     ],
 )
@@ -303,12 +293,8 @@ def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
     refused = sources.run("--repository", REGISTRY, "--dry-run")
     allowed = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
 
-    assert refused == Finished(
-        2,
-        "",
-        "build-images.sh: there are changes that are not committed; commit them, or give"
-        " --allow-dirty\n",
-    )
+    fault = "there are changes that are not committed; commit them, or give --allow-dirty"
+    assert refused == Finished(2, "", f"build-images.sh: {fault}\n")
     assert allowed.parameters["pImageTag"] == f"{COMMIT[:12]}-dirty"
     assert f" REVISION={COMMIT}-dirty " in allowed.commands[-1]
 

@@ -15,7 +15,7 @@ import pytest
 from agent.call.config import Phrases
 from agent.call.events import ReplyFault
 from agent.call.history import KEYS_PRESSED, ToolUsed
-from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall
+from agent.call.messages import StopReason
 from agent.errors import ModelError, StoreError
 from agent.llm import OfflineModel
 from agent.ports import Item, LanguageModel
@@ -304,26 +304,18 @@ async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> Non
     assert reply.cycles[1].startswith("We have a studio for $1,250")
 
 
-async def test_key_that_runs_a_tool_forces_it(tmp_path: Path) -> None:
-    listed = ToolCall("x", "ListAvailableApartmentsFunction", "{}")
-    replies: list[list[Step]] = [[listed, StopReason.TOOLS], ["One is free.", StopReason.END]]
-
-    async with scripted(tmp_path, *replies, caller=GRACE) as at:
-        await at.call.press("1")
-        await at.call.reply(cycles=2)
-
-    forced, free = at.model.requests
-    assert forced.choice == ForcedTool("ListAvailableApartmentsFunction")
-    assert free.choice is Choice.AUTO
-
-
-async def test_keys_without_a_binding_are_harmless(server: Server) -> None:
+async def test_keys_without_a_binding_are_input_like_words(server: Server) -> None:
     async with server.twilio.call(From=GRACE) as call:
         for key in "*#":
             await call.press(key)
         reply = await call.say("do you allow cats")
+        await call.press("3")
+        await call.reply()
 
+    items = await server.items(call.relay.fields["CallSid"], "chat::")
+    keys = {"role": "user", "content": [{"text": KEYS_PRESSED.format("3")}]}
     assert "Cats and dogs are welcome" in reply.text
+    assert keys in [item.get("chat") for item in items]
 
 
 async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) -> None:
@@ -361,30 +353,6 @@ async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) 
     assert reply.text == "Short, then."
     assert "Too late" not in "".join(cycle.text for cycle in at.call.ledger.cycles)
     assert at.call.ledger.violations == []
-
-
-async def test_new_words_stop_the_answer_to_the_old_ones(tmp_path: Path) -> None:
-    """One turn at a time, also when Twilio reports no interrupt."""
-    async with scripted(tmp_path, [3_600.0], ["Yes, we are open.", StopReason.END]) as at:
-        await at.call.play_out()
-        await at.call.prompt("are you")
-        await until(lambda: at.model.open_streams == 1)
-        reply = await at.call.say("are you open")
-
-    assert reply.text == "Yes, we are open."
-    assert (len(at.model.requests), at.model.open_streams) == (2, 0)
-
-
-async def test_partial_words_start_no_turn(tmp_path: Path) -> None:
-    async with scripted(tmp_path, ["Yes.", StopReason.END]) as at:
-        await at.call.say("are you open", partials=("are", "are you"))
-
-    assert len(at.model.requests) == 1
-    assert await at.server.said(at.call) == [
-        ("agentSaid", "Hello Ada, this is Harbor Oven. How can I help you today?"),
-        ("callerSaid", "are you open"),
-        ("agentSaid", "Yes."),
-    ]
 
 
 async def test_answer_after_tools_is_said_and_stored(server: Server) -> None:
@@ -429,24 +397,6 @@ async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) 
     assert (first.cycles, second.cycles) == (("Yes.",), ("You are welcome.",))
     words = ["are you open", "Yes.", "thank you", "You are welcome."]
     assert [text for _, text in said][-4:] == words
-
-
-async def test_several_tools_of_one_reply_are_run_and_answered(tmp_path: Path) -> None:
-    calls: list[Step] = [
-        "Let me look. ",
-        ToolCall("a", "CheckExistingAppointmentsFunction", ""),
-        ToolCall("b", "ListAvailableApartmentsFunction", '{"date": "100% sure"}'),
-        StopReason.TOOLS,
-    ]
-    answer: list[Step] = ["You have 100% choice.", StopReason.END]
-
-    async with scripted(tmp_path, calls, answer, caller=GRACE) as at:
-        reply = await at.call.say("what is free", cycles=2)
-        tools = await tools_used(at.server, at.call)
-
-    assert reply.cycles == ("Let me look.", "You have 100% choice.")
-    assert [fact.result and fact.result.is_error for fact in tools] == [False, True]
-    assert len({fact.reply for fact in tools}) == 1
 
 
 async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
@@ -565,15 +515,6 @@ async def test_name_of_a_caller_without_a_number_is_not_kept(table: Path) -> Non
 
     assert "could not keep your name" in reply.text
     assert profiles == [ADA, GRACE]
-
-
-async def test_keys_and_words_are_written_down_alike(server: Server) -> None:
-    async with server.twilio.call(From=GRACE) as call:
-        await call.press("3")
-        await call.reply()
-
-    items = await server.items(call.relay.fields["CallSid"], "chat::")
-    assert items[1]["chat"] == {"role": "user", "content": [{"text": KEYS_PRESSED.format("3")}]}
 
 
 async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:

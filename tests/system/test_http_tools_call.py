@@ -105,27 +105,20 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
     assert call.ledger.violations == []
 
 
+_TOKEN = "headers.Authorization: ORDERS_API_TOKEN"
+
+
 @pytest.mark.parametrize(
     ("environment", "fault"),
     [
-        (
-            {"ORDERS_API_TOKEN": ""},
-            "headers.Authorization: ORDERS_API_TOKEN is not set",
-        ),
-        (
-            {"HTTP_TOOL_SECRETS": "ORDER_API_TOKEN"},
-            "headers.Authorization: ORDERS_API_TOKEN is not in HTTP_TOOL_SECRETS",
-        ),
-        (
-            {"ORDERS_API_TOKEN": "two words"},
-            "headers.Authorization: ORDERS_API_TOKEN holds characters no header may have",
-        ),
+        ({"ORDERS_API_TOKEN": ""}, f"{_TOKEN} is not set"),
+        ({"HTTP_TOOL_SECRETS": "ORDER_API_TOKEN"}, f"{_TOKEN} is not in HTTP_TOOL_SECRETS"),
+        ({"ORDERS_API_TOKEN": "two words"}, f"{_TOKEN} holds characters no header may have"),
         ({"HTTP_TOOL_HOSTS": ""}, "url: {origin} is not in HTTP_TOOL_HOSTS"),
         *(
             (
                 {"HTTP_TOOL_SECRETS": listed},
-                "headers.Authorization: ORDERS_API_TOKEN may not be sent to {origin}"
-                " by HTTP_TOOL_SECRETS",
+                f"{_TOKEN} may not be sent to {{origin}} by HTTP_TOOL_SECRETS",
             )
             for listed in (
                 "ORDERS_API_TOKEN@api.example.com",
@@ -157,15 +150,24 @@ async def test_tool_that_cannot_be_used_costs_no_call(
     assert "t0ken" not in detail
 
 
+_SET = {
+    "HTTP_TOOL_HOSTS": "orders.example.com",
+    "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN",
+    "ORDERS_API_TOKEN": "t0ken",
+}
+"""As the page sets it."""
+
+
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "fault"),
     [
+        (_SET, ""),
         (
-            {"HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN", "ORDERS_API_TOKEN": "t0ken"},
+            {**_SET, "HTTP_TOOL_HOSTS": ""},
             "url: https://orders.example.com:443 is not in HTTP_TOOL_HOSTS",
         ),
         (
-            {"HTTP_TOOL_HOSTS": "*.example.com", "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN"},
+            {**_SET, "HTTP_TOOL_HOSTS": "*.example.com", "ORDERS_API_TOKEN": ""},
             "headers.Authorization: ORDERS_API_TOKEN is not set",
         ),
     ],
@@ -175,25 +177,13 @@ def test_check_names_the_file_and_the_field(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     environment: dict[str, str],
-    told: str,
+    fault: str,
 ) -> None:
     monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
-    monkeypatch.delenv("ORDERS_API_TOKEN", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert commands.main(["check"]) == 1
-    assert capsys.readouterr().err == (
-        f"use-cases/{NAME}/use-case.toml: http_tools.OrderStatusFunction.{told}\n"
-    )
+    status, errors = commands.main(["check"]), capsys.readouterr().err
 
-
-def test_check_passes_with_what_the_readme_sets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
-    monkeypatch.setenv("HTTP_TOOL_HOSTS", "orders.example.com")
-    monkeypatch.setenv("HTTP_TOOL_SECRETS", "ORDERS_API_TOKEN")
-    monkeypatch.setenv("ORDERS_API_TOKEN", "t0ken")
-
-    assert commands.main(["check"]) == 0
+    field = f"use-cases/{NAME}/use-case.toml: http_tools.OrderStatusFunction"
+    assert (status, errors) == ((1, f"{field}.{fault}\n") if fault else (0, ""))

@@ -34,6 +34,7 @@ from tests.emulators.server import Emulator
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.servers import Server, serving, settings_for
+from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -107,12 +108,16 @@ async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPl
     at.assert_acceptable()
 
 
+async def ask_for_a_long_story(line: TwilioCall) -> None:
+    await line.play_out()
+    await line.prompt("tell me everything")
+    await line.hear(10)
+
+
 async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
     script = [say("Well, that is a long story. ") + stall(), say("Short, then.")]
     async with place(script) as at, at.server.twilio.call(From=ADA) as line:
-        await line.play_out()
-        await line.prompt("tell me everything")
-        await line.hear(10)
+        await ask_for_a_long_story(line)
         await line.interrupt(words=3)
         await at.bedrock.until_idle()
         left = [each.index for each in at.bedrock.closed_early]
@@ -125,13 +130,9 @@ async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
 
 
 async def test_hang_up_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    async with (
-        place(say("Well, that is a long story. ") + stall()) as at,
-        at.server.twilio.call(From=ADA) as line,
-    ):
-        await line.play_out()
-        await line.prompt("tell me everything")
-        await line.hear(10)
+    script = say("Well, that is a long story. ") + stall()
+    async with place(script) as at, at.server.twilio.call(From=ADA) as line:
+        await ask_for_a_long_story(line)
         await line.hang_up()
         await at.bedrock.until_idle()
 
@@ -177,23 +178,25 @@ async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace,
     assert spoken_of == []
 
 
+NONSENSE = [
+    call("NoSuchTool", {"a": 1}),
+    call("no such/tool!", {}),
+    call("CheckRestaurantPickUpTime", '{"order_'),
+    call("CheckRestaurantPickUpTime", "[1, 2]"),
+    call("CheckRestaurantPickUpTime", {"order_type": 7}),
+    call("", {}),
+    empty(),
+    say([" ", "\n"]),
+    empty("tool_use"),
+    empty("malformed_tool_use"),
+    empty("a_newer_reason"),
+    think(),
+]
+
+
 @pytest.mark.parametrize(
     ("nonsense", "heard"),
-    [
-        ([call("NoSuchTool", {"a": 1})], "Here I am."),
-        ([call("no such/tool!", {})], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", '{"order_')], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", "[1, 2]")], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", {"order_type": 7})], "Here I am."),
-        ([call("", {})], "Here I am."),
-        ([empty()], "Here I am."),
-        ([say([" ", "\n"])], "Here I am."),
-        ([empty("tool_use")], "Here I am."),
-        ([empty("malformed_tool_use")], "Here I am."),
-        ([empty("a_newer_reason")], "Here I am."),
-        ([think()], "Here I am."),
-        ([empty(), think()], PHRASES.not_understood),
-    ],
+    [*(([one], "Here I am.") for one in NONSENSE), ([empty(), think()], PHRASES.not_understood)],
 )
 async def test_nonsense_of_a_model_never_ends_a_call(
     place: OpenPlace, nonsense: list[Reply], heard: str
