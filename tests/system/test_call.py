@@ -17,15 +17,12 @@ from agent.call.events import ReplyFault
 from agent.call.history import KEYS_PRESSED, ToolUsed
 from agent.call.messages import StopReason
 from agent.errors import ModelError, StoreError
-from agent.llm import OfflineModel
-from agent.ports import Item, LanguageModel
+from agent.ports import Item
 from agent.settings import Settings
 from agent.store.call_state.history_loader import read_items
-from agent.tools import SPECS
-from agent.usecases import seed
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
-from tests.servers import Server, heard_out, serving, settings_for, staged
+from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
@@ -34,7 +31,6 @@ ADA = "+15550100001"
 GRACE = "+15550100002"
 """Has a name and looks for an apartment."""
 STRANGER = "+15550100050"
-CONFIGURATION = Path(__file__).parents[2] / "configuration"
 EINSTEIN_GREETING = (
     "Hello, I am your guide to Albert Einstein. What would you like to know about him?"
 )
@@ -54,7 +50,7 @@ async def scripted(
     folder: Path, *replies: list[Step], caller: str = ADA, store: MemoryStore | None = None
 ) -> AsyncIterator[Scripted]:
     """A call in front of a model that gives these replies in turn."""
-    store = store or await seeded(MemoryStore())
+    store = store or await seeded()
     model = ScriptedModel(replies)
     settings = settings_for(folder / "unused")
     async with (
@@ -78,15 +74,6 @@ async def order_salad(call: TwilioCall) -> str:
     await call.say("a house salad for pickup")
     await call.say("that's all")
     return (await call.say("yes", cycles=2)).text
-
-
-def offline(_: str, script: str) -> LanguageModel:
-    return OfflineModel(script)
-
-
-async def seeded(store: MemoryStore) -> MemoryStore:
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    return store
 
 
 async def tools_used(server: Server, call: TwilioCall) -> list[ToolUsed]:
@@ -400,7 +387,7 @@ async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) 
 
 
 async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
-    store = await seeded(MemoryStore())
+    store = await seeded()
     record = {"tools": "[]", "dtmfHandlers": "{}"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
 
@@ -411,7 +398,7 @@ async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
 
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
-    store = await seeded(MemoryStore())
+    store = await seeded()
     settings = settings_for(tmp_path / "unused", STACK_USE_CASE="albertEinsteinUseCase")
 
     async with (

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,17 @@ from structlog.testing import capture_logs
 
 from agent.app import messenger_options
 from agent.call.messages import StopReason, ToolCall
-from agent.llm import OfflineModel
 from agent.messaging import CarrierMessenger
-from agent.ports import LanguageModel, Store
+from agent.ports import Store
 from agent.settings import Settings
-from agent.tools import SPECS
 from agent.twilio.rest_client import TOTAL_SECONDS
-from agent.usecases import seed
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
-from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
-from tests.servers import TOKEN, OpenModel, Server, serving, settings_for, staged
+from tests.servers import TOKEN, OpenModel, Server, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 
 ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
 NUMBER = "+15550100000"
-CONFIGURATION = Path(__file__).parents[2] / "configuration"
 CONFIGURED = {
     "TWILIO_ACCOUNT_SID": ACCOUNT,
     "SENDGRID_API_KEY": "SG.key",
@@ -85,10 +79,6 @@ def patience() -> float:
     return TIME_LIMIT_SECONDS
 
 
-def offline(_: str, script: str) -> LanguageModel:
-    return OfflineModel(script)
-
-
 @asynccontextmanager
 async def sending(
     settings: Settings,
@@ -104,17 +94,10 @@ async def sending(
             yield Stage(server, carrier)
 
 
-async def shipped() -> MemoryStore:
-    """A table with the shipped configuration."""
-    store = MemoryStore()
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    return store
-
-
 @pytest.fixture
 async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
     settings = settings_for(tmp_path / "unused", **CONFIGURED)
-    async with sending(settings, await shipped(), patience=patience) as stage:
+    async with sending(settings, await seeded(), patience=patience) as stage:
         yield stage
 
 
@@ -123,7 +106,7 @@ async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]
     """A service whose model gives these replies in turn."""
     model = ScriptedModel(replies)
     settings = settings_for(tmp_path / "unused", **CONFIGURED)
-    async with sending(settings, await shipped(), lambda *_: model) as stage:
+    async with sending(settings, await seeded(), lambda *_: model) as stage:
         yield stage
 
 
