@@ -368,7 +368,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("if report.is_call_completed or report.status is SessionStatus.COMPLETED:",
          "if report.status is SessionStatus.COMPLETED:", "a call that is over is not reconnected"),
         ("TransferOutcome.UNANSWERED: Reconnect(ResumeCause.NOBODY)",
-         "TransferOutcome.UNANSWERED: HangUp()", "7: a caller whom no person took comes back"),
+         "TransferOutcome.UNANSWERED: HangUpCall()", "7: a caller whom no person took comes back"),
         ("ResumeCause.HANDED_OVER if was_quiet else ResumeCause.LOST",
          "ResumeCause.HANDED_OVER", "a call cut in mid-sentence says that it broke off"),
         ("is not SessionStatus.ENDED or report.handoff is None",

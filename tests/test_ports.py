@@ -1,4 +1,4 @@
-"""What crosses every port."""
+"""`provider_kind`: what is repeated of a provider's error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOKENS = ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x
         (-32600, "-32600"),
     ],
 )
-def test_a_short_token_is_what_a_provider_calls_its_error(given: object, kind: str) -> None:
+def test_a_short_token_is_the_kind_of_an_error(given: object, kind: str) -> None:
     assert provider_kind(given) == kind
 
 

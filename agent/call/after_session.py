@@ -88,7 +88,7 @@ class CallOver:
 
 
 @dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUpCall:
     """End the call."""
 
 
@@ -124,13 +124,13 @@ class AskAgain:
     """From 1. The caller is asked for patience at the first one only."""
 
 
-NextStep = CallOver | HangUp | Apologize | Reconnect | Transfer | AskAgain
+NextStep = CallOver | HangUpCall | Apologize | Reconnect | Transfer | AskAgain
 
 GIVE_UP = Transfer(HandoffData(ReasonCode.LIVE_AGENT, "technical trouble"), Apologize())
 """For a call that cannot be reconnected."""
 
 _AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
-    TransferOutcome.COMPLETED: HangUp(),
+    TransferOutcome.COMPLETED: HangUpCall(),
     TransferOutcome.UNANSWERED: Reconnect(ResumeCause.NOBODY),
     TransferOutcome.CALLER_GONE: CallOver(),
 }
@@ -138,7 +138,7 @@ _AFTER_FAULT: dict[SessionFault, NextStep] = {
     SessionFault.CONNECTION: Reconnect(ResumeCause.LOST),
     SessionFault.SPEECH_SETTINGS: Reconnect(ResumeCause.LOST, with_default_speech=True),
     SessionFault.UNAVAILABLE: GIVE_UP,
-    SessionFault.CALLER_GONE: HangUp(),
+    SessionFault.CALLER_GONE: HangUpCall(),
 }
 
 
@@ -154,7 +154,7 @@ def after_session(report: ActionReport) -> NextStep | None:
         return None
     match report.handoff.code:
         case ReasonCode.GOODBYE:
-            return HangUp()
+            return HangUpCall()
         case ReasonCode.SERVER_DRAIN:
             was_quiet = report.handoff.was_quiet
             return Reconnect(ResumeCause.HANDED_OVER if was_quiet else ResumeCause.LOST)

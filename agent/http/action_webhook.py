@@ -18,7 +18,7 @@ from agent.call.after_session import (
     Apologize,
     AskAgain,
     CallOver,
-    HangUp,
+    HangUpCall,
     NextStep,
     Reconnect,
     SessionStatus,
@@ -121,7 +121,7 @@ async def carry_out(
     match step:
         case CallOver():
             return answer(twiml.empty())
-        case HangUp():
+        case HangUpCall():
             return answer(twiml.hang_up())
         case Apologize():
             return answer(twiml.say_and_hang_up(LOST))

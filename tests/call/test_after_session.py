@@ -13,7 +13,7 @@ from agent.call.after_session import (
     Apologize,
     AskAgain,
     CallOver,
-    HangUp,
+    HangUpCall,
     NextStep,
     Reconnect,
     SessionFault,
@@ -55,15 +55,15 @@ def _decide(report: ActionReport, fault: SessionFault) -> NextStep:
         (ActionReport(is_call_completed=True), CallOver()),
         (ActionReport(COMPLETED), CallOver()),
         (ActionReport(ENDED, is_call_completed=True, handoff=LIVE_AGENT), CallOver()),
-        (ActionReport(transfer=TransferOutcome.COMPLETED), HangUp()),
+        (ActionReport(transfer=TransferOutcome.COMPLETED), HangUpCall()),
         (ActionReport(transfer=TransferOutcome.UNANSWERED), Reconnect(ResumeCause.NOBODY)),
         (ActionReport(transfer=TransferOutcome.CALLER_GONE), CallOver()),
         (
             ActionReport(transfer=TransferOutcome.COMPLETED, repeated=ResumeCause.LOST),
-            HangUp(),
+            HangUpCall(),
         ),
         (ActionReport(repeated=ResumeCause.HANDED_OVER), Reconnect(ResumeCause.HANDED_OVER)),
-        (ActionReport(ENDED, handoff=GOODBYE), HangUp()),
+        (ActionReport(ENDED, handoff=GOODBYE), HangUpCall()),
         (ActionReport(ENDED, handoff=HANDED_OVER.handoff), Reconnect(ResumeCause.HANDED_OVER)),
         (ActionReport(ENDED, handoff=CUT_SHORT.handoff), Reconnect(ResumeCause.LOST)),
         (
@@ -85,7 +85,7 @@ def test_first_row_that_matches_decides(report: ActionReport, step: NextStep | N
         (SessionFault.CONNECTION, Reconnect(ResumeCause.LOST)),
         (SessionFault.SPEECH_SETTINGS, Reconnect(ResumeCause.LOST, with_default_speech=True)),
         (SessionFault.UNAVAILABLE, GIVE_UP),
-        (SessionFault.CALLER_GONE, HangUp()),
+        (SessionFault.CALLER_GONE, HangUpCall()),
     ],
 )
 def test_failed_session_is_followed_by_its_fault(fault: SessionFault, step: NextStep) -> None:
@@ -113,7 +113,7 @@ def test_caller_who_is_there_is_hung_up_on_only_when_the_call_is_done(
     report: ActionReport, fault: SessionFault
 ) -> None:
     """A goodbye, a person who took the call, or no audio from the caller."""
-    if isinstance(_decide(report, fault), HangUp):
+    if isinstance(_decide(report, fault), HangUpCall):
         said_goodbye = report.handoff is not None and report.handoff.code is ReasonCode.GOODBYE
         assert (
             report.transfer is TransferOutcome.COMPLETED
@@ -143,7 +143,7 @@ def test_every_call_comes_to_an_answer(
             continue
         step = following
 
-    assert isinstance(step, CallOver | HangUp | Apologize)
+    assert isinstance(step, CallOver | HangUpCall | Apologize)
     assert attempts <= MOST_ATTEMPTS
 
 

@@ -3,9 +3,9 @@
     async with OpenAIEmulator(say("Hello there")) as server:
         client = AsyncOpenAI(base_url=server.base_url, api_key="any")
 
-Guessed, because servers differ: reasoning comes as `reasoning_content` (vLLM, DeepSeek); an error
-inside the stream is a chunk with an `error` object and ends it; a citation is an annotation of the
-delta. The stop reasons of `replies` are translated; one without a word of its own is `stop`.
+Not documented, and different between servers: reasoning comes as `reasoning_content` (vLLM,
+DeepSeek); an error inside the stream is a chunk with an `error` object and ends it. Stop reasons of
+`replies` are translated; one without a translation is `stop`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from aiohttp import web
 from tests.emulators.replies import (
     BadFrame,
     Call,
-    Citation,
     Fault,
     HalfFrame,
     HangUp,
@@ -28,7 +27,6 @@ from tests.emulators.replies import (
     Reply,
     Stall,
     Thought,
-    Unknown,
     Words,
     say,
 )
@@ -123,12 +121,6 @@ class _Message:
                 yield Send(self._delta({"content": text}), after)
             case Thought(text, after=after):
                 yield Send(self._delta({"reasoning_content": text}), after)
-            case Citation(title, source, after):
-                cited = {"type": "url_citation", "url_citation": {"title": title, "url": source}}
-                yield Send(self._delta({"annotations": [cited]}), after)
-            case Unknown(kind, payload, is_delta, after):
-                made = self._delta({kind: payload}) if is_delta else None
-                yield Send(made or self._chunk([], object=kind, **payload), after)
             case Call():
                 yield from self._call(part)
             case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
@@ -137,7 +129,7 @@ class _Message:
     def finish(self, reply: Reply) -> Iterator[Step]:
         yield Send(self._delta({}, _STOP.get(reply.stop_reason, "stop")))
         if self._counts:
-            yield Send(self._chunk([], usage=_usage(reply)), reply.metadata_after)
+            yield Send(self._chunk([], usage=_usage(reply)))
         yield Send(b"data: [DONE]\n\n")
 
     def _call(self, call: Call) -> Iterator[Step]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Json = dict[str, Any]
@@ -54,28 +54,6 @@ class Thought:
 
     text: str = ""
     signature: str = ""
-    after: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A source of the text around it."""
-
-    title: str
-    source: str
-    after: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Something newer than the client, or anything the other parts cannot say.
-
-    `kind` names the event, or the delta when `is_delta`; `payload` is sent as it is.
-    """
-
-    kind: str
-    payload: Json = field(default_factory=dict)
-    is_delta: bool = False
     after: float = 0.0
 
 
@@ -128,7 +106,7 @@ class BadFrame:
     after: float = 0.0
 
 
-Part = Words | Call | Thought | Citation | Unknown | Fault | Stall | HangUp | HalfFrame | BadFrame
+Part = Words | Call | Thought | Fault | Stall | HangUp | HalfFrame | BadFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +127,6 @@ class Reply:
     stop: str = ""
     """Bedrock's word for the stop reason; empty: `tool_use` after a call, else `end_turn`."""
     tokens: Tokens = Tokens()
-    latency_ms: int = 120
-    metadata_after: float = 0.0
-    """Seconds between the stop and the usage."""
 
     def __add__(self, later: Reply) -> Reply:
         return replace(later, parts=self.parts + later.parts)
@@ -212,15 +187,6 @@ def call(
 def think(text: str = "Hm.") -> Reply:
     """Reason; alone it is a reply that says nothing."""
     return Reply((Thought(text, "c2lnbmVk"),))
-
-
-def cite(title: str, source: str) -> Reply:
-    return Reply((Citation(title, source),))
-
-
-def unknown(kind: str = "futureEvent", *, is_delta: bool = False, **payload: Any) -> Reply:
-    """Send an event, or a delta, that no client knows."""
-    return Reply((Unknown(kind, payload, is_delta),))
 
 
 def fail(

@@ -189,10 +189,10 @@ async def test_a_restart_keeps_what_was_written(
     assert found["Items"] == [item]
 
 
-async def test_a_deleted_table_is_gone_from_nobody_elses_view(
+async def test_deleting_one_table_does_not_change_another(
     client: Any, table_name: str, dynamodb: Engine
 ) -> None:
-    """Tables of two tests are two tables: what is done to one does nothing to the other."""
+    """Each test has its own tables."""
     other = dynamodb.create_table()
     await client.put_item(TableName=table_name, Item=_item("a", "one"))
     before = await client.scan(TableName=other)

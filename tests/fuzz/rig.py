@@ -86,7 +86,7 @@ class Rig:
 
 
 def _event(line: str) -> str:
-    """The name of an event of ours; a line of anybody else is none."""
+    """The event name of a log line of ours; empty for other lines."""
     with suppress(ValueError):
         return str(json.loads(line)["event"])
     return line

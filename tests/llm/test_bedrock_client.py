@@ -23,7 +23,18 @@ from agent.llm.timeouts import TimeLimits
 from agent.usecases import ModelSettings
 from tests.llm import contract
 from tests.llm.accounts import set_account
-from tests.llm.eventstream import MESSAGE, START, Answer, Asked, Bedrock, bedrock, delta, fault
+from tests.llm.eventstream import (
+    MESSAGE,
+    START,
+    Answer,
+    Asked,
+    Bedrock,
+    bedrock,
+    delta,
+    fault,
+    stop,
+    tool,
+)
 
 NOVA = "us.amazon.nova-lite-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
@@ -350,6 +361,17 @@ async def test_refusal_is_logged_without_the_providers_words(
             "status": status,
             "pii_detail": "Said: 1234.",
         }
+    ]
+
+
+async def test_calls_without_a_name_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = START + tool(0, "") + delta("Hello", 1) + stop("end_turn")
+    with capture_logs() as logged:
+        async with served(monkeypatch, Answer((sent,))) as (_, client):
+            assert await spoken(nova(client)) == PIECES[:2]
+
+    assert logged == [
+        {"event": "bedrock.calls_dropped", "log_level": "warning", "model": NOVA, "parts": 1}
     ]
 
 

@@ -28,11 +28,11 @@ from tests.llm.bodies import (
 Called = list[tuple[str, dict[str, object]]]
 
 TWO: Called = [("menu", {"day": 1}), ("hours", {"day": 2})]
-D1, D2 = '{"day": 1}', '{"day": 2}'
+FIRST, SECOND = '{"day": 1}', '{"day": 2}'
 
 CALLS: dict[str, tuple[bytes, Called]] = {
     "index is always 0": (
-        calls(part("menu", D1, index=0, id="a")) + calls(part("hours", D2, index=0, id="b")),
+        calls(part("menu", FIRST, index=0, id="a")) + calls(part("hours", SECOND, index=0, id="b")),
         TWO,
     ),
     "index is always 0, in fragments": (
@@ -52,7 +52,7 @@ CALLS: dict[str, tuple[bytes, Called]] = {
         TWO,
     ),
     "index is always 0, no ids": (
-        calls(part("menu", D1, index=0)) + calls(part("hours", D2, index=0)),
+        calls(part("menu", FIRST, index=0)) + calls(part("hours", SECOND, index=0)),
         TWO,
     ),
     "index is always 0, no ids, no arguments": (
@@ -60,11 +60,11 @@ CALLS: dict[str, tuple[bytes, Called]] = {
         [("menu", {}), ("hours", {})],
     ),
     "one tool twice, index is always 0, no ids": (
-        calls(part("menu", D1, index=0)) + calls(part("menu", D2, index=0)),
+        calls(part("menu", FIRST, index=0)) + calls(part("menu", SECOND, index=0)),
         [("menu", {"day": 1}), ("menu", {"day": 2})],
     ),
-    "no index": (calls(part("menu", D1, id="a"), part("hours", D2, id="b")), TWO),
-    "no index and no ids": (calls(part("menu", D1), part("hours", D2)), TWO),
+    "no index": (calls(part("menu", FIRST, id="a"), part("hours", SECOND, id="b")), TWO),
+    "no index and no ids": (calls(part("menu", FIRST), part("hours", SECOND)), TWO),
     "no index, in fragments": (
         calls(part("menu", id="a"))
         + calls(part(arguments='{"day": '))
@@ -74,25 +74,25 @@ CALLS: dict[str, tuple[bytes, Called]] = {
         TWO,
     ),
     "index as text": (
-        calls(part("menu", '{"day": ', index="0", id="a"), part("hours", D2, index="1", id="b"))
+        calls(part("menu", '{"day": ', index="0", id="a"), part("hours", SECOND, index="1", id="b"))
         + calls(part(arguments="1}", index="0")),
         TWO,
     ),
     "ids repeated": (
-        calls(part("menu", D1, index=0, id="a"), part("hours", D2, index=1, id="a")),
+        calls(part("menu", FIRST, index=0, id="a"), part("hours", SECOND, index=1, id="a")),
         TWO,
     ),
     "ids repeated, arguments later": (
         calls(part("menu", "", index=0, id="a"), part("hours", "", index=1, id="a"))
-        + calls(part(arguments=D1, index=0, id="a"))
-        + calls(part(arguments=D2, index=1, id="a")),
+        + calls(part(arguments=FIRST, index=0, id="a"))
+        + calls(part(arguments=SECOND, index=1, id="a")),
         TWO,
     ),
     "ids new in each fragment": (
         calls(part("menu", '{"day', index=0, id="a")) + calls(part(None, '": 1}', index=0, id="b")),
         TWO[:1],
     ),
-    "ids are numbers": (calls(part("menu", D1, index=0, id=7)), TWO[:1]),
+    "ids are numbers": (calls(part("menu", FIRST, index=0, id=7)), TWO[:1]),
     "name repeated": (
         calls(part("menu", '{"day', index=0, id="a"))
         + calls(part("menu", '": 1}', index=0, id="a")),
@@ -105,25 +105,25 @@ CALLS: dict[str, tuple[bytes, Called]] = {
     "name in pieces": (
         calls(part("get_", index=0, id="a"))
         + calls(part("weather", index=0))
-        + calls(part(arguments=D1, index=0)),
+        + calls(part(arguments=FIRST, index=0)),
         [("get_weather", {"day": 1})],
     ),
     "name so far": (
         calls(part("get_", index=0, id="a"))
         + calls(part("get_weather", "", index=0, id="a"))
-        + calls(part(arguments=D1, index=0)),
+        + calls(part(arguments=FIRST, index=0)),
         [("get_weather", {"day": 1})],
     ),
     "the whole call again": (
-        calls(part("menu", D1, index=0, id="a")) + calls(part("menu", D1, index=0, id="a")),
+        calls(part("menu", FIRST, index=0, id="a")) + calls(part("menu", FIRST, index=0, id="a")),
         TWO[:1],
     ),
     "null among the calls": (
-        chunk({"tool_calls": [None, part("menu", D1, index=0, id="a"), 7, "x", []]})
+        chunk({"tool_calls": [None, part("menu", FIRST, index=0, id="a"), 7, "x", []]})
         + chunk({"tool_calls": None}),
         TWO[:1],
     ),
-    "one call, no list": (chunk({"tool_calls": part("menu", D1, id="a")}), TWO[:1]),
+    "one call, no list": (chunk({"tool_calls": part("menu", FIRST, id="a")}), TWO[:1]),
     "call without a function": (
         chunk({"tool_calls": [{"id": "a", "name": "menu", "arguments": {"day": 1}}]}),
         TWO[:1],
@@ -153,21 +153,21 @@ GIVEN: dict[str, list[object]] = {
     "an object": [{"day": 1}],
     "an object after nothing": ["", {"day": 1}],
     "an object again": [{"day": 1}, {"day": 1}],
-    "an empty object, then the object": ["{}", D1],
+    "an empty object, then the object": ["{}", FIRST],
     "an empty object, then fragments": ["{}", '{"day', '": 1}'],
     "an empty object of JSON, then the object": [{}, {"day": 1}],
-    "null, then the object": ["null", D1],
-    "no text, then the object": [None, D1],
-    "JSON in a JSON string": [json.dumps(D1)],
-    "JSON in a JSON string, in fragments": [json.dumps(D1)[:5], json.dumps(D1)[5:]],
-    "JSON in JSON strings": [json.dumps(json.dumps(D1))],
-    "empty string of JSON, then the object": ['""', D1],
-    "a list with the object": [f"[{D1}]"],
+    "null, then the object": ["null", FIRST],
+    "no text, then the object": [None, FIRST],
+    "JSON in a JSON string": [json.dumps(FIRST)],
+    "JSON in a JSON string, in fragments": [json.dumps(FIRST)[:5], json.dumps(FIRST)[5:]],
+    "JSON in JSON strings": [json.dumps(json.dumps(FIRST))],
+    "empty string of JSON, then the object": ['""', FIRST],
+    "a list with the object": [f"[{FIRST}]"],
     "a list of JSON with the object": [[{"day": 1}]],
-    "the same again": [D1, D1],
-    "what there is so far": ['{"day', '{"day": 1', D1],
+    "the same again": [FIRST, FIRST],
+    "what there is so far": ['{"day', '{"day": 1', FIRST],
     "what there is so far, as objects": [{}, {"day": 1}],
-    "blanks around": ["\n ", D1, " \n"],
+    "blanks around": ["\n ", FIRST, " \n"],
 }
 
 
@@ -288,7 +288,7 @@ ENDS: dict[str, tuple[bytes, StopReason]] = {
     "done without a line end": (words("Hi.") + b"data: [DONE]", StopReason.END),
     "done without a blank": (words("Hi.").strip() + b"\ndata:[DONE]\n", StopReason.END),
     "done, then more": (words("Hi.") + DONE + words("No.") + b"no", StopReason.END),
-    "done after a call": (calls(part("menu", D1)) + DONE, StopReason.TOOLS),
+    "done after a call": (calls(part("menu", FIRST)) + DONE, StopReason.TOOLS),
     "done inside a call": (calls(part("menu", '{"day')) + DONE, StopReason.END),
     "no line end": ((words("Hi.") + stop()).rstrip(), StopReason.END),
     "null as text": (words("Hi.") + stop("null") + stop("None") + stop("stop"), StopReason.END),
@@ -314,7 +314,7 @@ async def test_a_reply_that_is_complete_ends(dialect: str) -> None:
 
 
 BODY = {"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]}
-CALLING = {"choices": [{"message": {"content": None, "tool_calls": [part("menu", D1)]}}]}
+CALLING = {"choices": [{"message": {"content": None, "tool_calls": [part("menu", FIRST)]}}]}
 USED = {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}
 
 
@@ -332,7 +332,7 @@ async def test_a_body_that_is_not_streamed_is_read(indent: int | None) -> None:
 FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
     "nothing": (b"", ReplyFault.UNAVAILABLE),
     "a cut": (words("Hi."), ReplyFault.UNAVAILABLE),
-    "a cut call": (calls(part("menu", D1)), ReplyFault.UNAVAILABLE),
+    "a cut call": (calls(part("menu", FIRST)), ReplyFault.UNAVAILABLE),
     "done without a message": (DONE, ReplyFault.UNAVAILABLE),
     "only comments": (b": PROCESSING\n\n", ReplyFault.UNAVAILABLE),
     "a page": (b"<html>\n<body>Sorry</body>\n</html>", ReplyFault.UNAVAILABLE),
@@ -466,13 +466,13 @@ def test_an_event_may_be_cut_anywhere() -> None:
 def test_a_reply_is_bounded() -> None:
     """Calls, their arguments, bytes, and checks for complete arguments are limited."""
     decoder = ChatDecoder()
-    many = [part("menu", D1, index=number) for number in range(40)] + [{}, {"index": 3}]
+    many = [part("menu", FIRST, index=number) for number in range(40)] + [{}, {"index": 3}]
     pieces = list(decoder.feed(calls(*many) + stop()))
     assert sum(isinstance(piece, ToolCall) for piece in pieces) == MOST_CALLS
 
     decoder = ChatDecoder()
     for number in range(300):
-        list(decoder.feed(calls(part(arguments="{}", index=number), part("menu", D1))))
+        list(decoder.feed(calls(part(arguments="{}", index=number), part("menu", FIRST))))
     pieces = list(decoder.feed(DONE))
     assert 0 < sum(isinstance(piece, ToolCall) for piece in pieces) <= MOST_CALLS
 
@@ -485,7 +485,7 @@ def test_a_reply_is_bounded() -> None:
 
 def test_name_of_another_tool_begins_a_call() -> None:
     decoder = ChatDecoder(("menu", "hours"))
-    first, second = part("odd", index=0, id="a"), part("menu", D1, index=0, id="a")
+    first, second = part("odd", index=0, id="a"), part("menu", FIRST, index=0, id="a")
 
     pieces = list(decoder.feed(calls(first, second) + stop()))
 

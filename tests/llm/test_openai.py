@@ -18,8 +18,6 @@ from agent.call.messages import (
     ReplyPiece,
     ReplyRequest,
     Role,
-    Stopped,
-    StopReason,
     Text,
     ToolCall,
     ToolResult,
@@ -29,7 +27,7 @@ from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.llm.openai.chat_request import body_of
 from tests.emulators import replies
 from tests.emulators.openai import OpenAIEmulator
-from tests.emulators.replies import Reply, call, fail, say
+from tests.emulators.replies import Reply, fail, say
 from tests.llm import contract
 from tests.waiting import until
 
@@ -53,31 +51,6 @@ async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]
     """A whole reply, without its signs of life."""
     async with served(script) as (model, _):
         return contract.without_signs_of_life(await contract.pieces_of(model, asked))
-
-
-@pytest.mark.parametrize(
-    ("reply", "stop", "calls"),
-    [
-        (say("Well", stop="max_tokens"), StopReason.LENGTH, 0),
-        (say("Well", stop="content_filtered"), StopReason.BLOCKED, 0),
-        (call("menu", '{"day": "to', stop="max_tokens"), StopReason.LENGTH, 0),
-        (call("menu", '{"day": 1}', stop="max_tokens"), StopReason.LENGTH, 1),
-        (call("menu", stop="content_filtered"), StopReason.BLOCKED, 0),
-        (call("menu", stop="end_turn"), StopReason.TOOLS, 1),
-        (call("menu", '{"day": "to'), StopReason.TOOLS, 1),
-        (say("Well", stop="tool_use"), StopReason.MALFORMED, 0),
-        (call(""), StopReason.MALFORMED, 0),
-        (replies.empty(), StopReason.END, 0),
-        (say("A") + replies.cite("Title", "source"), StopReason.END, 0),
-        (say("A") + replies.unknown(is_delta=True) + replies.unknown(), StopReason.END, 0),
-    ],
-)
-async def test_why_a_reply_ended(reply: Reply, stop: StopReason, calls: int) -> None:
-    """A call that was cut is dropped; one with invalid arguments is passed on."""
-    pieces = await answer(reply)
-
-    assert Stopped(stop) in pieces
-    assert sum(isinstance(piece, ToolCall) for piece in pieces) == calls
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.llm.offline.order import MAX_LINES, Menu, Order, OrderReader
+from agent.llm.offline.order import MAX_LINES, OfflineMenu, Order, OrderReader
 from agent.llm.offline.words import normalise
 
 MENU = msgspec.convert(
@@ -30,7 +30,7 @@ MENU = msgspec.convert(
             "all": ["both"],
         },
     },
-    Menu,
+    OfflineMenu,
 )
 READER = OrderReader(MENU)
 

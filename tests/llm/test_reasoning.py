@@ -42,9 +42,9 @@ class Written:
             yield piece
 
 
-async def given(thinker: ReasoningFilter) -> tuple[str, list[ReplyPiece]]:
+async def given(model: ReasoningFilter) -> tuple[str, list[ReplyPiece]]:
     """The text that is given out, and the other pieces."""
-    pieces = [piece async for piece in thinker.reply(REQUEST)]
+    pieces = [piece async for piece in model.reply(REQUEST)]
     texts = [piece.text for piece in pieces if isinstance(piece, TextPiece)]
     return "".join(texts), [piece for piece in pieces if not isinstance(piece, TextPiece)]
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from agent.call.history import AgentSaid, InputMode
+from agent.call.resumption import BROKEN_OFF
 from agent.llm import OfflineModel
 from tests.llm.scripts import SHIPPED, USE_CASES, Call, script
 
@@ -61,6 +62,18 @@ async def test_yes_to_a_read_back_that_was_cut_places_nothing() -> None:
     call.history.cut_speech(len(call.history) - 1, "So that is 1 House")
 
     heard = await call.says("yes")
+
+    assert call.called == []
+    assert "The total is $10" in heard
+
+
+async def test_broken_line_after_a_read_back_places_nothing() -> None:
+    """The words before the read-back do not answer it."""
+    call = call_to("restaurantOrderingUseCase", {})
+    for text in ("a house salad for pickup", "that's all"):
+        await call.says(text)
+
+    heard = await call.says(f"[{BROKEN_OFF}]")
 
     assert call.called == []
     assert "The total is $10" in heard

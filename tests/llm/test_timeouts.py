@@ -92,7 +92,7 @@ def test_cancellation_at_the_time_limit_is_a_cancellation() -> None:
     run_virtually(main())
 
 
-def test_limit_around_the_waits_is_told_from_theirs() -> None:
+def test_outer_limit_is_distinguished_from_the_limit_of_a_wait() -> None:
     async def main() -> None:
         timeouts = StreamDeadline()
 

@@ -89,7 +89,7 @@ class Call:
 
 
 def on_line(*happenings: tuple[float, Event]) -> ScriptedLine:
-    """The caller hangs up before anybody asks whether they are there."""
+    """The caller hangs up before the re-prompt."""
     return ScriptedLine(happenings, hangs_up_at=happenings[-1][0] + 8.0)
 
 

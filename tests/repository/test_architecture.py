@@ -1,4 +1,4 @@
-"""What is true of the repository as a whole: directions, lists, names and shipped records."""
+"""The whole repository: directions of imports, lists, names and shipped records."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_imports_go_one_way() -> None:
 
 
 def test_every_tool_is_listed() -> None:
-    """A tool that was written and not listed would never be offered."""
+    """A tool that is not listed would never be offered."""
     modules = pkgutil.walk_packages(builtin.__path__, f"{builtin.__name__}.")
     written = {
         value.spec.name
@@ -71,7 +71,7 @@ def test_every_tool_is_listed() -> None:
     assert len(TOOLS) == len(SPECS), "two tools with one name"
 
 
-def test_every_variable_has_the_name_of_the_contract() -> None:
+def test_no_variable_was_renamed() -> None:
     assert {name for name, _, _ in Settings.describe()} <= _CONTRACT_NAMES
 
 

@@ -269,7 +269,7 @@ async def test_of_many_moves_on_a_bad_line_exactly_one_wins(store: Store, proxy:
 
 
 async def _outcome(write: object) -> bool | None:
-    """What a writer was told; none if it was told that nobody knows."""
+    """What a write returned; None if its outcome was unknown."""
     try:
         return await write  # type: ignore[misc,no-any-return]
     except StoreError:

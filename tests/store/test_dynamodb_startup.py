@@ -22,7 +22,7 @@ PATIENCE = DynamoDBTimeouts(connect=2.0, read=0.5, operation=60.0)
 
 
 async def _line(name: str, region: str = REGION) -> str:
-    """What whoever starts the service is told."""
+    """What the operator who starts the service reads."""
     with pytest.raises(StoreError) as caught:
         await DynamoDBStore.open(name, region=region, timeouts=PATIENCE)
     line = str(caught.value)

@@ -445,7 +445,7 @@ async def test_an_entry_that_is_gone_is_not_taken_for_a_claim() -> None:
 async def test_an_entry_that_others_keep_changing_is_left_alone() -> None:
     class Restless(MemoryStore):
         async def put_newer(self, item: dict[str, object]) -> bool:
-            refused = {**item, "state": "refused", "owner": "somebody", "sequence": 0}
+            refused = {**item, "state": "refused", "owner": "other", "sequence": 0}
             await self.put(refused)
             return False
 

@@ -97,8 +97,6 @@ class BedrockModel:
             with network_errors():
                 yield
         except StreamedError as event:
-            if decoder.is_complete:
-                return
             if self._learned.learn(self._identifier, event.error.refusal, options_of(body)):
                 raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from event
             raise self._logged(event.error) from event

@@ -134,12 +134,11 @@ class OfflineModel:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to say, and the tool to call after it; the text is empty only if there is a call."""
+    """What to say, and the tool to call after it with arguments in JSON; one of them is there."""
 
     text: str
     call: str = ""
     arguments: str = "{}"
-    """JSON text."""
 
 
 @dataclass(slots=True)
@@ -191,18 +190,19 @@ class Dialogue:
         }
         self._spoken = ""
         self._agent_turns = 0
-        self._dictated = ""
-        """What a note tells the agent to say."""
+        self._asked_then = ""  # before the caller's last words, to answer those once more
+        self._dictated = ""  # what a note tells the agent to say
         self._pending: dict[str, ToolCall] = {}
-        self._ran = set[str]()
-        """Tools that answered since the caller last spoke."""
+        self._ran = set[str]()  # tools that answered since the caller last spoke
         self._is_running = False
 
     def read(self, message: Message) -> None:
         """Read the next message: first its tool results, then its words."""
         if message.role is Role.AGENT:
             self._read_agent(message)
-        elif not _says_nothing_new(message):
+        elif _says_nothing_new(message):
+            self._state.asked = self._asked_then
+        else:
             self._begin_turn()
             for part in message.parts:
                 if isinstance(part, ToolResult) and part.call_id in self._pending:
@@ -214,7 +214,7 @@ class Dialogue:
         state = self._state
         state.tool, state.result, state.failed, self._is_running = "", {}, False, False
         state.heard, state.keys, state.intent, state.fresh = "", "", {}, {}
-        self._dictated = ""
+        self._dictated, self._asked_then = "", state.asked
         self._see_order(replace(self._order, news={}))
 
     def _see_order(self, order: Order) -> None:

@@ -33,7 +33,7 @@ class Topping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heard: tuple[str, ...] = ()
 
 
-class MenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OfflineMenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A dish; one with a price per size needs a size and takes toppings."""
 
     name: str
@@ -49,10 +49,10 @@ class MenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return isinstance(self.price, dict)
 
 
-class Menu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What can be ordered, and the words that change an order."""
 
-    items: tuple[MenuItem, ...]
+    items: tuple[OfflineMenuItem, ...]
     toppings: tuple[Topping, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}
     """Size → other words for it."""
@@ -71,7 +71,7 @@ class Menu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 class Line:
     """One line of an order."""
 
-    item: MenuItem
+    item: OfflineMenuItem
     quantity: int = 1
     size: str = ""
     toppings: tuple[Topping, ...] = ()
@@ -151,7 +151,7 @@ class Order:
         }
 
 
-_Value = MenuItem | Topping | str | int
+_Value = OfflineMenuItem | Topping | str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class _Mention:
     start: int
     end: int
     kind: str
-    """`item`, `size`, `topping`, `quantity`, or a key of `Menu.words`."""
+    """`item`, `size`, `topping`, `quantity`, or a key of `OfflineMenu.words`."""
     value: _Value
     topping: Topping | None = None
     """The other meaning of an item's name."""
@@ -170,7 +170,7 @@ class _Mention:
 class OrderReader:
     """Reads utterances into an order; keeps no state."""
 
-    def __init__(self, menu: Menu) -> None:
+    def __init__(self, menu: OfflineMenu) -> None:
         self._phrases: dict[str, _Mention] = {}
         for word, phrases in menu.words.items():
             self._learn(phrases, word, word)
@@ -237,7 +237,7 @@ class _Utterance:
         self._target: int | None = None
         """The line that "change" is about."""
         self._is_for_all = False
-        self._named: MenuItem | None = None
+        self._named: OfflineMenuItem | None = None
 
     def read(self) -> Order:
         for position, mention in enumerate(self._mentions):
@@ -247,7 +247,7 @@ class _Utterance:
             match value:
                 case int():
                     self._quantity = value
-                case MenuItem():
+                case OfflineMenuItem():
                     self._read_item(value)
                 case Topping():
                     self._read_topping(value, position)
@@ -287,7 +287,7 @@ class _Utterance:
             return False
         return not _JOINER.search(self._text[here.end : following[0].start])
 
-    def _read_item(self, item: MenuItem) -> None:
+    def _read_item(self, item: OfflineMenuItem) -> None:
         known = self._find(item)
         if self._previous == "onto" and known is not None and self._mode != "change":
             self._current = known
@@ -305,7 +305,7 @@ class _Utterance:
         if self._mode == "without":
             self._mode = "add"
 
-    def _change_item(self, item: MenuItem, known: int | None) -> None:
+    def _change_item(self, item: OfflineMenuItem, known: int | None) -> None:
         """In "change the garden to a cheese" the first item names the line, the second replaces."""
         if known is not None and self._target is None:
             self._target = known
@@ -367,7 +367,7 @@ class _Utterance:
         taking = [i for i, line in enumerate(self._lines) if line.item.has_sizes]
         return self._current if self._current in taking else max(taking, default=None)
 
-    def _find(self, item: MenuItem) -> int | None:
+    def _find(self, item: OfflineMenuItem) -> int | None:
         """The last line with this item, one without a size first."""
         found = [i for i, line in enumerate(self._lines) if line.item.name == item.name]
         return max(found, key=lambda i: (self._lines[i].lacks_size, i), default=None)

@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.errors import UseCaseError
-from agent.llm.offline.order import Menu
+from agent.llm.offline.order import OfflineMenu
 from agent.llm.offline.words import find_date, find_time, join, normalise
 
 MAX_CHARACTERS = 600
@@ -88,7 +88,7 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("an intent with phrases needs a name")
 
 
-class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScriptTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tool: its arguments (JSON with texts; unknown values are left out) and answers."""
 
     arguments: dict[str, object] = {}
@@ -111,14 +111,14 @@ class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole script."""
 
-    menu: Menu = Menu(())
+    menu: OfflineMenu = OfflineMenu(())
     slots: dict[str, Slot] = {}
     prompt: dict[str, str] = {}
     """Name → regular expression with named groups: a list of its matches in the system prompt."""
     questions: dict[str, Wordings] = {}
     """Without fields: they are recognised in what the caller has heard."""
     lists: dict[str, str] = {}
-    tools: dict[str, Tool] = {}
+    tools: dict[str, ScriptTool] = {}
     """`*` stands for every tool that is not listed."""
     updates: tuple[Update, ...] = ()
     intents: tuple[Intent, ...]

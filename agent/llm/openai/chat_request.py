@@ -18,6 +18,7 @@ from agent.call.messages import (
     Role,
     Text,
     ToolCall,
+    ToolChoice,
     ToolResult,
     ToolSpec,
     results_apart,
@@ -30,6 +31,7 @@ Json = dict[str, Any]
 _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 _LIMIT_SPELLINGS = (*_LIMIT_FIELDS, "max_new_tokens", "max_output_tokens", "maximum tokens")
 _FORCED = "tool_choice forced"
+_AUTO = f"tool_choice {Choice.AUTO}"
 _OPTIONS: tuple[tuple[str, OptionLabel, tuple[str, ...]], ...] = (
     ("stream_options", "stream_options", ("stream_options", "include_usage")),
     ("tool_choice", "tool_choice", ("tool_choice", "forced tool", "forces tool")),
@@ -55,7 +57,13 @@ def body_of(
         limit_field: The server's name of the token limit, unless the model has refused it.
         refused: Keys of `options_of` to leave out.
     """
-    choice = _kind_of_choice(request)
+    key, choice, instruction = _tool_choice(request.choice)
+    if key not in refused:
+        instruction = ""
+    elif key == _FORCED and _AUTO not in refused:
+        choice = Choice.AUTO.value
+    else:
+        choice = None
     limits = sorted(_LIMIT_FIELDS, key=lambda name: name != limit_field)
     options = {
         "stream_options": {"include_usage": True},
@@ -63,10 +71,9 @@ def body_of(
         "temperature": request.temperature,
         "top_p": request.top_p,
         "tools": [_tool(spec) for spec in request.tools] or None,
-        "tool_choice": _choice(request, refused) if request.tools else None,
+        "tool_choice": choice if request.tools else None,
     }
-    instruction = _choice_in_words(request) if request.tools and choice in refused else ""
-    parts = (request.system, request.context, instruction)
+    parts = (request.system, request.context, instruction if request.tools else "")
     system = "\n\n".join(text for text in parts if text.strip())
     head = [{"role": "system", "content": system}] if system else []
     return {
@@ -125,31 +132,13 @@ def _tool(spec: ToolSpec) -> Json:
     return {"type": "function", "function": function}
 
 
-def _kind_of_choice(request: ReplyRequest) -> str:
-    """The key of this tool choice as an option."""
-    is_forced = isinstance(request.choice, ForcedTool)
-    return _FORCED if is_forced else f"tool_choice {request.choice}"
-
-
-def _choice(request: ReplyRequest, refused: frozenset[str]) -> object:
-    """The value of `tool_choice`; None = it is left out."""
-    match request.choice:
-        case ForcedTool(name) if _FORCED not in refused:
-            return {"type": "function", "function": {"name": name}}
-        case Choice.NONE if f"tool_choice {Choice.NONE}" not in refused:
-            return Choice.NONE.value
-        case Choice.NONE:
-            return None
-        case _:
-            return None if f"tool_choice {Choice.AUTO}" in refused else Choice.AUTO.value
-
-
-def _choice_in_words(request: ReplyRequest) -> str:
-    """A tool choice that the model refuses, as an instruction."""
-    match request.choice:
+def _tool_choice(choice: ToolChoice) -> tuple[str, object, str]:
+    """The key of a tool choice as an option, its value, and an instruction in its place."""
+    match choice:
         case ForcedTool(name):
-            return FORCED.format(name)
+            function = {"type": "function", "function": {"name": name}}
+            return _FORCED, function, FORCED.format(name)
         case Choice.NONE:
-            return WORDS_ONLY
-        case _:
-            return ""
+            return f"tool_choice {Choice.NONE}", Choice.NONE.value, WORDS_ONLY
+        case Choice.AUTO:
+            return _AUTO, Choice.AUTO.value, ""

@@ -12,8 +12,8 @@ it is full, when it is a few seconds old, or when the connection is over. A line
 The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
 written in the order in which they came and never change, so a repeated write changes nothing. They
 are numbered: a reader sees lost ones as gaps. Records may be lost, unlike facts, because no call
-resumes from them; hence one lane, which takes few of the table's requests. Each chunk is written in
-the context of its call, so that its trace is that of the call.
+resumes from them, so one lane is enough, and it takes few of the table's requests. Each chunk is
+written in the context of its call, so that its trace is that of the call.
 
 Rejected: one item for each event, which is one write for each word of the model.
 """

@@ -110,7 +110,7 @@ def test_no_chunk_is_large() -> None:
 
 
 def test_lines_of_a_call_are_apart() -> None:
-    """Whoever goes on with a call writes under another number."""
+    """A process that resumes a call writes under another number."""
     store = FickleStore()
 
     async def main() -> list[int]:

@@ -211,7 +211,7 @@ async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
 
 async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None:
     call, messenger = await ordering()
-    stranger = "anybody@example.net"
+    stranger = "other@example.net"
 
     first = await refused(call, EMAIL, to_email=stranger)
     again = await refused(call, EMAIL, to_email=stranger.upper())
