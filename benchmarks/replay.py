@@ -93,7 +93,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken promise; `detail` holds no words of a conversation."""
+    """A failed check; `detail` holds no words of a conversation."""
 
     dialogue: str
     fault: str
@@ -102,7 +102,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """The counts and times of a replay, and the promises it broke."""
+    """The counts and times of a replay, and its failed checks."""
 
     dialogues: int
     calls: int = 0
@@ -374,7 +374,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the replay and print its figures; 1 if a promise was broken."""
+    """Run the replay and print its figures; returns 1 if a check failed."""
     arguments = _arguments()
     options = Options(
         arguments.seed, arguments.concurrency, arguments.interrupt_probability, CALLERS

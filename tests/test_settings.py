@@ -131,7 +131,7 @@ def test_every_variable_is_read_into_the_field_of_its_name() -> None:
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
-    assert {row[0] for row in Settings.describe()} == VARIABLES.keys()
+    assert {row[0] for row in Settings.describe()} == VARIABLES.keys(), "users rely on the names"
     assert {name: getattr(settings, name.lower()) for name in VARIABLES} == {
         name: value for name, (_, value) in VARIABLES.items()
     }

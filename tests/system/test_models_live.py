@@ -13,7 +13,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from structlog.testing import capture_logs
@@ -344,34 +344,40 @@ async def assert_nothing_streams(
     assert leaving.ended > 0
 
 
-@pytest.mark.usefixtures("uncovered")
-async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
-    environment: Callable[[str], None], record_property: Callable[[str, object], None]
-) -> None:
-    before = asyncio.all_tasks()
+Opened = AsyncIterator[tuple[Emulator, LanguageModel]]
+
+
+@asynccontextmanager
+async def bedrock(environment: Callable[[str], None]) -> Opened:
     async with BedrockEmulator(LONG) as emulator:
         environment(emulator.url)
         async with BedrockClient.open() as client:
-            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), client)))
-            await leaving.leave(1_000)
-            await assert_nothing_streams(emulator, leaving, record_property)
-        assert emulator.connections == 0
+            yield emulator, BedrockModel(NOVA, ModelSettings(), client)
 
-    assert leaving.left == 1_000
-    await until(lambda: asyncio.all_tasks() <= before)
+
+@asynccontextmanager
+async def chat_completions(_: Callable[[str], None]) -> Opened:
+    async with (
+        OpenAIEmulator(LONG) as emulator,
+        OpenAIClient.open(base_url=emulator.base_url) as client,
+    ):
+        yield emulator, OpenAIModel("openai:small", client)
 
 
 @pytest.mark.usefixtures("uncovered")
-async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
+@pytest.mark.parametrize(("opened", "count"), [(bedrock, 1_000), (chat_completions, 200)])
+async def test_replies_left_anywhere_leave_nothing(
+    environment: Callable[[str], None],
     record_property: Callable[[str, object], None],
+    opened: Any,
+    count: int,
 ) -> None:
     before = asyncio.all_tasks()
-    async with OpenAIEmulator(LONG) as emulator:
-        async with OpenAIClient.open(base_url=emulator.base_url) as client:
-            leaving = Leaving(both_ways(OpenAIModel("openai:small", client)))
-            await leaving.leave(200)
-            await assert_nothing_streams(emulator, leaving, record_property)
-        assert emulator.connections == 0
+    async with opened(environment) as (emulator, model):
+        leaving = Leaving(both_ways(model))
+        await leaving.leave(count)
+        await assert_nothing_streams(emulator, leaving, record_property)
 
-    assert leaving.left == 200
+    assert emulator.connections == 0
+    assert leaving.left == count
     await until(lambda: asyncio.all_tasks() <= before)
