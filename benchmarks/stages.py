@@ -260,8 +260,8 @@ async def measure_all(calls: int, turns: int) -> dict[str, dict[str, float]]:
             label = f"{kind}, {count} at once"
             said = turns if count == 1 else len(WORDS)
             rows[label] = await measure(kind, fresh(Path(name) / str(len(rows))), count, said)
-            told = "  ".join(f"{name} {value:g}" for name, value in rows[label].items())
-            print(f"{label:24} {told}", flush=True)
+            shown = "  ".join(f"{name} {value:g}" for name, value in rows[label].items())
+            print(f"{label:24} {shown}", flush=True)
     return rows
 
 

@@ -165,14 +165,14 @@ def test_a_default_is_the_same_wherever_it_is_stated(stated: Any, differing: set
     """Where the service has one; what is off without a value has none to agree with."""
     defaults = {name: default.lower() for name, default in ours().items() if default}
 
-    told = {
+    values = {
         name: value.lower()
         for name, value in stated().items()
         if value and name in defaults and name not in differing
     }
 
-    assert {"PORT", "METRICS_PORT"} <= set(told)
-    assert told == {name: defaults[name] for name in told}
+    assert {"PORT", "METRICS_PORT"} <= set(values)
+    assert values == {name: defaults[name] for name in values}
 
 
 # The container.

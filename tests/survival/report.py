@@ -192,10 +192,10 @@ def _compared(
 
 
 def _forgotten(guest: Guest, facts: Sequence[Fact]) -> int:
-    told = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
+    recorded = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
     heard = " ".join(text for leg in guest.legs for text in leg.heard)
     return sum(
-        sentence in heard and sentence not in told
+        sentence in heard and sentence not in recorded
         for asked in guest.turns
         for sentence in asked.answer
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
@@ -91,3 +93,22 @@ def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
         if "PolicyDocument" in each
         for statement in each["PolicyDocument"]["Statement"]
     ]
+
+
+def cloud() -> dict[str, Any]:
+    """The cloud template."""
+    return load(CLOUD)
+
+
+def only(kind: str) -> dict[str, Any]:
+    """The properties of the one resource of this type in the cloud template."""
+    [properties] = resources(cloud(), kind).values()
+    return properties
+
+
+def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["Key"]: each["Value"] for each in of}
+
+
+def paths(routes: Iterable[web.AbstractRouteDef]) -> set[str]:
+    return {each.path for each in routes if isinstance(each, web.RouteDef)}

@@ -109,7 +109,7 @@ def test_silence_is_no_fault_but_missing_tasks_are() -> None:
     assert alarms()["RunningTasksAlarm"]["TreatMissingData"] == "breaching"
 
 
-def test_every_alarm_says_what_it_means_and_tells_the_topic() -> None:
+def test_every_alarm_says_what_it_means_and_notifies_the_topic() -> None:
     for name, alarm in alarms().items():
         assert alarm["AlarmDescription"].endswith((".", "%.")), name
         assert alarm["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}]]
