@@ -55,22 +55,14 @@ class ToolSource(Protocol):
         ...
 
     @property
-    def is_up(self) -> bool:
-        """Whether it is reachable."""
-        ...
+    def is_up(self) -> bool: ...
 
 
 class ToolRegistry:
     """The tools a use case may choose from.
 
     A call is offered what is present when it is set up. A tool whose source becomes unreachable
-    during the call answers with an error.
-
-    Args:
-        tools: The built-in tools.
-        unconfigured: Channels that are not configured, each with the missing variable.
-        http: Runs the HTTP tools that use cases declare.
-        sources: Servers that offer tools.
+    during the call answers with an error. `unconfigured` names the missing variable of a channel.
     """
 
     def __init__(
@@ -87,9 +79,8 @@ class ToolRegistry:
         """Built-in tools that cannot be used in this process, each with the reason."""
         for each in tools:
             if each.needs is not None and each.needs in unconfigured:
-                self.unavailable[each.spec.name] = (
-                    f"not configured here: {unconfigured[each.needs]}"
-                )
+                fault = f"not configured here: {unconfigured[each.needs]}"
+                self.unavailable[each.spec.name] = fault
             else:
                 self._tools[each.spec.name] = each
 
@@ -100,7 +91,6 @@ class ToolRegistry:
 
     @property
     def unreachable(self) -> tuple[str, ...]:
-        """The names of the sources that are not reachable."""
         return tuple(source.name for source in self._sources if not source.is_up)
 
     def fault_of(self, tool: HttpTool) -> str:
