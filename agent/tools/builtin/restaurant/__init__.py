@@ -1,12 +1,10 @@
 """Tools of the restaurant: place an order, tell times, look up past orders.
 
-An order is stored exactly once (`agent.tools.idempotency`). It is distinguished by its content
-(items, sizes, toppings, remarks, order type, address), not by the model's words, the sequence of
-lines, or prices: those come from a menu that may change, or from a model that is unsure of them.
-
-The plan is the whole item. Its sort key contains the time and a piece of the content's key
-(`restaurantOrder::<last 4 of CallSid>::<epoch s>::<key>`), so a repeat stores and answers the first
-order. The item is written only if absent: the kitchen may have edited it since.
+An order is stored exactly once (`agent.tools.idempotency`). Its content distinguishes it, not the
+model's words, the sequence of lines, or prices: those come from a menu that may change, or from a
+model that is unsure of them. The plan is the whole item, with the sort key
+`restaurantOrder::<last 4 of CallSid>::<epoch s>::<piece of the content's key>`. The item is written
+only if absent: the kitchen may have edited it since.
 """
 
 from __future__ import annotations
@@ -99,9 +97,8 @@ async def place_order(
     content = [sorted(map(_identity, lines)), order_type, address]
     key = call.idempotency.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
-    order = await call.idempotency.once(
-        ORDER, content, item, partial(_store, call), repeatable=True
-    )
+    perform = partial(_store, call)
+    order = await call.idempotency.once(ORDER, content, item, perform, repeatable=True)
     return _result(msgspec.convert(order, StoredOrder, strict=False), order_total)
 
 
@@ -150,7 +147,6 @@ async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
 
 
 async def _latest(call: CallContext, placed: list[Item]) -> Item:
-    """The last of these orders, by the second in the key, then by when its effect was started."""
     second = max(map(ordered_at, placed))
     last = [item for item in placed if ordered_at(item) == second]
     begun = [await call.idempotency.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
@@ -162,7 +158,6 @@ async def _menu(call: CallContext) -> Menu:
 
 
 def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, object]:
-    """The attribute `order`; amounts are numbers, as in the predecessor's items."""
     items = [
         {
             "line_item": line.title,
@@ -180,7 +175,6 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
 
 
 def _identity(line: PricedLine) -> list[object]:
-    """What distinguishes a line: all but its price, in one form."""
     return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
 
 
