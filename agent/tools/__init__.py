@@ -86,7 +86,6 @@ class ToolRegistry:
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
-        """Every tool that is present now, by name."""
         return {name: tool.spec for name, tool in self._present().items()}
 
     @property
@@ -94,11 +93,9 @@ class ToolRegistry:
         return tuple(source.name for source in self._sources if not source.is_up)
 
     def fault_of(self, tool: HttpTool) -> str:
-        """Why a declared tool cannot be used in this process; empty if it can."""
         return self._http.fault_of(tool)
 
     def executor(self, use_case: UseCase, context: CallContext) -> CallToolExecutor:
-        """The executor of the tools that a use case offers, for one call."""
         declared = {tool.spec.name: self._http.tool(tool) for tool in use_case.http_tools}
         present = {**declared, **self._present()}
         offered = (present[spec.name] for spec in use_case.tools if spec.name in present)

@@ -108,7 +108,10 @@ class _Rewriter:
     def _nested_keywords(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         if isinstance(properties := given.get("properties"), Mapping):
-            _check_names(properties)
+            if len(properties) > _MOST_PROPERTIES:
+                raise SchemaError("its schema has too many properties")
+            if not all(map(_PROPERTY.fullmatch, properties)):
+                raise SchemaError("its schema has a property with an unusual name")
             parts["properties"] = {
                 name: self.node(node, depth + 1) for name, node in properties.items()
             }
@@ -138,13 +141,6 @@ class _Rewriter:
 
 def _read(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: node[key] for key in _KEYWORDS if key in node}
-
-
-def _check_names(properties: Mapping[str, Any]) -> None:
-    if len(properties) > _MOST_PROPERTIES:
-        raise SchemaError("its schema has too many properties")
-    if not all(_PROPERTY.fullmatch(name) for name in properties):
-        raise SchemaError("its schema has a property with an unusual name")
 
 
 def _scalar_keywords(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,9 @@ from agent.usecases.caller_identity import is_email_address, is_telephone_number
 log = structlog.get_logger(__name__)
 
 PER_CALL = 2
-"""Messages of one call by one channel."""
+"""By one channel."""
 PER_DAY = 10
-"""Messages of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
+"""Of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
 MAX_SMS = 1_500
 """Characters. Twilio takes 1,600, and some count double."""
 _PLACE_SECONDS = 24 * 60 * 60
@@ -93,7 +93,6 @@ class Restaurant(msgspec.Struct, frozen=True):
 
     @property
     def opening(self) -> str:
-        """The opening hours on one line; empty if unknown."""
         if isinstance(self.hours, str):
             return self.hours
         return ", ".join(f"{day} {hours}" for day, hours in self.hours.items())

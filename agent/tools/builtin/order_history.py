@@ -41,7 +41,6 @@ class OrderedLine(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """The line with its remarks: "Small Garden (no red onion)"."""
         remarks = _plain(self.additional_details or self.additonal_details)
         item = _plain(self.line_item) or "an item"
         return f"{item} ({remarks})" if remarks else item
@@ -56,7 +55,6 @@ class PlacedOrder(msgspec.Struct):
 
     @property
     def known_type(self) -> str:
-        """`pickup`, `delivery`, or empty for any other text."""
         order_type = self.order_type.strip().casefold()
         return order_type if order_type in _ORDER_TYPES else ""
 

@@ -255,7 +255,8 @@ class HttpTools:
                 answer = await self._outbound.send(request, seconds)
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _unanswered(answer)
-            if not _is_settled(answer):
+            is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
+            if is_redirect or answer.status == HTTPStatus.REQUEST_TIMEOUT:
                 raise _unanswered(answer)
         except (UnreachableError, UnansweredError, CircuitOpenError) as error:
             log.warning(
@@ -274,11 +275,6 @@ class HttpTools:
             headers["Idempotency-Key"] = key
         url, target = tool.url, str(plan["target"])
         return HttpRequest(tool.method, url.scheme, url.host, url.port, target, headers, body)
-
-
-def _is_settled(answer: HttpResponse) -> bool:
-    is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
-    return not is_redirect and answer.status != HTTPStatus.REQUEST_TIMEOUT
 
 
 def _unanswered(answer: HttpResponse) -> UnansweredError:

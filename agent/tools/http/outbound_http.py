@@ -118,7 +118,11 @@ class OutboundHttp:
             UnreachableError: The host is not listed, or the connection failed.
             UnansweredError: No head of a response arrived.
         """
-        self._guard(request)
+        if not self.hosts.lists(request.scheme, request.host, request.port):
+            raise UnreachableError("its host is not listed")
+        is_address = address_of(request.host) is not None
+        if is_address and not self.hosts.admits(request.host, request.port, request.host):
+            raise UnreachableError("its address is not admitted")
         deadline = asyncio.get_running_loop().time() + seconds
         response = await self._head(request, deadline, min(CONNECT_SECONDS, seconds / 2))
         try:
@@ -129,13 +133,6 @@ class OutboundHttp:
         if "Content-Type" not in response.headers:
             media_type = ""
         return HttpResponse(response.status, media_type.lower(), charset.lower(), body, fault)
-
-    def _guard(self, request: HttpRequest) -> None:
-        if not self.hosts.lists(request.scheme, request.host, request.port):
-            raise UnreachableError("its host is not listed")
-        is_address = address_of(request.host) is not None
-        if is_address and not self.hosts.admits(request.host, request.port, request.host):
-            raise UnreachableError("its address is not admitted")
 
     async def _head(
         self, request: HttpRequest, deadline: float, connect_seconds: float

@@ -26,7 +26,6 @@ import structlog
 from agent.call.messages import ToolSpec
 from agent.errors import ToolError
 from agent.ports import Count, uncounted
-from agent.tools import ToolSource
 from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
 from agent.tools.mcp.mcp_tools import (
     McpResult,
@@ -177,7 +176,6 @@ class McpServer:
         return self._connection
 
     def _renew(self, over: McpConnection) -> None:
-        """Make the owner connect again, unless it has done so since."""
         if self._connection is over:
             log.info("tool_source.session_ended", source=self.name)
             self._connection = None
@@ -185,7 +183,6 @@ class McpServer:
             self._session.reschedule(asyncio.get_running_loop().time())
 
     def _report_crash(self, owner: asyncio.Task[None]) -> None:
-        """Log an unexpected error of the owner, which is never awaited."""
         if not owner.cancelled() and (error := owner.exception()) is not None:
             self._lose("its task has crashed")
             log.error("tool_source.crashed", source=self.name, exc_info=error)
@@ -193,11 +190,10 @@ class McpServer:
 
 async def _until_due(wait_for_change: Callable[[], Awaitable[bool]]) -> bool:
     """Wait until the list has to be read; false if no change can be reported any more."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(_REFRESH_SECONDS):
             return await wait_for_change()
-    except TimeoutError:
-        return True
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +207,13 @@ class _LeftOut:
     is_up: bool = False
 
 
-@asynccontextmanager
-async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSource, ...]]:
-    """The servers of a file (empty = none); leaving closes them. Raises `McpFileError`."""
-    async with _servers(path, count, _START_SECONDS) as servers:
-        yield servers
-
-
 async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
     """Connect each server of a file once, to check the configuration. Raises `McpFileError`.
 
     Returns:
         All tools found; a line for each unreachable server; a line for each tool left out.
     """
-    async with _servers(path, uncounted, _SURVEY_SECONDS) as servers:
+    async with open_sources(path, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}
         faults = [
             f"MCP_CONFIG: {server.name}: {server.fault}" for server in servers if not server.is_up
@@ -234,10 +223,13 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
 
 
 @asynccontextmanager
-async def _servers(
-    path: str, count: Count, seconds: float
+async def open_sources(
+    path: str, count: Count, seconds: float = _START_SECONDS
 ) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
-    """All servers of a file, once each was tried or `seconds` have passed."""
+    """All servers of a file (empty = none), once each was tried or `seconds` have passed.
+
+    Leaving closes them. Raises `McpFileError`.
+    """
     if not path:
         yield ()
         return

@@ -50,7 +50,7 @@ _EFFECT_SECONDS = PERFORM_SECONDS + 2.0
 REST = "rest"
 """The field for arguments that a schema allows without naming them."""
 _REST_KEY = "*"
-"""The property of `REST`; no other property may have this name."""
+"""The property of `REST`, which no other has."""
 _KINDS: Mapping[str, Any] = {
     "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
     "object": dict[str, Any],

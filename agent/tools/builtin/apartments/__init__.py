@@ -157,10 +157,9 @@ async def _apartments(call: CallContext) -> dict[str, Apartment]:
 
 async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
     """The free slots in the future whose keys begin with `day`."""
-    items = await call.store.query(_FREE, day)
     return [
         slot
-        for slot in _in_order(items)
+        for slot in _in_order(await call.store.query(_FREE, day))
         if (slot.layout, slot.kind) == (layout, kind) and not slot.is_past(call.now)
     ]
 

@@ -76,12 +76,10 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def address(self) -> str:
-        """The address on one line; empty if unknown."""
         at = self.location
         return f"{at.street}, {at.city}, {at.state} {at.zip_code}" if at.street else ""
 
     def answer(self, subject: Subject) -> object:
-        """What the record says about a subject."""
         return self.address if subject == "location" else getattr(self, subject.replace(" ", "_"))
 
 

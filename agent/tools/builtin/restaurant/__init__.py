@@ -94,7 +94,11 @@ async def place_order(
         log.warning("order.menu_missing", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
     refuse_too_much(lines, menu)
-    content = [sorted(map(_identity, lines)), order_type, address]
+    identities = [
+        [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
+        for line in lines
+    ]
+    content = [sorted(identities), order_type, address]
     key = call.idempotency.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
     perform = partial(_store, call)
@@ -141,16 +145,12 @@ async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
         return None
-    latest = await _latest(call, placed)
-    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
-    return str(latest["sk"]), order
-
-
-async def _latest(call: CallContext, placed: list[Item]) -> Item:
     second = max(map(ordered_at, placed))
     last = [item for item in placed if ordered_at(item) == second]
     begun = [await call.idempotency.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
-    return last[begun.index(max(begun))]
+    latest = last[begun.index(max(begun))]
+    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
+    return str(latest["sk"]), order
 
 
 async def _menu(call: CallContext) -> Menu:
@@ -172,10 +172,6 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
         "order_total": float(sum(line.amount for line in lines)),
     }
     return {**order, "delivery_address": address} if address else order
-
-
-def _identity(line: PricedLine) -> list[object]:
-    return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
 
 
 def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:

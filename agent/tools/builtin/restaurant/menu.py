@@ -117,7 +117,6 @@ class PricedLine:
 
     @property
     def title(self) -> str:
-        """The line as text: "2 Large Lighthouse with bacon and spinach"."""
         count = f"{self.quantity} " if self.quantity > 1 else ""
         size = f"{self.size.capitalize()} " if self.size else ""
         added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
