@@ -1,0 +1,119 @@
+"""Tools that act on the call itself: transfer it to a person, end it, change the language.
+
+The conversation performs their effects once the caller has heard the words about it. They are never
+joined: a caller may change to another language, back, and there again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.call.actions import Handoff, HangUp, SwitchLanguage
+from agent.call.history import Fact, ToolUsed
+from agent.errors import ToolError
+from agent.tools.tool import CallContext, Tool, WithEffect, tool
+
+_REASON_CHARS = 200
+_SUMMARY_CHARS = 1_500
+_SLOTS = 10
+
+
+class _Switched(msgspec.Struct, frozen=True):
+    language: str = ""
+
+
+@tool("LiveAgentHandoffFunction", rename={"summary": "context"})
+async def hand_off(
+    call: CallContext,
+    reason: Annotated[
+        str,
+        Meta(
+            description="Why: user-requested, legal, liability, financial, "
+            "or another sensitive matter in a few words."
+        ),
+    ],
+    summary: Annotated[
+        str, Meta(description="What was said and done so far, for the person who takes over.")
+    ] = "",
+    details: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What is known by now, each as `name: value`, for example `order: two "
+            "pizzas`, `day: 2026-03-06`. No card numbers, passwords or health matters."
+        ),
+    ] = (),
+) -> WithEffect:
+    """Pass the call to a person.
+
+    Use it when the caller asks for a person, or for legal, liability, financial or other
+    sensitive matters. Tell the caller in one short sentence; the call then leaves you.
+    """
+    # Cut, not refused, so that the caller does not wait for a shorter summary.
+    why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
+    slots = {}
+    for number, detail in enumerate(details[:_SLOTS], 1):
+        name, _, value = (part.strip() for part in detail.partition(":"))
+        if value or name:
+            slots[name if name and value else f"note {number}"] = value or name
+    return WithEffect(
+        {"message": "The caller is connected to a person as soon as you have said so."},
+        Handoff(why, summary.strip()[:_SUMMARY_CHARS], slots),
+    )
+
+
+@tool("EndCallFunction")
+async def end_call(call: CallContext) -> WithEffect:
+    """End the call.
+
+    Use it once, alone, when the caller has said goodbye or needs nothing more; then say goodbye in
+    one short sentence.
+    """
+    return WithEffect({"message": "The call ends after your goodbye."}, HangUp())
+
+
+@tool("SwitchLanguageFunction")
+async def switch_language(
+    call: CallContext,
+    language: Annotated[
+        str, Meta(description="The wanted language as a tag, for example es-US.", max_length=35)
+    ],
+) -> WithEffect:
+    """Listen and speak in another language.
+
+    Use it when the caller speaks or asks for another language; then go on in that language.
+    """
+    spoken = (call.language, *call.languages)
+    wanted = language.strip().casefold()
+    exact = [tag for tag in spoken if tag.casefold() == wanted]
+    similar = [tag for tag in spoken if _primary(tag) == _primary(wanted)]
+    if not (found := exact or similar):
+        raise ToolError(f"This agent speaks only: {', '.join(spoken)}.")
+    return WithEffect(
+        {"language": found[0], "message": f"Answer in {found[0]} from now on."},
+        SwitchLanguage(found[0]),
+    )
+
+
+def language_of(facts: Iterable[Fact]) -> str:
+    """The language a call has last changed to; empty if it never did."""
+    language = ""
+    for fact in facts:
+        if not (isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name):
+            continue
+        if fact.result is not None and not fact.result.is_error:
+            with suppress(msgspec.MsgspecError):
+                switched = msgspec.json.decode(fact.result.content, type=_Switched)
+                language = switched.language or language
+    return language
+
+
+def _primary(tag: str) -> str:
+    return tag.casefold().partition("-")[0]
+
+
+TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language)
