@@ -14,7 +14,6 @@ class KeyBinding:
 
     reply_text: str = ""
     function: str = ""
-    """Name of a tool of the use case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,10 @@ class Limits:
     closing_ms: int = 10_000
     characters_per_second: int = 15
     history_characters: int = 32_000
-    """Of the history in one request; about 8,000 tokens."""
+    """In one request; about 8,000 tokens."""
     summarize_at_percent: int = 65
     """Share of `history_characters` above which older turns are summarized."""
     summarize_after_turns: int = 20
-    """Number of caller turns above which older turns are summarized."""
     turns_without_model: int = 100
     """The same, when the model gives no summary and an extract stands in."""
     kept_turns: int = 4
@@ -114,6 +112,4 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
-    """Whether there is a transfer target."""
     language: str = ""
-    """Of the beginning of the call, BCP 47."""

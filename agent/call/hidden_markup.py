@@ -1,12 +1,10 @@
 """What models write that is not meant for the caller: one table of markers, each with its source.
 
-A marker is known by its *key*: the text without attributes, name space and letter case; bars and
-low lines have several forms (U+FF5C, U+2016, U+2581), and keys have the plain one.
-`agent.call.markup_filter` finds markers in a stream and acts as this table says. Three rules cover
-what no table can list:
+A marker is known by its *key*: the text without attributes, name space and letter case, with plain
+bars and low lines (also U+FF5C, U+2016, U+2581). `agent.call.markup_filter` applies the table, and:
 
 - a special token (a name in angle brackets with bars) is never words;
-- one that names a tool, a function or an action begins a tool call; so does such a tag;
+- one that names a tool, function or action begins a tool call, and so does such a tag;
 - a JSON object begins a tool call if it names a tool and has arguments for it.
 """
 
@@ -21,21 +19,16 @@ class MarkupKind(Enum):
     """What a marker does."""
 
     OPENS = auto()
-    """What follows is not for the caller, until the closing marker."""
     CLOSES = auto()
-    """The closing marker."""
     CALL = auto()
     """A tool call begins; no words follow in this reply."""
     HEADER = auto()
     """The name of a role or channel follows."""
     AGENT = auto()
-    """What follows is the agent's."""
     OTHER = auto()
     """What follows belongs to another role: user, system, tool."""
     TURN_END = auto()
-    """The part of this role is over."""
     TOKEN = auto()
-    """Nothing; it is removed."""
 
 
 HIDDEN = {
@@ -113,7 +106,6 @@ _CALL_TOKEN = re.compile(
 (github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
 (github.com/lsdefine/GenericAgent/issues/804)."""
 ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
-"""Roles and channels of the agent."""
 _ROLE = re.compile(
     r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
     r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
@@ -121,7 +113,6 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 HEADER_CHARACTERS = 64
-"""The longest header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +120,6 @@ class MarkupHeader:
     """The role or channel after a marker."""
 
     length: int
-    """Characters."""
     kind: MarkupKind
 
 
@@ -178,7 +168,6 @@ OPENING = re.compile(
     r"|<\|channel>",
     re.IGNORECASE,
 )
-"""The beginning of thoughts that `LONE_END` ends."""
 
 STARTS_THINKING = re.compile(
     # github.com/deepseek-ai/DeepSeek-R1/issues/506, github.com/vllm-project/vllm/issues/13125
@@ -212,10 +201,9 @@ _CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """The result of reading an object."""
+    """The result of reading an object; `end` is None if it is not in this text."""
 
     end: int | None
-    """Its end; None = not in this text."""
     is_call: bool
 
 

@@ -1,13 +1,9 @@
 """The part of a reply that is for the caller: without thoughts, control tokens and tool calls.
 
-`MarkupFilter` reads the tokens of a model before `agent.call.sentence_chunker`. What counts as a
-marker is the table in `agent.call.hidden_markup`, for all models and providers. The rules:
-
 - A marker may come in any number of deltas. Text waits only while it may be the beginning of a
   marker, and each decision depends on the text alone, not on where it was cut.
 - After a tool call nothing is said: what a model writes then is made up.
-- Work is linear in the text: each place is read once, with a bounded look-ahead, and a JSON object
-  that is no call is read once.
+- Work is linear in the text, with a bounded look-ahead; a JSON object is read once.
 
 Rejected: one regular expression over the whole reply, which would have to wait for its end.
 """
@@ -86,16 +82,11 @@ class MarkupFilter:
 
     def __init__(self) -> None:
         self.has_call = False
-        """Whether a tool call was written as text; nothing after it is given out."""
         self._held = ""
         self._at = 0
-        """Characters before the held text."""
         self._no_call_until = 0
-        """Up to here all JSON objects were read."""
         self._before = ""
-        """The last character before the held text."""
         self._opening = ""
-        """The marker that hides the text until `_depth` closing markers."""
         self._depth = 0
         self._is_of_others = False
         self._has_begun = False
@@ -103,11 +94,9 @@ class MarkupFilter:
         self._last_said = ""
 
     def feed(self, text: str) -> str:
-        """Add text; returns what is for the caller."""
         return self._read(text, is_whole=False)
 
     def finish(self) -> str:
-        """The rest of the complete reply."""
         return self._read("", is_whole=True)
 
     def _read(self, more: str, *, is_whole: bool) -> str:
@@ -135,7 +124,6 @@ class MarkupFilter:
         return "".join(said)
 
     def _pass(self, piece: str, said: list[str]) -> None:
-        """Give out text without markers, unless it is hidden."""
         self._has_begun = self._has_begun or bool(piece.strip())
         if not piece or self.has_call or self._opening or self._is_of_others:
             return
@@ -203,7 +191,6 @@ class MarkupFilter:
 
 
 def _fixed(rest: str) -> _Marker | None:
-    """A marker that has one form only."""
     for word in _FIXED:
         if rest.startswith(word):
             return _Marker(word, kind_of(word) or MarkupKind.TOKEN, len(word))
@@ -221,7 +208,6 @@ def _angle(rest: str) -> _Marker | None:
 
 
 def _known(tag: str) -> _Marker | None:
-    """The marker in angle brackets, if it is one."""
     if (special := _SPECIAL.fullmatch(tag)) and (special.group(1) or special.group(3)):
         key = tag.translate(_PLAIN_BARS).lower()
         key = re.sub(r"\|+", "|", key)
@@ -234,7 +220,6 @@ def _known(tag: str) -> _Marker | None:
 
 
 def _with_header(found: _Marker | None, text: str, at: int) -> _Marker | None:
-    """A marker together with the role or channel after it."""
     if found is None or found.kind is not MarkupKind.HEADER:
         return found
     rest = text[at + found.length : at + found.length + HEADER_CHARACTERS]
@@ -261,7 +246,6 @@ def _code(rest: str, call: re.Pattern[str], growing: re.Pattern[str]) -> _Marker
 
 
 def _first_word(rest: str) -> _Marker | None:
-    """`analysis` without special tokens, directly before the first sentence."""
     if len(rest) == len(_ANALYSIS):
         return _MORE
     is_glued = rest[len(_ANALYSIS) : len(_ANALYSIS) + 1].isupper()

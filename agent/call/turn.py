@@ -2,16 +2,9 @@
 
     begin -> ask -> deltas ... -> finish -> [tools -> ask ...] -> over
 
-The model is asked, its words are said as they come, and the tools it calls are run; then it is
-asked again with their results, for `tool_rounds` rounds and after that without tools. Fillers play
-while the caller waits. A reply without words and calls is requested once more, then a sentence of
-the use case stands in; the same for a reply that holds a tool call as text, and the model gets a
-note about it. When the call is about to end, these sentences are a goodbye.
-
-A turn that is left leaves nothing running but tools with side effects. `TurnDecision.then` says
-what follows a step; the conversation does it.
-
-When the model fails:
+After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
+with a tool call as text, is requested once more, then a sentence of the use case stands in: a goodbye
+when the call is about to end. A turn that is left runs nothing but tools with side effects.
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -20,8 +13,8 @@ When the model fails:
 | again | that the agent is still trying | the model is asked again after a delay |
 | again, `model_failure_ms` after the first | a goodbye | the call ends |
 
-Failures count in a row: an answer resets them. A caller who has heard the apology repeats the
-words; after that nothing the caller could say would help, so the model is asked again without it.
+Failures count in a row: an answer resets them. After the apology nothing the caller could say would
+help, so the model is asked again without it.
 """
 
 from __future__ import annotations
@@ -70,13 +63,7 @@ class TurnDecision:
 
 
 class Turn:
-    """The agent's side of one call, one turn at a time.
-
-    Args:
-        history: The call so far; nothing is forgotten yet, so that reply numbers stay unique.
-        timers: Of the call; the turn starts FLUSH, FILLER, RETRY and MODEL_FAILURE.
-        config: Of the use case, until an edit replaces it.
-    """
+    """The agent's side of one call; built before the history forgets anything."""
 
     def __init__(
         self,
@@ -97,17 +84,14 @@ class Turn:
         self._language = config.language
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
         self._failures = 0
-        """How often the model has failed since its last answer."""
         self._may_retry = True
         self._broken_off: int | None = None
-        """Position of the last speech that the model did not finish."""
         self._asked_at: int | None = None
         """Length of the history when the model was first asked in this turn."""
         self._round = 0
         self._has_retried = False
 
     def set_config(self, config: CallConfig) -> None:
-        """The use case was edited; what begins from now on uses it."""
         self._config = config
         self._tools.set_specs(config.tools)
         self.fillers.set_phrases(config.phrases)
@@ -116,12 +100,10 @@ class Turn:
         self._language = language
 
     def is_current(self, reply: int) -> bool:
-        """Whether events of this reply are not stale."""
         return self._reply.is_active and reply == self._reply.number
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a reply or a tool result is to come."""
         return self._reply.is_active or self._tools.is_awaited
 
     def begin(self) -> list[Action]:
@@ -134,7 +116,6 @@ class Turn:
         return left
 
     def leave(self) -> list[Action]:
-        """Leave the turn, and what would have followed it."""
         return [
             *self.drop_reply(),
             *self._break_off(),
@@ -146,7 +127,6 @@ class Turn:
         return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER)]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
-        """Ask the model, with the whole history."""
         limits = self._config.limits
         self._tools.mark_news_read()
         if self._asked_at is None:
@@ -165,7 +145,7 @@ class Turn:
         return [*self.drop_reply(), *self.ask(self._reply.choice)]
 
     def add_delta(self, delta: str) -> list[Action]:
-        """Say what is complete of the reply now; the rest waits for the end of its clause."""
+        """Say what is complete of the reply; the rest waits for the end of its clause."""
         said = self._say(self._reply.feed(delta))
         if not self._reply.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
@@ -174,7 +154,6 @@ class Turn:
         return [*said, self._timers.start(Timer.FLUSH, self._config.limits.flush_after_ms)]
 
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
-        """The reply is complete, and calls these tools."""
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         said = self._output.close(self._reply.finish(stop))
         return self._after_reply(calls, stop).after([*stopped, *said])
@@ -198,11 +177,9 @@ class Turn:
         return TurnDecision([*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
 
     def await_filler(self, after_ms: int) -> list[Action]:
-        """The caller has to wait: start the timer for a filler, if another one may be said."""
         return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
 
     def flush(self) -> list[Action]:
-        """Say the words that are complete: no token came for a while."""
         return self._say(self._reply.flush())
 
     def say_filler(self) -> list[Action]:
@@ -211,7 +188,6 @@ class Turn:
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
 
     def stop_retrying(self) -> None:
-        """The model has failed for too long."""
         self._may_retry = False
 
     def add_note(self, text: str) -> Record:
@@ -248,7 +224,6 @@ class Turn:
         return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
 
     def _stand_in(self, sentence: str) -> TurnDecision:
-        """Say this in place of a reply, or the goodbye of a call that ends."""
         ending = self._lifecycle.ending
         words = ending.farewell(self._config.phrases) if ending else sentence
         return TurnDecision(self._output.say_whole(words), Then.END_TURN)
@@ -268,7 +243,6 @@ class Turn:
         return TurnDecision([*accepted, *self.await_filler(after_ms)])
 
     def _break_off(self) -> list[Action]:
-        """Close speech that the model will not finish."""
         if self._output.open_at is not None:
             self._broken_off = self._output.open_at
         return self._output.close()
@@ -280,15 +254,13 @@ class Turn:
 
     @property
     def _asked_until(self) -> int:
-        """The position before which everything was there when the model was asked in this turn."""
         return self._asked_at or len(self._history)
 
     @property
     def _was_heard_out(self) -> bool:
-        """Whether the model's words before the caller's last ones were finished and not cut off.
+        """Whether the model's words that were answered were finished, and not cut off.
 
-        Not cut off does not imply finished: no barge-in is reported for words that were not being
-        played yet, or that cannot be interrupted. A backchannel during this turn answers nothing.
+        Not cut off does not imply finished: no barge-in is reported for words not yet played.
         """
         answered = self._history.answered_before(self._asked_until)
         if answered is None:
@@ -302,25 +274,19 @@ class Reply:
     def __init__(self, number: int = 0) -> None:
         self.number = number
         self.is_active = False
-        """More of it is to come."""
         self.choice: ToolChoice = Choice.AUTO
-        """What it may do with tools."""
         self.has_spoken = False
-        """Some of its words were given out."""
         self._chunker = SentenceChunker()
 
     @property
     def is_pending(self) -> bool:
-        """Whether complete words wait for the end of their clause."""
         return self._chunker.is_pending
 
     @property
     def has_call(self) -> bool:
-        """Whether it holds a tool call written as text, which cannot be run."""
         return self._chunker.has_call
 
     def start(self, choice: ToolChoice, language: str = "") -> int:
-        """Begin a new reply in this language (BCP 47); returns its number."""
         self.number += 1
         self.is_active = True
         self.choice = choice
@@ -329,11 +295,9 @@ class Reply:
         return self.number
 
     def feed(self, delta: str) -> str:
-        """Add text; returns what can be said now."""
         return self._given(self._chunker.feed(delta))
 
     def flush(self) -> str:
-        """The words that are complete."""
         return self._given(self._chunker.flush())
 
     def finish(self, stop: StopReason) -> str:
@@ -344,7 +308,6 @@ class Reply:
         return self._given(self._chunker.finish(is_cut_short=stop is StopReason.LENGTH))
 
     def fail(self) -> None:
-        """End the reply; words that were not given out are lost."""
         self.is_active = False
 
     def cancel(self) -> list[Action]:

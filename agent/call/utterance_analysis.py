@@ -1,17 +1,11 @@
 """What the caller's words are: an answer, a backchannel, half a sentence, or words given again.
 
-A backchannel is not answered, so an answer that is taken for one leaves the caller in silence,
-while a backchannel that is taken for an answer costs one sentence. Therefore words like "sure" are
-a backchannel only after words of the agent that ask for nothing (`asks`): no question, with its
-mark or without, and no request for a word, a number or a key. In doubt they are an answer.
-
-Speech recognition may end an utterance too early and give it again with more words, or with the
-last ones corrected (`retells`). In doubt the words are new, so that none is lost: digits are always
-new, because a number is dictated in groups that may be equal.
-
-A dictated number comes in groups, with pauses that end an utterance (`is_dictating`). A single
-number at the end is a quantity, a time or a price and is answered at once, unless the agent has
-asked for a number. So is a complete telephone number.
+A backchannel is not answered, so taking an answer for one leaves the caller in silence: words like
+"sure" are one only after words of the agent that ask for nothing (`asks`). In doubt they are an
+answer. Speech recognition may give an utterance again, longer or corrected (`retells`). In doubt
+the words are new; digits always are, because a number is dictated in groups that may be equal
+(`is_dictating`). A single number is a quantity, a time or a price and is answered at once, unless
+the agent has asked for a number. So is a complete telephone number.
 """
 
 from __future__ import annotations
@@ -33,7 +27,6 @@ _WAITING = re.compile(
     r"(?:,? please)?|\b(?:please )?(?:hold on|hold the line|bear with me|stay on the line|wait)\b"
     r"(?:,? please)?"
 )
-"""Asks the caller to wait, and for no word."""
 _LEAD_IN = r"(?:(?:and|so|okay|ok|great|now|then|but|also|well|alright|thanks) ?,? ?)?"
 _INVERSION = (
     r"(?:can|could|may|might|shall|should|would|will|do|does|did|are|is|was|were|have|has)"
@@ -78,15 +71,12 @@ _DIGITS = {word: str(value) for value, word in enumerate(
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
 _SEVERAL = frozenset({"double", "triple"})
 _LONGEST_NUMBER = 200
-"""Characters at the end that are searched for a dictated number."""
 _WHOLE_NUMBER = 10
-"""Digits of a number that is complete."""
 _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _NUMBER_WANTED = re.compile(
     r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
 )
 _SHORTEST_BEGINNING = 3
-"""Letters of a word that was cut; fewer letters are a word of their own."""
 
 
 def has_words(text: str) -> bool:
@@ -143,11 +133,7 @@ def questions(text: str) -> int:
 
 
 def _is_correction(old: list[str], new: list[str]) -> bool:
-    """Whether the new words begin with the old ones, apart from corrections.
-
-    The last old word must be there, at least as the beginning of a word. Words that differ before
-    it must begin with the same letter ("to" and "two"), and may be a quarter of the words.
-    """
+    """The last old word must be there, or its beginning; a quarter before it may differ."""
     *first, last = old
     if first and first[0] != new[0]:
         return False
@@ -159,22 +145,15 @@ def _is_correction(old: list[str], new: list[str]) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """The words without case and marks."""
     return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.casefold())
 
 
 def _spoken(text: str) -> list[str]:
-    """The words, with number words as digits."""
     return [_DIGITS.get(word, word) for word in _words(text)]
 
 
 def is_dictating(text: str, *, is_wanted: bool) -> bool:
-    """Whether the text ends in digits of which more are likely to come.
-
-    Args:
-        text: What the caller has said since the agent spoke.
-        is_wanted: The agent has asked for a number.
-    """
+    """Whether more digits are likely to follow; `is_wanted`: the agent has asked for a number."""
     digits = list(_digits_at_end(text))
     if is_wanted or len(digits) > 2:
         return bool(digits)
@@ -195,7 +174,6 @@ def wants_number(text: str) -> bool:
 
 
 def _digits_at_end(text: str) -> Iterator[str]:
-    """The numbers at the end of the text, the last one first."""
     for word in reversed(text[-_LONGEST_NUMBER:].casefold().replace("-", " ").split()):
         plain = word.strip(".,;:!?…()\"'")
         digits = "0" if plain in _SEVERAL else _DIGITS.get(plain, plain)
