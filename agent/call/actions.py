@@ -31,7 +31,7 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class Summarize:
-    """Ask for a summary in the background; answered by one `Summarized` or `SummaryFailed`."""
+    """Ask for a summary, one at a time; answered once, or dropped when the call is over."""
 
     summary: int
     messages: tuple[Message, ...]
@@ -103,7 +103,7 @@ class SendDigits:
 
 @dataclass(frozen=True, slots=True)
 class SwitchLanguage:
-    """Change speech-to-text and text-to-speech together."""
+    """Change speech-to-text and text-to-speech together, to a BCP 47 tag."""
 
     language: str
 

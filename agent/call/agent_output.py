@@ -85,8 +85,8 @@ class AgentOutput:
     def say_whole(self, text: str, source: SpeechSource = SpeechSource.SERVICE) -> list[Action]:
         closing = self.close()
         self._begin_utterance()
-        record = self._append(AgentSaid(text, source))
-        return [*closing, Speak(self._utterance, text, is_last=True), record]
+        speak = Speak(self._utterance, text, is_last=True)
+        return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def note_playing(self) -> None:
         self._is_reported_on = self._is_playing = True
@@ -111,10 +111,7 @@ class AgentOutput:
         `is_complete`: the agent had nothing to add, so speech heard to its end is not marked.
         """
         self._is_playing = False
-        positions = tuple(self._audible)
-        texts = [self._history.speech(at).text for at in positions]
-        sent = " ".join(texts)
-        rate = self._characters_per_second
+        positions, sent, rate = tuple(self._audible), self.audible_text, self._characters_per_second
         end = max(
             heard_until(sent, heard, after_ms=after_ms, characters_per_second=rate),
             heard_until(sent, self._played),
@@ -122,7 +119,8 @@ class AgentOutput:
         self._clear_audible()
         records: list[Action] = []
         start = 0
-        for position, text in zip(positions, texts, strict=True):
+        for position in positions:
+            text = self._history.speech(position).text
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())

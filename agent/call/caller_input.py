@@ -64,9 +64,8 @@ class CallerInput:
     def complete_entry(self) -> list[Action]:
         keys, self._keys = self._keys.removesuffix("#"), ""
         stopped = self._timers.stop(Timer.DIGITS)
-        if not keys:
-            return [*stopped]
-        return [*stopped, self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))]
+        typed = [self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))] if keys else []
+        return [*stopped, *typed]
 
     @property
     def _replaceable(self) -> str | None:

@@ -33,10 +33,7 @@ class Phrases:
     lost_thread: str = "I am sorry, I lost my train of thought. What were you saying?"
     not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
     blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
-    still_there: tuple[str, ...] = (
-        "Are you still there?",
-        "I am still here if you need anything.",
-    )
+    still_there: tuple[str, ...] = ("Are you still there?", "I am still here if you need anything.")
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
     goodbye: str = "Thank you for calling. Goodbye."
     goodbye_trouble: str = (

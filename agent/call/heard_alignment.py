@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, islice, pairwise, takewhile
 
 GOOD_FIT = 0.6
 """Share of the reported words that must be in the sent text."""
@@ -43,13 +43,9 @@ _WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa
 _MARK = re.compile(r"\W")
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    share: float
-    end: int
-
-
-_NO_FIT = _Fit(0.0, 0)
+_Fit = tuple[float, int]
+"""The share of the report that the sent words explain, and how many of them were heard."""
+_NO_FIT = (0.0, 0)
 
 
 class _TooMuchWorkError(Exception):
@@ -84,11 +80,7 @@ class _Alignment(SequenceMatcher[str]):
 
 
 def heard_until(
-    sent: str,
-    reported: str,
-    *,
-    after_ms: int | None = None,
-    characters_per_second: int = 15,
+    sent: str, reported: str, *, after_ms: int | None = None, characters_per_second: int = 15
 ) -> int:
     """The position in `sent` up to which it was heard, at the end of a word.
 
@@ -101,7 +93,7 @@ def heard_until(
     heard = _heard_words(words, report)
     if not heard:
         return _by_time(sent, (after_ms or 0) * characters_per_second // 1000)
-    end = _end_of_word(sent, heard)
+    end = next(islice(_WORD.finditer(sent), heard - 1, None)).end()
     return end if _WORD.search(sent, end) else len(sent)
 
 
@@ -112,10 +104,6 @@ def _forms(text: str) -> list[str]:
     ]
 
 
-def _end_of_word(text: str, number: int) -> int:
-    return next(islice(_WORD.finditer(text), number - 1, None)).end()
-
-
 def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     same = _same(words, report, 0, 0)
     if same == len(report):
@@ -124,21 +112,18 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     later = [at for at, word in enumerate(words) if at and word == report[0]]
     for start in [0, *reversed(later[-_MOST_STARTS:])]:
         try:
-            fit = _fit(words, report, start, steps)
+            share, heard = _fit(words, report, start, steps)
         except _TooMuchWorkError:
-            fit = _NO_FIT if start else _fit_in_windows(words, report, _Steps())
-        if fit.share >= GOOD_FIT:
-            return fit.end
+            blocks = [] if start else [*_blocks_in_windows(words, report, _Steps())]
+            share, heard = _judged(words, report, blocks)
+        if share >= GOOD_FIT:
+            return heard
     return 0
 
 
 def _same(words: Sequence[str], report: Sequence[str], at: int, reported: int) -> int:
-    count = 0
-    for word, other in zip(islice(words, at, None), islice(report, reported, None), strict=False):
-        if word != other:
-            break
-        count += 1
-    return count
+    pairs = zip(islice(words, at, None), islice(report, reported, None), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps) -> _Fit:
@@ -167,11 +152,7 @@ def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]
         spelled_out += len(unmatched)
     elif len(unmatched) == 1 and at < len(words) and words[at].startswith(unmatched[0]):
         found += 1  # the cut fell inside this word: it was not heard to its end
-    return _Fit((found + spelled_out) / len(report), at)
-
-
-def _fit_in_windows(words: Sequence[str], report: Sequence[str], steps: _Steps) -> _Fit:
-    return _judged(words, report, list(_blocks_in_windows(words, report, steps)))
+    return (found + spelled_out) / len(report), at
 
 
 def _blocks_in_windows(
@@ -195,7 +176,7 @@ def _blocks_in_windows(
 
 
 def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:
-    common = sum((Counter(sent) & Counter(report)).values())
+    common = (Counter(sent) & Counter(report)).total()
     return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
 
 
@@ -217,9 +198,5 @@ def letters(text: str) -> int:
     """The length of a text in letters; a wide character (CJK) counts as several."""
     if text.isascii():
         return len(text)
-    return sum(map(_letters_of, text))
-
-
-def _letters_of(character: str) -> int:
-    is_wide = unicodedata.east_asian_width(character) in _WIDE
-    return _LETTERS_OF_A_WIDE_CHARACTER if is_wide else 1
+    wide = sum(unicodedata.east_asian_width(character) in _WIDE for character in text)
+    return len(text) + wide * (_LETTERS_OF_A_WIDE_CHARACTER - 1)

@@ -11,7 +11,6 @@ bars and low lines (also U+FF5C, U+2016, U+2581). `agent.call.markup_filter` app
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 
 
@@ -115,14 +114,6 @@ _ROLE = re.compile(
 HEADER_CHARACTERS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class MarkupHeader:
-    """The role or channel after a marker."""
-
-    length: int
-    kind: MarkupKind
-
-
 def kind_of(key: str) -> MarkupKind | None:
     """What a marker does; None for HTML tags and any other text."""
     kind = _KINDS.get(key)
@@ -141,19 +132,19 @@ def is_beginning(text: str) -> bool:
     )
 
 
-def header(key: str, text: str) -> MarkupHeader:
-    """Read what follows a `MarkupKind.HEADER`: ` assistant to=functions.order` and the like."""
+def header(key: str, text: str) -> tuple[int, MarkupKind]:
+    """The length and meaning of what follows a header: ` assistant to=functions.order`."""
     if key == _FORMAT:
-        return MarkupHeader(len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN)
+        return len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN
     found = _ROLE.match(text)
     name = found and found.group("name")
     if not found or not name:
-        return MarkupHeader(0, MarkupKind.TOKEN)
+        return 0, MarkupKind.TOKEN
     recipient = found.group("recipient")
     if recipient and recipient not in {"user", "assistant", "all"}:
-        return MarkupHeader(found.end(), MarkupKind.CALL)
+        return found.end(), MarkupKind.CALL
     is_answer = name.lower() in ANSWERS
-    return MarkupHeader(found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER)
+    return found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER
 
 
 LONE_END = re.compile(
@@ -196,19 +187,11 @@ _JSON_PART = re.compile(
     r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?P<cut>["'])|(?P<open>[{\[])|(?P<close>[}\]])""",
     re.DOTALL,
 )
-_CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""")
+CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""")
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
-    """The result of reading an object; `end` is None if it is not in this text."""
-
-    end: int | None
-    is_call: bool
-
-
-def read_json(text: str) -> Json:
-    """Read the object at the beginning of a text: whether it has the shape of a tool call.
+def read_json(text: str) -> tuple[int | None, bool]:
+    """The end of the object at the beginning of a text, if it is there, and whether it is a call.
 
     Shapes are those of github.com/ollama/ollama/issues/13519 (Llama), and of clients that ask for a
     call in words.
@@ -221,16 +204,11 @@ def read_json(text: str) -> Json:
         elif what == "close":
             objects.pop()
             if not objects:
-                return Json(part.end(), is_call=False)
+                return part.end(), False
         elif what == "cut":
             break
         elif what is not None:
             objects[-1].add(what)
             if "calls" in objects[-1] or {"key", "arguments"} <= objects[-1]:
-                return Json(None, is_call=True)
-    return Json(None, is_call=False)
-
-
-def is_cut_call(text: str) -> bool:
-    """Whether an object without an end was to be a tool call: it names the tool first."""
-    return _CUT_CALL.match(text) is not None
+                return None, True
+    return None, False

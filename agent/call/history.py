@@ -2,8 +2,8 @@
 
 Facts are only appended, or completed: speech is extended, and cut at most once; a tool run gets its
 result once; the caller's last words may be replaced while nothing follows them. A position is
-an identity, so storing a fact twice is harmless. A summary stands for all facts before a turn border,
-which may then be forgotten: the table keeps them, and positions stay the same.
+an identity, so storing a fact twice is harmless. A summary stands for all facts before a turn
+border, which may then be forgotten: the table keeps them, and positions stay the same.
 
 `History.messages` knows the rules that all providers share: the first and the last message are the
 caller's, roles alternate, no part is blank, each tool call is answered exactly once in the next
@@ -170,8 +170,8 @@ class History:
 
     @property
     def turns(self) -> list[int]:
-        first, facts = self.first, self._facts
-        return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
+        positions = range(self.begin, len(self))
+        return [at for at in positions if is_turn_border(self._facts, at - self.first)]
 
     @property
     def characters(self) -> int:
@@ -200,7 +200,8 @@ class History:
     def append(self, fact: Fact) -> int:
         """Add a fact; ValueError for a summary that ends at no turn border, or too early."""
         if isinstance(fact, Summary):
-            if not self._is_sound(fact):
+            is_later = self.begin <= fact.until < len(self)
+            if not is_later or not is_turn_border(self._facts, self._index(fact.until)):
                 raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
             self._summary = fact
         self._facts.append(fact)
@@ -273,10 +274,6 @@ class History:
                 start = position
         return self.begin if size <= limit else start
 
-    def _is_sound(self, summary: Summary) -> bool:
-        is_later = self.begin <= summary.until < len(self)
-        return is_later and is_turn_border(self._facts, self._index(summary.until))
-
     def _index(self, position: int) -> int:
         if not self.first <= position < len(self):
             raise IndexError(f"fact {position} is not there")
@@ -310,8 +307,7 @@ class _Projection:
                 for fact in used:
                     self._put(Role.AGENT, fact.call)
                 for fact in used:
-                    result = fact.result or ToolResult(fact.call.id, STILL_RUNNING)
-                    self._put(Role.CALLER, result)
+                    self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
 
     def finish(self) -> tuple[Message, ...]:
         if not self._messages or self._messages[0][0] is Role.AGENT:

@@ -76,12 +76,8 @@ class HandoffData:
     def render(self) -> str:
         """JSON text of at most `LARGEST` bytes, without empty fields."""
         own = self.bounded()
-        fields = {
-            "reason": own.reason,
-            "summary": own.summary,
-            "slots": own.slots,
-            "language": own.language,
-        }
+        names = ("reason", "summary", "slots", "language")
+        fields = {name: getattr(own, name) for name in names}
         return _encode({"reasonCode": own.code, **{k: v for k, v in fields.items() if v}})
 
     @classmethod
@@ -205,19 +201,13 @@ class CallLifecycle:
         self, effect: Effect | None, config: CallConfig, *, was_awaited: bool
     ) -> list[Action]:
         """Apply a tool's effect: a late transfer counts, a late hang-up does not."""
-        match effect:
-            case None:
-                return []
-            case HangUp():
-                self.ending = BY_AGENT if was_awaited else self.ending
-                return []
-            case Handoff():
-                self.ending = self._transfer(effect, config)
-                return []
-            case _:
-                if isinstance(effect, SwitchLanguage):
-                    self._language = effect.language
-                return [effect]
+        if isinstance(effect, HangUp) and was_awaited:
+            self.ending = BY_AGENT
+        elif isinstance(effect, Handoff):
+            self.ending = self._transfer(effect, config)
+        elif isinstance(effect, SwitchLanguage):
+            self._language = effect.language
+        return [] if effect is None or isinstance(effect, HangUp | Handoff) else [effect]
 
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
         if config.can_hand_off:
@@ -270,10 +260,7 @@ def _size(text: str) -> int:
 
 def _last_words(facts: Iterable[Fact]) -> str:
     """The caller's latest sentences; no keys, because what is typed may be a secret."""
-    said = [
-        fact.text
-        for fact in facts
-        if isinstance(fact, CallerSaid) and fact.means is InputMode.SPEECH
-    ]
+    spoken = (fact for fact in facts if isinstance(fact, CallerSaid))
+    said = [fact.text for fact in spoken if fact.means is InputMode.SPEECH]
     words = " / ".join(said[-_LAST_UTTERANCES:])
     return f"The caller's last words: {words[-_LAST_CHARACTERS:]}" if words else ""

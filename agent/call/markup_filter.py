@@ -14,12 +14,12 @@ import re
 from dataclasses import dataclass
 
 from agent.call.hidden_markup import (
+    CUT_CALL,
     HEADER_CHARACTERS,
     HIDDEN,
     MarkupKind,
     header,
     is_beginning,
-    is_cut_call,
     kind_of,
     read_json,
 )
@@ -181,12 +181,12 @@ class MarkupFilter:
         window = text[at : at + _LONGEST_OBJECT]
         if not _OBJECT.match(window):
             return _MORE if _OBJECT_GROWS.match(window) else None
-        read = read_json(window)
-        if read.is_call:
+        end, is_call = read_json(window)
+        if is_call:
             return _CALL
-        if read.end is None and len(window) < _LONGEST_OBJECT:
+        if end is None and len(window) < _LONGEST_OBJECT:
             return _MORE
-        self._no_call_until = self._at + at + (read.end or _LONGEST_OBJECT)
+        self._no_call_until = self._at + at + (end or _LONGEST_OBJECT)
         return None
 
 
@@ -226,8 +226,8 @@ def _with_header(found: _Marker | None, text: str, at: int) -> _Marker | None:
     end = _HEADER_END.search(rest)
     if end is None and len(rest) < HEADER_CHARACTERS:
         return _MORE
-    role = header(found.key, rest[: end.start()] if end else rest)
-    return _Marker(found.key, role.kind, found.length + role.length)
+    length, kind = header(found.key, rest[: end.start()] if end else rest)
+    return _Marker(found.key, kind, found.length + length)
 
 
 def _square(rest: str) -> _Marker | None:
@@ -254,7 +254,7 @@ def _first_word(rest: str) -> _Marker | None:
 
 def _cut_marker(text: str, at: int) -> _Marker | None:
     rest = text[at:]
-    if rest.startswith("{") and is_cut_call(rest):
+    if rest.startswith("{") and CUT_CALL.match(rest):
         return _CALL
     if not rest.startswith("<"):
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
@@ -264,5 +264,5 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
     if found.kind is not MarkupKind.HEADER:
         return _Marker(found.key, found.kind, len(tag + angle))
-    role = header(found.key, after)
-    return _Marker(found.key, role.kind, len(tag + angle) + role.length)
+    length, kind = header(found.key, after)
+    return _Marker(found.key, kind, len(tag + angle) + length)

@@ -206,6 +206,7 @@ class ReplyRequest:
     """The rest of the prompt, from the first part that depends on the call (caller, clock)."""
     max_tokens: int = 300
     temperature: float | None = None
+    """0-1, like `top_p`; None = the model's own."""
     top_p: float | None = None
 
     def __post_init__(self) -> None:

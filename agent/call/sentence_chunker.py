@@ -167,7 +167,7 @@ class SentenceChunker:
         return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
-        visible = self._without_tags(word)
+        visible = _TAG.sub(lambda tag: " " if tag[1].lower() in _BLOCK_TAGS else "", word)
         is_mark = self._at_line_start and _LINE_MARK.fullmatch(visible) is not None
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
@@ -179,16 +179,13 @@ class SentenceChunker:
         is_english = self._is_english and not self._is_foreign
         cleaned = clean_word(visible, is_english=is_english)
         mark, self._mark = self._mark, SPOKEN_MARKS.get(visible, "")
-        if cleaned:
-            foreign = is_foreign(cleaned)
-            self._is_foreign = self._is_foreign if foreign is None else foreign
-            is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
-            self._last = cleaned
-            return f"{mark} {cleaned}" if is_between else cleaned
-        return cleaned
-
-    def _without_tags(self, word: str) -> str:
-        return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
+        if not cleaned:
+            return ""
+        foreign = is_foreign(cleaned)
+        self._is_foreign = self._is_foreign if foreign is None else foreign
+        is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
+        self._last = cleaned
+        return f"{mark} {cleaned}" if is_between else cleaned
 
 
 def _is_open(word: str) -> bool:
@@ -201,7 +198,16 @@ def _ends_sentence(word: str) -> bool:
 
 def clean_word(word: str, *, is_english: bool = True) -> str:
     """A word as it is said, empty if nothing of it can be; English gets words for signs."""
-    return word if _PLAIN.fullmatch(word) else _without_marks(word, is_english=is_english)
+    if _PLAIN.fullmatch(word):
+        return word
+    word = _ENTITY.sub(_entity, _ADDRESS.sub(_address, word))
+    word = _LINK_TARGET.sub("", word.replace("![", "["))
+    word = _ARROW.sub(" \u2013 ", _URL.sub(_host, word))
+    word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
+    word = _EDGE_UNDERSCORE.sub("", word.replace("][", " ").translate(_DROPPED))
+    if is_english and not is_foreign(word):
+        word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
+    return " ".join("".join(_voiced(word)).split())
 
 
 def is_foreign(word: str) -> bool | None:
@@ -212,26 +218,11 @@ def is_foreign(word: str) -> bool | None:
     return any(one > _LATIN_END for one in letters) if letters else None
 
 
-def _without_marks(word: str, *, is_english: bool) -> str:
-    word = _ADDRESS.sub(_address, word)
-    word = _ENTITY.sub(_entity, word)
-    word = _LINK_TARGET.sub("", word.replace("![", "["))
-    word = _URL.sub(_host, word)
-    word = _ARROW.sub(" \u2013 ", word)
-    word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
-    word = word.replace("][", " ").translate(_DROPPED)
-    word = _EDGE_UNDERSCORE.sub("", word)
-    if is_english and not is_foreign(word):
-        word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
-    return " ".join("".join(_voiced(word)).split())
-
-
 def _address(bracketed: re.Match[str]) -> str:
     """The text in angle brackets if it is an address, as Markdown writes links."""
     plain = bracketed[1]
-    for scheme in _SCHEMES:
-        if plain.startswith(scheme):
-            return plain.removeprefix(scheme)
+    if plain.startswith(_SCHEMES):
+        return plain.partition(":")[2]
     return plain if any(sign in plain for sign in _OF_AN_ADDRESS) else bracketed[0]
 
 

@@ -99,9 +99,8 @@ class Summarization:
         """Use an extract, or ask the model again some turns later."""
         limits, turns = self._limits, len(self._history.turns)
         if self._is_full or turns > limits.turns_without_model:
-            return self._put_in_force(
-                extract(self._history.summary, self._older, limits.summary_characters)
-            )
+            earlier, longest = self._history.summary, limits.summary_characters
+            return self._put_in_force(extract(earlier, self._older, longest))
         self._until = 0
         self._after_turns = turns + limits.kept_turns
         return []
@@ -136,9 +135,8 @@ class Summarization:
 def transcript(summary: str, facts: Iterable[Fact], limit: int) -> str:
     """What a model is to summarize; the earliest facts are left out beyond `limit` characters."""
     lines = (_line(fact, _LINE_CHARACTERS) for fact in reversed(list(facts)))
-    return "\n".join(
-        [f"Earlier summary: {summary or 'none'}", "Since then:", *_latest(lines, limit)]
-    )
+    before = f"Earlier summary: {summary or 'none'}"
+    return "\n".join([before, "Since then:", *_latest(lines, limit)])
 
 
 def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:

@@ -27,6 +27,7 @@ NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS.split())}
 NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
 """The English words for 0 to 19 and for the tens, with their values."""
 
+# BCP 47 as the relay uses it; `multi` has the same form
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 
 _HALF_ESCAPE = re.compile(
@@ -49,12 +50,8 @@ _ABBREVIATED = re.compile(
     r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
     re.IGNORECASE,
 )
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
-    )
-)
+_ENDINGS = "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru"
+_COMMON = frozenset(_ENDINGS.split())
 _WORD = re.compile(r"[\w.-]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINKS = tuple(

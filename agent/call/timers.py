@@ -48,9 +48,7 @@ class StopTimer:
     timer: Timer
 
 
-_LEADING_ON = (
-    Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS
-)  # fmt: skip
+_LEADING_ON = (Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS)
 
 
 class TimerSet:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.call.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing, ToolOutcome
@@ -41,6 +41,8 @@ _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
 _YES = frozenset({"true", "1"})
 _MINTED = re.compile(r"tool([0-9]{5})")
 
+_Accepted = tuple[Action, list[Action]]
+"""The record of a call, and what starts its run."""
 _Key = tuple[str, str]
 """A tool and its canonical arguments; these are empty if they are not a JSON object."""
 
@@ -49,7 +51,7 @@ _Key = tuple[str, str]
 class _Run:
     spec: ToolSpec
     positions: list[int]
-    awaited: set[int] = field(default_factory=set)
+    awaited: set[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,11 @@ class ToolCalls:
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
         for used in forgotten:
-            if not isinstance(used, ToolUsed) or not self._is_effect(used):
-                continue
-            self._done.clear()
-            key = _key(used.call)
-            if key[1] and used.result and not used.result.is_error:
-                self._done[key] = used.result.content
+            if isinstance(used, ToolUsed) and self._is_effect(used):
+                self._done.clear()
+                key, result = _key(used.call), used.result
+                if key[1] and result and not result.is_error:
+                    self._done[key] = result.content
 
     @property
     def is_awaited(self) -> bool:
@@ -126,8 +127,8 @@ class ToolCalls:
         starts: list[Action] = []
         for call in calls:
             self._minted += 1
-            call_id = f"tool{self._minted:05d}"
-            accepted = ToolCall(call_id, safe_name(call.name), call.arguments or "{}")
+            name, arguments = safe_name(call.name), call.arguments or "{}"
+            accepted = ToolCall(f"tool{self._minted:05d}", name, arguments)
             record, start = self._accept(reply, accepted, is_confirmed=is_confirmed)
             actions.append(record)
             starts.extend(start)
@@ -139,9 +140,7 @@ class ToolCalls:
         What the caller waits for, and what has side effects, runs again under its old identifier
         (`agent.tools.idempotency`); the rest, and what is not offered any more, is cancelled.
         """
-        open_runs = [
-            (position, used) for position, used in self._history.tool_runs() if used.result is None
-        ]
+        open_runs = [run for run in self._history.tool_runs() if run[1].result is None]
         turn, before = self._last_turn, self._history.first
         actions: list[Action] = []
         twins: dict[_Key, _Run] = {}
@@ -155,9 +154,7 @@ class ToolCalls:
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedToolCall:
         run = self._runs.pop(call_id)
-        records = [
-            self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
-        ]
+        records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
         self.has_news = self.has_news or not run.awaited
         return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
 
@@ -169,15 +166,10 @@ class ToolCalls:
             if run.spec.side_effect is SideEffect.NONE:
                 del self._runs[call_id]
                 actions.append(CancelTool(call_id))
-                actions += [
-                    self._complete(at, error_content(CANCELLED), is_error=True)
-                    for at in run.positions
-                ]
+                actions += self._complete(run.positions, error_content(CANCELLED), is_error=True)
         return actions
 
-    def _accept(
-        self, reply: int, call: ToolCall, *, is_confirmed: bool
-    ) -> tuple[Action, list[Action]]:
+    def _accept(self, reply: int, call: ToolCall, *, is_confirmed: bool) -> _Accepted:
         spec, key = self._specs.get(call.name), _key(call)
         if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
@@ -202,13 +194,12 @@ class ToolCalls:
             return self._answer(reply, call, error_content(NOT_HEARD), is_error=True)
         return self._start(reply, call, spec)
 
-    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
+    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> _Accepted:
         position = self._append(ToolUsed(reply, call))
         return self._record(position), [self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        awaited = {position} if is_awaited else set[int]()
-        self._runs[call.id] = _Run(spec, [position], awaited)
+        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
@@ -218,9 +209,8 @@ class ToolCalls:
 
     @property
     def _last_effect(self) -> tuple[int, ToolUsed] | None:
-        if self._latest < self._history.first:
-            return None
-        return self._latest, self._history.tool_run(self._latest)
+        is_known = self._latest >= self._history.first
+        return (self._latest, self._history.tool_run(self._latest)) if is_known else None
 
     def _is_answered(self, name: str) -> bool:
         asked = self._asked.get(name, NOWHERE.answered)
@@ -238,7 +228,7 @@ class ToolCalls:
         spec, call = self._specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
         if spec is None or not (is_awaited or is_lasting):
-            return [self._complete(position, error_content(CANCELLED), is_error=True)]
+            return self._complete([position], error_content(CANCELLED), is_error=True)
         twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
             start = self._run(position, call, spec, is_awaited=is_awaited)
@@ -259,23 +249,22 @@ class ToolCalls:
         if not claims_confirmation(used.call.arguments):
             self._asked[used.call.name] = position
 
-    def _join(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
+    def _join(self, reply: int, call: ToolCall, other: int) -> _Accepted:
         position = self._append(ToolUsed(reply, call))
         run = next(run for run in self._runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
         return self._record(position), []
 
-    def _answer(
-        self, reply: int, call: ToolCall, content: str, *, is_error: bool
-    ) -> tuple[Action, list[Action]]:
+    def _answer(self, reply: int, call: ToolCall, content: str, *, is_error: bool) -> _Accepted:
         result = ToolResult(call.id, content, is_error)
         return self._record(self._append(ToolUsed(reply, call, result))), []
 
-    def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
-        call = self._history.tool_run(position).call
-        self._history.complete_tool(position, ToolResult(call.id, content, is_error))
-        return self._record(position)
+    def _complete(self, positions: list[int], content: str, *, is_error: bool) -> list[Action]:
+        for at in positions:
+            call = self._history.tool_run(at).call
+            self._history.complete_tool(at, ToolResult(call.id, content, is_error))
+        return [self._record(at) for at in positions]
 
     def _record(self, position: int) -> Record:
         return Record(position, self._history[position])
@@ -319,8 +308,7 @@ def claims_confirmation(arguments: str) -> bool:
     text = canonical(arguments) or "{}"
     if "confirm" not in text.casefold():
         return False
-    given = json.loads(text)
-    claims = (value for name, value in given.items() if _CONFIRMED.search(name))
+    claims = (value for name, value in json.loads(text).items() if _CONFIRMED.search(name))
     return any(str(value).casefold() in _YES for value in claims)
 
 

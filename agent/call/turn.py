@@ -3,8 +3,8 @@
     begin -> ask -> deltas ... -> finish -> [tools -> ask ...] -> over
 
 After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
-with a tool call as text, is requested once more, then a sentence of the use case stands in: a goodbye
-when the call is about to end. A turn that is left runs nothing but tools with side effects.
+with a tool call as text, is requested once more, then a sentence of the use case stands in: a
+goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -218,8 +218,7 @@ class Turn:
             return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
         if self._config.can_hand_off or not self._may_retry:
             return TurnDecision([], Then.GIVE_UP)
-        sentence = sentences[min(self._failures - 2, len(sentences) - 1)]
-        said = self._output.say_whole(sentence)
+        said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
         return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
 

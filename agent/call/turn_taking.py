@@ -87,9 +87,8 @@ class TurnTaking:
     def delay_retry(self, limits: Limits) -> list[Action]:
         is_speaking = self._caller_is_speaking
         self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
-        if not self.is_callers:
-            return []
-        return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
+        end_of_turn_ms, is_callers = self._end_of_turn_ms, self.is_callers
+        return [self._timers.start(Timer.END_OF_TURN_DELAY, end_of_turn_ms)] if is_callers else []
 
     def begin_caller_turn(self) -> list[Action]:
         began = [] if self.is_callers else [self._input.record_beginning()]
@@ -126,9 +125,8 @@ class TurnTaking:
     def note_playing(self) -> list[Action]:
         self._output.note_playing()
         stopped = self._timers.stop(Timer.IDLE)
-        if not stopped:
-            return []
-        return [*stopped, self._timers.start(Timer.PLAYBACK, self._silent_after_ms)]
+        playing = [self._timers.start(Timer.PLAYBACK, self._silent_after_ms)] if stopped else []
+        return [*stopped, *playing]
 
     def note_played_out(self) -> Sequence[Action]:
         """The relay has stopped playing; returns no action unless the turn becomes free by that.

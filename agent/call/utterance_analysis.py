@@ -122,9 +122,8 @@ def repeats(before: str, now: str) -> bool:
 
 def _is_group(old: list[str], new: list[str]) -> bool:
     """Whether the old words are digits of a number, not the quantity the new ones begin with."""
-    if not all(word.isdigit() for word in old):
-        return False
-    return len(old) > 1 or len(new) < 2 or new[1].isdigit()
+    is_number = all(word.isdigit() for word in old)
+    return is_number and (len(old) > 1 or len(new) < 2 or new[1].isdigit())
 
 
 def questions(text: str) -> int:
@@ -158,9 +157,8 @@ def is_dictating(text: str, *, is_wanted: bool) -> bool:
     if is_wanted or len(digits) > 2:
         return bool(digits)
     is_spelled = len(digits) == 2 and all(len(each) == 1 for each in digits)
-    return is_spelled or any(
-        len(each) > 2 and not _ROUND_OR_YEAR.fullmatch(each) for each in digits
-    )
+    longer = (each for each in digits if len(each) > 2)
+    return is_spelled or any(not _ROUND_OR_YEAR.fullmatch(each) for each in longer)
 
 
 def is_whole_number(text: str) -> bool:
