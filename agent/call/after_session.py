@@ -30,8 +30,7 @@ from agent.call.resumption import ResumeCause
 
 MOST_ATTEMPTS = 15
 """Repeated requests while the table cannot be read: about 30 seconds."""
-_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
-"""Close codes of RFC 6455, section 7.4.1."""
+_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001  # close codes of RFC 6455, section 7.4.1
 
 
 class SessionStatus(StrEnum):

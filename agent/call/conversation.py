@@ -168,7 +168,7 @@ class Conversation:
     def _resume(self, resumption: Resumption) -> None:
         if resumption.language:
             self._actions.append(SwitchLanguage(resumption.language))
-            self._turn.set_language(resumption.language)
+            self._turn.language = resumption.language
         self._actions += self._tools.resume()
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
@@ -219,7 +219,7 @@ class Conversation:
             if (ending := self._lifecycle.ending) and not ending.is_revocable:
                 self._end_call(ending)
             else:
-                self._lifecycle.plan(None)
+                self._lifecycle.ending = None
                 self._actions.append(self._turn_taking.await_caller())
         elif records := self._output.cut(heard, after_ms, is_complete=True):
             self._actions += records
@@ -273,7 +273,7 @@ class Conversation:
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
-        self._lifecycle.plan(None)
+        self._lifecycle.ending = None
 
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         self._actions += self._turn.ask(choice)
@@ -293,7 +293,7 @@ class Conversation:
         effect, was_awaited = event.outcome.effect, run.was_awaited
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         if isinstance(effect, SwitchLanguage):
-            self._turn.set_language(effect.language)
+            self._turn.language = effect.language
         if not run.was_awaited:
             self._add_note(LATE_RESULT.format(run.name, event.outcome.content))
             if self._turn_taking.is_quiet:
@@ -355,7 +355,7 @@ class Conversation:
         self._actions += self._input.complete_entry()
         if mode is ev.ShutdownMode.GOODBYE and not self._lifecycle.ending:
             self._say(self._config.phrases.goodbye_stopping)
-            self._lifecycle.plan(lifecycle.STOPPED)
+            self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
     def _stop_here(self, words: str, ending: lifecycle.CallEnding) -> None:
@@ -364,7 +364,7 @@ class Conversation:
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
         self._actions += self._input.complete_entry()
-        self._lifecycle.plan(ending)
+        self._lifecycle.ending = ending
         self._say_last(words)
 
     def _end_call(self, ending: lifecycle.CallEnding) -> None:

@@ -28,8 +28,7 @@ LONGEST_TEXT = 16_000
 MOST_WORDS = 4_000
 MOST_STEPS = 25_000
 """Pairs of equal words that are compared for one report, and as many again in windows."""
-_MOST_STARTS = 16
-"""Passages a report is compared with: the latest ones."""
+_MOST_STARTS = 16  # passages a report is compared with: the latest ones
 _SLACK = 3
 _WINDOW = 32
 _WIDE = frozenset("WF")

@@ -143,6 +143,7 @@ class CallLifecycle:
         self._phase = _Phase.NEW
         self.reason = EndReason.CALLER_HANGUP
         self.ending: CallEnding | None = None
+        """The planned end; None = the call goes on."""
         self._warnings = 0
         self._language = ""
 
@@ -213,9 +214,6 @@ class CallLifecycle:
         if config.can_hand_off:
             return config.phrases.transfer, self._transfer(Handoff("technical trouble"), config)
         return config.phrases.goodbye_trouble, MODEL_FAILED
-
-    def plan(self, ending: CallEnding | None) -> None:
-        self.ending = ending
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
         self._phase = _Phase.CLOSING

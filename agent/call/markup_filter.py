@@ -25,20 +25,17 @@ from agent.call.hidden_markup import (
 )
 
 _LONGEST_TAG = 100
-_LONGEST_OBJECT = 1_000
-"""Characters of a JSON object after which it is no tool call."""
+_LONGEST_OBJECT = 1_000  # characters of a JSON object after which it is no tool call
 _BARS = "|\uff5c\u2016"
 _PLAIN_BARS = str.maketrans({"\uff5c": "|", "\u2016": "|", "\u2581": "_", " ": None})
 
 _ANALYSIS = "analysis"
-_COMMENT_END = "-->"
-"""Outside of a comment this is an arrow."""
+_COMMENT_END = "-->"  # outside of a comment this is an arrow
 _FIXED = (
     "<!--", _COMMENT_END, "<<SYS>>", "<</SYS>>", "◁think▷", "◁/think▷",
     "assistantfinal", "assistantcommentary", "assistantanalysis",
 )  # fmt: skip
-_LONGER = ("functions.", _ANALYSIS)
-"""Markers only with what follows them."""
+_LONGER = ("functions.", _ANALYSIS)  # markers only with what follows them
 _BEGINNINGS = frozenset(word[:size] for word in (*_FIXED, *_LONGER) for size in range(1, len(word)))
 _MAY_BEGIN = re.compile(
     r"[<\[{`]|"
@@ -73,8 +70,7 @@ class _Marker:
 
 
 _CALL = _Marker("", MarkupKind.CALL, 1)
-_MORE = _Marker("", MarkupKind.TOKEN, 0)
-"""More text is needed to decide."""
+_MORE = _Marker("", MarkupKind.TOKEN, 0)  # more text is needed to decide
 
 
 class MarkupFilter:

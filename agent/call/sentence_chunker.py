@@ -102,12 +102,10 @@ class SentenceChunker:
         return self._say(self._filter.feed(text))
 
     def _say(self, text: str) -> str:
-        said: list[str] = []
-        text, start = self._word + text, 0
+        said, text, start = list[str](), self._word + text, 0
         while (end := self._word_end(text, start)) is not None:
-            mark = text[end[0] : end[1]]
-            joint = " " if mark else ""
-            self._take(text[start : end[0]], is_line_end=mark in {"\n", "\r"}, joint=joint)
+            word, mark = text[start : end[0]], text[end[0] : end[1]]
+            self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
             start, self._searched = end[1], 0
             if self._is_piece(is_line_end=mark == "\n"):
                 said.append(self.flush())

@@ -41,10 +41,8 @@ _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
 _YES = frozenset({"true", "1"})
 _MINTED = re.compile(r"tool([0-9]{5})")
 
-_Accepted = tuple[Action, list[Action]]
-"""The record of a call, and what starts its run."""
-_Key = tuple[str, str]
-"""A tool and its canonical arguments; these are empty if they are not a JSON object."""
+_Accepted = tuple[Action, list[Action]]  # the record of a call, and what starts its run
+_Key = tuple[str, str]  # a tool and its canonical arguments, empty if not a JSON object
 
 
 @dataclass(slots=True)

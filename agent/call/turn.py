@@ -81,7 +81,8 @@ class Turn:
         self._timers = timers
         self.fillers = FillerPolicy(config.phrases, config.limits)
         self._config = config
-        self._language = config.language
+        self.language = config.language
+        """Of the caller, BCP 47."""
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
         self._failures = 0
         self._may_retry = True
@@ -95,9 +96,6 @@ class Turn:
         self._config = config
         self._tools.set_specs(config.tools)
         self.fillers.set_phrases(config.phrases)
-
-    def set_language(self, language: str) -> None:
-        self._language = language
 
     def is_current(self, reply: int) -> bool:
         return self._reply.is_active and reply == self._reply.number
@@ -131,7 +129,7 @@ class Turn:
         self._tools.mark_news_read()
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        number = self._reply.start(choice, self._language)
+        number = self._reply.start(choice, self.language)
         return [
             *self._timers.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
@@ -147,7 +145,7 @@ class Turn:
     def add_delta(self, delta: str) -> list[Action]:
         """Say what is complete of the reply; the rest waits for the end of its clause."""
         said = self._say(self._reply.feed(delta))
-        if not self._reply.is_pending:
+        if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
         if self._timers.is_running(Timer.FLUSH):
             return said
@@ -162,7 +160,7 @@ class Turn:
         """The reply has failed; its words that were not said are lost."""
         phrases = self._config.phrases
         sorry = phrases.lost_thread if self._output.is_open else phrases.apology
-        self._reply.fail()
+        self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
             self._failures += 1
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
@@ -200,13 +198,13 @@ class Turn:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
-        if self._reply.has_spoken and not self._reply.has_call:
+        if self._reply.has_spoken and not self._reply.chunker.has_call:
             self._failures, self._may_retry = 0, True
             return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
         self._has_retried = True
-        noted = [self.add_note(CALL_AS_TEXT)] if self._reply.has_call else []
+        noted = [self.add_note(CALL_AS_TEXT)] if self._reply.chunker.has_call else []
         return TurnDecision([*noted, *self.ask(self._reply.choice)])
 
     def _after_failure(self, sorry: str) -> TurnDecision:
@@ -275,39 +273,28 @@ class Reply:
         self.is_active = False
         self.choice: ToolChoice = Choice.AUTO
         self.has_spoken = False
-        self._chunker = SentenceChunker()
-
-    @property
-    def is_pending(self) -> bool:
-        return self._chunker.is_pending
-
-    @property
-    def has_call(self) -> bool:
-        return self._chunker.has_call
+        self.chunker = SentenceChunker()
 
     def start(self, choice: ToolChoice, language: str = "") -> int:
         self.number += 1
         self.is_active = True
         self.choice = choice
         self.has_spoken = False
-        self._chunker = SentenceChunker(language)
+        self.chunker = SentenceChunker(language)
         return self.number
 
     def feed(self, delta: str) -> str:
-        return self._given(self._chunker.feed(delta))
+        return self._given(self.chunker.feed(delta))
 
     def flush(self) -> str:
-        return self._given(self._chunker.flush())
+        return self._given(self.chunker.flush())
 
     def finish(self, stop: StopReason) -> str:
         """Complete the reply; returns its last words, none of a blocked one."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""
-        return self._given(self._chunker.finish(is_cut_short=stop is StopReason.LENGTH))
-
-    def fail(self) -> None:
-        self.is_active = False
+        return self._given(self.chunker.finish(is_cut_short=stop is StopReason.LENGTH))
 
     def cancel(self) -> list[Action]:
         if not self.is_active:

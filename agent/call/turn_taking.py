@@ -27,8 +27,7 @@ from agent.call.utterance_analysis import (
     wants_number,
 )
 
-_PAUSE_MS = 1_000
-"""Between the estimated end of playback and what follows: the voice may be slower."""
+_PAUSE_MS = 1_000  # after the estimated end of playback: the voice may be slower
 LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
 LONGEST_END_OF_TURN_MS = 5_000

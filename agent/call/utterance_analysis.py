@@ -18,8 +18,7 @@ _ACKNOWLEDGEMENTS = frozenset({
     "right", "yeah", "yeah yeah", "yep", "yes", "sure", "i see", "got it", "alright", "all right",
     "good", "great",
 })  # fmt: skip
-_LONGEST_REQUEST = 2_000
-"""Characters at the end that are searched for a request: about two minutes of speech."""
+_LONGEST_REQUEST = 2_000  # characters at the end: about two minutes of speech
 _QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
 _WAITING = re.compile(
     r"\b(?:please )?(?:(?:give me|wait|just|hold on|bear with me|it will take)(?: for)? )?"
