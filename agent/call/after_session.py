@@ -121,7 +121,6 @@ class AskAgain:
 NextStep = CallOver | HangUpCall | Apologize | Reconnect | Transfer | AskAgain
 
 GIVE_UP = Transfer(HandoffData(ReasonCode.LIVE_AGENT, "technical trouble"), Apologize())
-"""For a call that cannot be reconnected."""
 
 _AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
     TransferOutcome.COMPLETED: HangUpCall(),

@@ -27,9 +27,7 @@ class AgentOutput:
         self._played = ""
         """What the relay reports as played of the audible speech."""
         self.has_spoken = False
-        self._is_reported_on = False
-        self._is_playing = False
-        self._has_later_utterance = False
+        self._is_reported_on = self._is_playing = self._has_later_utterance = False
 
     @property
     def is_open(self) -> bool:
@@ -106,10 +104,7 @@ class AgentOutput:
             self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
-        """Cut the audible speech to what was heard; nothing is audible after that.
-
-        `is_complete`: the agent had nothing to add, so speech heard to its end is not marked.
-        """
+        """Cut to what was heard, then nothing is audible; `is_complete`: the agent had no more."""
         self._is_playing = False
         positions, sent, rate = tuple(self._audible), self.audible_text, self._characters_per_second
         end = max(

@@ -81,10 +81,7 @@ class _Alignment(SequenceMatcher[str]):
 def heard_until(
     sent: str, reported: str, *, after_ms: int | None = None, characters_per_second: int = 15
 ) -> int:
-    """The position in `sent` up to which it was heard, at the end of a word.
-
-    `after_ms` is used with the speaking rate only when the report does not fit.
-    """
+    """The end of the last word that was heard; `after_ms` counts if the report does not fit."""
     words = _forms(sent[:LONGEST_TEXT])
     report = _forms(reported[: min(2 * len(sent) + 100, LONGEST_TEXT)])
     if not words or not report:

@@ -100,10 +100,7 @@ _F = TypeVar("_F", AgentSaid, ToolUsed)
 
 @dataclass(frozen=True, slots=True)
 class CallerBegan:
-    """The caller has begun to speak, and the words have not come yet.
-
-    Recorded at the position of the next fact, which replaces it; no part of a history.
-    """
+    """The caller has begun to speak: at the place of the next fact, which replaces it."""
 
 
 Recorded = Fact | CallerBegan

@@ -29,15 +29,10 @@ QUIET = "quiet"
 """Reason of a `SERVER_DRAIN` when neither side spoke."""
 LARGEST = 2_000
 """Bytes of the whole text; the relay's limit is not published."""
-_REASON = 300
-_SUMMARY = 800
-_LANGUAGE = 40
-_SLOTS = 700
-_SLOT_NAME = 60
-_SLOT_VALUE = 150
+_REASON, _SUMMARY, _LANGUAGE, _SLOTS = 300, 800, 40, 700
+_SLOT_NAME, _SLOT_VALUE = 60, 150
 _BETWEEN_SLOTS = len('"": "", ')
-_LAST_UTTERANCES = 3
-_LAST_CHARACTERS = 250
+_LAST_UTTERANCES, _LAST_CHARACTERS = 3, 250
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 

@@ -78,16 +78,9 @@ class MarkupFilter:
 
     def __init__(self) -> None:
         self.has_call = False
-        self._held = ""
-        self._at = 0
-        self._no_call_until = 0
-        self._before = ""
-        self._opening = ""
-        self._depth = 0
-        self._is_of_others = False
-        self._has_begun = False
-        self._is_gap = False
-        self._last_said = ""
+        self._held = self._before = self._opening = self._last_said = ""
+        self._at = self._no_call_until = self._depth = 0
+        self._is_of_others = self._has_begun = self._is_gap = False
 
     def feed(self, text: str) -> str:
         return self._read(text, is_whole=False)

@@ -79,16 +79,12 @@ class SentenceChunker:
 
     def __init__(self, language: str = "") -> None:
         self._is_english = language.lower().partition("-")[0] in {"", "en"}
-        self._is_foreign = False
-        self._word = ""
+        self._word = self._last = self._mark = ""
         self._searched = 0
-        self._last = ""
-        self._mark = ""
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self._has_begun = False
-        self._has_words = False
+        self._is_foreign = self._has_begun = self._has_words = False
 
     @property
     def has_call(self) -> bool:

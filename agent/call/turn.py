@@ -84,12 +84,11 @@ class Turn:
         self.language = config.language
         """Of the caller, BCP 47."""
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
-        self._failures = 0
+        self._failures = self._round = 0
         self._may_retry = True
         self._broken_off: int | None = None
         self._asked_at: int | None = None
         """Length of the history when the model was first asked in this turn."""
-        self._round = 0
         self._has_retried = False
 
     def set_config(self, config: CallConfig) -> None:

@@ -50,13 +50,11 @@ class TurnTaking:
         self._fillers = fillers
         self._lifecycle = lifecycle
         self._timers = timers
-        self.is_callers = False
+        self.is_callers = self._caller_is_speaking = False
         self._end_of_turn_ms = 0
-        self._caller_is_speaking = False
 
     @property
     def is_quiet(self) -> bool:
-        """Whether neither side speaks and nothing runs."""
         return self._timers.is_running(Timer.IDLE) and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
@@ -109,8 +107,7 @@ class TurnTaking:
         began: list[Action] = self.begin_caller_turn()
         if self._lifecycle.end_is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
-        is_speaking = self._caller_is_speaking
-        delay_ms = LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms
+        delay_ms = LONGEST_END_OF_TURN_MS if self._caller_is_speaking else self._end_of_turn_ms
         return [
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
