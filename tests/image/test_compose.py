@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.dynamodb import free_port
 from tests.image.container import ROOT, VARIABLES, order, phoning, run, until_ready, variable
-from tests.observability.promtool import promtool
+from tests.observability.prometheus import promtool
 
 
 @asynccontextmanager

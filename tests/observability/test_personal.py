@@ -44,7 +44,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
 
 
 @pytest.mark.usefixtures("plain_logging")
-async def test_request_nobody_can_read_is_a_line_without_its_bytes(
+async def test_unreadable_request_is_a_line_without_its_bytes(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By default aiohttp logs the header over several lines with a traceback."""
@@ -67,7 +67,7 @@ async def test_request_nobody_can_read_is_a_line_without_its_bytes(
 
 
 class _FaultyStore(MemoryStore):
-    """Fails as soon as it is told to; with anything, for a boundary has to bear that."""
+    """Fails once `fault` is set, with any error of the service."""
 
     def __init__(self) -> None:
         super().__init__()
