@@ -25,12 +25,12 @@ GOOD_FIT = 0.6
 """Share of the reported words that must be in the sent text."""
 LONGEST_TEXT = 16_000
 """Characters of each text that are compared: more than 15 minutes of speech."""
-MOST_WORDS = 4_000
+MOST_WORDS = 4_000  # without spaces each character counts as one
 MOST_STEPS = 25_000
 """Pairs of equal words that are compared for one report, and as many again in windows."""
 _MOST_STARTS = 16  # passages a report is compared with: the latest ones
 _SLACK = 3
-_WINDOW = 32
+_WINDOW = 32  # words of a long report that are aligned at a time
 _WIDE = frozenset("WF")
 _LETTERS_OF_A_WIDE_CHARACTER = 3
 _UNSPACED = (

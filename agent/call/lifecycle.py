@@ -32,7 +32,7 @@ LARGEST = 2_000
 _REASON, _SUMMARY, _LANGUAGE, _SLOTS = 300, 800, 40, 700
 _SLOT_NAME, _SLOT_VALUE = 60, 150
 _BETWEEN_SLOTS = len('"": "", ')
-_LAST_UTTERANCES, _LAST_CHARACTERS = 3, 250
+_LAST_UTTERANCES, _LAST_CHARACTERS = 3, 250  # in place of a summary
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 

@@ -52,11 +52,11 @@ answered, with identifiers and totals. Say what was taken back.
 
 Write short plain sentences, at most 250 words in all, without a heading or any remark of yours."""
 SUMMARY_TOKENS = 600
-LONGEST_SUMMARY = 6_000
-_PART = 1_000
+LONGEST_SUMMARY = 6_000  # characters of an answer that are read
+_PART = 1_000  # characters that are cleaned at a time
 NOTHING = "Nothing was said that matters."
-_LINE_CHARACTERS = 2_000
-_ITEM_CHARACTERS = 200
+_LINE_CHARACTERS = 2_000  # of one fact in a request
+_ITEM_CHARACTERS = 200  # of one fact in an extract
 _BRACKETS = str.maketrans("[]", "()")
 
 

@@ -35,10 +35,10 @@ NOT_ANSWERED = (
     "Not done: the caller has not answered since you called this without a confirmation. Say what"
     " is to be confirmed, ask, and wait for the answer before you call this again."
 )
-LONGEST_ARGUMENTS = 64_000
-_DEEPEST = 32
+LONGEST_ARGUMENTS = 64_000  # characters
+_DEEPEST = 32  # levels of objects and lists in arguments
 _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
-_YES = frozenset({"true", "1"})
+_YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.executor`)
 _MINTED = re.compile(r"tool([0-9]{5})")
 
 _Accepted = tuple[Action, list[Action]]  # the record of a call, and what starts its run
@@ -69,11 +69,11 @@ class ToolCalls:
         self._specs = specs
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
-        self._latest = NOWHERE.answered
+        self._latest = NOWHERE.answered  # position of the last call with side effects
         self._asked: dict[str, int] = {}
         """Position of the last call of each tool without a confirmation; may be forgotten."""
-        self._done: dict[_Key, str] = {}
-        self._answered = NOWHERE.answered
+        self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
+        self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
         """Whether a result came that no turn waited for, and the model was not asked since."""
         for position, used in history.tool_runs():

@@ -86,7 +86,7 @@ class Turn:
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
         self._failures = self._round = 0
         self._may_retry = True
-        self._broken_off: int | None = None
+        self._broken_off: int | None = None  # position of speech that the model did not finish
         self._asked_at: int | None = None
         """Length of the history when the model was first asked in this turn."""
         self._has_retried = False

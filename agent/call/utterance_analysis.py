@@ -69,13 +69,13 @@ _DIGITS = {word: str(value) for value, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
 _SEVERAL = frozenset({"double", "triple"})
-_LONGEST_NUMBER = 200
-_WHOLE_NUMBER = 10
+_LONGEST_NUMBER = 200  # characters at the end that are searched
+_WHOLE_NUMBER = 10  # digits
 _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _NUMBER_WANTED = re.compile(
     r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
 )
-_SHORTEST_BEGINNING = 3
+_SHORTEST_BEGINNING = 3  # letters of a word that was cut; fewer are a word of their own
 
 
 def has_words(text: str) -> bool:
