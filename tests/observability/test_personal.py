@@ -15,8 +15,7 @@ from agent.ports import Item
 from agent.store.sqlite import SqliteStore
 from benchmarks.planted import found, plant
 from tests.fakes import MemoryStore
-from tests.servers import heard_out, serving, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.client import call_fields
 
 _CALLS = 50

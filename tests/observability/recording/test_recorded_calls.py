@@ -17,8 +17,7 @@ from agent.ports import Item
 from agent.settings import Settings
 from tests.fakes import MemoryStore
 from tests.http.test_resume import new_line
-from tests.servers import Server, serving, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import Server, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
