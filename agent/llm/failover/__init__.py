@@ -125,8 +125,10 @@ class FailoverModel:
             if step is None:
                 raise raced[-1].error
             candidate = step.candidate
-            counted = "agent_llm_retries_total" if step.is_retry else "agent_llm_fallbacks_total"
-            self._count(counted, model=candidate.model.name)
+            if step.is_retry:
+                self._count("agent_llm_retries_total", model=candidate.model.name)
+            else:
+                self._count("agent_llm_fallbacks_total", model=candidate.model.name)
             if step.is_pause_due:
                 await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
 
