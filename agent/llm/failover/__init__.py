@@ -20,9 +20,8 @@
 5. A piece without text only shows that a stream has not stalled (a role, a thought, a part of a
    call's arguments). Such pieces are not given out.
 
-A race has a `TaskGroup` of its own that ends before the reply is read on, and the stream of the
-winner passes from the task of the race to the reader: no adapter may hold a task group or a timeout
-across a `yield`. All streams are closed by the `finally` of `reply`.
+The stream of the winner passes from the task of its race to the reader: no adapter may hold a task
+group or a timeout across a `yield`. All streams are closed by the `finally` of `reply`.
 
 A single model that never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s.
 The last model is waited for longer, once, if its server may have to load it.

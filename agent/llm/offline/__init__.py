@@ -4,11 +4,9 @@ It replaces a language model in a terminal, in tests and under load. It understa
 lists (`agent.llm.offline.script`), and says so if it does not understand.
 
 - It keeps no state: what the caller wants, the last question and the results of tools are read from
-  the messages of each request. Of an interrupted question the end is not in the messages, so a
-  "yes" after it confirms nothing.
+  the messages of each request. A "yes" after an interrupted question confirms nothing.
 - It returns an empty summary, and `agent.call.summarization` makes an extract instead.
-
-Rejected: replaying recorded replies. They fit one conversation only, and call no tools.
+- Rejected: replaying recorded replies. They fit one conversation only, and call no tools.
 """
 
 from __future__ import annotations
@@ -145,7 +143,6 @@ class State:
     called: dict[str, bool] = field(default_factory=dict)
     """Tools that succeeded, or still run."""
     begins: bool = True
-    """The agent has said nothing yet."""
     asked: str = ""
     """The question that the caller heard last, to its end."""
     heard: str = ""

@@ -153,11 +153,9 @@ _Value = OfflineMenuItem | Topping | str | int
 class _Mention:
     start: int
     end: int
-    kind: str
-    """`item`, `size`, `topping`, `quantity`, or a key of `OfflineMenu.words`."""
+    kind: str  # `item`, `size`, `topping`, `quantity`, or a key of `OfflineMenu.words`
     value: _Value
-    topping: Topping | None = None
-    """The other meaning of an item's name."""
+    topping: Topping | None = None  # the other meaning of an item's name
 
 
 class OrderReader:

@@ -5,7 +5,7 @@ which all phrases of a script are matched against: lower case, no punctuation, o
 words, numbers in digits ("fifteen hundred" is `1500`, "the third" is `the 3rd`), `am` and `pm` as
 separate words.
 
-Every function accepts any text. If a caller corrects themselves, the last mention counts.
+Every function accepts any text, and the last mention counts.
 """
 
 from __future__ import annotations

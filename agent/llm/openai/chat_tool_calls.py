@@ -12,8 +12,7 @@ missing, repeated or new in each fragment, names are repeated or come in pieces.
 
 Arguments are one JSON text in parts. Servers also send an object in place of text, `null` or `{}`
 before the arguments, JSON inside a JSON string, an object in a list, or all arguments so far with
-each fragment. Arguments that stay unreadable are given out unchanged: the conversation asks the
-model again.
+each fragment. Unreadable arguments are given out: the conversation asks the model again.
 """
 
 from __future__ import annotations
