@@ -177,7 +177,7 @@ class _IdleConnections:
     def add(self, now: float) -> None:
         self._since.append(now)
 
-    def take(self) -> None:
+    async def take(self, _session: object, _context: object, _params: object) -> None:
         if self._since:
             self._since.popleft()
 
@@ -211,11 +211,7 @@ def _http_session(limit: int, limits: TimeLimits, idle: _IdleConnections) -> aio
         socket_factory=_socket_with_keepalive,
     )
     reuse = aiohttp.TraceConfig()
-
-    async def take(_session: object, _context: object, _params: object) -> None:
-        idle.take()
-
-    reuse.on_connection_reuseconn.append(take)
+    reuse.on_connection_reuseconn.append(idle.take)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

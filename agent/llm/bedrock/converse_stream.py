@@ -257,5 +257,5 @@ def _decoded(payload: bytes) -> _Event:
 
 
 def _is_repeated(call: _Call, start: _ToolUse) -> bool:
-    same = bool(start.toolUseId) and (start.toolUseId, start.name or "") == (call.id, call.name)
-    return same and not call.is_closed
+    is_same = (start.toolUseId, start.name or "") == (call.id, call.name)
+    return bool(start.toolUseId) and is_same and not call.is_closed
