@@ -12,8 +12,7 @@ import sys
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
-_SECONDS = 2.0
-"""Limit for connecting, and for each part of the answer."""
+_SECONDS = 2.0  # limit for connecting, and for each part of the answer
 _OWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound)
 """The address to ask a service that listens on every address."""
 

@@ -47,8 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 128 + signal.SIGINT
     except AgentError as error:
         print(error, file=sys.stderr)
-        fault: int = asked.status_of_fault
-        return fault
+        return int(asked.status_of_fault)
     return status
 
 
@@ -143,9 +142,8 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _serve(asked: argparse.Namespace) -> int:
     settings = Settings.read(os.environ)
-    configure_logging(
-        settings.log_level, log_format_for(settings), with_personal=settings.log_personal_data
-    )
+    log_format, with_personal = log_format_for(settings), settings.log_personal_data
+    configure_logging(settings.log_level, log_format, with_personal=with_personal)
     if asked.seed and not settings.table_name and not settings.store_path.exists():
         await _make_file(settings)
     await serve.serve(settings)
@@ -158,8 +156,7 @@ async def _make_file(settings: Settings) -> None:
     draft.unlink(missing_ok=True)
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
     try:
-        now = datetime.now(settings.time_zone)
-        await seed.seed(store, CONFIGURATION, SPECS, now=now)
+        await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
     finally:
         await store.close()
     draft.replace(settings.store_path)
@@ -225,7 +222,6 @@ async def _seed(asked: argparse.Namespace) -> int:
 
 
 def _fault_of_change(asked: argparse.Namespace) -> str:
-    """The fault in the combination of options of `seed`, or an empty text."""
     if asked.canary is not None and not 0 <= asked.canary <= 99:
         return "--canary: must be 1 to 99, or 0 to end it"
     if asked.create_table and asked.dry_run:
@@ -247,13 +243,9 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
             return await seed.roll_back(versions, asked.to, SPECS)
         if asked.canary is not None:
             return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
+        use_case, dry_run = asked.use_case, asked.dry_run
         return await seed.seed(
-            store,
-            CONFIGURATION,
-            SPECS,
-            now=now,
-            use_case=asked.use_case,
-            dry_run=asked.dry_run,
+            store, CONFIGURATION, SPECS, now=now, use_case=use_case, dry_run=dry_run
         )
 
 
@@ -263,8 +255,7 @@ async def _check(asked: argparse.Namespace) -> int:
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
     configure_logging("error", "console")
-    specs, faults = dict(SPECS), list[str]()
-    usable = usable_everywhere
+    specs, faults, usable = dict(SPECS), list[str](), usable_everywhere
     try:
         settings = Settings.read(os.environ)
         app.prices_of(settings)
@@ -288,7 +279,6 @@ async def _check(asked: argparse.Namespace) -> int:
 async def _table_faults(
     specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
 ) -> list[str]:
-    """The faults in the table, or why it cannot be read."""
     try:
         settings = _quiet_settings()
         async with app.open_calls(settings, makes_table=False) as (_, store, _):
@@ -299,9 +289,8 @@ async def _table_faults(
 
 async def _show(asked: argparse.Namespace) -> int:
     async with app.open_calls(_quiet_settings(), makes_table=False) as (_, store, _):
-        columns = recorded_calls.output_columns()
         text = await recorded_calls.shown(
-            store, asked.call, for_machines=asked.json, columns=columns
+            store, asked.call, for_machines=asked.json, columns=recorded_calls.output_columns()
         )
     if text is None:
         print(f"{asked.call}: there is no such call", file=sys.stderr)
@@ -313,18 +302,14 @@ async def _show(asked: argparse.Namespace) -> int:
 async def _replay(asked: argparse.Namespace) -> int:
     settings = _quiet_settings(with_mcp=asked.now)
     async with app.open_calls(settings, makes_table=False) as (calls, _, _):
-        report = await recorded_calls.replayed(
-            *(settings, calls.resources, asked.call),
-            with_today=asked.now,
-            columns=recorded_calls.output_columns(),
-        )
+        columns, call = recorded_calls.output_columns(), (settings, calls.resources, asked.call)
+        report = await recorded_calls.replayed(*call, with_today=asked.now, columns=columns)
     has_record = report.status != recorded_calls.NO_RECORD
     print(report.text, file=sys.stdout if has_record else sys.stderr)
     return report.status
 
 
 def _quiet_settings(*, with_mcp: bool = False) -> Settings:
-    """The settings of a command that prints its results and logs errors only."""
     settings = Settings.read(os.environ)
     configure_logging("error", "console")
     return settings if with_mcp else replace(settings, mcp_config="")

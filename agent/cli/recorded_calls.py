@@ -28,7 +28,7 @@ DIFFERENT = 1
 NO_RECORD = 2
 """There is no record, or it cannot be used."""
 NOT_TRIED = 3
-"""Exit status for a fault of the settings, the table or the use case."""
+"""A fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
 
 
@@ -50,11 +50,7 @@ def output_columns() -> int:
 async def shown(
     store: Store, call_sid: str, *, for_machines: bool = False, columns: int = COLUMNS
 ) -> str | None:
-    """A call as text of so many columns, or as JSON; `None` if there is no such call.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
+    """A call as text of so many columns, or as JSON; `None` if there is no such call."""
     call = await read_transcript(store, call_sid)
     if call is None:
         return None
@@ -69,18 +65,9 @@ async def replayed(
     with_today: bool = False,
     columns: int = COLUMNS,
 ) -> ReplayReport:
-    """Play a recorded call again.
+    """Play a recorded call again; `with_today` with the use case that is in the table now.
 
-    Args:
-        settings: For the use case of today.
-        resources: For the record, and the use case of today.
-        call_sid: The call.
-        with_today: Begin with the use case in the table instead of the recorded one.
-        columns: Width of the text.
-
-    Raises:
-        UseCaseError: Its use case does not exist any more.
-        StoreError: The table cannot be reached.
+    Raises `UseCaseError` if its use case does not exist any more.
     """
     try:
         lines = await read_record(resources.store, call_sid)
@@ -89,15 +76,13 @@ async def replayed(
         return ReplayReport(fault, NO_RECORD)
     if not lines:
         return ReplayReport(f"{call_sid}: there is no record of this call", NO_RECORD)
-    now = await _today(settings, resources, lines[0]) if with_today else None
+    now = None
+    if with_today:
+        setups = CallSetup(settings, resources.store, resources.tool_registry, time)
+        now = await today(setups, lines[0].beginning, settings.model_identifier)
     outcome = replay(lines, now)
     text = [*_changed(lines, now, columns), *_incomplete(lines), *report(outcome, columns)]
     return ReplayReport(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
-
-
-async def _today(settings: Settings, resources: Resources, first: RecordedConnection) -> Today:
-    setups = CallSetup(settings, resources.store, resources.tool_registry, time)
-    return await today(setups, first.beginning, settings.model_identifier)
 
 
 def _changed(lines: list[RecordedConnection], now: Today | None, columns: int) -> list[str]:

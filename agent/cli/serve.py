@@ -55,9 +55,8 @@ async def serve(settings: Settings) -> None:
 async def _settled() -> AsyncIterator[None]:
     """Exclude what was made at the start from garbage collection.
 
-    CPython collects its oldest generation when a quarter of it is new. Each connection of aiohttp
-    leaves a few dozen objects in cycles; they would pile up for half an hour behind the imported
-    modules, and the collection would take long because it visits those too.
+    Else the cycles that connections of aiohttp leave pile up until they are a quarter of the oldest
+    generation, and the long collection visits the imported modules too.
     """
     gc.collect()
     gc.freeze()
@@ -74,26 +73,23 @@ async def _leave(
     seconds: float,
 ) -> None:
     """Drain the calls stage by stage until none is left; another signal ends them at once."""
+    active = calls.active_calls
     stages = [
         (ShutdownMode.WHEN_QUIET, seconds * AT_ONCE_SHARE),
         (ShutdownMode.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
     ]
-    if first is signal.SIGINT:
-        stages = []
-    for departure, limit in stages:
-        log.info(
-            "service.draining", calls=calls.active_calls.count, departure=departure, seconds=limit
-        )
-        calls.active_calls.drain(departure)
-        if await _is_interrupted(calls, signals, limit) or not calls.active_calls.count:
+    for departure, limit in [] if first is signal.SIGINT else stages:
+        log.info("service.draining", calls=active.count, departure=departure, seconds=limit)
+        active.drain(departure)
+        if await _is_interrupted(calls, signals, limit) or not active.count:
             break
-    if calls.active_calls.count:
-        log.info("service.ending_calls", calls=calls.active_calls.count)
-        calls.active_calls.drain(ShutdownMode.GOODBYE)
+    if active.count:
+        log.info("service.ending_calls", calls=active.count)
+        active.drain(ShutdownMode.GOODBYE)
         await _is_interrupted(calls, signals, GOODBYE_SECONDS)
-    calls.active_calls.is_draining = True
-    if calls.active_calls.count:
-        log.warning("service.calls_cut", calls=calls.active_calls.count)
+    active.is_draining = True
+    if active.count:
+        log.warning("service.calls_cut", calls=active.count)
 
 
 async def _is_interrupted(

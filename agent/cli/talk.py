@@ -41,12 +41,7 @@ _VERIFIED = "TN-Validation-Passed-A"
 
 
 class TerminalTransport:
-    """`ports.Transport` on a terminal.
-
-    Args:
-        write: Shows a few characters.
-        characters_per_second: Speaking pace; 0 = all at once.
-    """
+    """`ports.Transport` on a terminal; 0 characters per second = all at once."""
 
     def __init__(
         self, write: Callable[[str], object], characters_per_second: float = CHARACTERS_PER_SECOND
@@ -121,22 +116,18 @@ class TerminalTransport:
         """Stop speaking; what has appeared was heard. The end of the call stays in the queue."""
         if not self._is_speaking:
             return
-        waiting = [self._unspoken.get_nowait() for _ in range(self._unspoken.qsize())]
-        for action in waiting:
+        for action in [self._unspoken.get_nowait() for _ in range(self._unspoken.qsize())]:
             if isinstance(action, EndCall):
                 self._unspoken.put_nowait(action)
         self._events.put_nowait(CallerInterrupted(self._shown))
-        self._shown = ""
-        self._is_speaking = False
+        self._shown, self._is_speaking = "", False
 
     def _write(self, text: str) -> None:
-        """Show text without control characters."""
         self._show_text(printable(text))
 
     async def _show(self, text: str) -> None:
         if text and not self._is_speaking:
-            self._is_speaking = True
-            self._shown = ""
+            self._shown, self._is_speaking = "", True
             self._write("\nagent: ")
             self._events.put_nowait(PlaybackReported(Playback.AGENT_ON))
         for character in text:
@@ -156,14 +147,7 @@ class TerminalTransport:
 async def talk(
     calls: CallManager, line: TerminalTransport, typed: AsyncGenerator[str, None], caller: str
 ) -> EndReason:
-    """Run one call.
-
-    Args:
-        calls: Sets the call up and runs it.
-        line: The terminal.
-        typed: Typed lines; the call ends after the last.
-        caller: E.164 number or `client:identity` to call from; empty = unknown.
-    """
+    """Run one call, which ends after the last typed line; an empty caller is unknown."""
     call_sid = f"CA{secrets.token_hex(16)}"
     fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _VERIFIED}
     prepared = await calls.prepare(fields)
@@ -187,9 +171,7 @@ async def keyboard() -> AsyncGenerator[str, None]:
     """The lines of standard input, without blocking the event loop; closes it at the end."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (sys.stdin.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        for (
-            typed
-        ) in sys.stdin:  # a file: the event loop cannot watch it, and reading does not block
+        for typed in sys.stdin:  # a file: nothing to watch, and reading does not block
             yield typed
         return
     loop = asyncio.get_running_loop()

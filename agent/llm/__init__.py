@@ -9,13 +9,8 @@ The identifier of a use case wins over that of the process, also where the proce
 - The client of a scheme is opened, and its libraries are imported, at start for the identifiers of
   the process, so that a wrong one stops the start; else when a use case first names it. One task
   opens and closes all clients: a context must be left in the task that entered it.
-- A server named by `OPENAI_BASE_URL` may load a model at its first request. Models of the process
-  are loaded at start.
-- All models but the offline one, which cannot fail, are wrapped in `agent.llm.failover` with the
-  fallbacks of the process. A fallback gets the settings of the use case, with its guardrail but
-  without the options of a family of models.
-- The offline model of a use case without a script says that it has no lines; as a fallback it is
-  left out, as an apology serves callers better.
+- A fallback gets the settings of the use case, with its guardrail but without the options of a
+  family of models. Offline without a script is no fallback: an apology serves callers better.
 """
 
 from __future__ import annotations
@@ -58,16 +53,13 @@ class ModelOptions:
     """The settings of the process for its models."""
 
     identifier: str = "offline:"
-    """For use cases that name none."""
     fallbacks: tuple[str, ...] = ()
-    """Identifiers, tried in order when a model fails."""
     openai_api_key: str = ""
     openai_base_url: str = ""
     max_calls: int = 100
     limits: TimeLimits = field(default_factory=TimeLimits)
     count: Count = uncounted
     may_hedge: Callable[[], bool] = lambda: True
-    """Whether the load of the process allows a second request now."""
 
 
 _MakeModel = Callable[[ModelSettings, str], LanguageModel]
@@ -115,9 +107,7 @@ _SCHEMES: Mapping[str, Callable[[ModelOptions], AbstractAsyncContextManager[_Mak
 async def open_models(options: ModelOptions) -> AsyncIterator[OpenModel]:
     """The models of this process; their connections are closed on exit.
 
-    Raises:
-        UseCaseError: An identifier of the process has an unknown scheme.
-        ModelError: A scheme of the process cannot be opened, as without a region.
+    Raises `UseCaseError` for an unknown scheme, and `ModelError` for one that cannot be opened.
     """
     models = _Models(options)
     try:
@@ -131,16 +121,14 @@ async def open_models(options: ModelOptions) -> AsyncIterator[OpenModel]:
 
 def _scheme_of(identifier: str) -> str:
     scheme, colon, _ = identifier.partition(":")
-    if not colon or scheme not in _SCHEMES:
-        if colon and scheme != "arn" and scheme.isalpha():
-            raise UseCaseError(f"llmModel: {identifier!r} has an unknown scheme")
-        return _BEDROCK
-    return scheme
+    if colon and scheme in _SCHEMES:
+        return scheme
+    if colon and scheme != "arn" and scheme.isalpha():
+        raise UseCaseError(f"llmModel: {identifier!r} has an unknown scheme")
+    return _BEDROCK
 
 
 class _Models:
-    """What all models of the process share: clients, circuits, hedge budget and their tasks."""
-
     def __init__(self, options: ModelOptions) -> None:
         self._options = options
         self._budget = HedgeBudget(is_allowed=options.may_hedge)
@@ -169,7 +157,7 @@ class _Models:
         if scheme not in self._makers:
             self._makers[scheme] = asyncio.get_running_loop().create_future()
             self._wanted.put_nowait(scheme)
-        opened = self._makers[scheme]
+        opened = self._makers[scheme]  # `_own_clients` may remove it
         ends: set[asyncio.Future[Any]] = {opened, self._owner}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._owner.done():
@@ -177,19 +165,16 @@ class _Models:
         opened.result()
 
     def load(self, identifier: str) -> None:
-        """Load a model in the background if its server loads models."""
         if self._may_load(identifier):
             model = self._made(ModelSettings(identifier), "")
             self._candidate(identifier, model).circuit.wake()
 
     async def close(self) -> None:
-        tasks = [self._owner, *self._probes]
-        for task in tasks:
+        for task in (tasks := [self._owner, *self._probes]):
             task.cancel()
         await asyncio.wait(tasks)
 
     async def _own_clients(self) -> None:
-        """Open clients on demand until cancelled, then close all."""
         async with AsyncExitStack() as stack:
             while True:
                 scheme = await self._wanted.get()
@@ -206,12 +191,11 @@ class _Models:
         if _scheme_of(settings.identifier) == _OFFLINE:
             return self._made(settings, script or NO_SCRIPT)
         candidates = [self._candidate(settings.identifier, self._made(settings, script))]
+        common = replace(settings, additional="", latency="", service_tier="")
         for identifier in self._options.fallbacks:
             if identifier == settings.identifier:
                 continue
-            other = replace(
-                settings, identifier=identifier, additional="", latency="", service_tier=""
-            )
+            other = replace(common, identifier=identifier)
             try:
                 candidates.append(self._candidate(identifier, self._made(other, script)))
             except UseCaseError as error:
@@ -226,11 +210,9 @@ class _Models:
 
     def _candidate(self, identifier: str, model: LanguageModel) -> Candidate:
         if identifier not in self._circuits:
+            may_load = self._may_load(identifier)
             circuit = ModelCircuit(
-                identifier,
-                self._options.count,
-                self._options.limits,
-                may_load=self._may_load(identifier),
+                identifier, self._options.count, self._options.limits, may_load=may_load
             )
             self._circuits[identifier] = circuit
             self._probes.append(asyncio.create_task(circuit.probe(model), name="model probe"))

@@ -33,14 +33,12 @@ OptionLabel = Literal[
     "additional", "cache", "latency", "max_tokens", "metadata", "result_status", "service_tier",
     "stream_options", "temperature", "tool_choice", "top_p",
 ]  # fmt: skip
-"""Kinds of options, as a label of the metric."""
+"""A label of the metric."""
 
 WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
 FORCED = "In this answer you must call the tool {} first, before any words."
 """Instructions in place of a tool choice that a model does not accept."""
-
 MOST_REPAIRS = 8
-"""Most repetitions of a request for refused options."""
 
 _WORDINGS: tuple[tuple[ReplyFault | None, tuple[str, ...]], ...] = (
     (ReplyFault.TOO_LONG, (
@@ -85,11 +83,9 @@ _REFUSES = re.compile(
 _WORD = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*", re.IGNORECASE)
 _TEXTS = frozenset({"message", "msg", "detail", "error", "raw", "Message"})
 _POINTERS = frozenset({"param", "loc"})
-_QUOTES = frozenset({"input", "ctx"})
-"""Fields in which a validator quotes the request."""
+_QUOTES = frozenset({"input", "ctx"})  # fields in which a validator quotes the request
 _DEEPEST = 6
-_LONGEST = 4_000
-"""Characters of a refusal that are read."""
+_LONGEST = 4_000  # characters of a refusal that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,6 @@ class Option:
     """A part of a request that a model may refuse and can answer without."""
 
     key: str
-    """Identifies what is not sent again."""
     label: OptionLabel
     spellings: tuple[str, ...]
     """Its names in refusals; case, `_`, `-` and spaces do not count."""
@@ -127,12 +122,9 @@ def known_fault(text: str) -> ReplyFault | None:
 
 def fault_of(text: str) -> ReplyFault:
     """The fault of a refusal that is not about an option."""
-    if fault := known_fault(text):
-        return fault
     plain = text[:_LONGEST].lower()
-    if _CANNOT.search(plain) and _OF_THE_MODEL.search(plain):
-        return ReplyFault.DENIED
-    return ReplyFault.REFUSED
+    is_denied = _CANNOT.search(plain) and _OF_THE_MODEL.search(plain)
+    return known_fault(text) or (ReplyFault.DENIED if is_denied else ReplyFault.REFUSED)
 
 
 def refused_option(refusal: Refusal, sent: Iterable[Option]) -> Option | None:
@@ -147,30 +139,18 @@ def refused_option(refusal: Refusal, sent: Iterable[Option]) -> Option | None:
 
 
 class LearnedOptions:
-    """The options that the models of this process have refused.
-
-    Args:
-        count: For each refused option, once.
-    """
+    """The options that the models of this process have refused."""
 
     def __init__(self, count: Count = uncounted) -> None:
         self._count = count
         self._refused: dict[str, frozenset[str]] = {}
 
     def of(self, model: str) -> frozenset[str]:
-        """The keys of the options that a model has refused."""
         return self._refused.get(model, frozenset())
 
     def learn(self, model: str, refusal: Refusal | None, sent: Iterable[Option]) -> bool:
-        """Remember the refused option; whether there is one, so that the request is to be repeated.
-
-        Args:
-            model: Identifier.
-            refusal: None = the request failed for another reason.
-            sent: The options of the request.
-        """
-        option = refused_option(refusal, sent) if refusal is not None else None
-        if refusal is None or option is None:
+        """Remember the refused option; whether there is one, so that the request is repeated."""
+        if refusal is None or (option := refused_option(refusal, sent)) is None:
             return False
         known = self.of(model)
         if option.key not in known:  # a concurrent call may have learned it

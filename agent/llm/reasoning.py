@@ -2,10 +2,9 @@
 
 The template of some models begins the thoughts itself, so a reply has only their end
 (https://github.com/vllm-project/vllm/issues/13125), when the thoughts have been spoken already.
-`ReasoningFilter` holds back the text of such a model until that end. Such a model has a known name
-(`hidden_markup.STARTS_THINKING`), or has done so in this process. The rules:
+`ReasoningFilter` gives out the text of such a model as pieces without text until that end. Such a
+model has a known name (`hidden_markup.STARTS_THINKING`), or has done so in this process.
 
-- Text that is held back is given out as a piece without text.
 - Nothing is held back once a server gives thoughts in a field of their own.
 - A reply that ends without `</think>` was an answer and is given out whole; it was a thought if it
   calls tools or the token limit has cut it.
@@ -42,7 +41,6 @@ class ReasoningHabits:
         self._may_think, self._without_end = True, 0
 
     def note_answer(self) -> None:
-        """A reply was held back and had no thoughts."""
         self._without_end += 1
 
 
@@ -112,12 +110,10 @@ class _FilteredReply:
         return seen[end.end() :]
 
     def _watch(self, text: str) -> None:
-        """Learn that the model writes a lone end of thoughts."""
         seen = self._tail + text
-        if OPENING.search(seen):
-            self._is_watching = False
-        elif LONE_END.search(seen):
-            self._is_watching = False
+        is_opened, is_ended = OPENING.search(seen), LONE_END.search(seen)
+        self._is_watching = not (is_opened or is_ended)
+        if is_ended and not is_opened:
             self._habits.note_end()
         self._tail = seen[-LONGEST_LONE_END:]
 

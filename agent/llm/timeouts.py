@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 KEEP_ALIVE_SECONDS = 120.0
-"""An idle connection is kept for so long; NAT gateways forget one after 350 s."""
+"""Of an idle connection; NAT gateways forget one after 350 s."""
 WARM_SECONDS = 60.0
 """A connection counts as warm for so long after its last use."""
 
@@ -46,8 +45,7 @@ class StreamDeadline:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._waiting: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        """Cancellations requested by others before the wait."""
+        self._cancelling = 0  # cancellations requested by others before the wait
         self._is_late = False
 
     def at(self, deadline: float) -> Self:
@@ -72,10 +70,7 @@ class StreamDeadline:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         task, self._waiting = self._waiting, None
         if not self._is_late or task is None:

@@ -2,12 +2,10 @@
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 
-- A reply is one request. It is repeated only without an option that the model refuses
-  (`agent.llm.option_repair`). A refusal inside the stream is remembered and raised as
+- A refusal of an option inside the stream is remembered (`agent.llm.option_repair`) and raised as
   `UNAVAILABLE`, so that `agent.llm.failover` asks again.
 - The reply is complete at `Stopped`. The rest of the stream is read for the usage and so that the
   connection can be reused; errors in it are ignored.
-- `agent.llm.failover` limits the waits for a stream; here only connecting has a limit.
 """
 
 from __future__ import annotations
@@ -36,13 +34,7 @@ _OK = 200
 
 
 class BedrockModel:
-    """`ports.LanguageModel` over ConverseStream.
-
-    Args:
-        identifier: Model id, inference profile, or ARN of one.
-        settings: Bedrock's own options of the use case, validated.
-        client: Shared by all models; outlives them.
-    """
+    """`ports.LanguageModel` over ConverseStream; the identifier is an id, a profile or an ARN."""
 
     def __init__(self, identifier: str, settings: ModelSettings, client: BedrockClient) -> None:
         self._identifier = identifier
@@ -74,7 +66,6 @@ class BedrockModel:
     async def _accepted(
         self, request: ReplyRequest
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Json]]:
-        """The response to a request and the body that was sent, repaired until it is accepted."""
         for repair in range(MOST_REPAIRS + 1):
             refused = self._learned.of(self._identifier)
             body = body_of(request, self._family, self._settings, refused)
@@ -92,7 +83,6 @@ class BedrockModel:
 
     @contextmanager
     def _errors_until_complete(self, decoder: ConverseDecoder, body: Json) -> Iterator[None]:
-        """Raise errors of the stream as `ModelError`, unless the message was complete."""
         try:
             with network_errors():
                 yield

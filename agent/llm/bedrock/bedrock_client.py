@@ -1,17 +1,12 @@
 """Credentials, endpoint and connections to Bedrock, one set for each process.
 
 aioboto3 finds credentials, region and endpoint. The request is signed with botocore's signer and
-sent on one `aiohttp.ClientSession`: measured, that takes little more than half the CPU of a turn
-through the SDK's client and keeps its latency under load. `tests/llm/test_bedrock_client.py`
-compares the requests with those of the SDK. Nothing here repeats a request.
+sent on one `aiohttp.ClientSession`, with little more than half the CPU of the SDK's client.
 
-- A stream that is left early has its connection closed at once: nothing else stops the model. A
-  stream that is read to its end returns its connection to the pool.
+- A stream that is left early has its connection closed at once: nothing else stops the model.
 - `warm` opens a connection with an unsigned `GET /`, which Bedrock refuses and does not charge.
-  aiohttp cannot connect without a request; to use the connector's internals was rejected, as they
-  change.
-- Credentials are renewed in the background: the SDK renews them 15 minutes before they expire. A
-  turn uses the current ones and never waits for them.
+  Rejected: connecting without a request by the internals of aiohttp's connector, as they change.
+- Credentials are renewed in the background, so that no turn waits for them.
 """
 
 from __future__ import annotations
@@ -31,13 +26,8 @@ import aiohttp
 import structlog
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped] # ships no types
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # likewise
-from botocore.credentials import (  # type: ignore[import-untyped] # likewise
-    ReadOnlyCredentials,
-)
-from botocore.exceptions import (  # type: ignore[import-untyped] # likewise
-    BotoCoreError,
-    ClientError,
-)
+from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-untyped] # likewise
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped] # likewise
 from botocore.httpsession import get_cert_path  # type: ignore[import-untyped] # likewise
 from yarl import URL
 
@@ -89,20 +79,15 @@ class BedrockClient:
         limits: TimeLimits = _DEFAULT_LIMITS,
         count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
-        """A client; its connections are closed on exit.
+        """A client; its connections, twice `max_calls` (0 = no limit), are closed on exit.
 
-        Args:
-            max_calls: The limit of connections is twice as many; 0 = no limit.
-            region: Empty = `AWS_REGION`, `AWS_DEFAULT_REGION`, or that of the profile.
-            limits: Used for connecting.
-            count: For options that models refuse.
-
-        Raises:
-            ModelError: There is no region, or the AWS configuration cannot be read.
+        Raises `ModelError` if there is no region, or the AWS configuration cannot be read.
         """
-        with _configuration_errors():
+        try:
             session = aioboto3.Session()
             place = await _resolved(session, region or os.environ.get("AWS_REGION"))
+        except (BotoCoreError, ValueError) as error:  # its text names settings only
+            raise ModelError(ReplyFault.DENIED, f"AWS configuration: {error}") from error
         credentials = _Credentials(session)
         await credentials.renew()
         idle, learned = _IdleConnections(), LearnedOptions(count)
@@ -123,25 +108,15 @@ class BedrockClient:
 
     @asynccontextmanager
     async def converse(self, model_id: str, body: Json) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to one request; on exit its connection is closed unless it was read out.
-
-        Args:
-            model_id: Id or ARN.
-            body: See `converse_request`.
-
-        Raises:
-            ModelError: There is no response.
-        """
+        """The response to one request; on exit its connection is closed unless it was read out."""
         url = f"{self.endpoint}/model/{quote(model_id, safe='-._~')}/converse-stream"
         written = json.dumps(body).encode()
         request = AWSRequest("POST", url, {"Content-Type": "application/json"}, written)
         SigV4Auth(self._credentials.current(), "bedrock", self.region).add_auth(request)
         with network_errors():
+            target, headers = URL(url, encoded=True), dict(request.headers)
             response = await self._http.post(
-                URL(url, encoded=True),
-                data=written,
-                headers=dict(request.headers),
-                allow_redirects=False,
+                target, data=written, headers=headers, allow_redirects=False
             )
         try:
             yield response
@@ -168,8 +143,6 @@ class BedrockClient:
 
 
 class _Credentials:
-    """Credentials of the SDK, available without waiting."""
-
     def __init__(self, session: aioboto3.Session) -> None:
         self._session = session
         self._frozen: ReadOnlyCredentials | None = None
@@ -204,7 +177,7 @@ class _IdleConnections:
     def add(self, now: float) -> None:
         self._since.append(now)
 
-    def take(self) -> None:
+    async def take(self, _session: object, _context: object, _params: object) -> None:
         if self._since:
             self._since.popleft()
 
@@ -229,28 +202,21 @@ async def _resolved(session: aioboto3.Session, region: str | None) -> tuple[str,
 
 
 def _http_session(limit: int, limits: TimeLimits, idle: _IdleConnections) -> aiohttp.ClientSession:
+    authorities = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
         ttl_dns_cache=_DNS_SECONDS,
-        ssl=ssl.create_default_context(
-            cafile=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
-        ),
+        ssl=ssl.create_default_context(cafile=authorities),
         socket_factory=_socket_with_keepalive,
     )
     reuse = aiohttp.TraceConfig()
-
-    async def take(_session: object, _context: object, _params: object) -> None:
-        idle.take()
-
-    reuse.on_connection_reuseconn.append(take)
+    reuse.on_connection_reuseconn.append(idle.take)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
-        timeout=aiohttp.ClientTimeout(
-            total=None, connect=limits.connect, sock_connect=limits.connect
-        ),
+        timeout=aiohttp.ClientTimeout(None, connect=limits.connect, sock_connect=limits.connect),
         auto_decompress=False,
         trace_configs=[reuse],
     )
@@ -278,12 +244,3 @@ def network_errors() -> Iterator[None]:
         raise ModelError(ReplyFault.TIMEOUT, type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:
         raise ModelError(ReplyFault.UNAVAILABLE, type(error).__name__) from error
-
-
-@contextmanager
-def _configuration_errors() -> Iterator[None]:
-    """Raise an unusable AWS configuration as `ModelError`; its text names settings only."""
-    try:
-        yield
-    except (BotoCoreError, ValueError) as error:
-        raise ModelError(ReplyFault.DENIED, f"AWS configuration: {error}") from error

@@ -2,8 +2,7 @@
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 
-Error messages may quote the caller, so a `ModelError` has only Bedrock's kind of exception and the
-status. The message decides where one kind stands for several faults: `ValidationException` (see
+The message decides where one kind stands for several faults: `ValidationException` (see
 `agent.llm.option_repair`), and throttling by a daily quota.
 """
 
@@ -51,20 +50,17 @@ class BedrockError:
     kind: str
     """As `ThrottlingException`; may be empty."""
     message: str
-    """May be personal."""
     status: int = 0
     """Of HTTP; 0 = inside a stream."""
 
     @property
     def fault(self) -> ReplyFault:
-        """What it means for a call."""
         kind = _short(self.kind)
         if kind == "validation" or (not kind and self.status in _VALIDATION_STATUSES):
             return fault_of(self.message)
         if kind in _KINDS:
             return _KINDS[kind]
-        is_client_error = 400 <= self.status < 500
-        default = ReplyFault.REFUSED if is_client_error else ReplyFault.UNAVAILABLE
+        default = ReplyFault.REFUSED if 400 <= self.status < 500 else ReplyFault.UNAVAILABLE
         return FAULTS_BY_STATUS.get(self.status, default)
 
     @property
@@ -79,7 +75,7 @@ class BedrockError:
         return Refusal(self.message) if is_of_request or is_of_caching else None
 
     def model_error(self) -> ModelError:
-        """The error to raise; has no word of the message."""
+        """The error to raise; without the message, which may be personal."""
         place = f"HTTP {self.status}" if self.status else "in the stream"
         is_daily = self.fault is ReplyFault.THROTTLED and "per day" in self.message.lower()
         daily = ", daily quota" if is_daily else ""
@@ -87,13 +83,7 @@ class BedrockError:
 
 
 def parse_error(kind_header: str, body: bytes, status: int = 0) -> BedrockError:
-    """Read an error.
-
-    Args:
-        kind_header: `x-amzn-errortype` of HTTP or `:exception-type` of a stream; may be empty.
-        body: JSON, or whatever a proxy wrote.
-        status: Of HTTP; 0 = inside a stream.
-    """
+    """Read an error; its kind is `x-amzn-errortype` of HTTP or `:exception-type` of a stream."""
     try:
         read = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, RecursionError):

@@ -6,19 +6,15 @@ Converse is one form for all models, but each family refuses parts of it. The fa
 the identifier; an unknown one, as of an application inference profile, gets the smallest common
 set.
 
-- The stable parts come first, for the prompt cache: tools, static instructions, the context of this
-  call, messages. Cache points follow the tools, the static instructions and the last two messages
-  of the caller; the earlier of these is where the previous request put its last one. Four are the
-  most that Bedrock allows.
+- The stable parts come first, for the prompt cache. Cache points follow the tools, the static
+  instructions and the last two messages of the caller; the earlier of these is where the previous
+  request put its last one. Four are the most that Bedrock allows.
 - Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks. So
   the tools stay and an instruction forbids them. An instruction also forces a tool where the family
   cannot be forced.
 - With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
   whole history each time, and one bad turn would block the rest of the call.
-- Options that a model has refused are left out (`agent.llm.option_repair`). A guardrail is not
-  such an option: a use case that has one is not answered without it.
-- History and identifiers of tool calls need no change: `agent.call.history` keeps to what all
-  providers accept.
+- A guardrail is no option to leave out: a use case that has one is not answered without it.
 """
 
 from __future__ import annotations
@@ -55,12 +51,10 @@ class ModelFamily:
     """What a family of models accepts in a request."""
 
     result_status: bool = False
-    """Tool results may carry a `status`."""
     named_choice: bool = False
     """One tool can be forced by its name; for Nova, see
     https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
-    """One message may have tool results and text."""
     greedy_tools: bool = False
     """Writes tool calls reliably only at temperature 0."""
     caches_prompt: bool = False
@@ -123,14 +117,7 @@ def body_of(
     settings: ModelSettings,
     refused: frozenset[str] = frozenset(),
 ) -> Json:
-    """The body of a request.
-
-    Args:
-        request: Has the sampling options too.
-        family: What the model accepts.
-        settings: Bedrock's own options of the use case.
-        refused: Keys of `options_of` to leave out.
-    """
+    """The body of a request; `refused` has keys of `options_of` to leave out."""
     family = _without(family, refused)
     given: Json = json.loads(settings.additional) if settings.additional else {}
     additional = {name: value for name, value in given.items() if _ADDED + name not in refused}
@@ -174,12 +161,11 @@ def _has(body: Json, key: str, *, has_point: bool) -> bool:
             for message in body["messages"]
             for block in message["content"]
         )
-    parts: Iterable[Json] = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
+    parts = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
     return any(key in part for part in parts)
 
 
 def _keys_within(value: object) -> Iterator[str]:
-    """The names in a value at any depth, without common ones."""
     if isinstance(value, dict):
         for name, each in value.items():
             if name not in _COMMON_NAMES:
@@ -188,7 +174,6 @@ def _keys_within(value: object) -> Iterator[str]:
 
 
 def _without(family: ModelFamily, refused: frozenset[str]) -> ModelFamily:
-    """The family without what one of its models has refused."""
     if "cachePoint" in refused:
         family = replace(family, caches_prompt=False, caches_tools=False)
     if "toolChoice" in refused:
@@ -221,7 +206,6 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
 
 
 def _instruction(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> str:
-    """A tool choice that Bedrock does not offer, in words."""
     match request.choice:
         case Choice.NONE if has_tools:
             return WORDS_ONLY
@@ -245,17 +229,12 @@ def _tool_config(
 
 @lru_cache(maxsize=256)
 def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
-    """Tools in Bedrock's form; cached, as all turns of a use case have the same."""
-    return tuple(
-        {
-            "toolSpec": {
-                "name": tool.name,
-                "description": tool.description or tool.name,
-                "inputSchema": {"json": json.loads(tool.parameters)},
-            }
-        }
-        for tool in tools
-    )
+    def spec(tool: ToolSpec) -> Json:
+        schema = {"json": json.loads(tool.parameters)}
+        named = {"name": tool.name, "description": tool.description or tool.name}
+        return {"toolSpec": {**named, "inputSchema": schema}}
+
+    return tuple(map(spec, tools))
 
 
 def _tools_called(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
@@ -269,11 +248,11 @@ def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: b
     guarded = _latest_words(messages) if is_guarded else None
     written = [
         {
-            "role": _ROLES[message.role],
-            "content": [_block(part, family, guarded) for part in message.parts],
+            "role": _ROLES[each.role],
+            "content": [_block(part, family, guarded) for part in each.parts],
         }
         for mixed in messages
-        for message in ((mixed,) if family.text_beside_results else results_apart(mixed))
+        for each in ((mixed,) if family.text_beside_results else results_apart(mixed))
     ]
     if family.caches_prompt:
         _add_cache_points(written, family)
@@ -312,11 +291,8 @@ def _guardrail(guardrail: str) -> Json:
     identifier, _, version = guardrail.rpartition(":")
     if not identifier:
         return {}
-    return {
-        "guardrailIdentifier": identifier,
-        "guardrailVersion": version,
-        "streamProcessingMode": "async",
-    }
+    named = {"guardrailIdentifier": identifier, "guardrailVersion": version}
+    return {**named, "streamProcessingMode": "async"}
 
 
 def _thinks(additional: Json) -> bool:

@@ -6,11 +6,10 @@ botocore's `EventStreamBuffer` reads frames and checksums. msgspec reads their p
 in `:event-type`: botocore's own parser costs several times as much, and drops what its pinned model
 does not know yet.
 
-- Parts belong to the block with their index; several tool calls may have any indexes. Where blocks
-  share an index or have none, a part belongs to the call that began last. Calls that cannot be run
-  (without a name, or parts without a beginning) are counted in `unusable`.
-- Events without text (starts, reasoning, citations, unknown ones, parts of a call) become a
-  `TextPiece` without text: it shows `agent.llm.failover` that the stream has not stalled.
+- Parts belong to the block with their index. Where blocks share an index or have none, a part
+  belongs to the call that began last.
+- Events without text (starts, reasoning, citations, parts of a call) become a `TextPiece` without
+  text: it shows `agent.llm.failover` that the stream has not stalled.
 - Tool calls are given out at the end of the message: only the stop reason shows whether the last
   one is whole, as Bedrock also closes the block of a call that `maxTokens` has cut.
 - The usage is given out once, after `Stopped`, wherever it comes. Other events after `messageStop`,
@@ -60,8 +59,6 @@ class _Tokens(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """The payload of any event."""
-
     contentBlockIndex: int | None = None
     start: _Content | None = None
     delta: _Content | None = None
@@ -115,25 +112,20 @@ class ConverseDecoder:
     def __init__(self) -> None:
         self._buffer = EventStreamBuffer()
         self._calls: list[_Call] = []
-        self._by_index: dict[int | None, _Call] = {}
-        """The call that began last at each index."""
+        self._by_index: dict[int | None, _Call] = {}  # the call that began last at each index
         self._latest: _Call | None = None
         """The call of the latest part; None if that part was of another kind."""
         self._text = CharacterJoiner()
         self._has_text = False
         self._usage: Usage | None = None
         self._has_given_usage = False
-        self.unusable = 0
-        """Number of calls, or parts of calls, that cannot be run."""
-        self.is_complete = False
-        """The message has ended; only its usage may follow."""
+        self.unusable = 0  # number of calls, or parts of calls, that cannot be run
+        self.is_complete = False  # the message has ended; only its usage may follow
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
         """The pieces that more bytes complete; they may be cut anywhere.
 
-        Raises:
-            ModelError: They cannot be decoded, or the model's context window is full.
-            StreamedError: Bedrock reports an error.
+        Raises `ModelError` for unreadable ones and a full context window, and `StreamedError`.
         """
         self._buffer.add_data(data)
         try:
@@ -171,12 +163,11 @@ class ConverseDecoder:
         if start is None:
             self._latest = None
             return
-        call = self._by_index.get(block.contentBlockIndex)
-        if call is None or not _is_repeated(call, start):
-            call = _Call(start.toolUseId or "", start.name or "")
-            self._calls.append(call)
-            self._by_index[block.contentBlockIndex] = call
-        self._latest = call
+        self._latest = self._by_index.get(block.contentBlockIndex)
+        if self._latest is None or not _is_repeated(self._latest, start):
+            self._latest = _Call(start.toolUseId or "", start.name or "")
+            self._calls.append(self._latest)
+            self._by_index[block.contentBlockIndex] = self._latest
 
     def _add(self, block: _Event) -> TextPiece:
         delta = block.delta
@@ -200,7 +191,6 @@ class ConverseDecoder:
         return TextPiece(self._text.add(delta.text))
 
     def _continued(self, index: int | None) -> _Call | None:
-        """The call that a part with this index belongs to."""
         call = self._by_index.get(index)
         if (call is None or call.is_closed) and self._calls and not self._calls[-1].is_closed:
             return self._calls[-1]
@@ -219,7 +209,6 @@ class ConverseDecoder:
             yield self._usage
 
     def _consistent(self, reason: StopReason | None, *, has_calls: bool) -> StopReason:
-        """A reason that fits the content of the message."""
         if reason in (StopReason.END, None) and has_calls:
             return StopReason.TOOLS
         if has_calls or reason in _WITHOUT_CALLS:
@@ -230,7 +219,6 @@ class ConverseDecoder:
         return reason or StopReason.UNKNOWN
 
     def _whole_calls(self, reason: StopReason | None) -> list[ToolCall]:
-        """The calls that can be run; without the one that the token limit has cut."""
         named = [call for call in self._calls if call.name]
         self.unusable += len(self._calls) - len(named)
         return [
@@ -241,9 +229,8 @@ class ConverseDecoder:
 
     def _is_uncut(self, call: _Call) -> bool:
         """Whether the token limit has not cut this call; it can only cut the latest part."""
-        is_over = call.is_closed or not call.arguments
-        is_object = json_object(call.arguments) is not None
-        return is_object or (is_over and call is not self._latest)
+        is_over = (call.is_closed or not call.arguments) and call is not self._latest
+        return is_over or json_object(call.arguments) is not None
 
     def _count(self, counts: _Tokens | None) -> Iterator[Usage]:
         if counts is None or self._has_given_usage:
@@ -270,6 +257,5 @@ def _decoded(payload: bytes) -> _Event:
 
 
 def _is_repeated(call: _Call, start: _ToolUse) -> bool:
-    """Whether the start of an open block was sent twice."""
-    same = bool(start.toolUseId) and (start.toolUseId, start.name or "") == (call.id, call.name)
-    return same and not call.is_closed
+    is_same = (start.toolUseId, start.name or "") == (call.id, call.name)
+    return bool(start.toolUseId) and is_same and not call.is_closed

@@ -20,13 +20,11 @@
 5. A piece without text only shows that a stream has not stalled (a role, a thought, a part of a
    call's arguments). Such pieces are not given out.
 
-A race has a `TaskGroup` of its own that ends before the reply is read on, and the stream of the
-winner passes from the task of the race to the reader: no adapter may hold a task group or a timeout
-across a `yield`. All streams are closed by the `finally` of `reply`.
+The stream of the winner passes from the task of its race to the reader: no adapter may hold a task
+group or a timeout across a `yield`. All streams are closed by the `finally` of `reply`.
 
-By default the caller hears a filler after 3 s without text and then every 5 s. A single model that
-never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s. The last model is
-waited for longer, once, if its server may have to load it.
+A single model that never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s.
+The last model is waited for longer, once, if its server may have to load it.
 """
 
 from __future__ import annotations
@@ -56,24 +54,17 @@ _THROTTLED_SECONDS = (0.1, 0.3)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may answer, and its circuit."""
+    """A model that may answer."""
 
     model: LanguageModel
     circuit: ModelCircuit
 
 
 class FailoverModel:
-    """`ports.LanguageModel` that answers if any of its models can.
+    """`ports.LanguageModel` over candidates in the order of preference; at least one.
 
     The usage of a reply has the name of the model that answered. The last error is raised if none
     did.
-
-    Args:
-        candidates: In the order of preference; at least one. The first gives the name.
-        budget: Of the process.
-        count: For retries, fallbacks, hedges and errors that the caller does not notice.
-        limits: Time limits of each model.
-        chance: Spreads the retries of many calls.
     """
 
     def __init__(
@@ -119,7 +110,6 @@ class FailoverModel:
                 await attempt.close()
 
     async def _winner(self, request: ReplyRequest, attempts: list[_Attempt]) -> _Attempt:
-        """The attempt that gives text or a call."""
         route = _Route(self._available())
         self._budget.earn()
         candidate = route.take()
@@ -146,13 +136,8 @@ class FailoverModel:
         return closed or self._candidates
 
     async def _race(
-        self,
-        candidate: Candidate,
-        request: ReplyRequest,
-        route: _Route,
-        attempts: list[_Attempt],
+        self, candidate: Candidate, request: ReplyRequest, route: _Route, attempts: list[_Attempt]
     ) -> _Attempt | list[_Failure]:
-        """Ask a model, and a second one if it is late: the first that answers, or all failures."""
         racing: dict[asyncio.Task[ModelError | None], _Attempt] = {}
         failures: list[_Failure] = []
 
@@ -199,12 +184,8 @@ class FailoverModel:
         candidate.circuit.failed(error.fault)
         if error.fault is ReplyFault.THROTTLED:
             self._budget.pause()
-        log.warning(
-            "llm.request_failed",
-            model=candidate.model.name,
-            fault=error.fault,
-            pii_detail=str(error),
-        )
+        name, detail = candidate.model.name, str(error)
+        log.warning("llm.request_failed", model=name, fault=error.fault, pii_detail=detail)
 
     def _count_failures(self, failures: Iterable[_Failure]) -> None:
         """Count errors that the caller does not notice; the session counts an error it gets."""
@@ -221,29 +202,22 @@ class _Failure:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The next request of a reply."""
-
     candidate: Candidate
     is_retry: bool = False
     is_pause_due: bool = False
 
 
 class _Route:
-    """The order of one reply through the models."""
-
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self._unasked = list(candidates)
         self._may_retry = True
         self.may_hedge = True
-        """No hedge was started yet."""
 
     @property
     def has_more(self) -> bool:
-        """Whether there is a model that was not asked."""
         return bool(self._unasked)
 
     def take(self) -> Candidate:
-        """The next model that was not asked; there must be one."""
         return self._unasked.pop(0)
 
     def take_hedge(self, candidate: Candidate) -> Candidate:
@@ -253,10 +227,10 @@ class _Route:
 
     def after(self, failures: Iterable[_Failure]) -> _Step | None:
         """The step after a race in which all failed; None = there is none."""
-        steps = (self._after(each.candidate, each.error.fault) for each in failures)
-        return next((step for step in steps if step is not None), None)
+        return next(filter(None, map(self._after, failures)), None)
 
-    def _after(self, candidate: Candidate, fault: ReplyFault) -> _Step | None:
+    def _after(self, failure: _Failure) -> _Step | None:
+        candidate, fault = failure.candidate, failure.error.fault
         if fault in _RETRIED_AT_ONCE and self._may_retry:
             self._may_retry = False
             return _Step(candidate, is_retry=True)
@@ -269,23 +243,12 @@ class _Route:
 
 
 class _Attempt:
-    """One request to one model, from its start to its end.
-
-    Args:
-        candidate: The model.
-        request: As it is sent.
-        limits: Time limits.
-        may_load: Whether to wait longer for a cold model.
-    """
-
     def __init__(
         self, candidate: Candidate, request: ReplyRequest, limits: TimeLimits, *, may_load: bool
     ) -> None:
         self.candidate = candidate
-        self.is_silent = True
-        """The stream has neither begun nor ended."""
-        self.first: ReplyPiece | None = None
-        """The first text, call or end."""
+        self.is_silent = True  # the stream has neither begun nor ended
+        self.first: ReplyPiece | None = None  # the first text, call or end
         self._limits = limits
         self._may_load = may_load
         self._started = asyncio.get_running_loop().time()
@@ -334,10 +297,9 @@ class _Attempt:
         limit = longest if self._may_load else self._limits.first_event
         while (piece := await self._read(limit)) is not None:
             if self.is_silent:
-                self.is_silent = False
+                self.is_silent, limit = False, self._limits.gap
                 now = asyncio.get_running_loop().time()
                 self.candidate.circuit.stream_began(now - self._started)
-                limit = self._limits.gap
             if _is_answer(piece):
                 return piece
         raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
@@ -351,11 +313,6 @@ class _Attempt:
 
 
 def _is_answer(piece: ReplyPiece) -> bool:
-    """Whether a piece is text, a call or the end of a reply."""
-    match piece:
-        case TextPiece(text):
-            return bool(text.strip())
-        case ToolCall() | Stopped():
-            return True
-        case _:
-            return False
+    if isinstance(piece, TextPiece):
+        return bool(piece.text.strip())
+    return isinstance(piece, ToolCall | Stopped)

@@ -4,10 +4,9 @@ One `ModelCircuit` for each identifier and one `HedgeBudget` are shared by all c
 need not repeat what another one has found out.
 
 **Circuit breaker.** It opens when at least half of the recent requests failed or came late, or at
-once when the model cannot be used (`DENIED`). While it is open the model is left out if another one
-is there. It closes when a probe is answered: a request of one word in the background, as a live
-call must not pay for it. `warm` was rejected as a probe: a throttled or broken model accepts
-connections. Faults of the request (`REFUSED`, `TOO_LONG`) do not count.
+once when the model cannot be used (`DENIED`); faults of the request do not count. While it is open
+the model is left out if another one is there. It closes when a probe is answered, a request of one
+word in the background. Rejected: `warm` as the probe, as a broken model accepts connections.
 
 **Hedges.** A second request is due when the first is later than 95 % of recent ones, within 0.8-1.5
 s. Only streams that began are measured: stalls would otherwise raise the limit that finds them. The
@@ -53,34 +52,23 @@ _PROBE = ReplyRequest(
 )
 _NO_TOOL = ToolSpec("Nothing", "Does nothing.", '{"type":"object","properties":{}}')
 
-_SLOW_SHARE = 0.8
-"""A first event later than this share of its time limit counts as a failure."""
+_SLOW_SHARE = 0.8  # a first event later than this share of its time limit counts as a failure
 _WINDOW_SECONDS = 60.0
 _WINDOW_REQUESTS = 20
-_FEWEST_REQUESTS = 6
-"""The circuit does not open for fewer recent requests."""
+_FEWEST_REQUESTS = 6  # the circuit does not open for fewer recent requests
 _FAILED_SHARE = 0.5
 _PROBE_SECONDS = 5.0
 _PROBE_DENIED_SECONDS = 60.0
-_LONGEST_PROBE_SECONDS = 60.0
-"""The wait for the next probe doubles up to this."""
+_LONGEST_PROBE_SECONDS = 60.0  # the wait for the next probe doubles up to this
 _IDLE_SECONDS = 240.0
 """A server may unload a model that has not answered for so long; Ollama does after 300 s."""
 _EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
 _HEDGE_PERCENTILE = 0.95
-_HEDGE_SAMPLES = 20
-"""With fewer first events `_LATEST_HEDGE` is used."""
+_HEDGE_SAMPLES = 20  # with fewer first events `_LATEST_HEDGE` is used
 
 
 class ModelCircuit:
-    """The state of one model in this process. Times are of the running loop, in seconds.
-
-    Args:
-        name: Identifier.
-        count: For streams and changes of the circuit.
-        limits: Time limits of the model.
-        may_load: Whether its server loads models.
-    """
+    """The state of one model in this process. Times are of the running loop, in seconds."""
 
     def __init__(
         self,
@@ -92,7 +80,6 @@ class ModelCircuit:
     ) -> None:
         self.name = name
         self.is_open = False
-        """The model is to be left out."""
         self._count = count
         self._open_streams = 0
         self._limits = limits or TimeLimits()
@@ -127,33 +114,29 @@ class ModelCircuit:
         return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
-        """A reply has opened a stream of the model; `stream_closed` follows once."""
+        """A reply has opened a stream; `stream_closed` follows once."""
         self._count_streams(1)
         self._note_request()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
 
     def stream_closed(self) -> None:
-        """A stream of a reply is closed."""
         self._count_streams(-1)
 
     def stream_began(self, seconds: float) -> None:
-        """The first event of a stream came after so long."""
         self._count("agent_llm_time_to_first_event_seconds", seconds, model=self.name)
         was_cold = self._may_be_unloaded
         self._note_answer()
-        if was_cold:
-            self._note(is_failure=False)
-            return
-        self._first_events.append(seconds)
-        self._note(is_failure=seconds > _SLOW_SHARE * self._limits.first_event)
+        if not was_cold:
+            self._first_events.append(seconds)
+        is_slow = seconds > _SLOW_SHARE * self._limits.first_event
+        self._note(is_failure=is_slow and not was_cold)
 
     def overtaken(self) -> None:
         """A hedge has answered while this model had sent no event."""
         self._note(is_failure=True)
 
     def failed(self, fault: ReplyFault) -> None:
-        """A request of this model failed."""
         if fault is ReplyFault.DENIED:
             self._open(_PROBE_DENIED_SECONDS)
         elif fault not in _FAULTS_OF_THE_REQUEST:
@@ -165,12 +148,7 @@ class ModelCircuit:
             self._probe_due.set()
 
     async def probe(self, model: LanguageModel, chance: Chance = random.uniform) -> None:
-        """Load and probe the model in the background when due; runs until cancelled.
-
-        Args:
-            model: Any model of this identifier.
-            chance: Spreads the probes of many processes.
-        """
+        """Load and probe the model in the background when due; runs until cancelled."""
         while True:
             await self._probe_due.wait()
             self._probe_due.clear()
@@ -244,13 +222,9 @@ class ModelCircuit:
 
 
 class HedgeBudget:
-    """How many second requests this process may make.
+    """The second requests of this process: a share of all, of which `capacity` are saved at most.
 
-    Args:
-        share: Of all requests, in the long run; the budget begins half full.
-        capacity: Most hedges that can be saved up.
-        pause: Seconds without hedges after throttling.
-        is_allowed: Whether the load of the process allows a hedge now.
+    It begins half full, and gives none for `pause` seconds after throttling.
     """
 
     def __init__(
@@ -268,7 +242,6 @@ class HedgeBudget:
         self._paused_until = float("-inf")
 
     def earn(self) -> None:
-        """A request was made."""
         self._saved = min(self._saved + self._share, self._capacity)
 
     def pause(self) -> None:

@@ -4,11 +4,9 @@ It replaces a language model in a terminal, in tests and under load. It understa
 lists (`agent.llm.offline.script`), and says so if it does not understand.
 
 - It keeps no state: what the caller wants, the last question and the results of tools are read from
-  the messages of each request. Of an interrupted question the end is not in the messages, so a
-  "yes" after it confirms nothing.
+  the messages of each request. A "yes" after an interrupted question confirms nothing.
 - It returns an empty summary, and `agent.call.summarization` makes an extract instead.
-
-Rejected: replaying recorded replies. They fit one conversation only, and call no tools.
+- Rejected: replaying recorded replies. They fit one conversation only, and call no tools.
 """
 
 from __future__ import annotations
@@ -58,7 +56,6 @@ from agent.llm.offline.words import date_of_prompt, normalise, plain, split_note
 OFFLINE_NOTICE = (
     "This is the offline model: a script that recognises some sentences, not a language model."
 )
-"""Shown when a conversation with this model starts."""
 
 NO_SCRIPT = """{
   "intents": [],
@@ -72,21 +69,15 @@ NO_SCRIPT = """{
 
 _WORD = re.compile(r"\S+\s*")
 _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
-_ANSWER_WITH = "Answer with this text"
-"""The beginning of the note about a key with a fixed answer."""
+_ANSWER_WITH = "Answer with this text"  # begins the note about a key with a fixed answer
 _LAST_RESORT = "I am sorry, I do not know what to say."
-_LONG = 500
-"""Characters of a message after which the model yields to the event loop."""
+_LONG = 500  # characters of a message after which the model yields to the event loop
 
 
 class OfflineModel:
-    """`ports.LanguageModel` from a script; deterministic, and raises only while it is built.
+    """`ports.LanguageModel` from a script; raises `UseCaseError` if that is broken.
 
-    Args:
-        script_json: The script. Raises `UseCaseError` if it is broken.
-        name: For metrics.
-        today: The date if the system prompt has none.
-        seconds_per_piece: Pause before each piece of a reply.
+    Deterministic; `today` counts if the system prompt has no date.
     """
 
     def __init__(
@@ -152,11 +143,9 @@ class State:
     called: dict[str, bool] = field(default_factory=dict)
     """Tools that succeeded, or still run."""
     begins: bool = True
-    """The agent has said nothing yet."""
     asked: str = ""
     """The question that the caller heard last, to its end."""
     heard: str = ""
-    """The caller's words in this turn."""
     keys: str = ""
     intent: dict[str, bool] = field(default_factory=dict)
     fresh: dict[str, bool] = field(default_factory=dict)
@@ -251,8 +240,7 @@ class Dialogue:
         speech, notes = split_notes(_KEYS.sub(r" \1 ", text))
         for note in notes:
             self._read_note(note)
-        words = normalise(speech)
-        if not words:
+        if not (words := normalise(speech)):
             return
         state.heard = words
         self._ran = {state.tool} if state.tool else set()
@@ -295,14 +283,13 @@ class Dialogue:
                 self._see_order(self._reader.read_earlier(texts[:MAX_ELEMENTS], self._order))
 
     def answer(self) -> Answer:
-        """The answer after all messages were read."""
         if self._forced in self._state.offered:
             return Answer("", self._forced, self._arguments(self._forced, {}))
         if self._dictated:
             return Answer(self._dictated)
-        for intent in self._candidates():
-            if (answer := self._try(intent)) is not None:
-                return answer
+        answers = map(self._try, self._candidates())
+        if answer := next(filter(None, answers), None):
+            return answer
         script, state = self._script, self._state
         texts = script.trouble if state.failed else script.done if state.tool else script.fallback
         return Answer(self._say(texts) or _LAST_RESORT)
@@ -318,15 +305,13 @@ class Dialogue:
             yield from self._script.intents
 
     def _try(self, intent: Intent) -> Answer | None:
-        """The answer of an intent, or `None` if it does not apply."""
-        if intent.phrases and intent.name not in self._state.intent:
-            return None
-        if not all(holds(condition, self._look) for condition in intent.when):
+        is_meant = not intent.phrases or intent.name in self._state.intent
+        if not (is_meant and all(holds(condition, self._look) for condition in intent.when)):
             return None
         missing = (ask for need, ask in intent.needs.items() if not holds(need, self._look))
         question = next(missing, "")
-        text = question or intent.say
-        text = self._say((text,) if isinstance(text, str) else text)
+        said = question or intent.say
+        text = self._say((said,) if isinstance(said, str) else said)
         if not question and intent.call in self._state.offered and intent.call not in self._ran:
             return Answer(text, intent.call, self._arguments(intent.call, intent.arguments))
         if intent.call and not question:
@@ -374,7 +359,6 @@ def _says_nothing_new(message: Message) -> bool:
 
 
 def _json(text: str) -> dict[str, object]:
-    """The object in a JSON text, or an empty one."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -391,10 +375,6 @@ def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:
 
 
 def _text(part: Part) -> str:
-    match part:
-        case ToolCall():
-            return part.arguments
-        case ToolResult():
-            return part.content
-        case _:
-            return part.text
+    if isinstance(part, Text):
+        return part.text
+    return part.arguments if isinstance(part, ToolCall) else part.content

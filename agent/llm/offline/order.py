@@ -45,7 +45,6 @@ class OfflineMenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_sizes(self) -> bool:
-        """Whether the caller has to choose a size."""
         return isinstance(self.price, dict)
 
 
@@ -80,18 +79,16 @@ class Line:
 
     @property
     def lacks_size(self) -> bool:
-        """Whether the line cannot be ordered yet."""
         return self.item.has_sizes and not self.size
 
     @property
     def name(self) -> str:
-        """The spoken name, in the plural if there are several."""
         name = self.item.spoken or self.item.name
         return name if self.quantity == 1 or name.endswith("s") else f"{name}s"
 
     @property
     def amount(self) -> float:
-        """The price of the line in dollars."""
+        """In dollars."""
         price = self.item.price
         each = price.get(self.size, 0.0) if isinstance(price, dict) else price
         return round(self.quantity * (each + sum(each.price for each in self.toppings)), 2)
@@ -106,7 +103,6 @@ class Line:
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The line as `PlaceOrderFunction` takes it."""
         arguments = {
             "line_item": self.item.name,
             "size": self.size,
@@ -118,7 +114,6 @@ class Line:
         return {name: value for name, value in arguments.items() if value}
 
     def with_topping(self, topping: Topping) -> Line:
-        """The line with a topping; the same topping twice is one."""
         return replace(self, toppings=(*(t for t in self.toppings if t != topping), topping))
 
     def without_topping(self, topping: Topping) -> Line:
@@ -156,15 +151,11 @@ _Value = OfflineMenuItem | Topping | str | int
 
 @dataclass(frozen=True, slots=True)
 class _Mention:
-    """A phrase of the menu in an utterance."""
-
     start: int
     end: int
-    kind: str
-    """`item`, `size`, `topping`, `quantity`, or a key of `OfflineMenu.words`."""
+    kind: str  # `item`, `size`, `topping`, `quantity`, or a key of `OfflineMenu.words`
     value: _Value
-    topping: Topping | None = None
-    """The other meaning of an item's name."""
+    topping: Topping | None = None  # the other meaning of an item's name
 
 
 class OrderReader:
@@ -200,7 +191,7 @@ class OrderReader:
 
     def read_earlier(self, texts: Iterable[object], before: Order) -> Order:
         """The order with the lines of an earlier one; what is no text is ignored."""
-        known = [text for text in texts if isinstance(text, str)]
+        known = (text for text in texts if isinstance(text, str))
         found = {text: self.read(normalise(text), Order()).lines for text in known}
         added = [line for lines in found.values() for line in lines]
         news = {
@@ -217,8 +208,6 @@ class OrderReader:
 
 
 class _Utterance:
-    """One pass over the mentions of an utterance."""
-
     def __init__(
         self, mentions: list[_Mention], text: str, before: Order, *, is_repeating: bool
     ) -> None:
@@ -231,11 +220,9 @@ class _Utterance:
         self._toppings = list(before.toppings)
         self._mode = "add"
         self._previous = ""
-        self._quantity = 0
-        """0 = none was said."""
+        self._quantity = 0  # none was said
         self._current: int | None = None
-        self._target: int | None = None
-        """The line that "change" is about."""
+        self._target: int | None = None  # the line that "change" is about
         self._is_for_all = False
         self._named: OfflineMenuItem | None = None
 
@@ -272,20 +259,19 @@ class _Utterance:
             case "remove" | "without" | "change":
                 self._mode, self._target = word, self._current
             case _:
-                """The other words only count as `_previous`."""
+                pass  # the other words only count as `_previous`
 
     def _is_topping(self, topping: Topping) -> bool:
-        """Whether a word that is an item too means the topping here."""
         if self._mode == "remove":
             return any(topping in line.toppings for line in self._lines)
         return self._previous in _EXPECTS_TOPPING and self._last_with_sizes() is not None
 
     def _is_for_next(self, position: int) -> bool:
         """An item follows directly, without a word like "and" between."""
-        here, *following = self._mentions[position : position + 2]
-        if not following or following[0].kind != "item":
-            return False
-        return not _JOINER.search(self._text[here.end : following[0].start])
+        match self._mentions[position : position + 2]:
+            case [here, following] if following.kind == "item":
+                return not _JOINER.search(self._text[here.end : following.start])
+        return False
 
     def _read_item(self, item: OfflineMenuItem) -> None:
         known = self._find(item)
@@ -317,7 +303,6 @@ class _Utterance:
         self._complete(self._target)
 
     def _complete(self, position: int) -> None:
-        """Give the line the quantity, size and toppings that were said before it."""
         line = self._lines[position]
         line = replace(line, quantity=self._quantity or line.quantity)
         if line.item.has_sizes:
@@ -368,7 +353,6 @@ class _Utterance:
         return self._current if self._current in taking else max(taking, default=None)
 
     def _find(self, item: OfflineMenuItem) -> int | None:
-        """The last line with this item, one without a size first."""
         found = [i for i, line in enumerate(self._lines) if line.item.name == item.name]
         return max(found, key=lambda i: (self._lines[i].lacks_size, i), default=None)
 

@@ -72,7 +72,6 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     phrases: tuple[str, ...] = ()
     when: tuple[str, ...] = ()
-    """Conditions that must all hold besides."""
     needs: dict[str, str] = {}
     """Condition → text that asks for what is missing, in order."""
     say: str | tuple[str, ...] = ()
@@ -123,13 +122,11 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     updates: tuple[Update, ...] = ()
     intents: tuple[Intent, ...]
     fallback: Texts
-    """Said when no intent applies."""
     waiting: Texts = ("One moment, please.",)
     """Said while a tool is still running."""
     done: Texts
-    """Said after the result of a tool, when none of its answers applies."""
+    """Said after a result of a tool, or `trouble` after a failure, to which no answer applies."""
     trouble: Texts
-    """Said after the failure of a tool, when none of its answers applies."""
 
 
 _PATTERNS = {"phrases", "answer", "values", "prompt"}
@@ -146,11 +143,7 @@ _ROOTS = {"asked", "begins", "failed", "heard", "keys", "order", "result", "tool
 
 
 def load(script_json: str) -> Script:
-    """Read and check a script.
-
-    Raises:
-        UseCaseError: The script is broken; one line with the first fault and its place.
-    """
+    """Read and check a script; raises `UseCaseError` with the first fault and its place."""
     try:
         script = msgspec.json.decode(script_json, type=Script)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -189,7 +182,7 @@ def _strings(value: object, key: str, where: str) -> Iterator[tuple[str, str, st
         case str() if value:
             yield value, key, where
         case _:
-            """Numbers have no names."""
+            pass  # numbers have no names
 
 
 def _faults(
@@ -228,15 +221,7 @@ def pattern(phrases: tuple[str, ...], *, or_plural: bool = False) -> re.Pattern[
 def recognise(
     slot: Slot, heard: str, today: date | None, listed: list[dict[str, str]], *, is_answer: bool
 ) -> object:
-    """The value of a slot in the caller's words; `None` or empty if there is none.
-
-    Args:
-        slot: What to look for.
-        heard: Normalised words.
-        today: The date that "tomorrow" counts from.
-        listed: The elements that the caller chooses from.
-        is_answer: The caller was just asked for this slot.
-    """
+    """The value of a slot in the caller's normalised words; `None` or empty if there is none."""
     match slot.kind:
         case "choice":
             ends = {
@@ -260,7 +245,6 @@ def recognise(
 
 
 def _last(expression: re.Pattern[str], text: str) -> str | None:
-    """The last match: its first group that took part, or the whole."""
     matches = list(expression.finditer(text))
     return next(filter(None, (*matches[-1].groups(), matches[-1][0]))) if matches else None
 
@@ -271,7 +255,6 @@ def _number(text: str | None) -> int | float | None:
 
 
 def _chosen(elements: list[dict[str, str]], heard: str) -> dict[str, str] | None:
-    """The element that a caller chooses, by its place in the list or by its words."""
     place = _number(_last(_PLACE, heard)) or _number(heard)
     if isinstance(place, int) and 1 <= place <= len(elements):
         return elements[place - 1]
@@ -314,12 +297,10 @@ def _split(condition: str) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> tuple[tuple[tuple[str, str, str], ...], ...]:
     """The sentences of a text, each as its literals with the path and the format that follow."""
+    sentences = map(string.Formatter().parse, re.split(r"(?<=[.?!])\s+", text))
     return tuple(
-        tuple(
-            (word, path or "", spec or "")
-            for word, path, spec, _ in string.Formatter().parse(sentence)
-        )
-        for sentence in re.split(r"(?<=[.?!])\s+", text)
+        tuple((word, path or "", spec or "") for word, path, spec, _ in sentence)
+        for sentence in sentences
     )
 
 
@@ -328,10 +309,9 @@ def render(text: str, look: Look, lists: Mapping[str, str]) -> str:
     said = []
     for sentence in parse(text):
         values = [speak(look(path), spec, lists) if path else "" for _, path, spec in sentence]
-        if all(value for value, (_, path, _) in zip(values, sentence, strict=True) if path):
-            words = (word for word, _, _ in sentence)
-            pairs = zip(words, values, strict=True)
-            said.append("".join(word + value[:MAX_CHARACTERS] for word, value in pairs))
+        parts = [(*part, value) for part, value in zip(sentence, values, strict=True)]
+        if all(value for _, path, _, value in parts if path):
+            said.append("".join(word + value[:MAX_CHARACTERS] for word, _, _, value in parts))
     return " ".join(said)
 
 

@@ -5,7 +5,7 @@ which all phrases of a script are matched against: lower case, no punctuation, o
 words, numbers in digits ("fifteen hundred" is `1500`, "the third" is `the 3rd`), `am` and `pm` as
 separate words.
 
-Every function accepts any text. If a caller corrects themselves, the last mention counts.
+Every function accepts any text, and the last mention counts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from datetime import date, timedelta
 from agent.call.text import NUMBER_WORDS
 
 MAX_CHARACTERS = 4_000
-"""Longest caller message that is read; of a longer one, the end."""
-
+"""Of a longer caller message the end is read."""
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 _ORDINAL_WORDS = {word: value for value, word in enumerate(_ORDINALS.split(), start=1)}
@@ -84,13 +83,9 @@ def _number_at(tokens: list[str], start: int) -> tuple[str, int]:
         return _ordinal(_ORDINAL_WORDS[first]), 1
     if first in NUMBER_WORDS:
         return _number(NUMBER_WORDS[first], following)
-    if _is_short_number(first) and following and following[0] in _SCALES:
+    if re.fullmatch(r"[0-9]{1,3}", first) and following and following[0] in _SCALES:
         return _number(int(first), following)
     return first, 1
-
-
-def _is_short_number(word: str) -> bool:
-    return len(word) < 4 and word.isascii() and word.isdigit()
 
 
 def _number(group: int, following: list[str]) -> tuple[str, int]:
@@ -152,8 +147,7 @@ def split_notes(text: str) -> tuple[str, list[str]]:
 
 def date_of_prompt(system: str) -> date | None:
     """The first date written like "March 05, 2026" in a system prompt."""
-    found = _PROMPT_DATE.search(system)
-    if found is None:
+    if (found := _PROMPT_DATE.search(system)) is None:
         return None
     return _day(int(found[3]), _MONTHS.index(found[1].lower()) + 1, int(found[2]))
 
@@ -173,9 +167,8 @@ def _date(found: re.Match[str], today: date) -> date | None:
     if part["ahead"]:
         return today + timedelta(days=int(part["ahead"]))
     if part["weekday"]:
-        return today + timedelta(
-            days=(_WEEKDAYS.index(part["weekday"]) - today.weekday() - 1) % 7 + 1
-        )
+        ahead = (_WEEKDAYS.index(part["weekday"]) - today.weekday() - 1) % 7 + 1
+        return today + timedelta(days=ahead)
     if part["year"]:
         return _day(int(part["year"]), int(part["number"]), int(part["numbered"]))
     if part["alone"]:
@@ -202,12 +195,7 @@ def _day(year: int, month: int, day: int) -> date | None:
 
 
 def find_time(text: str, *, is_answer: bool = False) -> str | None:
-    """The last time of day in normalised text, like `2:00 PM`.
-
-    Args:
-        text: What the caller said.
-        is_answer: The caller was asked for a time, so a bare "three" is a time.
-    """
+    """The last time of day in normalised text, like `2:00 PM`; in an answer also a bare "three"."""
     times = [time for found in _TIME.finditer(text) if (time := _time(found)) is not None]
     if not times and is_answer:
         bare = (_clock(found["hour"], found["minute"], "") for found in _BARE_TIME.finditer(text))
@@ -237,9 +225,8 @@ def _clock(hour_text: str, minute_text: str | None, half: str) -> str | None:
         return None
     if hour > 12 or hour == 0:
         return f"{(hour + 11) % 12 + 1}:{minute:02} {'PM' if hour else 'AM'}"
-    is_morning = half in {"am", "in the morning"} or (
-        half in {"", "sharp", "o'clock"} and 8 <= hour < 12
-    )
+    is_bare = half in {"", "sharp", "o'clock"}
+    is_morning = half in {"am", "in the morning"} or (is_bare and 8 <= hour < 12)
     return f"{hour}:{minute:02} {'AM' if is_morning else 'PM'}"
 
 

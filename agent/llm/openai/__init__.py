@@ -30,21 +30,14 @@ from agent.ports import Count, uncounted
 log = structlog.get_logger(__name__)
 
 _Response = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
-_LOADING_SECONDS = 0.25
-"""Between requests to a server that is loading the model."""
+_LOADING_SECONDS = 0.25  # between requests to a server that is loading the model
 _DEFAULT_LIMITS = TimeLimits()
-_NO_KEY = "none"
-"""Local servers want no key, but the client does."""
+_NO_KEY = "none"  # local servers want no key, but the client does
 _OPENAI_HOST = "api.openai.com"
 
 
 class OpenAIModel:
-    """`ports.LanguageModel` over chat completions.
-
-    Args:
-        identifier: `openai:NAME`.
-        client: Shared by all models; outlives them.
-    """
+    """`ports.LanguageModel` over chat completions; the identifier is `openai:NAME`."""
 
     def __init__(self, identifier: str, client: OpenAIClient) -> None:
         self._identifier = identifier
@@ -84,7 +77,6 @@ class OpenAIModel:
     async def _response(
         self, request: ReplyRequest
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], Json]]:
-        """The bytes of a response and the body of its request; errors inside are `ModelError`s."""
         async with AsyncExitStack() as stack:
             response, body = await self._accepted(stack, request)
             data = response.iter_bytes()
@@ -98,7 +90,6 @@ class OpenAIModel:
     async def _accepted(
         self, stack: AsyncExitStack, request: ReplyRequest
     ) -> tuple[_Response, Json]:
-        """The response to a request, closed with the stack, and the body that was accepted."""
         client, repairs, loop = self._client, 0, asyncio.get_running_loop()
         loads_until = loop.time() + client.limits.load
         while True:
@@ -118,7 +109,6 @@ class OpenAIModel:
                     raise
 
     def _learn(self, error: ModelError, body: Json) -> bool:
-        """Whether an error refuses an option, which is not sent to this model any more."""
         return self._client.learned.learn(self._identifier, refusal_in(error), options_of(body))
 
 
@@ -156,19 +146,10 @@ class OpenAIClient:
         limits: TimeLimits = _DEFAULT_LIMITS,
         count: Count = uncounted,
     ) -> AsyncIterator[OpenAIClient]:
-        """A client; its connections are closed on exit.
-
-        Args:
-            api_key: Empty if the server wants none.
-            base_url: Empty = OpenAI's own.
-            max_calls: The limit of connections is twice as many.
-            limits: Used for connecting and for loading a model.
-            count: For options that models refuse.
-        """
-        size = 2 * max_calls
+        """A client; its connections, twice `max_calls`, are closed on exit."""
         pool = httpx2.Limits(
-            max_connections=size,
-            max_keepalive_connections=size,
+            max_connections=2 * max_calls,
+            max_keepalive_connections=2 * max_calls,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
         )
         timeout = httpx2.Timeout(None, connect=limits.connect)
@@ -184,10 +165,7 @@ class OpenAIClient:
 
     @property
     def limit_field(self) -> str:
-        """The server's name of the token limit.
-
-        Newer models of OpenAI refuse the old name; older servers do not know the new one.
-        """
+        """Newer models of OpenAI refuse the old name; older servers do not know the new one."""
         is_openai = self.sdk.base_url.host == _OPENAI_HOST
         return "max_completion_tokens" if is_openai else "max_tokens"
 

@@ -30,7 +30,7 @@ _NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 52
 
 
 class ReportedError(ModelError):
-    """An error that a server reports inside a stream; `refusal` is what it says."""
+    """An error that a server reports inside a stream."""
 
     def __init__(self, fault: ReplyFault, detail: str, refusal: Refusal) -> None:
         super().__init__(fault, detail)
@@ -76,9 +76,9 @@ def refusal_in(error: ModelError) -> Refusal | None:
     cause = error.__cause__
     if not isinstance(cause, openai.APIError):
         return None
-    if isinstance(cause.code, str) and cause.code in _FAULTS_BY_CODE:
-        return None
-    if isinstance(cause, openai.APIStatusError) and cause.status_code in _NOT_OF_THE_REQUEST:
+    is_known = isinstance(cause.code, str) and cause.code in _FAULTS_BY_CODE
+    status = cause.status_code if isinstance(cause, openai.APIStatusError) else 500
+    if is_known or status in _NOT_OF_THE_REQUEST:
         return None
     refusal = refusal_of(cause.body)
     return replace(refusal, text=refusal.text or cause.message)
@@ -93,10 +93,8 @@ def is_loading(error: ModelError) -> bool:
 
 
 def _fault(codes: Iterable[object], text: str, status: int) -> ReplyFault:
-    for code in codes:
-        if isinstance(code, str) and code in _FAULTS_BY_CODE:
-            return _FAULTS_BY_CODE[code]
-    if fault := known_fault(text):
+    by_code = (_FAULTS_BY_CODE.get(code) for code in codes if isinstance(code, str))
+    if fault := next(filter(None, by_code), None) or known_fault(text):
         return fault
     if status >= 500:
         return ReplyFault.UNAVAILABLE

@@ -1,13 +1,13 @@
 """A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
 
-The token limit has two names, see `OpenAIClient.limit_field`. Options that a model has refused are
-left out (`agent.llm.option_repair`).
+The token limit has two names, see `OpenAIClient.limit_field`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from agent.call.messages import (
@@ -49,21 +49,12 @@ def body_of(
     limit_field: str = "max_tokens",
     refused: frozenset[str] = frozenset(),
 ) -> Json:
-    """The body of a request, without `stream`.
-
-    Args:
-        request: Has the sampling options too.
-        model: Its name at the server.
-        limit_field: The server's name of the token limit, unless the model has refused it.
-        refused: Keys of `options_of` to leave out.
-    """
+    """The body of a request, without `stream`; `refused` has keys of `options_of` to leave out."""
     key, choice, instruction = _tool_choice(request.choice)
     if key not in refused:
         instruction = ""
-    elif key == _FORCED and _AUTO not in refused:
-        choice = Choice.AUTO.value
     else:
-        choice = None
+        choice = Choice.AUTO.value if key == _FORCED and _AUTO not in refused else None
     limits = sorted(_LIMIT_FIELDS, key=lambda name: name != limit_field)
     options = {
         "stream_options": {"include_usage": True},
@@ -76,9 +67,10 @@ def body_of(
     parts = (request.system, request.context, instruction if request.tools else "")
     system = "\n\n".join(text for text in parts if text.strip())
     head = [{"role": "system", "content": system}] if system else []
+    messages = chain.from_iterable(map(results_apart, request.messages))
     return {
         "model": model,
-        "messages": [*head, *_messages(request.messages)],
+        "messages": [*head, *chain.from_iterable(map(_split, messages))],
         **{
             name: value
             for name, value in options.items()
@@ -98,14 +90,7 @@ def options_of(body: Json) -> list[Option]:
     ]
 
 
-def _messages(messages: Sequence[Message]) -> Iterator[Json]:
-    for mixed in messages:
-        for message in results_apart(mixed):
-            yield from _split(message)
-
-
 def _split(message: Message) -> Iterator[Json]:
-    """A message as one or several: each result of a tool is a message."""
     for part in message.parts:
         if isinstance(part, ToolResult):
             yield {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
@@ -114,10 +99,9 @@ def _split(message: Message) -> Iterator[Json]:
     if message.role is Role.CALLER:
         if words:
             yield {"role": "user", "content": words}
-    elif calls:
-        yield {"role": "assistant", "content": words, "tool_calls": calls}
     else:
-        yield {"role": "assistant", "content": words}
+        made = {"tool_calls": calls} if calls else {}
+        yield {"role": "assistant", "content": words, **made}
 
 
 def _call(call: ToolCall) -> Json:

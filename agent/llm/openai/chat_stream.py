@@ -6,13 +6,10 @@ lines end with CR, LF or both, comments and invalid UTF-8 are ignored, a line of
 complete JSON is an event without a blank line after it. A body without events is read at its end as
 JSON, or as a JSON value in each line, as servers respond that do not stream.
 
-**Reading replies.** Every field may be missing or have another type: compatible servers differ, and
-proxies change responses. Unusable values are ignored; errors are raised. An event without text
-becomes a `TextPiece` without text: it shows `agent.llm.failover` that the stream has not stalled.
-
-The reply is complete with a finish reason, `[DONE]`, or a body that was not streamed. Tool calls
-are given out then. A stream that ends before has been cut off. Only `ModelError` is raised, and at
-most `MOST_BYTES` are read.
+**Reading replies.** Every field may be missing or have another type: unusable values are ignored.
+An event without text becomes a `TextPiece` without text: it shows `agent.llm.failover` that the
+stream has not stalled. The reply is complete with a finish reason, `[DONE]`, or a body that was not
+streamed. Tool calls are given out then. Only `ModelError` is raised.
 """
 
 from __future__ import annotations
@@ -61,28 +58,18 @@ _CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")
 
 
 class ChatDecoder:
-    """Decodes one response.
-
-    Args:
-        names: Of the tools that were offered.
-    """
+    """Decodes one response; `names` are those of the offered tools."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._events = EventStreamParser()
         self._calls = ToolCallAssembler(names)
         self._text = CharacterJoiner()
-        self._has_begun = False
-        """There was a choice, perhaps an empty one."""
+        self._has_begun = False  # there was a choice, perhaps an empty one
         self.has_stopped = False
-        """The reply is complete."""
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
-        """The pieces that more bytes complete; they may be cut anywhere.
-
-        Raises:
-            ModelError: They cannot be decoded, or report an error.
-        """
+        """The pieces that more bytes complete, cut anywhere; raises `ModelError` for bad ones."""
         for event in self._events.feed(data):
             yield from self._take(event)
 
@@ -138,10 +125,8 @@ class ChatDecoder:
 
 
 def _raise_error(event: ServerEvent, value: Json, choice: Json) -> None:
-    """Raise the error that an event reports."""
-    for place in (value, choice):
-        if place.get("error"):
-            raise reported_error(place["error"])
+    if error := value.get("error") or choice.get("error"):
+        raise reported_error(error)
     if event.name == _FAILED or value.get("object") == _FAILED:
         raise reported_error(event.value)
     if _reason(choice) == _FAILED:
@@ -149,7 +134,6 @@ def _raise_error(event: ServerEvent, value: Json, choice: Json) -> None:
 
 
 def _reason(choice: Json) -> str:
-    """The finish reason in lower case; empty if there is none."""
     reason = choice.get("finish_reason")
     if isinstance(reason, str):
         return "" if reason.lower() in _NO_REASON else reason.lower()
@@ -157,7 +141,6 @@ def _reason(choice: Json) -> str:
 
 
 def _text_of(content: object) -> str:
-    """The text of a content, which is text or parts."""
     if isinstance(content, str):
         return content
     return "".join(_part(each) for each in (content if isinstance(content, list) else [content]))
@@ -175,10 +158,7 @@ def _part(part: object) -> str:
 
 
 def _has_thought(delta: Json) -> bool:
-    """Whether reasoning has a field of its own.
-
-    https://docs.vllm.ai/en/stable/features/reasoning_outputs has both names.
-    """
+    """Both names are in https://docs.vllm.ai/en/stable/features/reasoning_outputs."""
     return any(delta.get(name) for name in ("reasoning", "reasoning_content"))
 
 
@@ -197,9 +177,8 @@ class ServerEvent:
 
     value: Any
     name: str = ""
-    """The name of the event; mostly empty."""
     is_last: bool = False
-    """It completes the response: a whole body, or `[DONE]`, whose value is `None`."""
+    """A whole body, or `[DONE]`, whose value is `None`."""
 
 
 class EventStreamParser:
@@ -211,8 +190,7 @@ class EventStreamParser:
         self._is_after_cr = False
         self._data: list[str] = []
         self._bare: list[str] = []
-        self._held = 0
-        """Length of the lines of an unfinished event."""
+        self._held = 0  # characters of an unfinished event
         self._name = ""
         self._has_events = False
         self._is_done = False
@@ -242,7 +220,6 @@ class EventStreamParser:
             yield from _bare_values(self._bare)
 
     def _lines(self, data: bytes) -> Iterator[bytes]:
-        """Complete lines; the rest is kept."""
         lines = data.splitlines(keepends=True)
         self._rest += lines[0]
         if data.endswith((b"\n", b"\r")) or len(lines) > 1:

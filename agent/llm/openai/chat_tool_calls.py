@@ -12,8 +12,7 @@ missing, repeated or new in each fragment, names are repeated or come in pieces.
 
 Arguments are one JSON text in parts. Servers also send an object in place of text, `null` or `{}`
 before the arguments, JSON inside a JSON string, an object in a list, or all arguments so far with
-each fragment. Arguments that stay unreadable are given out unchanged: the conversation asks the
-model again.
+each fragment. Unreadable arguments are given out: the conversation asks the model again.
 """
 
 from __future__ import annotations
@@ -37,19 +36,14 @@ MOST_CALLS = 32
 MOST_CHARACTERS = 64 * 1024
 """In the arguments of one reply."""
 _LONGEST_NAME = 256
-_MOST_CHECKS = 100
-"""Of arguments for completeness; after them arguments count as incomplete."""
+_MOST_CHECKS = 100  # of arguments for completeness; after them arguments count as incomplete
 _DECODER = json.JSONDecoder()
-_MOST_VALUES = 64
-"""Most JSON values in the arguments of one call."""
-_DEEPEST_STRING = 4
-"""How deep JSON strings may contain JSON strings."""
+_MOST_VALUES = 64  # most JSON values in the arguments of one call
+_DEEPEST_STRING = 4  # how deep JSON strings may contain JSON strings
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call so far; also one fragment."""
-
     index: int | None
     id: str
     name: str
@@ -61,11 +55,7 @@ class _Call:
 
 
 class ToolCallAssembler:
-    """The calls of one reply.
-
-    Args:
-        names: Of the tools that were offered.
-    """
+    """The calls of one reply; `names` are those of the offered tools."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = frozenset(names)
@@ -74,18 +64,13 @@ class ToolCallAssembler:
         self._checks = 0
 
     def add(self, delta: Json) -> None:
-        """Add the fragments of a delta or a message; other values are ignored."""
         for entry in islice(objects(delta.get("tool_calls")), MOST_CALLS):
             self._add(entry)
         for entry in islice(objects(delta.get("function_call")), 1):
             self._add({"function": entry})
 
     def complete(self, *, is_cut: bool) -> list[ToolCall]:
-        """The calls in their order.
-
-        Args:
-            is_cut: The output was cut off: incomplete calls are left out.
-        """
+        """The calls in their order; if the output was cut off, without incomplete ones."""
         calls: list[ToolCall] = []
         seen: set[tuple[int | None, str, str, str]] = set()
         for call in self._in_order():
@@ -95,15 +80,12 @@ class ToolCallAssembler:
             if not call.name or mark in seen or (is_cut and not is_whole):
                 continue
             seen.add(mark)
-            taken = {each.id for each in calls}
-            is_free = call.id and call.id not in taken
-            calls.append(
-                ToolCall(call.id if is_free else f"call-{len(calls)}", call.name, arguments)
-            )
+            is_free = call.id and call.id not in {each.id for each in calls}
+            identifier = call.id if is_free else f"call-{len(calls)}"
+            calls.append(ToolCall(identifier, call.name, arguments))
         return calls
 
     def _in_order(self) -> list[_Call]:
-        """By index if each call has one, else by arrival."""
         if any(call.index is None for call in self._calls):
             return self._calls
         return sorted(self._calls, key=lambda call: call.index or 0)
@@ -129,16 +111,14 @@ class ToolCallAssembler:
             lambda call: part.id == call.id != "",
             lambda call: part.index == call.index is not None,
         )
-        for is_meant in ways:
-            if (found := self._last(is_meant)) is not None:
-                return found
+        if (found := next(filter(None, map(self._last, ways)), None)) is not None:
+            return found
         last = self._last(lambda _: True)
         return last if last and (part.index is None or not self._is_whole(last)) else None
 
     def _named(self, part: _Call) -> _Call | None:
         """The call that a fragment with a name continues; None = it begins one."""
-        call = self._marked(part)
-        if call is None:
+        if (call := self._marked(part)) is None:
             return None
         is_same_id, is_other_id = part.id == call.id != "", part.id != call.id != "" != part.id
         if part.name == call.name:
@@ -147,21 +127,18 @@ class ToolCallAssembler:
             return call if is_same_id or open_again or (is_again and not is_other_id) else None
         if is_other_id or call.name in self._names or (call.has_arguments and not is_same_id):
             return None
-        return self._renamed(call, part.name)
-
-    def _renamed(self, call: _Call, name: str) -> _Call | None:
-        """The call with its name continued; None if the name is a different one."""
-        if name.startswith(call.name):
-            call.name = name
-        elif name in self._names:
+        is_longer = part.name.startswith(call.name)
+        if part.name in self._names and not is_longer:
             return None
-        else:
-            call.name = (call.name + name)[:_LONGEST_NAME]
+        call.name = part.name if is_longer else (call.name + part.name)[:_LONGEST_NAME]
         return call
 
     def _marked(self, part: _Call) -> _Call | None:
         """The call with the id or index of the fragment."""
-        found = self._last(lambda call: part.id == call.id != "" and _is_near(part, call))
+        near = {part.index, None}
+        found = self._last(
+            lambda call: part.id == call.id != "" and (part.index is None or call.index in near)
+        )
         if found is not None:
             return found
         found = self._last(lambda call: part.id == call.id != "" and part.name == call.name)
@@ -188,10 +165,6 @@ def _fragment(entry: Json) -> _Call:
     return _Call(index, identifier, _text(source.get("name")), [source.get("arguments")])
 
 
-def _is_near(part: _Call, call: _Call) -> bool:
-    return None in (part.index, call.index) or part.index == call.index
-
-
 def objects(value: object) -> Iterator[Json]:
     """The objects in a list, or one object in its place."""
     for each in value if isinstance(value, list) else [value]:
@@ -207,7 +180,6 @@ def _text(value: object) -> str:
 
 
 def _index(value: object) -> int | None:
-    """A number, or a number as text."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
@@ -239,12 +211,8 @@ def _one_object(text: str) -> dict[str, Any] | None:
         found = [each for value in _values(text) for each in _objects(value, _DEEPEST_STRING)]
     except (ValueError, RecursionError):
         return None
-    last: dict[str, Any] = {}
-    for each in found:
-        if not last.items() <= each.items():
-            return None
-        last = each
-    return last
+    is_growing = all(one.items() <= other.items() for one, other in pairwise(found))
+    return (found or [{}])[-1] if is_growing else None
 
 
 def _values(text: str) -> Iterator[Any]:
