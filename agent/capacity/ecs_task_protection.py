@@ -61,7 +61,6 @@ class Protection:
         self._outcome = _GRANTED
 
     def active(self, calls: int) -> None:
-        """See `OnActive`."""
         now, before = (self._busy, self._idle) if calls else (self._idle, self._busy)
         now.set()
         before.clear()

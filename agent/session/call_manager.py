@@ -146,10 +146,7 @@ class CallManager:
     async def run(
         self, call_sid: str, transport: Transport, spent: SpentToken | None = None
     ) -> EndReason:
-        """Run a call that was set up, until it is over or its connection is lost.
-
-        `spent` is the token that opened the connection; None = a terminal, which has none.
-        """
+        """Run a call until it is over or its connection is lost; a terminal spends no token."""
         tracing = self.resources.tracing
         with tracing.serving() if tracing else nullcontext():
             return await self._run(call_sid, transport, spent or SpentToken(TokenUse.FIRST, None))

@@ -67,11 +67,7 @@ class CallSetup:
         return [remark for name in sorted(self._remarks) for remark in self._remarks[name]]
 
     async def read(self, webhook: Mapping[str, object]) -> SetupResult:
-        """Set a call up from its session item, at least as `opening_item` made it.
-
-        Raises:
-            UseCaseError: No use case can answer.
-        """
+        """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
         likely = outbound or self._settings.stack_use_case
         keys = [(likely, records.CONFIGURATION), *([(caller, PROFILE)] if caller else [])]
@@ -93,11 +89,7 @@ class CallSetup:
         return await self._session_item(use_case, 0, profile, known, item)
 
     async def record_of(self, item: Mapping[str, object]) -> Item:
-        """The record of a call that was set up, in the version it is pinned to.
-
-        Raises:
-            UseCaseError: It does not exist any more.
-        """
+        """The record of a call, in the version it is pinned to; raises `UseCaseError`."""
         name = call_item.use_case_of(item)
         if number := call_item.version_of(item):
             pinned = await self._store.get(*versions.version_key(name, number))

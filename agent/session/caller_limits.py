@@ -71,10 +71,7 @@ class CallerLimits:
     def allowance(
         self, item: Mapping[str, object], tokens: Callable[[], int]
     ) -> CallerAllowance | None:
-        """The token allowance of a connection that begins now; None = no limit.
-
-        `tokens` returns how many tokens the connection used so far.
-        """
+        """The token allowance of a connection that begins now; None = no limit."""
         caller = caller_of(item)
         if not (caller and self._tokens):
             return None
@@ -164,10 +161,7 @@ async def take_place(store: Store, caller: str, call_sid: str, most: int, now: f
 
 
 async def read_tokens(store: Store, caller: str, *, without: str = "") -> int:
-    """Tokens that a caller's calls used within `TOKEN_SECONDS`, as far as they are written.
-
-    The connection `without`, as `connection_name` has it, is not counted.
-    """
+    """Tokens that a caller used within `TOKEN_SECONDS`, but for the connection `without`."""
     items = await store.query(_partition(caller), _TOKENS)
     tokens = (item.get("tokens") for item in items if item["sk"] != f"{_TOKENS}{without}")
     return sum(each for each in tokens if isinstance(each, int))

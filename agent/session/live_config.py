@@ -59,11 +59,7 @@ class LiveConfiguration:
 
     @classmethod
     async def open(cls, dependencies: ConfigDependencies, item: Item) -> LiveConfiguration:
-        """The configuration of the call of this session item.
-
-        Raises:
-            UseCaseError: The use case cannot be read any more.
-        """
+        """The configuration of the call of this session item; raises `UseCaseError`."""
         record = await dependencies.setup.record_of(item)
         use_case = dependencies.setup.parse(call_item.record_of_call(record, item))
         model = await open_for_call(dependencies.open_model, use_case)
@@ -107,7 +103,11 @@ class LiveConfiguration:
 
     async def _apply_edits(self) -> bool:
         """Apply edits; whether there was one. A refused edit is not tried again."""
-        record, item = await self._read()
+        keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
+        if records.has_live_edits(self._record) and not call_item.version_of(self._item):
+            keys.append((str(self._record["pk"]), records.CONFIGURATION))
+        item, *found = await self._deps.store.get_many(keys)
+        record = found[0] if found else None
         if record is not None and record != self._seen_record:
             self._seen_record = record
             await self._apply_record(record)
@@ -119,13 +119,6 @@ class LiveConfiguration:
             self._in_force, self._item = in_force, item
             return True
         return False
-
-    async def _read(self) -> tuple[Item | None, Item | None]:
-        keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
-        if records.has_live_edits(self._record) and not call_item.version_of(self._item):
-            keys.append((str(self._record["pk"]), records.CONFIGURATION))
-        item, *record = await self._deps.store.get_many(keys)
-        return record[0] if record else None, item
 
     async def _apply_record(self, record: Item) -> None:
         setup = self._deps.setup
@@ -176,9 +169,8 @@ async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageMod
 
 
 def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for fault in faults:
-        if fault not in known:
-            raise UseCaseError(fault)
+    if new := [fault for fault in faults if fault not in known]:
+        raise UseCaseError(new[0])
 
 
 async def _in_force(deps: ConfigDependencies, record: Item, item: Item) -> _InForce:

@@ -48,20 +48,15 @@ _O = TypeVar("_O", bound="SessionObserver")
 
 
 class SessionObserver(Protocol):
-    """`ports.Observer` that also sees the end of its connection."""
+    """`ports.Observer` that also sees the end of its connection, once."""
 
     def observe(self, moment: ObservedStep) -> None: ...
 
-    def ended(self, reason: EndReason) -> None:
-        """The connection has ended; called once."""
-        ...
+    def ended(self, reason: EndReason) -> None: ...
 
 
 class CallObservers:
-    """`ports.Observer` of one connection: all its observers as one.
-
-    `record` and `trace` return None if calls are not recorded or leave no traces.
-    """
+    """`ports.Observer` of one connection: all as one; a function returns None to open none."""
 
     def __init__(
         self,

@@ -84,7 +84,9 @@ async def begin_attempt(
         earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
         if same := [entry for entry in earlier if _are_same(entry, asked)]:
             return ResumeAttempt(same[0].number, cause, same[0].token)
-        if _is_too_often(earlier, cause, now):
+        counted = [entry.at for entry in earlier if entry.cause != ResumeCause.NOBODY]
+        lately = sum(now - at < WITHIN_SECONDS for at in counted)
+        if cause is not ResumeCause.NOBODY and lately >= MOST_CONNECTIONS:
             return None
         number = max((entry.number for entry in earlier), default=0) + 1
         item: Item = {
@@ -135,13 +137,6 @@ def _are_same(entry: _Entry, asked: _Entry) -> bool:
         return entry.session_id == asked.session_id
     after_transfer = entry.cause == asked.cause == ResumeCause.NOBODY and not entry.session_id
     return after_transfer and bool(entry.token) and asked.at - entry.at < SAME_SECONDS
-
-
-def _is_too_often(earlier: list[_Entry], cause: ResumeCause, now: float) -> bool:
-    if cause is ResumeCause.NOBODY:
-        return False
-    counted = [entry for entry in earlier if entry.cause != ResumeCause.NOBODY]
-    return sum(now - entry.at < WITHIN_SECONDS for entry in counted) >= MOST_CONNECTIONS
 
 
 def _read(item: Item) -> _Entry:

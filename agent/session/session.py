@@ -177,8 +177,7 @@ class Session:
             case Record(position, fact):
                 self._deps.journal.record(position, fact)
             case StartReply(reply):
-                work = partial(self._stream, action)
-                failed = partial(ReplyFailed, reply)
+                work, failed = partial(self._stream, action), partial(ReplyFailed, reply)
                 self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
             case RunTool(call):
                 self._start(call.id, self._run_tool(action), name="tool")
@@ -233,7 +232,8 @@ class Session:
                     case CallerSpoke(is_final=False) if is_turn_prepared:
                         pass
                     case CallerSpoke(is_final=False) | PlaybackReported(Playback.CALLER_ON):
-                        self._prepare_turn()
+                        self._start_once(_WARMING, self._warm)
+                        self._ask_for_news()
                         is_turn_prepared = True
                     case CallerSpoke():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
@@ -244,11 +244,6 @@ class Session:
                         pass
                 await self._inbox.put((received_at, event))
         await self._put(CallEnded())
-
-    def _prepare_turn(self) -> None:
-        """Warm the model and read edits while the caller is still speaking."""
-        self._start_once(_WARMING, self._warm)
-        self._ask_for_news()
 
     def _ask_for_news(self) -> None:
         self._start_once(_REFRESHING, self._refresh)
@@ -336,10 +331,7 @@ class Session:
         return is_whole
 
     async def _run_tool(self, action: RunTool) -> None:
-        """Run a tool; one with side effects only after its start is written, or `FLUSH_SECONDS`.
-
-        A process that resumes the call then knows that the tool was started.
-        """
+        """Run a tool; the start of a lasting one is written first, for a process that resumes."""
         if action.is_lasting:
             await self._deps.journal.flush(FLUSH_SECONDS)
         outcome = await self._deps.configuration.toolbox.run(action.call, action.standing)

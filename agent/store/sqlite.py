@@ -246,10 +246,9 @@ class _Table:
 
 
 def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up, while another process may be doing the same.
+    """Set the file up; changing to WAL is tried until the deadline.
 
-    Changing a new file to WAL needs exclusive access, and SQLite does not always wait for it: with
-    eight processes one start in eighty failed. So it is tried until the deadline.
+    It needs exclusive access, for which SQLite does not always wait.
     """
     while True:
         try:

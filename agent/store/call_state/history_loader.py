@@ -54,7 +54,6 @@ class RepairKind(StrEnum):
     UNREADABLE = "unreadable"
     """An item, or a part of it, has an unknown form."""
     UNKNOWN_BLOCK = "unknown_block"
-    """A content block of a kind that calls do not have."""
     TAKEN = "taken"
     """Two items have one position; the later item counts."""
     BLANK = "blank"
@@ -64,7 +63,6 @@ class RepairKind(StrEnum):
     CALL_ID = "call_id"
     """It has characters that some provider refuses, or occurs twice."""
     ARGUMENTS = "arguments"
-    """They are not a JSON object."""
     SUMMARY = "summary"
     """It does not end at a turn border, or ends before an earlier one."""
 
@@ -88,8 +86,7 @@ class LoadedHistory:
     is_caller_cut_off: bool
     """The caller had begun to speak, and the words were never recorded."""
     next_sequence: int
-    """First sequence of the next connection: above all that the latest one that wrote anything has
-    written or will write. A connection that has written nothing is not counted here."""
+    """Above all that any connection which wrote a fact has written or will write."""
 
 
 async def load_history(store: Store, call_sid: str) -> LoadedHistory:

@@ -25,9 +25,7 @@ from agent.store.write_behind import Chance, QueueLane, QueueOptions, WriteBehin
 MOST_FACTS = 100_000
 """Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
 WRITE_DELAY_SECONDS = 0.05
-"""Between a fact and its write: a fact that changes again meanwhile is written once, and no write
-competes with the request to the model.
-"""
+"""A fact that changes again meanwhile is written once; no write competes with the model."""
 EARLY_SECONDS = 0.01
 """The same for all facts but speech of the agent, which grows piece by piece: the caller's words
 must not be lost with the process."""

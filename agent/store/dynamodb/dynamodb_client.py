@@ -21,7 +21,6 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # likew
 from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
     BotoCoreError,
     ClientError,
-    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
@@ -87,11 +86,7 @@ class DynamoDBClient:
     async def open(
         cls, name: str, region: str, connections: int, timeouts: DynamoDBTimeouts
     ) -> Self:
-        """Open a client with the credentials, region and endpoint that the SDK finds.
-
-        Raises:
-            StoreError: It cannot be opened; one line that begins with `TABLE_NAME`.
-        """
+        """Open a client as the SDK finds its credentials; raises the `StoreError` of `unusable`."""
         stack = AsyncExitStack()
         config = AioConfig(
             connect_timeout=timeouts.connect,
@@ -163,10 +158,8 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionConflictException":
             return
         case "TransactionCanceledException":
-            reasons = {
-                provider_kind(reason.get("Code", "None"))
-                for reason in error.response["CancellationReasons"]
-            } - {"None"}
+            cancelled = error.response["CancellationReasons"]
+            reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
             if _CONDITION in reasons:
                 raise ConditionFailedError({}) from error
             if reasons and reasons <= _PASSING:
@@ -185,9 +178,8 @@ async def check(name: str, connection: DynamoDBClient) -> None:
     wrong = "its keys are not pk and sk, both text"
     try:
         async with connection.operation():
-            await client.get_item(
-                TableName=name, Key={"pk": _NO_KEY, "sk": _NO_KEY}, ConsistentRead=True
-            )
+            key = {"pk": _NO_KEY, "sk": _NO_KEY}
+            await client.get_item(TableName=name, Key=key, ConsistentRead=True)
             wrong = f"it has no index {INDEX} on pk1 and sk1, both text"
             await client.query(
                 TableName=name,
@@ -201,10 +193,7 @@ async def check(name: str, connection: DynamoDBClient) -> None:
 
 
 def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
-    """The error of an unusable table, in one line that begins with `TABLE_NAME`.
-
-    `wrong` is what is wrong if DynamoDB calls the request invalid.
-    """
+    """The one-line error of an unusable table; `wrong` is the cause if a request was invalid."""
     fault = " ".join(_fault(error, wrong).split())
     return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
 
@@ -217,8 +206,6 @@ def _fault(error: Exception, wrong: str) -> str:
             return "AWS_REGION must be set"
         case NoCredentialsError():
             return "no AWS credentials were found"
-        case EndpointConnectionError():
-            return str(error)
         case HTTPClientError():
             return f"it cannot be reached now: {type(error).__name__}"
         case StoreError() | BotoCoreError() | ValueError():
@@ -243,33 +230,23 @@ def _refusal(error: ClientError, wrong: str) -> str:
 
 
 async def create_table(name: str, *, region: str = "") -> bool:
-    """Create a table as the CloudFormation template does; returns whether it was missing.
-
-    For local engines. Raises the `StoreError` of `unusable`.
-    """
+    """Create a table like the CloudFormation template, for local engines; false if it exists."""
     connection = await DynamoDBClient.open(name, region, 1, _CREATION)
+    client, is_missing = connection.client, True
     try:
         async with connection.operation():
-            return await _create(name, connection.client)
+            try:
+                await client.create_table(TableName=name, **TABLE)
+            except client.exceptions.ResourceInUseException:
+                is_missing = False
+            polling = {"Delay": 1, "MaxAttempts": 100}
+            await client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=polling)
+            ttl = await client.describe_time_to_live(TableName=name)
+            if ttl["TimeToLiveDescription"]["TimeToLiveStatus"] not in {"ENABLED", "ENABLING"}:
+                wanted = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+                await client.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
+            return is_missing
     except (StoreError, *FAULTS) as error:
-        raise unusable(name, connection.client.meta.region_name, error, str(error)) from error
+        raise unusable(name, client.meta.region_name, error, str(error)) from error
     finally:
         await connection.close()
-
-
-async def _create(name: str, client: Any) -> bool:
-    is_missing = True
-    try:
-        await client.create_table(TableName=name, **TABLE)
-    except client.exceptions.ResourceInUseException:
-        is_missing = False
-    await client.get_waiter("table_exists").wait(
-        TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 100}
-    )
-    ttl = await client.describe_time_to_live(TableName=name)
-    if ttl["TimeToLiveDescription"]["TimeToLiveStatus"] not in {"ENABLED", "ENABLING"}:
-        await client.update_time_to_live(
-            TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
-        )
-    return is_missing

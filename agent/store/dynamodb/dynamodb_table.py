@@ -56,13 +56,7 @@ class DynamoDBStore:
         now: Callable[[], float] = time.time,
         timeouts: DynamoDBTimeouts = _TIMEOUTS,
     ) -> Self:
-        """Connect to a table and check that it can be read.
-
-        An empty `region` is `AWS_DEFAULT_REGION` or that of the profile; `now` is epoch seconds.
-
-        Raises:
-            StoreError: It is unusable; one line that begins with `TABLE_NAME`.
-        """
+        """Connect to a table and check it, or raise the `StoreError` of `unusable`."""
         connection = await DynamoDBClient.open(name, region, connections, timeouts)
         try:
             await check(name, connection)
