@@ -9,13 +9,10 @@ A call has a slot from the voice webhook to the end of its connection:
 | connection over | `leave` | the slot is free |
 | set-up failed, or call over before its socket | `release` | the reservation is given up |
 
-A reservation expires if no socket comes: Twilio opens it at once, so the call has ended or its
-socket reached another process. That process runs a call it has not reserved, because the caller has
-heard the greeting already; the same holds for a resumed call. Only at `HARD_FACTOR` times the limit
-is a socket refused.
-
-Slots are counted by call, so a repeated webhook takes no second one. Rejected: counting running
-calls at the webhook. All webhooks of a burst arrive before the first socket.
+A reservation expires if no socket comes: the call has ended, or its socket reached another process,
+which runs a call it has not reserved, as its caller has heard the greeting. Slots are counted by
+call, so a repeated webhook takes no second one. Rejected: counting running calls at the webhook, as
+all webhooks of a burst arrive before the first socket.
 """
 
 from __future__ import annotations
@@ -30,20 +27,13 @@ HARD_FACTOR = 2
 
 
 class Admission:
-    """The slots of one process.
-
-    Args:
-        most: Calls up to which new ones are taken; at least 1.
-        clock: Seconds, of any epoch.
-        most_of_caller: Slots of one caller; 0 = no limit.
-    """
+    """The slots of one process; `most_of_caller` 0 = no limit of one caller."""
 
     def __init__(self, most: int, clock: Callable[[], float], most_of_caller: int = 0) -> None:
         self._most = most
         self._clock = clock
         self._most_of_caller = most_of_caller
         self._callers: dict[str, str] = {}
-        """Callers by call, for calls that have a slot and a known caller."""
         self._expires: dict[str, float] = {}
         self._running: Counter[str] = Counter()
 
@@ -78,15 +68,7 @@ class Admission:
         return list(self._callers.values()).count(caller) >= self._most_of_caller
 
     def reserve(self, call_sid: str, caller: str = "") -> bool:
-        """Reserve a slot for a call.
-
-        Args:
-            call_sid: The call.
-            caller: Empty = not known.
-
-        Returns:
-            Whether the call has a slot, also one from before.
-        """
+        """Reserve a slot, for a caller if known; whether the call has one, also from before."""
         if call_sid in self._running:
             return True
         if self.is_full and not self.holds(call_sid):

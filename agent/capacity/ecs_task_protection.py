@@ -2,20 +2,16 @@
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
 
-The ECS agent is asked when the first call begins, again at 80 % of the lease, and to end the
-protection after `HOLD_SECONDS` without a call, because it limits the rate of requests. One task
-does this; calls never wait for it. A failure, such as `DEPLOYMENT_BLOCKED`, is logged when the
-outcome changes; calls go on, and the lease ends by itself.
-
-Off by default: a protected task of an old version stays behind the load balancer and keeps getting
-calls, so a deployment of a busy service may never finish. The deregistration delay and draining
-let calls finish; this only prevents scale-in.
+The ECS agent limits the rate of requests, so it is asked when the first call begins, again at 80 %
+of the lease, and to end the protection after `HOLD_SECONDS` without a call. Calls never wait for
+it; a failure, such as `DEPLOYMENT_BLOCKED`, is logged when the outcome changes. Off by default: a
+protected task of an old version keeps getting calls, so a busy deployment may never finish.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -37,11 +33,6 @@ OnActive = Callable[[int], None]
 """Called with the number of calls in progress whenever it changes. Returns at once."""
 
 
-class _Request(msgspec.Struct, rename="pascal", omit_defaults=True):
-    protection_enabled: bool
-    expires_in_minutes: int = 0
-
-
 class _Failure(msgspec.Struct, rename="pascal"):
     reason: str = "failure"
 
@@ -55,8 +46,8 @@ class _Answer(msgspec.Struct):
     error: _Error | None = None
 
 
-_PROTECT = _Request(protection_enabled=True, expires_in_minutes=LEASE_MINUTES)
-_UNPROTECT = _Request(protection_enabled=False)
+_PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}
+_UNPROTECT = {"ProtectionEnabled": False}
 
 
 class Protection:
@@ -70,7 +61,6 @@ class Protection:
         self._outcome = _GRANTED
 
     def active(self, calls: int) -> None:
-        """See `OnActive`."""
         now, before = (self._busy, self._idle) if calls else (self._idle, self._busy)
         now.set()
         before.clear()
@@ -103,17 +93,15 @@ class Protection:
             return True
         return False
 
-    async def _request(self, wanted: _Request) -> None:
-        outcome = await self._outcome_of(wanted)
-        protected = wanted.protection_enabled
+    async def _request(self, wanted: Mapping[str, object]) -> None:
+        outcome, protected = await self._outcome_of(wanted), wanted is _PROTECT
         if outcome != self._outcome and outcome == _GRANTED:
             log.info("task_protection.granted", protected=protected)
         elif outcome != self._outcome:
             log.warning("task_protection.refused", outcome=outcome, protected=protected)
         self._outcome = outcome
 
-    async def _outcome_of(self, wanted: _Request) -> str:
-        """`granted`, or the reason of the failure in one word."""
+    async def _outcome_of(self, wanted: Mapping[str, object]) -> str:
         body, headers = msgspec.json.encode(wanted), {"Content-Type": "application/json"}
         try:
             async with self._http.put(self._url, data=body, headers=headers) as response:
@@ -130,13 +118,7 @@ class Protection:
 
 @asynccontextmanager
 async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
-    """Protect this task while there are calls.
-
-    The protection is not ended on leaving: a task that stops needs none.
-
-    Args:
-        agent_uri: `ECS_AGENT_URI`; empty = no protection.
-    """
+    """Protect this task while there are calls; an empty `agent_uri` gives no protection."""
     if not agent_uri:
         yield unprotected
         return
@@ -152,4 +134,4 @@ async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
 
 
 def unprotected(_: int) -> None:
-    """An `OnActive` without effect, for a task that is not protected."""
+    """An `OnActive` without effect."""

@@ -1,12 +1,8 @@
 """Load shedding, by the lag of the event loop; and returning free memory to the system.
 
-All calls share one event loop. When it lags, work is left out in this order:
-
-1. hedges (second requests to a model), each of which doubles the work of a reply;
-2. new calls, which are rejected at capacity.
-
-A running call is never touched. The measure is how late a sleep of `SAMPLE_SECONDS` ends: the
-median of the last `SAMPLES`, so that one long pause does not count. A level ends when the median is
+When the loop lags, hedges (second requests to a model) are left out first, then new calls are
+rejected; a running call is never touched. The measure is how late a sleep of `SAMPLE_SECONDS` ends:
+the median of the last `SAMPLES`, so that one long pause does not count. A level ends when it is
 below half of the lag at which it began. Rejected: CPU time, which does not say whether calls wait.
 """
 
@@ -27,27 +23,21 @@ log = structlog.get_logger(__name__)
 
 SAMPLE_SECONDS = 0.25
 SAMPLES = 8
-HEDGES_OFF_SECONDS = 0.1
-CALLS_OFF_SECONDS = 0.25
 EASED = 0.5
-"""A level ends below this share of the lag it began at."""
 TRIM_SECONDS = 10.0
 """At 60 the memory of 400 calls varies by 6 % between two of them."""
 
 
 class LoadLevel(IntEnum):
-    """What is left out."""
+    """What is left out; each level includes the one before."""
 
     NORMAL = 0
     HEDGES_DISABLED = 1
     CALLS_REJECTED = 2
-    """Hedges are disabled as well."""
 
 
-_BEGINS_AT = {
-    LoadLevel.HEDGES_DISABLED: HEDGES_OFF_SECONDS,
-    LoadLevel.CALLS_REJECTED: CALLS_OFF_SECONDS,
-}
+_BEGINS_AT = {LoadLevel.HEDGES_DISABLED: 0.1, LoadLevel.CALLS_REJECTED: 0.25}
+"""Seconds of lag."""
 
 
 class Load:
@@ -85,10 +75,10 @@ class Load:
             self._count("agent_tasks", len(asyncio.all_tasks()))
 
     def _settle(self, lag: float) -> None:
-        level = max(
-            (each for each, begins in _BEGINS_AT.items() if lag > self._threshold(each, begins)),
-            default=LoadLevel.NORMAL,
-        )
+        level = LoadLevel.NORMAL
+        for each, begins in _BEGINS_AT.items():
+            if lag > (begins * EASED if each <= self.level else begins):
+                level = each
         if level == self.level:
             return
         name, lag = level.name.lower(), round(lag, 3)
@@ -99,16 +89,12 @@ class Load:
         self.level = level
         self._count("agent_load_shedding", level)
 
-    def _threshold(self, level: LoadLevel, begins: float) -> float:
-        return begins * EASED if level <= self.level else begins
-
 
 def trim_memory() -> None:
-    """Return free pages of the heap to the system; without effect unless the C library is glibc.
+    """Return free pages of the heap to the system, in about 2 ms; only glibc's C library can.
 
-    glibc keeps freed memory between two blocks in use, so a process seems to grow by about 5 % an
-    hour at 400 calls. Takes about 2 ms. Rejected: `MALLOC_TRIM_THRESHOLD_`, which concerns the end
-    of the heap only; another allocator, which must be loaded before Python.
+    glibc keeps freed memory between two blocks in use: 400 calls grow by about 5 % an hour.
+    Rejected: `MALLOC_TRIM_THRESHOLD_`, for the end of the heap only; another allocator.
     """
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,9 +1,8 @@
 """SMS by Twilio and e-mail by SendGrid: `open_messenger` returns `ports.Messenger` over both.
 
 An SMS is sent only to numbers that begin with an entry of `SMS_NUMBERS`; if it is empty, only to
-the country of our own number. The caller chooses the recipient, and messages to some countries cost
-many times the domestic price. North America and much of the Caribbean share the code `+1`: list
-area codes to tell them apart.
+the country of our own number: messages to some countries cost many times the domestic price. North
+America and much of the Caribbean share the code `+1`: list area codes to tell them apart.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import aiohttp
 import structlog
 
 from agent.errors import MessageRefusal, MessageRefusedError
-from agent.messaging.sendgrid import SendGrid
-from agent.messaging.sms import TwilioMessages
+from agent.messaging.senders import SendGrid, TwilioMessages
 from agent.ports import Channel, Mail, Messenger, TextMessage
 from agent.twilio.rest_client import TwilioAccount, open_http, twilio_client
 
@@ -43,7 +41,6 @@ class MessengerOptions:
 
     @property
     def unconfigured(self) -> Mapping[Channel, str]:
-        """See `ports.Messenger`."""
         unconfigured: dict[Channel, str] = {}
         if variable := self.account.missing_variable:
             unconfigured["sms"] = variable
@@ -57,30 +54,25 @@ class CarrierMessenger:
 
     def __init__(self, options: MessengerOptions, http: aiohttp.ClientSession) -> None:
         self.unconfigured = options.unconfigured
-        self._texts = (
-            None
-            if "sms" in self.unconfigured
-            else TwilioMessages(twilio_client(options.account, http), options.status_callback)
-        )
-        self._mails = (
-            None
-            if "email" in self.unconfigured
-            else SendGrid(http, options.sendgrid_api_key, options.email_sender)
-        )
+        self._texts: TwilioMessages | None = None
+        if "sms" not in self.unconfigured:  # the library refuses to make a client
+            client = twilio_client(options.account, http)
+            self._texts = TwilioMessages(client, options.status_callback)
+        self._mails = SendGrid(http, options.sendgrid_api_key, options.email_sender)
 
     async def text(self, message: TextMessage) -> str:
         if self._texts is None:
-            raise MessageRefusedError(
-                MessageRefusal.OTHER, f"{self.unconfigured['sms']} is not set"
-            )
+            raise self._refusal("sms")
         return await self._texts.send(message)
 
     async def mail(self, mail: Mail) -> None:
-        if self._mails is None:
-            raise MessageRefusedError(
-                MessageRefusal.OTHER, f"{self.unconfigured['email']} is not set"
-            )
+        if "email" in self.unconfigured:
+            raise self._refusal("email")
         await self._mails.send(mail)
+
+    def _refusal(self, channel: Channel) -> MessageRefusedError:
+        detail = f"{self.unconfigured[channel]} is not set"
+        return MessageRefusedError(MessageRefusal.OTHER, detail)
 
 
 @asynccontextmanager
@@ -91,23 +83,13 @@ async def open_messenger(options: MessengerOptions) -> AsyncIterator[Messenger]:
 
 
 def may_text(message: TextMessage, listed: tuple[str, ...]) -> bool:
-    """Whether a message may be sent to its recipient.
-
-    Args:
-        message: From a number of ours.
-        listed: First digits of allowed numbers; empty = the country of the sender.
-    """
+    """Whether a number may get SMS: it begins as listed, or with the country of the sender."""
     country = _COUNTRY_CODE.match(message.sender)
     return message.recipient.startswith(listed or (country[0] if country else "+",))
 
 
 class ListedMessenger:
-    """A `ports.Messenger` that sends SMS to allowed numbers only.
-
-    Args:
-        messenger: Sends what is allowed.
-        listed: See `may_text`.
-    """
+    """A `ports.Messenger` that sends SMS to allowed numbers only, see `may_text`."""
 
     def __init__(self, messenger: Messenger, listed: tuple[str, ...]) -> None:
         self._messenger = messenger
@@ -120,9 +102,8 @@ class ListedMessenger:
     async def text(self, message: TextMessage) -> str:
         if not may_text(message, self._listed):
             log.warning("sms.recipient_refused")
-            raise MessageRefusedError(
-                MessageRefusal.RECIPIENT, "SMS_NUMBERS does not list the number"
-            )
+            detail = "SMS_NUMBERS does not list the number"
+            raise MessageRefusedError(MessageRefusal.RECIPIENT, detail)
         return await self._messenger.text(message)
 
     async def mail(self, mail: Mail) -> None:

@@ -18,7 +18,7 @@ __all__ = ["Resources"]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What all calls of a process share; `agent.app` opens and closes it."""
+    """What all calls of a process share, opened by `agent.app`; None = not recorded, not traced."""
 
     store: Store
     journals: Journals
@@ -28,7 +28,5 @@ class Resources:
     telemetry: Telemetry
     load: Load = field(default_factory=Load)
     records: RecordWriter | None = None
-    """None = calls are not recorded."""
     prices: Prices = NO_PRICES
     tracing: Tracing | None = None
-    """None = calls leave no traces."""

@@ -1,8 +1,8 @@
 """The calls of this process: their connections, their sessions, and the drain.
 
-A connection occupies a slot from its upgrade to its end (`agent.capacity`), and has a
-session while its call runs. The process is quiet when there is neither. A call may have two
-connections for a moment: the lost one, and the one on which it resumes.
+A connection occupies a slot from its upgrade to its end (`agent.capacity`), and has a session while
+its call runs. A call may have two connections for a moment: the lost one, and the one on which it
+resumes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from agent.session.session import Session
 
 
 class ActiveCalls:
-    """Counts connections and sessions.
-
-    Args:
-        admission: The slots.
-        on_active: Called with the number of sessions whenever it changes.
-    """
+    """Counts connections and sessions; `on_active` is called with the number of sessions."""
 
     def __init__(self, admission: Admission, on_active: Callable[[int], None]) -> None:
         self._admission = admission
@@ -34,7 +29,6 @@ class ActiveCalls:
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
         self.is_draining = False
-        """No further call is accepted."""
 
     @property
     def count(self) -> int:
@@ -44,15 +38,15 @@ class ActiveCalls:
     @contextmanager
     def slot(self, call_sid: str) -> Iterator[bool]:
         """Occupy a slot for a connection; false if none is free."""
-        is_admitted = self._admission.take(call_sid)
-        if is_admitted:
-            self._is_quiet.clear()
+        if not self._admission.take(call_sid):
+            yield False
+            return
+        self._is_quiet.clear()
         try:
-            yield is_admitted
+            yield True
         finally:
-            if is_admitted:
-                self._admission.leave(call_sid)
-                self._note_quiet()
+            self._admission.leave(call_sid)
+            self._note_quiet()
 
     @contextmanager
     def in_progress(self, call_sid: str, session: Session) -> Iterator[None]:

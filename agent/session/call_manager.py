@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,20 +23,13 @@ from agent.errors import StoreError, UseCaseError
 from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
-from agent.session import Resources
+from agent.session import Resources, resume
 from agent.session.active_calls import ActiveCalls
-from agent.session.call_setup import CallSetup
+from agent.session.call_setup import CallSetup, SetupResult
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
 from agent.session.observers import open_observers
-from agent.session.resume import (
-    RecoveredCall,
-    ResumeAttempt,
-    begin_attempt,
-    latest_attempt,
-    recover,
-    started_ms,
-)
+from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
@@ -50,21 +43,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """A call that was set up and waits for its connection."""
+    """A call that was set up and waits for its connection, which `token` opens once."""
 
     call_sid: str
     use_case: UseCase
     greeting: str
     token: str
-    """Opens the connection once."""
-
-
-async def _admit_always(_: Item) -> None:
-    """Admission of a call that was admitted before."""
 
 
 class CallManager:
-    """Sets calls up and runs them."""
+    """Sets calls up and runs them; `clock` is in epoch seconds."""
 
     def __init__(
         self,
@@ -76,13 +64,11 @@ class CallManager:
         self.resources = resources
         self.load = resources.load
         self.clock = clock
-        """Epoch seconds."""
         self._settings = settings
         self._store = resources.store
         self._count = resources.telemetry.count
         self._limits = CallerLimits(settings, resources.store, clock)
         self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
-        """Sends only to numbers that may be texted."""
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
@@ -95,22 +81,33 @@ class CallManager:
         """Whether a new call has to be refused."""
         return self.admission.is_full or not self.load.allows_calls
 
-    async def prepare(self, webhook: Mapping[str, str], outbound: str = "") -> PreparedCall:
-        """Set a call up, in one round trip to the table.
+    async def prepare(
+        self, webhook: Mapping[str, str], outbound: str = "", *, is_admitted: bool = False
+    ) -> PreparedCall:
+        """Set a call up from its voice webhook, in one round trip to the table.
 
         The item that opens the connection is written while the rest is read; what was read is
-        merged into it afterwards.
-
-        Args:
-            webhook: The fields of the voice webhook, with `CallSid` and `From`.
-            outbound: Use case of an outbound call, to `To`; empty = an inbound call.
+        merged into it afterwards. `outbound` is the use case of an outbound call; a call in
+        progress `is_admitted` without regard to the caller's limits.
 
         Raises:
             CallerLimitError: The caller is over a limit.
             UseCaseError: No use case can answer.
-            StoreError: The table cannot be reached.
         """
-        return await self._prepare(webhook, outbound, admit=self._limits.admit)
+        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
+        now, trusted = self.clock(), self._settings.trusted_attestation
+        opening = call_item.opening_item(
+            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+        )
+        setup, _, _ = await asyncio.gather(
+            self.setup.read(opening),
+            self._open(opening, token),
+            asyncio.sleep(0) if is_admitted else self._limits.admit(opening),
+        )
+        await open_for_call(self.resources.open_model, setup.use_case)
+        self._complete_later(call_sid, setup)
+        greeting = prompt.greeting(setup.use_case, setup.profile)
+        return PreparedCall(call_sid, setup.use_case, greeting, token)
 
     async def resume(
         self, webhook: Mapping[str, str], cause: ResumeCause, session_id: str
@@ -118,23 +115,16 @@ class CallManager:
         """Prepare a new connection for a call; None if it had too many lately.
 
         An unknown call, as after a switch to another region, is set up like a new one.
-
-        Args:
-            webhook: The fields of the request of the action URL, with `CallSid`.
-            cause: Why the call needs a new connection.
-            session_id: Of the relay session that is over; empty = not known.
-
-        Raises:
-            UseCaseError: No use case can answer.
-            StoreError: The table cannot be reached.
+        `webhook` is the request of the action URL; `session_id` is of the relay session that is
+        over, empty if not known.
         """
         call_sid = webhook["CallSid"]
         item = await self._store.get(call_sid, call_item.CONNECTION)
         if item is None:
-            return await self._prepare(webhook)
+            return await self.prepare(webhook, is_admitted=True)
         now, token = self.clock(), secrets.token_urlsafe(24)
         own = call_item.token_attributes(token, now)
-        attempt = await begin_attempt(self._store, call_sid, cause, session_id, now, own)
+        attempt = await resume.begin_attempt(self._store, call_sid, cause, session_id, now, own)
         if attempt is None:
             self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
@@ -148,11 +138,7 @@ class CallManager:
         return PreparedCall(call_sid, use_case, "", token)
 
     async def spend_token(self, call_sid: str, token: str) -> SpentToken:
-        """Use the single-use token of a connection.
-
-        Raises:
-            StoreError: The table cannot be reached.
-        """
+        """Use the single-use token of a connection."""
         if not call_sid or not token:
             return SpentToken(TokenUse.REFUSED, None)
         return await call_item.spend_token(self._store, call_sid, token, self.clock())
@@ -160,17 +146,7 @@ class CallManager:
     async def run(
         self, call_sid: str, transport: Transport, spent: SpentToken | None = None
     ) -> EndReason:
-        """Run a call that was set up, until it is over or its connection is lost.
-
-        Args:
-            call_sid: The call.
-            transport: To the caller.
-            spent: The token that has opened the connection; None = a terminal, which has none.
-
-        Raises:
-            UseCaseError: The use case cannot be read any more.
-            StoreError: The table cannot be reached.
-        """
+        """Run a call until it is over or its connection is lost; a terminal spends no token."""
         tracing = self.resources.tracing
         with tracing.serving() if tracing else nullcontext():
             return await self._run(call_sid, transport, spent or SpentToken(TokenUse.FIRST, None))
@@ -178,10 +154,10 @@ class CallManager:
     async def _run(self, call_sid: str, transport: Transport, spent: SpentToken) -> EndReason:
         item = await self._set_up(call_sid, spent.item)
         self.admission.note(call_sid, caller_of(item))
-        attempt = latest_attempt(item)
+        attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
-            attempt = await begin_attempt(self._store, call_sid, cause, "", now)
+            attempt = await resume.begin_attempt(self._store, call_sid, cause, "", now)
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
@@ -195,9 +171,8 @@ class CallManager:
         allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:
-            journal = self.resources.journals.open(
-                call_sid, started_ms(item), recovered.first_sequence if recovered else 0
-            )
+            sequence = recovered.first_sequence if recovered else 0
+            journal = self.resources.journals.open(call_sid, resume.started_ms(item), sequence)
             dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
             session = Session(Conversation(configuration.config, resumption), dependencies)
             with self.active_calls.in_progress(call_sid, session):
@@ -209,7 +184,7 @@ class CallManager:
         return reason
 
     async def until_quiet(self) -> None:
-        """Wait until there is no connection and no session, and all session items are written."""
+        """Wait until no connection and no session is left, and all items are written."""
         await self.active_calls.until_quiet()
         await self.close()
 
@@ -217,31 +192,6 @@ class CallManager:
         """Wait until all session items are written or have failed; the table limits the time."""
         if self._writes:
             await asyncio.wait(self._writes)
-
-    async def _prepare(
-        self,
-        webhook: Mapping[str, str],
-        outbound: str = "",
-        admit: Callable[[Item], Awaitable[None]] = _admit_always,
-    ) -> PreparedCall:
-        """Set a call up; one that is in progress already needs no admission."""
-        call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
-        opening = call_item.opening_item(
-            call_sid,
-            webhook,
-            token=token,
-            now=self.clock(),
-            outbound=outbound,
-            trusted=self._settings.trusted_attestation,
-        )
-        setup, _, _ = await asyncio.gather(
-            self.setup.read(opening), self._open(opening, token), admit(opening)
-        )
-        await open_for_call(self.resources.open_model, setup.use_case)
-        attributes = call_item.set_up_attributes(setup.session)
-        self._write_later(self._complete(call_sid, attributes), name="session item")
-        greeting = prompt.greeting(setup.use_case, setup.profile)
-        return PreparedCall(call_sid, setup.use_case, greeting, token)
 
     async def _open(self, opening: Item, token: str) -> None:
         """Write the item that opens the connection; the webhook may be a repeated one."""
@@ -258,10 +208,14 @@ class CallManager:
         return await call_item.join_token(self._store, call_sid, token, leading, self.clock())
 
     def _write_later(self, write: Coroutine[None, None, None], name: str) -> None:
-        """Write in the background; `close` waits for it."""
         task = asyncio.create_task(write, name=name)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+
+    def _complete_later(self, call_sid: str, setup: SetupResult) -> dict[str, object]:
+        attributes = call_item.set_up_attributes(setup.session)
+        self._write_later(self._complete(call_sid, attributes), name="session item")
+        return attributes
 
     async def _complete(self, call_sid: str, attributes: Mapping[str, object]) -> None:
         """Complete a session item; if that fails, the socket sets the call up again."""
@@ -273,10 +227,8 @@ class CallManager:
     async def _set_up(self, call_sid: str, item: Item | None) -> Item:
         """The complete session item of a call.
 
-        Args:
-            call_sid: The call.
-            item: As read when the token was spent. One that was incomplete then is read again, and
-                the call is set up again if it still is.
+        An item that was incomplete when the token was spent is read again; if it still is
+        incomplete, the call is set up again.
         """
         if item is None or not call_item.is_set_up(item):
             item = await self._store.get(call_sid, call_item.CONNECTION)
@@ -284,16 +236,14 @@ class CallManager:
             raise UseCaseError("call: it was never set up")
         if call_item.is_set_up(item):
             return item
-        attributes = call_item.set_up_attributes((await self.setup.read(item)).session)
-        self._write_later(self._complete(call_sid, attributes), name="session item")
-        return {**item, **attributes}
+        return {**item, **self._complete_later(call_sid, await self.setup.read(item))}
 
     async def _recover(self, item: Item, attempt: ResumeAttempt) -> RecoveredCall:
         """The state of a call, after its earlier session in this process has ended."""
         await self.active_calls.lose(str(item["pk"]))
         outcome = "failed"
         try:
-            recovered = await recover(self._store, item, attempt, self.clock())
+            recovered = await resume.recover(self._store, item, attempt, self.clock())
             outcome = "resumed"
         finally:
             self._count("agent_call_resumes_total", cause=attempt.cause, outcome=outcome)
@@ -304,16 +254,11 @@ class CallManager:
 
     async def _configuration(self, item: Item) -> LiveConfiguration:
         idempotency = IdempotencyStore(self._store, str(item["pk"]), self.clock)
-        dependencies = ConfigDependencies(
-            self._store,
-            self.setup,
-            self.resources.open_model,
-            partial(self._tools, item, idempotency),
-        )
+        tools = partial(self._tools, item, idempotency)
+        dependencies = ConfigDependencies(self._store, self.setup, self.resources.open_model, tools)
         return await LiveConfiguration.open(dependencies, item)
 
     def _tools(self, item: Item, idempotency: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
-        """The tools a use case offers, for one call."""
         context = CallContext(
             call_id=str(item["pk"]),
             caller=call_item.identity_of(item),

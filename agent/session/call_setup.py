@@ -1,16 +1,11 @@
 """Setting a call up: the caller's profile, the use case, its version, and the filled prompt.
 
-- One request to the table reads the profile and the record that most callers need: the default use
-  case of the process, or the use case of an outbound call. Another use case in the profile costs a
-  second request, and a canary (`agent.usecases.versions`) another one. Nothing is cached, so an
-  edited record counts from the next call. Rejected: learning which keys earlier calls needed and
-  reading them ahead, which saved that request and took 170 lines.
-- The use case is the one that the profile names; if that is unusable, the default one. An outbound
-  call gets the use case it was made for and no other. A call keeps the version it began with,
-  unless its record says `liveEdits` (`agent.session.live_config`).
-- A prompt that asks for it gets the caller's latest orders or bookings
-  (`agent.tools.builtin.order_history`). That never fails a call, and delays it by at most
-  `_HISTORY_SECONDS`.
+One request reads the profile and the record that most callers need; another use case in the profile
+costs a second one, a canary (`agent.usecases.versions`) another. Nothing is cached, so an edited
+record counts from the next call. Rejected: reading ahead what earlier calls needed. An unusable use
+case of a profile is replaced by the default one; an outbound call gets the use case it was made for
+and no other. A call keeps the version it began with, unless its record says `liveEdits`
+(`agent.session.live_config`). Reading a caller's history never fails a call.
 """
 
 from __future__ import annotations
@@ -19,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 import structlog
 
@@ -35,24 +31,20 @@ from agent.usecases.prompt import HistoryEntry
 log = structlog.get_logger(__name__)
 
 _HISTORY_SECONDS = 1.5
-"""How long the set-up of a call waits for the caller's earlier orders or bookings."""
-_Records = Mapping[str, Item | None]
-"""Records that were read already, by use case."""
+"""How long a set-up waits for the earlier orders or bookings (`order_history`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupResult:
-    """The result of setting a call up."""
+    """The result of setting a call up; only `session` has the prompt filled."""
 
     use_case: UseCase
-    """As in its record: the placeholders of its prompt are not filled."""
     profile: Profile
     session: call_item.SessionItem
-    """The same for the session item, with the prompt filled."""
 
 
 class CallSetup:
-    """Sets up the calls of one process."""
+    """Sets up the calls of one process; all methods but `survey` may raise `StoreError`."""
 
     def __init__(
         self,
@@ -75,15 +67,7 @@ class CallSetup:
         return [remark for name in sorted(self._remarks) for remark in self._remarks[name]]
 
     async def read(self, webhook: Mapping[str, object]) -> SetupResult:
-        """Set a call up.
-
-        Args:
-            webhook: The session item, at least as `opening_item` made it.
-
-        Raises:
-            UseCaseError: No use case can answer.
-            StoreError: The table cannot be reached.
-        """
+        """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
         likely = outbound or self._settings.stack_use_case
         keys = [(likely, records.CONFIGURATION), *([(caller, PROFILE)] if caller else [])]
@@ -91,35 +75,21 @@ class CallSetup:
         item = (found[0] if found else None) or {}
         profile = profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
-        if outbound:
-            use_case, version = await self._chosen({likely: record}, outbound, whom)
-        else:
-            use_case, version = await self._answering({likely: record}, profile.use_case, whom)
+        chosen = None
+        if not outbound and profile.use_case not in {"", likely}:
+            chosen = await self._chosen_by_profile(profile.use_case, whom)
+        use_case, version = chosen or await self._chosen(likely, record, whom)
         session = await self._session_item(use_case, version, profile, item, webhook)
         return SetupResult(use_case, profile, session)
 
     async def renew(self, record: Item, item: Mapping[str, object]) -> call_item.SessionItem:
-        """Set a call up again with a record that was edited while the call runs.
-
-        Args:
-            record: As edited.
-            item: The session item of the call.
-
-        Raises:
-            UseCaseError: The record is unusable.
-            StoreError: The table cannot be reached.
-        """
+        """Set a call up again with a record that was edited while the call runs."""
         use_case, profile = self.parse(record), call_item.profile_of(item)
         known = call_item.profile_item_of(item)
         return await self._session_item(use_case, 0, profile, known, item)
 
     async def record_of(self, item: Mapping[str, object]) -> Item:
-        """The record of a call that was set up, in the version it is pinned to.
-
-        Raises:
-            UseCaseError: It does not exist any more.
-            StoreError: The table cannot be reached.
-        """
+        """The record of a call, in the version it is pinned to; raises `UseCaseError`."""
         name = call_item.use_case_of(item)
         if number := call_item.version_of(item):
             pinned = await self._store.get(*versions.version_key(name, number))
@@ -128,20 +98,11 @@ class CallSetup:
         return await self._record(name)
 
     async def use_case(self, name: str) -> UseCase:
-        """A use case as the table has it now.
-
-        Raises:
-            UseCaseError: It does not exist, or is unusable.
-            StoreError: The table cannot be reached.
-        """
+        """A use case as the table has it now; raises `UseCaseError`."""
         return self.parse(await self._record(name))
 
     def parse(self, record: Item) -> UseCase:
-        """Parse a record; what is left out of it is logged once in a process.
-
-        Raises:
-            UseCaseError: It is unusable.
-        """
+        """Parse a record, or raise `UseCaseError`; each warning is logged once in a process."""
         use_case, warnings = records.parse_use_case(
             record,
             self._tool_registry.specs,
@@ -180,19 +141,17 @@ class CallSetup:
         record = await self._store.get(name, records.CONFIGURATION) if name else None
         return _existing(record, name)
 
-    async def _answering(self, read: _Records, wanted: str, whom: str) -> tuple[UseCase, int]:
-        """The caller's own use case; if that is unusable, the default of this process."""
-        default = self._settings.stack_use_case
-        if wanted and wanted != default:
-            try:
-                return await self._chosen(read, wanted, whom)
-            except UseCaseError as error:
-                log.error("use_case.broken", use_case=wanted, fault=str(error))
-        return await self._chosen(read, default, whom)
+    async def _chosen_by_profile(self, name: str, whom: str) -> tuple[UseCase, int] | None:
+        """As `_chosen`; None if the use case is unusable, so that the default one answers."""
+        try:
+            return await self._chosen(name, await self._record(name), whom)
+        except UseCaseError as error:
+            log.error("use_case.broken", use_case=name, fault=str(error))
+            return None
 
-    async def _chosen(self, read: _Records, name: str, whom: str) -> tuple[UseCase, int]:
+    async def _chosen(self, name: str, found: Item | None, whom: str) -> tuple[UseCase, int]:
         """A use case for this caller, and its version; 0 is the current record."""
-        record = _existing(read[name], name) if name in read else await self._record(name)
+        record = _existing(found, name)
         if number := versions.canary_version(record, whom):
             canary = await self._store.get(*versions.version_key(name, number))
             if (use_case := self._canary(name, number, canary)) is not None:
@@ -219,33 +178,27 @@ class CallSetup:
         profile_item: Mapping[str, object],
         call: Mapping[str, object],
     ) -> call_item.SessionItem:
-        """What the call of the session item `call` is set up with."""
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         demos = await records.use_cases(self._store) if prompt.lists_use_cases(use_case) else []
         uses_history = prompt.uses_history(use_case)
         before = await self._history(use_case, profile.caller) if uses_history else ()
         is_outbound = bool(call_item.outbound_use_case(call))
-        return call_item.SessionItem(
-            use_case=use_case,
-            version=version,
-            model=use_case.model.identifier or self._settings.model_identifier,
-            system_prompt=prompt.system_prompt(
-                use_case, profile, now, demos, before, is_outbound=is_outbound
-            ),
-            profile_item=profile_item,
+        filled = prompt.system_prompt(
+            use_case, profile, now, demos, before, is_outbound=is_outbound
         )
+        model = use_case.model.identifier or self._settings.model_identifier
+        return call_item.SessionItem(use_case, version, model, filled, profile_item)
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
-        prefixes = (
-            order_history.key_prefixes([tool.name for tool in use_case.tools]) if caller else ()
-        )
+        if not caller:
+            return ()
+        prefixes = order_history.key_prefixes([tool.name for tool in use_case.tools])
         found = await asyncio.gather(*(self._items(caller, prefix) for prefix in prefixes))
         return order_history.read_history(
-            [item for items in found for item in items], self._settings.time_zone
+            list(chain.from_iterable(found)), self._settings.time_zone
         )
 
     async def _items(self, caller: str, prefix: str) -> list[Item]:
-        """The caller's items whose sort key begins so; none if they cannot be read in time."""
         try:
             async with asyncio.timeout(_HISTORY_SECONDS):
                 return await self._store.query(caller, prefix)

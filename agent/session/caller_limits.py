@@ -1,27 +1,17 @@
-"""Limits of one caller: calls in an hour, and tokens in a day.
+"""Limits of one caller: `CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`; 0 = off.
 
-`CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`; 0 switches a limit off, and with both off the
-table is not asked. Use is counted in items of the partition `usage::<caller>`, which expire, so the
-limits hold for all processes that share the table:
-
-- A call takes one of as many numbered places (`call::<number>`) as the limit allows, written only
-  if absent: of calls that ring at once no more are accepted than there are places. It begins with a
-  place that its CallSid selects, so that one request is mostly enough.
-- Each connection has the tokens it used so far (`tokens::<CallSid>::<ms>`).
-
-Tokens are checked before each turn of the caller, together with those of the caller's other calls;
-a turn that has begun is finished. The limits count by the number that is shown, also if it may be
-forged. Callers without a number have no limit, as they would share one; nor have outbound calls. If
-the table cannot be reached, no caller is refused. No number is logged.
-
-Rejected: one item with two numbers. Two processes would overwrite each other, and a day has no
-beginning at which to reset.
+Use is counted in items of `usage::<caller>`, which expire, so limits hold for all processes. A call
+takes one of as many numbered places (`call::<number>`) as the limit allows, written only if absent;
+each connection has its tokens so far (`tokens::<CallSid>::<ms>`), which are checked before a turn.
+The shown number counts, even if it may be forged. Callers without a number and outbound calls have
+no limit; if the table cannot be reached, no caller is refused. No number is logged. Rejected: one
+item with two numbers, which two processes would overwrite.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
@@ -65,11 +55,7 @@ class CallerLimits:
         self._clock = clock
 
     async def admit(self, item: Mapping[str, object]) -> None:
-        """Count a call that rings.
-
-        Raises:
-            CallerLimitError: The caller is over a limit.
-        """
+        """Count a call that rings; raises `CallerLimitError` if the caller is over a limit."""
         caller = caller_of(item)
         if not caller:
             return
@@ -85,12 +71,7 @@ class CallerLimits:
     def allowance(
         self, item: Mapping[str, object], tokens: Callable[[], int]
     ) -> CallerAllowance | None:
-        """The token allowance of a connection that begins now; None = no limit.
-
-        Args:
-            item: The session item of its call.
-            tokens: Returns how many tokens it used so far.
-        """
+        """The token allowance of a connection that begins now; None = no limit."""
         caller = caller_of(item)
         if not (caller and self._tokens):
             return None
@@ -112,14 +93,11 @@ class CallerAllowance:
 
     store: Store
     clock: Callable[[], float]
-    """Epoch seconds."""
     most: int
     """Tokens of all calls of the caller together."""
     caller: str
     connection: str
-    """As `connection_name` has it."""
     tokens: Callable[[], int]
-    """Returns how many tokens the connection used so far."""
     written: int = 0
     others: int = 0
 
@@ -133,19 +111,15 @@ class CallerAllowance:
 
     async def write(self) -> None:
         """Write the tokens used so far, for other calls of the caller; never raises."""
-        if (tokens := self.tokens()) == self.written:
-            return
-        if await _in_time(self._note(tokens), otherwise=False):
-            self.written = tokens
+        if (tokens := self.tokens()) != self.written:
+            await _in_time(self._note(tokens), otherwise=None)
 
-    async def _note(self, tokens: int) -> bool:
-        now = self.clock()
-        await note_tokens(self.store, self.caller, self.connection, tokens, now)
-        return True
+    async def _note(self, tokens: int) -> None:
+        await note_tokens(self.store, self.caller, self.connection, tokens, self.clock())
+        self.written = tokens
 
 
 async def _in_time(asking: Coroutine[object, object, T], *, otherwise: T) -> T:
-    """The answer of the table; `otherwise` if it fails or takes too long."""
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             return await asking
@@ -163,16 +137,6 @@ async def take_place(store: Store, caller: str, call_sid: str, most: int, now: f
     """Count a call of a caller; false if they have `most` already. Mostly one round trip.
 
     The same call takes no second place: Twilio may repeat a webhook.
-
-    Args:
-        store: The table.
-        caller: Their identity, not empty.
-        call_sid: The call that rings.
-        most: Calls within `CALL_SECONDS`; at least 1.
-        now: Epoch seconds.
-
-    Raises:
-        StoreError: The table cannot be reached.
     """
     first = next(_places(caller, call_sid, most, now))
     items, is_first_free = await asyncio.gather(
@@ -185,21 +149,19 @@ async def take_place(store: Store, caller: str, call_sid: str, most: int, now: f
         return True
     if len(taken) >= most:
         return False
-    places = _places(caller, call_sid, most, now)
-    return await _take_one(store, (place for place in places if place["sk"] not in taken))
+    for place in _places(caller, call_sid, most, now):
+        if place["sk"] in taken:
+            continue
+        if await store.put(place, only_if_absent=True):
+            return True
+        owner = await store.get(str(place["pk"]), str(place["sk"]))
+        if owner is not None and owner.get("callSid") == call_sid:
+            return True  # a repetition of the webhook has just taken it
+    return False
 
 
 async def read_tokens(store: Store, caller: str, *, without: str = "") -> int:
-    """Tokens that a caller's calls used within `TOKEN_SECONDS`, as far as they are written.
-
-    Args:
-        store: The table.
-        caller: Their identity, not empty.
-        without: A connection, as `connection_name` has it, that is not counted.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
+    """Tokens that a caller used within `TOKEN_SECONDS`, but for the connection `without`."""
     items = await store.query(_partition(caller), _TOKENS)
     tokens = (item.get("tokens") for item in items if item["sk"] != f"{_TOKENS}{without}")
     return sum(each for each in tokens if isinstance(each, int))
@@ -223,21 +185,8 @@ async def note_tokens(store: Store, caller: str, connection: str, tokens: int, n
 
 
 async def may_text(store: Store, number: str, now: float) -> bool:
-    """Whether a refused caller may be texted: true once in `TEXT_SECONDS`, in all processes.
-
-    Args:
-        store: The table.
-        number: The caller's, E.164.
-        now: Epoch seconds.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
-    mark: Item = {
-        "pk": _partition(number),
-        "sk": "busyText",
-        "expireAt": int(now) + TEXT_SECONDS,
-    }
+    """Whether a refused caller may be texted: true once in `TEXT_SECONDS`, in all processes."""
+    mark: Item = {"pk": _partition(number), "sk": "busyText", "expireAt": int(now) + TEXT_SECONDS}
     return await store.put(mark, only_if_absent=True)
 
 
@@ -255,14 +204,3 @@ def _places(caller: str, call_sid: str, most: int, now: float) -> Iterator[Item]
             "callSid": call_sid,
             "expireAt": int(now) + CALL_SECONDS,
         }
-
-
-async def _take_one(store: Store, places: Iterable[Item]) -> bool:
-    """Take the first free place, or find that a repetition of the webhook has just taken one."""
-    for place in places:
-        if await store.put(place, only_if_absent=True):
-            return True
-        owner = await store.get(str(place["pk"]), str(place["sk"]))
-        if owner is not None and owner.get("callSid") == place["callSid"]:
-            return True
-    return False

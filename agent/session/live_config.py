@@ -1,14 +1,10 @@
 """The configuration of one call, which may be edited while the call runs.
 
-Two items can be edited:
-
-- the session item: prompt, tools, keys and model of this call. An edit counts from the next turn.
-- the use case's record, if it says `liveEdits`. A change sets the call up again and is written into
-  the session item, over earlier edits there: the last edit wins.
-
-Both are read in one round trip when the caller begins to speak (`agent.session.session`). If they
-cannot be read, everything stays as it is. An edit with a new fault is refused and logged once:
-leaving a part out, as when a call begins, would take from a running call what it has.
+An edit of the session item (prompt, tools, keys, model) counts from the next turn. An edit of the
+use case's record counts if it says `liveEdits`: the call is set up again, and the result is written
+into the session item, over earlier edits there. Both are read in one round trip when the caller
+begins to speak; if that fails, everything stays as it is. An edit with a new fault is refused and
+logged once: leaving a part out would take from a running call what it has.
 """
 
 from __future__ import annotations
@@ -35,19 +31,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfigDependencies:
-    """What the configuration of a call is made from."""
+    """What the configuration of a call is made from; `toolbox` makes its tools."""
 
     store: Store
     setup: CallSetup
     open_model: OpenModel
     toolbox: Callable[[UseCase], ToolExecutor]
-    """The tools of a use case, for this call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """A state of the configuration; replaced whole."""
-
     use_case: UseCase
     model: LanguageModel
     toolbox: ToolExecutor
@@ -66,16 +59,7 @@ class LiveConfiguration:
 
     @classmethod
     async def open(cls, dependencies: ConfigDependencies, item: Item) -> LiveConfiguration:
-        """The configuration of a call that was set up.
-
-        Args:
-            dependencies: Of this call.
-            item: Its session item.
-
-        Raises:
-            UseCaseError: The use case cannot be read any more.
-            StoreError: The table cannot be reached.
-        """
+        """The configuration of the call of this session item; raises `UseCaseError`."""
         record = await dependencies.setup.record_of(item)
         use_case = dependencies.setup.parse(call_item.record_of_call(record, item))
         model = await open_for_call(dependencies.open_model, use_case)
@@ -98,7 +82,7 @@ class LiveConfiguration:
     @property
     def template(self) -> object:
         """The prompt in the record of the use case, with its placeholders."""
-        return template_of(self._record)
+        return plain(self._record.get("prompt"))
 
     @property
     def config(self) -> CallConfig:
@@ -119,7 +103,11 @@ class LiveConfiguration:
 
     async def _apply_edits(self) -> bool:
         """Apply edits; whether there was one. A refused edit is not tried again."""
-        record, item = await self._read()
+        keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
+        if records.has_live_edits(self._record) and not call_item.version_of(self._item):
+            keys.append((str(self._record["pk"]), records.CONFIGURATION))
+        item, *found = await self._deps.store.get_many(keys)
+        record = found[0] if found else None
         if record is not None and record != self._seen_record:
             self._seen_record = record
             await self._apply_record(record)
@@ -132,14 +120,6 @@ class LiveConfiguration:
             return True
         return False
 
-    async def _read(self) -> tuple[Item | None, Item | None]:
-        """The record, if its edits count for this call, and the session item."""
-        keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
-        if records.has_live_edits(self._record) and not call_item.version_of(self._item):
-            keys.append((str(self._record["pk"]), records.CONFIGURATION))
-        item, *record = await self._deps.store.get_many(keys)
-        return record[0] if record else None, item
-
     async def _apply_record(self, record: Item) -> None:
         setup = self._deps.setup
         renewed = await setup.renew(record, self._item)
@@ -150,11 +130,6 @@ class LiveConfiguration:
         await self._deps.store.merge(str(item["pk"]), call_item.CONNECTION, attributes)
         self._record, self._item, self._in_force = record, item, in_force
         self._seen_item = item
-
-
-def template_of(record: Item) -> object:
-    """The prompt of a record, with its placeholders."""
-    return plain(record.get("prompt"))
 
 
 def config_of(use_case: UseCase, item: Item) -> CallConfig:
@@ -184,11 +159,7 @@ def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:
 
 
 async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageModel:
-    """The model of a use case; the default of the process if that is unusable.
-
-    Raises:
-        UseCaseError: Both are unusable.
-    """
+    """The model of a use case; the default of the process if that is unusable."""
     try:
         return await open_model(use_case)
     except UseCaseError as error:
@@ -198,17 +169,10 @@ async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageMod
 
 
 def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Refuse an edit that brings a fault.
-
-    Raises:
-        UseCaseError: The first new fault.
-    """
-    for fault in faults:
-        if fault not in known:
-            raise UseCaseError(fault)
+    if new := [fault for fault in faults if fault not in known]:
+        raise UseCaseError(new[0])
 
 
 async def _in_force(deps: ConfigDependencies, record: Item, item: Item) -> _InForce:
-    """The configuration of a record and a session item together."""
     use_case = deps.setup.parse(call_item.record_of_call(record, item))
     return _InForce(use_case, await deps.open_model(use_case), deps.toolbox(use_case))

@@ -1,11 +1,9 @@
 """The observers of one connection of a call: metrics, record and trace, and what they begin with.
 
-All see the same events in the same order; each is told once when the connection ends. Record and
-trace exist only if they are switched on. An error in an observer is caught
-(`agent.observability.measured_ports`): the call and the other observers go on.
-
-A record stores digests of the prompt with its placeholders: the filled prompt differs for each day
-and caller. So a prompt that was edited in one session item is not seen as a change.
+All see the same events in the same order. An error in one is caught
+(`agent.observability.measured_ports`): the call and the other observers go on. A record stores
+digests of the prompt with its placeholders, as the filled prompt differs for each day and caller;
+so a prompt that was edited in one session item is not seen as a change.
 """
 
 from __future__ import annotations
@@ -36,9 +34,10 @@ from agent.observability.tracing import CallTrace
 from agent.ports import Item, ObservedStep
 from agent.session import Resources
 from agent.session.call_setup import CallSetup
-from agent.session.live_config import LiveConfiguration, config_of, request_of, template_of
+from agent.session.live_config import LiveConfiguration, config_of, request_of
 from agent.store.call_state import call_item
 from agent.usecases import record as records
+from agent.usecases.validation import plain
 from agent.usecases.versions import intact_version
 
 _NOTHING_ASKED = StartReply(0, ())
@@ -49,24 +48,15 @@ _O = TypeVar("_O", bound="SessionObserver")
 
 
 class SessionObserver(Protocol):
-    """`ports.Observer` that also sees the end of its connection."""
+    """`ports.Observer` that also sees the end of its connection, once."""
 
     def observe(self, moment: ObservedStep) -> None: ...
 
-    def ended(self, reason: EndReason) -> None:
-        """The connection has ended; called once."""
-        ...
+    def ended(self, reason: EndReason) -> None: ...
 
 
 class CallObservers:
-    """`ports.Observer` of one connection: all its observers as one.
-
-    Args:
-        telemetry: Counts the errors of observers.
-        metrics: Opens the observer of metrics.
-        record: Opens the recorder; returns None if calls are not recorded.
-        trace: Opens the trace; returns None if calls leave none.
-    """
+    """`ports.Observer` of one connection: all as one; a function returns None to open none."""
 
     def __init__(
         self,
@@ -92,7 +82,6 @@ class CallObservers:
                 observer.observe(moment)
 
     def ended(self, reason: EndReason) -> None:
-        """The connection has ended; called once."""
         for guard, observer in reversed(self._observers):
             with guard:
                 observer.ended(reason)
@@ -115,88 +104,46 @@ def open_observers(
     resumption: Resumption | None,
     now: float,
 ) -> CallObservers:
-    """Open the observers of a connection.
-
-    Args:
-        resources: Of the process.
-        item: The session item of the call.
-        configuration: Of the call.
-        number: Of the connection; 0 is the first one of the call.
-        resumption: None for the first connection.
-        now: Epoch seconds.
-    """
+    """Open the observers of a connection; `number` 0 is the first one of the call."""
     call_sid, use_case = str(item["pk"]), configuration.use_case.name
-    facts = CallFacts(
-        stamp=partial(versions_in_force, configuration, item),
-        resume=number,
-        code_version=__version__,
-        prices=resources.prices,
-    )
 
     def model() -> str:
         return configuration.model.name
 
+    def stamp() -> VersionStamp:
+        request = configuration.request(_NOTHING_ASKED)
+        return _stamp(configuration.use_case.name, item, configuration.template, request)
+
+    def asks() -> str:
+        return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
+
     def record() -> CallRecorder | None:
         if resources.records is None:
             return None
-        beginning = beginning_of(configuration, item, resumption, now)
-        return resources.records.open(call_sid, number, beginning, partial(asks_of, configuration))
+        beginning = Beginning(
+            brief=configuration.config,
+            resumption=resumption,
+            stamp=stamp(),
+            began_ms=int(now * 1000),
+            webhook={name: str(item[name]) for name in _WEBHOOK if name in item},
+            profile=call_item.profile_item_of(item),
+        )
+        return resources.records.open(call_sid, number, beginning, asks)
 
     def trace() -> CallTrace | None:
         if resources.tracing is None:
             return None
         return resources.tracing.call(call_sid, use_case, number, model)
 
+    facts = CallFacts(stamp, number, __version__, resources.prices)
     metrics = partial(resources.telemetry.call, use_case, model, facts)
     return CallObservers(resources.telemetry, metrics, record, trace)
 
 
-def beginning_of(
-    configuration: LiveConfiguration, item: Item, resumption: Resumption | None, now: float
-) -> Beginning:
-    """The first line of a record: with what a connection begins.
-
-    Args:
-        configuration: Of the call.
-        item: Its session item.
-        resumption: None for its first connection.
-        now: Epoch seconds.
-    """
-    return Beginning(
-        brief=configuration.config,
-        resumption=resumption,
-        stamp=versions_in_force(configuration, item),
-        began_ms=int(now * 1000),
-        webhook={name: str(item[name]) for name in _WEBHOOK if name in item},
-        profile=call_item.profile_item_of(item),
-    )
-
-
-def asks_of(configuration: LiveConfiguration) -> str:
-    """Digest of what a model is asked in a call now."""
-    return asks_digest(configuration.template, configuration.request(_NOTHING_ASKED))
-
-
-def versions_in_force(configuration: LiveConfiguration, item: Item) -> VersionStamp:
-    """The versions in force in a call."""
-    request = configuration.request(_NOTHING_ASKED)
-    return _stamp(configuration.use_case.name, item, configuration.template, request)
-
-
 async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
-    """With what the same call would begin today: same caller, current use case.
-
-    Args:
-        setup: Reads the table.
-        began: With what the call began.
-        model: Default model of the process.
-
-    Raises:
-        UseCaseError: The use case does not exist any more, or is unusable.
-        StoreError: The table cannot be reached.
-    """
+    """With what the same call would begin today; `model` is the default of the process."""
     record = await setup.record_of({"useCase": began.stamp.use_case})
-    use_case, template = setup.parse(record), template_of(record)
+    use_case, template = setup.parse(record), plain(record.get("prompt"))
     item: Item = {
         **began.webhook,
         "userContext": began.profile,

@@ -1,15 +1,10 @@
 """Outbound calls: which numbers may be called, how often, and for what a call was made.
 
-- Only numbers that begin as `OUTBOUND_NUMBERS` says are called; the list is empty by default. A
-  request is checked here, whether it comes from a command or over HTTP, and refused in one line.
-  Numbers are E.164 with seven digits or more, so emergency numbers cannot be called.
-- Before Twilio is asked, the call is recorded under the hash of a token, and Twilio requests the
-  URL with this token when the call is answered. The first call that comes with the token owns it;
-  the same call may come again, as Twilio repeats webhooks. Rejected: to record it under its
-  CallSid, which is known only after Twilio's answer; if that were lost, the wrong agent would
-  greet.
-- Limits are items in the table that expire, so they hold for all processes and for commands that
-  end after one call. A number that Twilio refused has used its turn.
+Only numbers that begin as `OUTBOUND_NUMBERS` says are called: E.164 with seven digits or more, so
+no emergency number. Before Twilio is asked, the call is recorded under the hash of a token; the
+first call that comes with the token owns it, and may come again. Rejected: recording it under its
+CallSid, which is lost if Twilio's answer is. Limits are items in the table that expire, so they
+hold for all processes; a number that Twilio refused has used its turn.
 """
 
 from __future__ import annotations
@@ -34,7 +29,6 @@ log = structlog.get_logger(__name__)
 CALLS_OF_A_NUMBER = (3, 3600)
 """Number of calls to one number, and within how many seconds."""
 CALLS_OF_ALL = (30, 60)
-"""The same for all numbers together."""
 DIAL_SECONDS = 3600
 """How long a call may wait in Twilio's queue and ring."""
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
@@ -66,19 +60,11 @@ class OutboundCalls:
     use_case: Callable[[str], Awaitable[UseCase]]
     """Finds a use case by its name, or raises `UseCaseError`."""
     clock: Callable[[], float]
-    """Epoch seconds."""
 
     async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
         """Call a number; returns the CallSid when it rings.
 
-        Args:
-            to: E.164 number.
-            use_case: Name of the use case.
-            caller_id: E.164 number of the account; empty = `OUTBOUND_FROM`.
-
-        Raises:
-            DialError: The number may not be called, or Twilio refuses.
-            StoreError: The table cannot be reached.
+        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`. Raises `DialError`.
         """
         dialer = self._ready()
         caller_id = caller_id or self.settings.outbound_from
@@ -88,37 +74,23 @@ class OutboundCalls:
         except UseCaseError as error:
             raise DialError(DialFault.USE_CASE, str(error)) from error
         await self._take_turns(to)
-        token = await record_call(
-            self.store, OutboundCallRecord(to, caller_id, use_case), self.clock()
-        )
+        record = OutboundCallRecord(to, caller_id, use_case)
+        token = await record_call(self.store, record, self.clock())
         origin = self.settings.origin
-        call_sid = await dialer.dial(
-            to, caller_id, f"{origin}/twiml?{urlencode({'dial': token})}", f"{origin}/calls/status"
-        )
+        answer_url = f"{origin}/twiml?{urlencode({'dial': token})}"
+        call_sid = await dialer.dial(to, caller_id, answer_url, f"{origin}/calls/status")
         log.info("outbound_call.dialled", call_sid=call_sid, use_case=use_case)
         return call_sid
 
     async def claim(self, token: str, webhook: Mapping[str, str]) -> OutboundCallRecord | None:
-        """The record of a call that was answered; None if the token is not of this call.
-
-        Args:
-            token: Of the URL of the webhook.
-            webhook: Its fields, verified.
-
-        Raises:
-            StoreError: The table cannot be reached.
-        """
+        """The record of a call that was answered; None if the token is not of this call."""
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
         call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
         return await claim_call(self.store, token, call_sid, to, self.clock())
 
     async def until_over(self, call_sid: str) -> str:
-        """Wait for the end of a call; returns its last status, which may not be a final one.
-
-        Raises:
-            DialError: Twilio does not answer.
-        """
+        """Wait for the end of a call; returns its last status, which may not be a final one."""
         dialer = self._ready()
         status = await dialer.status(call_sid)
         try:
@@ -135,9 +107,8 @@ class OutboundCalls:
             detail = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or an API key, must be set"
             raise DialError(DialFault.UNCONFIGURED, detail)
         if not self.settings.is_public:
-            raise DialError(
-                DialFault.UNCONFIGURED, "WS_URL must be public, so that Twilio finds us"
-            )
+            detail = "WS_URL must be public, so that Twilio finds us"
+            raise DialError(DialFault.UNCONFIGURED, detail)
         return self.dialer
 
     def _check_numbers(self, to: str, caller_id: str) -> None:
@@ -150,24 +121,17 @@ class OutboundCalls:
             raise DialError(DialFault.NUMBER, "OUTBOUND_NUMBERS does not list the number")
 
     async def _take_turns(self, to: str) -> None:
-        for whom, (count, seconds) in (
-            (f"number::{to}", CALLS_OF_A_NUMBER),
-            ("all", CALLS_OF_ALL),
+        for whom, which, (count, seconds) in (
+            (f"number::{to}", "to the number", CALLS_OF_A_NUMBER),
+            ("all", "to any number", CALLS_OF_ALL),
         ):
             if not await take_turn(self.store, whom, count, seconds, self.clock()):
-                which = "to any number" if whom == "all" else "to the number"
                 detail = f"no more than {count} calls {which} in {seconds} seconds"
                 raise DialError(DialFault.LIMITED, detail)
 
 
 async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str:
-    """Record an outbound call; returns its token.
-
-    Args:
-        store: The table.
-        dial: The call.
-        now: Epoch seconds.
-    """
+    """Record an outbound call; returns its token."""
     token = secrets.token_urlsafe(24)
     item: Item = {
         "pk": _partition(token),
@@ -184,15 +148,7 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
 async def claim_call(
     store: Store, token: str, call_sid: str, to: str, now: float
 ) -> OutboundCallRecord | None:
-    """The record of an answered call; None if the token is not for it.
-
-    Args:
-        store: The table.
-        token: Of the URL.
-        call_sid: Not empty.
-        to: The number that was called, as Twilio reports it.
-        now: Epoch seconds.
-    """
+    """The record of an answered call to this number; None if the token is not for it."""
     partition = _partition(token)
     item = await store.get(partition, _DIAL)
     if item is None or item.get("to") != to:
@@ -211,15 +167,7 @@ async def claim_call(
 
 
 async def take_turn(store: Store, limit: str, count: int, seconds: int, now: float) -> bool:
-    """Count one more call; false if the limit is reached.
-
-    Args:
-        store: The table.
-        limit: Name of the limit.
-        count: Calls within any `seconds`.
-        seconds: At least 1.
-        now: Epoch seconds.
-    """
+    """Count one more of `count` calls within any `seconds`; false if the limit is reached."""
     taken = {item["sk"] for item in await store.query(_TURNS, f"{limit}::")}
     for sk in (f"{limit}::{number:03}" for number in range(count)):
         place: Item = {"pk": _TURNS, "sk": sk, "expireAt": int(now) + seconds + 1}

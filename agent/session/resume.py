@@ -1,21 +1,12 @@
-"""Resuming a call: it continues on a new connection after a lost socket, a drain or a transfer.
+"""Resuming a call on a new connection, after a lost socket, a drain or a transfer.
 
-Where a call resumes, in order: `agent.http.action_webhook` asks `CallManager.resume` for a new
-connection (a relay socket that reopens by itself goes to `CallManager.run`); `begin_attempt` here
-counts it; `recover` here reads the facts back (`agent.store.call_state.history_loader`);
-`agent.call.resumption` decides what the agent says first.
-
-- Each new connection of a call is an item in the call's partition, numbered from 1 and written only
-  if absent: two processes that resume one call at once get two numbers. The number is the
-  *generation* of the facts: facts of a later generation are newer than all facts that an earlier
-  connection has written or may still be writing.
-- A call gets `MOST_CONNECTIONS` new connections in `WITHIN_SECONDS`; a fault that returns with
-  every connection would otherwise repeat apologies for ever. Connections after a failed transfer do
-  not count: the caller asked for each of them.
-- Twilio may ask twice for what follows one relay session; the second request gets the same attempt.
-  The item holds the token that was given out first, so that a second token can join it
-  (`agent.store.call_state.call_item`). A failed transfer names no relay session: there a second
-  request within `SAME_SECONDS` counts as the same one.
+Each new connection is an item in the call's partition, numbered from 1 and written only if absent.
+The number is the *generation* of the facts: those of a later one are newer than all that an earlier
+connection has written or may still be writing. A call gets `MOST_CONNECTIONS` in `WITHIN_SECONDS`,
+as a fault may return with each; those after a failed transfer do not count. A second request for
+what follows one relay session gets the same attempt, and its token joins the first
+(`agent.store.call_state.call_item`). A failed transfer names no relay session: there a request
+within `SAME_SECONDS` counts as the same one. `agent.call.resumption` decides what is said first.
 """
 
 from __future__ import annotations
@@ -64,7 +55,6 @@ class RecoveredCall:
     first_sequence: int
     """Of the facts that are recorded from now on, see `Journals.open`."""
     repairs: list[HistoryRepair]
-    """What was repaired in the facts; each repair was logged."""
 
 
 def latest_attempt(item: Mapping[str, object]) -> ResumeAttempt | None:
@@ -84,48 +74,37 @@ async def begin_attempt(
     now: float,
     token: Mapping[str, object] | None = None,
 ) -> ResumeAttempt | None:
-    """Count a new connection of a call.
+    """Count a new connection of a call; None if it had too many lately.
 
-    Args:
-        store: The table.
-        call_sid: The partition.
-        cause: Why the call needs a new connection.
-        session_id: Of the relay session that is over; empty = not known.
-        now: Epoch seconds.
-        token: `token_attributes` of the token for it, kept if this is the first request.
-
-    Returns:
-        None if the call had too many connections lately.
-
-    Raises:
-        StoreError: The table cannot be reached.
+    `session_id` is of the relay session that is over, empty if not known. `token` has the
+    `token_attributes` of the connection, kept if this is the first request for it.
     """
     asked = _Entry(0, cause, session_id, now, token or {})
     for _ in range(_MOST_RIVALS):
         earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
-        same = [entry for entry in earlier if _are_same(entry, asked)]
-        if same:
+        if same := [entry for entry in earlier if _are_same(entry, asked)]:
             return ResumeAttempt(same[0].number, cause, same[0].token)
-        if _is_too_often(earlier, cause, now):
+        counted = [entry.at for entry in earlier if entry.cause != ResumeCause.NOBODY]
+        lately = sum(now - at < WITHIN_SECONDS for at in counted)
+        if cause is not ResumeCause.NOBODY and lately >= MOST_CONNECTIONS:
             return None
         number = max((entry.number for entry in earlier), default=0) + 1
-        if await store.put(_item(call_sid, number, asked), only_if_absent=True):
+        item: Item = {
+            "pk": call_sid,
+            "sk": f"{_PREFIX}{number:06d}",
+            "cause": cause,
+            "sessionId": session_id,
+            "at": now,
+            "expireAt": int(now) + CALL_SECONDS,
+            **asked.token,
+        }
+        if await store.put(item, only_if_absent=True):
             return ResumeAttempt(number, cause, asked.token)
     raise StoreError("too many processes resume one call")
 
 
 async def recover(store: Store, item: Item, attempt: ResumeAttempt, now: float) -> RecoveredCall:
-    """Read back the state of a call.
-
-    Args:
-        store: The table.
-        item: The session item of the call.
-        attempt: The connection on which it goes on.
-        now: Epoch seconds.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
+    """Read back the state of the call of this session item."""
     loaded = await load_history(store, str(item["pk"]))
     resumption = Resumption(
         facts=loaded.facts,
@@ -154,18 +133,10 @@ class _Entry:
 
 
 def _are_same(entry: _Entry, asked: _Entry) -> bool:
-    """Whether both ask for the same connection."""
     if asked.session_id:
         return entry.session_id == asked.session_id
     after_transfer = entry.cause == asked.cause == ResumeCause.NOBODY and not entry.session_id
     return after_transfer and bool(entry.token) and asked.at - entry.at < SAME_SECONDS
-
-
-def _is_too_often(earlier: list[_Entry], cause: ResumeCause, now: float) -> bool:
-    if cause is ResumeCause.NOBODY:
-        return False
-    counted = [entry for entry in earlier if entry.cause != ResumeCause.NOBODY]
-    return sum(now - entry.at < WITHIN_SECONDS for entry in counted) >= MOST_CONNECTIONS
 
 
 def _read(item: Item) -> _Entry:
@@ -176,15 +147,3 @@ def _read(item: Item) -> _Entry:
     token = {name: item[name] for name in TOKEN_ATTRIBUTES if name in item}
     session_id = str(item.get("sessionId", ""))
     return _Entry(number, str(item.get("cause")), session_id, seconds, token)
-
-
-def _item(call_sid: str, number: int, entry: _Entry) -> Item:
-    return {
-        "pk": call_sid,
-        "sk": f"{_PREFIX}{number:06d}",
-        "cause": entry.cause,
-        "sessionId": entry.session_id,
-        "at": entry.at,
-        "expireAt": int(entry.at) + CALL_SECONDS,
-        **entry.token,
-    }

@@ -1,15 +1,10 @@
 """One live call: passes events to the conversation and carries out its actions.
 
 One inbox, one loop, one task group. Only the loop receives events and writes to the transport, so
-no lock is needed, and every decision is made in `Conversation.receive`.
-
-Child tasks run beside the loop: the reader of the transport, at most one reply and one summary, and
-tools. A child never raises; its last act is to put an event into the inbox. The conversation
-cancels a reply or a read-only tool; the end of the call cancels the rest. A hang-up is an event,
-not a cancellation: tools with side effects finish first, and only then is the call over.
-
-The journal writes facts off the speech path and outlives the call. The end of a call waits for it
-for at most `FINAL_FLUSH_SECONDS`.
+no lock is needed. Child tasks (the reader, at most one reply and one summary, tools) never raise;
+their last act is to put an event into the inbox. A hang-up is an event, not a cancellation: tools
+with side effects finish first. The journal writes facts off the speech path and outlives the call,
+whose end waits for it for at most `FINAL_FLUSH_SECONDS`.
 """
 
 from __future__ import annotations
@@ -77,16 +72,13 @@ from agent.ports import (
 log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
-"""Time limit of a whole reply."""
 SUMMARY_SECONDS = 15.0
-"""Time limit of a summary; the caller does not wait for it."""
+"""The caller does not wait for a summary."""
 WARM_SECONDS = 5.0
 """Time limit for opening a connection to the model in advance."""
 FINAL_FLUSH_SECONDS = 5.0
-"""How long the end of a call waits for its facts to be written."""
 FLUSH_SECONDS = 1.0
-"""How long the session waits for the journal before a tool with side effects starts, and before the
-call continues on another transport."""
+"""How long the journal is waited for before a lasting tool or a change of transport."""
 LONGEST_DELTA = 1_000
 """Characters of one `ReplyDelta`; longer pieces of a model are split."""
 _OFFER_AGAIN_SECONDS = 0.01
@@ -102,14 +94,13 @@ _INBOX_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class CallDependencies:
-    """What one call is given by the process."""
+    """What one call is given by the process; without `allowance` it has no token limit."""
 
     transport: Transport
     configuration: Configuration
     journal: Journal
     observer: Observer
     allowance: Allowance | None = None
-    """None = the caller has no token limit."""
 
 
 class Session:
@@ -138,7 +129,10 @@ class Session:
             finally:
                 self._is_over = True
                 self._has_left.set()
-                self._stop_children(reader)
+                for task in (reader, *self._children.values()):
+                    task.cancel()
+                for timer in list(self._timers):
+                    self._stop_timer(timer)
             await self._deps.transport.close()
             if unwritten := await self._deps.journal.flush(FINAL_FLUSH_SECONDS):
                 log.warning("call.facts_unwritten", facts=unwritten)
@@ -151,8 +145,7 @@ class Session:
     async def lose_transport(self) -> None:
         """End this session because the call continues on another transport, from the table.
 
-        Returns when the facts are written, including keys typed and words spoken so far, or after
-        twice `FLUSH_SECONDS`.
+        Returns when all facts so far are written, or after twice `FLUSH_SECONDS`.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
@@ -184,27 +177,22 @@ class Session:
             case Record(position, fact):
                 self._deps.journal.record(position, fact)
             case StartReply(reply):
-                work = partial(self._stream, action)
-                failed = partial(ReplyFailed, reply)
+                work, failed = partial(self._stream, action), partial(ReplyFailed, reply)
                 self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
             case RunTool(call):
                 self._start(call.id, self._run_tool(action), name="tool")
             case Summarize(summary):
-                asking = self._ask_model(
-                    partial(self._summarize, action),
-                    SUMMARY_SECONDS,
-                    lambda _: SummaryFailed(summary),
-                )
+                work, failure = partial(self._summarize, action), SummaryFailed(summary)
+                asking = self._ask_model(work, SUMMARY_SECONDS, lambda _: failure)
                 self._start(f"summary {summary}", asking, name="summary")
             case CancelReply(child) | CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
             case StartTimer(timer, serial, after_ms):
                 self._stop_timer(timer)
+                fired = TimerFired(timer, serial)
                 loop = asyncio.get_running_loop()
-                self._timers[timer] = loop.call_later(
-                    after_ms / 1000, self._offer, TimerFired(timer, serial)
-                )
+                self._timers[timer] = loop.call_later(after_ms / 1000, self._offer, fired)
             case StopTimer(timer):
                 self._stop_timer(timer)
 
@@ -235,25 +223,17 @@ class Session:
             if not self._is_over:
                 loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
 
-    def _stop_children(self, reader: asyncio.Task[None]) -> None:
-        reader.cancel()
-        for task in list(self._children.values()):
-            task.cancel()
-        for timer in list(self._timers):
-            self._stop_timer(timer)
-
     async def _read_transport(self) -> None:
         is_turn_prepared = False
         async with aclosing(self._deps.transport.events()) as events:
             async for event in events:
                 received_at = asyncio.get_running_loop().time()
                 match event:
-                    case PlaybackReported(Playback.CALLER_ON):
-                        self._prepare_turn()
-                        is_turn_prepared = True
-                    case CallerSpoke(is_final=False):
-                        if not is_turn_prepared:
-                            self._prepare_turn()
+                    case CallerSpoke(is_final=False) if is_turn_prepared:
+                        pass
+                    case CallerSpoke(is_final=False) | PlaybackReported(Playback.CALLER_ON):
+                        self._start_once(_WARMING, self._warm)
+                        self._ask_for_news()
                         is_turn_prepared = True
                     case CallerSpoke():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
@@ -265,13 +245,7 @@ class Session:
                 await self._inbox.put((received_at, event))
         await self._put(CallEnded())
 
-    def _prepare_turn(self) -> None:
-        """Warm the model and read edits while the caller is still speaking."""
-        self._start_once(_WARMING, self._warm)
-        self._ask_for_news()
-
     def _ask_for_news(self) -> None:
-        """Read what was edited, and what the caller may still spend."""
         self._start_once(_REFRESHING, self._refresh)
         if self._deps.allowance is not None:
             self._start_once(_LOOKING, self._deps.allowance.look)
@@ -315,7 +289,6 @@ class Session:
         await self._put(failed(fault))
 
     async def _stream(self, action: StartReply, model: LanguageModel) -> bool:
-        """Pass a reply to the conversation; whether it was complete."""
         reply, calls, has_finished = action.reply, list[ToolCall](), False
         request = self._deps.configuration.request(action)
         async with aclosing(model.reply(request)) as pieces:
@@ -340,7 +313,6 @@ class Session:
             await self._put(ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
 
     async def _summarize(self, action: Summarize, model: LanguageModel) -> bool:
-        """Collect a summary and put it; whether it is complete and usable."""
         texts, is_whole = list[str](), False
         request = ReplyRequest(SUMMARIZE, action.messages, max_tokens=SUMMARY_TOKENS)
         async with aclosing(model.reply(request)) as pieces:
@@ -359,10 +331,7 @@ class Session:
         return is_whole
 
     async def _run_tool(self, action: RunTool) -> None:
-        """Run a tool; one with side effects only after its start is written, or `FLUSH_SECONDS`.
-
-        A process that resumes the call then knows that the tool was started.
-        """
+        """Run a tool; the start of a lasting one is written first, for a process that resumes."""
         if action.is_lasting:
             await self._deps.journal.flush(FLUSH_SECONDS)
         outcome = await self._deps.configuration.toolbox.run(action.call, action.standing)

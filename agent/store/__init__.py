@@ -16,17 +16,10 @@ __all__ = ["create_table", "open_store"]
 async def open_store(
     table_name: str, path: Path, *, region: str, max_calls: int, make: bool = True
 ) -> Store:
-    """Open the table of this process.
+    """Open the table of this process; raises `StoreError`, one line, if it is unusable.
 
-    Args:
-        table_name: In DynamoDB; empty = the file.
-        path: The file.
-        region: Of the table; empty = as the SDK finds it.
-        max_calls: The connections to DynamoDB are limited to twice as many.
-        make: Create the file if it is missing. A DynamoDB table is never created here.
-
-    Raises:
-        StoreError: The table is unusable; one line.
+    `make` creates the file if it is missing; a DynamoDB table is never created here. An empty
+    `region` is found by the SDK. Connections to DynamoDB are limited to twice `max_calls`.
     """
     if not table_name:
         return await SqliteStore.open(path, make=make)

@@ -1,17 +1,11 @@
 """The table in one SQLite file, for a single machine: no account, no server.
 
-- One worker thread owns the connection; nothing of SQLite runs on the event loop.
-- Other processes may use the same file. Each write is one `BEGIN IMMEDIATE` transaction, which
-  takes the write lock first, so a condition still holds at the write. SQLite waits `busy_seconds`
-  for a lock, a caller of the store twice as long for any answer. A write that did not answer in
-  time may still be made, as with any table across a network.
-- An item whose `expireAt` has passed is absent for every method. Each write deletes what has
-  expired, with an index.
-- Keys are ordered by the bytes of their UTF-8 form (`BINARY` collation), as in DynamoDB.
-
-`synchronous=NORMAL`: in WAL mode a crash of the process loses nothing, a power cut may lose the
-last moments but never corrupts the file. Rejected: `FULL`, a disk flush for every fact of every
-call.
+One worker thread owns the connection. Other processes may use the same file: each write is one
+`BEGIN IMMEDIATE` transaction, so a condition still holds at the write. A write that did not answer
+in time may still be made, as across a network. An item whose `expireAt` has passed is absent for
+every method; each write deletes what has expired. Keys are ordered by the bytes of their UTF-8
+form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing, a power cut may
+lose the last moments. Rejected: `FULL`, a disk flush for every fact of every call.
 """
 
 from __future__ import annotations
@@ -47,6 +41,15 @@ CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT 
 """
 _IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
+_GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
+_QUERY = (
+    f"SELECT sk, item FROM items WHERE pk = ? AND sk >= ? AND {_ALIVE}"  # noqa: S608 constant
+    " ORDER BY sk"
+)
+_QUERY_INDEX = (
+    f"SELECT sk1, item FROM items WHERE pk1 = ? AND sk1 >= ? AND {_ALIVE}"  # noqa: S608 constant
+    " ORDER BY sk1, pk, sk"
+)
 
 T = TypeVar("T")
 
@@ -69,17 +72,11 @@ class SqliteStore:
         busy_seconds: float = 5.0,
         make: bool = True,
     ) -> Self:
-        """Open the file.
+        """Open the file; SQLite keeps two more beside it while it is open.
 
-        Args:
-            path: The file; SQLite keeps two more beside it while it is open.
-            now: Epoch seconds, for expiry.
-            busy_seconds: How long to wait for another process's write; any method answers or
-                fails within twice that.
-            make: Create the file and its folder if missing; otherwise it must be one of ours.
-
-        Raises:
-            StoreError: It cannot be opened.
+        `now` is epoch seconds, for expiry. `busy_seconds` is how long to wait for another process's
+        write; any method answers or fails within twice that. `make` creates the file and its folder
+        if missing; otherwise it must be one of ours. Raises `StoreError`.
         """
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         opening = partial(_Table.open if make else _Table.found, path, now, busy_seconds)
@@ -97,8 +94,8 @@ class SqliteStore:
         return await self._run(lambda: [self._table.get(*key) for key in keys])
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        row = _row(item)
-        return await self._run(partial(self._table.put, row, only_if_absent=only_if_absent))
+        work = partial(self._table.put, _row(item), only_if_absent=only_if_absent)
+        return await self._run(work)
 
     async def put_newer(self, item: Item) -> bool:
         return await self._run(partial(self._table.put_newer, _row(item), sequence(item)))
@@ -107,10 +104,10 @@ class SqliteStore:
         await self._run(partial(self._table.merge, pk, sk, dict(attributes)))
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        return await self._run(partial(self._table.query, pk, sk_prefix))
+        return await self._run(partial(self._table.select, _QUERY, pk, sk_prefix))
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._run(partial(self._table.query_index, pk1, sk1_prefix))
+        return await self._run(partial(self._table.select, _QUERY_INDEX, pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         return await self._run(partial(self._table.move, pk, sk, _row(item)))
@@ -149,9 +146,6 @@ def _keep_private(path: Path) -> None:
 
     Existing files of this user are tightened. SQLite gives the two files beside it the permissions
     of the first (https://www.sqlite.org/src/file/src/os_unix.c).
-
-    Raises:
-        OSError: It cannot be created.
     """
     for folder in reversed([path.parent, *path.parent.parents]):
         folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
@@ -173,7 +167,6 @@ class _Table:
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
-        """Connect, and create the table if it is missing."""
         _keep_private(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
@@ -204,10 +197,7 @@ class _Table:
         self._connection.close()
 
     def get(self, pk: str, sk: str) -> Item | None:
-        row = self._connection.execute(
-            f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}",  # noqa: S608 constant
-            (pk, sk, self._now()),
-        ).fetchone()
+        row = self._connection.execute(_GET, (pk, sk, self._now())).fetchone()
         return None if row is None else _item(row[0])
 
     def put(self, row: _Row, *, only_if_absent: bool) -> bool:
@@ -229,22 +219,6 @@ class _Table:
         with self._writing():
             self._write(_row({**(self.get(pk, sk) or {}), **attributes, "pk": pk, "sk": sk}))
 
-    def query(self, pk: str, prefix: str) -> list[Item]:
-        return self._select(
-            f"SELECT sk, item FROM items WHERE pk = ? AND sk >= ? AND {_ALIVE}"  # noqa: S608 constant
-            " ORDER BY sk",
-            pk,
-            prefix,
-        )
-
-    def query_index(self, pk1: str, prefix: str) -> list[Item]:
-        return self._select(
-            f"SELECT sk1, item FROM items WHERE pk1 = ? AND sk1 >= ? AND {_ALIVE}"  # noqa: S608 constant
-            " ORDER BY sk1, pk, sk",
-            pk1,
-            prefix,
-        )
-
     def move(self, pk: str, sk: str, row: _Row) -> bool:
         with self._writing():
             if self.get(pk, sk) is None:
@@ -253,8 +227,7 @@ class _Table:
             self._write(row)
             return True
 
-    def _select(self, statement: str, partition: str, prefix: str) -> list[Item]:
-        """Rows from the prefix on, as long as they begin with it."""
+    def select(self, statement: str, partition: str, prefix: str) -> list[Item]:
         rows = self._connection.execute(statement, (partition, prefix, self._now()))
         found = [_item(text) for _, text in takewhile(lambda row: row[0].startswith(prefix), rows)]
         rows.close()
@@ -273,10 +246,9 @@ class _Table:
 
 
 def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up, while another process may be doing the same.
+    """Set the file up; changing to WAL is tried until the deadline.
 
-    Changing a new file to WAL needs exclusive access, and SQLite does not always wait for it: with
-    eight processes one start in eighty failed. So it is tried until the deadline.
+    It needs exclusive access, for which SQLite does not always wait.
     """
     while True:
         try:
@@ -291,11 +263,6 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
 
 
 def _row(item: Item) -> _Row:
-    """The row of an item.
-
-    Raises:
-        StoreRefusedError: It is not JSON, too large, or its keys are wrong.
-    """
     pk, sk = keys(item)
     pk1, sk1 = item.get("pk1"), item.get("sk1")
     indexed = (pk1, sk1) if isinstance(pk1, str) and isinstance(sk1, str) else (None, None)
@@ -304,8 +271,7 @@ def _row(item: Item) -> _Row:
     try:
         text = json.dumps(item, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        kind = type(error).__name__
-        raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+        raise StoreRefusedError(f"an item cannot be written: {type(error).__name__}") from error
     if len(text) > ITEM_BYTES and (fault := size_error(item)):
         raise StoreRefusedError(fault)
     return (pk, sk, *indexed, expires, text)

@@ -1,21 +1,13 @@
 """A write-behind queue: items on their way to the table, off the path of the calls.
 
-The journal (`agent.store.call_state.journal`) and the records of calls
-(`agent.observability.recording.record_writer`) each have one queue for the process.
-
-- A queue has lanes. Of one lane there is one write at a time, in the order in which items were
-  added; an item that is added again under its key before it is written replaces the earlier one.
-  Lanes write at the same time, `WRITES_AT_ONCE` at the most.
+- Of one lane there is one write at a time, in the order in which items were added; an item added
+  again under its key before it is written replaces the earlier one. Rejected: one lane for all
+  calls, where one item that fails delays all.
 - While the table fails, the first item of a lane is tried again, after 0.5 s at first and 4-6 s in
-  the end. One log line says when that begins and one when it is over.
-- An item that the table refuses for ever (`StoreRefusedError`) is dropped at once, so that it does
-  not block the items behind it; so is an item whose write raises an unexpected error.
-- If more than `most` waits, the oldest item of the lane that has waited longest is dropped. An item
-  that could not be written for `oldest_seconds` is dropped. When the process stops there is a last
-  attempt of `CLOSE_SECONDS`. What is lost is counted by its reason, and logged when its lane is
-  empty again, without its content.
-
-Rejected: one lane for all calls. One item that fails would delay those of all other calls.
+  the end. An item that is refused for ever, or whose write crashes, is dropped at once.
+- If more than `most` waits, the oldest item of the lane that has waited longest is dropped; so is
+  an item that could not be written for `oldest_seconds`. What is lost is counted by its reason, and
+  logged when its lane is empty again, without its content.
 """
 
 from __future__ import annotations
@@ -35,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 WRITES_AT_ONCE = 32
 CLOSE_SECONDS = 3.0
-"""How long the end of the process waits for items to be written."""
+"""How long the end of the process waits for a last attempt."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 4.0
 _JITTER = 1.5
@@ -44,7 +36,6 @@ _JITTER = 1.5
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Chance = Callable[[float, float], float]
-"""Chooses a number between two others."""
 Loss = Literal["refused", "crashed", "too_many", "too_old", "stopped"]
 
 
@@ -53,7 +44,6 @@ class QueueOptions:
     """What differs between the queues of a process."""
 
     name: str
-    """For the log."""
     most: int
     """Total size that may wait."""
     on_waiting: Callable[[int], object]
@@ -66,7 +56,6 @@ class QueueOptions:
     """Between adding and writing, so that an item that changes again is written once."""
     oldest_seconds: float = inf
     chance: Chance = min
-    """Spreads the attempts of many lanes."""
 
 
 class WriteBehindQueue:
@@ -75,7 +64,6 @@ class WriteBehindQueue:
     def __init__(self, options: QueueOptions) -> None:
         self.options = options
         self.turns = asyncio.Semaphore(WRITES_AT_ONCE)
-        """Held for one write."""
         self.is_closed = False
         self._lanes: dict[QueueLane[Any, Any], None] = {}
         """Lanes with items, the one that has waited longest first."""
@@ -135,20 +123,13 @@ class _Entry(Generic[V]):
     size: int
     amount: int
     since: float
-    """On the loop's clock."""
 
 
 class QueueLane(Generic[K, V]):
-    """Items that are written one after another.
-
-    Args:
-        queue: Of the process.
-        write: Writes one item, given its key; raises `StoreError`.
-    """
+    """Items that are written one after another by `write`, which raises `StoreError`."""
 
     def __init__(self, queue: WriteBehindQueue, write: Callable[[K, V], Awaitable[object]]) -> None:
         self.writer: asyncio.Task[None] | None = None
-        """Runs while items wait."""
         self._queue = queue
         self._write = write
         self._entries: dict[K, _Entry[V]] = {}
@@ -160,7 +141,6 @@ class QueueLane(Generic[K, V]):
         self._is_empty.set()
 
     def __len__(self) -> int:
-        """How many items wait."""
         return len(self._entries)
 
     @property
@@ -171,11 +151,8 @@ class QueueLane(Generic[K, V]):
     def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
         """Have an item written; returns at once, never raises.
 
-        Args:
-            key: Of the item; replaces an unwritten item with the same key.
-            value: What is written.
-            size: Its share of the bound.
-            amount: How many things are lost with it.
+        It replaces an unwritten item with the same key. `size` is its share of the bound, `amount`
+        how many things are lost with it.
         """
         is_idle = self.writer is None or self.writer.done()
         if self._queue.is_closed and is_idle:
@@ -237,25 +214,23 @@ class QueueLane(Generic[K, V]):
     async def _write_in_turn(self, key: K) -> bool:
         """Write the item of a key, if it still waits; false if the table fails."""
         async with self._queue.turns:
-            entry = self._entries.get(key)
-            return entry is None or await self._write_entry(key, entry)
-
-    async def _write_entry(self, key: K, entry: _Entry[V]) -> bool:
-        name = self._queue.options.name
-        try:
-            await self._write(key, entry.value)
-        except StoreRefusedError:
-            log.error("write_queue.item_refused", queue=name, key=key)
-            self._drop(key, entry, "refused")
-        except StoreError as error:
-            self._note_failure(error)
-            return False
-        except Exception:  # the write boundary: an error of ours must not stop the lane
-            log.exception("write_queue.write_crashed", queue=name)
-            self._drop(key, entry, "crashed")
-        self._failures = 0
-        self._take_off(key, entry)
-        return True
+            if (entry := self._entries.get(key)) is None:
+                return True
+            name = self._queue.options.name
+            try:
+                await self._write(key, entry.value)
+            except StoreRefusedError:
+                log.error("write_queue.item_refused", queue=name, key=key)
+                self._drop(key, entry, "refused")
+            except StoreError as error:
+                self._note_failure(error)
+                return False
+            except Exception:  # the write boundary: an error of ours must not stop the lane
+                log.exception("write_queue.write_crashed", queue=name)
+                self._drop(key, entry, "crashed")
+            self._failures = 0
+            self._take_off(key, entry)
+            return True
 
     def _take_off(self, key: K, entry: _Entry[V]) -> bool:
         """Remove an item; false if it was replaced or dropped meanwhile."""
@@ -287,7 +262,6 @@ class QueueLane(Generic[K, V]):
             log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
 
     def _settle(self) -> None:
-        """Log what happened since the lane was empty last."""
         name = self._queue.options.name
         if self._is_delayed:
             self._is_delayed = False

@@ -1,17 +1,11 @@
 """The session item of a call, and the single-use tokens of its sockets.
 
-The webhook that sets a call up and the socket that carries it may reach different processes: what
-the socket needs is in this item.
-
-- It is written twice. When the call rings, it is put while the rest is read, so that both take one
-  round trip; it opens the socket and identifies the caller. What was read is merged into it after
-  Twilio has its answer. If the socket finds it incomplete, the call is set up again from it.
-- Fields of the webhook come from a closed list and ours are written over them: a parameter named
-  `systemPrompt` never becomes an attribute.
-- Only Twilio knows a token; the item holds its hash. A token is spent by a marker item that is
-  written only if absent, so of two sockets with one token one is refused, also by two processes.
-- Twilio may request one connection twice and use either answer. The second token then joins the
-  first, in an item of its own (`joined::<hash>`): both open the same first socket, by one marker.
+Webhook and socket may reach different processes: what the socket needs is in this item. It is put
+when the call rings and completed after Twilio has its answer; if the socket finds it incomplete,
+the call is set up again. Fields of the webhook come from a closed list and ours are written over
+them. Only Twilio knows a token; the item holds its hash. A token is spent by a marker item written
+only if absent, so of two sockets with one token one is refused. Twilio may request one connection
+twice and use either answer: the second token joins the first (`joined::<hash>`), by one marker.
 """
 
 from __future__ import annotations
@@ -48,19 +42,16 @@ class TokenUse(StrEnum):
     """What a token of an upgrade request allows."""
 
     FIRST = "first"
-    """It opens the socket."""
     AGAIN = "again"
-    """It has opened the socket before, and the relay may reopen it by itself
-    (`applicationReconnect`)."""
+    """It has opened the socket before, and the relay may reopen it (`applicationReconnect`)."""
     REFUSED = "refused"
 
 
 class SpentToken(NamedTuple):
-    """A token of an upgrade request, after its use."""
+    """A token of an upgrade request after its use, and the session item as it was read for it."""
 
     use: TokenUse
     item: Item | None
-    """The session item as it was read for it; None = not read."""
 
 
 VERSTAT = "StirVerstat"
@@ -88,11 +79,9 @@ class SessionItem:
     version: int
     """Of the use case, to which the call is pinned; 0 = the current record."""
     model: str
-    """Identifier of the model."""
     system_prompt: tuple[str, str]
     """With its placeholders filled: the part that all calls share, and the rest."""
     profile_item: Mapping[str, object]
-    """The caller's; empty without a profile."""
 
 
 def opening_item(
@@ -106,29 +95,24 @@ def opening_item(
 ) -> Item:
     """The item of a call that rings, from its webhook alone.
 
-    Args:
-        call_sid: Not empty.
-        webhook: All fields of the request; the known ones are stored.
-        token: The socket's secret, in clear text.
-        now: Epoch seconds; the start of the call for the order of its facts (`startedMs`).
-        outbound: Use case of an outbound call; empty = an inbound call.
-        trusted: Weakest attestation of the caller's number that is trusted, see
-            `agent.usecases.caller_identity.is_trusted`.
+    All fields of the request may be passed; the known ones are stored. `token` is the socket's
+    secret in clear text. `now` is epoch seconds, the start of the call for the order of its facts
+    (`startedMs`). `trusted` is the weakest attestation of the caller's number that is trusted, see
+    `agent.usecases.caller_identity.is_trusted`.
     """
-    further: dict[str, object] = {}
-    if outbound:
-        further["outboundUseCase"] = outbound
-    elif is_forged(webhook, trusted):
-        further[UNTRUSTED] = True
-    return {
+    item: Item = {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
         "pk": call_sid,
         "sk": CONNECTION,
         "startedMs": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
         **token_attributes(token, now),
-        **further,
     }
+    if outbound:
+        item["outboundUseCase"] = outbound
+    elif is_forged(webhook, trusted):
+        item[UNTRUSTED] = True
+    return item
 
 
 def set_up_attributes(session: SessionItem) -> dict[str, object]:
@@ -152,7 +136,7 @@ def profile_item_of(item: Mapping[str, object]) -> Item:
 
 
 def profile_of(item: Mapping[str, object]) -> Profile:
-    """The caller's profile as it was when the call was set up."""
+    """As `profile_item_of`, as a profile."""
     known = profile_item_of(item)
     return profile_from_item(known) if known else Profile(identity_of(item))
 
@@ -184,11 +168,7 @@ def is_forged(webhook: Mapping[str, str], trusted: str) -> bool:
 
 
 def our_number(item: Mapping[str, object]) -> str:
-    """Our number; empty for a call from an app, which chooses its `To` freely.
-
-    Args:
-        item: Fields of a webhook, or a session item.
-    """
+    """Our number in a webhook or session item; empty for an app, which chooses its `To` freely."""
     caller, called = str(item.get("From", "")), str(item.get("To", ""))
     if caller.startswith("client:"):
         return ""
@@ -223,23 +203,15 @@ def leading_token(item: Mapping[str, object]) -> str:
 
 
 async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
-    """Let a second token open the same first socket as the first one.
+    """Let a second token open the same first socket as the one with the hash `leading`.
 
-    Args:
-        store: The table.
-        call_sid: Not empty.
-        token: The second one, in clear text.
-        leading: `leading_token` of the item that holds the first one.
-        now: Epoch seconds.
-
-    Returns:
-        False, and nothing written, without a first token or after the socket was opened.
+    Returns false, and writes nothing, without a first token or after the socket was opened.
     """
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
     joined: Item = {
         "pk": call_sid,
-        "sk": _joined(_hash(token)),
+        "sk": f"joined::{_hash(token)}",
         "leading": leading,
         "socketTokenExpireAt": int(now) + TOKEN_SECONDS,
         "expireAt": int(now) + CALL_SECONDS,
@@ -249,14 +221,7 @@ async def join_token(store: Store, call_sid: str, token: str, leading: str, now:
 
 
 async def spend_token(store: Store, call_sid: str, token: str, now: float) -> SpentToken:
-    """Use a token: it opens the socket of this call for the first time at most once.
-
-    Args:
-        store: The table.
-        call_sid: Not empty.
-        token: As it came with the upgrade request.
-        now: Epoch seconds.
-    """
+    """Use a token: it opens the socket of this call for the first time at most once."""
     item = await store.get(call_sid, CONNECTION)
     if item is None:
         return SpentToken(TokenUse.REFUSED, None)
@@ -290,7 +255,7 @@ async def _expiry(
     """Until when a token opens the first socket of the latest connection; None = never."""
     leading = leading_token(item)
     if not hmac.compare_digest(leading, presented):
-        item = await store.get(call_sid, _joined(presented)) or {}
+        item = await store.get(call_sid, f"joined::{presented}") or {}
         if not leading or item.get("leading") != leading:
             return None
     expire_at = plain(item.get("socketTokenExpireAt"))
@@ -300,8 +265,8 @@ async def _expiry(
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
     """A use case's record as one call has it, to be parsed like any record.
 
-    The session item may be edited while the call runs; its prompt (filled), tools, keys and model
-    override those of the record. The prompt's first block is the part that all calls share.
+    Prompt (filled), tools, keys and model of the session item override those of the record. The
+    prompt's first block is the part that all calls share.
     """
     prompt, context = session.get("systemPrompt"), None
     if isinstance(prompt, list):
@@ -319,10 +284,6 @@ def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) 
 
 def _marker(leading: str) -> str:
     return f"token::{leading}"
-
-
-def _joined(hashed: str) -> str:
-    return f"joined::{hashed}"
 
 
 def _hash(token: str) -> str:

@@ -1,13 +1,9 @@
 """The facts of a call as items; `history_loader` reads them.
 
 The sort key is `chat::`, the epoch milliseconds of the call's start, and the position of the fact:
-order and identity depend on the position alone, so two facts of one millisecond are two items and
-writing a fact again replaces it.
-
-`chat` is the fact as a Bedrock Converse message, as in the predecessor's items; the result of a
-tool is in the same item as the call, under `chatResult`. `fact` has what Converse cannot express (a
-note, a summary, who spoke, that speech was cut), and the fact is read from it. `sequence` says
-which of two writes of an item is the later one.
+writing a fact again replaces it. `chat` is the fact as a Bedrock Converse message, as in the
+predecessor's items, with the result of a tool under `chatResult`. The fact is read from `fact`,
+which has what Converse cannot express. `sequence` says which of two writes is the later one.
 """
 
 from __future__ import annotations
@@ -55,15 +51,10 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 def fact_item(
     call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int, expire_at: int
 ) -> Item:
-    """The item of a fact.
+    """The item of a fact; `position` is below `MOST_FACTS`.
 
-    Args:
-        call_sid: The partition.
-        started_ms: Epoch milliseconds, the same for all of the call, also after a resume.
-        position: Below `MOST_FACTS`.
-        fact: What happened.
-        sequence: See `ports.Store.put_newer`.
-        expire_at: Epoch seconds.
+    `started_ms` is in epoch milliseconds, the same for all of the call, also after a resume;
+    `expire_at` in epoch seconds; for `sequence` see `ports.Store.put_newer`.
     """
     item: Item = {
         "pk": call_sid,
@@ -104,11 +95,8 @@ def _message(fact: Recorded) -> dict[str, object]:
         case AgentSaid(text):
             return _said("assistant", text)
         case ToolUsed(_, call):
-            tool_use = {
-                "toolUseId": call.id,
-                "name": call.name,
-                "input": _storable(call.arguments) or {},
-            }
+            arguments = _storable(call.arguments) or {}
+            tool_use = {"toolUseId": call.id, "name": call.name, "input": arguments}
             return {"role": "assistant", "content": [{"toolUse": tool_use}]}
 
 

@@ -1,17 +1,10 @@
 """The history loader: facts of a call read from its items and repaired, so that the call can go on.
 
-- Our items hold their fact and its position (`agent.store.call_state.facts`). Items of the
-  predecessor have only `chat`, a Converse message; each of its content blocks becomes a fact, in
-  the order of the items.
-- One bad fact would break every later model request of the call. After loading, the messages of a
-  `History` of these facts are valid for every provider, whatever was stored.
-- The position is the identity of a fact, so no fact is removed: what is unusable becomes silence.
-- Ids of tool calls are nine of `[a-z0-9]` and unique; tool names are of the set that all model
-  families accept; arguments are a JSON object; a result belongs to its call and is not blank.
-- Each repair is logged with its kind and position, without the words.
-
-A tool call without a result ran when the process died. That is not repaired: whether an order was
-placed is known elsewhere, and `agent.call.resumption` decides what the model is told.
+One bad fact would break every later model request: the messages of a `History` of these facts are
+valid for every provider, whatever was stored. The position is the identity of a fact, so no fact is
+removed: what is unusable becomes silence. Each content block of a predecessor's item becomes a
+fact. Each repair is logged with its kind and position, without the words. A tool call without a
+result is not repaired: `agent.call.resumption` decides what the model is told.
 """
 
 from __future__ import annotations
@@ -29,7 +22,6 @@ from agent.call.history import (
     CallerBegan,
     CallerSaid,
     Fact,
-    Note,
     SpeechSource,
     Summary,
     ToolUsed,
@@ -62,53 +54,43 @@ class RepairKind(StrEnum):
     UNREADABLE = "unreadable"
     """An item, or a part of it, has an unknown form."""
     UNKNOWN_BLOCK = "unknown_block"
-    """A content block of a kind that calls do not have."""
     TAKEN = "taken"
     """Two items have one position; the later item counts."""
     BLANK = "blank"
-    """A text or a result is blank."""
     ORPHAN = "orphan"
     """A result belongs to no tool call, or to one that has a result."""
     TOOL_NAME = "tool_name"
     CALL_ID = "call_id"
     """It has characters that some provider refuses, or occurs twice."""
     ARGUMENTS = "arguments"
-    """They are not a JSON object."""
     SUMMARY = "summary"
     """It does not end at a turn border, or ends before an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRepair:
-    """One repair."""
+    """One repair; its position is of the fact concerned, or of the next one if there is none."""
 
     kind: RepairKind
     position: int
-    """Of the fact concerned, or of the next fact if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHistory:
-    """The facts of a call."""
+    """The facts of a call; the index in the list is the position of the fact."""
 
     facts: list[Fact]
-    """The index in the list is the position of the fact."""
     repairs: list[HistoryRepair]
     open_calls: list[int]
     """Positions of tool calls without a result: they ran when the process died."""
     is_caller_cut_off: bool
     """The caller had begun to speak, and the words were never recorded."""
     next_sequence: int
-    """First sequence of the next connection: above all that the latest one that wrote anything has
-    written or will write. A connection that has written nothing is not counted here."""
+    """Above all that any connection which wrote a fact has written or will write."""
 
 
 async def load_history(store: Store, call_sid: str) -> LoadedHistory:
-    """Load the facts of a call; logs each repair.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
+    """Load the facts of a call; logs each repair."""
     loaded = read_items(await store.query(call_sid, CHAT))
     for repair in loaded.repairs:
         log.warning("history.repaired", kind=repair.kind, position=repair.position)
@@ -121,11 +103,8 @@ def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
     greatest = 0
     for item in items:
         reader.add(item)
-        match _plain(item.get("sequence")):
-            case int(sequence):
-                greatest = max(greatest, sequence)
-            case _:
-                pass
+        if isinstance(sequence := _plain(item.get("sequence")), int):
+            greatest = max(greatest, sequence)
     whole, repairs = _repaired(reader.facts)
     return LoadedHistory(
         facts=whole,
@@ -141,17 +120,13 @@ def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
 
 
 class _ItemReader:
-    """Collects the facts of items, one after the other."""
-
     def __init__(self) -> None:
         self.facts: list[Fact] = []
         self.repairs: list[HistoryRepair] = []
         self.began_at: int | None = None
-        """Latest position at which the caller began to speak."""
         self._placed: set[int] = set()
 
     def add(self, item: Mapping[str, object]) -> None:
-        """Add the facts of an item."""
         match _plain(item.get("position")):
             case int(position) if 0 <= position < min(MOST_FACTS, len(self.facts) + _LARGEST_GAP):
                 self._place(position, item)
@@ -183,7 +158,6 @@ class _ItemReader:
         self.repairs.append(HistoryRepair(kind, len(self.facts)))
 
     def _add_message(self, chat: object) -> None:
-        """Add the facts of a Converse message of the predecessor."""
         match chat:
             case {"role": "user" | "assistant" as role, "content": [*blocks]}:
                 for block in blocks:
@@ -223,7 +197,6 @@ class _ItemReader:
         self._repair(RepairKind.ORPHAN)
 
     def _content(self, tool_result: Mapping[object, object]) -> str:
-        """The first value of a tool result, as JSON text."""
         match tool_result.get("content"):
             case [{"json": value}, *_] | [{"text": value}, *_]:
                 return self._json(value)
@@ -248,7 +221,6 @@ def _plain(value: object) -> object:
 
 
 def _repaired(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
-    """The same facts in a form every provider accepts, and the repairs."""
     whole: list[Fact] = []
     repairs: list[HistoryRepair] = []
     seen: set[str] = set()
@@ -257,10 +229,12 @@ def _repaired(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
             good, kinds = _repaired_tool_call(position, fact, seen)
             seen.add(good.call.id)
             whole.append(good)
+            repairs += [HistoryRepair(kind, position) for kind in kinds]
+        elif isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
+            whole.append(SILENCE)
+            repairs.append(HistoryRepair(RepairKind.BLANK, position))
         else:
-            words, kinds = _repaired_words(fact)
-            whole.append(words)
-        repairs += [HistoryRepair(kind, position) for kind in kinds]
+            whole.append(fact)
     return whole, repairs + _silence_false_summaries(whole)
 
 
@@ -276,12 +250,6 @@ def _silence_false_summaries(whole: list[Fact]) -> list[HistoryRepair]:
             whole[position] = SILENCE
             repairs.append(HistoryRepair(RepairKind.SUMMARY, position))
     return repairs
-
-
-def _repaired_words(fact: CallerSaid | AgentSaid | Note | Summary) -> tuple[Fact, list[RepairKind]]:
-    if isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
-        return SILENCE, [RepairKind.BLANK]
-    return fact, []
 
 
 def _repaired_tool_call(

@@ -1,19 +1,10 @@
 """The journal: facts of calls on their way to the table, one lane of a queue for each call.
 
-A session hands a fact over and goes on (`CallJournal.record`); the write belongs to the process
-(`agent.store.write_behind`) and so outlives the call. While the table fails, the call goes on from
-memory.
-
-- Each recording has a greater `sequence` than all before it in the call, and is written by
-  `Store.put_newer`: a write that is late, or repeated after a doubtful answer, undoes nothing. A
-  call that goes on in another process begins a new *generation* of sequences
-  (`agent.store.call_state.history_loader`), above all that the earlier process may still write.
-- At most `MOST_FACTS` wait in a process, some 100 MB of spoken sentences. Of these, the facts of
-  the call that has waited longest are dropped first: calls in progress, and their latest words, are
-  more likely to be read than the beginning of one that ended long ago.
-
-Rejected: a write task in each session. The facts of a call that ends while the table fails would be
-lost after the few seconds its end may take.
+The write belongs to the process (`agent.store.write_behind`) and so outlives the call. Rejected: a
+write task in each session, which would lose facts that wait when the call ends. Each recording has
+a greater `sequence` than all before it in the call and is written by `Store.put_newer`: a late or
+repeated write undoes nothing. A resumed call begins a new generation of sequences
+(`agent.session.resume`).
 """
 
 from __future__ import annotations
@@ -32,9 +23,9 @@ from agent.store.call_state.facts import fact_item
 from agent.store.write_behind import Chance, QueueLane, QueueOptions, WriteBehindQueue
 
 MOST_FACTS = 100_000
+"""Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
 WRITE_DELAY_SECONDS = 0.05
-"""Between a fact and its write: a fact that changes again meanwhile is written once, and no write
-competes with the request to the model."""
+"""A fact that changes again meanwhile is written once; no write competes with the model."""
 EARLY_SECONDS = 0.01
 """The same for all facts but speech of the agent, which grows piece by piece: the caller's words
 must not be lost with the process."""
@@ -42,12 +33,7 @@ OLDEST_SECONDS = 3600.0
 
 
 class CallJournal:
-    """`ports.Journal` of one call; made by `Journals.open`.
-
-    Args:
-        lane: Of the call.
-        first_sequence: Of the first fact that is recorded.
-    """
+    """`ports.Journal` of one call; made by `Journals.open`."""
 
     def __init__(self, lane: QueueLane[int, tuple[Recorded, int]], first_sequence: int) -> None:
         self._lane = lane
@@ -68,14 +54,7 @@ class CallJournal:
 
 
 class Journals:
-    """All journals of a process; made by `open_journals`.
-
-    Args:
-        store: The table; outlives this.
-        clock: Epoch seconds, for expiry.
-        count: For facts that wait and facts that are lost.
-        chance: Spreads the attempts of many calls.
-    """
+    """All journals of a process; made by `open_journals`. `clock` is in epoch seconds."""
 
     def __init__(
         self, store: Store, clock: Callable[[], float], count: Count, chance: Chance
@@ -98,13 +77,10 @@ class Journals:
         )
 
     def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
-        """The journal of one call.
+        """The journal of one call, which began at `started_ms`, also after a resume.
 
-        Args:
-            call_sid: The partition.
-            started_ms: Epoch milliseconds, the same for all of the call, also after a resume.
-            first_sequence: Of a call that is resumed: greater than all before, see
-                `agent.store.call_state.history_loader.LoadedHistory.next_sequence`.
+        A call that is resumed has a `first_sequence` greater than all before, see
+        `agent.store.call_state.history_loader.LoadedHistory.next_sequence`.
         """
         return CallJournal(
             QueueLane(self._queue, partial(self._put, call_sid, started_ms)), first_sequence

@@ -1,17 +1,10 @@
 """One client of the AWS SDK for the whole process; the start-up check; creating a table.
 
-- The SDK, in its standard mode, repeats at most twice: failed connections, late answers, statuses
-  500 to 504, and throttling.
-- `DynamoDBClient.call` repeats, until the time of the operation is over and with jitter, what the
-  SDK does not: a write transaction that conflicts with another one or is throttled.
-- A repeated write may meet its own first attempt; `dynamodb_table` says how it finds out.
-- Error texts name the operation and the kind of error. DynamoDB's own text may quote an item, so it
-  stays in the cause.
-
-A process may not describe its table, as serving does not need that permission. So the start-up
-check reads an item and one page of the index with keys that no item has: a wrong name, region,
-credential, permission, key or index shows there. A table that cannot be reached also stops the
-start; the orchestrator tries again, and the process accepts no call meanwhile.
+The SDK repeats failed connections, late answers, statuses 500 to 504 and throttling, at most twice;
+`DynamoDBClient.call` repeats write transactions that conflict or are throttled. A repeated write
+may meet its own first attempt, see `dynamodb_table`. DynamoDB's own text may quote an item, so it
+stays in the cause. A process may have no permission to describe its table: the check reads an item
+and a page of the index with keys that no item has. A table that cannot be reached stops the start.
 """
 
 from __future__ import annotations
@@ -28,7 +21,6 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # likew
 from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
     BotoCoreError,
     ClientError,
-    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
@@ -41,7 +33,7 @@ Attributes = dict[str, dict[str, object]]
 """An item in the form of DynamoDB's low-level API: `{"pk": {"S": …}, …}`."""
 
 _KEEP_ALIVE_SECONDS = 120.0
-"""Seconds; NAT gateways drop a connection after 350."""
+"""NAT gateways drop a connection after 350 s."""
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -55,18 +47,14 @@ FAULTS = (BotoCoreError, ClientError, OSError, RuntimeError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class DynamoDBTimeouts:
-    """How long to wait, in seconds."""
+    """Seconds to connect, for the answer to one attempt, and for one method with repetitions."""
 
     connect: float = 1.0
     read: float = 2.0
-    """For the answer to one attempt."""
     operation: float = 5.0
-    """For one method of the store, with its repetitions."""
 
 
 _CREATION = DynamoDBTimeouts(connect=1.0, read=10.0, operation=120.0)
-_POLL_SECONDS = 1
-_POLLS = 100
 _NO_KEY = {"S": "start-up"}
 _REFUSED_CREDENTIALS = frozenset(
     {
@@ -78,12 +66,11 @@ _REFUSED_CREDENTIALS = frozenset(
 
 
 class ConditionFailedError(Exception):
-    """The condition of a write did not hold; does not leave this package."""
+    """The condition of a write did not hold; `there` is the item in the way, if asked for."""
 
     def __init__(self, there: Attributes) -> None:
         super().__init__()
         self.there = there
-        """The item in the way, if it was asked for."""
 
 
 class DynamoDBClient:
@@ -99,17 +86,7 @@ class DynamoDBClient:
     async def open(
         cls, name: str, region: str, connections: int, timeouts: DynamoDBTimeouts
     ) -> Self:
-        """Open a client with the credentials, region and endpoint that the SDK finds.
-
-        Args:
-            name: Of the table, for the error.
-            region: Empty = `AWS_DEFAULT_REGION`, or that of the profile.
-            connections: The most there may be at once.
-            timeouts: The time limits.
-
-        Raises:
-            StoreError: It cannot be opened; one line that begins with `TABLE_NAME`.
-        """
+        """Open a client as the SDK finds its credentials; raises the `StoreError` of `unusable`."""
         stack = AsyncExitStack()
         config = AioConfig(
             connect_timeout=timeouts.connect,
@@ -181,10 +158,8 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionConflictException":
             return
         case "TransactionCanceledException":
-            reasons = {
-                provider_kind(reason.get("Code", "None"))
-                for reason in error.response["CancellationReasons"]
-            } - {"None"}
+            cancelled = error.response["CancellationReasons"]
+            reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
             if _CONDITION in reasons:
                 raise ConditionFailedError({}) from error
             if reasons and reasons <= _PASSING:
@@ -198,18 +173,13 @@ def _judge(name: str, error: ClientError) -> None:
 
 
 async def check(name: str, connection: DynamoDBClient) -> None:
-    """Read an item and the index of a table.
-
-    Raises:
-        StoreError: It is unusable; one line that begins with `TABLE_NAME`.
-    """
+    """Read an item and the index of a table; raises the `StoreError` of `unusable`."""
     client, region = connection.client, connection.client.meta.region_name
     wrong = "its keys are not pk and sk, both text"
     try:
         async with connection.operation():
-            await client.get_item(
-                TableName=name, Key={"pk": _NO_KEY, "sk": _NO_KEY}, ConsistentRead=True
-            )
+            key = {"pk": _NO_KEY, "sk": _NO_KEY}
+            await client.get_item(TableName=name, Key=key, ConsistentRead=True)
             wrong = f"it has no index {INDEX} on pk1 and sk1, both text"
             await client.query(
                 TableName=name,
@@ -223,14 +193,7 @@ async def check(name: str, connection: DynamoDBClient) -> None:
 
 
 def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
-    """The error of an unusable table, in one line.
-
-    Args:
-        name: Of the table.
-        region: Where it was expected.
-        error: Of the check.
-        wrong: What is wrong if DynamoDB calls the request invalid.
-    """
+    """The one-line error of an unusable table; `wrong` is the cause if a request was invalid."""
     fault = " ".join(_fault(error, wrong).split())
     return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
 
@@ -243,8 +206,6 @@ def _fault(error: Exception, wrong: str) -> str:
             return "AWS_REGION must be set"
         case NoCredentialsError():
             return "no AWS credentials were found"
-        case EndpointConnectionError():
-            return str(error)
         case HTTPClientError():
             return f"it cannot be reached now: {type(error).__name__}"
         case StoreError() | BotoCoreError() | ValueError():
@@ -269,37 +230,23 @@ def _refusal(error: ClientError, wrong: str) -> str:
 
 
 async def create_table(name: str, *, region: str = "") -> bool:
-    """Create a table as the CloudFormation template does; for local engines.
-
-    Returns:
-        Whether it was missing.
-
-    Raises:
-        StoreError: It cannot be created; one line that begins with `TABLE_NAME`.
-    """
+    """Create a table like the CloudFormation template, for local engines; false if it exists."""
     connection = await DynamoDBClient.open(name, region, 1, _CREATION)
+    client, is_missing = connection.client, True
     try:
         async with connection.operation():
-            return await _create(name, connection.client)
+            try:
+                await client.create_table(TableName=name, **TABLE)
+            except client.exceptions.ResourceInUseException:
+                is_missing = False
+            polling = {"Delay": 1, "MaxAttempts": 100}
+            await client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=polling)
+            ttl = await client.describe_time_to_live(TableName=name)
+            if ttl["TimeToLiveDescription"]["TimeToLiveStatus"] not in {"ENABLED", "ENABLING"}:
+                wanted = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+                await client.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
+            return is_missing
     except (StoreError, *FAULTS) as error:
-        raise unusable(name, connection.client.meta.region_name, error, str(error)) from error
+        raise unusable(name, client.meta.region_name, error, str(error)) from error
     finally:
         await connection.close()
-
-
-async def _create(name: str, client: Any) -> bool:
-    is_missing = True
-    try:
-        await client.create_table(TableName=name, **TABLE)
-    except client.exceptions.ResourceInUseException:
-        is_missing = False
-    await client.get_waiter("table_exists").wait(
-        TableName=name, WaiterConfig={"Delay": _POLL_SECONDS, "MaxAttempts": _POLLS}
-    )
-    ttl = await client.describe_time_to_live(TableName=name)
-    if ttl["TimeToLiveDescription"]["TimeToLiveStatus"] not in {"ENABLED", "ENABLING"}:
-        await client.update_time_to_live(
-            TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
-        )
-    return is_missing

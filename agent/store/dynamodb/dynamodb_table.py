@@ -1,17 +1,12 @@
 """`ports.Store` on a DynamoDB table.
 
-- DynamoDB deletes expired items late. Every read leaves them out and every condition treats them as
-  absent, by the clock of this process.
-- A write that was repeated because its first answer was lost may meet its own item. A conditional
-  put therefore carries an attribute `writeId`, new for each call and hidden from readers: if the
-  item in the way has it, that item is ours. For a transaction, DynamoDB remembers its token. A
-  merge may be done twice. An item that our conditional put wrote, and that was replaced before the
-  repetition, counts as not written.
-- Numbers are written as the shortest decimal text; a whole number is read as int, as DynamoDB does
-  not distinguish `12.0` from `12`. A set of the predecessor is read as a list, bytes as base64.
-
-Rejected: the SDK's resource, a second client; boto3's `TypeSerializer`, which refuses floats and
-takes three times as long.
+- DynamoDB deletes expired items late: reads and conditions treat them as absent, by our clock.
+- A repeated write may meet its own item. A conditional put therefore carries an attribute
+  `writeId`, new for each call and hidden from readers: if the item in the way has it, that item is
+  ours. A merge may be done twice. An item of ours that was replaced before the repetition counts as
+  not written.
+- A whole number is read as int, as DynamoDB does not distinguish `12.0` from `12`; a set of the
+  predecessor as a list, bytes as base64. Rejected: boto3's `TypeSerializer`, which refuses floats.
 """
 
 from __future__ import annotations
@@ -61,18 +56,7 @@ class DynamoDBStore:
         now: Callable[[], float] = time.time,
         timeouts: DynamoDBTimeouts = _TIMEOUTS,
     ) -> Self:
-        """Connect to a table and check that it can be read.
-
-        Args:
-            name: Of the table.
-            region: Empty = `AWS_DEFAULT_REGION`, or that of the profile.
-            connections: The most there may be at once.
-            now: Epoch seconds, for expiry.
-            timeouts: The time limits.
-
-        Raises:
-            StoreError: It is unusable; one line that begins with `TABLE_NAME`.
-        """
+        """Connect to a table and check it, or raise the `StoreError` of `unusable`."""
         connection = await DynamoDBClient.open(name, region, connections, timeouts)
         try:
             await check(name, connection)
@@ -165,7 +149,6 @@ class DynamoDBStore:
         return True
 
     async def _update(self, item: Item) -> bool:
-        """Set attributes of an item; false if it has expired."""
         named = [name for name in item if name not in {"pk", "sk"}]
         names = {f"#{n}": name for n, name in enumerate(named)}
         values = {f":{n}": to_attribute(item[name]) for n, name in enumerate(named)}
@@ -225,7 +208,6 @@ class DynamoDBStore:
     def _condition(
         self, expression: str, names: Mapping[str, str] = {}, values: Mapping[str, object] = {}
     ) -> dict[str, Any]:
-        """The arguments of a conditional write."""
         return {
             "ConditionExpression": expression,
             "ExpressionAttributeNames": {"#expireAt": "expireAt", **names},
@@ -234,11 +216,6 @@ class DynamoDBStore:
 
 
 def _check(item: Item) -> None:
-    """Refuse what no table can hold.
-
-    Raises:
-        StoreRefusedError: A key is missing or empty, or the item is too large.
-    """
     keys(item)
     if fault := size_error(item):
         raise StoreRefusedError(fault)
@@ -249,11 +226,7 @@ def _key(pk: str, sk: str) -> Attributes:
 
 
 def to_attributes(item: Mapping[str, object]) -> Attributes:
-    """An item in the form of the low-level API.
-
-    Raises:
-        StoreRefusedError: A value is not one of JSON's.
-    """
+    """An item in the form of the low-level API; raises `StoreRefusedError`."""
     return {name: to_attribute(value) for name, value in item.items()}
 
 
