@@ -142,9 +142,8 @@ async def _reconnect(
         provider = speech.failed(fields["CallSid"], side, prepared.use_case.relay)
         log.warning("speech.provider_failed", side=side, provider=provider)
     settings = request.app[SETTINGS]
-    return answer(
-        connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
-    )
+    document = connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
+    return answer(document)
 
 
 def _ask_again(request: web.Request, fields: Mapping[str, str], step: AskAgain) -> web.Response:

@@ -133,12 +133,9 @@ def _task(
 def _app_parameters(
     handoff: HandoffData, fields: Mapping[str, str], use_case: str
 ) -> dict[str, str]:
-    texts = {
-        **_task(handoff, fields, use_case),
-        "slots": "; ".join(f"{name}: {value}" for name, value in handoff.slots.items()),
+    slots = "; ".join(f"{name}: {value}" for name, value in handoff.slots.items())
+    texts = {**_task(handoff, fields, use_case), "slots": slots}
+    return {
+        name: str(text).encode()[:_PARAMETER_BYTES].decode(errors="ignore")
+        for name, text in texts.items()
     }
-    return {name: _cut(str(text)) for name, text in texts.items()}
-
-
-def _cut(text: str) -> str:
-    return text.encode()[:_PARAMETER_BYTES].decode(errors="ignore")

@@ -156,20 +156,15 @@ def parse(data: str) -> Inbound:
     Raises:
         RelayProtocolError: The frame cannot be read; `kind` is a `FrameFault`. The call can go on.
     """
-    raw = _utf8(data)
-    if _decode(_HEAD, raw, FrameFault.NO_TYPE).type not in _TYPES:
-        return IgnoredFrame(IgnoredKind.UNKNOWN_TYPE)
-    return _translate(_decode(_FRAME, raw, FrameFault.BAD_FIELD))
-
-
-def _utf8(data: str) -> bytes:
     try:
         raw = data.encode()
     except UnicodeEncodeError as error:
         raise RelayProtocolError(FrameFault.NOT_JSON, error.reason) from error
     if len(raw) > MAX_FRAME_BYTES:
         raise RelayProtocolError(FrameFault.TOO_LARGE, f"{len(raw)} bytes")
-    return raw
+    if _decode(_HEAD, raw, FrameFault.NO_TYPE).type not in _TYPES:
+        return IgnoredFrame(IgnoredKind.UNKNOWN_TYPE)
+    return _translate(_decode(_FRAME, raw, FrameFault.BAD_FIELD))
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFault) -> _T:

@@ -28,17 +28,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiohttp
-from twilio.base.exceptions import (  # type: ignore[import-untyped] # ships no types
-    TwilioException,
-    TwilioRestException,
-    TwilioServiceException,
-)
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException  # type: ignore[import-untyped] # ships no types
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped] # the same
 from twilio.http.response import Response  # type: ignore[import-untyped] # the same
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # the same
-from twilio.jwt.access_token.grants import (  # type: ignore[import-untyped] # the same
-    VoiceGrant,
-)
+from twilio.jwt.access_token.grants import VoiceGrant  # type: ignore[import-untyped] # the same
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
 from agent.errors import DialError, DialFault, MessageError, MessageRefusal, MessageRefusedError

@@ -18,9 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from twilio.request_validator import (  # type: ignore[import-untyped] # ships no types
-    RequestValidator,
-)
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # ships no types
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")
 """The 20 bytes of an HMAC-SHA1 in Base64."""

@@ -13,9 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ships no types
-    VoiceResponse,
-)
+from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped] # ships no types
 
 from agent.usecases.relay_attributes import ATTRIBUTES
 

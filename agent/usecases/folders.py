@@ -261,10 +261,9 @@ def _check_backup(
 
 
 def _prompt(path: Path) -> str:
-    prompt = _text_of(path).strip()
-    if not prompt:
-        raise UseCaseError(f"{path}: is blank")
-    return prompt
+    if prompt := _text_of(path).strip():
+        return prompt
+    raise UseCaseError(f"{path}: is blank")
 
 
 def _offline(path: Path) -> str:
@@ -279,8 +278,7 @@ def _json_text(table: Mapping[str, object]) -> str:
 
 
 def _planned(path: Path, number: int, item: Item) -> PlannedItem:
-    left = _MARKER.search(json.dumps(item))
-    if left:
+    if left := _MARKER.search(json.dumps(item)):
         raise UseCaseError(f"{path}: [{number}]: {left[0]} is not DAY+n, or END+n as expireAt")
     with _naming(path):
         key = convert(item, _TableItem, f"[{number}]")
@@ -291,8 +289,7 @@ def _planned(path: Path, number: int, item: Item) -> PlannedItem:
 
 def _filled(raw: Mapping[str, Any], now: datetime) -> Item:
     item: Item = {name: _with_days(value, now) for name, value in raw.items()}
-    end = _END.fullmatch(str(item.get("expireAt")))
-    if end:
+    if end := _END.fullmatch(str(item.get("expireAt"))):
         next_day = now.date() + timedelta(days=int(end[1]) + 1)
         item["expireAt"] = int(datetime.combine(next_day, time(), tzinfo=now.tzinfo).timestamp())
     return item

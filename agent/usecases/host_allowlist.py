@@ -145,13 +145,8 @@ class Secret:
     def read_all(
         cls, rules: tuple[SecretRule, ...], environment: Mapping[str, str]
     ) -> dict[str, Secret]:
-        return {
-            name: cls(
-                environment.get(name, "").strip(),
-                tuple(each for each in rules if each.name == name),
-            )
-            for name in {rule.name for rule in rules}
-        }
+        own = {rule.name: tuple(each for each in rules if each.name == rule.name) for rule in rules}
+        return {name: cls(environment.get(name, "").strip(), own[name]) for name in own}
 
     def may_go_to(self, scheme: str, host: str, port: int) -> bool:
         return any(

@@ -305,9 +305,8 @@ def _url(text: str, field: str) -> UrlTemplate:
     if any(unquote(each) in {".", ".."} for each in segments):
         raise UseCaseError(f"{field}: has a segment that leads elsewhere")
     query = [each.partition("=") for each in (found["query"] or "").split("&") if each]
-    for name, _, _ in query:
-        if not _LITERAL.fullmatch(name):
-            raise UseCaseError(f"{field}: {name!r} cannot be a name of the query")
+    for name in (each[0] for each in query if not _LITERAL.fullmatch(each[0])):
+        raise UseCaseError(f"{field}: {name!r} cannot be a name of the query")
     pairs = tuple((name, _url_template(value, field)) for name, _, value in query)
     return UrlTemplate(found["scheme"], host, port, path, pairs)
 

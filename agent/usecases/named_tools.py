@@ -92,11 +92,8 @@ class KnownTools:
         self, named: Sequence[NamedTool], errors: RecordErrors
     ) -> tuple[tuple[ToolSpec, ...], list[str]]:
         """The named tools that can be used, in the record's words, and a remark on each other."""
-        usable = tuple(
-            _with_words(each, self.usable[each.name], errors)
-            for each in named
-            if each.name in self.usable
-        )
+        found = [each for each in named if each.name in self.usable]
+        usable = tuple(_with_words(each, self.usable[each.name], errors) for each in found)
         return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
 
     def keypad(

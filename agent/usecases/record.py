@@ -172,11 +172,8 @@ def parse_use_case(
     for remark in found:
         remarks.add(remark)
     lines = tuple(f"{name}.{error}" for error in errors.lines)
-    warnings = (
-        *(f"{name}.{remark}" for remark in remarks.lines),
-        *(f"{line}; left out" for line in lines),
-    )
-    return replace(use_case, errors=lines), warnings
+    noted = [f"{name}.{remark}" for remark in remarks.lines]
+    return replace(use_case, errors=lines), (*noted, *(f"{line}; left out" for line in lines))
 
 
 def _use_case(
@@ -185,14 +182,15 @@ def _use_case(
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
     relay, further = _relay(record, errors)
     named = named_tools(record.tools, errors)
-    declared = _declared(record.httpTools, known, errors)
+    read = partial(declared_tools, record.httpTools, "httpTools", known.built_in, errors)
+    declared = errors.read_or(read, tuple[HttpTool, ...]())
     known = known.with_declared(declared)
     tools, unknown = known.offered(named, errors)
     offered = {spec.name for spec in tools}
     keypad, silent = known.keypad(record.dtmfHandlers, offered, errors)
     parsed = UseCase(
-        name=name,
-        prompt=prompt,
+        name,
+        prompt,
         context="\n".join(_texts(record.promptContext, "promptContext", errors)),
         title=record.title,
         description=record.description,
@@ -226,10 +224,6 @@ def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, Langua
     for error in (*relay.errors, *further.errors):
         errors.add(error)
     return relay, further
-
-
-def _declared(raw: object, known: KnownTools, errors: RecordErrors) -> tuple[HttpTool, ...]:
-    return errors.read_or(lambda: declared_tools(raw, "httpTools", known.built_in, errors), ())
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:
@@ -342,13 +336,7 @@ def read_backup(
 
 def _backup_attributes(backup: BackupVoice | BackupTranscription) -> dict[str, str]:
     if isinstance(backup, BackupVoice):
-        return {
-            "ttsProvider": backup.provider,
-            "voice": backup.voice,
-            "ttsLanguage": backup.language,
-        }
-    return {
-        "transcriptionProvider": backup.provider,
-        "speechModel": backup.model,
-        "transcriptionLanguage": backup.language,
-    }
+        side, name, value = "tts", "voice", backup.voice
+    else:
+        side, name, value = "transcription", "speechModel", backup.model
+    return {f"{side}Provider": backup.provider, name: value, f"{side}Language": backup.language}

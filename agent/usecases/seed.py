@@ -299,9 +299,8 @@ def _check_items(folder: Path) -> list[str]:
 
 def _check_profile(path: Path, names: set[str]) -> list[str]:
     use_case = load_profile(path).get("useCase", "")
-    if use_case and use_case not in names:
-        return [f"{path}: use_case: there is no use case {use_case!r}"]
-    return []
+    is_known = not use_case or use_case in names
+    return [] if is_known else [f"{path}: use_case: there is no use case {use_case!r}"]
 
 
 def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:

@@ -114,12 +114,11 @@ def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> 
     prefix = f"{field}." if field else ""
     given, known = _mapping(raw, field), dict[str, Any]()
     for each in msgspec.structs.fields(wanted):
-        name, value = each.encode_name, given.get(each.encode_name)
-        if value is None:
+        name = each.encode_name
+        if (value := given.get(name)) is None:
             continue
-        read: Callable[[], Any] = partial(
-            convert, value, each.type, f"{prefix}{name}", strict=False
-        )
+        place = f"{prefix}{name}"
+        read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
         known[name] = read() if each.required else errors.read_or(read, UNSET)
     return convert({name: it for name, it in known.items() if it is not UNSET}, wanted, field)
 

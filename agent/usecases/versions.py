@@ -83,9 +83,8 @@ def canary_in_progress(record: Mapping[str, object]) -> int:
 def canary_version(record: Mapping[str, object], caller: str) -> int:
     """The number of the canary if it answers this caller (empty = unrecognised), else 0."""
     number, percent = _canary(record)
-    if not caller or percent <= 0:
-        return 0
-    return number if _place(str(record.get("pk")), number, caller) < percent else 0
+    is_theirs = caller and _place(str(record.get("pk")), number, caller) < percent
+    return number if is_theirs else 0
 
 
 def as_record(version: Item) -> Item:
@@ -165,8 +164,7 @@ class Versions:
         if record is None:
             return None
         versions = await self._all()
-        named = versions.get(_number(record, "version"))
-        before = named or versions.get(max(versions, default=0))
+        before = versions.get(_number(record, "version")) or versions.get(max(versions, default=0))
         return await self._version_of(_content(record), before)
 
     async def _version_of(self, content: Item, before: Item | None) -> Item:
@@ -226,15 +224,13 @@ def _content(item: Mapping[str, object]) -> Item:
 
 def _digest(content: Item) -> str:
     """A digest that does not depend on the table implementation."""
-    text = json.dumps({name: _digestible(value) for name, value in content.items()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digestible(value: object) -> object:
-    try:
-        return _canonical(plain(value))
-    except RecursionError:  # nested too deeply
-        return None
+    canonical: Item = {}
+    for name, value in content.items():
+        try:
+            canonical[name] = _canonical(plain(value))
+        except RecursionError:
+            canonical[name] = None
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
 def _canonical(value: object) -> object:
