@@ -1,4 +1,4 @@
-"""Whether strangers, or one caller, can delay the calls of others.
+"""Measure whether strangers, or one caller, can delay the calls of others.
 
     python benchmarks/attack.py [--calls 3] [--seconds 8] [--only NAME] [--json FILE]
 
@@ -74,7 +74,7 @@ def answer(request: Request) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What an attack has to do with."""
+    """The service under attack, and callers for it."""
 
     twilio: Twilio
     port: int
@@ -86,7 +86,7 @@ class Ground:
         return f"+1555{3_000_000 + next(self.numbers):07}"
 
     async def until_over(self, again: Callable[[], Awaitable[object]]) -> None:
-        """Do this again and again; what the service refuses is no fault."""
+        """Repeat until the time is over; a refusal of the service is no fault."""
         refusals = (aiohttp.ClientError, ConnectionError, TimeoutError, UnansweredError)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.seconds):
@@ -96,7 +96,7 @@ class Ground:
                     await asyncio.sleep(_AGAIN_SECONDS)
 
     async def ring(self, caller: str) -> bool:
-        """A signed webhook; whether the call is connected. It then ends without a socket."""
+        """Ring by a signed webhook and end the call without a socket; whether it was connected."""
         fields = call_fields(From=caller)
         found = await self.twilio.post(f"{self.twilio.base}/twiml", fields)
         if found.relay is not None:
@@ -110,7 +110,7 @@ Attack = Callable[[Ground], Coroutine[object, object, str]]
 
 
 def posting(content_type: str, body: bytes, **headers: str) -> Attack:
-    """Two connections that send a form which is not signed; `{}` becomes a number."""
+    """An attack by two connections that send an unsigned form; `{}` becomes a number."""
     numbers = count()
 
     async def attack(ground: Ground) -> str:
@@ -131,7 +131,7 @@ def posting(content_type: str, body: bytes, **headers: str) -> Attack:
 
 
 def holding(words: bytes) -> Attack:
-    """More connections than there are places; each sends this and waits until it is closed."""
+    """An attack by more connections than there are places; each sends this and waits."""
 
     async def attack(ground: Ground) -> str:
         async def hold() -> None:
@@ -173,7 +173,7 @@ def from_outside(name: str) -> Attack:
 
 
 async def attack_only(base: str, seconds: float, name: str) -> None:
-    """The process of such an attack."""
+    """Run one unsigned attack in this process."""
     os.nice(_NICE)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
@@ -269,7 +269,7 @@ ATTACKS: dict[str, Attack] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What others met during an attack."""
+    """Turns and webhooks of other calls during an attack."""
 
     turns: int
     p50_ms: float
@@ -279,7 +279,7 @@ class Row:
     fault: str
 
     def verdict(self, quiet: Row) -> str:
-        """What is wrong; empty if nothing."""
+        """What is wrong, compared with no attack; empty if nothing."""
         faults = [self.fault] if self.fault else []
         if self.max_ms - quiet.max_ms > MOST_DELAY_SECONDS * 1000:
             faults.append(f"a turn was {self.max_ms - quiet.max_ms:.0f} ms later")
@@ -334,7 +334,7 @@ async def undisturbed(ground: Ground) -> str:
 async def opened(
     folder: Path, calls: int, seconds: float
 ) -> AsyncIterator[tuple[Ground, list[TwilioCall]]]:
-    """The service with its model and calls in progress."""
+    """Start the service with its model and calls in progress."""
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(OpenAIEmulator(answer))
         server = await stack.enter_async_context(
@@ -362,7 +362,7 @@ async def opened(
 async def run(
     folder: Path, calls: int, seconds: float, chosen: Mapping[str, Attack]
 ) -> dict[str, tuple[Row, str]]:
-    """All attacks in turn, each with what is wrong about it; the first row has none."""
+    """Run all attacks in turn; each row with what is wrong. The first row has no attack."""
     found: dict[str, tuple[Row, str]] = {}
     async with opened(folder, calls, seconds) as (ground, talking):
         await asyncio.gather(*(call.say("are you open") for call in talking))

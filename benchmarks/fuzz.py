@@ -1,4 +1,4 @@
-"""Feeds the service nonsense for as long as one likes, and stops at the first broken promise.
+"""Feeds the service invalid input for a time, and stops at the first failed check.
 
     python benchmarks/fuzz.py [--minutes M] [--seed S]
 
@@ -55,7 +55,7 @@ class Fuzzer:
         self.played = 0
 
     def round(self, seed_of_round: int) -> None:
-        """Each play once; raises what it has found."""
+        """Run each play once; raises what it has found."""
         for play in self._plays():
             hypothesis.seed(seed_of_round)(self._settings(play))()
 
@@ -107,7 +107,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Fuzz; 1 if a promise was broken."""
+    """Fuzz; returns 1 if a check failed."""
     arguments = _arguments()
     first = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
     print(f"seed {first}", flush=True)

@@ -1,4 +1,4 @@
-"""What it costs to observe calls: processor time of a turn with metrics, logs, traces, and without.
+"""The cost of observing calls: processor time of a turn with metrics, logs, traces, and without.
 
     python benchmarks/observation.py [--calls 15] [--turns 10] [--rounds 9]
 
@@ -6,8 +6,8 @@ Three services answer the same calls side by side, each in a process of its own,
 emulator in another one: one without observers; the service as it is, its log thrown away
 by the system; and the same with traces, which it sends to a collector in this process.
 What is measured is the processor time of the service's process, from `/proc`, divided by turns.
-They share one core in the same seconds, for the mood of a machine changes within them by more than
-the difference that is looked for. It prints the median of the ratios of each round.
+They share one core in the same seconds, because the speed of a machine varies by more than the
+difference that is looked for. It prints the median of the ratios of each round.
 
 Exit status 1 if the service as it is takes over 5 % more than the one without observers.
 """
@@ -51,10 +51,10 @@ class Unobserved:
     tokens = 0
 
     def observe(self, moment: ObservedStep) -> None:
-        """See `ports.Observer`."""
+        pass
 
     def ended(self, reason: EndReason) -> None:
-        """See `CallObserver`."""
+        pass
 
 
 def serve_unobserved() -> int:
@@ -71,7 +71,7 @@ def serve_unobserved() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One of those that are compared."""
+    """A running service that is compared."""
 
     pid: int
     base: str
@@ -79,7 +79,7 @@ class Service:
 
 @asynccontextmanager
 async def serving(kind: str, port: int, bedrock: str, collector: str) -> AsyncIterator[Service]:
-    """A service of this kind that answers."""
+    """Run a service of this kind."""
     serve = [__file__, "serve-unobserved"] if kind == "unobserved" else ["-m", "agent", "serve"]
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -136,7 +136,7 @@ async def measure_all(port: int, calls: int, turns: int, rounds: int) -> dict[st
 
 
 def main() -> int:
-    """Measure and print; 1 if observation takes more of a turn than is promised."""
+    """Measure and print; returns 1 if observation takes more than `MOST_PERCENT`."""
     if sys.argv[1:] == ["serve-unobserved"]:
         return serve_unobserved()
     parser = argparse.ArgumentParser(description=__doc__)

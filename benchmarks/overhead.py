@@ -71,18 +71,18 @@ def answer() -> Reply:
 
 
 def fresh(folder: Path) -> Path:
-    """The folder of one measurement."""
+    """Make the folder of one measurement."""
     folder.mkdir()
     return folder
 
 
 def read_arrivals(folder: Path) -> list[tuple[str, float]]:
-    """Each question the emulator has read, and when; one asked twice stands there twice."""
+    """Each question the emulator has read, and when; one asked twice is there twice."""
     return [(words, at) for words, at in json.loads((folder / "arrivals.json").read_text())]
 
 
 async def emulate(folder: Path, stalls: float) -> None:
-    """The emulator's process: its address in a file, its arrivals in another at the end."""
+    """Run the emulator: its address goes to a file, its arrivals to another at the end."""
     script = sometimes(answer(), (stalls, stall()), seed=7) if stalls else answer()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
@@ -94,7 +94,7 @@ async def emulate(folder: Path, stalls: float) -> None:
 
 
 async def minimal(port: int) -> None:
-    """The shortest loop with the AWS SDK: a WebSocket, a list, a stream."""
+    """Serve the shortest loop with the AWS SDK: a WebSocket, a list, a stream."""
     import aioboto3  # type: ignore[import-untyped] # noqa: PLC0415 # ships no types
     from botocore.config import Config  # type: ignore[import-untyped] # noqa: PLC0415 # likewise
 
@@ -141,7 +141,7 @@ async def minimal(port: int) -> None:
 async def child(
     *arguments: str, environment: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of this repository, ended by SIGTERM."""
+    """Run a Python process of this repository; SIGTERM ends it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -158,7 +158,7 @@ async def child(
 
 
 async def until_there(path: Path) -> str:
-    """The content of a file another process writes."""
+    """Wait for a file that another process writes; returns its content."""
     async with asyncio.timeout(_START_SECONDS):
         while not (path.exists() and path.read_text()):  # noqa: ASYNC110, ASYNC240 (at start)
             await asyncio.sleep(0.05)
@@ -166,7 +166,7 @@ async def until_there(path: Path) -> str:
 
 
 async def until_answers(http: aiohttp.ClientSession, url: str) -> None:
-    """Wait until something serves there."""
+    """Wait until a server answers at a URL."""
     async with asyncio.timeout(_START_SECONDS):
         while True:
             try:
@@ -181,7 +181,7 @@ Times = list[tuple[str, float, float]]
 
 
 async def talk(http: aiohttp.ClientSession, url: str, call: str, turns: int) -> Times:
-    """One call of so many turns."""
+    """Lead one call of so many turns."""
     times: Times = []
     async with http.ws_connect(url) as socket:
         await socket.send_json({"type": "setup", "callSid": call, "sessionId": f"VX{call}"})
@@ -203,7 +203,7 @@ async def talk(http: aiohttp.ClientSession, url: str, call: str, turns: int) -> 
 
 
 async def ours_url(http: aiohttp.ClientSession, base: str, call: str) -> str:
-    """The socket of a call that our service has set up."""
+    """Set up a call at our service; returns the URL of its socket."""
     fields = {"CallSid": call, "From": "anonymous", "To": "+15550009999"}
     async with http.post(f"{base}/twiml", data=fields) as response:
         relay = ET.fromstring(await response.text()).find("./Connect/ConversationRelay")  # noqa: S314 (our own)
@@ -215,10 +215,10 @@ async def ours_url(http: aiohttp.ClientSession, base: str, call: str) -> str:
 async def run_calls(
     http: aiohttp.ClientSession, base: str, calls: int, turns: int, *, is_ours: bool
 ) -> Times:
-    """All calls side by side."""
+    """Lead all calls at the same time."""
 
     async def one(number: int) -> Times:
-        await asyncio.sleep(number / calls * TURN_SECONDS)  # callers do not speak in chorus
+        await asyncio.sleep(number / calls * TURN_SECONDS)  # callers do not speak at the same time
         call = f"CA{number:05d}{time.monotonic_ns()}"
         url = await ours_url(http, base, call) if is_ours else f"{base}/"
         return await talk(http, url, call, turns)
@@ -231,7 +231,7 @@ async def run_calls(
 async def measure_service(
     kind: str, port: int, folder: Path, calls: int, turns: int
 ) -> dict[str, float]:
-    """One service under so many calls, against an emulator of its own."""
+    """Measure a service under so many calls, with an emulator of its own."""
     emulator = [__file__, "emulate", str(folder), "0"]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         async with child(*emulator, environment={}):
@@ -260,7 +260,7 @@ async def measure_service(
 
 
 async def measure_emulator(folder: Path, turns: int) -> dict[str, float]:
-    """The emulator's own lateness, seen by a client that only reads."""
+    """Measure the lateness of the emulator by a client that only reads."""
     times: Times = []
     async with (
         aiohttp.ClientSession() as http,
@@ -302,12 +302,12 @@ def summary(times: Times, arrivals: Mapping[str, float]) -> dict[str, float]:
 
 
 def p50(values: Sequence[float]) -> float:
-    """The middle."""
+    """The median, rounded."""
     return round(median(values), 2)
 
 
 def p99(values: Sequence[float]) -> float:
-    """Ninety-nine in a hundred are not above this."""
+    """The 99th percentile, rounded."""
     return round(quantiles(values, n=100, method="inclusive")[98], 2)
 
 
@@ -360,7 +360,7 @@ async def first_words(model: FailoverModel, request: ReplyRequest) -> None:
 
 
 async def measure_all(calls: int, turns: int, port: int) -> dict[str, dict[str, float]]:
-    """Every row, one after the other, so that none disturbs another."""
+    """Measure all rows in turn, so that none disturbs another."""
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

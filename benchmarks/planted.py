@@ -67,12 +67,12 @@ class Person:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What must not be found."""
+        """Texts that must not be found."""
         return (self.first, self.last, self.number[1:], self.email, self.address, self.digits)
 
 
 def person(chance: random.Random) -> Person:
-    """A new person."""
+    """Invent a person."""
 
     def word() -> str:
         pairs = (chance.choice(_CONSONANTS) + chance.choice(_VOWELS) for _ in range(5))
@@ -90,7 +90,7 @@ def person(chance: random.Random) -> Person:
 
 
 async def plant(server: Server, calls: int, seed: int = 0) -> list[Person]:
-    """Have so many people call, and tell everything; who they were."""
+    """Let so many invented people call and say all their data; returns the people."""
     chance = random.Random(seed)
     people = [person(chance) for _ in range(calls)]
     queue = iter(enumerate(people))
@@ -124,7 +124,7 @@ async def _call(server: Server, person: Person, use_case: str) -> None:
 
 
 async def _ring(twilio: Twilio, number: str) -> Relay:
-    """Call until there is a line: the service has its callers for neighbours in this process.
+    """Call until the service takes the call; its callers share this process.
 
     Raises:
         CallRefusedError: There is none for a minute.
@@ -163,7 +163,7 @@ def found(people: Iterable[Person], said: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was left of the calls, but for the log."""
+    """What the calls left behind, without the log."""
 
     people: list[Person]
     metrics: str
@@ -188,7 +188,7 @@ async def _measure(folder: Path, calls: int, seed: int) -> Seen:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Search; 1 if something was found."""
+    """Search; returns 1 if something was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

@@ -6,7 +6,7 @@
 Starts `python -m agent serve` as a child process on free loopback ports with the offline model, an
 embedded store in a temporary folder or a DynamoDB started for it, and a test token, and plays
 Twilio to it. The right answer to a real caller is not known, so the script checks
-promises that hold for every answer: each turn with words is answered, each talk cycle is closed
+what holds for every answer: each turn with words is answered, each talk cycle is closed
 once, no frame is one Twilio would drop, an interrupted cycle is closed soon, noise is not answered,
 no call is refused or hung up on, nothing is logged as an error, no call is left behind. One token
 may be under way when the caller breaks in; on average it must not be more. Exit status 1 if one of
@@ -81,7 +81,7 @@ _FINDINGS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the dialogues are said."""
+    """Options of a replay."""
 
     seed: int = 0
     concurrency: int = 8
@@ -93,111 +93,83 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken promise; `detail` holds no words of a conversation."""
+    """A failed check; `detail` holds no words of a conversation."""
 
     dialogue: str
     fault: str
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """What a replay came to."""
+    """The counts and times of a replay, and its failed checks."""
 
     dialogues: int
-    calls: int
-    caller_turns: int
-    """Turns with words."""
-    answered: int
-    said_again: int
-    """Turns that crossed the agent's `end` and were said in the next call."""
-    noise_turns: int
-    interrupts: int
-    frames: int
-    late_tokens: int
-    late_cycles: int
-    first_text_seconds: tuple[float, ...]
-    """Sorted; of the turns that were answered without an interrupt."""
-    cut_seconds: tuple[float, ...]
-    """Sorted; how long an interrupted cycle stayed open."""
-    seconds: float
-    violations: tuple[Finding, ...]
-    cpu_seconds: float = 0.0
-    """Of the service, where it is a process of its own."""
-
-
-@dataclass(slots=True)
-class _Tally:
     calls: int = 0
     caller_turns: int = 0
+    """Turns with words."""
     answered: int = 0
     said_again: int = 0
+    """Turns that crossed the agent's `end` and were said in the next call."""
     noise_turns: int = 0
     interrupts: int = 0
     frames: int = 0
     late_tokens: int = 0
     late_cycles: int = 0
     first_text_seconds: list[float] = field(default_factory=list)
+    """Sorted; of the turns that were answered without an interrupt."""
     cut_seconds: list[float] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    """Sorted; how long an interrupted cycle stayed open."""
+    seconds: float = 0.0
+    violations: list[Finding] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    """Of the service, where it is a process of its own."""
 
     def enter(self, dialogue: Dialogue, call: TwilioCall) -> None:
-        """Add the accounts of a call that is over."""
+        """Add the counts of a call that is over."""
         ledger, answer = call.ledger, call.ending.answer if call.ending else None
         self.frames += ledger.frames
         self.late_tokens += ledger.late_tokens
         self.late_cycles += ledger.late_cycles
         self.cut_seconds += ledger.cut_seconds
-        self.findings += [
+        self.violations += [
             Finding(dialogue.id, each.fault, each.detail) for each in ledger.violations
         ]
         if answer is None or answer.status != 200:
             status = "no action URL" if answer is None else str(answer.status)
-            self.findings.append(Finding(dialogue.id, "action", status))
+            self.violations.append(Finding(dialogue.id, "action", status))
 
 
 async def replay(twilio: Twilio, said: Sequence[Dialogue], options: Options) -> Report:
     """Say all dialogues, `concurrency` calls at a time; what is said where depends on the seed."""
-    started = time.monotonic()
-    tally = _Tally()
-    queue = iter(said)
+    started, report, queue = time.monotonic(), Report(len(said)), iter(said)
 
     async def worker() -> None:
         for dialogue in queue:
-            await _Speaker(twilio, dialogue, options, tally).speak()
+            await _Speaker(twilio, dialogue, options, report).speak()
 
     async with asyncio.TaskGroup() as workers:
         for number in range(options.concurrency):
             workers.create_task(worker(), name=f"caller {number}")
-    if tally.late_tokens > tally.interrupts:
-        detail = f"{tally.late_tokens} after {tally.interrupts} interrupts"
-        tally.findings.append(Finding("all", "late_tokens", detail))
-    return Report(
-        dialogues=len(said),
-        calls=tally.calls,
-        caller_turns=tally.caller_turns,
-        answered=tally.answered,
-        said_again=tally.said_again,
-        noise_turns=tally.noise_turns,
-        interrupts=tally.interrupts,
-        frames=tally.frames,
-        late_tokens=tally.late_tokens,
-        late_cycles=tally.late_cycles,
-        first_text_seconds=tuple(sorted(tally.first_text_seconds)),
-        cut_seconds=tuple(sorted(tally.cut_seconds)),
-        seconds=time.monotonic() - started,
-        violations=tuple(tally.findings),
-    )
+    if report.late_tokens > report.interrupts:
+        detail = f"{report.late_tokens} after {report.interrupts} interrupts"
+        report.violations.append(Finding("all", "late_tokens", detail))
+    report.first_text_seconds.sort()
+    report.cut_seconds.sort()
+    report.seconds = time.monotonic() - started
+    return report
 
 
 class _Speaker:
     """The caller of one dialogue, over as many calls as it takes."""
 
-    def __init__(self, twilio: Twilio, dialogue: Dialogue, options: Options, tally: _Tally) -> None:
+    def __init__(
+        self, twilio: Twilio, dialogue: Dialogue, options: Options, report: Report
+    ) -> None:
         self._twilio = twilio
         self._dialogue = dialogue
         self._options = options
-        self._tally = tally
+        self._report = report
         self._chance = random.Random(f"{options.seed}:{dialogue.source}:{dialogue.id}")
         self._turns = deque(dialogue.turns)
 
@@ -219,13 +191,13 @@ class _Speaker:
         caller = self._options.callers.get(self._dialogue.use_case, number)
         reading = self._chance.choice(list(Reading))
         manner = replace(self._twilio.manner, reading=reading)
-        self._tally.calls += 1
+        self._report.calls += 1
         async with self._twilio.call(manner=manner, From=caller) as call:
             while self._turns and call.ending is None:
                 await self._turn(call, self._turns.popleft())
             await call.play_out()  # now a goodbye has been heard, and the agent may end the call
             await call.settle()
-        self._tally.enter(self._dialogue, call)
+        self._report.enter(self._dialogue, call)
 
     async def _turn(self, call: TwilioCall, turn: str) -> None:
         if not has_words(turn):
@@ -236,24 +208,24 @@ class _Speaker:
                 await self._break_in(call, turn)
             else:
                 reply = await call.say(turn)
-                self._tally.first_text_seconds.append(reply.first_text_seconds)
+                self._report.first_text_seconds.append(reply.first_text_seconds)
         except UnansweredError as error:
             if call.ending is not None and call.ending.status == "ended":
-                self._tally.said_again += 1
+                self._report.said_again += 1
                 self._turns.appendleft(turn)
                 return
             self._find("unanswered", str(error))
         else:
-            self._tally.answered += 1
-        self._tally.caller_turns += 1
+            self._report.answered += 1
+        self._report.caller_turns += 1
 
     def _breaks_in(self) -> bool:
-        """A caller breaks in with words; noise after an interrupt is another story."""
+        """Whether the caller breaks in; never when noise follows."""
         may = not self._turns or has_words(self._turns[0])
         return may and self._chance.random() < self._options.interrupt_probability
 
     async def _break_in(self, call: TwilioCall, turn: str) -> None:
-        """Say it, and break into the answer, which may be complete by then or still growing."""
+        """Say a turn and break into its answer, which may be complete by then or still growing."""
         await call.play_out()
         await call.prompt(turn)
         wanted = self._chance.randint(1, _HEARD_AT_MOST)
@@ -263,13 +235,13 @@ class _Speaker:
         if call.ending is not None:
             return
         await call.interrupt(characters=self._chance.randint(0, min(arrived, wanted)))
-        self._tally.interrupts += 1
+        self._report.interrupts += 1
         if not self._turns or self._chance.random() < 0.5:
             await call.settle()
 
     async def _noise(self, call: TwilioCall, noise: str) -> None:
-        """What speech-to-text makes of a cough. A mark has letters, and may be answered."""
-        self._tally.noise_turns += 1
+        """Say what speech-to-text makes of a cough; text with letters may be answered."""
+        self._report.noise_turns += 1
         await call.settle(_NOISE_SECONDS)
         await call.play_out()
         cycles = len(call.ledger.cycles)
@@ -280,11 +252,11 @@ class _Speaker:
             self._find("noise_answered")
 
     def _find(self, fault: str, detail: str = "") -> None:
-        self._tally.findings.append(Finding(self._dialogue.id, fault, detail))
+        self._report.violations.append(Finding(self._dialogue.id, fault, detail))
 
 
 def log_findings(lines: Sequence[str]) -> Iterator[Finding]:
-    """What the log calls an error, and every traceback."""
+    """Log lines of level error, and every traceback."""
     for line in lines:
         try:
             entry = json.loads(line)
@@ -338,13 +310,14 @@ async def _measure(
         report = await replay(twilio, said, options)
         end, cpu = server.rss_bytes(), server.cpu_seconds() - busy
         left = await _calls_left(http, server.metrics)
-    findings = [*warm_up.violations, *report.violations, *log_findings(server.log_lines())]
+    report.violations += [*warm_up.violations, *log_findings(server.log_lines())]
     if left:
-        findings.append(Finding("server", "calls_left", f"{left:g} active"))
+        report.violations.append(Finding("server", "calls_left", f"{left:g} active"))
     if server.process.returncode:
-        findings.append(Finding("server", "exit", f"status {server.process.returncode}"))
+        report.violations.append(Finding("server", "exit", f"status {server.process.returncode}"))
+    report.cpu_seconds = cpu
     sizes = Footprint(idle, warm, end, server.store_bytes(), (folder / "log").stat().st_size)
-    return replace(report, violations=tuple(findings), cpu_seconds=cpu), sizes
+    return report, sizes
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -353,7 +326,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def figures(report: Report, sizes: Footprint) -> dict[str, float]:
-    """The table, by name and with units in the names."""
+    """The figures by name, with units in the names."""
     counts = {
         name: value for name, value in asdict(report).items() if isinstance(value, int | float)
     }
@@ -401,7 +374,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the replay and print its figures; 1 if a promise was broken."""
+    """Run the replay and print its figures; returns 1 if a check failed."""
     arguments = _arguments()
     options = Options(
         arguments.seed, arguments.concurrency, arguments.interrupt_probability, CALLERS

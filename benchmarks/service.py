@@ -46,7 +46,7 @@ class Server:
         return sum(file.stat().st_size for file in self.folder.glob("agent.db*"))
 
     def log_lines(self) -> list[str]:
-        """What it and its commands have said."""
+        """Lines that it and its commands have logged."""
         return _read_lines(self.folder / "log")
 
 
@@ -61,7 +61,7 @@ def cpu_seconds(process: int) -> float:
 
 @contextmanager
 def on_cores_apart(*services: int) -> Iterator[None]:
-    """These processes share one core; this one with its children to come has the others.
+    """Give these processes one core, and this one with its later children the others.
 
     Left alone, the kernel likes to wake a reader on the core of its writer, where it waits for the
     writer to pause: a client then measures that, too. On a single core nothing can be done.
@@ -80,7 +80,7 @@ def on_cores_apart(*services: int) -> Iterator[None]:
 
 
 def _pin(process: int, cores: set[int]) -> None:
-    """All threads of a process that are there; later ones inherit it."""
+    """Pin the threads of a process; later ones inherit it."""
     for thread in Path(f"/proc/{process}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
@@ -166,7 +166,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 async def _until_ready(process: asyncio.subprocess.Process, base: str) -> None:
-    """Ask until it is ready: a process that starts has no other way to tell us."""
+    """Ask until it is ready: a process that starts sends no event."""
     async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
         while process.returncode is None:
             try:

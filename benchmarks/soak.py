@@ -1,4 +1,4 @@
-"""Keeps one service at its admission limit for as long as one likes, and looks for what it leaves.
+"""Keeps one service at its admission limit, and looks for what it leaves behind.
 
     python benchmarks/soak.py [--minutes M] [--calls N] [--pause S] [--dynamodb] [--json FILE]
 
@@ -80,7 +80,7 @@ QUESTIONS = (
 
 @dataclass(slots=True)
 class Tally:
-    """What the callers have met."""
+    """Counts of what happened to the callers."""
 
     calls: int = 0
     refused: int = 0
@@ -98,7 +98,7 @@ class Tally:
 
 
 class Caller:
-    """Rings again and again until told to stop."""
+    """A caller who rings again after each call until the end of the run."""
 
     def __init__(self, twilio: Twilio, tally: Tally, pause: float, number: int) -> None:
         self._twilio = twilio
@@ -109,7 +109,7 @@ class Caller:
         self._from = f"+1555{2_000_000 + number:07}"
 
     async def keep_calling(self, over: asyncio.Event) -> None:
-        """One call after another; the last one is ended like any other."""
+        """Lead one call after another; the last one ends like any other."""
         await self._wait(over, self._number / _NEW_CALLERS_A_SECOND)
         while not over.is_set():
             answer = await self._twilio.post(
@@ -126,7 +126,7 @@ class Caller:
                 self._tally.lost += 1
 
     async def _lead(self, relay: Relay, over: asyncio.Event) -> None:
-        """One call, over as many sockets as the action URL asks for."""
+        """Lead one call, over as many sockets as the action URL asks for."""
         following: Relay | None = relay
         while following:
             async with self._twilio.connect(following) as call:
@@ -182,7 +182,7 @@ class Caller:
         await call.say(line)
 
     async def _listen(self, call: TwilioCall, over: asyncio.Event) -> None:
-        """As long as it takes to speak what has come, and to think."""
+        """Wait as long as it takes to speak the answer, and to think."""
         cycles = call.ledger.cycles
         spoken = len(
             cycles[-1].text if cycles else call.relay.attributes.get("welcomeGreeting", "")
@@ -201,7 +201,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a process holds at one moment."""
+    """The resources that a process holds at one moment."""
 
     rss: int
     cpu_seconds: float
@@ -228,7 +228,7 @@ class Held:
 
 
 def look(server: Server, metrics: Mapping[str, float], table_port: int) -> Held:
-    """The process from outside; what only it knows comes from its metrics."""
+    """Read the process from `/proc` and its metrics."""
     process = Path(f"/proc/{server.process.pid}")
     to_table = _sockets_to(process, table_port)
     kinds: Counter[str] = Counter()
@@ -301,7 +301,7 @@ class Watch:
         """Minutes since the start, and bytes."""
 
     async def watch(self, minutes: float) -> None:
-        """For so long; the last minute may be a part of one."""
+        """Watch for so many minutes; the last one may be shorter."""
         began, before = time.monotonic(), await scrape(self._server)
         held, client = look(self._server, before, self._table_port), time.process_time()
         for number in range(1, math.ceil(minutes) + 1):
@@ -335,7 +335,7 @@ class Watch:
 
 
 def verdict(rss: Sequence[tuple[float, int]], minutes: float) -> Iterator[str]:
-    """What is wrong with the memory."""
+    """Faults of the memory: not flat, or not seen."""
     warm = WARM_MINUTES if minutes > WARM_MINUTES else minutes / 3
     late = [size for minute, size in rss if minute >= warm]
     if not late:
@@ -352,7 +352,7 @@ def verdict(rss: Sequence[tuple[float, int]], minutes: float) -> Iterator[str]:
 async def _callers(
     server: Server, tally: Tally, arguments: argparse.Namespace
 ) -> AsyncIterator[None]:
-    """So many callers and a few more; on leaving all of them have hung up."""
+    """Run so many callers and a few more; on leaving all of them have hung up."""
     over = asyncio.Event()
     number = arguments.calls + max(1, round(arguments.calls * _MORE_CALLERS))
     connector = aiohttp.TCPConnector(limit=0)
@@ -368,7 +368,7 @@ async def _callers(
 async def soak(
     folder: Path, arguments: argparse.Namespace, environment: Mapping[str, str]
 ) -> tuple[Tally, list[tuple[float, int]], list[str]]:
-    """Serve, fill, watch, empty, look again; sizes by minutes, and what is wrong in the end."""
+    """Serve, fill, watch, empty and look again; returns counts, sizes by minute, and faults."""
     tally = Tally()
     table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
     limits = {"MAX_CALLS": str(arguments.calls), **environment}
@@ -409,7 +409,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Soak; 1 if something is wrong."""
+    """Soak; returns 1 if something is wrong."""
     arguments = _arguments()
     with TemporaryDirectory() as folder, table_of(arguments.dynamodb) as environment:
         tally, rss, faults = asyncio.run(soak(Path(folder), arguments, environment))

@@ -1,4 +1,4 @@
-"""Whether the stages of a turn add up to what an outside client measures.
+"""Measures whether the stages of a turn add up to what an outside client measures.
 
     python benchmarks/stages.py [--turns 60] [--calls 30] [--json FILE]
 
@@ -72,10 +72,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Ear:
-    """Reads one socket, and notes when what came.
-
-    Reading is all it does between the arrival of a frame and its note.
-    """
+    """Reads one socket and notes the time of each frame, before anything else."""
 
     socket: aiohttp.ClientWebSocketResponse
     texts: list[tuple[float, str]] = field(default_factory=list)
@@ -83,7 +80,7 @@ class Ear:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def listen(self) -> None:
-        """Until the socket is closed."""
+        """Read until the socket is closed."""
         while True:
             message = await self.socket.receive()
             at = monotonic()
@@ -131,14 +128,14 @@ class Ear:
 
 @dataclass(slots=True)
 class Measured:
-    """All that the client has measured."""
+    """Turns and round trips measured by the client."""
 
     turns: list[Heard] = field(default_factory=list)
     round_trips: list[float] = field(default_factory=list)
 
 
 async def talk(twilio: Twilio, turns: int, measured: Measured) -> None:
-    """One call of so many turns."""
+    """Lead one call of so many turns."""
     relay = await twilio.webhook(call_fields(From=CALLER))
     call_sid = relay.fields["CallSid"]
     async with twilio.http.ws_connect(
@@ -149,7 +146,7 @@ async def talk(twilio: Twilio, turns: int, measured: Measured) -> None:
         ear = Ear(socket)
         listening = asyncio.create_task(ear.listen(), name="ear")
         await socket.send_json({"type": "setup", "callSid": call_sid, "sessionId": "VX1"})
-        await ear.round_trip()  # nobody speaks before the call is answered
+        await ear.round_trip()  # the caller speaks after the call is answered
         for number in range(turns):
             words = WORDS[number % len(WORDS)]
             prompt = json.dumps({"type": "prompt", "voicePrompt": words, "last": True})
@@ -169,12 +166,12 @@ async def run_calls(server: Server, calls: int, turns: int) -> Measured:
     measured = Measured()
 
     async def one(twilio: Twilio, number: int) -> None:
-        await asyncio.sleep(number / calls)  # callers do not speak in chorus
+        await asyncio.sleep(number / calls)  # callers do not speak at the same time
         await talk(twilio, turns, measured)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         twilio = Twilio(http, server.base, _TOKEN)
-        await talk(twilio, len(WORDS), Measured())  # nobody is the first caller of a process
+        await talk(twilio, len(WORDS), Measured())  # the first call of a process is not measured
         async with asyncio.TaskGroup() as tasks:
             for number in range(calls):
                 tasks.create_task(one(twilio, number), name=f"caller {number}")
@@ -194,7 +191,7 @@ async def model_of(kind: str, folder: Path) -> AsyncIterator[dict[str, str]]:
 
 
 async def measure(kind: str, folder: Path, calls: int, turns: int) -> dict[str, float]:
-    """One row."""
+    """Measure one row."""
     profiles = {CALLER: ORDERING}
     async with (
         model_of(kind, folder) as environment,
@@ -244,7 +241,7 @@ def summary(
 def added_up(line: Mapping[str, object]) -> tuple[float, float, float]:
     """Stages until the first text, all stages, and how far these are from the line's own sums.
 
-    All in milliseconds; what rounding explains is not told.
+    All in milliseconds; rounding is subtracted.
     """
     stages, response, total = line["stages"], line["response_ms"], line["total_ms"]
     if not isinstance(stages, dict) or not isinstance(response, float | int):
@@ -256,20 +253,20 @@ def added_up(line: Mapping[str, object]) -> tuple[float, float, float]:
 
 
 async def measure_all(calls: int, turns: int) -> dict[str, dict[str, float]]:
-    """Every row, one after the other."""
+    """Measure all rows in turn."""
     rows: dict[str, dict[str, float]] = {}
     with TemporaryDirectory() as name:
         for kind, count in (("offline", 1), ("emulator", 1), ("emulator", calls)):
             label = f"{kind}, {count} at once"
             said = turns if count == 1 else len(WORDS)
             rows[label] = await measure(kind, fresh(Path(name) / str(len(rows))), count, said)
-            told = "  ".join(f"{name} {value:g}" for name, value in rows[label].items())
-            print(f"{label:24} {told}", flush=True)
+            shown = "  ".join(f"{name} {value:g}" for name, value in rows[label].items())
+            print(f"{label:24} {shown}", flush=True)
     return rows
 
 
 def is_kept(label: str, row: Mapping[str, float]) -> bool:
-    """The promise holds for this row."""
+    """Whether this row is within the limits."""
     names = [f"{name}_{share}" for name in ("response", "whole") for share in ("p50", "p95")]
     is_near = not label.endswith(" 1 at once") or max(row[name] for name in names) <= MOST_MS
     return is_near and row["stages_off"] == 0

@@ -42,14 +42,14 @@ _PROFILES = {"+15550100011": "apartmentSearchUseCase"}
 
 
 class Distance:
-    """How far away the table is; counts what is asked of it."""
+    """Delays the answers of the table, and counts its requests."""
 
     def __init__(self) -> None:
         self.milliseconds = 0
         self.asked = 0
 
     def delay(self, _: Exchange) -> Fault:
-        """What happens to a request."""
+        """Count a request and delay its answer."""
         self.asked += 1
         return self._answer_late
 

@@ -1,6 +1,6 @@
 """A DynamoDB that tests start: a real server, one for each process of pytest.
 
-Three ways, told in `Engine.description`: an image in a container engine that was here, the same in
+Three ways, named in `Engine.description`: an image in a container engine that was here, the same in
 an engine that `tests/engine.sh` has installed, or ministack as a child process. Both images take
 one command line. Without `tests/engine.sh` the engine and the image must be there already: nothing
 is pulled or built from here.
@@ -38,7 +38,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import botocore.session  # type: ignore[import-untyped]  # it ships no types
 import docker
@@ -69,30 +69,10 @@ class EngineError(Exception):
     """The DynamoDB did not start or did not stop; the text has the end of its log."""
 
 
-class _Server(Protocol):
-    """A process somewhere that `Engine` starts and stops."""
-
-    def start(self) -> None:
-        """Start it, for the first time or again, and do not wait until it answers."""
-        ...
-
-    def stop(self) -> None:
-        """Stop it in an orderly way and wait for the end."""
-        ...
-
-    def remove(self) -> None:
-        """Leave nothing of it behind, in whatever state it is."""
-        ...
-
-    def log(self) -> str:
-        """What it has printed."""
-        ...
-
-
 class Engine:
     """A DynamoDB that answers at `url`; made by `running`."""
 
-    def __init__(self, server: _Server, url: str, description: str) -> None:
+    def __init__(self, server: _Container | _Process, url: str, description: str) -> None:
         self._server = server
         self.url = url
         self.description = description
@@ -152,7 +132,7 @@ class Engine:
 
 
 class _Container:
-    """The image in a container engine."""
+    """The image in a container engine; like `_Process`, started and stopped by `Engine`."""
 
     def __init__(self, image: str, port: int) -> None:
         self._container = (
@@ -202,19 +182,13 @@ class _Process:
                 stdout=log,
                 stderr=log,
                 env={
-                    "PATH": os.defpath,
-                    "HOME": str(self._folder),
-                    "TMPDIR": str(self._folder),
-                    "GATEWAY_PORT": str(self._port),
-                    "BIND_HOST": "127.0.0.1",
-                    "SERVICES": "dynamodb",
-                    "SFTP_ENABLED": "0",
-                    "IOT_MTLS_ENABLED": "0",
+                    "PATH": os.defpath, "HOME": str(self._folder), "TMPDIR": str(self._folder),
+                    "GATEWAY_PORT": str(self._port), "BIND_HOST": "127.0.0.1",
+                    "SERVICES": "dynamodb", "SFTP_ENABLED": "0", "IOT_MTLS_ENABLED": "0",
                     "LOG_LEVEL": "WARNING",
-                    "PERSIST_STATE": "1",
-                    "STATE_DIR": str(self._folder / "state"),
+                    "PERSIST_STATE": "1", "STATE_DIR": str(self._folder / "state"),
                 },
-            )
+            )  # fmt: skip
 
     def stop(self) -> None:
         if self._process is None:
@@ -270,7 +244,7 @@ def stand_in() -> str:
     return f"localhost/ministack:{_version()}"
 
 
-def _best_server() -> tuple[_Server, str, str]:
+def _best_server() -> tuple[_Container | _Process, str, str]:
     port = free_port()
     if os.environ.get("DYNAMODB_WAY") == "process":
         return _process(port, os.environ.get("DYNAMODB_ENGINE", "as DYNAMODB_WAY asks"))
@@ -285,7 +259,7 @@ def _best_server() -> tuple[_Server, str, str]:
     return container, f"http://{container.host}:{port}", f"{origin}, image {image}"
 
 
-def _process(port: int, reason: str) -> tuple[_Server, str, str]:
+def _process(port: int, reason: str) -> tuple[_Process, str, str]:
     _make_environment()
     description = f"child process ({reason}), ministack {_version()}"
     return _Process(port), f"http://127.0.0.1:{port}", description
@@ -328,7 +302,7 @@ def _remove_left_behind(client: docker.DockerClient) -> None:
 
 
 def _find_containers_at_this_host() -> None:
-    """Tell testcontainers where containers are, unless they are configured already.
+    """Set where testcontainers looks for containers, unless it is configured.
 
     By itself it would take this machine for a container where there is `/.dockerenv`, and look for
     others through the bridge.

@@ -1,4 +1,4 @@
-"""What stands around a session in tests: line, model, tools and journal that follow a script."""
+"""Scripted ports of a session for tests: line, model, tools, configuration and journal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GREETING = CallConfig(greeting="Hello.")
 
 @dataclass(slots=True)
 class ScriptedLine:
-    """`ports.Line` that tells what happens when, in seconds, and keeps what is sent."""
+    """`ports.Line` with events at given seconds; keeps what is sent."""
 
     happenings: Sequence[tuple[float, Event]] = ()
     stays_open: bool = False

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 from typing import Any
@@ -37,6 +38,7 @@ from agent.http.middleware import (
     guard_webhooks,
 )
 from agent.http.voice_webhook import at_capacity_texts
+from agent.llm import OfflineModel
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
@@ -47,12 +49,13 @@ from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
-from agent.usecases import UseCase
-from tests.fakes import UNREACHABLE, MemoryMessenger
+from agent.usecases import UseCase, seed
+from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.twilio_client.call import Ending, Manner, TwilioCall
 from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 from tests.waiting import no_longer, until
 
+_CONFIGURATION = Path(__file__).parents[1] / "configuration"
 TOKEN = "12345678901234567890123456789012"
 ORIGIN = "https://voice.example.com"
 VOICE_URL = f"{ORIGIN}/twiml"
@@ -174,6 +177,18 @@ async def serving(settings: Settings, manner: Manner = PATIENT) -> AsyncIterator
     ):
         yield server
         await _quiet(server)
+
+
+def offline(_: str, script: str) -> LanguageModel:
+    """The offline model, for `staged`."""
+    return OfflineModel(script)
+
+
+async def seeded(store: MemoryStore | None = None) -> MemoryStore:
+    """A table in memory with the shipped configuration."""
+    store = store or MemoryStore()
+    await seed.seed(store, _CONFIGURATION, SPECS, now=datetime.now(UTC))
+    return store
 
 
 def opening(open_model: OpenModel) -> Callable[[UseCase], Awaitable[LanguageModel]]:

@@ -7,17 +7,25 @@ import pytest
 from agent.errors import provider_kind
 from agent.llm.bedrock.bedrock_errors import parse_error
 
+_TOKENS = ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
+
 
 @pytest.mark.parametrize(
-    "told", ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
+    ("given", "kind"),
+    [
+        *((each, each) for each in _TOKENS),
+        (None, ""),
+        ("", ""),
+        (21610, "21610"),
+        (-32600, "-32600"),
+    ],
 )
-def test_a_short_token_is_the_kind_of_an_error(told: str) -> None:
-    """Like all documented ones."""
-    assert provider_kind(told) == told
+def test_a_short_token_is_the_kind_of_an_error(given: object, kind: str) -> None:
+    assert provider_kind(given) == kind
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         "a b",
         "x" * 65,
@@ -32,25 +40,16 @@ def test_a_short_token_is_the_kind_of_an_error(told: str) -> None:
         "a\n",
     ],
 )
-def test_anything_else_is_not_repeated(told: object) -> None:
-    """A proxy may send a page, an attacker any text."""
-    assert provider_kind(told) == "unreadable"
-
-
-@pytest.mark.parametrize(
-    ("told", "kind"), [(None, ""), ("", ""), (21610, "21610"), (-32600, "-32600")]
-)
-def test_numbers_are_kinds_too(told: object, kind: str) -> None:
-    """Twilio and MCP have numbers; no kind is an empty text."""
-    assert provider_kind(told) == kind
+def test_anything_else_is_not_repeated(given: object) -> None:
+    assert provider_kind(given) == "unreadable"
 
 
 @pytest.mark.parametrize(
     "kind", ["a\x1b[2J" * 9, "K" * 5_000, "\u202eKind", "some text of +1 555 0100"]
 )
 def test_bedrock_s_kind_is_logged_as_a_short_token(kind: str) -> None:
-    """It comes from a header or a body that anything may have sent."""
-    told = parse_error(kind, b"{}", 400)
+    """It comes from a header or the body of an answer that may not be from AWS."""
+    error = parse_error(kind, b"{}", 400)
 
-    assert told.kind == "unreadable"
-    assert str(told.model_error()).endswith("unreadable (HTTP 400)")
+    assert error.kind == "unreadable"
+    assert str(error.model_error()).endswith("unreadable (HTTP 400)")

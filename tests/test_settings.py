@@ -17,7 +17,6 @@ PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
 
 def test_service_starts_without_any_variable() -> None:
-    """The defaults are those users rely on."""
     settings = Settings.read({})
 
     assert settings == Settings()
@@ -128,12 +127,11 @@ VARIABLES: dict[str, tuple[str, object]] = {
 
 
 def test_every_variable_is_read_into_the_field_of_its_name() -> None:
-    """With the values of the secrets that are listed, and of no other variable."""
     environment = {name: text for name, (text, _) in VARIABLES.items()}
 
     settings = Settings.read({**environment, "ORDERS_TOKEN": " t0ken ", "OTHER_TOKEN": "other"})
 
-    assert {row[0] for row in Settings.describe()} == VARIABLES.keys()
+    assert {row[0] for row in Settings.describe()} == VARIABLES.keys(), "users rely on the names"
     assert {name: getattr(settings, name.lower()) for name in VARIABLES} == {
         name: value for name, (_, value) in VARIABLES.items()
     }
@@ -177,6 +175,7 @@ BAD_VALUES = {
     "EMAIL_FROM_ADDRESS": ["orders", "Harbor Oven <orders@example.com>"],
     "STACK_USE_CASE": ["../secrets"],
     "TIME_ZONE": ["Mars/Olympus", "../etc/passwd"],
+    "timeZone": ["Mars/Olympus"],
     "TWILIO_API_KEY_SID": ["AC0"],
     "TWILIO_TWIML_APP_SID": ["https://voice.example.com"],
     "TWILIO_PUSH_CREDENTIAL_SID": ["CR"],
@@ -216,7 +215,6 @@ BAD_VALUES = {
     ("name", "value"), [(name, value) for name, values in BAD_VALUES.items() for value in values]
 )
 def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
-    """The line says what to correct."""
     with pytest.raises(SettingsError) as caught:
         Settings.read({**PUBLIC, name: value})
 
@@ -225,19 +223,54 @@ def test_bad_value_is_one_line_that_names_the_variable(name: str, value: str) ->
     assert "\n" not in line
 
 
+_ACCESS = {
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_API_KEY_SID": "SK0",
+    "TWILIO_API_KEY_SECRET": "signing",
+    "TWILIO_TWIML_APP_SID": "AP0",
+    "TOKEN_API_KEYS": "first-secret-of-the-app",
+}
+_PAIR = "must be set together with [A-Z_]+$"
+_OUTBOUND = "must be set for OUTBOUND"
+
+
 @pytest.mark.parametrize(
-    ("environment", "missing"),
+    ("environment", "missing", "fault"),
     [
-        ({"TWILIO_API_KEY_SID": "SK0", "TWILIO_ACCOUNT_SID": "AC0"}, "TWILIO_API_KEY_SECRET"),
-        ({"TWILIO_API_KEY_SECRET": "x", "TWILIO_ACCOUNT_SID": "AC0"}, "TWILIO_API_KEY_SID"),
-        ({"TWILIO_API_KEY_SID": "SK0", "TWILIO_API_KEY_SECRET": "x"}, "TWILIO_ACCOUNT_SID"),
-        ({"SENDGRID_API_KEY": "SG.0"}, "EMAIL_FROM_ADDRESS"),
-        ({"TWILIO_EMAIL_FROM_ADDRESS": "a@example.com"}, "SENDGRID_API_KEY"),
+        (
+            {"TWILIO_API_KEY_SID": "SK0", "TWILIO_ACCOUNT_SID": "AC0"},
+            "TWILIO_API_KEY_SECRET",
+            _PAIR,
+        ),
+        ({"TWILIO_API_KEY_SECRET": "x", "TWILIO_ACCOUNT_SID": "AC0"}, "TWILIO_API_KEY_SID", _PAIR),
+        ({"TWILIO_API_KEY_SID": "SK0", "TWILIO_API_KEY_SECRET": "x"}, "TWILIO_ACCOUNT_SID", _PAIR),
+        ({"SENDGRID_API_KEY": "SG.0"}, "EMAIL_FROM_ADDRESS", _PAIR),
+        ({"TWILIO_EMAIL_FROM_ADDRESS": "a@example.com"}, "SENDGRID_API_KEY", _PAIR),
+        *(
+            ({key: value for key, value in _ACCESS.items() if key != name}, name, "must be set")
+            for name in _ACCESS
+            if name != "TOKEN_API_KEYS"
+        ),
+        *(
+            ({**account, "OUTBOUND_NUMBERS": "+1555"}, "TWILIO_ACCOUNT_SID", _OUTBOUND)
+            for account in ({"TWILIO_AUTH_TOKEN": "secret"}, {"TWILIO_ACCOUNT_SID": "AC0"})
+        ),
+        (
+            {"BUSY_REDIRECT_URL": "https://other.example.com/twiml", "BUSY_QUEUE": "desk"},
+            "BUSY_QUEUE",
+            "must not be set together with BUSY_REDIRECT_URL$",
+        ),
+        (
+            {"BUSY_SMS": "We will call you back."},
+            "TWILIO_ACCOUNT_SID",
+            "must be set for BUSY_SMS, with TWILIO_AUTH_TOKEN or an API key$",
+        ),
     ],
 )
-def test_half_of_a_pair_stops_the_start(environment: Mapping[str, str], missing: str) -> None:
-    """The error is found at the start and not during a call."""
-    with pytest.raises(SettingsError, match=rf"^{missing}: must be set together with [A-Z_]+$"):
+def test_variables_that_do_not_fit_together_stop_the_start(
+    environment: Mapping[str, str], missing: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^{missing}: {fault}"):
         Settings.read(environment)
 
 
@@ -252,20 +285,12 @@ def test_half_of_a_pair_stops_the_start(environment: Mapping[str, str], missing:
 def test_older_name_is_read_where_the_new_one_is_not_set(
     name: str, older: str, value: str, read: str
 ) -> None:
-    """Users of the predecessor keep their environment."""
     region = {"AWS_REGION": "us-east-1"} if name == "MODEL_IDENTIFIER" else {}
 
     alone = Settings.read({**region, older: value, name: ""})
     both = Settings.read({**region, older: "offline:", name: value})
 
-    assert str(getattr(alone, read)) == value
-    assert str(getattr(both, read)) == value
-
-
-def test_fault_of_an_older_name_names_it() -> None:
-    """The line names the variable that was set."""
-    with pytest.raises(SettingsError, match=r"^timeZone: "):
-        Settings.read({"timeZone": "Mars/Olympus"})
+    assert str(getattr(alone, read)) == str(getattr(both, read)) == value
 
 
 @pytest.mark.parametrize(
@@ -285,24 +310,6 @@ def test_public_service_without_a_token_is_refused(environment: Mapping[str, str
     assert Settings.read({**served, "TWILIO_AUTH_TOKEN": "secret"}).is_public
 
 
-_ACCESS = {
-    "TWILIO_ACCOUNT_SID": "AC0",
-    "TWILIO_API_KEY_SID": "SK0",
-    "TWILIO_API_KEY_SECRET": "signing",
-    "TWILIO_TWIML_APP_SID": "AP0",
-    "TOKEN_API_KEYS": "first-secret-of-the-app",
-}
-
-
-@pytest.mark.parametrize("missing", [name for name in _ACCESS if name != "TOKEN_API_KEYS"])
-def test_half_of_what_access_tokens_need_is_refused(missing: str) -> None:
-    """One line names what is missing."""
-    rest = {name: value for name, value in _ACCESS.items() if name != missing}
-
-    with pytest.raises(SettingsError, match=f"^{missing}: must be set"):
-        Settings.read(rest)
-
-
 def test_account_without_a_secret_to_ask_with_starts() -> None:
     """The key is not for access tokens alone; `/token` then refuses every request."""
     environment = {**_ACCESS, "TOKEN_API_KEYS": ""}
@@ -311,46 +318,12 @@ def test_account_without_a_secret_to_ask_with_starts() -> None:
     assert Settings.read(_ACCESS).token_api_keys == ("first-secret-of-the-app",)
 
 
-@pytest.mark.parametrize(
-    "environment", [{"TWILIO_AUTH_TOKEN": "secret"}, {"TWILIO_ACCOUNT_SID": "AC0"}]
-)
-def test_outbound_calls_need_an_account(environment: Mapping[str, str]) -> None:
-    """With its token or a key of it."""
-    with pytest.raises(SettingsError, match=r"^TWILIO_ACCOUNT_SID: must be set for OUTBOUND"):
-        Settings.read({**environment, "OUTBOUND_NUMBERS": "+1555"})
-
-
 def test_calls_are_made_with_the_token_or_a_key_of_the_account() -> None:
-    """Either is enough."""
     for given in ({"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_AUTH_TOKEN": "secret"}, _ACCESS):
         assert Settings.read({**given, "OUTBOUND_NUMBERS": "+1555"}).outbound_numbers == ("+1555",)
 
 
-@pytest.mark.parametrize(
-    ("environment", "fault"),
-    [
-        (
-            {"BUSY_REDIRECT_URL": "https://other.example.com/twiml", "BUSY_QUEUE": "desk"},
-            "BUSY_QUEUE: must not be set together with BUSY_REDIRECT_URL",
-        ),
-        (
-            {"BUSY_SMS": "We will call you back."},
-            "TWILIO_ACCOUNT_SID: must be set for BUSY_SMS, with TWILIO_AUTH_TOKEN or an API key",
-        ),
-    ],
-)
-def test_busy_answer_that_cannot_be_given_stops_the_start(
-    environment: Mapping[str, str], fault: str
-) -> None:
-    """A call above the limit goes to one place, and a message needs an account."""
-    with pytest.raises(SettingsError) as caught:
-        Settings.read(environment)
-
-    assert str(caught.value) == fault
-
-
 def test_call_above_the_limit_may_go_to_another_region() -> None:
-    """To any webhook but the service's own."""
     url = "https://eu.example.com/twiml"
 
     assert Settings.read({**PUBLIC, "BUSY_REDIRECT_URL": url}).busy_redirect_url == url
@@ -358,7 +331,6 @@ def test_call_above_the_limit_may_go_to_another_region() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_service_on_this_machine_needs_no_token(host: str) -> None:
-    """A first try needs no account."""
     assert not Settings.read({"WS_URL": f"ws://{host}:3000/"}).is_public
 
 
@@ -402,7 +374,6 @@ def test_ports_are_open_on_loopback_unless_told_otherwise(
 
 
 def test_every_setting_is_described() -> None:
-    """`check --settings` prints name, default and meaning of each."""
     rows = Settings.describe()
 
     assert [name for name, _, _ in rows] == [names[0] for names in Settings.variables().values()]
@@ -412,7 +383,6 @@ def test_every_setting_is_described() -> None:
 
 
 def test_log_is_json_without_a_terminal() -> None:
-    """Tests have no terminal, like containers."""
     assert log_format_for(Settings()) == "json"
     assert log_format_for(Settings(log_format="console")) == "console"
 
@@ -421,7 +391,6 @@ def test_log_is_json_without_a_terminal() -> None:
     "environment", [{"TABLE_NAME": "table"}, {"MODEL_IDENTIFIER": "amazon.nova-lite-v1:0"}]
 )
 def test_services_of_aws_need_a_region(environment: Mapping[str, str], tmp_path: Path) -> None:
-    """From a variable, or from a profile in the configuration of AWS."""
     profiles = tmp_path / "config"
     nowhere = {"AWS_CONFIG_FILE": str(profiles)}
     with pytest.raises(SettingsError, match=r"^AWS_REGION: must be set for ") as caught:

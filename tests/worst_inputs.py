@@ -282,8 +282,8 @@ def _scripts() -> Iterator[Row]:
         text = partial(_filled, piece)
         yield _row(f"words: {piece!r} again and again", MAX_FRAME_BYTES, _read_words, text)
         for name in SHIPPED:
-            told = partial(_read, load(script(name)))
-            yield _row(f"script: {piece!r} told to {name}", MAX_FRAME_BYTES, told, text)
+            read = partial(_read, load(script(name)))
+            yield _row(f"script: {piece!r} said to {name}", MAX_FRAME_BYTES, read, text)
 
 
 def _read_words(text: str) -> None:

@@ -106,17 +106,18 @@ def _ran(told: str) -> list[str]:
 
 
 async def test_talk_holds_a_conversation(clone: Path) -> None:
-    """It greets, answers, and ends at `/hangup`."""
+    """It answers as the README shows, and ends at `/hangup`."""
+    [block] = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    greeting, words, answer = block.splitlines()
     async with _started(clone, "talk", environment=_environment()) as process:
-        shown = await _until(process, "How can I help you")
-        await _type(process, "are you open")
-        answer = await _until(process, "we are closed.")
+        shown = await _until(process, greeting)
+        await _type(process, words.removeprefix("you: "))
+        await _until(process, answer)
         await _type(process, "/hangup")
         await _until(process, "[caller_hangup]")
         status = await process.wait()
 
     assert "This is the offline model" in shown
-    assert "agent: We are open" in answer
     assert status == 0
     assert (clone / ".agent" / "agent.db").exists()
 

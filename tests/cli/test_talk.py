@@ -26,8 +26,7 @@ from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.store.call_state.journal import open_journals
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
-from tests.servers import opening, settings_for
-from tests.system.test_call import offline, seeded
+from tests.servers import offline, opening, seeded, settings_for
 from tests.virtual_time import run_virtually
 
 ADA = "+15550100001"

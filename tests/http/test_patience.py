@@ -14,8 +14,7 @@ import pytest
 from agent.call.config import Phrases
 from agent.http.relay_socket import HEARTBEAT_SECONDS, SETUP_SECONDS
 from tests.fakes import Clock, MemoryStore
-from tests.servers import Server, heard_out, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import Server, heard_out, offline, seeded, settings_for, staged
 from tests.virtual_time import run_virtually
 
 ADA = "+15550100001"

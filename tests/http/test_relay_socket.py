@@ -12,8 +12,7 @@ from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
 from agent.ports import Item
 from tests.fakes import MemoryStore
-from tests.servers import Server, heard_out, serving, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import Manner
 from tests.twilio_client.ledger import Fault
 

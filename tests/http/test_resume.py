@@ -24,8 +24,7 @@ from agent.tools import SPECS
 from agent.usecases.named_tools import tools_text
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
-from tests.servers import ACTION_URL, Server, heard_out, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import ACTION_URL, Server, heard_out, offline, seeded, settings_for, staged
 from tests.twilio_client.call import Ending
 from tests.twilio_client.client import Answer, Relay, call_fields
 

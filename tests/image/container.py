@@ -43,7 +43,7 @@ class ContainerError(Exception):
 
 
 def variable(name: str) -> str:
-    """What `tests/image.sh` has told; without it the test fails."""
+    """A variable that `tests/image.sh` sets; without it the test fails."""
     value = os.environ.get(name, "")
     if not value:
         pytest.fail(f"{name} is not set: tests/run.sh sets it, or says why it cannot (image.sh)")
@@ -51,11 +51,6 @@ def variable(name: str) -> str:
 
 
 async def run(*command: str, **environment: str) -> str:
-    """Standard output of a program, in the folder of the repository.
-
-    Raises:
-        ContainerError: It failed.
-    """
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
@@ -71,7 +66,6 @@ async def run(*command: str, **environment: str) -> str:
 
 
 async def docker(*arguments: str) -> str:
-    """What `docker` prints."""
     return (await run("docker", *arguments)).strip()
 
 
@@ -86,15 +80,12 @@ class Container:
     """From `docker run` until it was."""
 
     async def inside(self, *program: str) -> str:
-        """Run a program beside the service; what it prints."""
         return await docker("exec", self.name, *program)
 
     async def state(self) -> Any:
-        """`State` of `docker inspect`."""
         return json.loads(await docker("inspect", "--format", "{{json .State}}", self.name))
 
     async def stop(self) -> int:
-        """`docker stop`; the exit status of the service."""
         await docker("stop", "--time", str(_STOP_SECONDS), self.name)
         status: int = (await self.state())["ExitCode"]
         return status
@@ -160,7 +151,6 @@ async def phoning(folder: Path, *ports: int) -> AsyncIterator[tuple[front.Front,
 
 
 async def order(twilio: Twilio) -> str:
-    """Ada orders a pizza; what she heard of total and order."""
     async with twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         total = await call.say("that's all")

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.dynamodb import free_port
 from tests.image.container import ROOT, VARIABLES, order, phoning, run, until_ready, variable
-from tests.observability.promtool import promtool
+from tests.observability.prometheus import promtool
 
 
 @asynccontextmanager
@@ -35,31 +37,22 @@ async def composed(image: str, profile: str, service: str, **images: str) -> Asy
         await run(*program, "down", "--volumes", **environment)
 
 
-async def ordered(folder: Path, port: int) -> str:
-    """What was said of an order over TLS."""
-    async with phoning(folder, port) as (balancer, twilio):
-        await balancer.until(True)
-        return await order(twilio)
+@pytest.mark.parametrize(("profile", "service"), [("local", "agent"), ("full", "agent-full")])
+async def test_compose_makes_a_table_and_takes_a_call(
+    image: str, tmp_path: Path, profile: str, service: str
+) -> None:
+    """With a file, or with a DynamoDB whose table is made and loaded before the service begins.
 
-
-async def test_compose_alone_takes_a_call(image: str, tmp_path: Path) -> None:
-    """With a file for a table, nothing else is needed."""
-    async with composed(image, "local", "agent") as port:
-        heard = await ordered(tmp_path, port)
-
-    assert "The total is $23.50" in heard
-    assert "Your order is placed" in heard
-
-
-async def test_compose_makes_a_table_and_takes_a_call(image: str, tmp_path: Path) -> None:
-    """The table is made and loaded before the service begins.
-
-    Without Prometheus and Grafana, whose images are nowhere but in a registry.
+    Without Prometheus and Grafana, whose images are in a registry only.
     """
-    database = variable("DYNAMODB_IMAGE")
+    database = {"DYNAMODB_IMAGE": variable("DYNAMODB_IMAGE")} if profile == "full" else {}
 
-    async with composed(image, "full", "agent-full", DYNAMODB_IMAGE=database) as port:
-        heard = await ordered(tmp_path, port)
+    async with (
+        composed(image, profile, service, **database) as port,
+        phoning(tmp_path, port) as (balancer, twilio),
+    ):
+        await balancer.until(True)
+        heard = await order(twilio)
 
     assert "The total is $23.50" in heard
     assert "Your order is placed" in heard

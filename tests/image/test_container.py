@@ -31,7 +31,7 @@ _KEPT = "--env=STORE_PATH=/data/agent.db"
 async def test_container_has_no_rights_and_nothing_to_write_to(
     image: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """Who takes the process over finds no capability, no root and no file to change."""
+    """An attacker who takes over the process has no capability, no root and no file to change."""
     async with started(image, *HARDENED) as container:
         identity = await container.inside("id")
         status = await container.inside("cat", "/proc/1/status")
@@ -50,24 +50,23 @@ async def test_container_has_no_rights_and_nothing_to_write_to(
 
 
 async def test_container_says_itself_what_it_needs(image: str) -> None:
-    """The command of the documentation."""
-    told = json.loads(await docker("image", "inspect", "--format", "{{json .Config}}", image))
+    config = json.loads(await docker("image", "inspect", "--format", "{{json .Config}}", image))
 
-    assert told["User"] == "10001:10001"
-    assert (told["Entrypoint"], told["Cmd"]) == (["python", "-m", "agent"], ["serve", "--seed"])
-    assert set(told["ExposedPorts"]) == {"3000/tcp", "9090/tcp"}
-    assert set(told["Volumes"]) == {"/tmp"}  # noqa: S108 (of the container)
-    assert told["Healthcheck"] == {
+    assert config["User"] == "10001:10001"
+    assert (config["Entrypoint"], config["Cmd"]) == (["python", "-m", "agent"], ["serve", "--seed"])
+    assert set(config["ExposedPorts"]) == {"3000/tcp", "9090/tcp"}
+    assert set(config["Volumes"]) == {"/tmp"}  # noqa: S108 (of the container)
+    assert config["Healthcheck"] == {
         "Test": ["CMD", "python", "-m", "agent.cli.healthcheck"],
         "Interval": 15_000_000_000,
         "Timeout": 5_000_000_000,
         "StartPeriod": 20_000_000_000,
         "Retries": 3,
     }
-    assert {"PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"} <= set(told["Env"])
+    assert {"PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"} <= set(config["Env"])
     assert {
         f"org.opencontainers.image.{each}" for each in ("source", "revision", "version", "created")
-    } <= told["Labels"].keys()
+    } <= config["Labels"].keys()
 
 
 async def test_pizza_is_ordered_over_tls_and_prometheus_counts_it(

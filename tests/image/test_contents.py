@@ -63,7 +63,7 @@ async def test_image_has_the_service_and_nothing_else(
     assert tools == ""
 
 
-def test_everything_is_owned_by_root_and_written_by_nobody_else(
+def test_everything_is_owned_by_root_and_written_by_no_other(
     entries: list[Entry],
 ) -> None:
     """Readable for the user of the service, and no more."""

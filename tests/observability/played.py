@@ -1,8 +1,8 @@
 """A service with calls of every kind, for the tests of dashboards and rules.
 
 The service is a process of its own, with an embedded table. Its first model is an emulator that
-mostly fails and once hangs; the second one is the offline model, so that callers notice nothing.
-A source of tools is away.
+fails and once hangs; the second one is the offline model, so that callers notice nothing. One use
+case has a model of its own, which answers slowly enough to have a speed. A source of tools is away.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from pathlib import Path
 
 import aiohttp
 
+from agent.store.sqlite import SqliteStore
 from benchmarks.service import Server, serving
 from tests.dynamodb import free_port
 from tests.emulators.openai import OpenAIEmulator
-from tests.emulators.replies import fail, stall
-from tests.emulators.scripts import by_text
+from tests.emulators.replies import fail, say, stall
+from tests.emulators.scripts import by_model, by_text
 from tests.twilio_client.client import CallRefusedError, Twilio, call_fields
 
 ADA = "+15550100001"
+GRACE = "+15550100002"
 _TOKEN = "12345678901234567890123456789012"
 _SECRET = "a secret of an operator"
 _USE_CASE = "restaurantOrderingUseCase"
+_SLOW_USE_CASE = "albertEinsteinUseCase"
 _MAX_CALLS = 3
 _LATE = "where are you"
 """What the first model does not answer at all."""
@@ -40,7 +43,8 @@ async def service(folder: Path) -> AsyncIterator[Server]:
     sources = folder / "mcp.json"
     away = {"crm": {"url": f"http://127.0.0.1:{free_port()}/mcp", "timeout": 1}}
     sources.write_text(json.dumps({"mcpServers": away}))
-    script = by_text({_LATE: stall()}, otherwise=fail("overloaded"))
+    slow = say("He was born in Ulm, on the Danube.", gap=0.1)
+    script = by_model({"slow": slow}, by_text({_LATE: stall()}, otherwise=fail("overloaded")))
     async with OpenAIEmulator(script) as emulator:
         variables = {
             "MODEL_IDENTIFIER": "openai:shaky",
@@ -51,7 +55,11 @@ async def service(folder: Path) -> AsyncIterator[Server]:
             "MCP_CONFIG": str(sources),
             "DIAL_API_KEYS": _SECRET,
         }
-        async with serving(folder, _TOKEN, {ADA: _USE_CASE}, **variables) as server:
+        callers = {ADA: _USE_CASE, GRACE: _SLOW_USE_CASE}
+        async with serving(folder, _TOKEN, callers, **variables) as server:
+            store = await SqliteStore.open(folder / "agent.db")
+            await store.merge(_SLOW_USE_CASE, "configuration", {"llmModel": "openai:slow"})
+            await store.close()
             yield server
 
 
@@ -65,6 +73,7 @@ async def play(server: Server) -> None:
         await _send_nonsense(twilio)
         await _find_no_line(twilio)
         await _ask_for_other_things(twilio, server)
+    await hear_slowly(server)
 
 
 async def play_once(server: Server) -> None:
@@ -75,6 +84,15 @@ async def play_once(server: Server) -> None:
             await call.say(_LATE)
             for _ in range(_TURNS_OF_A_LONG_CALL):
                 await call.say("are you open")
+
+
+async def hear_slowly(server: Server) -> None:
+    """A reply that takes long enough to have a speed, of the slow model."""
+    async with (
+        aiohttp.ClientSession() as http,
+        Twilio(http, server.base, _TOKEN).call(From=GRACE) as call,
+    ):
+        await call.say("where was he born")
 
 
 async def _order(twilio: Twilio) -> None:

@@ -92,7 +92,7 @@ def recordings() -> dict[str, str]:
 
 
 def rule_tests() -> list[RuleTest]:
-    """What promtool is told to try."""
+    """The tests that promtool runs."""
     return [
         RuleTest(asked["alertname"], bool(asked["exp_alerts"]))
         for path in RULE_TESTS

@@ -243,35 +243,66 @@ def test_reply_that_fails_is_counted_with_its_fault() -> None:
     }
 
 
-def test_tools_are_measured_by_how_they_ended() -> None:
-    """One fails, one is cancelled, and one is unknown."""
-    other = ToolCall("tool00002", "order", "{}")
-    samples = _observed(
-        (1.0, SPOKE, [RunTool(LOOK), RunTool(other)]),
-        (3.0, ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), []),
-        (4.0, CallerInterrupted(""), [CancelTool(other.id)]),
-        (5.0, ToolFinished("tool00003", ToolOutcome("{}")), []),
-    )
+ORDER = ToolCall("tool00002", "order", "{}")
+COUNTED: dict[str, tuple[Sequence[Step], dict[str, float]]] = {
+    "tool_": (
+        [
+            (1.0, SPOKE, [RunTool(LOOK), RunTool(ORDER)]),
+            (3.0, ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), []),
+            (4.0, CallerInterrupted(""), [CancelTool(ORDER.id)]),
+            (5.0, ToolFinished("tool00003", ToolOutcome("{}")), []),
+        ],
+        {
+            "tool_duration_seconds_count error look_up": 1.0,
+            "tool_duration_seconds_sum error look_up": 2.0,
+            "tool_duration_seconds_count cancelled order": 1.0,
+            "tool_duration_seconds_sum cancelled order": 3.0,
+        },
+    ),
+    "llm_tokens": (
+        [(1.0, TokensCounted(1, Usage(100, 20, 30, 40)), [])],
+        {
+            "llm_tokens_total input scripted:": 100.0,
+            "llm_tokens_total output scripted:": 20.0,
+            "llm_tokens_total cache_read scripted:": 30.0,
+            "llm_tokens_total cache_write scripted:": 40.0,
+        },
+    ),
+    "summaries": (
+        [
+            (1.0, Summarized(1, "Ada is calling."), []),
+            (1.0, SummaryFailed(2), []),
+            (1.0, SummaryFailed(3), []),
+        ],
+        {"summaries_total came": 1.0, "summaries_total failed": 2.0},
+    ),
+    "turn_audio": (
+        [
+            (10.0, PlaybackReported(Playback.CALLER_ON), []),
+            (12.0, PlaybackReported(Playback.CALLER_OFF), []),
+            (13.5, PlaybackReported(Playback.AGENT_ON), []),
+            (15.0, PlaybackReported(Playback.AGENT_ON), []),
+        ],
+        {
+            "turn_audio_latency_seconds_sum pizza": 1.5,
+            "turn_audio_latency_seconds_count pizza": 1.0,
+        },
+    ),
+    "": (  # a re-prompt is no turn and has no latency
+        [(10.0, SPOKE, []), (40.0, TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?")])],
+        {**ONE_CALL, "reprompts_total pizza": 1.0},
+    ),
+}
+"""By how their names begin: what happens, and the metrics."""
 
-    tools = {name: value for name, value in samples.items() if name.startswith("tool_")}
-    assert tools == {
-        "tool_duration_seconds_count error look_up": 1.0,
-        "tool_duration_seconds_sum error look_up": 2.0,
-        "tool_duration_seconds_count cancelled order": 1.0,
-        "tool_duration_seconds_sum cancelled order": 3.0,
-    }
 
+@pytest.mark.parametrize("prefix", COUNTED)
+def test_what_happens_is_counted(prefix: str) -> None:
+    steps, counted = COUNTED[prefix]
 
-def test_tokens_are_counted_by_kind() -> None:
-    samples = _observed((1.0, TokensCounted(1, Usage(100, 20, 30, 40)), []))
+    samples = _observed(*steps)
 
-    tokens = {name: value for name, value in samples.items() if "tokens" in name}
-    assert tokens == {
-        "llm_tokens_total input scripted:": 100.0,
-        "llm_tokens_total output scripted:": 20.0,
-        "llm_tokens_total cache_read scripted:": 30.0,
-        "llm_tokens_total cache_write scripted:": 40.0,
-    }
+    assert {name: value for name, value in samples.items() if name.startswith(prefix)} == counted
 
 
 def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
@@ -293,14 +324,6 @@ def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
     assert not any("tokens_" in name and "scripted:" in name for name in samples)
 
 
-def test_summaries_are_counted_by_what_became_of_them() -> None:
-    happened: list[Event] = [Summarized(1, "Ada is calling."), SummaryFailed(2), SummaryFailed(3)]
-    samples = _observed(*((1.0, event, []) for event in happened))
-
-    counted = {name: value for name, value in samples.items() if "summaries" in name}
-    assert counted == {"summaries_total came": 1.0, "summaries_total failed": 2.0}
-
-
 def test_calls_in_progress_go_up_and_down() -> None:
     telemetry = Telemetry(Clock())
     first, _ = (telemetry.call("pizza", lambda: "m") for _ in range(2))
@@ -309,38 +332,6 @@ def test_calls_in_progress_go_up_and_down() -> None:
     first.ended(EndReason.AGENT_END)
 
     assert (during, samples_of(telemetry)["active_calls"]) == (2.0, 1.0)
-
-
-def test_reply_has_a_speed_once_its_tokens_are_counted() -> None:
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]),
-        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-        (13.1, TokensCounted(1, Usage(100, 40)), []),
-    )
-
-    assert samples["llm_tokens_per_second_sum scripted:"] == 20.0
-
-
-def test_silence_between_two_voices_is_measured_where_it_is_reported() -> None:
-    samples = _observed(
-        (10.0, PlaybackReported(Playback.CALLER_ON), []),
-        (12.0, PlaybackReported(Playback.CALLER_OFF), []),
-        (13.5, PlaybackReported(Playback.AGENT_ON), []),
-        (15.0, PlaybackReported(Playback.AGENT_ON), []),
-    )
-
-    assert samples["turn_audio_latency_seconds_sum pizza"] == 1.5
-    assert samples["turn_audio_latency_seconds_count pizza"] == 1.0
-
-
-def test_silence_that_is_broken_by_the_agent_is_counted() -> None:
-    """A re-prompt is no turn and has no latency."""
-    samples = _observed(
-        (10.0, SPOKE, []), (40.0, TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?")])
-    )
-
-    assert samples == {**ONE_CALL, "reprompts_total pizza": 1.0}
 
 
 def entries_of(*happened: str | Event) -> dict[str, float]:
@@ -363,31 +354,25 @@ def entries_of(*happened: str | Event) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("happened", "reason"),
+    ("happened", "counted"),
     [
-        (["5", "5", "#"], "terminator"),
-        (["5", "#"], "terminator"),
-        (["5"] * LONGEST_ENTRY, "length"),
-        (["5", "5", PAUSE], "pause"),
-        (["5", CallerSpoke("Two pizzas, please.")], "speech"),
-        (["5", BOUND], "key"),
-        (["5", CallEnded()], "ended"),
+        (["5", "5", "#"], {"terminator": 1}),
+        (["5", "#"], {"terminator": 1}),
+        (["5"] * LONGEST_ENTRY, {"length": 1}),
+        (["5", "5", PAUSE], {"pause": 1}),
+        (["5", CallerSpoke("Two pizzas, please.")], {"speech": 1}),
+        (["5", BOUND], {"key": 1}),
+        (["5", CallEnded()], {"ended": 1}),
+        (["5", "#", "6", "#", "7", PAUSE], {"terminator": 2, "pause": 1}),
+        ([BOUND], {}),
+        (["#"], {}),
+        (["5", "*", PAUSE], {}),
+        (["5"], {}),
+        ([CallerSpoke("Two pizzas.")], {}),
     ],
 )
-def test_entry_is_counted_by_what_completed_it(
-    happened: Sequence[str | Event], reason: str
+def test_each_entry_is_counted_by_what_completed_it(
+    happened: Sequence[str | Event], counted: dict[str, float]
 ) -> None:
-    assert entries_of(*happened) == {reason: 1.0}
-
-
-@pytest.mark.parametrize(
-    "happened",
-    [[BOUND], ["#"], ["5", "*", PAUSE], ["5"], [CallerSpoke("Two pizzas.")]],
-    ids=["a key that means something", "nothing in it", "taken back", "not complete", "words"],
-)
-def test_keys_that_are_no_entry_are_not_counted(happened: Sequence[str | Event]) -> None:
-    assert entries_of(*happened) == {}
-
-
-def test_each_entry_is_counted() -> None:
-    assert entries_of("5", "#", "6", "#", "7", PAUSE) == {"terminator": 2.0, "pause": 1.0}
+    """A key with a meaning of its own, an entry taken back and one not complete are none."""
+    assert entries_of(*happened) == counted

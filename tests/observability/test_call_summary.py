@@ -105,40 +105,32 @@ def test_summary_adds_up_a_call() -> None:
     }
 
 
-def test_voices_are_measured_where_the_relay_reports_them() -> None:
-    summary = summary_of(
-        (0.0, PlaybackReported(Playback.AGENT_ON), []),
-        (3.0, PlaybackReported(Playback.AGENT_OFF), []),
-        (4.0, PlaybackReported(Playback.CALLER_ON), []),
-        (5.0, PlaybackReported(Playback.CALLER_OFF), []),
-        (5.1, CallerSpoke("A very long sentence that took one second."), []),
-        (6.0, PlaybackReported(Playback.AGENT_ON), []),
-    )
-
-    assert (summary["agent_seconds"], summary["caller_seconds"]) == (3.0, 1.0)
-    assert (summary["talk_share"], summary["talk"]) == (0.75, "measured")
-
-
-def test_voices_are_estimated_if_one_of_them_is_not_reported() -> None:
-    summary = summary_of(
-        (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
-        (9.0, PlaybackReported(Playback.AGENT_OFF), []),
-        (9.5, CallerSpoke("y" * 10), []),
-    )
-
-    assert (summary["talk_share"], summary["talk"]) == (0.75, "estimated")
+REPORTED: Sequence[Step] = [
+    (0.0, PlaybackReported(Playback.AGENT_ON), []),
+    (3.0, PlaybackReported(Playback.AGENT_OFF), []),
+    (4.0, PlaybackReported(Playback.CALLER_ON), []),
+    (5.0, PlaybackReported(Playback.CALLER_OFF), []),
+    (5.1, CallerSpoke("A very long sentence that took one second."), []),
+    (6.0, PlaybackReported(Playback.AGENT_ON), []),
+]
+HALF_REPORTED: Sequence[Step] = [
+    (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
+    (9.0, PlaybackReported(Playback.AGENT_OFF), []),
+    (9.5, CallerSpoke("y" * 10), []),
+]
 
 
-def test_price_is_that_of_all_models_of_the_call(tmp_path: Path) -> None:
-    summary = summary_of(
-        (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
-        (2.0, TokensCounted(2, Usage(500, 0)), []),
-        facts=prices_in(tmp_path),
-        models="so",
-    )
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [(REPORTED, (3.0, 1.0, "measured")), (HALF_REPORTED, (2.0, 0.7, "estimated"))],
+)
+def test_voices_are_measured_where_both_are_reported_and_estimated_elsewhere(
+    steps: Sequence[Step], told: tuple[float, float, str]
+) -> None:
+    summary = summary_of(*steps)
 
-    assert (summary["price"], summary["currency"]) == (0.522, "CHF")
-    assert summary["models"] == ["other:", "scripted:"]
+    assert (summary["agent_seconds"], summary["caller_seconds"], summary["talk"]) == told
+    assert summary["talk_share"] == 0.75
 
 
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from collections import Counter
 from itertools import combinations, pairwise
 from typing import Any
 
-import pytest
-
 from tests.observability.shipped import (
     PROVISIONING,
     dashboard,
@@ -70,14 +68,8 @@ def test_rows_are_what_operators_ask_about() -> None:
     rows = [panel["title"] for panel in dashboard()["panels"] if panel["type"] == "row"]
 
     assert rows == [
-        "Callers",
-        "Latency",
-        "Model",
-        "Tools",
-        "Store and journal",
-        "Survival",
-        "Relay",
-    ]
+        "Callers", "Latency", "Model", "Tools", "Store and journal", "Survival", "Relay",
+    ]  # fmt: skip
 
 
 def test_panels_need_no_plugin_and_have_numbers_of_their_own() -> None:
@@ -148,18 +140,17 @@ def test_variables_are_those_the_queries_use() -> None:
     assert used == {"instance", "use_case", "model", "__rate_interval"}
 
 
-@pytest.mark.parametrize("variable", ["instance", "use_case"])
-def test_choices_are_labels_of_a_metric_that_is_there_early(variable: str) -> None:
-    query = variables()[variable]["query"]["query"]
+def test_choices_are_labels_of_metrics_that_are_there_early() -> None:
+    """Models are those that are asked first and those that answer."""
+    queries = {name: each["query"]["query"] for name, each in variables().items()}
+    models = queries.pop("model")
 
-    assert re.fullmatch(rf"label_values\(agent_\w+, {variable}\)", query)
-
-
-def test_models_to_choose_from_are_those_asked_first_and_those_that_answered() -> None:
-    query = variables()["model"]["query"]["query"]
-
-    names = "agent_llm_requests_total|agent_llm_tokens_total"
-    assert query == f'label_values({{__name__=~"{names}"}}, model)'
+    assert models == (
+        'label_values({__name__=~"agent_llm_requests_total|agent_llm_tokens_total"}, model)'
+    )
+    assert set(queries) == {"instance", "use_case"}
+    for name, query in queries.items():
+        assert re.fullmatch(rf"label_values\(agent_\w+, {name}\)", query)
 
 
 def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:

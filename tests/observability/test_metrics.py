@@ -10,13 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agent.call.actions import (
-    StartReply,
-)
-from agent.call.events import (
-    EndReason,
-    ReplyDelta,
-)
+from agent.call.actions import StartReply
+from agent.call.events import EndReason, ReplyDelta
 from agent.observability import EmbeddedMetrics, Telemetry
 from tests.fakes import Clock, moment
 from tests.observability.test_call_observer import SPOKE, Step, samples_of

@@ -15,8 +15,7 @@ from agent.ports import Item
 from agent.store.sqlite import SqliteStore
 from benchmarks.planted import found, plant
 from tests.fakes import MemoryStore
-from tests.servers import heard_out, serving, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.client import call_fields
 
 _CALLS = 50
@@ -44,7 +43,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
 
 
 @pytest.mark.usefixtures("plain_logging")
-async def test_request_nobody_can_read_is_a_line_without_its_bytes(
+async def test_unreadable_request_is_a_line_without_its_bytes(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By default aiohttp logs the header over several lines with a traceback."""
@@ -67,7 +66,7 @@ async def test_request_nobody_can_read_is_a_line_without_its_bytes(
 
 
 class _FaultyStore(MemoryStore):
-    """Fails as soon as it is told to; with anything, for a boundary has to bear that."""
+    """Fails once `fault` is set, with any error of the service."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import pytest
 
 from agent.http.server import public_limits
 from agent.settings import Settings
-from tests.observability.promtool import promtool
+from tests.observability.prometheus import promtool
 from tests.observability.shipped import (
     ALERTS,
     CONFIGURATION,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -96,10 +95,7 @@ def on_line(*happenings: tuple[float, Event]) -> ScriptedLine:
 def with_fallback() -> FailoverModel:
     """The first one hangs for a while and fails; the second one answers."""
     overloaded = ModelError(ReplyFault.THROTTLED, "too much")
-    models = (
-        ScriptedModel([[0.3, overloaded]], name="first"),
-        ScriptedModel([YES], name="second"),
-    )
+    models = (ScriptedModel([[0.3, overloaded]], name="first"), ScriptedModel([YES], name="second"))
     return FailoverModel(
         [Candidate(model, ModelCircuit(model.name)) for model in models], HedgeBudget(share=0.0)
     )
@@ -147,9 +143,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         on_line((2.0, SPOKE)), ScriptedModel([[4.5, "Yes.", END]])
     ),
     "interrupt": lambda: Call(
-        on_line((2.0, SPOKE), (3.3, CallerInterrupted("Yes"))),
-        ScriptedModel([YES]),
-        ((2.0, 3.3),),
+        on_line((2.0, SPOKE), (3.3, CallerInterrupted("Yes"))), ScriptedModel([YES]), ((2.0, 3.3),)
     ),
     "new words": lambda: Call(
         on_line((2.0, SPOKE), (3.3, SPOKE)), ScriptedModel([YES]), ((2.0, 3.3), (3.3, 0.0))
@@ -161,8 +155,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "fallback model": lambda: Call(on_line((2.0, SPOKE)), with_fallback()),
     "failed model": lambda: Call(
-        on_line((2.0, SPOKE)),
-        ScriptedModel([[0.6, ModelError(ReplyFault.INTERNAL, "broken")]]),
+        on_line((2.0, SPOKE)), ScriptedModel([[0.6, ModelError(ReplyFault.INTERNAL, "broken")]])
     ),
     "resumed": lambda: Call(
         on_line((12.0, SPOKE)),
@@ -173,6 +166,25 @@ CALLS: dict[str, Callable[[], Call]] = {
         ),
     ),
 }
+
+
+ANSWERED, CUT = ("answered", 0, False), ("interrupted", 0, False)
+OUTCOMES: dict[str, list[tuple[str, int, bool]]] = {
+    "two turns": [ANSWERED, ANSWERED],
+    "tool": [("answered", 1, False)],
+    "tool after words": [("answered", 1, False)],
+    "two tools in turn": [("answered", 2, False)],
+    "filler of a slow tool": [("answered", 1, True)],
+    "filler of a slow model": [("answered", 0, True)],
+    "interrupt": [CUT],
+    "new words": [CUT, ANSWERED],
+    "key": [CUT, ANSWERED],
+    "failed model": [("failed", 0, False)],
+}
+"""Outcome, rounds of tools and filler of each turn; one plain answer where it is not given.
+
+They prove that each call is of the kind that its name says.
+"""
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -189,36 +201,7 @@ def test_log_says_what_the_line_has_measured(name: str) -> None:
         round(sum(ms for stage, ms in each.items() if stage in UNTIL_SPEECH), 1) for each in stages
     ]
     whole = [round(sum(each.values()), 1) for each in stages]
+    outcomes = [(line["outcome"], line["tool_rounds"], line["filler"]) for line in lines]
     assert list(zip(until_speech, whole, strict=True)) == call.measured
     assert [(line["response_ms"], line["total_ms"]) for line in lines] == call.measured
-
-
-def test_calls_are_of_the_kind_that_their_names_say() -> None:
-    """Otherwise they would agree for another reason."""
-    told: dict[str, Any] = {}
-    for name, make in CALLS.items():
-        with capture_logs() as logs:
-            run_virtually(make().play())
-        lines = [line for line in logs if line["event"] == "turn.finished"]
-        told[name] = [(line["outcome"], line["tool_rounds"], line["filler"]) for line in lines]
-
-    answered = ("answered", 0, False)
-    assert told == {
-        "plain": [answered],
-        "two turns": [answered, answered],
-        "words that go on": [answered],
-        "edits": [answered],
-        "slow line": [answered],
-        "clauses at once": [answered],
-        "tool": [("answered", 1, False)],
-        "tool after words": [("answered", 1, False)],
-        "two tools in turn": [("answered", 2, False)],
-        "filler of a slow tool": [("answered", 1, True)],
-        "filler of a slow model": [("answered", 0, True)],
-        "interrupt": [("interrupted", 0, False)],
-        "new words": [("interrupted", 0, False), answered],
-        "key": [("interrupted", 0, False), answered],
-        "fallback model": [answered],
-        "failed model": [("failed", 0, False)],
-        "resumed": [answered],
-    }
+    assert outcomes == OUTCOMES.get(name, [ANSWERED])

@@ -34,9 +34,7 @@ from agent.observability.turn_stages import TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock, moment
-from tests.scripted import (
-    ScriptedModel,
-)
+from tests.scripted import ScriptedModel
 from tests.servers import settings_for, staged
 
 SPOKE = CallerSpoke("Are you open?")
@@ -150,18 +148,6 @@ def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None
     assert line["tools"] == [{"name": "look_up", "ms": 1000.0, "outcome": "error"}]
 
 
-def test_filler_is_the_response_and_said_to_be_one() -> None:
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (13.0, TimerFired(Timer.FILLER, 1), [Speak(1, "One moment.", is_last=True)]),
-        (14.0, ReplyDelta(1, "Yes. "), [Speak(2, "Yes. ")]),
-        (14.0, ReplyFinished(1, (), StopReason.END), [Speak(2, "", is_last=True)]),
-    )
-
-    assert line["filler"]
-    assert parts(line) == (3000.0, 4000.0, {"model": 3000.0, "model_again": 1000.0})
-
-
 @pytest.mark.parametrize(
     ("event", "actions", "kind"),
     [
@@ -184,42 +170,43 @@ def test_turn_that_is_broken_into_ends_there(
     assert parts(line) == (500.0, 1500.0, {"model": 500.0, "speech": 1000.0})
 
 
-def test_interrupt_of_the_playback_belongs_to_the_turn_that_is_played() -> None:
-    heard = [Record(2, AgentSaid("Yes", is_cut=True))]
+YES_IS_CUT = [Record(2, AgentSaid("Ye", is_cut=True))]
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ([(14.0, CallerInterrupted("Ye"), YES_IS_CUT)], ("interrupted", "speech")),
+        (
+            [
+                (14.0, PlaybackReported(Playback.AGENT_OFF), []),
+                (14.05, PlaybackReported(Playback.CALLER_ON), []),
+                (14.1, CallerInterrupted("Ye"), YES_IS_CUT),
+            ],
+            ("interrupted", "speech"),
+        ),
+        (
+            [
+                (13.0, PlaybackReported(Playback.AGENT_OFF), []),
+                (14.0, CallerInterrupted("x"), [Record(3, AgentSaid("x"))]),
+            ],
+            ("answered", ""),
+        ),
+    ],
+    ids=["in the playback", "after the silence it made", "after the turn was heard out"],
+)
+def test_interrupt_after_a_reply_belongs_to_the_turn_that_is_played(
+    after: Sequence[Step], told: tuple[str, str]
+) -> None:
+    """Twilio does not document the order of interrupt and silence."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
         (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
         (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-        (14.0, CallerInterrupted("Yes"), heard),
+        *after,
     )
 
-    assert (line["outcome"], line["total_ms"]) == ("interrupted", 1000.0)
-
-
-def test_interrupt_may_come_after_the_silence_it_made() -> None:
-    """Twilio does not document the order of the two reports."""
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-        (14.0, PlaybackReported(Playback.AGENT_OFF), []),
-        (14.05, PlaybackReported(Playback.CALLER_ON), []),
-        (14.1, CallerInterrupted("Ye"), [Record(2, AgentSaid("Ye", is_cut=True))]),
-    )
-
-    assert (line["outcome"], line["interrupted"]) == ("interrupted", "speech")
-
-
-def test_turn_that_was_heard_out_was_not_interrupted() -> None:
-    [line] = lines_of(
-        (10.0, SPOKE, [ASK]),
-        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-        (13.0, PlaybackReported(Playback.AGENT_OFF), []),
-        (14.0, CallerInterrupted("x"), [Record(3, AgentSaid("x"))]),
-    )
-
-    assert line["outcome"] == "answered"
+    assert (line["outcome"], line["interrupted"], line["total_ms"]) == (*told, 1000.0)
 
 
 def test_words_that_lead_to_nothing_are_no_turn() -> None:
@@ -271,7 +258,7 @@ def _moved(move: str, number: int) -> tuple[Event, list[Action]]:
 
 
 @given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
-def test_stages_add_up_whatever_happens(moves: list[tuple[str, int, float]]) -> None:
+def test_stages_add_up_after_any_events(moves: list[tuple[str, int, float]]) -> None:
     """Also if something happens twice, out of order, or is reported late."""
     tracker, at, until_speech = TurnTracker(), 100.0, dict[TrackedTurn, float]()
     changes = list[Change]()

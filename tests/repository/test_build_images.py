@@ -21,6 +21,7 @@ from tests.templates.loading import CLOUD, load
 ROOT = Path(__file__).parents[2]
 SCRIPT = "build-images.sh"
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+_CHINA = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
 REPOSITORY = f"{REGISTRY}/twilio-conversation-relay-bedrock-services"
 COMMIT = "ea370f80b0cd40c7ebf00ed45c5519ee18677aa4"
 DIGEST = "sha256:" + "5" * 64
@@ -36,7 +37,6 @@ class Sources:
     home: Path
 
     def run(self, *options: str, path: str | None = None, **variables: str) -> Finished:
-        """With no variable but those given."""
         run = subprocess.run(  # noqa: S603 (our own script)
             [str(self.folder / SCRIPT), *options],
             env={"PATH": path or os.environ["PATH"], "HOME": str(self.home), **variables},
@@ -65,7 +65,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a run left."""
+    """Exit status and output of a run."""
 
     status: int
     output: str
@@ -73,13 +73,11 @@ class Finished:
 
     @property
     def commands(self) -> list[str]:
-        """The printed ones; those on either side of a pipe apart."""
         lines = [line[2:] for line in self.output.splitlines() if line.startswith("+ ")]
         return [each for line in lines for each in line.split(" | ")]
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What is to be given to `sam deploy`."""
         found = re.findall(r"^    (p[A-Za-z]+)=(\S+)", self.output, re.MULTILINE)
         return dict(found)
 
@@ -99,14 +97,8 @@ def sources(tmp_path: Path) -> Sources:
     return made
 
 
-@pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    """Stand-ins of both programs."""
-    return Recorded(tmp_path / "bin", tmp_path / "calls")
-
-
 class Recorded:
-    """`docker` and `aws` that write down how they are called; in one piece, as both may at once."""
+    """`docker` and `aws` that write down how they are called, each call in one write."""
 
     def __init__(self, folder: Path, calls: Path) -> None:
         self._folder = folder
@@ -134,9 +126,13 @@ class Recorded:
 
     @property
     def calls(self) -> list[list[str]]:
-        """Words of each call, in order."""
         text = self._calls.read_text() if self._calls.exists() else ""
         return [shlex.split(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path / "bin", tmp_path / "calls")
 
 
 def words(commands: list[str]) -> list[list[str]]:
@@ -144,15 +140,12 @@ def words(commands: list[str]) -> list[list[str]]:
 
 
 def test_a_dry_run_prints_every_command(sources: Sources, recorded: Recorded) -> None:
-    """The whole of it, in order, for the defaults; and runs none of them."""
     sources.git("remote", "add", "origin", "https://ada:word@git.example.com/voice.git")
 
     run = sources.run("--repository", REGISTRY, "--push", "--dry-run", path=recorded.path)
 
     assert (run.status, run.errors, recorded.calls) == (0, "", [])
-    assert (
-        run.output
-        == f"""\
+    expected = f"""\
 + aws ecr describe-repositories --registry-id 123456789012 --repository-names \
 twilio-conversation-relay-bedrock-services --region eu-west-1
 # There is no such repository:
@@ -188,11 +181,10 @@ sam deploy --template-file cloud-deploy-infra-template.yml --stack-name STACK --
 A new stack also needs pPublicWSSEndpoint, pCustomerDomainCertificateArn and \
 pTwilioAuthTokenSecretArn.
 """
-    )
+    assert run.output == expected
 
 
 def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
-    """The image is built and kept by the builder; AWS hears nothing of it."""
     run = sources.run("--dry-run", ECR_REPO_URL=REGISTRY, BUILDX_BUILDER="ours")
 
     [build] = run.commands
@@ -202,7 +194,6 @@ def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
 
 
 def test_what_is_given_is_used(sources: Sources) -> None:
-    """Options in both spellings, and what the Dockerfile takes."""
     base = "python:3.13-slim@sha256:" + "0" * 64
 
     run = sources.run(
@@ -226,38 +217,29 @@ def test_what_is_given_is_used(sources: Sources) -> None:
         "REQUIREMENTS=requirements-traces.txt",
     ]
     assert run.parameters == {
-        "pECRRepoURL": REGISTRY,
-        "pImageName": "team/voice",
-        "pImageTag": "1.2.0",
+        "pECRRepoURL": REGISTRY, "pImageName": "team/voice", "pImageTag": "1.2.0",
         "pCpuArchitecture": "X86_64",
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("given", "host", "region"),
     [
         (["--repository", REGISTRY], REGISTRY, "eu-west-1"),
-        (
-            ["--repository", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"],
-            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
-            "cn-north-1",
-        ),
-        (
-            ["--account", "123456789012", "--region", "us-gov-west-1"],
-            "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com",
-            "us-gov-west-1",
-        ),
-        (
-            ["--account", "123456789012", "--region", "cn-northwest-1"],
-            "123456789012.dkr.ecr.cn-northwest-1.amazonaws.com.cn",
-            "cn-northwest-1",
+        (["--repository", _CHINA], _CHINA, "cn-north-1"),
+        *(
+            (
+                ["--account", "123456789012", "--region", region],
+                f"123456789012.dkr.ecr.{region}.amazonaws.com{end}",
+                region,
+            )
+            for region, end in (("us-gov-west-1", ""), ("cn-northwest-1", ".cn"))
         ),
     ],
 )
 def test_the_region_is_that_of_the_registry(
     sources: Sources, given: list[str], host: str, region: str
 ) -> None:
-    """Whatever region the environment names for other things."""
     run = sources.run(*given, "--push", "--dry-run", AWS_REGION="ap-south-1")
 
     asked = {each[each.index("--region") + 1] for each in words(run.commands) if "--region" in each}
@@ -299,7 +281,6 @@ def test_the_region_is_that_of_the_registry(
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_clear_line(sources: Sources, options: list[str], fault: str) -> None:
-    """Before anything is done, with exit status 2."""
     run = sources.run(*options)
 
     assert run == Finished(2, "", f"build-images.sh: {fault}\n")
@@ -312,18 +293,13 @@ def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
     refused = sources.run("--repository", REGISTRY, "--dry-run")
     allowed = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
 
-    assert refused == Finished(
-        2,
-        "",
-        "build-images.sh: there are changes that are not committed; commit them, or give"
-        " --allow-dirty\n",
-    )
+    fault = "there are changes that are not committed; commit them, or give --allow-dirty"
+    assert refused == Finished(2, "", f"build-images.sh: {fault}\n")
     assert allowed.parameters["pImageTag"] == f"{COMMIT[:12]}-dirty"
     assert f" REVISION={COMMIT}-dirty " in allowed.commands[-1]
 
 
 def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
-    """There is no commit to name the image after."""
     shutil.rmtree(sources.folder / ".git")
 
     refused = sources.run("--repository", REGISTRY, "--dry-run")
@@ -341,7 +317,6 @@ def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
 
 
 def test_it_explains_itself(sources: Sources) -> None:
-    """Every option is in `--help`."""
     known = set(re.findall(r"--[a-z-]+(?=[ |)])", _options()))
 
     run = sources.run("--help")
@@ -352,7 +327,6 @@ def test_it_explains_itself(sources: Sources) -> None:
 
 
 def _options() -> str:
-    """The patterns by which the script takes its options apart."""
     text = (ROOT / SCRIPT).read_text(encoding="utf-8")
     return "\n".join(re.findall(r"^    (--[a-z-]+(?: \| -{1,2}[a-z-]+)*\))", text, re.MULTILINE))
 
@@ -381,7 +355,6 @@ def test_what_is_printed_is_what_is_run(sources: Sources, recorded: Recorded) ->
 
 
 def test_what_is_there_is_not_made_again(sources: Sources, recorded: Recorded) -> None:
-    """A company's own repository and builder are left as they are."""
     recorded.answer("aws", describe_images=f"echo {DIGEST}")
 
     run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
@@ -418,7 +391,6 @@ def test_a_build_that_fails_is_not_deployed(sources: Sources, recorded: Recorded
 
 
 def test_its_parameters_are_those_of_the_template(sources: Sources) -> None:
-    """Each exists and takes the value; those that a new stack needs beside them are named."""
     known = load(CLOUD)["Parameters"]
 
     run = sources.run("--repository", REGISTRY, "--dry-run")

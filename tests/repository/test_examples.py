@@ -28,17 +28,14 @@ FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/use-case.toml"))
 
 
 def module(path: Path) -> ModuleType:
-    """A file of `examples/` as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
 
 
 async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
-    """Names, faults and remarks of the example's server."""
     text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
     stock = text["mcpServers"]["stock"]
     stock["command"] = sys.executable
@@ -90,13 +87,11 @@ async def test_relay_client_has_a_conversation(tmp_path: Path) -> None:
     port = unused_port()
     settings = Settings.read(
         {
-            "PORT": str(port),
-            "METRICS_PORT": "0",
-            "WS_URL": f"ws://127.0.0.1:{port}/",
+            "PORT": str(port), "METRICS_PORT": "0", "WS_URL": f"ws://127.0.0.1:{port}/",
             "STORE_PATH": str(tmp_path / "agent.db"),
             "STACK_USE_CASE": "restaurantOrderingUseCase",
         }
-    )
+    )  # fmt: skip
     client = module(EXAMPLES / "relay_client.py")
     store = await SqliteStore.open(tmp_path / "agent.db")
     await seed.seed(store, EXAMPLES.parent / "configuration", SPECS, now=datetime.now(UTC))

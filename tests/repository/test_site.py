@@ -45,5 +45,4 @@ _SPEC.loader.exec_module(_GENERATE)
 
 @pytest.mark.parametrize("name", sorted(_GENERATE.PAGES))
 def test_reference_page_agrees_with_the_code(name: str) -> None:
-    """`python docs/generate.py` writes the pages."""
     assert (ROOT / "docs" / "reference" / name).read_text() == _GENERATE.generated(name)

@@ -1,8 +1,8 @@
 """A cable between two programs that can be cut, and mended: bytes pass as they are.
 
 Namespaces and packet filters need rights that not every machine gives. So the cable is a program
-that listens and passes on. `stall` is a network that loses every packet: nothing arrives and nobody
-notices. `refuse` is a peer that is gone: connections break, new ones are refused.
+that listens and passes on. `stall` is a network that loses every packet: nothing arrives and no
+peer notices. `refuse` is a peer that is gone: connections break, new ones are refused.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What the caller and the model say to each other, so that a reader can tell what must be there.
+"""What the caller and the model say to each other, and what the table must therefore hold.
 
 The caller says numbered sentences. The model answers each with numbered sentences of its own and
 needs no memory but the messages it is given: it looks for the caller's last sentence and says what
 it has not said in answer to it. So a server that takes a call over and has the right history goes
 on where the other one stopped; one that has not repeats itself or leaves something out, and the
-caller can tell. A tool that fails is not asked again before the caller has spoken.
+caller notices. A tool that fails is not asked again before the caller has spoken.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _reply(past: _Past, pace: float) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What a request tells of the call so far."""
+    """The call so far, read from a request."""
 
     asked: Sentence
     """The last one."""

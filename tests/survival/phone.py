@@ -1,4 +1,4 @@
-"""A caller who goes on whatever happens to the socket, and reports what was heard.
+"""Callers who go on whatever happens to their sockets, and report what they heard.
 
 Twilio's part follows docs/reference/relay.md. When the socket dies, or the service ends the
 session, the phone asks the action URL and does what it answers: a new relay, a redirect after a
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -33,13 +34,16 @@ MANNER = Manner(
     answer_seconds=15.0,
     fillers=frozenset({*Phrases().fillers, *(spec.filler for spec in SPECS.values())}),
 )
-"""Of a Twilio whose caller waits a moment before speaking, and takes no filler for an answer."""
+"""The caller waits a moment before speaking, and takes no filler for an answer."""
 PATIENCE_SECONDS = 1.5
-"""Of quiet, after which a person says again what was not answered, or speaks after all."""
+"""Of quiet, after which a caller says again what was not answered, or speaks after all."""
 _MOST_TIMES = 25
-"""Times a sentence is said without an answer before the person gives up."""
+"""Times a sentence is said without an answer before the caller gives up."""
 _MOST_REDIRECTS = 20
 _REOPEN_SECONDS = 0.3
+_LONGEST_SECONDS = 600.0
+_POLL_SECONDS = 0.01
+_APART_SECONDS = 0.1
 _REOPENING_SECONDS = HANG_SECONDS
 """For which a socket is opened again before the action URL is asked."""
 
@@ -51,9 +55,9 @@ class Phase(StrEnum):
     THINKING = "thinking"
     """The line is quiet."""
     LISTENING = "listening"
-    """The agent has the word."""
+    """The agent speaks."""
     ORDERING = "ordering"
-    """The tool is at work, or what leads to it."""
+    """The tool runs, or the turn that calls it."""
     REJOINING = "rejoining"
     """The first words on a new socket are awaited."""
     OVER = "over"
@@ -101,7 +105,7 @@ class Leg:
     """0 = nothing was heard."""
     ended_at: float = 0.0
     status: str = ""
-    """As Twilio tells it to the action URL."""
+    """`SessionStatus` of the action URL."""
     reason: str = ""
     """Error code, or what the service said when it gave the call back."""
     phase: Phase = Phase.RINGING
@@ -117,12 +121,12 @@ class Leg:
 
 
 class Guest:
-    """One person and one call.
+    """One caller and one call.
 
     Args:
-        twilio: Where the person rings.
+        twilio: The stand-in that carries the call.
         number: Of the guest; the caller's number is made of it.
-        seed: Of what is left to chance.
+        seed: Of the random choices.
         patience_seconds: Of quiet, after which a sentence is said again.
     """
 
@@ -142,7 +146,7 @@ class Guest:
         self._patience_seconds = patience_seconds
         self._chance = random.Random(f"{seed}:{number}")  # noqa: S311 - reproducible choices
         self._order_turn = self._chance.randint(2, 4)
-        self._times_in_vain = 0
+        self._times_unanswered = 0
         self._says_setup_again = number % 2 == 0
 
     @property
@@ -151,7 +155,7 @@ class Guest:
 
     async def live(self, delay: float, enough: asyncio.Event) -> None:
         """Ring after a delay and talk until it is enough, at least until an order is placed."""
-        await asyncio.sleep(delay)  # people do not ring all at once
+        await asyncio.sleep(delay)  # callers do not ring all at once
         at = self._now()
         ticket = await self._ask(f"{self._twilio.public_url}/twiml", self.fields, Way.RANG, at)
         while ticket is not None:
@@ -226,7 +230,7 @@ class Guest:
             document = _document(answer)
             redirect = document.find("Redirect")
             if answer.status != 200 or redirect is None:
-                self._end(_told(answer, self.legs))
+                self._end(_ended_by(answer, self.legs))
                 return None
             for pause in document.iter("Pause"):
                 await asyncio.sleep(float(pause.get("length", "1")))  # Twilio does, too
@@ -243,7 +247,7 @@ class Guest:
             number = len(self.turns) + 1
             if enough.is_set() and number > self._order_turn:
                 await call.hang_up()
-            elif self._times_in_vain > _MOST_TIMES:
+            elif self._times_unanswered > _MOST_TIMES:
                 self._end("gave up")
                 await call.hang_up()
             else:
@@ -271,7 +275,7 @@ class Guest:
     async def _turn(self, call: TwilioCall, sentence: Sentence) -> None:
         """Say a sentence unless it was answered meanwhile, and hear the answer."""
         if not self._has_heard(call, sentence.end):
-            self._times_in_vain += 1
+            self._times_unanswered += 1
             self.phase = Phase.ORDERING if sentence.is_order else Phase.LISTENING
             await call.play_out()
             if call.ending is not None:
@@ -280,7 +284,7 @@ class Guest:
             await call.prompt(sentence.text)
             await self._listen(call, sentence, self._patience_seconds)
         if self._has_heard(call, sentence.end):
-            self._times_in_vain = 0
+            self._times_unanswered = 0
             self.turns.append(sentence)
         await call.play_out()
 
@@ -311,7 +315,7 @@ class Guest:
         return asyncio.get_running_loop().time()
 
 
-def _told(answer: Answer, legs: Sequence[Leg]) -> str:
+def _ended_by(answer: Answer, legs: Sequence[Leg]) -> str:
     """How a call ended by what a webhook answered: that, and the last words heard."""
     spoken = [say.text or "" for say in _document(answer).iter("Say")]
     last = spoken or [text for leg in legs for text in leg.heard][-1:]
@@ -323,3 +327,51 @@ def _document(answer: Answer) -> ET.Element:
         return ET.fromstring(answer.xml)  # noqa: S314 - the service under test wrote it
     except ET.ParseError:
         return ET.Element("Response")
+
+
+class Crowd:
+    """Guests who talk at the same time."""
+
+    def __init__(self, twilio: Twilio, count: int, patience_seconds: float) -> None:
+        self.guests = [
+            Guest(twilio, number, patience_seconds=patience_seconds) for number in range(count)
+        ]
+        self.enough = asyncio.Event()
+        """Set: a guest that has placed an order may hang up."""
+
+    def phases(self, calls: set[str]) -> Counter[str]:
+        """How many of these calls are in which `Phase`."""
+        return Counter(guest.phase.value for guest in self.guests if guest.call_sid in calls)
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait until a condition holds."""
+        async with asyncio.timeout(seconds):
+            while not holds():  # noqa: ASYNC110 (phases of many calls have no one event)
+                await asyncio.sleep(_POLL_SECONDS)  # the same reason
+
+    async def until_turns(self, more: int) -> None:
+        """Wait until every call that is not over has had so many more sentences answered."""
+        goals = {guest.call_sid: len(guest.turns) + more for guest in self.guests}
+
+        def is_reached(guest: Guest) -> bool:
+            return guest.phase is Phase.OVER or len(guest.turns) >= goals[guest.call_sid]
+
+        await self.until(lambda: all(map(is_reached, self.guests)), 240.0)
+
+
+@asynccontextmanager
+async def talking(
+    twilio: Twilio, count: int, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Crowd]:
+    """Calls that have each had an answer; on leaving, they come to their end."""
+    crowd = Crowd(twilio, count, patience_seconds)
+    async with asyncio.timeout(_LONGEST_SECONDS), asyncio.TaskGroup() as calls:
+        for number, guest in enumerate(crowd.guests):
+            calls.create_task(
+                guest.live(number * _APART_SECONDS, crowd.enough), name=f"guest {number}"
+            )
+        try:
+            await crowd.until_turns(1)
+            yield crowd
+        finally:
+            crowd.enough.set()

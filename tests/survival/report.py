@@ -10,7 +10,7 @@ full.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ from agent.ports import Store
 from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import read_items
 from benchmarks.replay import percentile
-from tests.survival.phone import Guest, Leg, Said, Way
+from tests.survival.phone import Guest, Said, Way
 from tests.twilio_client.ledger import Fault
 
 OWED_SECONDS = 0.5
@@ -70,7 +70,7 @@ class Report:
     repeated: int
     """Sentences of the agent."""
     violations: Counter[str]
-    """What Twilio would not forgive, but for sockets that died."""
+    """Of the relay protocol, but for sockets that died."""
     unwritten: list[float]
     """Sorted; for each sentence of a caller that is not there: how long its socket lived on."""
     strange: int
@@ -86,23 +86,23 @@ class Report:
         return sum(seconds > OWED_SECONDS for seconds in self.unwritten)
 
     def rows(self) -> list[str]:
-        """For people."""
+        """Lines of text for a report."""
         spans = (
             f"seconds from the end of a socket to the answer of the action URL:"
             f" {_shares(self.answers)}; to the new socket: {_shares(self.openings)};"
             f" to the first words: {_shares(self.waits)}; silent {self.silent}"
         )
         return [
-            f"calls {self.calls}: {told(self.endings)}",
-            f"rejoined {sum(self.rejoins.values())}: {told(self.rejoins)}",
+            f"calls {self.calls}: {listed(self.endings)}",
+            f"rejoined {sum(self.rejoins.values())}: {listed(self.rejoins)}",
             *([spans] if self.answers else []),
             f"answers {self.answered}, said again by callers {self.said_again}, sentences lost"
             f" {self.lost}, repeated in full {self.repeated}",
             f"in the table: missing {self.missing}, not owed {len(self.unwritten) - self.missing}"
             f" (the latest lived on for {max(self.unwritten, default=0.0):.2f} s), strange"
             f" {self.strange}, forgotten {self.forgotten}, open tools {self.open_tools},"
-            f" repairs {self.repairs}; orders of a call: {told(self.orders)}",
-            f"violations: {told(self.violations)}",
+            f" repairs {self.repairs}; orders of a call: {listed(self.orders)}",
+            f"violations: {listed(self.violations)}",
         ]
 
 
@@ -111,15 +111,15 @@ def _shares(seconds: Sequence[float]) -> str:
     return ", ".join(f"{name} {percentile(seconds, at):.2f}" for name, at in shares.items())
 
 
-def told(counts: Mapping[str, int] | Mapping[int, int]) -> str:
-    """In one line."""
+def listed(counts: Mapping[str, int] | Mapping[int, int]) -> str:
+    """The counts in one line."""
     return ", ".join(f"{name} x {count}" for name, count in sorted(counts.items())) or "none"
 
 
 async def judge(store: Store, guests: Sequence[Guest]) -> Report:
-    """All of it, once the servers have ended."""
+    """Compare what was said with the table, once the servers have ended."""
     kept = [await _kept(store, guest) for guest in guests]
-    rejoined = [(before, leg) for guest in guests for before, leg in _pairs(guest.legs)]
+    rejoined = [(before, leg) for guest in guests for before, leg in pairwise(guest.legs)]
     asked = [leg for _, leg in rejoined if leg.ticket.way is Way.ASKED and leg.opened_at]
     counted = [_heard(guest) for guest in guests]
     return Report(
@@ -152,10 +152,6 @@ async def judge(store: Store, guests: Sequence[Guest]) -> Report:
         repairs=sum(each.repairs for each in kept),
         orders=Counter(each.orders for each in kept),
     )
-
-
-def _pairs(legs: Sequence[Leg]) -> Iterable[tuple[Leg, Leg]]:
-    return pairwise(legs)
 
 
 def _heard(guest: Guest) -> list[int]:
@@ -196,10 +192,10 @@ def _compared(
 
 
 def _forgotten(guest: Guest, facts: Sequence[Fact]) -> int:
-    told = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
+    recorded = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
     heard = " ".join(text for leg in guest.legs for text in leg.heard)
     return sum(
-        sentence in heard and sentence not in told
+        sentence in heard and sentence not in recorded
         for asked in guest.turns
         for sentence in asked.answer
     )

@@ -1,41 +1,46 @@
-"""What happens to servers under calls: deaths, deploys, cuts, and what they live on going away.
+"""Failures of servers under calls: crashes, deploys, network cuts, dependencies that are away.
 
-Each scenario stands up its own servers, lets people talk, does its worst, lets the calls come to
-their end, ends the servers in an orderly way, and reports. A test runs it small, and
-`benchmarks/survival.py` in full.
+Each scenario starts its own servers and calls, causes the failure, lets the calls end, stops the
+servers in an orderly way, and reports. A test runs it small, `benchmarks/survival.py` in full.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.dynamodb import Engine
-from tests.survival.crowd import talking
-from tests.survival.flood import attempts, dialling, idling, ring
-from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase
-from tests.survival.report import Report, judge, told
-from tests.survival.stack import Exit, Plan, Stack, standing
-from tests.survival.stepped import BACK, FORWARD
-from tests.twilio_client.client import UNLIMITED_CALLERS
+import aiohttp
 
+from tests.dynamodb import Engine
+from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase, talking
+from tests.survival.report import Report, judge, listed
+from tests.survival.stack import ORIGIN, Exit, Plan, Stack, standing
+from tests.survival.stepped import BACK, FORWARD
+from tests.twilio_client.client import UNLIMITED_CALLERS, Answer, Relay, Twilio, call_fields
+
+_AT_ONCE = 50
+_STRANGER = "+15559999999"
+_SHARE_OF_BALANCER = 0.4
+"""Of the idle connections; the others reach the servers themselves."""
 _BUSY = (Phase.THINKING, Phase.LISTENING, Phase.ORDERING)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a scenario happens, and how large it is."""
+    """The folder, table and size of a scenario."""
 
     folder: Path
     engine: Engine
     table: str
     calls: int
     patience_seconds: float = PATIENCE_SECONDS
-    """Of callers who have no reason to say anything again."""
+    """Of callers whose sockets do not break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +55,19 @@ class Outcome:
     doomed: Counter[str] = field(default_factory=Counter)
     """What the calls were doing whose server was killed."""
     strangers: Counter[str] = field(default_factory=Counter)
-    """What those were answered who are no guests."""
+    """Answers to clients that are no guests, counted as Twilio would see them."""
     most_led: int = 0
     """Calls of one server at a time, among strangers."""
 
     def rows(self) -> list[str]:
-        """For people."""
+        """Lines of text for a report."""
         exits = (f"{each.code} after {each.seconds:.1f} s" for each in self.exits)
         return [
             *self.report.rows(),
             f"servers ended: {', '.join(exits)}",
-            f"logged as errors: {told(self.errors)}",
-            *([f"at the kill: {told(self.doomed)}"] if self.doomed else []),
-            *([f"strangers: {told(self.strangers)}"] if self.strangers else []),
+            f"logged as errors: {listed(self.errors)}",
+            *([f"at the kill: {listed(self.doomed)}"] if self.doomed else []),
+            *([f"strangers: {listed(self.strangers)}"] if self.strangers else []),
             *([f"most calls of one server: {self.most_led}"] if self.most_led else []),
         ]
 
@@ -95,12 +100,12 @@ async def rolling(place: Place) -> Outcome:
 
 
 def _all_sorts(phases: Counter[str], calls: int) -> bool:
-    """The calls of one server do all that calls do, and enough of them order."""
+    """Whether calls of one server are in every phase, and enough of them order."""
     return all(phases[phase] for phase in _BUSY) and phases[Phase.ORDERING] >= calls // 24
 
 
 async def reopened(place: Place) -> Outcome:
-    """The same, where Twilio opens the sockets again by itself."""
+    """Like `kill`, where Twilio opens the sockets again by itself."""
     return await kill(place, reopens=True)
 
 
@@ -181,6 +186,63 @@ async def disk_full(place: Place, seconds: float = 10.0) -> Outcome:
         return await _ended(stack, crowd.guests)
 
 
+async def ring(twilio: Twilio, count: int) -> tuple[list[Relay], Counter[str]]:
+    """Set up calls at the same time, without sockets: their relays, and the answers.
+
+    A relay may have a place of its own or share one: this shows when its socket is opened.
+    """
+
+    async def post() -> Answer:
+        return await twilio.post(f"{ORIGIN}/twiml", call_fields(From=_STRANGER))
+
+    answers = await asyncio.gather(*(post() for _ in range(count)))
+    seen = Counter(f"webhook {answer.status} {'+'.join(answer.verbs)}" for answer in answers)
+    return [answer.relay for answer in answers if answer.relay is not None], seen
+
+
+@asynccontextmanager
+async def idling(stack: Stack, count: int) -> AsyncIterator[None]:
+    """Hold so many connections that send nothing."""
+    ports, loop = [server.port for server in stack.servers], asyncio.get_running_loop()
+    at_balancer = int(count * _SHARE_OF_BALANCER)
+    async with AsyncExitStack() as exits:
+        for number in range(count):
+            port = stack.front.port if number < at_balancer else ports[number % len(ports)]
+            idle = exits.enter_context(socket.socket())
+            idle.setblocking(False)
+            await loop.sock_connect(idle, ("127.0.0.1", port))
+        yield
+
+
+async def attempts(twilio: Twilio, count: int) -> Counter[str]:
+    """Try so many handshakes without a signature, and as many with one and an invented token."""
+    url = f"{ORIGIN.replace('https', 'wss')}/?callSid=CA{'0' * 32}&token=invented"
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def attempt(kind: str, signature: str | None) -> str:
+        async with gate:
+            return f"{kind} {await twilio.handshake(url, signature=signature)}"
+
+    tries = [attempt("unsigned", None) for _ in range(count)]
+    tries += [attempt("invented", twilio.sign(url)) for _ in range(count)]
+    return Counter(await asyncio.gather(*tries))
+
+
+@asynccontextmanager
+async def dialling(twilio: Twilio, relays: Sequence[Relay]) -> AsyncIterator[Counter[str]]:
+    """Open the sockets of these calls, all at once; they last until this is left."""
+    async with AsyncExitStack() as exits:
+
+        async def dial(relay: Relay) -> str:
+            try:
+                await exits.enter_async_context(twilio.connect(relay))
+            except aiohttp.WSServerHandshakeError as refusal:
+                return f"socket {refusal.status}"
+            return "socket 101"
+
+        yield Counter(await asyncio.gather(*(dial(relay) for relay in relays)))
+
+
 async def flood(place: Place, strangers: int = 10_000) -> Outcome:
     """Strangers hold idle connections, try handshakes and ring more often than calls are taken."""
     most = place.calls
@@ -200,7 +262,7 @@ async def flood(place: Place, strangers: int = 10_000) -> Outcome:
 
 
 async def _ended(stack: Stack, guests: list[Guest]) -> Outcome:
-    """All calls are over: end the servers, and look."""
+    """Stop the servers and judge the calls, which are over."""
     exits = await stack.stop()
     report = await judge(stack.store, guests)
     return Outcome(report, exits, stack.errors())

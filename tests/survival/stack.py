@@ -1,4 +1,4 @@
-"""Two servers behind a load balancer, with one table and one model, as they are deployed.
+"""Two servers behind a load balancer, with one table and one model, as in a deployment.
 
 Everything is real but Twilio and the model: processes of `python -m agent serve`, HAProxy, a
 DynamoDB. Cables (`tests.survival.link`) lie where a scenario may cut one: between the balancer and
@@ -130,18 +130,18 @@ class Server:
                 await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
 
     def send(self, number: signal.Signals) -> None:
-        """A signal; SIGSTOP and SIGCONT freeze it and let it go on."""
+        """Send a signal; SIGSTOP and SIGCONT freeze it and let it go on."""
         assert self._process is not None
         self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """End it without a word to it."""
+        """Send SIGKILL."""
         if self.is_running:
             self.send(signal.SIGKILL)
         await self._gone()
 
     async def stop(self) -> Exit:
-        """Ask it to end, and wait until it has."""
+        """Send SIGTERM and wait for the end."""
         began = asyncio.get_running_loop().time()
         self.send(signal.SIGTERM)
         async with asyncio.timeout(_EXIT_SECONDS):
@@ -171,7 +171,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """All of it, running."""
+    """The running parts."""
 
     servers: tuple[Server, ...]
     front: front.Front
@@ -199,12 +199,12 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the stack is to be like."""
+    """Options of a stack."""
 
     pace: float = 0.05
     """Seconds between two words of the model."""
     program: tuple[str, ...] = ("-m", "agent", "serve")
-    """What a server is."""
+    """Arguments of Python that start a server."""
     servers: int = 2
     order_seconds: float = 0.0
     """How long the table takes to write an order; 0 = no longer than it does."""
@@ -289,7 +289,7 @@ async def _slow(engine: str, seconds: float) -> AsyncIterator[str]:
 
 
 def _is_order(exchange: Exchange) -> bool:
-    """An order is written."""
+    """Whether an order is written."""
     if exchange.operation != "PutItem":
         return False
     return str(exchange.body["Item"]["sk"]["S"]).startswith("restaurantOrder::")
@@ -308,6 +308,6 @@ async def calling(balancer: front.Front) -> AsyncIterator[aiohttp.ClientSession]
 
 
 async def _end(server: Server) -> None:
-    """Leave nothing behind, also of one that is frozen or never began."""
+    """Kill a server, also one that is frozen or never began."""
     if server.is_running:
         await server.kill()

@@ -2,7 +2,7 @@
 
     python -m tests.survival.stepped
 
-Setting the clock of a machine takes rights and disturbs everybody on it, and the service has no
+Setting the clock of a machine takes rights and disturbs all its processes, and the service has no
 switch for it. So what all its modules import as the time of day is another function here, before
 any of them is loaded. The time that waits are measured with goes on evenly, as it does when the
 clock of a machine is set.
@@ -29,7 +29,7 @@ class SteppedClock:
         return self._now() + self._ahead
 
     def step(self, number: int, _: object) -> None:
-        """A signal has come."""
+        """Handle a signal: move the clock by an hour."""
         self._ahead += _HOUR_SECONDS if number == FORWARD else -_HOUR_SECONDS
 
 

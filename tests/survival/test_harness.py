@@ -1,4 +1,4 @@
-"""What the survival tests stand on: the cable, the balancer, the model that goes on."""
+"""The parts of the survival tests: the cable, the balancer, the model that goes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Site:
     is_ready: bool = True
     port: int = 0
 
-    async def tell(self, _: web.Request) -> web.Response:
+    async def name_of(self, _: web.Request) -> web.Response:
         return web.Response(text=self.name)
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -49,7 +49,7 @@ class Site:
 async def site(name: str) -> AsyncIterator[Site]:
     one = Site(name)
     application = web.Application()
-    application.router.add_get("/", one.tell)
+    application.router.add_get("/", one.name_of)
     application.router.add_get("/health/ready", one.ready)
     application.router.add_get("/socket", one.echo)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -63,7 +63,6 @@ async def site(name: str) -> AsyncIterator[Site]:
 
 
 async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
-    """Nothing is lost and no peer notices."""
     async with (
         site("one") as one,
         linked(one.port) as link,
@@ -81,7 +80,6 @@ async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
 
 
 async def test_cable_without_an_end_breaks_connections_and_refuses_others() -> None:
-    """Until a server is there again."""
     async with site("one") as one, linked(one.port) as link, aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{link.url}/socket") as socket:
             await link.refuse()

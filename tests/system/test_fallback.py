@@ -18,14 +18,12 @@ FILES = sorted(FOLDER.iterdir())
 
 
 def verbs(file: Path) -> list[tuple[str, str]]:
-    """The verbs of a document in their order, each with its text."""
     response = ET.parse(file).getroot()  # noqa: S314 (our own file)
     assert response.tag == "Response"
     return [(verb.tag, (verb.text or "").strip()) for verb in response]
 
 
 def test_apology_is_twiml_as_it_stands() -> None:
-    """Nothing of it has to be filled in, and the call is ended."""
     [(say, apology), hangup] = verbs(FOLDER / "fallback.xml")
 
     assert say == "Say"
@@ -33,7 +31,7 @@ def test_apology_is_twiml_as_it_stands() -> None:
     assert hangup == ("Hangup", "")
 
 
-def test_transfer_ends_with_a_word_if_nobody_answers() -> None:
+def test_transfer_that_is_not_answered_ends_with_a_sentence() -> None:
     """The number is one of those kept for documentation: it has to be replaced."""
     assert [tag for tag, _ in verbs(FOLDER / "fallback-transfer.xml")] == [
         "Say", "Dial", "Say", "Hangup",
@@ -42,8 +40,8 @@ def test_transfer_ends_with_a_word_if_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_document_needs_nobody_and_holds_no_real_number(file: Path) -> None:
-    """It asks no URL, for whatever it asked might be away too; the page says what it is for."""
+def test_document_asks_no_url_and_holds_no_real_number(file: Path) -> None:
+    """A URL that it asked might be away too. The page says what the document is for."""
     text = file.read_text(encoding="utf-8")
 
     assert re.findall(r"\+?\d{7,}", text.replace("+15550100999", "")) == []
@@ -52,7 +50,6 @@ def test_document_needs_nobody_and_holds_no_real_number(file: Path) -> None:
 
 
 def test_there_are_both() -> None:
-    """With and without a person."""
     assert [file.name for file in FILES] == ["fallback-transfer.xml", "fallback.xml"]
 
 

@@ -17,12 +17,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.app import messenger_options
-from agent.messaging import CarrierMessenger
 from agent.store.sqlite import SqliteStore
-from tests.emulators.carrier import ACCOUNT, CarrierStandIn, Conduct
-from tests.servers import Server, settings_for, staged
-from tests.system.test_messages_call import ADA, CONFIGURED, GRACE, NUMBER, Stage, offline
+from tests.emulators.carrier import ACCOUNT, Conduct
+from tests.servers import Server, settings_for
+from tests.system.test_messages_call import ADA, CONFIGURED, GRACE, NUMBER, Stage, sending
 from tests.twilio_client.call import TwilioCall
 from tests.twilio_client.client import call_fields
 
@@ -33,7 +31,7 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Where the table is, and how it is filled and emptied."""
+    """A folder with the table, on a disk that a test fills and clears."""
 
     folder: Path
     fill: Callable[[], None]
@@ -42,7 +40,6 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, seeded_file: Path) -> Iterator[Disk]:
-    """A disk with the shipped configuration on it, and room."""
     with _mounted(tmp_path / "disk") as own:
         found = _small_disk(tmp_path / "disk") if own else _limited(tmp_path)
         shutil.copy(seeded_file, found.folder / "agent.db")
@@ -52,7 +49,6 @@ def disk(tmp_path: Path, seeded_file: Path) -> Iterator[Disk]:
 
 @contextmanager
 def _mounted(folder: Path) -> Iterator[bool]:
-    """A file system of its own at this place, if that is possible."""
     folder.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
     options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)]
@@ -96,10 +92,8 @@ async def stage(disk: Disk) -> AsyncIterator[Stage]:
     """A service whose table is on that disk, and which can send messages."""
     settings = settings_for(disk.folder / "agent.db", **CONFIGURED)
     store = await SqliteStore.open(disk.folder / "agent.db")
-    async with CarrierStandIn() as carrier, carrier.session(_PATIENCE_SECONDS) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, offline, messenger=messenger) as server:
-            yield Stage(server, carrier)
+    async with sending(settings, store, patience=_PATIENCE_SECONDS) as stage:
+        yield stage
     await store.close()
 
 

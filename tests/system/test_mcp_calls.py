@@ -112,7 +112,6 @@ async def test_folder_may_name_tools_of_others(tmp_path: Path) -> None:
 def test_check_names_servers_that_are_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit status 1 and one line each."""
     monkeypatch.setenv("STORE_PATH", str(tmp_path / "unused"))
     monkeypatch.setenv("MCP_CONFIG", written(tmp_path, dead=NOWHERE, market=over_pipes()))
 
@@ -127,7 +126,6 @@ def test_check_names_servers_that_are_away(
 def test_broken_file_stops_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With one line that names the variable."""
     monkeypatch.setenv("STORE_PATH", str(tmp_path / "unused"))
     monkeypatch.setenv("MCP_CONFIG", str(tmp_path / "none.json"))
 

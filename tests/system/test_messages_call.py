@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,22 +14,17 @@ from structlog.testing import capture_logs
 
 from agent.app import messenger_options
 from agent.call.messages import StopReason, ToolCall
-from agent.llm import OfflineModel
 from agent.messaging import CarrierMessenger
-from agent.ports import LanguageModel
+from agent.ports import Store
 from agent.settings import Settings
-from agent.tools import SPECS
 from agent.twilio.rest_client import TOTAL_SECONDS
-from agent.usecases import seed
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
-from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
-from tests.servers import TOKEN, Server, serving, settings_for, staged
+from tests.servers import TOKEN, OpenModel, Server, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 
 ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
 NUMBER = "+15550100000"
-CONFIGURATION = Path(__file__).parents[2] / "configuration"
 CONFIGURED = {
     "TWILIO_ACCOUNT_SID": ACCOUNT,
     "SENDGRID_API_KEY": "SG.key",
@@ -61,7 +56,7 @@ ORDER_MAIL = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A service, and the carrier it sends by."""
+    """A service, and the stand-in of Twilio and SendGrid."""
 
     server: Server
     carrier: CarrierStandIn
@@ -81,28 +76,41 @@ class Stage:
 
 @pytest.fixture
 def patience() -> float:
-    """Seconds that sending may take."""
     return TIME_LIMIT_SECONDS
+
+
+@asynccontextmanager
+async def sending(
+    settings: Settings,
+    store: Store,
+    open_model: OpenModel = offline,
+    *,
+    patience: float = TIME_LIMIT_SECONDS,
+) -> AsyncIterator[Stage]:
+    """A service that sends by a stand-in, and waits so many seconds for its answer."""
+    async with CarrierStandIn() as carrier, carrier.session(patience) as http:
+        messenger = CarrierMessenger(messenger_options(settings), http)
+        async with staged(settings, store, open_model, messenger=messenger) as server:
+            yield Stage(server, carrier)
 
 
 @pytest.fixture
 async def stage(tmp_path: Path, patience: float) -> AsyncIterator[Stage]:
-    """A service with the shipped configuration that can send messages."""
     settings = settings_for(tmp_path / "unused", **CONFIGURED)
-    store = MemoryStore()
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    async with CarrierStandIn() as carrier, carrier.session(patience) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, offline, messenger=messenger) as server:
-            yield Stage(server, carrier)
+    async with sending(settings, await seeded(), patience=patience) as stage:
+        yield stage
 
 
-def offline(_: str, script: str) -> LanguageModel:
-    return OfflineModel(script)
+@asynccontextmanager
+async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
+    """A service whose model gives these replies in turn."""
+    model = ScriptedModel(replies)
+    settings = settings_for(tmp_path / "unused", **CONFIGURED)
+    async with sending(settings, await seeded(), lambda *_: model) as stage:
+        yield stage
 
 
 async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
-    """What is stored, texted and mailed is one order, and each was sent once."""
     async with stage.call(ADA) as call:
         offered = await stage.ordered(call)
         texted = await call.say("yes please")
@@ -118,6 +126,8 @@ async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
     assert "I have sent the e-mail to ada@example.com." in mailed.text
     assert stage.carrier.texts == [ORDER_SMS]
     assert stage.carrier.mails == [ORDER_MAIL]
+    assert [taken.login.split()[0] for taken in stage.carrier.taken] == ["Basic", "Bearer"]
+    assert TOKEN not in str(stage.carrier.texts)
     assert [order["order_total"] for order in await stage.server.orders(ADA)] == [23.5]
     assert call.ledger.violations == []
     for channel in ("sms", "email"):
@@ -125,50 +135,35 @@ async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
         assert sent == 1
 
 
-async def test_logins_are_those_of_the_settings(stage: Stage) -> None:
-    """Twilio by account and token, SendGrid by its key; neither stands in a message."""
-    async with stage.call(ADA) as call:
-        await stage.ordered(call)
-        await call.say("yes please")
-        await call.say("e-mail it to me")
-        await call.say("yes")
-
-    logins = [taken.login.split()[0] for taken in stage.carrier.taken]
-    assert logins == ["Basic", "Bearer"]
-    assert TOKEN not in str(stage.carrier.texts)
+async def say_more(call: TwilioCall, gate: asyncio.Event) -> None:
+    """Ask for the message again while it is sent."""
+    await call.prompt("text me the order")
+    gate.set()
+    await call.reply()
 
 
-async def test_caller_who_breaks_in_gets_one_sms(stage: Stage) -> None:
-    """What was begun is finished; asking again while it runs or later sends no second one."""
-    async with stage.call(ADA) as call:
-        await stage.ordered(call)
-        await call.play_out()
-        stage.carrier.next = [Conduct.WAITS]
-        await call.prompt("yes please")
-        await stage.carrier.reached.wait()
-        await call.prompt("text me the order")
-        stage.carrier.gate.set()
-        await call.reply()
-        again = await call.say("text me the order please")
-
-    assert "I have sent you the text message." in again.text
-    assert stage.carrier.texts == [ORDER_SMS]
-    assert call.ledger.violations == []
+async def interrupt(call: TwilioCall, gate: asyncio.Event) -> None:
+    """Break into the sentence that asks for patience."""
+    await call.hear(characters=3)
+    await call.interrupt(characters=3)
+    gate.set()
+    await call.settle()
 
 
-@pytest.mark.parametrize("patience", [TOTAL_SECONDS])
-async def test_caller_who_interrupts_while_it_is_sent_gets_one_sms(stage: Stage) -> None:
-    """Breaking into a sentence that asks for patience undoes nothing and sends nothing twice."""
+@pytest.mark.parametrize(
+    ("patience", "break_in"), [(TIME_LIMIT_SECONDS, say_more), (TOTAL_SECONDS, interrupt)]
+)
+async def test_caller_who_breaks_in_gets_one_sms(
+    stage: Stage, break_in: Callable[[TwilioCall, asyncio.Event], Awaitable[None]]
+) -> None:
+    """A message that is being sent is finished; asking again later sends no second one."""
     async with stage.call(ADA) as call:
         await stage.ordered(call)
         await call.play_out()
         stage.carrier.next = [Conduct.WAITS]
         await call.prompt("yes please")
         await stage.carrier.reached.wait()
-        await call.hear(characters=3)
-        await call.interrupt(characters=3)
-        stage.carrier.gate.set()
-        await call.settle()
+        await break_in(call, stage.carrier.gate)
         again = await call.say("text me the order please")
 
     assert "I have sent you the text message." in again.text
@@ -204,7 +199,6 @@ async def test_sms_that_was_refused_is_sent_when_asked_for_again(stage: Stage) -
 
 
 async def test_opening_hours_are_texted_on_request(stage: Stage) -> None:
-    """No order is needed."""
     async with stage.call(ADA) as call:
         await call.say("can you text me your opening hours")
 
@@ -222,7 +216,6 @@ async def test_number_of_another_country_is_not_texted(stage: Stage) -> None:
 
 
 async def test_booked_tour_is_texted(stage: Stage) -> None:
-    """With consent, once, from the called number."""
     async with stage.call(GRACE) as call:
         await call.say("i want to see the studio in person tomorrow")
         await call.say("at 10:30 am")
@@ -262,13 +255,12 @@ async def test_service_that_cannot_send_promises_nothing(service_settings: Setti
 
 
 async def test_service_that_is_configured_offers_the_tools(table: Path) -> None:
-    """As production wires it: the model is given both tools, and nothing is sent by that."""
     async with serving(settings_for(table, **CONFIGURED)) as server:
         relay = await server.relay(From=ADA, AccountSid=ACCOUNT)
         (item,) = await server.items(relay.fields["CallSid"], "connection")
 
-    assert "SendRestaurantSmsFunction" in str(item["tools"])
-    assert "SendRestaurantEmailFunction" in str(item["tools"])
+    for tool in ("SendRestaurantSmsFunction", "SendRestaurantEmailFunction"):
+        assert tool in str(item["tools"])
 
 
 async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
@@ -296,25 +288,11 @@ async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
 
 
 def calls(name: str, **arguments: object) -> list[Step]:
-    """A reply that calls this tool."""
     return [ToolCall("x", name, json.dumps(arguments)), StopReason.TOOLS]
 
 
 def says(words: str) -> list[Step]:
-    """A reply in words."""
     return [words, StopReason.END]
-
-
-@asynccontextmanager
-async def scripted(tmp_path: Path, *replies: list[Step]) -> AsyncIterator[Stage]:
-    """A service whose model gives these replies in turn."""
-    settings, store = settings_for(tmp_path / "unused", **CONFIGURED), MemoryStore()
-    await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(UTC))
-    model = ScriptedModel(replies)
-    async with CarrierStandIn() as carrier, carrier.session(TIME_LIMIT_SECONDS) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
-        async with staged(settings, store, lambda *_: model, messenger=messenger) as server:
-            yield Stage(server, carrier)
 
 
 SAVE, MAIL = "SaveEmailFunction", "SendRestaurantEmailFunction"

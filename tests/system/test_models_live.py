@@ -13,7 +13,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from structlog.testing import capture_logs
@@ -34,6 +34,7 @@ from tests.emulators.server import Emulator
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.servers import Server, serving, settings_for
+from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -107,12 +108,16 @@ async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPl
     at.assert_acceptable()
 
 
+async def ask_for_a_long_story(line: TwilioCall) -> None:
+    await line.play_out()
+    await line.prompt("tell me everything")
+    await line.hear(10)
+
+
 async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
     script = [say("Well, that is a long story. ") + stall(), say("Short, then.")]
     async with place(script) as at, at.server.twilio.call(From=ADA) as line:
-        await line.play_out()
-        await line.prompt("tell me everything")
-        await line.hear(10)
+        await ask_for_a_long_story(line)
         await line.interrupt(words=3)
         await at.bedrock.until_idle()
         left = [each.index for each in at.bedrock.closed_early]
@@ -125,13 +130,9 @@ async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
 
 
 async def test_hang_up_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    async with (
-        place(say("Well, that is a long story. ") + stall()) as at,
-        at.server.twilio.call(From=ADA) as line,
-    ):
-        await line.play_out()
-        await line.prompt("tell me everything")
-        await line.hear(10)
+    script = say("Well, that is a long story. ") + stall()
+    async with place(script) as at, at.server.twilio.call(From=ADA) as line:
+        await ask_for_a_long_story(line)
         await line.hang_up()
         await at.bedrock.until_idle()
 
@@ -161,7 +162,6 @@ async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
     ],
 )
 async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace, kind: str) -> None:
-    """The operator gets a count and one log line with the cause."""
     script = [fail(kind, "Said: 1234."), say("Now it works.")]
     with capture_logs() as logged:
         async with place(script) as at, at.server.twilio.call(From=ADA) as line:
@@ -178,23 +178,25 @@ async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace,
     assert spoken_of == []
 
 
+NONSENSE = [
+    call("NoSuchTool", {"a": 1}),
+    call("no such/tool!", {}),
+    call("CheckRestaurantPickUpTime", '{"order_'),
+    call("CheckRestaurantPickUpTime", "[1, 2]"),
+    call("CheckRestaurantPickUpTime", {"order_type": 7}),
+    call("", {}),
+    empty(),
+    say([" ", "\n"]),
+    empty("tool_use"),
+    empty("malformed_tool_use"),
+    empty("a_newer_reason"),
+    think(),
+]
+
+
 @pytest.mark.parametrize(
     ("nonsense", "heard"),
-    [
-        ([call("NoSuchTool", {"a": 1})], "Here I am."),
-        ([call("no such/tool!", {})], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", '{"order_')], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", "[1, 2]")], "Here I am."),
-        ([call("CheckRestaurantPickUpTime", {"order_type": 7})], "Here I am."),
-        ([call("", {})], "Here I am."),
-        ([empty()], "Here I am."),
-        ([say([" ", "\n"])], "Here I am."),
-        ([empty("tool_use")], "Here I am."),
-        ([empty("malformed_tool_use")], "Here I am."),
-        ([empty("a_newer_reason")], "Here I am."),
-        ([think()], "Here I am."),
-        ([empty(), think()], PHRASES.not_understood),
-    ],
+    [*(([one], "Here I am.") for one in NONSENSE), ([empty(), think()], PHRASES.not_understood)],
 )
 async def test_nonsense_of_a_model_never_ends_a_call(
     place: OpenPlace, nonsense: list[Reply], heard: str
@@ -234,7 +236,6 @@ class Leaving:
         self._chance = random.Random(self.seed)  # noqa: S311 - reproducible choices, no secret
 
     async def leave(self, count: int) -> None:
-        """So many replies, fifty at a time; for one that ends first another one is begun."""
         numbers = iter(range(count))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
@@ -303,13 +304,12 @@ async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None
 
 
 def both_ways(model: LanguageModel) -> list[LanguageModel]:
-    """Alone, and within what races it."""
     candidates = [Candidate(model, ModelCircuit(model.name))]
     return [model, FailoverModel(candidates, HedgeBudget(0.0))]
 
 
-async def _ask_in_vain(model: LanguageModel) -> None:
-    """Wait for a reply that stalls, and for another one when its time is over."""
+async def _ask_on(model: LanguageModel) -> None:
+    """Wait for a reply that stalls, and for the next one when its time is over."""
     while True:
         with _time_may_run_out():
             await contract.pieces_of(model, ASKED)
@@ -325,7 +325,7 @@ async def assert_nothing_streams(
     await emulator.until_idle()
     asked, cut = len(emulator.requests), len(emulator.closed_early)
     emulator.answer_with(stall())
-    asking = [asyncio.create_task(_ask_in_vain(leaving.models[0])) for _ in range(AT_ONCE)]
+    asking = [asyncio.create_task(_ask_on(leaving.models[0])) for _ in range(AT_ONCE)]
     await until(lambda: emulator.open_streams == AT_ONCE or any(task.done() for task in asking))
     for task in asking:
         if not task.cancel():
@@ -344,34 +344,40 @@ async def assert_nothing_streams(
     assert leaving.ended > 0
 
 
-@pytest.mark.usefixtures("uncovered")
-async def test_thousand_replies_of_bedrock_left_anywhere_leave_nothing(
-    environment: Callable[[str], None], record_property: Callable[[str, object], None]
-) -> None:
-    before = asyncio.all_tasks()
+Opened = AsyncIterator[tuple[Emulator, LanguageModel]]
+
+
+@asynccontextmanager
+async def bedrock(environment: Callable[[str], None]) -> Opened:
     async with BedrockEmulator(LONG) as emulator:
         environment(emulator.url)
         async with BedrockClient.open() as client:
-            leaving = Leaving(both_ways(BedrockModel(NOVA, ModelSettings(), client)))
-            await leaving.leave(1_000)
-            await assert_nothing_streams(emulator, leaving, record_property)
-        assert emulator.connections == 0
+            yield emulator, BedrockModel(NOVA, ModelSettings(), client)
 
-    assert leaving.left == 1_000
-    await until(lambda: asyncio.all_tasks() <= before)
+
+@asynccontextmanager
+async def chat_completions(_: Callable[[str], None]) -> Opened:
+    async with (
+        OpenAIEmulator(LONG) as emulator,
+        OpenAIClient.open(base_url=emulator.base_url) as client,
+    ):
+        yield emulator, OpenAIModel("openai:small", client)
 
 
 @pytest.mark.usefixtures("uncovered")
-async def test_replies_of_chat_completions_left_anywhere_leave_nothing(
+@pytest.mark.parametrize(("opened", "count"), [(bedrock, 1_000), (chat_completions, 200)])
+async def test_replies_left_anywhere_leave_nothing(
+    environment: Callable[[str], None],
     record_property: Callable[[str, object], None],
+    opened: Any,
+    count: int,
 ) -> None:
     before = asyncio.all_tasks()
-    async with OpenAIEmulator(LONG) as emulator:
-        async with OpenAIClient.open(base_url=emulator.base_url) as client:
-            leaving = Leaving(both_ways(OpenAIModel("openai:small", client)))
-            await leaving.leave(200)
-            await assert_nothing_streams(emulator, leaving, record_property)
-        assert emulator.connections == 0
+    async with opened(environment) as (emulator, model):
+        leaving = Leaving(both_ways(model))
+        await leaving.leave(count)
+        await assert_nothing_streams(emulator, leaving, record_property)
 
-    assert leaving.left == 200
+    assert emulator.connections == 0
+    assert leaving.left == count
     await until(lambda: asyncio.all_tasks() <= before)

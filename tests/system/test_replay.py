@@ -1,4 +1,4 @@
-"""Callers' words through the service: the promises of `benchmarks/replay.py`."""
+"""Callers' words through the service, with the checks of `benchmarks/replay.py`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)
 
-    assert report.violations == ()
+    assert report.violations == []
     assert report.dialogues == len(said)
     assert report.answered == report.caller_turns > 0
     assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
 
 
 def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
-    """At least forty, and each of the shipped use cases is asked for."""
     said = list(dialogues(WRITTEN_HERE))
 
     assert len(said) >= 40

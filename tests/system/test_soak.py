@@ -20,15 +20,13 @@ BEFORE = Held(
 
 
 def test_process_as_it_was_before_has_nothing_left_over() -> None:
-    """Memory is judged by itself; threads and connections to a table are pools."""
     files = {"socket": 5, "table": 9}
     after = replace(BEFORE, rss=90_000_000, cpu_seconds=900.0, threads=9, files=files)
 
     assert after.left_over(BEFORE) == []
 
 
-def test_each_thing_left_over_is_told() -> None:
-    """With its number."""
+def test_each_thing_left_over_is_counted() -> None:
     after = replace(BEFORE, sessions=1, tasks=5, files={"socket": 7, "file": 6, "pipe": 2})
 
     assert after.left_over(BEFORE) == ["1 socket", "2 pipe", "1 session", "2 task"]

@@ -1,7 +1,7 @@
 """Many calls in many processes, killed at random, on a table that goes away: nothing is lost.
 
 The processes say what the table has acknowledged (`tests.torture.worker`), and look for it again
-when they are begun anew. What must be there in the end, `tests.torture.script` tells. Deaths and
+when they are begun anew. `tests.torture.script` defines what must be there in the end. Deaths and
 failures come by progress and not by the clock: each after so many acknowledgements.
 """
 
@@ -40,7 +40,7 @@ _LIMIT_SECONDS = 240.0
 
 
 class Workers:
-    """The processes, and what they have said."""
+    """The worker processes, and the lines they have printed."""
 
     def __init__(self, table: str, folder: Path) -> None:
         self._table = table
@@ -53,7 +53,6 @@ class Workers:
         return [line for lines in whole for line in lines]
 
     def kill(self, number: int) -> None:
-        """Let one die, and begin it anew."""
         self.running[number].kill()
         self.running[number].wait()
         self.running[number] = self._begun(number)
@@ -65,17 +64,14 @@ class Workers:
         return [number for number, code in enumerate(codes) if code is None]
 
     def _begun(self, number: int) -> subprocess.Popen[bytes]:
-        first, file = str(number * CALLS_EACH), str(self.files[number])
+        arguments = (
+            self._table,
+            str(number * CALLS_EACH),
+            str(CALLS_EACH),
+            str(self.files[number]),
+        )
         return subprocess.Popen(  # noqa: S603 (our own program)
-            [
-                sys.executable,
-                "-m",
-                "tests.torture.worker",
-                self._table,
-                first,
-                str(CALLS_EACH),
-                file,
-            ],
+            [sys.executable, "-m", "tests.torture.worker", *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
@@ -101,13 +97,8 @@ async def test_no_death_and_no_failure_of_the_table_loses_or_doubles_anything(
 ) -> None:
     """What was acknowledged is there, once; each history can be gone on with; each order stands."""
     store = await open_store(table_name, Path(), region=REGION, max_calls=8)
-    await seed.seed(
-        store,
-        ROOT / "configuration",
-        SPECS,
-        now=datetime.now(UTC),
-        use_case="restaurantOrderingUseCase",
-    )
+    now, use_case = datetime.now(UTC), "restaurantOrderingUseCase"
+    await seed.seed(store, ROOT / "configuration", SPECS, now=now, use_case=use_case)
     began = time.monotonic()
 
     with working(table_name, tmp_path) as workers:
@@ -144,7 +135,7 @@ def torment(workers: Workers, engine: Engine) -> tuple[int, int]:
             engine.stop()
             workers.kill(chance.choice(living))
             engine.start()
-        time.sleep(0.02)  # processes tell of their progress in files
+        time.sleep(0.02)  # the processes write their progress to files
     return len(KILLS) - len(kills) + len(FAILURES), len(FAILURES) - len(failures)
 
 

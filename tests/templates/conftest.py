@@ -74,16 +74,10 @@ def account(moto_endpoint: str) -> Iterator[Account]:
     clients: list[Any] = []
 
     def client(service: str) -> Any:
-        clients.append(
-            boto3.client(
-                service,
-                region_name=REGION,
-                endpoint_url=moto_endpoint,
-                aws_access_key_id="moto",
-                aws_secret_access_key="moto",
-            )
-        )
-        return clients[-1]
+        keys = {"aws_access_key_id": "moto", "aws_secret_access_key": "moto"}
+        made = boto3.client(service, region_name=REGION, endpoint_url=moto_endpoint, **keys)
+        clients.append(made)
+        return made
 
     yield client
     for each in clients:

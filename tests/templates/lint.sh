@@ -53,7 +53,7 @@ trap 'rm -rf "$logs"' EXIT
 running=()
 failed=0
 
-# lint PROGRAM ARGUMENT ...: runs beside the others; report tells what came of it.
+# lint PROGRAM ARGUMENT ...: runs beside the others; report prints its result.
 lint() {
     local log="$logs/${#running[@]}"
     printf '%s\n' "$*" >"$log.command"

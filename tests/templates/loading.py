@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
@@ -57,7 +59,6 @@ def table_schema(path: Path) -> dict[str, Any]:
 
 
 def texts(node: object) -> Iterator[str]:
-    """Every text in a piece of a template, keys of maps included."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):
@@ -70,7 +71,6 @@ def texts(node: object) -> Iterator[str]:
 
 
 def maps(node: object) -> Iterator[dict[str, Any]]:
-    """Every map in a piece of a template, at any depth."""
     if isinstance(node, dict):
         yield node
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
@@ -84,7 +84,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every statement by which the template gives permissions to a role or a person."""
+    """Every statement of the template that permits something."""
     return [
         statement
         for kind in ("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
@@ -93,3 +93,22 @@ def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
         if "PolicyDocument" in each
         for statement in each["PolicyDocument"]["Statement"]
     ]
+
+
+def cloud() -> dict[str, Any]:
+    """The cloud template."""
+    return load(CLOUD)
+
+
+def only(kind: str) -> dict[str, Any]:
+    """The properties of the one resource of this type in the cloud template."""
+    [properties] = resources(cloud(), kind).values()
+    return properties
+
+
+def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["Key"]: each["Value"] for each in of}
+
+
+def paths(routes: Iterable[web.AbstractRouteDef]) -> set[str]:
+    return {each.path for each in routes if isinstance(each, web.RouteDef)}

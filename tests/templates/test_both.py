@@ -46,7 +46,6 @@ _KNOW_NO_RESOURCES = {
 
 @BOTH
 def test_a_template_begins_with_its_version_and_transform(path: Path) -> None:
-    """The first lines are those the deployment tools look for."""
     assert path.read_text().splitlines()[:2] == [
         "AWSTemplateFormatVersion: '2010-09-09'",
         "Transform: AWS::Serverless-2016-10-31",
@@ -66,21 +65,14 @@ def test_a_template_works_in_any_partition_region_and_account(path: Path) -> Non
 
 @BOTH
 def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> None:
-    """A bad value fails before anything is created."""
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
 
     for name, parameter in load(path)["Parameters"].items():
         assert parameter["Description"], name
         assert constraints & set(parameter), name
-
-
-@BOTH
-def test_a_default_satisfies_its_own_constraint(path: Path) -> None:
-    """A stack with the defaults is not refused."""
-    for name, parameter in load(path)["Parameters"].items():
-        if "Default" not in parameter:
+        default = parameter.get("Default")
+        if default is None:
             continue
-        default = parameter["Default"]
         if "AllowedPattern" in parameter:
             assert re.fullmatch(parameter["AllowedPattern"], default), name
         if "AllowedValues" in parameter:
@@ -91,20 +83,17 @@ def test_a_default_satisfies_its_own_constraint(path: Path) -> None:
 
 @BOTH
 def test_what_keeps_data_says_what_becomes_of_it(path: Path) -> None:
-    """Nothing is deleted or kept by an oversight when a stack goes or a resource is replaced."""
     for name, resource in load(path)["Resources"].items():
         if resource["Type"] in _KEEPS_DATA:
             assert {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource), name
 
 
 def test_the_table_of_production_outlives_its_stack() -> None:
-    """Deleting the stack deletes neither the calls nor the key to read them."""
     for name in ("PrimaryDynamoDBTable", "EncryptionKey"):
         resource = load(CLOUD)["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert resources(load(CLOUD), "AWS::DynamoDB::Table")["PrimaryDynamoDBTable"][
-        "DeletionProtectionEnabled"
-    ]
+    [table] = resources(load(CLOUD), "AWS::DynamoDB::Table").values()
+    assert table["DeletionProtectionEnabled"]
 
 
 @BOTH
@@ -135,7 +124,6 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
 
 @BOTH
 def test_logs_expire_and_are_encrypted(path: Path) -> None:
-    """No log group is kept for ever, and each names the stack's key."""
     for name, group in resources(load(path), "AWS::Logs::LogGroup").items():
         assert group["RetentionInDays"], name
         assert "EncryptionKey" in list(texts(group["KmsKeyId"])), name
@@ -185,7 +173,6 @@ def test_permissions_are_the_least_that_work(path: Path) -> None:
 def test_the_service_may_use_the_table_and_its_index_and_not_scan_it(path: Path) -> None:
     """A query of the index asks for permission on the index's own ARN."""
     [statement] = [each for each in statements(load(path)) if each.get("Sid") == "Table"]
-
     [moves] = [each for each in statements(load(path)) if each.get("Sid") == "TableMoves"]
 
     assert statement["Action"] == [f"dynamodb:{action}" for action in ACTIONS]
@@ -228,7 +215,6 @@ def test_a_developer_may_do_what_the_service_in_the_cloud_may() -> None:
 
 @BOTH
 def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
-    """The same as the code's own schema, so that a table of either serves all."""
     schema = {name: value for name, value in TABLE.items() if name != "BillingMode"}
 
     assert table_schema(path) == {
@@ -239,7 +225,6 @@ def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
 
 @BOTH
 def test_the_table_can_be_restored_and_is_encrypted(path: Path) -> None:
-    """Back to any second of the last 35 days; by a key of the stack's own."""
     [table] = resources(load(path), "AWS::DynamoDB::Table").values()
 
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -248,7 +233,6 @@ def test_the_table_can_be_restored_and_is_encrypted(path: Path) -> None:
 
 
 def test_few_security_checks_are_skipped_and_each_says_why() -> None:
-    """At most three in both templates together."""
     skips = [
         skip
         for path in (CLOUD, LOCAL)
@@ -260,16 +244,10 @@ def test_few_security_checks_are_skipped_and_each_says_why() -> None:
     assert all(len(skip["comment"]) > 20 for skip in skips)
 
 
-def test_the_local_template_costs_nothing_while_nobody_calls() -> None:
+def test_the_local_template_costs_nothing_without_calls() -> None:
     """No network, no load balancer, no tasks; only what a developer's machine cannot make."""
     kinds = {resource["Type"].split("::")[1] for resource in load(LOCAL)["Resources"].values()}
 
     assert kinds <= {
-        "KMS",
-        "DynamoDB",
-        "IAM",
-        "Bedrock",
-        "Logs",
-        "Lambda",
-        "BedrockInvocationLogging",
-    }
+        "KMS", "DynamoDB", "IAM", "Bedrock", "Logs", "Lambda", "BedrockInvocationLogging",
+    }  # fmt: skip

@@ -1,260 +1,70 @@
-"""What the cloud template promises: who reaches the service, how it starts, drains and scales."""
+"""How the service of the cloud template starts, drains and scales, and what it may do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
+from agent.http import PUBLIC_ROUTES
 from agent.http.relay_socket import HEARTBEAT_SECONDS
 from agent.http.server import public_limits
 from agent.observability.tracing import ENDPOINTS
 from agent.settings import Settings
-from agent.store.schema import ACTIONS, MOVE_ACTION
-from tests.templates.loading import CLOUD, as_list, load, maps, resources, statements, texts
-
-
-def cloud() -> dict[str, Any]:
-    return load(CLOUD)
-
-
-def only(kind: str) -> dict[str, Any]:
-    [properties] = resources(cloud(), kind).values()
-    return properties
+from tests.templates.loading import (
+    attributes,
+    cloud,
+    only,
+    paths,
+    resources,
+    statements,
+    texts,
+)
 
 
 def agents() -> list[dict[str, Any]]:
-    """The service's container: without and with a collector beside it."""
     _, beside, alone = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     return [alone[0], beside[0]]
 
 
-def attributes(of: list[dict[str, Any]]) -> dict[str, Any]:
-    return {each["Key"]: each["Value"] for each in of}
+def variables(agent: dict[str, Any]) -> dict[str, Any]:
+    """The plain environment of a container."""
+    return {each["Name"]: each["Value"] for each in agent["Environment"]}
 
 
-def paths(routes: Iterable[web.AbstractRouteDef]) -> set[str]:
-    return {each.path for each in routes if isinstance(each, web.RouteDef)}
-
-
-# Who reaches the service.
-
-
-def test_tasks_have_no_public_address() -> None:
-    """Tasks stand in private subnets, and no subnet gives addresses away."""
-    network = only("AWS::ECS::Service")["NetworkConfiguration"]["AwsvpcConfiguration"]
-    subnets = resources(cloud(), "AWS::EC2::Subnet").values()
-
-    assert network["AssignPublicIp"] == "DISABLED"
-    assert network["Subnets"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
-    assert [each["MapPublicIpOnLaunch"] for each in subnets] == [False] * 4
-
-
-def test_only_the_load_balancer_is_open_to_the_world_and_on_one_port() -> None:
-    """Tasks take connections from the load balancer's group, to the service's port, alone."""
-    groups = resources(cloud(), "AWS::EC2::SecurityGroup")
-    rules = resources(cloud(), "AWS::EC2::SecurityGroupIngress")
-    opened = {
-        name: [rule["FromPort"] for rule in group["SecurityGroupIngress"] if "CidrIp" in rule]
-        for name, group in groups.items()
-        if "SecurityGroupIngress" in group
-    }
-
-    assert opened == {"PublicHTTPSecurityGroup": [443], "EndpointSecurityGroup": []}
-    [rule] = rules.values()
-    assert (rule["FromPort"], rule["ToPort"]) == (Settings().port, Settings().port)
-    assert rule["GroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
-    assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": ["PublicHTTPSecurityGroup", "GroupId"]}
-
-
-def test_every_security_group_says_where_it_may_go() -> None:
-    """A group without egress may go anywhere; tasks leave by HTTPS only."""
-    groups = resources(cloud(), "AWS::EC2::SecurityGroup")
-
-    ports = {
-        name: [(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]]
-        for name, group in groups.items()
-    }
-
-    assert ports == {
-        "PublicHTTPSecurityGroup": [(3000, 3000)],
-        "TaskSecurityGroup": [(443, 443)],
-        "EndpointSecurityGroup": [(443, 443)],
-    }
-    for name in ("PublicHTTPSecurityGroup", "EndpointSecurityGroup"):
-        [rule] = groups[name]["SecurityGroupEgress"]
-        assert rule["DestinationSecurityGroupId"] == {
-            "Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]
-        }
-
-
-def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
-    """CloudFormation's default policy would allow TLS 1.0."""
-    listener = only("AWS::ElasticLoadBalancingV2::Listener")
-
-    assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
-    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2-Res")
-
-
-def test_what_no_rule_names_reaches_no_task() -> None:
-    """The listener's default is an answer of its own, not a forward."""
-    [default] = only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
-
-    assert default["Type"] == "fixed-response"
-    assert default["FixedResponseConfig"]["StatusCode"] == "404"
-
-
-def test_a_task_gets_calls_when_it_is_ready_and_never_too_many_at_a_time() -> None:
-    """WebSockets begin as HTTP/1.1; each goes to the task with the fewest."""
-    group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
-
-    assert {
-        name: group[name] for name in group if name not in {"VpcId", "TargetGroupAttributes"}
-    } == {
-        "TargetType": "ip",
-        "Protocol": "HTTP",
-        "ProtocolVersion": "HTTP1",
-        "Port": 3000,
-        "HealthCheckProtocol": "HTTP",
-        "HealthCheckPath": "/health/ready",
-        "HealthCheckIntervalSeconds": 10,
-        "HealthCheckTimeoutSeconds": 5,
-        "HealthyThresholdCount": 2,
-        "UnhealthyThresholdCount": 3,
-        "Matcher": {"HttpCode": "200"},
-    }
-    assert attributes(group["TargetGroupAttributes"])["load_balancing.algorithm.type"] == (
-        "least_outstanding_requests"
-    )
-
-
-def test_what_leaves_by_the_gateway_waits_until_it_is_attached() -> None:
-    """Else a stack fails now and then, by the order in which its parts are made."""
-    made = cloud()["Resources"]
-    through = [
-        name
-        for name, resource in made.items()
-        if resource["Type"] == "AWS::EC2::EIP" or "GatewayId" in resource.get("Properties", {})
-    ]
-
-    assert len(through) == 4
-    for name in [*through, "PublicLoadBalancer"]:
-        assert made[name]["DependsOn"] == "VPCInternetGatewayAttachment"
-
-
-def test_endpoints_let_through_what_tasks_do_and_no_more() -> None:
-    """A forgotten action would fail every call; the names of services resolve to the endpoints."""
-    endpoints = resources(cloud(), "AWS::EC2::VPCEndpoint")
-    interfaces = {name: each for name, each in endpoints.items() if "SubnetIds" in each}
-
-    def through(name: str) -> set[str]:
-        document = endpoints[name]["PolicyDocument"]["Statement"]
-        return {action for each in document for action in as_list(each["Action"])}
-
-    assert through("DynamoDbEndpoint") == {f"dynamodb:{each}" for each in (*ACTIONS, MOVE_ACTION)}
-    of_tasks = {action for each in statements(cloud()) for action in as_list(each["Action"])}
-    calls_models = {"bedrock:InvokeModelWithResponseStream", "bedrock:ApplyGuardrail"}
-    assert through("BedrockEndpoint") == calls_models & of_tasks == calls_models
-    for name, each in interfaces.items():
-        assert each["PrivateDnsEnabled"], name
-        assert each["SecurityGroupIds"] == [{"Fn::GetAtt": ["EndpointSecurityGroup", "GroupId"]}]
-        assert each["SubnetIds"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
-        assert not any("*" in action for action in through(name))
-        for statement in each["PolicyDocument"]["Statement"]:
-            assert statement["Condition"] == {
-                "StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}
-            }
-    assert {
-        each["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}.")
-        for each in interfaces.values()
-    } == {
-        "bedrock-runtime", "ecr.api", "ecr.dkr", "logs", "secretsmanager", "kms", "ssmmessages",
-        "aps-workspaces",
-    }  # fmt: skip
-
-
-def test_the_load_balancer_forwards_the_public_routes_of_the_service_and_no_other() -> None:
-    """Liveness, readiness and metrics stay inside; every other route can be reached."""
-    rules = resources(cloud(), "AWS::ElasticLoadBalancingV2::ListenerRule").values()
-    patterns = [
-        value
-        for rule in rules
-        for condition in rule["Conditions"]
-        if condition["Field"] == "path-pattern"
-        for value in condition["PathPatternConfig"]["Values"]
-    ]
-    inside = {"/health/live", "/health/ready"}
-    public = paths(PUBLIC_ROUTES) - inside
-
-    def forwarded(path: str) -> bool:
-        return any(re.fullmatch(each.replace("*", ".*"), path) for each in patterns)
-
-    assert {path for path in public if not forwarded(path)} == set()
-    private = paths(PRIVATE_ROUTES) | inside
-    assert {path for path in private if forwarded(path)} == set()
-    assert [path for path in patterns if "*" not in path and path not in public] == []
-    assert all(len(texts_of(rule)) <= 5 for rule in rules), "the most a rule can hold"
-
-
-def texts_of(rule: dict[str, Any]) -> list[str]:
-    return [
-        value
-        for condition in maps(rule["Conditions"])
-        if "Values" in condition
-        for value in condition["Values"]
-    ]
+def default(parameter: str) -> Any:
+    return cloud()["Parameters"][parameter].get("Default", "must be given")
 
 
 # How a task starts.
 
 
 def test_what_users_of_the_predecessor_set_is_still_there() -> None:
-    """The same parameters, and the documented ones beside them, with the documented defaults."""
-    defaults = {
-        name: parameter.get("Default", "must be given")
-        for name, parameter in cloud()["Parameters"].items()
-    }
-
-    assert {
-        "pECRRepoURL": "must be given",
+    needed = (
+        "pECRRepoURL", "pImageTag", "pCustomerDomainCertificateArn", "pPublicWSSEndpoint",
+        "pTwilioAuthTokenSecretArn",
+    )  # fmt: skip
+    expected = {
         "pImageName": "twilio-conversation-relay-bedrock-services",
-        "pImageTag": "must be given",
-        "pCustomerDomainCertificateArn": "must be given",
         "pBedrockApplicationInferenceProfile": "us.amazon.nova-lite-v1:0",
-        "pBedrockInvokeResourceArns": "",
-        "pPublicWSSEndpoint": "must be given",
-        "pStackUseCase": "restaurantOrderingUseCase",
-        "pTwilioAuthTokenSecretArn": "must be given",
-        "pTaskCpu": "1024",
-        "pTaskMemory": "2048",
-        "pCpuArchitecture": "ARM64",
-        "pMinTasks": 2,
-        "pMaxTasks": 20,
-        "pMaxCallsPerTask": 100,
-        "pTargetCallsPerTask": 70,
-        "pDrainSeconds": 900,
-        "pEnableExec": "false",
-        "pEnableWaf": "true",
-        "pEnableVpcEndpoints": "true",
-        "pNatMode": "one",
-        "pEnableInvocationLogging": "false",
-        "pEnableGuardrail": "false",
-        "pMetricsCollector": "none",
-        "pAlarmTopicArn": "",
-        "pAccessLogBucket": "",
-        "pLogRetentionDays": 365,
-    }.items() <= defaults.items()
+        "pBedrockInvokeResourceArns": "", "pStackUseCase": "restaurantOrderingUseCase",
+        "pTaskCpu": "1024", "pTaskMemory": "2048", "pCpuArchitecture": "ARM64",
+        "pMinTasks": 2, "pMaxTasks": 20, "pMaxCallsPerTask": 100, "pTargetCallsPerTask": 70,
+        "pDrainSeconds": 900, "pEnableExec": "false", "pEnableWaf": "true",
+        "pEnableVpcEndpoints": "true", "pNatMode": "one", "pEnableInvocationLogging": "false",
+        "pEnableGuardrail": "false", "pMetricsCollector": "none", "pAlarmTopicArn": "",
+        "pAccessLogBucket": "", "pLogRetentionDays": 365,
+        **dict.fromkeys(needed, "must be given"),
+    }  # fmt: skip
+
+    assert {name: default(name) for name in expected} == expected
 
 
 def test_no_image_can_change_behind_a_tag() -> None:
-    """`latest` is refused, digests are taken, and no image in the file floats."""
     pattern = cloud()["Parameters"]["pImageTag"]["AllowedPattern"]
     images = [
-        cloud()["Parameters"]["pCollectorImage"]["Default"],
+        default("pCollectorImage"),
         *(text for text in texts(cloud()["Resources"]) if ".ecr." in text),
     ]
 
@@ -264,42 +74,37 @@ def test_no_image_can_change_behind_a_tag() -> None:
     assert not any("latest" in image for image in images)
 
 
+_WSS = "wss://voice.example.com/"
+_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "ws://voice.example.com/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/path/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com/?a=1/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com"),
+        ("pPublicWSSEndpoint", _WSS, "ws://voice.example.com/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com/path/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com/?a=1/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://ada@voice.example.com/"),
+        ("pPublicWSSEndpoint", _WSS, "wss://voice.example.com:8443/"),
         ("pECRRepoURL", "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "docker.io/library"),
-        (
-            "pTwilioAuthTokenSecretArn",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::",
-            "twilio-AbCdEf",
-        ),
+        ("pTwilioAuthTokenSecretArn", f"{_SECRET}twilio-AbCdEf:token::", "twilio-AbCdEf"),
         (
             "pTwilioAuthTokenSecretArn",
             "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a/b-AbCdEf",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token",
+            f"{_SECRET}twilio-AbCdEf:token",
         ),
         ("pTwilioAccountSid", "AC" + "0" * 32, "SK" + "0" * 32),
         ("pAlarmTopicArn", "arn:aws:sns:us-east-1:123456789012:alarms", "alarms"),
         ("pTimeZone", "America/Argentina/Buenos_Aires", "Europe/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://ada@voice.example.com/"),
-        ("pPublicWSSEndpoint", "wss://voice.example.com/", "wss://voice.example.com:8443/"),
         ("pSecretNames", "TWILIO_API_KEY_SECRET,ORDERS_TOKEN", "TWILIO_API_KEY_SECRET, TOKEN"),
         ("pSecretNames", "A,B,C,D,E,F", "A,B,C,D,E,F,G"),
-        (
-            "pSecretsArn",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf",
-            "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf:key::",
-        ),
+        ("pSecretsArn", f"{_SECRET}more-AbCdEf", f"{_SECRET}more-AbCdEf:key::"),
         ("pEnvironmentFileArn", "arn:aws:s3:::files/voice/1.env", "s3://files/voice/1.env"),
         ("pHttpToolHosts", "api.example.com, *.example.com", "https://api.example.com/?a=b"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(name: str, good: str, bad: str) -> None:
-    """CloudFormation tells before it creates anything."""
     pattern = cloud()["Parameters"][name]["AllowedPattern"]
 
     assert re.fullmatch(pattern, good)
@@ -330,7 +135,6 @@ def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
 
 
 def test_the_container_is_locked_down() -> None:
-    """No root, no capabilities, nothing to write but /tmp; exec alone makes the root writable."""
     for agent in agents():
         assert agent["User"] == "10001:10001"
         assert agent["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
@@ -340,7 +144,6 @@ def test_the_container_is_locked_down() -> None:
 
 
 def test_the_agent_is_the_same_with_a_collector_beside_it() -> None:
-    """The file writes it down twice; only what it waits for may differ."""
     alone, beside = agents()
 
     assert beside == {
@@ -367,7 +170,6 @@ def test_no_variable_is_given_twice() -> None:
 
 
 def test_the_service_is_given_what_it_cannot_do_without() -> None:
-    """Public address, token, table, region and model; and nothing that weakens it."""
     needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
 
     for agent in agents():
@@ -376,16 +178,14 @@ def test_the_service_is_given_what_it_cannot_do_without() -> None:
 
 
 def test_secrets_are_given_as_references() -> None:
-    """No value that `Settings` calls a secret stands in the plain environment."""
     secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
 
     for agent in agents():
-        assert secret & {each["Name"] for each in agent["Environment"]} == set()
+        assert secret & variables(agent).keys() == set()
         assert {each["Name"] for each in agent["Secrets"] if "Name" in each} <= secret
 
 
 def test_name_and_port_agree_between_container_target_group_and_service() -> None:
-    """The load balancer finds the process, and asks a route that exists whether it is ready."""
     [attached] = only("AWS::ECS::Service")["LoadBalancers"]
     group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
@@ -393,7 +193,7 @@ def test_name_and_port_agree_between_container_target_group_and_service() -> Non
     assert group["HealthCheckPath"] == "/health/ready"
     assert group["HealthCheckPath"] in paths(PUBLIC_ROUTES)
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
+        environment = variables(agent)
         assert agent["Name"] == attached["ContainerName"]
         assert [each["ContainerPort"] for each in agent["PortMappings"]] == [Settings().port]
         assert environment["PORT"] == str(Settings().port)
@@ -401,7 +201,6 @@ def test_name_and_port_agree_between_container_target_group_and_service() -> Non
 
 
 def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
-    """No port is opened for metrics."""
     _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     collector = beside[1]
 
@@ -411,7 +210,6 @@ def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
 
 
 def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
-    """One switch names the collector's own port to the service, and lets tasks write traces."""
     _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
     [configuration] = [each["Value"]["Fn::Sub"] for each in beside[1]["Environment"]]
     policy = cloud()["Resources"]["ECSTaskTracesPolicy"]
@@ -419,11 +217,9 @@ def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
     assert "endpoint: localhost:4318\n" in configuration
     assert policy["Condition"] == "HasTraces"
     assert cloud()["Conditions"]["HasTraces"] == {"Fn::Equals": [{"Ref": "pEnableTraces"}, "true"]}
-    assert cloud()["Parameters"]["pEnableTraces"]["Default"] == "false"
+    assert default("pEnableTraces") == "false"
     for agent in agents():
-        [endpoint] = [
-            each["Value"] for each in agent["Environment"] if each["Name"] == ENDPOINTS[-1]
-        ]
+        endpoint = variables(agent)[ENDPOINTS[-1]]
         assert endpoint == {"Fn::If": ["HasTraces", "http://localhost:4318", ""]}
 
 
@@ -447,7 +243,6 @@ def test_calls_in_progress_have_time_to_end() -> None:
 
 
 def test_a_stopped_task_has_as_long_as_fargate_gives() -> None:
-    """SIGTERM to SIGKILL: 120 s, the most there is."""
     assert [agent["StopTimeout"] for agent in agents()] == [120, 120]
     assert Settings().drain_seconds < 120
 
@@ -458,7 +253,6 @@ def test_an_update_of_the_stack_does_not_change_the_number_of_tasks() -> None:
 
 
 def test_a_deployment_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
-    """Never fewer tasks than before; broken images and errors roll back."""
     deployment = only("AWS::ECS::Service")["DeploymentConfiguration"]
 
     assert deployment == {
@@ -509,7 +303,6 @@ def test_scaling_follows_calls_and_leaves_head_room() -> None:
 
 
 def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() -> None:
-    """A ping each 20 s and a limit of 300 s never race."""
     settings = attributes(
         only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
     )
@@ -522,19 +315,26 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
     assert settings["access_logs.s3.enabled"] == "true"
     assert settings["zonal_shift.config.enabled"] == "true"
     assert settings["deletion_protection.enabled"] == {"Ref": "pDeletionProtection"}
-    assert cloud()["Parameters"]["pDeletionProtection"]["Default"] == "true"
+    assert default("pDeletionProtection") == "true"
 
 
 # Permissions.
 
 
+def policies_with(action: str) -> list[dict[str, Any]]:
+    """Policies with an action that begins like this."""
+    policies = [
+        each for each in cloud()["Resources"].values() if each["Type"] == "AWS::IAM::Policy"
+    ]
+    return [each for each in policies if any(text.startswith(action) for text in texts(each))]
+
+
 def test_copies_of_the_table_are_made_on_request_only() -> None:
-    """Of this table alone, encrypted with the stack's key, and kept when the stack goes."""
     made = {name: each for name, each in cloud()["Resources"].items() if name.startswith("Backup")}
 
     assert set(made) == {"BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
     assert {each["Condition"] for each in made.values()} == {"HasBackup"}
-    assert cloud()["Parameters"]["pBackupDays"]["Default"] == 0
+    assert default("pBackupDays") == 0
     assert made["BackupVault"]["DeletionPolicy"] == "Retain"
     vault = made["BackupVault"]["Properties"]
     assert vault["EncryptionKeyArn"] == {"Fn::GetAtt": ["EncryptionKey", "Arn"]}
@@ -543,46 +343,31 @@ def test_copies_of_the_table_are_made_on_request_only() -> None:
 
 
 def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
-    """ECS Exec and all it needs hang on one switch that is off."""
-    assert cloud()["Parameters"]["pEnableExec"]["Default"] == "false"
+    assert default("pEnableExec") == "false"
     assert only("AWS::ECS::Service")["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
-    policies = [
-        resource
-        for resource in cloud()["Resources"].values()
-        if resource["Type"] == "AWS::IAM::Policy"
-        and any(text.startswith("ssmmessages:") for text in texts(resource))
-    ]
-    assert [policy["Condition"] for policy in policies] == ["HasExec"]
+    [policy] = policies_with("ssmmessages:")
+    assert policy["Condition"] == "HasExec"
 
 
 def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
-    """One switch gives the permission, for tasks of this cluster alone, and tells the service."""
-    [policy] = [
-        resource
-        for resource in cloud()["Resources"].values()
-        if resource["Type"] == "AWS::IAM::Policy" and "ecs:UpdateTaskProtection" in texts(resource)
-    ]
+    [policy] = policies_with("ecs:UpdateTaskProtection")
     [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
 
-    assert cloud()["Parameters"]["pTaskProtection"]["Default"] == "false"
+    assert default("pTaskProtection") == "false"
     assert policy["Condition"] == "HasTaskProtection"
     assert statement["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
     assert "".join(texts(statement["Resource"])).endswith(":task/${Cluster}/*")
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
-        assert environment["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
+        assert variables(agent)["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
 
 
 def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
     """CloudWatch takes them out of JSON lines of the log; without them nothing scales."""
     for agent in agents():
-        environment = {each["Name"]: each["Value"] for each in agent["Environment"]}
-        assert environment["EMF_METRICS"] == "true"
-        assert environment["LOG_FORMAT"] == "json"
+        assert {"EMF_METRICS": "true", "LOG_FORMAT": "json"}.items() <= variables(agent).items()
 
 
 def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
-    """The execution role knows no others, but for what the operator names."""
     given = {each.get("Sid"): each for each in statements(cloud())}
 
     assert given["PullTheImage"]["Resource"]["Fn::Sub"][0].endswith(":repository/${pImageName}")
@@ -592,8 +377,7 @@ def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
     assert given["ReadTheEnvironmentFile"]["Resource"][0] == {"Ref": "pEnvironmentFileArn"}
 
 
-def test_the_stack_tells_what_the_next_steps_need() -> None:
-    """Names of the predecessor are kept; the webhook's address is there to be pasted."""
+def test_the_outputs_have_what_the_next_steps_need() -> None:
     assert {
         "DynamoDBTable", "ClusterName", "ServiceName", "VPCID", "PublicSubnet1", "PublicSubnet2",
         "PrivateSubnet1", "PrivateSubnet2", "TwimlAPI", "HealthUrl", "AlbDnsName",

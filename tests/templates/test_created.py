@@ -28,7 +28,6 @@ _GIVEN = {
 
 
 def create(account: Account, path: Path, name: str, **chosen: str) -> dict[str, str]:
-    """Make a stack of a template and give its outputs."""
     parameters = dict(chosen)
     if path == CLOUD:
         certificate = account("acm").request_certificate(DomainName="voice.example.com")
@@ -59,15 +58,17 @@ def agent_container(account: Account) -> dict[str, Any]:
     return container
 
 
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in container["environment"]}
+def environment(account: Account, **chosen: str) -> dict[str, str]:
+    """The environment of a task of a stack with these parameters, and the secret."""
+    create(account, CLOUD, "voice", **chosen)
+    given = agent_container(account)["environment"]
+    return {each["name"]: each["value"] for each in given} | {"TWILIO_AUTH_TOKEN": "token"}
 
 
 @pytest.mark.parametrize(
     ("path", "name"), [(CLOUD, "voice"), (LOCAL, "CR-local")], ids=["cloud", "local"]
 )
 def test_the_table_comes_out_as_documented(account: Account, path: Path, name: str) -> None:
-    """Name, keys and index, as DynamoDB tells them."""
     outputs = create(account, path, name)
 
     assert outputs["DynamoDBTable"] == f"{name}-ConversationRelayAppDatabase"
@@ -87,8 +88,7 @@ def test_the_table_comes_out_as_documented(account: Account, path: Path, name: s
     assert table["DeletionProtectionEnabled"] is (path == CLOUD)
 
 
-def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
-    """Addresses are those of the user's own host name, which the certificate is for."""
+def test_the_outputs_say_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
     outputs = create(account, CLOUD, "voice")
 
     assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
@@ -97,11 +97,8 @@ def test_the_stack_tells_where_twilio_and_the_dns_alias_must_point(account: Acco
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
-    """`Settings` reads every value, and each arrives where it belongs."""
-    create(account, CLOUD, "voice", pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
-
-    given = environment(agent_container(account))
-    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
+    given = environment(account, pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
+    settings = Settings.read(given)
 
     assert settings.table_name == "voice-ConversationRelayAppDatabase"
     assert settings.ws_url == "wss://voice.example.com/"
@@ -110,42 +107,27 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
     assert (settings.max_calls, str(settings.time_zone)) == (80, "Europe/Zurich")
     assert (settings.log_format, settings.metrics_port) == ("json", 9090)
     assert settings.is_public
+    # Without a choice there is no record, no limit of the operator's, no traces.
+    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 30)
+    assert not is_asked(given)
 
 
 def test_further_settings_arrive_in_the_service(account: Account) -> None:
-    """Limits of callers, hosts of tools, the record of calls; without them nothing is kept."""
-    create(
+    given = environment(
         account,
-        CLOUD,
-        "voice",
         pHttpToolHosts="api.example.com",
         pCallerCallsPerHour="6",
         pCallerTokensPerDay="200000",
         pRecordDays="30",
     )
-
-    settings = Settings.read(
-        {**environment(agent_container(account)), "TWILIO_AUTH_TOKEN": "token"}
-    )
+    settings = Settings.read(given)
 
     assert settings.http_tool_hosts == HostAllowlist.read("api.example.com")
     assert (settings.caller_calls_per_hour, settings.caller_tokens_per_day) == (6, 200_000)
     assert (settings.record_calls, settings.record_days) == (True, 30)
 
 
-def test_without_a_choice_nothing_of_calls_is_kept(account: Account) -> None:
-    """No record, no limit, no traces."""
-    create(account, CLOUD, "voice")
-
-    given = environment(agent_container(account))
-    settings = Settings.read({**given, "TWILIO_AUTH_TOKEN": "token"})
-
-    assert (settings.record_calls, settings.caller_calls_per_hour) == (False, 30)
-    assert not is_asked(given)
-
-
 def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
-    """Each variable from the key of its name; others from the file."""
     more = "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf"
 
     create(
@@ -169,7 +151,6 @@ def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
 
 
 def test_the_developers_line_starts_the_service(account: Account) -> None:
-    """The output is made of variables that `Settings` knows."""
     outputs = create(account, LOCAL, "CR-local")
 
     line = dict(each.split("=", 1) for each in outputs["EnvironmentLine"].split())
@@ -182,7 +163,6 @@ def test_the_developers_line_starts_the_service(account: Account) -> None:
 
 
 def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
-    """A digest is joined with @, a tag with a colon."""
     digest = "sha256:" + "0" * 64
 
     create(account, CLOUD, "voice", pImageTag=digest)
@@ -194,7 +174,6 @@ def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
 
 
 def test_listed_models_are_permitted_beside_the_default(account: Account) -> None:
-    """The default model's profile, the list, and their regions; nothing else."""
     listed = (
         "arn:aws:bedrock:us-east-1:123456789012:inference-profile/a,"
         "arn:aws:bedrock:us-east-1::foundation-model/b"
@@ -230,7 +209,6 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
     ids=["bare", "rich"],
 )
 def test_options_can_be_chosen(account: Account, chosen: dict[str, str]) -> None:
-    """Each way of the conditions that moto can walk leads to a stack."""
     outputs = create(account, CLOUD, "voice", **chosen)
 
     gateways = account("ec2").describe_nat_gateways()["NatGateways"]

@@ -23,7 +23,7 @@ INSPECTED_BYTES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a stranger sends."""
+    """A request as the firewall sees it."""
 
     path: str = "/twiml"
     headers: dict[str, str] = field(default_factory=lambda: {"x-twilio-signature": SIGNATURE})
@@ -31,7 +31,6 @@ class Request:
 
 
 def matches(statement: dict[str, Any], request: Request) -> bool:
-    """Whether a statement is true of a request, for the kinds that the template uses."""
     ((kind, said),) = statement.items()
     match kind:
         case "AndStatement":
@@ -78,7 +77,6 @@ def _text(said: dict[str, Any], request: Request) -> str | None:
 
 
 def blocked(request: Request) -> set[str]:
-    """The names of the rules that block a request, besides the rates."""
     return {
         name
         for name, rule in RULES.items()
@@ -94,7 +92,6 @@ def signed(content_type: str = FORM, path: str = "/twiml", body_bytes: int = 300
 
 
 def test_every_rule_of_ours_blocks() -> None:
-    """None of them only counts."""
     ours = {name: rule["Action"] for name, rule in RULES.items() if "Action" in rule}
 
     assert set(ours) == {"rate", "unsigned-rate", "unsigned", "large-body", "other-charset"}
@@ -116,7 +113,6 @@ def test_every_rule_of_ours_blocks() -> None:
     ],
 )
 def test_what_twilio_and_apps_send_passes(request_: Request) -> None:
-    """Webhooks, sockets, the health check, requests for tokens."""
     assert blocked(request_) == set()
 
 
@@ -145,7 +141,6 @@ def test_a_request_without_anything_like_a_signature_is_blocked(
 def test_a_large_body_is_blocked_whatever_signature_comes_with_it(
     path: str, body_bytes: int
 ) -> None:
-    """However the path is written."""
     assert blocked(signed(path=path, body_bytes=body_bytes)) == {"large-body"}
 
 
@@ -168,7 +163,6 @@ def test_a_large_body_is_blocked_whatever_signature_comes_with_it(
 )
 @pytest.mark.parametrize("path", ["/twiml", "/messages/status", "/token"])
 def test_other_charsets_are_blocked(content_type: str, path: str) -> None:
-    """However many are named, and in whichever way of writing."""
     assert "other-charset" in blocked(signed(content_type, path))
 
 

@@ -54,7 +54,7 @@ def cloudformation() -> Iterator[_Answers]:
 
 
 class Function:
-    """The template's function, as Lambda would run it."""
+    """The template's function, run as Lambda runs it."""
 
     def __init__(self, code: Path, endpoint: str, cloudformation: _Answers) -> None:
         self._code = code
@@ -62,7 +62,6 @@ class Function:
         self._cloudformation = cloudformation
 
     def receive(self, request: str, **properties: dict[str, str]) -> str:
-        """Hand it an event and give the status it answers."""
         event = {
             "RequestType": request,
             "ResponseURL": f"http://127.0.0.1:{self._cloudformation.server_port}/answer",
@@ -97,13 +96,12 @@ def function(tmp_path: Path, moto_endpoint: str, cloudformation: _Answers) -> Fu
 
 
 def group(account: Account) -> str | None:
-    """Where the account logs model calls to."""
     config = account("bedrock").get_model_invocation_logging_configuration().get("loggingConfig")
     name: str | None = (config or {}).get("cloudWatchConfig", {}).get("logGroupName")
     return name
 
 
-def set_by_somebody(account: Account) -> None:
+def set_by_another_stack(account: Account) -> None:
     account("logs").create_log_group(logGroupName="theirs")
     account("bedrock").put_model_invocation_logging_configuration(
         loggingConfig={"cloudWatchConfig": {"logGroupName": "theirs", "roleArn": _OURS["RoleArn"]}}
@@ -112,7 +110,6 @@ def set_by_somebody(account: Account) -> None:
 
 @pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
 def test_callers_words_are_logged_only_when_asked_for(path: Path) -> None:
-    """Off by default, and nothing of it is made then."""
     template = load(path)
     parts = [name for name in template["Resources"] if "Invocation" in name or "rBedrock" in name]
 
@@ -136,7 +133,6 @@ def test_both_templates_have_the_same_function_small_enough_to_stand_in_them() -
 def test_logging_goes_on_with_the_stack_and_off_with_it(
     account: Account, function: Function
 ) -> None:
-    """Created, it logs to the stack's group; deleted, to none."""
     account("logs").create_log_group(logGroupName="ours")
 
     assert function.receive("Create") == "SUCCESS"
@@ -161,11 +157,11 @@ def test_logging_follows_when_the_group_is_replaced(account: Account, function: 
     assert (status, group(account)) == ("SUCCESS", "new")
 
 
-def test_a_switch_that_somebody_else_has_set_is_left_alone(
+def test_a_switch_that_another_stack_has_set_is_left_alone(
     account: Account, function: Function
 ) -> None:
     """Creation fails and says so; the deletion that follows does not clear it either."""
-    set_by_somebody(account)
+    set_by_another_stack(account)
 
     assert function.receive("Create") == "FAILED"
     assert function.receive("Delete") == "SUCCESS"

@@ -73,7 +73,6 @@ def test_every_alarm_watches_a_metric_that_exists() -> None:
 
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
-    """It is valid JSON, and no graph is empty for ever."""
     shown = [
         line
         for widget in dashboard()["widgets"]
@@ -110,8 +109,7 @@ def test_silence_is_no_fault_but_missing_tasks_are() -> None:
     assert alarms()["RunningTasksAlarm"]["TreatMissingData"] == "breaching"
 
 
-def test_every_alarm_says_what_it_means_and_tells_the_topic() -> None:
-    """The notification says why; without a topic alarms only show."""
+def test_every_alarm_says_what_it_means_and_notifies_the_topic() -> None:
     for name, alarm in alarms().items():
         assert alarm["AlarmDescription"].endswith((".", "%.")), name
         assert alarm["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}]]

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from agent.errors import StoreError, ToolError
-from agent.ports import Item, Key, Store
+from agent.ports import Item, Store
 from agent.tools.idempotency import IN_DOUBT, NOT_BEGUN, UNKNOWN, IdempotencyStore
 from tests.fakes import MemoryStore
 
@@ -100,39 +100,20 @@ async def _later(act: Callable[[], Awaitable[object]]) -> None:
     await act()
 
 
-class MortalStore:
-    """A table as one process sees it."""
-
+class _MortalStore:
     def __init__(self, store: Store, process: Mortal) -> None:
         self._store = store
-        self._touch = process.touch
+        self._process = process
 
-    async def get(self, pk: str, sk: str) -> Item | None:
-        return await self._touch(lambda: self._store.get(pk, sk))
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        operation = getattr(self._store, name)
+        touch = self._process.touch
+        return lambda *args, **options: touch(lambda: operation(*args, **options))
 
-    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        return await self._touch(lambda: self._store.get_many(keys))
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        return await self._touch(lambda: self._store.put(item, only_if_absent=only_if_absent))
-
-    async def put_newer(self, item: Item) -> bool:
-        return await self._touch(lambda: self._store.put_newer(item))
-
-    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        await self._touch(lambda: self._store.merge(pk, sk, attributes))
-
-    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        return await self._touch(lambda: self._store.query(pk, sk_prefix))
-
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._touch(lambda: self._store.query_index(pk1, sk1_prefix))
-
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
-        return await self._touch(lambda: self._store.move(pk, sk, item))
-
-    async def close(self) -> None:
-        await self._store.close()
+def mortal_store(store: Store, process: Mortal) -> Store:
+    """A table as one process sees it: each operation is a touch."""
+    return cast("Store", _MortalStore(store, process))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +186,7 @@ class Asker:
         self._name = name
         self._effect = effect
         self._process = process
-        self._idempotency = IdempotencyStore(MortalStore(store, process), CALL, clock)
+        self._idempotency = IdempotencyStore(mortal_store(store, process), CALL, clock)
 
     async def ask(self) -> Told:
         try:

@@ -1,6 +1,6 @@
 """An MCP server of an older protocol (2025-06-18) over its pipes, without any library.
 
-Most servers there are speak it: a handshake, notices that nobody has asked for, no discovery. The
+Most servers there are speak it: a handshake, unrequested notices, no discovery. The
 official library cannot be made to be so old.
 """
 

@@ -145,9 +145,28 @@ async def test_an_effect_comes_with_its_result() -> None:
     assert outcome == ToolOutcome('{"message":"Bye."}', effect=HangUp())
 
 
-async def test_a_tool_error_is_told_in_clear() -> None:
-    assert error_of(await run(failing(ToolError("No such slot.")))) == "No such slot."
-    assert error_of(await run(failing(ToolError()))).startswith("The tool failed")
+OUR_FAULT = "The tool failed because of a technical problem on our side."
+SLOW = "WaitFunction took longer than 0.01 seconds and was stopped."
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        (failing(ToolError("No such slot.")), "No such slot."),
+        (failing(ToolError("No A\ud83d.")), "No A."),
+        (failing(ToolError()), OUR_FAULT),
+        (answering(object()), OUR_FAULT),
+        (failing(ValueError(), SideEffect.IDEMPOTENT), OUR_FAULT + DOUBT),
+        (waiting(SideEffect.NONE, 0.01), SLOW),
+        (waiting(SideEffect.IDEMPOTENT, 0.01), SLOW + DOUBT),
+        (waiting(SideEffect.ONCE, 0.01), SLOW + DOUBT),
+    ],
+    ids=["told", "half a character", "no text", "result that cannot be written", "doubt", "slow",
+         "slow repeatable", "slow with an effect"],
+)  # fmt: skip
+async def test_a_tool_with_an_error_gives_it_to_the_model(made: Tool, error: str) -> None:
+    """A `ToolError` in its words without half characters; any other as our fault."""
+    assert error_of(await run(made)) == error
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), StoreError("secret"), TimeoutError()])
@@ -155,7 +174,7 @@ async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exceptio
     with capture_logs() as logs:
         outcome = await run(failing(error))
 
-    assert error_of(outcome) == "The tool failed because of a technical problem on our side."
+    assert error_of(outcome) == OUR_FAULT
     assert logs == [
         {
             "event": "tool.failed",
@@ -165,30 +184,6 @@ async def test_any_other_error_is_logged_and_kept_from_the_model(error: Exceptio
             "tool_call_id": "call00001",
         }
     ]
-
-
-async def test_a_result_that_cannot_be_written_is_our_fault() -> None:
-    assert error_of(await run(answering(object()))).startswith("The tool failed")
-
-
-async def test_half_a_character_does_not_spoil_an_error() -> None:
-    made = failing(ToolError("No A\ud83d."))
-
-    assert await run(made) == ToolOutcome('{"error": "No A."}', is_error=True)
-
-
-@pytest.mark.parametrize("side_effect", SideEffect)
-async def test_a_slow_tool_is_stopped(side_effect: SideEffect) -> None:
-    error = error_of(await run(waiting(side_effect, 0.01)))
-
-    doubt = DOUBT if side_effect is not SideEffect.NONE else ""
-    assert error == f"WaitFunction took longer than 0.01 seconds and was stopped.{doubt}"
-
-
-async def test_a_tool_with_side_effects_that_failed_may_have_had_them() -> None:
-    error = error_of(await run(failing(ValueError(), SideEffect.IDEMPOTENT)))
-
-    assert error == f"The tool failed because of a technical problem on our side.{DOUBT}"
 
 
 async def test_cancellation_passes_through() -> None:
@@ -201,7 +196,7 @@ async def test_cancellation_passes_through() -> None:
         await running
 
 
-def test_a_withheld_number_is_nobody() -> None:
+def test_a_caller_with_a_withheld_number_is_not_known() -> None:
     store = MemoryStore()
 
     withheld = call_of(store, caller="", call_id="CA1")

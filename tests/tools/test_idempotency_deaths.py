@@ -1,4 +1,4 @@
-"""Property: whatever fails, an effect happens at most once and every answer is true.
+"""Property: at any failure, an effect happens at most once and every answer is true.
 
 First every moment of one process and of two, one after the other; then up to three processes at
 once, with the moments, the delays and the clocks chosen by Hypothesis.

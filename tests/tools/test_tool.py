@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -80,39 +80,37 @@ def test_a_name_that_some_family_refuses_is_refused(name: str) -> None:
         tool(name)
 
 
-def test_a_function_that_blocks_is_refused() -> None:
-    def blocking(call: CallContext) -> None:
-        """Block."""
-
-    with pytest.raises(TypeError, match="async function"):
-        tool("BlockingFunction")(blocking)  # type: ignore[arg-type] # the point of the test
+def _blocking(call: CallContext) -> None:
+    """Block."""
 
 
-def test_a_tool_without_docstring_is_refused() -> None:
-    async def silent(call: CallContext) -> None: ...
-
-    with pytest.raises(TypeError, match="docstring"):
-        tool("SilentFunction")(silent)
+async def _silent(call: CallContext) -> None: ...
 
 
-def test_a_tool_that_is_not_given_its_call_is_refused() -> None:
-    async def lost(caller: str) -> None:
-        """Be lost."""
-
-    with pytest.raises(TypeError, match="CallContext"):
-        tool("LostFunction")(lost)
+async def _lost(caller: str) -> None:
+    """Be lost."""
 
 
-def test_an_undescribed_parameter_is_refused() -> None:
-    async def vague(call: CallContext, what: str) -> None:
-        """Be vague."""
+async def _vague(call: CallContext, what: str) -> None:
+    """Be vague."""
 
-    async def deep(
-        call: CallContext, what: Annotated[list[Nameless], Meta(description="Things.")]
-    ) -> None:
-        """Be vague further down."""
 
-    with pytest.raises(TypeError, match="parameter what"):
-        tool("VagueFunction")(vague)
-    with pytest.raises(TypeError, match="parameter name"):
-        tool("DeepFunction")(deep)
+async def _deep(
+    call: CallContext, what: Annotated[list[Nameless], Meta(description="Things.")]
+) -> None:
+    """Be vague further down."""
+
+
+@pytest.mark.parametrize(
+    ("function", "fault"),
+    [
+        (_blocking, "async function"),
+        (_silent, "docstring"),
+        (_lost, "CallContext"),
+        (_vague, "parameter what"),
+        (_deep, "parameter name"),
+    ],
+)
+def test_a_function_that_cannot_be_a_tool_is_refused(function: Any, fault: str) -> None:
+    with pytest.raises(TypeError, match=fault):
+        tool("SomeFunction")(function)

@@ -1,4 +1,4 @@
-"""What each call of the torture test consists of, so that a reader can tell what must be there.
+"""What each call of the torture test consists of, and what the table must therefore hold.
 
 A call is so many turns of four facts: the caller asks, the agent answers piece by piece, an order
 is placed by the real tool, the agent confirms. Everything is made of the number of the call and of
@@ -19,17 +19,15 @@ STARTED_MS = 1_900_000_000_000
 
 
 def call_sid(call: int) -> str:
-    """Of one call."""
     return f"CA{call:032d}"
 
 
 def caller(call: int) -> str:
-    """Who calls; each call has a caller of its own."""
+    """The number of a caller; each call has its own."""
     return f"+1555{call:07d}"
 
 
 def pieces(call: int, position: int) -> list[str]:
-    """What the agent says, as it grows."""
     words = f"Call {call}: this is what I have to say at {position}, in a few pieces.".split()
     return [" ".join(words[:count]) for count in range(4, len(words) + 1, 4)]
 

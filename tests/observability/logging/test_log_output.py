@@ -152,6 +152,6 @@ def test_lost_lines_are_a_metric(
     monkeypatch.setattr(sys, "stderr", writer)
     configure_logging("info", "json")
 
-    structlog.get_logger("test").info("nobody.reads")
+    structlog.get_logger("test").info("line.lost")
 
     assert Telemetry().value("agent_log_lines_lost_total") == 1.0

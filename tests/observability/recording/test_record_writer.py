@@ -14,7 +14,7 @@ from agent.errors import StoreError
 from agent.observability.recording.record_reader import read_record
 from agent.observability.recording.record_writer import CallRecorder, RecordWriter, open_records
 from agent.ports import Count, Item, uncounted
-from tests.fakes import Clock, Counted, MemoryStore, moment
+from tests.fakes import Counted, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
 from tests.virtual_time import run_virtually
 
@@ -76,10 +76,7 @@ def test_events_are_written_in_their_order_with_their_times() -> None:
 
     first, last = run_virtually(main())
 
-    assert store.attempts == [
-        (5.0, "record::000000::000000"),
-        (6.0, "record::000000::000001"),
-    ]
+    assert store.attempts == [(5.0, "record::000000::000000"), (6.0, "record::000000::000001")]
     assert first["expireAt"] == 1_772_733_600 + 7 * 24 * 3600
     assert str(first["lines"]).split("\n")[1] == (
         '{"at":0.0,"took":0.0,"event":{"kind":"CallerSpoke","text":"words 0","is_final":true,'
@@ -109,39 +106,8 @@ def test_no_chunk_is_large() -> None:
     assert all(32_768 <= size < 34_000 for size in sizes[:-1])
 
 
-def test_lines_of_a_call_are_apart() -> None:
-    """A process that resumes a call writes under another number."""
-    store = FickleStore()
-
-    async def main() -> list[int]:
-        async with writing(store) as at:
-            for generation in (0, 2):
-                recording(at, generation=generation).ended(EndReason.ERROR_RELAY)
-        return [line.generation for line in await read_record(store, "CA1")]
-
-    assert run_virtually(main()) == [0, 2]
-    assert run_virtually(keys(store)) == ["record::000000::000000", "record::000002::000000"]
-
-
-def test_record_is_gone_after_its_days() -> None:
-    """Callers' words are not kept for ever."""
-    clock = Clock(NOW)
-    store = MemoryStore(clock)
-
-    async def main() -> list[int]:
-        async with writing(store, days=3) as at:
-            recording(at).ended(EndReason.CALLER_HANGUP)
-        found = []
-        for days in (2.99, 3.01):
-            clock.seconds = NOW + days * 24 * 3600
-            found.append(len(await read_record(store, "CA1")))
-        return found
-
-    assert run_virtually(main()) == [1, 0]
-
-
 def test_record_of_a_table_that_was_away_is_whole() -> None:
-    """The call is over meanwhile; it is told of twice in the log, without a word of it."""
+    """The call is over meanwhile; the log has two lines about it, without its words."""
     store, counted = FickleStore(), Counted()
     store.is_away = True
 
@@ -229,13 +195,3 @@ def test_no_more_than_so_much_waits() -> None:
         "write_queue.filled",
         "write_queue.items_lost",
     ]
-
-
-def test_without_days_nothing_is_recorded() -> None:
-    """It is off unless it is asked for."""
-
-    async def main() -> RecordWriter | None:
-        async with open_records(MemoryStore(), lambda: NOW, 0) as opened:
-            return opened
-
-    assert run_virtually(main()) is None

@@ -17,8 +17,7 @@ from agent.ports import Item
 from agent.settings import Settings
 from tests.fakes import MemoryStore
 from tests.http.test_resume import new_line
-from tests.servers import Server, serving, settings_for, staged
-from tests.system.test_call import offline, seeded
+from tests.servers import Server, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
@@ -210,38 +209,27 @@ async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording:
     assert kept["caller"] == ADA
 
 
-async def test_record_that_cannot_be_used_is_no_difference(
-    recording: Server, settings: Settings
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("broken", "{}: the record cannot be used: record: a line is not JSON"),
+        ('{"end":"error_relay"}', "line 0: nothing of it is recorded"),
+    ],
+    ids=["cannot be used", "lost"],
+)
+async def test_record_that_is_not_whole_is_named_by_a_replay(
+    recording: Server, settings: Settings, lines: str, told: str
 ) -> None:
-    """The exit status differs from that of a changed decision."""
-    async with recording.twilio.call(From=ADA) as call:
-        await call.say("are you open")
-    call_sid = call.relay.fields["CallSid"]
-    await recording.items(call_sid)
-    await recording.store.put({"pk": call_sid, "sk": "record::000000::000000", "lines": "broken"})
-
-    result = await replayed(settings, recording.calls.resources, call_sid)
-
-    told = f"{call_sid}: the record cannot be used: record: a line is not JSON"
-    assert (result.text, result.status) == (told, NO_RECORD)
-
-
-async def test_line_that_was_lost_is_named_by_a_replay(
-    recording: Server, settings: Settings
-) -> None:
-    """The rest leads to the same actions."""
+    """The exit status of one that cannot be used differs from that of a changed decision."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
-    without: Item = {
-        "pk": call_sid,
-        "sk": "record::000000::000000",
-        "lines": '{"end":"error_relay"}',
-    }
-    await recording.store.put(without)
+    chunk: Item = {"pk": call_sid, "sk": "record::000000::000000", "lines": lines}
+    await recording.store.put(chunk)
 
     result = await replayed(settings, recording.calls.resources, call_sid)
 
-    assert result.text.splitlines()[0] == "line 0: nothing of it is recorded"
+    assert result.text.splitlines()[0] == told.format(call_sid)
+    assert (result.status == NO_RECORD) is (lines == "broken")
 
 
-async def test_call_nobody_knows_is_not_shown() -> None:
+async def test_unknown_call_is_not_shown() -> None:
     assert await shown(MemoryStore(), "CA1") is None

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from agent.call import events as ev
 from agent.call.actions import Action, ToolOutcome
 from agent.call.config import CallConfig, Limits, Phrases
@@ -14,6 +16,7 @@ from agent.call.events import Event, ReplyFault
 from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
+from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_reader import RecordedConnection, read_chunks, read_record
 from agent.observability.recording.replay import ReplayOutcome, Today, changes, replay, report
 from tests.fakes import MemoryStore
@@ -52,9 +55,9 @@ def line_of(*tapes: Tape) -> list[RecordedConnection]:
     return run_virtually(taped(tapes))
 
 
-def played(brief: CallConfig, asks: str = ASKS) -> ReplayOutcome:
+def played(brief: CallConfig) -> ReplayOutcome:
     """The call of above with this brief of today."""
-    return replay(line_of(tape(ORDERED)), Today(brief, STAMP, asks))
+    return replay(line_of(tape(ORDERED)), Today(brief, STAMP, ASKS))
 
 
 def test_same_call_is_one_line() -> None:
@@ -86,19 +89,6 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
     ]
 
 
-def test_changed_limit_is_shown_where_it_counts() -> None:
-    outcome = played(replace(BRIEF, limits=Limits(reply_filler_after_ms=2_000)))
-
-    assert report(outcome)[:2] == [
-        "different at event 1 (00:00.1)",
-        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
-    ]
-    assert report(outcome)[-2:] == [
-        '  - StartTimer {"timer":"filler","serial":4,"after_ms":3000}',
-        '  + StartTimer {"timer":"filler","serial":4,"after_ms":2000}',
-    ]
-
-
 def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
     """The model gets an error instead."""
     outcome = played(replace(BRIEF, tools={}))
@@ -107,26 +97,24 @@ def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
     assert any(line.startswith("  - RunTool") for line in report(outcome))
 
 
-def test_changed_prompt_is_shown_at_the_first_request() -> None:
+@pytest.mark.parametrize(
+    ("stamp", "asks", "change"),
+    [
+        (STAMP, "a1", "prompt, tools or settings of the request: a0 -> a1"),
+        (replace(STAMP, model="openai:x"), ASKS, "model: scripted: -> openai:x"),
+    ],
+    ids=["prompt", "model"],
+)
+def test_changed_prompt_or_model_is_shown_at_the_first_request(
+    stamp: VersionStamp, asks: str, change: str
+) -> None:
     """The recorded answers lead to the same actions."""
-    outcome = played(BRIEF, "a1")
+    outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, stamp, asks))
 
     assert report(outcome) == [
         "the model is asked otherwise from event 1 (00:00.1) on",
         '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
-        "  prompt, tools or settings of the request: a0 -> a1",
-        "with its recorded answers 7 events lead to the same",
-    ]
-    assert not outcome.is_same
-
-
-def test_changed_model_is_shown_at_the_first_request() -> None:
-    outcome = replay(line_of(tape(ORDERED)), Today(BRIEF, replace(STAMP, model="openai:x"), ASKS))
-
-    assert report(outcome) == [
-        "the model is asked otherwise from event 1 (00:00.1) on",
-        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
-        "  model: scripted: -> openai:x",
+        f"  {change}",
         "with its recorded answers 7 events lead to the same",
     ]
     assert not outcome.is_same

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -69,24 +70,31 @@ SESSION: Item = {
 }
 
 
-async def kept() -> MemoryStore:
+async def kept(store: MemoryStore) -> None:
     """A call with a second line from its eighth fact on; an earlier one was completed there."""
-    store = MemoryStore()
     await store.put(SESSION)
     await store.put({"pk": "CA1", "sk": "resume::000001", "cause": "lost"})
     for position, fact in enumerate(FACTS):
         sequence = position + GENERATION * (position >= 7 or position == 3)
         await store.put(fact_item("CA1", STARTED, position, fact, sequence, 1))
-    return store
+
+
+def transcript_of(*fill: Callable[[MemoryStore], Awaitable[None]]) -> CallTranscript:
+    """The transcript of a call after the table was filled so."""
+
+    async def main() -> CallTranscript | None:
+        store = MemoryStore()
+        for one in fill:
+            await one(store)
+        return await read_transcript(store, "CA1")
+
+    call = run_virtually(main())
+    assert call is not None
+    return call
 
 
 def test_call_is_told_in_the_order_of_its_facts() -> None:
-    async def main() -> str:
-        call = await read_transcript(await kept(), "CA1")
-        assert call is not None
-        return transcript_text(call)
-
-    assert run_virtually(main()).splitlines() == [
+    assert transcript_text(transcript_of(kept)).splitlines() == [
         "CA1",
         "pizza, with +15550100001, 2026-03-05 18:00:00 UTC",
         "no events are recorded, or not yet (RECORD_CALLS): no times",
@@ -131,14 +139,7 @@ async def ordered(store: MemoryStore) -> None:
 
 
 def test_recorded_call_is_told_with_its_times() -> None:
-    async def main() -> str:
-        store = MemoryStore()
-        await ordered(store)
-        call = await read_transcript(store, "CA1")
-        assert call is not None
-        return transcript_text(call)
-
-    assert run_virtually(main()).splitlines() == [
+    assert transcript_text(transcript_of(ordered)).splitlines() == [
         "CA1",
         "pizza, with +15550100001",
         "line 0: version 3, scripted:, 9 events, end caller_hangup",
@@ -157,14 +158,7 @@ def test_recorded_call_is_told_with_its_times() -> None:
 
 
 def test_machines_are_told_the_same() -> None:
-    async def main() -> Any:
-        store = MemoryStore()
-        await ordered(store)
-        call = await read_transcript(store, "CA1")
-        assert call is not None
-        return json.loads(transcript_json(call))
-
-    told = run_virtually(main())
+    told: Any = json.loads(transcript_json(transcript_of(ordered)))
 
     assert told["facts"][1] == {
         "at_ms": 2000.0,
@@ -186,14 +180,10 @@ def test_machines_are_told_the_same() -> None:
 def test_record_that_cannot_be_read_does_not_hide_the_call() -> None:
     """Another version wrote it; the facts are there."""
 
-    async def main() -> str:
-        store = await kept()
+    async def spoil(store: MemoryStore) -> None:
         await store.put({"pk": "CA1", "sk": "record::000000::000000", "lines": '{"begin":1}'})
-        call = await read_transcript(store, "CA1")
-        assert call is not None
-        return transcript_text(call)
 
-    lines = run_virtually(main()).splitlines()
+    lines = transcript_text(transcript_of(kept, spoil)).splitlines()
 
     assert lines[2] == "the record cannot be used: record: the beginning cannot be read"
     assert "         greeting Hello." in lines
@@ -219,15 +209,10 @@ def test_no_minute_has_sixty_seconds(ms: float, told: str) -> None:
 
 @pytest.mark.parametrize("columns", [72, 80, 99])
 def test_call_fits_a_narrow_terminal(columns: int) -> None:
-    async def main() -> tuple[list[str], list[str]]:
-        store = await kept()
-        await ordered(store)
-        call = await read_transcript(store, "CA1")
-        assert call is not None
-        call = replace(call, use_case="u" * 70, fault="the record is torn " * 9)
-        return transcript_text(call, columns).splitlines(), transcript_text(call).splitlines()
+    call = transcript_of(kept, ordered)
+    call = replace(call, use_case="u" * 70, fault="the record is torn " * 9)
 
-    narrow, wide = run_virtually(main())
+    narrow, wide = transcript_text(call, columns).splitlines(), transcript_text(call).splitlines()
 
     assert max(map(len, narrow)) <= columns
     assert [len(line) for line in narrow if line.startswith("---")] == [columns]

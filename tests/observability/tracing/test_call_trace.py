@@ -224,9 +224,7 @@ def test_words_held_before_an_answer_belong_to_its_turn() -> None:
 def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
     """The caller interrupts before the model was asked."""
     spans = spans_of(
-        (5.0, SPOKE, [StartReply(1, ())]),
-        (5.2, CallerInterrupted(""), [CancelReply(1)]),
-        lag=0.5,
+        (5.0, SPOKE, [StartReply(1, ())]), (5.2, CallerInterrupted(""), [CancelReply(1)]), lag=0.5
     )
 
     assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]

@@ -159,17 +159,13 @@ async def test_failure_is_told_by_its_class_alone() -> None:
         await stage.store.get(NUMBER, "away")
 
     call, failed = stage.spans
-    assert attributes(failed) == {
-        **SQLITE,
-        "db.operation.name": "get",
-        "error.type": "StoreError",
-    }
+    assert attributes(failed) == {**SQLITE, "db.operation.name": "get", "error.type": "StoreError"}
     assert failed.status.status_code is StatusCode.ERROR
     assert call.status.status_code is StatusCode.UNSET
     assert "1555" not in failed.to_json()
 
 
-async def test_operation_nobody_waits_for_any_more_is_cancelled_and_no_failure() -> None:
+async def test_operation_that_is_given_up_is_cancelled_and_no_failure() -> None:
     stage = Stage()
     with stage.line():
         waiting = asyncio.create_task(stage.store.get(NUMBER, "never"), name="never")

@@ -11,57 +11,34 @@ from agent.tools import language_of
 from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of, refused, run
 
+DETAILS = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
+SLOTS = {
+    "order": "two pizzas", "time": "4:30 PM", "note 3": "wants a person", "note 4": "name",
+    "note 6": "Ada",
+}  # fmt: skip
 
-async def test_a_handoff_carries_reason_and_summary() -> None:
-    outcome = await run(
-        call_of(MemoryStore()),
-        "LiveAgentHandoffFunction",
-        reason="legal",
-        context=" Asked about a contract. ",
-    )
 
-    assert outcome.effect == Handoff("legal", "Asked about a contract.")
+@pytest.mark.parametrize(
+    ("arguments", "handoff"),
+    [
+        ({"reason": "legal", "context": " Asked about a contract. "},
+         Handoff("legal", "Asked about a contract.")),
+        ({"reason": "r" * 900, "context": "c" * 9_000}, Handoff("r" * 200, "c" * 1_500)),
+        ({"reason": " "}, Handoff("user-requested")),
+        ({"reason": "legal", "details": DETAILS}, Handoff("legal", slots=SLOTS)),
+        ({"reason": "legal", "details": [f"n{n}: {n}" for n in range(50)]},
+         Handoff("legal", slots={f"n{n}": str(n) for n in range(10)})),
+        ({"reason": "legal", "details": ["a: 1", "a: 2"]}, Handoff("legal", slots={"a": "2"})),
+    ],
+    ids=["summary", "long", "blank reason", "details", "ten details at most", "same detail twice"],
+)  # fmt: skip
+async def test_a_handoff_carries_reason_summary_and_details(
+    arguments: dict[str, object], handoff: Handoff
+) -> None:
+    outcome = await run(call_of(MemoryStore()), "LiveAgentHandoffFunction", **arguments)
+
+    assert outcome.effect == handoff
     assert not outcome.is_error
-
-
-async def test_a_handoff_is_never_refused_for_its_length() -> None:
-    call = call_of(MemoryStore())
-
-    long = await run(call, "LiveAgentHandoffFunction", reason="r" * 900, context="c" * 9_000)
-    blank = await run(call, "LiveAgentHandoffFunction", reason=" ")
-
-    assert long.effect == Handoff("r" * 200, "c" * 1_500)
-    assert blank.effect == Handoff("user-requested")
-
-
-async def test_a_handoff_carries_what_was_found_out() -> None:
-    details = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
-
-    outcome = await run(
-        call_of(MemoryStore()), "LiveAgentHandoffFunction", reason="legal", details=details
-    )
-
-    assert outcome.effect == Handoff(
-        "legal",
-        slots={
-            "order": "two pizzas",
-            "time": "4:30 PM",
-            "note 3": "wants a person",
-            "note 4": "name",
-            "note 6": "Ada",
-        },
-    )
-
-
-async def test_a_handoff_carries_ten_details_at_most() -> None:
-    details = [f"n{number}: {number}" for number in range(50)]
-    call = call_of(MemoryStore())
-
-    many = await run(call, "LiveAgentHandoffFunction", reason="legal", details=details)
-    twice = await run(call, "LiveAgentHandoffFunction", reason="legal", details=["a: 1", "a: 2"])
-
-    assert many.effect == Handoff("legal", slots={f"n{n}": str(n) for n in range(10)})
-    assert twice.effect == Handoff("legal", slots={"a": "2"})
 
 
 async def test_the_agent_can_hang_up() -> None:

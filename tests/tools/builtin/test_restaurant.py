@@ -12,7 +12,7 @@ import pytest
 from agent.ports import Item, Store
 from agent.tools import CallContext
 from tests.fakes import MemoryStore
-from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, MortalStore
+from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, mortal_store
 from tests.tools.worlds import (
     ADA,
     AFTERNOON,
@@ -93,18 +93,18 @@ async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
     }
 
 
-async def test_a_delivery_keeps_its_address() -> None:
+async def test_each_address_is_an_order_of_its_own_and_is_kept() -> None:
     store = await seeded()
     address = " 7 Elm Road,\n Port Maple "
 
-    for kind in ("delivery", "pickup"):
-        await place(LARGE_LIGHTHOUSE, store=store, order_type=kind, delivery_address=address)
+    for kind, where in (("delivery", address), ("delivery", "8 Elm Road"), ("pickup", address)):
+        await place(LARGE_LIGHTHOUSE, store=store, order_type=kind, delivery_address=where)
 
     kept: list[Any] = [item["order"] for item in await orders(store)]
-    assert {order["order_type"]: order.get("delivery_address") for order in kept} == {
-        "delivery": "7 Elm Road, Port Maple",
-        "pickup": None,
-    }
+    told = sorted((order["order_type"], order.get("delivery_address")) for order in kept)
+    assert told == [
+        ("delivery", "7 Elm Road, Port Maple"), ("delivery", "8 Elm Road"), ("pickup", None),
+    ]  # fmt: skip
 
 
 async def test_a_delivery_without_address_is_refused() -> None:
@@ -205,24 +205,13 @@ async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
          "How many of '2 Garlic Knots'? Write it once, in quantity, 1 to 50."),
         ({"line_item": "900 Garlic Knots"},
          "How many of '900 Garlic Knots'? Write it once, in quantity, 1 to 50."),
+        ({"line_item": "Cheese", "size": "small", "topping": "bacon"},
+         "The arguments of PlaceOrderFunction do not fit: Object contains unknown field `topping` "
+         "- at `$.current_order[0]`"),
     ],
 )  # fmt: skip
 async def test_what_is_not_on_the_menu_is_refused(line: Line, error: str) -> None:
     assert await refuse(line) == error
-
-
-async def test_a_topping_after_a_denial_is_paid_for() -> None:
-    remark = await place(
-        {"line_item": "Cheese", "size": "large", "additional_details": "no onion but bacon"}
-    )
-    name = await place({"line_item": "large Cheese with no onion but bacon and sausage"})
-
-    assert (remark["order_total"], name["order_total"]) == ("22.00", "25.00")
-    assert name["order_items"][0] == {
-        "line_item": "Large Cheese with bacon and sausage",
-        "additional_details": "no onion",
-        "line_amount": 25.0,
-    }
 
 
 @pytest.mark.parametrize(
@@ -257,25 +246,19 @@ LINKS = ["see https://evil.example", "evil.com", "evil dot com", "evil[.]com", "
 
 
 @pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("field", ["additional_details", "additonal_details", "line_item"])
-async def test_no_link_is_stored_with_an_order(field: str, link: str) -> None:
-    error = await refuse({"line_item": "Cheese", "size": "small", field: link})
+async def test_no_link_is_stored_with_an_order(link: str) -> None:
+    """In a line, with a menu and without one, or as an address."""
+    cheese: Line = {"line_item": "Cheese", "size": "small"}
+    soup: Line = {"line_item": "soup", "line_amount": 5}
+    fields = ("additional_details", "additonal_details", "line_item")
+    errors = [await refuse({**cheese, field: link}) for field in fields]
+    changes: list[Line] = [{"line_item": link}, {"toppings": [link]}]
+    errors += [await refuse({**soup, **change}, store=MemoryStore()) for change in changes]
 
-    assert "must have no link" in error
+    address = await refuse(LARGE_LIGHTHOUSE, order_type="delivery", delivery_address=link)
 
-
-@pytest.mark.parametrize("link", LINKS)
-async def test_no_link_is_stored_where_there_is_no_menu(link: str) -> None:
-    for line in ({"line_item": link}, {"line_item": "soup", "toppings": [link]}):
-        error = await refuse({**line, "line_amount": 5}, store=MemoryStore())
-        assert "must have no link" in error
-
-
-@pytest.mark.parametrize("link", LINKS)
-async def test_no_link_is_an_address(link: str) -> None:
-    error = await refuse(LARGE_LIGHTHOUSE, order_type="delivery", delivery_address=link)
-
-    assert error.startswith("An address must have no link")
+    assert ["must have no link" in error for error in errors] == [True] * 5
+    assert address.startswith("An address must have no link")
 
 
 @pytest.mark.parametrize(
@@ -299,37 +282,24 @@ async def test_an_order_has_a_largest_size(limits: Line, lines: list[Line]) -> N
     assert await orders(store) == []
 
 
-async def test_an_order_at_its_largest_size_is_taken() -> None:
+async def test_the_largest_order_is_taken_and_without_a_menu_a_larger_one_is_not() -> None:
+    calzones: list[Line] = [{"line_item": f"Calzone {n}", "line_amount": 900} for n in range(2)]
+
     answer = await place({"line_item": "Cheese", "size": "large", "quantity": 50})
+    error = await refuse(*calzones, store=MemoryStore())
 
     assert answer["order_total"] == "950.00"
-
-
-async def test_without_a_menu_a_total_has_a_limit() -> None:
-    lines: list[Line] = [{"line_item": f"Calzone {n}", "line_amount": 900} for n in range(2)]
-
-    error = await refuse(*lines, store=MemoryStore())
-
     assert error.startswith("Nothing was ordered")
 
 
-async def test_a_property_a_line_does_not_have_is_refused() -> None:
-    error = await refuse({"line_item": "Cheese", "size": "small", "topping": "bacon"})
-
-    assert error.endswith("unknown field `topping` - at `$.current_order[0]`")
-
-
-async def test_an_order_of_nothing_is_refused() -> None:
-    assert "current_order" in await refuse()
-
-
-async def test_the_same_order_in_other_words_is_stored_once() -> None:
+async def test_the_same_order_in_other_words_or_another_sequence_is_stored_once() -> None:
     store = await seeded()
+    soup: Line = {"line_item": "Tomato Soup"}
+    reworded: Line = {"line_item": "large lighthouse pizza with spinach and bacon"}
 
-    first = await place(LARGE_LIGHTHOUSE, store=store)
+    first = await place(LARGE_LIGHTHOUSE, soup, store=store)
     later = call_of(store, at=AFTERNOON + 90)
-    reworded: Line = {"line_item": "large lighthouse pizza with bacon and spinach"}
-    again = await place(reworded, call=later, order_total=29)
+    again = await place(soup, reworded, call=later, order_total=37.5)
 
     assert again == first
     assert len(await orders(store)) == 1
@@ -347,7 +317,7 @@ async def test_an_order_is_stored_once_whenever_its_process_dies(touch: int, fat
     late = call_of(store, at=AFTERNOON + 90)
 
     with pytest.raises(DiedError):
-        await place(LARGE_LIGHTHOUSE, call=call_of(MortalStore(store, dying)))
+        await place(LARGE_LIGHTHOUSE, call=call_of(mortal_store(store, dying)))
     answers = [await place(LARGE_LIGHTHOUSE, call=late) for _ in range(2)]
 
     assert dying.touches == touch + 1
@@ -374,17 +344,6 @@ async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
     assert len(await orders(store)) == 2
 
 
-async def test_the_sequence_of_lines_and_toppings_does_not_matter() -> None:
-    store = await seeded()
-    soup: Line = {"line_item": "Tomato Soup"}
-
-    first = await place(LARGE_LIGHTHOUSE, soup, store=store)
-    again = await place(soup, {**LARGE_LIGHTHOUSE, "toppings": ["spinach", "bacon"]}, store=store)
-
-    assert again == first
-    assert len(await orders(store)) == 1
-
-
 @pytest.mark.parametrize(
     "other",
     [
@@ -396,22 +355,13 @@ async def test_the_sequence_of_lines_and_toppings_does_not_matter() -> None:
         {**LARGE_LIGHTHOUSE, "line_item": "Garden"},
     ],
 )
-async def test_whatever_is_wanted_otherwise_is_another_order(other: Line) -> None:
+async def test_an_order_that_differs_in_one_value_is_another_order(other: Line) -> None:
     store = await seeded()
 
     await place(LARGE_LIGHTHOUSE, store=store)
     await place(other, store=store)
 
     assert len(await orders(store)) == 2
-
-
-async def test_another_address_is_another_order() -> None:
-    store = await seeded()
-
-    for kind, address in (("delivery", "7 Elm"), ("delivery", "8 Elm"), ("pickup", "")):
-        await place(LARGE_LIGHTHOUSE, store=store, order_type=kind, delivery_address=address)
-
-    assert len(await orders(store)) == 3
 
 
 async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
@@ -446,13 +396,8 @@ async def test_a_caller_without_number_can_order() -> None:
 
 
 async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
-    """A table of the predecessor has no menu, its prices stand in the prompt (A12).
-
-    An earlier version refused every order there, so that such a restaurant was served and could
-    sell nothing. The amounts of the lines are the model's; the total is computed here.
-    """
+    """The prices stand in the prompt: amounts of lines are the model's, the total is computed."""
     store = MemoryStore()
-
     salad: Line = {
         "line_item": "green salad", "additional_details": "no onions", "line_amount": 9.1,
     }  # fmt: skip
@@ -479,18 +424,6 @@ async def test_without_a_menu_an_order_is_taken_as_it_is_said() -> None:
     assert item["order"] == {**order, "delivery_address": "7 Elm Road"}
 
 
-async def test_without_a_menu_a_wrong_total_is_corrected_and_told() -> None:
-    dip: Line = {"line_item": "dip", "line_amount": 0.1}
-    bread: Line = {"line_item": "bread", "line_amount": 0.2}
-
-    answer = await place(dip, bread, store=MemoryStore(), order_total=3)
-
-    assert answer["message"] == (
-        "The order is placed. The total is 0.30 dollars. "
-        "The total of 3 was wrong: tell the caller the right one."
-    )
-
-
 @pytest.mark.parametrize(
     ("line", "title"),
     [
@@ -511,22 +444,20 @@ async def test_without_a_menu_the_amount_is_that_of_the_whole_line(line: Line, t
 
 
 @pytest.mark.parametrize("amount", [None, 0, -12, 0.004, 1000.01, 1e300])
-async def test_without_a_menu_every_line_needs_a_plausible_amount(amount: float | None) -> None:
+async def test_without_a_menu_every_line_needs_a_name_and_a_plausible_amount(
+    amount: float | None,
+) -> None:
     store = MemoryStore()
 
     error = await refuse({"line_item": "Calzone", "line_amount": amount}, store=store)
+    nameless = await refuse({"line_item": " ", "line_amount": 5}, store=store)
 
     assert error == ("'Calzone' needs its line_amount in dollars, more than 0 and at most 1000.")
+    assert nameless == "A line has no name. Ask the caller what it is."
     assert await orders(store) == []
 
 
-async def test_without_a_menu_a_line_needs_a_name() -> None:
-    error = await refuse({"line_item": " ", "line_amount": 5}, store=MemoryStore())
-
-    assert error == "A line has no name. Ask the caller what it is."
-
-
-async def test_without_a_menu_an_order_is_stored_once_whatever_the_amounts() -> None:
+async def test_without_a_menu_an_order_is_stored_once_with_any_amounts() -> None:
     store = MemoryStore()
     line: Line = {"line_item": "Small Lanternfish", "line_amount": 12}
 
@@ -586,6 +517,7 @@ async def test_a_time_of_the_other_kind_is_refused() -> None:
 
 async def test_past_orders_are_told_newest_first() -> None:
     store = await seeded()
+    none = await told(call_of(store), "CheckPastOrdersFunction")
     for number, day in enumerate((1, 4, 2, 3)):
         at = datetime(2026, 3, day, 12, tzinfo=ZONE).timestamp()
         order = {"order_items": [{"line_item": f"Pizza {day}"}], "order_type": "pickup"}
@@ -595,6 +527,7 @@ async def test_past_orders_are_told_newest_first() -> None:
 
     answer = await told(call_of(store), "CheckPastOrdersFunction")
 
+    assert none == {"orders": [], "message": "There are no past orders of this caller."}
     assert answer["message"] == "These are the latest orders of this caller."
     assert answer["orders"] == [
         {
@@ -619,23 +552,3 @@ async def test_past_orders_are_told_with_their_remarks() -> None:
     assert answer["orders"][0]["order_items"] == ["Small Garden (no red onion)"]
     assert len(await orders(store)) == 1
     assert again["order_items"][0]["additional_details"] == "no red onion"
-
-
-async def test_a_past_order_that_cannot_be_read_is_passed_over() -> None:
-    store = await seeded()
-    await place(LARGE_LIGHTHOUSE, store=store)
-    await store.put(
-        {"pk": ADA, "sk": "restaurantOrder::0000::1900000000", "order": {"order_items": 3}}
-    )
-
-    answer = await told(call_of(store), "CheckPastOrdersFunction")
-
-    assert [order["order_items"] for order in answer["orders"]] == [
-        ["Large Lighthouse with bacon and spinach"]
-    ]
-
-
-async def test_a_caller_without_orders_is_told_so() -> None:
-    answer = await told(call_of(await seeded()), "CheckPastOrdersFunction")
-
-    assert answer == {"orders": [], "message": "There are no past orders of this caller."}

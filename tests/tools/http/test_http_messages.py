@@ -54,25 +54,14 @@ def test_value_changes_neither_host_nor_path_nor_query(a: str, b: str) -> None:
         "https", "api.example.com", 443, None,
     )  # fmt: skip
     assert [unquote(each) for each in url.raw_path.split("/")] == ["", "v1", a, f"x-{b}", "end"]
+    segments = unquote(url.raw_path).split("/")
+    assert len(segments) == 5 and "" not in segments[1:]
+    assert not {".", ".."} & {each.strip() for each in segments}
     assert parse_qsl(url.raw_query_string, keep_blank_values=True) == [
         ("p", a),
         ("q", f"is {b}"),
         ("r", "1"),
     ]
-
-
-@given(values, values)
-def test_path_never_leads_elsewhere(a: str, b: str) -> None:
-    url = sent(a, b)
-
-    if url is None:
-        return
-    decoded = unquote(url.raw_path)
-    segments = decoded.split("/")
-    assert len(segments) == 5
-    assert "" not in segments[1:]
-    assert not {".", ".."} & {each.strip() for each in segments}
-    assert "\\" not in decoded
 
 
 @given(values, values)
@@ -86,15 +75,12 @@ def test_body_says_exactly_the_values(a: str, b: str) -> None:
     assert json.loads(body) == {"a": a, "in": [f"<{b}>"]}
 
 
-@pytest.mark.parametrize("value", ["..", ".", "", " ", "a/b", "a\\b", "\r\n", "\x00", "../x"])
+@pytest.mark.parametrize(
+    "value", ["..", ".", "", " ", "a/b", "a\\b", "\r\n", "\x00", "../x", "\ud83c"]
+)
 def test_value_that_would_change_a_path_is_refused(value: str) -> None:
     with pytest.raises(ToolError, match="cannot be"):
         fill.fill_target(TOOL.url, {"a": value, "b": "x"})
-
-
-def test_value_that_is_half_a_character_is_refused() -> None:
-    with pytest.raises(ToolError, match="cannot be"):
-        fill.fill_target(TOOL.url, {"a": "\ud83c", "b": "x"})
 
 
 def test_literal_and_value_together_are_no_parent() -> None:

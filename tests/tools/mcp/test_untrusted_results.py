@@ -63,50 +63,43 @@ async def book(toolbox: CallToolExecutor, **arguments: object) -> ToolOutcome:
     return await toolbox.run(ToolCall("call00001", "shop__book", json.dumps(arguments)))
 
 
+NO_SUCH_SESSION = refused(400, json.dumps(NO_SESSION), "application/json")
+
+
 @pytest.mark.parametrize(
-    "refusal",
+    ("answer", "proves_that_nothing_was_done"),
     [
-        refused(400),
-        refused(401),
-        refused(403, "<html>no</html>", "text/html"),
-        refused(429, '{"error": "slow down"}', "application/json"),
-        refused(503, "busy"),
-        refused(400, json.dumps(NO_SESSION), "application/json"),
-        refused(409, "[", "application/json"),
-        refused(422, "data: {}\n\n", "text/event-stream"),
+        (refused(400), True),
+        (refused(401), True),
+        (refused(403, "<html>no</html>", "text/html"), True),
+        (refused(429, '{"error": "slow down"}', "application/json"), True),
+        (refused(503, "busy"), True),
+        (NO_SUCH_SESSION, True),
+        (refused(409, "[", "application/json"), True),
+        (refused(422, "data: {}\n\n", "text/event-stream"), True),
+        (refused(500), False),
+        (refused(502, "bad gateway"), False),
+        (refused(504), False),
+        (refused(408), False),
+        (lambda _: Raw(b"{"), False),
     ],
-)  # fmt: skip
-async def test_refusal_over_http_proves_that_nothing_was_done(
-    tmp_path: Path, peer: RawPeer, refusal: Any
-) -> None:
-    async with connected(tmp_path, peer) as source:
-        toolbox = calls_of(source)
-        peer.answers = refusal
-        first = await book(toolbox)
-        peer.answers = result(BOOKED)
-        second = await book(toolbox)
-
-    assert first.is_error and "nothing was done" in first.content
-    assert json.loads(second.content) == {"result": "Booked, number 7."}
-    assert len(peer.calls) == 2
-
-
-@pytest.mark.parametrize(
-    "doubt",
-    [refused(500), refused(502, "bad gateway"), refused(504), refused(408), lambda _: Raw(b"{")],
 )
-async def test_answer_that_proves_nothing_locks_the_booking(
-    tmp_path: Path, peer: RawPeer, doubt: Any
+async def test_booking_is_repeated_only_if_a_refusal_proves_that_nothing_was_done(
+    tmp_path: Path, peer: RawPeer, answer: Script, proves_that_nothing_was_done: bool
 ) -> None:
     async with connected(tmp_path, peer) as source:
         toolbox = calls_of(source)
-        peer.answers = doubt
+        peer.answers = answer
         first = await book(toolbox)
         peer.answers = result(BOOKED)
         second = await book(toolbox)
 
-    assert first.is_error and second.is_error
-    assert len(peer.calls) == 1
+    assert first.is_error
+    assert second.is_error is not proves_that_nothing_was_done
+    assert len(peer.calls) == (2 if proves_that_nothing_was_done else 1)
+    if proves_that_nothing_was_done:
+        assert "nothing was done" in first.content
+        assert json.loads(second.content) == {"result": "Booked, number 7."}
 
 
 async def test_error_of_the_protocol_keeps_its_words_over_a_refusal(
@@ -212,7 +205,7 @@ async def test_malformed_tools_are_left_out_and_all_others_offered(
         ({}, "done"),
     ],
 )  # fmt: skip
-async def test_what_was_done_is_told_whatever_stands_beside_it(
+async def test_what_was_done_is_told_beside_malformed_parts(
     tmp_path: Path, peer: RawPeer, answer: object, told: object
 ) -> None:
     peer.answers = result(answer)
