@@ -120,7 +120,7 @@ async def open_http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @contextmanager
 def translating_errors() -> Iterator[None]:
-    """Translate errors of aiohttp: `MessageRefusedError` if no byte was written."""
+    """Translate errors of aiohttp to `MessageRefusedError` (nothing sent) or `MessageError`."""
     try:
         yield
     except _NOT_CONNECTED as error:
