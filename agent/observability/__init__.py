@@ -13,7 +13,7 @@ from agent.observability.call_summary import (
     VersionStamp,
     read_prices,
 )
-from agent.observability.logging import configure_logging, drop_personal
+from agent.observability.logging import configure_logging
 from agent.observability.measured_ports import MeasuredMessenger, MeasuredStore, ObserverGuard
 from agent.observability.metrics import EmbeddedMetrics
 
@@ -30,6 +30,5 @@ __all__ = [
     "Telemetry",
     "VersionStamp",
     "configure_logging",
-    "drop_personal",
     "read_prices",
 ]

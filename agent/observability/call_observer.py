@@ -51,14 +51,7 @@ _TERMINATOR = "#"
 
 
 class CallObserver:
-    """`ports.Observer` of one call.
-
-    Args:
-        metrics: Of the process.
-        use_case: Its name.
-        model: Gives the name of the model that answers now.
-        facts: For the summary.
-    """
+    """`ports.Observer` of one call; `model` gives the name of the model that answers now."""
 
     def __init__(
         self, metrics: Metrics, use_case: str, model: Callable[[], str], facts: CallFacts
@@ -80,14 +73,14 @@ class CallObserver:
 
     @property
     def tokens(self) -> int:
-        """Of all kinds, used so far."""
         return self._summary.tokens
 
     def observe(self, moment: ObservedStep) -> None:
-        if self._tracker.is_streaming(moment.event) and _is_silent(moment):
+        if self._tracker.is_streaming(moment.event) and all(
+            isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions
+        ):
             return  # the hot path: one more delta that led to nothing
-        kind = interrupt_kind(moment)
-        if kind:
+        if kind := interrupt_kind(moment):
             self._count("agent_interrupts_total", kind=kind)
             seconds = max(0.0, self._metrics.now() - moment.received_at)
             self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
@@ -99,7 +92,6 @@ class CallObserver:
         self._summary.observe(moment, kind)
 
     def ended(self, reason: EndReason) -> None:
-        """The call is over; called once."""
         now = self._metrics.now()
         self._metrics.add_active_calls(-1)
         self._count("agent_calls_total", use_case=self._use_case, end_reason=reason)
@@ -108,8 +100,7 @@ class CallObserver:
         prices = self._facts.prices
         for model, cost in prices.each(self._summary.used):
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
-        seconds = now - self._began
-        self._summary.write(self._use_case, reason, self._turns, seconds, self._facts)
+        self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:
@@ -121,11 +112,15 @@ class CallObserver:
                 self._count("agent_summaries_total", outcome="came")
             case SummaryFailed():
                 self._count("agent_summaries_total", outcome="failed")
-            case PlaybackReported(report):
-                self._measure_silence(report, moment.received_at)
-            case TimerFired(Timer.IDLE) if any(
-                isinstance(one, Speak) for one, _ in moment.timed_actions
-            ):
+            case PlaybackReported(Playback.CALLER_OFF):
+                self._fell_silent = moment.received_at
+            case PlaybackReported(Playback.CALLER_ON):
+                self._fell_silent = None
+            case PlaybackReported(Playback.AGENT_ON) if self._fell_silent is not None:
+                seconds = moment.received_at - self._fell_silent
+                self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
+                self._fell_silent = None
+            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
                 self._count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
@@ -149,12 +144,10 @@ class CallObserver:
             case ActivityEnded(activity):
                 self._measure_activity(activity)
             case FirstSpeech(turn):
-                response = turn.response or 0.0
-                self._count(
-                    "agent_turn_time_to_first_speech_seconds", response, use_case=self._use_case
-                )
+                count, seconds = self._count, turn.response or 0.0
+                count("agent_turn_time_to_first_speech_seconds", seconds, use_case=self._use_case)
                 ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
-                self._count("agent_turn_overhead_seconds", ours)
+                count("agent_turn_overhead_seconds", ours)
             case TurnFinished(turn) if turn.cause is None:
                 self._finish_turn(turn)
             case _:
@@ -208,24 +201,12 @@ class CallObserver:
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
             self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
 
-    def _measure_silence(self, report: Playback, at: float) -> None:
-        """The silence between the caller's speech and the agent's."""
-        if report is Playback.CALLER_OFF:
-            self._fell_silent = at
-        elif report is Playback.CALLER_ON:
-            self._fell_silent = None
-        elif report is Playback.AGENT_ON and self._fell_silent is not None:
-            seconds = at - self._fell_silent
-            self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
-            self._fell_silent = None
-
 
 def _entry_reason(moment: ObservedStep) -> str:
     """What completed a DTMF entry; empty text if no entry was completed.
 
-    `terminator`, `length` or `pause`; `speech` or `key` (one that means something by itself) came
-    between; `ended`: the call, or our part of it. A complete entry is recorded as said with keys.
-    So is a key that means something by itself: its record is just the key that was pressed.
+    `speech` or `key` (one that means something by itself) came between; `ended`: the call, or our
+    part of it. A key that means something by itself is recorded like an entry of just that key.
     """
     typed = [
         action.fact.text
@@ -249,10 +230,6 @@ def _entry_reason(moment: ObservedStep) -> str:
             return "ended"
 
 
-def _is_silent(moment: ObservedStep) -> bool:
-    return all(isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions)
-
-
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
@@ -263,11 +240,5 @@ class Telemetry(Metrics):
     def call(
         self, use_case: str, model: Callable[[], str], facts: CallFacts | None = None
     ) -> CallObserver:
-        """A new call begins; its observer counts it until `ended`.
-
-        Args:
-            use_case: Its name.
-            model: Gives the name of the model that answers now.
-            facts: For the summary; none are known without them.
-        """
+        """The observer of a new call, which counts as active until `ended`."""
         return CallObserver(self, use_case, model, facts or CallFacts())

@@ -1,10 +1,6 @@
 """What one call was and what it cost: one log line at its end, `call.summarized`.
 
-It has lengths and counts, never words. The shares of the talk are measured where the relay reports
-who speaks (`agentSpeaking`, `clientSpeaking`), otherwise estimated by what was said; the line says
-which.
-
-The cost is an estimate from a file of prices:
+It has lengths and counts, never words. The cost is an estimate from a file of prices:
 
     currency = "USD"
 
@@ -23,14 +19,14 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import structlog
 
-from agent.call.actions import Action, Record, Speak
+from agent.call.actions import Record, Speak
 from agent.call.events import CallerSpoke, EndReason, Playback, PlaybackReported, TokensCounted
 from agent.call.heard_alignment import letters
 from agent.call.history import AgentSaid, SpeechSource
@@ -43,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 KINDS = ("input", "output", "cache_read", "cache_write")
 LETTERS_PER_SECOND = 15.0
-"""Of speech, for estimates."""
 _Price = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -60,7 +55,6 @@ class ModelPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_write: _Price | None = None
 
     def cost(self, usage: Usage) -> float | None:
-        """The cost of these tokens; None if it is not known."""
         cost = 0.0
         for kind, tokens in by_kind(usage).items():
             price: float | None = getattr(self, kind)
@@ -70,27 +64,19 @@ class ModelPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cost
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Prices of models by their identifiers; the currency is a code of ISO 4217."""
+
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
     models: dict[str, ModelPrices] = {}
 
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices of models by their identifiers."""
-
-    currency: str
-    """ISO 4217."""
-    models: Mapping[str, ModelPrices]
-
     def each(self, used: Mapping[str, Usage]) -> list[tuple[str, float]]:
-        """The cost of each model's tokens, without models where it is not known."""
-        found = []
-        for model, usage in used.items():
-            prices = self.models.get(model)
-            if prices is not None and (cost := prices.cost(usage)) is not None:
-                found.append((model, cost))
-        return found
+        costs = (
+            (model, self.models[model].cost(usage))
+            for model, usage in used.items()
+            if model in self.models
+        )
+        return [(model, cost) for model, cost in costs if cost is not None]
 
     def cost(self, used: Mapping[str, Usage]) -> float | None:
         """The cost of all tokens; None if that of a model is not known, or nothing was used."""
@@ -98,20 +84,15 @@ class Prices:
         return sum(cost for _, cost in known) if known and len(known) == len(used) else None
 
 
-NO_PRICES = Prices("USD", {})
+NO_PRICES = Prices("USD")
 
 
 def read_prices(path: Path) -> Prices:
-    """Read a file of prices.
-
-    Raises:
-        PricesError: It cannot be read, or is not a file of prices.
-    """
+    """Read a file of prices; raises `PricesError`."""
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), _File)
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), Prices)
     except (OSError, ValueError) as error:
         raise PricesError(f"PRICES_FILE: {path}: {error}") from error
-    return Prices(found.currency, found.models)
 
 
 def total(usages: Iterable[Usage]) -> Usage:
@@ -127,20 +108,15 @@ def by_kind(usage: Usage) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class VersionStamp:
-    """What answered a call; equal stamps ask a model the same and decide the same.
-
-    The digests tell versions apart and nothing of a caller.
-    """
+    """What answered a call; equal stamps ask a model the same and decide the same."""
 
     use_case: str = ""
     version: int = 0
     """Of the use case; 0 = the record as it stood, without a version."""
     model: str = ""
-    """Its identifier."""
     prompt: str = ""
     """Digest of the prompt before it is filled with the caller, the day and earlier orders."""
     tools: str = ""
-    """Digest of what the model is told of the tools."""
     code: str = ""
     """Digest of the rules, `agent.call`."""
 
@@ -154,7 +130,7 @@ class CallFacts:
     resume: int = 0
     """Number of the connection; 0 is the first one of the call."""
     code_version: str = ""
-    prices: Prices = field(default=NO_PRICES)
+    prices: Prices = NO_PRICES
 
 
 class CallSummary:
@@ -165,13 +141,11 @@ class CallSummary:
         self._interrupts: Counter[str] = Counter()
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Usage] = {}
-        """Tokens by the model that answered."""
         self._agent = _TalkTime()
         self._caller = _TalkTime()
 
     @property
     def tokens(self) -> int:
-        """Of all kinds, used so far."""
         return sum(by_kind(total(self.used.values())).values())
 
     def observe(self, moment: ObservedStep, kind: str) -> None:
@@ -181,24 +155,28 @@ class CallSummary:
         match moment.event:
             case CallerSpoke(text, True):
                 self._caller.letters += letters(text)
-            case PlaybackReported(report):
-                self._note_playback(report, moment.received_at)
+            case PlaybackReported(Playback.AGENT_ON | Playback.AGENT_OFF as report):
+                self._agent.note(moment.received_at, speaks=report is Playback.AGENT_ON)
+            case PlaybackReported(Playback.CALLER_ON | Playback.CALLER_OFF as report):
+                self._caller.note(moment.received_at, speaks=report is Playback.CALLER_ON)
             case TokensCounted(_, usage):
                 model = usage.model or self._model()
                 self.used[model] = total((self.used.get(model, Usage(0, 0)), usage))
             case _:
                 pass
-        for action, _ in moment.timed_actions:
-            self._note_action(action)
+        for action in moment.actions:
+            match action:
+                case Speak(_, text) | Record(_, AgentSaid(text, SpeechSource.GREETING, False)):
+                    self._agent.letters += letters(text)
+                case _:
+                    pass
 
     def add_tool(self, run: Activity) -> None:
-        """A tool run has ended."""
         self._tools.setdefault(run.tool, Counter())[run.outcome] += 1
 
     def write(
         self, use_case: str, reason: EndReason, turns: int, seconds: float, facts: CallFacts
     ) -> None:
-        """Write the line; called once, at the end."""
         used = total(self.used.values())
         read = used.input + used.cache_read + used.cache_write
         price = facts.prices.cost(self.used)
@@ -230,52 +208,30 @@ class CallSummary:
             **optional,
         )
 
-    def _note_action(self, action: Action) -> None:
-        match action:
-            case Speak(_, text) | Record(_, AgentSaid(text, SpeechSource.GREETING, False)):
-                self._agent.letters += letters(text)
-            case _:
-                pass
-
-    def _note_playback(self, report: Playback, at: float) -> None:
-        match report:
-            case Playback.AGENT_ON:
-                self._agent.on(at)
-            case Playback.AGENT_OFF:
-                self._agent.off(at)
-            case Playback.CALLER_ON:
-                self._caller.on(at)
-            case Playback.CALLER_OFF:
-                self._caller.off(at)
-            case Playback.PLAYED:
-                pass
-
     def _talk(self) -> tuple[float, float, bool]:
-        """Seconds of the agent and of the caller, and whether they are measured."""
+        """Seconds of the agent and of the caller, and whether they are measured.
+
+        They are where the relay reports who speaks (`agentSpeaking`, `clientSpeaking`).
+        """
         both = (self._agent, self._caller)
-        is_measured = any(one.is_reported for one in both) and all(
-            one.is_reported or not one.letters for one in both
-        )
-        if is_measured:
-            return self._agent.seconds, self._caller.seconds, True
-        agent, caller = (one.letters / LETTERS_PER_SECOND for one in both)
-        return agent, caller, False
+        estimated = [one.letters / LETTERS_PER_SECOND for one in both]
+        unreported = [one.letters for one in both if not one.is_reported]
+        is_measured = len(unreported) < len(both) and not any(unreported)
+        agent, caller = [one.seconds for one in both] if is_measured else estimated
+        return agent, caller, is_measured
 
 
 @dataclass(slots=True)
 class _TalkTime:
-    """How much one side has spoken."""
-
     letters: int = 0
     seconds: float = 0.0
     is_reported: bool = False
     since: float | None = None
 
-    def on(self, at: float) -> None:
-        self.is_reported = True
-        self.since = at if self.since is None else self.since
-
-    def off(self, at: float) -> None:
-        if self.since is not None:
+    def note(self, at: float, *, speaks: bool) -> None:
+        if speaks:
+            self.is_reported = True
+            self.since = at if self.since is None else self.since
+        elif self.since is not None:
             self.seconds += max(0.0, at - self.since)
             self.since = None

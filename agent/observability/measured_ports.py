@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Literal
 
 import structlog
@@ -24,14 +23,7 @@ ObserverName = Literal["metrics", "record", "trace"]
 
 
 class ObserverGuard:
-    """A context that suppresses the exceptions of one observer; may be entered repeatedly.
-
-    Args:
-        observer: Its name, a label of the metric.
-        count: Of the process.
-    """
-
-    __slots__ = ("_count", "_has_logged", "_observer")
+    """A context that suppresses the exceptions of one observer; may be entered repeatedly."""
 
     def __init__(self, observer: ObserverName, count: Count) -> None:
         self._observer = observer
@@ -41,12 +33,7 @@ class ObserverGuard:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if not isinstance(error, Exception):
             return False
         self._count("agent_observer_errors_total", observer=self._observer)
@@ -93,13 +80,7 @@ class MeasuredMessenger:
 
 
 class MeasuredStore:
-    """A `ports.Store` that measures the operations of another one.
-
-    Args:
-        store: The other one.
-        telemetry: Of the process.
-        on_operation: Called after each operation; None = nothing is.
-    """
+    """A `ports.Store` that measures the operations of another one."""
 
     def __init__(
         self, store: Store, telemetry: Metrics, on_operation: OnOperation | None = None
@@ -144,36 +125,20 @@ class MeasuredStore:
     async def close(self) -> None:
         await self._store.close()
 
-    def _measured(self, operation: str) -> _Measured:
-        return _Measured(self._telemetry, operation, self._on_operation, self._guard)
-
-
-class _Measured:
-    def __init__(
-        self,
-        telemetry: Metrics,
-        operation: str,
-        on_operation: OnOperation | None,
-        guard: ObserverGuard,
-    ) -> None:
-        self._telemetry = telemetry
-        self._operation = operation
-        self._on_operation = on_operation
-        self._guard = guard
-        self._began = telemetry.now()
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
-        ended = self._telemetry.now()
-        self._telemetry.count(
-            "agent_store_duration_seconds",
-            ended - self._began,
-            operation=self._operation,
-            outcome=outcome,
-        )
-        if self._on_operation is not None:
-            with self._guard:
-                self._on_operation(self._operation, self._began, ended, kind)
+    @contextmanager
+    def _measured(self, operation: str) -> Iterator[None]:
+        began = self._telemetry.now()
+        kind: type[BaseException] | None = None
+        try:
+            yield
+        except BaseException as error:
+            kind = type(error)
+            raise
+        finally:
+            outcome = "error" if kind is not None and issubclass(kind, StoreError) else "ok"
+            ended = self._telemetry.now()
+            seconds, count = ended - began, self._telemetry.count
+            count("agent_store_duration_seconds", seconds, operation=operation, outcome=outcome)
+            if self._on_operation is not None:
+                with self._guard:
+                    self._on_operation(operation, began, ended, kind)

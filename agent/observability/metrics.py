@@ -23,8 +23,6 @@ from prometheus_client.registry import Collector
 
 from agent.observability.logging import lost_lines
 
-Clock = Callable[[], float]
-
 _VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LONG = (*_FINE, 10.0, 15.0, 30.0)
@@ -46,7 +44,6 @@ class MetricSpec(NamedTuple):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    """Of a histogram, in its unit."""
     has_exemplar: bool = False
     """Observations name the trace they belong to."""
 
@@ -198,15 +195,13 @@ class Metrics:
     """All metrics of one process.
 
     Histograms have classic buckets: the client library (0.26) can write native histograms that it
-    is given and does not keep any itself.
-
-    Args:
-        clock: Seconds, of all durations.
-        trace_id: Gives the current trace id, 32 hexadecimal digits; empty = none. It becomes the
-            exemplar of latencies, which only the OpenMetrics form shows.
+    is given and does not keep any itself. `trace_id` gives the exemplar of latencies, 32
+    hexadecimal digits; empty = none.
     """
 
-    def __init__(self, clock: Clock = monotonic, trace_id: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic, trace_id: Callable[[], str] = lambda: ""
+    ) -> None:
         self._clock = clock
         self._trace_id = trace_id
         self._registry = CollectorRegistry()
@@ -217,7 +212,6 @@ class Metrics:
         self._registry.register(_LostLogLines())
 
     def now(self) -> float:
-        """Seconds on the clock of all durations."""
         return self._clock()
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:  # ports.Count
@@ -238,7 +232,6 @@ class Metrics:
             gauge.set_function(read)
 
     def value(self, name: str, **labels: str) -> float:
-        """The present value of one sample; 0 if there is none yet."""
         return self._registry.get_sample_value(name, labels) or 0.0
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -248,23 +241,15 @@ class Metrics:
 
     def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
         name, text, labels, registry = spec.name, spec.help, spec.labels, self._registry
-        match spec.kind:
-            case "counter":
-                return Counter(name, text, labels, registry=registry)
-            case "gauge":
-                return Gauge(name, text, labels, registry=registry)
-            case "histogram":
-                return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+        if spec.kind == "histogram":
+            return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+        declare = Counter if spec.kind == "counter" else Gauge
+        return declare(name, text, labels, registry=registry)
 
     def _find_series(self, metric: str, labels: dict[str, str]) -> Callable[[float], None]:
-        """How an amount is recorded in one series, found once as the library takes a lock for it.
-
-        Raises:
-            KeyError: No such metric.
-            ValueError: It has other labels.
-        """
-        declared = self._metrics[metric]
-        series = declared.labels(**labels) if labels else declared
+        """How an amount is recorded in one series, found once: the library takes a lock."""
+        series = self._metrics[metric]
+        series = series.labels(**labels) if labels else series
         match series:
             case Counter():
                 return series.inc
@@ -276,17 +261,13 @@ class Metrics:
                 return series.observe
 
     def _exemplar(self) -> dict[str, str] | None:
-        trace_id = self._trace_id()
-        return {"trace_id": trace_id} if trace_id else None
+        return {"trace_id": trace_id} if (trace_id := self._trace_id()) else None
 
 
 class _LostLogLines(Collector):
-    """Log lines that could not be written; the log output counts them."""
-
     def collect(self) -> Iterator[Family]:
-        yield CounterMetricFamily(
-            "agent_log_lines_lost", "Log lines that could not be written.", value=lost_lines()
-        )
+        text = "Log lines that could not be written."
+        yield CounterMetricFamily("agent_log_lines_lost", text, value=lost_lines())
 
 
 class EmbeddedMetrics:
@@ -296,13 +277,8 @@ class EmbeddedMetrics:
     - `CallsRefused`: callers refused at capacity since the line before.
 
     A draining process writes none, or its few calls would pull the average down while others are
-    full. Rejected: a line by structlog, which would have level and time stamp in it.
-
-    Args:
-        metrics: Of the process.
-        service: Value of the dimension: the host of `WS_URL`, the same in all processes.
-        write: Takes a line with its line end.
-        clock: Epoch seconds.
+    full. `service` is the host of `WS_URL`, the same in all processes; the clock gives epoch
+    seconds. Rejected: a line by structlog, which would have level and time stamp in it.
     """
 
     def __init__(
@@ -319,23 +295,16 @@ class EmbeddedMetrics:
         self._refused = 0
 
     async def run(self) -> None:
-        """Write a line now and every 30 seconds, until cancelled."""
         while True:
             self.publish()
             await asyncio.sleep(EMBEDDED_SECONDS)
 
     def publish(self) -> None:
-        """Write one line, unless the process drains."""
         if self._metrics.value("agent_draining"):
             return
-        refused = sum(
-            int(self._metrics.value("agent_calls_refused_total", reason=reason))
-            for reason in _AT_CAPACITY
-        )
-        self._write(self._line(int(self._metrics.value("agent_active_calls")), refused) + "\n")
-        self._refused = refused
-
-    def _line(self, active: int, refused: int) -> str:
+        value = self._metrics.value
+        by_reason = (value("agent_calls_refused_total", reason=each) for each in _AT_CAPACITY)
+        active, refused = int(value("agent_active_calls")), int(sum(by_reason))
         counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
         directive = {
             "Namespace": NAMESPACE,
@@ -343,4 +312,5 @@ class EmbeddedMetrics:
             "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
         }
         aws = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
-        return json.dumps({"_aws": aws, "Service": self._service, **counts})
+        self._write(json.dumps({"_aws": aws, "Service": self._service, **counts}) + "\n")
+        self._refused = refused

@@ -1,8 +1,8 @@
 """One turn of a call: its activities, and where its time goes.
 
 A turn is in exactly one stage at a time, so stage durations are disjoint and add up to the turn.
-Rejected: a time stamp for each step of a turn and differences between them, which break as soon as
-a reply calls tools and is asked again.
+Rejected: differences between time stamps of steps, which break when a reply that called tools is
+asked again. All times are seconds on the clock of the call.
 
 Stages until the caller hears something (together: the response latency):
 
@@ -43,21 +43,16 @@ class Stage(StrEnum):
     CLOSING = "closing"
 
 
-_SPOKEN = {
-    Stage.MODEL: Stage.MODEL_AGAIN,
-    Stage.TOOL: Stage.TOOL_AGAIN,
-    Stage.PHRASE: Stage.SPEECH,
-}
+_SPOKEN = {Stage.MODEL: Stage.MODEL_AGAIN, Stage.TOOL: Stage.TOOL_AGAIN, Stage.PHRASE: Stage.SPEECH}
 """The same wait once the caller has heard something."""
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
-"""Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
 """The part of the response latency that is neither the model's, a tool's nor the caller's."""
 
 
 @dataclass(slots=True, eq=False)
 class Activity:
-    """A model request or a tool run; all times are seconds on the clock of the call."""
+    """A model request or a tool run."""
 
     key: int | str
     """Number of the reply, or identifier of the tool call."""
@@ -68,23 +63,20 @@ class Activity:
     first: float | None = None
     """When the first text or tool call of a reply came."""
     is_spoken: bool = False
-    """Text of the reply was written to the line."""
     ended: float | None = None
     outcome: str = "running"
     """Of a request `finished`, `failed`, `cancelled`; of a tool `ok`, `error`, `cancelled`."""
     fault: str = ""
-    """Why a request failed."""
     stop: StopReason | None = None
 
     @property
     def seconds(self) -> float:
-        """Its duration; 0 while it runs."""
         return 0.0 if self.ended is None else self.ended - self.began
 
 
 @dataclass(slots=True, eq=False)
 class TrackedTurn:
-    """One turn; all times are seconds on the clock of the call.
+    """One turn.
 
     Times may come slightly out of order (an event is stamped when it comes, an action when it is
     done): one that lies before the latest one counts as the latest one.
@@ -103,15 +95,12 @@ class TrackedTurn:
     is_closed: bool = False
     stages: dict[Stage, float] = field(default_factory=dict)
     response: float | None = None
-    """Seconds until the first text was written."""
+    """Seconds until the first text."""
     last_speech: float | None = None
-    """When the last text was written."""
     is_filler: bool = False
-    """The first text was a filler."""
     interrupted: str = ""
     """Kind of the interrupt; empty = none."""
     is_failed: bool = False
-    """A reply of it failed."""
     used: Usage | None = None
     """By its requests, as far as their tokens were reported."""
     tool_rounds: int = 0
@@ -124,51 +113,41 @@ class TrackedTurn:
     @property
     def outcome(self) -> str:
         """`answered`, `interrupted`, `failed` (at best an apology was heard) or `silent`."""
-        if self.interrupted:
-            return "interrupted"
-        if self.is_failed:
-            return "failed"
+        if self.interrupted or self.is_failed:
+            return "interrupted" if self.interrupted else "failed"
         return "silent" if self.response is None else "answered"
 
     @property
     def requests(self) -> list[Activity]:
-        """Its model requests."""
         return [one for one in self.activities if not one.tool]
 
     @property
     def stop(self) -> StopReason | None:
         """Why its last reply that was not abandoned ended."""
-        stops = [one.stop for one in self.activities if one.stop is not None]
-        return stops[-1] if stops else None
+        return next((one.stop for one in reversed(self.activities) if one.stop), None)
 
     @property
     def is_over(self) -> bool:
-        """None of its activities is under way."""
         return self.is_going and all(one.ended is not None for one in self.activities)
 
     @property
     def total(self) -> float:
-        """Seconds until now, or until its end."""
         return self._since - self.began
 
     @property
     def over(self) -> float:
-        """Its end, or the latest time that is known of it."""
         return self._since
 
     def restart(self, at: float) -> None:
-        """More words came before anything was done."""
         self.began = self._since = at
         self.stages.clear()
 
     def advance(self, at: float) -> None:
-        """Add the time until now to the current stage."""
         if at > self._since and not self.is_closed:
             self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
             self._since = at
 
     def hold(self, at: float) -> None:
-        """Until now the caller might have gone on; nothing was done yet."""
         if not self.is_going:
             self._stage = Stage.HOLD
             self.advance(at)
@@ -186,15 +165,12 @@ class TrackedTurn:
         return True
 
     def settle(self) -> None:
-        """Choose the stage by what is under way."""
         under_way = [one for one in self.activities if one.ended is None]
         requests = [one for one in under_way if not one.tool]
         if any(one.first is None for one in requests):
             stage = Stage.MODEL
-        elif requests:
-            stage = Stage.PHRASE
         elif under_way:
-            stage = Stage.TOOL
+            stage = Stage.PHRASE if requests else Stage.TOOL
         else:
             stage = Stage.PHRASE if self.requests else Stage.PREPARE
         if self.response is not None:

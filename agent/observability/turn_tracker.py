@@ -3,8 +3,7 @@
 Rules:
 
 - A turn begins with the words or keys that led to something. Words that are held until more come
-  are no wait, as the caller is still speaking. It is over when none of its activities (model
-  requests and tool runs) is under way.
+  are no wait, as the caller is still speaking. It is over when none of its activities is under way.
 - It is reported a little later (`TurnFinished`), when it is known whether the caller heard it
   out: at the end of the playback, at an interrupt, with the next words, or at the end of the call.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
@@ -15,15 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-)
+from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -49,7 +40,7 @@ ORDER_SECONDS = 0.5
 that caused it. An interrupt within this time after that report counts as one of the playback."""
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
-"""When these run out, what the caller said or pressed is taken as complete."""
+"""When these run out, what the caller said or pressed is taken as complete and is answered."""
 
 
 class ActivityBegan(NamedTuple):
@@ -108,14 +99,11 @@ class TurnTracker:
         self._changes: list[Change] = []
 
     def is_open(self, reply: int) -> bool:
-        """The reply is under way."""
         return reply in self._open
 
     def is_streaming(self, event: Event) -> bool:
         """The event is a piece of a reply, and not its first."""
-        if not isinstance(event, ReplyDelta):
-            return False
-        request = self._open.get(event.reply)
+        request = self._open.get(event.reply) if isinstance(event, ReplyDelta) else None
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
@@ -223,7 +211,6 @@ class TurnTracker:
         self._finish()
 
     def _add_usage(self, reply: int | None, usage: Usage) -> None:
-        """Tokens are reported when their reply is over, and with it perhaps the turn."""
         for turn in (self._turn, self._over):
             if turn is not None and any(one.key == reply for one in turn.activities):
                 turn.used = total([turn.used, usage] if turn.used else [usage])
@@ -257,17 +244,16 @@ class TurnTracker:
             if one is not None and one.first is not None and not one.is_spoken:
                 one.is_spoken = True
                 self._changes.append(FirstClause(one, at))
+        timer = event.timer if isinstance(event, TimerFired) else None
+        answers = timer in _ANSWERS_CALLER or isinstance(event, CallerSpoke | CallerPressed)
         turn = self._turn
-        if turn is None or not (turn.is_going or _answers_caller(event)):
+        if turn is None or not (turn.is_going or answers):
             turn = self._unprompted
-        if turn is None:
-            return
-        is_filler = isinstance(event, TimerFired) and event.timer is Timer.FILLER
-        if turn.speak(at, is_filler=is_filler) and turn.cause is None:
+        is_filler = timer is Timer.FILLER
+        if turn is not None and turn.speak(at, is_filler=is_filler) and turn.cause is None:
             self._changes.append(FirstSpeech(turn))
 
     def _close(self, turn: TrackedTurn, at: float) -> None:
-        """The turn is over."""
         turn.advance(at)
         turn.is_closed = True
         if turn is self._unprompted:
@@ -278,11 +264,9 @@ class TurnTracker:
             self._over, self._turn = turn, None
 
     def _finish(self) -> None:
-        """Report the turn that is over."""
-        turn, self._over = self._over, None
-        self._silent_since = None
-        if turn is not None:
-            self._changes.append(TurnFinished(turn))
+        if self._over is not None:
+            self._changes.append(TurnFinished(self._over))
+        self._over = self._silent_since = None
 
 
 def interrupt_kind(step: ObservedStep) -> str:
@@ -298,10 +282,3 @@ def interrupt_kind(step: ObservedStep) -> str:
             return "keypad"
         case _:
             return ""
-
-
-def _answers_caller(event: Event) -> bool:
-    """What is said in this step is said because of the caller's words or keys."""
-    if isinstance(event, TimerFired):
-        return event.timer in _ANSWERS_CALLER
-    return isinstance(event, CallerSpoke | CallerPressed)

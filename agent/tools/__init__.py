@@ -55,22 +55,14 @@ class ToolSource(Protocol):
         ...
 
     @property
-    def is_up(self) -> bool:
-        """Whether it is reachable."""
-        ...
+    def is_up(self) -> bool: ...
 
 
 class ToolRegistry:
     """The tools a use case may choose from.
 
     A call is offered what is present when it is set up. A tool whose source becomes unreachable
-    during the call answers with an error.
-
-    Args:
-        tools: The built-in tools.
-        unconfigured: Channels that are not configured, each with the missing variable.
-        http: Runs the HTTP tools that use cases declare.
-        sources: Servers that offer tools.
+    during the call answers with an error. `unconfigured` names the missing variable of a channel.
     """
 
     def __init__(
@@ -87,28 +79,23 @@ class ToolRegistry:
         """Built-in tools that cannot be used in this process, each with the reason."""
         for each in tools:
             if each.needs is not None and each.needs in unconfigured:
-                self.unavailable[each.spec.name] = (
-                    f"not configured here: {unconfigured[each.needs]}"
-                )
+                fault = f"not configured here: {unconfigured[each.needs]}"
+                self.unavailable[each.spec.name] = fault
             else:
                 self._tools[each.spec.name] = each
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
-        """Every tool that is present now, by name."""
         return {name: tool.spec for name, tool in self._present().items()}
 
     @property
     def unreachable(self) -> tuple[str, ...]:
-        """The names of the sources that are not reachable."""
         return tuple(source.name for source in self._sources if not source.is_up)
 
     def fault_of(self, tool: HttpTool) -> str:
-        """Why a declared tool cannot be used in this process; empty if it can."""
         return self._http.fault_of(tool)
 
     def executor(self, use_case: UseCase, context: CallContext) -> CallToolExecutor:
-        """The executor of the tools that a use case offers, for one call."""
         declared = {tool.spec.name: self._http.tool(tool) for tool in use_case.http_tools}
         present = {**declared, **self._present()}
         offered = (present[spec.name] for spec in use_case.tools if spec.name in present)

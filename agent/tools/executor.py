@@ -35,8 +35,6 @@ _CUT = "The result was too long and is cut here: the rest is missing."
 
 
 class _MissingError(ToolError):
-    """Required arguments, `names`, are missing."""
-
     def __init__(self, tool: str, names: list[str]) -> None:
         super().__init__(f"{tool} also needs: {', '.join(names)}. Ask the caller if need be.")
         self.names = names
@@ -65,11 +63,11 @@ class CallToolExecutor:
             names = ", ".join(self._tools) or "none"
             raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
         arguments = _parse(tool, call.arguments)
-        result = await _run_with_timeout(tool, arguments, context)
-        if isinstance(result, WithEffect):
-            text = _text(result.result, tool.max_result_chars)
-            return ToolOutcome(text, effect=result.effect)
-        return ToolOutcome(_text(result, tool.max_result_chars))
+        match await _run_with_timeout(tool, arguments, context):
+            case WithEffect(result, effect):
+                return ToolOutcome(_text(result, tool.max_result_chars), effect=effect)
+            case result:
+                return ToolOutcome(_text(result, tool.max_result_chars))
 
 
 async def _run_with_timeout(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
@@ -81,14 +79,12 @@ async def _run_with_timeout(tool: Tool, arguments: msgspec.Struct, context: Call
     except TimeoutError:
         if not limit.expired():
             raise
-        name, seconds = tool.spec.name, tool.timeout
-        log.warning("tool.timed_out", tool=name, seconds=seconds)
-        text = f"{name} took longer than {seconds:g} seconds and was stopped."
+        log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
+        text = f"{tool.spec.name} took longer than {tool.timeout:g} seconds and was stopped."
         raise ToolError(_with_doubt(text, tool)) from None
 
 
 def _parse(tool: Tool, text: str) -> msgspec.Struct:
-    """The arguments, checked against the signature. Raises `ToolError` naming the fault."""
     name = tool.spec.name
     try:
         given: Any = msgspec.json.decode(text) if text.strip() else {}
@@ -122,7 +118,6 @@ def _failure(content: Mapping[str, object]) -> ToolOutcome:
 
 
 def _text(value: object, limit: int) -> str:
-    """A JSON object of at most `limit` characters."""
     text = _encoded(value)
     if not text.startswith("{"):
         text = _encoded({"result": value})

@@ -1,14 +1,12 @@
 """Runs each effect of a call (an order, a booking, a message) at most once.
 
-The same effect may be requested again: by a model that retries, by a caller who interrupts, or by
-another process that takes the call over. Each effect has one record in the partition of its call,
-under a key made of what distinguishes it from other effects. `agent.call.tool_calls` also joins
-equal tool calls; that is an optimisation, the guarantee is here.
+A model that retries, a caller who interrupts, or a process that takes the call over may request an
+effect again. Each effect has one record in the partition of its call, under a key made of what
+distinguishes it. That `agent.call.tool_calls` joins equal tool calls is only an optimisation.
 
-A **repeatable** effect can be performed again with the same plan and leaves the world as it was,
+A **repeatable** effect leaves the world as it was when it is performed again with the same plan,
 such as writing one item under one key. For any other (a message, a payment) it is unknown whether
-an interrupted attempt succeeded. The plan is decided first and stored in the record, so that all
-later attempts perform exactly what was started.
+an interrupted attempt succeeded. The plan is stored first, so that all attempts perform the same.
 
 | record | repeatable | what is done | because |
 |---|---|---|---|
@@ -27,17 +25,16 @@ later attempts perform exactly what was started.
 | failed or timed out: others | unknown | it may have been done |
 | was cancelled, or its process died | stays started | no code is left to write anything |
 
-If the table cannot be reached before *started* is written, nothing is done. If it cannot be reached
-afterwards, the result is returned all the same, and this process writes it when it is asked again.
+If the table cannot be reached before *started* is written, nothing is done; afterwards, the result
+is returned all the same, and this process writes it when it is asked again.
 
-All writes use `Store.put_newer`, whose `sequence` grows with each attempt and state and is greatest
-for *done*, so a late or repeated write never moves a state back. A record names its owner, a random
-number of one attempt: an attempt that finds its own number has started, whatever the table
-answered. Clock differences between processes only make a wait shorter or longer.
+All writes use `Store.put_newer`, whose `sequence` grows with each attempt and state, so a late or
+repeated write never moves a state back. A record names its owner, a random number of one attempt:
+an attempt that finds its own number has started, whatever the table answered. Clock differences
+between processes only make a wait shorter or longer.
 
-Rejected: a lock with a lease. It has to be renewed while a tool runs, and after it expires the
-outcome is as unknown as here. A conditional write of the effect alone: it cannot return the first
-result, and does not exist for effects outside the table.
+Rejected: a lock with a lease, because after it expires the outcome is as unknown as here; a
+conditional write of the effect alone, because it cannot return the first result.
 """
 
 from __future__ import annotations
@@ -110,31 +107,21 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, rename="camel"):
     attempt: int
     """From 1; one more after each refusal."""
     owner: str
-    """Unique for each attempt."""
     started_at: float
     """Epoch seconds."""
     plan: Plan
     result: Result = {}
-    """Set when done."""
     refusal: str = ""
-    """Why it was refused, for the model."""
 
     @property
     def sequence(self) -> int:
-        """Grows from each state to those that may follow."""
         if self.state is EffectState.DONE:
             return _LAST_SEQUENCE
         return self.attempt * 3 + _ORDER.index(self.state)
 
 
 class IdempotencyStore:
-    """The effects of one call.
-
-    Args:
-        store: The table.
-        call_id: The partition of the records; the same after another process takes the call over.
-        clock: Epoch seconds.
-    """
+    """The effects of one call; `call_id` must stay the same when a process takes the call over."""
 
     def __init__(self, store: Store, call_id: str, clock: Callable[[], float]) -> None:
         self._store = store
@@ -146,10 +133,10 @@ class IdempotencyStore:
         """By key: what this process has done, whether it could be written or not."""
 
     def key(self, effect: str, content: object) -> str:
-        """The key of an effect, 64 hex digits; equal for equal content in the same call.
+        """The key of an effect, 64 hex digits.
 
-        `content` is what distinguishes the effect: arguments after validation and normalisation, so
-        that other words for the same request have the same key.
+        `content` distinguishes it: arguments after normalisation, so that other words for the same
+        request have the same key.
         """
         return sha256(_CANONICAL.encode([self._call_id, effect, content])).hexdigest()
 
@@ -171,12 +158,8 @@ class IdempotencyStore:
                 happened; any other `AgentError`, or `TimeoutError`, that this is not known.
             repeatable: Performing the same plan again, even concurrently, changes nothing.
 
-        Returns:
-            The result, of this or of the first time.
-
         Raises:
-            ToolError: It was refused, was not started, is in doubt, or is unknown; the text says
-                which.
+            ToolError: It was refused, not started, is in doubt, or unknown; the text says which.
         """
         key = self.key(effect, content)
         if key in self._done:
@@ -195,7 +178,7 @@ class IdempotencyStore:
     async def _start(
         self, key: str, mine: IdempotencyRecord, *, repeatable: bool
     ) -> IdempotencyRecord:
-        """Mine, to be performed; or the record of another attempt, settled unless repeatable."""
+        """`mine`, or the record of another attempt, settled unless repeatable."""
         try:
             record = await self._claim(key, mine)
             if repeatable or record.owner == mine.owner:
@@ -210,7 +193,6 @@ class IdempotencyStore:
             raise
 
     async def _claim(self, key: str, mine: IdempotencyRecord) -> IdempotencyRecord:
-        """Mine, now started; or the record of an attempt that has started or settled it before."""
         for _ in range(_MOST_CLAIMS):
             record = await self._put(key, mine)
             is_idle = record.owner in self._idle and record.state is not EffectState.DONE
@@ -222,8 +204,7 @@ class IdempotencyStore:
     async def _wait_for_outcome(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
         """Another attempt's record as soon as it is settled; settled as unknown when overdue."""
         loop = asyncio.get_running_loop()
-        age = max(0.0, self._clock() - record.started_at)
-        overdue = loop.time() + PERFORM_SECONDS - age
+        overdue = loop.time() + PERFORM_SECONDS - max(0.0, self._clock() - record.started_at)
         while record.state is EffectState.STARTED and loop.time() < overdue:
             await asyncio.sleep(_POLL_SECONDS)
             record = await self._read(key) or record
@@ -259,12 +240,13 @@ class IdempotencyStore:
             async with asyncio.timeout(_WRITE_SECONDS):
                 return await self._put(key, record)
         except (StoreError, TimeoutError):
-            effect, state = record.effect, record.state
-            log.warning("idempotency.write_failed", effect=effect, state=state, exc_info=True)
+            log.warning(
+                "idempotency.write_failed", effect=record.effect, state=record.state, exc_info=True
+            )
             return record
 
     async def _put(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
-        """Write a record unless a later one is stored; the record that is stored now."""
+        """The record that is stored now: this one, or a later one."""
         item: Item = {
             **msgspec.to_builtins(record),
             "pk": self._call_id,

@@ -2,12 +2,9 @@
 
 References are replaced by their targets, "null" alternatives and titles are dropped, and only
 listed keywords are kept. A schema of an MCP server is untrusted, so depth and size are bounded.
-Dropping a keyword makes a schema looser, never wrong: the tool checks its arguments itself. A
-schema that cannot be expressed this way raises `SchemaError`.
-
-Rejected: a JSON-schema library. It validates values, which is not needed here, and the patterns of
-an untrusted schema could block the event loop. The library `jsonpointer`: it raises for malformed
-pointers and returns a marker object for "-", so the wrapper is as long as `resolve_pointer`.
+Dropping a keyword makes a schema looser, never wrong: the tool checks its arguments itself.
+Rejected: a JSON-schema library, because the patterns of an untrusted schema could block the event
+loop; and `jsonpointer`, because its wrapper is as long as `resolve_pointer`.
 """
 
 from __future__ import annotations
@@ -41,11 +38,10 @@ _KEYWORDS = (
     *_NUMBERS, *_ALTERNATIVES, "$ref", "properties", "additionalProperties", "required", "items",
     "type", "description", "const", "enum", "pattern", "format", "default",
 )  # fmt: skip
-"""The keywords that are read."""
 
 
 class SchemaError(ValueError):
-    """A schema that cannot be given to a model; the text says why and quotes nothing from it."""
+    """The text says why a schema cannot be given to a model, and quotes nothing from it."""
 
 
 def plain_schema(schema: Mapping[str, Any], *, keeps_closed: bool = False) -> dict[str, Any]:
@@ -85,8 +81,6 @@ def one_line(text: str, limit: int) -> str:
 
 
 class _Rewriter:
-    """Rewrites one schema and counts the nodes and characters of the result."""
-
     def __init__(self, root: Mapping[str, Any], *, keeps_closed: bool) -> None:
         self._root = root
         self._keeps_closed = keeps_closed
@@ -114,7 +108,10 @@ class _Rewriter:
     def _nested_keywords(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         if isinstance(properties := given.get("properties"), Mapping):
-            _check_names(properties)
+            if len(properties) > _MOST_PROPERTIES:
+                raise SchemaError("its schema has too many properties")
+            if not all(map(_PROPERTY.fullmatch, properties)):
+                raise SchemaError("its schema has a property with an unusual name")
             parts["properties"] = {
                 name: self.node(node, depth + 1) for name, node in properties.items()
             }
@@ -146,15 +143,7 @@ def _read(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: node[key] for key in _KEYWORDS if key in node}
 
 
-def _check_names(properties: Mapping[str, Any]) -> None:
-    if len(properties) > _MOST_PROPERTIES:
-        raise SchemaError("its schema has too many properties")
-    if not all(_PROPERTY.fullmatch(name) for name in properties):
-        raise SchemaError("its schema has a property with an unusual name")
-
-
 def _scalar_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of one node that hold no further schema."""
     words = {key: given[key] for key in _NUMBERS if _is_number(given.get(key))}
     kind = given.get("type")
     if isinstance(kind, str) and kind in _TYPES:
@@ -184,7 +173,7 @@ def _choices(given: Mapping[str, Any]) -> list[Any]:
     listed = [given["const"]] if "const" in given else given.get("enum")
     if not isinstance(listed, list) or len(listed) > _MOST_CHOICES:
         return []
-    if not all(_is_scalar(each) for each in listed):
+    if not all(map(_is_scalar, listed)):
         return []
     return [each for each in listed if each is not None]
 
@@ -192,10 +181,10 @@ def _choices(given: Mapping[str, Any]) -> list[Any]:
 def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
     """A value that may be null is written as one that may be left out."""
     present = [node for node in plain.get("anyOf", ()) if node != {"type": "null"}]
-    if len(present) == 1:
-        del plain["anyOf"]
-        return {**present[0], **plain}
-    return plain
+    if len(present) != 1:
+        return plain
+    del plain["anyOf"]
+    return {**present[0], **plain}
 
 
 def _with_items(plain: dict[str, Any]) -> dict[str, Any]:

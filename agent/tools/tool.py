@@ -39,7 +39,6 @@ class CallContext:
     profile: Profile
     store: Store
     idempotency: IdempotencyStore
-    """Runs effects at most once in this call."""
     messenger: Messenger
     clock: Callable[[], float]
     """Epoch seconds."""
@@ -66,7 +65,6 @@ class CallContext:
 
 
 ToolFunction = Callable[..., Awaitable[object]]
-
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -90,7 +88,7 @@ class Tool:
     """Seconds."""
     max_result_chars: int
     needs: Channel | None = None
-    """The channel that must be configured; otherwise the tool is not offered."""
+    """A channel; while it is not configured, the tool is not offered."""
     rest: str = ""
     """The field for arguments that the schema does not name; empty = such arguments are refused."""
 
@@ -105,21 +103,11 @@ def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
 ) -> Callable[[ToolFunction], Tool]:
-    """Make a tool of an async function.
+    """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
-    Args:
-        name: The name for models, 1-64 of `[A-Za-z0-9_]`.
-        side_effect: What running it twice would do.
-        timeout: Seconds until it is stopped and the model gets an error.
-        filler: Sentence for the caller when it takes long; empty = one of the use case.
-        max_result_chars: A longer result is cut and marked as cut; at least 200.
-        rename: Parameter → property, where the property is no Python name.
-        needs: The channel that must be configured.
-
-    Raises:
-        ValueError: Some model family refuses the name.
-        TypeError: The function is not async, does not take a `CallContext` first, or it or a
-            parameter has no description.
+    It is stopped after `timeout` seconds, and a result above `max_result_chars` (at least 200) is
+    cut. `filler` is said to the caller when it takes long; empty = one of the use case. `rename`
+    maps a parameter to its property, where that is no Python name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
@@ -146,9 +134,7 @@ def _arguments(
     if hints.get(first.name) is not CallContext:
         raise TypeError(f"{name}: the first parameter is the CallContext")
     fields = [
-        (each.name, hints[each.name])
-        if each.default is each.empty
-        else (each.name, hints[each.name], each.default)
+        (each.name, hints[each.name], *(() if each.default is each.empty else (each.default,)))
         for each in rest
     ]
     return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)

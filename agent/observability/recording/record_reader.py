@@ -22,7 +22,6 @@ from agent.observability.recording.serialization import (
 from agent.ports import Store
 
 _LARGEST = 10**15
-"""No connection or chunk has a greater number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,6 @@ class RecordedStep:
 
     @property
     def done_ms(self) -> float:
-        """When its actions were carried out."""
         return self.at_ms + self.took_ms
 
 
@@ -53,7 +51,6 @@ class RecordedConnection:
     beginning: Beginning
     steps: list[RecordedStep] = field(default_factory=list)
     end: str = ""
-    """Why it ended; empty = the record stops before that."""
     is_torn: bool = False
     """A chunk is missing; what came after it is left out."""
 
@@ -63,7 +60,6 @@ async def read_record(store: Store, call_sid: str) -> list[RecordedConnection]:
 
     Raises:
         RecordError: It cannot be read; perhaps another version has written it.
-        StoreError: The table cannot be reached.
     """
     return read_chunks(await store.query(call_sid, RECORD))
 
@@ -102,22 +98,16 @@ def facts_of(connection: RecordedConnection) -> dict[int, tuple[Fact, float]]:
     for step in connection.steps:
         for form in step.did:
             match form:
-                case {"kind": "Record", "position": int(position), "fact": {**fact}}:
-                    _place_fact(facts, position, fact, step.done_ms)
+                case {"kind": "Record", "position": int(position), "fact": {**raw}}:
+                    before, more = facts.get(position), raw.pop("more", None)
+                    if more is not None and before and isinstance(before[0], AgentSaid):
+                        raw["text"] = before[0].text + str(more)
+                    fact = RECORDED.read(raw)
+                    if not isinstance(fact, CallerBegan):
+                        facts[position] = (fact, before[1] if before else step.done_ms)
                 case _:
                     pass
     return facts
-
-
-def _place_fact(
-    facts: dict[int, tuple[Fact, float]], position: int, raw: object, at_ms: float
-) -> None:
-    before, form = facts.get(position), converted(raw, dict[str, object])
-    if "more" in form and before is not None and isinstance(before[0], AgentSaid):
-        form = {**form, "text": before[0].text + str(form["more"])}
-    fact = RECORDED.read({name: value for name, value in form.items() if name != "more"})
-    if not isinstance(fact, CallerBegan):
-        facts[position] = (fact, before[1] if before else at_ms)
 
 
 def _place(sk: str) -> tuple[int, int]:

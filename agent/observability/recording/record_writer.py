@@ -10,10 +10,10 @@ it is full, when it is a few seconds old, or when the connection is over. A line
     {"end": reason}   the connection is over; without it the record is not complete
 
 The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
-written in the order in which they came and never change, so a repeated write changes nothing. They
-are numbered: a reader sees lost ones as gaps. Records may be lost, unlike facts, because no call
-resumes from them, so one lane is enough, and it takes few of the table's requests. Each chunk is
-written in the context of its call, so that its trace is that of the call.
+written in their order and never change, so a repeated write changes nothing. They are numbered: a
+reader sees lost ones as gaps. Each is written in the context of its call, so that its trace is that
+of the call. Records may be lost, unlike facts, because no call resumes from them,
+so one lane is enough, and it takes few of the table's requests.
 
 Rejected: one item for each event, which is one write for each word of the model.
 """
@@ -24,7 +24,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from functools import partial
 
 from agent.call.actions import StartReply
 from agent.call.events import EndReason
@@ -45,45 +45,18 @@ CHUNK_CHARACTERS = 32 * 1024
 CHUNK_SECONDS = 5.0
 """How long a line may wait for others: what is lost if the process dies."""
 MOST_CHARACTERS = 32_000_000
-"""That may wait in the process."""
 _DAY_SECONDS = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Some lines of a record, in their order."""
-
-    call_sid: str
-    generation: int
-    """Of the connection, `agent.store.call_state.resume_attempts`."""
-    number: int
-    """From 0."""
-    lines: tuple[str, ...]
-    context: Context
-    """Of the call; the chunk is written in it."""
 
 
 class CallRecorder:
     """`ports.Observer` that records one connection of a call; made by `RecordWriter.open`.
 
-    Args:
-        call_sid: The call.
-        generation: Of the connection.
-        beginning: With what the conversation was made.
-        asks: Gives `asks_digest` of what is in force now.
-        keep: Takes a chunk over; never waits.
+    `asks` gives `asks_digest` of what is in force now; `keep` takes a chunk and never waits.
     """
 
     def __init__(
-        self,
-        call_sid: str,
-        generation: int,
-        beginning: Beginning,
-        asks: Callable[[], str],
-        keep: Callable[[Chunk], None],
+        self, beginning: Beginning, asks: Callable[[], str], keep: Callable[[int, list[str]], None]
     ) -> None:
-        self._call_sid = call_sid
-        self._generation = generation
         self._asks = asks
         self._keep = keep
         self._forms = ActionForms()
@@ -109,7 +82,6 @@ class CallRecorder:
         self._add(line)
 
     def ended(self, reason: EndReason) -> None:
-        """The connection is over; called once."""
         self._add({"end": reason})
         self._close_chunk()
 
@@ -127,23 +99,14 @@ class CallRecorder:
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
-        if not self._lines:
-            return
-        lines, context = tuple(self._lines), copy_context()
-        self._keep(Chunk(self._call_sid, self._generation, self._chunks, lines, context))
-        self._chunks += 1
-        self._lines, self._characters = [], 0
+        if self._lines:
+            self._keep(self._chunks, self._lines)
+            self._chunks += 1
+            self._lines, self._characters = [], 0
 
 
 class RecordWriter:
-    """All records of a process; made by `open_records`.
-
-    Args:
-        store: The table; outlives this.
-        clock: Epoch seconds, for expiry.
-        days: How long a record is kept.
-        count: For characters that wait and lines that are lost.
-    """
+    """All records of a process; made by `open_records`."""
 
     def __init__(self, store: Store, clock: Callable[[], float], days: int, count: Count) -> None:
         self._store = store
@@ -164,26 +127,25 @@ class RecordWriter:
     def open(
         self, call_sid: str, generation: int, beginning: Beginning, asks: Callable[[], str]
     ) -> CallRecorder:
-        """Record one connection of a call; arguments as for `CallRecorder`."""
-        return CallRecorder(call_sid, generation, beginning, asks, self._keep)
+        return CallRecorder(beginning, asks, partial(self._keep, call_sid, generation))
 
     async def close(self) -> None:
         """Try a last time to write all that waits; what comes from now on is lost."""
         await self._queue.close()
 
-    def _keep(self, chunk: Chunk) -> None:
-        key = (chunk.call_sid, chunk.generation, chunk.number)
-        self._lane.add(key, chunk, size=sum(map(len, chunk.lines)), amount=len(chunk.lines))
+    def _keep(self, call_sid: str, generation: int, number: int, lines: list[str]) -> None:
+        key, chunk = (call_sid, generation, number), (lines, copy_context())
+        self._lane.add(key, chunk, size=sum(map(len, lines)), amount=len(lines))
 
-    async def _write(self, _: tuple[str, int, int], chunk: Chunk) -> None:
+    async def _write(self, key: tuple[str, int, int], chunk: tuple[list[str], Context]) -> None:
+        (call_sid, generation, number), (lines, context) = key, chunk
         item: Item = {
-            "pk": chunk.call_sid,
-            "sk": f"{RECORD}{chunk.generation:06d}::{chunk.number:06d}",
-            "lines": "\n".join(chunk.lines),
+            "pk": call_sid,
+            "sk": f"{RECORD}{generation:06d}::{number:06d}",
+            "lines": "\n".join(lines),
             "expireAt": int(self._clock()) + self._days * _DAY_SECONDS,
         }
-        putting = self._store.put(item)
-        await asyncio.create_task(putting, name="record", context=chunk.context)
+        await asyncio.create_task(self._store.put(item), name="record", context=context)
 
 
 @asynccontextmanager
@@ -192,11 +154,7 @@ async def open_records(
 ) -> AsyncIterator[RecordWriter | None]:
     """The records of this process; on leaving, what waits is written, or lost and counted.
 
-    Args:
-        store: The table.
-        clock: Epoch seconds.
-        days: How long a record is kept; 0 = none is made.
-        count: For characters that wait and lines that are lost.
+    The clock gives epoch seconds, for expiry; 0 days = no record is made.
     """
     if not days:
         yield None

@@ -17,10 +17,10 @@ from operator import eq
 
 import msgspec
 
-from agent.call.actions import Action, StartReply, Summarize
+from agent.call.actions import StartReply, Summarize
 from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
-from agent.call.events import CallConfigChanged, Event
+from agent.call.events import CallConfigChanged
 from agent.call.messages import Message, Text, ToolCall
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
@@ -55,14 +55,11 @@ class Divergence:
     """Where a replay leaves the record."""
 
     generation: int
-    """Of the connection."""
     position: int
     """Of the event in its connection, from 0."""
     step: RecordedStep
     did: list[Form]
-    """The actions now."""
     messages: tuple[Message, ...] = ()
-    """What a model would be asked now, if it is."""
 
 
 @dataclass(slots=True)
@@ -70,9 +67,7 @@ class ReplayOutcome:
     """The result of a replay."""
 
     events: int = 0
-    """How many were played."""
     acts: Divergence | None = None
-    """The first event that leads to other actions."""
     asks: Divergence | None = None
     """The first other request; only with `Today`."""
     asks_now: str = ""
@@ -81,65 +76,42 @@ class ReplayOutcome:
 
     @property
     def is_same(self) -> bool:
-        """Nothing departs."""
         return self.acts is None and self.asks is None
 
 
 def replay(connections: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
     """Play the connections of a call until they depart.
 
-    Args:
-        connections: Of the record.
-        today: What the conversations begin with, and what edits of the use case bring, instead of
-            what was recorded; None = as recorded.
+    They begin with what is in force `today`, which edits of the use case bring too, or as recorded.
     """
     outcome = ReplayOutcome(asks_now=today.asks if today else "")
     for one in connections:
-        _play(one, today, outcome)
-        if outcome.acts is not None:
-            break
+        beginning, forms = one.beginning, ActionForms()
+        conversation = Conversation(today.brief if today else beginning.brief, beginning.resumption)
+        for position, step in enumerate(one.steps):
+            event = step.event
+            if today and isinstance(event, CallConfigChanged):
+                event = replace(event, config=today.brief)
+            actions = conversation.receive(event)
+            asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
+            did = forms.write(actions)
+            departure = Divergence(one.generation, position, step, did, next(asked, ()))
+            outcome.events += 1
+            if today and step.asks and outcome.asks is None:
+                models = beginning.stamp.model, today.stamp.model
+                if step.asks != today.asks or models[0] != models[1]:
+                    outcome.asks, outcome.models = departure, models
+            if did != step.did:
+                outcome.acts = departure
+                return outcome
     return outcome
 
 
-def _play(one: RecordedConnection, today: Today | None, outcome: ReplayOutcome) -> None:
-    beginning, forms = one.beginning, ActionForms()
-    conversation = Conversation(today.brief if today else beginning.brief, beginning.resumption)
-    for position, step in enumerate(one.steps):
-        actions = conversation.receive(_event(step.event, today))
-        did, messages = forms.write(actions), _messages_of(actions)
-        departure = Divergence(one.generation, position, step, did, messages)
-        outcome.events += 1
-        if today and step.asks and outcome.asks is None:
-            models = beginning.stamp.model, today.stamp.model
-            if step.asks != today.asks or models[0] != models[1]:
-                outcome.asks, outcome.models = departure, models
-        if did != step.did:
-            outcome.acts = departure
-            return
-
-
-def _event(event: Event, today: Today | None) -> Event:
-    """An edit of the use case brings what is in force today."""
-    if today and isinstance(event, CallConfigChanged):
-        return replace(event, config=today.brief)
-    return event
-
-
-def _messages_of(actions: Sequence[Action]) -> tuple[Message, ...]:
-    asked = (one.messages for one in actions if isinstance(one, StartReply | Summarize))
-    return next(asked, ())
-
-
 def changes(one: RecordedConnection, stamp: VersionStamp, brief: CallConfig) -> list[str]:
-    """What has changed since a connection was recorded, one line each; at most twenty.
-
-    Args:
-        one: Of the record.
-        stamp: What is in force now.
-        brief: With what the connection is replayed.
-    """
-    found = _leaves("", asdict(one.beginning.stamp), asdict(stamp))
-    found += _leaves("brief", _values(one.beginning.brief), _values(brief))
+    """What has changed since a connection was recorded, one line each; at most twenty."""
+    begun = one.beginning
+    before, now = (msgspec.to_builtins(each, enc_hook=dict) for each in (begun.brief, brief))
+    found = _leaves("", asdict(begun.stamp), asdict(stamp)) + _leaves("brief", before, now)
     more = [f"and {len(found) - _MOST_CHANGES} more"] if len(found) > _MOST_CHANGES else []
     return found[:_MOST_CHANGES] + more
 
@@ -155,21 +127,15 @@ def report(outcome: ReplayOutcome, columns: int = COLUMNS) -> list[str]:
             f"the model is asked otherwise from {_place(outcome.asks)} on",
             f"  {_shown_event(outcome.asks, columns)}",
         ]
-        if recorded != outcome.asks_now:
-            lines.append(
-                f"  prompt, tools or settings of the request: {recorded} -> {outcome.asks_now}"
-            )
+        if recorded != (now := outcome.asks_now):
+            lines.append(f"  prompt, tools or settings of the request: {recorded} -> {now}")
         before, after = map(plain_text, outcome.models)
         if before != after:
             lines += folded(f"  model: {before} -> {after}", columns)
     if outcome.acts is None:
         return [*lines, f"with its recorded answers {outcome.events} events lead to the same"]
-    return [
-        *lines,
-        f"different at {_place(outcome.acts)}",
-        f"  {_shown_event(outcome.acts, columns)}",
-        *_compared(outcome.acts, columns),
-    ]
+    lines += [f"different at {_place(outcome.acts)}", f"  {_shown_event(outcome.acts, columns)}"]
+    return [*lines, *_compared(outcome.acts, columns)]
 
 
 def _place(departure: Divergence) -> str:
@@ -202,7 +168,6 @@ def _compared(departure: Divergence, columns: int) -> Iterator[str]:
 def _other_message(
     recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
 ) -> Iterator[str]:
-    """The first message of a request that has changed."""
     for before, after in zip(recorded, now, strict=False):
         match before.get("messages"), after.get("messages"):
             case [*were], [*are] if were != are:
@@ -216,7 +181,7 @@ def _other_message(
 
 
 def _common_length(one: Sequence[object], other: Sequence[object]) -> int:
-    return sum(1 for _ in takewhile(bool, map(eq, one, other)))
+    return len(list(takewhile(bool, map(eq, one, other))))
 
 
 def _message(message: Message) -> str:
@@ -231,7 +196,6 @@ def _message(message: Message) -> str:
 
 
 def _common(before: Sequence[str], after: Sequence[str], columns: int) -> int:
-    """How much of two lines is the same and need not be shown."""
     if len(before) != 1 or len(after) != 1 or max(len(before[0]), len(after[0])) < columns - 4:
         return 0
     return max(0, _common_length(before[0], after[0]) - _LEAD)
@@ -244,20 +208,12 @@ def _fitted(text: str, columns: int, skipped: int = 0) -> str:
 
 def _shown(form: Form) -> str:
     rest = {name: value for name, value in form.items() if name != "kind"}
-    match rest.get("messages"):
-        case [*each]:
-            rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
-        case _:
-            pass
+    if isinstance(each := rest.get("messages"), list):
+        rest["messages"] = f"{len(each)} messages, {list_digest(each)}"
     return f"{form['kind']} {text_of(rest)}" if rest else str(form["kind"])
 
 
-def _values(brief: CallConfig) -> object:
-    return msgspec.to_builtins(brief, enc_hook=dict)
-
-
 def _leaves(path: str, before: object, after: object) -> list[str]:
-    """The values that differ, each with its path."""
     if before == after:
         return []
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -267,8 +223,7 @@ def _leaves(path: str, before: object, after: object) -> list[str]:
             for name in names
             for line in _leaves(f"{path}.{name}".lstrip("."), before.get(name), after.get(name))
         ]
-    return [_fitted(f"{path}: {_value(before)} -> {_value(after)}", COLUMNS - 2)]
-
-
-def _value(value: object) -> str:
-    return "nothing" if value is None else shortened(str(value), 36)
+    old, new = (
+        "nothing" if value is None else shortened(str(value), 36) for value in (before, after)
+    )
+    return [_fitted(f"{path}: {old} -> {new}", COLUMNS - 2)]

@@ -1,12 +1,8 @@
 """Events, facts and actions as JSON, for the record of a call, and digests of requests.
 
-What enters a conversation (events, configuration, resumption) is written whole and read back as it
-was, because a replay needs it. What it answers (actions) is only compared and written compactly:
-
-- a request has a digest of each message instead of the messages, which are in the events already.
-  With one digest each, the first message that differs can be named;
-- speech that grows is written as what was added;
-- what is false or None is left out.
+What enters a conversation (events, configuration, resumption) is written whole, because a replay
+needs it. What it answers (actions) is only compared and written compactly: a request has a digest
+of each message, speech that grows is written as what was added, what is false or None is left out.
 
 Prompts are compared before they are filled: what they tell of the day, the caller and earlier
 orders differs in every call. Half a character, as a broken client may send it, is kept as it is.
@@ -52,11 +48,9 @@ class TaggedUnion(Generic[T]):
         self._kinds: dict[str, type[T]] = {kind.__name__: kind for kind in get_args(union)}
 
     def write(self, value: T) -> Form:
-        """A value, whole."""
         return {"kind": type(value).__name__, **_fields(value)}
 
     def read(self, raw: object) -> T:
-        """The value of a form; raises `RecordError`."""
         match raw:
             case {"kind": str(name), **fields} if name in self._kinds:
                 return converted(fields, self._kinds[name])
@@ -84,7 +78,6 @@ class Beginning:
     webhook: Mapping[str, str]
     """The numbers and identifiers of the call, as in the session item."""
     profile: Mapping[str, object] = field(default_factory=dict)
-    """The caller's item as it was."""
 
 
 def event_form(event: Event) -> Form:
@@ -92,30 +85,19 @@ def event_form(event: Event) -> Form:
     form = _EVENTS.write(event)
     if isinstance(event, ToolFinished):
         effect = event.outcome.effect
-        form["outcome"] = {
-            **_fields(event.outcome),
-            "effect": None if effect is None else _EFFECTS.write(effect),
-        }
+        written = None if effect is None else _EFFECTS.write(effect)
+        form["outcome"] = {**_fields(event.outcome), "effect": written}
     return form
 
 
 def event_from(raw: object) -> Event:
-    """The event of a form.
-
-    Raises:
-        RecordError: It is none.
-    """
+    """The event of a form; raises `RecordError`."""
     match raw:
         case {"kind": "ToolFinished", "call_id": str(call_id), "outcome": {**outcome}}:
-            effect = outcome.get("effect")
-            return ToolFinished(
-                call_id,
-                ToolOutcome(
-                    str(outcome.get("content", "")),
-                    is_error=outcome.get("is_error") is True,
-                    effect=None if effect is None else _EFFECTS.read(effect),
-                ),
-            )
+            effect, content = outcome.get("effect"), str(outcome.get("content", ""))
+            read = None if effect is None else _EFFECTS.read(effect)
+            is_error = outcome.get("is_error") is True
+            return ToolFinished(call_id, ToolOutcome(content, is_error=is_error, effect=read))
         case _:
             return _EVENTS.read(raw)
 
@@ -137,11 +119,7 @@ def beginning_form(beginning: Beginning) -> Form:
 
 
 def beginning_from(raw: object) -> Beginning:
-    """The beginning of a form.
-
-    Raises:
-        RecordError: It is none.
-    """
+    """The beginning of a form; raises `RecordError`."""
     match raw:
         case {"brief": brief, "stamp": stamp, "began_ms": int(began_ms), **rest}:
             return Beginning(
@@ -173,13 +151,12 @@ def _resumption_from(raw: object) -> Resumption | None:
 
 
 class ActionForms:
-    """Writes the actions of one connection, in their order; see the module."""
+    """Writes the actions of one connection, in their order."""
 
     def __init__(self) -> None:
         self._said: dict[int, str] = {}
 
     def write(self, actions: Sequence[Action]) -> list[Form]:
-        """The actions of one event."""
         return [self._write(action) for action in actions]
 
     def _write(self, action: Action) -> Form:
@@ -207,11 +184,7 @@ class ActionForms:
 
 
 def converted(raw: object, wanted: type[T]) -> T:
-    """A value of JSON as a value of this type.
-
-    Raises:
-        RecordError: It is none.
-    """
+    """A value of JSON as a value of this type; raises `RecordError`."""
     try:
         return msgspec.convert(raw, wanted)
     except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
@@ -224,7 +197,7 @@ def text_of(form: object) -> str:
 
 
 def digests(messages: Sequence[Message]) -> list[str]:
-    """A digest of each message of a request."""
+    """A digest of each message of a request, so that the first that differs can be named."""
     return [_digest(message)[:_MESSAGE_DIGITS] for message in messages]
 
 
@@ -244,12 +217,7 @@ def tools_digest(tools: Sequence[ToolSpec]) -> str:
 
 
 def asks_digest(template: object, request: ReplyRequest) -> str:
-    """The digest of a request without its messages and its choice of a tool.
-
-    Args:
-        template: The prompt before it was filled.
-        request: What a model is asked.
-    """
+    """The digest of a request without its messages and its choice of a tool."""
     numbers = [request.max_tokens, request.temperature, request.top_p]
     return _digest([prompt_digest(template), tools_digest(request.tools), numbers])
 
@@ -267,7 +235,6 @@ def _encoded(value: object) -> bytes:
 
 
 def _fields(value: object) -> Form:
-    """The fields of a dataclass."""
     fields: Form = msgspec.to_builtins(value, enc_hook=_as_dict)
     return fields
 

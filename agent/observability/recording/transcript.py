@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from agent.call.history import (
@@ -28,8 +28,8 @@ from agent.observability.recording.record_reader import (
     missing,
     read_record,
 )
-from agent.observability.recording.serialization import RECORDED, Form, RecordError, text_of
-from agent.observability.recording.waterfall import COLUMNS, WaterfallTurn, drawn, turns
+from agent.observability.recording.serialization import RECORDED, RecordError, text_of
+from agent.observability.recording.waterfall import COLUMNS, drawn, turns
 from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
 from agent.store.call_state.facts import CHAT
@@ -39,6 +39,7 @@ from agent.usecases.validation import plain
 _RESUMES = "resume::"
 _LARGEST = 10**15
 """Above any number of a connection, and any time in milliseconds."""
+_JOINERS = "\u200c\u200d"
 _INDENT = 18
 _LONGEST = 240
 """Characters of arguments and results of tools."""
@@ -52,7 +53,6 @@ class TranscriptEntry:
     at_ms: float | None
     """Since the call began; None if it was not recorded."""
     generation: int
-    """Of the connection it happened on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +70,20 @@ class CallTranscript:
     """Why each further connection was needed, by generation."""
     connections: list[RecordedConnection]
     fault: str
-    """Why the record cannot be read; empty = it can, or there is none."""
 
     def since_beginning(self, one: RecordedConnection) -> float:
-        """When a connection began, in milliseconds since the call did."""
         return max(0.0, one.beginning.began_ms - (self.began_ms or one.beginning.began_ms))
 
 
 async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
-    """A call with its facts and its record; None if the table has nothing of it.
-
-    Raises:
-        StoreError: The table cannot be reached.
-    """
+    """A call with its facts and its record; None if the table has nothing of it."""
     item = await store.get(call_sid, session.CONNECTION) or {}
     chats = await store.query(call_sid, CHAT)
     causes = {
         _number(str(resume["sk"]).removeprefix(_RESUMES)): str(resume.get("cause", ""))
         for resume in await store.query(call_sid, _RESUMES)
     }
-    connections: list[RecordedConnection] = []
-    fault = ""
+    connections, fault = list[RecordedConnection](), ""
     try:
         connections = await read_record(store, call_sid)
     except RecordError as error:
@@ -99,16 +92,9 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
         return None
     first = connections[0].beginning if connections else None
     webhook = item or (first.webhook if first else {})
-    call = CallTranscript(
-        call_sid=call_sid,
-        use_case=str(item.get("useCase", "")) or (first.stamp.use_case if first else ""),
-        caller=session.identity_of(webhook),
-        began_ms=_number(str(plain(webhook.get("startedMs")))),
-        entries=[],
-        causes=causes,
-        connections=connections,
-        fault=fault,
-    )
+    use_case = str(item.get("useCase", "")) or (first.stamp.use_case if first else "")
+    caller, began_ms = session.identity_of(webhook), _number(str(plain(webhook.get("startedMs"))))
+    call = CallTranscript(call_sid, use_case, caller, began_ms, [], causes, connections, fault)
     call.entries.extend(_entries_of(call, chats))
     return call
 
@@ -118,16 +104,13 @@ def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[TranscriptE
     for one in call.connections:
         offset = call.since_beginning(one)
         for position, (fact, at_ms) in facts_of(one).items():
-            before = recorded.get(position)
-            at = before.at_ms if before else at_ms + offset
-            generation = before.generation if before else one.generation
-            recorded[position] = TranscriptEntry(fact, at, generation)
+            new = TranscriptEntry(fact, at_ms + offset, one.generation)
+            recorded[position] = replace(recorded.get(position, new), fact=fact)
     generations = _generations(chats)
+    times = {position: entry.at_ms for position, entry in recorded.items()}
     kept = [
-        TranscriptEntry(
-            fact, recorded[at].at_ms if at in recorded else None, generations.get(at, 0)
-        )
-        for at, fact in enumerate(read_items(chats).facts)
+        TranscriptEntry(fact, times.get(position), generations.get(position, 0))
+        for position, fact in enumerate(read_items(chats).facts)
     ]
     return kept or [recorded[position] for position in sorted(recorded)]
 
@@ -165,33 +148,31 @@ def transcript_json(call: CallTranscript) -> str:
             {"at_ms": entry.at_ms, "line": entry.generation, **RECORDED.write(entry.fact)}
             for entry in call.entries
         ],
-        "lines": [_connection_form(call, one) for one in call.connections],
+        "lines": [
+            {
+                "line": one.generation,
+                "began_ms": one.beginning.began_ms,
+                "since_beginning_ms": call.since_beginning(one),
+                "stamp": asdict(one.beginning.stamp),
+                "events": len(one.steps),
+                "end": one.end,
+                "is_torn": one.is_torn,
+                "turns": [
+                    {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
+                    for turn in turns(one.steps)
+                ],
+            }
+            for one in call.connections
+        ],
         "resumes": {str(number): cause for number, cause in call.causes.items()},
         "fault": call.fault,
     }
     return escaped(text_of(form))
 
 
-def _connection_form(call: CallTranscript, one: RecordedConnection) -> Form:
-    found = [
-        {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
-        for turn in turns(one.steps)
-    ]
-    return {
-        "line": one.generation,
-        "began_ms": one.beginning.began_ms,
-        "since_beginning_ms": call.since_beginning(one),
-        "stamp": asdict(one.beginning.stamp),
-        "events": len(one.steps),
-        "end": one.end,
-        "is_torn": one.is_torn,
-        "turns": found,
-    }
-
-
 def plain_text(text: str) -> str:
-    """Text that only prints, in one line."""
-    return "".join(one if _prints(one) else " " for one in text)
+    """Text that only prints, in one line; joiners shape the letters of some languages."""
+    return "".join(one if one.isprintable() or one in _JOINERS else " " for one in text)
 
 
 def printable(text: str) -> str:
@@ -202,11 +183,6 @@ def printable(text: str) -> str:
 def escaped(json_text: str) -> str:
     """JSON of the same value, with what could steer a terminal as escapes."""
     return "".join(one if one.isprintable() else _escape(one) for one in json_text)
-
-
-def _prints(character: str) -> bool:
-    """Joiners shape the letters of some languages; other invisible characters are left out."""
-    return character.isprintable() or character in "\u200c\u200d"
 
 
 def _escape(character: str) -> str:
@@ -269,7 +245,10 @@ def _entries(call: CallTranscript, columns: int) -> Iterator[str]:
         first = f"{clock(entry.at_ms):<8} {label:<8} "
         yield from _wrapped(text, columns, first) or [first.rstrip()]
         if isinstance(entry.fact, ToolUsed):
-            yield from _wrapped(_result(entry.fact), columns, " " * _INDENT)
+            result = "no result"
+            if (found := entry.fact.result) is not None:
+                result = f"{'error ' if found.is_error else ''}{shortened(found.content)}"
+            yield from _wrapped(f"-> {result}", columns, " " * _INDENT)
 
 
 def _wrapped(text: str, columns: int, first: str) -> list[str]:
@@ -295,25 +274,13 @@ def _label_and_text(fact: Fact) -> tuple[str, str]:
             return "summary", f"of all before fact {until}: {plain_text(text)}"
 
 
-def _result(used: ToolUsed) -> str:
-    if used.result is None:
-        return "-> no result"
-    return f"-> {'error ' if used.result.is_error else ''}{shortened(used.result.content)}"
-
-
 def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
-    number = 0
-    for one in call.connections:
-        for turn in turns(one.steps):
-            number += 1
-            yield ""
-            yield from folded(_turn_heading(number, turn, call.since_beginning(one)), columns)
-            yield from drawn(turn, columns)
-
-
-def _turn_heading(number: int, turn: WaterfallTurn, offset_ms: float) -> str:
-    words = shortened(turn.words, 40)
-    first = "nothing was said"
-    if turn.first_text_ms is not None:
-        first = f"first text after {turn.first_text_ms / 1000:.2f} s"
-    return f"turn {number}  {clock(turn.at_ms + offset_ms)}  {words}  ({first})"
+    all_turns = ((one, turn) for one in call.connections for turn in turns(one.steps))
+    for number, (one, turn) in enumerate(all_turns, 1):
+        first = "nothing was said"
+        if turn.first_text_ms is not None:
+            first = f"first text after {turn.first_text_ms / 1000:.2f} s"
+        at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 40)
+        yield ""
+        yield from folded(f"turn {number}  {at}  {words}  ({first})", columns)
+        yield from drawn(turn, columns)

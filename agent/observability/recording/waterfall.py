@@ -1,8 +1,6 @@
 """Where the time of each turn went, as bars: from the record of a connection.
 
-Turns are those of `agent.observability.turn_tracker`, also unprompted ones, in which a model was
-asked or a tool was run. All times end at the socket; those of speech-to-text and text-to-speech
-are not known.
+All times end at the socket; those of speech-to-text and text-to-speech are not known.
 
     hold         from the first words until a model is asked
     reply N      the request, `.` until its first text or tool call, `=` until it is complete
@@ -37,7 +35,6 @@ class WaterfallBar(NamedTuple):
     name: str
     from_ms: float
     first_ms: float | None = None
-    """When the first text or tool call of a reply came."""
     to_ms: float | None = None
     """None = its end was not recorded."""
     end: str = ""
@@ -45,15 +42,14 @@ class WaterfallBar(NamedTuple):
 
 
 class WaterfallTurn(NamedTuple):
-    """One turn."""
+    """One turn, also an unprompted one."""
 
     at_ms: float
-    """Since the first event of the connection."""
     words: str
     """What the caller said, or in brackets what else made the agent act."""
     spans: list[WaterfallBar]
     first_text_ms: float | None
-    """From the first words to the first text that was sent."""
+    """Since the first words, like the last."""
     last_text_ms: float | None
 
 
@@ -72,7 +68,6 @@ def turns(steps: Sequence[RecordedStep]) -> list[WaterfallTurn]:
 
 
 def _actions(forms: Sequence[Form]) -> Iterator[Action]:
-    """The recorded actions that a turn consists of."""
     for form in forms:
         match form:
             case {"kind": "StartReply", "reply": int(reply)}:
@@ -95,8 +90,8 @@ def _waterfall(turn: TrackedTurn) -> WaterfallTurn:
 
     def bar(one: Activity) -> WaterfallBar:
         end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
-        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
         end += f": {one.fault}" * bool(one.fault)
+        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
         return WaterfallBar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
 
     hold = WaterfallBar("hold", 0.0, None, ms(turn.activities[0].began))

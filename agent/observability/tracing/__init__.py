@@ -9,10 +9,9 @@
 
 - What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
   turn outlives the span of the turn too.
-- A `CallTrace` is an observer: spans are made afterwards, from the steps of a call, with times
-  given, so that nothing on the path of a call knows of traces. A thread of its own sends them from
-  a queue that drops the oldest when it is full: a collector that is slow or away costs spans and no
-  call.
+- Spans are made afterwards, from the steps of a call, with times given, so that nothing on the path
+  of a call knows of traces. A thread sends them from a queue that drops the oldest when it is full:
+  a collector that is slow or away costs spans and no call.
 - Attributes are those of the GenAI and database conventions; others begin with `voice.`. None holds
   a key of the table, what was said or who said it. Only with
   `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` spans have words, under `pii_` names.
@@ -20,9 +19,8 @@
 Operations on the table are assigned to a connection by a context variable. It is set while the
 connection is served and is inherited by every task begun meanwhile: by tools, and by the journal,
 which writes later and outlives the connection. Without it an operation leaves no span: probes,
-surveys, seeding, and the webhook and handshake of a call, which may run in another process. One
-operation of `ports.Store` may be several requests with retries; a span covers them all, as the
-conventions ask. Rejected: a call as one more argument of each operation.
+seeding, and the webhook and handshake of a call, which may run in another process. A span covers
+all requests and retries of an operation. Rejected: a call as one more argument of each operation.
 
 The packages are imported when traces are asked for. Rejected: instrumenting clients of models and
 tables, which would show their requests and no turns, and would run on the path of a call.
@@ -34,7 +32,7 @@ import asyncio
 import logging
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Thread
@@ -60,14 +58,12 @@ log = structlog.get_logger(__name__)
 Attributes = Mapping[str, str | int | float | bool | Sequence[str]]
 MOST_OPERATIONS = 2000
 """About five hundred turns, or a hundred and fifty that each place an order."""
-_SQLITE_TABLE = "items"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EXPORT_SECONDS = 3.0
 """The limit of one export, if the variables set none."""
 FLUSH_SECONDS = 3.0
-"""How long the process waits at its end for spans that were not sent yet."""
 
 
 @asynccontextmanager
@@ -88,10 +84,8 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
         return
     is_limited = any(environment.get(name) for name in _TIMEOUTS)
     exporter = OTLPSpanExporter(timeout=None if is_limited else EXPORT_SECONDS)
-    tracing = Tracing(
-        BatchSpanProcessor(exporter),
-        with_content=environment.get(_CONTENT, "").strip().lower() == "true",
-    )
+    with_content = environment.get(_CONTENT, "").strip().lower() == "true"
+    tracing = Tracing(BatchSpanProcessor(exporter), with_content=with_content)
     exporter_log, library = _ExporterLog(logging.WARNING), logging.getLogger("opentelemetry")
     library.addHandler(exporter_log)
     library.propagate = False
@@ -106,7 +100,7 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
 
 
 class _ExporterLog(logging.Handler):
-    """Logs warnings of the library without their values, which may be personal."""
+    """Without values, which may be personal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log.warning("traces.export_failed", message=str(record.msg))
@@ -114,21 +108,17 @@ class _ExporterLog(logging.Handler):
 
 def is_asked(environment: Mapping[str, str]) -> bool:
     """Whether the standard variables name a collector and do not switch traces off."""
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return False
-    if environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
-        return False
-    return any(environment.get(name, "").strip() for name in ENDPOINTS)
+    is_off = (
+        environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        or environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    )
+    return not is_off and any(environment.get(name, "").strip() for name in ENDPOINTS)
 
 
 class Tracing:
-    """Makes spans; needs the extra `traces`.
+    """Makes spans; needs the extra `traces`. `processor` takes ended spans and must not wait.
 
-    Args:
-        processor: Takes ended spans; must not wait.
-        with_content: Whether spans have what was said.
-        now: Seconds on the clock of the event loop.
-        epoch: Epoch seconds.
+    All times but `epoch` are seconds on the clock of the event loop.
     """
 
     def __init__(
@@ -155,35 +145,33 @@ class Tracing:
         self.with_content = with_content
         self.now = now
         self._offset = epoch() - now()
-        self._current: Span | None = None
+        self.current: Span | None = None
+        """The call observed last, for `trace_id`."""
 
     def trace_id(self) -> str:
         """Of the call observed last; empty if there is none or it is not sampled."""
-        if self._current is None or not self._current.get_span_context().trace_flags.sampled:
-            return ""
-        return f"{self._current.get_span_context().trace_id:032x}"
+        context = self.current and self.current.get_span_context()
+        return f"{context.trace_id:032x}" if context and context.trace_flags.sampled else ""
 
-    def serving(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def serving(self) -> Iterator[None]:
         """Operations on the table meanwhile belong to a connection; its call span begins now."""
-        return serving(ServedConnection(self.now()))
+        token = _SERVED.set(ServedConnection(self.now()))
+        try:
+            yield
+        finally:
+            _SERVED.reset(token)
 
     def call(
         self, call_sid: str, use_case: str, resume: int, model: Callable[[], str]
     ) -> CallTrace:
-        """A connection begins; its trace is complete after `CallTrace.ended`.
-
-        Args:
-            call_sid: Links the connections of a call.
-            use_case: Its name.
-            resume: Number of the connection; 0 is the first one of the call.
-            model: Gives the name of the model that answers now.
-        """
+        """A connection begins, the first of its call if `resume` is 0."""
         attributes: Attributes = {
             "gen_ai.conversation.id": call_sid,
             "gen_ai.agent.name": use_case,
             "voice.resume": resume,
         }
-        line = served() or ServedConnection(self.now())
+        line = _SERVED.get() or ServedConnection(self.now())
         trace = CallTrace(self, line.since, attributes, model)
         line.follow(trace.add_operation)
         return trace
@@ -197,15 +185,7 @@ class Tracing:
         *,
         is_client: bool = False,
     ) -> Span:
-        """Begin a span at a time in seconds on the clock of the event loop.
-
-        Args:
-            name: From a bounded set.
-            at: When it began.
-            attributes: With which it begins.
-            under: Its parent; None = it is the first one of a trace.
-            is_client: Its kind is `CLIENT`.
-        """
+        """Begin a span, with a name from a bounded set; without a parent it begins a trace."""
         return self._tracer.start_span(
             name,
             context=None if under is None else self._in_context(under),
@@ -215,14 +195,9 @@ class Tracing:
         )
 
     def end(self, span: Span, at: float, *, is_error: bool = False) -> None:
-        """End a span at a time in seconds on the clock of the event loop."""
         if is_error:
             span.set_status(self._error)
         span.end(self._nanoseconds(at))
-
-    def observing(self, span: Span) -> None:
-        """What is measured from now on belongs to the trace of this span."""
-        self._current = span
 
     def _nanoseconds(self, at: float) -> int:
         return round((at + self._offset) * 1e9)
@@ -237,7 +212,7 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class TableOperation:
-    """An operation that is over; times are seconds on the clock of the loop."""
+    """An operation that is over."""
 
     name: str
     began: float
@@ -249,7 +224,7 @@ class TableOperation:
 
 
 class ServedConnection:
-    """A connection that is served since then, and its operations on the table."""
+    """A connection that is served, and its operations on the table."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -258,13 +233,11 @@ class ServedConnection:
         self._add: Callable[[TableOperation], None] = self._waiting.append
 
     def note(self, operation: TableOperation) -> None:
-        """Add it to the trace, now or when there is one."""
         if self._left:
             self._left -= 1
             self._add(operation)
 
     def follow(self, add: Callable[[TableOperation], None]) -> None:
-        """The trace exists: it gets the operations that wait, and all later ones."""
         for operation in self._waiting:
             add(operation)
         self._waiting.clear()
@@ -273,21 +246,6 @@ class ServedConnection:
 
 _SERVED: ContextVar[ServedConnection | None] = ContextVar("served", default=None)
 _TOOL: ContextVar[str] = ContextVar("tool", default="")
-
-
-def served() -> ServedConnection | None:
-    """The connection for which this runs, if any."""
-    return _SERVED.get()
-
-
-@contextmanager
-def serving(connection: ServedConnection) -> Iterator[None]:
-    """What runs or is begun meanwhile is for this connection."""
-    token = _SERVED.set(connection)
-    try:
-        yield
-    finally:
-        _SERVED.reset(token)
 
 
 class TracedToolExecutor:
@@ -305,14 +263,10 @@ class TracedToolExecutor:
 
 
 class TracedTable:
-    """`measured_ports.OnOperation` that adds each operation to the trace of its connection.
-
-    Args:
-        name: Of the table in DynamoDB; empty = the SQLite file.
-    """
+    """`measured_ports.OnOperation` for traces; `name` is that of the table, empty for SQLite."""
 
     def __init__(self, name: str) -> None:
-        self._name = name or _SQLITE_TABLE
+        self._name = name or "items"
         self._system = "aws.dynamodb" if name else "sqlite"
 
     def __call__(
@@ -320,16 +274,14 @@ class TracedTable:
     ) -> None:
         if (connection := _SERVED.get()) is None:
             return
+        is_cancelled = error is not None and issubclass(error, CancelledError)
+        is_failed = error is not None and not is_cancelled
         attributes: dict[str, str | bool] = {
             "db.system.name": self._system,
             "db.collection.name": self._name,
             "db.operation.name": operation,
         }
-        is_cancelled = error is not None and issubclass(error, CancelledError)
-        if is_cancelled:
-            attributes["voice.cancelled"] = True
-        elif error is not None:
-            attributes["error.type"] = error.__name__
-        is_failed = error is not None and not is_cancelled
+        if error is not None:
+            attributes |= {"error.type": error.__name__} if is_failed else {"voice.cancelled": True}
         name = f"{operation} {self._name}"
         connection.note(TableOperation(name, began, ended, attributes, _TOOL.get(), is_failed))

@@ -1,8 +1,8 @@
 """The trace of one connection of a call, made from what an observer sees.
 
-Turns and activities are those of `agent.observability.turn_tracker`. The tokens of a reply are
-reported after it: its span stays open until then and is closed with the time at which the reply
-ended. The span of a turn is closed when its outcome is known, with the time at which it was over.
+The tokens of a reply are reported after it: its span stays open until then and is closed with the
+time at which the reply ended. The span of a turn is closed when its outcome is known, with the time
+at which it was over.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from agent.observability.tracing import Attributes, TableOperation, Tracing
 
 LARGEST_CONTENT = 4000
-"""Characters of an attribute with content."""
 _FINISH_REASONS = {
     StopReason.END: "stop",
     StopReason.TOOLS: "tool_call",
@@ -69,24 +68,22 @@ class CallTrace:
         self._texts: dict[int | str, str] = {}
 
     def observe(self, moment: ObservedStep) -> None:
-        self._tracing.observing(self._call)
+        self._tracing.current = self._call
         self._note_event(moment.event, moment.received_at)
         for change in self._tracker.observe(moment, interrupt_kind(moment)):
             self._note_change(change)
         for action, at in moment.timed_actions:
             match action:
                 case Summarize(summary):
-                    attributes = {**self._request_attributes(), "voice.purpose": "summary"}
-                    self._summaries[summary] = self._begin_request(at, attributes, self._call)
+                    span = self._begin_request(at, self._call, {"voice.purpose": "summary"})
+                    self._summaries[summary] = span
                 case RunTool(call):
-                    self._add_content(
-                        self._activities.get(call.id), "pii_arguments", call.arguments
-                    )
+                    under_way = self._activities.get(call.id)
+                    self._add_content(under_way, "pii_arguments", call.arguments)
                 case _:
                     pass
 
     def ended(self, reason: EndReason) -> None:
-        """The connection is over; called once."""
         now = self._tracing.now()
         self._close_uncounted()
         for span in (*self._activities.values(), *self._summaries.values()):
@@ -99,7 +96,7 @@ class CallTrace:
         self._tracing.end(self._call, now, is_error=is_error)
 
     def add_operation(self, one: TableOperation) -> None:
-        """An operation on the table that this connection caused is over; the call may be, too."""
+        """Add an operation of this connection, perhaps after the end of the call."""
         under = self._activities.get(one.tool, self._call)
         span = self._tracing.begin(one.name, one.began, one.attributes, under, is_client=True)
         self._tracing.end(span, one.ended, is_error=one.is_failed)
@@ -138,10 +135,9 @@ class CallTrace:
         under = self._call if one.turn.cause is not None else self._turn_span(one.turn, one.began)
         if not one.tool:
             self._close_uncounted()
-            return self._begin_request(one.began, self._request_attributes(), under)
+            return self._begin_request(one.began, under, {})
         attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": one.tool}
-        name = f"execute_tool {one.tool}"
-        return self._tracing.begin(name, one.began, attributes, under)
+        return self._tracing.begin(f"execute_tool {one.tool}", one.began, attributes, under)
 
     def _turn_span(self, turn: TrackedTurn, at: float) -> Span:
         if turn not in self._turns:
@@ -149,12 +145,10 @@ class CallTrace:
             self._turns[turn] = self._tracing.begin("turn", began, {}, self._call)
         return self._turns[turn]
 
-    def _request_attributes(self) -> dict[str, str]:
-        return {"gen_ai.operation.name": "chat", **model_attributes(self._model())}
-
-    def _begin_request(self, at: float, attributes: dict[str, str], under: Span) -> Span:
-        name = f"chat {attributes['gen_ai.request.model']}"
-        return self._tracing.begin(name, at, attributes, under)
+    def _begin_request(self, at: float, under: Span, more: dict[str, str]) -> Span:
+        model = model_attributes(self._model())
+        attributes = {"gen_ai.operation.name": "chat", **model, **more}
+        return self._tracing.begin(f"chat {model['gen_ai.request.model']}", at, attributes, under)
 
     def _end_activity(self, one: Activity) -> None:
         span, at = self._activities.pop(one.key), one.ended or one.began
@@ -182,15 +176,13 @@ class CallTrace:
 
     def _add_tokens(self, reply: int | None, usage: Usage) -> None:
         if reply is None:
-            spans = list(self._summaries.values())
+            for span in self._summaries.values():
+                _set_tokens(span, usage)
         elif self._uncounted is not None and self._uncounted[0].key == reply:
-            spans = [self._uncounted[1]]
-        else:
-            spans = [self._activities[reply]] if reply in self._activities else []
-        for span in spans:
-            _set_tokens(span, usage)
-        if reply is not None and self._uncounted is not None and self._uncounted[1] in spans:
+            _set_tokens(self._uncounted[1], usage)
             self._close_uncounted()
+        elif reply in self._activities:
+            _set_tokens(self._activities[reply], usage)
 
     def _close_uncounted(self) -> None:
         if self._uncounted is not None:

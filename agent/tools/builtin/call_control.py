@@ -1,8 +1,7 @@
 """Tools that act on the call itself: transfer it to a person, end it, change the language.
 
-They return an effect, which the conversation performs once the caller has heard the words about it.
-They have no side effect of their own and are never joined: a caller may change to another language,
-back, and there again.
+The conversation performs their effects once the caller has heard the words about it. They are never
+joined: a caller may change to another language, back, and there again.
 """
 
 from __future__ import annotations

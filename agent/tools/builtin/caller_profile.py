@@ -1,10 +1,8 @@
 """Tools that save facts about the caller: name, use case, e-mail address.
 
-They set single attributes and leave all others. If the number is withheld, nothing is saved and the
-model is told why. An e-mail address is saved in two steps, because speech recognition often
-distorts it: the first reads it and answers how to read it back, the second saves it, and is refused
-unless the address was read back in this call and the caller has answered since
-(`agent.tools.builtin.read_back`).
+If the number is withheld, nothing is saved. An e-mail address, which speech recognition often
+distorts, is saved in two steps: the first answers how to read it back, the second is refused unless
+the caller has answered since (`agent.tools.builtin.read_back`).
 """
 
 from __future__ import annotations

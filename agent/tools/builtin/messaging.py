@@ -1,18 +1,12 @@
 """Tools that send an SMS or an e-mail to the caller.
 
-The model chooses what is sent; the text comes from the table: the order of this call, a tour that
-this caller has booked, opening hours and address of the restaurant. An SMS goes to the calling
-number, an e-mail to the address of the profile or to one that was read back and answered
-(`agent.tools.builtin.read_back`).
-
-Each message is sent at most once in a call (`agent.tools.idempotency`, not repeatable). It is
-distinguished by its subject and, for an e-mail, by the address. `MessageRefusedError` becomes a
-`ToolError`: nothing was sent, and it may be tried again. Any other fault stays unknown.
+The model chooses what is sent; the text comes from the table. An SMS goes to the calling number, an
+e-mail to the address of the profile or to one that was read back and answered. Each is sent at most
+once in a call (`agent.tools.idempotency`, not repeatable); its subject and address distinguish it.
 
 Before it is sent, a message takes a place: an item `message::<channel>::<place>` in the partition
 of the call and in `usage::<number>`, written only if absent, so that two processes cannot take the
-same. A repeated attempt keeps its place. So does a refused message: trying out addresses is limited
-as well.
+same. A repeated or refused message keeps its place: trying out addresses is limited as well.
 """
 
 from __future__ import annotations
@@ -42,9 +36,9 @@ from agent.usecases.caller_identity import is_email_address, is_telephone_number
 log = structlog.get_logger(__name__)
 
 PER_CALL = 2
-"""Messages of one call by one channel."""
+"""By one channel."""
 PER_DAY = 10
-"""Messages of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
+"""Of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
 MAX_SMS = 1_500
 """Characters. Twilio takes 1,600, and some count double."""
 _PLACE_SECONDS = 24 * 60 * 60
@@ -99,7 +93,6 @@ class Restaurant(msgspec.Struct, frozen=True):
 
     @property
     def opening(self) -> str:
-        """The opening hours on one line; empty if unknown."""
         if isinstance(self.hours, str):
             return self.hours
         return ", ".join(f"{day} {hours}" for day, hours in self.hours.items())
@@ -121,11 +114,11 @@ async def send_restaurant_sms(
     """
     restaurant = await _restaurant(call)
     if message_type == "hours":
-        hours = _about(restaurant, "opening hours", restaurant.opening)
-        return await _text(call, ["hours"], hours)
+        words = _about(restaurant, "opening hours", restaurant.opening)
+        return await _text(call, [message_type], words)
     if message_type == "location":
-        place = _about(restaurant, "address", restaurant.address)
-        return await _text(call, ["location"], place)
+        words = _about(restaurant, "address", restaurant.address)
+        return await _text(call, [message_type], words)
     if (found := await order_of_call(call)) is None:
         raise ToolError(NO_ORDER)
     key, order = found
@@ -203,7 +196,6 @@ async def send_appointment_sms(
 
 
 async def _require_confirmed(call: CallContext, address: str) -> None:
-    """Raise `ToolError` for an address that is neither on file nor answered by the caller."""
     if address == call.profile.email.casefold() or await is_answered(call, EMAIL, address):
         return
     await note_read_back(call, EMAIL, address)
@@ -232,7 +224,6 @@ def _about(restaurant: Restaurant, subject: str, words: str) -> str:
 
 
 async def _text(call: CallContext, content: list[str], body: str) -> Result:
-    """Send an SMS to the caller, once."""
     if not (is_telephone_number(call.caller) and is_telephone_number(call.to)):
         raise ToolError(NO_NUMBER)
     # Read each time: this very call may have learned it.
@@ -258,9 +249,10 @@ async def _send(call: CallContext, key: str, plan: Plan) -> Result:
 
 async def _store_opt_out(call: CallContext) -> None:
     """A failure is only logged: Twilio refuses the next message again."""
-    attributes = {"smsOptedOut": True, "pk1": "profile", "sk1": call.caller}
     try:
-        await call.store.merge(call.caller, "profile", attributes)
+        await call.store.merge(
+            call.caller, "profile", {"smsOptedOut": True, "pk1": "profile", "sk1": call.caller}
+        )
     except StoreError as error:
         log.warning("sms.opt_out_write_failed", error=type(error).__name__)
 
@@ -277,11 +269,7 @@ async def _mail(call: CallContext, key: str, plan: Plan) -> Result:
 
 
 async def _take_places(call: CallContext, channel: Channel, message: str, recipient: str) -> None:
-    """Take all places a message needs; the same message again needs no further place.
-
-    Raises:
-        ToolError: The limit is reached, or the table cannot be reached.
-    """
+    """Take all places a message needs; the same message again needs no further place."""
     limits = {call.call_id: (PER_CALL, "in this call")}
     for number in filter(None, (call.caller, recipient.casefold())):
         limits[f"usage::{number}"] = (PER_DAY, "today")
@@ -323,20 +311,19 @@ def order_text(order: StoredOrder, restaurant: Restaurant) -> str:
     head = f"{restaurant.name}: thank you for your order {_handed_over(order)}."
     total = f"Total: {_dollars(order.order_total)}"
     room = MAX_SMS - len(head) - len(total) - len("\n\nand 99 more\n")
-    lines = list(_lines(order))
-    shown = list(lines)
+    shown = list(_lines(order))
     while shown and len("\n".join(shown)) > room:
         shown.pop()
-    left = len(lines) - len(shown)
+    left = len(order.order_items) - len(shown)
     return "\n".join([head, *shown, *([f"and {left} more"] if left else []), total])
 
 
 def order_html(order: StoredOrder, restaurant: Restaurant, name: str) -> str:
     """An order as the HTML of an e-mail; all text in it is escaped."""
     body = ET.Element("body")
-    ET.SubElement(body, "p").text = f"Hello {name}," if name else "Hello,"
     thanks = f"thank you for your order at {restaurant.name}, {_handed_over(order)}."
-    ET.SubElement(body, "p").text = thanks
+    for paragraph in (f"Hello {name}," if name else "Hello,", thanks):
+        ET.SubElement(body, "p").text = paragraph
     lines = ET.SubElement(body, "ul")
     for line in _lines(order):
         ET.SubElement(lines, "li").text = line

@@ -1,10 +1,9 @@
 """The caller's past orders and bookings, as the prompt and the tools present them.
 
-Items may come from this service, its predecessor or a sibling: without order items, with either
-spelling of the remarks, or with a key that ends differently. An item that cannot be read is
-skipped. Texts are put on one line and left out if they contain a link. A use case is given only the
-history that its own tools could look up. Delivery addresses are left out on purpose: a person who
-calls from a number may hear what was ordered from it, but not where they live.
+Items may come from the predecessor: without order items, with either spelling of the remarks, or
+with a key that ends differently. An unreadable item is skipped, and a text with a link left out. A
+use case is given only the history that its own tools could look up. Delivery addresses are left out
+on purpose: who calls from a number may hear what was ordered from it, but not where they live.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ _MOST = 3
 _LONGEST_TEXT = 300
 _ORDER_TYPES = frozenset({"pickup", "delivery"})
 _LATEST = 99_999_999_999
-"""Epoch seconds; in the year 5138."""
 
 
 class OrderedLine(msgspec.Struct):
@@ -43,7 +41,6 @@ class OrderedLine(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """The line with its remarks: "Small Garden (no red onion)"."""
         remarks = _plain(self.additional_details or self.additonal_details)
         item = _plain(self.line_item) or "an item"
         return f"{item} ({remarks})" if remarks else item
@@ -58,7 +55,6 @@ class PlacedOrder(msgspec.Struct):
 
     @property
     def known_type(self) -> str:
-        """`pickup`, `delivery`, or empty for any other text."""
         order_type = self.order_type.strip().casefold()
         return order_type if order_type in _ORDER_TYPES else ""
 
@@ -69,13 +65,11 @@ def key_prefixes(tools: Collection[str]) -> list[str]:
 
 
 def read_history(items: Iterable[Item], zone: tzinfo) -> tuple[HistoryEntry, ...]:
-    """The latest three readable orders and bookings, newest first.
-
-    Args:
-        items: Items of one caller's partition, in any order.
-        zone: The time zone of the dates.
-    """
-    read = (_entry(item, zone) for item in items)
+    """The latest three readable orders and bookings of one caller's items, newest first."""
+    read = (
+        (_order if str(item["sk"]).startswith(f"{ORDER}::") else _tour)(item, zone)
+        for item in items
+    )
     return tuple(sorted(filter(None, read), key=lambda one: one.at, reverse=True)[:_MOST])
 
 
@@ -91,10 +85,6 @@ def read_order(item: Item) -> PlacedOrder | None:
         return msgspec.convert(item.get("order", {}), PlacedOrder, strict=False)
     except msgspec.ValidationError:
         return None
-
-
-def _entry(item: Item, zone: tzinfo) -> HistoryEntry | None:
-    return (_order if str(item["sk"]).startswith(f"{ORDER}::") else _tour)(item, zone)
 
 
 def _order(item: Item, zone: tzinfo) -> HistoryEntry | None:

@@ -1,15 +1,11 @@
 """Reads e-mail addresses as callers say them, and requires that they were read back.
 
-A caller says "ada dot lovelace at g mail dot com", spells "a d a", says "underscore" and "double
-l". `read_address` converts that to one form; `spell_out` gives it letter by letter, which reads as
-the same address. The result is a guess until the caller has heard it, so `note_read_back` stores
-that a tool has given it to the model, with the position of the tool call among the facts. It counts
-as answered when the model has spoken after that position and the caller has then used words or keys
-(`Standing`), also if another process has resumed the call. Whether the answer was yes, only the
-model knows.
-
-Rejected: leaving the address to the model alone, which writes down what looks likely; and the whole
-grammar of RFC 5321, whose quoted names and literal hosts are always mistakes on the telephone.
+A caller says "ada dot lovelace at g mail dot com", "a d a", "underscore", "double l". The address
+read from that is a guess until the caller has heard it, so `note_read_back` stores the position of
+the tool call that gave it to the model. It counts as answered when the model has spoken after that
+position and the caller has then used words or keys (`Standing`), also in another process. Whether
+the answer was yes, only the model knows. Rejected: leaving the address to the model alone, which
+writes down what looks likely; and quoted names and literal hosts of RFC 5321, always mistakes here.
 """
 
 from __future__ import annotations
@@ -26,7 +22,6 @@ from agent.usecases.caller_identity import is_email_address
 _NEVER = 1_000_000_000
 """Position of a note without one, written by an older version."""
 _KEPT_SECONDS = 24 * 60 * 60
-"""As long as the other items of a call."""
 
 _SIGNS = {
     "at": "@", "dot": ".", "period": ".", "point": ".", "underscore": "_",
@@ -35,7 +30,6 @@ _SIGNS = {
 _SAID = {"@": "at", ".": "dot", "_": "underscore", "-": "dash", "+": "plus"}
 _TIMES = {"double": 2, "triple": 3}
 _EXAMPLE = re.compile(r"\b([a-z]) (?:as in|like|for) \1[a-z]+\b")
-"""As in "b as in boy"."""
 _JOINED = (("at sign", "@"), ("under score", "_"), ("double u", "w"))
 _GAPS = re.compile(r"[\s,;]+")
 _SPEAKABLE = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@[a-z0-9.-]+")
@@ -47,15 +41,11 @@ class _Note(msgspec.Struct):
 
 
 async def note_read_back(call: CallContext, subject: str, content: str) -> None:
-    """Store that content was given to the model to be read back; the first time counts.
-
-    `subject` is the kind of content, from a closed list; `content` is in its one form.
-    """
+    """Store that content, in its one form, was given to be read back; the first time counts."""
     noted, position = await _position(call, subject, content), call.standing.position
     if noted is not None and noted <= position:
         return
-    expires = int(call.clock()) + _KEPT_SECONDS
-    key = _key(subject, content)
+    expires, key = int(call.clock()) + _KEPT_SECONDS, _key(subject, content)
     await call.store.put({"pk": call.call_id, "sk": key, "position": position, "expireAt": expires})
 
 
@@ -76,8 +66,7 @@ def _key(subject: str, content: str) -> str:
 
 def read_address(text: str) -> str | None:
     """The address in lower case; `None` if `text` is anything but one address."""
-    words = _GAPS.sub(" ", text.casefold()).strip(" .?!")
-    words = _EXAMPLE.sub(r"\1", words)
+    words = _EXAMPLE.sub(r"\1", _GAPS.sub(" ", text.casefold()).strip(" .?!"))
     for spoken, written in _JOINED:
         words = re.sub(rf"\b{spoken}\b", written, words)
     pieces = list(_written(words.split()))

@@ -1,24 +1,19 @@
 """Fills the requests of declared tools, and reads the responses. Pure.
 
-Arguments of the model are untrusted. Each is percent-encoded whole. In a path a value that contains
-a slash, a backslash or a control character, or is empty or only dots, is refused, because servers
-decode slashes, read `..` as the parent and an empty segment as none.
-
-An argument that was left out is left out of the query or body. An unknown fact of the call, such as
-a withheld number, is a refusal instead: without it a look-up might return the orders of all
-callers. In the body, a string that is one placeholder becomes the value with its type.
-
-A response is untrusted as well: bounded data, never an instruction. A body that cannot be read
-raises `UnreadableError`; after a request with an effect that is no failure, because the effect has
-happened.
+Arguments are untrusted and percent-encoded whole. In a path a value with a slash, a backslash or a
+control character, or that is empty or only dots, is refused: servers decode slashes and read `..`
+as the parent. An argument that was left out is left out of the query or body; an unknown fact of
+the call, such as a withheld number, is a refusal: without it a look-up might return the orders of
+all callers. In the body, a string that is one placeholder becomes the value with its type.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -47,7 +42,7 @@ _HALF = "This cannot be sent: it holds half a character."
 _ABSENT = object()
 
 Values = Mapping[str, Argument]
-"""Values by the name of the placeholder."""
+"""By the name of the placeholder."""
 
 
 def facts_of(call: CallContext) -> dict[str, Argument]:
@@ -62,11 +57,7 @@ def facts_of(call: CallContext) -> dict[str, Argument]:
 
 
 def fill_target(url: UrlTemplate, values: Values) -> str:
-    """Path and query of a request.
-
-    Raises:
-        ToolError: A value cannot be used in its place, or a fact of the call is unknown.
-    """
+    """Path and query. Raises `ToolError` for an unusable value or an unknown fact of the call."""
     path = "/" + "/".join(_segment(template, values) for template in url.path)
     query = "&".join(
         f"{name}={_encoded(template, values)}"
@@ -117,12 +108,16 @@ def _names(template: Template) -> list[str]:
 
 def _encoded(template: Template, values: Values) -> str:
     try:
-        return "".join(
-            piece if isinstance(piece, str) else quote(_text(values[piece.name]), safe="")
-            for piece in template
-        )
+        return _joined(template, values, partial(quote, safe=""))
     except UnicodeEncodeError as error:
         raise ToolError(_HALF) from error
+
+
+def _joined(template: Template, values: Values, written: Callable[[str], str] = str) -> str:
+    return "".join(
+        piece if isinstance(piece, str) else written(_text(values[piece.name]))
+        for piece in template
+    )
 
 
 def _text(value: Argument) -> str:
@@ -145,13 +140,9 @@ def _filled(value: Any, values: Values) -> Any:
 def _filled_text(template: Template, values: Values) -> object:
     if not _is_given(template, values):
         return _ABSENT
-    match template:
-        case (Placeholder(name),):
-            return values[name]
-        case _:
-            return "".join(
-                piece if isinstance(piece, str) else _text(values[piece.name]) for piece in template
-            )
+    if len(template) == 1 and isinstance(template[0], Placeholder):
+        return values[template[0].name]
+    return _joined(template, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +153,7 @@ class HttpResponse:
     media_type: str = ""
     """In lower case, without parameters."""
     charset: str = ""
-    """In lower case; empty = not given."""
+    """In lower case."""
     body: bytes = b""
     fault: str = ""
     """Why the body could not be read; empty = it was read."""
@@ -195,13 +186,11 @@ def refusal_of(tool: HttpTool, response: HttpResponse) -> ToolError:
 
 
 def _value(response: HttpResponse) -> Any:
-    """The body as a value of JSON's types; `None` if it is empty."""
     if response.fault:
         raise UnreadableError(response.fault)
     if not response.body.strip():
         return None
-    kind = response.media_type
-    text = _decoded(response)
+    kind, text = response.media_type, _decoded(response)
     if not (kind in {"", "application/json"} or kind.endswith("+json")):
         return text
     try:
@@ -218,13 +207,11 @@ def _decoded(response: HttpResponse) -> str:
     is_text = not kind or kind.startswith("text/") or kind.endswith(("json", "xml"))
     if not is_text or response.charset not in _CHARSETS:
         raise UnreadableError("its answer is not text")
-    try:
+    with suppress(UnicodeDecodeError):
         text = response.body.decode(response.charset or "utf-8")
-    except UnicodeDecodeError as error:
-        raise UnreadableError("its answer is not text") from error
-    if "\x00" in text:
-        raise UnreadableError("its answer is not text")
-    return text.removeprefix(_BYTE_ORDER_MARK)
+        if "\x00" not in text:
+            return text.removeprefix(_BYTE_ORDER_MARK)
+    raise UnreadableError("its answer is not text")
 
 
 def _is_deep(value: object) -> bool:

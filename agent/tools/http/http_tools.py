@@ -6,16 +6,14 @@
 | can be repeated (PUT, DELETE, or with a key) | the same | in doubt: the same call completes it |
 | otherwise | the connection failed | unknown: it must not be tried again |
 
-Tools with effects use the idempotency store. An effect is distinguished by its filled request. The
-plan is that request without its headers, so that no secret is stored, and with the key by which the
-server recognises a repetition. A status of 4xx means that nothing was done; 5xx, 408 and a
-redirect, which is not followed, that this is unknown. After an unknown first attempt, a refusal of
-the second proves nothing.
+An effect is distinguished by its filled request. Its plan is that request without its headers, so
+that no secret is stored, and with the key by which the server recognises a repetition. A status of
+4xx means that nothing was done; 5xx, 408 and a redirect, which is not followed, that this is
+unknown. After an unknown first attempt, a refusal of the second proves nothing.
 
-A record may name any host and any secret. The operator lists the hosts (`HTTP_TOOL_HOSTS`), the
-variables a header may hold, and the hosts each may be sent to (`HTTP_TOOL_SECRETS`); a tool that
-needs anything else is not offered. Rejected: allowing all variables with a prefix, because that
-would open variables that are set for another purpose.
+The operator lists the hosts (`HTTP_TOOL_HOSTS`), the variables a header may hold, and the hosts
+each may be sent to (`HTTP_TOOL_SECRETS`); a tool that needs anything else is not offered.
+Rejected: allowing all variables with a prefix, which may be set for another purpose.
 """
 
 from __future__ import annotations
@@ -87,11 +85,7 @@ class CircuitOpenError(AgentError):
 
 
 class HostCircuit:
-    """The state of one host.
-
-    Args:
-        clock: Seconds, monotonic.
-    """
+    """The state of one host; `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -104,13 +98,12 @@ class HostCircuit:
         """Around one request: an `AgentError` out of it is a failure of the host.
 
         Raises:
-            RestingError: It should not be made now.
+            CircuitOpenError: It should not be made now.
         """
         is_trial = self._failures >= FAILURES
-        if is_trial:
-            if self._is_trying or self._clock() < self._rests_until:
-                raise CircuitOpenError("the host rests")
-            self._is_trying = True
+        if is_trial and (self._is_trying or self._clock() < self._rests_until):
+            raise CircuitOpenError("the host rests")
+        self._is_trying |= is_trial
         try:
             yield
         except AgentError:
@@ -156,13 +149,7 @@ class HttpSender(Protocol):
 
 
 class HttpTools:
-    """The configured HTTP tools of a process.
-
-    Args:
-        outbound: Sends the requests.
-        secrets: The variables that headers may hold, by name.
-        clock: Seconds, monotonic.
-    """
+    """The HTTP tools of a process; `secrets` are the variables that headers may hold, by name."""
 
     def __init__(
         self,
@@ -178,7 +165,7 @@ class HttpTools:
         """Make the `Tool` of a declaration; cached."""
 
     def fault_of(self, tool: HttpTool) -> str:
-        """Why a tool cannot be used in this process, `field: fault`; empty if it can."""
+        """As `fault_of`, for this process."""
         return fault_of(tool, self._outbound.hosts, self._secrets)
 
     def _tool(self, tool: HttpTool) -> Tool:
@@ -203,9 +190,8 @@ class HttpTools:
         effect = f"http::{tool.spec.name}"
         content = [tool.method, tool.url.origin, plan["target"], plan["body"]]
         plan["key"] = call.idempotency.key(effect, content) if tool.has_key else ""
-        perform = partial(self._perform, tool)
         return await call.idempotency.once(
-            effect, content, plan, perform, repeatable=tool.is_repeatable
+            effect, content, plan, partial(self._perform, tool), repeatable=tool.is_repeatable
         )
 
     async def _look(self, tool: HttpTool, plan: Plan) -> dict[str, object]:
@@ -226,12 +212,7 @@ class HttpTools:
         return result
 
     async def _accepted(self, tool: HttpTool, plan: Plan) -> HttpResponse:
-        """The response to a request that was accepted.
-
-        Raises:
-            ToolError: It was not sent, or was refused: nothing was done.
-            UnansweredError: Its outcome is unknown.
-        """
+        """Raises `ToolError` if nothing was done, `UnansweredError` if the outcome is unknown."""
         try:
             answer = await self._send_with_retry(tool, self._request(tool, plan))
         except (UnreachableError, CircuitOpenError) as error:
@@ -241,7 +222,6 @@ class HttpTools:
         return answer
 
     async def _send_with_retry(self, tool: HttpTool, request: HttpRequest) -> HttpResponse:
-        """The response to a request or to its repetition."""
         deadline = asyncio.get_running_loop().time() + tool.timeout
         try:
             return await self._send(tool, request, deadline)
@@ -257,7 +237,6 @@ class HttpTools:
     async def _send_again(
         self, tool: HttpTool, request: HttpRequest, deadline: float, doubt: UnansweredError
     ) -> HttpResponse:
-        """The second response, unless the outcome of the first request is still unknown."""
         try:
             answer = await self._send(tool, request, deadline)
         except (UnreachableError, CircuitOpenError):
@@ -276,11 +255,13 @@ class HttpTools:
                 answer = await self._outbound.send(request, seconds)
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _unanswered(answer)
-            if not _is_settled(answer):
+            is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
+            if is_redirect or answer.status == HTTPStatus.REQUEST_TIMEOUT:
                 raise _unanswered(answer)
         except (UnreachableError, UnansweredError, CircuitOpenError) as error:
-            name, reason = tool.spec.name, str(error)
-            log.warning("http_tool.failed", tool=name, host=request.host, reason=reason)
+            log.warning(
+                "http_tool.failed", tool=tool.spec.name, host=request.host, reason=str(error)
+            )
             raise
         return answer
 
@@ -292,15 +273,8 @@ class HttpTools:
             headers["Content-Type"] = "application/json"
         if key:
             headers["Idempotency-Key"] = key
-        url = tool.url
-        target = str(plan["target"])
+        url, target = tool.url, str(plan["target"])
         return HttpRequest(tool.method, url.scheme, url.host, url.port, target, headers, body)
-
-
-def _is_settled(answer: HttpResponse) -> bool:
-    """Whether its status says what was done."""
-    is_redirect = HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
-    return not is_redirect and answer.status != HTTPStatus.REQUEST_TIMEOUT
 
 
 def _unanswered(answer: HttpResponse) -> UnansweredError:

@@ -1,14 +1,11 @@
 """Sends the requests of declared tools to listed hosts, within limits.
 
-- The operator's list of hosts (`agent.usecases.host_allowlist`) is checked when a use case is read,
-  and again here for each request. Addresses are checked in the connector's own resolver: the
-  address that was checked is the one that is used, so DNS rebinding is impossible. An address in
-  the URL, which aiohttp does not resolve, is checked before.
-- Redirects are not followed: each one is another untrusted URL.
-- The environment is ignored: no proxy, no .netrc, no cookies.
-- No connection is used twice. A stale pooled connection would make the outcome of a request unknown
-  that was never sent; a handshake costs less.
-- Responses must be uncompressed: 64 KiB need no compression, and their length stays known.
+- The list of hosts (`agent.usecases.host_allowlist`) is checked for each request. Addresses are
+  checked in the connector's own resolver, so DNS rebinding is impossible; an address in the URL,
+  which aiohttp does not resolve, is checked before.
+- Redirects, which are untrusted URLs, proxies, .netrc and cookies are ignored.
+- No connection is used twice: a stale one would make the outcome of an unsent request unknown.
+- Responses must be uncompressed, so that their length stays known.
 """
 
 from __future__ import annotations
@@ -95,7 +92,7 @@ class OutboundHttp:
     async def open(
         cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
     ) -> AsyncIterator[OutboundHttp]:
-        """Open the connector, closed on leaving; without a resolver the system's is used."""
+        """Without a resolver the system's is used."""
         guarded = GuardedResolver(hosts, resolver or aiohttp.ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=guarded, use_dns_cache=False, force_close=True, limit=0
@@ -121,7 +118,11 @@ class OutboundHttp:
             UnreachableError: The host is not listed, or the connection failed.
             UnansweredError: No head of a response arrived.
         """
-        self._guard(request)
+        if not self.hosts.lists(request.scheme, request.host, request.port):
+            raise UnreachableError("its host is not listed")
+        is_address = address_of(request.host) is not None
+        if is_address and not self.hosts.admits(request.host, request.port, request.host):
+            raise UnreachableError("its address is not admitted")
         deadline = asyncio.get_running_loop().time() + seconds
         response = await self._head(request, deadline, min(CONNECT_SECONDS, seconds / 2))
         try:
@@ -132,13 +133,6 @@ class OutboundHttp:
         if "Content-Type" not in response.headers:
             media_type = ""
         return HttpResponse(response.status, media_type.lower(), charset.lower(), body, fault)
-
-    def _guard(self, request: HttpRequest) -> None:
-        if not self.hosts.lists(request.scheme, request.host, request.port):
-            raise UnreachableError("its host is not listed")
-        is_address = address_of(request.host) is not None
-        if is_address and not self.hosts.admits(request.host, request.port, request.host):
-            raise UnreachableError("its address is not admitted")
 
     async def _head(
         self, request: HttpRequest, deadline: float, connect_seconds: float
@@ -162,7 +156,6 @@ class OutboundHttp:
 
 
 async def _body(response: aiohttp.ClientResponse, deadline: float) -> tuple[bytes, str]:
-    """The body, and why it could not be read."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return b"", "its answer is compressed"
     body = bytearray()

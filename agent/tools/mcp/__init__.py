@@ -1,14 +1,12 @@
 """MCP servers as sources of tools.
 
 Each server has a task that connects, lists the tools, listens for changes, and connects again.
-Calls never wait for it: they use a snapshot of the tools, and calling a tool of an unreachable
-server is refused at once. An unreachable server offers nothing. The service starts whether its
-servers answer or not: it waits `_START_SECONDS` for them and connects the others in the background.
+Calls use a snapshot of the tools; an unreachable server offers nothing and refuses calls at once.
+The service waits `_START_SECONDS` for its servers and connects the others in the background.
 
-A connection may be dead without a sign (a child process, an older protocol over HTTP), so the list
-is also read again regularly, and whenever a call got no answer. A server may end the session (HTTP
-404) at any time. Its tools stay offered meanwhile: the task connects again at once, and the refused
-call is made once more in the new session.
+A connection may be dead without a sign, so the list is also read again regularly, and whenever a
+call got no answer. A server may end the session (HTTP 404) at any time: its tools stay offered, the
+task connects again at once, and the refused call is made once more in the new session.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ import structlog
 from agent.call.messages import ToolSpec
 from agent.errors import ToolError
 from agent.ports import Count, uncounted
-from agent.tools import ToolSource
 from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
 from agent.tools.mcp.mcp_tools import (
     McpResult,
@@ -74,7 +71,8 @@ class McpServer:
         self._connection: McpConnection | None = None
         self._offered = _NOTHING
         self._is_closing = False
-        self._tried = asyncio.Event()
+        self.tried = asyncio.Event()
+        """Set once the first attempt to connect has succeeded or failed."""
         self._has_settled = asyncio.Event()
         """Set while no reconnection is in progress: connected, or unreachable."""
         self._session = asyncio.timeout(None)
@@ -91,19 +89,14 @@ class McpServer:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """A line for each of its tools that cannot be offered."""
         return self._offered.remarks
 
     @property
     def is_up(self) -> bool:
         return not self.fault
 
-    async def tried(self) -> None:
-        """Wait until the first attempt to connect has succeeded or failed."""
-        await self._tried.wait()
-
     async def close(self) -> None:
-        """Close the connection and end the server's process, within `_CLOSE_SECONDS`."""
+        """Close the connection within `_CLOSE_SECONDS`; this ends the server's process."""
         self._is_closing = True
         self._owner.cancel()
         _, late = await asyncio.wait([self._owner], timeout=_CLOSE_SECONDS)
@@ -130,7 +123,6 @@ class McpServer:
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
     async def _connected(self) -> None:
-        """Connect, and keep the list of tools current until the connection ends."""
         from agent.tools.mcp.mcp_connection import connect  # noqa: PLC0415 (see that module)
 
         self._session = asyncio.timeout(None)
@@ -154,19 +146,18 @@ class McpServer:
             self.fault = ""
             self._count("agent_tool_source_up", 1, source=self.name)
             log.info("tool_source.connected", source=self.name, tools=len(offered.tools))
-        self._tried.set()
+        self.tried.set()
 
     def _lose(self, fault: str) -> None:
         self._connection, self._offered = None, _NOTHING
         is_new, self.fault = fault != self.fault, fault
-        self._tried.set()
+        self.tried.set()
         self._has_settled.set()
         if is_new:
             self._count("agent_tool_source_up", 0, source=self.name)
             log.warning("tool_source.disconnected", source=self.name, fault=fault)
 
     async def _call_tool(self, tool: str, arguments: Mapping[str, object]) -> McpResult:
-        """Run a tool, see `CallTool`."""
         connection = await self._current_connection()
         try:
             return await connection.call(tool, arguments, self._config.timeout)
@@ -176,7 +167,6 @@ class McpServer:
             return await connection.call(tool, arguments, self._config.timeout)
 
     async def _current_connection(self) -> McpConnection:
-        """The connection, after a wait while it is renewed. Raises `ToolError` without one."""
         if self._connection is None and not self.fault:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RENEW_SECONDS):
@@ -186,7 +176,6 @@ class McpServer:
         return self._connection
 
     def _renew(self, over: McpConnection) -> None:
-        """Make the owner connect again, unless it has done so since."""
         if self._connection is over:
             log.info("tool_source.session_ended", source=self.name)
             self._connection = None
@@ -194,7 +183,6 @@ class McpServer:
             self._session.reschedule(asyncio.get_running_loop().time())
 
     def _report_crash(self, owner: asyncio.Task[None]) -> None:
-        """Log an unexpected error of the owner, which is never awaited."""
         if not owner.cancelled() and (error := owner.exception()) is not None:
             self._lose("its task has crashed")
             log.error("tool_source.crashed", source=self.name, exc_info=error)
@@ -202,16 +190,15 @@ class McpServer:
 
 async def _until_due(wait_for_change: Callable[[], Awaitable[bool]]) -> bool:
     """Wait until the list has to be read; false if no change can be reported any more."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(_REFRESH_SECONDS):
             return await wait_for_change()
-    except TimeoutError:
-        return True
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class _LeftOut:
-    """A server that cannot be tried, because a secret is missing."""
+    """A server that is not tried, because a secret is missing."""
 
     name: str
     fault: str
@@ -220,27 +207,13 @@ class _LeftOut:
     is_up: bool = False
 
 
-@asynccontextmanager
-async def open_sources(path: str, count: Count) -> AsyncIterator[tuple[ToolSource, ...]]:
-    """The servers of a file (empty = none); leaving closes connections and ends children.
-
-    Raises:
-        McpFileError: The file has a fault.
-    """
-    async with _servers(path, count, _START_SECONDS) as servers:
-        yield servers
-
-
 async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
-    """Connect each server of a file once, to check the configuration.
+    """Connect each server of a file once, to check the configuration. Raises `McpFileError`.
 
     Returns:
         All tools found; a line for each unreachable server; a line for each tool left out.
-
-    Raises:
-        McpFileError: The file has a fault.
     """
-    async with _servers(path, uncounted, _SURVEY_SECONDS) as servers:
+    async with open_sources(path, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}
         faults = [
             f"MCP_CONFIG: {server.name}: {server.fault}" for server in servers if not server.is_up
@@ -250,10 +223,13 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
 
 
 @asynccontextmanager
-async def _servers(
-    path: str, count: Count, seconds: float
+async def open_sources(
+    path: str, count: Count, seconds: float = _START_SECONDS
 ) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
-    """All servers of a file, once each was tried or `seconds` have passed."""
+    """All servers of a file (empty = none), once each was tried or `seconds` have passed.
+
+    Leaving closes them. Raises `McpFileError`.
+    """
     if not path:
         yield ()
         return
@@ -266,7 +242,7 @@ async def _servers(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for server in servers:
-                    await server.tried()
+                    await server.tried.wait()
         yield (*servers, *(_LeftOut(name, fault) for name, fault in left_out.items()))
     finally:
         async with asyncio.TaskGroup() as closing:

@@ -7,19 +7,17 @@
                   "env": {"KEY": "${STOCK_KEY}"}}
     }}
 
-A record in the table can only name tools of these servers, never a command or an address. What the
-file says of a tool (`sideEffects`) wins over the server's hints. Secrets are named, `${NAME}`, and
-read from the environment. A server whose secret is missing is left out and reported; a file that
-cannot be read, or has an unknown key, stops the start.
-
-A server's name is the beginning of its tools' names, `server__tool`. It contains no two underscores
-in a row, so that two servers never offer the same name.
+A record in the table can only name tools of these servers, never a command or an address. Secrets
+are named, `${NAME}`, and read from the environment. A server whose secret is missing is left out
+and reported; a file that cannot be read, or has an unknown key, stops the start. A server's name
+has no two underscores in a row, so that two servers never offer the same `server__tool`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -61,7 +59,7 @@ class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     tools: list[_Text] | None = None
     """The tools to offer, by the server's own names; unset = all."""
     side_effects: dict[str, SideEffect] = {}
-    """By the server's own names."""
+    """By the server's own names; they win over its hints."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,14 +115,12 @@ def _filled(
     """The entry with each `${NAME}` replaced, and the variables that are not set."""
     missing: dict[str, None] = {}
 
-    def fill(text: str) -> str:
-        def value(found: re.Match[str]) -> str:
-            if not environment.get(found[1]):
-                missing[found[1]] = None
-            return environment.get(found[1], "")
+    def value(found: re.Match[str]) -> str:
+        if not environment.get(found[1]):
+            missing[found[1]] = None
+        return environment.get(found[1], "")
 
-        return _VARIABLE.sub(value, text)
-
+    fill = partial(_VARIABLE.sub, value)
     filled = replace(
         entry,
         url=fill(entry.url),

@@ -1,22 +1,23 @@
-"""One connection to an MCP server. Only this module and `raw_results` import the library.
+"""One connection to an MCP server.
 
-It is imported with the first server, because importing the library takes most of a second.
+Only this module imports the library, which takes most of a second: import it with the first server.
 
-The library's cancel scopes belong to tasks, so `connect` is entered and left by the one task that
-owns the connection; `McpConnection.call` may be used from any task. When the connection breaks, the
-library cancels the owner and gives the callers an error.
+The library's cancel scopes belong to tasks, so the task that enters `connect` must leave it;
+`McpConnection.call` may be used from any task. When the connection breaks, the library cancels the
+owner and gives the callers an error.
 
 Defaults of the library that are changed here:
 
 - It checks results against the server's schema, which blocks the loop. `send_request` does not.
 - It reports a refusal over HTTP like an error after the tool has run. A status of 4xx, except 408,
-  and 503 prove that nothing ran, so such an answer becomes an error of our own (`_REFUSED`). 404
-  ends the session:
+  and 503 prove that nothing ran: it becomes an error of our own (`_REFUSED`). 404 ends the session:
   https://modelcontextprotocol.io/specification/2025-06-18/basic/transports#session-management
-- It refuses a list for one malformed tool (`agent.tools.mcp.raw_results`), and JSON that begins
-  with a byte order mark (`_Bounded`).
-- It reads an answer of any length. Over HTTP an answer is cut off at `_MOST_BYTES`, and refused if
-  it is compressed. Over pipes nothing is bounded: the operator chose to run that program here.
+- It refuses a list for one malformed tool, and a result for one unknown content block, so a booking
+  that was made would count as unknown. It is given a part that it accepts; the answer as sent
+  travels in `_meta` (`carried`). Rejected: repairing it, because revisions check differently.
+- It refuses JSON that begins with a byte order mark, and reads an answer of any length. Over HTTP
+  an answer is cut off at `_MOST_BYTES`, and refused if it is compressed (`_Bounded`). Over pipes
+  nothing is bounded: the operator chose to run that program here.
 - It logs what it could not read, and passes on a child's standard error. Both may hold personal
   words and are dropped.
 """
@@ -29,7 +30,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -38,9 +39,13 @@ import httpx2
 import mcp_types as types
 import structlog
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client import Transport
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
+from mcp.shared.message import SessionMessage
+from mcp_types import methods
+from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 
 from agent.errors import ToolError, provider_kind
 from agent.tools.mcp.mcp_config import McpServerConfig
@@ -52,7 +57,6 @@ from agent.tools.mcp.mcp_tools import (
     read_listed,
     read_result,
 )
-from agent.tools.mcp.raw_results import raw_of, raw_transport
 
 log = structlog.get_logger(__name__)
 
@@ -77,12 +81,11 @@ _NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
 """The server refused the request itself. All other codes may also be the library's own."""
 _REFUSED = -32_060
 """Our code for a refusal over HTTP; its data is the status. Not used by JSON-RPC or MCP."""
-_SESSION_OVER = (
-    "The system behind this tool has to be connected again. It may be tried again later."
-)
 
+RAW = "voice-agent/raw"
 WaitForChange = Callable[[], Awaitable[bool]]
 """Waits until the server says that its tools have changed; false if it cannot any more."""
+Incoming = SessionMessage | Exception
 
 
 class McpConnection:
@@ -93,18 +96,14 @@ class McpConnection:
         self._changed = changed
 
     async def tools(self) -> tuple[list[ListedTool], list[str]]:
-        """The tools of the server, at most `_MOST_TOOLS`, and a remark on unreadable ones.
-
-        Raises:
-            ServerUnavailableError: The server does not answer as it should.
-        """
+        """At most `_MOST_TOOLS`, a remark on unreadable ones; raises `ServerUnavailableError`."""
         listed: list[object] = []
         cursor: str | None = None
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 for _ in range(_MOST_PAGES):
                     page = await self._client.list_tools(cursor=cursor)
-                    entries = raw_of(page).get("tools")
+                    entries = _raw_of(page).get("tools")
                     listed += entries if isinstance(entries, list) else []
                     cursor = page.next_cursor
                     if not cursor or len(listed) >= _MOST_TOOLS:
@@ -137,11 +136,11 @@ class McpConnection:
                 raise _refusal(error.data) from error
             self._changed.set()
             raise ServerUnavailableError(_reason(error)) from error
-        return read_result(raw_of(result))
+        return read_result(_raw_of(result))
 
     @asynccontextmanager
     async def notices(self) -> AsyncIterator[WaitForChange]:
-        """Listen for changes of the tools; only for the owner of the connection."""
+        """Listen for changes of the tools; for the task that has entered `connect`."""
         async with AsyncExitStack() as stack:
             try:
                 subscription = await stack.enter_async_context(
@@ -153,11 +152,10 @@ class McpConnection:
                 return
 
             async def event() -> bool:
-                try:
+                with suppress(StopAsyncIteration, SubscriptionLost):
                     await anext(subscription)
-                except (StopAsyncIteration, SubscriptionLost):
-                    return False
-                return True
+                    return True
+                return False
 
             yield event
 
@@ -169,15 +167,17 @@ class McpConnection:
 
 @asynccontextmanager
 async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
-    """Connect to a server; leaving closes the connection and ends the child process.
-
-    Raises:
-        ServerUnavailableError: The server cannot be reached, or the connection broke.
-    """
+    """Connect; leaving ends the child process. `ServerUnavailableError` also when it breaks."""
     for name in ("mcp", "client", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    refusals = _Refusals()
+    refusal = ""
     changed = asyncio.Event()
+
+    async def note(response: httpx2.Response) -> None:
+        """Store the last refusal over HTTP, which the library does not report."""
+        nonlocal refusal
+        refused = response.status_code in {401, 403} or response.status_code >= 500
+        refusal = f"it answers with HTTP {response.status_code}" if refused else ""
 
     async def notified(message: object) -> None:
         if isinstance(message, types.ToolListChangedNotification):
@@ -185,9 +185,8 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
 
     try:
         async with AsyncExitStack() as stack:
-            transport = await _transport(stack, entry, refusals)
             client = Client(
-                raw_transport(transport),
+                _raw_transport(await _transport(stack, entry, note)),
                 client_info=types.Implementation(name="voice-agent", version="1"),
                 message_handler=notified,
                 read_timeout_seconds=_ASK_SECONDS,
@@ -197,11 +196,12 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
                 await stack.enter_async_context(client)
             yield McpConnection(client, changed)
     except _FAULTS as error:
-        raise ServerUnavailableError(refusals.reason or _reason(error)) from error
+        raise ServerUnavailableError(refusal or _reason(error)) from error
 
 
-async def _transport(stack: AsyncExitStack, entry: McpServerConfig, refusals: _Refusals) -> Any:
-    """The library's transport, not entered; `stack` closes what it needs."""
+async def _transport(
+    stack: AsyncExitStack, entry: McpServerConfig, note: Callable[[httpx2.Response], Any]
+) -> Any:
     if entry.command:
         dropped = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115, ASYNC230, PTH123 (the stack closes it)
         child = StdioServerParameters(command=entry.command, args=entry.args, env=entry.env)
@@ -209,36 +209,20 @@ async def _transport(stack: AsyncExitStack, entry: McpServerConfig, refusals: _R
     http = httpx2.AsyncClient(
         headers={**entry.headers, "Accept-Encoding": "identity"},
         timeout=httpx2.Timeout(_DIAL_SECONDS, read=None),
-        event_hooks={"response": [refusals.note, _bound, _settle]},
+        event_hooks={"response": [note, _bound, _settle]},
     )
     await stack.enter_async_context(http)
     return streamable_http_client(entry.url, http_client=http, max_sse_event_size=_MOST_BYTES)
 
 
-class _Refusals:
-    """Stores the last refusal over HTTP, which the library does not report."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-
-    async def note(self, response: httpx2.Response) -> None:
-        """Response hook."""
-        refused = response.status_code in {401, 403} or response.status_code >= 500
-        self.reason = f"it answers with HTTP {response.status_code}" if refused else ""
-
-
 async def _bound(response: httpx2.Response) -> None:
     """Response hook: limit how much of the body is read."""
-    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
-    if is_packed or not is_stream:
-        limit = 0 if is_packed else _MOST_BYTES
-        response.stream = _Bounded(response.stream, limit)
+    if is_packed or not response.headers.get("content-type", "").startswith("text/event-stream"):
+        response.stream = _Bounded(response.stream, 0 if is_packed else _MOST_BYTES)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body of bounded length, without a byte order mark."""
-
     def __init__(self, stream: Any, limit: int) -> None:
         self._stream = stream
         self._left = limit
@@ -253,8 +237,7 @@ class _Bounded(httpx2.AsyncByteStream):
                 yield chunk
                 continue
             begun += chunk
-            is_begun = len(begun) >= len(codecs.BOM_UTF8)
-            if is_begun:
+            if is_begun := len(begun) >= len(codecs.BOM_UTF8):
                 yield begun.removeprefix(codecs.BOM_UTF8)
         if not is_begun:
             yield begun
@@ -270,8 +253,8 @@ async def _settle(response: httpx2.Response) -> None:
     if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
         return
     body = await _body(response)
-    if not _has_code(body, _NOT_BEGUN):
-        error = {"code": _REFUSED, "message": "refused", "data": response.status_code}
+    if not _is_not_begun(body):
+        error = {"code": _REFUSED, "message": "refused", "data": status}
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
         response.headers["Content-Type"] = "application/json"
     response.stream = httpx2.ByteStream(body)
@@ -289,20 +272,21 @@ async def _body(response: httpx2.Response) -> bytes:
     return b"".join(parts)
 
 
-def _has_code(body: bytes, codes: frozenset[int]) -> bool:
-    try:
+def _is_not_begun(body: bytes) -> bool:
+    with suppress(ValueError, RecursionError):
         match json.loads(body):
             case {"error": {"code": int(code), "message": str()}}:
-                return code in codes
+                return code in _NOT_BEGUN
             case _:
-                return False
-    except (ValueError, RecursionError):
-        return False
+                pass
+    return False
 
 
 def _refusal(status: object) -> ToolError:
     if status == HTTPStatus.NOT_FOUND:
-        return SessionOverError(_SESSION_OVER)
+        return SessionOverError(
+            "The system behind this tool has to be connected again. It may be tried again later."
+        )
     return ToolError(
         f"The system behind this tool refused this with HTTP status {status}: nothing was done."
     )
@@ -326,3 +310,91 @@ def _reason(error: BaseException) -> str:
         case _:
             log.error("tool_source.failed_unexpectedly", exc_info=error)
             return f"it does not behave as it should ({type(error).__name__})"
+
+
+def _raw_of(result: types.Result) -> Mapping[str, Any]:
+    raw = (result.meta or {}).get(RAW)
+    return raw if isinstance(raw, dict) else {}
+
+
+def carried(method: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What the library is given for an answer; answers to other methods are unchanged."""
+    match method:
+        case "tools/list":
+            cursor, tools = result.get("nextCursor"), result.get("tools")
+            listed: list[object] = tools if isinstance(tools, list) else []
+            given: dict[str, Any] = {
+                "nextCursor": cursor if isinstance(cursor, str) else None,
+                "tools": list(filter(_is_accepted, listed)),
+            }
+        case "tools/call":
+            given = {"content": [], "structuredContent": None, "isError": False}
+        case _:
+            return result
+    return {**result, **given, "_meta": {RAW: result}}
+
+
+def _is_accepted(tool: object) -> bool:
+    """Whether the library accepts a tool in each revision; the newest one requires these fields."""
+    page = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0, "tools": [tool]}
+    try:
+        for version in KNOWN_PROTOCOL_VERSIONS:
+            methods.validate_server_result("tools/list", version, page)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _raw_transport(transport: Transport) -> AsyncIterator[tuple[_Reading, _Writing]]:
+    async with transport as (reading, writing):
+        asked: dict[object, str] = {}
+        yield _Reading(reading, asked), _Writing(writing, asked)
+
+
+class _Stream:
+    """One direction of the transport; `asked` holds the methods of unanswered requests by id."""
+
+    def __init__(self, inner: Any, asked: dict[object, str]) -> None:
+        self._inner = inner
+        self._asked = asked
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Any:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *fault: Any) -> Any:
+        return await self._inner.__aexit__(*fault)
+
+
+class _Writing(_Stream):
+    async def send(self, item: SessionMessage, /) -> None:
+        if isinstance(item.message, types.JSONRPCRequest):
+            self._asked[item.message.id] = item.message.method
+        await self._inner.send(item)
+
+
+class _Reading(_Stream):
+    @property
+    def last_context(self) -> Any:
+        return getattr(self._inner, "last_context", None)
+
+    async def receive(self) -> Incoming:
+        return self._passed(await self._inner.receive())
+
+    def __aiter__(self) -> _Reading:
+        return self
+
+    async def __anext__(self) -> Incoming:
+        return self._passed(await self._inner.__anext__())
+
+    def _passed(self, item: Incoming) -> Incoming:
+        message = item.message if isinstance(item, SessionMessage) else None
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            method = self._asked.pop(message.id, "")
+            if isinstance(message, types.JSONRPCResponse):
+                message.result = carried(method, message.result)
+        return item

@@ -1,12 +1,10 @@
 """Tools for use cases, made of what an MCP server lists and answers.
 
-All server output (names, descriptions, schemas, hints, results, errors) is untrusted: it is
-bounded, converted to our forms and never followed. A tool that cannot be read is left out with a
-remark, an unknown content block is named in the text, and nothing in an answer raises an error.
+All server output is untrusted: it is bounded, converted to our forms and never followed. A tool
+that cannot be read is left out with a remark, and nothing in an answer raises an error.
 
 A tool's name is `server__tool`, of the characters every model family takes. Names that become equal
-by this get a number that depends on the original name alone, so that all processes agree; a tool
-whose name needs no change keeps it.
+by this get a number that depends on the original name alone, so that all processes agree.
 
 What running a tool twice would do is decided by the operator's file, then by the server's hint;
 without either it must not be run twice. A tool with effects goes through the idempotency store:
@@ -26,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -51,7 +50,7 @@ _EFFECT_SECONDS = PERFORM_SECONDS + 2.0
 REST = "rest"
 """The field for arguments that a schema allows without naming them."""
 _REST_KEY = "*"
-"""The property of `REST`; no other property may have this name."""
+"""The property of `REST`, which no other has."""
 _KINDS: Mapping[str, Any] = {
     "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
     "object": dict[str, Any],
@@ -59,10 +58,7 @@ _KINDS: Mapping[str, Any] = {
 
 
 class ServerUnavailableError(AgentError):
-    """A server does not answer; a tool that was called may or may not have run.
-
-    The text says why, for operators, and quotes nothing from the server.
-    """
+    """A tool that was called may or may not have run; the text quotes nothing from the server."""
 
 
 class SessionOverError(ToolError):
@@ -135,15 +131,12 @@ def read_result(raw: Mapping[str, Any]) -> McpResult:
 
 
 def _block_text(block: object) -> str:
-    """A content block as text; images and the like are only named."""
     match block:
         case None:
             return ""
         case str():
             return block
-        case {"text": str(text)}:
-            return text
-        case {"resource": {"text": str(text)}}:
+        case {"text": str(text)} | {"resource": {"text": str(text)}}:
             return text
         case {"type": "image" | "audio" as kind, "mimeType": str(media)}:
             return _NOT_INCLUDED.format(f"{kind}: {media[:_SHOWN_CHARS]}")
@@ -179,10 +172,10 @@ def names(server: str, originals: Iterable[str]) -> dict[str, str]:
         original: f"{server}__{re.sub(r'[^A-Za-z0-9_]', '_', original) or '_'}"
         for original in originals
     }
-    seen = list(plain.values())
+    seen = Counter(plain.values())
     return {
         original: ours
-        if len(ours) <= _LONGEST_NAME and (seen.count(ours) == 1 or ours == f"{server}__{original}")
+        if len(ours) <= _LONGEST_NAME and (seen[ours] == 1 or ours == f"{server}__{original}")
         else _numbered(ours, original)
         for original, ours in plain.items()
     }
@@ -203,7 +196,7 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
         parameters=msgspec.json.encode(schema).decode(),
         side_effect=effect,
     )
-    rest = REST if schema.get("additionalProperties") else ""
+    is_repeatable = effect is SideEffect.IDEMPOTENT
 
     async def look(_: CallContext, **given: object) -> object:
         try:
@@ -212,29 +205,34 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
             raise ToolError(_NO_ANSWER) from error
         return _value(_storable(answer))
 
+    async def perform(plan: Plan) -> Result:
+        planned = msgspec.convert(plan["arguments"], dict[str, object])
+        async with asyncio.timeout(config.timeout):
+            answer = await call_tool(listed.name, planned)
+        result = _storable(answer)
+        if answer.is_error and is_repeatable:
+            _value(result)
+        return result
+
     async def act(call: CallContext, **given: object) -> object:
-        is_repeatable = effect is SideEffect.IDEMPOTENT
         arguments = _arguments(given, properties)
+        result = await call.idempotency.once(
+            f"mcp.{name}", arguments, {"arguments": arguments}, perform, repeatable=is_repeatable
+        )
+        return _value(result)
 
-        async def perform(plan: Plan) -> Result:
-            planned = msgspec.convert(plan["arguments"], dict[str, object])
-            async with asyncio.timeout(config.timeout):
-                answer = await call_tool(listed.name, planned)
-            if answer.is_error and is_repeatable:
-                _value(_storable(answer))
-            return _storable(answer)
-
-        once = call.idempotency.once
-        plan: Plan = {"arguments": arguments}
-        return _value(await once(f"mcp.{name}", arguments, plan, perform, repeatable=is_repeatable))
-
-    if effect is SideEffect.NONE:
-        return Tool(spec, struct, look, config.timeout, _MOST_RESULT_CHARS, rest=rest)
-    return Tool(spec, struct, act, _EFFECT_SECONDS, _MOST_RESULT_CHARS, rest=rest)
+    has_effect = effect is not SideEffect.NONE
+    return Tool(
+        spec,
+        struct,
+        act if has_effect else look,
+        _EFFECT_SECONDS if has_effect else config.timeout,
+        _MOST_RESULT_CHARS,
+        rest=REST if schema.get("additionalProperties") else "",
+    )
 
 
 def _arguments(given: Mapping[str, object], properties: Mapping[str, str]) -> dict[str, object]:
-    """The arguments for the server, of the fields of the struct."""
     named = {
         properties[name]: value
         for name, value in given.items()
@@ -274,7 +272,6 @@ def arguments_of(
 
 
 def _storable(answer: McpResult) -> Result:
-    """An answer bounded and of types that can be stored."""
     try:
         text = msgspec.json.encode(answer.value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):

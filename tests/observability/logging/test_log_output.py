@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from agent.observability import Telemetry, configure_logging
-from agent.observability.logging.log_output import MOST_WAITING, LogOutput
+from agent.observability.logging import MOST_WAITING, LogOutput
 from tests.waiting import HANG_SECONDS
 
 MANY = 5_000
@@ -110,7 +110,7 @@ def test_file_without_a_descriptor_is_written_to() -> None:
 def test_lines_that_wait_are_written_when_the_process_ends() -> None:
     """More than a pipe holds, to a reader that begins late."""
     program = (
-        "import sys; from agent.observability.logging.log_output import LogOutput;"
+        "import sys; from agent.observability.logging import LogOutput;"
         "o = LogOutput(sys.stderr);"
         f"[o.write('x' * 99) for _ in range({MANY})]; print('written', flush=True)"
     )

@@ -20,7 +20,7 @@ from agent.errors import AgentError, ToolError
 from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.mcp.mcp_connection import McpConnection, connect
+from agent.tools.mcp.mcp_connection import RAW, McpConnection, carried, connect
 from agent.tools.mcp.mcp_tools import (
     McpResult,
     ServerUnavailableError,
@@ -28,7 +28,6 @@ from agent.tools.mcp.mcp_tools import (
     read_listed,
     read_result,
 )
-from agent.tools.mcp.raw_results import RAW, carried
 from tests.fakes import Counted, MemoryStore
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.mcp_servers import written

@@ -1,12 +1,9 @@
 """Tools of the leasing assistant: list apartments, answer questions, book tours.
 
-A free slot is an item, and booking moves it: the slot is deleted and the booking written in one
-step, or neither. So two callers never get the same slot, and no lock is needed. The booking's key
-contains the slot's, so booking it again by the same caller finds it, also in another call; its
-index attributes name the slot, so that seeding free slots again leaves out those taken.
-
-A slot that is taken or past is a refusal in the idempotency store, not a result: it may be free
-again a moment later.
+Booking deletes the item of a free slot and writes the booking in one step, so two callers never get
+the same slot, without a lock. The booking's key contains the slot's, so the same caller's second
+request finds it, also in another call; its index attributes name the slot, so that seeding leaves
+out those taken. A slot that is taken or past is a refusal: it may be free again a moment later.
 """
 
 from __future__ import annotations
@@ -44,8 +41,7 @@ _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
 
 
-class _NotFreeError(ToolError):
-    """The slot is taken or past."""
+class _NotFreeError(ToolError): ...
 
 
 @tool("ListAvailableApartmentsFunction", rename=_NAMES)
@@ -161,10 +157,9 @@ async def _apartments(call: CallContext) -> dict[str, Apartment]:
 
 async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
     """The free slots in the future whose keys begin with `day`."""
-    items = await call.store.query(_FREE, day)
     return [
         slot
-        for slot in _in_order(items)
+        for slot in _in_order(await call.store.query(_FREE, day))
         if (slot.layout, slot.kind) == (layout, kind) and not slot.is_past(call.now)
     ]
 
@@ -191,7 +186,6 @@ def _booking(slot: TourSlot, call: CallContext) -> Item:
 
 
 async def _book(call: CallContext, booking: Item) -> dict[str, object]:
-    """Move a slot into its booking, unless it is booked already."""
     if await _is_stored(call, booking):
         return {"available": True, "message": "The caller has booked this tour already."}
     slot = read_slot(booking)

@@ -1,8 +1,7 @@
 """Apartments and tour slots, as the table stores them.
 
 A free slot is one item with the key `<date>::<time>::<apartmentType>::<type>`, the date as
-`YYYY-MM-DD` and the time as `2:00 PM`. Models write times in many ways, so each is converted to
-this form before it is compared.
+`YYYY-MM-DD` and the time as `2:00 PM`, to which each of the model's times is converted.
 """
 
 from __future__ import annotations
@@ -77,12 +76,10 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def address(self) -> str:
-        """The address on one line; empty if unknown."""
         at = self.location
         return f"{at.street}, {at.city}, {at.state} {at.zip_code}" if at.street else ""
 
     def answer(self, subject: Subject) -> object:
-        """What the record says about a subject."""
         return self.address if subject == "location" else getattr(self, subject.replace(" ", "_"))
 
 
@@ -97,7 +94,6 @@ class TourSlot:
 
     @property
     def key(self) -> str:
-        """Sort key of the free slot."""
         return f"{self.day}::{format_time(self.start)}::{self.layout}::{self.kind}"
 
     @property
@@ -119,11 +115,7 @@ class TourSlot:
 
 
 def read_apartments(item: Item | None) -> dict[str, Apartment]:
-    """The apartments by layout; `apartmentDetails` is JSON text or a map.
-
-    Raises:
-        ToolError: There is no such item.
-    """
+    """The apartments by layout; `apartmentDetails` is JSON text or a map. Raises `ToolError`."""
     if item is None:
         raise ToolError("There is no data about the apartments, so no question can be answered.")
     details = item["apartmentDetails"]

@@ -1,12 +1,10 @@
 """Tools of the restaurant: place an order, tell times, look up past orders.
 
-An order is stored exactly once (`agent.tools.idempotency`). It is distinguished by its content
-(items, sizes, toppings, remarks, order type, address), not by the model's words, the sequence of
-lines, or prices: those come from a menu that may change, or from a model that is unsure of them.
-
-The plan is the whole item. Its sort key contains the time and a piece of the content's key
-(`restaurantOrder::<last 4 of CallSid>::<epoch s>::<key>`), so a repeat stores and answers the first
-order. The item is written only if absent: the kitchen may have edited it since.
+An order is stored exactly once (`agent.tools.idempotency`). Its content distinguishes it, not the
+model's words, the sequence of lines, or prices: those come from a menu that may change, or from a
+model that is unsure of them. The plan is the whole item, with the sort key
+`restaurantOrder::<last 4 of CallSid>::<epoch s>::<piece of the content's key>`. The item is written
+only if absent: the kitchen may have edited it since.
 """
 
 from __future__ import annotations
@@ -96,12 +94,15 @@ async def place_order(
         log.warning("order.menu_missing", use_case=call.use_case)
     lines = [price(line, menu) for line in current_order]
     refuse_too_much(lines, menu)
-    content = [sorted(map(_identity, lines)), order_type, address]
+    identities = [
+        [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
+        for line in lines
+    ]
+    content = [sorted(identities), order_type, address]
     key = call.idempotency.key(ORDER, content)
     item = _item(call, key, _order(lines, order_type, address))
-    order = await call.idempotency.once(
-        ORDER, content, item, partial(_store, call), repeatable=True
-    )
+    perform = partial(_store, call)
+    order = await call.idempotency.once(ORDER, content, item, perform, repeatable=True)
     return _result(msgspec.convert(order, StoredOrder, strict=False), order_total)
 
 
@@ -144,17 +145,12 @@ async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
         return None
-    latest = await _latest(call, placed)
-    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
-    return str(latest["sk"]), order
-
-
-async def _latest(call: CallContext, placed: list[Item]) -> Item:
-    """The last of these orders, by the second in the key, then by when its effect was started."""
     second = max(map(ordered_at, placed))
     last = [item for item in placed if ordered_at(item) == second]
     begun = [await call.idempotency.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
-    return last[begun.index(max(begun))]
+    latest = last[begun.index(max(begun))]
+    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
+    return str(latest["sk"]), order
 
 
 async def _menu(call: CallContext) -> Menu:
@@ -162,7 +158,6 @@ async def _menu(call: CallContext) -> Menu:
 
 
 def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, object]:
-    """The attribute `order`; amounts are numbers, as in the predecessor's items."""
     items = [
         {
             "line_item": line.title,
@@ -177,11 +172,6 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
         "order_total": float(sum(line.amount for line in lines)),
     }
     return {**order, "delivery_address": address} if address else order
-
-
-def _identity(line: PricedLine) -> list[object]:
-    """What distinguishes a line: all but its price, in one form."""
-    return [line.name.casefold(), line.size, sorted(line.toppings), line.quantity, line.remarks]
 
 
 def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:

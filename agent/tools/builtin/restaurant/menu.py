@@ -1,20 +1,17 @@
 """Prices an order by the menu, not by the model.
 
-A line as the model writes it ("2 large Lighthouse pizzas with mushrooms") is read against the menu
-of the table: item, size, quantity, and each topping. What is not on the menu is refused with the
-nearest names. Amounts of the model are ignored. A remark must not name a topping unless to leave it
-out (`agent.tools.builtin.restaurant.toppings`), because the kitchen would make it unpaid, and no
-text may contain a link, because it is mailed and texted.
+What is not on the menu of the table is refused with the nearest names, and amounts of the model are
+ignored. A remark must not name a topping unless to leave it out, because the kitchen would make it
+unpaid, and no text may contain a link, because it is mailed and texted.
 
-A table of the predecessor has no menu; its prices are in the prompt. There a line is taken as the
-model wrote it, with its amount, which must be plausible. Rejected: refusing such an order, as an
-earlier version did, with which that restaurant could not sell anything.
+A table of the predecessor has no menu; there a line is taken as the model wrote it, with its
+amount, which must be plausible. Rejected: refusing such an order, because nothing could be sold.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
@@ -120,7 +117,6 @@ class PricedLine:
 
     @property
     def title(self) -> str:
-        """The line as text: "2 Large Lighthouse with bacon and spinach"."""
         count = f"{self.quantity} " if self.quantity > 1 else ""
         size = f"{self.size.capitalize()} " if self.size else ""
         added = f" with {' and '.join(self.toppings)}" if self.toppings else ""
@@ -158,11 +154,10 @@ def price(line: OrderLine, menu: Menu) -> PricedLine:
     return PricedLine(item.name, size, tuple(toppings), quantity, remarks, each * quantity)
 
 
-def refuse_too_much(lines: Iterable[PricedLine], menu: Menu) -> None:
+def refuse_too_much(lines: Collection[PricedLine], menu: Menu) -> None:
     """Raise `ToolError` for an order that is larger than the menu allows."""
-    pieces, total = 0, Decimal()
-    for line in lines:
-        pieces, total = pieces + line.quantity, total + line.amount
+    pieces = sum(line.quantity for line in lines)
+    total = sum(line.amount for line in lines)
     if pieces > menu.max_quantity or total > menu.max_total:
         raise ToolError(
             f"Nothing was ordered: an order may have at most {menu.max_quantity} pieces and cost "
@@ -182,7 +177,6 @@ def free_text(text: str, what: str) -> str:
 
 
 def _plain(line: OrderLine) -> OrderLine:
-    """The line with each text checked by `free_text`."""
     return replace(
         line,
         line_item=free_text(line.line_item, "The name of an item"),
@@ -193,7 +187,6 @@ def _plain(line: OrderLine) -> OrderLine:
 
 
 def _as_written(line: OrderLine) -> PricedLine:
-    """A line without a menu, with the model's amount."""
     words = line.line_item.split()
     name = " ".join(words[1:] if words[:1] == [str(line.quantity)] else words)
     size = line.size if line.size and line.size not in name.casefold().split() else ""
@@ -216,7 +209,6 @@ def _amount(line: OrderLine, name: str) -> Decimal:
 
 
 def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
-    """The words that match, and the others."""
     return [w for w in words if wanted(w)], [w for w in words if not wanted(w)]
 
 
@@ -252,11 +244,7 @@ def _quantity(counts: list[str], line: OrderLine) -> int:
 
 
 def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str], list[Piece]]:
-    """The toppings, each as often as it is paid for, and the remarks.
-
-    A topping counts as often as it is listed in `toppings`; the same one in the name or the
-    remarks is no further portion.
-    """
+    """The toppings, each as often as listed (in a text it is no further portion), and remarks."""
     listed = [_topping_named(each, dish.toppings) for each in line.toppings or ()]
     written, left_out = sort_text(", ".join(parts), dish)
     details = dict.fromkeys([line.additional_details, line.additonal_details])
@@ -269,7 +257,6 @@ def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str]
 
 
 def _refuse_unpaid(piece: Piece, item: MenuItem, base: Decimal, menu: Menu) -> None:
-    """Raise `ToolError` for a remark that requests a larger size, more pieces or a dish."""
     if piece.wish is not Wish.OPEN:
         return
     rest = piece.words - _NOISE - _ASKING
@@ -293,10 +280,7 @@ def _topping_named(text: str, toppings: Toppings) -> str:
 
 
 def _near(wanted: set[str], names: list[str]) -> str:
-    """A sentence with the nearest names."""
     sharing = [name for name in names if wanted & set(words_of(name))]
     alike = get_close_matches(" ".join(sorted(wanted)), [name.casefold() for name in names])
     near = sharing or [name for name in names if name.casefold() in alike]
-    if near:
-        return f"Close to it: {', '.join(near)}."
-    return f"There is: {', '.join(names)}."
+    return f"Close to it: {', '.join(near)}." if near else f"There is: {', '.join(names)}."

@@ -1,12 +1,10 @@
 """Decides which toppings a free text adds, and which it leaves out.
 
-A text such as "no onion but bacon and sausage, well done" is cut into pieces, at joints ("and",
-"but", commas) and before each marker ("no", "extra"). A piece is a topping to be paid for, one to
-leave out, or a remark. Remarks reach the kitchen and cost nothing, so none may be readable as a
-request for a topping. A piece is left out only if it says so itself ("hold the bacon"), or if it
-follows such a piece and cannot mean anything else: after "or" and "nor", or if the topping is on
-the dish anyway. Every other piece that names a topping is paid for, or is refused, and the model
-asks. So is "light bacon" on a dish without bacon.
+A text is cut into pieces, at joints ("and", "but", commas) and before each marker ("no", "extra").
+Remarks cost nothing, so none may be readable as a request for a topping. A piece is left out only
+if it says so itself ("hold the bacon"), or if it follows such a piece and cannot mean anything
+else: after "or" and "nor", or if the topping is on the dish anyway. Every other piece that names a
+topping is paid for, or is refused, and the model asks. So is "light bacon" on a dish without bacon.
 
 On a pizza without onion and bacon, "no onion but bacon" is bacon; "no onion or bacon" is nothing,
 and the kitchen reads "no onion, no bacon"; "no onion, bacon" is refused.
@@ -42,7 +40,6 @@ def _words_of_name(name: str) -> tuple[str, ...]:
 
 
 def _set(words: str) -> frozenset[str]:
-    """Words as written and in the form of `words_of`."""
     return frozenset(words.split()) | frozenset(words_of(words))
 
 
@@ -111,7 +108,6 @@ class Dish:
     about: str
     """Its ingredients; empty = unknown."""
     toppings: Toppings
-    """Of the menu."""
 
     def has(self, topping: str) -> bool:
         """Whether it is on the dish anyway; toppings named "extra" count for all dishes."""
@@ -120,16 +116,11 @@ class Dish:
 
 
 def sort_text(text: str, dish: Dish) -> tuple[list[str], list[Piece]]:
-    """The names of the requested toppings, and the remarks, in the order of the text.
-
-    Raises:
-        ToolError: A piece names a topping and does not say clearly what is wanted.
-    """
+    """The requested toppings, and the remarks. Raises `ToolError` if a wish is not clear."""
     toppings, remarks = list[str](), list[Piece]()
     for piece in pieces_of(text):
-        new = piece.words - set(words_of(dish.name))
-        if piece.words & _ASKING_MORE:
-            new = piece.words
+        is_more = piece.words & _ASKING_MORE
+        new = piece.words if is_more else piece.words - set(words_of(dish.name))
         topping = find_topping(piece.words, dish.toppings) if new else None
         if piece.wish is Wish.OPEN and topping is not None:
             toppings.append(topping)
@@ -180,9 +171,7 @@ def _remark(piece: Piece, named: list[str], dish: Dish) -> Piece:
             return piece
         case Wish.REDUCED | Wish.NOR | Wish.ALSO if is_there:
             return piece
-        case Wish.NOR if is_one:
-            return Piece(f"no {piece.text}", Wish.LEFT_OUT)
-        case Wish.ALSO if is_one and not dish.about:
+        case Wish.NOR | Wish.ALSO if is_one and (piece.wish is Wish.NOR or not dish.about):
             return Piece(f"no {piece.text}", Wish.LEFT_OUT)
         case _:
             raise ToolError(
@@ -215,11 +204,9 @@ def _wish(words: list[str], joint: str, before: Wish) -> Wish:
     leading = set(takewhile((_MARKERS | _NOISE | _TURNING).__contains__, words))
     if leading & _EXCEPTING and before is not Wish.OPEN:
         return Wish.OPEN
-    if leading & _LEAVING_OUT:
-        if len(leading & _LEAVING_OUT) > 1:  # "not without"
-            return Wish.REDUCED
-        return Wish.REDUCED if _HEDGED.intersection(words) else Wish.LEFT_OUT
-    if leading & _REDUCING:
+    if len(leading & _LEAVING_OUT) == 1 and not _HEDGED.intersection(words):
+        return Wish.LEFT_OUT
+    if leading & (_LEAVING_OUT | _REDUCING):  # two are "not without"
         return Wish.REDUCED
     if leading & _ADDING or joint in _TURNING | _STOPS or before is Wish.OPEN:
         return Wish.OPEN
