@@ -1,7 +1,6 @@
-"""Everything a conversation can ask the session to do, and what a finished tool gives back.
+"""What a conversation asks the session to do, in the order given, and a tool's outcome.
 
-The session carries actions out in the order given. No action returns a value: its result comes back
-as an event. The actions `StartTimer` and `StopTimer` are in `agent.call.timers`.
+No action returns a value: its result comes back as an event.
 """
 
 from __future__ import annotations
@@ -32,15 +31,11 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class Summarize:
-    """Ask the model for a summary in the background; at most one is requested at a time.
-
-    Answered by exactly one `Summarized` or `SummaryFailed`; dropped when the call is over.
-    """
+    """Ask for a summary, one at a time; answered once, or dropped when the call is over."""
 
     summary: int
-    """Its number; never used again."""
     messages: tuple[Message, ...]
-    """What to summarize; sent with `summarization.SUMMARIZE` as the system prompt."""
+    """Sent with `summarization.SUMMARIZE` as the system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +43,11 @@ class Standing:
     """Where in the call a tool is called, as positions of facts; the same after a resume."""
 
     position: int = 0
-    """Of the tool call."""
     answered: int = -1
-    """Of the model's words that the caller had answered, with words or keys, when the model was
-    asked; -1 = none."""
+    """Of the model's words that the caller had answered when the model was asked; -1 = none."""
 
 
 NOWHERE = Standing()
-"""Nothing has been answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +56,9 @@ class RunTool:
 
     call: ToolCall
     is_lasting: bool = False
-    """Whether it has side effects: its start must then be written down before it begins."""
+    """It has side effects: its start must be written down before it begins."""
     standing: Standing = field(default=NOWHERE, compare=False)
-    """Not compared: it follows from the facts so far."""
+    """Follows from the facts so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +76,9 @@ class Speak:
     text: str
     is_last: bool = False
     interruptible: bool | None = None
-    """Whether the caller can stop this text; None = as the use case says."""
+    """Whether the caller can stop it; None = as the use case says."""
     preemptible: bool | None = None
-    """Whether later speech cuts this text off; None = as the use case says. Never set it for a
-    streamed reply: its next piece would cut it off."""
+    """Whether later speech cuts it off. Never for a stream: its next piece would cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +90,7 @@ class Play:
     loop: int = 1
     """0 = 1,000 times."""
     preemptible: bool = True
-    """Whether later speech cuts it off."""
     interruptible: bool | None = None
-    """Whether the caller can stop it; None = as the use case says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +103,9 @@ class SendDigits:
 
 @dataclass(frozen=True, slots=True)
 class SwitchLanguage:
-    """Change speech-to-text and text-to-speech together."""
+    """Change speech-to-text and text-to-speech together, to a BCP 47 tag."""
 
     language: str
-    """BCP 47 tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +125,6 @@ class EndCall:
 
 
 TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
-"""What the transport carries out."""
 
 Action = (
     StartReply
@@ -164,7 +151,6 @@ class Handoff:
     reason: str
     summary: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
-    """Collected values by name."""
 
 
 Effect = HangUp | Handoff | Play | SendDigits | SwitchLanguage

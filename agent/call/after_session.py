@@ -30,17 +30,14 @@ from agent.call.resumption import ResumeCause
 
 MOST_ATTEMPTS = 15
 """Repeated requests while the table cannot be read: about 30 seconds."""
-_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
-"""Close codes of RFC 6455, section 7.4.1."""
+_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001  # close codes of RFC 6455, section 7.4.1
 
 
 class SessionStatus(StrEnum):
     """`SessionStatus` of the action request; an unknown or missing value reads as `FAILED`."""
 
     COMPLETED = "completed"
-    """The caller hung up."""
     ENDED = "ended"
-    """We sent an `end` frame."""
     FAILED = "failed"
 
 
@@ -61,9 +58,7 @@ class TransferOutcome(Enum):
     """How a transfer ended."""
 
     COMPLETED = auto()
-    """A person had the call, or has it elsewhere."""
     UNANSWERED = auto()
-    """No person was reached; the caller is still there."""
     CALLER_GONE = auto()
 
 
@@ -75,9 +70,8 @@ class ActionReport:
     _: KW_ONLY
     is_call_completed: bool = False
     handoff: HandoffData | None = None
-    """Data of our `end` frame; None if there is none, or it is not ours."""
+    """Of our `end` frame; None if there is none, or it is not ours."""
     transfer: TransferOutcome | None = None
-    """None if the request is not about a transfer."""
     repeated: ResumeCause | None = None
     """Cause in an `AskAgain` of ours that this request follows."""
 
@@ -112,7 +106,7 @@ class Transfer:
 
     handoff: HandoffData
     without_target: Reconnect | Apologize
-    """What follows instead if the use case has no target that can be reached."""
+    """What follows if the use case has no target that can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,6 @@ class AskAgain:
 NextStep = CallOver | HangUpCall | Apologize | Reconnect | Transfer | AskAgain
 
 GIVE_UP = Transfer(HandoffData(ReasonCode.LIVE_AGENT, "technical trouble"), Apologize())
-"""For a call that cannot be reconnected."""
 
 _AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
     TransferOutcome.COMPLETED: HangUpCall(),
@@ -168,22 +161,12 @@ def after_failure(fault: SessionFault) -> NextStep:
 
 
 def after_store_error(cause: ResumeCause, attempts: int) -> AskAgain | Apologize:
-    """What follows a `Reconnect` for which the table could not be read.
-
-    Args:
-        cause: Of the `Reconnect`.
-        attempts: How many `AskAgain`s came before.
-    """
+    """What follows a `Reconnect` that failed because the table could not be read."""
     if attempts >= MOST_ATTEMPTS:
         return Apologize()
     return AskAgain(cause, attempts + 1)
 
 
 def is_lost_connection(close_code: int | None, *, sent_end: bool) -> bool:
-    """Whether a socket that closed was lost, so that Twilio asks for what follows.
-
-    Args:
-        close_code: Of the close frame; None if none was received.
-        sent_end: We sent an `end` frame, or gave the socket up.
-    """
+    """Whether Twilio asks for what follows; `sent_end`: we sent `end`, or gave the socket up."""
     return not sent_end and close_code not in {_NORMAL_CLOSURE, _GOING_AWAY}

@@ -1,11 +1,9 @@
 """What the agent says: utterances, which of them may still be playing, and where they were cut.
 
-An utterance is opened by its first words and closed by exactly one `is_last`. A turn of the agent
-may hold several: a preamble, a filler, the answer after a tool. All of them stay *audible* until
-the agent speaks again after the caller's next words: a model writes faster than a voice reads, so a
-barge-in usually comes long after the text was complete.
-
-Each piece is recorded when it is sent, so that a process that dies leaves behind what it said.
+An utterance is opened by its first words and closed by one `is_last`; a turn may hold several. All
+stay *audible* until the agent speaks again after the caller's next words, because a barge-in
+usually comes long after the text was complete. Each piece is recorded when it is sent, so that a
+process that dies leaves behind what it said.
 """
 
 from __future__ import annotations
@@ -23,19 +21,13 @@ class AgentOutput:
         self._characters_per_second = characters_per_second
         self._utterance = 0
         self.open_at: int | None = None
-        """The position of the speech that is not closed yet."""
         self._audible: list[int] = []
         self._first_unplayed = 0
         """Index into `_audible`: what is before it was played."""
         self._played = ""
         """What the relay reports as played of the audible speech."""
         self.has_spoken = False
-        """Whether the agent has spoken since the caller's last words."""
-        self._is_reported_on = False
-        """The relay has reported that it plays, and not that it has stopped."""
-        self._is_playing = False
-        self._has_later_utterance = False
-        """An utterance was opened while another one was playing."""
+        self._is_reported_on = self._is_playing = self._has_later_utterance = False
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +39,6 @@ class AgentOutput:
 
     @property
     def first_audible(self) -> int | None:
-        """The position of the first speech that may still be cut or extended."""
         return self._audible[0] if self._audible else None
 
     @property
@@ -63,7 +54,6 @@ class AgentOutput:
         return " ".join(self._history.speech(position).text for position in self._audible)
 
     def begin_turn(self) -> None:
-        """The caller has spoken. Earlier speech stays audible until the agent speaks again."""
         self.has_spoken = False
 
     def greet(self, text: str) -> list[Action]:
@@ -72,7 +62,6 @@ class AgentOutput:
         return [self._append(AgentSaid(text, SpeechSource.GREETING))]
 
     def say(self, text: str, source: SpeechSource = SpeechSource.MODEL) -> list[Action]:
-        """Extend the open utterance, or open one."""
         if self.open_at is not None:
             self._history.extend_speech(self.open_at, text)
             return [Speak(self._utterance, text), self._record(self.open_at)]
@@ -92,11 +81,10 @@ class AgentOutput:
         return [Speak(self._utterance, rest, is_last=True), self._record(position)]
 
     def say_whole(self, text: str, source: SpeechSource = SpeechSource.SERVICE) -> list[Action]:
-        """Say one whole utterance, after closing an open one."""
         closing = self.close()
         self._begin_utterance()
-        record = self._append(AgentSaid(text, source))
-        return [*closing, Speak(self._utterance, text, is_last=True), record]
+        speak = Speak(self._utterance, text, is_last=True)
+        return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def note_playing(self) -> None:
         self._is_reported_on = self._is_playing = True
@@ -108,7 +96,6 @@ class AgentOutput:
         return is_last
 
     def note_all_played(self) -> None:
-        """All speech was played, whether the relay has reported it or not."""
         self._first_unplayed = len(self._audible)
         self._is_playing = False
 
@@ -117,19 +104,9 @@ class AgentOutput:
             self._played = f"{self._played} {text}"
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
-        """Cut the audible speech to what was heard; nothing is audible after that.
-
-        Args:
-            heard: The relay's report.
-            after_ms: Playing time until the cut, if reported.
-            is_complete: The agent had nothing to add: speech that was heard to its end is then not
-                marked as cut.
-        """
+        """Cut to what was heard, then nothing is audible; `is_complete`: the agent had no more."""
         self._is_playing = False
-        positions = tuple(self._audible)
-        texts = [self._history.speech(at).text for at in positions]
-        sent = " ".join(texts)
-        rate = self._characters_per_second
+        positions, sent, rate = tuple(self._audible), self.audible_text, self._characters_per_second
         end = max(
             heard_until(sent, heard, after_ms=after_ms, characters_per_second=rate),
             heard_until(sent, self._played),
@@ -137,7 +114,8 @@ class AgentOutput:
         self._clear_audible()
         records: list[Action] = []
         start = 0
-        for position, text in zip(positions, texts, strict=True):
+        for position in positions:
+            text = self._history.speech(position).text
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())

@@ -1,13 +1,9 @@
 """What the caller says and types, as facts.
 
-That the caller has begun is recorded before the words, or all keys, are there: if the connection is
-lost in between, the agent asks for them on resume (`agent.call.resumption`).
-
-Speech recognition may give an utterance again, or with more words. For `REPEAT_MS`, and if the
-agent has not said or done anything since, such words replace the earlier ones.
-
-Keys without a binding are collected, so that a typed number is one turn: `#` completes an entry, a
-pause does too, and so does anything else that is said or done; `*` clears it.
+That the caller has begun is recorded before the words or all keys are there, so that the agent asks
+for them if the connection is lost in between. Words that speech recognition gives again within
+`REPEAT_MS` replace the earlier ones, if the agent has not said or done anything since. Keys without
+a binding are collected: `#`, a pause or anything else completes an entry; `*` clears it.
 """
 
 from __future__ import annotations
@@ -30,7 +26,6 @@ class CallerInput:
         self._history = history
         self._timers = timers
         self._keys = ""
-        """Of the entry so far."""
         self._question = ""
         """What the agent had said when the caller's last words came."""
 
@@ -39,11 +34,9 @@ class CallerInput:
         return self._timers.is_running(Timer.DIGITS)
 
     def record_beginning(self) -> Action:
-        """Record that the caller has begun to speak or to type."""
         return Record(len(self._history), CallerBegan())
 
     def is_repetition(self, text: str) -> bool:
-        """Whether these are the caller's last words again, with nothing new in them."""
         said = self._replaceable
         return said is not None and repeats(said, text) and self._is_same_utterance(said, text)
 
@@ -62,7 +55,6 @@ class CallerInput:
         return [*self.complete_entry(), self._append(CallerSaid(digit, InputMode.KEYPAD))]
 
     def collect(self, digit: str, pause_ms: int) -> list[Action]:
-        """Add a key to the entry; a pause of `pause_ms` after it completes the entry."""
         began = [] if self.is_typing else [self.record_beginning()]
         self._keys = "" if digit == "*" else self._keys + digit
         if digit == "#" or len(self._keys) >= LONGEST_ENTRY:
@@ -72,13 +64,11 @@ class CallerInput:
     def complete_entry(self) -> list[Action]:
         keys, self._keys = self._keys.removesuffix("#"), ""
         stopped = self._timers.stop(Timer.DIGITS)
-        if not keys:
-            return [*stopped]
-        return [*stopped, self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))]
+        typed = [self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))] if keys else []
+        return [*stopped, *typed]
 
     @property
     def _replaceable(self) -> str | None:
-        """The caller's last words, as long as others may replace them."""
         said = self._history.last_said
         is_recent = self._timers.is_running(Timer.REPEAT) and not self._keys
         if said is None or said.means is not InputMode.SPEECH or not is_recent:

@@ -14,7 +14,6 @@ class KeyBinding:
 
     reply_text: str = ""
     function: str = ""
-    """Name of a tool of the use case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +33,7 @@ class Phrases:
     lost_thread: str = "I am sorry, I lost my train of thought. What were you saying?"
     not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
     blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
-    still_there: tuple[str, ...] = (
-        "Are you still there?",
-        "I am still here if you need anything.",
-    )
+    still_there: tuple[str, ...] = ("Are you still there?", "I am still here if you need anything.")
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
     goodbye: str = "Thank you for calling. Goodbye."
     goodbye_trouble: str = (
@@ -90,11 +86,10 @@ class Limits:
     closing_ms: int = 10_000
     characters_per_second: int = 15
     history_characters: int = 32_000
-    """Of the history in one request; about 8,000 tokens."""
+    """In one request; about 8,000 tokens."""
     summarize_at_percent: int = 65
     """Share of `history_characters` above which older turns are summarized."""
     summarize_after_turns: int = 20
-    """Number of caller turns above which older turns are summarized."""
     turns_without_model: int = 100
     """The same, when the model gives no summary and an extract stands in."""
     kept_turns: int = 4
@@ -114,6 +109,4 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
-    """Whether there is a transfer target."""
     language: str = ""
-    """Of the beginning of the call, BCP 47."""

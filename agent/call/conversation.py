@@ -1,14 +1,12 @@
 """One call, decided: `Conversation.receive` takes an event and returns the actions, in order.
 
-It awaits nothing and reads no clock, so each race between caller, model, tools, timers and relay is
-a list of events. docs/explain/promises.md lists the promises it keeps.
+It awaits nothing and reads no clock. docs/explain/promises.md lists the promises it keeps.
 
     caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
 
-At each moment of an open call something is under way that leads to another event (a reply, an
-awaited tool, or a timer), so that the caller is never left in silence. The parts take values and
-return actions; only the conversation decides what follows what. Choices that are not obvious:
+In an open call a reply, an awaited tool or a timer is always under way, so that the caller is never
+left in silence. The parts return actions; only the conversation decides what follows:
 
 - *Barge-in after the words.* Twilio does not document the order of the two messages. A barge-in in
   a turn in which the agent has not spoken yet therefore belongs to the turn before: it cuts that
@@ -41,18 +39,12 @@ LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller w
 
 
 class Conversation:
-    """One call; `receive` makes every decision.
-
-    Args:
-        config: Of the use case, until an edit replaces it.
-        resumption: What is known of a call that goes on; None for a new one.
-    """
+    """One call; without a resumption a new one."""
 
     def __init__(self, config: CallConfig, resumption: Resumption | None = None) -> None:
         limits, timers = config.limits, TimerSet()
         history = History(resumption.facts if resumption else ())
         self.history = history
-        """The facts so far; only the conversation may change them."""
         self._config = config
         self._resumption = resumption
         self._timers = timers
@@ -70,12 +62,10 @@ class Conversation:
 
     @property
     def is_over(self) -> bool:
-        """Whether the caller is gone and nothing that was started is unfinished."""
         return self._lifecycle.is_gone and not self._tools.is_unfinished
 
     @property
     def end_reason(self) -> ev.EndReason:
-        """Why the call ended; final once it has."""
         return self._lifecycle.reason
 
     def receive(self, event: ev.Event) -> list[Action]:
@@ -88,7 +78,6 @@ class Conversation:
         return self._actions
 
     def _is_stale(self, event: ev.Event) -> bool:
-        """Whether the event belongs to a reply, tool, timer or summary that no longer runs."""
         match event:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
                 return not self._turn.is_current(reply)
@@ -179,7 +168,7 @@ class Conversation:
     def _resume(self, resumption: Resumption) -> None:
         if resumption.language:
             self._actions.append(SwitchLanguage(resumption.language))
-            self._turn.set_language(resumption.language)
+            self._turn.language = resumption.language
         self._actions += self._tools.resume()
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
@@ -230,7 +219,7 @@ class Conversation:
             if (ending := self._lifecycle.ending) and not ending.is_revocable:
                 self._end_call(ending)
             else:
-                self._lifecycle.plan(None)
+                self._lifecycle.ending = None
                 self._actions.append(self._turn_taking.await_caller())
         elif records := self._output.cut(heard, after_ms, is_complete=True):
             self._actions += records
@@ -284,7 +273,7 @@ class Conversation:
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
-        self._lifecycle.plan(None)
+        self._lifecycle.ending = None
 
     def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
         self._actions += self._turn.ask(choice)
@@ -304,7 +293,7 @@ class Conversation:
         effect, was_awaited = event.outcome.effect, run.was_awaited
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         if isinstance(effect, SwitchLanguage):
-            self._turn.set_language(effect.language)
+            self._turn.language = effect.language
         if not run.was_awaited:
             self._add_note(LATE_RESULT.format(run.name, event.outcome.content))
             if self._turn_taking.is_quiet:
@@ -327,7 +316,6 @@ class Conversation:
             self._actions.append(self._turn_taking.await_caller())
 
     def _use_silence(self) -> bool:
-        """Neither side speaks: do what has waited for that; returns whether there was anything."""
         if self._tools.has_news:
             self._ask()
         elif self._is_stopping:
@@ -367,7 +355,7 @@ class Conversation:
         self._actions += self._input.complete_entry()
         if mode is ev.ShutdownMode.GOODBYE and not self._lifecycle.ending:
             self._say(self._config.phrases.goodbye_stopping)
-            self._lifecycle.plan(lifecycle.STOPPED)
+            self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
     def _stop_here(self, words: str, ending: lifecycle.CallEnding) -> None:
@@ -376,7 +364,7 @@ class Conversation:
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
         self._actions += self._input.complete_entry()
-        self._lifecycle.plan(ending)
+        self._lifecycle.ending = ending
         self._say_last(words)
 
     def _end_call(self, ending: lifecycle.CallEnding) -> None:

@@ -49,9 +49,8 @@ class CallerInterrupted:
     """Barge-in: the relay has stopped the playback."""
 
     heard: str
-    """What was played before, as the relay reports it; may be empty."""
+    """As the relay reports it; may be empty."""
     after_ms: int | None = None
-    """Playback time until then, if reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,6 @@ class ReplyFault(StrEnum):
     REFUSED = "refused"
     """The provider refuses this request; a retry does not help."""
     TOO_LONG = "too_long"
-    """The request exceeds the context window."""
     DENIED = "denied"
     """No access to this model, no such model, or no valid credentials."""
     INTERNAL = "internal"
@@ -135,7 +133,6 @@ class Summarized:
 
     summary: int
     text: str
-    """As the model wrote it; may be blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +171,11 @@ class AllowanceSpent:
 
 
 class ShutdownMode(StrEnum):
-    """What a stopping process does with its calls."""
+    """What a stopping process does with its calls; the first two hand them over."""
 
     WHEN_QUIET = "when_quiet"
-    """Hand the call over to another process when neither side speaks."""
     AT_ONCE = "at_once"
-    """Hand the call over now."""
     GOODBYE = "goodbye"
-    """End the call with a goodbye: no other process takes it over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,14 @@
 """How much of the sent text the caller has heard.
 
-On a barge-in the relay reports the words it had played (`utteranceUntilInterrupt`). They come from
-a speech engine: numbers spelled out, marks gone, the last word cut in half. Twilio does not
-document whether the report covers everything since the caller's last words or only the current
-message. That guess is made here only: the report is read as the beginning of all that was sent, or
-else as the latest passage that fits. If it fits nowhere, the playing time is used.
+On a barge-in the relay reports the words it had played (`utteranceUntilInterrupt`), as a speech
+engine gives them: numbers spelled out, marks gone, the last word cut in half. Twilio does not
+document what the report covers, so it is read as the beginning of all that was sent, or else as the
+latest passage that fits; if it fits nowhere, the playing time is used. The result is a position in
+the *sent* text, at the end of a word.
 
-The result is a position in the *sent* text, at the end of a word, so that the history keeps the
-agent's own words.
-
-The work is bounded, because it runs on the event loop. A report that is word for word a beginning
-of the text is compared once. The others are aligned, which takes cubic time on words that repeat,
-so the steps are counted. When they are used up, the report is compared word by word from the
-beginning, and each place that differs is aligned within a window of a few words.
+The work is bounded, because it runs on the event loop: alignment takes cubic time on words that
+repeat, so its steps are counted. When they are used up, the report is compared word by word, and
+each place that differs is aligned within a window of a few words.
 """
 
 from __future__ import annotations
@@ -23,42 +19,32 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, islice, pairwise, takewhile
 
 GOOD_FIT = 0.6
-"""Share of the reported words that must be found in the sent text."""
+"""Share of the reported words that must be in the sent text."""
 LONGEST_TEXT = 16_000
 """Characters of each text that are compared: more than 15 minutes of speech."""
-MOST_WORDS = 4_000
-"""Words likewise; in writing without spaces each character counts as one."""
+MOST_WORDS = 4_000  # without spaces each character counts as one
 MOST_STEPS = 25_000
 """Pairs of equal words that are compared for one report, and as many again in windows."""
-_MOST_STARTS = 16
-"""Passages a report is compared with: the latest ones."""
+_MOST_STARTS = 16  # passages a report is compared with: the latest ones
 _SLACK = 3
-"""Words by which the sent text may be longer than the report."""
-_WINDOW = 32
-"""Words of a long report that are aligned at a time."""
+_WINDOW = 32  # words of a long report that are aligned at a time
 _WIDE = frozenset("WF")
 _LETTERS_OF_A_WIDE_CHARACTER = 3
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
 )
-"""Writing without spaces: each character is a word."""
 _LETTER = rf"[^\W_{_UNSPACED}]"
 _WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa: RUF001 (typography)
 _MARK = re.compile(r"\W")
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    share: float
-    end: int
-    """Words that were heard."""
-
-
-_NO_FIT = _Fit(0.0, 0)
+_Fit = tuple[float, int]
+"""The share of the report that the sent words explain, and how many of them were heard."""
+_NO_FIT = (0.0, 0)
 
 
 class _TooMuchWorkError(Exception):
@@ -67,8 +53,6 @@ class _TooMuchWorkError(Exception):
 
 @dataclass(slots=True)
 class _Steps:
-    """What is left of the work for one report."""
-
     left: int = MOST_STEPS
 
     def take(self, count: int) -> None:
@@ -89,30 +73,15 @@ class _Alignment(SequenceMatcher[str]):
     def find_longest_match(
         self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
     ) -> Match:
-        """The same as in the library, whose cost is the number of pairs of equal words."""
         end = len(self._pairs) - 1 if ahi is None else ahi
         self._steps.take(self._pairs[end] - self._pairs[alo])
         return super().find_longest_match(alo, ahi, blo, bhi)
 
 
 def heard_until(
-    sent: str,
-    reported: str,
-    *,
-    after_ms: int | None = None,
-    characters_per_second: int = 15,
+    sent: str, reported: str, *, after_ms: int | None = None, characters_per_second: int = 15
 ) -> int:
-    """The position in `sent` up to which it was heard.
-
-    Args:
-        sent: All speech since the caller's last words.
-        reported: What the relay reports as played; empty = nothing was heard.
-        after_ms: Playing time until the cut, used only when the report does not fit.
-        characters_per_second: Speaking rate for that estimate.
-
-    Returns:
-        0 to `len(sent)`, at the end of a word.
-    """
+    """The end of the last word that was heard; `after_ms` counts if the report does not fit."""
     words = _forms(sent[:LONGEST_TEXT])
     report = _forms(reported[: min(2 * len(sent) + 100, LONGEST_TEXT)])
     if not words or not report:
@@ -120,7 +89,7 @@ def heard_until(
     heard = _heard_words(words, report)
     if not heard:
         return _by_time(sent, (after_ms or 0) * characters_per_second // 1000)
-    end = _end_of_word(sent, heard)
+    end = next(islice(_WORD.finditer(sent), heard - 1, None)).end()
     return end if _WORD.search(sent, end) else len(sent)
 
 
@@ -131,12 +100,7 @@ def _forms(text: str) -> list[str]:
     ]
 
 
-def _end_of_word(text: str, number: int) -> int:
-    return next(islice(_WORD.finditer(text), number - 1, None)).end()
-
-
 def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
-    """How many of the words were heard; 0 = the report fits nowhere."""
     same = _same(words, report, 0, 0)
     if same == len(report):
         return same
@@ -144,26 +108,21 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     later = [at for at, word in enumerate(words) if at and word == report[0]]
     for start in [0, *reversed(later[-_MOST_STARTS:])]:
         try:
-            fit = _fit(words, report, start, steps)
+            share, heard = _fit(words, report, start, steps)
         except _TooMuchWorkError:
-            fit = _NO_FIT if start else _fit_in_windows(words, report, _Steps())
-        if fit.share >= GOOD_FIT:
-            return fit.end
+            blocks = [] if start else [*_blocks_in_windows(words, report, _Steps())]
+            share, heard = _judged(words, report, blocks)
+        if share >= GOOD_FIT:
+            return heard
     return 0
 
 
 def _same(words: Sequence[str], report: Sequence[str], at: int, reported: int) -> int:
-    """How many words are equal from these places on."""
-    count = 0
-    for word, other in zip(islice(words, at, None), islice(report, reported, None), strict=False):
-        if word != other:
-            break
-        count += 1
-    return count
+    pairs = zip(islice(words, at, None), islice(report, reported, None), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps) -> _Fit:
-    """Align the report with the words from `start` on; the end is that of its last word."""
     steps.take(len(report))
     reach = start + len(report) + max(_SLACK, len(report) // 3)
     sent = words[start:reach]
@@ -174,7 +133,6 @@ def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps)
 
 
 def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]) -> _Fit:
-    """How much of the report the blocks of equal words explain."""
     if not blocks:
         return _NO_FIT
     found = sum(block.size for block in blocks)
@@ -190,12 +148,7 @@ def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]
         spelled_out += len(unmatched)
     elif len(unmatched) == 1 and at < len(words) and words[at].startswith(unmatched[0]):
         found += 1  # the cut fell inside this word: it was not heard to its end
-    return _Fit((found + spelled_out) / len(report), at)
-
-
-def _fit_in_windows(words: Sequence[str], report: Sequence[str], steps: _Steps) -> _Fit:
-    """Like `_fit` from the beginning, but only a window is aligned where words differ."""
-    return _judged(words, report, list(_blocks_in_windows(words, report, steps)))
+    return (found + spelled_out) / len(report), at
 
 
 def _blocks_in_windows(
@@ -219,18 +172,15 @@ def _blocks_in_windows(
 
 
 def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:
-    """Whether enough words are in both: a quick test before the slow alignment."""
-    common = sum((Counter(sent) & Counter(report)).values())
+    common = (Counter(sent) & Counter(report)).total()
     return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
 
 
 def _has_number(forms: Sequence[str]) -> bool:
-    """Whether a number is among them, which is spoken in other words."""
     return any(map(str.isdigit, "".join(forms)))
 
 
 def _by_time(sent: str, reach: int) -> int:
-    """The end of the last word that ends within `reach` letters."""
     end = passed = 0
     for word in _WORD.finditer(sent):
         passed += letters(sent[end : word.end()])
@@ -241,16 +191,8 @@ def _by_time(sent: str, reach: int) -> int:
 
 
 def letters(text: str) -> int:
-    """The length of a text in letters, for a speaking rate in letters a second.
-
-    A character of Chinese, Japanese or Korean is a syllable or more and takes as long as several
-    letters; Unicode marks such characters as wide.
-    """
+    """The length of a text in letters; a wide character (CJK) counts as several."""
     if text.isascii():
         return len(text)
-    return sum(map(_letters_of, text))
-
-
-def _letters_of(character: str) -> int:
-    is_wide = unicodedata.east_asian_width(character) in _WIDE
-    return _LETTERS_OF_A_WIDE_CHARACTER if is_wide else 1
+    wide = sum(unicodedata.east_asian_width(character) in _WIDE for character in text)
+    return len(text) + wide * (_LETTERS_OF_A_WIDE_CHARACTER - 1)

@@ -1,19 +1,16 @@
 """What models write that is not meant for the caller: one table of markers, each with its source.
 
-A marker is known by its *key*: the text without attributes, name space and letter case; bars and
-low lines have several forms (U+FF5C, U+2016, U+2581), and keys have the plain one.
-`agent.call.markup_filter` finds markers in a stream and acts as this table says. Three rules cover
-what no table can list:
+A marker is known by its *key*: the text without attributes, name space and letter case, with plain
+bars and low lines (also U+FF5C, U+2016, U+2581). `agent.call.markup_filter` applies the table, and:
 
 - a special token (a name in angle brackets with bars) is never words;
-- one that names a tool, a function or an action begins a tool call; so does such a tag;
+- one that names a tool, function or action begins a tool call, and so does such a tag;
 - a JSON object begins a tool call if it names a tool and has arguments for it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 
 
@@ -21,21 +18,16 @@ class MarkupKind(Enum):
     """What a marker does."""
 
     OPENS = auto()
-    """What follows is not for the caller, until the closing marker."""
     CLOSES = auto()
-    """The closing marker."""
     CALL = auto()
     """A tool call begins; no words follow in this reply."""
     HEADER = auto()
     """The name of a role or channel follows."""
     AGENT = auto()
-    """What follows is the agent's."""
     OTHER = auto()
     """What follows belongs to another role: user, system, tool."""
     TURN_END = auto()
-    """The part of this role is over."""
     TOKEN = auto()
-    """Nothing; it is removed."""
 
 
 HIDDEN = {
@@ -113,7 +105,6 @@ _CALL_TOKEN = re.compile(
 (github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
 (github.com/lsdefine/GenericAgent/issues/804)."""
 ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
-"""Roles and channels of the agent."""
 _ROLE = re.compile(
     r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
     r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
@@ -121,16 +112,6 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 HEADER_CHARACTERS = 64
-"""The longest header."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarkupHeader:
-    """The role or channel after a marker."""
-
-    length: int
-    """Characters."""
-    kind: MarkupKind
 
 
 def kind_of(key: str) -> MarkupKind | None:
@@ -151,19 +132,19 @@ def is_beginning(text: str) -> bool:
     )
 
 
-def header(key: str, text: str) -> MarkupHeader:
-    """Read what follows a `MarkupKind.HEADER`: ` assistant to=functions.order` and the like."""
+def header(key: str, text: str) -> tuple[int, MarkupKind]:
+    """The length and meaning of what follows a header: ` assistant to=functions.order`."""
     if key == _FORMAT:
-        return MarkupHeader(len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN)
+        return len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN
     found = _ROLE.match(text)
     name = found and found.group("name")
     if not found or not name:
-        return MarkupHeader(0, MarkupKind.TOKEN)
+        return 0, MarkupKind.TOKEN
     recipient = found.group("recipient")
     if recipient and recipient not in {"user", "assistant", "all"}:
-        return MarkupHeader(found.end(), MarkupKind.CALL)
+        return found.end(), MarkupKind.CALL
     is_answer = name.lower() in ANSWERS
-    return MarkupHeader(found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER)
+    return found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER
 
 
 LONE_END = re.compile(
@@ -178,7 +159,6 @@ OPENING = re.compile(
     r"|<\|channel>",
     re.IGNORECASE,
 )
-"""The beginning of thoughts that `LONE_END` ends."""
 
 STARTS_THINKING = re.compile(
     # github.com/deepseek-ai/DeepSeek-R1/issues/506, github.com/vllm-project/vllm/issues/13125
@@ -207,20 +187,11 @@ _JSON_PART = re.compile(
     r"""|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?P<cut>["'])|(?P<open>[{\[])|(?P<close>[}\]])""",
     re.DOTALL,
 )
-_CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""")
+CUT_CALL = re.compile(rf"""\{{\s*["'](?:{_NAMES})["']\s*:\s*["'][\w.:/-]+["']""")
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
-    """The result of reading an object."""
-
-    end: int | None
-    """Its end; None = not in this text."""
-    is_call: bool
-
-
-def read_json(text: str) -> Json:
-    """Read the object at the beginning of a text: whether it has the shape of a tool call.
+def read_json(text: str) -> tuple[int | None, bool]:
+    """The end of the object at the beginning of a text, if it is there, and whether it is a call.
 
     Shapes are those of github.com/ollama/ollama/issues/13519 (Llama), and of clients that ask for a
     call in words.
@@ -233,16 +204,11 @@ def read_json(text: str) -> Json:
         elif what == "close":
             objects.pop()
             if not objects:
-                return Json(part.end(), is_call=False)
+                return part.end(), False
         elif what == "cut":
             break
         elif what is not None:
             objects[-1].add(what)
             if "calls" in objects[-1] or {"key", "arguments"} <= objects[-1]:
-                return Json(None, is_call=True)
-    return Json(None, is_call=False)
-
-
-def is_cut_call(text: str) -> bool:
-    """Whether an object without an end was to be a tool call: it names the tool first."""
-    return _CUT_CALL.match(text) is not None
+                return None, True
+    return None, False

@@ -1,16 +1,14 @@
 """The call as facts, and what a model may read of it.
 
-Facts are only appended, or completed: speech in progress is extended, and cut at most once to what
-was heard; a tool run is given its result once; the caller's last words may be replaced while
-nothing follows them. A fact never changes its place, so a position is an identity, and storing a
-fact twice is harmless. A summary stands for all facts before a turn border, which may then be
-forgotten (`History.forget`): the table keeps them, and positions stay the same.
+Facts are only appended, or completed: speech is extended, and cut at most once; a tool run gets its
+result once; the caller's last words may be replaced while nothing follows them. A position is
+an identity, so storing a fact twice is harmless. A summary stands for all facts before a turn
+border, which may then be forgotten: the table keeps them, and positions stay the same.
 
-`History.messages` computes what a model reads. Only it knows the rules all providers share: the
-first and the last message are the caller's, roles alternate, no part is blank, each tool call is
-answered exactly once in the next message, before any words. Rejected: to keep the list of messages
-and repair it on barge-ins. Each race then needs its own repair, and a forgotten one makes every
-later request of the call fail.
+`History.messages` knows the rules that all providers share: the first and the last message are the
+caller's, roles alternate, no part is blank, each tool call is answered exactly once in the next
+message, before any words. Rejected: to keep the list of messages and repair it on barge-ins, where
+one forgotten repair makes every later request fail.
 """
 
 from __future__ import annotations
@@ -89,10 +87,8 @@ class Summary:
     """A summary of everything before a turn border; the latest one counts."""
 
     text: str
-    """Not blank."""
     until: int
-    """Position of the first fact that is not in it: a turn border before the summary itself, and
-    not before that of an earlier summary."""
+    """Position of the first fact after it: a turn border, not before that of an earlier summary."""
 
     def __post_init__(self) -> None:
         mend(self, "text")
@@ -104,11 +100,7 @@ _F = TypeVar("_F", AgentSaid, ToolUsed)
 
 @dataclass(frozen=True, slots=True)
 class CallerBegan:
-    """The caller has begun to speak, and the words have not come yet.
-
-    It is not part of a history: it is recorded at the position of the next fact, which replaces it,
-    and stays only if the connection is lost before the words come.
-    """
+    """The caller has begun to speak: at the place of the next fact, which replaces it."""
 
 
 Recorded = Fact | CallerBegan
@@ -133,29 +125,24 @@ class History:
             self.append(fact)
 
     def __len__(self) -> int:
-        """The number of facts, with the forgotten ones."""
         return self.first + len(self._facts)
 
     def __getitem__(self, position: int) -> Fact:
         return self._facts[self._index(position)]
 
     def __iter__(self) -> Iterator[Fact]:
-        """The facts that are not forgotten."""
         return iter(self._facts)
 
     @property
     def begin(self) -> int:
-        """The position of the first fact that is not summarized."""
         return self._summary.until if self._summary else 0
 
     @property
     def summary(self) -> str:
-        """The summary of what was before `begin`; empty = none."""
         return self._summary.text if self._summary else ""
 
     @property
     def last_said(self) -> CallerSaid | None:
-        """The caller's words or keys, if they are the last fact."""
         last = self._facts[-1] if self._facts else None
         return last if isinstance(last, CallerSaid) else None
 
@@ -174,29 +161,23 @@ class History:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the agent spoke last, not counting sentences of the service after others."""
         happened = [fact for fact in reversed(self._facts) if not isinstance(fact, Summary)]
         others = (fact for fact in happened if not _is_said(fact, SpeechSource.SERVICE))
         return isinstance(next(others, happened[0] if happened else None), AgentSaid)
 
     @property
     def turns(self) -> list[int]:
-        first, facts = self.first, self._facts
-        return [at for at in range(self.begin, len(self)) if is_turn_border(facts, at - first)]
+        positions = range(self.begin, len(self))
+        return [at for at in positions if is_turn_border(self._facts, at - self.first)]
 
     @property
     def characters(self) -> int:
         return sum(map(_size, self.between(self.begin, len(self))))
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
-        """The position of the model's words that the caller's last ones before `end` answer.
+        """The model's words that the caller's last ones before `end` answer; None if forgotten.
 
-        Args:
-            end: A position.
-            is_heard: Skip words that were cut off before anything of them was heard.
-
-        Returns:
-            None if there are none that are not forgotten.
+        `is_heard`: skip words that were cut off before anything of them was heard.
         """
         positions = range(end - 1, self.first - 1, -1)
         happened = ((at, self._facts[at - self.first]) for at in positions)
@@ -207,22 +188,17 @@ class History:
         return next((at for at in words if not is_heard or self.speech(at).text.strip()), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
-        """The facts from `start` to before `end`; none of them may be forgotten."""
         return self._facts[start - self.first : end - self.first]
 
     def tool_runs(self) -> Iterator[tuple[int, ToolUsed]]:
-        """The tool runs that are not forgotten, each with its position."""
         numbered = enumerate(self._facts, self.first)
         return ((position, fact) for position, fact in numbered if isinstance(fact, ToolUsed))
 
     def append(self, fact: Fact) -> int:
-        """Add a fact; returns its position, from 0.
-
-        Raises:
-            ValueError: A summary does not end at a turn border, or before an earlier one.
-        """
+        """Add a fact; ValueError for a summary that ends at no turn border, or too early."""
         if isinstance(fact, Summary):
-            if not self._is_sound(fact):
+            is_later = self.begin <= fact.until < len(self)
+            if not is_later or not is_turn_border(self._facts, self._index(fact.until)):
                 raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
             self._summary = fact
         self._facts.append(fact)
@@ -236,24 +212,20 @@ class History:
         return gone
 
     def speech(self, position: int) -> AgentSaid:
-        """The speech at this position; raises ValueError for another fact."""
         return self._fact(position, AgentSaid)
 
     def tool_run(self, position: int) -> ToolUsed:
-        """The tool run at this position; raises ValueError for another fact."""
         return self._fact(position, ToolUsed)
 
     def extend_speech(self, position: int, text: str) -> None:
-        """Add words to speech; raises ValueError if it was cut."""
         said = self._uncut(position)
         self._facts[self._index(position)] = replace(said, text=said.text + text)
 
     def cut_speech(self, position: int, heard: str) -> None:
-        """Cut speech to what was heard; raises ValueError if it was cut before."""
         self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def rephrase(self, text: str) -> int:
-        """Replace the caller's last words; raises ValueError if another fact follows them."""
+        """Replace the caller's last words, while no other fact follows them."""
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
@@ -261,7 +233,6 @@ class History:
         return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
-        """Give a tool run its result; raises ValueError if it has one."""
         used = self.tool_run(position)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
@@ -280,11 +251,7 @@ class History:
         return said
 
     def messages(self, limit: int) -> tuple[Message, ...]:
-        """What a model reads: the summary, if there is one, and the latest whole turns after it.
-
-        Args:
-            limit: Characters in all. The summary and the last turn are included in any case.
-        """
+        """The summary, and the latest whole turns that fit into `limit`; at least the last."""
         projection = _Projection()
         if self._summary:
             projection.add([self._summary])
@@ -295,7 +262,6 @@ class History:
         return projection.finish()
 
     def _start(self, limit: int) -> int:
-        """The first turn border from which on the facts fit into `limit` characters."""
         start, size = self.begin, 0
         for position in range(len(self) - 1, self.begin - 1, -1):
             size += _size(self._facts[position - self.first])
@@ -304,10 +270,6 @@ class History:
             if is_turn_border(self._facts, position - self.first):
                 start = position
         return self.begin if size <= limit else start
-
-    def _is_sound(self, summary: Summary) -> bool:
-        is_later = self.begin <= summary.until < len(self)
-        return is_later and is_turn_border(self._facts, self._index(summary.until))
 
     def _index(self, position: int) -> int:
         if not self.first <= position < len(self):
@@ -322,8 +284,6 @@ def is_turn_border(facts: Sequence[Fact], at: int) -> bool:
 
 
 class _Projection:
-    """Builds messages from facts; merges neighbours of one role."""
-
     def __init__(self) -> None:
         self._messages: list[tuple[Role, list[Part]]] = []
         self._cut_off = False
@@ -344,8 +304,7 @@ class _Projection:
                 for fact in used:
                     self._put(Role.AGENT, fact.call)
                 for fact in used:
-                    result = fact.result or ToolResult(fact.call.id, STILL_RUNNING)
-                    self._put(Role.CALLER, result)
+                    self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
 
     def finish(self) -> tuple[Message, ...]:
         if not self._messages or self._messages[0][0] is Role.AGENT:
@@ -371,7 +330,6 @@ class _Projection:
 
 
 def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts, with neighbouring texts as one."""
     joined: list[Part] = []
     for _, group in groupby(parts, key=lambda part: isinstance(part, Text)):
         run = list(group)

@@ -2,15 +2,12 @@
 
     new -> open -> closing (the relay was asked to end) -> gone
 
-An end is planned first and carried out later, when the last words were played. Until then the call
-goes on: there may be an answer to finish, and a caller who speaks revokes an end that is revocable.
-An event that the phase does not allow changes nothing, such as a key after the end.
+An end is planned first and carried out when the last words were played; until then a caller who
+speaks revokes an end that is revocable. An event that the phase does not allow changes nothing.
 
-`HandoffData` is what the call tells the action URL: the `handoffData` of the relay's `end` message.
-Twilio sends the text back unchanged, perhaps to another process. It is signed with the request but
-comes from outside, so reading it never fails: what is not ours reads as None. It is small whatever
-a model or a caller has said: each part has a fixed share of `LARGEST` and is cut to it, so that a
-long reason never costs the summary. Shares are counted in bytes of JSON, as sent.
+`HandoffData` is the `handoffData` of the relay's `end` message, which Twilio sends back unchanged,
+perhaps to another process. It comes from outside, so what is not ours reads as None. Each part has
+a fixed share of `LARGEST`, in bytes of JSON, so that a long reason never costs the summary.
 """
 
 from __future__ import annotations
@@ -32,16 +29,10 @@ QUIET = "quiet"
 """Reason of a `SERVER_DRAIN` when neither side spoke."""
 LARGEST = 2_000
 """Bytes of the whole text; the relay's limit is not published."""
-_REASON = 300
-_SUMMARY = 800
-_LANGUAGE = 40
-_SLOTS = 700
-_SLOT_NAME = 60
-_SLOT_VALUE = 150
+_REASON, _SUMMARY, _LANGUAGE, _SLOTS = 300, 800, 40, 700
+_SLOT_NAME, _SLOT_VALUE = 60, 150
 _BETWEEN_SLOTS = len('"": "", ')
-_LAST_UTTERANCES = 3
-_LAST_CHARACTERS = 250
-"""Of the caller's last utterances together, where they stand in for a summary."""
+_LAST_UTTERANCES, _LAST_CHARACTERS = 3, 250  # in place of a summary
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -61,9 +52,7 @@ class HandoffData:
     reason: str = ""
     summary: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
-    """Collected values by name."""
     language: str = ""
-    """Of the caller, BCP 47."""
 
     def bounded(self) -> HandoffData:
         """The same on one line each and within the limits; idempotent."""
@@ -77,18 +66,13 @@ class HandoffData:
 
     @property
     def was_quiet(self) -> bool:
-        """Whether the call was given up when neither side spoke and nothing ran."""
         return self.reason == QUIET
 
     def render(self) -> str:
         """JSON text of at most `LARGEST` bytes, without empty fields."""
         own = self.bounded()
-        fields = {
-            "reason": own.reason,
-            "summary": own.summary,
-            "slots": own.slots,
-            "language": own.language,
-        }
+        names = ("reason", "summary", "slots", "language")
+        fields = {name: getattr(own, name) for name in names}
         return _encode({"reasonCode": own.code, **{k: v for k, v in fields.items() if v}})
 
     @classmethod
@@ -115,10 +99,8 @@ class CallEnding:
     reason: EndReason
     handoff: HandoffData = HandoffData()
     is_revocable: bool = False
-    """Whether a caller who goes on speaking revokes it."""
 
     def farewell(self, phrases: Phrases) -> str:
-        """The last words when the model has none."""
         return phrases.transfer if self.reason is EndReason.TRANSFER else phrases.goodbye
 
 
@@ -128,24 +110,13 @@ TIME_IS_UP = CallEnding(EndReason.MAX_DURATION)
 SPENT = CallEnding(EndReason.CALLER_SPEND)
 MODEL_FAILED = CallEnding(EndReason.ERROR_MODEL)
 HANDED_OVER = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
-"""To another process, when neither side spoke."""
 CUT_SHORT = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
-"""To another process at any moment: what was heard is not known."""
+"""At any moment: what was heard is not known."""
 STOPPED = CallEnding(EndReason.DRAIN)
-"""With the process."""
 
 
 def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -> CallEnding:
-    """The end at which a person takes the call over.
-
-    The model writes the summary when it asks for the transfer. If it has not, the caller's last
-    words stand in: a request for a summary would take time.
-
-    Args:
-        handoff: What the tool has said.
-        facts: The call so far.
-        language: Of the caller, BCP 47.
-    """
+    """The end at which a person takes over; without a summary the caller's last words stand in."""
     summary = handoff.summary or _last_words(facts)
     data = HandoffData(ReasonCode.LIVE_AGENT, handoff.reason, summary, handoff.slots, language)
     return CallEnding(EndReason.TRANSFER, data.bounded())
@@ -155,9 +126,7 @@ class _Phase(Enum):
     NEW = auto()
     OPEN = auto()
     CLOSING = auto()
-    """The relay was asked to end the call."""
     GONE = auto()
-    """The connection is lost."""
 
 
 class CallLifecycle:
@@ -168,12 +137,10 @@ class CallLifecycle:
         self._timers = timers
         self._phase = _Phase.NEW
         self.reason = EndReason.CALLER_HANGUP
-        """Why the call ended; final once it has."""
         self.ending: CallEnding | None = None
-        """The planned end, unless it was revoked."""
+        """The planned end; None = the call goes on."""
         self._warnings = 0
         self._language = ""
-        """The one switched to last; empty = that of the use case."""
 
     @property
     def is_open(self) -> bool:
@@ -189,7 +156,6 @@ class CallLifecycle:
 
     @property
     def end_is_revocable(self) -> bool:
-        """Whether an end is planned that a caller who goes on speaking revokes."""
         return self.ending is not None and self.ending.is_revocable
 
     @property
@@ -199,11 +165,9 @@ class CallLifecycle:
 
     @property
     def is_time_up(self) -> bool:
-        """Whether the longest duration is over and the caller was warned before."""
         return self._warnings > 1
 
     def accepts(self, event: Event) -> bool:
-        """Whether this event is allowed in the current phase."""
         match event:
             case ev.CallStarted():
                 return self._phase is _Phase.NEW
@@ -221,50 +185,32 @@ class CallLifecycle:
                 return True
 
     def begin(self, limits: Limits, elapsed_ms: int) -> Action:
-        """Open the call, which has lasted `elapsed_ms` before a resume."""
         self._phase = _Phase.OPEN
         until_warning_ms = limits.duration_ms - limits.duration_warning_ms - elapsed_ms
         return self._timers.start(Timer.DURATION, max(1, until_warning_ms))
 
     def warn(self, limits: Limits) -> Action:
-        """Count a warning about the duration, unless the call ends anyway."""
         self._warnings += self.ending is None
         return self._timers.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(
         self, effect: Effect | None, config: CallConfig, *, was_awaited: bool
     ) -> list[Action]:
-        """Apply a tool's effect on the call.
-
-        A transfer counts whether the turn waited for it or not. A late hang-up does not: the caller
-        has gone on.
-        """
-        match effect:
-            case None:
-                return []
-            case HangUp():
-                self.ending = BY_AGENT if was_awaited else self.ending
-                return []
-            case Handoff():
-                self.ending = self._transfer(effect, config)
-                return []
-            case _:
-                if isinstance(effect, SwitchLanguage):
-                    self._language = effect.language
-                return [effect]
+        """Apply a tool's effect: a late transfer counts, a late hang-up does not."""
+        if isinstance(effect, HangUp) and was_awaited:
+            self.ending = BY_AGENT
+        elif isinstance(effect, Handoff):
+            self.ending = self._transfer(effect, config)
+        elif isinstance(effect, SwitchLanguage):
+            self._language = effect.language
+        return [] if effect is None or isinstance(effect, HangUp | Handoff) else [effect]
 
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
-        """The last words and the end for when the model has failed for good."""
         if config.can_hand_off:
             return config.phrases.transfer, self._transfer(Handoff("technical trouble"), config)
         return config.phrases.goodbye_trouble, MODEL_FAILED
 
-    def plan(self, ending: CallEnding | None) -> None:
-        """Plan the end for when the last words were played; None = the call goes on."""
-        self.ending = ending
-
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
-        """End the call now; the wait for the relay to do so is bounded."""
         self._phase = _Phase.CLOSING
         self.reason = ending.reason
         return [
@@ -285,7 +231,6 @@ class CallLifecycle:
 
 
 def _fitting(slots: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The first slots that fit into their share, without those that lack a name or a value."""
     room = _SLOTS
     for each, text in slots.items():
         name, value = _cut(each, _SLOT_NAME), _cut(text, _SLOT_VALUE)
@@ -297,7 +242,6 @@ def _fitting(slots: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _cut(text: str, room: int) -> str:
-    """The beginning of a text that takes at most `room` bytes in JSON, as one line."""
     whole = " ".join(text.encode(errors="ignore").decode().split())
     sizes = accumulate(_size(letter) for letter in whole[:room])
     return whole[: sum(size <= room for size in sizes)].rstrip()
@@ -309,10 +253,7 @@ def _size(text: str) -> int:
 
 def _last_words(facts: Iterable[Fact]) -> str:
     """The caller's latest sentences; no keys, because what is typed may be a secret."""
-    said = [
-        fact.text
-        for fact in facts
-        if isinstance(fact, CallerSaid) and fact.means is InputMode.SPEECH
-    ]
+    spoken = (fact for fact in facts if isinstance(fact, CallerSaid))
+    said = [fact.text for fact in spoken if fact.means is InputMode.SPEECH]
     words = " / ".join(said[-_LAST_UTTERANCES:])
     return f"The caller's last words: {words[-_LAST_CHARACTERS:]}" if words else ""

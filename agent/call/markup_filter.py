@@ -1,13 +1,9 @@
 """The part of a reply that is for the caller: without thoughts, control tokens and tool calls.
 
-`MarkupFilter` reads the tokens of a model before `agent.call.sentence_chunker`. What counts as a
-marker is the table in `agent.call.hidden_markup`, for all models and providers. The rules:
-
 - A marker may come in any number of deltas. Text waits only while it may be the beginning of a
   marker, and each decision depends on the text alone, not on where it was cut.
 - After a tool call nothing is said: what a model writes then is made up.
-- Work is linear in the text: each place is read once, with a bounded look-ahead, and a JSON object
-  that is no call is read once.
+- Work is linear in the text, with a bounded look-ahead; a JSON object is read once.
 
 Rejected: one regular expression over the whole reply, which would have to wait for its end.
 """
@@ -18,31 +14,28 @@ import re
 from dataclasses import dataclass
 
 from agent.call.hidden_markup import (
+    CUT_CALL,
     HEADER_CHARACTERS,
     HIDDEN,
     MarkupKind,
     header,
     is_beginning,
-    is_cut_call,
     kind_of,
     read_json,
 )
 
 _LONGEST_TAG = 100
-_LONGEST_OBJECT = 1_000
-"""Characters of a JSON object after which it is no tool call."""
+_LONGEST_OBJECT = 1_000  # characters of a JSON object after which it is no tool call
 _BARS = "|\uff5c\u2016"
 _PLAIN_BARS = str.maketrans({"\uff5c": "|", "\u2016": "|", "\u2581": "_", " ": None})
 
 _ANALYSIS = "analysis"
-_COMMENT_END = "-->"
-"""Outside of a comment this is an arrow."""
+_COMMENT_END = "-->"  # outside of a comment this is an arrow
 _FIXED = (
     "<!--", _COMMENT_END, "<<SYS>>", "<</SYS>>", "◁think▷", "◁/think▷",
     "assistantfinal", "assistantcommentary", "assistantanalysis",
 )  # fmt: skip
-_LONGER = ("functions.", _ANALYSIS)
-"""Markers only with what follows them."""
+_LONGER = ("functions.", _ANALYSIS)  # markers only with what follows them
 _BEGINNINGS = frozenset(word[:size] for word in (*_FIXED, *_LONGER) for size in range(1, len(word)))
 _MAY_BEGIN = re.compile(
     r"[<\[{`]|"
@@ -77,8 +70,7 @@ class _Marker:
 
 
 _CALL = _Marker("", MarkupKind.CALL, 1)
-_MORE = _Marker("", MarkupKind.TOKEN, 0)
-"""More text is needed to decide."""
+_MORE = _Marker("", MarkupKind.TOKEN, 0)  # more text is needed to decide
 
 
 class MarkupFilter:
@@ -86,28 +78,14 @@ class MarkupFilter:
 
     def __init__(self) -> None:
         self.has_call = False
-        """Whether a tool call was written as text; nothing after it is given out."""
-        self._held = ""
-        self._at = 0
-        """Characters before the held text."""
-        self._no_call_until = 0
-        """Up to here all JSON objects were read."""
-        self._before = ""
-        """The last character before the held text."""
-        self._opening = ""
-        """The marker that hides the text until `_depth` closing markers."""
-        self._depth = 0
-        self._is_of_others = False
-        self._has_begun = False
-        self._is_gap = False
-        self._last_said = ""
+        self._held = self._before = self._opening = self._last_said = ""
+        self._at = self._no_call_until = self._depth = 0
+        self._is_of_others = self._has_begun = self._is_gap = False
 
     def feed(self, text: str) -> str:
-        """Add text; returns what is for the caller."""
         return self._read(text, is_whole=False)
 
     def finish(self) -> str:
-        """The rest of the complete reply."""
         return self._read("", is_whole=True)
 
     def _read(self, more: str, *, is_whole: bool) -> str:
@@ -135,7 +113,6 @@ class MarkupFilter:
         return "".join(said)
 
     def _pass(self, piece: str, said: list[str]) -> None:
-        """Give out text without markers, unless it is hidden."""
         self._has_begun = self._has_begun or bool(piece.strip())
         if not piece or self.has_call or self._opening or self._is_of_others:
             return
@@ -193,17 +170,16 @@ class MarkupFilter:
         window = text[at : at + _LONGEST_OBJECT]
         if not _OBJECT.match(window):
             return _MORE if _OBJECT_GROWS.match(window) else None
-        read = read_json(window)
-        if read.is_call:
+        end, is_call = read_json(window)
+        if is_call:
             return _CALL
-        if read.end is None and len(window) < _LONGEST_OBJECT:
+        if end is None and len(window) < _LONGEST_OBJECT:
             return _MORE
-        self._no_call_until = self._at + at + (read.end or _LONGEST_OBJECT)
+        self._no_call_until = self._at + at + (end or _LONGEST_OBJECT)
         return None
 
 
 def _fixed(rest: str) -> _Marker | None:
-    """A marker that has one form only."""
     for word in _FIXED:
         if rest.startswith(word):
             return _Marker(word, kind_of(word) or MarkupKind.TOKEN, len(word))
@@ -221,7 +197,6 @@ def _angle(rest: str) -> _Marker | None:
 
 
 def _known(tag: str) -> _Marker | None:
-    """The marker in angle brackets, if it is one."""
     if (special := _SPECIAL.fullmatch(tag)) and (special.group(1) or special.group(3)):
         key = tag.translate(_PLAIN_BARS).lower()
         key = re.sub(r"\|+", "|", key)
@@ -234,15 +209,14 @@ def _known(tag: str) -> _Marker | None:
 
 
 def _with_header(found: _Marker | None, text: str, at: int) -> _Marker | None:
-    """A marker together with the role or channel after it."""
     if found is None or found.kind is not MarkupKind.HEADER:
         return found
     rest = text[at + found.length : at + found.length + HEADER_CHARACTERS]
     end = _HEADER_END.search(rest)
     if end is None and len(rest) < HEADER_CHARACTERS:
         return _MORE
-    role = header(found.key, rest[: end.start()] if end else rest)
-    return _Marker(found.key, role.kind, found.length + role.length)
+    length, kind = header(found.key, rest[: end.start()] if end else rest)
+    return _Marker(found.key, kind, found.length + length)
 
 
 def _square(rest: str) -> _Marker | None:
@@ -261,7 +235,6 @@ def _code(rest: str, call: re.Pattern[str], growing: re.Pattern[str]) -> _Marker
 
 
 def _first_word(rest: str) -> _Marker | None:
-    """`analysis` without special tokens, directly before the first sentence."""
     if len(rest) == len(_ANALYSIS):
         return _MORE
     is_glued = rest[len(_ANALYSIS) : len(_ANALYSIS) + 1].isupper()
@@ -270,7 +243,7 @@ def _first_word(rest: str) -> _Marker | None:
 
 def _cut_marker(text: str, at: int) -> _Marker | None:
     rest = text[at:]
-    if rest.startswith("{") and is_cut_call(rest):
+    if rest.startswith("{") and CUT_CALL.match(rest):
         return _CALL
     if not rest.startswith("<"):
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
@@ -280,5 +253,5 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
     if found.kind is not MarkupKind.HEADER:
         return _Marker(found.key, found.kind, len(tag + angle))
-    role = header(found.key, after)
-    return _Marker(found.key, role.kind, len(tag + angle) + role.length)
+    length, kind = header(found.key, after)
+    return _Marker(found.key, kind, len(tag + angle) + length)

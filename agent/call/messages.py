@@ -39,7 +39,7 @@ class ToolCall:
     """Of the provider; once the conversation has accepted the call, nine of `[a-z0-9]`, unique."""
     name: str
     arguments: str
-    """JSON text as the model wrote it; `{}` when it wrote nothing. Not validated."""
+    """JSON text as the model wrote it, or `{}`; not validated."""
 
     def __post_init__(self) -> None:
         mend(self, "id", "name", json=("arguments",))
@@ -51,7 +51,6 @@ class ToolResult:
 
     call_id: str
     content: str
-    """JSON text, never blank."""
     is_error: bool = False
 
     def __post_init__(self) -> None:
@@ -74,11 +73,10 @@ RESULTS_READ = "I have the result."
 
 
 def results_apart(message: Message) -> tuple[Message, ...]:
-    """The message, split into tool results and words with a message of the agent between.
+    """The message, split into results and words with a message of the agent between.
 
-    Servers that check the order of roles refuse words of the caller right after a result:
-    "Unexpected role 'user' after role 'tool'" (Mistral), or that roles must alternate (chat
-    templates of llama.cpp and vLLM).
+    Servers that check roles refuse words right after a result: "Unexpected role 'user' after role
+    'tool'" (Mistral), or that roles must alternate (chat templates of llama.cpp and vLLM).
     """
     results = tuple(part for part in message.parts if isinstance(part, ToolResult))
     words = tuple(part for part in message.parts if not isinstance(part, ToolResult))
@@ -177,14 +175,10 @@ class Usage:
 
 
 MOST_TOKENS = 10**9
-"""Of one request; a larger number is an error of the provider."""
 
 
 def tokens(given: object) -> int:
-    """A number of tokens from a provider, from 0 to `MOST_TOKENS`; 0 for what is no number.
-
-    Providers and proxies also write numbers as text, with a fraction, or negative.
-    """
+    """A number of tokens from a provider, even as text, a fraction or negative; at least 0."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return 0
     try:
@@ -212,9 +206,8 @@ class ReplyRequest:
     """The rest of the prompt, from the first part that depends on the call (caller, clock)."""
     max_tokens: int = 300
     temperature: float | None = None
-    """0-1; `None` = the model's own."""
+    """0-1, like `top_p`; None = the model's own."""
     top_p: float | None = None
-    """0-1; `None` = the model's own."""
 
     def __post_init__(self) -> None:
         mend(self, "system", "context")

@@ -1,9 +1,7 @@
 """How a call goes on after its connection was lost, or handed over on purpose.
 
-The facts say what was being spoken when the connection broke, not what was heard of it: text is
-sent faster than it is played, and the relay no longer reports. So nothing is marked as cut and
-nothing is repeated word by word. The agent says one sentence about the break, and the model takes
-up the thread.
+The facts say what was being spoken when the connection broke, not what was heard of it. So nothing
+is marked as cut and nothing is repeated word by word.
 
 | the connection | the last fact | the caller hears |
 |---|---|---|
@@ -16,8 +14,7 @@ up the thread.
 | came back from an unanswered transfer | any | that nobody is free |
 | was never open | none | the greeting |
 
-Rejected: to say nothing about a break. For a second or more the agent did not listen, and a caller
-who has spoken in that time waits for an answer that will not come.
+Rejected: to say nothing about a break. A caller who spoke during it waits for an answer in vain.
 """
 
 from __future__ import annotations
@@ -35,14 +32,12 @@ BROKEN_OFF = (
     " may not have said all. Take up the thread in one short sentence: no greeting, no apology,"
     " no repetition in full"
 )
-"""Note for the model when its last words may not have been heard."""
 
 
 class ResumeCause(StrEnum):
     """Why a call goes on over a new connection."""
 
     LOST = "lost"
-    """The connection or its process is gone, at any moment."""
     HANDED_OVER = "handed_over"
     """A stopping process gave the call up when neither side spoke."""
     RECONNECTED = "reconnected"
@@ -56,24 +51,19 @@ class Resumption:
     """What a conversation that goes on begins with."""
 
     facts: Sequence[Fact]
-    """All that is known of the call, valid for every provider."""
     cause: ResumeCause
     is_caller_cut_off: bool = False
     """The caller had begun to speak, and the words never came."""
     elapsed_ms: int = 0
-    """Since the call began."""
     language: str = ""
-    """BCP 47 tag of the language the call has switched to; empty = the one it began in."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstWords:
-    """What a resumed call begins with."""
+    """What a resumed call begins with: a sentence, a note for the model, or both."""
 
     sentence: str = ""
-    """Said at once; empty = nothing."""
     note: str = ""
-    """For the model; empty = none."""
     asks_model: bool = False
 
 
@@ -97,6 +87,5 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
 
 
 def _last_fact(facts: Sequence[Fact]) -> Fact | None:
-    """The last fact that is not a summary, nor speech of which nothing was heard."""
     happened = (fact for fact in reversed(facts) if not isinstance(fact, Summary))
     return next((f for f in happened if not isinstance(f, AgentSaid) or f.text), None)

@@ -1,18 +1,14 @@
 """The text of a model as pieces that a voice can read.
 
-A model writes for readers: Markdown, emoji, links. `agent.call.markup_filter` removes what is not
-for the caller; `SentenceChunker` splits the rest into words, cleans each, and joins them to pieces
-that end where a speaker would breathe. Its output is what is sent, stored, and later aligned with
-what was heard.
+`SentenceChunker` splits what `agent.call.markup_filter` leaves into words, cleans each, and joins
+them to pieces that end where a speaker would breathe. Its output is sent, stored and later aligned.
 
 - Decisions fall at white space, when a word is complete, so the result does not depend on how the
-  provider cuts its tokens. Rejected: regular expressions over the text so far, which see half a tag
-  or half a number at the end of each token.
-- The first word is given out as soon as it is complete, the rest in clauses: a reply costs a few
-  frames, not one for each token.
+  provider cuts its tokens. Rejected: regular expressions over the text so far.
+- The first word is given out as soon as it is complete, the rest in clauses.
 - Marks at the beginning wait for the first letter or digit: a reply of marks alone is empty.
 - The work for each character is bounded: a word without end is cut at `LONGEST_WORD`.
-- Signs are replaced by words only in English, and only where a voice may take them for markup.
+- Signs become words only in English, and only where a voice may take them for markup.
 """
 
 from __future__ import annotations
@@ -35,7 +31,6 @@ LONGEST_WORD = 2_000
 
 _TAG = re.compile(r"</?([a-zA-Z][\w:-]*)(?:\s[^<>]*|/)?>")
 _OPEN = re.compile(r"<[/a-zA-Z][^<>]*\Z|\]\([^()\s]*(?:\s+\"[^\"]*|\s+'[^']*)?\Z")
-"""An incomplete tag or link target."""
 _LONGEST_TAG = 80
 _WORD_END = re.compile(r"(?<=[。！？、，；])|\s")  # noqa: RUF001 (full-width marks end words there)
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]»”’]*$")  # noqa: RUF001 (as above)
@@ -51,7 +46,6 @@ _RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
 """A line of a table or between parts, or a fence around code."""
 _DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
-"""Tags that separate the words around them."""
 
 _LINK_TARGET = re.compile(
     r"\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\"|\s+'[^']*')?\)?"  # may have a title
@@ -64,12 +58,10 @@ _URL = re.compile(r"https?://(?:www\.)?(?P<host>[^\s/)\]?#]+)[^\s)\]]*")
 _EDGE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])")
 _ARROW = re.compile(r"<?[-=]{1,2}>|[\u2190-\u21ff\u27f5-\u27ff]")
 _PLAIN = re.compile(r"[A-Za-z0-9.,;:!?'\"$%+()。！？、，；-]*")  # noqa: RUF001 (full-width marks)
-"""Words that are said as they are: most of them."""
 _DROPPED = {**str.maketrans("", "", "*`~[]{}\\"), ord("|"): " "}
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d%])[*`~|\[\]{}\\^]+(?=[$€£¥]?\d)")
 """Marks without which two numbers would be read as one."""
 SPOKEN_MARKS = {"~": "-", "*": "\u00d7"}
-"""Between numbers."""
 _ENGLISH = {
     "<=": " less than or equal to ", ">=": " greater than or equal to ", "&": " and ",
     "<": " less than ", ">": " greater than ", "\u2116": " number ",
@@ -83,47 +75,33 @@ _SLASHES = str.maketrans({"\u2215": "/", "\u2044": "/"})
 
 
 class SentenceChunker:
-    """The words of one reply; not reusable.
-
-    Args:
-        language: Of the reply, BCP 47; empty = English.
-    """
+    """The words of one reply, in a language (BCP 47; empty = English); not reusable."""
 
     def __init__(self, language: str = "") -> None:
         self._is_english = language.lower().partition("-")[0] in {"", "en"}
-        self._is_foreign = False
-        self._word = ""
+        self._word = self._last = self._mark = ""
         self._searched = 0
-        self._last = ""
-        self._mark = ""
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self._has_begun = False
-        self._has_words = False
-        """A letter or digit has come, so that marks around it can be said."""
+        self._is_foreign = self._has_begun = self._has_words = False
 
     @property
     def has_call(self) -> bool:
-        """Whether a tool call was written as text; it and what follows is not said."""
         return self._filter.has_call
 
     @property
     def is_pending(self) -> bool:
-        """Whether complete words wait."""
         return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
-        """Add text; returns what can be said now, perhaps nothing."""
         return self._say(self._filter.feed(text))
 
     def _say(self, text: str) -> str:
-        said: list[str] = []
-        text, start = self._word + text, 0
+        said, text, start = list[str](), self._word + text, 0
         while (end := self._word_end(text, start)) is not None:
-            mark = text[end[0] : end[1]]
-            joint = " " if mark else ""
-            self._take(text[start : end[0]], is_line_end=mark in {"\n", "\r"}, joint=joint)
+            word, mark = text[start : end[0]], text[end[0] : end[1]]
+            self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
             start, self._searched = end[1], 0
             if self._is_piece(is_line_end=mark == "\n"):
                 said.append(self.flush())
@@ -131,7 +109,6 @@ class SentenceChunker:
         return "".join(said)
 
     def _word_end(self, text: str, start: int) -> tuple[int, int] | None:
-        """The span of what ends the first word; white space in a tag does not end it."""
         longest = start + LONGEST_WORD
         for end in _WORD_END.finditer(text, start + self._searched, longest + 1):
             at = end.start()
@@ -156,9 +133,7 @@ class SentenceChunker:
     def finish(self, *, is_cut_short: bool = False) -> str:
         """The rest of the reply.
 
-        Args:
-            is_cut_short: The model was stopped in mid-sentence: drop what follows the end of the
-                last sentence, unless the whole reply would be without a word.
+        `is_cut_short`: drop an unfinished sentence, unless the reply would be without a word.
         """
         said = self._say(self._filter.finish())
         if not is_cut_short or not self._has_words:
@@ -175,7 +150,6 @@ class SentenceChunker:
             self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
-        """Whether the words that wait may be said now."""
         if not self._ready or not self._has_words:
             return False
         if not self._has_begun:
@@ -187,7 +161,7 @@ class SentenceChunker:
         return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
-        visible = self._without_tags(word)
+        visible = _TAG.sub(lambda tag: " " if tag[1].lower() in _BLOCK_TAGS else "", word)
         is_mark = self._at_line_start and _LINE_MARK.fullmatch(visible) is not None
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
@@ -196,24 +170,19 @@ class SentenceChunker:
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
 
     def _cleaned(self, visible: str) -> str:
-        """The word as it is said, with the mark between it and a number before it."""
         is_english = self._is_english and not self._is_foreign
         cleaned = clean_word(visible, is_english=is_english)
         mark, self._mark = self._mark, SPOKEN_MARKS.get(visible, "")
-        if cleaned:
-            foreign = is_foreign(cleaned)
-            self._is_foreign = self._is_foreign if foreign is None else foreign
-            is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
-            self._last = cleaned
-            return f"{mark} {cleaned}" if is_between else cleaned
-        return cleaned
-
-    def _without_tags(self, word: str) -> str:
-        return _TAG.sub(lambda tag: " " if tag.group(1).lower() in _BLOCK_TAGS else "", word)
+        if not cleaned:
+            return ""
+        foreign = is_foreign(cleaned)
+        self._is_foreign = self._is_foreign if foreign is None else foreign
+        is_between = mark and _DIGIT.search(self._last) and _DIGIT.search(cleaned)
+        self._last = cleaned
+        return f"{mark} {cleaned}" if is_between else cleaned
 
 
 def _is_open(word: str) -> bool:
-    """Whether a word ends inside a tag or a link target."""
     return ("<" in word or "](" in word) and _OPEN.search(word) is not None
 
 
@@ -222,13 +191,17 @@ def _ends_sentence(word: str) -> bool:
 
 
 def clean_word(word: str, *, is_english: bool = True) -> str:
-    """A word as it is said; empty if nothing of it can be. Digits and signs stay.
-
-    Args:
-        word: Without white space, except inside a link.
-        is_english: Signs may be replaced by English words.
-    """
-    return word if _PLAIN.fullmatch(word) else _without_marks(word, is_english=is_english)
+    """A word as it is said, empty if nothing of it can be; English gets words for signs."""
+    if _PLAIN.fullmatch(word):
+        return word
+    word = _ENTITY.sub(_entity, _ADDRESS.sub(_address, word))
+    word = _LINK_TARGET.sub("", word.replace("![", "["))
+    word = _ARROW.sub(" \u2013 ", _URL.sub(_host, word))
+    word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
+    word = _EDGE_UNDERSCORE.sub("", word.replace("][", " ").translate(_DROPPED))
+    if is_english and not is_foreign(word):
+        word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
+    return " ".join("".join(_voiced(word)).split())
 
 
 def is_foreign(word: str) -> bool | None:
@@ -239,44 +212,26 @@ def is_foreign(word: str) -> bool | None:
     return any(one > _LATIN_END for one in letters) if letters else None
 
 
-def _without_marks(word: str, *, is_english: bool) -> str:
-    word = _ADDRESS.sub(_address, word)
-    word = _ENTITY.sub(_entity, word)
-    word = _LINK_TARGET.sub("", word.replace("![", "["))
-    word = _URL.sub(_host, word)
-    word = _ARROW.sub(" \u2013 ", word)
-    word = _BETWEEN_NUMBERS.sub(lambda mark: SPOKEN_MARKS.get(mark.group(), " "), word)
-    word = word.replace("][", " ").translate(_DROPPED)
-    word = _EDGE_UNDERSCORE.sub("", word)
-    if is_english and not is_foreign(word):
-        word = _WORDED.sub(lambda sign: _ENGLISH[sign.group()], word)
-    return " ".join("".join(_voiced(word)).split())
-
-
 def _address(bracketed: re.Match[str]) -> str:
     """The text in angle brackets if it is an address, as Markdown writes links."""
     plain = bracketed[1]
-    for scheme in _SCHEMES:
-        if plain.startswith(scheme):
-            return plain.removeprefix(scheme)
+    if plain.startswith(_SCHEMES):
+        return plain.partition(":")[2]
     return plain if any(sign in plain for sign in _OF_AN_ADDRESS) else bracketed[0]
 
 
 def _host(url: re.Match[str]) -> str:
-    """The host of a link; marks at its end belong to the sentence."""
     end = url.start() + len(url[0].rstrip(".,;:!?"))
     host = url.string[url.start("host") : min(end, url.end("host"))]
     return host + url.string[end : url.end()] if host else url[0]
 
 
 def _entity(entity: re.Match[str]) -> str:
-    """The character of an HTML entity; the entity itself if there is none."""
     plain = html.unescape(entity.group())
     return plain if plain.isprintable() or plain.isspace() else entity.group()
 
 
 def _voiced(word: str) -> Iterator[str]:
-    """What a voice can say of each character."""
     for before, one in pairwise(f" {word}"):
         if one in _JOINERS:
             yield one if _joins(before) else ""

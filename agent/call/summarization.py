@@ -1,27 +1,21 @@
 """Long calls: older turns are replaced by a summary, so that memory and requests are bounded.
 
-When a turn is over and much is not summarized yet, the model is asked for a summary of the older
-turns in the background; no reply waits for it. The summary is a fact like any other
-(`history.Summary`): a model reads it in place of the facts before `until`. The rules:
+The model is asked for it in the background when a turn is over. A model reads the summary
+(`history.Summary`) in place of the facts before `until`. The rules:
 
-- `until` is a turn border, and the last turns (`kept_turns`) are never summarized. So a request
-  still begins with the caller, and no tool call is separated from its result.
+- `until` is a turn border, and the last `kept_turns` are never summarized.
 - Nothing before `until` can change any more: no speech that may still be cut or extended, no tool
-  run without its result. So a summary is never out of date, however late it comes. The agent's last
-  sentence that the caller has answered is not in it either: whether it was heard to its end decides
-  what a yes may confirm.
-- A summary covers the one before it and what came since, and replaces it.
-- What tools have done is kept when its facts are forgotten (`ToolCalls.remember`).
-- A summary is data, no more trusted than the caller: one line without brackets, so that it cannot
-  end its own block, and of bounded length.
+  run without its result. The agent's last sentence that the caller has answered is not in it
+  either: whether it was heard to its end decides what a yes may confirm.
+- A summary covers and replaces the one before it.
+- A summary is data, no more trusted than the caller: one bounded line without brackets, so that it
+  cannot end its own block.
 
-Without a summary from the model (none configured, a failure, an empty answer) an extract of the
-facts is used. It knows less, so it is taken only when room is needed: if too many characters are
-not summarized, or `turns_without_model`. Before that the model is asked again some turns later.
+Without a summary from the model an extract of the facts is used, but only when room is needed: it
+knows less. Before that the model is asked again some turns later.
 
-Rejected: to leave out the oldest turns only (the caller's name is gone when it is needed); to
-summarize each turn as it ends (one more request for each, and the prompt cache is lost each time);
-to remove facts (a position is an identity).
+Rejected: to leave out the oldest turns (the caller's name is gone when it is needed); to summarize
+each turn (more requests, no prompt cache); to remove facts (a position is an identity).
 """
 
 from __future__ import annotations
@@ -58,16 +52,11 @@ answered, with identifiers and totals. Say what was taken back.
 
 Write short plain sentences, at most 250 words in all, without a heading or any remark of yours."""
 SUMMARY_TOKENS = 600
-"""The longest answer of the model."""
-LONGEST_SUMMARY = 6_000
-"""Characters of an answer that are read."""
-_PART = 1_000
-"""Characters of it that are cleaned at a time."""
+LONGEST_SUMMARY = 6_000  # characters of an answer that are read
+_PART = 1_000  # characters that are cleaned at a time
 NOTHING = "Nothing was said that matters."
-_LINE_CHARACTERS = 2_000
-"""Of one fact in a request."""
-_ITEM_CHARACTERS = 200
-"""Of one fact in an extract."""
+_LINE_CHARACTERS = 2_000  # of one fact in a request
+_ITEM_CHARACTERS = 200  # of one fact in an extract
 _BRACKETS = str.maketrans("[]", "()")
 
 
@@ -88,11 +77,7 @@ class Summarization:
         return self._until > 0 and number == self._number
 
     def begin(self, audible: int | None) -> list[Action]:
-        """A turn is over: request a summary if one is due and none is requested.
-
-        Args:
-            audible: Position of the first speech that may still change.
-        """
+        """Request a summary if one is due; `audible` is the first speech that may still change."""
         turns = self._history.turns
         if self._until or not (self._is_full or len(turns) > self._after_turns):
             return []
@@ -107,17 +92,15 @@ class Summarization:
         return [Summarize(self._number, (Message(Role.CALLER, (Text(text),)),))]
 
     def finish(self, text: str) -> list[Action]:
-        """The model has answered; a blank answer counts as a failure."""
         summary = cleaned(text, self._limits.summary_characters)
         return self._put_in_force(summary) if summary else self.fail()
 
     def fail(self) -> list[Action]:
-        """There is no answer: use an extract, or ask the model again some turns later."""
+        """Use an extract, or ask the model again some turns later."""
         limits, turns = self._limits, len(self._history.turns)
         if self._is_full or turns > limits.turns_without_model:
-            return self._put_in_force(
-                extract(self._history.summary, self._older, limits.summary_characters)
-            )
+            earlier, longest = self._history.summary, limits.summary_characters
+            return self._put_in_force(extract(earlier, self._older, longest))
         self._until = 0
         self._after_turns = turns + limits.kept_turns
         return []
@@ -135,17 +118,14 @@ class Summarization:
 
     @property
     def _is_full(self) -> bool:
-        """Whether little room is left for what is not summarized."""
         room = self._limits.history_characters * self._limits.summarize_at_percent
         return self._history.characters * 100 > room
 
     @property
     def _older(self) -> list[Fact]:
-        """The facts that the requested summary covers, without the summary before it."""
         return self._history.between(self._history.begin, self._until)
 
     def _settled(self, audible: int | None) -> int:
-        """The first position whose fact may still change, or is still needed."""
         open_runs = (at for at, used in self._history.tool_runs() if used.result is None)
         answered = self._history.answered_before(len(self._history))
         needed = (audible, answered, next(open_runs, None))
@@ -153,27 +133,14 @@ class Summarization:
 
 
 def transcript(summary: str, facts: Iterable[Fact], limit: int) -> str:
-    """What a model is to summarize.
-
-    Args:
-        summary: Of what was before; empty = none.
-        facts: Since then.
-        limit: Characters of the facts; the earliest are left out first.
-    """
+    """What a model is to summarize; the earliest facts are left out beyond `limit` characters."""
     lines = (_line(fact, _LINE_CHARACTERS) for fact in reversed(list(facts)))
-    return "\n".join(
-        [f"Earlier summary: {summary or 'none'}", "Since then:", *_latest(lines, limit)]
-    )
+    before = f"Earlier summary: {summary or 'none'}"
+    return "\n".join([before, "Since then:", *_latest(lines, limit)])
 
 
 def extract(summary: str, facts: Iterable[Fact], limit: int) -> str:
-    """A summary without a model: what the caller said and what tools answered, each cut short.
-
-    Args:
-        summary: Of what was before; it takes up at most half of the limit.
-        facts: Since then; the earliest are left out first.
-        limit: Characters of the whole.
-    """
+    """A summary without a model in `limit` characters; at most half are the earlier one."""
     before = _short(summary, limit // 2)
     known = (fact for fact in reversed(list(facts)) if isinstance(fact, CallerSaid | ToolUsed))
     items = _latest((_line(fact, _ITEM_CHARACTERS) for fact in known), limit - len(before) - 1)
@@ -191,7 +158,6 @@ def cleaned(text: str, limit: int) -> str:
 
 
 def _line(fact: Fact, limit: int) -> str:
-    """A fact in a line; empty if it has no words."""
     match fact:
         case CallerSaid(text, means) if text.strip():
             return f"{'Caller' if means is InputMode.SPEECH else 'Keypad'}: {_short(text, limit)}"
@@ -218,6 +184,5 @@ def _latest(lines: Iterable[str], limit: int) -> list[str]:
 
 
 def _short(text: str, limit: int) -> str:
-    """The text as one line of at most `limit` characters."""
     line = " ".join(text[: 10 * limit + 100].split())
     return line if len(line) <= limit else f"{line[: max(0, limit - 1)].rstrip()}…"

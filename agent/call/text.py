@@ -1,19 +1,15 @@
 """Rules for text: no half characters, whole numbers, and what of a caller's words may be kept.
 
-*Half characters.* JSON writes a character beyond U+FFFF as two escapes, and a server may send them
-in two pieces, or only one of them. Python keeps such a half (a lone surrogate) in a `str`, but it
-cannot be encoded as UTF-8, so a request or a table item with one fails. Two halves that meet are
-joined, and a half that stays alone is dropped. The values of `messages` and the facts of `history`
-apply this by themselves (`mend`).
+*Half characters.* A server may send a character beyond U+FFFF as two escapes in two pieces, or only
+one. Such a half (a lone surrogate) cannot be encoded as UTF-8, so halves that meet are joined, and
+one that stays alone is dropped. Messages and facts do that by themselves (`mend`).
 
-*Names and free text.* A caller's words are stored under the caller's number and used again: in the
-greeting, in the next prompt, in an e-mail. They are checked when they are saved and when they are
-read, because a table may hold older values. A name has letters, marks, spaces, apostrophes, hyphens
-and full stops, at most `NAME_LENGTH` characters, and is no link. Free text is one line of printable
-characters without a link. A link is anything that a mail program or a telephone makes a link of,
-and the usual disguises: `hxxp://`, `example[.]com`, `example dot com`. Host names are not looked up
-in a list, which would be out of date: letters on both sides of a full stop without a space are one.
-So `St.Louis` gets its space first. Rejected: to keep such a text without the link.
+*Names and free text* are stored and used again, so they are checked when they are saved and when
+they are read. A name has letters, marks, spaces, apostrophes, hyphens and full stops, and is no
+link. A link is what a mail program or a telephone makes a link of, and the usual disguises:
+`hxxp://`, `example[.]com`, `example dot com`. Lists of host names would be out of date: letters on
+both sides of a full stop are one, so `St.Louis` gets its space first.
+Rejected: to keep such a text without the link.
 """
 
 from __future__ import annotations
@@ -31,8 +27,8 @@ NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS.split())}
 NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
 """The English words for 0 to 19 and for the tens, with their values."""
 
+# BCP 47 as the relay uses it; `multi` has the same form
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
-"""BCP 47 as the relay uses it; `multi` has the same form."""
 
 _HALF_ESCAPE = re.compile(
     r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -44,9 +40,7 @@ _ESCAPES = ("\\ud", "\\uD")
 _MOST_DIGITS = 18
 
 NAME_LENGTH = 40
-"""Characters of a given name, and of a family name."""
 _LONGEST_READ = 10 * NAME_LENGTH
-"""Characters of a text that may be a name."""
 _NAME_SIGNS = frozenset(" '\u2019-.")
 
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
@@ -56,13 +50,8 @@ _ABBREVIATED = re.compile(
     r"(?=[^\W\d_]+[.!?]?(?:[\s,;)]|$))",
     re.IGNORECASE,
 )
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru",
-    )
-)
-"""Endings that make a host name of any label before them."""
+_ENDINGS = "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru"
+_COMMON = frozenset(_ENDINGS.split())
 _WORD = re.compile(r"[\w.-]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINKS = tuple(
@@ -80,7 +69,6 @@ _LINKS = tuple(
         r"@[\w-]{1,63}\.\w",
     )
 )
-"""The cost of each pattern is linear in the length of the text."""
 
 
 def whole(text: str) -> str:
@@ -103,13 +91,7 @@ def whole_json(text: str) -> str:
 
 
 def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
-    """Make fields of a frozen dataclass whole; for its `__post_init__`.
-
-    Args:
-        value: The instance.
-        names: Fields with text.
-        json: Fields with JSON text.
-    """
+    """Make text fields and JSON fields of a frozen dataclass whole, in its `__post_init__`."""
     for fields, rule in ((names, whole), (json, whole_json)):
         for name in fields:
             given = getattr(value, name)
@@ -124,7 +106,6 @@ class CharacterJoiner:
         self._half = ""
 
     def add(self, text: str) -> str:
-        """The text that is whole with this piece."""
         text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
@@ -140,10 +121,7 @@ def json_object(text: str) -> dict[str, object] | None:
 
 
 def whole_number(text: str, most: int) -> int | None:
-    """The number in a text of ASCII digits; None for other text, or above `most`.
-
-    `str.isdecimal` and `int` also accept digits of other scripts, signs, spaces and underscores.
-    """
+    """The number in ASCII digits, up to `most`; `int` also takes other scripts and signs."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         return None
     number = int(text)
@@ -178,7 +156,6 @@ def has_link(text: str) -> bool:
 
 
 def _is_host(label: str, rest: str) -> bool:
-    """Whether the text around a full stop without a space is a host name."""
     ending = _LETTERS.match(rest)
     if ending is None or not label:
         return False

@@ -21,21 +21,15 @@ class Timer(StrEnum):
     REPEAT = "repeat"
     """While it runs, speech recognition may replace the caller's last words."""
     RETRY = "retry"
-    """The model has failed again: ask it once more."""
     FILLER = "filler"
     """The caller waits for the model or a tool: play a filler."""
     PLAYBACK = "playback"
     """The latest time at which all speech has been played."""
     IDLE = "idle"
-    """Neither side speaks."""
     DIGITS = "digits"
-    """No further key came: the keypad entry is complete."""
     MODEL_FAILURE = "model_failure"
-    """The model has failed for so long that it is not asked again."""
     DURATION = "duration"
-    """The longest duration of a call, and the warning before it."""
     CLOSING = "closing"
-    """The relay was asked to end the call and has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +48,7 @@ class StopTimer:
     timer: Timer
 
 
-_LEADING_ON = (
-    Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS
-)  # fmt: skip
+_LEADING_ON = (Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS)
 
 
 class TimerSet:
@@ -70,7 +62,6 @@ class TimerSet:
         return timer in self._running
 
     def is_current(self, timer: Timer, serial: int) -> bool:
-        """Whether this serial belongs to the present run."""
         return self._running.get(timer) == serial
 
     @property
@@ -84,11 +75,9 @@ class TimerSet:
         return StartTimer(timer, self._serial, after_ms)
 
     def restart(self, timer: Timer, after_ms: int) -> Sequence[StartTimer]:
-        """Restart a timer, only if it runs."""
         return [self.start(timer, after_ms)] if self.is_running(timer) else []
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
-        """Stop those of these timers that run."""
         return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
 
     def remove_fired(self, timer: Timer) -> None:

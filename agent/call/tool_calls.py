@@ -1,21 +1,16 @@
 """Tool calls of a conversation: accepted once, run once, answered once.
 
-Three rules decide what a barge-in does to a tool:
-
-1. A call is a fact from the moment the reply that made it is complete, with one result for ever.
+1. A call is a fact from the moment its reply is complete, with one result for ever.
 2. When the caller moves on, a tool without side effects is cancelled and answered so at once. One
-   with side effects runs on; its result completes the fact and is news for the model.
-3. The same call of a tool with side effects (same name, same arguments) is not run again: it joins
-   the run in progress, or takes over the result of one that succeeded, even of a run that the
-   history has forgotten. That holds until another tool with side effects is called: after it, equal
-   arguments may mean something else (the text message of a second order, a name that was changed
-   and changed back), so the tool runs and checks itself what it has done
-   (`agent.tools.idempotency`).
+   with side effects runs on; its result is news for the model.
+3. The same call (name, arguments) of a tool with side effects joins the run in progress, or takes
+   over the result of one that succeeded, even a forgotten one, until another tool with side effects
+   is called: after it, equal arguments may mean something else, and the tool checks itself what it
+   has done (`agent.tools.idempotency`).
 
-What cannot be run is answered at once with an error for the model: an unknown tool, arguments that
-are no JSON object, an order whose question was cut off or never finished, so that the caller cannot
-have agreed to it, and a call that claims a confirmation when the caller has said nothing since the
-same tool was called without it.
+Answered at once with an error: an unknown tool, arguments that are no JSON object, an order whose
+question was cut off or never finished, and a call that claims a confirmation when the caller has
+said nothing since the same tool was called without it.
 """
 
 from __future__ import annotations
@@ -23,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.call.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing, ToolOutcome
@@ -40,26 +35,21 @@ NOT_ANSWERED = (
     "Not done: the caller has not answered since you called this without a confirmation. Say what"
     " is to be confirmed, ask, and wait for the answer before you call this again."
 )
-LONGEST_ARGUMENTS = 64_000
-"""Characters; longer ones are not read."""
-_DEEPEST = 32
-"""Levels of objects and lists in arguments."""
+LONGEST_ARGUMENTS = 64_000  # characters
+_DEEPEST = 32  # levels of objects and lists in arguments
 _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
-_YES = frozenset({"true", "1"})
-"""What tools read as true (`agent.tools.executor`)."""
+_YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.executor`)
 _MINTED = re.compile(r"tool([0-9]{5})")
 
-_Key = tuple[str, str]
-"""A tool and its canonical arguments; these are empty if they are not a JSON object."""
+_Accepted = tuple[Action, list[Action]]  # the record of a call, and what starts its run
+_Key = tuple[str, str]  # a tool and its canonical arguments, empty if not a JSON object
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run, and the facts that wait for it."""
-
     spec: ToolSpec
     positions: list[int]
-    awaited: set[int] = field(default_factory=set)
+    awaited: set[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +69,11 @@ class ToolCalls:
         self._specs = specs
         self._runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
-        self._latest = NOWHERE.answered
-        """Position of the last call of a tool with side effects, perhaps forgotten."""
+        self._latest = NOWHERE.answered  # position of the last call with side effects
         self._asked: dict[str, int] = {}
-        """Position of the last call of each tool without a confirmation, perhaps forgotten."""
-        self._done: dict[_Key, str] = {}
-        """The result of the last forgotten run that had an effect."""
-        self._answered = NOWHERE.answered
-        """`Standing.answered` of the calls that are being accepted."""
+        """Position of the last call of each tool without a confirmation; may be forgotten."""
+        self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
+        self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
         """Whether a result came that no turn waited for, and the model was not asked since."""
         for position, used in history.tool_runs():
@@ -96,27 +83,22 @@ class ToolCalls:
         self._specs = specs
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
-        """Keep the results of side effects among facts that leave the history."""
         for used in forgotten:
-            if not isinstance(used, ToolUsed) or not self._is_effect(used):
-                continue
-            self._done.clear()
-            key = _key(used.call)
-            if key[1] and used.result and not used.result.is_error:
-                self._done[key] = used.result.content
+            if isinstance(used, ToolUsed) and self._is_effect(used):
+                self._done.clear()
+                key, result = _key(used.call), used.result
+                if key[1] and result and not result.is_error:
+                    self._done[key] = result.content
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the present turn waits for a result."""
         return any(run.awaited for run in self._runs.values())
 
     def mark_news_read(self) -> None:
-        """The model is asked, and reads all results."""
         self.has_news = False
 
     @property
     def filler(self) -> str:
-        """The filler of an awaited tool; empty = none."""
         return next((run.spec.filler for run in self._runs.values() if run.awaited), "")
 
     @property
@@ -136,19 +118,15 @@ class ToolCalls:
     ) -> list[Action]:
         """Record the calls of one reply and start what has to run.
 
-        Args:
-            reply: The number of the reply.
-            calls: In the order of the reply.
-            is_confirmed: The agent's words before the caller's were finished and heard.
-            answered: Position of the model's words that the caller has answered; None = none.
+        `is_confirmed`: the words before the caller's were heard out; `answered`: their position.
         """
         self._answered = NOWHERE.answered if answered is None else answered
         actions: list[Action] = []
         starts: list[Action] = []
         for call in calls:
             self._minted += 1
-            call_id = f"tool{self._minted:05d}"
-            accepted = ToolCall(call_id, safe_name(call.name), call.arguments or "{}")
+            name, arguments = safe_name(call.name), call.arguments or "{}"
+            accepted = ToolCall(f"tool{self._minted:05d}", name, arguments)
             record, start = self._accept(reply, accepted, is_confirmed=is_confirmed)
             actions.append(record)
             starts.extend(start)
@@ -157,13 +135,10 @@ class ToolCalls:
     def resume(self) -> list[Action]:
         """Go on with what ran when the connection was lost.
 
-        What the caller waits for, and what has side effects, is run again under its old identifier:
-        the tool knows what it has done (`agent.tools.idempotency`). The rest is answered as
-        cancelled, and so is a tool that is not offered any more.
+        What the caller waits for, and what has side effects, runs again under its old identifier
+        (`agent.tools.idempotency`); the rest, and what is not offered any more, is cancelled.
         """
-        open_runs = [
-            (position, used) for position, used in self._history.tool_runs() if used.result is None
-        ]
+        open_runs = [run for run in self._history.tool_runs() if run[1].result is None]
         turn, before = self._last_turn, self._history.first
         actions: list[Action] = []
         twins: dict[_Key, _Run] = {}
@@ -176,11 +151,8 @@ class ToolCalls:
         return actions
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedToolCall:
-        """Complete every fact that waited for this run."""
         run = self._runs.pop(call_id)
-        records = [
-            self._complete(at, outcome.content, is_error=outcome.is_error) for at in run.positions
-        ]
+        records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
         self.has_news = self.has_news or not run.awaited
         return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
 
@@ -192,15 +164,10 @@ class ToolCalls:
             if run.spec.side_effect is SideEffect.NONE:
                 del self._runs[call_id]
                 actions.append(CancelTool(call_id))
-                actions += [
-                    self._complete(at, error_content(CANCELLED), is_error=True)
-                    for at in run.positions
-                ]
+                actions += self._complete(run.positions, error_content(CANCELLED), is_error=True)
         return actions
 
-    def _accept(
-        self, reply: int, call: ToolCall, *, is_confirmed: bool
-    ) -> tuple[Action, list[Action]]:
+    def _accept(self, reply: int, call: ToolCall, *, is_confirmed: bool) -> _Accepted:
         spec, key = self._specs.get(call.name), _key(call)
         if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
@@ -225,36 +192,30 @@ class ToolCalls:
             return self._answer(reply, call, error_content(NOT_HEARD), is_error=True)
         return self._start(reply, call, spec)
 
-    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> tuple[Action, list[Action]]:
+    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> _Accepted:
         position = self._append(ToolUsed(reply, call))
         return self._record(position), [self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        awaited = {position} if is_awaited else set[int]()
-        self._runs[call.id] = _Run(spec, [position], awaited)
+        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
     def _is_effect(self, used: ToolUsed) -> bool:
-        """Whether the call may have a side effect; that of a tool no longer offered may."""
         spec = self._specs.get(used.call.name)
         return spec is None or spec.side_effect is not SideEffect.NONE
 
     @property
     def _last_effect(self) -> tuple[int, ToolUsed] | None:
-        """The last call of a tool with side effects; None if there is none or it is forgotten."""
-        if self._latest < self._history.first:
-            return None
-        return self._latest, self._history.tool_run(self._latest)
+        is_known = self._latest >= self._history.first
+        return (self._latest, self._history.tool_run(self._latest)) if is_known else None
 
     def _is_answered(self, name: str) -> bool:
-        """Whether the caller has answered what was said after the last unconfirmed call."""
         asked = self._asked.get(name, NOWHERE.answered)
         return asked < self._history.first or asked <= self._answered
 
     @property
     def _last_turn(self) -> int:
-        """Position of the caller's last words; -1 = none."""
         facts = list(enumerate(self._history, self._history.first))
         return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
 
@@ -265,7 +226,7 @@ class ToolCalls:
         spec, call = self._specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
         if spec is None or not (is_awaited or is_lasting):
-            return [self._complete(position, error_content(CANCELLED), is_error=True)]
+            return self._complete([position], error_content(CANCELLED), is_error=True)
         twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
             start = self._run(position, call, spec, is_awaited=is_awaited)
@@ -281,29 +242,27 @@ class ToolCalls:
         return position
 
     def _note(self, position: int, used: ToolUsed) -> None:
-        """Keep the positions of the latest calls, so that they need no search."""
         if self._is_effect(used):
             self._latest = position
         if not claims_confirmation(used.call.arguments):
             self._asked[used.call.name] = position
 
-    def _join(self, reply: int, call: ToolCall, other: int) -> tuple[Action, list[Action]]:
+    def _join(self, reply: int, call: ToolCall, other: int) -> _Accepted:
         position = self._append(ToolUsed(reply, call))
         run = next(run for run in self._runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
         return self._record(position), []
 
-    def _answer(
-        self, reply: int, call: ToolCall, content: str, *, is_error: bool
-    ) -> tuple[Action, list[Action]]:
+    def _answer(self, reply: int, call: ToolCall, content: str, *, is_error: bool) -> _Accepted:
         result = ToolResult(call.id, content, is_error)
         return self._record(self._append(ToolUsed(reply, call, result))), []
 
-    def _complete(self, position: int, content: str, *, is_error: bool) -> Record:
-        call = self._history.tool_run(position).call
-        self._history.complete_tool(position, ToolResult(call.id, content, is_error))
-        return self._record(position)
+    def _complete(self, positions: list[int], content: str, *, is_error: bool) -> list[Action]:
+        for at in positions:
+            call = self._history.tool_run(at).call
+            self._history.complete_tool(at, ToolResult(call.id, content, is_error))
+        return [self._record(at) for at in positions]
 
     def _record(self, position: int) -> Record:
         return Record(position, self._history[position])
@@ -313,8 +272,7 @@ class ToolCalls:
 def canonical(arguments: str) -> str | None:
     """The arguments in one form for all equal ones; None if they are not a JSON object.
 
-    `NaN`, numbers beyond a float and deep nesting count as no JSON: many servers would refuse each
-    later request of the call.
+    `NaN`, numbers beyond a float and deep nesting are none: servers refuse them.
     """
     if len(arguments) > LONGEST_ARGUMENTS:
         return None
@@ -348,8 +306,7 @@ def claims_confirmation(arguments: str) -> bool:
     text = canonical(arguments) or "{}"
     if "confirm" not in text.casefold():
         return False
-    given = json.loads(text)
-    claims = (value for name, value in given.items() if _CONFIRMED.search(name))
+    claims = (value for name, value in json.loads(text).items() if _CONFIRMED.search(name))
     return any(str(value).casefold() in _YES for value in claims)
 
 
@@ -359,7 +316,6 @@ def error_content(message: str) -> str:
 
 
 def _minted_number(fact: Fact) -> int:
-    """The number in an identifier of ours; 0 = none."""
     found = _MINTED.fullmatch(fact.call.id) if isinstance(fact, ToolUsed) else None
     return int(found[1]) if found else 0
 

@@ -2,16 +2,9 @@
 
     begin -> ask -> deltas ... -> finish -> [tools -> ask ...] -> over
 
-The model is asked, its words are said as they come, and the tools it calls are run; then it is
-asked again with their results, for `tool_rounds` rounds and after that without tools. Fillers play
-while the caller waits. A reply without words and calls is requested once more, then a sentence of
-the use case stands in; the same for a reply that holds a tool call as text, and the model gets a
-note about it. When the call is about to end, these sentences are a goodbye.
-
-A turn that is left leaves nothing running but tools with side effects. `TurnDecision.then` says
-what follows a step; the conversation does it.
-
-When the model fails:
+After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
+with a tool call as text, is requested once more, then a sentence of the use case stands in: a
+goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -20,8 +13,8 @@ When the model fails:
 | again | that the agent is still trying | the model is asked again after a delay |
 | again, `model_failure_ms` after the first | a goodbye | the call ends |
 
-Failures count in a row: an answer resets them. A caller who has heard the apology repeats the
-words; after that nothing the caller could say would help, so the model is asked again without it.
+Failures count in a row: an answer resets them. After the apology nothing the caller could say would
+help, so the model is asked again without it.
 """
 
 from __future__ import annotations
@@ -70,13 +63,7 @@ class TurnDecision:
 
 
 class Turn:
-    """The agent's side of one call, one turn at a time.
-
-    Args:
-        history: The call so far; nothing is forgotten yet, so that reply numbers stay unique.
-        timers: Of the call; the turn starts FLUSH, FILLER, RETRY and MODEL_FAILURE.
-        config: Of the use case, until an edit replaces it.
-    """
+    """The agent's side of one call; built before the history forgets anything."""
 
     def __init__(
         self,
@@ -94,34 +81,26 @@ class Turn:
         self._timers = timers
         self.fillers = FillerPolicy(config.phrases, config.limits)
         self._config = config
-        self._language = config.language
+        self.language = config.language
+        """Of the caller, BCP 47."""
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
-        self._failures = 0
-        """How often the model has failed since its last answer."""
+        self._failures = self._round = 0
         self._may_retry = True
-        self._broken_off: int | None = None
-        """Position of the last speech that the model did not finish."""
+        self._broken_off: int | None = None  # position of speech that the model did not finish
         self._asked_at: int | None = None
         """Length of the history when the model was first asked in this turn."""
-        self._round = 0
         self._has_retried = False
 
     def set_config(self, config: CallConfig) -> None:
-        """The use case was edited; what begins from now on uses it."""
         self._config = config
         self._tools.set_specs(config.tools)
         self.fillers.set_phrases(config.phrases)
 
-    def set_language(self, language: str) -> None:
-        self._language = language
-
     def is_current(self, reply: int) -> bool:
-        """Whether events of this reply are not stale."""
         return self._reply.is_active and reply == self._reply.number
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a reply or a tool result is to come."""
         return self._reply.is_active or self._tools.is_awaited
 
     def begin(self) -> list[Action]:
@@ -134,7 +113,6 @@ class Turn:
         return left
 
     def leave(self) -> list[Action]:
-        """Leave the turn, and what would have followed it."""
         return [
             *self.drop_reply(),
             *self._break_off(),
@@ -146,12 +124,11 @@ class Turn:
         return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER)]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
-        """Ask the model, with the whole history."""
         limits = self._config.limits
         self._tools.mark_news_read()
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        number = self._reply.start(choice, self._language)
+        number = self._reply.start(choice, self.language)
         return [
             *self._timers.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
@@ -165,16 +142,15 @@ class Turn:
         return [*self.drop_reply(), *self.ask(self._reply.choice)]
 
     def add_delta(self, delta: str) -> list[Action]:
-        """Say what is complete of the reply now; the rest waits for the end of its clause."""
+        """Say what is complete of the reply; the rest waits for the end of its clause."""
         said = self._say(self._reply.feed(delta))
-        if not self._reply.is_pending:
+        if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
         if self._timers.is_running(Timer.FLUSH):
             return said
         return [*said, self._timers.start(Timer.FLUSH, self._config.limits.flush_after_ms)]
 
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
-        """The reply is complete, and calls these tools."""
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         said = self._output.close(self._reply.finish(stop))
         return self._after_reply(calls, stop).after([*stopped, *said])
@@ -183,7 +159,7 @@ class Turn:
         """The reply has failed; its words that were not said are lost."""
         phrases = self._config.phrases
         sorry = phrases.lost_thread if self._output.is_open else phrases.apology
-        self._reply.fail()
+        self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
             self._failures += 1
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
@@ -198,11 +174,9 @@ class Turn:
         return TurnDecision([*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
 
     def await_filler(self, after_ms: int) -> list[Action]:
-        """The caller has to wait: start the timer for a filler, if another one may be said."""
         return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
 
     def flush(self) -> list[Action]:
-        """Say the words that are complete: no token came for a while."""
         return self._say(self._reply.flush())
 
     def say_filler(self) -> list[Action]:
@@ -211,7 +185,6 @@ class Turn:
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
 
     def stop_retrying(self) -> None:
-        """The model has failed for too long."""
         self._may_retry = False
 
     def add_note(self, text: str) -> Record:
@@ -224,13 +197,13 @@ class Turn:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
-        if self._reply.has_spoken and not self._reply.has_call:
+        if self._reply.has_spoken and not self._reply.chunker.has_call:
             self._failures, self._may_retry = 0, True
             return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
         self._has_retried = True
-        noted = [self.add_note(CALL_AS_TEXT)] if self._reply.has_call else []
+        noted = [self.add_note(CALL_AS_TEXT)] if self._reply.chunker.has_call else []
         return TurnDecision([*noted, *self.ask(self._reply.choice)])
 
     def _after_failure(self, sorry: str) -> TurnDecision:
@@ -242,13 +215,11 @@ class Turn:
             return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
         if self._config.can_hand_off or not self._may_retry:
             return TurnDecision([], Then.GIVE_UP)
-        sentence = sentences[min(self._failures - 2, len(sentences) - 1)]
-        said = self._output.say_whole(sentence)
+        said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
         return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
 
     def _stand_in(self, sentence: str) -> TurnDecision:
-        """Say this in place of a reply, or the goodbye of a call that ends."""
         ending = self._lifecycle.ending
         words = ending.farewell(self._config.phrases) if ending else sentence
         return TurnDecision(self._output.say_whole(words), Then.END_TURN)
@@ -268,7 +239,6 @@ class Turn:
         return TurnDecision([*accepted, *self.await_filler(after_ms)])
 
     def _break_off(self) -> list[Action]:
-        """Close speech that the model will not finish."""
         if self._output.open_at is not None:
             self._broken_off = self._output.open_at
         return self._output.close()
@@ -280,15 +250,13 @@ class Turn:
 
     @property
     def _asked_until(self) -> int:
-        """The position before which everything was there when the model was asked in this turn."""
         return self._asked_at or len(self._history)
 
     @property
     def _was_heard_out(self) -> bool:
-        """Whether the model's words before the caller's last ones were finished and not cut off.
+        """Whether the model's words that were answered were finished, and not cut off.
 
-        Not cut off does not imply finished: no barge-in is reported for words that were not being
-        played yet, or that cannot be interrupted. A backchannel during this turn answers nothing.
+        Not cut off does not imply finished: no barge-in is reported for words not yet played.
         """
         answered = self._history.answered_before(self._asked_until)
         if answered is None:
@@ -302,50 +270,30 @@ class Reply:
     def __init__(self, number: int = 0) -> None:
         self.number = number
         self.is_active = False
-        """More of it is to come."""
         self.choice: ToolChoice = Choice.AUTO
-        """What it may do with tools."""
         self.has_spoken = False
-        """Some of its words were given out."""
-        self._chunker = SentenceChunker()
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether complete words wait for the end of their clause."""
-        return self._chunker.is_pending
-
-    @property
-    def has_call(self) -> bool:
-        """Whether it holds a tool call written as text, which cannot be run."""
-        return self._chunker.has_call
+        self.chunker = SentenceChunker()
 
     def start(self, choice: ToolChoice, language: str = "") -> int:
-        """Begin a new reply in this language (BCP 47); returns its number."""
         self.number += 1
         self.is_active = True
         self.choice = choice
         self.has_spoken = False
-        self._chunker = SentenceChunker(language)
+        self.chunker = SentenceChunker(language)
         return self.number
 
     def feed(self, delta: str) -> str:
-        """Add text; returns what can be said now."""
-        return self._given(self._chunker.feed(delta))
+        return self._given(self.chunker.feed(delta))
 
     def flush(self) -> str:
-        """The words that are complete."""
-        return self._given(self._chunker.flush())
+        return self._given(self.chunker.flush())
 
     def finish(self, stop: StopReason) -> str:
         """Complete the reply; returns its last words, none of a blocked one."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""
-        return self._given(self._chunker.finish(is_cut_short=stop is StopReason.LENGTH))
-
-    def fail(self) -> None:
-        """End the reply; words that were not given out are lost."""
-        self.is_active = False
+        return self._given(self.chunker.finish(is_cut_short=stop is StopReason.LENGTH))
 
     def cancel(self) -> list[Action]:
         if not self.is_active:

@@ -1,17 +1,11 @@
 """Turn-taking: whether the agent has the turn, the caller has it, or neither side speaks.
 
-- The agent has the turn until its speech was played. The relay reports that, but the report may be
-  missing, so the timer PLAYBACK runs for as long as a slow voice takes. A report of the end may
-  also be that of an earlier utterance, which changes nothing.
-- The caller takes the turn with the first sign of words to come (voice, a partial transcript, a
-  barge-in) and has it until the words or keys are there, or a sign that there are none. Timers that
-  would interrupt the caller restart in the meantime. The end of a voice may not be reported, so the
-  wait for it is bounded.
-- When neither side speaks the timer IDLE runs: from the end of the playback, not from the time at
-  which the text was sent.
-
-`FillerPolicy` counts what the agent says in these waits: fillers while it works, re-prompts when
-nothing is said. Both vary in wording and are limited in number.
+- The agent has the turn until its speech was played. That report may be missing, so PLAYBACK runs
+  for as long as a slow voice takes; that of an earlier utterance changes nothing.
+- The caller takes the turn with the first sign of words to come and has it until they are there, or
+  a sign that there are none. Timers that would interrupt the caller restart in the meantime. The
+  end of a voice may not be reported, so the wait for it is bounded.
+- When neither side speaks IDLE runs, from the end of the playback.
 """
 
 from __future__ import annotations
@@ -33,8 +27,7 @@ from agent.call.utterance_analysis import (
     wants_number,
 )
 
-_PAUSE_MS = 1_000
-"""Between the estimated end of playback and what follows: the voice may be slower."""
+_PAUSE_MS = 1_000  # after the estimated end of playback: the voice may be slower
 LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
 LONGEST_END_OF_TURN_MS = 5_000
@@ -57,25 +50,15 @@ class TurnTaking:
         self._fillers = fillers
         self._lifecycle = lifecycle
         self._timers = timers
-        self.is_callers = False
-        """Whether the caller is about to say something."""
+        self.is_callers = self._caller_is_speaking = False
         self._end_of_turn_ms = 0
-        """The latest end-of-turn delay."""
-        self._caller_is_speaking = False
-        """The caller's voice is on, as far as the relay reports that."""
 
     @property
     def is_quiet(self) -> bool:
-        """Whether neither side speaks and nothing runs."""
         return self._timers.is_running(Timer.IDLE) and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
-        """Whether the caller only acknowledges speech of the agent that asks for nothing.
-
-        Args:
-            text: The caller's words.
-            agent_goes_on: A reply or a tool result is to come.
-        """
+        """Whether the caller only acknowledges speech of the agent that asks for nothing."""
         is_agents = self._output.is_speaking or (agent_goes_on and self._output.has_spoken)
         return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
 
@@ -88,13 +71,7 @@ class TurnTaking:
         return self._timers.start(Timer.IDLE, self._silence_ms)
 
     def delay_answer(self, text: str, since: str, limits: Limits) -> list[Action]:
-        """Start the end-of-turn delay if the caller seems not to have finished.
-
-        Args:
-            text: The caller's last words.
-            since: All words since the agent spoke, with these.
-            limits: Of the call.
-        """
+        """Delay the answer to `text` if the caller, who said `since`, seems to go on."""
         is_wanted = wants_number(self._output.audible_text)
         if is_dictating(since, is_wanted=is_wanted) and not is_whole_number(text):
             self._end_of_turn_ms = limits.end_of_number_ms
@@ -105,12 +82,10 @@ class TurnTaking:
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
     def delay_retry(self, limits: Limits) -> list[Action]:
-        """Start the end-of-turn delay if the caller is about to say something."""
         is_speaking = self._caller_is_speaking
         self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
-        if not self.is_callers:
-            return []
-        return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
+        end_of_turn_ms, is_callers = self._end_of_turn_ms, self.is_callers
+        return [self._timers.start(Timer.END_OF_TURN_DELAY, end_of_turn_ms)] if is_callers else []
 
     def begin_caller_turn(self) -> list[Action]:
         began = [] if self.is_callers else [self._input.record_beginning()]
@@ -118,15 +93,12 @@ class TurnTaking:
         return began
 
     def end_caller_turn(self) -> None:
-        """The caller has said it, or says nothing."""
         self.is_callers = self._caller_is_speaking = False
 
     def note_voice(self) -> None:
-        """The relay reports that the caller's voice has begun."""
         self._caller_is_speaking = True
 
     def note_voice_over(self) -> list[Action]:
-        """The relay reports that the caller's voice has ended; the words follow."""
         self._caller_is_speaking = False
         delay = self._timers.restart(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)
         return [*delay, *self.note_noise()]
@@ -135,8 +107,7 @@ class TurnTaking:
         began: list[Action] = self.begin_caller_turn()
         if self._lifecycle.end_is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
-        is_speaking = self._caller_is_speaking
-        delay_ms = LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms
+        delay_ms = LONGEST_END_OF_TURN_MS if self._caller_is_speaking else self._end_of_turn_ms
         return [
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
@@ -145,16 +116,13 @@ class TurnTaking:
         ]
 
     def note_noise(self) -> Sequence[StartTimer]:
-        """The caller is there, but says nothing."""
         return self._timers.restart(Timer.IDLE, self._silence_ms)
 
     def note_playing(self) -> list[Action]:
-        """The relay has begun to play: it is not quiet after all."""
         self._output.note_playing()
         stopped = self._timers.stop(Timer.IDLE)
-        if not stopped:
-            return []
-        return [*stopped, self._timers.start(Timer.PLAYBACK, self._silent_after_ms)]
+        playing = [self._timers.start(Timer.PLAYBACK, self._silent_after_ms)] if stopped else []
+        return [*stopped, *playing]
 
     def note_played_out(self) -> Sequence[Action]:
         """The relay has stopped playing; returns no action unless the turn becomes free by that.
@@ -188,12 +156,10 @@ class FillerPolicy:
 
     @property
     def may_fill(self) -> bool:
-        """Whether fewer than `filler_count` fillers were said in this turn."""
         return self._fillers < self._limits.filler_count
 
     @property
     def idle_ms(self) -> int:
-        """The length of the present silence until a re-prompt or the end."""
         idle_ms = self._limits.idle_ms
         return idle_ms[min(self._reprompts, len(idle_ms) - 1)]
 
@@ -208,7 +174,6 @@ class FillerPolicy:
         return self._phrases.fillers[(self._fillers - 1) % len(self._phrases.fillers)]
 
     def next_reprompt(self) -> str:
-        """The next re-prompt; empty when all were said."""
         if self._reprompts >= len(self._limits.idle_ms):
             return ""
         self._reprompts += 1

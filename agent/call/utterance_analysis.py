@@ -1,17 +1,11 @@
 """What the caller's words are: an answer, a backchannel, half a sentence, or words given again.
 
-A backchannel is not answered, so an answer that is taken for one leaves the caller in silence,
-while a backchannel that is taken for an answer costs one sentence. Therefore words like "sure" are
-a backchannel only after words of the agent that ask for nothing (`asks`): no question, with its
-mark or without, and no request for a word, a number or a key. In doubt they are an answer.
-
-Speech recognition may end an utterance too early and give it again with more words, or with the
-last ones corrected (`retells`). In doubt the words are new, so that none is lost: digits are always
-new, because a number is dictated in groups that may be equal.
-
-A dictated number comes in groups, with pauses that end an utterance (`is_dictating`). A single
-number at the end is a quantity, a time or a price and is answered at once, unless the agent has
-asked for a number. So is a complete telephone number.
+A backchannel is not answered, so taking an answer for one leaves the caller in silence: words like
+"sure" are one only after words of the agent that ask for nothing (`asks`). In doubt they are an
+answer. Speech recognition may give an utterance again, longer or corrected (`retells`). In doubt
+the words are new; digits always are, because a number is dictated in groups that may be equal
+(`is_dictating`). A single number is a quantity, a time or a price and is answered at once, unless
+the agent has asked for a number. So is a complete telephone number.
 """
 
 from __future__ import annotations
@@ -24,8 +18,7 @@ _ACKNOWLEDGEMENTS = frozenset({
     "right", "yeah", "yeah yeah", "yep", "yes", "sure", "i see", "got it", "alright", "all right",
     "good", "great",
 })  # fmt: skip
-_LONGEST_REQUEST = 2_000
-"""Characters at the end that are searched for a request: about two minutes of speech."""
+_LONGEST_REQUEST = 2_000  # characters at the end: about two minutes of speech
 _QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
 _WAITING = re.compile(
     r"\b(?:please )?(?:(?:give me|wait|just|hold on|bear with me|it will take)(?: for)? )?"
@@ -33,7 +26,6 @@ _WAITING = re.compile(
     r"(?:,? please)?|\b(?:please )?(?:hold on|hold the line|bear with me|stay on the line|wait)\b"
     r"(?:,? please)?"
 )
-"""Asks the caller to wait, and for no word."""
 _LEAD_IN = r"(?:(?:and|so|okay|ok|great|now|then|but|also|well|alright|thanks) ?,? ?)?"
 _INVERSION = (
     r"(?:can|could|may|might|shall|should|would|will|do|does|did|are|is|was|were|have|has)"
@@ -77,16 +69,13 @@ _DIGITS = {word: str(value) for value, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
 _SEVERAL = frozenset({"double", "triple"})
-_LONGEST_NUMBER = 200
-"""Characters at the end that are searched for a dictated number."""
-_WHOLE_NUMBER = 10
-"""Digits of a number that is complete."""
+_LONGEST_NUMBER = 200  # characters at the end that are searched
+_WHOLE_NUMBER = 10  # digits
 _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _NUMBER_WANTED = re.compile(
     r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
 )
-_SHORTEST_BEGINNING = 3
-"""Letters of a word that was cut; fewer letters are a word of their own."""
+_SHORTEST_BEGINNING = 3  # letters of a word that was cut; fewer are a word of their own
 
 
 def has_words(text: str) -> bool:
@@ -132,9 +121,8 @@ def repeats(before: str, now: str) -> bool:
 
 def _is_group(old: list[str], new: list[str]) -> bool:
     """Whether the old words are digits of a number, not the quantity the new ones begin with."""
-    if not all(word.isdigit() for word in old):
-        return False
-    return len(old) > 1 or len(new) < 2 or new[1].isdigit()
+    is_number = all(word.isdigit() for word in old)
+    return is_number and (len(old) > 1 or len(new) < 2 or new[1].isdigit())
 
 
 def questions(text: str) -> int:
@@ -143,11 +131,7 @@ def questions(text: str) -> int:
 
 
 def _is_correction(old: list[str], new: list[str]) -> bool:
-    """Whether the new words begin with the old ones, apart from corrections.
-
-    The last old word must be there, at least as the beginning of a word. Words that differ before
-    it must begin with the same letter ("to" and "two"), and may be a quarter of the words.
-    """
+    """The last old word must be there, or its beginning; a quarter before it may differ."""
     *first, last = old
     if first and first[0] != new[0]:
         return False
@@ -159,29 +143,21 @@ def _is_correction(old: list[str], new: list[str]) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """The words without case and marks."""
     return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.casefold())
 
 
 def _spoken(text: str) -> list[str]:
-    """The words, with number words as digits."""
     return [_DIGITS.get(word, word) for word in _words(text)]
 
 
 def is_dictating(text: str, *, is_wanted: bool) -> bool:
-    """Whether the text ends in digits of which more are likely to come.
-
-    Args:
-        text: What the caller has said since the agent spoke.
-        is_wanted: The agent has asked for a number.
-    """
+    """Whether more digits are likely to follow; `is_wanted`: the agent has asked for a number."""
     digits = list(_digits_at_end(text))
     if is_wanted or len(digits) > 2:
         return bool(digits)
     is_spelled = len(digits) == 2 and all(len(each) == 1 for each in digits)
-    return is_spelled or any(
-        len(each) > 2 and not _ROUND_OR_YEAR.fullmatch(each) for each in digits
-    )
+    longer = (each for each in digits if len(each) > 2)
+    return is_spelled or any(not _ROUND_OR_YEAR.fullmatch(each) for each in longer)
 
 
 def is_whole_number(text: str) -> bool:
@@ -195,7 +171,6 @@ def wants_number(text: str) -> bool:
 
 
 def _digits_at_end(text: str) -> Iterator[str]:
-    """The numbers at the end of the text, the last one first."""
     for word in reversed(text[-_LONGEST_NUMBER:].casefold().replace("-", " ").split()):
         plain = word.strip(".,;:!?…()\"'")
         digits = "0" if plain in _SEVERAL else _DIGITS.get(plain, plain)
