@@ -1,7 +1,7 @@
 """The composition root: settings → adapters → a running service.
 
-The only module that knows every room. A room does not know `Settings`; it gets what it needs as
-arguments. Nothing is global: two services can run in one process, as the tests do.
+The only module that knows every room; a room does not know `Settings`. Nothing is global: two
+services can run in one process, as the tests do.
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ from agent.capacity.ecs_task_protection import OnActive, open_protection, unprot
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
-from agent.http.middleware import (
-    CALLS,
-    OUTBOUND,
-    SETTINGS,
-    SIGNATURES,
-    TELEMETRY,
-    guard_webhooks,
-)
+from agent.http.middleware import CALLS, OUTBOUND, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from agent.http.server import PRIVATE_LIMITS, open_site, public_limits
 from agent.http.status_webhooks import SMS_STATUS_PATH
 from agent.http.voice_webhook import at_capacity_texts
@@ -90,20 +83,15 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
 
 
 def prices_of(settings: Settings) -> Prices:
-    """The prices of models, for estimated costs.
-
-    Raises:
-        PricesError: The file cannot be used.
-    """
+    """The prices of models, for estimated costs; `PricesError` if the file cannot be used."""
     return read_prices(Path(settings.prices_file) if settings.prices_file else _PRICES)
 
 
 def messenger_options(settings: Settings) -> MessengerOptions:
     """The options of `open_messenger`; with a callback only if Twilio can reach this service."""
-    callback = f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else ""
     return MessengerOptions(
         account=_twilio_account(settings),
-        status_callback=callback,
+        status_callback=f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else "",
         sendgrid_api_key=settings.sendgrid_api_key,
         email_sender=settings.email_from_address,
     )
@@ -120,14 +108,12 @@ def _twilio_account(settings: Settings) -> TwilioAccount:
 
 
 def _signatures(settings: Settings) -> Signatures | None:
-    """The check of Twilio's signatures; None without an auth token."""
     if not settings.twilio_auth_token:
         return None
     return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
 
 
 def _token_service(settings: Settings) -> TokenService | None:
-    """The issuer of access tokens for apps; None without `TOKEN_API_KEYS`."""
     if not settings.token_api_keys:
         return None
     access = VoiceAccess(
@@ -243,9 +229,7 @@ async def open_outbound(
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
     """Serve on both ports; on leaving, sockets are closed and files released.
 
-    Args:
-        settings: Of the process.
-        host: The address of both ports instead of those of the settings.
+    `host` is the address of both ports instead of those of the settings.
     """
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,

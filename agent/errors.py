@@ -11,9 +11,8 @@
     ├── DialError                 a call was not made, or is not known to be; `fault` says why
     └── UseCaseError              a use-case record is wrong; `field: error`, one line
 
-A module whose error does not leave its room defines a subclass of its own: `SettingsError`, for
-example. Adapters translate the exceptions of libraries with `raise … from error`; none of these
-crosses a port.
+An error that does not leave its room is a subclass there. Adapters translate the exceptions of
+libraries with `raise … from error`; none of these crosses a port.
 """
 
 from __future__ import annotations
@@ -29,11 +28,8 @@ _PROVIDER_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 def provider_kind(reported: object) -> str:
     """The name or number of a provider's error, safe for logs, metrics and error texts.
 
-    Args:
-        reported: Any value: a provider, or a proxy in between, may send anything.
-
-    Returns:
-        A short token as it is, an empty text for nothing, and `unreadable` for all else.
+    A short token is returned as it is, nothing as an empty text, and any other value, which a
+    provider or a proxy may send, as `unreadable`.
     """
     if reported is None or reported == "":
         return ""
@@ -69,16 +65,15 @@ class ToolError(AgentError):
 class StoreError(AgentError):
     """The table cannot be reached, or failed; whether a write was made is not known.
 
-    A retry may help. The text has nothing of the item.
+    The text has nothing of the item.
     """
 
 
 class StoreRefusedError(StoreError):
-    """The table does not accept this item or key; nothing was written, and a retry is useless.
+    """The table does not accept this item or key; nothing was written.
 
-    An adapter that does not know why a request failed raises `StoreError`, so that nothing is
-    thrown away. Rejected: a class for a table that cannot be reached, because every unknown error
-    would then count as permanent and drop data.
+    An adapter that does not know why a request failed raises `StoreError`. Rejected: a class for a
+    table that cannot be reached, because every unknown error would then drop data.
     """
 
 
@@ -86,7 +81,6 @@ class MessageRefusal(StrEnum):
     """Why a message was not sent."""
 
     OPTED_OUT = "opted out"
-    """The recipient has opted out."""
     RECIPIENT = "recipient"
     """The message can never be sent to this recipient."""
     OTHER = "other"
@@ -94,10 +88,7 @@ class MessageRefusal(StrEnum):
 
 
 class MessageError(AgentError):
-    """A message was handed over, and whether it was accepted is not known.
-
-    It is not retried, because it could be sent twice. The text has no personal data.
-    """
+    """Whether a message was sent is not known; a retry could repeat it. No personal data."""
 
 
 class MessageRefusedError(MessageError):
@@ -112,7 +103,6 @@ class DialFault(StrEnum):
     """Why a call was not made."""
 
     UNCONFIGURED = "unconfigured"
-    """The settings for outbound calls are missing."""
     NUMBER = "number"
     CALLER_ID = "caller_id"
     USE_CASE = "use_case"

@@ -1,8 +1,8 @@
 """The interfaces between the rooms: what the service needs from outside, as small Protocols.
 
 Adapters implement them, `agent.app` chooses the adapters, and all other modules know only these
-types. The errors that cross a port are those of `agent.errors`. A method that implements a port has
-its contract here.
+types. A method that implements a port has its contract here; its errors are those of
+`agent.errors`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Store(Protocol):
     async def put_newer(self, item: Item) -> bool:
         """Replace an item, unless it exists with an equal or greater `sequence` (then False).
 
-        Writes of one item that overtake each other, or are repeated after a `StoreError`, so leave
-        the latest. `sequence` is an int; an item without one counts as older.
+        So writes that overtake each other, or are repeated after a `StoreError`, leave the latest.
+        `sequence` is an int; an item without one counts as older.
         """
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
@@ -84,7 +84,6 @@ class Store(Protocol):
 
 
 Channel = Literal["sms", "email"]
-"""How a caller is reached outside of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +169,7 @@ class ToolExecutor(Protocol):
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         """Run one tool within its time limit. Raises nothing but `CancelledError`.
 
-        Args:
-            call: Name and arguments.
-            standing: The position of the tool call, for tools that need a confirmation.
+        `standing` is the position of the call, for tools that need a confirmation.
         """
 
 
@@ -186,8 +183,7 @@ class Access(Protocol):
     def issue(self, identity: str) -> str:
         """A token for an identity, whose calls then come from `client:<identity>`.
 
-        Args:
-            identity: 1-121 characters, valid for `caller_identity.is_client` after `client:`.
+        1-121 characters, valid for `caller_identity.is_client` after `client:`.
         """
 
 
@@ -195,10 +191,10 @@ class Dialer(Protocol):
     """Makes outbound calls. Every method raises `DialError`."""
 
     async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
-        """Call a number; returns the SID of the call, which then rings.
+        """Call an E.164 number; returns the SID of the call, which then rings.
 
         Args:
-            to: E.164 number.
+            to: Called.
             caller_id: E.164 number of the account.
             url: Returns the TwiML when the call is answered and it is known by whom.
             status_url: Receives how the call ended.
@@ -223,10 +219,7 @@ class Journal(Protocol):
     """Stores the facts of one call, without delaying speech."""
 
     def record(self, position: int, fact: Recorded) -> None:
-        """Store a fact soon; returns at once, never raises.
-
-        Recording a position again replaces its fact.
-        """
+        """Store a fact soon, in place of an earlier one of this position. Never waits or raises."""
 
     async def flush(self, seconds: float) -> int:
         """Wait until all facts are written, at most so long; returns how many are not."""
@@ -246,21 +239,17 @@ class Transport(Protocol):
 
 
 class ObservedStep(NamedTuple):
-    """One event of a call and the actions that followed; times are seconds of the loop's clock.
-
-    A tuple, because there is one for each token of a model.
-    """
+    """One event of a call and the actions that followed; times are seconds of the loop's clock."""
 
     event: Event
     received_at: float
     """When an event of the transport was read, or any other entered the inbox."""
     timed_actions: Sequence[tuple[Action, float]]
-    """The actions in their order, each with a timestamp taken just before it was carried out: the
-    peer may receive a frame before the write returns."""
+    """In order, each with a timestamp taken just before it was carried out: the peer may receive a
+    frame before the write returns."""
 
     @property
     def actions(self) -> list[Action]:
-        """The actions without their times."""
         return [action for action, _ in self.timed_actions]
 
     @property

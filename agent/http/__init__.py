@@ -1,7 +1,7 @@
 """HTTP: webhooks of Twilio, the relay socket, the API for the company's servers, health, metrics.
 
-`PUBLIC_ROUTES` are on the port that the load balancer forwards; each checks a signature, a token or
-an API key. `PRIVATE_ROUTES` are on a port that is never published.
+`PUBLIC_ROUTES` are behind the load balancer; each checks a signature, a token or an API key.
+`PRIVATE_ROUTES` are on a port that is never published.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`POST /twiml/action`: what follows a relay session or a transfer.
 
-`agent.call.after_session` decides. This module verifies and parses the request, carries the
-decision out, and answers with TwiML. Handoff data is used as data only; it never decides where a
-call goes.
+`agent.call.after_session` decides. This module verifies and parses the request, and carries the
+decision out. Handoff data never decides where a call goes.
 """
 
 from __future__ import annotations
@@ -45,30 +44,22 @@ PATIENCE = "One moment, please."
 PATIENCE_SECONDS = 2
 
 _TRANSFER_FIELDS: Mapping[str, Mapping[str, TransferOutcome]] = {
-    "DialCallStatus": {
-        "completed": TransferOutcome.COMPLETED,
-        "answered": TransferOutcome.COMPLETED,
-    },
+    "DialCallStatus": dict.fromkeys(("completed", "answered"), TransferOutcome.COMPLETED),
     "QueueResult": {
-        "bridged": TransferOutcome.COMPLETED,
-        "bridging-in-process": TransferOutcome.COMPLETED,
-        "redirected": TransferOutcome.COMPLETED,
-        "redirected-from-bridged": TransferOutcome.COMPLETED,
+        **dict.fromkeys(
+            ("bridged", "bridging-in-process", "redirected", "redirected-from-bridged"),
+            TransferOutcome.COMPLETED,
+        ),
         "hangup": TransferOutcome.CALLER_GONE,
     },
-    "ReferCallStatus": {
-        "in-progress": TransferOutcome.COMPLETED,
-        "completed": TransferOutcome.COMPLETED,
-    },
+    "ReferCallStatus": dict.fromkeys(("in-progress", "completed"), TransferOutcome.COMPLETED),
     "ReferSipResponseCode": {},
 }
 """Fields that report a transfer, in order of precedence, and their values.
 
 https://www.twilio.com/docs/voice/twiml/dial, /enqueue and /refer. Any other value means that no
-person was reached: the caller then loses a moment only. A call that was redirected out of a queue
-was taken by a person (a Flex conference does so). `ReferSipResponseCode` comes alone when a switch
-has refused the referral.
-"""
+person was reached: the caller then loses a moment only. A call redirected out of a queue was taken
+by a person (a Flex conference does so). `ReferSipResponseCode` comes alone if a switch refused."""
 
 
 @routes.post("/twiml/action")
@@ -111,13 +102,7 @@ def transfer_outcome(fields: Mapping[str, str]) -> TransferOutcome | None:
 async def carry_out(
     request: web.Request, fields: Mapping[str, str], step: NextStep
 ) -> web.Response:
-    """Carry a decision out.
-
-    Args:
-        request: Of the action URL, or of the voice webhook if that is the fallback URL.
-        fields: Of the request, verified.
-        step: The decision.
-    """
+    """Carry a decision out; the request is of the action URL, or of the fallback URL."""
     match step:
         case CallOver():
             return answer(twiml.empty())
@@ -157,9 +142,8 @@ async def _reconnect(
         provider = speech.failed(fields["CallSid"], side, prepared.use_case.relay)
         log.warning("speech.provider_failed", side=side, provider=provider)
     settings = request.app[SETTINGS]
-    return answer(
-        connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
-    )
+    document = connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
+    return answer(document)
 
 
 def _ask_again(request: web.Request, fields: Mapping[str, str], step: AskAgain) -> web.Response:

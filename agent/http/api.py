@@ -1,19 +1,15 @@
-"""The API for the company's own servers: `POST /token` and `POST /dial`.
+"""The API for the company's own servers: `POST /token`, and `POST /dial` on the private port.
 
 Both are authenticated by `Authorization: Bearer <API key>`. Several keys are valid at once, so that
 one can be rotated without a gap. Rejected: signed requests and tokens of an identity provider,
 which need a library in each client and protect no better than a secret over TLS.
 
-`POST /token` issues an access token for one of the company's users. The company's server has
-authenticated that user, so the identity is what it says. An app that holds the key itself can take
-every identity, which is acceptable for a demonstration only. Rates are limited for each key, for
-each identity, and for each address with wrong credentials. An address with valid credentials is not
-limited: it may be a server with many users, or a load balancer. Forwarding headers are not read,
-because any client can send them. There are no CORS headers: a page that asks from a browser would
-contain the key.
-
-`POST /dial`, on the private port, makes an outbound call. `agent.session.outbound` decides whether
-the number may be called.
+The company's server has authenticated the user of `POST /token`, so the identity is what it says.
+An app that holds the key itself can take every identity, which is acceptable for a demonstration
+only. Rates are limited for each key, for each identity, and for each address with wrong
+credentials; an address with valid ones may be a load balancer. Forwarding headers are not read,
+because any client can send them. There are no CORS headers: a page in a browser would contain the
+key.
 """
 
 from __future__ import annotations
@@ -58,11 +54,7 @@ _DIAL_STATUSES = {
 
 
 class ApiKeys:
-    """The API keys of one route.
-
-    Raises:
-        ValueError: There is no key, or one is empty.
-    """
+    """The API keys of one route; `ValueError` if there is none, or one is empty."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         if isinstance(secrets, str) or not secrets or not all(secrets):
@@ -87,9 +79,8 @@ def _digest(secret: str) -> bytes:
 class RateLimiter:
     """At most `count` requests at once for each client, and one more every `seconds / count`.
 
-    The generic cell rate algorithm (https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm). The
-    counts are those of this process. Rejected: counting by clock minutes, which admits twice as
-    many around a full minute.
+    The generic cell rate algorithm (https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm).
+    Rejected: counting by clock minutes, which admits twice as many around a full minute.
 
     Args:
         count: At least 1.
@@ -122,13 +113,7 @@ class RateLimiter:
 
 
 class TokenService:
-    """Issues access tokens within rate limits.
-
-    Args:
-        access: Makes the tokens.
-        secrets: The API keys.
-        clock: Seconds, of any epoch.
-    """
+    """Issues access tokens within rate limits; `clock` is in seconds of any epoch."""
 
     def __init__(self, access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> None:
         self.access = access

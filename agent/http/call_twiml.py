@@ -1,7 +1,6 @@
 """The TwiML that connects a call to ConversationRelay, or transfers it.
 
-Both documents name the action URL, which Twilio requests when the session or the transfer is over
-(`agent.http.action_webhook`). A transfer target gets what Twilio can carry there:
+A transfer target gets what Twilio can carry there:
 
 | target | gets |
 |---|---|
@@ -9,8 +8,7 @@ Both documents name the action URL, which Twilio requests when the session or th
 | an app | the same, shortened, as parameters of the incoming call |
 | any other | the call only; the transcript is in the table under the CallSid |
 
-Rejected: headers for a SIP address. They are logged by every switch on the way, and each switch
-decides which of them it forwards.
+Rejected: headers for a SIP address, which every switch on the way logs and perhaps drops.
 """
 
 from __future__ import annotations
@@ -47,13 +45,8 @@ def connect_document(
 ) -> str:
     """TwiML that connects a prepared call to ConversationRelay.
 
-    Args:
-        settings: For the URLs of the socket and the action.
-        prepared: The call.
-        fields: Of the webhook that is answered, verified.
-        speech: Speech providers to avoid.
-        with_default_speech: Without the use case's attributes of voice and transcription, because
-            Twilio refused them.
+    `fields` are of the webhook that is answered, verified. `with_default_speech` leaves out the use
+    case's attributes of voice and transcription, because Twilio refused them.
     """
     use_case = prepared.use_case
     backups = {
@@ -78,14 +71,7 @@ def connect_document(
 
 
 def action_url(settings: Settings, use_case: str, fields: Mapping[str, str], **more: str) -> str:
-    """The URL of `POST /twiml/action` for a call.
-
-    Args:
-        settings: For the origin of the service.
-        use_case: Name of the use case that answers the call.
-        fields: Of the webhook that is answered, verified.
-        more: Further query parameters.
-    """
+    """The URL of `POST /twiml/action` for a call, with further query parameters `more`."""
     query = urlencode({"useCase": use_case, **forwarded_parameters(fields), **more})
     return f"{settings.origin}/twiml/action?{query}"
 
@@ -99,12 +85,8 @@ def transfer_document(
 ) -> str | None:
     """TwiML that transfers a call; None if the target cannot be reached from this call.
 
-    Args:
-        target: Of the use case.
-        handoff: What the person is told.
-        fields: Of the request to the action URL, verified.
-        settings: Of this process.
-        use_case: Name of the use case, to which the call returns if no person is reached.
+    `fields` are of the request to the action URL, verified; the call returns to `use_case` if no
+    person is reached.
     """
     afterwards = action_url(settings, use_case, fields)
     match target:
@@ -151,13 +133,9 @@ def _task(
 def _app_parameters(
     handoff: HandoffData, fields: Mapping[str, str], use_case: str
 ) -> dict[str, str]:
-    """The task as texts, each within `_PARAMETER_BYTES`."""
-    texts = {
-        **_task(handoff, fields, use_case),
-        "slots": "; ".join(f"{name}: {value}" for name, value in handoff.slots.items()),
+    slots = "; ".join(f"{name}: {value}" for name, value in handoff.slots.items())
+    texts = {**_task(handoff, fields, use_case), "slots": slots}
+    return {
+        name: str(text).encode()[:_PARAMETER_BYTES].decode(errors="ignore")
+        for name, text in texts.items()
     }
-    return {name: _cut(str(text)) for name, text in texts.items()}
-
-
-def _cut(text: str) -> str:
-    return text.encode()[:_PARAMETER_BYTES].decode(errors="ignore")

@@ -12,13 +12,11 @@ A connection costs a file and memory before its peer is authenticated. Each one 
 
 In head, body and idle the connection waits for its peer. At the limit, a waiting connection is
 closed to make room for a new one: the oldest of the address with most above its share, otherwise
-the oldest of all. If none waits, the new connection is refused. So connections that send nothing,
-or one byte at a time, cost a caller nothing.
+the oldest of all. If none waits, the new connection is refused.
 
 The share counts waiting connections by address of the peer (IPv6: by network of 64 bits), idle ones
 apart from the others. It refuses no new connection, so it is safe where all requests come from one
-load balancer. `X-Forwarded-For` is not read: any client can send it, and it is known only after the
-head.
+load balancer. `X-Forwarded-For` is not read: any client can send it.
 
 Each connection has a protocol of ours between its transport and aiohttp's protocol, and uses
 nothing private of aiohttp. Rejected: a `limit` of the listening socket, behind which Twilio would
@@ -46,7 +44,6 @@ _GRACE_SECONDS = 5.0
 _SHARES = 8
 """The share of an address is this fraction of the limit."""
 _HOST_BITS = 64
-"""Of an IPv6 address; one customer usually has a whole network (RFC 6177)."""
 
 T = TypeVar("T", bound=Hashable)
 _Group = tuple[str, bool]
@@ -60,22 +57,19 @@ class ConnectionLimits:
     name: str
     """Label of metrics, of a closed set."""
     most: int
-    """Connections."""
     answer_seconds: float = 15.0
     """From the complete request to the answer; Twilio waits no longer."""
     keep_alive_seconds: float = 310.0
-    """Longer than the idle limit of the load balancer (300), so that it never sends a request into
-    a connection that is being closed."""
+    """Longer than the idle limit of the load balancer (300), which must not meet a closing one."""
     head_seconds: float = 5.0
-    """From connecting, or from the first bytes of a later request, to the end of the head."""
+    """From connecting, or the first bytes of a later request, to the end of the head."""
     body_seconds: float = 5.0
 
 
 class PendingConnections(Generic[T]):
     """Connections that wait for their peers, the oldest first, counted by address.
 
-    Args:
-        share: Waiting connections of one address beyond which its own are closed first.
+    Above `share` of one address, its own are closed first.
     """
 
     def __init__(self, share: int) -> None:
@@ -92,12 +86,10 @@ class PendingConnections(Generic[T]):
 
     def leave(self, one: T) -> None:
         """Remove a connection; without effect if it does not wait."""
-        group = self._groups.pop(one, None)
-        if group is None:
-            return
-        self._counts[group] -= 1
-        if not self._counts[group]:
-            del self._counts[group]
+        if group := self._groups.pop(one, None):
+            self._counts[group] -= 1
+            if not self._counts[group]:
+                del self._counts[group]
 
     def first_to_leave(self) -> T | None:
         """The oldest of the group furthest above its share; otherwise the oldest of all."""
@@ -172,38 +164,30 @@ class OpenConnections:
         return _Connection(self, server())
 
     def _make_room(self) -> bool:
-        first = self.waiting.first_to_leave()
-        if first is not None:
+        if first := self.waiting.first_to_leave():
             first.cut("idle")
         return first is not None
 
     def add_open(self, more: int) -> None:
-        """Change the number of open connections."""
         self._open += more
         self._count("agent_connections", self._open, port=self.limits.name)
 
     def count_cut(self, reason: str) -> None:
-        """Count a connection that we closed."""
         self._count("agent_connections_cut_total", port=self.limits.name, reason=reason)
 
 
 class _Refused(asyncio.Protocol):
-    """Closes a connection at once."""
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
 
 
 class _Connection(asyncio.Protocol):
-    """Proxy around aiohttp's protocol that enforces the time limits."""
-
     def __init__(self, port: OpenConnections, inner: asyncio.Protocol) -> None:
         self._port = port
         self._inner = inner
         self._transport: asyncio.Transport | None = None
         self._limit: asyncio.TimerHandle | None = None
-        self._body: StreamReader | None = None
-        """Of the request that is not answered yet."""
+        self._body: StreamReader | None = None  # of the request that is not answered yet
         self._is_idle = False
         self._is_counted = True
 
@@ -267,7 +251,6 @@ class _Connection(asyncio.Protocol):
         self._inner.resume_writing()
 
     def _wait(self, seconds: float) -> None:
-        """Wait for the peer, at most so long."""
         peer = self._transport.get_extra_info("peername") if self._transport else None
         self._port.waiting.enter(self, peer[0] if peer else "", is_idle=self._is_idle)
         self._start_limit(seconds)
@@ -284,7 +267,6 @@ class _Connection(asyncio.Protocol):
             self._limit = None
 
     def _leave(self) -> None:
-        """Give the place up."""
         self._stop_limit()
         self._port.waiting.leave(self)
         if self._is_counted:

@@ -8,14 +8,12 @@ Bodies are read by one rule:
 - A body has at most `LARGEST_BODY_BYTES`, a form at most `MOST_FIELDS` fields. A larger
   `Content-Length` is refused before the body is read.
 - A form is UTF-8 (https://url.spec.whatwg.org/#urlencoded-parsing). With another `charset` it is
-  not a form, and no codec is looked up by that name: some of Python's take a second for a body of
-  this size.
-- `Content-Type` has at most `LONGEST_TYPE` characters and is split at `;`. The parser of the
-  standard library takes milliseconds for a header with thousands of parameters.
+  not a form: some of Python's codecs take a second for a body of this size.
+- `Content-Type` has at most `LONGEST_TYPE` characters and is split at `;`: the standard library's
+  parser takes milliseconds for thousands of parameters.
 - A body with a `Content-Encoding` is refused and never decompressed; Twilio sends none.
 
-A refusal is a 4xx answer, a count in `agent_bad_requests_total` and one log line. The time that a
-body may take is limited by `agent.http.connection_limits`.
+A refusal is a 4xx answer, a count in `agent_bad_requests_total` and one log line.
 """
 
 from __future__ import annotations
@@ -112,10 +110,7 @@ async def verified_form(request: web.Request) -> dict[str, str] | str:
 
 
 def forwarded_parameters(fields: Mapping[str, str]) -> dict[str, str]:
-    """Query parameters for the next URL of a call: what Twilio sends once only.
-
-    The signature covers them; `verified_form` reads them back.
-    """
+    """Query parameters of the next URL: what Twilio sends once; `verified_form` reads them."""
     verstat = fields.get(VERSTAT, "")
     return {_VERSTAT_PARAMETER: verstat} if verstat else {}
 
@@ -135,7 +130,6 @@ def error_fields(error: AgentError) -> dict[str, str]:
 
 
 _WEBHOOKS = ("/twiml", "/messages", "/calls")
-"""Beginnings of their paths."""
 
 
 @web.middleware
@@ -188,11 +182,7 @@ def media_type(request: web.Request) -> str:
 
 
 async def form_of(request: web.Request) -> MultiDict[str]:
-    """The fields of a URL-encoded form; empty if the body is not one.
-
-    Raises:
-        web.HTTPException: The body is refused.
-    """
+    """The fields of a URL-encoded form; empty if it is none; `HTTPException` for a refused body."""
     if media_type(request) != _FORM:
         return MultiDict()
     body = await _body_of(request)

@@ -1,14 +1,13 @@
 """The relay socket: one WebSocket is one call's connection to ConversationRelay.
 
 A handshake is refused before the upgrade if its signature is wrong, if its single-use token does
-not belong to the call, if the process drains, or if it has far too many calls
-(`agent.capacity`). Then the `setup` frame must name the same call. When Twilio reopens a
-socket by itself, it sends the used token and perhaps no `setup`; the token alone then identifies
-the call.
+not belong to the call, if the process drains, or if it has far too many calls. Then the `setup`
+frame must name the same call. When Twilio reopens a socket by itself, it sends the used token and
+perhaps no `setup`; the token alone then identifies the call.
 
 aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket.
-A handler is not cancelled when the peer disconnects (`handler_cancellation=False`): a lost
-connection is an event for the conversation, which may have to finish an order.
+`handler_cancellation=False`: a lost connection is an event for the conversation, which may have to
+finish an order.
 """
 
 from __future__ import annotations
@@ -45,9 +44,8 @@ routes = web.RouteTableDef()
 HEARTBEAT_SECONDS = 20.0
 """Between our pings; well below the idle limit of load balancers."""
 SETUP_SECONDS = 10.0
-"""Time limit for `setup`."""
 SEND_SECONDS = 5.0
-"""Time limit for sending one frame; a slower connection is closed."""
+"""For one frame; a slower connection is closed."""
 
 
 @routes.get("/")
@@ -73,7 +71,6 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
 async def _accept(
     request: web.Request, socket: web.WebSocketResponse, call_sid: str
 ) -> web.StreamResponse:
-    """Upgrade a call that has a slot, if its token is valid, and run it."""
     try:
         spent = await request.app[CALLS].spend_token(call_sid, request.query.get("token", ""))
     except StoreError:
@@ -118,13 +115,9 @@ class RelayTransport:
         self._has_ended = False
 
     async def is_set_up(self, call_sid: str, account_sid: str) -> bool:
-        """Wait for `setup`; whether it comes and names this call, of this account.
+        """Wait for `setup`; whether it comes and names this call, of this account (empty = any).
 
         Earlier frames are ignored and counted.
-
-        Args:
-            call_sid: The call of the token.
-            account_sid: Empty = any.
         """
         try:
             async with asyncio.timeout(SETUP_SECONDS):

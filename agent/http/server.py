@@ -1,8 +1,7 @@
 """An application on a port with limited connections, and the routes for health and metrics.
 
-`agent.http.connection_limits` limits what strangers can hold open. A request that aiohttp cannot
-read is one log line and a count, without a traceback: any peer can send such bytes. aiohttp's log
-of our own faults is handled by `agent.observability.logging`.
+A request that aiohttp cannot read is one log line and a count, without a traceback: any peer can
+send such bytes.
 """
 
 from __future__ import annotations
@@ -105,11 +104,7 @@ def raise_file_limit() -> int:
     return hard
 
 
-_FAULTS_OF_THE_PEER = (
-    http_exceptions.HttpProcessingError,
-    web.RequestPayloadError,
-    ConnectionError,
-)
+_FAULTS_OF_THE_PEER = http_exceptions.HttpProcessingError, web.RequestPayloadError, ConnectionError
 
 
 class ProtocolFaults(logging.LoggerAdapter[logging.Logger]):

@@ -1,8 +1,7 @@
-"""Twilio's status callbacks: the end of outbound calls, and the delivery of SMS.
+"""Twilio's status callbacks, both counted: the end of outbound calls, and the delivery of SMS.
 
-`POST /calls/status` reports the end of each outbound call, `POST /messages/status` each change of
-state of an SMS. Both are counted. An SMS that was not delivered is logged with Twilio's error code,
-so that operators see a blocked sender. Number and text are neither logged nor stored.
+An SMS that was not delivered is logged with Twilio's error code, so that operators see a blocked
+sender. Number and text are neither logged nor stored.
 """
 
 from __future__ import annotations

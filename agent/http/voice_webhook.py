@@ -1,18 +1,15 @@
 """`POST /twiml`: Twilio's voice webhook sets a call up and connects it to ConversationRelay.
 
-The signature is verified first; nothing is stored for any other request. The URL may also be the
-fallback URL of the number: a call whose action URL failed is then reconnected.
-
-An outbound call brings a token in the URL, which the signature covers and which belongs to this
-call and to the called number (`agent.session.outbound`). A call of another
-program has no token and is treated as an inbound call.
+The URL may also be the fallback URL of the number: a call whose action URL failed is then
+reconnected. An outbound call brings a token in the URL, which the signature covers and which
+belongs to this call and to the called number (`agent.session.outbound`). A call without a token is
+an inbound call.
 
 At capacity a call hears a sentence and is ended, redirected to `BUSY_REDIRECT_URL`, or put into
 `BUSY_QUEUE`, without access to the table. `BUSY_SMS` is sent beside, at most once an hour to a
 number, and never delays or fails the answer. A draining process sends a new call back to the voice
 webhook, where the load balancer chooses another process. A call is redirected `MOST_REDIRECTS`
-times; the count is in the URL, which the signature covers, so two full regions that name each other
-do not redirect a call for ever.
+times; the count is in the URL, so two full regions that name each other do not redirect for ever.
 """
 
 from __future__ import annotations
@@ -123,10 +120,8 @@ async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) ->
 
 def _voicemail(use_case: UseCase) -> str:
     language = use_case.relay.get("language", "")
-    return twiml.say_and_hang_up(
-        use_case.voicemail or VOICEMAIL,
-        language=language if _SAY_LANGUAGE.fullmatch(language) else "",
-    )
+    known = language if _SAY_LANGUAGE.fullmatch(language) else ""
+    return twiml.say_and_hang_up(use_case.voicemail or VOICEMAIL, language=known)
 
 
 def _without_slot(
@@ -179,7 +174,6 @@ def _redirects(request: web.Request) -> int:
 
 
 def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
-    """A URL with the next count of redirects and the forwarded parameters."""
     parts, forwarded = urlsplit(url), forwarded_parameters(fields)
     query = [
         (name, value)
@@ -218,7 +212,6 @@ class AtCapacityTexts:
         task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
-        """Wait until all are sent, at most `_CLOSE_SECONDS`."""
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=_CLOSE_SECONDS)
             for task in late:

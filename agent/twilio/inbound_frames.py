@@ -1,10 +1,8 @@
 """Frames that Twilio sends over the relay socket, parsed to events (`docs/reference/relay.md`).
 
 `parse` tolerates unknown keys, `null` or `""` for an absent value, and numbers sent as text. An
-unknown frame type or `info` name becomes an `IgnoredFrame`, because Twilio adds new ones. A frame
-that cannot be read raises `RelayProtocolError` with a `FrameFault` as its kind, and nothing else is
-ever raised. Both sets of kinds are closed, so they are safe as metric labels: they never contain
-text of the sender.
+unknown frame type or `info` name becomes an `IgnoredFrame`, because Twilio adds new ones. Both sets
+of kinds are closed and hold no text of the sender, so they are safe as metric labels.
 """
 
 from __future__ import annotations
@@ -33,9 +31,8 @@ class FrameFault(StrEnum):
     """The kinds of `RelayProtocolError`."""
 
     TOO_LARGE = "too_large"
-    """More than `MAX_FRAME_BYTES`."""
     NOT_JSON = "not_json"
-    """Not JSON text, or nested too deeply."""
+    """Also JSON that is nested too deeply."""
     NO_TYPE = "no_type"
     """Not an object with a string `type`."""
     BAD_FIELD = "bad_field"
@@ -56,8 +53,8 @@ class IgnoredKind(StrEnum):
 class Setup:
     """The first frame of a connection; a resumed call may bring a second one.
 
-    Only what identifies the call is kept: the voice webhook brought everything else. The form of an
-    identifier is not checked, because other carriers speak the same protocol.
+    The voice webhook brought everything else. The form of an identifier is not checked, because
+    other carriers speak the same protocol.
     """
 
     call_sid: str = ""
@@ -122,11 +119,9 @@ class _InterruptFrame(_Frame, tag="interrupt"):
 
 
 class _ErrorFrame(_Frame, tag="error"):
-    """The field of the code is not documented; both names in use are read."""
-
     description: str | None = None
     code: Raw = _NULL
-    error_code: Raw = _NULL
+    error_code: Raw = _NULL  # not documented; both names are in use
 
 
 class _InfoFrame(_Frame, tag="info"):
@@ -144,14 +139,14 @@ _NUMBER: msgspec.json.Decoder[float | None] = msgspec.json.Decoder(float | None,
 _TEXT: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
 _SPEAKING = {
-    ("agentSpeaking", "on"): Playback.AGENT_ON,
-    ("agentSpeaking", "start"): Playback.AGENT_ON,
-    ("agentSpeaking", "off"): Playback.AGENT_OFF,
-    ("agentSpeaking", "stop"): Playback.AGENT_OFF,
-    ("clientSpeaking", "on"): Playback.CALLER_ON,
-    ("clientSpeaking", "start"): Playback.CALLER_ON,
-    ("clientSpeaking", "off"): Playback.CALLER_OFF,
-    ("clientSpeaking", "stop"): Playback.CALLER_OFF,
+    "agentSpeaking": {
+        **dict.fromkeys(("on", "start"), Playback.AGENT_ON),
+        **dict.fromkeys(("off", "stop"), Playback.AGENT_OFF),
+    },
+    "clientSpeaking": {
+        **dict.fromkeys(("on", "start"), Playback.CALLER_ON),
+        **dict.fromkeys(("off", "stop"), Playback.CALLER_OFF),
+    },
 }
 
 
@@ -161,20 +156,15 @@ def parse(data: str) -> Inbound:
     Raises:
         RelayProtocolError: The frame cannot be read; `kind` is a `FrameFault`. The call can go on.
     """
-    raw = _utf8(data)
-    if _decode(_HEAD, raw, FrameFault.NO_TYPE).type not in _TYPES:
-        return IgnoredFrame(IgnoredKind.UNKNOWN_TYPE)
-    return _translate(_decode(_FRAME, raw, FrameFault.BAD_FIELD))
-
-
-def _utf8(data: str) -> bytes:
     try:
         raw = data.encode()
     except UnicodeEncodeError as error:
         raise RelayProtocolError(FrameFault.NOT_JSON, error.reason) from error
     if len(raw) > MAX_FRAME_BYTES:
         raise RelayProtocolError(FrameFault.TOO_LARGE, f"{len(raw)} bytes")
-    return raw
+    if _decode(_HEAD, raw, FrameFault.NO_TYPE).type not in _TYPES:
+        return IgnoredFrame(IgnoredKind.UNKNOWN_TYPE)
+    return _translate(_decode(_FRAME, raw, FrameFault.BAD_FIELD))
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFault) -> _T:
@@ -210,7 +200,7 @@ def _translate(frame: _AnyFrame) -> Inbound:
 def _info(frame: _InfoFrame) -> Inbound:
     match frame.name:
         case "agentSpeaking" | "clientSpeaking":
-            report = _SPEAKING.get((frame.name, _text(frame.value)))
+            report = _SPEAKING[frame.name].get(_text(frame.value))
             return PlaybackReported(report) if report else IgnoredFrame(IgnoredKind.UNKNOWN_INFO)
         case "tokensPlayed":
             return PlaybackReported(Playback.PLAYED, _text(frame.value))

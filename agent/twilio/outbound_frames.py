@@ -2,10 +2,8 @@
 
 Twilio answers an invalid frame with error 64107 and ends the call after ten of them in a row
 (https://www.twilio.com/docs/api/errors/64107), so `render` raises `ValueError` instead of writing
-one. Unpaired surrogates, which a model streams now and then, are left out.
-
-Not written: `config`, `hints` and per-language settings. Their JSON is not documented, and a guess
-would be an invalid frame.
+one. Unpaired surrogates, which a model streams now and then, are left out. Not written: `config`,
+`hints` and per-language settings, whose JSON is not documented.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ MAX_LOOP = 1000
 
 
 class _Frame(msgspec.Struct, tag_field="type", rename="camel"):
-    """JSON as it travels."""
+    pass
 
 
 class _TextFrame(_Frame, tag="text"):
@@ -51,20 +49,14 @@ class _LanguageFrame(_Frame, tag="language"):
 
 
 class _EndFrame(_Frame, tag="end"):
-    """The handoff data is text, never an object."""
-
-    handoff_data: str | UnsetType = UNSET
+    handoff_data: str | UnsetType = UNSET  # text, never an object
 
 
 _ENCODER = msgspec.json.Encoder()
 
 
 def render(action: TransportAction) -> str:
-    """Write one action as a text frame of the relay socket.
-
-    Raises:
-        ValueError: Twilio would refuse the frame; this is a programming error.
-    """
+    """Write one action as a text frame; `ValueError` if Twilio would refuse it."""
     return _ENCODER.encode(_frame(action)).decode()
 
 
@@ -72,23 +64,28 @@ def _frame(action: TransportAction) -> _Frame:
     match action:
         case Speak():
             return _TextFrame(
-                token=_characters(action.text),
-                last=action.is_last,
+                _characters(action.text),
+                action.is_last,
                 interruptible=_given(action.interruptible),
                 preemptible=_given(action.preemptible),
             )
         case Play():
+            if not 0 <= action.loop <= MAX_LOOP:
+                raise ValueError(f"loop must be 0-{MAX_LOOP}, not {action.loop}")
             return _PlayFrame(
                 source=_source(action.source),
-                loop=_loop(action.loop),
+                loop=action.loop,
                 preemptible=action.preemptible,
                 interruptible=_given(action.interruptible),
             )
-        case SendDigits():
-            return _SendDigitsFrame(_digits(action.digits))
-        case SwitchLanguage():
-            tag = _tag(action.language)
-            return _LanguageFrame(tts_language=tag, transcription_language=tag)
+        case SendDigits(digits):
+            if not re.fullmatch("[0-9*#w]+", digits):
+                raise ValueError("digits to send are one or more of 0-9, *, # and w")
+            return _SendDigitsFrame(digits)
+        case SwitchLanguage(language):
+            if not LANGUAGE_TAG.fullmatch(language):
+                raise ValueError(f"not a language tag: {language!r}")
+            return _LanguageFrame(tts_language=language, transcription_language=language)
         case _:  # an EndCall; mypy reports here an action that was added and not handled
             return _EndFrame(_characters(action.handoff) or UNSET)
 
@@ -99,24 +96,6 @@ def _given(flag: bool | None) -> bool | UnsetType:
 
 def _characters(text: str) -> str:
     return text.encode(errors="ignore").decode()
-
-
-def _tag(language: str) -> str:
-    if not LANGUAGE_TAG.fullmatch(language):
-        raise ValueError(f"not a language tag: {language!r}")
-    return language
-
-
-def _digits(digits: str) -> str:
-    if not re.fullmatch("[0-9*#w]+", digits):
-        raise ValueError("digits to send are one or more of 0-9, *, # and w")
-    return digits
-
-
-def _loop(loop: int) -> int:
-    if not 0 <= loop <= MAX_LOOP:
-        raise ValueError(f"loop must be 0-{MAX_LOOP}, not {loop}")
-    return loop
 
 
 def _source(source: str) -> str:

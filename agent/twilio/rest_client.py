@@ -1,10 +1,9 @@
 """Twilio's REST API through Twilio's library, and access tokens for apps.
 
-The library's `AsyncTwilioHttpClient` is not used: it has no time limit
+Rejected: the library's `AsyncTwilioHttpClient`. It has no time limit
 (https://github.com/twilio/twilio-python/issues/925), keeps the last request, with number and text,
-as an attribute, and uses deprecated aiohttp authentication. `TwilioHttp` implements the interface
-that the library has for this. `TWILIO_API_URL` alone decides where the API is; `TWILIO_REGION` and
-`TWILIO_EDGE` have no effect.
+as an attribute, and uses deprecated aiohttp authentication. `TWILIO_API_URL` alone decides where
+the API is; `TWILIO_REGION` and `TWILIO_EDGE` have no effect.
 
 A request that must not be made twice is made once, and its failure is classified:
 
@@ -15,9 +14,8 @@ A request that must not be made twice is made once, and its failure is classifie
 | status 4xx except 408 | certain: not done | it was read and refused |
 | any other error status | unknown | it may have been carried out |
 
-A connection has its own time limit and is used once: the peer may close a kept connection while we
-write to it, and then the outcome is unknown. Redirects are not followed, because they would take
-credentials elsewhere.
+A connection is used once: the peer may close a kept connection while we write to it, and then the
+outcome is unknown. Redirects are not followed, because they would take credentials elsewhere.
 """
 
 from __future__ import annotations
@@ -30,17 +28,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiohttp
-from twilio.base.exceptions import (  # type: ignore[import-untyped] # ships no types
-    TwilioException,
-    TwilioRestException,
-    TwilioServiceException,
-)
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException  # type: ignore[import-untyped] # ships no types
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped] # the same
 from twilio.http.response import Response  # type: ignore[import-untyped] # the same
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # the same
-from twilio.jwt.access_token.grants import (  # type: ignore[import-untyped] # the same
-    VoiceGrant,
-)
+from twilio.jwt.access_token.grants import VoiceGrant  # type: ignore[import-untyped] # the same
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
 from agent.errors import DialError, DialFault, MessageError, MessageRefusal, MessageRefusedError
@@ -52,6 +44,7 @@ RING_SECONDS = 30
 LONGEST_SECONDS = 3600
 """After this Twilio ends an outbound call."""
 _DIAL_SECONDS = 10.0
+_NOT_CONNECTED = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL
 _UNREADABLE = "Twilio's answer cannot be read; whether it rings is not known"
 
 _T = TypeVar("_T")
@@ -77,7 +70,6 @@ class TwilioAccount:
 
     @property
     def credentials(self) -> tuple[str, str]:
-        """User name and password."""
         if self.key_sid:
             return self.key_sid, self.key_secret
         return self.sid, self.auth_token
@@ -128,19 +120,10 @@ async def open_http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @contextmanager
 def translating_errors() -> Iterator[None]:
-    """Translate errors of aiohttp to errors of `ports.Messenger`.
-
-    Raises:
-        MessageRefusedError: No byte was written.
-        MessageError: The outcome is unknown.
-    """
+    """Translate errors of aiohttp to `MessageRefusedError` (nothing sent) or `MessageError`."""
     try:
         yield
-    except (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-        aiohttp.InvalidURL,
-    ) as error:
+    except _NOT_CONNECTED as error:
         raise MessageRefusedError(MessageRefusal.OTHER, type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:  # a time-out is an OSError
         raise MessageError(type(error).__name__) from error
@@ -154,12 +137,10 @@ def is_certain_refusal(status: int) -> bool:
 class TwilioDialer:
     """`ports.Dialer` over Twilio's API.
 
-    Answering machines are detected before the call is connected (`DetectMessageEnd`, synchronous,
-    https://www.twilio.com/docs/voice/answering-machine-detection): Twilio requests the TwiML at
-    once for a person and after the greeting for a machine. A person waits a few seconds in silence.
-    Rejected: asynchronous detection, where the agent talks into the greeting of the machine.
-
-    A request is made once: when its answer is lost, the telephone may ring already.
+    Twilio requests the TwiML at once for a person and after the greeting for a machine
+    (`DetectMessageEnd`, synchronous,
+    https://www.twilio.com/docs/voice/answering-machine-detection). A person waits a few seconds in
+    silence. Rejected: asynchronous detection, where the agent talks into the machine's greeting.
     """
 
     def __init__(self, client: Any) -> None:
@@ -208,23 +189,19 @@ async def _dial_answer(request: Awaitable[_T]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class VoiceAccess:
-    """`ports.Access` of one Twilio account: tokens with which an app calls as a named caller.
+    """`ports.Access` of one Twilio account: JWTs signed with an API key's secret.
 
-    A token is a JWT signed with an API key's secret (https://www.twilio.com/docs/iam/access-tokens).
-    It grants calls to the TwiML application, and incoming calls if a push credential is configured.
-    It cannot be revoked, so it lasts minutes. It carries no trusted values
-    (`outgoing_application_params`), because the holder of a token can read them.
+    A token (https://www.twilio.com/docs/iam/access-tokens) cannot be revoked, so it lasts minutes.
+    Its holder can read it, so it carries no trusted values (`outgoing_application_params`).
     """
 
     account_sid: str
     key_sid: str
     key_secret: str = field(repr=False)
     application_sid: str
-    """The TwiML application that an app calls."""
     push_credential_sid: str
     """For incoming calls; empty = outgoing calls only."""
-    clock: Callable[[], float]
-    """Epoch seconds."""
+    clock: Callable[[], float]  # epoch seconds
     seconds: int = 600
 
     def issue(self, identity: str) -> str:
@@ -244,5 +221,4 @@ class VoiceAccess:
                 push_credential_sid=self.push_credential_sid or None,
             )
         )
-        text: str = token.to_jwt()
-        return text
+        return str(token.to_jwt())

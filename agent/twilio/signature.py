@@ -7,10 +7,8 @@ forwarding headers are ignored, because the sender chooses them.
 A handshake is signed with its `wss` URL; the signature of a webhook is not valid for it. Three
 spellings of the URL are accepted: with and without port 443, with and without the `/` of a bare
 host, with and without a path prefix that a proxy removed. A handshake signature never expires, so
-the single-use token in the URL proves that the request is current.
-
-The library compares in constant time. Tests pin what is used beyond its documentation. SharedKey
-signatures are not accepted: it is not documented whether a handshake uses them.
+the single-use token in the URL proves that the request is current. SharedKey signatures are not
+accepted: it is not documented whether a handshake uses them.
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from twilio.request_validator import (  # type: ignore[import-untyped] # ships no types
-    RequestValidator,
-)
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # ships no types
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")
 """The 20 bytes of an HMAC-SHA1 in Base64."""
@@ -65,8 +61,8 @@ class Signatures:
 
         Args:
             raw_path: Path and query, percent-encoded as received.
-            params: The form; a multi-dict if names can repeat, because every value is signed. A
-                form with a value that is not text, such as a file, is refused.
+            params: A multi-dict if names can repeat, because every value is signed. A form
+                with a value that is not text, such as a file, is refused.
             signature: The header; None if it is missing.
         """
         if not all(isinstance(value, str) for value in params.values()):

@@ -45,13 +45,10 @@ _FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Names of the attributes of one side, and its providers in order of preference."""
-
     provider: str
     language: str
-    others: tuple[str, ...]
-    """Attributes whose values are specific to a provider."""
-    providers: tuple[str, ...]
+    others: tuple[str, ...]  # attributes whose values are specific to a provider
+    providers: tuple[str, ...]  # in order of preference
 
 
 _NAMES = {
@@ -78,8 +75,7 @@ def failed_side(error_code: int) -> SpeechSide | None:
 def session_fault(error_code: int) -> SessionFault:
     """Why a session failed with this code; 0 = Twilio gave none.
 
-    An unknown code counts as a lost connection, because a new session costs a second and their
-    number is limited.
+    An unknown code counts as a lost connection: new sessions are cheap and limited in number.
     """
     return _FAULTS.get(error_code, SessionFault.CONNECTION)
 
@@ -93,15 +89,9 @@ class SpeechHealth:
         self._sessions: OrderedDict[str, Attributes] = OrderedDict()
 
     def failed(self, call_sid: str, side: SpeechSide, otherwise: Attributes | None = None) -> str:
-        """Note that a provider failed.
+        """Note that a provider failed; returns its name, empty if it is not known.
 
-        Args:
-            call_sid: The call it failed.
-            side: The side that failed.
-            otherwise: Attributes of the session if another process connected it.
-
-        Returns:
-            The name of the provider; empty if it is not known.
+        `otherwise` has the attributes of the session if another process connected it.
         """
         provider = self._sessions.get(call_sid, otherwise or {}).get(_NAMES[side].provider, "")
         if provider:
@@ -115,13 +105,9 @@ class SpeechHealth:
         languages: Iterable[Attributes],
         backups: Mapping[SpeechSide, Attributes],
     ) -> tuple[Attributes, tuple[Attributes, ...]]:
-        """The attributes of a new session: of the relay and of each language.
+        """The attributes of a new session, those of the relay and of each language.
 
-        Args:
-            call_sid: The call.
-            relay: Attributes of the use case.
-            languages: Attributes of each language of the use case.
-            backups: Of the use case; empty attributes for none.
+        The arguments are those of the use case; empty attributes for no backup.
         """
         spoken = tuple(languages)
         for side in SpeechSide:
@@ -138,7 +124,6 @@ class SpeechHealth:
     def _without(
         self, side: SpeechSide, in_force: Attributes, own: Attributes, backup: Attributes
     ) -> Attributes:
-        """The attributes with a provider that failed replaced."""
         names = _NAMES[side]
         language = own.get("code") or in_force.get(names.language) or in_force.get("language", "")
         provider = in_force.get(names.provider, "")

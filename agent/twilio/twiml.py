@@ -1,12 +1,10 @@
-"""TwiML documents (https://www.twilio.com/docs/voice/twiml).
+"""TwiML documents (https://www.twilio.com/docs/voice/twiml), built with the twilio library.
 
-Documents are built with the twilio library, which escapes values. Relay attributes are passed in
-their own camelCase spelling, which the library leaves alone (a test pins that), so attributes that
-the library does not know work as well.
-
-Characters that XML 1.0 cannot hold are removed, because one of them makes the document unreadable
-and loses the call. An empty attribute is left out, because Twilio may refuse it (64101). Not
-written: `<Failover>`, whose attributes are not documented.
+Relay attributes keep their camelCase spelling, which the library leaves alone (a test pins that),
+so attributes that it does not know work as well. Characters that XML 1.0 cannot hold are removed,
+because one of them loses the call. An empty attribute is left out, because Twilio may refuse it
+(64101). Not written: `<Failover>`, whose attributes are not documented. Twilio requests
+an `action_url` by POST when the session, the transfer or the wait is over.
 """
 
 from __future__ import annotations
@@ -15,9 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ships no types
-    VoiceResponse,
-)
+from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped] # ships no types
 
 from agent.usecases.relay_attributes import ATTRIBUTES
 
@@ -36,16 +32,13 @@ def connect(
     """Connect the call to ConversationRelay.
 
     Args:
-        url: Where Twilio opens the relay socket, exactly as it will be signed.
-        action_url: Requested by POST when the session is over.
+        url: Where Twilio opens the relay socket, exactly as it will be signed; `ValueError` if it
+            is no WebSocket URL.
+        action_url: See above.
         attributes: As `relay_attributes` returns them.
         languages: As `language_settings` returns them.
         parameters: `customParameters` of the `setup` frame. Twilio logs them, so never secrets.
-            Empty values are left out.
         greeting: Played at once by the relay; empty = none.
-
-    Raises:
-        ValueError: `url` is not a WebSocket URL.
     """
     ours = {"url": ATTRIBUTES["url"](url), "welcomeGreeting": greeting}
     response = VoiceResponse()
@@ -68,13 +61,7 @@ def say_and_hang_up(text: str, *, language: str = "") -> str:
 
 
 def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
-    """Continue with the TwiML of another URL, requested by POST.
-
-    Args:
-        url: Absolute.
-        sentence: Said before; empty = nothing.
-        pause_seconds: Silence before the request.
-    """
+    """Continue with the TwiML of an absolute URL, after a sentence (empty = none) and a pause."""
     response = VoiceResponse()
     if sentence.strip():
         response.say(_characters(sentence))
@@ -98,10 +85,10 @@ def dial(
         destination: E.164 number, SIP address that begins with `sip:` or `sips:`, or the user of
             an app as `client:identity`.
         caller_id: Shown to the person; empty = the caller's own number.
-        action_url: Requested by POST when the person has hung up or did not answer.
+        action_url: See above.
         timeout_seconds: How long it rings.
-        parameters: Passed to an app only; empty values are left out. Twilio passes at most 8, with
-            names of 32 bytes and values of 128.
+        parameters: Passed to an app only. Twilio passes at most 8, with names of 32 bytes and
+            values of 128.
     """
     response = VoiceResponse()
     call = response.dial(
@@ -124,14 +111,7 @@ def dial(
 
 
 def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
-    """Put the caller into a queue, with Twilio's hold music.
-
-    Args:
-        queue: Its name.
-        action_url: Requested by POST when the caller has left the queue or the person has hung up;
-            empty = the call ends then.
-        sentence: Said before; empty = nothing.
-    """
+    """Put the caller into a queue; without `action_url` the call ends after it."""
     response = VoiceResponse()
     if sentence.strip():
         response.say(_characters(sentence))
@@ -143,14 +123,7 @@ def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
 def enqueue_task(
     workflow: str, task: Mapping[str, object], *, priority: int | None, action_url: str
 ) -> str:
-    """Create a TaskRouter task for the call and let the caller wait.
-
-    Args:
-        workflow: SID of the workflow.
-        task: Attributes of the task, JSON values.
-        priority: Of the task; None = the workflow's.
-        action_url: See `enqueue`.
-    """
+    """Create a TaskRouter task of JSON values; `priority` None = the workflow's."""
     response = VoiceResponse()
     waiting = response.enqueue(None, workflow_sid=workflow, action=action_url, method="POST")
     waiting.task(_characters(json.dumps(task, ensure_ascii=False)), priority=priority)
@@ -158,12 +131,7 @@ def enqueue_task(
 
 
 def refer(address: str, *, action_url: str) -> str:
-    """Refer a SIP call to another SIP address.
-
-    Args:
-        address: Begins with `sip:` or `sips:`.
-        action_url: Requested by POST when the referral was answered or has failed.
-    """
+    """Refer a SIP call to another address, which begins with `sip:` or `sips:`."""
     response = VoiceResponse()
     response.refer(action=action_url, method="POST").sip(address)
     return str(response)
@@ -192,20 +160,16 @@ def _characters(text: str) -> str:
 
 _MOST_PARAMETERS = 8
 _LONGEST_PARAMETER = 200
-"""Characters of a value. A longer value is dropped, because a part of it may mean another thing."""
+"""Characters. A longer value is dropped, because a part of it may mean another thing."""
 _PARAMETER_NAME = re.compile(r"app_[A-Za-z0-9_]{1,32}")
 
 
 def app_parameters(fields: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that an app may pass to the relay session.
+    """The parameters that an app may pass to the relay session, from a verified voice webhook.
 
-    An app's parameters come as fields of the webhook beside Twilio's own, and the holder of an
-    access token chooses them freely. Those that begin with `app_` become `<Parameter>`s, which
-    Twilio returns in `setup` and shows in its logs; all others are dropped. None reaches the model
-    or a tool, or decides about caller, use case or transfer target.
-
-    Args:
-        fields: Of the voice webhook, verified.
+    The holder of an access token chooses them freely. Those that begin with `app_` become
+    `<Parameter>`s, which Twilio returns in `setup` and shows in its logs. None reaches the model or
+    a tool, or decides about caller, use case or transfer target.
     """
     if not fields.get("From", "").startswith("client:"):
         return {}

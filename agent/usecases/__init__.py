@@ -1,9 +1,8 @@
 """A use case and a caller's profile, as the service uses them.
 
-A `UseCase` is a record of the table after validation (`agent.usecases.record`). A `Profile` is what
-is known about a caller. A profile never stops a call: a missing value, or one that could not be
-saved today (a name that is none, an invalid e-mail address), is read as empty, because it would be
-spoken and sent to the model.
+A `UseCase` is a validated record of the table (`agent.usecases.record`). A profile never stops a
+call: a value that is missing or unusable is read as empty, because it would be spoken and sent to
+the model.
 """
 
 from __future__ import annotations
@@ -70,7 +69,6 @@ class UseCase:
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
     http_tools: tuple[HttpTool, ...] = ()
-    """The requests of those tools that are configuration."""
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     relay: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
@@ -81,13 +79,12 @@ class UseCase:
     offline_script: str = ""
     """JSON text: the rules of the offline model for this use case."""
     transfer_target: TransferTarget | None = None
-    """Where a person takes the call over; None = nowhere, and the caller hears so."""
+    """Where a person takes the call over; None = nowhere."""
     voicemail: str = ""
     """The message for an answering machine on an outbound call; empty = the default sentence."""
     backup_voice: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)
-    """As `backup_voice`, while the speech-to-text provider is down."""
     errors: tuple[str, ...] = ()
     """What is wrong in its record and was left out, one line each."""
 
@@ -102,11 +99,9 @@ class Profile:
     last_name: str = ""
     email: str = ""
     use_case: str = ""
-    """The use case this caller is routed to."""
 
     @property
     def is_named(self) -> bool:
-        """Both names are known, so the agent need not ask for them."""
         return bool(self.first_name and self.last_name)
 
 
@@ -117,7 +112,7 @@ async def profile(store: Store, caller: str) -> Profile | None:
 
 
 def profile_from_item(item: Mapping[str, object]) -> Profile:
-    """A profile, with every value empty that is missing or unusable."""
+    """A profile; a value that is missing or unusable is empty."""
     email = text_in(item, "email").strip()
     return Profile(
         caller=text_in(item, "pk"),

@@ -1,12 +1,9 @@
 """The identity of a caller, and the one place that decides what a telephone number is.
 
-An identity is an E.164 number or `client:` and a name. Any other `From` of the carrier (a withheld
-number in any spelling, a SIP address, another channel) is the unknown caller, the empty identity:
-such callers must not share one profile because their calls share one word.
-
-A carrier without a number sends a word such as `anonymous`. On the way the word may become the
-digits of its keys, `+266696687`, with or without the code of North America. No such number is
-assigned to a subscriber, except perhaps `+17378742833`.
+An identity is an E.164 number or `client:` and a name. Any other `From` (a withheld number, a SIP
+address, another channel) is the unknown caller, the empty identity: such callers must not share one
+profile. A carrier may send a word such as `anonymous`, or the digits of its keys, `+266696687`,
+with or without `+1`. No subscriber has such a number, except perhaps `+17378742833`.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ _NO_NUMBER = (
     "anonymous", "blocked", "outofarea", "private", "restricted", "unavailable", "unknown",
     "withheld",
 )  # fmt: skip
-"""Words that carriers send instead of a number."""
 _KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 _WITHHELD = frozenset(
     f"{code}{word.translate(_KEYS)}" for word in _NO_NUMBER for code in ("+", "+1")
@@ -60,16 +56,15 @@ def is_number_prefix(text: str) -> bool:
 
 
 def is_client(text: str) -> bool:
-    """A user of an app as Twilio writes one, `client:` and a name."""
+    """Whether this is a user of an app as Twilio writes one, `client:` and a name."""
     return _CLIENT.fullmatch(text) is not None
 
 
 def is_trusted(verstat: str, least: str) -> bool:
     """Whether a caller by telephone is accepted as the owner of the number.
 
-    A caller can have any number shown. Carriers that sign their calls (SHAKEN/STIR) attest to it at
-    a level, which Twilio reports:
-    https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir. Most countries do not sign.
+    Carriers that sign calls (SHAKEN/STIR) attest to the number; most countries do not sign
+    (https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir).
 
     Args:
         verstat: `StirVerstat` of the voice webhook; empty if there was none.

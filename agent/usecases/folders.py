@@ -6,8 +6,8 @@
                                    items.json      optional: further items, such as free slots
     configuration/profiles/*.toml                  example callers
 
-The record has the predecessor's shape, so that one table serves both. Unlike in a record of the
-table, an unknown key is an error. Errors are `UseCaseError`, one line: `file: field: error`.
+Unlike in a record of the table, an unknown key is an error. Every function raises `UseCaseError`
+for the first error, one line: `file: field: error`.
 
 Items of `items.json` may depend on the day of loading: `<<DAY+3>>` in any text is the date in three
 days, `"expireAt": "<<END+3>>"` the end of that day. An item with `onlyUnlessIndexed` is skipped if
@@ -67,7 +67,7 @@ class PlannedItem:
 
     item: Item
     unless: tuple[str, str] | None = None
-    """`pk1` and `sk1`: do not write it if the index holds an item with these."""
+    """`pk1` and `sk1`: not written if the index holds an item with these."""
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,8 +125,6 @@ class _Index(_Strict):
 
 
 class _TableItem(msgspec.Struct):
-    """The required attributes of an item, and those that are read here."""
-
     pk: Annotated[str, Meta(min_length=1)]
     sk: Annotated[str, Meta(min_length=1)]
     expireAt: int | float | None = None  # noqa: N815 the spelling of the table
@@ -146,13 +144,7 @@ def profile_files(configuration: Path) -> list[Path]:
 def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> list[PlannedItem]:
     """The record of a use case and its further items.
 
-    Args:
-        folder: Of one use case.
-        tools: What is implemented, by name.
-        now: Aware; its date is today, its zone decides when a day ends.
-
-    Raises:
-        UseCaseError: The first error.
+    `now` is aware; its date is today, its zone decides when a day ends.
     """
     return [PlannedItem(load_record(folder, tools)), *load_further(folder, now)]
 
@@ -208,11 +200,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
 
 
 def load_profile(path: Path) -> Item:
-    """The item of an example caller.
-
-    Raises:
-        UseCaseError: The first error.
-    """
+    """The item of an example caller."""
     file = _parsed(path, tomllib.loads, _ProfileFile)
     item = profile_item(
         Profile(file.caller, file.first_name, file.last_name, file.email, file.use_case)
@@ -236,11 +224,7 @@ def load_further(folder: Path, now: datetime) -> list[PlannedItem]:
 
 
 def load_document(path: Path) -> Item:
-    """An item as `aws dynamodb put-item` takes it, alone or under `Item`: `{"pk": {"S": …}, …}`.
-
-    Raises:
-        UseCaseError: The first error.
-    """
+    """An item as `aws dynamodb put-item` takes it, alone or under `Item`: `{"pk": {"S": …}, …}`."""
     raw = _parsed(path, json.loads, dict[str, Any])
     attributes = raw["Item"] if isinstance(raw.get("Item"), dict) and "pk" not in raw else raw
     with _naming(path):
@@ -250,11 +234,7 @@ def load_document(path: Path) -> Item:
 
 
 def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
-    """What the types of a file do not say: each value can be read from the record.
-
-    Raises:
-        UseCaseError: The first error.
-    """
+    """Check what the types of a file do not say: each value can be read from the record."""
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:
             raise UseCaseError(f"tools: there is no tool {name!r}")
@@ -281,17 +261,15 @@ def _check_backup(
 
 
 def _prompt(path: Path) -> str:
-    prompt = _text_of(path).strip()
-    if not prompt:
-        raise UseCaseError(f"{path}: is blank")
-    return prompt
+    if prompt := _text_of(path).strip():
+        return prompt
+    raise UseCaseError(f"{path}: is blank")
 
 
 def _offline(path: Path) -> str:
-    """The script, checked to be JSON."""
-    return (
-        json.dumps(_parsed(path, json.loads, object), ensure_ascii=False) if path.exists() else ""
-    )
+    if not path.exists():
+        return ""
+    return json.dumps(_parsed(path, json.loads, object), ensure_ascii=False)
 
 
 def _json_text(table: Mapping[str, object]) -> str:
@@ -300,8 +278,7 @@ def _json_text(table: Mapping[str, object]) -> str:
 
 
 def _planned(path: Path, number: int, item: Item) -> PlannedItem:
-    left = _MARKER.search(json.dumps(item))
-    if left:
+    if left := _MARKER.search(json.dumps(item)):
         raise UseCaseError(f"{path}: [{number}]: {left[0]} is not DAY+n, or END+n as expireAt")
     with _naming(path):
         key = convert(item, _TableItem, f"[{number}]")
@@ -311,10 +288,8 @@ def _planned(path: Path, number: int, item: Item) -> PlannedItem:
 
 
 def _filled(raw: Mapping[str, Any], now: datetime) -> Item:
-    """An item with its days filled in."""
     item: Item = {name: _with_days(value, now) for name, value in raw.items()}
-    end = _END.fullmatch(str(item.get("expireAt")))
-    if end:
+    if end := _END.fullmatch(str(item.get("expireAt"))):
         next_day = now.date() + timedelta(days=int(end[1]) + 1)
         item["expireAt"] = int(datetime.combine(next_day, time(), tzinfo=now.tzinfo).timestamp())
     return item
@@ -335,7 +310,6 @@ def _with_days(value: object, now: datetime) -> object:
 
 
 def _from_dynamodb(field: str, value: object) -> object:
-    """One attribute value of DynamoDB's JSON."""
     match value:
         case {"S": str(scalar)} | {"BOOL": bool(scalar)}:
             return scalar
@@ -359,7 +333,6 @@ def _number(field: str, text: str) -> object:
 
 
 def _parsed(path: Path, decode: Callable[[str], object], wanted: type[T]) -> T:
-    """The content of a file; `decode` raises `ValueError` for text it cannot read."""
     try:
         raw = decode(_text_of(path))
     except ValueError as error:
@@ -378,7 +351,6 @@ def _text_of(path: Path) -> str:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Put the name of the file before every error."""
     try:
         yield
     except UseCaseError as error:

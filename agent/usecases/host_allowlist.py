@@ -1,8 +1,8 @@
 """The hosts and addresses that HTTP tools, which are configuration, may send requests to.
 
-A record of the table may name a URL. An author of records must not reach what only this process can
-reach (the metadata service, a database, this service), so the operator lists the hosts, and every
-address is checked when a connection is made:
+An author of records must not reach what only this process can reach (the metadata service, a
+database, this service), so the operator lists the hosts, and every address is checked when a
+connection is made:
 
     api.example.com                 https, port 443
     api.example.com:8443            https, that port
@@ -13,9 +13,8 @@ address is checked when a connection is made:
 
 - A public address is allowed for every listed host; any other (private, loopback, shared, reserved)
   only in a range listed with the host, or if it is listed itself.
-- Link-local addresses (metadata services), multicast and "this network" are never allowed. IPv4
-  addresses inside IPv6 ones (mapped, NAT64) count as the address they lead to; 6to4 and Teredo lead
-  anywhere and are refused.
+- Link-local addresses (metadata services), multicast and "this network" are never allowed. An IPv4
+  address in an IPv6 one (mapped, NAT64) counts as itself; 6to4 and Teredo are refused.
 - A secret may be bound to hosts in the same form: `ORDERS_TOKEN@orders.example.com` is sent to no
   other host, whatever a record says.
 - A name that some resolvers read as a number (`2130706433`, `0x7f.1`, `127.1`) is not a name.
@@ -46,30 +45,16 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 _NEVER = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "0.0.0.0/8",
-        "169.254.0.0/16",
-        "100.100.100.200/32",
-        "192.0.0.192/32",
-        "224.0.0.0/4",
-        "255.255.255.255/32",
-        "::/128",
-        "fe80::/10",
-        "fec0::/10",
-        "fd00:ec2::/32",
-        "ff00::/8",
-        "2001::/32",
-        "2002::/16",
+        "0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/4",
+        "255.255.255.255/32", "::/128", "fe80::/10", "fec0::/10", "fd00:ec2::/32", "ff00::/8",
+        "2001::/32", "2002::/16",
     )
-)
+)  # fmt: skip
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def read_host(text: str) -> str:
-    """A host in the form in which hosts are compared: a name, or an address without brackets.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """A name, or an address without brackets, in comparable form; `ValueError` for any other."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     lowered = bare.lower()
     if bare == text and _NAME.fullmatch(lowered):
@@ -102,11 +87,7 @@ class HostRule:
 
     @classmethod
     def read(cls, text: str) -> HostRule:
-        """Parse an entry.
-
-        Raises:
-            ValueError: It is not an entry, or lists an address that is never allowed.
-        """
+        """Parse an entry; `ValueError` if it is none, or lists an address that is never allowed."""
         found = _ENTRY.fullmatch(text)
         if not found:
             raise ValueError(
@@ -125,7 +106,6 @@ class HostRule:
         return cls(text, scheme, host, port, network)
 
     def names(self, host: str, port: int) -> bool:
-        """Whether this entry is for that host and port."""
         if self.port != port:
             return False
         if self.host.startswith("*."):
@@ -143,18 +123,13 @@ class SecretRule:
 
     @classmethod
     def read(cls, text: str) -> SecretRule:
-        """Parse `NAME` or `NAME@HOST`, the host as in HTTP_TOOL_HOSTS.
-
-        Raises:
-            ValueError: It is neither.
-        """
+        """Parse `NAME` or `NAME@HOST`; `ValueError` if it is neither."""
         name, at, host = text.partition("@")
         if not _VARIABLE.fullmatch(name):
             raise ValueError("must be a comma list like ORDERS_API_TOKEN@api.example.com")
         return cls(name, HostRule.read(host) if at else None)
 
     def __str__(self) -> str:
-        """The text it was read from."""
         return self.name if self.host is None else f"{self.name}@{self.host.text}"
 
 
@@ -165,23 +140,15 @@ class Secret:
     value: str = field(repr=False)
     """Empty = the variable is not set."""
     rules: tuple[SecretRule, ...] = ()
-    """Each allows one host, or all."""
 
     @classmethod
     def read_all(
         cls, rules: tuple[SecretRule, ...], environment: Mapping[str, str]
     ) -> dict[str, Secret]:
-        """The values of the variables of these rules, by name."""
-        return {
-            name: cls(
-                environment.get(name, "").strip(),
-                tuple(each for each in rules if each.name == name),
-            )
-            for name in {rule.name for rule in rules}
-        }
+        own = {rule.name: tuple(each for each in rules if each.name == rule.name) for rule in rules}
+        return {name: cls(environment.get(name, "").strip(), own[name]) for name in own}
 
     def may_go_to(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a request to that host may hold it."""
         return any(
             rule.host is None or (rule.host.scheme == scheme and rule.host.names(host, port))
             for rule in self.rules
@@ -200,7 +167,6 @@ class HostAllowlist:
         return cls(tuple(HostRule.read(each.strip()) for each in text.split(",") if each.strip()))
 
     def __str__(self) -> str:
-        """The text it was read from."""
         return ",".join(rule.text for rule in self.rules)
 
     def lists(self, scheme: str, host: str, port: int) -> bool:
@@ -232,7 +198,6 @@ def _pattern(text: str) -> str:
 
 
 def _led_to(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address leads to, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

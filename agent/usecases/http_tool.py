@@ -1,8 +1,7 @@
 """Tools that are configuration: one HTTP request, declared by a use case and not programmed.
 
 A use case declares them in its `use-case.toml` as `[http_tools.NAME]`; the record holds the same
-tables as JSON text in `httpTools`. Rejected: a file of their own, which an author would have to
-know of.
+tables as JSON text in `httpTools`. Rejected: a file of their own, which an author has to find.
 
 The place of a value decides what it can do. Arguments of the model and facts of the call fill path
 segments, query values and body values, so host, number of segments and query names are what the
@@ -10,9 +9,8 @@ author wrote. Secrets of the process fill headers and nothing else: URLs are log
 bodies are echoed in responses. `{name}` is an argument, `{call.caller}` a fact; there is no escape
 for a brace.
 
-Everything that can be checked without sending a request is checked here; an error is
-`NAME.field: error`. Whether the host is listed and the secrets are set depends on the process, see
-`agent.tools.http`.
+Everything that needs no request is checked here; an error is `NAME.field: error`. Hosts and secrets
+depend on the process, see `agent.tools.http`.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ Argument = str | int | float | bool
 CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case")
 """What a template may use of the call; never from the model."""
 LONGEST_EFFECT_SECONDS = 5.0
-"""Time limit of a tool with side effects; the idempotency store gives up slightly later."""
+"""Limit of a tool with side effects; the idempotency store gives up slightly later."""
 LONGEST_TEXT = 200
 """Characters of a text argument, unless the parameter says otherwise."""
 
@@ -75,7 +73,6 @@ class Placeholder:
 
 
 Template = tuple[str | Placeholder, ...]
-"""Literal text and placeholders, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,6 @@ class UrlTemplate:
 
     scheme: str
     host: str
-    """In the form of `agent.usecases.host_allowlist.read_host`."""
     port: int
     path: tuple[Template, ...]
     """The segments after the first slash."""
@@ -92,7 +88,6 @@ class UrlTemplate:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -125,7 +120,7 @@ class HttpTool:
     body: str = ""
     """JSON text whose strings are templates; empty = no body."""
     result: tuple[tuple[str, str], ...] = ()
-    """The tool result: name and JSON pointer into the response; empty = all of the response."""
+    """Name and JSON pointer into the response; empty = all of the response."""
     error: str = ""
     """JSON pointer to the sentence that explains a refusal; empty = none is passed on."""
     timeout: float = 5.0
@@ -135,7 +130,6 @@ class HttpTool:
 
     @property
     def is_repeatable(self) -> bool:
-        """Sending the same request twice has the effect of sending it once."""
         return self.has_key or self.spec.side_effect is not SideEffect.ONCE
 
 
@@ -195,12 +189,12 @@ class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
 def read_http_tools(
     raw: object, field: str, errors: RecordErrors | None = None
 ) -> tuple[HttpTool, ...]:
-    """The tools of a record or of a file.
+    """The tools of a record or of a file; `errors` collects those of tools that are left out.
 
     Args:
         raw: Tables by name, or JSON text of them; nothing = no tools.
         field: The name of the field in error lines.
-        errors: Collects the errors of tools that are left out; None = the first one is raised.
+        errors: None = the first one is raised.
 
     Raises:
         UseCaseError: They are no tables by name; or the first error, `field.NAME.…: error`.
@@ -274,7 +268,6 @@ def _parameter(name: str, raw: object, field: str) -> Parameter:
 
 
 def _schema(parameters: Iterable[Parameter]) -> dict[str, object]:
-    """In the subset of JSON Schema of `agent.tools.tool`."""
     return {
         "type": "object",
         "properties": {each.name: _property(each) for each in parameters},
@@ -312,9 +305,8 @@ def _url(text: str, field: str) -> UrlTemplate:
     if any(unquote(each) in {".", ".."} for each in segments):
         raise UseCaseError(f"{field}: has a segment that leads elsewhere")
     query = [each.partition("=") for each in (found["query"] or "").split("&") if each]
-    for name, _, _ in query:
-        if not _LITERAL.fullmatch(name):
-            raise UseCaseError(f"{field}: {name!r} cannot be a name of the query")
+    for name in (each[0] for each in query if not _LITERAL.fullmatch(each[0])):
+        raise UseCaseError(f"{field}: {name!r} cannot be a name of the query")
     pairs = tuple((name, _url_template(value, field)) for name, _, value in query)
     return UrlTemplate(found["scheme"], host, port, path, pairs)
 

@@ -1,11 +1,10 @@
 """The tools a record names and the keys that run them: JSON text of the table ↔ values.
 
-A tool of a record is an implementation of this service with the record's words: the model sees the
-record's description and schema, while side effect and filler come from the code. The same holds for
-a tool that the record declares (`agent.usecases.http_tool`). A tool that does not exist, or cannot
-be used in this process, is left out with a remark.
+The model sees the record's description and schema of a tool; side effect and filler come from the
+code, or from the record's declaration (`agent.usecases.http_tool`). A tool that does not exist, or
+cannot be used in this process, is left out with a remark.
 
-A key whose tool the use case does not offer has no handler, and the model is told of the key: the
+A key whose tool the use case does not offer has no handler, and the model gets the key instead: the
 handler's sentence ("one moment, I look") would promise a result that never comes. Records of the
 predecessor have such keys, so they are remarks; in a folder they are errors.
 """
@@ -61,7 +60,7 @@ class _Handler(msgspec.Struct):
 
 
 def usable_everywhere(_: HttpTool) -> str:
-    """No reason against any declared tool, for a reader of records that sends no requests."""
+    """The `unusable_reason` of a reader of records that sends no requests: none."""
     return ""
 
 
@@ -70,21 +69,17 @@ class KnownTools:
     """The tools that a record may name."""
 
     usable: Mapping[str, ToolSpec]
-    """Tools that can be used here, by name."""
     unavailable: Mapping[str, str]
-    """Why a tool that exists cannot be used here, by name."""
+    """Name and reason of tools that exist and cannot be used here."""
     unusable_reason: Callable[[HttpTool], str]
     """Why a declared tool cannot be used here, `field: reason`; empty if it can."""
     unusable: Mapping[str, str] = field(default_factory=dict)
-    """Declared tools that cannot be used here: name and reason."""
 
     @property
     def built_in(self) -> Container[str]:
-        """Names no declared tool may have."""
         return {*self.usable, *self.unavailable}
 
     def with_declared(self, declared: Iterable[HttpTool]) -> KnownTools:
-        """These tools and those that the record declares."""
         usable, unusable = dict(self.usable), dict[str, str]()
         for tool in declared:
             if reason := self.unusable_reason(tool):
@@ -97,22 +92,16 @@ class KnownTools:
         self, named: Sequence[NamedTool], errors: RecordErrors
     ) -> tuple[tuple[ToolSpec, ...], list[str]]:
         """The named tools that can be used, in the record's words, and a remark on each other."""
-        usable = tuple(
-            _with_words(each, self.usable[each.name], errors)
-            for each in named
-            if each.name in self.usable
-        )
+        found = [each for each in named if each.name in self.usable]
+        usable = tuple(_with_words(each, self.usable[each.name], errors) for each in found)
         return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
 
     def keypad(
         self, raw: object, offered: Container[str], errors: RecordErrors
     ) -> tuple[dict[str, KeyBinding], list[str]]:
-        """The keys, and a remark on each whose tool the use case does not offer.
+        """The keys, and a remark on each whose tool is not in `offered`.
 
-        Args:
-            raw: `dtmfHandlers` of the record.
-            offered: Names of the tools of the use case.
-            errors: Collects the errors of handlers; a key with a wrong handler has none.
+        `raw` is `dtmfHandlers` of the record; a key with a wrong handler has none.
         """
         keypad, remarks = {}, []
         for key, handler in _handlers(raw, errors).items():
@@ -155,11 +144,7 @@ def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
 def declared_tools(
     raw: object, field: str, built_in: Container[str], errors: RecordErrors | None = None
 ) -> tuple[HttpTool, ...]:
-    """The tools of `read_http_tools`, none with a name in `built_in`; arguments as there.
-
-    Raises:
-        UseCaseError: As `read_http_tools`.
-    """
+    """The tools of `read_http_tools`, which see; one with a name in `built_in` is an error."""
     errors = errors or RaisingErrors()
     declared = []
     for tool in read_http_tools(raw, field, errors):
@@ -173,10 +158,8 @@ def declared_tools(
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
     """The attribute `tools` of a record: JSON text of `toolSpec` objects.
 
-    Args:
-        tools: Tools with their words; of one without a schema only the name is written, because
-            its words are known when a call begins.
-        declared: Names of declared tools, whose words are in `httpTools` alone.
+    Of a tool without a schema only the name is written, because its words are known when a call
+    begins; the words of `declared` tools are in `httpTools` alone.
     """
     specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
@@ -209,7 +192,6 @@ def _named(raw: object, field: str, errors: RecordErrors) -> NamedTool:
 
 
 def _handlers(raw: object, errors: RecordErrors) -> dict[str, _Handler]:
-    """The handlers of valid keys; one that cannot be read is an empty handler."""
     handlers = {}
     for key, each in table(raw, "dtmfHandlers", errors).items():
         field = f"dtmfHandlers.{key}"
@@ -222,7 +204,6 @@ def _handlers(raw: object, errors: RecordErrors) -> dict[str, _Handler]:
 
 
 def _with_words(named: NamedTool, implemented: ToolSpec, errors: RecordErrors) -> ToolSpec:
-    """The implementation with the record's description and, if it is valid, its schema."""
     described = replace(implemented, description=named.description or implemented.description)
     if named.inputSchema is None:
         return described

@@ -6,8 +6,7 @@ line without control characters and markers; a text that is not a name (`agent.c
 an unknown name. A past order is one quoted line with its day.
 
 A prompt has two parts: up to the first paragraph with a placeholder of this caller or moment it is
-the same for all calls of a use case, and the provider can cache it. Such paragraphs belong at the
-end. Placeholders, every occurrence of each:
+the same for all calls of a use case, and the provider can cache it. Placeholders:
 
     <<USER_CONTEXT>>      prompt     who is calling, or to ask for the name
     <<CURRENT_DATE>>      prompt     March 05, 2026 at 6:40 PM
@@ -15,9 +14,6 @@ end. Placeholders, every occurrence of each:
     <<AVAILABLE_DEMOS>>   prompt     numbered list of the other use cases
     <<FIRST_NAME>>        greeting   of callers with a name
     <<LAST_NAME>>         greeting   of callers with a name
-
-The order history is read from the orders and bookings in the caller's partition of the table.
-Nothing is written for it: a deleted or expired order is no longer in it.
 """
 
 from __future__ import annotations
@@ -84,7 +80,6 @@ class HistoryEntry:
     at: datetime
     """Of the order, or of the appointment; aware, in the zone of the business."""
     kind: str
-    """For example `order for pickup`."""
     items: tuple[str, ...]
     total: str = ""
     """Dollars; empty if nothing was paid."""
@@ -105,8 +100,7 @@ def system_prompt(
         use_case: Its prompt is the template.
         profile: Of the caller; without names for an unknown caller.
         now: Aware; the date is written in its zone.
-        available: Name, title and description of every use case a caller may choose. The default
-            use case is never offered.
+        available: Name, title and description of use cases; the default one is never offered.
         history: What the caller ordered or booked last, the newest first.
         is_outbound: The service has made the call; the prompt then says so at its end.
 
@@ -153,13 +147,10 @@ def unknown_placeholders(template: str, known: Iterable[str]) -> list[str]:
 
 def _parts(template: str) -> tuple[str, str]:
     """Cut before the first paragraph of this call, unless nothing comes before it."""
-    starts = (
-        found.start()
-        for found in _PLACEHOLDER.finditer(template)
-        if found[1] in PER_CALL_PLACEHOLDERS
-    )
-    border = template.rfind("\n\n", 0, next(starts, 0))
-    same, rest = template[: max(border, 0)], template[max(border, 0) :]
+    markers = _PLACEHOLDER.finditer(template)
+    starts = (found.start() for found in markers if found[1] in PER_CALL_PLACEHOLDERS)
+    border = max(template.rfind("\n\n", 0, next(starts, 0)), 0)
+    same, rest = template[:border], template[border:]
     return (same.rstrip(), rest.lstrip()) if same.strip() else (template, "")
 
 
@@ -174,18 +165,12 @@ def _user_context(use_case: UseCase, profile: Profile) -> str:
     first, last = name_in(profile.first_name), name_in(profile.last_name)
     if not (first and last):
         return _UNKNOWN + (_SAVE_NAME if use_case.name == DEFAULT_USE_CASE else "")
-    email = _line(profile.email, _ADDRESS_LENGTH)
-    return _KNOWN.format(
-        first=first,
-        last=last,
-        caller=_line(profile.caller),
-        email=_EMAIL.format(email) if email else _without_email(use_case),
-    )
-
-
-def _without_email(use_case: UseCase) -> str:
-    saves = any(tool.name == _SAVES_EMAIL for tool in use_case.tools)
-    return _NO_EMAIL_YET if saves else _NO_EMAIL
+    if email := _line(profile.email, _ADDRESS_LENGTH):
+        on_file = _EMAIL.format(email)
+    else:
+        saves = any(tool.name == _SAVES_EMAIL for tool in use_case.tools)
+        on_file = _NO_EMAIL_YET if saves else _NO_EMAIL
+    return _KNOWN.format(first=first, last=last, caller=_line(profile.caller), email=on_file)
 
 
 def _history(history: Sequence[HistoryEntry]) -> str:
@@ -210,13 +195,11 @@ def _date(now: datetime) -> str:
 
 def _demos(available: Sequence[tuple[str, str, str]]) -> str:
     offered = [row for row in available if row[0] != DEFAULT_USE_CASE]
-    lines = [_demo(number, *row) for number, row in enumerate(offered, start=1)]
+    lines = []
+    for number, (name, title, description) in enumerate(offered, start=1):
+        about = f": {' '.join(description.split())}" if description else ""
+        lines.append(f"{number}. {' '.join(title.split()) or name}{about} (key: {name})")
     return "\n".join(lines) or _NO_DEMOS
-
-
-def _demo(number: int, name: str, title: str, description: str) -> str:
-    about = f": {' '.join(description.split())}" if description else ""
-    return f"{number}. {' '.join(title.split()) or name}{about} (key: {name})"
 
 
 def _line(value: str, most: int = _LINE_LENGTH) -> str:

@@ -1,8 +1,8 @@
 """Use-case records: items of the table → `UseCase`.
 
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
-`prompt` plain or JSON-encoded. The attributes of `_Record` that the predecessor did not have are
-optional, and unknown attributes are ignored. `promptContext` exists only in the record of one call
+`prompt` plain or JSON-encoded. Attributes that the predecessor did not have are optional, unknown
+ones are ignored. `promptContext` exists only in the record of one call
 (`agent.store.call_state.call_item.record_of_call`).
 
 A record without a name or a prompt raises a `UseCaseError` of one line, `<use case>.<field>:
@@ -13,8 +13,7 @@ A record without a name or a prompt raises a `UseCaseError` of one line, `<use c
 - a remark: a valid value without effect here, such as an attribute the relay does not know, a tool
   that does not exist, or a key for a tool the use case does not offer.
 
-Tools and keys are read by `agent.usecases.named_tools`, attributes of the relay by
-`agent.usecases.relay_attributes`. The backups for a speech provider that is down are tables:
+The backups for a speech provider that is down are tables:
 
     [backup_voice]                          [backup_transcription]
     provider = "Amazon"                     provider = "Google"
@@ -73,8 +72,7 @@ LONGEST_BACKUP = 500
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 """`ID:VERSION`; the id may be an ARN."""
 Latency = Literal["", "standard", "optimized"]
-ServiceTier = Literal["", "default", "priority", "reserved"]
-"""Without `flex`, which delays requests."""
+ServiceTier = Literal["", "default", "priority", "reserved"]  # `flex` delays requests
 
 
 class _TextBlock(msgspec.Struct):
@@ -98,8 +96,6 @@ class BackupTranscription(msgspec.Struct):
 
 
 class _Record(msgspec.Struct):
-    """The attributes of a use-case item, in the spelling of the table."""
-
     prompt: Any = ""
     promptContext: Any = ()  # noqa: N815 the table's spelling, as all below
     title: str = ""
@@ -130,10 +126,7 @@ class _Record(msgspec.Struct):
 
 
 async def use_cases(store: Store) -> list[tuple[str, str, str]]:
-    """Name, title and description of all use cases, in the order of their names.
-
-    Records are not parsed, so that a broken one does not hide the others.
-    """
+    """Name, title and description of all use cases, by name; also of broken records."""
     return [
         (text_in(item, "pk"), text_in(item, "title"), text_in(item, "description"))
         for item in await store.query_index(USE_CASE)
@@ -179,28 +172,25 @@ def parse_use_case(
     for remark in found:
         remarks.add(remark)
     lines = tuple(f"{name}.{error}" for error in errors.lines)
-    warnings = (
-        *(f"{name}.{remark}" for remark in remarks.lines),
-        *(f"{line}; left out" for line in lines),
-    )
-    return replace(use_case, errors=lines), warnings
+    noted = [f"{name}.{remark}" for remark in remarks.lines]
+    return replace(use_case, errors=lines), (*noted, *(f"{line}; left out" for line in lines))
 
 
 def _use_case(
     name: str, prompt: str, item: Mapping[str, object], known: KnownTools, errors: RecordErrors
 ) -> tuple[UseCase, tuple[str, ...]]:
-    """The use case without its errors, and the remarks."""
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
     relay, further = _relay(record, errors)
     named = named_tools(record.tools, errors)
-    declared = _declared(record.httpTools, known, errors)
+    read = partial(declared_tools, record.httpTools, "httpTools", known.built_in, errors)
+    declared = errors.read_or(read, tuple[HttpTool, ...]())
     known = known.with_declared(declared)
     tools, unknown = known.offered(named, errors)
     offered = {spec.name for spec in tools}
     keypad, silent = known.keypad(record.dtmfHandlers, offered, errors)
     parsed = UseCase(
-        name=name,
-        prompt=prompt,
+        name,
+        prompt,
         context="\n".join(_texts(record.promptContext, "promptContext", errors)),
         title=record.title,
         description=record.description,
@@ -234,10 +224,6 @@ def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, Langua
     for error in (*relay.errors, *further.errors):
         errors.add(error)
     return relay, further
-
-
-def _declared(raw: object, known: KnownTools, errors: RecordErrors) -> tuple[HttpTool, ...]:
-    return errors.read_or(lambda: declared_tools(raw, "httpTools", known.built_in, errors), ())
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:
@@ -311,7 +297,6 @@ def _object_text(field: str, raw: object, wanted: Any, errors: RecordErrors) -> 
 
 
 def _phrases(raw: object, errors: RecordErrors) -> Phrases:
-    """The default sentences, replaced by those of the record."""
     names = {field.name for field in fields(Phrases)}
     phrases = Phrases()
     for name, sentence in table(raw, "phrases", errors).items():
@@ -323,7 +308,6 @@ def _phrases(raw: object, errors: RecordErrors) -> Phrases:
 
 
 def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
-    """A blank sentence could not be spoken."""
     said = getattr(convert({name: raw}, Phrases, "phrases"), name)
     sentences = (said,) if isinstance(said, str) else said
     if not (sentences and all(sentence.strip() for sentence in sentences)):
@@ -352,13 +336,7 @@ def read_backup(
 
 def _backup_attributes(backup: BackupVoice | BackupTranscription) -> dict[str, str]:
     if isinstance(backup, BackupVoice):
-        return {
-            "ttsProvider": backup.provider,
-            "voice": backup.voice,
-            "ttsLanguage": backup.language,
-        }
-    return {
-        "transcriptionProvider": backup.provider,
-        "speechModel": backup.model,
-        "transcriptionLanguage": backup.language,
-    }
+        side, name, value = "tts", "voice", backup.voice
+    else:
+        side, name, value = "transcription", "speechModel", backup.model
+    return {f"{side}Provider": backup.provider, name: value, f"{side}Language": backup.language}

@@ -13,10 +13,9 @@ Twilio reports a wrong attribute only during a call, and error 64101 ends that c
 - Twilio reads no document over 64 kB (https://www.twilio.com/docs/api/errors/11750): a text that
   does not fit is dropped.
 
-Defaults of the relay have changed twice and depend on the age of the account, so the attributes
-this service depends on are always written, from `DEFAULTS` where the record has no value. Only
-combinations that are certainly wrong are repaired: which voice or model a provider has changes
-without notice. Attributes and values:
+Defaults of the relay have changed twice and depend on the age of the account, so `DEFAULTS` are
+always written. Only combinations that are certainly wrong are repaired: which voice or model a
+provider has changes without notice. Attributes and values:
 https://www.twilio.com/docs/voice/twiml/connect/conversationrelay
 """
 
@@ -30,7 +29,6 @@ from xml.sax.saxutils import quoteattr
 from agent.call.text import LANGUAGE_TAG
 
 RECORD_FIELD = "conversationRelayParams"
-"""The attribute of the record, for error lines."""
 LANGUAGES_FIELD = "languages"
 
 Check = Callable[[str], str]
@@ -103,16 +101,12 @@ def _some_of(*words: str, true: str) -> Check:
 def _between(low: str, high: str, *, is_whole: bool = False, word: str = "") -> Check:
     message = f"must be {word} or {low}-{high}" if word else f"must be {low}-{high}"
 
-    def fits(number: Decimal) -> bool:
-        in_range = Decimal(low) <= number <= Decimal(high)
-        return in_range and not (is_whole and number % 1)
-
     def check(text: str) -> str:
         if word and text.lower() == word:
             return word
         try:
             number = Decimal(text)
-            if not fits(number):
+            if not Decimal(low) <= number <= Decimal(high) or (is_whole and number % 1):
                 raise ValueError(message)
         except InvalidOperation as error:
             raise ValueError(message) from error
@@ -198,7 +192,6 @@ _DEPENDENTS: Mapping[str, tuple[str, ...]] = {
 """Attributes that are dropped together with the one they were chosen for."""
 
 _SEPARATORS: Mapping[str, str] = {"hints": ",", "events": " ", "debug": " "}
-"""Separators of attributes that may be lists."""
 
 _ROOM = 32_000
 """Bytes of all attributes of `<ConversationRelay>`."""
@@ -216,7 +209,6 @@ DEFAULTS: Mapping[str, str] = {
 """Written unless the record sets them."""
 
 DEFAULT_LANGUAGE = "en-US"
-"""The default of the relay."""
 
 DEFAULT_VOICES: Mapping[str, str] = {
     "ElevenLabs": "UgBBYS2sOqTuMpoF3BR0",
@@ -251,15 +243,8 @@ def relay_attributes(params: Mapping[str, object]) -> RelaySettings:
 def language_settings(
     records: Iterable[Mapping[str, object]], inherited: Mapping[str, str]
 ) -> LanguageSettings:
-    """Check a record's further languages; one without a valid code is left out.
-
-    Args:
-        records: The attributes of each `<Language>`, in order.
-        inherited: The attributes of `<ConversationRelay>`, the defaults of a language.
-    """
-    languages: list[Mapping[str, str]] = []
-    remarks: list[str] = []
-    errors: list[str] = []
+    """Check further languages, which inherit from the relay; without a valid code none is kept."""
+    languages, remarks, errors = list[Mapping[str, str]](), list[str](), list[str]()
     room = _LANGUAGES_ROOM
     for index, record in enumerate(records):
         field = f"{LANGUAGES_FIELD}[{index}]"
@@ -281,8 +266,6 @@ def language_settings(
 
 @dataclass(slots=True)
 class _Attributes:
-    """The attributes of one table while they are checked."""
-
     place: str
     """The name of the table in error lines."""
     room: int
@@ -301,15 +284,12 @@ class _Attributes:
             self.room -= size
 
     def refuse(self, name: str, error: str) -> None:
-        """Note an error of an attribute."""
         self.errors.append(f"{self.place}.{name}: {error}")
 
     def is_wrong(self, name: str) -> bool:
-        """Whether an error was noted for this attribute."""
         return any(error.startswith(f"{self.place}.{name}: ") for error in self.errors)
 
     def drop_dependents(self) -> None:
-        """Drop attributes that were chosen for a wrong one."""
         for owner, owned in _DEPENDENTS.items():
             for name in owned if self.is_wrong(owner) else ():
                 if self.attributes.pop(name, None):
@@ -354,10 +334,8 @@ def _with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     attributes = {**DEFAULTS, **given}
     if _language(attributes, "ttsLanguage").lower() == DEFAULT_LANGUAGE.lower():
         attributes.setdefault("voice", DEFAULT_VOICES[attributes["ttsProvider"]])
-    if (
-        _language(attributes, "transcriptionLanguage").lower().split("-")[0]
-        in BACKCHANNEL_LANGUAGES
-    ):
+    heard = _language(attributes, "transcriptionLanguage").lower()
+    if heard.partition("-")[0] in BACKCHANNEL_LANGUAGES:
         attributes.setdefault("ignoreBackchannel", "true")
     return attributes
 

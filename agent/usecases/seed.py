@@ -47,15 +47,13 @@ _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """An item that was written, or would be."""
+    """An item that was written, or would be; `in_force` of a use case's record."""
 
     pk: str
     sk: str
     in_force: CurrentVersion | None = None
-    """Of the record of a use case."""
 
     def __str__(self) -> str:
-        """The line for the operator."""
         return f"{self.pk} / {self.sk}" + (f" ({self.in_force})" if self.in_force else "")
 
 
@@ -92,12 +90,7 @@ async def seed(
 
 
 async def seed_file(
-    store: Store,
-    path: Path,
-    tools: Mapping[str, ToolSpec],
-    *,
-    now: datetime,
-    dry_run: bool = False,
+    store: Store, path: Path, tools: Mapping[str, ToolSpec], *, now: datetime, dry_run: bool = False
 ) -> list[SeedResult]:
     """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
 
@@ -111,18 +104,11 @@ async def seed_file(
 
 
 async def try_out(
-    versions: Versions,
-    configuration: Path,
-    tools: Mapping[str, ToolSpec],
-    percent: int,
+    versions: Versions, configuration: Path, tools: Mapping[str, ToolSpec], percent: int
 ) -> list[SeedResult]:
-    """Let the folder's record answer a share of the callers; see `Versions.try_out`.
+    """Let the folder's record answer `percent` of the callers, as `Versions.try_out`.
 
-    Args:
-        versions: Of the use case.
-        configuration: As for `seed`.
-        tools: As for `seed`.
-        percent: From 0 to 99; 0 ends the canary without reading the folder.
+    0 % ends the canary without reading the folder.
 
     Raises:
         UseCaseError: The folder has an error, or the use case has no record yet.
@@ -138,7 +124,7 @@ async def try_out(
 async def roll_back(
     versions: Versions, to: int | None, tools: Mapping[str, ToolSpec]
 ) -> list[SeedResult]:
-    """Put an earlier version in force; see `Versions.roll_back`.
+    """Put an earlier version in force, as `Versions.roll_back`.
 
     Raises:
         UseCaseError: There is none, or it has errors; nothing was written.
@@ -154,10 +140,9 @@ def check(
     tools: Mapping[str, ToolSpec],
     unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
 ) -> list[str]:
-    """Every error of every folder and profile, one line each.
+    """Every error of every folder and profile, one line each; a warning is an error here.
 
-    Stricter than reading a record: a warning is an error here, too. `unusable_reason` says why a
-    declared tool could not be used with the present settings.
+    `unusable_reason` says why a declared tool could not be used with the present settings.
     """
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
@@ -178,14 +163,7 @@ async def check_table(
 ) -> list[str]:
     """Every error and warning of the records and profiles in a table, one line each.
 
-    Args:
-        store: The table.
-        default: The use case of the process, which must exist.
-        tools: As for `check`.
-        unusable_reason: As for `check`.
-
-    Raises:
-        StoreError: The table cannot be reached.
+    `default` is the use case of the process, which must exist; otherwise as `check`.
     """
 
     def warnings(record: Item) -> list[str]:
@@ -213,11 +191,7 @@ async def check_table(
 
 
 def _refuse(tools: Mapping[str, ToolSpec], *items: Item) -> None:
-    """Check items before they are written: their size, and the errors of records and profiles.
-
-    Raises:
-        UseCaseError: All errors, one line each.
-    """
+    """Check items before they are written; raises all errors of records and profiles at once."""
     for item in items:
         if error := size_error(item):
             raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
@@ -238,13 +212,11 @@ def _plan(
     configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
 ) -> list[PlannedItem]:
     """All that is to be written, read and validated before the first write."""
-    folders = (
-        [_one_folder(configuration, use_case)] if use_case else use_case_folders(configuration)
-    )
+    if use_case:
+        return load_folder(_one_folder(configuration, use_case), tools, now)
+    folders = use_case_folders(configuration)
     plan = [planned for folder in folders for planned in load_folder(folder, tools, now)]
-    if not use_case:
-        plan += [PlannedItem(load_profile(path)) for path in profile_files(configuration)]
-    return plan
+    return plan + [PlannedItem(load_profile(path)) for path in profile_files(configuration)]
 
 
 def _one_folder(configuration: Path, use_case: str) -> Path:
@@ -285,7 +257,6 @@ async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
 
 
 def _lines(read: Callable[[], list[str]]) -> list[str]:
-    """The lines that `read` returns, or the error that stopped it."""
     try:
         return read()
     except UseCaseError as error:
@@ -301,11 +272,6 @@ def _check_record(
         use_case, warnings = parse_use_case(record, tools)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
-    unusable = [
-        f"{file}: http_tools.{tool.spec.name}.{reason}"
-        for tool in use_case.http_tools
-        if (reason := unusable_reason(tool))
-    ]
     templates = (
         (folder / "prompt.md", use_case.prompt, PROMPT_PLACEHOLDERS),
         (f"{file}: greeting", use_case.greeting, ()),
@@ -313,7 +279,11 @@ def _check_record(
     )
     return [
         *(f"{file}: {warning.removeprefix(name)}" for warning in warnings),
-        *unusable,
+        *(
+            f"{file}: http_tools.{tool.spec.name}.{reason}"
+            for tool in use_case.http_tools
+            if (reason := unusable_reason(tool))
+        ),
         *(
             f"{place}: {marker}: nothing fills this"
             for place, template, known in templates
@@ -329,9 +299,8 @@ def _check_items(folder: Path) -> list[str]:
 
 def _check_profile(path: Path, names: set[str]) -> list[str]:
     use_case = load_profile(path).get("useCase", "")
-    if use_case and use_case not in names:
-        return [f"{path}: use_case: there is no use case {use_case!r}"]
-    return []
+    is_known = not use_case or use_case in names
+    return [] if is_known else [f"{path}: use_case: there is no use case {use_case!r}"]
 
 
 def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:

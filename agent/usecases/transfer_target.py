@@ -12,9 +12,9 @@ There are three ways to a person, and one of them has two forms:
     enqueue  the caller waits with music, in a queue or as a task of TaskRouter (Flex)
     refer    the caller's switchboard is asked to connect another address; the call leaves Twilio
 
-`handoff_number` is the short form of a target that is dialled. A record holds the same table in
-`desk`, and the short form in `handoffNumber`. Twilio reports a target it cannot use only when a
-caller is transferred, so everything that can be checked is checked here.
+`handoff_number` (`handoffNumber` in a record) is the short form of a target that is dialled. Twilio
+reports a target it cannot use only when a caller is transferred, so everything that can be checked
+is checked here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from agent.errors import UseCaseError
 from agent.usecases.caller_identity import is_client, is_telephone_number
 from agent.usecases.validation import convert, decoded
 
-RING_SECONDS = 20
-"""How long a person has to answer, unless the use case says otherwise."""
+RING_SECONDS = 20  # unless the use case says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,20 @@ class PhoneTarget:
     ring_seconds: int = RING_SECONDS
     """5-120."""
     caller_id: str = ""
-    """E.164 number the person sees; empty = the number of this account in the call, if any."""
+    """E.164; empty = the number of this account in the call, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueTarget:
-    """A queue in which the caller waits until a person takes the call."""
+    """A queue, which Twilio creates if it does not exist."""
 
     name: str
-    """1-64 characters; Twilio creates a queue that does not exist."""
+    """1-64 characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTarget:
-    """A TaskRouter workflow, which finds the person for the call."""
+    """A TaskRouter workflow."""
 
     sid: str
     """`WW` and 32 hexadecimal digits."""
@@ -104,10 +103,7 @@ class _Refer(_Table):
 def read_transfer_target(raw: object, number: str, number_field: str) -> TransferTarget | None:
     """The transfer target of a record or of a file; None if there is neither table nor number.
 
-    Args:
-        raw: The table `desk`, or JSON text of it.
-        number: The short form.
-        number_field: The name of the short form in error lines.
+    `raw` is the table `desk`, or JSON text of it; `number` the short form, `number_field` its name.
 
     Raises:
         UseCaseError: The first error, `field: error`.
@@ -123,7 +119,10 @@ def read_transfer_target(raw: object, number: str, number_field: str) -> Transfe
         case "enqueue":
             return _queue(convert(table, _Enqueue, "desk"))
         case "refer":
-            return _referral(convert(table, _Refer, "desk"))
+            to = convert(table, _Refer, "desk").to
+            if not _SIP.fullmatch(to):
+                raise UseCaseError("desk.to: is not a SIP address (sip:…)")
+            return ReferralTarget(to)
 
 
 def _phone(table: _Dial) -> PhoneTarget:
@@ -150,9 +149,3 @@ def _queue(table: _Enqueue) -> QueueTarget | WorkflowTarget:
     if not _WORKFLOW.fullmatch(table.workflow):
         raise UseCaseError("desk.workflow: is not WW and 32 hexadecimal digits")
     return WorkflowTarget(table.workflow, table.priority)
-
-
-def _referral(table: _Refer) -> ReferralTarget:
-    if not _SIP.fullmatch(table.to):
-        raise UseCaseError("desk.to: is not a SIP address (sip:…)")
-    return ReferralTarget(table.to)

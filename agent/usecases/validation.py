@@ -25,12 +25,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 _MAX_DEPTH = 100
 """Levels of nested lists and objects; DynamoDB stores 32."""
 _MAX_ERROR_LENGTH = 300
-"""Characters."""
 _MAX_ERRORS = 50
-"""Of one record."""
 ITEM_BYTES = 400 * 1024
-"""The largest item of a table
-(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _VALUE = re.compile(r"(Invalid enum value) .*")
 
@@ -72,11 +69,7 @@ class RaisingErrors(RecordErrors):
     """Raises the first error as a `UseCaseError` instead of noting it."""
 
     def add(self, error: str) -> None:
-        """Raise it.
-
-        Raises:
-            UseCaseError: Always.
-        """
+        """Raise it as a `UseCaseError`."""
         raise UseCaseError(error)
 
 
@@ -97,11 +90,7 @@ def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = Tru
 
 
 def convert_stored(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
-    """As `convert`, without its checks of depth and of lone surrogates: for items of calls.
-
-    Raises:
-        UseCaseError: As `convert`.
-    """
+    """As `convert`, without its checks of depth and of lone surrogates: for items of calls."""
     try:
         return msgspec.convert(plain(raw), wanted, strict=strict)
     except OverflowError as error:
@@ -125,12 +114,11 @@ def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> 
     prefix = f"{field}." if field else ""
     given, known = _mapping(raw, field), dict[str, Any]()
     for each in msgspec.structs.fields(wanted):
-        name, value = each.encode_name, given.get(each.encode_name)
-        if value is None:
+        name = each.encode_name
+        if (value := given.get(name)) is None:
             continue
-        read: Callable[[], Any] = partial(
-            convert, value, each.type, f"{prefix}{name}", strict=False
-        )
+        place = f"{prefix}{name}"
+        read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
         known[name] = read() if each.required else errors.read_or(read, UNSET)
     return convert({name: it for name, it in known.items() if it is not UNSET}, wanted, field)
 
@@ -146,7 +134,6 @@ def elements(raw: object, field: str, errors: RecordErrors) -> list[Any]:
 
 
 def _mapping(raw: object, field: str) -> dict[str, Any]:
-    """An object whose values are not checked yet."""
     if isinstance(raw, Mapping) and all(isinstance(name, str) for name in raw):
         return dict(raw)
     return convert(raw, dict[str, Any], field)
@@ -212,11 +199,7 @@ def text_in(item: Mapping[str, object], name: str) -> str:
 
 
 def keys(item: Item) -> Key:
-    """The key of an item to be written.
-
-    Raises:
-        StoreRefusedError: A key is missing, or an index key is empty or not text.
-    """
+    """The key of an item to be written; `StoreRefusedError` for keys that no table can hold."""
     pk, sk = item.get("pk"), item.get("sk")
     if not (isinstance(pk, str) and isinstance(sk, str) and pk and sk):
         raise StoreRefusedError("an item needs pk and sk, not empty")

@@ -11,17 +11,16 @@ the name and `sk` `version::000003`. The record itself is a copy of one version:
 Rules:
 
 - A running call keeps the number of the version it began with.
-- The digest tells whether a record is still what was seeded. A record that was edited in place, or
-  loaded by other means, is stored as a version by the next operation here.
+- A record that was edited in place, or loaded by other means, does not match its digest. The next
+  operation here stores it as a version.
 - `previous` makes a chain, and rolling back follows it. An existing version is used again only if
   it is in force, or has equal content and the same `previous`. Rejected: one version for equal
-  content in any place. After A, B, A the first could not say that B was before it, and rolling back
-  would skip B.
+  content in any place. After A, B, A rolling back would skip B.
 - Numbers are allocated by conditional writes: of two concurrent seeds one gets the number, the
   other reads again and takes the next. The last write of the record wins; both versions are kept.
-- All content comes from the folder. An edit in place, of `liveEdits` too, is kept as a version when
-  it is replaced, not merged: a merged record would be one that was never tested.
-- Only the record is versioned. Further items of a folder are data that all versions share.
+- All content comes from the folder. An edit in place, of `liveEdits` too, is replaced and not
+  merged: a merged record would be one that was never tested.
+- Further items of a folder are data that all versions share.
 
 A canary answers the same callers as long as it runs, and more of them when its share is raised:
 each caller has a fixed place from 0 to 99 for each version. Unrecognised callers have no place,
@@ -58,10 +57,8 @@ class CurrentVersion:
     canary: int = 0
     """The version of some callers; 0 for none."""
     percent: int = 0
-    """Share of the canary."""
 
     def __str__(self) -> str:
-        """The text for the operator."""
         canary = f", canary {self.canary} for {self.percent} %" if self.canary else ""
         return f"version {self.version}{canary}"
 
@@ -84,16 +81,10 @@ def canary_in_progress(record: Mapping[str, object]) -> int:
 
 
 def canary_version(record: Mapping[str, object], caller: str) -> int:
-    """The number of the canary if it answers this caller, else 0.
-
-    Args:
-        record: Of the use case.
-        caller: The identity of the caller; empty for an unrecognised one.
-    """
+    """The number of the canary if it answers this caller (empty = unrecognised), else 0."""
     number, percent = _canary(record)
-    if not caller or percent <= 0:
-        return 0
-    return number if _place(str(record.get("pk")), number, caller) < percent else 0
+    is_theirs = caller and _place(str(record.get("pk")), number, caller) < percent
+    return number if is_theirs else 0
 
 
 def as_record(version: Item) -> Item:
@@ -116,8 +107,7 @@ class Versions:
 
     store: Store
     name: str
-    now: datetime
-    """Aware."""
+    now: datetime  # aware
     dry_run: bool = False
     """Return what would be done, write nothing."""
 
@@ -139,18 +129,11 @@ class Versions:
         return await self._put_in_force(present, _number(canary, "version"), percent)
 
     async def end_canary(self) -> CurrentVersion:
-        """Let the record answer all callers; no effect if it already does.
-
-        Raises:
-            UseCaseError: There is no record.
-        """
+        """Let the record answer all callers; `UseCaseError` if there is none."""
         return await self._put_in_force(await self._present())
 
     async def roll_back(self, to: int | None = None) -> CurrentVersion:
-        """Undo the last change: a canary, an edit in place, or a seeding.
-
-        Args:
-            to: Put this version in force instead, and end a canary.
+        """Undo the last change (a canary, an edit, a seeding), or put version `to` in force.
 
         Raises:
             UseCaseError: There is no such version, or no earlier one.
@@ -181,8 +164,7 @@ class Versions:
         if record is None:
             return None
         versions = await self._all()
-        named = versions.get(_number(record, "version"))
-        before = named or versions.get(max(versions, default=0))
+        before = versions.get(_number(record, "version")) or versions.get(max(versions, default=0))
         return await self._version_of(_content(record), before)
 
     async def _version_of(self, content: Item, before: Item | None) -> Item:
@@ -221,7 +203,6 @@ class Versions:
     async def _put_in_force(
         self, version: Item, canary: int = 0, percent: int = 0
     ) -> CurrentVersion:
-        """Write the record as a copy of this version."""
         record = as_record(version)
         if canary:
             record["canary"] = {"version": canary, "percent": percent}
@@ -231,7 +212,6 @@ class Versions:
 
 
 def _canary(record: Mapping[str, object]) -> tuple[int, int]:
-    """Version and share of the canary; 0 for a value that is no number."""
     canary = record.get("canary")
     if not isinstance(canary, Mapping):
         return 0, 0
@@ -244,16 +224,13 @@ def _content(item: Mapping[str, object]) -> Item:
 
 def _digest(content: Item) -> str:
     """A digest that does not depend on the table implementation."""
-    text = json.dumps({name: _digestible(value) for name, value in content.items()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digestible(value: object) -> object:
-    """A value in canonical form; None if it is nested too deeply."""
-    try:
-        return _canonical(plain(value))
-    except RecursionError:
-        return None
+    canonical: Item = {}
+    for name, value in content.items():
+        try:
+            canonical[name] = _canonical(plain(value))
+        except RecursionError:
+            canonical[name] = None
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
 def _canonical(value: object) -> object:
@@ -270,7 +247,6 @@ def _canonical(value: object) -> object:
 
 
 def _place(name: str, version: int, caller: str) -> int:
-    """The place of a caller, from 0 to 99."""
     seed = json.dumps([name, version, caller])
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) * 100 >> 64
 
