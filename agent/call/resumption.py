@@ -14,7 +14,7 @@ is marked as cut and nothing is repeated word by word.
 | came back from an unanswered transfer | any | that nobody is free |
 | was never open | none | the greeting |
 
-Rejected: to say nothing about a break. A caller who spoke during it waits for an answer in vain.
+Rejected: to say nothing about a break. A caller who spoke during it would go on waiting.
 """
 
 from __future__ import annotations
