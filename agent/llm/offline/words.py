@@ -136,11 +136,16 @@ def split_notes(text: str) -> tuple[str, list[str]]:
     said, notes = list[str](), list[str]()
     depth = start = 0
     for bracket in _BRACKET.finditer(text):
-        depth += 1 if bracket[0] == "[" else -1
-        if (bracket[0], depth) in {("[", 1), ("]", 0)}:
-            (said if depth else notes).append(text[start : bracket.start()])
-            start = bracket.end()
-        depth = max(depth, 0)
+        if bracket[0] == "[":
+            depth += 1
+            if depth == 1:
+                said.append(text[start : bracket.start()])
+                start = bracket.end()
+        elif depth:
+            depth -= 1
+            if not depth:
+                notes.append(text[start : bracket.start()])
+                start = bracket.end()
     said.append(text[start:])
     return " ".join(said), notes
 
