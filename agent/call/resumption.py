@@ -11,7 +11,7 @@ is marked as cut and nothing is repeated word by word.
 | was reopened by the relay | a question of the agent | nothing: the caller is silent |
 | was reopened by the relay | other words of the agent | how the model takes up the thread |
 | any of these | the caller had begun to speak | a question for these words |
-| came back from an unanswered transfer | any | that nobody is free |
+| came back from an unanswered transfer | any | that no person is free |
 | was never open | none | the greeting |
 
 Rejected: to say nothing about a break. A caller who spoke during it would go on waiting.
@@ -43,7 +43,7 @@ class ResumeCause(StrEnum):
     RECONNECTED = "reconnected"
     """The relay has reopened its socket and kept what was said in between."""
     NOBODY = "nobody"
-    """It was transferred to a person, and nobody took it."""
+    """It was transferred, and no person took it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ def _fields(value: object) -> Form:
 
 
 def _as_dict(value: object) -> object:
-    """A mapping that is no dict as one; msgspec refuses other types on NotImplementedError."""
+    """Convert a mapping to a dict; for other types msgspec expects `NotImplementedError`."""
     if isinstance(value, Mapping):
         return dict(value)
     raise NotImplementedError

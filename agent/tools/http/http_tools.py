@@ -76,7 +76,7 @@ _TYPES: Mapping[str, type[Argument]] = {
 }
 
 FAILURES = 5
-"""In a row, until nobody asks."""
+"""Failed requests in a row, after which the circuit of a host opens."""
 REST_SECONDS = 20.0
 
 
