@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from dataclasses import dataclass, replace
 from time import time
 
+from agent import app
+from agent.cli.command import Commands, quiet_settings
 from agent.observability.recording.record_reader import RecordedConnection, missing, read_record
 from agent.observability.recording.replay import Today, changes, replay, report
 from agent.observability.recording.serialization import RecordError
@@ -30,6 +33,47 @@ NO_RECORD = 2
 NOT_TRIED = 3
 """A fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    showing = commands.add_parser(
+        "show", help="print a call: what was said, with the time of each step"
+    )
+    showing.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    showing.set_defaults(run=_show)
+
+    purpose = (
+        "play a recorded call again; exit status 0 same, 1 different, 2 no usable record, "
+        "3 not tried: a fault of settings, table or use case"
+    )
+    replaying = commands.add_parser("replay", help=purpose, description=purpose)
+    replaying.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    replaying.add_argument(
+        "--now", action="store_true", help="with the use case that is in the table now"
+    )
+    replaying.set_defaults(run=_replay, status_of_fault=NOT_TRIED)
+
+
+async def _show(asked: argparse.Namespace) -> int:
+    async with app.open_calls(quiet_settings(), makes_table=False) as (_, store, _):
+        text = await shown(store, asked.call, for_machines=asked.json, columns=output_columns())
+    if text is None:
+        print(f"{asked.call}: there is no such call", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+async def _replay(asked: argparse.Namespace) -> int:
+    settings = quiet_settings(with_mcp=asked.now)
+    async with app.open_calls(settings, makes_table=False) as (calls, _, _):
+        columns, call = output_columns(), (settings, calls.resources, asked.call)
+        report = await replayed(*call, with_today=asked.now, columns=columns)
+    has_record = report.status != NO_RECORD
+    print(report.text, file=sys.stdout if has_record else sys.stderr)
+    return report.status
 
 
 @dataclass(frozen=True, slots=True)

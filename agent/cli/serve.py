@@ -11,20 +11,28 @@ A call that still goes on after that is cut, and the log says so.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import structlog
 
 from agent.app import running
 from agent.call.events import ShutdownMode
+from agent.cli.command import CONFIGURATION, Commands
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
+from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
-from agent.settings import Settings
+from agent.settings import Settings, log_format_for
+from agent.store import open_store
+from agent.tools import SPECS
+from agent.usecases import seed
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +40,40 @@ AT_ONCE_SHARE = 0.8
 """Share of the drain time after which a call does not wait for a pause to move."""
 GOODBYE_SECONDS = 5.0
 """Time limit for the goodbyes."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    serving = commands.add_parser("serve", help="take calls until SIGTERM")
+    serving.add_argument(
+        "--seed",
+        action="store_true",
+        help="create the file at STORE_PATH with the shipped configuration if it is missing;"
+        " no effect with TABLE_NAME",
+    )
+    serving.set_defaults(run=_run)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    settings = Settings.read(os.environ)
+    log_format, with_personal = log_format_for(settings), settings.log_personal_data
+    configure_logging(settings.log_level, log_format, with_personal=with_personal)
+    if asked.seed and not settings.table_name and not settings.store_path.exists():
+        await _make_file(settings)
+    await serve(settings)
+    return 0
+
+
+async def _make_file(settings: Settings) -> None:
+    """Create the embedded table with the shipped configuration, or no file if that fails."""
+    draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
+    draft.unlink(missing_ok=True)
+    store = await open_store("", draft, region="", max_calls=settings.max_calls)
+    try:
+        await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
+    finally:
+        await store.close()
+    draft.replace(settings.store_path)
 
 
 async def serve(settings: Settings) -> None:

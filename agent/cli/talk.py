@@ -7,13 +7,17 @@ Ctrl-C ends the call.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import secrets
+import signal
 import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
+from agent import app
 from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallEnded,
@@ -25,9 +29,14 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
 )
+from agent.cli.command import Commands
+from agent.llm.offline import OFFLINE_NOTICE
+from agent.observability import configure_logging
 from agent.observability.recording.transcript import printable
 from agent.session.call_manager import CallManager
+from agent.settings import Settings
 from agent.store.call_state.call_item import VERSTAT
+from agent.usecases.caller_identity import identify
 
 CHARACTERS_PER_SECOND = 40.0
 """Twice the pace of a fast speaker, so that there is still time to interrupt."""
@@ -38,6 +47,48 @@ HELP = (
 _KEYS = frozenset("0123456789*#")
 _VERIFIED = "TN-Validation-Passed-A"
 """The caller's number counts as verified: the operator chose it."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    talking = commands.add_parser("talk", help="talk to an agent in this terminal")
+    talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
+    talking.add_argument(
+        "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
+    )
+    talking.set_defaults(run=_run)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    settings = Settings.read(os.environ)
+    configure_logging("error", "console", with_personal=settings.log_personal_data)
+    # The limits for callers do not apply to the operator's terminal.
+    settings = replace(settings, caller_calls_per_hour=0, caller_tokens_per_day=0)
+    if asked.use_case:
+        settings = replace(settings, stack_use_case=asked.use_case)
+    if asked.caller and not identify(asked.caller):
+        print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
+        return 1
+    if settings.model_identifier.startswith("offline:"):
+        print(OFFLINE_NOTICE)
+    print(HELP)
+    async with app.open_calls(settings) as (calls, _, _):
+        line = TerminalTransport(show)
+        _hang_up_on_interrupt(line)
+        reason = await talk(calls, line, keyboard(), asked.caller)
+    print(f"\n[{reason}]")
+    return 0
+
+
+def _hang_up_on_interrupt(line: TerminalTransport) -> None:
+    """End the call at the first Ctrl-C; the second one ends the command."""
+    loop = asyncio.get_running_loop()
+
+    def hang_up() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        line.take("/hangup")
+
+    loop.add_signal_handler(signal.SIGINT, hang_up)
 
 
 class TerminalTransport:

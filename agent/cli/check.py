@@ -1,0 +1,73 @@
+"""The `check` command: validates settings and configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from agent import app
+from agent.call.messages import ToolSpec
+from agent.cli.command import CONFIGURATION, Commands, quiet_settings
+from agent.errors import AgentError
+from agent.observability import configure_logging
+from agent.settings import Settings
+from agent.tools import SPECS
+from agent.tools.http import fault_of
+from agent.tools.mcp import survey
+from agent.usecases import seed
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.named_tools import usable_everywhere
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    checking = commands.add_parser("check", help="validate settings and configuration")
+    what = checking.add_mutually_exclusive_group()
+    what.add_argument("--settings", action="store_true", help="list every variable instead")
+    what.add_argument(
+        "--table",
+        action="store_true",
+        help="also check the use cases in the table, their canaries, and the profiles",
+    )
+    checking.set_defaults(run=_run)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    if asked.settings:
+        for name, default, meaning in Settings.describe():
+            print(f"{name:32} {default or '-':28} {meaning}")
+        return 0
+    configure_logging("error", "console")
+    specs, faults, usable = dict(SPECS), list[str](), usable_everywhere
+    try:
+        settings = Settings.read(os.environ)
+        app.prices_of(settings)
+        found, away, remarks = await survey(settings.mcp_config)
+    except AgentError as error:
+        faults.append(str(error))
+    else:
+        hosts, secrets = settings.http_tool_hosts, settings.secrets
+        usable = partial(fault_of, hosts=hosts, secrets=secrets)
+        specs |= found
+        faults += away
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+    faults += seed.check(CONFIGURATION, specs, usable)
+    if asked.table:
+        faults += await _table_faults(specs, usable)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+async def _table_faults(
+    specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
+) -> list[str]:
+    try:
+        settings = quiet_settings()
+        async with app.open_calls(settings, makes_table=False) as (_, store, _):
+            return await seed.check_table(store, settings.stack_use_case, specs, usable)
+    except AgentError as error:
+        return [str(error)]

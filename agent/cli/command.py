@@ -1,0 +1,31 @@
+"""What the commands share. Each is a module of this folder, listed in `agent.cli.main`.
+
+Its `add` adds the parser, whose default `run` is a coroutine that returns the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.observability import configure_logging
+from agent.settings import Settings
+
+CONFIGURATION = Path(__file__).parents[2] / "configuration"
+
+
+class Commands(Protocol):
+    """The subparsers of `argparse`, whose class has no public name."""
+
+    def add_parser(self, name: str, **kwargs: Any) -> argparse.ArgumentParser:
+        """Add the parser of a command."""
+
+
+def quiet_settings(*, with_mcp: bool = False) -> Settings:
+    """Settings of a command that prints; only errors are logged."""
+    settings = Settings.read(os.environ)
+    configure_logging("error", "console")
+    return settings if with_mcp else replace(settings, mcp_config="")

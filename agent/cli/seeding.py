@@ -1,0 +1,87 @@
+"""The `seed` command: loads configuration into the table, tries a version, goes back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from agent import app
+from agent.cli.command import CONFIGURATION, Commands
+from agent.settings import Settings
+from agent.tools import SPECS
+from agent.usecases import seed
+from agent.usecases.versions import Versions
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    seeding = commands.add_parser(
+        "seed", help="load configuration into the table, try a version, go back"
+    )
+    what = seeding.add_mutually_exclusive_group()
+    what.add_argument("--all", action="store_true", help="everything (the default)")
+    what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
+    what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
+    change = seeding.add_mutually_exclusive_group()
+    change.add_argument(
+        "--canary",
+        type=int,
+        metavar="PERCENT",
+        help="with --use-case: this share of callers gets the folder's version, the others the "
+        "present one; 0 ends it",
+    )
+    change.add_argument(
+        "--rollback",
+        action="store_true",
+        help="with --use-case: end the canary, or go back to the version before",
+    )
+    seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
+    seeding.add_argument("--dry-run", action="store_true", help="write nothing")
+    seeding.add_argument(
+        "--create-table", action="store_true", help="create TABLE_NAME if it is missing"
+    )
+    seeding.set_defaults(run=_run)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    if fault := _fault_of_change(asked):
+        print(fault, file=sys.stderr)
+        return 1
+    settings = replace(Settings.read(os.environ), mcp_config="")
+    if asked.create_table and await app.make_table(settings):
+        print(f"made the table {settings.table_name}")
+    for item in await _load(settings, asked):
+        print(f"{'would write' if asked.dry_run else 'wrote'} {item}")
+    return 0
+
+
+def _fault_of_change(asked: argparse.Namespace) -> str:
+    if asked.canary is not None and not 0 <= asked.canary <= 99:
+        return "--canary: must be 1 to 99, or 0 to end it"
+    if asked.create_table and asked.dry_run:
+        return "--create-table: makes a table, so not with --dry-run"
+    if asked.to is not None and not asked.rollback:
+        return "--to: needs --rollback"
+    if (asked.rollback or asked.canary is not None) and not asked.use_case:
+        return f"{'--rollback' if asked.rollback else '--canary'}: needs --use-case"
+    return ""
+
+
+async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.SeedResult]:
+    now = datetime.now(settings.time_zone)
+    async with app.open_calls(settings) as (_, store, _):
+        if asked.profile is not None:
+            return await seed.seed_file(store, asked.profile, SPECS, now=now, dry_run=asked.dry_run)
+        versions = Versions(store, asked.use_case, now, asked.dry_run)
+        if asked.rollback:
+            return await seed.roll_back(versions, asked.to, SPECS)
+        if asked.canary is not None:
+            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
+        use_case, dry_run = asked.use_case, asked.dry_run
+        return await seed.seed(
+            store, CONFIGURATION, SPECS, now=now, use_case=use_case, dry_run=dry_run
+        )
