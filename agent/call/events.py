@@ -116,6 +116,8 @@ class ReplyFailed:
 
     reply: int
     fault: ReplyFault
+    reason: str = ""
+    """Provider, code and status, for operators; no personal data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from agent.cli import check, dial, recorded_calls, seeding, serve, talk
 from agent.errors import AgentError
@@ -16,11 +17,14 @@ _MODULES = (serve, talk, dial, seeding, check, recorded_calls)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    _open_closed_streams()
     asked = _parser().parse_args(arguments)
     try:
         status: int = asyncio.run(asked.run(asked))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ExceptionGroup) as error:
+        if isinstance(error, ExceptionGroup) and error.split(BrokenPipeError)[1] is not None:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
@@ -30,6 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return int(asked.status_of_fault)
     return status
+
+
+def _open_closed_streams() -> None:
+    """Python sets a standard stream to None if it was closed before the start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (for good)
+            setattr(sys, name, stream)
 
 
 def _parser() -> argparse.ArgumentParser:

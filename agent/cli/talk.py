@@ -1,8 +1,7 @@
-"""The `talk` command: a call in the terminal, with the session that runs calls on the telephone.
+"""The `talk` command: calls in the terminal, with the session that runs calls on the telephone.
 
-Words appear at speaking pace. A line typed while the agent speaks interrupts it, and what had
-appeared is the part that was heard, as the relay reports it. `/dtmf 1` presses a key, `/hangup` or
-Ctrl-C ends the call.
+A line that is typed while the agent speaks interrupts it. Piped input is not paced: each line waits
+until the agent has answered the one before, and the call ends with the input.
 """
 
 from __future__ import annotations
@@ -12,39 +11,42 @@ import asyncio
 import os
 import secrets
 import signal
-import stat
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
 from agent import app
-from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
-from agent.call.events import (
-    CallEnded,
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-)
-from agent.cli.command import Commands
+from agent.cli.call_view import CallView, request_text
+from agent.cli.command import CONFIGURATION, Commands
+from agent.cli.edits import follow_edits
+from agent.cli.terminal_screen import Screen, open_screen
+from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
+from agent.errors import AgentError
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
-from agent.observability.recording.transcript import printable
 from agent.session.call_manager import CallManager
+from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
-from agent.store.call_state.call_item import VERSTAT
+from agent.store.call_state.call_item import CONNECTION, VERSTAT
+from agent.tools import SPECS
+from agent.usecases import seed
 from agent.usecases.caller_identity import identify
 
-CHARACTERS_PER_SECOND = 40.0
-"""Twice the pace of a fast speaker, so that there is still time to interrupt."""
-HELP = (
-    "Type to speak, also while the agent speaks. /dtmf 1 presses a key, /hangup or Ctrl-C ends the"
-    " call."
-)
-_KEYS = frozenset("0123456789*#")
+HELP = {
+    "/help": "this list",
+    "/dtmf KEYS": "press keys: /dtmf 12#",
+    "/noise": "interrupt without words",
+    "/say-while-speaking N WORDS": "say WORDS when N words of the next utterance were heard",
+    "/quiet": "hide or show the notes",
+    "/model ID": "another model, from the next turn on",
+    "/use-case NAME": "hang up, and call another agent",
+    "/trace": "the latest request to the model",
+    "/hangup, /exit": "end the call; also Ctrl-C and Ctrl-D",
+}
+HINT = "Type to speak, also while the agent speaks. /help lists commands, Ctrl-C ends the call."
 _VERIFIED = "TN-Validation-Passed-A"
 """The caller's number counts as verified: the operator chose it."""
 
@@ -52,9 +54,18 @@ _VERIFIED = "TN-Validation-Passed-A"
 def add(commands: Commands) -> None:
     """Add the command."""
     talking = commands.add_parser("talk", help="talk to an agent in this terminal")
-    talking.add_argument("--use-case", metavar="NAME", help="instead of STACK_USE_CASE")
+    talking.add_argument(
+        "--use-case", default="", metavar="NAME", help="the agent; also of callers with another one"
+    )
     talking.add_argument(
         "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
+    )
+    talking.add_argument(
+        "--watch",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="load a file of the configuration when it is saved; it counts from the next turn;"
+        " no effect with TABLE_NAME",
     )
     talking.set_defaults(run=_run)
 
@@ -64,178 +75,163 @@ async def _run(asked: argparse.Namespace) -> int:
     configure_logging("error", "console", with_personal=settings.log_personal_data)
     # The limits for callers do not apply to the operator's terminal.
     settings = replace(settings, caller_calls_per_hour=0, caller_tokens_per_day=0)
-    if asked.use_case:
-        settings = replace(settings, stack_use_case=asked.use_case)
     if asked.caller and not identify(asked.caller):
         print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
         return 1
+    screen = open_screen()
     if settings.model_identifier.startswith("offline:"):
-        print(OFFLINE_NOTICE)
-    print(HELP)
-    async with app.open_calls(settings) as (calls, _, _):
-        line = TerminalTransport(show)
-        _hang_up_on_interrupt(line)
-        reason = await talk(calls, line, keyboard(), asked.caller)
-    print(f"\n[{reason}]")
+        screen.answer(OFFLINE_NOTICE)
+    if sys.stdin.isatty():
+        screen.answer(HINT)
+    is_paced = sys.stdin.isatty()
+    async with app.open_calls(settings) as (calls, store, _):
+        typed: asyncio.Queue[str | None] = asyncio.Queue()
+        works = [_read(screen, typed)]
+        if not settings.table_name:  # a table in DynamoDB is loaded by `seed` alone
+            now = partial(datetime.now, settings.time_zone)
+            await seed.seed(store, CONFIGURATION, SPECS, now=now())
+            if asked.watch:
+                calls.setup.follows_edits = True
+                works.append(follow_edits(CONFIGURATION, store, screen, now))
+        async with _beside(*works):
+            use_case: str | None = asked.use_case
+            while use_case is not None:
+                call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
+                use_case = await call.run(use_case, typed)
     return 0
 
 
-def _hang_up_on_interrupt(line: TerminalTransport) -> None:
+async def _read(screen: Screen, typed: asyncio.Queue[str | None]) -> None:
+    async with aclosing(screen.lines()) as lines:
+        async for line in lines:
+            typed.put_nowait(line)
+    typed.put_nowait(None)
+
+
+@asynccontextmanager
+async def _beside(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run this beside the body, and end it with the body; an error of it is raised then."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+
+
+class TerminalCall:
+    """One call; `is_paced`: the agent speaks at a pace, and a line interrupts it."""
+
+    def __init__(
+        self, calls: CallManager, screen: Screen, caller: str, *, is_paced: bool = True
+    ) -> None:
+        self._calls = calls
+        self._screen = screen
+        self._caller = caller
+        self._is_paced = is_paced
+        self._call_sid = f"CA{secrets.token_hex(16)}"
+        self._line = TerminalTransport(screen, CHARACTERS_PER_SECOND if is_paced else 0)
+        self._view: asyncio.Future[CallView] = asyncio.get_running_loop().create_future()
+        self._next: str | None = None
+
+    async def run(self, use_case: str, typed: asyncio.Queue[str | None]) -> str | None:
+        """Run the call until it ends, or until None is typed.
+
+        Returns the use case of the call that follows; None = no call follows.
+
+        Raises:
+            UseCaseError: There is no such use case, or it cannot be used.
+        """
+        self._calls.setup.only_use_case = use_case
+        fields = {"CallSid": self._call_sid, "From": self._caller, "To": "terminal"}
+        prepared = await self._calls.prepare({**fields, VERSTAT: _VERIFIED})
+        async with asyncio.TaskGroup() as tasks:
+            listener = tasks.create_task(self._listen(typed), name="listener")
+            speaker = tasks.create_task(self._line.speak(), name="voice")
+            self._line.greet(prepared.greeting)
+            with _hung_up_by_interrupt(self._line):
+                await self._calls.run(self._call_sid, self._line, watch=self._watch)
+            listener.cancel()
+            speaker.cancel()
+        self._screen.answer(f"python -m agent show {self._call_sid}")
+        return self._next
+
+    def _watch(self, configuration: LiveConfiguration) -> CallView:
+        view = CallView(self._screen, configuration, self._calls.resources.prices)
+        self._view.set_result(view)
+        return view
+
+    async def _listen(self, typed: asyncio.Queue[str | None]) -> None:
+        while (line := await typed.get()) is not None:
+            await self._agent_has_finished()
+            try:
+                await self.take(line.strip())
+            except AgentError as error:
+                self._screen.fault(str(error))
+        await self._agent_has_finished()
+        self._line.hang_up()
+
+    async def _agent_has_finished(self) -> None:
+        if not self._is_paced:
+            await (await self._view).until_answered()
+
+    async def take(self, typed: str) -> None:  # noqa: C901 (one case for each command)
+        """Act on a typed line: a command, or the caller's words."""
+        command, _, rest = typed.partition(" ")
+        words = rest.split()
+        match command:
+            case "":
+                pass
+            case "/dtmf" if words and set("".join(words)) <= KEYS:
+                (await self._view).caller_acts()
+                self._line.press("".join(words))
+            case "/noise":
+                self._line.make_noise()
+            case "/say-while-speaking" if len(words) > 1 and words[0].isdecimal():
+                self._line.say_at(int(words[0]), " ".join(words[1:]))
+            case "/quiet":
+                self._screen.is_quiet = not self._screen.is_quiet
+            case "/model" if len(words) == 1:
+                await self._change_model(words[0])
+            case "/use-case" if len(words) == 1:
+                await self._call_another(words[0])
+            case "/trace":
+                request = (await self._view).request
+                self._screen.answer(request_text(request) if request else "no request yet")
+            case "/hangup" | "/exit":
+                self._line.hang_up()
+            case _ if command.startswith("/"):
+                self._screen.answer("\n".join(f"{name:30}{does}" for name, does in HELP.items()))
+            case _:
+                (await self._view).caller_acts()
+                self._line.say(typed)
+
+    async def _change_model(self, identifier: str) -> None:
+        Settings.read({"MODEL_IDENTIFIER": identifier})
+        edit = {"llmModel": identifier}
+        await self._calls.resources.store.merge(self._call_sid, CONNECTION, edit)
+
+    async def _call_another(self, use_case: str) -> None:
+        await self._calls.setup.use_case(use_case)
+        self._next = use_case
+        self._line.hang_up()
+
+
+@contextmanager
+def _hung_up_by_interrupt(line: TerminalTransport) -> Iterator[None]:
     """End the call at the first Ctrl-C; the second one ends the command."""
     loop = asyncio.get_running_loop()
 
     def hang_up() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        line.take("/hangup")
+        line.hang_up()
 
     loop.add_signal_handler(signal.SIGINT, hang_up)
-
-
-class TerminalTransport:
-    """`ports.Transport` on a terminal; 0 characters per second = all at once."""
-
-    def __init__(
-        self, write: Callable[[str], object], characters_per_second: float = CHARACTERS_PER_SECOND
-    ) -> None:
-        self._show_text = write
-        self._pace = 1 / characters_per_second if characters_per_second else 0.0
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._unspoken: asyncio.Queue[Speak | EndCall] = asyncio.Queue()
-        self._shown = ""
-        self._is_speaking = False
-        self._is_closed = False
-
-    async def events(self) -> AsyncGenerator[Event, None]:
-        while not self._is_closed:
-            event = await self._events.get()
-            yield event
-            if isinstance(event, CallEnded):
-                return
-
-    async def send(self, action: TransportAction) -> None:
-        match action:
-            case Speak() | EndCall():
-                self._unspoken.put_nowait(action)
-            case Play(source):
-                self._write(f"\n[plays {source}]\n")
-            case SendDigits(digits):
-                self._write(f"\n[sends the tones {digits}]\n")
-            case SwitchLanguage(language):
-                self._write(f"\n[speaks {language} from now on]\n")
-
-    async def close(self) -> None:
-        self._is_closed = True
-        self._events.put_nowait(CallEnded())
-
-    async def speak(self) -> None:
-        """Show what the agent says, until the call ends."""
-        while True:
-            match await self._unspoken.get():
-                case Speak(_, text, is_last):
-                    await self._show(text)
-                    if is_last and self._unspoken.empty():
-                        self._fall_silent()
-                    elif is_last and self._is_speaking:
-                        await self._show(" ")
-                case EndCall(handoff):
-                    self._write(f"\n[the call ends: {handoff}]\n")
-                    self._events.put_nowait(CallEnded())
-                    return
-
-    def greet(self, greeting: str) -> None:
-        """Speak the greeting, which the relay speaks on a telephone."""
-        self._unspoken.put_nowait(Speak(0, greeting, is_last=True))
-
-    def take(self, typed: str) -> None:
-        """Read a typed line: a command, or the caller's words."""
-        typed = typed.strip()
-        if typed == "/hangup":
-            self._events.put_nowait(CallEnded())
-            return
-        if typed == "/help" or (typed.startswith("/") and not typed.startswith("/dtmf")):
-            self._write(f"\n{HELP}\n")
-            return
-        self._interrupt()
-        if typed.startswith("/dtmf"):
-            for digit in typed.removeprefix("/dtmf"):
-                if digit in _KEYS:
-                    self._events.put_nowait(CallerPressed(digit))
-        else:
-            self._events.put_nowait(CallerSpoke(typed))
-
-    def _interrupt(self) -> None:
-        """Stop speaking; what has appeared was heard. The end of the call stays in the queue."""
-        if not self._is_speaking:
-            return
-        for action in [self._unspoken.get_nowait() for _ in range(self._unspoken.qsize())]:
-            if isinstance(action, EndCall):
-                self._unspoken.put_nowait(action)
-        self._events.put_nowait(CallerInterrupted(self._shown))
-        self._shown, self._is_speaking = "", False
-
-    def _write(self, text: str) -> None:
-        self._show_text(printable(text))
-
-    async def _show(self, text: str) -> None:
-        if text and not self._is_speaking:
-            self._shown, self._is_speaking = "", True
-            self._write("\nagent: ")
-            self._events.put_nowait(PlaybackReported(Playback.AGENT_ON))
-        for character in text:
-            if not self._is_speaking:
-                return
-            self._write(character)
-            self._shown += character
-            await asyncio.sleep(self._pace)
-
-    def _fall_silent(self) -> None:
-        if self._is_speaking:
-            self._is_speaking = False
-            self._write("\nyou: ")
-            self._events.put_nowait(PlaybackReported(Playback.AGENT_OFF))
-
-
-async def talk(
-    calls: CallManager, line: TerminalTransport, typed: AsyncGenerator[str, None], caller: str
-) -> EndReason:
-    """Run one call, which ends after the last typed line; an empty caller is unknown."""
-    call_sid = f"CA{secrets.token_hex(16)}"
-    fields = {"CallSid": call_sid, "From": caller, "To": "terminal", VERSTAT: _VERIFIED}
-    prepared = await calls.prepare(fields)
-
-    async def listen() -> None:
-        async for text in typed:
-            line.take(text)
-        line.take("/hangup")
-
-    async with asyncio.TaskGroup() as tasks:
-        listener = tasks.create_task(listen(), name="keyboard")
-        speaker = tasks.create_task(line.speak(), name="voice")
-        line.greet(prepared.greeting)
-        reason = await calls.run(call_sid, line)
-        listener.cancel()
-        speaker.cancel()
-    return reason
-
-
-async def keyboard() -> AsyncGenerator[str, None]:
-    """The lines of standard input, without blocking the event loop; closes it at the end."""
-    mode = os.fstat(sys.stdin.fileno()).st_mode
-    if not (sys.stdin.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        for typed in sys.stdin:  # a file: nothing to watch, and reading does not block
-            yield typed
-        return
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
-        while line := await reader.readline():
-            yield line.decode(errors="replace")
+        yield
     finally:
-        pipe.close()
-
-
-def show(text: str) -> None:
-    """Write to standard output at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+        loop.remove_signal_handler(signal.SIGINT)

@@ -19,7 +19,7 @@ from agent.ports import Channel, Count, Item, Key, Mail, Messenger, Store, TextM
 
 log = structlog.get_logger(__name__)
 
-ObserverName = Literal["metrics", "record", "trace"]
+ObserverName = Literal["metrics", "record", "trace", "view"]
 
 
 class ObserverGuard:

@@ -28,7 +28,7 @@ from agent.session.active_calls import ActiveCalls
 from agent.session.call_setup import CallSetup, SetupResult
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
-from agent.session.observers import open_observers
+from agent.session.observers import SessionObserver, open_observers
 from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
@@ -39,6 +39,9 @@ from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
 
 log = structlog.get_logger(__name__)
+
+OpenView = Callable[[LiveConfiguration], SessionObserver | None]
+"""Opens an observer of a call, for a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +147,28 @@ class CallManager:
         return await call_item.spend_token(self._store, call_sid, token, self.clock())
 
     async def run(
-        self, call_sid: str, transport: Transport, spent: SpentToken | None = None
+        self,
+        call_sid: str,
+        transport: Transport,
+        spent: SpentToken | None = None,
+        watch: OpenView = lambda _: None,
     ) -> EndReason:
-        """Run a call until it is over or its connection is lost; a terminal spends no token."""
+        """Run a call until it is over or its connection is lost.
+
+        A terminal spends no token, and opens with `watch` an observer of its own.
+        """
         tracing = self.resources.tracing
         with tracing.serving() if tracing else nullcontext():
-            return await self._run(call_sid, transport, spent or SpentToken(TokenUse.FIRST, None))
+            first = SpentToken(TokenUse.FIRST, None)
+            return await self._run(call_sid, transport, spent or first, watch)
 
-    async def _run(self, call_sid: str, transport: Transport, spent: SpentToken) -> EndReason:
+    async def _run(
+        self,
+        call_sid: str,
+        transport: Transport,
+        spent: SpentToken,
+        watch: OpenView,
+    ) -> EndReason:
         item = await self._set_up(call_sid, spent.item)
         self.admission.note(call_sid, caller_of(item))
         attempt = resume.latest_attempt(item)
@@ -168,6 +185,7 @@ class CallManager:
         observers = open_observers(
             self.resources, item, configuration, number, resumption, self.clock()
         )
+        observers.add("view", partial(watch, configuration))
         allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:

@@ -57,6 +57,10 @@ class CallSetup:
         self._store = store
         self._tool_registry = tool_registry
         self._clock = clock
+        self.only_use_case = ""
+        """Answers every caller, also one whose profile names another; empty = as usual."""
+        self.follows_edits = False
+        """Running calls follow edits of every record, not only of those with `liveEdits`."""
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()
@@ -69,14 +73,15 @@ class CallSetup:
     async def read(self, webhook: Mapping[str, object]) -> SetupResult:
         """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
-        likely = outbound or self._settings.stack_use_case
+        only = outbound or self.only_use_case
+        likely = only or self._settings.stack_use_case
         keys = [(likely, records.CONFIGURATION), *([(caller, PROFILE)] if caller else [])]
         record, *found = await self._store.get_many(keys)
         item = (found[0] if found else None) or {}
         profile = profile_from_item(item) if item else Profile(caller)
         whom = caller or str(webhook.get("CallSid", ""))
         chosen = None
-        if not outbound and profile.use_case not in {"", likely}:
+        if not only and profile.use_case not in {"", likely}:
             chosen = await self._chosen_by_profile(profile.use_case, whom)
         use_case, version = chosen or await self._chosen(likely, record, whom)
         session = await self._session_item(use_case, version, profile, item, webhook)
@@ -100,6 +105,10 @@ class CallSetup:
     async def use_case(self, name: str) -> UseCase:
         """A use case as the table has it now; raises `UseCaseError`."""
         return self.parse(await self._record(name))
+
+    def has_live_edits(self, record: Item) -> bool:
+        """Whether running calls follow edits of this record."""
+        return self.follows_edits or records.has_live_edits(record)
 
     def parse(self, record: Item) -> UseCase:
         """Parse a record, or raise `UseCaseError`; each warning is logged once in a process."""
@@ -156,8 +165,8 @@ class CallSetup:
             canary = await self._store.get(*versions.version_key(name, number))
             if (use_case := self._canary(name, number, canary)) is not None:
                 return use_case, number
-        is_pinned = not records.has_live_edits(record)
-        return self.parse(record), versions.intact_version(record) if is_pinned else 0
+        version = 0 if self.has_live_edits(record) else versions.intact_version(record)
+        return self.parse(record), version
 
     def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
         """The canary version; None if it is unusable, so that the record is used."""

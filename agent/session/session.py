@@ -183,7 +183,7 @@ class Session:
                 self._start(call.id, self._run_tool(action), name="tool")
             case Summarize(summary):
                 work, failure = partial(self._summarize, action), SummaryFailed(summary)
-                asking = self._ask_model(work, SUMMARY_SECONDS, lambda _: failure)
+                asking = self._ask_model(work, SUMMARY_SECONDS, lambda *_: failure)
                 self._start(f"summary {summary}", asking, name="summary")
             case CancelReply(child) | CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
@@ -268,10 +268,11 @@ class Session:
         self,
         work: Callable[[LanguageModel], Coroutine[object, object, bool]],
         seconds: float,
-        failed: Callable[[ReplyFault], Event],
+        failed: Callable[[ReplyFault, str], Event],
     ) -> None:
         """Run a request to the model; `failed` makes the event of one that did not end well."""
         model, fault = self._deps.configuration.model, ReplyFault.UNAVAILABLE
+        reason = ""
         try:
             async with asyncio.timeout(seconds):
                 if await work(model):
@@ -281,12 +282,12 @@ class Session:
             log.warning("reply.timed_out", model=model.name)
             fault = ReplyFault.TIMEOUT
         except ModelError as error:
-            log.warning("reply.failed", model=model.name, fault=error.fault)
-            fault = error.fault
+            fault, reason = error.fault, error.reason
+            log.warning("reply.failed", model=model.name, fault=fault, reason=reason)
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
             log.exception("reply.crashed", model=model.name)
             fault = ReplyFault.INTERNAL
-        await self._put(failed(fault))
+        await self._put(failed(fault, reason))
 
     async def _stream(self, action: StartReply, model: LanguageModel) -> bool:
         reply, calls, has_finished = action.reply, list[ToolCall](), False
