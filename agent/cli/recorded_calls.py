@@ -1,11 +1,13 @@
-"""The `show` and `replay` commands. They only read, and log nothing of what was said."""
+"""The `calls`, `show` and `replay` commands. They only read, and log nothing of what was said."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from time import time
 
 from agent import app
@@ -26,6 +28,7 @@ from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.observers import code_digest, today
 from agent.settings import Settings
+from agent.store.call_state.call_list import latest_calls
 
 DIFFERENT = 1
 NO_RECORD = 2
@@ -33,14 +36,30 @@ NO_RECORD = 2
 NOT_TRIED = 3
 """A fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
+_DAY = timedelta(days=1)
+"""What is known of a call is kept for so long."""
+_PERIOD = re.compile("([0-9]{1,4})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def add(commands: Commands) -> None:
     """Add the commands."""
+    listing = commands.add_parser("calls", help="list the latest calls")
+    listing.add_argument(
+        "--last", type=int, default=20, metavar="N", help="at most so many (default 20)"
+    )
+    listing.add_argument("--caller", default="", metavar="NUMBER", help="only of this caller")
+    listing.add_argument(
+        "--since", type=_period, default=_DAY, metavar="TIME", help="30m, 2h; default 24h"
+    )
+    listing.set_defaults(run=_calls)
+
     showing = commands.add_parser(
         "show", help="print a call: what was said, with the time of each step"
     )
-    showing.add_argument("call", metavar="CALL", help="the SID of a call, CA...")
+    which = showing.add_mutually_exclusive_group(required=True)
+    which.add_argument("call", nargs="?", metavar="CALL", help="the SID of a call, CA...")
+    which.add_argument("--last", action="store_true", help="the latest call")
     showing.add_argument("--json", action="store_true", help="as JSON")
     showing.set_defaults(run=_show)
 
@@ -56,11 +75,37 @@ def add(commands: Commands) -> None:
     replaying.set_defaults(run=_replay, status_of_fault=NOT_TRIED)
 
 
+def _period(text: str) -> timedelta:
+    found = _PERIOD.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError("must be a number with m, h or d: 30m, 2h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+async def _calls(asked: argparse.Namespace) -> int:
+    settings = quiet_settings()
+    now = datetime.now(settings.time_zone)
+    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+        calls = await latest_calls(store, now, asked.since, asked.last, asked.caller)
+    for call in calls:
+        began = call.began.astimezone(settings.time_zone).strftime("%Y-%m-%d %H:%M:%S")
+        length = f"{call.seconds // 60}:{call.seconds % 60:02}" if call.reason else "-"
+        fields = f"{call.caller or 'withheld':16} {call.use_case:28} {length:>6} {call.reason}"
+        print(printable(f"{began}  {call.call_sid}  {fields}".rstrip()))
+    if not calls:
+        print("no calls", file=sys.stderr)
+    return 0
+
+
 async def _show(asked: argparse.Namespace) -> int:
     async with app.open_calls(quiet_settings(), makes_table=False) as (_, store, _):
-        text = await shown(store, asked.call, for_machines=asked.json, columns=output_columns())
+        call_sid = asked.call
+        if asked.last:
+            calls = await latest_calls(store, datetime.now(UTC), _DAY, 1)
+            call_sid = calls[0].call_sid if calls else "--last"
+        text = await shown(store, call_sid, for_machines=asked.json, columns=output_columns())
     if text is None:
-        print(f"{asked.call}: there is no such call", file=sys.stderr)
+        print(f"{call_sid}: there is no such call", file=sys.stderr)
         return 1
     print(text)
     return 0

@@ -34,6 +34,7 @@ from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SpentToken, TokenUse
+from agent.store.call_state.call_list import listing
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
@@ -171,6 +172,7 @@ class CallManager:
     ) -> EndReason:
         item = await self._set_up(call_sid, spent.item)
         self.admission.note(call_sid, caller_of(item))
+        self._write_later(self._list(item), name="list of calls")
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
@@ -197,6 +199,7 @@ class CallManager:
                 reason = await session.run()
         finally:
             observers.ended(reason)
+            self._write_later(self._list(item, reason), name="list of calls")
             if allowance is not None:
                 self._write_later(allowance.write(), name="caller's tokens")
         return reason
@@ -241,6 +244,13 @@ class CallManager:
             await self._store.merge(call_sid, call_item.CONNECTION, attributes)
         except StoreError as error:
             log.warning("session.write_failed", error=type(error).__name__)
+
+    async def _list(self, item: Item, reason: str = "") -> None:
+        """Write a call into the list of calls."""
+        try:
+            await self._store.put_newer(listing(item, self.clock(), reason))
+        except StoreError as error:
+            log.warning("call.list_failed", error=type(error).__name__)
 
     async def _set_up(self, call_sid: str, item: Item | None) -> Item:
         """The complete session item of a call.
