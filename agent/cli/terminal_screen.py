@@ -95,12 +95,19 @@ class _Lines:
 
 
 class PlainScreen(_Lines):
-    """Whole lines on standard output; folded and coloured only on a terminal."""
+    """Whole lines on standard output; folded only on a terminal."""
 
-    def __init__(self, write: Callable[[str], object], columns: int = 0) -> None:
+    def __init__(
+        self, write: Callable[[str], object], columns: int = 0, *, echoes: bool = True
+    ) -> None:
         super().__init__()
         self._show_line = write
         self._columns = columns
+        self._echoes = echoes
+
+    def caller(self, text: str) -> None:
+        if self._echoes:  # a terminal does it by itself
+            super().caller(text)
 
     def _write(self, kind: str, begin: str, text: str) -> None:
         self._show_line(f"{_folded(begin, text, self._columns)}\n")
@@ -151,7 +158,7 @@ def open_screen() -> PromptScreen | PlainScreen:
     if on_terminal and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return PromptScreen()
     columns = shutil.get_terminal_size().columns if on_terminal else 0
-    return PlainScreen(_print, columns)
+    return PlainScreen(_print, columns, echoes=not sys.stdin.isatty())
 
 
 def _print(text: str) -> None:

@@ -106,10 +106,6 @@ class CallSetup:
         """A use case as the table has it now; raises `UseCaseError`."""
         return self.parse(await self._record(name))
 
-    def has_live_edits(self, record: Item) -> bool:
-        """Whether running calls follow edits of this record."""
-        return self.follows_edits or records.has_live_edits(record)
-
     def parse(self, record: Item) -> UseCase:
         """Parse a record, or raise `UseCaseError`; each warning is logged once in a process."""
         use_case, warnings = records.parse_use_case(
@@ -165,8 +161,8 @@ class CallSetup:
             canary = await self._store.get(*versions.version_key(name, number))
             if (use_case := self._canary(name, number, canary)) is not None:
                 return use_case, number
-        version = 0 if self.has_live_edits(record) else versions.intact_version(record)
-        return self.parse(record), version
+        is_pinned = not records.has_live_edits(record)
+        return self.parse(record), versions.intact_version(record) if is_pinned else 0
 
     def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
         """The canary version; None if it is unusable, so that the record is used."""

@@ -104,7 +104,8 @@ class LiveConfiguration:
     async def _apply_edits(self) -> bool:
         """Apply edits; whether there was one. A refused edit is not tried again."""
         keys: list[Key] = [(str(self._item["pk"]), call_item.CONNECTION)]
-        if self._deps.setup.has_live_edits(self._record) and not call_item.version_of(self._item):
+        is_live = records.has_live_edits(self._record) and not call_item.version_of(self._item)
+        if is_live or self._deps.setup.follows_edits:
             keys.append((str(self._record["pk"]), records.CONFIGURATION))
         item, *found = await self._deps.store.get_many(keys)
         record = found[0] if found else None

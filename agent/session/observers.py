@@ -36,6 +36,7 @@ from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, config_of, request_of
 from agent.store.call_state import call_item
+from agent.usecases import record as records
 from agent.usecases.validation import plain
 from agent.usecases.versions import intact_version
 
@@ -151,7 +152,7 @@ async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
         **began.webhook,
         "userContext": began.profile,
         "llmModel": use_case.model.identifier or model,
-        "useCaseVersion": 0 if setup.has_live_edits(record) else intact_version(record),
+        "useCaseVersion": 0 if records.has_live_edits(record) else intact_version(record),
     }
     request = request_of(use_case, _NOTHING_ASKED)
     stamp = _stamp(use_case.name, item, template, request)

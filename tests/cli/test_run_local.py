@@ -114,7 +114,7 @@ async def test_talk_holds_a_conversation(clone: Path) -> None:
         await _type(process, words.removeprefix("you: "))
         await _until(process, answer)
         await _type(process, "/hangup")
-        await _until(process, "[caller_hangup]")
+        await _until(process, "call ended (caller hangup)")
         status = await process.wait()
 
     assert "This is the offline model" in shown

@@ -1,26 +1,18 @@
-"""The terminal behaves towards a conversation like the relay."""
+"""A call in a terminal is a call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
-from agent.call.events import (
-    CallEnded,
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-)
-from agent.cli.talk import HELP, TerminalTransport, show, talk
+from agent.cli.edits import follow_edits
+from agent.cli.talk import HELP, TerminalCall
+from agent.cli.terminal_screen import PlainScreen
 from agent.observability import Telemetry
 from agent.session import Resources
 from agent.session.call_manager import CallManager
@@ -28,183 +20,178 @@ from agent.store.call_state.journal import open_journals
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.servers import offline, opening, seeded, settings_for
 from tests.virtual_time import run_virtually
+from tests.waiting import until
 
 ADA = "+15550100001"
-ON, OFF = PlaybackReported(Playback.AGENT_ON), PlaybackReported(Playback.AGENT_OFF)
-
-
-HELLO = Speak(0, "Hello, how can I help you?", is_last=True)
-Step = TransportAction | str | float
-"""An action is sent, a text is typed, a number is so many seconds of silence."""
-
-
-@dataclass(slots=True)
-class Terminal:
-    """A terminal whose output is kept with its time."""
-
-    pace: float = 10.0
-    written: list[tuple[float, str]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(text for _, text in self.written)
-
-    def write(self, text: str) -> None:
-        self.written.append((asyncio.get_running_loop().time(), text))
-
-    def run(self, *steps: Step) -> None:
-        """Take steps in virtual time, wait for silence, and close the line."""
-
-        async def main() -> None:
-            line = TerminalTransport(self.write, self.pace)
-            async with asyncio.TaskGroup() as tasks:
-                voice = tasks.create_task(line.speak())
-                reader = tasks.create_task(self._read(line))
-                for step in steps:
-                    if isinstance(step, str):
-                        line.take(step)
-                    elif isinstance(step, float):
-                        await asyncio.sleep(step)
-                    else:
-                        await line.send(step)
-                await asyncio.sleep(10)
-                await line.close()
-                await reader
-                voice.cancel()
-
-        run_virtually(main())
-
-    async def _read(self, line: TerminalTransport) -> None:
-        async for event in line.events():
-            self.events.append(event)
-
-
-@pytest.mark.parametrize(
-    ("steps", "text", "events"),
-    [
-        # utterances that follow each other are told apart by a space
-        ([Speak(1, "One.", is_last=True), Speak(2, "Two.", is_last=True)],
-         "\nagent: One. Two.\nyou: ", [ON, OFF]),
-        # what had appeared was heard, the rest is dropped
-        ([HELLO, Speak(1, "Never said.", is_last=True), 0.55, "are you open\n"],
-         "\nagent: Hello,", [ON, CallerInterrupted("Hello,"), CallerSpoke("are you open")]),
-        # an interrupt counts from the beginning of the speech, which may have several pieces
-        ([Speak(1, "A.", is_last=True), 5.0, Speak(2, "One "), Speak(2, "two three"), 0.65, "stop"],
-         "\nagent: A.\nyou: \nagent: One two",
-         [ON, OFF, ON, CallerInterrupted("One two"), CallerSpoke("stop")]),
-        # in silence there is nothing to interrupt
-        (["hello"], "", [CallerSpoke("hello")]),
-        # an interrupt does not take back the end of the call
-        ([Speak(1, "Goodbye and thank you.", is_last=True), EndCall("{}"), 0.35, "wait"],
-         "\nagent: Good\n[the call ends: {}]\n",
-         [ON, CallerInterrupted("Good"), CallerSpoke("wait")]),
-        # only digits, star and pound are keys; a command is not said to the agent
-        (["/dtmf 1"], "", [CallerPressed("1")]),
-        (["/dtmf 12 #"], "", [CallerPressed("1"), CallerPressed("2"), CallerPressed("#")]),
-        (["/dtmf abc"], "", []),
-        (["/help"], f"\n{HELP}\n", []),
-        (["/nonsense"], f"\n{HELP}\n", []),
-        (["  two pizzas  "], "", [CallerSpoke("two pizzas")]),
-        # after the end nothing is heard
-        (["/hangup", "too late"], "", []),
-        # sounds, tones and languages are shown in brackets
-        ([Play("https://assets.example.com/typing.mp3"), SendDigits("1w2#"),
-          SwitchLanguage("es-US")],
-         "\n[plays https://assets.example.com/typing.mp3]\n\n[sends the tones 1w2#]\n"
-         "\n[speaks es-US from now on]\n", []),
-    ],
-)  # fmt: skip
-def test_terminal_behaves_like_the_relay(steps: list[Step], text: str, events: list[Event]) -> None:
-    terminal = Terminal()
-
-    terminal.run(*steps)
-
-    assert terminal.text == text
-    assert terminal.events == [*events, CallEnded()]
-
-
-def test_no_text_steers_the_terminal() -> None:
-    """Neither a reply nor the name of a language."""
-    terminal = Terminal()
-
-    terminal.run(Speak(1, "A\x1b[2J\x9b\u202eb.", is_last=True), SwitchLanguage("e\x1bn"))
-
-    assert "A [2J  b." in terminal.text
-    assert terminal.text.replace("\n", "").isprintable()
-
-
-def test_words_appear_at_speaking_pace() -> None:
-    """One character after the other, so that there is time to interrupt."""
-    terminal = Terminal()
-
-    terminal.run(Speak(1, "Yes."), 0.25, Speak(1, " H", is_last=True))
-
-    moments = [(round(at, 3), text) for at, text in terminal.written]
-    assert moments == [
-        (0.0, "\nagent: "), (0.0, "Y"), (0.1, "e"), (0.2, "s"), (0.3, "."), (0.4, " "),
-        (0.5, "H"), (0.6, "\nyou: "),
-    ]  # fmt: skip
 
 
 def _now() -> float:
     return 1_900_000_000.0
 
 
-async def _talked(
-    store: MemoryStore,
-    directory: Path,
-    terminal: Terminal,
-    typed: AsyncGenerator[str, None],
-    caller: str,
-) -> EndReason:
-    """One call between a keyboard and the offline model."""
-    settings = settings_for(directory / "unused")
-    async with open_journals(store, _now) as journals:
-        messenger = MemoryMessenger(UNREACHABLE)
-        resources = Resources(
-            store, journals, opening(offline), TOOL_REGISTRY, messenger, Telemetry()
-        )
-        calls = CallManager(settings, resources, _now)
-        line = TerminalTransport(terminal.write, terminal.pace)
-        return await talk(calls, line, typed, caller)
+@dataclass(slots=True)
+class Terminal:
+    """A terminal with the offline model behind it."""
+
+    store: MemoryStore = field(default_factory=lambda: asyncio.run(seeded(MemoryStore())))
+    shown: list[str] = field(default_factory=list)
+
+    def type(
+        self, *lines: str, caller: str = ADA, use_case: str = "", pauses: float | None = None
+    ) -> str | None:
+        """One call in virtual time; `pauses`: lines are typed at these intervals, in seconds.
+
+        Returns the use case of the next call.
+        """
+
+        async def talk(calls: CallManager) -> str | None:
+            typed: asyncio.Queue[str | None] = asyncio.Queue()
+            screen = PlainScreen(self.shown.append)
+            call = TerminalCall(calls, screen, caller, is_paced=pauses is not None)
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(call.run(use_case, typed))
+                for line in [*lines, None]:
+                    await asyncio.sleep(pauses or 0)
+                    typed.put_nowait(line)
+            return running.result()
+
+        return self.run(talk)
+
+    def run(self, work: Callable[[CallManager], Awaitable[str | None]]) -> str | None:
+        async def main() -> str | None:
+            async with open_journals(self.store, _now) as journals:
+                resources = Resources(
+                    self.store, journals, opening(offline), TOOL_REGISTRY,
+                    MemoryMessenger(UNREACHABLE), Telemetry(),
+                )  # fmt: skip
+                calls = CallManager(settings_for(Path("unused")), resources, _now)
+                following = await work(calls)
+                await calls.until_quiet()
+                return following
+
+        return run_virtually(main())
+
+    @property
+    def text(self) -> str:
+        return "".join(self.shown)
+
+    def said(self) -> list[str]:
+        return [line.strip() for line in self.shown if line.startswith(("agent:", "you:"))]
 
 
-def test_conversation_in_a_terminal_is_a_call(tmp_path: Path) -> None:
+def test_piped_lines_wait_for_the_agent() -> None:
     """Greeting, words, tools and the end are those of a call on the telephone."""
-    terminal = Terminal(pace=40.0)
-    store = asyncio.run(seeded(MemoryStore()))
+    terminal = Terminal()
 
-    async def typed() -> AsyncGenerator[str, None]:
-        for text in ("a house salad for pickup", "that's all", "yes", "no bye"):
-            await asyncio.sleep(30 / 4)
-            yield text
-        await asyncio.sleep(60)
-        raise AssertionError("the agent has hung up long ago")
+    terminal.type("a house salad for pickup", "that's all", "yes", "no bye", "too late")
 
-    reason = run_virtually(_talked(store, tmp_path, terminal, typed(), ADA))
-
-    assert reason is EndReason.AGENT_END
-    assert "agent: Hello Ada, this is Harbor Oven." in terminal.text
+    said = terminal.said()
+    assert said[0].startswith("agent: Hello Ada, this is Harbor Oven.")
+    assert [line for line in said if line.startswith("you:")] == [
+        "you: a house salad for pickup", "you: that's all", "you: yes", "you: no bye",
+    ]  # fmt: skip
+    assert said[2].startswith("agent: Got it, 1 House Salad.")
     assert "The total is $10." in terminal.text
-    assert "Goodbye!" in terminal.text
-    assert len(asyncio.run(store.query(ADA, "restaurantOrder::"))) == 1
+    assert "Goodbye!" in said[-1]
+    assert "call ended (agent end): 4 turns" in terminal.text
+    assert len(asyncio.run(terminal.store.query(ADA, "restaurantOrder::"))) == 1
 
 
-def test_end_of_the_keyboard_hangs_up(tmp_path: Path) -> None:
-    store = asyncio.run(seeded(MemoryStore()))
+def test_notes_name_tools_times_and_tokens() -> None:
+    terminal = Terminal()
 
-    async def typed() -> AsyncGenerator[str, None]:
-        await asyncio.sleep(1)
-        yield "hello"
+    terminal.type("a house salad for pickup", "that's all", "yes")
 
-    reason = run_virtually(_talked(store, tmp_path, Terminal(), typed(), ""))
+    notes = [line for line in terminal.shown if line.startswith("  - ")]
+    assert any(" tokens in, " in note for note in notes)
+    assert any(note.startswith("  - first word after 0.") for note in notes)
+    [order] = [note for note in notes if "OrderFunction" in note and "-> " in note][-1:]
+    assert "House Salad" in order
+    assert order.endswith(" s)\n")
 
-    assert reason is EndReason.CALLER_HANGUP
+
+def test_end_of_the_input_hangs_up() -> None:
+    terminal = Terminal()
+
+    terminal.type("hello")
+
+    assert "call ended (caller hangup): 1 turn, 0 tools" in terminal.text
+    assert terminal.shown[-1].startswith("python -m agent show CA")
 
 
-def test_text_is_shown_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Characters do not wait for the end of a line."""
-    show("Hel")
+def test_a_line_interrupts_the_agent_and_the_heard_part_is_shown() -> None:
+    terminal = Terminal()
 
-    assert capsys.readouterr().out == "Hel"
+    terminal.type("a house salad", pauses=0.8)
+
+    assert "agent: Hello Ada, this is Harbor Oven. H—\nyou: a house salad\n" in terminal.text
+    assert "interrupted; heard: Hello Ada, this is Harbor Oven" in terminal.text
+
+
+def test_use_case_of_the_command_wins_over_the_profile() -> None:
+    terminal = Terminal()
+
+    terminal.type(use_case="apartmentSearchUseCase")
+
+    assert "Harbor Oven" not in terminal.text
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "following"),
+    [
+        ("/help", next(iter(HELP)), None),
+        ("/nonsense", next(iter(HELP)), None),
+        ("/dtmf abc", next(iter(HELP)), None),
+        ("/use-case nope", "nope: there is no such use case", None),
+        ("/use-case albertEinsteinUseCase", "caller hangup", "albertEinsteinUseCase"),
+        ("/model nonsense:x", "MODEL_IDENTIFIER: must be offline:, openai:NAME", None),
+        ("/trace", "no request yet", None),
+        ("/exit", "caller hangup", None),
+    ],
+)
+def test_commands_are_not_said_to_the_agent(line: str, answer: str, following: str | None) -> None:
+    terminal = Terminal()
+
+    assert terminal.type(line) == following
+
+    assert answer in terminal.text
+    assert not any(said.startswith("you:") for said in terminal.said())
+
+
+def test_trace_shows_the_request_and_quiet_hides_notes() -> None:
+    terminal = Terminal()
+
+    terminal.type("/quiet", "hello", "/trace")
+
+    assert '"system": ' in terminal.text
+    assert "tokens in" not in terminal.text
+
+
+def test_saved_edit_is_loaded_and_a_fault_is_shown(tmp_path: Path) -> None:
+    """A running call follows it; the earlier version stays when there is a fault."""
+    folder = tmp_path / "use-cases" / "shop"
+    folder.mkdir(parents=True)
+    (tmp_path / "profiles").mkdir()
+    (folder / "prompt.md").write_text("You are brief.")
+    file = folder / "use-case.toml"
+    file.write_text('title = "Shop"\ngreeting = "Hello."\ntools = []\n')
+    store, shown = MemoryStore(), list[str]()
+
+    async def edit() -> None:
+        following = asyncio.create_task(
+            follow_edits(tmp_path, store, PlainScreen(shown.append), lambda: datetime.now(UTC))
+        )
+        await asyncio.sleep(0.1)  # it has looked at the files
+        (folder / "prompt.md").write_text("You are very brief indeed.")
+        await until(lambda: len(shown) == 1)
+        file.write_text("title = 7\n")
+        await until(lambda: len(shown) == 2)
+        following.cancel()
+
+    asyncio.run(edit())
+
+    record = asyncio.run(store.get("shop", "configuration"))
+    assert record is not None
+    assert "very brief" in str(record["prompt"])
+    assert shown[0] == "  - loaded shop: it counts from the next turn\n"
+    assert shown[1].startswith("  - not loaded: ")

@@ -280,7 +280,7 @@ def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
         first = "nothing was said"
         if turn.first_text_ms is not None:
             first = f"first text after {turn.first_text_ms / 1000:.2f} s"
-        at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 40)
+        at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 36)
         yield ""
         yield from folded(f"turn {number}  {at}  {words}  ({first})", columns)
         yield from drawn(turn, columns)
