@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from agent import SHIPPED_CONFIGURATION
 from agent.capacity.ecs_task_protection import OnActive, open_protection, unprotected
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
@@ -56,7 +57,7 @@ from agent.twilio.rest_client import (
 )
 from agent.twilio.signature import Signatures
 
-_PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
+_PRICES = SHIPPED_CONFIGURATION / "prices.toml"
 
 
 def record_days(settings: Settings) -> int:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from agent import app
+from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
-from agent.cli.command import CONFIGURATION, Commands, quiet_settings
+from agent.cli.command import Commands, quiet_settings
 from agent.errors import AgentError
 from agent.observability import configure_logging
 from agent.settings import Settings
@@ -54,7 +54,7 @@ async def _run(asked: argparse.Namespace) -> int:
         specs |= found
         faults += away
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    faults += seed.check(CONFIGURATION, specs, usable)
+    faults += seed.check(SHIPPED_CONFIGURATION, specs, usable)
     if asked.table:
         faults += await _table_faults(specs, usable)
     for fault in faults:

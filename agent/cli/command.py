@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ from typing import Any, Protocol
 from agent.observability import configure_logging
 from agent.settings import Settings
 
-CONFIGURATION = Path(__file__).parents[2] / "configuration"
+PROGRAM = "voice-agent" if Path(sys.argv[0]).stem == "voice-agent" else "python -m agent"
+"""How the command was called."""
 
 
 class Commands(Protocol):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from agent.cli import check, dial, recorded_calls, seeding, serve, talk
+from agent.cli.command import PROGRAM
 from agent.errors import AgentError
 
 _MODULES = (serve, talk, dial, seeding, check, recorded_calls)
@@ -45,7 +46,7 @@ def _open_closed_streams() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m agent", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.set_defaults(status_of_fault=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _MODULES:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from agent import app
-from agent.cli.command import CONFIGURATION, Commands
+from agent import SHIPPED_CONFIGURATION, app
+from agent.cli.command import Commands
 from agent.settings import Settings
 from agent.tools import SPECS
 from agent.usecases import seed
@@ -80,8 +80,8 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
         if asked.rollback:
             return await seed.roll_back(versions, asked.to, SPECS)
         if asked.canary is not None:
-            return await seed.try_out(versions, CONFIGURATION, SPECS, asked.canary)
+            return await seed.try_out(versions, SHIPPED_CONFIGURATION, SPECS, asked.canary)
         use_case, dry_run = asked.use_case, asked.dry_run
         return await seed.seed(
-            store, CONFIGURATION, SPECS, now=now, use_case=use_case, dry_run=dry_run
+            store, SHIPPED_CONFIGURATION, SPECS, now=now, use_case=use_case, dry_run=dry_run
         )

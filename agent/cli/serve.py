@@ -22,9 +22,10 @@ from datetime import datetime
 
 import structlog
 
+from agent import SHIPPED_CONFIGURATION
 from agent.app import running
 from agent.call.events import ShutdownMode
-from agent.cli.command import CONFIGURATION, Commands
+from agent.cli.command import Commands
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
@@ -70,7 +71,7 @@ async def _make_file(settings: Settings) -> None:
     draft.unlink(missing_ok=True)
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
     try:
-        await seed.seed(store, CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
+        await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
     finally:
         await store.close()
     draft.replace(settings.store_path)

@@ -18,9 +18,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from agent import app
+from agent import SHIPPED_CONFIGURATION, app
 from agent.cli.call_view import CallView, request_text
-from agent.cli.command import CONFIGURATION, Commands
+from agent.cli.command import PROGRAM, Commands
 from agent.cli.edits import follow_edits
 from agent.cli.terminal_screen import Screen, open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
@@ -89,10 +89,10 @@ async def _run(asked: argparse.Namespace) -> int:
         works = [_read(screen, typed)]
         if not settings.table_name:  # a table in DynamoDB is loaded by `seed` alone
             now = partial(datetime.now, settings.time_zone)
-            await seed.seed(store, CONFIGURATION, SPECS, now=now())
+            await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=now())
             if asked.watch:
                 calls.setup.follows_edits = True
-                works.append(follow_edits(CONFIGURATION, store, screen, now))
+                works.append(follow_edits(SHIPPED_CONFIGURATION, store, screen, now))
         async with _beside(*works):
             use_case: str | None = asked.use_case
             while use_case is not None:
@@ -157,7 +157,7 @@ class TerminalCall:
                 await self._calls.run(self._call_sid, self._line, watch=self._watch)
             listener.cancel()
             speaker.cancel()
-        self._screen.answer(f"python -m agent show {self._call_sid}")
+        self._screen.answer(f"{PROGRAM} show {self._call_sid}")
         return self._next
 
     def _watch(self, configuration: LiveConfiguration) -> CallView:

@@ -75,7 +75,7 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
 
     assert report(outcome) == [
         "different at event 5 (00:00.5)",
-        '  ReplyFailed {"reply":2,"fault":"timeout"}',
+        '  ReplyFailed {"reply":2,"fault":"timeout","reason":""}',
         '    StopTimer {"timer":"filler"}',
         '  - Speak {"utterance":3,"text":"I am sorry, I could not get an answer just now. Could you'
         " say th...",
