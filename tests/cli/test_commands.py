@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -382,6 +383,17 @@ def test_recorded_call_is_shown_and_played_again(run: Run, recorded: str) -> Non
     assert (same[0], same[1].startswith("same: ")) == (0, True)
     assert (shown[0], "caller   a house salad for pickup" in shown[1]) == (0, True)
     assert (told["call"], told["lines"][0]["end"]) == (recorded, "caller_hangup")
+
+
+def test_calls_are_listed_and_the_latest_is_shown(run: Run, recorded: str) -> None:
+    status, listed, _ = run("calls", "--last", "5", "--since", "2h")
+
+    assert status == 0
+    assert re.fullmatch(
+        rf"\S+ \S+  {recorded}  \{ADA} +restaurantOrderingUseCase +0:\d\d caller_hangup\n", listed
+    )
+    assert run("show", "--last") == run("show", recorded)
+    assert run("calls", "--caller", "+15550100009") == (0, "", "no calls\n")
 
 
 def test_replay_that_differs_has_another_exit_status(run: Run, recorded: str, table: Path) -> None:
