@@ -91,14 +91,15 @@ def prices_of(settings: Settings) -> Prices:
 def messenger_options(settings: Settings) -> MessengerOptions:
     """The options of `open_messenger`; with a callback only if Twilio can reach this service."""
     return MessengerOptions(
-        account=_twilio_account(settings),
+        account=twilio_account(settings),
         status_callback=f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else "",
         sendgrid_api_key=settings.sendgrid_api_key,
         email_sender=settings.email_from_address,
     )
 
 
-def _twilio_account(settings: Settings) -> TwilioAccount:
+def twilio_account(settings: Settings) -> TwilioAccount:
+    """The account, and how to sign in; perhaps without credentials."""
     return TwilioAccount(
         sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token,
@@ -217,7 +218,7 @@ async def open_outbound(
     settings: Settings, calls: CallManager, store: Store, clock: Callable[[], float] = time
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
-    account = _twilio_account(settings)
+    account = twilio_account(settings)
     if account.missing_variable:
         yield OutboundCalls(settings, store, None, calls.setup.use_case, clock)
         return

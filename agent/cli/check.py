@@ -11,6 +11,7 @@ from functools import partial
 from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
 from agent.cli.command import Commands, quiet_settings
+from agent.cli.live_check import live_checks
 from agent.errors import AgentError
 from agent.observability import configure_logging
 from agent.settings import Settings
@@ -31,6 +32,11 @@ def add(commands: Commands) -> None:
         "--table",
         action="store_true",
         help="also check the use cases in the table, their canaries, and the profiles",
+    )
+    checking.add_argument(
+        "--live",
+        action="store_true",
+        help="also try the models, the table, Twilio, MCP servers and hosts of HTTP tools",
     )
     checking.set_defaults(run=_run)
 
@@ -59,7 +65,18 @@ async def _run(asked: argparse.Namespace) -> int:
         faults += await _table_faults(specs, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
+    if asked.live and not faults:
+        faults += await _live_faults()
     return 1 if faults else 0
+
+
+async def _live_faults() -> list[str]:
+    """Try what the settings name, and print a line for each; returns those that do not work."""
+    faults = list[str]()
+    async for check in live_checks(Settings.read(os.environ)):
+        print(check, file=sys.stderr if check.fault else sys.stdout)
+        faults += [check.fault] if check.fault else []
+    return faults
 
 
 async def _table_faults(
