@@ -30,12 +30,8 @@ class AgentOutput:
         self._is_reported_on = self._is_playing = self._has_later_utterance = False
 
     @property
-    def is_open(self) -> bool:
-        return self.open_at is not None
-
-    @property
     def is_speaking(self) -> bool:
-        return self.is_open or self._is_playing
+        return self.open_at is not None or self._is_playing
 
     @property
     def first_audible(self) -> int | None:
@@ -52,9 +48,6 @@ class AgentOutput:
     def audible_text(self) -> str:
         """All speech since the caller's last words: what the next words can answer."""
         return " ".join(self._history.speech(position).text for position in self._audible)
-
-    def begin_turn(self) -> None:
-        self.has_spoken = False
 
     def greet(self, text: str) -> list[Action]:
         """Record the greeting, which the relay plays by itself."""

@@ -25,7 +25,7 @@ from agent.call.agent_output import AgentOutput
 from agent.call.caller_input import CallerInput
 from agent.call.config import CallConfig
 from agent.call.history import History
-from agent.call.messages import Choice, ForcedTool, ToolChoice
+from agent.call.messages import Choice, ForcedTool
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
@@ -62,7 +62,7 @@ class Conversation:
 
     @property
     def is_over(self) -> bool:
-        return self._lifecycle.is_gone and not self._tools.is_unfinished
+        return self._lifecycle.phase is lifecycle.Phase.GONE and not self._tools.is_unfinished
 
     @property
     def end_reason(self) -> ev.EndReason:
@@ -74,7 +74,8 @@ class Conversation:
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
         leads_on = self._turn.is_under_way or self._timers.lead_on
-        assert leads_on or not self._lifecycle.is_open, type(event)  # noqa: S101 (an invariant)
+        is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
+        assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
         return self._actions
 
     def _is_stale(self, event: ev.Event) -> bool:
@@ -117,7 +118,7 @@ class Conversation:
             case ev.ToolFinished():
                 self._finish_tool(event)
             case ev.TimerFired(timer):
-                self._timers.remove_fired(timer)
+                self._timers.stop(timer)
                 self._wake(timer)
             case ev.CallConfigChanged(config):
                 self._config = config
@@ -134,7 +135,7 @@ class Conversation:
             case Timer.FLUSH:
                 self._actions += self._turn.flush()
             case Timer.END_OF_TURN_DELAY:
-                self._ask()
+                self._actions += self._turn.ask()
             case Timer.RETRY:
                 self._ask_unless_delayed(self._turn_taking.delay_retry(self._config.limits))
             case Timer.REPEAT:
@@ -148,7 +149,7 @@ class Conversation:
             case Timer.DIGITS:
                 self._finish_entry()
             case Timer.MODEL_FAILURE:
-                self._turn.stop_retrying()
+                self._turn.may_retry = False
             case Timer.DURATION:
                 self._watch_duration()
             case _:  # CLOSING
@@ -163,7 +164,7 @@ class Conversation:
             self._actions += self._output.greet(self._config.greeting)
             self._end_turn()
         else:
-            self._ask()
+            self._actions += self._turn.ask()
 
     def _resume(self, resumption: Resumption) -> None:
         if resumption.language:
@@ -172,13 +173,13 @@ class Conversation:
         self._actions += self._tools.resume()
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
-            self._say(first.sentence)
+            self._actions += self._output.say_whole(first.sentence)
         if first.note:
-            self._add_note(first.note)
+            self._actions.append(self._turn.add_note(first.note))
         if self._tools.is_awaited:
             self._actions += self._turn.await_filler(self._config.limits.filler_every_ms)
         elif first.asks_model:
-            self._ask()
+            self._actions += self._turn.ask()
         else:
             self._end_turn()
 
@@ -197,7 +198,7 @@ class Conversation:
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:
             if is_typing:  # nothing else was under way
-                self._ask(Choice.NONE)
+                self._actions += self._turn.ask(Choice.NONE)
         elif is_typing or not self._turn_taking.is_backchannel(text, agent_goes_on=goes_on):
             self._begin_turn()
             since, limits = self.history.unanswered, self._config.limits
@@ -206,13 +207,13 @@ class Conversation:
     def _ask_unless_delayed(self, delay: list[Action]) -> None:
         self._actions += delay
         if not delay:
-            self._ask()
+            self._actions += self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
-        if self._lifecycle.is_closing:
+        if self._lifecycle.phase is lifecycle.Phase.CLOSING:
             self._actions += self._output.cut(heard, after_ms, is_complete=True)
         elif self._output.has_spoken:
-            is_complete = not self._output.is_open
+            is_complete = self._output.open_at is None
             self._actions += self._turn.leave()
             self._actions += self._output.cut(heard, after_ms, is_complete=is_complete)
             self._actions += self._turn_taking.begin_caller_turn()
@@ -236,10 +237,11 @@ class Conversation:
             self._actions += self._input.press(digit)
             self._begin_turn()
             if binding.reply_text and binding.function:
-                self._say(binding.reply_text)
+                self._actions += self._output.say_whole(binding.reply_text)
             elif binding.reply_text:
-                self._add_note(ANSWER_WITH.format(binding.reply_text))
-            self._ask(ForcedTool(binding.function) if binding.function else Choice.AUTO)
+                self._actions.append(self._turn.add_note(ANSWER_WITH.format(binding.reply_text)))
+            choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
+            self._actions += self._turn.ask(choice)
 
     def _collect(self, digit: str) -> None:
         if not self._input.is_typing:
@@ -253,7 +255,7 @@ class Conversation:
         if self.history.is_answered:
             self._actions.append(self._turn_taking.await_caller())
         else:
-            self._ask()
+            self._actions += self._turn.ask()
 
     def _follow_playback(self, report: ev.Playback, text: str) -> None:
         match report:
@@ -275,9 +277,6 @@ class Conversation:
         self._actions += self._turn.begin()
         self._lifecycle.ending = None
 
-    def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
-        self._actions += self._turn.ask(choice)
-
     def _follow_turn(self, decision: TurnDecision) -> None:
         self._actions += decision.actions
         if decision.then is Then.END_TURN:
@@ -286,18 +285,19 @@ class Conversation:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
-        run = self._tools.finish(event.call_id, event.outcome)
-        self._actions += run.records
-        if not self._lifecycle.is_open:
+        records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)
+        self._actions += records
+        if self._lifecycle.phase is not lifecycle.Phase.OPEN:
             return
-        effect, was_awaited = event.outcome.effect, run.was_awaited
+        effect = event.outcome.effect
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         if isinstance(effect, SwitchLanguage):
             self._turn.language = effect.language
-        if not run.was_awaited:
-            self._add_note(LATE_RESULT.format(run.name, event.outcome.content))
+        if not was_awaited:
+            note = LATE_RESULT.format(name, event.outcome.content)
+            self._actions.append(self._turn.add_note(note))
             if self._turn_taking.is_quiet:
-                self._ask()
+                self._actions += self._turn.ask()
         elif not self._tools.is_awaited:
             self._follow_turn(self._turn.continue_after_tools())
 
@@ -317,7 +317,7 @@ class Conversation:
 
     def _use_silence(self) -> bool:
         if self._tools.has_news:
-            self._ask()
+            self._actions += self._turn.ask()
         elif self._is_stopping:
             self._end_call(lifecycle.HANDED_OVER)
         else:
@@ -343,7 +343,7 @@ class Conversation:
         elif self._turn_taking.is_quiet:
             self._say_last(phrases.almost_over)
         else:
-            self._add_note(phrases.almost_over)
+            self._actions.append(self._turn.add_note(phrases.almost_over))
 
     def _stop_service(self, mode: ev.ShutdownMode) -> None:
         if mode is ev.ShutdownMode.WHEN_QUIET:
@@ -354,7 +354,7 @@ class Conversation:
         self._actions += self._turn.leave()
         self._actions += self._input.complete_entry()
         if mode is ev.ShutdownMode.GOODBYE and not self._lifecycle.ending:
-            self._say(self._config.phrases.goodbye_stopping)
+            self._actions += self._output.say_whole(self._config.phrases.goodbye_stopping)
             self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
@@ -376,12 +376,6 @@ class Conversation:
         self._actions += self._tools.leave()
         self._actions += self._lifecycle.lose(reason)
 
-    def _say(self, sentence: str) -> None:
-        self._actions += self._output.say_whole(sentence)
-
-    def _add_note(self, text: str) -> None:
-        self._actions.append(self._turn.add_note(text))
-
     def _say_last(self, sentence: str) -> None:
-        self._say(sentence)
+        self._actions += self._output.say_whole(sentence)
         self._end_turn()

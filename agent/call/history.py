@@ -20,7 +20,7 @@ from itertools import dropwhile, groupby, takewhile
 from typing import TypeVar
 
 from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
-from agent.call.text import mend
+from agent.call.text import WholeText
 
 
 class SpeechSource(StrEnum):
@@ -40,27 +40,21 @@ class InputMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallerSaid:
+class CallerSaid(WholeText):
     """Words of the caller, or keys with spaces between."""
 
     text: str
     means: InputMode = InputMode.SPEECH
 
-    def __post_init__(self) -> None:
-        mend(self, "text")
-
 
 @dataclass(frozen=True, slots=True)
-class AgentSaid:
+class AgentSaid(WholeText):
     """Words of the agent: those sent, or after a cut those heard."""
 
     text: str
     voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
     """The caller has interrupted; `text` is what was heard, perhaps nothing."""
-
-    def __post_init__(self) -> None:
-        mend(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +67,19 @@ class ToolUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Note(WholeText):
     """Something the model should know that was not said."""
 
     text: str
 
-    def __post_init__(self) -> None:
-        mend(self, "text")
-
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(WholeText):
     """A summary of everything before a turn border; the latest one counts."""
 
     text: str
     until: int
     """Position of the first fact after it: a turn border, not before that of an earlier summary."""
-
-    def __post_init__(self) -> None:
-        mend(self, "text")
 
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary
@@ -311,7 +299,7 @@ class _Projection:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
             self._caller(CALLER_WAITS)
-        return tuple(Message(role, _joined(parts)) for role, parts in self._messages)
+        return tuple(Message(role, tuple(parts)) for role, parts in self._messages)
 
     def _caller(self, text: str) -> None:
         if self._cut_off:
@@ -320,22 +308,15 @@ class _Projection:
         self._put(Role.CALLER, Text(text))
 
     def _put(self, role: Role, part: Part) -> None:
-        if isinstance(part, Text):
-            part = Text(part.text.strip())
-            if not part.text:
-                return
+        if isinstance(part, Text) and not (part := Text(part.text.strip())).text:
+            return
         if not self._messages or self._messages[-1][0] is not role:
             self._messages.append((role, []))
-        self._messages[-1][1].append(part)
-
-
-def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    joined: list[Part] = []
-    for _, group in groupby(parts, key=lambda part: isinstance(part, Text)):
-        run = list(group)
-        texts = [part.text for part in run if isinstance(part, Text)]
-        joined += [Text(" ".join(texts))] if texts else run
-    return tuple(joined)
+        parts = self._messages[-1][1]
+        if isinstance(part, Text) and parts and isinstance(last := parts[-1], Text):
+            parts[-1] = Text(f"{last.text} {part.text}")
+        else:
+            parts.append(part)
 
 
 def _grouping(fact: Fact) -> object:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum, auto
 from itertools import accumulate
 
@@ -70,10 +70,8 @@ class HandoffData:
 
     def render(self) -> str:
         """JSON text of at most `LARGEST` bytes, without empty fields."""
-        own = self.bounded()
-        names = ("reason", "summary", "slots", "language")
-        fields = {name: getattr(own, name) for name in names}
-        return _encode({"reasonCode": own.code, **{k: v for k, v in fields.items() if v}})
+        fields = {name: value for name, value in asdict(self.bounded()).items() if value}
+        return _encode({"reasonCode": fields.pop("code"), **fields})
 
     @classmethod
     def read(cls, text: str) -> HandoffData | None:
@@ -122,7 +120,9 @@ def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -
     return CallEnding(EndReason.TRANSFER, data.bounded())
 
 
-class _Phase(Enum):
+class Phase(Enum):
+    """How far a call has come, in this order."""
+
     NEW = auto()
     OPEN = auto()
     CLOSING = auto()
@@ -135,24 +135,12 @@ class CallLifecycle:
     def __init__(self, history: History, timers: TimerSet) -> None:
         self._history = history
         self._timers = timers
-        self._phase = _Phase.NEW
+        self.phase = Phase.NEW
         self.reason = EndReason.CALLER_HANGUP
         self.ending: CallEnding | None = None
         """The planned end; None = the call goes on."""
         self._warnings = 0
         self._language = ""
-
-    @property
-    def is_open(self) -> bool:
-        return self._phase is _Phase.OPEN
-
-    @property
-    def is_closing(self) -> bool:
-        return self._phase is _Phase.CLOSING
-
-    @property
-    def is_gone(self) -> bool:
-        return self._phase is _Phase.GONE
 
     @property
     def end_is_revocable(self) -> bool:
@@ -161,7 +149,9 @@ class CallLifecycle:
     @property
     def end_is_final(self) -> bool:
         """Whether the call ends whatever the caller says."""
-        return self.is_closing or (self.ending is not None and not self.ending.is_revocable)
+        return self.phase is Phase.CLOSING or (
+            self.ending is not None and not self.ending.is_revocable
+        )
 
     @property
     def is_time_up(self) -> bool:
@@ -170,22 +160,22 @@ class CallLifecycle:
     def accepts(self, event: Event) -> bool:
         match event:
             case ev.CallStarted():
-                return self._phase is _Phase.NEW
+                return self.phase is Phase.NEW
             case ev.CallEnded():
-                return self._phase is not _Phase.GONE
+                return self.phase is not Phase.GONE
             case ev.ServiceStopping():
-                return self._phase in {_Phase.NEW, _Phase.OPEN}
+                return self.phase in {Phase.NEW, Phase.OPEN}
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
-                return self._phase in {_Phase.OPEN, _Phase.CLOSING}
+                return self.phase in {Phase.OPEN, Phase.CLOSING}
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
-                return self._phase is _Phase.OPEN
+                return self.phase is Phase.OPEN
             case ev.AllowanceSpent():  # a final end needs no other reason
-                return self._phase is _Phase.OPEN and not self.end_is_final
+                return self.phase is Phase.OPEN and not self.end_is_final
             case _:  # edits, and results of our own actions
                 return True
 
     def begin(self, limits: Limits, elapsed_ms: int) -> Action:
-        self._phase = _Phase.OPEN
+        self.phase = Phase.OPEN
         until_warning_ms = limits.duration_ms - limits.duration_warning_ms - elapsed_ms
         return self._timers.start(Timer.DURATION, max(1, until_warning_ms))
 
@@ -211,7 +201,7 @@ class CallLifecycle:
         return config.phrases.goodbye_trouble, MODEL_FAILED
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
-        self._phase = _Phase.CLOSING
+        self.phase = Phase.CLOSING
         self.reason = ending.reason
         return [
             *self._timers.stop(*Timer),
@@ -221,9 +211,9 @@ class CallLifecycle:
 
     def lose(self, reason: EndReason) -> list[Action]:
         """The connection is gone; a planned end gives the reason, else `reason` does."""
-        if not self.is_closing:
+        if self.phase is not Phase.CLOSING:
             self.reason = self.ending.reason if self.ending else reason
-        self._phase = _Phase.GONE
+        self.phase = Phase.GONE
         return [*self._timers.stop(*Timer)]
 
     def _transfer(self, handoff: Handoff, config: CallConfig) -> CallEnding:

@@ -245,13 +245,10 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
     rest = text[at:]
     if rest.startswith("{") and CUT_CALL.match(rest):
         return _CALL
-    if not rest.startswith("<"):
-        return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
     tag, angle, after = rest.partition(">")
-    found = _angle(f"{tag}>")
+    found = _angle(f"{tag}>") if tag.startswith("<") else None
     if found is None:
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
-    if found.kind is not MarkupKind.HEADER:
-        return _Marker(found.key, found.kind, len(tag + angle))
-    length, kind = header(found.key, after)
+    is_header = found.kind is MarkupKind.HEADER
+    length, kind = header(found.key, after) if is_header else (0, found.kind)
     return _Marker(found.key, kind, len(tag + angle) + length)

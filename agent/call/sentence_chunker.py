@@ -84,7 +84,9 @@ class SentenceChunker:
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self._is_foreign = self._has_begun = self._has_words = False
+        self._is_foreign = self._has_words = False
+        self.has_begun = False
+        """Words were given out."""
 
     @property
     def has_call(self) -> bool:
@@ -127,7 +129,7 @@ class SentenceChunker:
             return ""
         piece = "".join(self._ready)
         self._ready.clear()
-        self._has_begun = self._has_begun or bool(piece)
+        self.has_begun = self.has_begun or bool(piece)
         return piece
 
     def finish(self, *, is_cut_short: bool = False) -> str:
@@ -146,13 +148,13 @@ class SentenceChunker:
     def _drop_unfinished_sentence(self) -> None:
         ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
         kept = self._ready[: ends[-1] + 1] if ends else []
-        if self._has_begun or any(map(has_words, kept)):
+        if self.has_begun or any(map(has_words, kept)):
             self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
         if not self._ready or not self._has_words:
             return False
-        if not self._has_begun:
+        if not self.has_begun:
             return True
         size = sum(map(len, self._ready))
         if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:

@@ -79,6 +79,3 @@ class TimerSet:
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
         return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
-
-    def remove_fired(self, timer: Timer) -> None:
-        del self._running[timer]

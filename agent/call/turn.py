@@ -85,7 +85,7 @@ class Turn:
         """Of the caller, BCP 47."""
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
         self._failures = self._round = 0
-        self._may_retry = True
+        self.may_retry = True
         self._broken_off: int | None = None  # position of speech that the model did not finish
         self._asked_at: int | None = None
         """Length of the history when the model was first asked in this turn."""
@@ -93,8 +93,8 @@ class Turn:
 
     def set_config(self, config: CallConfig) -> None:
         self._config = config
-        self._tools.set_specs(config.tools)
-        self.fillers.set_phrases(config.phrases)
+        self._tools.specs = config.tools
+        self.fillers.phrases = config.phrases
 
     def is_current(self, reply: int) -> bool:
         return self._reply.is_active and reply == self._reply.number
@@ -105,7 +105,7 @@ class Turn:
 
     def begin(self) -> list[Action]:
         left = self.leave()
-        self._output.begin_turn()
+        self._output.has_spoken = False
         self.fillers.begin_turn()
         self._asked_at = None
         self._round = 0
@@ -125,7 +125,7 @@ class Turn:
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
         limits = self._config.limits
-        self._tools.mark_news_read()
+        self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
         number = self._reply.start(choice, self.language)
@@ -143,7 +143,7 @@ class Turn:
 
     def add_delta(self, delta: str) -> list[Action]:
         """Say what is complete of the reply; the rest waits for the end of its clause."""
-        said = self._say(self._reply.feed(delta))
+        said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
         if self._timers.is_running(Timer.FLUSH):
@@ -158,7 +158,7 @@ class Turn:
     def fail_reply(self) -> TurnDecision:
         """The reply has failed; its words that were not said are lost."""
         phrases = self._config.phrases
-        sorry = phrases.lost_thread if self._output.is_open else phrases.apology
+        sorry = phrases.apology if self._output.open_at is None else phrases.lost_thread
         self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
             self._failures += 1
@@ -168,7 +168,7 @@ class Turn:
 
     def continue_after_tools(self) -> TurnDecision:
         stopped, ending = self._timers.stop(Timer.FILLER), self._lifecycle.ending
-        if ending and self._reply.has_spoken:
+        if ending and self._reply.chunker.has_begun:
             return TurnDecision(stopped, Then.END_TURN)
         is_last = ending or self._round >= self._config.limits.tool_rounds
         return TurnDecision([*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
@@ -177,15 +177,12 @@ class Turn:
         return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
 
     def flush(self) -> list[Action]:
-        return self._say(self._reply.flush())
+        return self._say(self._reply.chunker.flush())
 
     def say_filler(self) -> list[Action]:
-        of_tool = "" if self._reply.has_spoken else self._tools.filler
+        of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
         said = self._output.say_whole(self.fillers.next_filler(of_tool))
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
-
-    def stop_retrying(self) -> None:
-        self._may_retry = False
 
     def add_note(self, text: str) -> Record:
         note = Note(text)
@@ -197,8 +194,8 @@ class Turn:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
-        if self._reply.has_spoken and not self._reply.chunker.has_call:
-            self._failures, self._may_retry = 0, True
+        if self._reply.chunker.has_begun and not self._reply.chunker.has_call:
+            self._failures, self.may_retry = 0, True
             return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
@@ -213,7 +210,7 @@ class Turn:
         if self._failures == 1:
             limit = self._timers.start(Timer.MODEL_FAILURE, limits.model_failure_ms)
             return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
-        if self._config.can_hand_off or not self._may_retry:
+        if self._config.can_hand_off or not self.may_retry:
             return TurnDecision([], Then.GIVE_UP)
         said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
@@ -234,7 +231,7 @@ class Turn:
         )
         if not self._tools.is_awaited:
             return self.continue_after_tools().after(accepted)
-        limits, has_spoken = self._config.limits, self._reply.has_spoken
+        limits, has_spoken = self._config.limits, self._reply.chunker.has_begun
         after_ms = limits.filler_every_ms if has_spoken else limits.filler_after_ms
         return TurnDecision([*accepted, *self.await_filler(after_ms)])
 
@@ -271,36 +268,24 @@ class Reply:
         self.number = number
         self.is_active = False
         self.choice: ToolChoice = Choice.AUTO
-        self.has_spoken = False
         self.chunker = SentenceChunker()
 
     def start(self, choice: ToolChoice, language: str = "") -> int:
         self.number += 1
         self.is_active = True
         self.choice = choice
-        self.has_spoken = False
         self.chunker = SentenceChunker(language)
         return self.number
-
-    def feed(self, delta: str) -> str:
-        return self._given(self.chunker.feed(delta))
-
-    def flush(self) -> str:
-        return self._given(self.chunker.flush())
 
     def finish(self, stop: StopReason) -> str:
         """Complete the reply; returns its last words, none of a blocked one."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""
-        return self._given(self.chunker.finish(is_cut_short=stop is StopReason.LENGTH))
+        return self.chunker.finish(is_cut_short=stop is StopReason.LENGTH)
 
     def cancel(self) -> list[Action]:
         if not self.is_active:
             return []
         self.is_active = False
         return [CancelReply(self.number)]
-
-    def _given(self, words: str) -> str:
-        self.has_spoken = self.has_spoken or bool(words)
-        return words

@@ -146,13 +146,10 @@ class FillerPolicy:
     """Which filler or re-prompt is next, and when none is."""
 
     def __init__(self, phrases: Phrases, limits: Limits) -> None:
-        self._phrases = phrases
+        self.phrases = phrases
         self._limits = limits
         self._fillers = 0
         self._reprompts = 0
-
-    def set_phrases(self, phrases: Phrases) -> None:
-        self._phrases = phrases
 
     @property
     def may_fill(self) -> bool:
@@ -171,10 +168,10 @@ class FillerPolicy:
         self._fillers += 1
         if of_tool and self._fillers == 1:
             return of_tool
-        return self._phrases.fillers[(self._fillers - 1) % len(self._phrases.fillers)]
+        return self.phrases.fillers[(self._fillers - 1) % len(self.phrases.fillers)]
 
     def next_reprompt(self) -> str:
         if self._reprompts >= len(self._limits.idle_ms):
             return ""
         self._reprompts += 1
-        return self._phrases.still_there[(self._reprompts - 1) % len(self._phrases.still_there)]
+        return self.phrases.still_there[(self._reprompts - 1) % len(self.phrases.still_there)]
