@@ -54,14 +54,13 @@ class AgentOutput:
         self._begin_utterance()
         return [self._append(AgentSaid(text, SpeechSource.GREETING))]
 
-    def say(self, text: str, source: SpeechSource = SpeechSource.MODEL) -> list[Action]:
-        if self.open_at is not None:
+    def say(self, text: str) -> list[Action]:
+        if self.open_at is None:
+            self._begin_utterance()
+            self.open_at = self._append(AgentSaid(text)).position
+        else:
             self._history.extend_speech(self.open_at, text)
-            return [Speak(self._utterance, text), self._record(self.open_at)]
-        self._begin_utterance()
-        record = self._append(AgentSaid(text, source))
-        self.open_at = record.position
-        return [Speak(self._utterance, text), record]
+        return [Speak(self._utterance, text), self._record(self.open_at)]
 
     def close(self, rest: str = "") -> list[Action]:
         """Close the open utterance with its last words; say them as a new one if none is open."""

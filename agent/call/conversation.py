@@ -22,7 +22,6 @@ from agent.call import events as ev
 from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
-from agent.call.caller_input import CallerInput
 from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.messages import Choice, ForcedTool
@@ -31,7 +30,7 @@ from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn import Then, Turn, TurnDecision
-from agent.call.turn_taking import TurnTaking
+from agent.call.turn_taking import CallerInput, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
@@ -62,7 +61,7 @@ class Conversation:
 
     @property
     def is_over(self) -> bool:
-        return self._lifecycle.phase is lifecycle.Phase.GONE and not self._tools.is_unfinished
+        return self._lifecycle.phase is lifecycle.Phase.GONE and not self._tools.runs
 
     @property
     def end_reason(self) -> ev.EndReason:
@@ -83,9 +82,9 @@ class Conversation:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
                 return not self._turn.is_current(reply)
             case ev.ToolFinished(call_id):
-                return not self._tools.is_known(call_id)
+                return call_id not in self._tools.runs
             case ev.TimerFired(timer, serial):
-                return not self._timers.is_current(timer, serial)
+                return self._timers.running.get(timer) != serial
             case ev.Summarized(summary) | ev.SummaryFailed(summary):
                 return not self._summarization.is_current(summary)
             case _:
@@ -137,7 +136,8 @@ class Conversation:
             case Timer.END_OF_TURN_DELAY:
                 self._actions += self._turn.ask()
             case Timer.RETRY:
-                self._ask_unless_delayed(self._turn_taking.delay_retry(self._config.limits))
+                delay = self._turn_taking.delay_retry(self._config.limits)
+                self._actions += delay or self._turn.ask()
             case Timer.REPEAT:
                 pass  # from now on the same words are new ones
             case Timer.FILLER:
@@ -202,12 +202,8 @@ class Conversation:
         elif is_typing or not self._turn_taking.is_backchannel(text, agent_goes_on=goes_on):
             self._begin_turn()
             since, limits = self.history.unanswered, self._config.limits
-            self._ask_unless_delayed(self._turn_taking.delay_answer(text, since, limits))
-
-    def _ask_unless_delayed(self, delay: list[Action]) -> None:
-        self._actions += delay
-        if not delay:
-            self._actions += self._turn.ask()
+            delay = self._turn_taking.delay_answer(text, since, limits)
+            self._actions += delay or self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
         if self._lifecycle.phase is lifecycle.Phase.CLOSING:
@@ -266,7 +262,7 @@ class Conversation:
                     self._actions += stopped
                     self._finish_playback()
             case ev.Playback.CALLER_ON:
-                self._turn_taking.note_voice()
+                self._turn_taking.caller_is_speaking = True
                 self._actions += self._turn_taking.note_caller(self._config.limits)
             case ev.Playback.PLAYED:
                 self._output.note_played(text)

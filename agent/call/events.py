@@ -192,22 +192,7 @@ class CallEnded:
     reason: EndReason = EndReason.CALLER_HANGUP
 
 
-Event = (
-    CallStarted
-    | CallerSpoke
-    | CallerInterrupted
-    | CallerPressed
-    | PlaybackReported
-    | ReplyDelta
-    | ReplyFinished
-    | ReplyFailed
-    | TokensCounted
-    | Summarized
-    | SummaryFailed
-    | ToolFinished
-    | TimerFired
-    | CallConfigChanged
-    | AllowanceSpent
-    | ServiceStopping
-    | CallEnded
-)
+CallerEvent = CallerSpoke | CallerInterrupted | CallerPressed | PlaybackReported
+ModelEvent = ReplyDelta | ReplyFinished | ReplyFailed | TokensCounted | Summarized | SummaryFailed
+ProcessEvent = CallStarted | CallConfigChanged | AllowanceSpent | ServiceStopping | CallEnded
+Event = CallerEvent | ModelEvent | ToolFinished | TimerFired | ProcessEvent

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
 
 from agent.call.text import WholeText
 
@@ -170,12 +169,10 @@ def tokens(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return 0
     try:
-        number = float(given[:32]) if isinstance(given, str) else given
-    except ValueError:
+        number = int(float(given[:32]) if isinstance(given, str) else given)
+    except (ValueError, OverflowError):  # the latter for infinity
         return 0
-    if isinstance(number, float) and not isfinite(number):
-        return 0
-    return int(min(max(number, 0), MOST_TOKENS))
+    return min(max(number, 0), MOST_TOKENS)
 
 
 ReplyPiece = TextPiece | ToolCall | Stopped | Usage

@@ -55,27 +55,22 @@ class TimerSet:
     """The timers of one call that run."""
 
     def __init__(self) -> None:
-        self._running: dict[Timer, int] = {}
+        self.running: dict[Timer, int] = {}
+        """The serial number of each run."""
         self._serial = 0
-
-    def is_running(self, timer: Timer) -> bool:
-        return timer in self._running
-
-    def is_current(self, timer: Timer, serial: int) -> bool:
-        return self._running.get(timer) == serial
 
     @property
     def lead_on(self) -> bool:
         """Whether a timer runs that leads to words of the agent, or to the end of the call."""
-        return any(map(self.is_running, _LEADING_ON))
+        return any(timer in self.running for timer in _LEADING_ON)
 
     def start(self, timer: Timer, after_ms: int) -> StartTimer:
         self._serial += 1
-        self._running[timer] = self._serial
+        self.running[timer] = self._serial
         return StartTimer(timer, self._serial, after_ms)
 
     def restart(self, timer: Timer, after_ms: int) -> Sequence[StartTimer]:
-        return [self.start(timer, after_ms)] if self.is_running(timer) else []
+        return [self.start(timer, after_ms)] if timer in self.running else []
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
-        return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
+        return [StopTimer(timer) for timer in timers if self.running.pop(timer, None) is not None]

@@ -57,7 +57,7 @@ class ToolCalls:
     def __init__(self, history: History, specs: Mapping[str, ToolSpec]) -> None:
         self._history = history
         self.specs = specs
-        self._runs: dict[str, _Run] = {}
+        self.runs: dict[str, _Run] = {}
         self._minted = max(map(_minted_number, history), default=0)
         self._latest = NOWHERE.answered  # position of the last call with side effects
         self._asked: dict[str, int] = {}
@@ -79,18 +79,11 @@ class ToolCalls:
 
     @property
     def is_awaited(self) -> bool:
-        return any(run.awaited for run in self._runs.values())
+        return any(run.awaited for run in self.runs.values())
 
     @property
     def filler(self) -> str:
-        return next((run.spec.filler for run in self._runs.values() if run.awaited), "")
-
-    @property
-    def is_unfinished(self) -> bool:
-        return bool(self._runs)
-
-    def is_known(self, call_id: str) -> bool:
-        return call_id in self._runs
+        return next((run.spec.filler for run in self.runs.values() if run.awaited), "")
 
     def accept(
         self,
@@ -134,7 +127,7 @@ class ToolCalls:
 
     def finish(self, call_id: str, outcome: ToolOutcome) -> tuple[list[Action], str, bool]:
         """The completed facts, the name of the tool, and whether a turn waited for it."""
-        run = self._runs.pop(call_id)
+        run = self.runs.pop(call_id)
         records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
         self.has_news = self.has_news or not run.awaited
         return records, run.spec.name, bool(run.awaited)
@@ -142,10 +135,10 @@ class ToolCalls:
     def leave(self) -> list[Action]:
         """The caller moves on: cancel what has no side effect; no turn waits for the rest."""
         actions: list[Action] = []
-        for call_id, run in list(self._runs.items()):
+        for call_id, run in list(self.runs.items()):
             run.awaited.clear()
             if run.spec.side_effect is SideEffect.NONE:
-                del self._runs[call_id]
+                del self.runs[call_id]
                 actions.append(CancelTool(call_id))
                 actions += self._complete(run.positions, error_content(CANCELLED), is_error=True)
         return actions
@@ -182,7 +175,7 @@ class ToolCalls:
         return [*record, self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
+        self.runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
@@ -205,7 +198,7 @@ class ToolCalls:
         twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
             start = self._run(position, call, spec, is_awaited=is_awaited)
-            twins[_key(call)] = self._runs[call.id]
+            twins[_key(call)] = self.runs[call.id]
             return [start]
         twin.positions.append(position)
         twin.awaited |= {position} if is_awaited else set()
@@ -228,7 +221,7 @@ class ToolCalls:
 
     def _join(self, reply: int, call: ToolCall, other: int) -> list[Action]:
         position = len(self._history)
-        run = next(run for run in self._runs.values() if other in run.positions)
+        run = next(run for run in self.runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
         return self._append(reply, call)

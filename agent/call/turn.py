@@ -20,7 +20,7 @@ help, so the model is asked again without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, Record, StartReply
@@ -146,7 +146,7 @@ class Turn:
         said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
-        if self._timers.is_running(Timer.FLUSH):
+        if Timer.FLUSH in self._timers.running:
             return said
         return [*said, self._timers.start(Timer.FLUSH, self._config.limits.flush_after_ms)]
 
@@ -261,16 +261,16 @@ class Turn:
         return answered != self._broken_off and not self._history.speech(answered).is_cut
 
 
+@dataclass(slots=True)
 class Reply:
     """The latest reply of the model, active or not; numbers begin after `number`."""
 
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
-        self.is_active = False
-        self.choice: ToolChoice = Choice.AUTO
-        self.chunker = SentenceChunker()
+    number: int = 0
+    is_active: bool = False
+    choice: ToolChoice = Choice.AUTO
+    chunker: SentenceChunker = field(default_factory=SentenceChunker)
 
-    def start(self, choice: ToolChoice, language: str = "") -> int:
+    def start(self, choice: ToolChoice, language: str) -> int:
         self.number += 1
         self.is_active = True
         self.choice = choice

@@ -17,7 +17,7 @@ from agent.call.actions import (
     StartReply,
     ToolOutcome,
 )
-from agent.call.caller_input import LONGEST_ENTRY
+from agent.call.turn_taking import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.events import (
     CallEnded,
